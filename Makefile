@@ -1,0 +1,149 @@
+# Every command of this project. `make` alone lists them.
+#
+#   VENV    the virtual environment, .venv if left out
+#   PYTHON  the interpreter that makes it, the first one >= 3.11 if left out
+#   ARGS    handed on, as in `make test ARGS="-k cron"`
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+ARGS ?=
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- Environment -----------------------------------------------------------------------------
+# requirements/run.txt is what runs the service, dev.txt adds every extra and the tools; both are
+# pins with hashes of one resolution. A stamp tells what is installed already.
+
+$(BIN)/python:
+	@python="$(PYTHON)"; \
+	for candidate in python3 python3.13 python3.12 python3.11; do \
+	  [ -n "$$python" ] && break; \
+	  $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	    && python=$$candidate; \
+	done; \
+	[ -n "$$python" ] || { echo "Python 3.11 or newer is needed (PYTHON=...)."; exit 2; }; \
+	echo "Making $(VENV) with $$($$python --version)"; \
+	$$python -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the service"
+	@$(PIP) --require-hashes -r requirements/run.txt
+	@$(PIP) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the service and the tools of its developers"
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(PIP) --no-build-isolation --no-deps -e .
+	@touch $(VENV)/.run $@
+
+# ---- Service ---------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(VENV)/.run ## Start everything in one process, on SQLite
+	@$(BIN)/workbell up $(ARGS)
+
+.PHONY: demo
+demo: $(VENV)/.run ## Start it with demonstration data, in a scratch folder
+	@$(BIN)/workbell demo $(ARGS)
+
+# ---- Checks ----------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/.dev ## Run all tests that this machine can run
+	$(PYTEST) -n auto --dist worksteal $(ARGS)
+
+.PHONY: check
+check: lint types contracts ## Run linter, type checkers and import contracts
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: format
+format: $(VENV)/.dev ## Bring every file into format
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: types
+types: $(VENV)/.dev ## Check types, by mypy and by pyright
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+.PHONY: contracts
+contracts: $(VENV)/.dev ## Check that imports run down only
+	$(BIN)/lint-imports --config pyproject.toml
+
+.PHONY: coverage
+coverage: $(VENV)/.dev ## Run all tests, and refuse what they leave out (htmlcov)
+	$(BIN)/coverage erase
+	$(MAKE) test PYTEST="$(BIN)/coverage run -m pytest"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage xml --quiet -o htmlcov/coverage.xml
+	$(BIN)/coverage report --include='src/domain/*,src/services/*' --fail-under=100
+	$(BIN)/coverage report --fail-under=95
+
+.PHONY: faults
+faults: $(VENV)/.dev ## Kill processes and servers, in full numbers
+	$(BIN)/python tests/faults/run.py $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.dev ## Keep it busy for hours, and watch what grows
+	$(BIN)/python tests/faults/soak.py $(ARGS)
+
+.PHONY: mutation
+mutation: $(VENV)/.dev ## Change the rules, and see that a test minds
+	$(BIN)/python tests/house/mutation.py $(ARGS)
+
+# ---- Figures ---------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure this version on this machine
+	$(BIN)/workbell bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## Measure it side by side with its peers
+	$(BIN)/python benchmarks/peers.py $(ARGS)
+
+# ---- Products --------------------------------------------------------------------------------
+
+.env.example: src/entrypoints/settings.py src/entrypoints/options.py | $(VENV)/.run
+	$(BIN)/python -c 'from workbell.entrypoints.settings import example; print(example(), end="")' > $@
+
+.PHONY: docs
+docs: $(VENV)/.dev .env.example ## Build the documents (build/site)
+	$(BIN)/mkdocs build --strict --site-dir build/site
+
+.PHONY: build
+build: $(VENV)/.dev ## Build wheel and source archive (dist)
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation
+
+.PHONY: migration
+migration: $(VENV)/.dev ## Write an empty migration: name="add labels"
+	@[ -n "$(name)" ] || { echo 'Say which: make migration name="add labels"'; exit 2; }
+	$(BIN)/alembic revision -m "$(name)"
+
+.PHONY: lock
+lock: | $(BIN)/python ## Pin the requirements anew: ARGS=--upgrade for newer versions
+	@$(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
+	@pin() { $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --no-config --group build pyproject.toml "$$@"; }; \
+	pin --extra dev -o requirements/dev.txt $(ARGS) && \
+	pin --extra all -c requirements/dev.txt -o requirements/all.txt && \
+	pin -c requirements/dev.txt -o requirements/run.txt
+
+.PHONY: clean
+clean: ## Remove what was built and measured, and the environment
+	rm -rf $(VENV) build dist htmlcov .coverage* *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

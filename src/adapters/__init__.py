@@ -1,0 +1,1 @@
+"""How the outside is met: databases, HTTP, brokers, mail, files."""

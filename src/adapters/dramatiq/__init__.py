@@ -1,0 +1,1 @@
+"""Dramatiq: the wake-ups, and the worker that they wake."""

@@ -1,0 +1,178 @@
+"""The runtime of one process: worker threads, heartbeat, sweeper, scheduler."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event, Thread
+from time import monotonic
+
+import structlog
+from attrs import define, field
+
+from ...domain.errors import WorkbellError
+from ...ports.system import Clock
+from ...services.execution import Execution
+from ...services.housekeeping import Housekeeping
+from ...services.ticking import BATCH as TICK_BATCH
+from ...services.ticking import Ticking
+from .wakeups import LocalWakeups
+from .worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
+
+SWEEP_SECONDS = 1.0
+NOTE_SECONDS = 1.0
+PRUNE_SECONDS = 3600.0
+SHORTEST = 0.005
+
+log = structlog.get_logger()
+
+
+@define(eq=False)
+class Loop:
+    """A thread that does something again and again until it is stopped."""
+
+    name: str
+    turn: Callable[[], float]
+    _stop: Event = field(factory=Event)
+    _nudge: Event = field(factory=Event)
+    _thread: Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = Thread(target=self._run, name=self.name, daemon=True)
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Have the next turn begin at once."""
+        self._nudge.set()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Let the turn end and wait for the thread."""
+        self._stop.set()
+        self._nudge.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                pause = self.turn()
+            except WorkbellError as error:
+                log.warning("turn failed", loop=self.name, error=error.detail)
+                pause = 1.0
+            except Exception:
+                log.exception("turn failed", loop=self.name)
+                pause = 1.0
+            self._nudge.wait(pause)
+            self._nudge.clear()
+
+
+@define(eq=False)
+class Runtime:
+    """
+    Everything of the engine that runs by itself in one process.
+
+    Give it a worker, a scheduler (`ticking`), or both. `anchor` re-reads the
+    store's clock and returns by how many seconds it moved; `on_stuck` is
+    called once when half of the threads no longer answer.
+    """
+
+    execution: Execution
+    clock: Clock
+    lease: timedelta
+    worker: JobWorker | None = None
+    wakeups: LocalWakeups | None = None
+    ticking: Ticking | None = None
+    housekeeping: Housekeeping | None = None
+    anchor: Callable[[], float] = lambda: 0.0
+    on_stuck: Callable[[], None] = lambda: None
+    _reap_from: float = 0.0
+    _noted: float = 0.0
+    _pruned: float = 0.0
+    _loops: list[Loop] = field(factory=list[Loop])
+    _stuck: bool = False
+
+    def start(self) -> None:
+        """Start every thread."""
+        loops = [Loop("sweeper", self._sweep)]
+        if self.worker is not None:
+            loops += [Loop("settler", self._settle), Loop("heartbeat", self._beat)]
+        if self.ticking is not None:
+            loops.append(Loop("scheduler", self._tick))
+        if self.wakeups is not None:
+            self.wakeups.start()
+        self._loops = loops
+        for loop in loops:
+            loop.start()
+
+    def stop(self, grace: float) -> bool:
+        """
+        Stop claiming, let bodies end within the grace, give back the rest.
+
+        Return whether everything came to rest.
+        """
+        by_name = {loop.name: loop for loop in self._loops}
+        for name in ("scheduler", "sweeper"):
+            if name in by_name:
+                by_name[name].stop()
+        rested = True
+        if self.worker is not None:
+            rested = self.worker.shut_down(grace)
+        for name in ("settler", "heartbeat"):
+            if name in by_name:
+                by_name[name].stop()
+        if self.wakeups is not None:
+            self.wakeups.stop(timeout=1.0)
+        if self.worker is not None:
+            self.execution.leave(self.worker.id)
+        return rested
+
+    def _sweep(self) -> float:
+        swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
+        if self.wakeups is not None:
+            for queue in swept.queues:
+                self.wakeups.clear(queue)
+                self.wakeups.wake(queue)
+        self._prune()
+        return self._until(self.execution.next_due())
+
+    def _tick(self) -> float:
+        assert self.ticking is not None
+        while self.ticking.tick() >= TICK_BATCH:
+            continue
+        return self._until(self.ticking.next_due())
+
+    def _until(self, due: datetime | None) -> float:
+        if due is None:
+            return SWEEP_SECONDS
+        return min(SWEEP_SECONDS, max(SHORTEST, (due - self.clock.now()).total_seconds()))
+
+    def _settle(self) -> float:
+        """Commit what waited long enough; return claims that nobody started."""
+        assert self.worker is not None
+        self.worker.flush(older_than=FINISH_DELAY)
+        self.worker.give_back(older_than=UNSTARTED_SECONDS)
+        if monotonic() - self._noted > NOTE_SECONDS:
+            self._noted = monotonic()
+            self.worker.note()
+        return FINISH_DELAY / 2 if self.worker.running else FINISH_DELAY * 5
+
+    def _beat(self) -> float:
+        assert self.worker is not None
+        moved = abs(self.anchor())
+        if moved > 2.0:
+            log.warning("the store's clock moved", seconds=moved)
+            self._reap_from = monotonic() + self.lease.total_seconds()
+        stuck = self.worker.beat()
+        if stuck * 2 >= self.worker.threads and not self._stuck:
+            self._stuck = True
+            log.critical("half of the threads are stuck", stuck=stuck)
+            self.worker.claiming = False
+            self.worker.give_back()
+            self.on_stuck()
+        return self.lease.total_seconds() / 3
+
+    def _prune(self) -> None:
+        if self.housekeeping is None or monotonic() - self._pruned < PRUNE_SECONDS:
+            return
+        self._pruned = monotonic()
+        if gone := self.housekeeping.prune():
+            log.info("history pruned", jobs=gone)

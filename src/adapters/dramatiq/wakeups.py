@@ -1,0 +1,80 @@
+"""Wake-ups over Dramatiq: a message names a queue, never a job."""
+
+import logging
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+import dramatiq
+from attrs import define, field
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.worker import Worker
+
+IDLE_POLL_MS = 1000
+
+
+@define(eq=False)
+class LocalWakeups:
+    """
+    Wake-ups within one process: Dramatiq's in-memory broker and a real Worker.
+
+    Satisfies `Waker`. One wake-up per queue is under way at a time; `clear`
+    must be called before a claim, so that work that comes later wakes again.
+    """
+
+    queues: Sequence[str]
+    threads: int
+    drain: Callable[[str], None]
+    _broker: StubBroker = field(factory=lambda: StubBroker(middleware=[]))
+    _actors: dict[str, dramatiq.Actor[[], None]] = field(factory=dict)
+    _under_way: set[str] = field(factory=set[str])
+    _lock: Lock = field(factory=Lock)
+    _worker: Worker | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Declare one actor a queue; it never retries and never raises."""
+        logging.getLogger("dramatiq").setLevel(logging.ERROR)
+        for queue in self.queues:
+            self._actors[queue] = dramatiq.Actor(
+                self._body(queue),
+                broker=self._broker,
+                actor_name=f"wake_{queue}",
+                queue_name=queue,
+                priority=0,
+                options={},
+            )
+
+    def _body(self, queue: str) -> Callable[[], None]:
+        def wake() -> None:
+            self.drain(queue)
+
+        return wake
+
+    def start(self) -> None:
+        """Start the threads that wake-ups wake."""
+        self._worker = Worker(
+            self._broker, worker_threads=self.threads, worker_timeout=IDLE_POLL_MS
+        )
+        self._worker.start()
+
+    def wake(self, queue: str) -> None:
+        """Wake a thread, unless a wake-up for the queue is under way already."""
+        with self._lock:
+            if queue in self._under_way or queue not in self._actors:
+                return
+            self._under_way.add(queue)
+        self.wake_one_more(queue)
+
+    def wake_one_more(self, queue: str) -> None:
+        """Wake one more thread, whatever is under way."""
+        self._broker.enqueue(self._actors[queue].message())
+
+    def clear(self, queue: str) -> None:
+        """Let the next `wake` through."""
+        with self._lock:
+            self._under_way.discard(queue)
+
+    def stop(self, timeout: float) -> None:
+        """Stop the threads; one that is still busy after the timeout is left behind."""
+        if self._worker is not None:
+            self._worker.stop(timeout=int(timeout * 1000))
+        self._broker.close()

@@ -1,0 +1,301 @@
+"""The job worker: threads that claim, run and settle, and their batches."""
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from threading import Condition, Lock
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+import structlog
+from attrs import define, field
+from structlog.contextvars import bound_contextvars
+
+from ...domain.jobs import TIMEOUT_GRACE, Claim, JobId, Mode, Settlement
+from ...ports.jobs import WorkerInfo
+from ...ports.system import Clock
+from ...services.execution import Execution
+from .context import JobContext, LogBuffer
+
+BATCH = 100
+TURN_SECONDS = 1.0
+FINISH_DELAY = 0.02
+UNSTARTED_SECONDS = 0.25
+
+log = structlog.get_logger()
+
+
+class Wakeups(Protocol):
+    """The transport, as the worker uses it."""
+
+    def wake(self, queue: str) -> None:
+        """Wake some thread of some process."""
+        ...
+
+    def wake_one_more(self, queue: str) -> None:
+        """Wake one more thread of this process."""
+        ...
+
+    def clear(self, queue: str) -> None:
+        """Let the next wake-up through."""
+        ...
+
+
+class _Waiting(NamedTuple):
+    since: float
+    claim: Claim
+
+
+class _Finished(NamedTuple):
+    since: float
+    settlement: Settlement
+
+
+@define(eq=False)
+class JobWorker:
+    """
+    Runs the jobs of some queues in the threads that wake-ups wake.
+
+    A batch belongs to the process: idle threads take from it. Outcomes of
+    batch tasks wait up to 20 ms for company, all others are committed in the
+    transaction that claims the thread's next row.
+    """
+
+    execution: Execution
+    clock: Clock
+    id: str
+    host: str
+    pid: int
+    queues: Sequence[str]
+    threads: int
+    wakeups: Wakeups = field(init=False)
+    batches: dict[str, deque[_Waiting]] = field(init=False)
+    running: dict[JobId, JobContext] = field(factory=dict)
+    finished: list[_Finished] = field(factory=list)
+    busy: int = 0
+    claiming: bool = True
+    stale_finishes: int = 0
+    done: int = 0
+    lock: Lock = field(factory=Lock)
+    quiet: Condition = field(factory=Condition)
+    started_at: datetime = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Give every queue its batch."""
+        self.batches = {queue: deque() for queue in self.queues}
+        self.started_at = self.clock.now()
+
+    def drain(self, queue: str) -> None:
+        """Run what the queue has ready, for about a second; never raises."""
+        with self.quiet:
+            self.busy += 1
+        try:
+            self._work(queue)
+        except Exception:
+            log.exception("worker turn failed", queue=queue)
+        finally:
+            with self.quiet:
+                self.busy -= 1
+                self.quiet.notify_all()
+
+    def _work(self, queue: str) -> None:
+        turn = monotonic()
+        self.wakeups.clear(queue)
+        settlement: Settlement | None = None
+        while True:
+            claim = self._take(queue, settlement, turn)
+            if claim is None:
+                return
+            settlement = self.run(claim)
+            if settlement is not None and claim.mode is Mode.BATCH:
+                with self.lock:
+                    self.finished.append(_Finished(monotonic(), settlement))
+                settlement = None
+
+    def _take(self, queue: str, settlement: Settlement | None, turn: float) -> Claim | None:
+        """Commit an outcome and return the next claim, or None to end the turn."""
+        batch = self.batches[queue]
+        over = monotonic() - turn > TURN_SECONDS or not self.claiming
+        if over:
+            self._settle([settlement] if settlement else [])
+            self.flush()
+            if self.claiming:
+                self.wakeups.wake(queue)
+            return None
+        try:
+            waiting = batch.popleft()
+        except IndexError:
+            return self._claim(queue, settlement)
+        if settlement is not None:
+            self._settle([settlement])
+        return waiting.claim
+
+    def _claim(self, queue: str, settlement: Settlement | None) -> Claim | None:
+        finished = self._take_finished()
+        if settlement is not None:
+            finished.append(settlement)
+        free = max(1, self.threads - self.busy + 1)
+        try:
+            claims, accepted = self.execution.claim(
+                queue, worker=self.id, limit=max(BATCH, free), free_threads=free, finished=finished
+            )
+        except BaseException:
+            self._keep(finished)
+            raise
+        self._forget(finished, accepted)
+        if not claims:
+            return None
+        for claim in claims:
+            self.running[claim.id] = self._context(claim)
+        now = monotonic()
+        self.batches[queue].extend(_Waiting(now, claim) for claim in claims[1:])
+        self._wake_others(queue, claims, free)
+        return claims[0]
+
+    def _wake_others(self, queue: str, claims: Sequence[Claim], free: int) -> None:
+        ordinary = sum(claim.mode is not Mode.BATCH for claim in claims)
+        if len(claims) >= BATCH or ordinary >= free:
+            self.wakeups.wake(queue)
+        for _ in range(min(ordinary, len(claims) - 1)):
+            self.wakeups.wake_one_more(queue)
+
+    def run(self, claim: Claim) -> Settlement | None:
+        """Run one claimed job; its log and progress are kept before its outcome."""
+        context = self.running.get(claim.id)
+        if context is None or context.lost:
+            return None
+        with bound_contextvars(job=claim.id, attempt=claim.attempt, task=claim.task):
+            settlement = self.execution.run(claim, context)
+        self.done += 1
+        self._keep_notes(context)
+        if settlement is None:
+            self.running.pop(claim.id, None)
+            log.warning("lease lost, outcome dropped", job=claim.id, attempt=claim.attempt)
+        return settlement
+
+    def _context(self, claim: Claim) -> JobContext:
+        return JobContext(
+            claim=claim,
+            clock=self.clock,
+            keep=self.execution.keep,
+            buffer=LogBuffer(self.clock, claim.attempt),
+            claimed=monotonic(),
+        )
+
+    def _keep_notes(self, context: JobContext) -> None:
+        progress, lines = context.take_progress(), context.buffer.take()
+        if progress is None and not lines:
+            return
+        try:
+            self.execution.note(
+                [(context.claim, progress)] if progress else [], {context.claim.id: lines}
+            )
+        except Exception:
+            log.exception("log lines were not kept", job=context.claim.id)
+
+    # outcomes
+
+    def flush(self, *, older_than: float = 0.0) -> None:
+        """Commit the outcomes that wait for company."""
+        with self.lock:
+            if not self.finished or monotonic() - self.finished[0].since < older_than:
+                return
+        self._settle(self._take_finished())
+
+    def _take_finished(self) -> list[Settlement]:
+        with self.lock:
+            finished, self.finished = self.finished, []
+        return [one.settlement for one in finished]
+
+    def _keep(self, settlements: Sequence[Settlement]) -> None:
+        """Keep outcomes that could not be committed, to try again."""
+        now = monotonic()
+        with self.lock:
+            self.finished += [_Finished(now, settlement) for settlement in settlements]
+
+    def _settle(self, settlements: list[Settlement]) -> None:
+        if not settlements:
+            return
+        try:
+            accepted = self.execution.settle(settlements)
+        except BaseException:
+            self._keep(settlements)
+            raise
+        self._forget(settlements, accepted)
+
+    def _forget(self, settlements: Sequence[Settlement], accepted: set[JobId]) -> None:
+        for settlement in settlements:
+            context = self.running.get(settlement.id)
+            if context is not None and context.claim.token == settlement.token:
+                self.running.pop(settlement.id, None)
+            if settlement.id not in accepted:
+                self.stale_finishes += 1
+                log.warning("stale outcome refused", job=settlement.id, attempt=settlement.attempt)
+
+    # what the timers ask
+
+    def give_back(self, *, older_than: float = 0.0) -> None:
+        """Return claims that were not started in time."""
+        for queue, batch in self.batches.items():
+            late: list[Claim] = []
+            while batch and monotonic() - batch[0].since >= older_than:
+                try:
+                    late.append(batch.popleft().claim)
+                except IndexError:
+                    break
+            if late:
+                self.execution.give_back(late)
+                for claim in late:
+                    self.running.pop(claim.id, None)
+                self.wakeups.wake(queue)
+
+    def beat(self) -> int:
+        """Renew the leases of what is not overdue; return how many threads are stuck."""
+        now = self.clock.now()
+        contexts = list(self.running.values())
+        owned = [c for c in contexts if now <= c.claim.deadline + TIMEOUT_GRACE]
+        stop = self.execution.beat([c.claim for c in owned], self.info())
+        for context in owned:
+            asked = stop.get(context.claim.id)
+            if asked is None and self.running.get(context.claim.id) is context:
+                context.lose()
+            elif asked:
+                context.cancel()
+        return len(contexts) - len(owned)
+
+    def note(self) -> None:
+        """Keep the progress and the log lines of everything that runs."""
+        contexts = list(self.running.values())
+        progress = [(c.claim, p) for c in contexts if (p := c.take_progress()) is not None]
+        lines = {c.claim.id: taken for c in contexts if (taken := c.buffer.take())}
+        if progress or lines:
+            self.execution.note(progress, lines)
+
+    def info(self) -> WorkerInfo:
+        """Return what the process tells of itself."""
+        return WorkerInfo(
+            id=self.id,
+            host=self.host,
+            pid=self.pid,
+            started_at=self.started_at,
+            seen_at=self.clock.now(),
+            threads=self.threads,
+            running=self.busy,
+            queues=self.queues,
+        )
+
+    def shut_down(self, grace: float) -> bool:
+        """
+        Claim nothing more, have bodies stop, and wait for them.
+
+        Return whether every thread came to rest within the grace, in seconds.
+        """
+        self.claiming = False
+        self.give_back()
+        for context in list(self.running.values()):
+            context.shut_down()
+        with self.quiet:
+            rested = self.quiet.wait_for(lambda: self.busy == 0, timeout=grace)
+        self.give_back()
+        self.flush()
+        return rested

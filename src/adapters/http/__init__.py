@@ -1,0 +1,1 @@
+"""HTTP, spoken outwards: the API, its wire format, its server."""

@@ -1,0 +1,1 @@
+"""Compatibility routes: the paths of the source systems, one file for each."""

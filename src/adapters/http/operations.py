@@ -1,0 +1,165 @@
+"""Operations: the one table that routes, guards and documents the face."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from string import Formatter
+from typing import Any
+
+from attrs import Factory, field, frozen
+
+from ...domain.errors import WorkbellError
+from ...domain.identity import Actor, Origin
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+class Access(StrEnum):
+    """
+    Who may call an operation.
+
+    SELF is for what unverified people need about themselves; of the other
+    two, the setting REQUIRE_VERIFIED_EMAIL decides where it counts.
+    """
+
+    ANYONE = "anyone"
+    SELF = "self"
+    USER = "user"
+    VERIFIED = "verified"
+    SUPERUSER = "superuser"
+
+
+class Style(StrEnum):
+    """Whose conventions an operation follows: ours, or those of a source system."""
+
+    CANONICAL = "canonical"
+    A = "A"
+    B = "B"
+    C = "C"
+    E = "E"
+
+
+@frozen(kw_only=True)
+class Call:
+    """
+    One request, as an operation's handler sees it.
+
+    `ids` are the positive integers and `names` the texts of the path; `url`
+    is the address without its query, `parameters` the query as it was given.
+    `versions` are those that `If-Match` would accept, None for any.
+    """
+
+    actor: Actor
+    origin: Origin
+    ids: Mapping[str, int]
+    names: Mapping[str, str]
+    body: Any
+    query: Any
+    url: str
+    parameters: Mapping[str, str]
+    style: Style
+    accept: str
+    token: str
+    idempotency_key: str | None = None
+    versions: frozenset[int] | None = None
+
+    def version(self, current: int) -> int | None:
+        """Return the version to insist on, given the one that stands."""
+        if self.versions is None or current in self.versions:
+            return None if self.versions is None else current
+        return max(self.versions, default=0)
+
+
+@frozen(kw_only=True)
+class Answer:
+    """
+    What a handler answers.
+
+    The body is written as JSON, unless `media_type` says that it is bytes
+    (or pieces of bytes) of another kind.
+    """
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = Factory(dict[str, str])
+    media_type: str = JSON
+
+
+Handler = Callable[[Call], Answer]
+
+
+def _names(operation: "Operation") -> tuple[str, ...]:
+    return tuple(name for _, name, *_ in Formatter().parse(operation.path) if name)
+
+
+@frozen(kw_only=True)
+class Operation:
+    """
+    One method at one path: who may, what it takes, what it answers.
+
+    `exists` is asked before the body is read, so that what is not there is
+    never judged by what was sent to it. `partial` hands the body over as the
+    plain object that it is: the service merges and checks it. `statuses` are
+    errors whose status differs from their family's.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Handler
+    tag: str
+    who: Access = Access.USER
+    style: Style = Style.CANONICAL
+    request: type | None = None
+    partial: bool = False
+    query: type | None = None
+    answers: Mapping[int, type | None] = Factory(lambda: {200: None})
+    media: Sequence[str] = (JSON,)
+    errors: Sequence[int] = ()
+    statuses: Mapping[type[WorkbellError], int] = Factory(dict[type[WorkbellError], int])
+    exists: Callable[[Call], object] | None = None
+    idempotent: bool = False
+    etag: bool = False
+    documented: bool = True
+    path_names: tuple[str, ...] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Find the path's parameters once."""
+        object.__setattr__(self, "path_names", _names(self))
+
+    @property
+    def error_statuses(self) -> tuple[int, ...]:
+        """The statuses of every error that it may answer."""
+        found = {*self.errors, *self.statuses.values()}
+        if self.query or self.request or self.idempotent:
+            found.add(400)
+        if self.who is not Access.ANYONE:
+            found.add(401)
+        if self.who in {Access.VERIFIED, Access.SUPERUSER}:
+            found.add(403)
+        if self.path_names:
+            found.add(404)
+        if self.request:
+            found |= {413, 415}
+        if self.etag and self.method != "GET":
+            found.add(412)
+        return tuple(sorted(found))
+
+
+def by_path(operations: Iterable[Operation]) -> dict[str, dict[str, Operation]]:
+    """
+    Return the operations by path and method.
+
+    Raises:
+        ValueError: Two have the same method and path, or the same name.
+    """
+    found: dict[str, dict[str, Operation]] = {}
+    names: set[str] = set()
+    for operation in operations:
+        at_path = found.setdefault(operation.path, {})
+        if operation.method in at_path or operation.name in names:
+            raise ValueError(f"{operation.name} is declared twice: {operation.path}")
+        names.add(operation.name)
+        at_path[operation.method] = operation
+    return found

@@ -1,0 +1,237 @@
+"""Schedules over HTTP: list, create, change, run, look back and ahead."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from attrs import frozen
+
+from ...domain.cron import CronRule, DstGap, DstOverlap
+from ...domain.errors import Invalid
+from ...domain.jobs import Job, JobId, Status
+from ...domain.limits import Limits
+from ...domain.scheduling import ScheduleId
+from ...ports.jobs import JobFilter
+from ...ports.scheduling import ScheduleView
+from ...services.definitions import Definitions
+from ...services.jobs import JobCommands
+from ...services.scheduling import Expression, NewSchedule, Scheduling, ZoneName
+from .job_views import JobBody, job_body
+from .operations import Answer, Call, Operation
+from .paging import (
+    COUNT_CAP,
+    Cursor,
+    Many,
+    PageNumber,
+    PageSize,
+    before_id,
+    keyset,
+    numbered,
+    ordering,
+    slice_of,
+)
+from .schedule_queries import ORDERINGS, ScheduleFilters, ScheduleQuery, schedule_filter
+from .schedule_views import (
+    BackfillBody,
+    PreviewBody,
+    RunBody,
+    ScheduleBody,
+    backfill_summary,
+    preview_body,
+    run_body,
+    schedule_body,
+)
+from .wire import etag
+
+BASE = "/api/v1/schedules"
+ONE = BASE + "/{schedule_id}"
+RunCount = Annotated[int, Limits(ge=1, le=100, description="How many runs to show.")]
+
+
+@frozen(kw_only=True)
+class RunsQuery:
+    """Which runs of a schedule to list, newest first."""
+
+    status: Sequence[Status] | None = None
+    page: PageNumber = 1
+    page_size: PageSize = None
+    cursor: Cursor = None
+
+
+@frozen(kw_only=True)
+class UpcomingQuery:
+    """How many runs to show."""
+
+    n: RunCount = 5
+
+
+@frozen(kw_only=True)
+class ExpressionBody:
+    """An expression to explain."""
+
+    cron_expression: Expression
+    time_zone: ZoneName | None = None
+    dst_gap: DstGap = DstGap.RUN_AFTER
+    dst_overlap: DstOverlap = DstOverlap.FIRST
+    n: RunCount = 5
+
+
+@frozen(kw_only=True)
+class RangeBody:
+    """A range of past runs, both ends included; a dry run only counts them."""
+
+    start: datetime
+    end: datetime
+    dry_run: bool = False
+
+
+@frozen(kw_only=True)
+class Schedules:
+    """Schedules, shown in the form and the words of one style."""
+
+    scheduling: Scheduling
+    jobs: JobCommands
+    definitions: Definitions
+    base: str = BASE
+    show: Callable[[ScheduleView], Any] = schedule_body
+    show_run: Callable[[Job, ScheduleView], Any] = run_body
+    statuses: Callable[[Sequence[Any] | None], Sequence[Status] | None] = lambda given: given
+
+    def list(self, call: Call) -> Answer:
+        """Return a page of the schedules that the query selects."""
+        query: ScheduleQuery = call.query
+        order = ordering(query.ordering, ORDERINGS, "ordering")
+        return self.page(call, query, order, query.page, query.page_size)
+
+    def page(
+        self,
+        call: Call,
+        filters: ScheduleFilters,
+        order: Sequence[str],
+        page: int,
+        page_size: int | None,
+        prefix: str = "",
+    ) -> Answer:
+        """Return a page of the schedules that the filters select."""
+        part = slice_of(call, page, page_size)
+        which = schedule_filter(call, filters, self.definitions, prefix)
+        found, total = self.scheduling.find(call.actor, which, order, part.offset, part.size)
+        return numbered(call, part, [self.show(view) for view in found], total)
+
+    def create(self, call: Call) -> Answer:
+        """Give the caller a new schedule."""
+        view = self.scheduling.create(call.actor, call.body)
+        location = {"Location": f"{self.base}/{view.schedule.id}"}
+        return self._answer(view, 201, location)
+
+    def get(self, call: Call) -> Answer:
+        """Return one schedule."""
+        return self._answer(self._seen(call))
+
+    def replace(self, call: Call) -> Answer:
+        """Change a schedule; parameters and switch take their defaults where left out."""
+        _check_replacement(call.body)
+        return self._edit(call, {"parameters": {}, "is_active": True, **call.body})
+
+    def change(self, call: Call) -> Answer:
+        """Change the fields of a schedule that are given."""
+        return self._edit(call, call.body)
+
+    def delete(self, call: Call) -> Answer:
+        """Delete a schedule; its history stays."""
+        version = call.version(self._seen(call).schedule.version)
+        self.scheduling.delete(call.actor, _id(call), version=version)
+        return Answer(status=204)
+
+    def toggle(self, call: Call) -> Answer:
+        """Pause an active schedule, or resume a paused one."""
+        return self._answer(self.scheduling.toggle(call.actor, _id(call)))
+
+    def run_now(self, call: Call) -> Answer:
+        """Run the schedule's task once more, now."""
+        return _accepted(self.scheduling.run_now(call.actor, _id(call)), {})
+
+    def backfill(self, call: Call) -> Answer:
+        """Run the ticks of a past range."""
+        asked: RangeBody = call.body
+        plan = self.scheduling.backfill(
+            call.actor, _id(call), asked.start, asked.end, dry_run=asked.dry_run
+        )
+        backfill = BackfillBody(backfill=backfill_summary(plan))
+        return _accepted(plan.jobs[0], backfill) if plan.jobs else Answer(body=backfill)
+
+    def runs(self, call: Call) -> Answer:
+        """Return a schedule's runs, newest first."""
+        query: RunsQuery = call.query
+        view = self._seen(call)
+        which = {"schedule_id": view.schedule.id, "statuses": self.statuses(query.status)}
+        return history(call, self.jobs, query, which, lambda job: self.show_run(job, view))
+
+    def upcoming(self, call: Call) -> Answer:
+        """Explain the schedule's expression and its next runs."""
+        return Answer(
+            body=preview_body(self.scheduling.upcoming(call.actor, _id(call), call.query.n))
+        )
+
+    def explain(self, call: Call) -> Answer:
+        """Explain an expression and its next runs."""
+        asked: ExpressionBody = call.body
+        zone = asked.time_zone or call.actor.time_zone
+        rule = CronRule(asked.cron_expression, zone, asked.dst_gap, asked.dst_overlap)
+        return Answer(body=preview_body(self.scheduling.explain(rule, asked.n)))
+
+    def exists(self, call: Call) -> object:
+        """Look for the schedule, before anything that was sent is judged."""
+        return self._seen(call)
+
+    def _seen(self, call: Call) -> ScheduleView:
+        return self.scheduling.get(call.actor, _id(call))
+
+    def _edit(self, call: Call, given: Mapping[str, Any]) -> Answer:
+        version = call.version(self._seen(call).schedule.version)
+        return self._answer(
+            self.scheduling.edit(call.actor, _id(call), given, version=version)
+        )
+
+    def _answer(
+        self, view: ScheduleView, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        tags = etag(view.schedule.version) | dict(headers or {})
+        return Answer(status=status, body=self.show(view), headers=tags)
+
+
+def history(
+    call: Call,
+    jobs: JobCommands,
+    query: Any,
+    which: Mapping[str, Any],
+    show: Callable[[Job], Any],
+    order: Sequence[str] = ("-id",),
+) -> Answer:
+    """Return a part of a history of jobs, by page or by cursor."""
+    part = slice_of(call, query.page, query.page_size)
+    if query.cursor is not None:
+        last = before_id(query.cursor)
+        by_cursor = JobFilter(**which, before_id=None if last is None else JobId(last))
+        found = jobs.find(call.actor, by_cursor, order, 0, part.size)
+        return keyset(call, part.size, [show(j) for j in found], found[-1].id if found else None)
+    filters = JobFilter(**which)
+    found = jobs.find(call.actor, filters, order, part.offset, part.size)
+    total = jobs.count(call.actor, filters)
+    capped = total > COUNT_CAP
+    return numbered(call, part, [show(j) for j in found], min(total, COUNT_CAP), capped=capped)
+
+
+def _id(call: Call) -> ScheduleId:
+    return ScheduleId(call.ids["schedule_id"])
+
+
+def _check_replacement(body: Mapping[str, Any]) -> None:
+    if "cron_expression" not in body:
+        raise Invalid.field("cron_expression", "cron_expression is required")
+
+
+def _accepted(job: Job, more: BackfillBody | Mapping[str, Any]) -> Answer:
+    body = AcceptedBody.of(job, more) if isinstance(more, BackfillBody) else job_body(job)
+    return Answer(status=202, body=body, headers={"Location": f"/api/v1/jobs/{job.id}"})

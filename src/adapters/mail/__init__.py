@@ -1,0 +1,1 @@
+"""Mail: to a folder, or to a mail server."""

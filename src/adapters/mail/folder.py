@@ -1,0 +1,72 @@
+"""Mail into a folder, for machines that have no mail server."""
+
+import os
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+from attrs import field, frozen
+
+from ...domain.errors import Unavailable
+from ...ports.mail import Letter
+from ...ports.system import Clock, Ids
+from .message import message_of, sender_address
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@frozen(kw_only=True)
+class FolderMailer:
+    """
+    Writes each message to an .eml file of its own, whole or not at all.
+
+    The files sort by time. `echo` (a terminal) gets the text too; the log
+    gets recipient, subject and file only, for codes stand in the text.
+    """
+
+    folder: Path
+    sender: str = field()
+    clock: Clock
+    ids: Ids
+    echo: TextIO | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a sender that is no address."""
+        sender_address(self.sender)
+
+    def send(self, letter: Letter) -> None:
+        """
+        Write one message.
+
+        Raises:
+            Invalid: The address or the subject cannot be sent to.
+            Unavailable: The folder cannot be written.
+        """
+        now, name = self.clock.now(), self.ids.new()
+        message = message_of(letter, sender=self.sender, now=now, message_id=name)
+        path = self.folder / f"{now:%Y%m%dT%H%M%S.%f}Z-{name}.eml"
+        try:
+            self._write(path, message.as_bytes())
+        except OSError as error:
+            raise Unavailable("The mail folder cannot be written.", retry_after=30.0) from error
+        _log.info("mail_written", to=letter.to, subject=letter.subject, file=str(path))
+        self._show(letter)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".tmp")
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _show(self, letter: Letter) -> None:
+        if self.echo is not None:
+            text = f"\nTo: {letter.to}\nSubject: {letter.subject}\n\n{letter.text}\n"
+            self.echo.write(text)
+            self.echo.flush()

@@ -1,0 +1,73 @@
+"""A letter as an Internet message (RFC 5322)."""
+
+import unicodedata
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+
+from ...domain.errors import Invalid
+from ...domain.identity import ascii_address
+from ...ports.mail import Letter
+
+MAX_SUBJECT_LENGTH = 255
+
+
+def message_of(letter: Letter, *, sender: str, now: datetime, message_id: str) -> EmailMessage:
+    """
+    Return the message to send; `message_id` is used unless the letter has one.
+
+    Raises:
+        Invalid: The address or a header is not one line of plain text.
+    """
+    _check_line("subject", letter.subject, MAX_SUBJECT_LENGTH)
+    _check_line("message_id", letter.message_id, MAX_SUBJECT_LENGTH)
+    chosen = letter.message_id or f"{message_id}@{host_of(sender)}"
+    message = EmailMessage(policy=SMTP)
+    message["From"] = sender
+    message["To"] = recipient_of(letter)
+    message["Subject"] = letter.subject
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = f"<{chosen.strip('<>')}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(letter.text)
+    if letter.html is not None:
+        message.add_alternative(letter.html, subtype="html")
+    return message
+
+
+def recipient_of(letter: Letter) -> str:
+    """
+    Return the one address that a letter goes to, as mail servers take it.
+
+    Raises:
+        Invalid: It is not an address.
+    """
+    address = ascii_address(letter.to)
+    if address is None:
+        raise Invalid.field("to", "This is not an e-mail address.")
+    return address
+
+
+def sender_address(sender: str) -> str:
+    """
+    Return the bare address of a sender such as `Workbell <bell@example.com>`.
+
+    Raises:
+        Invalid: There is none in it.
+    """
+    _check_line("mail_from", sender, MAX_SUBJECT_LENGTH)
+    address = ascii_address(parseaddr(sender)[1])
+    if address is None:
+        raise Invalid.field("mail_from", "This is not an e-mail address.")
+    return address
+
+
+def host_of(sender: str) -> str:
+    """Return the domain of a sender's address."""
+    return sender_address(sender).rpartition("@")[2]
+
+
+def _check_line(name: str, text: str, limit: int) -> None:
+    if len(text) > limit or any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in text):
+        raise Invalid.field(name, f"This is not one line of at most {limit} characters.")

@@ -1,0 +1,28 @@
+"""The audit trail in memory."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from attrs import define, evolve
+
+from ...domain.audit import AuditEntry
+from .plain import plain
+from .tables import Tables
+
+
+@define(eq=False)
+class MemoryAuditTrail:
+    """Entries in the order in which they were added; none is ever changed."""
+
+    _tables: Tables
+
+    def add(self, entry: AuditEntry) -> None:
+        """Keep one more entry."""
+        number = self._tables.audit.next_id()
+        kept = evolve(entry, id=number, changes=plain(dict(entry.changes)))
+        self._tables.audit.put(number, kept)
+
+    def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
+        """Return the newest entries, or the newest before an id."""
+        newest = reversed(self._tables.audit.rows.values())
+        return list(islice((e for e in newest if before is None or e.id < before), limit))

@@ -1,0 +1,32 @@
+"""Lists in memory: ranges of time, and orderings by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def between(moment: datetime | None, first: datetime | None, last: datetime | None) -> bool:
+    """Whether a moment lies within bounds, both included; none is in no range."""
+    if moment is None:
+        return first is None and last is None
+    return (first is None or moment >= first) and (last is None or moment <= last)
+
+
+def ordered(
+    rows: list[T], ordering: Sequence[str], keys: Mapping[str, Callable[[T], Any]]
+) -> list[T]:
+    """
+    Return rows by names of keys, a minus before descending ones.
+
+    The id breaks ties, descending where the first name is; rows without a
+    value come last in both directions.
+    """
+    descending = bool(ordering) and ordering[0].startswith("-")
+    for name in (*ordering, "-id" if descending else "id")[::-1]:
+        key = keys[name.removeprefix("-")]
+        known = [row for row in rows if key(row) is not None]
+        known.sort(key=key, reverse=name.startswith("-"))
+        rows = known + [row for row in rows if key(row) is None]
+    return rows

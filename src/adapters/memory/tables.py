@@ -1,0 +1,186 @@
+"""Tables in memory, copied at their first write within a transaction."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+from attrs import Factory, define, fields
+
+from ...domain.audit import AuditEntry
+from ...domain.identity import User, UserId
+from ...domain.jobs import Artifact, Attempt, Job, JobId, JobState, LogLine
+from ...domain.otp import OneTimeCode
+from ...domain.scheduling import Schedule, ScheduleId
+from ...domain.sessions import Session
+from ...domain.tasks import TaskDefinition, TaskId
+from ...ports.jobs import WorkerInfo
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Key = tuple[Any, ...]
+
+
+@define(eq=False)
+class Table(Generic[K, V]):
+    """Rows by key: one snapshot, or a draft of the next one."""
+
+    rows: dict[K, V] = Factory(dict[K, V])
+    highest: int = 0
+    _shared: bool = False
+    _read_only: bool = False
+
+    def copy(self, *, read_only: bool) -> "Table[K, V]":
+        """Return a draft that shares its rows until it is written to."""
+        return Table(self.rows, self.highest, shared=True, read_only=read_only)
+
+    def get(self, key: K) -> V | None:
+        """Return a row, if there is one."""
+        return self.rows.get(key)
+
+    def put(self, key: K, row: V) -> None:
+        """Keep a row, in place of the one before."""
+        self._own()[key] = row
+
+    def drop(self, key: K) -> None:
+        """Remove a row, if there is one."""
+        self._own().pop(key, None)
+
+    def next_id(self) -> int:
+        """Return an id that no row of the table has had."""
+        self._own()
+        self.highest += 1
+        return self.highest
+
+    def __iter__(self) -> Iterator[V]:
+        """Go over the rows in the order in which they came."""
+        return iter(self.rows.values())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _own(self) -> dict[K, V]:
+        if self._read_only:
+            raise RuntimeError("A view is for reading only.")
+        if self._shared:
+            self.rows, self._shared = dict(self.rows), False
+        return self.rows
+
+
+@define(eq=False)
+class Index:
+    """Sorted entries by key; a key's list, too, is copied at its first write."""
+
+    _lists: Table[Key, list[Any]] = Factory(Table[Key, list[Any]])
+    _owned: set[Key] = Factory(set[Key])
+
+    def copy(self, *, read_only: bool) -> "Index":
+        """Return a draft that shares its lists until they are written to."""
+        return Index(self._lists.copy(read_only=read_only))
+
+    def of(self, *key: Any) -> Sequence[Any]:
+        """Return the entries under a key, in order."""
+        return self._lists.get(key) or ()
+
+    def keys(self, kind: str) -> list[Key]:
+        """Return the keys of one kind that have entries, in order."""
+        return sorted(key for key in self._lists.rows if key[0] == kind)
+
+    def add(self, key: Key, entry: Any) -> None:
+        """Add one entry."""
+        insort(self._own(key), entry)
+
+    def remove(self, key: Key, entry: Any) -> None:
+        """Remove one entry that is there."""
+        entries = self._own(key)
+        del entries[bisect_left(entries, entry)]
+        if not entries:
+            self._lists.drop(key)
+            self._owned.discard(key)
+
+    def _own(self, key: Key) -> list[Any]:
+        found = self._lists.get(key)
+        if found is None or key not in self._owned:
+            found = list(found or ())
+            self._lists.put(key, found)
+            self._owned.add(key)
+        return found
+
+
+def entries_of(job: Job) -> Iterable[tuple[Key, Any]]:
+    """Yield the index entries of a job: (key, entry)."""
+    if job.tick is not None:
+        yield ("tick", job.schedule_id, job.tick), job.id
+    if job.idempotency_key is not None:
+        yield ("idempotency", job.owner, job.idempotency_key), job.id
+    if job.schedule_id is not None and job.started_at is not None:
+        yield ("last run", job.schedule_id), job.id
+    if job.state.ended:
+        return
+    if job.schedule_id is not None:
+        yield ("unfinished", job.schedule_id), job.id
+    if job.state.waiting:
+        yield ("waiting", job.owner), job.id
+    if job.lane is not None and job.state in (JobState.READY, JobState.RUNNING):
+        yield ("busy", job.lane), job.id
+    if job.state is JobState.SCHEDULED:
+        yield ("scheduled",), (job.due_at, job.id)
+    elif job.state is JobState.HELD:
+        yield ("held", job.lane or ""), (-job.priority, job.due_at, job.id)
+    elif job.state is JobState.READY:
+        yield ("ready", job.queue), (-job.priority, job.fair_tag, job.id)
+        yield ("share", job.queue, job.priority, job.share_key), (job.fair_tag, job.id)
+    else:
+        yield ("running",), (job.lease_until, job.id)
+
+
+@define(eq=False)
+class Tables:
+    """Every table of a store."""
+
+    users: Table[UserId, User] = Factory(Table[UserId, User])
+    logins: Table[str, UserId] = Factory(Table[str, UserId])
+    codes: Table[int, OneTimeCode] = Factory(Table[int, OneTimeCode])
+    sessions: Table[str, Session] = Factory(Table[str, Session])
+    audit: Table[int, AuditEntry] = Factory(Table[int, AuditEntry])
+    definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
+    schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])
+    facts: Table[str, str] = Factory(Table[str, str])
+    jobs: Table[JobId, Job] = Factory(Table[JobId, Job])
+    job_index: Index = Factory(Index)
+    attempts: Table[JobId, tuple[Attempt, ...]] = Factory(Table[JobId, tuple[Attempt, ...]])
+    logs: Table[JobId, tuple[LogLine, ...]] = Factory(Table[JobId, tuple[LogLine, ...]])
+    artifacts: Table[JobId, tuple[Artifact, ...]] = Factory(Table[JobId, tuple[Artifact, ...]])
+    lanes: Table[str, int] = Factory(Table[str, int])
+    queues: Table[str, str] = Factory(Table[str, str])
+    workers: Table[str, WorkerInfo] = Factory(Table[str, WorkerInfo])
+
+    def copy(self, *, read_only: bool = False) -> "Tables":
+        """Return a draft of all tables, or a view of them."""
+        return Tables(
+            **{
+                each.name: getattr(self, each.name).copy(read_only=read_only)
+                for each in fields(Tables)
+            }
+        )
+
+    def put_job(self, job: Job) -> None:
+        """Keep a job as it now stands, and its index entries with it."""
+        old = self.jobs.get(job.id)
+        before = dict(entries_of(old)) if old else {}
+        after = dict(entries_of(job))
+        self.jobs.put(job.id, job)
+        for key, entry in before.items():
+            if after.get(key) != entry:
+                self.job_index.remove(key, entry)
+        for key, entry in after.items():
+            if before.get(key) != entry:
+                self.job_index.add(key, entry)
+
+    def drop_job(self, job: Job) -> None:
+        """Remove a job and all that belongs to it."""
+        for key, entry in entries_of(job):
+            self.job_index.remove(key, entry)
+        self.jobs.drop(job.id)
+        for table in (self.attempts, self.logs, self.artifacts):
+            table.drop(job.id)

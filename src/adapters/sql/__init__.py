@@ -1,0 +1,1 @@
+"""The SQL stores: SQLite in full; the servers share every statement."""

@@ -1,0 +1,103 @@
+"""Column types that read and write the same on every database."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+Id = BigInteger().with_variant(Integer(), "sqlite")
+LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+
+def text_of(moment: datetime | None) -> str | None:
+    """Return a moment as SQLite keeps it: text order is time order."""
+    if moment is None:
+        return None
+    if moment.tzinfo is not UTC:
+        moment = _in_utc(moment)
+    return moment.isoformat(" ", "microseconds")[:26]
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """Return a moment from SQLite's text."""
+    return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def naive_of(moment: datetime | None) -> datetime | None:
+    """Return a moment as the servers keep it: in UTC, without the zone."""
+    return None if moment is None else _in_utc(moment).replace(tzinfo=None)
+
+
+def moment_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:
+    """Return what turns a moment into its form on disk."""
+    return text_of if dialect.name == "sqlite" else naive_of
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("Only aware moments are kept.")
+    return moment.astimezone(UTC)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware moment, kept as naive UTC: the one way all databases share."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep microseconds everywhere, and text on SQLite."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(26))
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        """Refuse naive moments; drop the zone of the others."""
+        return moment_writer(dialect)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """Give the zone back."""
+        return moment_of if dialect.name == "sqlite" else _aware
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def json_text(value: Any) -> str | None:
+    """Return a value as JSON text, or None for nothing."""
+    return None if value is None else _encode(value).decode()
+
+
+def json_value(text: str | None) -> Any:
+    """Return the value of JSON text, or None for nothing."""
+    return None if text is None else _decode(text)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value, kept as text; None is NULL."""
+
+    impl = LongText
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:  # noqa: ARG002
+        """Write the text."""
+        return json_text
+
+    def result_processor(
+        self,
+        dialect: Dialect,  # noqa: ARG002
+        coltype: object,  # noqa: ARG002
+    ) -> Callable[[Any], Any]:
+        """Read the text."""
+        return json_value

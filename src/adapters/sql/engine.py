@@ -1,0 +1,261 @@
+"""The engine's statements: stage, claim, settle, extend, give back, reap."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import Row, bindparam, func, literal_column, select, update
+
+from ...domain.jobs import Claim, JobId, JobState, Progress, Settlement, pick
+from . import lanes
+from .columns import json_text, moment_writer
+from .indexes import IS_HELD, IS_READY, IS_RUNNING, IS_SCHEDULED
+from .placing import PLACED, JobRows, place, place_rows
+from .rows import CLAIM_COLUMNS, MODES, STATES, claim_of, progress_value
+from .schema import attempts, jobs, queues
+from .settling import write_settlements
+from .statements import chunks, is_sqlite, prepared
+
+_c = jobs.c
+_ids = _c.id.in_(bindparam("ids", expanding=True))
+_is_switched_off = (
+    select(queues.c.name).where(queues.c.name == _c.queue, queues.c.state != "running").exists()
+)
+
+STAGED = (
+    select(*PLACED)
+    .where(IS_SCHEDULED, _c.due_at <= bindparam("now"))
+    .order_by(_c.due_at, _c.id)
+    .limit(bindparam("most"))
+)
+_STILL_SCHEDULED = (
+    select(_c.id).where(IS_SCHEDULED, _ids).order_by(_c.id).with_for_update(skip_locked=True)
+)
+CLAIMED = (
+    select(*CLAIM_COLUMNS)
+    .where(
+        IS_READY,
+        _c.queue == bindparam("queue"),
+        _c.cancel_requested.is_(False),
+        ~select(queues.c.name)
+        .where(queues.c.name == bindparam("queue"), queues.c.state != "running")
+        .exists(),
+    )
+    .order_by(_c.priority.desc(), _c.fair_tag, _c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True, of=jobs)
+)
+_CLAIM = (
+    update(jobs)
+    .where(_ids)
+    .values(
+        state=int(JobState.RUNNING),
+        attempt=_c.attempt + 1,
+        token=_c.token + 1,
+        lease_until=bindparam("lease"),
+        worker=bindparam("claimer"),
+        started_at=bindparam("now"),
+    )
+)
+RUNNING = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lane, _c.queue).where(_ids)
+_LOCK_RUNNING = RUNNING.order_by(_c.id).with_for_update()
+_EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("lease"))
+_last_attempt = attempts.c.job_id == _c.id, attempts.c.number == _c.attempt - 1
+_UNCLAIM = (
+    update(jobs)
+    .where(_ids)
+    .values(
+        state=bindparam("to"),
+        ended_at=bindparam("ended"),
+        started_at=select(attempts.c.started_at).where(*_last_attempt).scalar_subquery(),
+        worker=select(attempts.c.worker).where(*_last_attempt).scalar_subquery(),
+        attempt=_c.attempt - 1,
+        token=_c.token + 1,
+        lease_until=None,
+    )
+)
+EXPIRED = (
+    select(*CLAIM_COLUMNS)
+    .where(IS_RUNNING, _c.lease_until < bindparam("now"))
+    .order_by(_c.lease_until, _c.id)
+    .limit(bindparam("most"))
+)
+WAITING_QUEUES = select(_c.queue).distinct().where(IS_READY, ~_is_switched_off).order_by(_c.queue)
+_HOLD_TASK = update(jobs).where(_ids).values(state=int(JobState.HELD))
+_READY_OF_TASK = select(_c.id, _c.lane).where(IS_READY, _c.task == bindparam("task"))
+_PROGRESS = prepared(
+    update(jobs)
+    .where(_c.id == bindparam("job_id"), _c.token == bindparam("under"), IS_RUNNING)
+    .values(progress=bindparam("told")),
+    "told",
+    "job_id",
+    "under",
+)
+NEXT_DUE = select(_c.due_at).where(IS_SCHEDULED).order_by(_c.due_at, _c.id).limit(1)
+HAS_HELD = select(literal_column("1")).where(IS_HELD).limit(1)
+
+
+@frozen
+class JobEngine(JobRows):
+    """What workers and sweepers do to jobs."""
+
+    def stage(self, now: datetime, *, limit: int = 500) -> int:
+        """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
+        rows = self._db.execute(STAGED, {"now": now, "most": limit}).all()
+        if not rows:
+            return 0
+        lanes.lock(self._db, {row.lane for row in rows if row.lane is not None})
+        if not is_sqlite(self._db):
+            rows = self._still_scheduled(rows)
+        place_rows(self._db, rows, now, self._woken)
+        return len(rows)
+
+    def claim(
+        self,
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> Sequence[Claim]:
+        """Take ready rows of a queue that is not paused."""
+        rows = self._db.execute(CLAIMED, {"queue": queue, "most": limit}).all()
+        rows = rows[: pick([MODES[row.mode] for row in rows], free_threads)]
+        if not rows:
+            return []
+        self._db.execute(
+            _CLAIM,
+            {
+                "ids": [row.id for row in rows],
+                "lease": lease_until,
+                "claimer": worker,
+                "now": now,
+            },
+        )
+        return [
+            claim_of(
+                row,
+                token=row.token + 1,
+                attempt=row.attempt + 1,
+                started_at=now,
+                lease_until=lease_until,
+                worker=worker,
+            )
+            for row in rows
+        ]
+
+    def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Write outcomes and their attempts; return the ids that were accepted."""
+        if not settlements:
+            return set()
+        freed = {each.lane for each in settlements if each.lane is not None}
+        lanes.lock(self._db, freed)
+        accepted = write_settlements(self._db, settlements)
+        if not accepted:
+            return set()
+        now = max(each.ended_at for each in accepted.values())
+        due = [
+            each.id
+            for each in accepted.values()
+            if each.state is JobState.SCHEDULED
+            and each.due_at is not None
+            and each.due_at <= each.ended_at
+        ]
+        if due:
+            place(self._db, due, now, self._woken)
+        if freed:
+            lanes.release(self._db, freed, now, self._woken)
+        return set(accepted)
+
+    def extend(
+        self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
+    ) -> Mapping[JobId, bool]:
+        """Renew leases; return for each renewed one whether to cancel it."""
+        renewed = {JobId(row.id): bool(row.cancel_requested) for row in self._running(claims)}
+        for some in chunks(list(renewed)):
+            self._db.execute(_EXTEND, {"ids": some, "lease": lease_until})
+        return renewed
+
+    def give_back(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
+        rows = self._running(claims)
+        if not rows:
+            return set()
+        now = self.now()
+        cancelled = [row for row in rows if row.cancel_requested]
+        others = [row for row in rows if not row.cancel_requested]
+        self._unclaim(others, JobState.READY, None)
+        self._unclaim(cancelled, JobState.CANCELLED, now)
+        self._woken.update(row.queue for row in others)
+        freed = {row.lane for row in cancelled if row.lane is not None}
+        lanes.release(self._db, freed, now, self._woken)
+        return {JobId(row.id) for row in rows}
+
+    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
+        """Return running rows whose lease ended before now, oldest first."""
+        rows = self._db.execute(EXPIRED, {"now": now, "most": limit})
+        return [claim_of(row) for row in rows]
+
+    def release_lanes(self, now: datetime) -> int:
+        """Ready held rows whose lane has room and whose task is active."""
+        return lanes.release_everywhere(self._db, now, self._woken)
+
+    def waiting_queues(self) -> Sequence[str]:
+        """Return the queues, neither paused nor draining, in which ready rows wait."""
+        return self._db.execute(WAITING_QUEUES).scalars().all()
+
+    def hold_task(self, key: str) -> int:
+        """Move the READY rows of a task to HELD; return how many."""
+        rows = self._db.execute(_READY_OF_TASK, {"task": key}).all()
+        freed = {row.lane for row in rows if row.lane is not None}
+        lanes.lock(self._db, freed)
+        for some in chunks([row.id for row in rows]):
+            self._db.execute(_HOLD_TASK, {"ids": some})
+        if freed:
+            lanes.release(self._db, freed, self.now(), self._woken)
+        return len(rows)
+
+    def release_task(self, key: str, now: datetime) -> int:
+        """Move the HELD rows of a task to READY as far as lanes allow."""
+        return lanes.release_everywhere(self._db, now, self._woken, task=key)
+
+    def note_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
+        """Write the progress of (id, token) pairs that are still running."""
+        rows = [(json_text(progress_value(told)), job_id, token) for job_id, token, told in notes]
+        _PROGRESS.run_many(self._db, rows)
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest SCHEDULED job is due."""
+        found: datetime | None = self._db.execute(NEXT_DUE).scalar()
+        return found
+
+    def has_held(self) -> bool:
+        """Whether any row is HELD: one index probe."""
+        return self._db.execute(HAS_HELD).first() is not None
+
+    def _still_scheduled(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+        """Lock candidates by id; keep those that nobody has moved or locked."""
+        locked: set[int] = set()
+        for some in chunks(sorted(row.id for row in rows)):
+            locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": some}).scalars())
+        return [row for row in rows if row.id in locked]
+
+    def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[Row[Any]]:
+        """Lock rows by id; return those that are RUNNING under the tokens."""
+        tokens = dict(claims)
+        rows: list[Row[Any]] = []
+        for some in chunks(sorted(tokens)):
+            rows += self._db.execute(_LOCK_RUNNING, {"ids": some})
+        return [
+            row
+            for row in rows
+            if STATES[row.state] is JobState.RUNNING and row.token == tokens[row.id]
+        ]
+
+    def _unclaim(self, rows: Sequence[Row[Any]], to: JobState, ended: datetime | None) -> None:
+        ids = [row.id for row in rows]
+        for some in chunks(ids):
+            self._db.execute(_UNCLAIM, {"ids": some, "to": int(to), "ended": ended})

@@ -1,0 +1,200 @@
+"""Jobs: adding them, commands on one, and what runs of a schedule are unfinished."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import Factory, evolve, frozen
+from sqlalchemy import Connection, bindparam, func, select, text, update
+
+from ...domain.errors import NotFound
+from ...domain.identity import Scope, UserId
+from ...domain.jobs import Attempt, Job, JobId, JobState, placed
+from ...ports.system import Clock
+from . import lanes
+from .columns import moment_writer
+from .engine import JobEngine
+from .indexes import IS_UNFINISHED_RUN, IS_WAITING
+from .lists import JobLists
+from .placing import place
+from .retention import JobRetention
+from .rows import ATTEMPT, JOB, JOB_COLUMNS, attempt_of, job_of, job_values, progress_value
+from .schema import attempts
+from .schema import jobs as table
+from .statements import Prepared, chunks, insert_unless_taken, is_sqlite
+from .tags import Tags
+
+_c = table.c
+_INSERT = Prepared(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
+_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
+_KEPT = select(_c.id).where(_c.id.between(bindparam("first"), bindparam("last")))
+_VISIBLE = JOB.where(_c.id == bindparam("job_id"), _c.hidden.is_(False))
+_BY_KEY = JOB.where(
+    _c.owner == bindparam("owner"), _c.idempotency_key == bindparam("idempotency_key")
+)
+UNFINISHED = JOB.where(
+    IS_UNFINISHED_RUN, _c.schedule_id.in_(bindparam("ids", expanding=True))
+).order_by(_c.schedule_id, _c.id)
+WAITING = (
+    select(_c.id).where(IS_WAITING, _c.owner == bindparam("owner")).limit(bindparam("at_most"))
+)
+_COUNT_WAITING = select(func.count()).select_from(WAITING.subquery())
+_ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(attempts.c.number)
+
+_State = tuple[JobState, float, datetime | None]
+
+
+@frozen
+class SqlJobs(JobEngine, JobLists, JobRetention):
+    """
+    Every piece of work, within a connection's transaction.
+
+    `SqlJobs(connection).add(jobs, now)` enqueues within a caller's own
+    transaction: it only executes, and neither commits nor wakes.
+    """
+
+    def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
+        """Keep new jobs and return them with ids; None where a key is taken."""
+        states = self._states(jobs, now)
+        ids = self._insert(jobs, states)
+        kept: list[Job | None] = []
+        refused = set()
+        for job, job_id, (state, tag, queued_at) in zip(jobs, ids, states, strict=True):
+            if job_id is None:
+                kept.append(None)
+                refused.add(job.lane)
+                continue
+            kept.append(
+                evolve(job, id=JobId(job_id), state=state, fair_tag=tag, queued_at=queued_at)
+            )
+            if state is JobState.READY:
+                self._woken.add(job.queue)
+        if lanes_left := {lane for lane in refused if lane is not None}:
+            lanes.release(self._db, lanes_left, now, self._woken)
+        return kept
+
+    def get(self, scope: Scope, job_id: JobId) -> Job:
+        """Return one job that whoever asks may see."""
+        row = self._db.execute(_VISIBLE, {"job_id": job_id}).one_or_none()
+        if row is None or not scope.covers(row.owner):
+            raise NotFound(f"There is no job {job_id}.")
+        return job_of(row)
+
+    def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
+        """Return one job and lock its row, and first its lane's."""
+        if is_sqlite(self._db):
+            return self.get(scope, job_id)
+        lane = self.get(scope, job_id).lane
+        lanes.lock(self._db, [] if lane is None else [lane])
+        query = _VISIBLE.with_for_update()
+        row = self._db.execute(query, {"job_id": job_id}).one_or_none()
+        if row is None or not scope.covers(row.owner):
+            raise NotFound(f"There is no job {job_id}.")
+        return job_of(row)
+
+    def replace(self, before: Job, after: Job) -> bool:
+        """Write a job that a command has moved, if it still stands as before."""
+        now = self.now()
+        values: dict[str, Any] = {
+            "state": int(after.state),
+            "due_at": after.due_at,
+            "token": after.token,
+            "max_attempts": after.max_attempts,
+            "cancel_requested": after.cancel_requested,
+            "reason": after.reason,
+            "result": after.result,
+            "progress": progress_value(after.progress),
+            "ended_at": after.ended_at,
+            "hidden": after.hidden,
+        }
+        if before.state is JobState.RUNNING and after.state is not JobState.RUNNING:
+            values["lease_until"] = None
+        guard = (_c.id == before.id, _c.state == int(before.state), _c.token == before.token)
+        if self._db.execute(update(table).where(*guard).values(values)).rowcount != 1:
+            return False
+        stays = before.state is JobState.READY and after.state is JobState.READY
+        if after.state.waiting and after.due_at <= now and not stays:
+            place(self._db, [before.id], now, self._woken)
+        if before.lane is not None:
+            lanes.release(self._db, [before.lane], now, self._woken)
+        return True
+
+    def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
+        """Return the job that an owner has made under a key."""
+        values = {"owner": owner, "idempotency_key": key}
+        row = self._db.execute(_BY_KEY, values).one_or_none()
+        return None if row is None else job_of(row)
+
+    def count_waiting(self, owner: UserId, *, at_most: int) -> int:
+        """Return how many jobs of an owner wait, counting no further than `at_most`."""
+        values = {"owner": owner, "at_most": at_most}
+        return self._db.execute(_COUNT_WAITING, values).scalar_one()
+
+    def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
+        """Return the waiting and running jobs of some schedules, oldest first."""
+        found: dict[int, list[Job]] = {each: [] for each in schedule_ids}
+        for some in chunks(list(found)):
+            for row in self._db.execute(UNFINISHED, {"ids": some}):
+                found[row.schedule_id].append(job_of(row))
+        return found
+
+    def attempts(self, job_id: JobId) -> Sequence[Attempt]:
+        """Return the closed attempts of a job, oldest first."""
+        return [attempt_of(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
+
+    def _states(self, jobs: Sequence[Job], now: datetime) -> list[_State]:
+        """Decide where each job enters: its state, its tag, and when it was queued."""
+        limits = {
+            job.lane: job.lane_limit for job in jobs if job.lane is not None and job.state.waiting
+        }
+        room = lanes.enter(self._db, limits)
+        inactive = frozenset(lanes.inactive_tasks.run(self._db).scalars())
+        states: list[JobState] = []
+        for job in jobs:
+            if job.state.ended:
+                states.append(job.state)
+                continue
+            free = job.lane is None or room[job.lane] > 0
+            state = placed(job, now, task_active=job.task not in inactive, lane_free=free)
+            if state is JobState.READY and job.lane is not None:
+                room[job.lane] -= 1
+            states.append(state)
+        return self._tagged(jobs, states, now)
+
+    def _tagged(
+        self, jobs: Sequence[Job], states: Sequence[JobState], now: datetime
+    ) -> list[_State]:
+        tags = Tags(self._db)
+        if len(jobs) > 1:
+            tags.probe(
+                (job.queue, job.priority, job.share_key)
+                for job, state in zip(jobs, states, strict=True)
+                if state is JobState.READY
+            )
+        return [
+            (state, tags.next((job.queue, job.priority, job.share_key), job.weight), now)
+            if state is JobState.READY
+            else (state, job.fair_tag, job.queued_at)
+            for job, state in zip(jobs, states, strict=True)
+        ]
+
+    def _insert(self, jobs: Sequence[Job], states: Sequence[_State]) -> list[int | None]:
+        """Insert rows unless their keys are taken; return their ids."""
+        if not jobs:
+            return []
+        moment = moment_writer(self._db.dialect)
+        if len(jobs) == 1:
+            row = job_values(jobs[0], None, *states[0], moment)
+            result = _INSERT.run(self._db, row)
+            return [result.lastrowid if result.rowcount == 1 else None]
+        first = (self._db.execute(_LAST_ID).scalar() or 0) + 1
+        rows = [
+            job_values(job, first + n, *state, moment)
+            for n, (job, state) in enumerate(zip(jobs, states, strict=True))
+        ]
+        last = first + len(rows) - 1
+        if _INSERT.run_many(self._db, rows) == len(rows):
+            return list(range(first, last + 1))
+        kept = set(self._db.execute(_KEPT, {"first": first, "last": last}).scalars())
+        return [each if each in kept else None for each in range(first, last + 1)]

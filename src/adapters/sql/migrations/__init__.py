@@ -1,0 +1,1 @@
+"""Revisions of the SQL schema, applied by Alembic in their order."""

@@ -1,0 +1,105 @@
+"""Settling: outcomes are written under the claim's token, or not at all."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import evolve
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+
+from ...domain.jobs import JobId, JobState, Settlement
+from .columns import json_text, moment_writer
+from .rows import STATES
+from .schema import attempts, jobs
+from .statements import chunks, prepared
+
+_c = jobs.c
+_STANDING = (
+    select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until)
+    .where(_c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_c.id)
+    .with_for_update()
+)
+_SETTLE = prepared(
+    update(jobs)
+    .where(_c.id == bindparam("job_id"))
+    .values(
+        state=bindparam("to"),
+        due_at=func.coalesce(bindparam("due"), _c.due_at),
+        max_attempts=bindparam("most"),
+        mode=bindparam("how"),
+        result=bindparam("outcome"),
+        reason=bindparam("why"),
+        lease_until=None,
+        ended_at=bindparam("ended"),
+    ),
+    "to",
+    "due",
+    "most",
+    "how",
+    "outcome",
+    "why",
+    "ended",
+    "job_id",
+)
+_ATTEMPT_COLUMNS = tuple(attempts.c.keys())
+_ATTEMPT = prepared(insert(attempts), *_ATTEMPT_COLUMNS)
+
+
+def write_settlements(
+    db: Connection, settlements: Sequence[Settlement]
+) -> dict[JobId, Settlement]:
+    """Write what is accepted, as it is accepted, and its attempts; return it by id."""
+    rows: dict[int, Row[Any]] = {}
+    for some in chunks(sorted({each.id for each in settlements})):
+        rows.update((row.id, row) for row in db.execute(_STANDING, {"ids": some}))
+    accepted: dict[JobId, Settlement] = {}
+    for each in settlements:
+        row = rows.get(each.id)
+        if row is not None and each.id not in accepted and _stands(row, each):
+            accepted[each.id] = _heeding(row, each)
+    moment = moment_writer(db.dialect)
+    ordered = sorted(accepted.values(), key=lambda each: each.id)
+    _SETTLE.run_many(db, [_job_row(each, moment) for each in ordered])
+    _ATTEMPT.run_many(db, [_attempt_row(each, moment) for each in ordered])
+    return accepted
+
+
+def _stands(row: Row[Any], settlement: Settlement) -> bool:
+    """Whether the row is running under the token and, for the reaper, has lost its lease."""
+    if STATES[row.state] is not JobState.RUNNING or row.token != settlement.token:
+        return False
+    return settlement.lease_before is None or row.lease_until < settlement.lease_before
+
+
+def _heeding(row: Row[Any], settlement: Settlement) -> Settlement:
+    """Return a settlement that tries nothing again whose cancelling was asked for."""
+    if settlement.state is JobState.SCHEDULED and row.cancel_requested:
+        return evolve(settlement, state=JobState.CANCELLED)
+    return settlement
+
+
+def _job_row(settlement: Settlement, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+    ended = settlement.state.ended
+    return (
+        int(settlement.state),
+        None if ended else moment(settlement.due_at),
+        settlement.max_attempts,
+        int(settlement.mode),
+        json_text(settlement.result),
+        settlement.error if ended else None,
+        moment(settlement.ended_at) if ended else None,
+        settlement.id,
+    )
+
+
+def _attempt_row(settlement: Settlement, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+    return (
+        settlement.id,
+        settlement.attempt,
+        moment(settlement.queued_at),
+        moment(settlement.started_at),
+        moment(settlement.ended_at),
+        settlement.outcome.value,
+        settlement.worker,
+        settlement.error,
+    )

@@ -1,0 +1,95 @@
+"""Statements: prepared once per dialect, and spelled as each one wants it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define, field
+from sqlalchemy import Connection, CursorResult, Executable, Table, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+Values = Sequence[Any]
+
+
+def is_sqlite(db: Connection) -> bool:
+    """Whether this is SQLite, where whoever writes is alone and locks nothing."""
+    return db.dialect.name == "sqlite"
+
+
+@define(eq=False)
+class Prepared:
+    """
+    A hot statement, compiled once per dialect and handed to the driver.
+
+    It spares SQLAlchemy's work per execution. Values are given in the order
+    of `names`, in their form on disk; rows come as the driver returns them.
+    """
+
+    _make: Callable[[str], Any]
+    _names: tuple[str, ...]
+    _compiled: dict[str, tuple[str, Callable[[Values], Any]]] = field(
+        init=False, default=Factory(dict)
+    )
+
+    def run(self, db: Connection, values: Values = ()) -> CursorResult[Any]:
+        """Execute the statement once."""
+        text, arrange = self._for(db)
+        return db.exec_driver_sql(text, arrange(values))
+
+    def run_many(self, db: Connection, rows: Sequence[Values]) -> int:
+        """Execute it for each row; return how many rows the driver says it wrote."""
+        if not rows:
+            return 0
+        text, arrange = self._for(db)
+        return db.exec_driver_sql(text, [arrange(row) for row in rows]).rowcount
+
+    def _for(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
+        found = self._compiled.get(db.dialect.name)
+        if found is None:
+            found = self._compiled[db.dialect.name] = self._compile(db)
+        return found
+
+    def _compile(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
+        compiled = self._make(db.dialect.name).compile(
+            dialect=db.dialect, column_keys=list(self._names)
+        )
+        return str(compiled), _arranger(self._names, compiled.positiontup)
+
+
+def _arranger(names: tuple[str, ...], order: list[str] | None) -> Callable[[Values], Any]:
+    """Return what brings values into the order or form that the driver takes."""
+    if order is None:
+        return lambda values: dict(zip(names, values, strict=True))
+    if tuple(order) == names:
+        return tuple
+    places = [names.index(name) for name in order]
+    return lambda values: tuple([values[place] for place in places])
+
+
+def prepared(statement: Executable, *names: str) -> Prepared:
+    """Return a statement to be prepared, the same for every dialect."""
+    return Prepared(lambda _: statement, names)
+
+
+def insert_unless_taken(table: Table, dialect: str) -> Any:
+    """Return an INSERT that leaves out rows whose unique keys are taken."""
+    match dialect:
+        case "sqlite":
+            return sqlite.insert(table).on_conflict_do_nothing()
+        case "postgresql":
+            return postgresql.insert(table).on_conflict_do_nothing()
+    key = next(iter(table.primary_key))
+    return mysql.insert(table).on_duplicate_key_update({key.name: key})
+
+
+def put(db: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Write a row in place of the one with its primary key, if there is one."""
+    keys = [column.name for column in table.primary_key]
+    where = [table.c[key] == row[key] for key in keys]
+    rest = {name: value for name, value in row.items() if name not in keys}
+    if db.execute(update(table).where(*where).values(rest)).rowcount == 0:
+        db.execute(insert_unless_taken(table, db.dialect.name).values(dict(row)))
+
+
+def chunks(items: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:
+    """Cut a sequence into parts that fit one statement."""
+    return (items[start : start + size] for start in range(0, len(items), size))

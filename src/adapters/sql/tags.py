@@ -1,0 +1,82 @@
+"""Fair tags: the virtual times at which the rows of a statement have their turn."""
+
+import json
+from collections.abc import Iterable
+
+from attrs import Factory, define, field
+from sqlalchemy import Connection, bindparam, func, literal_column, select
+
+from ...domain.jobs import fair_tag
+from .indexes import IS_READY
+from .schema import jobs
+from .statements import is_sqlite, prepared
+
+_c = jobs.c
+_ready_there = (IS_READY, _c.queue == bindparam("queue"), _c.priority == bindparam("priority"))
+
+LOWEST = select(_c.fair_tag).where(*_ready_there).order_by(_c.fair_tag, _c.id).limit(1)
+HIGHEST = (
+    select(_c.fair_tag)
+    .where(*_ready_there, _c.fair_key == bindparam("fair_key"))
+    .order_by(_c.fair_tag.desc())
+    .limit(1)
+)
+_probe = prepared(
+    select(LOWEST.scalar_subquery(), HIGHEST.scalar_subquery()), "queue", "priority", "fair_key"
+)
+_lowest = prepared(LOWEST, "queue", "priority")
+_keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+_highest = prepared(
+    select(
+        _keys.c.value,
+        select(_c.fair_tag)
+        .where(*_ready_there, _c.fair_key == _keys.c.value)
+        .order_by(_c.fair_tag.desc())
+        .limit(literal_column("1"))
+        .scalar_subquery(),
+    ),
+    "queue",
+    "priority",
+    "keys",
+)
+
+Share = tuple[str, int, str]
+"""Queue, priority and fair key: whose rows stand behind one another."""
+
+
+@define(eq=False)
+class Tags:
+    """Gives the rows of one statement their tags, with one probe per share."""
+
+    _db: Connection
+    _known: dict[Share, tuple[float | None, float | None]] = field(
+        init=False, default=Factory(dict)
+    )
+    _given: dict[Share, int] = field(init=False, default=Factory(dict))
+
+    def probe(self, shares: Iterable[Share]) -> None:
+        """Look the shares up that many rows are about to ask for."""
+        places: dict[tuple[str, int], list[str]] = {}
+        for queue, priority, key in set(shares):
+            places.setdefault((queue, priority), []).append(key)
+        for (queue, priority), keys in places.items():
+            if len(keys) == 1 or not is_sqlite(self._db):
+                for key in keys:
+                    self._probe((queue, priority, key))
+                continue
+            lowest = _lowest.run(self._db, (queue, priority)).scalar()
+            rows = _highest.run(self._db, (queue, priority, json.dumps(keys)))
+            for key, highest in rows:
+                self._known[queue, priority, key] = lowest, highest
+
+    def next(self, share: Share, weight: float) -> float:
+        """Return the tag of one more row of a share."""
+        if share not in self._known:
+            self._probe(share)
+        nth = self._given[share] = self._given.get(share, 0) + 1
+        lowest, highest = self._known[share]
+        return fair_tag(lowest, highest, nth, weight)
+
+    def _probe(self, share: Share) -> None:
+        lowest, highest = _probe.run(self._db, share).one()
+        self._known[share] = lowest, highest

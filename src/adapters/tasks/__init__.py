@@ -1,0 +1,1 @@
+"""The built-in tasks: real work, each in its own file."""

@@ -1,0 +1,1 @@
+"""What is true: entities, values and rules, without any framework."""

@@ -1,0 +1,53 @@
+"""Audit entries: what a person did to what, and from where."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from attrs import Factory, frozen
+
+from .identity import Actor, UserId
+
+
+@frozen(kw_only=True)
+class AuditEntry:
+    """
+    One command that was carried out, or refused for a reason of security.
+
+    `changes` maps a field to its value before and after; secrets never
+    stand in it.
+    """
+
+    id: int = 0
+    user_id: UserId
+    action: str
+    model_name: str
+    object_id: str
+    changes: Mapping[str, Any] = Factory(dict[str, Any])
+    address: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+    at: datetime
+
+    @classmethod
+    def of(
+        cls,
+        actor: Actor,
+        action: str,
+        model_name: str,
+        object_id: object,
+        at: datetime,
+        changes: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Return the entry of an actor's command; texts are cut to their columns."""
+        return cls(
+            user_id=actor.user_id,
+            action=action,
+            model_name=model_name,
+            object_id=str(object_id),
+            changes=changes or {},
+            address=actor.origin.address[:64],
+            user_agent=actor.origin.user_agent[:256],
+            request_id=actor.origin.request_id[:64],
+            at=at,
+        )

@@ -1,0 +1,298 @@
+"""The cron dialect: five fields or a macro, each refusal with its reason."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NoReturn
+
+from attrs import field, frozen
+
+from .errors import Invalid
+
+MAX_LENGTH = 256
+MACROS: Mapping[str, str] = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+SUNDAY = 7
+_FIELD_COUNT = 5
+_PARTS = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\w+))?")
+_RANDOM_OR_HASH = re.compile(r"([RH])(?:\(.*)?")
+_SHORT_OF_L = re.compile(r"(?:\w+L|LW|WL|L-\d+)")
+
+
+def refuse(reason: str) -> NoReturn:
+    """
+    Refuse an expression.
+
+    Raises:
+        Invalid: Always, under `cron_expression`.
+    """
+    raise Invalid.field("cron_expression", f"Invalid cron expression: {reason}")
+
+
+@frozen
+class Kind:
+    """What one of the five fields may hold."""
+
+    name: str
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+
+    def number(self, text: str) -> int:
+        """
+        Return the number that a numeral or a name stands for.
+
+        Raises:
+            Invalid: It is neither, or out of range.
+        """
+        if text.upper() in self.names:
+            return self.names.index(text.upper()) + self.low
+        if not text.isdigit():
+            refuse(f"{text!r} is not known in the {self.name} field.")
+        number = int(text)
+        if not self.low <= number <= self.high:
+            refuse(f"{text} is out of range in the {self.name} field ({self.low}-{self.high}).")
+        return number
+
+
+MINUTE = Kind("minute", 0, 59)
+HOUR = Kind("hour", 0, 23)
+DAY = Kind("day of month", 1, 31)
+MONTH = Kind("month", 1, 12, MONTHS)
+WEEKDAY = Kind("weekday", 0, SUNDAY, WEEKDAYS)
+
+
+@frozen
+class Span:
+    """Every `step`-th number from the first to the last, both included."""
+
+    first: int
+    last: int
+    step: int = 1
+    starred: bool = False
+
+    @property
+    def numbers(self) -> range:
+        """The numbers themselves."""
+        return range(self.first, self.last + 1, self.step)
+
+
+@frozen
+class Special:
+    """
+    A day that depends on the month.
+
+    `sign` is `L` (last day, or last such weekday), `W` (nearest weekday) or
+    `#` (the nth such weekday).
+    """
+
+    sign: str
+    number: int | None = None
+    nth: int | None = None
+
+
+Item = Span | Special
+
+
+@frozen
+class Field:
+    """One of the five fields, read."""
+
+    kind: Kind
+    items: tuple[Item, ...]
+
+    @property
+    def starred(self) -> bool:
+        """Whether the field begins with an asterisk, as Debian's cron asks."""
+        first = self.items[0]
+        return isinstance(first, Span) and first.starred
+
+    @property
+    def free(self) -> bool:
+        """Whether the field restricts nothing, being a bare asterisk."""
+        return self.starred and len(self.items) == 1 and self.spans[0].step == 1
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Its numbers and ranges."""
+        return tuple(item for item in self.items if isinstance(item, Span))
+
+    @property
+    def specials(self) -> tuple[Special, ...]:
+        """Its days that depend on the month."""
+        return tuple(item for item in self.items if isinstance(item, Special))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Every plain number the field matches, ascending; Sunday is 0."""
+        found = {number for span in self.spans for number in span.numbers}
+        if self.kind is WEEKDAY:
+            found = {number % SUNDAY for number in found}
+        return tuple(sorted(found))
+
+
+@frozen
+class Fields:
+    """An expression, read into its five fields."""
+
+    text: str = field(eq=False)
+    minute: Field
+    hour: Field
+    day: Field
+    month: Field
+    weekday: Field
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it names times of day: neither minute nor hour is starred."""
+        return not (self.minute.starred or self.hour.starred)
+
+    @property
+    def either_day(self) -> bool:
+        """Whether a day need match only one of day of month and weekday."""
+        return not (self.day.starred or self.weekday.starred)
+
+
+@lru_cache(maxsize=8192)
+def read(line: str) -> Fields:
+    """
+    Read an expression; `text` is its normal spelling.
+
+    Raises:
+        Invalid: It is not in the dialect; the message says why.
+    """
+    text = _plain(line)
+    if text.startswith("@"):
+        text = text.lower()
+        parts = _macro(text).split()
+    else:
+        parts = text.split()
+    if len(parts) != _FIELD_COUNT:
+        refuse(
+            f"it has {len(parts)} field{'s' * (len(parts) > 1)}; exactly 5 are needed "
+            "(minute, hour, day of month, month, weekday)."
+        )
+    minute, hour, day, month, weekday = parts
+    return Fields(
+        text,
+        _read_field(MINUTE, minute),
+        _read_field(HOUR, hour),
+        _read_field(DAY, day),
+        _read_field(MONTH, month),
+        _read_field(WEEKDAY, weekday),
+    )
+
+
+def _plain(line: str) -> str:
+    if len(line) > MAX_LENGTH:
+        refuse(f"it has {len(line)} characters; at most {MAX_LENGTH} are allowed.")
+    if not line.isascii():
+        refuse("only ASCII characters are allowed.")
+    text = line.strip(" \t\r\n").replace("\t", " ")
+    if not text.isprintable():
+        refuse("control characters are not allowed.")
+    if not text:
+        refuse("it is empty.")
+    return " ".join(text.split())
+
+
+def _macro(text: str) -> str:
+    if text == "@reboot":
+        refuse("@reboot is not supported, a schedule runs at times only.")
+    if text.startswith("@every"):
+        refuse("@every is not supported, write a step such as */5 * * * *.")
+    if text not in MACROS:
+        refuse(f"{text.split(maxsplit=1)[0]} is not known; the macros are {', '.join(MACROS)}.")
+    return MACROS[text]
+
+
+def _read_field(kind: Kind, text: str) -> Field:
+    if text == "?" and kind in (DAY, WEEKDAY):
+        text = "*"
+    items = tuple(_read_item(kind, part) for part in text.split(","))
+    signs = {item.sign for item in items if isinstance(item, Special)}
+    if "W" in signs and len(items) > 1:
+        refuse("W stands alone, it cannot be part of a list.")
+    if kind is WEEKDAY and signs and any(isinstance(item, Span) for item in items):
+        refuse("weekdays with # or L cannot be listed together with plain weekdays.")
+    return Field(kind, items)
+
+
+def _read_item(kind: Kind, text: str) -> Item:
+    _refuse_foreign(kind, text)
+    special = _special(kind, text.upper())
+    if special is not None:
+        return special
+    match = _PARTS.fullmatch(text)
+    if match is None:
+        refuse(f"{text!r} cannot be read in the {kind.name} field.")
+    low, high, step = match.groups()
+    return _span(kind, text, low, high, step)
+
+
+def _refuse_foreign(kind: Kind, text: str) -> None:
+    if not text:
+        refuse(f"the {kind.name} field has an empty place in its list.")
+    foreign = _RANDOM_OR_HASH.fullmatch(text.upper().partition("/")[0])
+    if foreign is not None:
+        meaning = {"R": "random", "H": "hashed"}[foreign[1]]
+        refuse(f"{foreign[1]} ({meaning} times) is not supported, name the time.")
+    if "?" in text:
+        refuse("? may only stand alone, for day of month or weekday.")
+    if kind in (DAY, WEEKDAY) and _SHORT_OF_L.fullmatch(text.upper()):
+        refuse(
+            f"{text!r} is not supported: L is the last day of the month, "
+            "L5 in the weekday field its last Friday."
+        )
+
+
+def _special(kind: Kind, text: str) -> Special | None:
+    if kind is DAY and text == "L":
+        return Special("L")
+    if kind is DAY and (match := re.fullmatch(r"(\d+)W|W(\d+)", text)):
+        return Special("W", kind.number(match[1] or match[2]))
+    if kind is WEEKDAY and (match := re.fullmatch(r"L(\d+)", text)):
+        return Special("L", kind.number(match[1]) % SUNDAY)
+    if kind is WEEKDAY and (match := re.fullmatch(r"(\w+)#(\w+)", text)):
+        if match[2] not in set("12345"):
+            refuse(f"after # comes a number from 1 to 5, not {match[2]!r}.")
+        return Special("#", kind.number(match[1]) % SUNDAY, int(match[2]))
+    return None
+
+
+def _span(kind: Kind, text: str, low: str, high: str | None, step: str | None) -> Span:
+    every = _step(kind, step)
+    end = 6 if kind is WEEKDAY else kind.high
+    if low == "*":
+        if high is not None:
+            refuse(f"{text!r} cannot be read in the {kind.name} field.")
+        return Span(kind.low, end, every, starred=True)
+    first = kind.number(low)
+    if high is None:
+        return Span(first, first if step is None else max(first, end), every)
+    last = kind.number(high)
+    if kind is WEEKDAY and high.upper() == "SUN" and first > 0:
+        last = SUNDAY
+    if first > last:
+        refuse(
+            f"the range {low}-{high} in the {kind.name} field runs backwards, "
+            f"write two ranges: {low}-{end},{kind.low}-{high}."
+        )
+    return Span(first, last, every)
+
+
+def _step(kind: Kind, step: str | None) -> int:
+    if step is None:
+        return 1
+    if not step.isdigit() or not 0 < int(step) <= kind.high:
+        refuse(f"the step {step} in the {kind.name} field must be from 1 to {kind.high}.")
+    return int(step)

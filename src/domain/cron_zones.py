@@ -1,0 +1,145 @@
+"""Time zones as stretches of constant offset, and their database's version."""
+
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo, available_timezones
+
+from attrs import frozen
+
+from .errors import Invalid
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+DAY = 24 * 60
+
+
+@frozen
+class Stretch:
+    """
+    A stretch of time in which a zone's offset does not change.
+
+    All fields are minutes: `start` and `end` since the epoch, `offset` east
+    of UTC, and `seen` is the wall-clock minute before which the clock had
+    already shown everything when the stretch began. So `seen` is later than
+    the wall clock at `start` where the clock was put back, and earlier where
+    it was put forward.
+    """
+
+    start: int
+    end: int
+    offset: int
+    seen: int
+
+    @property
+    def first_wall(self) -> int:
+        """The wall-clock minute at its start."""
+        return self.start + self.offset
+
+
+def minute_of(moment: datetime) -> int:
+    """Return the minutes from the epoch to an aware moment, rounded down."""
+    return (moment - EPOCH) // MINUTE
+
+
+def moment_of(minute: int) -> datetime:
+    """Return the moment, in UTC, some minutes after the epoch."""
+    return EPOCH + minute * MINUTE
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> ZoneInfo:
+    """
+    Return the zone of a name in the IANA database.
+
+    Raises:
+        Invalid: There is none, under `time_zone`.
+    """
+    if name not in _zone_names():
+        raise Invalid.field("time_zone", f"{name!r:.80} is not a known time zone.")
+    return ZoneInfo(name)
+
+
+def stretches(zone: str, begin: int, end: int) -> Iterator[Stretch]:
+    """Yield the stretches that meet the minutes from begin up to, not including, end."""
+    if begin >= end:
+        return
+    for year in range(moment_of(begin).year, moment_of(end - 1).year + 1):
+        for stretch in _stretches_of(zone, year):
+            if begin < stretch.end and stretch.start < end:
+                yield stretch
+
+
+@lru_cache(maxsize=1)
+def tzdata_version() -> str:
+    """
+    Return which version of the time zone database is in use.
+
+    It is the IANA name such as `2026f` where the system has the database and
+    says so, a checksum where it has one without a name, and otherwise the
+    version of the `tzdata` package. It changes whenever the database does.
+    """
+    for folder in map(Path, TZPATH):
+        named = folder / "tzdata.zi"
+        if named.is_file():
+            with named.open(encoding="ascii") as lines:
+                return next(lines, "").removeprefix("# version ").strip()
+        if (folder / "Europe" / "London").is_file():
+            return _checksum(folder)
+    return version("tzdata")
+
+
+def _checksum(folder: Path) -> str:
+    total = 0
+    for name in sorted(_zone_names()):
+        if (folder / name).is_file():
+            total = zlib.crc32((folder / name).read_bytes(), total)
+    return f"crc32-{total:08x}"
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> frozenset[str]:
+    machine_dependent = {"localtime", "Factory"}
+    return frozenset(available_timezones() - machine_dependent)
+
+
+@lru_cache(maxsize=4096)
+def _stretches_of(zone: str, year: int) -> tuple[Stretch, ...]:
+    first, end = (minute_of(datetime(y, 1, 1, tzinfo=UTC)) for y in (year, year + 1))
+    clock = zone_of(zone)
+    start = first - DAY
+    offset = _offset(clock, start)
+    seen = start + offset
+    found = []
+    for change in (*_changes(clock, start, end), end):
+        if change > first:
+            begin = max(start, first)
+            unclipped = seen if begin == start else max(seen, begin + offset)
+            found.append(Stretch(begin, change, offset, unclipped))
+        seen = max(seen, change + offset)
+        start, offset = change, _offset(clock, change)
+    return tuple(found)
+
+
+def _changes(clock: ZoneInfo, begin: int, end: int) -> Iterator[int]:
+    """Yield the minutes at which the offset differs from that of the minute before."""
+    before = _offset(clock, begin)
+    for day in range(begin, end, DAY):
+        low, high = day, min(day + DAY, end - 1)
+        after = _offset(clock, high)
+        if after == before:
+            continue
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if _offset(clock, middle) == before else (low, middle)
+        yield high
+        before = after
+
+
+def _offset(clock: ZoneInfo, minute: int) -> int:
+    """Return the offset in minutes; the seconds it had before 1973 are cut off."""
+    offset = moment_of(minute).astimezone(clock).utcoffset()
+    return (offset or timedelta()) // MINUTE

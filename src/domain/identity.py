@@ -1,0 +1,192 @@
+"""People, their roles and tiers, and who is asking."""
+
+import re
+import unicodedata
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType, Self
+
+from attrs import evolve, field, frozen
+
+from .errors import Invalid, NotAllowed, Unauthenticated
+
+UserId = NewType("UserId", int)
+
+EMAIL_LENGTH = 254
+USERNAME_LENGTH = 150
+
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"localhost|(?:{_LABEL}\.)+(?=[a-z]){_LABEL}")
+
+SYSTEM_ID = UserId(0)
+"""The owner of work that belongs to nobody in particular."""
+
+
+def login_key(identifier: str) -> str:
+    """
+    Return the form in which two usernames or addresses are compared.
+
+    Compatible characters and case make no difference (NFKC and casefold); of
+    an address the domain is in its ASCII form, so that both spellings of an
+    international domain are one address. Text that cannot be either still
+    gets a key, which no user has.
+    """
+    folded = unicodedata.normalize("NFKC", identifier).casefold()
+    key = unicodedata.normalize("NFKC", folded).strip()
+    return ascii_address(key) or key
+
+
+def ascii_address(email: str) -> str | None:
+    """
+    Return an address as mail servers take it, or None if it has no such form.
+
+    The domain is given in ASCII (RFC 3490); quoted and non-ASCII local parts,
+    address literals and single-label domains but `localhost` are not taken.
+    """
+    local, _, domain = email.rpartition("@")
+    if len(email) > EMAIL_LENGTH or len(local) > 64 or not _LOCAL_PART.fullmatch(local):
+        return None
+    try:
+        ascii_domain = domain.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return None
+    if len(local) + 1 + len(ascii_domain) > EMAIL_LENGTH or not _DOMAIN.fullmatch(ascii_domain):
+        return None
+    return f"{local}@{ascii_domain}"
+
+
+class Role(StrEnum):
+    """What a person is on the whole platform."""
+
+    ADMIN = "ADMIN"
+    MANAGER = "MANAGER"
+    MEMBER = "MEMBER"
+
+
+class Tier(StrEnum):
+    """What a person has paid for; it sets quotas and the share of workers."""
+
+    FREE = "free"
+    PREMIUM = "premium"
+
+    @property
+    def weight(self) -> float:
+        """The share of the workers, against 1.0 for the free tier."""
+        return 4.0 if self is Tier.PREMIUM else 1.0
+
+
+class Taken(Invalid):
+    """Somebody has this name or address already."""
+
+    code = "taken"
+
+    @classmethod
+    def of(cls, *fields: str) -> Self:
+        """Return the error of the fields (`username`, `email`) that are taken."""
+        return cls(field_errors={name: [f"A user with this {name} exists."] for name in fields})
+
+
+class WrongCredentials(Unauthenticated):
+    """No active account was found with these credentials."""
+
+    code = "wrong_credentials"
+
+
+class EmailNotVerified(NotAllowed):
+    """The e-mail address has not been verified yet."""
+
+    code = "email_not_verified"
+
+
+@frozen(kw_only=True)
+class User:
+    """A person who may sign in; `password_hash` is never a password."""
+
+    id: UserId = UserId(0)
+    username: str
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    password_hash: str = field(default="", repr=False)
+    role: Role = Role.MEMBER
+    tier: Tier = Tier.FREE
+    is_super_user: bool = False
+    is_active: bool = True
+    is_email_verified: bool = False
+    time_zone: str = "UTC"
+    token_version: int = 0
+    created_at: datetime
+
+    @property
+    def full_name(self) -> str:
+        """First and last name, or the username where neither is known."""
+        return f"{self.first_name} {self.last_name}".strip() or self.username
+
+    def verified(self) -> Self:
+        """Return the user with a verified address."""
+        return evolve(self, is_email_verified=True)
+
+
+@frozen(kw_only=True)
+class Origin:
+    """Where a command came from, as far as the audit trail remembers it."""
+
+    request_id: str = ""
+    address: str = ""
+    user_agent: str = ""
+
+
+@frozen(kw_only=True)
+class Scope:
+    """Whose things may be seen: one owner's, or everybody's."""
+
+    owner: UserId | None
+
+    def covers(self, owner: UserId) -> bool:
+        """Whether something of this owner lies within the scope."""
+        return self.owner is None or self.owner == owner
+
+
+EVERYTHING = Scope(owner=None)
+
+
+@frozen(kw_only=True)
+class Actor:
+    """Who asks, and with which rights."""
+
+    user_id: UserId
+    username: str = ""
+    is_super_user: bool = False
+    is_email_verified: bool = False
+    tier: Tier = Tier.FREE
+    time_zone: str = "UTC"
+    session_id: str = ""
+    origin: Origin = Origin()
+
+    @property
+    def scope(self) -> Scope:
+        """What the actor may see: everything, or their own."""
+        return EVERYTHING if self.is_super_user else Scope(owner=self.user_id)
+
+    @property
+    def is_system(self) -> bool:
+        """Whether the service or its owner's own code asks."""
+        return self.user_id == SYSTEM_ID
+
+    @classmethod
+    def of(cls, user: User, *, session_id: str = "", origin: Origin | None = None) -> Self:
+        """Return a person as the one who asks."""
+        return cls(
+            user_id=user.id,
+            username=user.username,
+            is_super_user=user.is_super_user or user.role is Role.ADMIN,
+            is_email_verified=user.is_email_verified,
+            tier=user.tier,
+            time_zone=user.time_zone,
+            session_id=session_id,
+            origin=origin or Origin(),
+        )
+
+
+SYSTEM = Actor(user_id=SYSTEM_ID, username="system", is_super_user=True, is_email_verified=True)

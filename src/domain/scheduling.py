@@ -1,0 +1,206 @@
+"""Schedules: one task, run whenever a cron expression fires."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType, Self
+
+from attrs import Factory, evolve, frozen
+
+from .cron import CronRule
+from .errors import Invalid, LimitReached
+from .identity import SYSTEM_ID, UserId
+from .jobs import Job, JobOrigin, Missed, Mode
+from .tasks import OnLost, Task
+
+ScheduleId = NewType("ScheduleId", int)
+
+FAILURES_TO_PAUSE = 5
+MAX_BACKFILL = 1000
+
+
+class MisfirePolicy(StrEnum):
+    """What becomes of ticks that are more than a minute late."""
+
+    LATEST = "latest"
+    ALL = "all"
+    SKIP = "skip"
+
+
+class OverlapPolicy(StrEnum):
+    """What becomes of a tick while an earlier run is not over."""
+
+    SKIP = "skip"
+    BUFFER_ONE = "buffer_one"
+    CANCEL_OTHER = "cancel_other"
+    ALLOW_ALL = "allow_all"
+
+
+@frozen(kw_only=True)
+class Schedule:
+    """
+    One task, run whenever a cron expression fires.
+
+    It is active exactly as long as it knows its next tick. `cursor` is the
+    last tick that is accounted for; `runs` counts the jobs made for ticks.
+    `max_attempts` and `timeout_seconds` are the task's where they are None.
+    """
+
+    id: ScheduleId = ScheduleId(0)
+    owner: UserId = SYSTEM_ID
+    task: str
+    name: str = ""
+    cron: CronRule
+    parameters: Mapping[str, Any] = Factory(dict[str, Any])
+    misfire_policy: MisfirePolicy = MisfirePolicy.LATEST
+    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    max_runs: int | None = None
+    jitter_seconds: int = 0
+    queue: str | None = None
+    priority: int = 0
+    weight: float = 1.0
+    max_attempts: int | None = None
+    timeout_seconds: int | None = None
+    schema_version: int = 1
+    next_at: datetime | None = None
+    cursor: datetime | None = None
+    runs: int = 0
+    version: int = 1
+    fail_streak: int = 0
+    paused_reason: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a next tick is set."""
+        return self.next_at is not None
+
+    @property
+    def lane(self) -> str | None:
+        """The lane that keeps its runs apart, or None where they may overlap."""
+        if self.overlap_policy is OverlapPolicy.ALLOW_ALL:
+            return None
+        return f"schedule:{self.id}"
+
+    def tick_after(self, moment: datetime) -> datetime | None:
+        """Return the next tick after a moment, within start, end and run count."""
+        if self.max_runs is not None and self.runs >= self.max_runs:
+            return None
+        if self.starts_at is not None and moment < self.starts_at:
+            moment = _just_before(self.starts_at)
+        tick = self.cron.next_after(moment)
+        over = tick is not None and self.ends_at is not None and tick > self.ends_at
+        return None if over else tick
+
+    def resume(self, now: datetime) -> Self:
+        """
+        Set the next tick, after now and after every tick accounted for.
+
+        Raises:
+            Invalid: It has no tick left.
+        """
+        next_at = self.tick_after(max(now, self.cursor or now))
+        if next_at is None:
+            raise Invalid.field("is_active", "The schedule has no run left before its end.")
+        return evolve(self, next_at=next_at, paused_reason=None)
+
+    def pause(self, reason: str | None = None) -> Self:
+        """Forget the next tick."""
+        return evolve(self, next_at=None, paused_reason=reason)
+
+    def recompute(self, now: datetime) -> Self:
+        """Aim at the next tick by the rule as it stands, if it is active."""
+        if self.next_at is None:
+            return self
+        next_at = self.tick_after(max(now, self.cursor or now))
+        return evolve(self, next_at=next_at, paused_reason=None if next_at else "ended")
+
+    def edited(self, now: datetime) -> Self:
+        """Return the next version; ticks neither repeat nor fire in retrospect."""
+        return evolve(self.recompute(now), version=self.version + 1, updated_at=now)
+
+    def job(
+        self,
+        task: Task | None,
+        now: datetime,
+        *,
+        due_at: datetime,
+        origin: JobOrigin = JobOrigin.SCHEDULE,
+        tick: datetime | None = None,
+        for_tick: datetime | None = None,
+        missed: Missed | None = None,
+    ) -> Job:
+        """Return a job of this schedule; `task` is None where nobody here knows it."""
+        return Job(
+            owner=self.owner,
+            task=self.task,
+            name=self.name,
+            parameters=self.parameters,
+            due_at=due_at,
+            queue=self.queue or (task.queue if task else "default"),
+            priority=self.priority,
+            weight=self.weight,
+            lane=self.lane,
+            mode=mode_of(task),
+            fail_when_lost=task is not None and task.on_lost is OnLost.FAIL,
+            max_attempts=self.max_attempts or (task.max_attempts if task else 3),
+            timeout_seconds=self.timeout_seconds or (task.timeout_seconds if task else 300),
+            origin=origin,
+            schedule_id=self.id,
+            tick=tick,
+            for_tick=for_tick,
+            missed=missed,
+            created_at=now,
+        )
+
+    def failed(self, now: datetime) -> Self:
+        """
+        Count one more failed run in a row; every fifth pauses the schedule.
+
+        Resuming keeps the count, so that the next success can say recovered.
+        """
+        streak = self.fail_streak + 1
+        counted = evolve(self, fail_streak=streak)
+        if streak % FAILURES_TO_PAUSE or not self.is_active:
+            return counted
+        paused = counted.pause(f"{streak} runs in a row have failed")
+        return evolve(paused, version=self.version + 1, updated_at=now)
+
+
+def mode_of(task: Task | None) -> Mode:
+    """Return how a task's jobs may be claimed."""
+    if task is not None and task.on_lost is OnLost.FAIL:
+        return Mode.ALONE
+    return Mode.BATCH if task is not None and task.batch else Mode.ORDINARY
+
+
+def _just_before(moment: datetime) -> datetime:
+    return moment - datetime.resolution
+
+
+def check_active_limit(active: int, limit: int, *, unlimited: bool) -> None:
+    """
+    Refuse one more active schedule than the limit, except to a superuser.
+
+    Raises:
+        LimitReached: The owner has as many as they may have.
+    """
+    if active >= limit and not unlimited:
+        raise LimitReached(
+            f"You have {active} of {limit} active schedules.", used=active, limit=limit
+        )
+
+
+def check_window(schedule: Schedule) -> None:
+    """
+    Refuse a schedule that could never run.
+
+    Raises:
+        Invalid: It ends before it starts.
+    """
+    if schedule.starts_at and schedule.ends_at and schedule.ends_at <= schedule.starts_at:
+        raise Invalid.field("ends_at", "The end must lie after the start.")

@@ -1,0 +1,160 @@
+"""Ticks: which of the due ones run, and what is written of the others."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from attrs import frozen
+
+from .jobs import Job, JobState, Missed
+from .scheduling import MisfirePolicy, OverlapPolicy, Schedule
+
+MISFIRE_GRACE = timedelta(seconds=60)
+CATCH_UP_WINDOW = timedelta(hours=24)
+CATCH_UP_MOST = 100
+
+
+class SkipReason(StrEnum):
+    """Why a tick was not run."""
+
+    MISFIRE = "misfire"
+    OVERLAP = "overlap"
+    SUPERSEDED = "superseded"
+    TASK_INACTIVE = "task_inactive"
+    MAX_RUNS = "max_runs"
+
+
+@frozen(kw_only=True)
+class PlannedTick:
+    """One row to write: a job for the tick, or the reason why there is none."""
+
+    tick: datetime
+    skipped: SkipReason | None = None
+    missed: Missed | None = None
+
+
+@frozen(kw_only=True)
+class TickPlan:
+    """What a schedule's due ticks come to, and where it aims next."""
+
+    rows: Sequence[PlannedTick]
+    cursor: datetime
+    next_at: datetime | None
+    runs: int
+
+
+def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> TickPlan:
+    """
+    Account for every tick of a schedule that is due.
+
+    A tick is late if more than a minute has passed since. `latest` lets the
+    newest due tick stand for all of them, `all` runs those of the last 24
+    hours (at most 100), `skip` runs none that is late. What does not run
+    leaves one skipped row per contiguous range.
+    """
+    first = schedule.next_at
+    assert first is not None and first <= now
+    newest = _newest_due(schedule, first, now)
+    if not task_active:
+        rows = [_skipped(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
+    elif now - first <= MISFIRE_GRACE:
+        rows = [PlannedTick(tick=tick) for tick in _due(schedule, first, newest)]
+    else:
+        rows = _late(schedule, first, newest, now)
+    rows, runs = _within_max_runs(schedule, rows)
+    done = schedule.max_runs is not None and runs >= schedule.max_runs
+    return TickPlan(
+        rows=rows,
+        cursor=newest,
+        next_at=None if done else schedule.tick_after(max(now, newest)),
+        runs=runs,
+    )
+
+
+def _late(
+    schedule: Schedule, first: datetime, newest: datetime, now: datetime
+) -> list[PlannedTick]:
+    if schedule.misfire_policy is MisfirePolicy.LATEST:
+        return [PlannedTick(tick=newest, missed=_range(schedule, first, newest))]
+    runnable = now - MISFIRE_GRACE
+    if schedule.misfire_policy is MisfirePolicy.ALL:
+        runnable = max(first, now - CATCH_UP_WINDOW)
+    kept = _due(schedule, runnable, newest)
+    if schedule.misfire_policy is MisfirePolicy.ALL:
+        kept = kept[-CATCH_UP_MOST:]
+    rows = [PlannedTick(tick=tick) for tick in kept]
+    if first < (kept[0] if kept else newest + MISFIRE_GRACE):
+        before = kept[0] - datetime.resolution if kept else newest
+        rows.insert(0, _skipped(_range(schedule, first, before), SkipReason.MISFIRE))
+    return rows
+
+
+def _due(schedule: Schedule, first: datetime, last: datetime) -> list[datetime]:
+    """Return the ticks from first to last, both included."""
+    return list(schedule.cron.ticks(first - datetime.resolution, last))
+
+
+def _newest_due(schedule: Schedule, first: datetime, now: datetime) -> datetime:
+    following = schedule.cron.next_after(first)
+    until = now if schedule.ends_at is None else min(now, schedule.ends_at)
+    if following is None or following > until:
+        return first
+    return _range(schedule, first, until).last
+
+
+def _range(schedule: Schedule, first: datetime, last: datetime) -> Missed:
+    found = schedule.cron.missed(first - datetime.resolution, last)
+    return Missed(*found) if found else Missed(first, first, 1)
+
+
+def _skipped(missed: Missed, reason: SkipReason) -> PlannedTick:
+    return PlannedTick(tick=missed.first, skipped=reason, missed=missed)
+
+
+def _within_max_runs(schedule: Schedule, rows: list[PlannedTick]) -> tuple[list[PlannedTick], int]:
+    """Cut the jobs to the run count; what is cut off was never promised."""
+    room = None if schedule.max_runs is None else schedule.max_runs - schedule.runs
+    kept: list[PlannedTick] = []
+    ran = 0
+    for row in rows:
+        if row.skipped is None:
+            if room is not None and ran >= room:
+                break
+            ran += 1
+        kept.append(row)
+    return kept, schedule.runs + ran
+
+
+class Decision(StrEnum):
+    """What a tick does while earlier runs of its schedule are not over."""
+
+    RUN = "run"
+    SKIP = "skip"
+    REPLACE = "replace"
+    CANCEL = "cancel"
+
+
+def decide(policy: OverlapPolicy, unfinished: Sequence[Job]) -> Decision:
+    """
+    Decide one tick against the unfinished runs of its schedule.
+
+    RUN inserts the job (a full lane holds it), SKIP writes a skipped row,
+    REPLACE inserts it and skips the tick that is held, CANCEL inserts it
+    and cancels the others. A run that waits for its retry is not over.
+    """
+    if not unfinished or policy is OverlapPolicy.ALLOW_ALL:
+        return Decision.RUN
+    if policy is OverlapPolicy.SKIP:
+        return Decision.SKIP
+    if policy is OverlapPolicy.CANCEL_OTHER:
+        return Decision.CANCEL
+    return Decision.REPLACE
+
+
+def superseded(unfinished: Sequence[Job]) -> list[Job]:
+    """Return the buffered ticks that a newer one replaces: waiting, never tried."""
+    return [
+        job
+        for job in unfinished
+        if job.tick is not None and job.attempt == 0 and job.state is JobState.HELD
+    ]

@@ -1,0 +1,1 @@
+"""Where processes start: settings, wiring, commands and the library."""

@@ -1,0 +1,179 @@
+"""The command line: start the service, look after it, look into it."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..domain.errors import Invalid, NotFound, Unavailable, WorkbellError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class House:
+    """Opens what a command needs, only when it needs it."""
+
+    def __init__(self, config: Path | None) -> None:
+        """Remember which TOML file was named."""
+        self.config = config
+
+    def settings(self) -> Any:
+        """Return the settings; they are wrong at exit status 2."""
+        from .settings import load
+
+        return load(config=self.config)
+
+    def open(self, *, prepared: bool = True) -> Any:
+        """Return the built house, its store brought up to date."""
+        from .library import DECLARED
+        from .wiring import build, user_tasks
+
+        settings = self.settings()
+        user_tasks(settings.tasks)
+        house = build(settings, tasks=DECLARED.all())
+        if prepared:
+            house.prepare()
+        return house
+
+
+def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a command's own errors be one line and an exit status, never a trace."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except WorkbellError as error:
+            click.echo(f"workbell: {error.detail}", err=True)
+            usage = isinstance(error, (Invalid, NotFound, Unavailable))
+            sys.exit(EXIT_USAGE if usage else EXIT_FAILED)
+
+    return run
+
+
+class Group(click.Group):
+    """A group whose commands all report their errors in one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        return reports_errors(super().invoke)(ctx)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("workbell"), prog_name="workbell")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file with settings; environment and .env come first.",
+)
+@click.pass_context
+def main(ctx: click.Context, config: Path | None) -> None:
+    """Work that happens later: schedules, jobs, and proof that they ran."""
+    ctx.obj = House(config)
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any.")
+@click.pass_obj
+def up(house: House, host: str | None, port: int | None) -> None:
+    """Start everything in one process: API, scheduler and workers."""
+    from attrs import evolve
+
+    from .service import serve
+
+    settings = house.settings()
+    given = {"host": host, "port": port}
+    settings = evolve(settings, **{k: v for k, v in given.items() if v is not None})
+    sys.exit(serve(settings))
+
+
+@main.command()
+@click.pass_obj
+def migrate(house: House) -> None:
+    """Bring the database's tables up to this release."""
+    opened = house.open()
+    click.echo(f"The database is at revision {opened.store.schema_version()}.")
+    opened.close()
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def check(house: House, as_json: bool) -> None:
+    """Look for what is wrong or risky in settings, database and folders."""
+    from .checks import findings
+    from .output import show
+
+    found = findings(house.settings())
+    show(
+        [{"level": f.level, "what": f.what, "detail": f.detail} for f in found],
+        as_json=as_json,
+        empty="Everything is in order.",
+    )
+    sys.exit(EXIT_FAILED if any(f.level == "error" for f in found) else 0)
+
+
+@main.group()
+def superuser() -> None:
+    """Administrators."""
+
+
+@superuser.command("create")
+@click.option("--username", required=True, help="Name to sign in with.")
+@click.option("--email", required=True, help="Address; it counts as verified.")
+@click.password_option(help="Password; asked for if left out.")
+@click.pass_obj
+def create_superuser(house: House, username: str, email: str, password: str) -> None:
+    """Create an administrator."""
+    opened = house.open()
+    user = opened.identity.create_superuser(username, email, password)
+    click.echo(f"Administrator {user.username} was created.")
+    opened.close()
+
+
+@main.command()
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
+@click.pass_obj
+def openapi(house: House, output: Path | None) -> None:
+    """Print the OpenAPI document."""
+    from .service import openapi_document
+
+    document = openapi_document(house.settings())
+    if output is None:
+        click.echo(document.decode())
+    else:
+        output.write_bytes(document)
+
+
+@main.command()
+@click.pass_obj
+def shell(house: House) -> None:
+    """Open a Python prompt with the library opened as `bell`."""
+    import code
+
+    import workbell
+
+    from .library import open_bell
+
+    settings = house.settings()
+    with open_bell(settings.database_url, data_dir=settings.data_dir) as bell:
+        banner = "`bell` is open: bell.jobs, bell.schedules, bell.run_until_idle()."
+        code.interact(banner=banner, local={"bell": bell, "workbell": workbell}, exitmsg="")
+
+
+def _register() -> None:
+    from .bench import bench
+    from .commands import jobs, schedules, tasks
+    from .demo import demo
+
+    for command in (tasks, schedules, jobs, bench, demo):
+        main.add_command(command)
+
+
+_register()

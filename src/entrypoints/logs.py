@@ -1,0 +1,37 @@
+"""Logs: structured lines, for people on a terminal or for programs."""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+
+from .choices import LogFormat
+from .settings import Settings
+
+
+def configure(settings: Settings) -> None:
+    """Have every log line of the process go where the settings say."""
+    level = logging.getLevelName(settings.log_level.upper())
+    stream: TextIO = sys.stderr
+    if settings.log_file is not None:
+        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+        stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
+    renderer: Any = structlog.processors.JSONRenderer()
+    if settings.log_format is LogFormat.CONSOLE:
+        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(
+        level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s"
+    )

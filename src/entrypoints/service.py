@@ -1,0 +1,114 @@
+"""The service in one process: API, scheduler and workers on one machine."""
+
+import os
+import signal
+import sys
+from threading import Event, Thread
+
+import click
+import structlog
+
+from ..adapters.http.server import EmbeddedServer
+from ..domain.errors import Unavailable
+from .face import face
+from .library import DECLARED
+from .logs import configure
+from .settings import Settings
+from .wiring import House, build, user_tasks
+
+EXIT_TAKEN = 2
+EXIT_STUCK = 70
+API_THREADS = 8
+
+log = structlog.get_logger()
+
+
+def serve(settings: Settings) -> int:
+    """
+    Run everything until a signal says stop; return the exit status.
+
+    Raises:
+        Invalid: A setting or a module of tasks is wrong.
+        Unavailable: The store cannot be opened.
+    """
+    configure(settings)
+    user_tasks(settings.tasks)
+    echo = sys.stderr if sys.stderr.isatty() else None
+    house = build(settings, tasks=DECLARED.all(), echo=echo)
+    server = EmbeddedServer(face(house), settings.host, settings.port, threads=API_THREADS)
+    try:
+        server.bind()
+    except Unavailable as error:
+        click.echo(f"workbell: {error.detail}", err=True)
+        return EXIT_TAKEN
+    house.prepare()
+    password = house.first_administrator()
+    stop, status = Event(), [0]
+
+    def stuck() -> None:
+        status[0] = EXIT_STUCK
+        stop.set()
+
+    _on_signals(stop)
+    runtime = house.runtime(threads=settings.worker_threads, on_stuck=stuck)
+    runtime.start()
+    thread = Thread(target=server.serve, name="http", daemon=True)
+    thread.start()
+    _greet(settings, server.address, password)
+    stop.wait()
+    log.info("stopping")
+    server.stop(grace=min(5.0, settings.shutdown_grace_seconds))
+    rested = runtime.stop(settings.shutdown_grace_seconds)
+    house.close()
+    log.info("stopped", rested=rested)
+    if not rested or status[0]:
+        _leave(status[0])
+    return status[0]
+
+
+def _leave(status: int) -> None:
+    """End the process although threads are busy; their leases run out."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _on_signals(stop: Event) -> None:
+    def ask(_: int, __: object) -> None:
+        if stop.is_set():
+            _leave(1)
+        stop.set()
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
+
+
+def _greet(settings: Settings, address: tuple[str, int], password: str | None) -> None:
+    host, port = address
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only shown
+    at = f"http://{shown}:{port}"
+    lines = [
+        f"Workbell is running at {at}",
+        f"  API reference  {at}/api/docs/",
+        f"  Health         {at}/api/health/",
+        f"  Data           {settings.data_dir.absolute()}",
+    ]
+    if settings.smtp_url is None:
+        lines.append(
+            f"  Mail           {settings.data_dir.absolute() / 'mail'} (no SMTP_URL is set)"
+        )
+    if password is not None:
+        lines.append(f"  Administrator  {settings.admin_username}, password {password}")
+        lines.append("                 (shown only this once)")
+    click.echo("\n".join(lines))
+
+
+def openapi_document(settings: Settings) -> bytes:
+    """Return the OpenAPI document of this release as JSON."""
+    from attrs import evolve
+
+    house: House = build(evolve(settings, database_url="memory://"))
+    try:
+        return face(house).openapi
+    finally:
+        house.close()

@@ -1,0 +1,311 @@
+"""Wiring: one plain function that builds everything from the settings."""
+
+import importlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TextIO
+
+from attrs import define, evolve, field
+from sqlalchemy import Connection
+
+from ..adapters.crypto import Argon2Hasher, JwtTokens
+from ..adapters.dramatiq.runtime import Runtime
+from ..adapters.dramatiq.wakeups import LocalWakeups
+from ..adapters.dramatiq.worker import JobWorker
+from ..adapters.files import FolderFiles
+from ..adapters.mail.folder import FolderMailer
+from ..adapters.mail.smtp import SmtpMailer, SmtpServer
+from ..adapters.memory.store import MemoryStore
+from ..adapters.shapes import JsonShapes
+from ..adapters.sql.store import SqlStore, open_store
+from ..adapters.system import AnchoredClock, SystemClock, SystemRandomness, UuidIds
+from ..adapters.tasks.catalogue import built_in
+from ..domain.errors import Invalid
+from ..domain.cron_zones import tzdata_version
+from ..domain.jobs import JobState
+from ..domain.tasks import Task, Tasks
+from ..ports.mail import Mailer
+from ..ports.system import Clock, Ids
+from ..services.definitions import Definitions
+from ..services.execution import Execution
+from ..services.housekeeping import Housekeeping
+from ..services.identity import Identity
+from ..services.jobs import JobCommands
+from ..services.scheduling import Scheduling
+from ..services.signing_in import SigningIn
+from ..services.ticking import Ticking
+from .choices import VerifiedEmail
+from .keys import secret_key
+from .settings import Settings
+
+AnyStore = MemoryStore | SqlStore
+
+
+@define(eq=False, kw_only=True)
+class House:
+    """Everything that a process may need, built once and put together."""
+
+    settings: Settings
+    clock: Clock
+    store: AnyStore
+    tasks: Tasks
+    shapes: JsonShapes
+    ids: UuidIds
+    files: FolderFiles
+    mailer: Mailer
+    definitions: Definitions
+    scheduling: Scheduling
+    jobs: JobCommands
+    ticking: Ticking
+    execution: Execution
+    housekeeping: Housekeeping
+    identity: Identity
+    signing_in: SigningIn
+    queues: Sequence[str]
+    anchor: Callable[[], float]
+    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None)
+
+    def prepare(self) -> None:
+        """
+        Bring the store up to this release, and the definitions into it.
+
+        Raises:
+            Unavailable: The store does not answer.
+            Conflict: The store's schema is newer than this release.
+        """
+        if isinstance(self.store, SqlStore):
+            self.store.migrate()
+        self.definitions.synchronise()
+        self.ticking.follow_time_zones(tzdata_version())
+
+    def first_administrator(self) -> str | None:
+        """Create the administrator of the settings where there is none; return a made password."""
+        return self.identity.ensure_administrator(
+            self.settings.admin_username, self.settings.admin_email, self.settings.admin_password
+        )
+
+    def runtime(
+        self,
+        *,
+        threads: int,
+        scheduler: bool = True,
+        on_stuck: Callable[[], None] = lambda: None,
+    ) -> Runtime:
+        """Return the engine's threads for this process, not yet started."""
+        lease = timedelta(seconds=self.settings.lease_seconds)
+        worker, wakeups = self.worker(threads) if threads else (None, None)
+        if wakeups is not None:
+            self.store.waker = wakeups
+        return Runtime(
+            execution=self.execution,
+            clock=self.clock,
+            lease=lease,
+            worker=worker,
+            wakeups=wakeups,
+            ticking=self.ticking if scheduler else None,
+            housekeeping=self.housekeeping if scheduler else None,
+            anchor=self.anchor,
+            on_stuck=on_stuck,
+        )
+
+    def worker(self, threads: int) -> tuple[JobWorker, LocalWakeups]:
+        """Return a worker and the wake-ups that drive it."""
+        worker = JobWorker(
+            execution=self.execution,
+            clock=self.clock,
+            id=f"{socket.gethostname()}:{os.getpid()}:{self.ids.new()[:8]}",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self.queues,
+            threads=threads,
+        )
+        wakeups = LocalWakeups(queues=self.queues, threads=threads, drain=worker.drain)
+        worker.wakeups = wakeups
+        return worker, wakeups
+
+    def jobs_within(self, connection: Connection) -> JobCommands:
+        """
+        Return job commands that only execute on a connection of the caller's.
+
+        Raises:
+            Invalid: The store is kept in memory; it has no connections.
+        """
+        if not isinstance(self.store, SqlStore):
+            raise Invalid("Only a database can be joined by a connection.")
+        return evolve(self.jobs, store=self.store.within(connection))
+
+    def close(self) -> None:
+        """Close the store, and remove what was only for this run."""
+        if isinstance(self.store, SqlStore):
+            self.store.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+
+def build(
+    settings: Settings,
+    *,
+    tasks: Iterable[Task] = (),
+    clock: Clock | None = None,
+    echo: TextIO | None = None,
+) -> House:
+    """
+    Build everything that the settings ask for; nothing is started.
+
+    `echo` is a stream to which mails are written besides their folder.
+
+    Raises:
+        Invalid: A module of TASKS cannot be imported.
+        Unavailable: The store cannot be opened.
+    """
+    scratch = None
+    folder = settings.data_dir
+    if settings.database_url.startswith("memory"):
+        scratch = tempfile.TemporaryDirectory(prefix="workbell-")
+        folder = Path(scratch.name)
+    store, clock, anchor = _store(settings, clock)
+    shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
+    files = FolderFiles(folder / "artifacts", ids)
+    mailer = _mailer(settings, folder, clock, ids, echo)
+    registry = Tasks()
+    definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
+    for task in (*built_in(store=store, mailer=mailer, files=files, settings=settings), *tasks):
+        registry.add(task)
+    identity, signing_in = _identity(settings, store, clock, ids, mailer)
+    queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
+    return House(
+        settings=settings,
+        clock=clock,
+        store=store,
+        tasks=registry,
+        shapes=shapes,
+        ids=ids,
+        files=files,
+        mailer=mailer,
+        definitions=definitions,
+        scheduling=Scheduling(
+            store=store,
+            clock=clock,
+            tasks=registry,
+            definitions=definitions,
+            active_limit=settings.max_active_schedules,
+            queues=queues,
+        ),
+        jobs=JobCommands(
+            store=store,
+            clock=clock,
+            definitions=definitions,
+            files=files,
+            max_waiting=settings.max_waiting_jobs,
+            queues_known=queues,
+        ),
+        ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
+        execution=Execution(
+            store=store,
+            clock=clock,
+            chance=chance,
+            definitions=definitions,
+            files=files,
+            lease=timedelta(seconds=settings.lease_seconds),
+        ),
+        housekeeping=_housekeeping(settings, store, clock, files),
+        identity=identity,
+        signing_in=signing_in,
+        queues=settings.queues or queues,
+        anchor=anchor,
+        scratch=scratch,
+    )
+
+
+def user_tasks(modules: Sequence[str]) -> None:
+    """
+    Import the modules that declare the user's own tasks.
+
+    Raises:
+        Invalid: One of them cannot be imported.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise Invalid(f"WORKBELL_TASKS: {module!r} cannot be imported: {error}") from error
+
+
+def _store(settings: Settings, clock: Clock | None) -> tuple[AnyStore, Clock, Callable[[], float]]:
+    if settings.database_url.startswith("memory"):
+        clock = clock or SystemClock()
+        return MemoryStore(clock), clock, _unmoved
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings.database_url, clock or SystemClock())
+    if clock is not None:
+        return store, clock, _unmoved
+    anchored = AnchoredClock.start(store.time)
+
+    def anchor() -> float:
+        moved = anchored.anchor()
+        return 0.0 if moved is None else moved.total_seconds()
+
+    return store, anchored, anchor
+
+
+def _unmoved() -> float:
+    return 0.0
+
+
+def _mailer(
+    settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
+) -> Mailer:
+    if settings.smtp_url is not None:
+        server = SmtpServer.parse(settings.smtp_url)
+        return SmtpMailer(server, sender=settings.mail_from, clock=clock, ids=ids)
+    return FolderMailer(folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo)
+
+
+def _housekeeping(
+    settings: Settings, store: AnyStore, clock: Clock, files: FolderFiles
+) -> Housekeeping:
+    failed = timedelta(days=settings.retention_failed_days)
+    return Housekeeping(
+        store=store,
+        clock=clock,
+        files=files,
+        keep={
+            JobState.SUCCEEDED: timedelta(days=settings.retention_succeeded_days),
+            JobState.SKIPPED: timedelta(days=settings.retention_skipped_days),
+            JobState.FAILED: failed,
+            JobState.CANCELLED: failed,
+        },
+        keep_scheduled=timedelta(days=settings.retention_schedule_days),
+    )
+
+
+def _identity(
+    settings: Settings, store: AnyStore, clock: Clock, ids: Ids, mailer: Mailer
+) -> tuple[Identity, SigningIn]:
+    hasher = Argon2Hasher.create(slots=max(2, os.cpu_count() or 2))
+    keys = (secret_key(settings), *settings.secret_key_previous)
+    tokens = JwtTokens.create([key.encode() for key in keys], clock, issuer=settings.public_url)
+    identity = Identity(
+        store=store,
+        clock=clock,
+        randomness=SystemRandomness(),
+        hasher=hasher,
+        mailer=mailer,
+        code_life=timedelta(minutes=settings.otp_minutes),
+        self_service_tier=settings.self_service_tier,
+    )
+    signing_in = SigningIn(
+        store=store,
+        clock=clock,
+        ids=ids,
+        hasher=hasher,
+        tokens=tokens,
+        access_life=timedelta(minutes=settings.access_token_minutes),
+        refresh_life=timedelta(minutes=settings.refresh_token_minutes),
+        require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
+    )
+    return identity, signing_in

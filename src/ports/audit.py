@@ -1,0 +1,18 @@
+"""The audit trail: what was done, by whom, kept with the change itself."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..domain.audit import AuditEntry
+
+
+class AuditTrail(Protocol):
+    """Entries in the order in which they were added; none is ever changed."""
+
+    def add(self, entry: AuditEntry) -> None:
+        """Keep one more entry."""
+        ...
+
+    def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
+        """Return the newest entries, or the newest before an id."""
+        ...

@@ -1,0 +1,216 @@
+"""Schedules and task definitions as the store keeps them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from attrs import frozen
+
+from ..domain.identity import Scope, UserId
+from ..domain.jobs import Status
+from ..domain.scheduling import Schedule, ScheduleId
+from ..domain.tasks import TaskDefinition, TaskId
+
+
+class TaskDefinitions(Protocol):
+    """The tasks that the store knows, by id and by key."""
+
+    def add(self, definition: TaskDefinition) -> TaskDefinition:
+        """Keep a new definition, and return it with its id; a known key returns the kept one."""
+        ...
+
+    def get(self, task_id: TaskId) -> TaskDefinition:
+        """
+        Return one definition.
+
+        Raises:
+            NotFound: There is none with the id.
+        """
+        ...
+
+    def by_key(self, key: str) -> TaskDefinition:
+        """
+        Return one definition.
+
+        Raises:
+            NotFound: There is none with the key.
+        """
+        ...
+
+    def all(self) -> Sequence[TaskDefinition]:
+        """Return every definition, by id."""
+        ...
+
+    def replace(self, definition: TaskDefinition) -> None:
+        """Keep a definition as it now stands."""
+        ...
+
+
+@frozen(kw_only=True)
+class ScheduleFilter:
+    """
+    Which schedules a list shows; None leaves a matter open.
+
+    Times from and to are both included; `..._contains` and `search` do not
+    regard case.
+    """
+
+    is_active: bool | None = None
+    tasks: Sequence[str] | None = None
+    owner: UserId | None = None
+    name: str | None = None
+    name_contains: str | None = None
+    cron_expressions: Sequence[str] | None = None
+    cron_contains: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    updated_from: datetime | None = None
+    updated_to: datetime | None = None
+    next_from: datetime | None = None
+    next_to: datetime | None = None
+    ids: Sequence[int] | None = None
+    search: str | None = None
+
+
+@frozen(kw_only=True)
+class ScheduleView:
+    """A schedule as it is shown: with its owner's, its task's and its last run's facts."""
+
+    schedule: Schedule
+    owner_username: str
+    owner_full_name: str
+    task_id: TaskId
+    task_name: str
+    task_description: str
+    last_run_time: datetime | None = None
+    last_status: Status | None = None
+
+
+@frozen(kw_only=True)
+class Advance:
+    """A schedule's step past its due ticks, guarded by cursor and version."""
+
+    id: ScheduleId
+    version: int
+    was_cursor: datetime | None
+    cursor: datetime
+    next_at: datetime | None
+    runs: int
+    paused_reason: str | None = None
+
+
+class Schedules(Protocol):
+    """Every schedule, active or paused; deleted ones are hidden."""
+
+    def add(self, schedule: Schedule) -> Schedule:
+        """Keep a new schedule, and return it with its id."""
+        ...
+
+    def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """
+        Return one schedule that whoever asks may see.
+
+        Raises:
+            NotFound: There is none within the scope.
+        """
+        ...
+
+    def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
+        """
+        Return one schedule as it is shown.
+
+        Raises:
+            NotFound: There is none within the scope.
+        """
+        ...
+
+    def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """
+        Return one schedule and lock its row.
+
+        Raises:
+            NotFound: There is none within the scope.
+        """
+        ...
+
+    def replace(self, schedule: Schedule) -> None:
+        """Keep a schedule as it now stands; its row is locked already."""
+        ...
+
+    def find(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[ScheduleView]:
+        """
+        Return a part of a list, filled by one query.
+
+        An owner without a users row has empty names. The last run is the
+        newest job of the schedule (by id) that was started; its time is the
+        start of its last attempt. `search` looks in name, expression and
+        task name, regardless of case. `ordering` holds names of `id, created_at, updated_at, name,
+        cron_expression, next_run_time, is_active`, a minus before descending
+        ones; id breaks ties, descending where the first name is. Schedules without
+        a next run come last in both directions.
+        """
+        ...
+
+    def count(self, scope: Scope, which: ScheduleFilter) -> int:
+        """Return how many schedules the list has."""
+        ...
+
+    def count_active(self, owner: UserId) -> int:
+        """Return how many active schedules an owner has."""
+        ...
+
+    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Schedule]:
+        """Return the active schedules whose time has come, oldest first, unlocked."""
+        ...
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest schedule is due."""
+        ...
+
+    def lock(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, tuple[datetime | None, int]]:
+        """
+        Lock rows that nobody else has locked, by id; return cursor and
+        version of each that is locked, active and not deleted.
+        """
+        ...
+
+    def advance(self, steps: Sequence[Advance]) -> None:
+        """
+        Move schedules on; rows whose cursor or version has changed are left.
+
+        Where `next_at` is None the schedule becomes inactive and
+        `paused_reason` is written.
+        """
+        ...
+
+    def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
+        """Return the fail streaks, above 0 only, of some schedules; unlocked."""
+        ...
+
+    def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
+        """Set the fail streaks of some schedules to 0."""
+        ...
+
+    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+        """Return active schedules by id, above an id: to walk over all of them."""
+        ...
+
+
+class Facts(Protocol):
+    """Small facts about the store itself, by name: such as the tzdata version."""
+
+    def get(self, name: str) -> str | None:
+        """Return a fact, if it is known."""
+        ...
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a fact."""
+        ...

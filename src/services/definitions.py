@@ -1,0 +1,169 @@
+"""Task definitions: what the code declares, kept with ids and a switch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, frozen
+
+from ..domain.audit import AuditEntry
+from ..domain.errors import Invalid, NotAllowed, NotFound
+from ..domain.identity import Actor
+from ..domain.jobs import MAX_JSON_BYTES
+from ..domain.scheduling import ScheduleId
+from ..domain.tasks import Task, TaskDefinition, TaskId, Tasks, parameter_errors
+from ..ports.jobs import WorkTx
+from ..ports.store import Store
+from ..ports.system import Clock
+from ..ports.tasks import Shapes
+
+ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
+@frozen(kw_only=True)
+class Definitions:
+    """List tasks, switch them on and off, and check parameters against them."""
+
+    store: Store[WorkTx]
+    clock: Clock
+    tasks: Tasks
+    shapes: Shapes
+
+    def all(self) -> Sequence[TaskDefinition]:
+        """Return every definition, by id."""
+        with self.store.view() as tx:
+            return tx.definitions.all()
+
+    def get(self, task_id: TaskId) -> TaskDefinition:
+        """
+        Return one definition.
+
+        Raises:
+            NotFound: There is none with the id.
+        """
+        with self.store.view() as tx:
+            return tx.definitions.get(task_id)
+
+    def named(self, name: int | str) -> TaskDefinition:
+        """
+        Return the definition that a body names by id or key.
+
+        Raises:
+            Invalid: There is none.
+        """
+        try:
+            with self.store.view() as tx:
+                if isinstance(name, int):
+                    return tx.definitions.get(TaskId(name))
+                return tx.definitions.by_key(name)
+        except NotFound:
+            raise Invalid.field("task_definition", f"There is no task {name!r}.") from None
+
+    def set_active(self, actor: Actor, task_id: TaskId, *, active: bool) -> TaskDefinition:
+        """
+        Switch a task on or off; waiting jobs of an inactive one are held.
+
+        Raises:
+            NotFound: There is none with the id.
+            NotAllowed: The actor is no superuser.
+        """
+        if not actor.is_super_user:
+            raise NotAllowed("Only superusers switch tasks on and off.")
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.definitions.get(task_id)
+            after = evolve(before, is_active=active)
+            if after == before:
+                return before
+            tx.definitions.replace(after)
+            if active:
+                tx.jobs.release_task(after.key, now)
+            else:
+                tx.jobs.hold_task(after.key)
+            changes = {"is_active": [before.is_active, active]}
+            tx.audit.add(AuditEntry.of(actor, "UPDATE", "task_definition", task_id, now, changes))
+        return after
+
+    def check(self, actor: Actor, task: Task, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Return parameters as the task takes them, defaults filled in.
+
+        Raises:
+            Invalid: They do not fit, or the task refuses them.
+            NotAllowed: The task refuses them to this actor.
+        """
+        if self.shapes.size(parameters) > MAX_JSON_BYTES:
+            raise Invalid.field("parameters", f"Must take at most {MAX_JSON_BYTES} bytes.")
+        try:
+            value = self.read(task, parameters)
+            if task.check is not None:
+                task.check(actor, value)
+        except (Invalid, NotFound) as error:
+            wrong = error if isinstance(error, Invalid) else Invalid(error.detail)
+            raise parameter_errors(wrong) from error
+        written = self.shapes.write(value)
+        return written if isinstance(written, Mapping) else parameters
+
+    def read(self, task: Task, parameters: Mapping[str, Any]) -> Any:
+        """
+        Return parameters as the value that the task's body takes.
+
+        Raises:
+            Invalid: They do not fit.
+        """
+        if task.parameters is None:
+            return parameters
+        return self.shapes.read(parameters, task.parameters)
+
+    def synchronise(self) -> None:
+        """
+        Bring the store's definitions up to the code's.
+
+        A changed schema raises the schema version, and a schedule whose
+        parameters no longer fit is paused with the exact error.
+        """
+        now = self.clock.now()
+        for task in self.tasks.all():
+            schema = self.shapes.schema(task.parameters) if task.parameters else ANY_OBJECT
+            declared = TaskDefinition(
+                key=task.key,
+                name=task.name or task.key,
+                description=task.description,
+                schema=schema,
+                created_at=now,
+            )
+            with self.store.begin() as tx:
+                kept = tx.definitions.add(declared)
+                changed = self.shapes.digest(kept.schema) != self.shapes.digest(schema)
+                current = evolve(
+                    kept,
+                    name=declared.name,
+                    description=declared.description,
+                    schema=schema,
+                    schema_version=kept.schema_version + changed,
+                )
+                if current != kept:
+                    tx.definitions.replace(current)
+            if changed:
+                self._pause_unfit(task)
+
+    def _pause_unfit(self, task: Task) -> None:
+        """Pause the schedules of a task whose parameters its schema now refuses."""
+        now = self.clock.now()
+        after = ScheduleId(0)
+        while True:
+            with self.store.view() as tx:
+                page = tx.schedules.active_after(after)
+            for schedule in page:
+                after = schedule.id
+                if schedule.task != task.key:
+                    continue
+                try:
+                    self.read(task, schedule.parameters)
+                except Invalid as error:
+                    paused = schedule.pause(f"its parameters no longer fit: {error.detail}")
+                    with self.store.begin() as tx:
+                        tx.schedules.replace(
+                            evolve(paused, version=schedule.version + 1, updated_at=now)
+                        )
+            if not page:
+                return

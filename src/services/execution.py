@@ -1,0 +1,321 @@
+"""Execution: claim jobs, run their bodies, and commit what came of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from attrs import frozen
+
+from ..domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
+from ..domain.identity import EVERYTHING, SYSTEM, Actor, User
+from ..domain.jobs import (
+    MAX_JSON_BYTES,
+    Artifact,
+    Claim,
+    Ending,
+    Job,
+    JobId,
+    JobOrigin,
+    JobState,
+    LogLine,
+    Outcome,
+    Progress,
+    Settlement,
+    reap,
+    settle,
+)
+from ..domain.scheduling import FAILURES_TO_PAUSE, Schedule, ScheduleId
+from ..domain.tasks import (
+    Cancelled,
+    OwnershipLost,
+    ShuttingDown,
+    Snooze,
+    Task,
+    TaskContext,
+    TimedOut,
+)
+from ..ports.files import FileStore
+from ..ports.jobs import WorkerInfo, WorkTx
+from ..ports.store import Store
+from ..ports.system import Clock, Randomness
+from .definitions import Definitions
+from .scheduling import cancel_waiting
+
+MAX_ERROR = 4000
+LOG_HEAD = 200
+LOG_TAIL = 800
+
+
+@frozen(kw_only=True)
+class Swept:
+    """What one sweep did: rows staged, reaped and released, and queues with work."""
+
+    staged: int
+    reaped: int
+    released: int
+    queues: Sequence[str]
+
+
+@frozen(kw_only=True)
+class Execution:
+    """
+    The engine's use cases: every method is one transaction, or a read.
+
+    Threads, batches and wake-ups are the business of whoever calls it.
+    """
+
+    store: Store[WorkTx]
+    clock: Clock
+    chance: Randomness
+    definitions: Definitions
+    files: FileStore
+    lease: timedelta
+
+    def claim(
+        self,
+        queue: str,
+        *,
+        worker: str,
+        limit: int,
+        free_threads: int,
+        finished: Sequence[Settlement] = (),
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        """Commit outcomes and claim the next jobs in one transaction."""
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            accepted = self._record(tx, finished) if finished else set[JobId]()
+            claims = tx.jobs.claim(
+                queue,
+                worker=worker,
+                now=now,
+                lease_until=now + self.lease,
+                limit=limit,
+                free_threads=free_threads,
+            )
+        return claims, accepted
+
+    def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Commit outcomes; those whose claim has been lost are refused."""
+        with self.store.begin() as tx:
+            return self._record(tx, settlements)
+
+    def give_back(self, claims: Sequence[Claim]) -> set[JobId]:
+        """Return claims that were never started."""
+        with self.store.begin() as tx:
+            return tx.jobs.give_back([(claim.id, claim.token) for claim in claims])
+
+    def beat(self, claims: Sequence[Claim], worker: WorkerInfo) -> Mapping[JobId, bool]:
+        """
+        Renew leases and the worker's own row.
+
+        Return for each claim that is still owned whether it should stop.
+        """
+        until = self.clock.now() + self.lease
+        with self.store.begin() as tx:
+            tx.workers.seen(worker)
+            if not claims:
+                return {}
+            return tx.jobs.extend([(claim.id, claim.token) for claim in claims], until)
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest scheduled job is due."""
+        with self.store.view() as tx:
+            return tx.jobs.next_due()
+
+    def keep(
+        self, claim: Claim, name: str, media_type: str, source: BinaryIO | Path | bytes
+    ) -> None:
+        """
+        Keep a file that a body made, under its name.
+
+        Raises:
+            Unavailable: There is no room for it.
+        """
+        stored = self.files.save(source)
+        artifact = Artifact(name, media_type, stored.size, stored.sha256, stored.key)
+        with self.store.begin() as tx:
+            tx.logs.add_artifact(claim.id, artifact)
+
+    def leave(self, worker_id: str) -> None:
+        """Remove the worker's row at its end."""
+        with self.store.begin() as tx:
+            tx.workers.gone(worker_id)
+
+    def note(
+        self,
+        progress: Sequence[tuple[Claim, Progress]],
+        lines: Mapping[JobId, Sequence[LogLine]],
+    ) -> None:
+        """Keep progress and log lines of running attempts."""
+        with self.store.begin() as tx:
+            if progress:
+                tx.jobs.note_progress([(claim.id, claim.token, at) for claim, at in progress])
+            for job_id, logged in lines.items():
+                tx.logs.append(job_id, logged, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
+
+    def sweep(self, *, reaping: bool = True) -> Swept:
+        """Stage what is due, reap what was lost, release lanes, settle drains."""
+        now = self.clock.now()
+        with self.store.view() as tx:
+            due = tx.jobs.next_due()
+            lost = tx.jobs.expired(now) if reaping else ()
+        staged = reaped = released = 0
+        if due is not None and due <= now:
+            with self.store.begin() as tx:
+                staged = tx.jobs.stage(now)
+        if lost:
+            reaped = len(self.settle([reap(claim, now) for claim in lost]))
+        with self.store.view() as tx:
+            held = tx.jobs.has_held()
+            draining = tx.queues.any_draining()
+            queues = tx.jobs.waiting_queues()
+        if held or draining:
+            with self.store.begin() as tx:
+                released = tx.jobs.release_lanes(now)
+                tx.queues.settle_drains(now)
+                queues = tx.jobs.waiting_queues()
+        return Swept(staged=staged, reaped=reaped, released=released, queues=queues)
+
+    def run(self, claim: Claim, context: TaskContext) -> Settlement | None:
+        """
+        Run a claimed job's body and decide what follows.
+
+        None means that the claim was lost: nothing may be written.
+        """
+        try:
+            ending = self._ending(claim, context)
+        except OwnershipLost:
+            return None
+        return settle(claim, ending, self.clock.now(), self.chance.uniform(0.0, 1.0))
+
+    def _ending(self, claim: Claim, context: TaskContext) -> Ending:
+        try:
+            task = self.definitions.tasks.get(claim.task)
+        except NotFound as error:
+            return Ending(outcome=Outcome.FAILED, error=error.detail)
+        try:
+            return self._succeeded(task.body(context, self._parameters(claim, task)))
+        except Snooze as snooze:
+            return Ending(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
+        except Cancelled:
+            return Ending(outcome=Outcome.CANCELLED, error="cancelled on request")
+        except TimedOut:
+            return Ending(outcome=Outcome.TIMEOUT, error="the time limit was exceeded")
+        except ShuttingDown:
+            return Ending(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
+        except (Invalid, NotAllowed, NotFound) as error:
+            return Ending(outcome=Outcome.FAILED, error=plain(error.detail), permanent=True)
+        except (Throttled, Unavailable) as error:
+            context.log.error(plain(error.detail))
+            return Ending(
+                outcome=Outcome.FAILED, error=plain(error.detail), retry_after=error.retry_after
+            )
+        except OwnershipLost:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a body may raise anything, SystemExit too
+            text = plain(f"{type(error).__name__}: {error}")
+            context.log.error(text)
+            return Ending(outcome=Outcome.FAILED, error=text)
+
+    def _parameters(self, claim: Claim, task: Task) -> Any:
+        value = self.definitions.read(task, claim.parameters)
+        if task.check is not None:
+            task.check(self._owner(claim), value)
+        return value
+
+    def _owner(self, claim: Claim) -> Actor:
+        if claim.owner == SYSTEM.user_id:
+            return SYSTEM
+        with self.store.view() as tx:
+            try:
+                return Actor.of(tx.users.get(claim.owner))
+            except NotFound:
+                return Actor(user_id=claim.owner)
+
+    def _succeeded(self, result: Any) -> Ending:
+        shapes = self.definitions.shapes
+        written = shapes.write(result)
+        if shapes.size(written) > MAX_JSON_BYTES:
+            text = f"The result takes more than {MAX_JSON_BYTES} bytes; keep it as an artifact."
+            return Ending(outcome=Outcome.FAILED, error=text, permanent=True)
+        return Ending(outcome=Outcome.SUCCEEDED, result=written)
+
+    def _record(self, tx: WorkTx, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Write outcomes, and what they mean to their schedules."""
+        failing = self._locked_schedules(tx, settlements)
+        recovering = self._recovering(tx, settlements)
+        accepted = tx.jobs.settle(settlements)
+        now = self.clock.now()
+        for settlement in settlements:
+            if settlement.id not in accepted or settlement.schedule_id is None:
+                continue
+            schedule_id = ScheduleId(settlement.schedule_id)
+            if settlement.state is JobState.FAILED and schedule_id in failing:
+                after = failing[schedule_id].failed(now)
+                tx.schedules.replace(after)
+                if failing[schedule_id].is_active and not after.is_active:
+                    cancel_waiting(tx, schedule_id, now, "schedule paused")
+                    self._tell(tx, after, f"paused: {after.paused_reason}")
+                failing[schedule_id] = after
+            elif settlement.state is JobState.SUCCEEDED and schedule_id in recovering:
+                tx.schedules.clear_streaks([schedule_id])
+                if recovering.pop(schedule_id) >= FAILURES_TO_PAUSE:
+                    schedule = tx.schedules.get(EVERYTHING, schedule_id)
+                    self._tell(tx, schedule, "recovered: its last run succeeded")
+        return accepted
+
+    def _locked_schedules(
+        self, tx: WorkTx, settlements: Sequence[Settlement]
+    ) -> dict[ScheduleId, Schedule]:
+        ids = {
+            ScheduleId(s.schedule_id)
+            for s in settlements
+            if s.schedule_id is not None and s.state is JobState.FAILED
+        }
+        locked: dict[ScheduleId, Schedule] = {}
+        for schedule_id in sorted(ids):
+            try:
+                locked[schedule_id] = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+            except NotFound:  # deleted meanwhile: nobody counts its failures any more
+                continue
+        return locked
+
+    def _recovering(self, tx: WorkTx, settlements: Sequence[Settlement]) -> dict[ScheduleId, int]:
+        ids = {
+            ScheduleId(s.schedule_id)
+            for s in settlements
+            if s.schedule_id is not None and s.state is JobState.SUCCEEDED
+        }
+        return tx.schedules.streaks(sorted(ids)) if ids else {}
+
+    def _tell(self, tx: WorkTx, schedule: Schedule, what: str) -> None:
+        """Mail a schedule's owner, by a job of the same transaction."""
+        try:
+            owner: User = tx.users.get(schedule.owner)
+        except NotFound:  # the system, or an owner that only the library's user knows
+            return
+        now = self.clock.now()
+        name = schedule.name or f"#{schedule.id} ({schedule.task})"
+        subject = f"Schedule {name} {what.partition(':')[0]}"
+        letter = {
+            "email": owner.email,
+            "delay": 0,
+            "subject": subject,
+            "body": f"Your schedule {name} was {what}.",
+        }
+        notice = Job(
+            task="email.send",
+            name=subject,
+            parameters=letter,
+            due_at=now,
+            origin=JobOrigin.MAIL,
+            created_at=now,
+        )
+        tx.jobs.add([notice], now)
+
+
+def plain(text: str) -> str:
+    """Return a text that every database takes: no NUL, no surrogates, bounded."""
+    clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    return clean[:MAX_ERROR]

@@ -1,0 +1,56 @@
+"""Housekeeping: history is kept as long as was asked, and no longer."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from attrs import frozen
+
+from ..domain.jobs import ENDED, JobState
+from ..ports.files import FileStore
+from ..ports.jobs import WorkTx
+from ..ports.store import Store
+from ..ports.system import Clock
+
+BATCH = 500
+WORKER_SILENCE = timedelta(minutes=5)
+
+
+@frozen(kw_only=True)
+class Housekeeping:
+    """
+    Prune ended jobs by their state's age, in batches.
+
+    Jobs of a schedule go by one age, whatever their state.
+    """
+
+    store: Store[WorkTx]
+    clock: Clock
+    files: FileStore
+    keep: Mapping[JobState, timedelta]
+    keep_scheduled: timedelta
+
+    def prune(self) -> int:
+        """Delete what is past its time; return how many jobs went."""
+        now = self.clock.now()
+        gone = self._batches(None, self.keep_scheduled)
+        for state in ENDED:
+            gone += self._batches(state, self.keep[state])
+        with self.store.begin() as tx:
+            tx.workers.forget(now - WORKER_SILENCE)
+        return gone
+
+    def _batches(self, state: JobState | None, age: timedelta) -> int:
+        before = self.clock.now() - age
+        gone = 0
+        while True:
+            with self.store.begin() as tx:
+                keys = (
+                    tx.jobs.prune_scheduled(before, limit=BATCH)
+                    if state is None
+                    else tx.jobs.prune([state], before, limit=BATCH)
+                )
+            for key in filter(None, keys):
+                self.files.delete(key)
+            gone += len(keys)
+            if not keys:
+                return gone

@@ -1,0 +1,396 @@
+"""Job commands: enqueue, look, cancel, retry; queues and workers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from attrs import Factory, evolve, frozen
+
+from ..domain.audit import AuditEntry
+from ..domain.errors import Conflict, Invalid, NotAllowed, NotFound
+from ..domain.identity import Actor, UserId
+from ..domain.jobs import (
+    Artifact,
+    Attempt,
+    Job,
+    JobId,
+    JobOrigin,
+    JobState,
+    LogLine,
+    check_waiting_limit,
+)
+from ..domain.limits import Limits
+from ..domain.scheduling import mode_of
+from ..domain.tasks import OnLost, Task
+from ..ports.files import FileStore
+from ..ports.jobs import JobFilter, JobStats, QueueStats, WorkerInfo, WorkTx
+from ..ports.store import Store
+from ..ports.system import Clock
+from .definitions import Definitions
+from .scheduling import QueueName, check_priority, check_queue
+
+COUNT_CAP = 10_000
+
+
+@frozen(kw_only=True)
+class NewJob:
+    """A one-off job that is asked for; without a time it is due at once."""
+
+    name: Annotated[str, Limits(max_length=255)] = ""
+    description: Annotated[str, Limits(max_length=10_000)] = ""
+    task_definition: int | str = "echo"
+    parameters: Mapping[str, Any] = Factory(dict[str, Any])
+    scheduled_time: datetime | None = None
+    queue: QueueName | None = None
+    priority: Annotated[int, Limits(ge=-100, le=100)] = 0
+    max_attempts: Annotated[int, Limits(ge=1, le=100)] | None = None
+    timeout_seconds: Annotated[int, Limits(ge=1, le=86_400)] | None = None
+
+
+@frozen(kw_only=True)
+class JobCommands:
+    """Enqueue jobs, follow them, cancel and retry them; look after queues."""
+
+    store: Store[WorkTx]
+    clock: Clock
+    definitions: Definitions
+    files: FileStore
+    max_waiting: int = 10_000
+    queues_known: Sequence[str] = ("default",)
+
+    def create(
+        self,
+        actor: Actor,
+        new: NewJob,
+        *,
+        owner: UserId | None = None,
+        idempotency_key: str | None = None,
+        origin: JobOrigin = JobOrigin.API,
+    ) -> tuple[Job, bool]:
+        """
+        Enqueue a job; return it, and whether it is new.
+
+        The same key and request answer the job that was made first.
+
+        Raises:
+            Invalid: A field is wrong.
+            LimitReached: The owner has as many waiting jobs as they may have.
+            Conflict: The key was used for another request.
+        """
+        job = self.prepared(actor, new, owner=owner, idempotency_key=idempotency_key, origin=origin)
+        self._check_waiting(job.owner, 1)
+        with self.store.begin() as tx:
+            if idempotency_key is not None:
+                kept = tx.jobs.by_idempotency_key(job.owner, idempotency_key)
+                if kept is not None:
+                    return _same_request(kept, job), False
+            (added,) = tx.jobs.add([job], job.created_at)
+            if added is None:
+                raise Conflict("The same key is being used by another request.")
+            self._remember(tx, actor, "CREATE", added, {"task": [None, job.task]})
+        return added, True
+
+    def create_many(
+        self, actor: Actor, jobs: Sequence[NewJob], *, owner: UserId | None = None
+    ) -> Sequence[Job]:
+        """
+        Enqueue many jobs, all or none of each 500, with one wake-up a batch.
+
+        Raises:
+            Invalid: A field of one of them is wrong; none was kept.
+            LimitReached: The owner would have too many waiting jobs.
+        """
+        prepared = [
+            self.prepared(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs
+        ]
+        if prepared:
+            self._check_waiting(prepared[0].owner, len(prepared))
+        added: list[Job] = []
+        for at in range(0, len(prepared), 500):
+            with self.store.begin() as tx:
+                batch = tx.jobs.add(prepared[at : at + 500], self.clock.now())
+            added += [job for job in batch if job is not None]
+        return added
+
+    def prepared(
+        self,
+        actor: Actor,
+        new: NewJob,
+        *,
+        owner: UserId | None = None,
+        idempotency_key: str | None = None,
+        origin: JobOrigin = JobOrigin.API,
+    ) -> Job:
+        """
+        Return the job that a request comes to, checked but not yet kept.
+
+        Raises:
+            Invalid: A field is wrong.
+        """
+        now = self.clock.now()
+        task = self._task(new)
+        check_priority(actor, new.priority)
+        check_queue(new.queue, self.queues_known)
+        _check_key(idempotency_key)
+        if new.scheduled_time is not None and new.scheduled_time < now:
+            raise Invalid.field("scheduled_time", "Must not lie in the past.")
+        parameters = self.definitions.check(actor, task, new.parameters)
+        shapes = self.definitions.shapes
+        return Job(
+            owner=actor.user_id if owner is None else owner,
+            task=task.key,
+            name=new.name,
+            description=new.description,
+            parameters=parameters,
+            due_at=(new.scheduled_time or now) + self._delay(task, parameters),
+            queue=new.queue or task.queue,
+            priority=new.priority,
+            weight=actor.tier.weight,
+            mode=mode_of(task),
+            fail_when_lost=task.on_lost is OnLost.FAIL,
+            max_attempts=new.max_attempts or task.max_attempts,
+            timeout_seconds=new.timeout_seconds or task.timeout_seconds,
+            origin=origin,
+            idempotency_key=idempotency_key,
+            request_hash=None if idempotency_key is None else shapes.digest(shapes.write(new)),
+            created_at=now,
+        )
+
+    def get(self, actor: Actor, job_id: JobId) -> Job:
+        """
+        Return one job that the actor may see.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self.store.view() as tx:
+            return tx.jobs.get(actor.scope, job_id)
+
+    def find(
+        self, actor: Actor, which: JobFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> Sequence[Job]:
+        """Return a part of the actor's jobs."""
+        with self.store.view() as tx:
+            return tx.jobs.find(actor.scope, which, ordering=ordering, offset=offset, limit=limit)
+
+    def count(self, actor: Actor, which: JobFilter) -> int:
+        """Return how many jobs the list has; 10,001 stands for more than 10,000."""
+        with self.store.view() as tx:
+            return tx.jobs.count(actor.scope, which, at_most=COUNT_CAP + 1)
+
+    def cancel(self, actor: Actor, job_id: JobId) -> Job:
+        """
+        Cancel a waiting job, or ask a running one to stop.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It has ended.
+        """
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.jobs.get_for_update(actor.scope, job_id)
+            after = before.cancel(now)
+            self._replace(tx, before, after)
+            self._remember(tx, actor, "CANCEL", after)
+        return self.get(actor, job_id)
+
+    def retry(self, actor: Actor, job_id: JobId) -> tuple[Job, bool]:
+        """
+        Try a failed or cancelled job once more; do a succeeded one again.
+
+        Return the job, and whether it is a new one.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It has not ended, or was skipped.
+        """
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.jobs.get_for_update(actor.scope, job_id)
+            if before.state is JobState.SUCCEEDED:
+                (again,) = tx.jobs.add([before.again(now)], now)
+                assert again is not None
+                self._remember(tx, actor, "RERUN", again, {"rerun_of": [None, job_id]})
+                return again, True
+            self._replace(tx, before, before.retry(now))
+            self._remember(tx, actor, "RETRY", before)
+        return self.get(actor, job_id), False
+
+    def remove(self, actor: Actor, job_id: JobId) -> None:
+        """
+        Cancel a job that has not ended; hide one that has.
+
+        Raises:
+            NotFound: There is none.
+        """
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.jobs.get_for_update(actor.scope, job_id)
+            ended = before.state.ended
+            after = evolve(before, hidden=True) if ended else before.cancel(now)
+            self._replace(tx, before, after)
+            self._remember(tx, actor, "DELETE", after)
+
+    def result(self, actor: Actor, job_id: JobId) -> Job:
+        """
+        Return a job that has ended, for its result.
+
+        Raises:
+            NotFound: There is none.
+            Invalid: It has not ended.
+        """
+        job = self.get(actor, job_id)
+        if not job.state.ended:
+            raise Invalid("The job has not been completed yet.")
+        return job
+
+    def attempts(self, actor: Actor, job_id: JobId) -> Sequence[Attempt]:
+        """
+        Return a job's attempts, oldest first; a running one has no end.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self.store.view() as tx:
+            job = tx.jobs.get(actor.scope, job_id)
+            closed = list(tx.jobs.attempts(job_id))
+        if job.state is JobState.RUNNING and job.started_at is not None:
+            closed.append(
+                Attempt(
+                    job_id=job.id,
+                    number=job.attempt,
+                    queued_at=job.queued_at,
+                    started_at=job.started_at,
+                    ended_at=None,
+                    outcome=None,
+                    error=None,
+                    worker=job.worker,
+                )
+            )
+        return closed
+
+    def logs(
+        self, actor: Actor, job_id: JobId, *, attempt: int | None, after: int, limit: int
+    ) -> Sequence[LogLine]:
+        """
+        Return what a job has logged, attempt by attempt.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self.store.view() as tx:
+            tx.jobs.get(actor.scope, job_id)
+            return tx.logs.lines(job_id, attempt=attempt, after=after, limit=limit)
+
+    def artifacts(self, actor: Actor, job_id: JobId) -> Sequence[Artifact]:
+        """
+        Return a job's files by name.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        with self.store.view() as tx:
+            tx.jobs.get(actor.scope, job_id)
+            return tx.logs.artifacts(job_id)
+
+    def artifact(self, actor: Actor, job_id: JobId, name: str) -> tuple[Artifact, Iterator[bytes]]:
+        """
+        Return one of a job's files and its content in pieces.
+
+        Raises:
+            NotFound: There is no such job or file.
+        """
+        for artifact in self.artifacts(actor, job_id):
+            if artifact.name == name:
+                return artifact, self.files.read(artifact.key)
+        raise NotFound(f"The job has no file {name!r}.")
+
+    def stats(self, actor: Actor) -> JobStats:
+        """Return counts of the actor's jobs."""
+        with self.store.view() as tx:
+            return tx.statistics.jobs(actor.scope, self.clock.now())
+
+    def queues(self) -> Sequence[QueueStats]:
+        """Return the queues, those without rows included."""
+        with self.store.view() as tx:
+            kept = {queue.name: queue for queue in tx.queues.all()}
+        for name in self.queues_known:
+            kept.setdefault(name, QueueStats(name=name, state="running"))
+        return [kept[name] for name in sorted(kept)]
+
+    def switch_queue(self, actor: Actor, name: str, state: str) -> QueueStats:
+        """
+        Pause ('paused'), resume ('running') or drain ('draining') a queue.
+
+        Raises:
+            NotAllowed: The actor is no superuser.
+            NotFound: There is no such queue.
+        """
+        if not actor.is_super_user:
+            raise NotAllowed("Only superusers switch queues.")
+        before = self._queue(name)
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            tx.queues.set_state(name, state, now)
+            tx.queues.settle_drains(now)
+            changes = {"state": [before.state, state]}
+            tx.audit.add(AuditEntry.of(actor, "UPDATE", "queue", name, now, changes))
+        return self._queue(name)
+
+    def workers(self) -> Sequence[WorkerInfo]:
+        """Return the processes that run jobs."""
+        with self.store.view() as tx:
+            return tx.workers.all()
+
+    # what the commands share
+
+    def _queue(self, name: str) -> QueueStats:
+        for queue in self.queues():
+            if queue.name == name:
+                return queue
+        raise NotFound(f"There is no queue {name!r}.")
+
+    def _task(self, new: NewJob) -> Task:
+        definition = self.definitions.named(new.task_definition)
+        task = self.definitions.tasks.find(definition.key)
+        if task is None:
+            raise Invalid.field("task_definition", f"No code here knows {definition.key!r}.")
+        return task
+
+    def _delay(self, task: Task, parameters: Mapping[str, Any]) -> timedelta:
+        if task.delay is None:
+            return timedelta(0)
+        return timedelta(seconds=task.delay(self.definitions.read(task, parameters)))
+
+    def _check_waiting(self, owner: UserId, adding: int) -> None:
+        if owner == 0:
+            return
+        with self.store.view() as tx:
+            waiting = tx.jobs.count_waiting(owner, at_most=self.max_waiting)
+        check_waiting_limit(waiting, adding, self.max_waiting)
+
+    def _replace(self, tx: WorkTx, before: Job, after: Job) -> None:
+        if not tx.jobs.replace(before, after):
+            raise Conflict("The job has moved on meanwhile; look again.")
+
+    def _remember(
+        self,
+        tx: WorkTx,
+        actor: Actor,
+        action: str,
+        job: Job,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not actor.is_system:
+            tx.audit.add(AuditEntry.of(actor, action, "job", job.id, self.clock.now(), changes))
+
+
+def _same_request(kept: Job, asked: Job) -> Job:
+    if kept.request_hash != asked.request_hash:
+        raise Conflict("The Idempotency-Key was used for another request.")
+    return kept
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not (0 < len(key) <= 255 and key.isprintable()):
+        raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable characters.")

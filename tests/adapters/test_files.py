@@ -1,0 +1,124 @@
+"""Files in a folder: whole or not at all, and nowhere else."""
+
+import hashlib
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from workbell.adapters.files import PIECE, FolderFiles
+from workbell.domain.errors import NotFound, Unavailable
+
+pytestmark = pytest.mark.unit
+
+
+@define
+class Numbers:
+    last: int = 0
+    made: list[str] = field(factory=list)
+
+    def new(self) -> str:
+        self.last += 1
+        self.made.append(f"{self.last:032x}")
+        return self.made[-1]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FolderFiles:
+    return FolderFiles(tmp_path / "files", Numbers())
+
+
+def names(files: FolderFiles) -> list[str]:
+    return [path.name for path in files.folder.rglob("*") if path.is_file()]
+
+
+CONTENT = os.urandom(2 * PIECE + 17)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", CONTENT])
+def test_what_is_saved_is_read_again(files: FolderFiles, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(content)
+    for source in (content, BytesIO(content), tmp_path / "source"):
+        stored = files.save(source)
+        assert stored.size == len(content)
+        assert stored.sha256 == hashlib.sha256(content).hexdigest()
+        pieces = list(files.read(stored.key))
+        assert b"".join(pieces) == content
+        assert all(0 < len(piece) <= PIECE for piece in pieces)
+
+
+def test_equal_files_are_kept_apart(files: FolderFiles) -> None:
+    one, other = files.save(b"same"), files.save(b"same")
+    files.delete(one.key)
+    assert b"".join(files.read(other.key)) == b"same"
+
+
+def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: FolderFiles) -> None:
+    key = files.save(b"x").key
+    files.delete(key)
+    files.delete(key)
+    with pytest.raises(NotFound):
+        files.read(key)
+
+
+@pytest.mark.parametrize("key", ["../secret", "/etc/passwd", "..", "a/b", "", "a\0b", "a.tmp", "x" * 65])
+def test_no_key_leads_out_of_the_folder(files: FolderFiles, tmp_path: Path, key: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    files.save(b"x")
+    with pytest.raises(NotFound):
+        files.read(key)
+    files.delete(key)
+    assert (tmp_path / "secret").exists()
+
+
+def test_a_source_that_fails_leaves_nothing_and_says_so_itself(files: FolderFiles) -> None:
+    class Broken(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise ConnectionResetError
+            return super().read(size)
+
+    with pytest.raises(ConnectionResetError):
+        files.save(Broken(CONTENT))
+    with pytest.raises(FileNotFoundError):
+        files.save(files.folder / "missing")
+    assert names(files) == []
+
+
+def test_a_folder_that_is_none_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    files = FolderFiles(tmp_path / "file", Numbers())
+    for act in (lambda: files.save(b"x"), lambda: files.read("abc"), lambda: files.delete("abc")):
+        with pytest.raises(Unavailable):
+            act()
+
+
+@pytest.mark.parametrize("content", [b"small", CONTENT * 3])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
+def test_a_full_disk_leaves_nothing(
+    files: FolderFiles, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_open = Path.open
+
+    def opened(path: Path, mode: str = "r", *args: Any) -> Any:
+        return real_open(Path("/dev/full"), "wb") if "x" in mode else real_open(path, mode, *args)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(Unavailable):
+        files.save(content)
+    assert names(files) == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "open"])
+def test_what_is_not_surely_on_the_disk_is_not_saved(
+    files: FolderFiles, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(Unavailable):
+        files.save(b"x")

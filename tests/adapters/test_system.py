@@ -1,0 +1,117 @@
+"""The machine: clocks that carry on another's time, ids and chance."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from attrs import define, field
+
+from workbell.adapters.system import AnchoredClock, SystemClock, SystemRandomness, UuidIds
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+@define
+class Machine:
+    """A monotonic clock, and a database that is `ahead` of it and takes its time."""
+
+    seconds: float = 1000.0
+    ahead: float = 0.0
+    trips: Iterator[float] = field(factory=lambda: iter(()))
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def read_time(self) -> datetime:
+        half = next(self.trips, 0.0) / 2
+        self.seconds += half
+        moment = after(self.seconds - 1000 + self.ahead)
+        self.seconds += half
+        return moment
+
+    def clock(self) -> AnchoredClock:
+        return AnchoredClock(self.read_time, self.monotonic)
+
+
+def test_the_machines_clock_is_aware_and_in_utc() -> None:
+    assert SystemClock().now().tzinfo is UTC
+    assert abs(SystemClock().now() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_an_anchored_clock_carries_on_the_other_time() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    assert clock.now() == NOON
+    machine.seconds += 90.5
+    assert clock.now() == after(90.5)
+    assert clock.moved_at is None
+
+
+def test_it_counts_half_the_round_trip() -> None:
+    machine = Machine(trips=iter([0.4]))
+    assert machine.clock().now() == after(0.4)
+
+
+def test_it_goes_by_this_machine_unless_told_otherwise() -> None:
+    clock = AnchoredClock(lambda: NOON)
+    assert NOON <= clock.now() < after(5)
+
+
+def test_another_zone_is_converted() -> None:
+    india = timezone(timedelta(hours=5, minutes=30))
+    clock = AnchoredClock(lambda: NOON.astimezone(india), lambda: 0.0)
+    assert clock.now().tzinfo is UTC
+    assert clock.now() == NOON
+
+
+def test_the_start_takes_the_best_of_three_samples() -> None:
+    machine = Machine(trips=iter([2.0, 0.6, 0.9]))
+    assert machine.clock().anchor() == timedelta(0)
+    quick = Machine(trips=iter([2.0, 0.1, 9.0]))
+    quick.clock()
+    assert next(quick.trips) == 9.0
+
+
+def test_a_small_drift_is_corrected_in_silence() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.ahead = -2.0
+    assert clock.anchor() == timedelta(seconds=-2)
+    assert clock.now() == after(-2)
+    assert clock.moved_at is None
+
+
+@pytest.mark.parametrize("ahead", [2.5, -3600.0])
+def test_a_move_is_reported_and_remembered(ahead: float) -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.ahead = ahead
+    assert clock.anchor() == timedelta(seconds=ahead)
+    assert clock.moved_at == clock.now() == after(ahead)
+
+
+def test_a_slow_sample_is_dropped() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.ahead, machine.trips = 100.0, iter([0.6])
+    assert clock.anchor() is None
+    assert clock.now() == after(0.6)
+    assert clock.moved_at is None
+
+
+def test_ids_are_opaque_and_new() -> None:
+    made = {UuidIds().new() for _ in range(100)}
+    assert len(made) == 100
+    assert all(len(id) == 32 and id.isalnum() for id in made)
+
+
+def test_chance_stays_within_its_bounds() -> None:
+    chance = SystemRandomness()
+    assert {chance.below(3) for _ in range(200)} == {0, 1, 2}
+    assert all(1.0 <= chance.uniform(1.0, 2.0) <= 2.0 for _ in range(100))

@@ -1,0 +1,192 @@
+"""What contract tests are made of: a clock, rows, and short ways to move them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from attrs import define, evolve
+
+from workbell.domain.cron import CronRule
+from workbell.domain.identity import EVERYTHING, User, UserId
+from workbell.domain.jobs import (
+    Claim,
+    Ending,
+    Job,
+    JobId,
+    JobState,
+    Outcome,
+    Settlement,
+    reap,
+    settle,
+)
+from workbell.domain.scheduling import Schedule
+from workbell.domain.tasks import TaskDefinition
+from workbell.ports.identity import IdentityTx
+from workbell.ports.jobs import Waker, WorkTx
+from workbell.ports.store import Health, Store
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+ALICE, BOB = UserId(1), UserId(2)
+
+
+def after(seconds: float) -> datetime:
+    """Return the moment so many seconds after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+class Tx(WorkTx, IdentityTx, Protocol):
+    """Everything that a transaction offers."""
+
+
+class AnyStore(Store[Tx], Health, Protocol):
+    """A store of any kind."""
+
+    waker: Waker | None
+
+
+@define
+class ManualClock:
+    """A clock that stands until it is moved."""
+
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        """Return the time it was set to."""
+        return self.at
+
+
+def a_job(**fields: Any) -> Job:
+    """Return a job of Alice's that is due at noon."""
+    values: dict[str, Any] = {"owner": ALICE, "task": "echo", "due_at": NOON, "created_at": NOON}
+    return Job(**values | fields)
+
+
+def in_lane(limit: int = 1, **fields: Any) -> Job:
+    """Return a job in the lane 'lane'."""
+    return a_job(**{"lane": "lane", "lane_limit": limit} | fields)
+
+
+def a_schedule(**fields: Any) -> Schedule:
+    """Return an active schedule of Alice's, next due at noon."""
+    values: dict[str, Any] = {
+        "owner": ALICE,
+        "task": "echo",
+        "cron": CronRule("0 * * * *"),
+        "next_at": NOON,
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+    return Schedule(**values | fields)
+
+
+def a_definition(**fields: Any) -> TaskDefinition:
+    """Return the definition of the task 'echo'."""
+    values: dict[str, Any] = {"key": "echo", "name": "Echo", "created_at": NOON}
+    return TaskDefinition(**values | fields)
+
+
+def a_user(name: str = "alice", **fields: Any) -> User:
+    """Return a person with an address of the same name."""
+    values: dict[str, Any] = {
+        "username": name,
+        "email": f"{name}@example.com",
+        "created_at": NOON,
+    }
+    return User(**values | fields)
+
+
+def keep(store: AnyStore, *jobs: Job, now: datetime = NOON) -> list[Job]:
+    """Add jobs in one transaction; none of them may be refused."""
+    with store.begin() as tx:
+        kept = [job for job in tx.jobs.add(jobs, now) if job is not None]
+    assert len(kept) == len(jobs)
+    return kept
+
+
+def stand(store: AnyStore, *jobs: Job | JobId) -> list[JobState]:
+    """Return in which states jobs stand now."""
+    return [see(store, job).state for job in jobs]
+
+
+def see(store: AnyStore, job: Job | Claim | JobId | int) -> Job:
+    """Return a job as it stands now."""
+    number = job if isinstance(job, int) else job.id
+    with store.view() as tx:
+        return tx.jobs.get(EVERYTHING, JobId(number))
+
+
+def claim(
+    store: AnyStore,
+    *,
+    now: datetime = NOON,
+    queue: str = "default",
+    limit: int = 100,
+    free_threads: int = 100,
+    worker: str = "worker",
+    lease: float = 30,
+) -> list[Claim]:
+    """Claim in one transaction."""
+    with store.begin() as tx:
+        return list(
+            tx.jobs.claim(
+                queue,
+                worker=worker,
+                now=now,
+                lease_until=now + timedelta(seconds=lease),
+                limit=limit,
+                free_threads=free_threads,
+            )
+        )
+
+
+def running(store: AnyStore, *jobs: Job, now: datetime = NOON) -> list[Claim]:
+    """Add jobs and claim them all."""
+    kept = keep(store, *jobs, now=now)
+    claims = {each.id: each for each in claim(store, now=now)}
+    return [claims[job.id] for job in kept]
+
+
+def ended(
+    of: Claim, outcome: Outcome = Outcome.SUCCEEDED, *, now: datetime = NOON, **fields: Any
+) -> Settlement:
+    """Return what the domain decides after an outcome."""
+    return settle(of, Ending(outcome=outcome, **fields), now, 0.5)
+
+
+def write(store: AnyStore, *settlements: Settlement) -> set[JobId]:
+    """Settle in one transaction."""
+    with store.begin() as tx:
+        return tx.jobs.settle(settlements)
+
+
+def sweep(store: AnyStore, now: datetime) -> int:
+    """Stage in one transaction."""
+    with store.begin() as tx:
+        return tx.jobs.stage(now)
+
+
+def reap_all(store: AnyStore, now: datetime) -> set[JobId]:
+    """Close every claim whose lease has run out."""
+    with store.view() as tx:
+        lost = tx.jobs.expired(now)
+    return write(store, *[reap(each, now) for each in lost])
+
+
+def move(store: AnyStore, job: Job | Claim | JobId, to: str, *, now: datetime = NOON) -> bool:
+    """Cancel, supersede or retry a job, as a service does."""
+    number = job if isinstance(job, int) else job.id
+    with store.begin() as tx:
+        before = tx.jobs.get_for_update(EVERYTHING, number)
+        return tx.jobs.replace(before, getattr(before, to)(now))
+
+
+def switch(store: AnyStore, key: str, *, on: bool, now: datetime = NOON) -> int:
+    """Activate or deactivate a task, as a service does; return how many rows moved."""
+    with store.begin() as tx:
+        tx.definitions.replace(evolve(tx.definitions.by_key(key), is_active=on))
+        return tx.jobs.release_task(key, now) if on else tx.jobs.hold_task(key)
+
+
+def ids(rows: Sequence[Job] | Sequence[Claim] | Sequence[Schedule]) -> list[int]:
+    """Return the ids of rows, in their order."""
+    return [row.id for row in rows]

@@ -1,0 +1,269 @@
+"""The store: all or nothing, one writer, wake-ups only after the commit."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from threading import Event
+
+import pytest
+
+from tests.contract.conftest import Bell
+from tests.contract.made import (
+    ALICE,
+    NOON,
+    AnyStore,
+    a_definition,
+    a_job,
+    a_schedule,
+    a_user,
+    after,
+    claim,
+    ended,
+    in_lane,
+    keep,
+    move,
+    reap_all,
+    running,
+    sweep,
+    switch,
+    write,
+)
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import EVERYTHING
+from workbell.domain.jobs import Outcome
+from workbell.ports.jobs import JobFilter
+from workbell.ports.scheduling import ScheduleFilter
+
+
+def count(store: AnyStore) -> int:
+    with store.view() as tx:
+        return tx.jobs.count(EVERYTHING, JobFilter(), at_most=10_000)
+
+
+def test_a_block_that_ends_well_is_kept(store: AnyStore) -> None:
+    with store.begin() as tx:
+        user = tx.users.add(a_user())
+        schedule = tx.schedules.add(a_schedule())
+        (job,) = tx.jobs.add([a_job()], NOON)
+        tx.facts.set("tzdata", "2026a")
+    assert job is not None
+    with store.view() as tx:
+        assert tx.users.get(user.id).username == "alice"
+        assert tx.schedules.get(EVERYTHING, schedule.id) == schedule
+        assert tx.jobs.get(EVERYTHING, job.id).task == "echo"
+        assert tx.facts.get("tzdata") == "2026a"
+
+
+def test_a_block_that_raises_leaves_no_trace(store: AnyStore) -> None:
+    (kept,) = keep(store, a_job(name="kept"))
+    with suppress(ZeroDivisionError), store.begin() as tx:
+        user = tx.users.add(a_user())
+        tx.schedules.add(a_schedule())
+        tx.jobs.add([a_job()], NOON)
+        before = tx.jobs.get_for_update(EVERYTHING, kept.id)
+        tx.jobs.replace(before, before.cancel(NOON))
+        raise ZeroDivisionError
+    with store.view() as tx:
+        assert tx.jobs.get(EVERYTHING, kept.id) == kept
+        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 0
+        assert tx.jobs.count(EVERYTHING, JobFilter(), at_most=9) == 1
+        with pytest.raises(NotFound):
+            tx.users.get(user.id)
+
+
+def test_an_error_leaves_the_block_as_it_is(store: AnyStore) -> None:
+    with pytest.raises(ZeroDivisionError, match="mine"), store.begin():
+        raise ZeroDivisionError("mine")
+    assert len(keep(store, a_job())) == 1
+
+
+def test_a_transaction_sees_its_own_writes(store: AnyStore) -> None:
+    with store.begin() as tx:
+        (job,) = tx.jobs.add([a_job()], NOON)
+        assert job is not None
+        assert tx.jobs.get(EVERYTHING, job.id) == job
+        assert tx.jobs.count(EVERYTHING, JobFilter(), at_most=9) == 1
+
+
+def test_a_nested_begin_of_the_same_thread_raises(store: AnyStore) -> None:
+    with store.begin() as tx:
+        with pytest.raises(RuntimeError), store.begin():
+            pass
+        tx.jobs.add([a_job()], NOON)
+    assert count(store) == 1
+    with store.begin():
+        pass
+
+
+def test_a_begin_after_one_that_raised_works(store: AnyStore) -> None:
+    for _ in range(3):
+        with suppress(ZeroDivisionError), store.begin():
+            raise ZeroDivisionError
+    assert keep(store, a_job())
+
+
+def test_a_view_sees_only_what_is_committed(store: AnyStore) -> None:
+    with store.begin() as tx:
+        tx.jobs.add([a_job()], NOON)
+        assert count(store) == 0
+    assert count(store) == 1
+
+
+def test_a_view_is_read_only(store: AnyStore) -> None:
+    with suppress(Exception), store.view() as tx:
+        tx.jobs.add([a_job()], NOON)
+    with suppress(Exception), store.view() as tx:
+        tx.facts.set("a", "b")
+    assert count(store) == 0
+    with store.view() as tx:
+        assert tx.facts.get("a") is None
+
+
+def test_a_view_does_not_wait_for_the_writer(store: AnyStore) -> None:
+    open_now, finish = Event(), Event()
+
+    def write_slowly() -> None:
+        with store.begin() as tx:
+            tx.jobs.add([a_job()], NOON)
+            open_now.set()
+            finish.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_slowly)
+        assert open_now.wait(10)
+        assert count(store) == 0
+        finish.set()
+        writing.result(10)
+    assert count(store) == 1
+
+
+def test_the_store_answers(store: AnyStore) -> None:
+    store.ping()
+    assert store.time().utcoffset() == timedelta(0)
+    assert store.schema_version()
+
+
+def test_queues_are_woken_after_the_commit_and_once_each(store: AnyStore, bell: Bell) -> None:
+    with store.begin() as tx:
+        tx.jobs.add([a_job(), a_job(), a_job(queue="mail")], NOON)
+        assert bell.rung == []
+    assert sorted(bell.rung) == ["default", "mail"]
+
+
+def test_a_waker_finds_the_work_committed(store: AnyStore) -> None:
+    found = []
+
+    class Look:
+        def wake(self, queue: str) -> None:
+            found.append((queue, count(store)))
+
+    store.waker = Look()
+    keep(store, a_job())
+    assert found == [("default", 1)]
+
+
+def test_nobody_is_woken_after_a_rollback(store: AnyStore, bell: Bell) -> None:
+    with suppress(ZeroDivisionError), store.begin() as tx:
+        tx.jobs.add([a_job()], NOON)
+        raise ZeroDivisionError
+    assert bell.rung == []
+    with store.begin():
+        pass
+    assert bell.rung == []
+
+
+def test_nobody_is_woken_for_work_that_is_not_ready(store: AnyStore, bell: Bell) -> None:
+    keep(store, a_job(due_at=after(1)))
+    with store.view() as tx:
+        tx.jobs.waiting_queues()
+    assert bell.rung == []
+
+
+def test_every_way_to_ready_wakes(store: AnyStore, bell: Bell) -> None:
+    """Staged, released, retried, given back, activated."""
+    with store.begin() as tx:
+        tx.definitions.add(a_definition(key="other"))
+    keep(store, a_job(due_at=after(1)))
+    sweep(store, after(1))
+    assert bell.rung.pop() == "default"
+    (work,) = claim(store, now=after(1))
+    with store.begin() as tx:
+        tx.jobs.give_back([(work.id, work.token)])
+    assert bell.rung.pop() == "default"
+    (work,) = claim(store, now=after(1))
+    write(store, ended(work, Outcome.FAILED, now=after(1), permanent=True))
+    assert bell.rung == []
+    move(store, work.id, "retry", now=NOON)
+    assert bell.rung.pop() == "default"
+    (work,) = claim(store, now=after(1))
+    write(store, ended(work, Outcome.SNOOZED, now=after(2), retry_after=0))
+    assert bell.rung.pop() == "default"
+    keep(store, a_job(queue="other", task="other"))
+    bell.rung.clear()
+    switch(store, "other", on=False)
+    assert bell.rung == []
+    switch(store, "other", on=True)
+    assert bell.rung == ["other"]
+
+
+def test_a_released_lane_wakes(store: AnyStore, bell: Bell) -> None:
+    first, _ = keep(store, in_lane(), in_lane())
+    (work,) = claim(store)
+    bell.rung.clear()
+    assert write(store, ended(work)) == {first.id}
+    assert bell.rung == ["default"]
+    claim(store)
+    keep(store, in_lane())
+    bell.rung.clear()
+    reap_all(store, after(31))
+    assert bell.rung == ["default"]
+
+
+def test_a_finish_that_readies_nothing_wakes_nobody(store: AnyStore, bell: Bell) -> None:
+    (work,) = running(store, a_job())
+    bell.rung.clear()
+    write(store, ended(work))
+    assert bell.rung == []
+
+
+def test_threads_lose_no_writes(store: AnyStore) -> None:
+    def add_ten(_: int) -> None:
+        for _ in range(10):
+            keep(store, a_job())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add_ten, range(8)))
+    assert count(store) == 80
+
+
+def test_counting_under_a_lock_cannot_be_raced(store: AnyStore) -> None:
+    """24 threads, 5 created, 19 refused."""
+    with store.begin() as tx:
+        owner = tx.users.add(a_user()).id
+
+    def create(_: int) -> bool:
+        with store.begin() as tx:
+            tx.users.get_for_update(owner)
+            if tx.schedules.count_active(owner) >= 5:
+                return False
+            tx.schedules.add(a_schedule(owner=owner))
+            return True
+
+    with ThreadPoolExecutor(12) as pool:
+        assert sum(pool.map(create, range(24))) == 5
+    with store.view() as tx:
+        assert tx.schedules.count_active(owner) == 5
+
+
+def test_threads_that_raise_do_not_disturb_the_others(store: AnyStore) -> None:
+    def work(n: int) -> None:
+        with suppress(ZeroDivisionError), store.begin() as tx:
+            tx.jobs.add([a_job(owner=ALICE, name=f"n{n}")], NOON)
+            if n % 2:
+                raise ZeroDivisionError
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    with store.view() as tx:
+        found = tx.jobs.find(EVERYTHING, JobFilter(), limit=100)
+    assert sorted(job.name for job in found) == sorted(f"n{n}" for n in range(0, 40, 2))

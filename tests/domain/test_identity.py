@@ -1,0 +1,159 @@
+"""People: how names are compared, and who may see what."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workbell.domain.identity import (
+    SYSTEM,
+    Actor,
+    EmailNotVerified,
+    Origin,
+    Role,
+    Scope,
+    Taken,
+    Tier,
+    User,
+    UserId,
+    WrongCredentials,
+    ascii_address,
+    login_key,
+)
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+def ana(**fields: object) -> User:
+    values = {"id": UserId(7), "username": "ana", "email": "ana@example.com", "created_at": NOON}
+    return User(**(values | fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ana", "aNA"),
+        (" ana ", "ana"),
+        ("Straße", "STRASSE"),
+        ("ﬁnn", "finn"),
+        ("Ana@Example.COM", "ana@example.com"),
+        ("ana@bücher.example", "ANA@xn--bcher-kva.example"),
+        ("ana@BÜCHER.example", "ana@bücher.example"),
+    ],
+)
+def test_two_spellings_of_one_name_have_one_key(one: str, other: str) -> None:
+    assert login_key(one) == login_key(other)
+
+
+@pytest.mark.parametrize("other", ["anna", "ana@example.org", "a.na", "ána"])
+def test_different_names_have_different_keys(other: str) -> None:
+    assert login_key("ana") != login_key(other)
+
+
+@given(st.text())
+@settings(deadline=None)
+def test_any_text_has_a_key_which_is_its_own_key(text: str) -> None:
+    assert login_key(login_key(text)) == login_key(text)
+
+
+@pytest.mark.parametrize(
+    ("email", "address"),
+    [
+        ("ana@example.com", "ana@example.com"),
+        ("Ana.B+x@Example.com", "Ana.B+x@example.com"),
+        ("ana@bücher.example", "ana@xn--bcher-kva.example"),
+        ("ana@localhost", "ana@localhost"),
+    ],
+)
+def test_an_address_has_an_ascii_form(email: str, address: str) -> None:
+    assert ascii_address(email) == address
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "ana",
+        "@example.com",
+        "ana@",
+        "ana@host",
+        "ana@example..com",
+        "ana@-example.com",
+        "ana@example.com.",
+        "ana@127.0.0.1",
+        "ana@[127.0.0.1]",
+        "a@b@example.com",
+        ".ana@example.com",
+        "ana..b@example.com",
+        '"ana b"@example.com',
+        "ana b@example.com",
+        "ána@example.com",
+        "ana@exam\nple.com",
+        "ana@example.com\r\nBcc: bob@example.com",
+        "ana@example.com\n",
+        "ana\0@example.com",
+        "ana@\ud800.com",
+        "a" * 65 + "@example.com",
+        "ana@" + "x" * 64 + ".com",
+        "ana@" + "x." * 130 + "com",
+        "a" * 64 + "@" + ("ж日" * 8 + "a" * 24 + ".") * 4 + "com",
+    ],
+)
+def test_what_is_no_address_has_no_ascii_form(email: str) -> None:
+    assert ascii_address(email) is None
+
+
+def test_taken_names_every_field() -> None:
+    error = Taken.of("username", "email")
+    assert error.field_errors == {
+        "username": ["A user with this username exists."],
+        "email": ["A user with this email exists."],
+    }
+    assert error.code == "taken"
+
+
+def test_special_refusals_have_codes_of_their_own() -> None:
+    assert WrongCredentials().code == "wrong_credentials"
+    assert EmailNotVerified().code == "email_not_verified"
+
+
+def test_a_person_is_called_by_their_name_or_else_by_their_username() -> None:
+    assert ana().full_name == "ana"
+    assert ana(first_name="Ana", last_name="Lima").full_name == "Ana Lima"
+    assert ana(first_name="Ana").full_name == "Ana"
+
+
+def test_verifying_changes_nothing_else() -> None:
+    assert ana().verified() == ana(is_email_verified=True)
+
+
+def test_a_hash_is_not_shown() -> None:
+    assert "argon" not in repr(ana(password_hash="$argon2id$..."))
+
+
+def test_paying_people_have_a_greater_share() -> None:
+    assert (Tier.FREE.weight, Tier.PREMIUM.weight) == (1.0, 4.0)
+
+
+def test_ordinary_people_see_their_own() -> None:
+    actor = Actor.of(ana(), session_id="s", origin=Origin(address="::1"))
+    assert actor.scope == Scope(owner=UserId(7))
+    assert actor.scope.covers(UserId(7))
+    assert not actor.scope.covers(UserId(8))
+    assert not actor.is_system
+    assert (actor.session_id, actor.origin.address) == ("s", "::1")
+
+
+@pytest.mark.parametrize("fields", [{"is_super_user": True}, {"role": Role.ADMIN}])
+def test_superusers_and_administrators_see_everything(fields: dict[str, object]) -> None:
+    actor = Actor.of(ana(**fields))
+    assert actor.scope.covers(UserId(8))
+    assert actor.origin == Origin()
+
+
+def test_the_system_sees_everything() -> None:
+    assert SYSTEM.is_system
+    assert SYSTEM.scope.covers(UserId(8))

@@ -1,0 +1,114 @@
+"""One-time codes: how they are drawn, when they count, how often they go out."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbell.domain.identity import UserId
+from workbell.domain.otp import (
+    LIFE,
+    MAX_AN_HOUR,
+    MAX_ATTEMPTS,
+    OneTimeCode,
+    Purpose,
+    WrongCode,
+    draw_code,
+    looks_like_code,
+    may_send,
+    tidied,
+)
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+
+
+def a_code() -> OneTimeCode:
+    return OneTimeCode.issue(UserId(7), Purpose.VERIFY_EMAIL, "hash", NOON)
+
+
+@given(st.integers(0, 999_999))
+def test_a_code_is_six_digits_whatever_is_drawn(number: int) -> None:
+    bounds = []
+
+    def below(bound: int) -> int:
+        bounds.append(bound)
+        return number
+
+    code = draw_code(below)
+    assert looks_like_code(code)
+    assert int(code) == number
+    assert bounds == [1_000_000]
+
+
+@pytest.mark.parametrize("text", ["", "12345", "1234567", "12345a", "１２３４５６", "²²²²²²"])
+def test_other_texts_do_not_look_like_a_code(text: str) -> None:
+    assert not looks_like_code(text)
+
+
+def test_spaces_and_hyphens_make_no_difference() -> None:
+    assert tidied(" 123-456\n") == tidied("123 456") == "123456"
+
+
+def test_a_code_works_for_ten_minutes() -> None:
+    code = a_code()
+    assert timedelta(minutes=10) == LIFE
+    assert code.usable(NOON)
+    assert code.usable(NOON + LIFE - TICK)
+    assert not code.usable(NOON + LIFE)
+
+
+def test_its_life_is_a_setting() -> None:
+    code = OneTimeCode.issue(UserId(7), Purpose.VERIFY_EMAIL, "hash", NOON, timedelta(minutes=3))
+    assert code.expires_at == NOON + timedelta(minutes=3)
+
+
+def test_a_code_works_once() -> None:
+    used = a_code().used(NOON)
+    assert used.used_at == NOON
+    assert not used.usable(NOON)
+    assert not used.may_be_tried(NOON)
+
+
+def test_a_code_may_be_tried_five_times() -> None:
+    code = a_code()
+    for _ in range(MAX_ATTEMPTS):
+        assert code.may_be_tried(NOON)
+        code = code.tried()
+    assert code.attempts == 5
+    assert not code.may_be_tried(NOON)
+    assert code.usable(NOON)  # the fifth try was begun and may succeed
+
+
+def test_a_newer_code_kills_it_and_never_lengthens_its_life() -> None:
+    assert not a_code().superseded(NOON + TICK).usable(NOON + TICK)
+    late = NOON + LIFE + TICK
+    assert a_code().superseded(late) == a_code()
+
+
+def test_a_first_code_may_be_sent() -> None:
+    assert may_send(None, 0, NOON)
+
+
+def test_the_next_code_waits_a_minute() -> None:
+    assert not may_send(a_code(), 1, NOON + timedelta(seconds=60) - TICK)
+    assert may_send(a_code(), 1, NOON + timedelta(seconds=60))
+
+
+def test_there_are_five_codes_an_hour() -> None:
+    later = NOON + timedelta(minutes=30)
+    assert may_send(a_code(), MAX_AN_HOUR - 1, later)
+    assert not may_send(a_code(), MAX_AN_HOUR, later)
+
+
+def test_the_refusal_tells_no_more_than_that() -> None:
+    assert list(WrongCode().field_errors) == ["otp"]
+    assert WrongCode.code == "wrong_code"
+
+
+def test_the_hash_is_not_shown() -> None:
+    assert "hash=" not in repr(evolve(a_code(), code_hash="secret"))

@@ -1,0 +1,173 @@
+"""The rules of the house that a reader of any file relies on."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
+FILES = sorted(
+    path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if "migrations" not in path.parts
+)
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+
+LONGEST_FILE = 450
+LONGEST_FUNCTION = 60
+PURE = ("domain", "ports", "services")
+IMPURE = (
+    "os.environ",
+    "os.getenv",
+    "time.sleep",
+    "uuid.uuid1",
+    "uuid.uuid4",
+    "datetime.datetime.now",
+    "datetime.datetime.today",
+    "datetime.datetime.utcnow",
+    "datetime.date.today",
+    "random",
+)
+LOGGING = ("logging", "structlog")
+
+
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a source file."""
+    return ast.parse((SOURCE / path).read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> dict[str, str]:
+    """Return what each imported name stands for, as a dotted path; relative ones start with a dot."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.name if alias.asname else alias.name.partition(".")[0]
+                found[alias.asname or name] = name
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found |= {alias.asname or alias.name: f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def dotted(node: ast.AST, names: dict[str, str]) -> str:
+    """Return the full path of a name or of an attribute of one, or nothing."""
+    if isinstance(node, ast.Attribute):
+        before = dotted(node.value, names)
+        return f"{before}.{node.attr}" if before else ""
+    return names.get(node.id, "") if isinstance(node, ast.Name) else ""
+
+
+def uses(path: Path, forbidden: Iterable[str]) -> Iterator[str]:
+    """Yield each place where a file uses one of the dotted paths, or something below it."""
+    tree = parsed(path)
+    names = imported(tree)
+    for node in ast.walk(tree):
+        whole = dotted(node, names)
+        for one in forbidden:
+            if whole == one or whole.startswith(f"{one}."):
+                yield f"{path}:{getattr(node, 'lineno', 0)}: {whole}"
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return a function's length in lines, without its docstring."""
+    docstring = function.body[0] if ast.get_docstring(function) is not None else None
+    spared = 0 if docstring is None else (docstring.end_lineno or 0) - docstring.lineno + 1
+    return (function.end_lineno or 0) - function.lineno + 1 - spared
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_opens_with_its_caption(path: Path) -> None:
+    """One line of at most 72 characters says what the file is; it does not speak of itself."""
+    docstring = ast.get_docstring(parsed(path))
+    assert docstring, "no docstring"
+    caption = docstring.splitlines()[0]
+    assert len(caption) <= 72
+    assert caption.endswith(".")
+    assert not caption.lower().startswith(("this ", "module ", "file ", "contains ", "defines "))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name == "__init__.py" and len(path.parts) > 1], ids=str
+)
+def test_a_package_holds_its_caption_only(path: Path) -> None:
+    """Whoever looks for a thing finds it in a file with a name."""
+    assert len(parsed(path).body) == 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_is_short(path: Path) -> None:
+    """A longer one is split by noun."""
+    assert len((SOURCE / path).read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_function_is_short(path: Path) -> None:
+    """A longer one does more than one thing."""
+    long = {
+        f"{node.name} ({lines_of(node)} lines)"
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and lines_of(node) > LONGEST_FUNCTION
+    }
+    assert not long
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_inside_the_package_imports_are_relative(path: Path) -> None:
+    """The package is mapped: an absolute import confuses the type checkers."""
+    roots = {name.partition(".")[0] for name in imported(parsed(path)).values()}
+    assert not roots & {"workbell", "src"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in FILES
+        if path.parts[0] != "entrypoints" and path != Path("adapters/system.py")
+    ],
+    ids=str,
+)
+def test_time_chance_and_environment_come_from_outside(path: Path) -> None:
+    """Only the system adapter and the entry points know them; all else gets them as arguments."""
+    assert not list(uses(path, IMPURE))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in PURE], ids=str)
+def test_the_inner_floors_do_not_log(path: Path) -> None:
+    """What they have to say, they return, raise, or write into the audit trail."""
+    roots = {name.partition(".")[0] for name in imported(parsed(path)).values()}
+    assert not roots & set(LOGGING)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=str)
+def test_tests_know_the_package_by_its_name(path: Path) -> None:
+    """Under the name of its folder every module would exist twice."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    assert "src" not in {name.partition(".")[0] for name in imported(tree).values()}
+
+
+def test_the_rules_find_what_they_forbid(tmp_path: Path) -> None:
+    """Also under another name."""
+    guilty = tmp_path / "guilty.py"
+    guilty.write_text(
+        "import os, random\n"
+        "import datetime as d\n"
+        "from datetime import datetime\n"
+        "from time import sleep as nap\n"
+        "from uuid import uuid4\n"
+        "print(os.environ['A'], random.random(), d.datetime.now(), datetime.now(), uuid4())\n"
+        "nap(1)\n"
+    )
+    found = {place.rpartition(" ")[2] for place in uses(guilty, IMPURE)}
+    assert found == {
+        "os.environ",
+        "random",
+        "random.random",
+        "datetime.datetime.now",
+        "uuid.uuid4",
+        "time.sleep",
+    }

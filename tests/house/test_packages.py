@@ -1,0 +1,75 @@
+"""What is shipped: every folder, every file, under one name."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
+SCRAP = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+def shipped() -> Iterator[str]:
+    """Yield the path of each file of the package, as it stands in a wheel."""
+    for path in SOURCE.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield f"workbell/{path.relative_to(SOURCE).as_posix()}"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a wheel that was built from a copy of the tree."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    shutil.copytree(SOURCE, tree / "src", ignore=SCRAP)
+    build = ("wheel", "--quiet", "--no-index", "--no-build-isolation", "--no-deps")
+    subprocess.run([sys.executable, "-m", "pip", *build, "-w", tree, tree], check=True)
+    (found,) = tree.glob("workbell-*.whl")
+    return found
+
+
+@pytest.mark.unit
+def test_every_folder_is_listed() -> None:
+    """The list is by hand, so a new folder is easily forgotten."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {
+        ".".join(("workbell", *path.parent.relative_to(SOURCE).parts))
+        for path in SOURCE.rglob("__init__.py")
+    }
+    assert set(settings["tool"]["setuptools"]["packages"]) == folders
+
+
+@pytest.mark.integration
+def test_the_wheel_holds_every_file(wheel: Path) -> None:
+    """Also static files, templates and migrations; and nothing beside the package."""
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert set(shipped()) - names == set()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"workbell"}
+
+
+@pytest.mark.integration
+def test_the_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None:
+    """From where it was unpacked, not from this tree."""
+    with ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    modules = [
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for name in shipped()
+        if name.endswith(".py") and "migrations" not in name and "__main__" not in name
+    ]
+    script = (
+        "import sys, importlib; place, *modules = sys.argv[1:]; sys.path.insert(0, place)\n"
+        "for name in modules:\n"
+        "    assert importlib.import_module(name).__file__.startswith(place), name\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), *modules], cwd=tmp_path, check=True
+    )
