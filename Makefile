@@ -93,26 +93,20 @@ coverage: $(VENV)/.dev ## Run all tests, and refuse what they leave out (htmlcov
 	$(BIN)/coverage report --fail-under=95
 
 .PHONY: faults
-faults: $(VENV)/.dev ## Kill processes and servers, in full numbers
-	$(BIN)/python tests/faults/run.py $(ARGS)
+faults: $(VENV)/.dev ## Kill the service 50 times under load, and account for everything
+	$(BIN)/python tests/faults/kill.py $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Keep it busy for hours, and watch what grows
+soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
 	$(BIN)/python tests/faults/soak.py $(ARGS)
-
-.PHONY: mutation
-mutation: $(VENV)/.dev ## Change the rules, and see that a test minds
-	$(BIN)/python tests/house/mutation.py $(ARGS)
 
 # ---- Figures ---------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure this version on this machine
-	$(BIN)/workbell bench $(ARGS)
-
-.PHONY: bench-peers
-bench-peers: $(VENV)/.dev ## Measure it side by side with its peers
-	$(BIN)/python benchmarks/peers.py $(ARGS)
+bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMANCE.md
+	$(BIN)/workbell bench jobs
+	$(BIN)/workbell bench ticks
+	$(BIN)/workbell bench page
 
 # ---- Products --------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ class WorkbellError(Exception):
     @property
     def detail(self) -> str:
         """What was wrong, in the user's words."""
-        return str(self.args[0])
+        return str(self) or type(self).__doc__ or self.code
 
 
 class Invalid(WorkbellError):

@@ -15,6 +15,7 @@ JobId = NewType("JobId", int)
 LOST_RETRY = timedelta(seconds=1)
 RETRY_BASE = 10.0
 RETRY_CAP = 3600.0
+LONGEST_WAIT = timedelta(days=366)
 TIMEOUT_GRACE = timedelta(seconds=5)
 MAX_JSON_BYTES = 64 * 1024
 
@@ -193,9 +194,13 @@ class Job:
             return evolve(self, cancel_requested=True)
         return evolve(self, state=JobState.CANCELLED, reason=reason, ended_at=now)
 
+    def skip(self, now: datetime, reason: str) -> Self:
+        """Return a tick that is not run, with the reason."""
+        return evolve(self, state=JobState.SKIPPED, reason=reason, ended_at=now)
+
     def supersede(self, now: datetime) -> Self:
         """Return a held tick as skipped, because a newer one takes its place."""
-        return evolve(self, state=JobState.SKIPPED, reason="superseded", ended_at=now)
+        return self.skip(now, "superseded")
 
     def retry(self, now: datetime) -> Self:
         """
@@ -388,6 +393,11 @@ def retry_delay(attempt: int, chance: float) -> timedelta:
     return timedelta(seconds=bound * chance)
 
 
+def _asked_wait(seconds: float) -> timedelta:
+    """Return the wait that a body asks for: neither negative nor beyond a year, whatever it says."""
+    return timedelta(seconds=min(max(0.0, seconds), LONGEST_WAIT.total_seconds()))
+
+
 def settle(claim: Claim, ending: Ending, now: datetime, chance: float) -> Settlement:
     """Decide what follows from the end of an attempt; `chance` spreads retries."""
     state, due_at, extra = JobState.FAILED, None, 0
@@ -398,7 +408,7 @@ def settle(claim: Claim, ending: Ending, now: datetime, chance: float) -> Settle
             state = JobState.CANCELLED
         case Outcome.SNOOZED | Outcome.INTERRUPTED:
             state, extra = JobState.SCHEDULED, 1
-            due_at = now + timedelta(seconds=ending.retry_after or 0.0)
+            due_at = now + _asked_wait(ending.retry_after or 0.0)
         case _ if claim.cancel_requested:
             state = JobState.CANCELLED
         case _ if not ending.permanent and claim.attempt < claim.max_attempts:
@@ -406,7 +416,7 @@ def settle(claim: Claim, ending: Ending, now: datetime, chance: float) -> Settle
             due_at = now + (
                 retry_delay(claim.attempt, chance)
                 if ending.retry_after is None
-                else timedelta(seconds=ending.retry_after)
+                else _asked_wait(ending.retry_after)
             )
     return _settlement(claim, ending, state, now, due_at=due_at, extra=extra)
 

@@ -121,7 +121,20 @@ class Schedule:
 
     def edited(self, now: datetime) -> Self:
         """Return the next version; ticks neither repeat nor fire in retrospect."""
-        return evolve(self.recompute(now), version=self.version + 1, updated_at=now)
+        return self.recompute(now).stamped(now)
+
+    def stamped(self, now: datetime) -> Self:
+        """Return the next version, changed now."""
+        return evolve(self, version=self.version + 1, updated_at=now)
+
+    def fires_like(self, other: "Schedule") -> bool:
+        """Whether both have the same ticks: the rule, the start, the end and the run count."""
+        return (self.cron, self.starts_at, self.ends_at, self.max_runs) == (
+            other.cron,
+            other.starts_at,
+            other.ends_at,
+            other.max_runs,
+        )
 
     def job(
         self,
@@ -157,18 +170,18 @@ class Schedule:
             created_at=now,
         )
 
-    def failed(self, now: datetime) -> Self:
+    def failed(self) -> Self:
         """
-        Count one more failed run in a row; every fifth pauses the schedule.
+        Count one more failed run in a row.
 
         Resuming keeps the count, so that the next success can say recovered.
         """
-        streak = self.fail_streak + 1
-        counted = evolve(self, fail_streak=streak)
-        if streak % FAILURES_TO_PAUSE or not self.is_active:
-            return counted
-        paused = counted.pause(f"{streak} runs in a row have failed")
-        return evolve(paused, version=self.version + 1, updated_at=now)
+        return evolve(self, fail_streak=self.fail_streak + 1)
+
+    @property
+    def has_failed_too_often(self) -> bool:
+        """Whether it is to be paused: at every fifth failure in a row."""
+        return self.is_active and self.fail_streak % FAILURES_TO_PAUSE == 0 < self.fail_streak
 
 
 def mode_of(task: Task | None) -> Mode:

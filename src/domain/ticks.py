@@ -21,7 +21,9 @@ class SkipReason(StrEnum):
     OVERLAP = "overlap"
     SUPERSEDED = "superseded"
     TASK_INACTIVE = "task_inactive"
-    MAX_RUNS = "max_runs"
+    PAUSED = "paused"
+    EDITED = "edited"
+    DELETED = "deleted"
 
 
 @frozen(kw_only=True)
@@ -32,10 +34,19 @@ class PlannedTick:
     skipped: SkipReason | None = None
     missed: Missed | None = None
 
+    @property
+    def last(self) -> datetime:
+        """The last tick that the row accounts for."""
+        return self.missed.last if self.missed else self.tick
+
 
 @frozen(kw_only=True)
 class TickPlan:
-    """What a schedule's due ticks come to, and where it aims next."""
+    """
+    What a schedule's due ticks come to, and where it aims next.
+
+    Every tick up to the cursor stands in one of the rows.
+    """
 
     rows: Sequence[PlannedTick]
     cursor: datetime
@@ -50,7 +61,8 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     A tick is late if more than a minute has passed since. `latest` lets the
     newest due tick stand for all of them, `all` runs those of the last 24
     hours (at most 100), `skip` runs none that is late. What does not run
-    leaves one skipped row per contiguous range.
+    leaves one skipped row per contiguous range. What lies beyond the run
+    count was never promised.
     """
     first = schedule.next_at
     assert first is not None and first <= now
@@ -65,10 +77,18 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     done = schedule.max_runs is not None and runs >= schedule.max_runs
     return TickPlan(
         rows=rows,
-        cursor=newest,
+        cursor=rows[-1].last if rows else newest,
         next_at=None if done else schedule.tick_after(max(now, newest)),
         runs=runs,
     )
+
+
+def abandon(schedule: Schedule, now: datetime, reason: SkipReason) -> PlannedTick | None:
+    """Return the row of the ticks that are due but will not run any more, if there are any."""
+    first = schedule.next_at
+    if first is None or first > now:
+        return None
+    return _skipped(_range(schedule, first, _newest_due(schedule, first, now)), reason)
 
 
 def _late(
@@ -76,22 +96,33 @@ def _late(
 ) -> list[PlannedTick]:
     if schedule.misfire_policy is MisfirePolicy.LATEST:
         return [PlannedTick(tick=newest, missed=_range(schedule, first, newest))]
-    runnable = now - MISFIRE_GRACE
-    if schedule.misfire_policy is MisfirePolicy.ALL:
-        runnable = max(first, now - CATCH_UP_WINDOW)
-    kept = _due(schedule, runnable, newest)
+    kept = _due(schedule, first, newest, _earliest(schedule, now))
     if schedule.misfire_policy is MisfirePolicy.ALL:
         kept = kept[-CATCH_UP_MOST:]
     rows = [PlannedTick(tick=tick) for tick in kept]
-    if first < (kept[0] if kept else newest + MISFIRE_GRACE):
+    if not kept or first < kept[0]:
         before = kept[0] - datetime.resolution if kept else newest
         rows.insert(0, _skipped(_range(schedule, first, before), SkipReason.MISFIRE))
     return rows
 
 
-def _due(schedule: Schedule, first: datetime, last: datetime) -> list[datetime]:
-    """Return the ticks from first to last, both included."""
-    return list(schedule.cron.ticks(first - datetime.resolution, last))
+def _earliest(schedule: Schedule, now: datetime) -> datetime:
+    """Return from when on late ticks still run."""
+    every = schedule.misfire_policy is MisfirePolicy.ALL
+    return now - (CATCH_UP_WINDOW if every else MISFIRE_GRACE)
+
+
+def _due(
+    schedule: Schedule, first: datetime, last: datetime, earliest: datetime | None = None
+) -> list[datetime]:
+    """
+    Return the ticks from first to last, both included, none before the earliest.
+
+    The first was promised, even where newer time zone data would not have it.
+    """
+    if earliest is not None and first < earliest:
+        return list(schedule.cron.ticks(earliest - datetime.resolution, last))
+    return [first, *schedule.cron.ticks(first, last)]
 
 
 def _newest_due(schedule: Schedule, first: datetime, now: datetime) -> datetime:
@@ -103,8 +134,8 @@ def _newest_due(schedule: Schedule, first: datetime, now: datetime) -> datetime:
 
 
 def _range(schedule: Schedule, first: datetime, last: datetime) -> Missed:
-    found = schedule.cron.missed(first - datetime.resolution, last)
-    return Missed(*found) if found else Missed(first, first, 1)
+    later = schedule.cron.missed(first, last)
+    return Missed(first, later[1], later[2] + 1) if later else Missed(first, first, 1)
 
 
 def _skipped(missed: Missed, reason: SkipReason) -> PlannedTick:
@@ -112,7 +143,7 @@ def _skipped(missed: Missed, reason: SkipReason) -> PlannedTick:
 
 
 def _within_max_runs(schedule: Schedule, rows: list[PlannedTick]) -> tuple[list[PlannedTick], int]:
-    """Cut the jobs to the run count; what is cut off was never promised."""
+    """Cut the jobs to the run count; return them, and the count that comes of it."""
     room = None if schedule.max_runs is None else schedule.max_runs - schedule.runs
     kept: list[PlannedTick] = []
     ran = 0
@@ -134,27 +165,35 @@ class Decision(StrEnum):
     CANCEL = "cancel"
 
 
-def decide(policy: OverlapPolicy, unfinished: Sequence[Job]) -> Decision:
+def decide(policy: OverlapPolicy, unfinished: Sequence[Job], fresh: Sequence[Job]) -> Decision:
     """
-    Decide one tick against the unfinished runs of its schedule.
+    Decide one tick against the runs of its schedule that are not over.
 
-    RUN inserts the job (a full lane holds it), SKIP writes a skipped row,
-    REPLACE inserts it and skips the tick that is held, CANCEL inserts it
-    and cancels the others. A run that waits for its retry is not over.
+    `unfinished` are kept already, `fresh` come of earlier ticks of the same
+    pass. RUN inserts the job (a full lane holds it), SKIP writes a skipped
+    row, REPLACE inserts it and skips the tick that is held, CANCEL inserts
+    it and cancels the others. A run that waits for its retry is not over.
     """
-    if not unfinished or policy is OverlapPolicy.ALLOW_ALL:
+    if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or fresh):
         return Decision.RUN
     if policy is OverlapPolicy.SKIP:
         return Decision.SKIP
     if policy is OverlapPolicy.CANCEL_OTHER:
         return Decision.CANCEL
-    return Decision.REPLACE
+    return Decision.SKIP if _buffered_ahead(unfinished) else Decision.REPLACE
+
+
+def _buffered_ahead(unfinished: Sequence[Job]) -> bool:
+    """Whether a tick that jitter has put off is buffered already: it cannot be replaced."""
+    return len(unfinished) > 1 and any(
+        _never_tried(job) and job.state is JobState.SCHEDULED for job in unfinished
+    )
 
 
 def superseded(unfinished: Sequence[Job]) -> list[Job]:
-    """Return the buffered ticks that a newer one replaces: waiting, never tried."""
-    return [
-        job
-        for job in unfinished
-        if job.tick is not None and job.attempt == 0 and job.state is JobState.HELD
-    ]
+    """Return the buffered ticks that a newer one replaces: held, never tried."""
+    return [job for job in unfinished if _never_tried(job) and job.state is JobState.HELD]
+
+
+def _never_tried(job: Job) -> bool:
+    return job.tick is not None and job.attempt == 0

@@ -112,8 +112,11 @@ def _enqueue(count: int, producers: int) -> float:
 def _bulk(count: int, producers: int) -> float:
     with _house(_Starts()) as house:
         news = [NewJob(task_definition="bench.noop")] * (count // producers)
-        seconds = _in_threads(producers, lambda _: house.jobs.create_many(SYSTEM, news) and None)
-        return count / seconds
+
+        def produce(_: int) -> None:
+            house.jobs.create_many(SYSTEM, news)
+
+        return count / _in_threads(producers, produce)
 
 
 def _drain(count: int, task: str) -> float:

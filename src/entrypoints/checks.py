@@ -42,7 +42,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("warning", "ALLOWED_HOSTS", "Requests for any host name are answered.")
     if settings.smtp_url is None:
         yield Finding("warning", "SMTP_URL", f"Mails become files in {settings.data_dir / 'mail'}.")
-    if settings.admin_password is not None and len(settings.admin_password) < 8:  # noqa: PLR2004
+    if settings.admin_password is not None and len(settings.admin_password) < 8:
         yield Finding("warning", "ADMIN_PASSWORD", "It has fewer than 8 characters.")
 
 

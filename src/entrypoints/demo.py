@@ -54,7 +54,7 @@ def demo(house: Any, port: int | None) -> None:
 def _fill(house: Any) -> None:
     """Add people, schedules and jobs."""
     from ..domain.identity import Actor
-    from ..services.identity import Registration
+    from ..domain.registration import Registration
     from ..services.jobs import NewJob
     from ..services.scheduling import NewSchedule
 

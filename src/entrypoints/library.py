@@ -425,8 +425,9 @@ def open_bell(
     from .settings import Settings
     from .wiring import build
 
-    given = {} if data_dir is None else {"data_dir": Path(data_dir)}
-    chosen = Settings(database_url=database_url, **given, **settings)
+    if data_dir is not None:
+        settings["data_dir"] = Path(data_dir)
+    chosen = Settings(database_url=database_url, **settings)
     house = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock)
     house.prepare()
     runtime = house.runtime(threads=workers) if workers else None

@@ -24,8 +24,8 @@ from ..adapters.shapes import JsonShapes
 from ..adapters.sql.store import SqlStore, open_store
 from ..adapters.system import AnchoredClock, SystemClock, SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
-from ..domain.errors import Invalid
 from ..domain.cron_zones import tzdata_version
+from ..domain.errors import Invalid
 from ..domain.jobs import JobState
 from ..domain.tasks import Task, Tasks
 from ..ports.mail import Mailer
@@ -173,7 +173,14 @@ def build(
     mailer = _mailer(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    for task in (*built_in(store=store, mailer=mailer, files=files, settings=settings), *tasks):
+    built = built_in(
+        store=store,
+        mailer=mailer,
+        files=files,
+        input_dirs=settings.input_dirs,
+        backup_dirs=settings.backup_dirs,
+    )
+    for task in (*built, *tasks):
         registry.add(task)
     identity, signing_in = _identity(settings, store, clock, ids, mailer)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
@@ -243,7 +250,7 @@ def _store(settings: Settings, clock: Clock | None) -> tuple[AnyStore, Clock, Ca
     store = open_store(settings.database_url, clock or SystemClock())
     if clock is not None:
         return store, clock, _unmoved
-    anchored = AnchoredClock.start(store.time)
+    anchored = AnchoredClock(store.time)
 
     def anchor() -> float:
         moved = anchored.anchor()
@@ -261,8 +268,8 @@ def _mailer(
 ) -> Mailer:
     if settings.smtp_url is not None:
         server = SmtpServer.parse(settings.smtp_url)
-        return SmtpMailer(server, sender=settings.mail_from, clock=clock, ids=ids)
-    return FolderMailer(folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo)
+        return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
+    return FolderMailer(folder=folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo)
 
 
 def _housekeeping(

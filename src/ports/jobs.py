@@ -331,7 +331,11 @@ class JobLogs(Protocol):
 
 @frozen(kw_only=True)
 class JobStats:
-    """How many jobs stand in each state, and how the finished ones went."""
+    """
+    How many jobs stand in each state, and how the finished ones went.
+
+    Hidden jobs are left out. Finished are those that succeeded or failed.
+    """
 
     by_status: Mapping[str, int]
     finished_last_hour: int = 0

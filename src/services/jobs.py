@@ -2,49 +2,25 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from attrs import Factory, evolve, frozen
+from attrs import evolve, frozen
 
 from ..domain.audit import AuditEntry
 from ..domain.errors import Conflict, Invalid, NotAllowed, NotFound
 from ..domain.identity import Actor, UserId
-from ..domain.jobs import (
-    Artifact,
-    Attempt,
-    Job,
-    JobId,
-    JobOrigin,
-    JobState,
-    LogLine,
-    check_waiting_limit,
-)
-from ..domain.limits import Limits
+from ..domain.jobs import Artifact, Attempt, Job, JobId, JobOrigin, JobState, LogLine
 from ..domain.scheduling import mode_of
 from ..domain.tasks import OnLost, Task
 from ..ports.files import FileStore
 from ..ports.jobs import JobFilter, JobStats, QueueStats, WorkerInfo, WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock
+from .asked import NewJob, check_priority, check_queue
 from .definitions import Definitions
-from .scheduling import QueueName, check_priority, check_queue
+from .runs import check_room
 
 COUNT_CAP = 10_000
-
-
-@frozen(kw_only=True)
-class NewJob:
-    """A one-off job that is asked for; without a time it is due at once."""
-
-    name: Annotated[str, Limits(max_length=255)] = ""
-    description: Annotated[str, Limits(max_length=10_000)] = ""
-    task_definition: int | str = "echo"
-    parameters: Mapping[str, Any] = Factory(dict[str, Any])
-    scheduled_time: datetime | None = None
-    queue: QueueName | None = None
-    priority: Annotated[int, Limits(ge=-100, le=100)] = 0
-    max_attempts: Annotated[int, Limits(ge=1, le=100)] | None = None
-    timeout_seconds: Annotated[int, Limits(ge=1, le=86_400)] | None = None
 
 
 @frozen(kw_only=True)
@@ -77,18 +53,19 @@ class JobCommands:
             LimitReached: The owner has as many waiting jobs as they may have.
             Conflict: The key was used for another request.
         """
+        owner = actor.user_id if owner is None else owner
+        if (kept := self._made_before(owner, idempotency_key, new)) is not None:
+            return kept, False
         job = self.prepared(actor, new, owner=owner, idempotency_key=idempotency_key, origin=origin)
-        self._check_waiting(job.owner, 1)
+        check_room(self.store, owner, 1, self.max_waiting)
         with self.store.begin() as tx:
-            if idempotency_key is not None:
-                kept = tx.jobs.by_idempotency_key(job.owner, idempotency_key)
-                if kept is not None:
-                    return _same_request(kept, job), False
             (added,) = tx.jobs.add([job], job.created_at)
-            if added is None:
-                raise Conflict("The same key is being used by another request.")
-            self._remember(tx, actor, "CREATE", added, {"task": [None, job.task]})
-        return added, True
+            if added is not None:
+                self._remember(tx, actor, "CREATE", added, {"task": [None, job.task]})
+                return added, True
+        if (kept := self._made_before(owner, idempotency_key, new)) is None:
+            raise Conflict("The same key has just been used by another request.")
+        return kept, False
 
     def create_many(
         self, actor: Actor, jobs: Sequence[NewJob], *, owner: UserId | None = None
@@ -104,7 +81,7 @@ class JobCommands:
             self.prepared(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs
         ]
         if prepared:
-            self._check_waiting(prepared[0].owner, len(prepared))
+            check_room(self.store, prepared[0].owner, len(prepared), self.max_waiting)
         added: list[Job] = []
         for at in range(0, len(prepared), 500):
             with self.store.begin() as tx:
@@ -131,11 +108,9 @@ class JobCommands:
         task = self._task(new)
         check_priority(actor, new.priority)
         check_queue(new.queue, self.queues_known)
-        _check_key(idempotency_key)
         if new.scheduled_time is not None and new.scheduled_time < now:
             raise Invalid.field("scheduled_time", "Must not lie in the past.")
         parameters = self.definitions.check(actor, task, new.parameters)
-        shapes = self.definitions.shapes
         return Job(
             owner=actor.user_id if owner is None else owner,
             task=task.key,
@@ -152,7 +127,7 @@ class JobCommands:
             timeout_seconds=new.timeout_seconds or task.timeout_seconds,
             origin=origin,
             idempotency_key=idempotency_key,
-            request_hash=None if idempotency_key is None else shapes.digest(shapes.write(new)),
+            request_hash=None if idempotency_key is None else self._digest(new),
             created_at=now,
         )
 
@@ -362,12 +337,21 @@ class JobCommands:
             return timedelta(0)
         return timedelta(seconds=task.delay(self.definitions.read(task, parameters)))
 
-    def _check_waiting(self, owner: UserId, adding: int) -> None:
-        if owner == 0:
-            return
+    def _digest(self, new: NewJob) -> str:
+        shapes = self.definitions.shapes
+        return shapes.digest(shapes.write(new))
+
+    def _made_before(self, owner: UserId, key: str | None, new: NewJob) -> Job | None:
+        """Return the job that the same request has made under its key."""
+        if key is None:
+            return None
+        if not (0 < len(key) <= 255 and key.isprintable()):
+            raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable characters.")
         with self.store.view() as tx:
-            waiting = tx.jobs.count_waiting(owner, at_most=self.max_waiting)
-        check_waiting_limit(waiting, adding, self.max_waiting)
+            kept = tx.jobs.by_idempotency_key(owner, key)
+        if kept is not None and kept.request_hash != self._digest(new):
+            raise Conflict("The Idempotency-Key was used for another request.")
+        return kept
 
     def _replace(self, tx: WorkTx, before: Job, after: Job) -> None:
         if not tx.jobs.replace(before, after):
@@ -383,14 +367,3 @@ class JobCommands:
     ) -> None:
         if not actor.is_system:
             tx.audit.add(AuditEntry.of(actor, action, "job", job.id, self.clock.now(), changes))
-
-
-def _same_request(kept: Job, asked: Job) -> Job:
-    if kept.request_hash != asked.request_hash:
-        raise Conflict("The Idempotency-Key was used for another request.")
-    return kept
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not (0 < len(key) <= 255 and key.isprintable()):
-        raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable characters.")

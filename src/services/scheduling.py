@@ -1,62 +1,27 @@
 """Schedules: create, change, pause, run and explain them."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
-from attrs import Factory, evolve, frozen
+from attrs import evolve, frozen
 
 from ..domain.audit import AuditEntry
-from ..domain.cron import CronRule, DstGap, DstOverlap
+from ..domain.cron import CronRule
 from ..domain.cron_preview import Preview, preview
-from ..domain.errors import Invalid, StaleVersion
-from ..domain.identity import Actor, UserId
-from ..domain.jobs import Job, JobOrigin, JobState
-from ..domain.limits import Limits
-from ..domain.scheduling import (
-    MAX_BACKFILL,
-    MisfirePolicy,
-    OverlapPolicy,
-    Schedule,
-    ScheduleId,
-    check_active_limit,
-    check_window,
-)
-from ..domain.tasks import Task, Tasks
+from ..domain.errors import Invalid, NotFound, StaleVersion
+from ..domain.identity import Actor, User, UserId
+from ..domain.jobs import Job, JobOrigin
+from ..domain.scheduling import Schedule, ScheduleId, check_active_limit, check_window
+from ..domain.tasks import Tasks
+from ..domain.ticks import SkipReason
 from ..ports.jobs import WorkTx
 from ..ports.scheduling import ScheduleFilter, ScheduleView
 from ..ports.store import Store
 from ..ports.system import Clock
+from .asked import NewSchedule, check_priority, check_queue
 from .definitions import Definitions
-
-Name = Annotated[str, Limits(max_length=255)]
-Expression = Annotated[str, Limits(min_length=1, max_length=256, example="0 9 * * 1-5")]
-ZoneName = Annotated[str, Limits(min_length=1, max_length=64, example="Europe/Berlin")]
-QueueName = Annotated[str, Limits(min_length=1, max_length=64, pattern="[a-z0-9][a-z0-9_.-]*")]
-
-
-@frozen(kw_only=True)
-class NewSchedule:
-    """What is asked of a schedule; None means the task's or the owner's default."""
-
-    task_definition: int | str
-    cron_expression: Expression
-    parameters: Mapping[str, Any] = Factory(dict[str, Any])
-    is_active: bool = True
-    name: Name = ""
-    time_zone: ZoneName | None = None
-    misfire_policy: MisfirePolicy = MisfirePolicy.LATEST
-    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
-    dst_gap: DstGap = DstGap.RUN_AFTER
-    dst_overlap: DstOverlap = DstOverlap.FIRST
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
-    max_runs: Annotated[int, Limits(ge=1, le=1_000_000_000)] | None = None
-    jitter_seconds: Annotated[int, Limits(ge=0, le=3600)] = 0
-    queue: QueueName | None = None
-    priority: Annotated[int, Limits(ge=-100, le=100)] = 0
-    max_attempts: Annotated[int, Limits(ge=1, le=100)] | None = None
-    timeout_seconds: Annotated[int, Limits(ge=1, le=86_400)] | None = None
+from .runs import check_room, let_go, pause, skip_due, ticks_of_range
 
 
 @frozen(kw_only=True)
@@ -79,6 +44,7 @@ class Scheduling:
     tasks: Tasks
     definitions: Definitions
     active_limit: int = 5
+    max_waiting: int = 10_000
     queues: Sequence[str] = ("default",)
 
     def create(
@@ -92,20 +58,19 @@ class Scheduling:
             LimitReached: The owner has as many active ones as they may have.
         """
         now = self.clock.now()
-        task = self._task(new)
+        fields = self._fields(actor, new)
         owner = actor.user_id if owner is None else owner
-        schedule = self._filled(
-            actor, new, task, Schedule(
-                owner=owner, task=task.key, weight=actor.tier.weight,
-                cron=self._rule(actor, new), created_at=now, updated_at=now,
-            ),
-        )  # fmt: skip
+        schedule = Schedule(
+            owner=owner, weight=actor.tier.weight, created_at=now, updated_at=now, **fields
+        )
+        check_window(schedule)
         if new.is_active:
             schedule = schedule.resume(now)
         with self.store.begin() as tx:
-            self._check_limit(tx, actor, schedule, activating=new.is_active)
+            if new.is_active:
+                self._check_limit(tx, actor, owner)
             schedule = tx.schedules.add(schedule)
-            self._remember(tx, actor, "CREATE", schedule, now, {"task": [None, task.key]})
+            self._remember(tx, actor, "CREATE", schedule, now, {"task": [None, schedule.task]})
         return self.get(actor, schedule.id)
 
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
@@ -141,7 +106,8 @@ class Scheduling:
         Change the given fields, and leave the others.
 
         `version` is the one that the actor has seen, None where they do not
-        care. What waits of the old form is not taken back.
+        care. What waits of the old form is not taken back, unless the
+        schedule is paused. Pausing alone is always possible.
 
         Raises:
             NotFound: There is none.
@@ -151,23 +117,13 @@ class Scheduling:
         """
         now = self.clock.now()
         shown = self.get(actor, schedule_id)
-        new = self._merged(shown, given)
-        task = self._task(new)
-        rule = self._rule(actor, new)
+        versions = {shown.schedule.version, shown.schedule.version if version is None else version}
+        new, fields, changes = self._changed(actor, shown, given)
         with self.store.begin() as tx:
-            before = self._locked(tx, actor, shown.schedule.owner, schedule_id, version)
-            if before.version != shown.schedule.version and version is None:
-                raise StaleVersion(before.version)
-            after = self._filled(actor, new, task, evolve(before, task=task.key, cron=rule))
-            if new.is_active and not before.is_active:
-                self._check_limit(tx, actor, after, activating=True)
-                after = after.resume(now)
-            elif before.is_active and not new.is_active:
-                after = after.pause()
-                cancel_waiting(tx, schedule_id, now, "schedule paused")
-            after = after.edited(now)
+            before = self._locked(tx, actor, shown.schedule.owner, schedule_id, versions)
+            after = self._moved(tx, actor, before, fields, now, active=new.is_active)
             tx.schedules.replace(after)
-            self._remember(tx, actor, "UPDATE", after, now, self._changes(shown, new))
+            self._remember(tx, actor, "UPDATE", after, now, changes)
         return self.get(actor, schedule_id)
 
     def delete(self, actor: Actor, schedule_id: ScheduleId, *, version: int | None = None) -> None:
@@ -180,11 +136,11 @@ class Scheduling:
         """
         now = self.clock.now()
         owner = self.get(actor, schedule_id).schedule.owner
+        versions = set[int]() if version is None else {version}
         with self.store.begin() as tx:
-            schedule = self._locked(tx, actor, owner, schedule_id, version)
-            gone = evolve(schedule.pause("deleted").edited(now), deleted_at=now)
-            tx.schedules.replace(gone)
-            cancel_waiting(tx, schedule_id, now, "schedule deleted")
+            schedule = self._locked(tx, actor, owner, schedule_id, versions)
+            gone = let_go(tx, schedule, now, SkipReason.DELETED).pause("deleted").stamped(now)
+            tx.schedules.replace(evolve(gone, deleted_at=now))
             self._remember(tx, actor, "DELETE", schedule, now)
 
     def toggle(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
@@ -204,8 +160,10 @@ class Scheduling:
 
         Raises:
             NotFound: There is none.
+            LimitReached: The owner has as many waiting jobs as they may have.
         """
         now = self.clock.now()
+        self._check_room(self.get(actor, schedule_id).schedule, 1)
         with self.store.begin() as tx:
             schedule = tx.schedules.get(actor.scope, schedule_id)
             task = self.tasks.find(schedule.task)
@@ -230,10 +188,11 @@ class Scheduling:
         Raises:
             NotFound: There is none.
             Invalid: The range is empty, not past, or holds more than 1,000 ticks.
+            LimitReached: The owner would have too many waiting jobs.
         """
         now = self.clock.now()
         schedule = self.get(actor, schedule_id).schedule
-        ticks = _ticks_of_range(schedule, start, end, now)
+        ticks = ticks_of_range(schedule, start, end, now)
         plan = BackfillPlan(
             count=len(ticks),
             first=ticks[0] if ticks else None,
@@ -242,17 +201,16 @@ class Scheduling:
         )
         if dry_run or not ticks:
             return plan
+        self._check_room(schedule, len(ticks))
         task = self.tasks.find(schedule.task)
         jobs = [
             schedule.job(task, now, due_at=now, origin=JobOrigin.BACKFILL, for_tick=tick)
             for tick in ticks
         ]
-        added: list[Job] = []
         with self.store.begin() as tx:
-            for at in range(0, len(jobs), 500):
-                added += [job for job in tx.jobs.add(jobs[at : at + 500], now) if job]
+            added = tx.jobs.add(jobs, now)
             self._remember(tx, actor, "BACKFILL", schedule, now, {"count": [None, len(ticks)]})
-        return evolve(plan, jobs=added)
+        return evolve(plan, jobs=[job for job in added if job is not None])
 
     def upcoming(self, actor: Actor, schedule_id: ScheduleId, n: int) -> Preview:
         """
@@ -269,68 +227,87 @@ class Scheduling:
 
     # what the commands share
 
-    def _task(self, new: NewSchedule) -> Task:
+    def _fields(
+        self, actor: Actor, new: NewSchedule, before: Schedule | None = None
+    ) -> dict[str, Any]:
+        """Return the fields of a schedule that a request comes to, all of them checked."""
         definition = self.definitions.named(new.task_definition)
         if (task := self.tasks.find(definition.key)) is None:
             raise Invalid.field("task_definition", f"No code here knows {definition.key!r}.")
-        return task
+        if before is None or new.priority != before.priority:
+            check_priority(actor, new.priority)
+        if before is None or new.queue != before.queue:
+            check_queue(new.queue, self.queues)
+        zone = new.time_zone or actor.time_zone
+        return {
+            "task": task.key,
+            "schema_version": definition.schema_version,
+            "cron": CronRule(new.cron_expression, zone, new.dst_gap, new.dst_overlap),
+            "parameters": self.definitions.check(actor, task, new.parameters),
+        } | {name: getattr(new, name) for name in _AS_ASKED}
 
-    def _rule(self, actor: Actor, new: NewSchedule) -> CronRule:
-        return CronRule(
-            new.cron_expression,
-            new.time_zone or actor.time_zone,
-            new.dst_gap,
-            new.dst_overlap,
-        )
+    def _changed(
+        self, actor: Actor, shown: ScheduleView, given: Mapping[str, Any]
+    ) -> tuple[NewSchedule, dict[str, Any], dict[str, Any]]:
+        """Return what a schedule is to be, its new fields, and the changes for the audit trail."""
+        shapes = self.definitions.shapes
+        before = shapes.write(NewSchedule.of(shown))
+        new = shapes.read({**before, **given}, NewSchedule)
+        after = shapes.write(new)
+        changes = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+        if dict(given) == {"is_active": False}:
+            return new, {}, changes
+        fields = self._fields(actor, new, shown.schedule)
+        check_window(evolve(shown.schedule, **fields))
+        return new, fields, changes
 
-    def _filled(self, actor: Actor, new: NewSchedule, task: Task, schedule: Schedule) -> Schedule:
-        check_priority(actor, new.priority)
-        check_queue(new.queue, self.queues)
-        filled = evolve(
-            schedule,
-            name=new.name,
-            parameters=self.definitions.check(actor, task, new.parameters),
-            misfire_policy=new.misfire_policy,
-            overlap_policy=new.overlap_policy,
-            starts_at=new.starts_at,
-            ends_at=new.ends_at,
-            max_runs=new.max_runs,
-            jitter_seconds=new.jitter_seconds,
-            queue=new.queue,
-            priority=new.priority,
-            max_attempts=new.max_attempts,
-            timeout_seconds=new.timeout_seconds,
-        )
-        check_window(filled)
-        return filled
-
-    def _merged(self, shown: ScheduleView, given: Mapping[str, Any]) -> NewSchedule:
-        current = self.definitions.shapes.write(as_new(shown))
-        return self.definitions.shapes.read({**current, **given}, NewSchedule)
-
-    def _changes(self, shown: ScheduleView, new: NewSchedule) -> dict[str, Any]:
-        write = self.definitions.shapes.write
-        before, after = write(as_new(shown)), write(new)
-        return {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+    def _moved(
+        self,
+        tx: WorkTx,
+        actor: Actor,
+        before: Schedule,
+        fields: Mapping[str, Any],
+        now: datetime,
+        *,
+        active: bool,
+    ) -> Schedule:
+        """Return a locked schedule's next version, paused or resumed as was asked."""
+        if before.is_active and not active:
+            return evolve(pause(tx, before, now), **fields)
+        after = evolve(before, **fields)
+        if active and not before.is_active:
+            self._check_limit(tx, actor, after.owner)
+            return after.resume(now).stamped(now)
+        if after.fires_like(before):
+            return after.stamped(now)
+        passed = skip_due(tx, before, now, SkipReason.EDITED)
+        return evolve(after, cursor=passed.cursor).edited(now)
 
     def _locked(
-        self, tx: WorkTx, actor: Actor, owner: UserId, schedule_id: ScheduleId, version: int | None
+        self,
+        tx: WorkTx,
+        actor: Actor,
+        owner: UserId,
+        schedule_id: ScheduleId,
+        versions: Collection[int],
     ) -> Schedule:
+        """Return a schedule under lock, its owner's row first, if it has the versions given."""
         if not actor.is_system:
-            tx.users.get_for_update(owner)
+            _locked_owner(tx, owner)
         schedule = tx.schedules.get_for_update(actor.scope, schedule_id)
-        if version is not None and version != schedule.version:
+        if any(version != schedule.version for version in versions):
             raise StaleVersion(schedule.version)
         return schedule
 
-    def _check_limit(
-        self, tx: WorkTx, actor: Actor, schedule: Schedule, *, activating: bool
-    ) -> None:
-        if actor.is_system or not activating:
+    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> None:
+        if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
             return
-        owner = Actor.of(tx.users.get_for_update(schedule.owner))
-        active = tx.schedules.count_active(schedule.owner)
-        check_active_limit(active, self.active_limit, unlimited=owner.is_super_user)
+        active = tx.schedules.count_active(owner_id)
+        unlimited = Actor.of(owner).is_super_user
+        check_active_limit(active, self.active_limit, unlimited=unlimited)
+
+    def _check_room(self, schedule: Schedule, adding: int) -> None:
+        check_room(self.store, schedule.owner, adding, self.max_waiting)
 
     def _remember(
         self,
@@ -345,70 +322,24 @@ class Scheduling:
             tx.audit.add(AuditEntry.of(actor, action, "schedule", schedule.id, now, changes))
 
 
-def as_new(shown: ScheduleView) -> NewSchedule:
-    """Return what a schedule was asked to be, to be merged with a change."""
-    schedule = shown.schedule
-    return NewSchedule(
-        task_definition=shown.task_id,
-        cron_expression=schedule.cron.line,
-        parameters=schedule.parameters,
-        is_active=schedule.is_active,
-        name=schedule.name,
-        time_zone=schedule.cron.zone,
-        misfire_policy=schedule.misfire_policy,
-        overlap_policy=schedule.overlap_policy,
-        dst_gap=schedule.cron.dst_gap,
-        dst_overlap=schedule.cron.dst_overlap,
-        starts_at=schedule.starts_at,
-        ends_at=schedule.ends_at,
-        max_runs=schedule.max_runs,
-        jitter_seconds=schedule.jitter_seconds,
-        queue=schedule.queue,
-        priority=schedule.priority,
-        max_attempts=schedule.max_attempts,
-        timeout_seconds=schedule.timeout_seconds,
-    )
+_AS_ASKED = (
+    "name",
+    "misfire_policy",
+    "overlap_policy",
+    "starts_at",
+    "ends_at",
+    "max_runs",
+    "jitter_seconds",
+    "queue",
+    "priority",
+    "max_attempts",
+    "timeout_seconds",
+)
 
 
-def cancel_waiting(tx: WorkTx, schedule_id: ScheduleId, now: datetime, reason: str) -> None:
-    """Cancel what waits of a schedule; what runs goes on."""
-    for job in tx.jobs.unfinished([schedule_id]).get(schedule_id, ()):
-        if job.state is not JobState.RUNNING:
-            tx.jobs.replace(job, job.cancel(now, reason))
-
-
-def check_priority(actor: Actor, priority: int) -> None:
-    """
-    Refuse a raised priority to ordinary users.
-
-    Raises:
-        Invalid: The priority is above 0 and the actor is no superuser.
-    """
-    if priority > 0 and not actor.is_super_user:
-        raise Invalid.field("priority", "Only superusers may raise the priority above 0.")
-
-
-def check_queue(queue: str | None, known: Sequence[str]) -> None:
-    """
-    Refuse a queue that nobody works on.
-
-    Raises:
-        Invalid: The queue is not among the known ones.
-    """
-    if queue is not None and queue not in known:
-        raise Invalid.field("queue", f"There is no queue {queue!r}; known: {', '.join(known)}.")
-
-
-def _ticks_of_range(
-    schedule: Schedule, start: datetime, end: datetime, now: datetime
-) -> list[datetime]:
-    if end < start:
-        raise Invalid.field("end", "The end must not lie before the start.")
-    if end > now:
-        raise Invalid.field("end", "The range must lie in the past.")
-    ticks: list[datetime] = []
-    for tick in schedule.cron.ticks(start - timedelta(microseconds=1), end):
-        ticks.append(tick)
-        if len(ticks) > MAX_BACKFILL:
-            raise Invalid.field("end", f"The range holds more than {MAX_BACKFILL} runs.")
-    return ticks
+def _locked_owner(tx: WorkTx, owner: UserId) -> User | None:
+    """Return an owner under lock; the system and those of the library's user have no row."""
+    try:
+        return tx.users.get_for_update(owner)
+    except NotFound:
+        return None

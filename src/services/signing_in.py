@@ -147,20 +147,18 @@ class SigningIn:
     ) -> tuple[User, Session] | None:
         """Return user and session as the exchange leaves them, or None if it is refused."""
         user, session = found
-        match session.standing(jti, now):
-            case Standing.CURRENT:
-                session = session.rotated(next_jti, now, self.refresh_life)
-                tx.sessions.replace(session)
-                tx.audit.add(_entry(user, "REFRESH", "session", session.id, origin, now))
-            case Standing.REUSED:
-                tx.sessions.replace(session.revoked(now))
-                tx.audit.add(_entry(user, "REFRESH_REUSED", "session", session.id, origin, now))
-                return None
-            case Standing.ENDED:
-                return None
-            case Standing.JUST_ROTATED:
-                pass
-        return user, session
+        standing = session.standing(jti, now)
+        if standing is Standing.JUST_ROTATED:
+            return found
+        if standing is Standing.CURRENT:
+            rotated = session.rotated(next_jti, now, self.refresh_life)
+            tx.sessions.replace(rotated)
+            tx.audit.add(_entry(user, "REFRESH", "session", session.id, origin, now))
+            return user, rotated
+        if standing is Standing.REUSED:
+            tx.sessions.replace(session.revoked(now))
+            tx.audit.add(_entry(user, "REFRESH_REUSED", "session", session.id, origin, now))
+        return None
 
     def _signed_in(self, user: User, session: Session) -> SignedIn:
         """Return the pair that belongs to a session as it stands: always the same one."""

@@ -217,7 +217,7 @@ def test_a_token_of_other_issuers_or_for_others_is_refused() -> None:
             tokens().read(forged(payload=payload), TokenKind.ACCESS)
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "HS384", "hs256", "RS256", "", None, 1])
+@pytest.mark.parametrize("algorithm", ["none", "None", "HS384", "hs256", "RS256", "", [], 1])
 def test_other_algorithms_are_refused(algorithm: Any) -> None:
     with pytest.raises(Unauthenticated):
         tokens().read(forged(header={"alg": algorithm}), TokenKind.ACCESS)

@@ -64,7 +64,9 @@ def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: FolderFiles) -> 
         files.read(key)
 
 
-@pytest.mark.parametrize("key", ["../secret", "/etc/passwd", "..", "a/b", "", "a\0b", "a.tmp", "x" * 65])
+@pytest.mark.parametrize(
+    "key", ["../secret", "/etc/passwd", "..", "a/b", "", "a\0b", "a.tmp", "x" * 65]
+)
 def test_no_key_leads_out_of_the_folder(files: FolderFiles, tmp_path: Path, key: str) -> None:
     (tmp_path / "secret").write_text("secret")
     files.save(b"x")

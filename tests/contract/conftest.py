@@ -1,10 +1,11 @@
 """One empty store of each kind, for the suites that specify the ports."""
 
+import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, rmtree
 from tempfile import mkdtemp
 
 import pytest
@@ -20,7 +21,9 @@ KINDS = ("memory", "sqlite")
 def _migrated_file() -> Path:
     """Return a migrated SQLite file, to be copied."""
     sql = pytest.importorskip("workbell.adapters.sql.store", exc_type=ImportError)
-    path = Path(mkdtemp(prefix="workbell-contract-")) / "empty.db"
+    folder = mkdtemp(prefix="workbell-contract-")
+    atexit.register(rmtree, folder)
+    path = Path(folder) / "empty.db"
     store = sql.open_store(f"sqlite:///{path}", ManualClock())
     store.migrate()
     store.close()

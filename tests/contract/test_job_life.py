@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -16,8 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.contract.conftest import empty_store
 from tests.contract.made import (
-    ALICE,
-    NOON,
     AnyStore,
     ManualClock,
     a_definition,
@@ -27,8 +24,8 @@ from tests.contract.made import (
     keep,
     move,
     reap_all,
-    switch,
     sweep,
+    switch,
     write,
 )
 from workbell.domain.identity import EVERYTHING
@@ -157,6 +154,20 @@ class JobLife(RuleBasedStateMachine):
                 assert (each.id, each.token) not in self.spent, "one settlement per token"
                 self.spent.add((each.id, each.token))
 
+    def some_claims(self, data: st.DataObject, most: int) -> list[Claim]:
+        """Draw claims: those that stand, or any that was ever made."""
+        standing = [
+            each
+            for each in self.claims
+            if (self.known[each.id].state, self.known[each.id].token) == (RUN, each.token)
+        ]
+        stale: bool = data.draw(st.booleans())
+        pool = self.claims if stale or not standing else standing
+        some: list[Claim] = data.draw(
+            st.lists(st.sampled_from(pool), min_size=1, max_size=most, unique_by=by_id)
+        )
+        return some
+
     @precondition(lambda self: self.claims)
     @rule(
         data=st.data(),
@@ -169,10 +180,8 @@ class JobLife(RuleBasedStateMachine):
     def settle_some(
         self, data: st.DataObject, outcome: Outcome, retry_after: float, permanent: bool
     ) -> None:
-        """Settle claims, stale ones among them: every claim ever made is tried again."""
-        some = data.draw(
-            st.lists(st.sampled_from(self.claims), min_size=1, max_size=3, unique_by=by_id)
-        )
+        """Settle claims, stale ones among them."""
+        some = self.some_claims(data, 3)
         self.settle(
             [
                 ended(each, outcome, now=self.now, retry_after=retry_after, permanent=permanent)
@@ -190,7 +199,7 @@ class JobLife(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), seconds=st.sampled_from([1, 30, 90]))
     def extend(self, data: st.DataObject, seconds: float) -> None:
-        some = data.draw(st.lists(st.sampled_from(self.claims), max_size=4, unique_by=by_id))
+        some = self.some_claims(data, 4)
         until = self.now + timedelta(seconds=seconds)
 
         def renew(store: AnyStore) -> dict[JobId, bool]:
@@ -202,7 +211,7 @@ class JobLife(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
-        some = data.draw(st.lists(st.sampled_from(self.claims), max_size=3, unique_by=by_id))
+        some = self.some_claims(data, 3)
 
         def give(store: AnyStore) -> set[JobId]:
             with store.begin() as tx:
@@ -318,7 +327,7 @@ def every_attempt(store: AnyStore) -> dict[JobId, Any]:
 TestJobLife = JobLife.TestCase
 TestJobLife.settings = settings(
     deadline=None,
-    max_examples=600 if FULL else 40,
-    stateful_step_count=60 if FULL else 35,
+    max_examples=2000 if FULL else 200,
+    stateful_step_count=80 if FULL else 40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -46,7 +46,9 @@ def test_digits_alone_are_refused() -> None:
     assert errors("8304716593") == ["A password is not made of digits only."]
 
 
-@pytest.mark.parametrize("password", ["password", "PassWord1", "iloveyou", "qwertyuiop", "ｐassword"])
+@pytest.mark.parametrize(
+    "password", ["password", "PassWord1", "iloveyou", "qwertyuiop", "ｐassword"]
+)
 def test_common_passwords_are_refused_in_any_case(password: str) -> None:
     assert errors(password) == ["This password is one of the most common ones."]
 

@@ -33,14 +33,29 @@ def at_fault(new: Registration, *, self_service_tier: bool = True) -> set[str]:
     return set(caught.value.field_errors)
 
 
-@pytest.mark.parametrize("name", ["ana", "john_doe", "ana.b+c-d", "7", "Ünïcödé", "हिन्दी", "a" * 150])
+@pytest.mark.parametrize(
+    "name", ["ana", "john_doe", "ana.b+c-d", "7", "Ünïcödé", "हिन्दी", "a" * 150]
+)
 def test_sane_usernames_are_taken(name: str) -> None:
     assert username_errors(name) == []
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a" * 151, "a b", "a@b", "a\0", "a\n", "\ud800", "a/b", "...", "a\u202eb", "＠x", "ß" * 100],
+    [
+        "",
+        "a" * 151,
+        "a b",
+        "a@b",
+        "a\0",
+        "a\n",
+        "\ud800",
+        "a/b",
+        "...",
+        "a\u202eb",
+        "＠x",
+        "ß" * 100,
+    ],
 )
 def test_other_usernames_are_refused(name: str) -> None:
     assert len(username_errors(name)) == 1
@@ -98,7 +113,11 @@ def test_what_fits_is_accepted_and_becomes_a_member() -> None:
     )
     new.check(self_service_tier=False)
     user = new.user("ana", "hash", NOON)
-    assert (user.email, user.full_name, user.time_zone) == ("ana@example.com", "Ana Lima", "Asia/Kolkata")
+    assert (user.email, user.full_name, user.time_zone) == (
+        "ana@example.com",
+        "Ana Lima",
+        "Asia/Kolkata",
+    )
     assert (user.role, user.tier, user.is_super_user) == (Role.MEMBER, Tier.FREE, False)
     assert not user.is_email_verified
     assert user.password_hash == "hash"

@@ -158,7 +158,8 @@ class StatsBody:
     schedules_active: int
 
 
-def _facts(job: Job) -> dict[str, Any]:
+def job_facts(job: Job) -> dict[str, Any]:
+    """Return what is answered of a job in every style, by field."""
     at = job.progress
     return {
         "id": job.id,
@@ -185,12 +186,12 @@ def _facts(job: Job) -> dict[str, Any]:
 
 def job_body(job: Job) -> JobBody:
     """Return a job as it is answered."""
-    return JobBody(status=job.status, **_facts(job))
+    return JobBody(status=job.status, **job_facts(job))
 
 
 def e_job_body(job: Job) -> EJobBody:
     """Return a job as source E's routes answer it."""
-    return EJobBody(status=E_WORDS[job.status], **_facts(job))
+    return EJobBody(status=E_WORDS[job.status], **job_facts(job))
 
 
 def result_body(job: Job) -> ResultBody:

@@ -88,6 +88,15 @@ class Answer:
 Handler = Callable[[Call], Answer]
 
 
+@frozen
+class Many:
+    """The answer type of a list: paged, or a plain array; `history` has cursors too."""
+
+    item: type
+    plain: bool = False
+    history: bool = False
+
+
 def _names(operation: "Operation") -> tuple[str, ...]:
     return tuple(name for _, name, *_ in Formatter().parse(operation.path) if name)
 
@@ -114,7 +123,7 @@ class Operation:
     request: type | None = None
     partial: bool = False
     query: type | None = None
-    answers: Mapping[int, type | None] = Factory(lambda: {200: None})
+    answers: Mapping[int, type | Many | None] = Factory(lambda: {200: None})
     media: Sequence[str] = (JSON,)
     errors: Sequence[int] = ()
     statuses: Mapping[type[WorkbellError], int] = Factory(dict[type[WorkbellError], int])

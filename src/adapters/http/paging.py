@@ -39,15 +39,6 @@ _FARTHEST = 2**53
 
 
 @frozen
-class Many:
-    """The answer type of a list: paged, or a plain array; `history` has cursors too."""
-
-    item: type
-    plain: bool = False
-    history: bool = False
-
-
-@frozen
 class Sizes:
     """Entries a page in one style: by default, and at most for users and superusers."""
 

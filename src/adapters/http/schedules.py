@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from attrs import frozen
@@ -17,12 +16,11 @@ from ...ports.scheduling import ScheduleView
 from ...services.definitions import Definitions
 from ...services.jobs import JobCommands
 from ...services.scheduling import Expression, NewSchedule, Scheduling, ZoneName
-from .job_views import JobBody, job_body
-from .operations import Answer, Call, Operation
+from .job_views import JobBody, job_body, job_facts
+from .operations import Answer, Call, Many, Operation
 from .paging import (
     COUNT_CAP,
     Cursor,
-    Many,
     PageNumber,
     PageSize,
     before_id,
@@ -34,6 +32,7 @@ from .paging import (
 from .schedule_queries import ORDERINGS, ScheduleFilters, ScheduleQuery, schedule_filter
 from .schedule_views import (
     BackfillBody,
+    BackfillSummary,
     PreviewBody,
     RunBody,
     ScheduleBody,
@@ -84,6 +83,13 @@ class RangeBody:
     start: datetime
     end: datetime
     dry_run: bool = False
+
+
+@frozen(kw_only=True)
+class BackfilledBody(JobBody):
+    """The first job of a backfill, and what the whole of it comes to."""
+
+    backfill: BackfillSummary
 
 
 @frozen(kw_only=True)
@@ -150,7 +156,8 @@ class Schedules:
 
     def run_now(self, call: Call) -> Answer:
         """Run the schedule's task once more, now."""
-        return _accepted(self.scheduling.run_now(call.actor, _id(call)), {})
+        job = self.scheduling.run_now(call.actor, _id(call))
+        return Answer(status=202, body=job_body(job), headers=_location(job))
 
     def backfill(self, call: Call) -> Answer:
         """Run the ticks of a past range."""
@@ -158,8 +165,12 @@ class Schedules:
         plan = self.scheduling.backfill(
             call.actor, _id(call), asked.start, asked.end, dry_run=asked.dry_run
         )
-        backfill = BackfillBody(backfill=backfill_summary(plan))
-        return _accepted(plan.jobs[0], backfill) if plan.jobs else Answer(body=backfill)
+        summary = backfill_summary(plan)
+        if not plan.jobs:
+            return Answer(body=BackfillBody(backfill=summary))
+        first = plan.jobs[0]
+        body = BackfilledBody(status=first.status, backfill=summary, **job_facts(first))
+        return Answer(status=202, body=body, headers=_location(first))
 
     def runs(self, call: Call) -> Answer:
         """Return a schedule's runs, newest first."""
@@ -232,6 +243,72 @@ def _check_replacement(body: Mapping[str, Any]) -> None:
         raise Invalid.field("cron_expression", "cron_expression is required")
 
 
-def _accepted(job: Job, more: BackfillBody | Mapping[str, Any]) -> Answer:
-    body = AcceptedBody.of(job, more) if isinstance(more, BackfillBody) else job_body(job)
-    return Answer(status=202, body=body, headers={"Location": f"/api/v1/jobs/{job.id}"})
+def _location(job: Job) -> dict[str, str]:
+    return {"Location": f"/api/v1/jobs/{job.id}"}
+
+
+def operations(schedules: Schedules) -> Sequence[Operation]:
+    """Return the canonical operations on schedules."""
+    own = {"tag": "schedules", "exists": schedules.exists}
+    shown: dict[int, type | Many | None] = {200: ScheduleBody}
+    return (
+        Operation(
+            method="GET", path=BASE, name="list_schedules", summary="List schedules.",
+            handler=schedules.list, query=ScheduleQuery, answers={200: Many(ScheduleBody)},
+            tag="schedules", errors=(404,),
+        ),
+        Operation(
+            method="POST", path=BASE, name="create_schedule", summary="Create a schedule.",
+            handler=schedules.create, request=NewSchedule, answers={201: ScheduleBody},
+            errors=(409,), tag="schedules",
+        ),
+        Operation(
+            method="POST", path=f"{BASE}/preview", name="preview_expression",
+            summary="Explain a cron expression: words, next runs, warnings.",
+            handler=schedules.explain, request=ExpressionBody, answers={200: PreviewBody},
+            tag="schedules",
+        ),
+        Operation(
+            method="GET", path=ONE, name="get_schedule", summary="Show a schedule.",
+            handler=schedules.get, answers=shown, etag=True, tag="schedules",
+        ),
+        Operation(
+            method="PUT", path=ONE, name="replace_schedule", summary="Replace a schedule.",
+            handler=schedules.replace, request=NewSchedule, partial=True, answers=shown,
+            errors=(409,), etag=True, **own,
+        ),
+        Operation(
+            method="PATCH", path=ONE, name="change_schedule", summary="Change a schedule.",
+            handler=schedules.change, request=NewSchedule, partial=True, answers=shown,
+            errors=(409,), etag=True, **own,
+        ),
+        Operation(
+            method="DELETE", path=ONE, name="delete_schedule", summary="Delete a schedule.",
+            handler=schedules.delete, answers={204: None}, etag=True, tag="schedules",
+        ),
+        Operation(
+            method="POST", path=f"{ONE}/toggle_active", name="toggle_schedule",
+            summary="Pause an active schedule, or resume a paused one.",
+            handler=schedules.toggle, answers=shown, errors=(400, 409), tag="schedules",
+        ),
+        Operation(
+            method="POST", path=f"{ONE}/run_now", name="run_schedule",
+            summary="Run a schedule's task once more, now.",
+            handler=schedules.run_now, answers={202: JobBody}, tag="schedules",
+        ),
+        Operation(
+            method="POST", path=f"{ONE}/backfill", name="backfill_schedule",
+            summary="Run the past runs of a range.", handler=schedules.backfill,
+            request=RangeBody, answers={202: BackfilledBody, 200: BackfillBody}, **own,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/logs", name="list_schedule_runs",
+            summary="List a schedule's runs, newest first.", handler=schedules.runs,
+            query=RunsQuery, answers={200: Many(RunBody, history=True)}, **own,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/upcoming", name="list_upcoming_runs",
+            summary="Show a schedule's next runs.", handler=schedules.upcoming,
+            query=UpcomingQuery, answers={200: PreviewBody}, **own,
+        ),
+    )  # fmt: skip

@@ -65,7 +65,11 @@ class Moment(TypeDecorator[datetime]):
         """Refuse naive moments; drop the zone of the others."""
         return moment_writer(dialect)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+    def result_processor(
+        self,
+        dialect: Dialect,
+        coltype: object,  # noqa: ARG002
+    ) -> Callable[[Any], Any]:
         """Give the zone back."""
         return moment_of if dialect.name == "sqlite" else _aware
 

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Row, bindparam, func, literal_column, select, update
+from sqlalchemy import Row, bindparam, literal_column, select, update
 
 from ...domain.jobs import Claim, JobId, JobState, Progress, Settlement, pick
 from . import lanes
-from .columns import json_text, moment_writer
+from .columns import json_text
 from .indexes import IS_HELD, IS_READY, IS_RUNNING, IS_SCHEDULED
 from .placing import PLACED, JobRows, place, place_rows
 from .rows import CLAIM_COLUMNS, MODES, STATES, claim_of, progress_value
@@ -44,7 +44,7 @@ CLAIMED = (
     )
     .order_by(_c.priority.desc(), _c.fair_tag, _c.id)
     .limit(bindparam("most"))
-    .with_for_update(skip_locked=True, of=jobs)
+    .with_for_update(skip_locked=True)
 )
 _CLAIM = (
     update(jobs)
@@ -161,8 +161,7 @@ class JobEngine(JobRows):
             each.id
             for each in accepted.values()
             if each.state is JobState.SCHEDULED
-            and each.due_at is not None
-            and each.due_at <= each.ended_at
+            and (each.due_at is None or each.due_at <= each.ended_at)
         ]
         if due:
             place(self._db, due, now, self._woken)

@@ -1,5 +1,6 @@
 """Partial indexes, and the conditions that queries must repeat to use them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
@@ -38,18 +39,19 @@ IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(No
 
 def belongs(index: Index, dialect: Dialect) -> bool:
     """Whether an index is for this database: MySQL has no partial ones."""
-    return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (
-        dialect.name in _MYSQL_FAMILY
-    )
+    return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
 
 
 def _partial(
-    name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any], unique: bool = False
+    name: str,
+    condition: ColumnElement[bool],
+    *columns: ColumnElement[Any],
+    plain: Sequence[ColumnElement[Any]] = (),
+    unique: bool = False,
 ) -> None:
-    """Declare a partial index; on MySQL a plain one, with the state first."""
-    first = () if unique or columns[0].table is schedules else (jobs.c.state,)
-    plain = Index(f"{name}_plain", *first, *columns, unique=unique, info={"mysql": True})
-    partial = Index(
+    """Declare a partial index, and what stands in its place on MySQL: a plain one."""
+    Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
+    Index(
         name,
         *columns,
         unique=unique,
@@ -57,14 +59,11 @@ def _partial(
         postgresql_where=condition,
         info={"mysql": False},
     )
-    for index in (plain, partial):
-        index.ddl_if(callable_=_for_this_database)
 
 
-def _for_this_database(
-    _: Any, target: Any, __: Any, ___: Any = None, *, dialect: Dialect, **____: Any
-) -> bool:
-    return isinstance(target, Index) and belongs(target, dialect)
+def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
+    """Declare the index of the jobs in one state."""
+    _partial(name, condition, *columns, plain=(jobs.c.state, *columns))
 
 
 _j = jobs.c
@@ -76,14 +75,20 @@ _partial(
     _j.idempotency_key,
     unique=True,
 )
-_partial("ix_jobs_claim", IS_READY, _j.queue, _j.priority.desc(), _j.fair_tag, _j.id)
-_partial("ix_jobs_share", IS_READY, _j.queue, _j.priority, _j.fair_key, _j.fair_tag)
-_partial("ix_jobs_stage", IS_SCHEDULED, _j.due_at, _j.id)
-_partial("ix_jobs_busy", IS_BUSY, _j.lane)
-_partial("ix_jobs_held", IS_HELD, _j.lane, _j.priority.desc(), _j.due_at, _j.id)
-_partial("ix_jobs_lease", IS_RUNNING, _j.lease_until, _j.id)
-_partial("ix_jobs_waiting", IS_WAITING, _j.owner)
-_partial("ix_jobs_unfinished", IS_UNFINISHED_RUN, _j.schedule_id, _j.id)
+_due("ix_jobs_claim", IS_READY, _j.queue, _j.priority.desc(), _j.fair_tag, _j.id)
+_due("ix_jobs_share", IS_READY, _j.queue, _j.priority, _j.fair_key, _j.fair_tag)
+_due("ix_jobs_stage", IS_SCHEDULED, _j.due_at, _j.id)
+_partial("ix_jobs_busy", IS_BUSY, _j.lane, plain=(_j.lane, _j.state))
+_due("ix_jobs_held", IS_HELD, _j.lane, _j.priority.desc(), _j.due_at, _j.id)
+_due("ix_jobs_lease", IS_RUNNING, _j.lease_until, _j.id)
+_partial("ix_jobs_waiting", IS_WAITING, _j.owner, plain=(_j.owner, _j.state))
+_partial(
+    "ix_jobs_unfinished",
+    IS_UNFINISHED_RUN,
+    _j.schedule_id,
+    _j.id,
+    plain=(_j.schedule_id, _j.state, _j.id),
+)
 _partial("ix_jobs_started", IS_STARTED_RUN, _j.schedule_id, _j.id)
 _partial("ix_jobs_ended", IS_ENDED_JOB, _j.state, _j.ended_at)
 _partial("ix_jobs_ended_runs", IS_ENDED_RUN, _j.ended_at)

@@ -1,17 +1,15 @@
 """Jobs: adding them, commands on one, and what runs of a schedule are unfinished."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import Factory, evolve, frozen
-from sqlalchemy import Connection, bindparam, func, select, text, update
+from attrs import evolve, frozen
+from sqlalchemy import bindparam, func, select, text, update
 
 from ...domain.errors import NotFound
 from ...domain.identity import Scope, UserId
 from ...domain.jobs import Attempt, Job, JobId, JobState, placed
-from ...ports.system import Clock
 from . import lanes
 from .columns import moment_writer
 from .engine import JobEngine

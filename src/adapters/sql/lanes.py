@@ -16,25 +16,18 @@ from .tags import Tags
 _c = jobs.c
 _READY = literal_column(str(int(JobState.READY)))
 _busy = (
-    select(func.count())
-    .select_from(jobs)
-    .where(_c.lane == lanes.c.key, IS_BUSY)
-    .scalar_subquery()
+    select(func.count()).select_from(jobs).where(_c.lane == lanes.c.key, IS_BUSY).scalar_subquery()
 )
 _wanted = lanes.c.key.in_(bindparam("keys", expanding=True))
 STANDING = select(lanes.c.key, lanes.c.lane_limit, _busy.label("busy")).where(_wanted)
 _LOCK = select(lanes.c.key).where(_wanted).order_by(lanes.c.key).with_for_update()
 _LIMIT = prepared(
-    update(lanes)
-    .where(lanes.c.key == bindparam("lane"))
-    .values(lane_limit=bindparam("new_limit")),
+    update(lanes).where(lanes.c.key == bindparam("lane")).values(lane_limit=bindparam("new_limit")),
     "new_limit",
     "lane",
 )
 
-inactive_tasks = prepared(
-    select(task_definitions.c.key).where(not_(task_definitions.c.is_active))
-)
+inactive_tasks = prepared(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
 _inactive = (
     select(task_definitions.c.id)
     .where(task_definitions.c.key == _c.task, not_(task_definitions.c.is_active))
@@ -44,9 +37,7 @@ READIED = (_c.id, _c.queue, _c.priority, _c.fair_key, _c.weight)
 HELD_LANES = select(_c.lane).distinct().where(IS_HELD, _c.lane.is_not(None)).order_by(_c.lane)
 _HELD_LANES_OF = HELD_LANES.where(_c.lane.in_(bindparam("keys", expanding=True)))
 _HELD = (
-    select(*READIED)
-    .where(IS_HELD, not_(_inactive))
-    .order_by(_c.priority.desc(), _c.due_at, _c.id)
+    select(*READIED).where(IS_HELD, not_(_inactive)).order_by(_c.priority.desc(), _c.due_at, _c.id)
 )
 _IS_OF_TASK = _c.task == bindparam("task")
 NEXT_HELD = _HELD.where(_c.lane == bindparam("lane")).limit(bindparam("room"))
@@ -82,9 +73,7 @@ def enter(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
     if new:
         insert = insert_unless_taken(lanes, db.dialect.name)
         db.execute(insert, [{"key": key, "lane_limit": limit} for key, limit in new])
-    changed = [
-        (limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]
-    ]
+    changed = [(limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]]
     _LIMIT.run_many(db, changed)
     return {key: limit - found.get(key, (0, 0))[1] for key, limit in limits.items()}
 
@@ -99,7 +88,12 @@ def standing(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]
 
 
 def release(
-    db: Connection, keys: Collection[str], now: datetime, woken: set[str], *, task: str | None = None
+    db: Connection,
+    keys: Collection[str],
+    now: datetime,
+    woken: set[str],
+    *,
+    task: str | None = None,
 ) -> int:
     """
     Make held rows of locked lanes ready as far as there is room; return how many.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, bindparam, delete, or_, select
+from sqlalchemy import bindparam, delete, select
 
 from ...domain.jobs import JobState
 from .indexes import IS_ENDED_JOB, IS_ENDED_RUN

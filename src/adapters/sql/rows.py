@@ -29,12 +29,39 @@ _ORIGINS = {origin.value: origin for origin in JobOrigin}
 JOB = select(*jobs.c)
 JOB_COLUMNS = tuple(jobs.c.keys())
 
-_NAMES_AS_THEY_ARE = (
-    "queue priority fair_tag weight due_at lane lane_limit fail_when_lost attempt max_attempts "
-    "timeout_seconds token lease_until worker cancel_requested task name schedule_id tick "
-    "for_tick idempotency_key request_hash hidden created_at queued_at started_at ended_at "
-    "reason description parameters result"
-).split()
+_NAMES_AS_THEY_ARE = [
+    "queue",
+    "priority",
+    "fair_tag",
+    "weight",
+    "due_at",
+    "lane",
+    "lane_limit",
+    "fail_when_lost",
+    "attempt",
+    "max_attempts",
+    "timeout_seconds",
+    "token",
+    "lease_until",
+    "worker",
+    "cancel_requested",
+    "task",
+    "name",
+    "schedule_id",
+    "tick",
+    "for_tick",
+    "idempotency_key",
+    "request_hash",
+    "hidden",
+    "created_at",
+    "queued_at",
+    "started_at",
+    "ended_at",
+    "reason",
+    "description",
+    "parameters",
+    "result",
+]
 
 
 def job_of(row: Row[Any]) -> Job:

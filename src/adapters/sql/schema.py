@@ -303,4 +303,6 @@ workers = Table(
     **_KEYED,
 )
 
-facts = Table("facts", metadata, Column("name", String(64), primary_key=True), _long("value"), **_KEYED)
+facts = Table(
+    "facts", metadata, Column("name", String(64), primary_key=True), _long("value"), **_KEYED
+)

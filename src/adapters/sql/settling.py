@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, null, select, update
 
 from ...domain.jobs import JobId, JobState, Settlement
 from .columns import json_text, moment_writer
@@ -29,7 +29,7 @@ _SETTLE = prepared(
         mode=bindparam("how"),
         result=bindparam("outcome"),
         reason=bindparam("why"),
-        lease_until=None,
+        lease_until=null(),
         ended_at=bindparam("ended"),
     ),
     "to",
@@ -45,9 +45,7 @@ _ATTEMPT_COLUMNS = tuple(attempts.c.keys())
 _ATTEMPT = prepared(insert(attempts), *_ATTEMPT_COLUMNS)
 
 
-def write_settlements(
-    db: Connection, settlements: Sequence[Settlement]
-) -> dict[JobId, Settlement]:
+def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
     """Write what is accepted, as it is accepted, and its attempts; return it by id."""
     rows: dict[int, Row[Any]] = {}
     for some in chunks(sorted({each.id for each in settlements})):

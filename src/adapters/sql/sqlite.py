@@ -3,7 +3,7 @@
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from ...domain.errors import Unavailable
+from ...domain.errors import Conflict, Unavailable
 
 MOST_IN_A_GROUP = 64
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
@@ -220,6 +220,27 @@ class SqliteConnections:
         with self.writer.alone(), self._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             yield connection
+
+    def backup(self, target: Path) -> None:
+        """
+        Copy the database, online, to a new file, and check the copy.
+
+        Raises:
+            Conflict: There is such a file already.
+            Unavailable: The copy is damaged.
+        """
+        if target.exists():
+            raise Conflict(f"There is a file {target} already.")
+        part = target.with_name(target.name + ".part")
+        part.unlink(missing_ok=True)
+        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
+            source.backup(copy, pages=1024)
+            copy.execute("PRAGMA journal_mode=DELETE")
+            (answer,) = copy.execute("PRAGMA integrity_check").fetchone()
+        if answer != "ok":
+            part.unlink()
+            raise Unavailable(f"The copy is damaged: {answer}")
+        part.rename(target)
 
     def close(self) -> None:
         """Close every connection that nobody uses."""

@@ -52,17 +52,26 @@ class Prepared:
         compiled = self._make(db.dialect.name).compile(
             dialect=db.dialect, column_keys=list(self._names)
         )
-        return str(compiled), _arranger(self._names, compiled.positiontup)
+        fixed = {name: each for name, each in compiled.params.items() if name not in self._names}
+        return str(compiled), _arranger(self._names, fixed, compiled.positiontup)
 
 
-def _arranger(names: tuple[str, ...], order: list[str] | None) -> Callable[[Values], Any]:
+def _arranger(
+    names: tuple[str, ...], fixed: dict[str, Any], order: list[str] | None
+) -> Callable[[Values], Any]:
     """Return what brings values into the order or form that the driver takes."""
     if order is None:
-        return lambda values: dict(zip(names, values, strict=True))
+        return lambda values: {**fixed, **dict(zip(names, values, strict=True))}
     if tuple(order) == names:
         return tuple
-    places = [names.index(name) for name in order]
-    return lambda values: tuple([values[place] for place in places])
+    all_names, more = (*names, *fixed), tuple(fixed.values())
+    places = [all_names.index(name) for name in order]
+
+    def arrange(values: Values) -> tuple[Any, ...]:
+        given = (*values, *more)
+        return tuple([given[place] for place in places])
+
+    return arrange
 
 
 def prepared(statement: Executable, *names: str) -> Prepared:

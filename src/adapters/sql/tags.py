@@ -12,14 +12,15 @@ from .schema import jobs
 from .statements import is_sqlite, prepared
 
 _c = jobs.c
+_ONE = literal_column("1")
 _ready_there = (IS_READY, _c.queue == bindparam("queue"), _c.priority == bindparam("priority"))
 
-LOWEST = select(_c.fair_tag).where(*_ready_there).order_by(_c.fair_tag, _c.id).limit(1)
+LOWEST = select(_c.fair_tag).where(*_ready_there).order_by(_c.fair_tag, _c.id).limit(_ONE)
 HIGHEST = (
     select(_c.fair_tag)
     .where(*_ready_there, _c.fair_key == bindparam("fair_key"))
     .order_by(_c.fair_tag.desc())
-    .limit(1)
+    .limit(_ONE)
 )
 _probe = prepared(
     select(LOWEST.scalar_subquery(), HIGHEST.scalar_subquery()), "queue", "priority", "fair_key"
@@ -32,7 +33,7 @@ _highest = prepared(
         select(_c.fair_tag)
         .where(*_ready_there, _c.fair_key == _keys.c.value)
         .order_by(_c.fair_tag.desc())
-        .limit(literal_column("1"))
+        .limit(_ONE)
         .scalar_subquery(),
     ),
     "queue",

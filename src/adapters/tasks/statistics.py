@@ -15,6 +15,7 @@ MAX_DISTINCT = 10_000
 MAX_NUMBER = 1e100
 """Larger numbers are no measurements, and their squares would overflow."""
 
+MAX_LABEL = 100
 PERCENTILES = (5, 25, 50, 75, 90, 95, 99)
 
 
@@ -22,11 +23,21 @@ def number_of(cell: object) -> float | None:
     """Return the finite number that a cell holds, or None."""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
+    if isinstance(cell, str) and "_" in cell:  # Python's own spelling of numbers
+        return None
     try:
         found = float(cell)
     except (ValueError, OverflowError):
         return None
     return found if abs(found) <= MAX_NUMBER else None
+
+
+def label(value: object) -> str:
+    """Return a value as a short text that JSON and every store can hold."""
+    text = str(value)[:MAX_LABEL]
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode(errors="replace").decode().replace("\0", "")
 
 
 @define
@@ -139,7 +150,7 @@ class Texts:
 
     def add(self, cells: Sequence[object]) -> None:
         """Take one more batch of cells."""
-        texts = [str(cell)[:100] for cell in cells if cell is not None and cell != ""]
+        texts = [label(cell) for cell in cells if cell is not None and cell != ""]
         self.count += len(texts)
         self.missing += len(cells) - len(texts)
         if len(self.values) < MAX_DISTINCT:
@@ -179,7 +190,7 @@ class Groups:
         for name, cell in zip(names, cells, strict=True):
             if (value := number_of(cell)) is None:
                 continue
-            key = "" if name is None else str(name)[:100]
+            key = "" if name is None else label(name)
             if key not in self.totals and len(self.totals) >= self.max_groups:
                 self.capped = True
                 continue

@@ -1,0 +1,33 @@
+"""Tell the progress, keep a file, and stop when asked to."""
+
+import tempfile
+from typing import Any
+
+import workbell
+
+
+@workbell.task("examples.export", timeout_seconds=60)
+def export(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str, int]:
+    """Write rows into a file that can be downloaded from the job."""
+    lines = []
+    for n in range(parameters["rows"]):
+        context.check()
+        context.progress(n + 1, parameters["rows"], "writing")
+        lines.append(f"{n},{n * n}")
+    context.artifact("squares.csv", "\n".join(lines).encode(), "text/csv")
+    return {"rows": len(lines)}
+
+
+def main() -> None:
+    """Run an export."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/jobs.db"
+        with workbell.open(url, workers=2, data_dir=folder) as bell:
+            job = bell.jobs.enqueue("examples.export", {"rows": 100})
+            bell.run_until_idle()
+            done = bell.jobs.get(job.id)
+            print(done.status, done.result, done.progress)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Declare a task, enqueue a job, and look at what came of it."""
+
+from attrs import frozen
+
+import workbell
+
+
+@frozen
+class Greeting:
+    """What the task takes; a missing or misspelt field is refused when enqueued."""
+
+    name: str
+    loud: bool = False
+
+
+@workbell.task("examples.greet", name="Greet somebody")
+def greet(context: workbell.TaskContext, parameters: Greeting) -> dict[str, str]:
+    """Say hello."""
+    context.log.info("greeting", name=parameters.name)
+    text = f"Hello, {parameters.name}!"
+    return {"text": text.upper() if parameters.loud else text}
+
+
+def main() -> None:
+    """Enqueue and run one job."""
+    with workbell.open("memory://") as bell:
+        job = bell.jobs.enqueue("examples.greet", Greeting("Ada"))
+        bell.run_until_idle()
+        print(bell.jobs.get(job.id).result["text"])
+
+
+if __name__ == "__main__":
+    main()

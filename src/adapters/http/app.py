@@ -1,0 +1,134 @@
+"""The WSGI application: parts in, one Falcon app out."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+import falcon
+from attrs import frozen
+
+from ...domain.errors import WorkbellError
+from ...ports.store import Health
+from ...ports.system import Ids
+from ...ports.tasks import Shapes
+from ...services.definitions import Definitions
+from ...services.identity import Identity
+from ...services.jobs import JobCommands
+from ...services.scheduling import Scheduling
+from ...services.signing_in import SigningIn
+from .. import jsontext
+from . import docs, identity, jobs, schedules, service, work
+from .compat import a, e
+from .dispatch import Dispatch, Verified
+from .face import Face, FaceSettings, Problems
+from .openapi import document
+from .operations import Operation, by_path
+from .query import QueryReader
+from .wire import BodyReader
+
+
+def _always() -> None:
+    """Answer for a cache that lives in the process: it is always there."""
+
+
+@frozen(kw_only=True)
+class Parts:
+    """
+    What the HTTP face is made of.
+
+    `shapes` reads bodies and queries, so its word for unknown names should
+    be one about fields. `schema_version` is the revision that this code needs
+    of the database, None where that does not matter; `cache` raises
+    Unavailable where a cache does not answer.
+    """
+
+    identity: Identity
+    signing_in: SigningIn
+    scheduling: Scheduling
+    jobs: JobCommands
+    definitions: Definitions
+    shapes: Shapes
+    ids: Ids
+    database: Health
+    settings: FaceSettings = FaceSettings()
+    cache: Callable[[], None] = _always
+    schema_version: str | None = None
+
+
+def operations_of(parts: Parts) -> tuple[Operation, ...]:
+    """Return the whole operation table, but for the documentation's own."""
+    people = identity.People(identity=parts.identity, signing_in=parts.signing_in)
+    schedule_face = schedules.Schedules(
+        scheduling=parts.scheduling, jobs=parts.jobs, definitions=parts.definitions
+    )
+    job_face = jobs.Jobs(jobs=parts.jobs, definitions=parts.definitions)
+    a_schedules = a.schedules_of(schedule_face)
+    e_jobs = e.jobs_of(job_face)
+    return (
+        *identity.operations(people),
+        *schedules.operations(schedule_face),
+        *jobs.operations(job_face),
+        *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
+        *service.operations(_service(parts)),
+        *a.identity_operations(
+            a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), people
+        ),
+        *a.task_operations(a.ATasks(definitions=parts.definitions)),
+        *a.schedule_operations(a_schedules, a.ASchedules(schedules=a_schedules)),
+        *e.identity_operations(e.EIdentity(identity=parts.identity, signing_in=parts.signing_in)),
+        *e.job_operations(e_jobs, e.EJobs(jobs=e_jobs)),
+    )
+
+
+def openapi_of(parts: Parts) -> bytes:
+    """Return the OpenAPI document of the whole face, as JSON."""
+    described = (*operations_of(parts), *docs.operations(docs.Docs.of(b"", "")))
+    settings = parts.settings
+    return jsontext.dumps(
+        document(described, parts.shapes, settings.version, settings.public_url)
+    )
+
+
+def build_app(parts: Parts) -> falcon.App:
+    """Return the application; what can be made once is made here."""
+    operations: Sequence[Operation] = operations_of(parts)
+    if parts.settings.docs:
+        pages = docs.Docs.of(openapi_of(parts), "Workbell API")
+        operations = (*operations, *docs.operations(pages))
+    dispatch = Dispatch.of(
+        parts.signing_in,
+        BodyReader(parts.shapes, parts.settings.most_body_bytes),
+        QueryReader(parts.shapes),
+        Verified(parts.settings.require_verified_email),
+    )
+    app = falcon.App(
+        middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True
+    )
+    app.req_options.strip_url_path_trailing_slash = True
+    _add_error_handlers(app)
+    for path, methods in by_path(operations).items():
+        responders = {
+            f"on_{method.lower()}": dispatch.responder(one) for method, one in methods.items()
+        }
+        if "on_get" in responders:
+            responders["on_head"] = responders["on_get"]
+        app.add_route(path, SimpleNamespace(**responders), compile=False)
+    return app
+
+
+def _add_error_handlers(app: falcon.App) -> None:
+    problems = Problems()
+    app.add_error_handler(Exception, problems.unknown)
+    app.add_error_handler(falcon.HTTPError, problems.of_http)
+    app.add_error_handler(WorkbellError, problems.known)
+
+
+def _service(parts: Parts) -> service.Service:
+    return service.Service(
+        database=parts.database,
+        cache=parts.cache,
+        jobs=parts.jobs,
+        signing_in=parts.signing_in,
+        expected=parts.schema_version,
+        metrics_token=parts.settings.metrics_token,
+        version=parts.settings.version,
+    )

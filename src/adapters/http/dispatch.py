@@ -1,0 +1,162 @@
+"""Dispatch: what happens between a route and its handler, in order."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import falcon
+from attrs import frozen
+
+from ...domain.errors import NotAllowed, Unauthenticated
+from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
+from ...services.signing_in import SigningIn
+from .. import jsontext
+from .operations import JSON, Access, Answer, Call, Operation
+from .query import QueryReader
+from .wire import BodyReader, bearer, path_id, versions
+
+NOBODY = Actor(user_id=UserId(0), username="nobody")
+
+
+class Verified(StrEnum):
+    """Where a verified e-mail address is needed (REQUIRE_VERIFIED_EMAIL)."""
+
+    JOBS = "jobs"
+    ALL = "all"
+    NONE = "none"
+
+
+@frozen(kw_only=True)
+class Dispatch:
+    """
+    Takes a request through its operation.
+
+    The order of judging is authentication, permission, existence, query,
+    body: so nobody learns from what they sent whether something exists.
+    """
+
+    signing_in: SigningIn
+    bodies: BodyReader
+    queries: QueryReader
+    verified_for: Mapping[Access, bool]
+
+    @classmethod
+    def of(
+        cls, signing_in: SigningIn, bodies: BodyReader, queries: QueryReader, needed: Verified
+    ) -> "Dispatch":
+        """Return the dispatch that asks for verified addresses where they are needed."""
+        verified_for = {
+            Access.ANYONE: False,
+            Access.SELF: False,
+            Access.USER: needed is Verified.ALL,
+            Access.VERIFIED: needed is not Verified.NONE,
+            Access.SUPERUSER: needed is Verified.ALL,
+        }
+        return cls(
+            signing_in=signing_in, bodies=bodies, queries=queries, verified_for=verified_for
+        )
+
+    def responder(self, operation: Operation) -> Callable[..., None]:
+        """Return the Falcon responder of an operation."""
+
+        def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+            req.context.operation = operation
+            answer = operation.handler(self.call(req, operation, path))
+            write(req, resp, answer)
+
+        return respond
+
+    def call(self, req: falcon.Request, operation: Operation, path: Mapping[str, str]) -> Call:
+        """
+        Return the request as the operation's handler sees it.
+
+        Raises:
+            WorkbellError: It is not allowed, or what it sent does not fit.
+            HTTPError: The same, of what belongs to HTTP.
+        """
+        ids = {name: path_id(text) for name, text in path.items() if name.endswith("_id")}
+        _check_accept(req, operation.media)
+        origin: Origin = req.context.origin
+        token = bearer(req.get_header("Authorization"))
+        actor = self._actor(req, operation.who, token, origin)
+
+        def as_call(query: Any, parameters: Mapping[str, str], body: Any) -> Call:
+            return Call(
+                actor=actor,
+                origin=origin,
+                ids=ids,
+                names={name: text for name, text in path.items() if name not in ids},
+                body=body,
+                query=query,
+                url=f"{req.scheme}://{req.netloc}{req.path}",
+                parameters=parameters,
+                style=operation.style,
+                accept=req.accept,
+                token=token,
+                idempotency_key=req.get_header("Idempotency-Key") if operation.idempotent else None,
+                versions=versions(req.get_header("If-Match")) if operation.etag else None,
+            )
+
+        if operation.exists is not None:
+            operation.exists(as_call(None, {}, None))
+        query, parameters = self.queries.read(req.query_string, operation.query)
+        body = None if operation.request is None else self.bodies.read(req, operation)
+        return as_call(query, parameters, body)
+
+    def _actor(self, req: falcon.Request, who: Access, token: str, origin: Origin) -> Actor:
+        """Return who asks, if they may."""
+        if who is Access.ANYONE:
+            return NOBODY
+        if not token:
+            raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
+        actor = self.signing_in.authenticate(token, origin)
+        req.context.user_id = actor.user_id
+        if who is Access.SUPERUSER and not actor.is_super_user:
+            raise NotAllowed("This is for superusers.")
+        if self.verified_for[who] and not actor.is_email_verified:
+            raise EmailNotVerified
+        return actor
+
+
+def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
+    """Put an answer into the response; whoever has it already (ETag) gets 304."""
+    resp.status = answer.status
+    if answer.headers:
+        resp.set_headers(dict(answer.headers))
+    if answer.status == 204:
+        return
+    resp.content_type = answer.media_type
+    if answer.media_type == JSON and not isinstance(answer.body, bytes):
+        resp.data = jsontext.dumps(answer.body)
+    elif isinstance(answer.body, bytes):
+        resp.data = answer.body
+        _spare(req, resp, answer.headers.get("ETag"))
+    else:
+        _stream(req, resp, answer.body)
+
+
+def _spare(req: falcon.Request, resp: falcon.Response, tag: str | None) -> None:
+    """Answer 304 to who has exactly these bytes already."""
+    known = req.get_header("If-None-Match")
+    if tag and known and (known.strip() == "*" or tag in known):
+        resp.status = 304
+        resp.data = None
+
+
+def _stream(req: falcon.Request, resp: falcon.Response, pieces: Iterator[bytes]) -> None:
+    """Send the pieces one by one; a HEAD request gets none, and nothing stays open."""
+    if req.method == "HEAD":
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+    else:
+        resp.stream = pieces
+
+
+def _check_accept(req: falcon.Request, media: Sequence[str]) -> None:
+    accept = req.accept
+    if accept == "*/*" or "*/*" in media or "*/*;" in accept or "*/*," in accept:
+        return
+    if any(one in accept or req.client_accepts(one) for one in media):
+        return
+    raise falcon.HTTPNotAcceptable(description=f"This is answered as {' or '.join(media)} only.")

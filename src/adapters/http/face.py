@@ -1,0 +1,188 @@
+"""The face of every answer: hosts, origins, request ids, headers, problems."""
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import falcon
+import structlog
+from attrs import Factory, field, frozen
+
+from ...domain.errors import WorkbellError
+from ...domain.identity import Origin
+from ...ports.system import Ids
+from .. import jsontext
+from .operations import PROBLEM, Operation, Style
+from .problems import (
+    Refusal,
+    face_refusal,
+    refusal,
+    status_of,
+    styled,
+    unknown_refusal,
+)
+from .wire import request_id
+
+API_CSP = "default-src 'none'; frame-ancestors 'none'"
+UNHOSTED = frozenset({"/livez", "/readyz", "/api/health"})
+"""Where probes ask by address; nothing there depends on the host."""
+EXPOSED = "ETag, Location, Retry-After, X-Request-ID"
+MAX_AGE = "600"
+
+
+@frozen(kw_only=True)
+class FaceSettings:
+    """What of the settings matters to the HTTP face."""
+
+    public_url: str = "http://127.0.0.1:8000"
+    allowed_hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]")
+    cors_origins: Sequence[str] = ()
+    hsts_seconds: int = 31_536_000
+    most_body_bytes: int = 1024 * 1024
+    require_verified_email: str = "jobs"
+    metrics_token: str | None = field(default=None, repr=False)
+    version: str = "0"
+    docs: bool = True
+    active_limit: int = 5
+
+
+@frozen
+class Face:
+    """Falcon middleware: what is done before and after every operation."""
+
+    ids: Ids
+    hosts: frozenset[str]
+    origins: frozenset[str]
+    headers: Mapping[str, str]
+    log: Any = Factory(structlog.get_logger)
+
+    @classmethod
+    def of(cls, settings: FaceSettings, ids: Ids) -> "Face":
+        """Return the face that the settings ask for."""
+        headers = {
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+            "x-frame-options": "DENY",
+            "cross-origin-opener-policy": "same-origin",
+        }
+        if settings.public_url.startswith("https://") and settings.hsts_seconds:
+            headers["strict-transport-security"] = f"max-age={settings.hsts_seconds}"
+        hosts = frozenset(host.strip("[]").lower() for host in settings.allowed_hosts)
+        return cls(ids, hosts, frozenset(settings.cors_origins), headers)
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """
+        Give the request its id; refuse hosts that are not ours; answer preflights.
+
+        Raises:
+            HTTPBadRequest: The host is not one of ours.
+        """
+        context = req.context
+        context.began = perf_counter()
+        found = request_id(req.get_header("X-Request-ID")) or self.ids.new()
+        agent = req.user_agent or ""
+        context.origin = Origin(
+            request_id=found, address=req.remote_addr or "", user_agent=agent
+        )
+        context.operation = None
+        context.user_id = None
+        structlog.contextvars.bind_contextvars(request_id=found)
+        if not self._is_ours(req):
+            raise falcon.HTTPBadRequest(description="This host is not served here.")
+        if req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method"):
+            self._preflight(req, resp)
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _: object, __: bool
+    ) -> None:
+        """Set the headers of every answer, and log the request."""
+        context = req.context
+        found = context.origin.request_id
+        resp.set_headers(self.headers)
+        resp.set_header("x-request-id", found)
+        if resp.get_header("content-security-policy") is None:
+            resp.set_header("content-security-policy", API_CSP)
+        if self.origins:
+            self._share(req, resp)
+        operation: Operation | None = context.operation
+        self.log.info(
+            "request",
+            method=req.method,
+            route=req.uri_template or "",
+            operation=operation.name if operation else "",
+            status=resp.status_code,
+            ms=round((perf_counter() - context.began) * 1000, 2),
+            user_id=context.user_id,
+        )
+        structlog.contextvars.unbind_contextvars("request_id")
+
+    def _is_ours(self, req: falcon.Request) -> bool:
+        if "*" in self.hosts or req.path.rstrip("/") in UNHOSTED:
+            return True
+        try:
+            return req.host.strip("[]").lower() in self.hosts
+        except ValueError:
+            return False
+
+    def _preflight(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer what a browser asks before it lets a page of another origin call us."""
+        resp.status = 204
+        resp.complete = True
+        if req.get_header("Origin") in self.origins:
+            resp.set_headers(
+                {
+                    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+                    "Access-Control-Allow-Headers": (
+                        "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-ID"
+                    ),
+                    "Access-Control-Max-Age": MAX_AGE,
+                }
+            )
+
+    def _share(self, req: falcon.Request, resp: falcon.Response) -> None:
+        resp.append_header("Vary", "Origin")
+        origin = req.get_header("Origin")
+        if origin in self.origins:
+            resp.set_header("Access-Control-Allow-Origin", origin)
+            resp.set_header("Access-Control-Expose-Headers", EXPOSED)
+
+
+@frozen
+class Problems:
+    """Falcon error handlers: every error becomes a problem document."""
+
+    log: Any = Factory(structlog.get_logger)
+
+    def known(
+        self, req: falcon.Request, resp: falcon.Response, error: WorkbellError, _: object
+    ) -> None:
+        """Answer an error that was raised on purpose."""
+        operation: Operation | None = req.context.operation
+        status = status_of(error, operation.statuses if operation else {})
+        self._answer(req, resp, refusal(error, status, req.context.origin.request_id))
+
+    def of_http(
+        self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: object
+    ) -> None:
+        """Answer an error that the HTTP face found by itself."""
+        self._answer(req, resp, face_refusal(error, req.context.origin.request_id))
+
+    def unknown(
+        self, req: falcon.Request, resp: falcon.Response, error: Exception, _: object
+    ) -> None:
+        """Log what nobody foresaw, and answer 500 without a word of it."""
+        found = req.context.origin.request_id
+        self.log.error("unexpected error", exc_info=error, path=req.path)
+        self._answer(req, resp, unknown_refusal(found))
+
+    def _answer(self, req: falcon.Request, resp: falcon.Response, refused: Refusal) -> None:
+        operation: Operation | None = req.context.operation
+        style = operation.style if operation else Style.CANONICAL
+        resp.status = refused.status
+        resp.set_headers(dict(refused.headers))
+        resp.set_header("cache-control", "no-store")
+        resp.content_type = PROBLEM
+        resp.stream = None
+        resp.data = jsontext.dumps(styled(refused, style))
+
+

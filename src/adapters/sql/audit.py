@@ -1,0 +1,36 @@
+"""The audit trail, one row an entry."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import asdict, frozen
+from sqlalchemy import Connection, Row, insert, select
+
+from ...domain.audit import AuditEntry
+from .schema import audit
+
+_INSERT = insert(audit)
+_LATEST = select(audit).order_by(audit.c.id.desc())
+
+
+@frozen
+class SqlAuditTrail:
+    """Entries in the order in which they were added; none is ever changed."""
+
+    _db: Connection
+
+    def add(self, entry: AuditEntry) -> None:
+        """Keep one more entry."""
+        values = asdict(entry, recurse=False)
+        del values["id"]
+        self._db.execute(_INSERT, values)
+
+    def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
+        """Return the newest entries, or the newest before an id."""
+        query = _LATEST if before is None else _LATEST.where(audit.c.id < before)
+        return [_entry(row) for row in self._db.execute(query.limit(limit))]
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    values: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+    return AuditEntry(**values)

@@ -1,0 +1,224 @@
+"""People, one-time codes and sessions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ...domain.errors import Conflict, NotFound
+from ...domain.identity import Role, Taken, Tier, User, UserId, login_key
+from ...domain.otp import MAX_ATTEMPTS, OneTimeCode, Purpose
+from ...domain.sessions import Session
+from .schema import codes, sessions, users
+
+_u, _k, _s = users.c, codes.c, sessions.c
+_USER = select(users).where(_u.id == bindparam("user_id"))
+_BY_USERNAME = select(users).where(_u.username_key == bindparam("login"))
+_BY_EMAIL = select(users).where(_u.email_key == bindparam("login"))
+_TAKEN = select(_u.username_key, _u.email_key).where(
+    or_(_u.username_key == bindparam("name"), _u.email_key == bindparam("email")),
+    _u.id != bindparam("itself"),
+)
+_SUPER_USER = (
+    select(literal_column("1")).where(_u.is_super_user.is_(True), _u.is_active.is_(True)).limit(1)
+)
+_of_person = (_k.user_id == bindparam("whose"), _k.purpose == bindparam("what_for"))
+_LATEST = select(codes).where(*_of_person).order_by(_k.id.desc()).limit(1)
+_COUNT_SINCE = (
+    select(func.count()).select_from(codes).where(*_of_person, _k.created_at > bindparam("since"))
+)
+_SUPERSEDE = (
+    update(codes)
+    .where(*_of_person, _k.expires_at > bindparam("now"))
+    .values(expires_at=bindparam("now"))
+)
+_is_usable = (
+    _k.id == bindparam("code_id"),
+    _k.used_at.is_(None),
+    _k.expires_at > bindparam("now"),
+)
+_TRY = update(codes).where(*_is_usable, _k.attempts < MAX_ATTEMPTS).values(attempts=_k.attempts + 1)
+_USE = update(codes).where(*_is_usable).values(used_at=bindparam("now"))
+_SESSION = select(sessions).where(_s.id == bindparam("session_id"))
+
+
+@frozen
+class SqlUsers:
+    """Every person, active or not."""
+
+    _db: Connection
+
+    def add(self, user: User) -> User:
+        """Keep a new person, and return them with their id."""
+        values = _user_values(user)
+        self._check_free(values, UserId(0))
+        try:
+            result = self._db.execute(insert(users).values(values))
+        except IntegrityError as error:
+            raise _taken(error) from error
+        return evolve(user, id=UserId(result.inserted_primary_key[0]))
+
+    def get(self, user_id: UserId) -> User:
+        """Return a person, without a lock."""
+        return self._one(_USER, user_id)
+
+    def get_for_update(self, user_id: UserId) -> User:
+        """Return a person as they now stand, and lock their row."""
+        return self._one(_USER.with_for_update(), user_id)
+
+    def by_login(self, identifier: str) -> User | None:
+        """Return who has this username or, if it holds an `@`, this address."""
+        query = _BY_EMAIL if "@" in identifier else _BY_USERNAME
+        return self._by_key(query, identifier)
+
+    def by_email(self, email: str) -> User | None:
+        """Return who has this address."""
+        return self._by_key(_BY_EMAIL, email)
+
+    def replace(self, user: User) -> None:
+        """Keep a person as they now stand: every field but id and `created_at`."""
+        values = _user_values(user)
+        del values["created_at"]
+        self._check_free(values, user.id)
+        try:
+            changed = self._db.execute(update(users).where(_u.id == user.id).values(values))
+        except IntegrityError as error:
+            raise _taken(error) from error
+        if changed.rowcount == 0:
+            raise NotFound(f"There is no user {user.id}.")
+
+    def has_super_user(self) -> bool:
+        """Whether there is an active person with `is_super_user`."""
+        return self._db.execute(_SUPER_USER).first() is not None
+
+    def _one(self, query: Any, user_id: UserId) -> User:
+        row = self._db.execute(query, {"user_id": user_id}).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no user {user_id}.")
+        return _user(row)
+
+    def _by_key(self, query: Any, identifier: str) -> User | None:
+        key = login_key(identifier)
+        if "\0" in key or any("\ud800" <= character <= "\udfff" for character in key):
+            return None
+        row = self._db.execute(query, {"login": key}).one_or_none()
+        return None if row is None else _user(row)
+
+    def _check_free(self, values: Mapping[str, Any], itself: UserId) -> None:
+        name, email = values["username_key"], values["email_key"]
+        asked = {"name": name, "email": email, "itself": itself}
+        rows = self._db.execute(_TAKEN, asked).all()
+        taken = [
+            field
+            for field, is_taken in (
+                ("username", any(row.username_key == name for row in rows)),
+                ("email", any(row.email_key == email for row in rows)),
+            )
+            if is_taken
+        ]
+        if taken:
+            raise Taken.of(*taken)
+
+
+def _taken(error: IntegrityError) -> Taken:
+    """Return what a lost race means; databases name one key only."""
+    return Taken.of("email" if "email_key" in str(error.orig) else "username")
+
+
+def _user_values(user: User) -> dict[str, Any]:
+    values = asdict(user)
+    del values["id"]
+    values["role"], values["tier"] = str(user.role), str(user.tier)
+    values["username_key"] = login_key(user.username)
+    values["email_key"] = login_key(user.email)
+    return values
+
+
+def _user(row: Row[Any]) -> User:
+    values: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+    del values["username_key"], values["email_key"]
+    values["role"], values["tier"] = Role(row.role), Tier(row.tier)
+    return User(**values)
+
+
+@frozen
+class SqlCodes:
+    """One-time codes; the rows stay, for counting, until they are purged."""
+
+    _db: Connection
+
+    def add(self, code: OneTimeCode) -> OneTimeCode:
+        """Keep a new code, which supersedes the earlier ones."""
+        person = {"whose": code.user_id, "what_for": str(code.purpose)}
+        self._db.execute(_SUPERSEDE, {**person, "now": code.created_at})
+        values = {**asdict(code), "purpose": str(code.purpose)}
+        del values["id"]
+        result = self._db.execute(insert(codes).values(values))
+        return evolve(code, id=result.inserted_primary_key[0])
+
+    def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
+        """Return the code with the highest id, whatever its state."""
+        person = {"whose": user_id, "what_for": str(purpose)}
+        row = self._db.execute(_LATEST, person).one_or_none()
+        if row is None:
+            return None
+        values: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+        values["purpose"] = Purpose(row.purpose)
+        return OneTimeCode(**values)
+
+    def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
+        """Return how many codes were made after a moment."""
+        values = {"whose": user_id, "what_for": str(purpose), "since": since}
+        return self._db.execute(_COUNT_SINCE, values).scalar_one()
+
+    def try_attempt(self, code_id: int, now: datetime) -> bool:
+        """Count one try, before it is known whether it will succeed."""
+        return self._db.execute(_TRY, {"code_id": code_id, "now": now}).rowcount == 1
+
+    def try_use(self, code_id: int, now: datetime) -> bool:
+        """Use a code up."""
+        return self._db.execute(_USE, {"code_id": code_id, "now": now}).rowcount == 1
+
+
+@frozen
+class SqlSessions:
+    """Logins, by their opaque id."""
+
+    _db: Connection
+
+    def add(self, session: Session) -> None:
+        """Keep a new session."""
+        try:
+            self._db.execute(insert(sessions).values(asdict(session)))
+        except IntegrityError as error:
+            raise Conflict("There is another session with this id.") from error
+
+    def find(self, session_id: str) -> Session | None:
+        """Return a session whatever its state; None if unknown."""
+        return _session(self._db.execute(_SESSION, {"session_id": session_id}).all())
+
+    def get_for_update(self, session_id: str) -> Session:
+        """Return a session as it now stands, and lock its row."""
+        query = _SESSION.with_for_update()
+        found = _session(self._db.execute(query, {"session_id": session_id}).all())
+        if found is None:
+            raise NotFound("There is no such session.")
+        return found
+
+    def replace(self, session: Session) -> None:
+        """Keep a session as it now stands; its id, user and start stay."""
+        values = asdict(session)
+        del values["id"], values["user_id"], values["created_at"]
+        change = update(sessions).where(_s.id == session.id).values(values)
+        if self._db.execute(change).rowcount == 0:
+            raise NotFound("There is no such session.")
+
+
+def _session(rows: Sequence[Row[Any]]) -> Session | None:
+    for row in rows:
+        values: Mapping[str, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's own spelling
+        return Session(**values)
+    return None

@@ -1,0 +1,79 @@
+"""What attempts log, and the files they make."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import asdict, frozen
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+
+from ...domain.jobs import Artifact, JobId, LogLine
+from .columns import moment_writer
+from .schema import artifacts, job_logs
+from .statements import prepared, put
+
+_l = job_logs.c
+_INSERT = prepared(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
+_of_attempt = (_l.job_id == bindparam("job"), _l.attempt == bindparam("nth"))
+_SEQS = select(_l.seq).where(*_of_attempt).order_by(_l.seq)
+_TRIM = delete(job_logs).where(
+    *_of_attempt, _l.seq >= bindparam("first"), _l.seq < bindparam("last")
+)
+_LINES = (
+    select(_l.attempt, _l.seq, _l.at, _l.level, _l.text)
+    .where(_l.job_id == bindparam("job"), _l.seq > bindparam("after"))
+    .order_by(_l.attempt, _l.seq)
+    .limit(bindparam("most"))
+)
+_ARTIFACTS = (
+    select(artifacts).where(artifacts.c.job_id == bindparam("job")).order_by(artifacts.c.name)
+)
+
+
+@frozen
+class SqlLogs:
+    """Log lines and artifacts."""
+
+    _db: Connection
+
+    def append(
+        self, job_id: JobId, lines: Sequence[LogLine], *, keep_head: int, keep_tail: int
+    ) -> None:
+        """Add lines of one attempt, keeping its first and its last ones only."""
+        moment = moment_writer(self._db.dialect)
+        _INSERT.run_many(
+            self._db,
+            [
+                (job_id, line.attempt, line.seq, moment(line.at), line.level, line.text)
+                for line in lines
+            ],
+        )
+        for attempt in {line.attempt for line in lines}:
+            self._trim(job_id, attempt, keep_head, keep_tail)
+
+    def lines(
+        self, job_id: JobId, *, attempt: int | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[LogLine]:
+        """Return lines in order of attempt and seq; `after` skips seqs up to it."""
+        query = _LINES if attempt is None else _LINES.where(_l.attempt == attempt)
+        values = {"job": job_id, "after": after, "most": limit}
+        return [LogLine(*row) for row in self._db.execute(query, values)]
+
+    def add_artifact(self, job_id: JobId, artifact: Artifact) -> None:
+        """Keep a file's row, in place of one of the same name."""
+        put(self._db, artifacts, {"job_id": job_id, **asdict(artifact)})
+
+    def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
+        """Return a job's files by name."""
+        return [_artifact(row) for row in self._db.execute(_ARTIFACTS, {"job": job_id})]
+
+    def _trim(self, job_id: JobId, attempt: int, head: int, tail: int) -> None:
+        of_attempt = {"job": job_id, "nth": attempt}
+        seqs = self._db.execute(_SEQS, of_attempt).scalars().all()
+        if len(seqs) > head + tail:
+            ends = [*seqs, seqs[-1] + 1]
+            cut = {"first": seqs[head], "last": ends[len(seqs) - tail]}
+            self._db.execute(_TRIM, {**of_attempt, **cut})
+
+
+def _artifact(row: Row[Any]) -> Artifact:
+    return Artifact(row.name, row.media_type, row.size, row.sha256, row.key)

@@ -1,0 +1,29 @@
+"""How Alembic runs here: on a connection that the store hands over."""
+
+from typing import Any
+
+from alembic import context
+
+from workbell.adapters.sql.columns import Json, Moment
+from workbell.adapters.sql.revisions import includes
+from workbell.adapters.sql.schema import metadata
+
+
+def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
+    """Write our own column types by their names."""
+    if kind == "type" and isinstance(item, Json | Moment):
+        autogen_context.imports.add("from workbell.adapters.sql.columns import Json, Moment")
+        return f"{type(item).__name__}()"
+    return False
+
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    compare_type=True,
+    include_object=includes(connection),
+    render_item=render_item,
+    transactional_ddl=False,
+)
+context.run_migrations()

@@ -1,0 +1,154 @@
+"""Revisions: what schema a database has, and bringing it to the newest."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Index, inspect, text
+
+from ...domain.errors import Unavailable
+from .indexes import belongs
+from .schema import metadata
+from .statements import is_sqlite
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+_LOCK_NUMBER = 7_214_533_905
+_VERSION = text("SELECT version_num FROM alembic_version")
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision that the tables have, or None where there are none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(_VERSION).scalar()
+
+
+def newest() -> str:
+    """Return the newest revision that this program knows."""
+    return str(_scripts().get_current_head())
+
+
+def check(connection: Connection) -> None:
+    """
+    Refuse a schema that is not this program's own.
+
+    Raises:
+        Unavailable: It is newer, or has yet to be migrated.
+    """
+    found = current(connection)
+    _refuse_newer(found)
+    if found != newest():
+        raise Unavailable(
+            f"The database has schema {found or 'none'} and needs {newest()}: migrate it first."
+        )
+
+
+def upgrade(connection: Connection, backup: Callable[[Path], None], now: datetime) -> None:
+    """
+    Bring the schema to the newest revision, in one transaction where that is possible.
+
+    Raises:
+        Unavailable: The schema is newer than this program knows, or rows
+            would be left without what they refer to.
+    """
+    from alembic import command
+
+    found = current(connection)
+    _refuse_newer(found)
+    if found == newest():
+        return
+    if found is not None and is_sqlite(connection):
+        backup(_backup_path(connection, found, now))
+    with _alone(connection):
+        command.upgrade(_config(connection), "head")
+
+
+def check_drift(connection: Connection) -> list[Any]:
+    """Return how the tables differ from the metadata: for tests, always nothing."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    options = {"compare_type": True, "include_object": includes(connection)}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def includes(connection: Connection) -> Callable[..., bool]:
+    """Return Alembic's filter: indexes that another database has are left out."""
+
+    def include(item: Any, _: object, kind: str, *__: object) -> bool:
+        if kind != "index" or not isinstance(item, Index):
+            return True
+        return belongs(item, connection.dialect)
+
+    return include
+
+
+def _refuse_newer(found: str | None) -> None:
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if found is not None and found not in known:
+        raise Unavailable(
+            f"The database has schema {found}, which is newer than this program: "
+            f"it knows up to {newest()}. Install the newer version, or restore a backup."
+        )
+
+
+def _config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _scripts() -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config())
+
+
+def _backup_path(connection: Connection, found: str, now: datetime) -> Path:
+    path = Path(str(connection.engine.url.database))
+    return path.with_name(f"{path.name}.{found}.{now:%Y%m%dT%H%M%SZ}.bak")
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Let one process upgrade at a time."""
+    match connection.dialect.name:
+        case "sqlite":
+            with _alone_on_sqlite(connection):
+                yield
+        case "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK_NUMBER})")
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_NUMBER})")
+        case _:
+            connection.exec_driver_sql("SELECT GET_LOCK('workbell migrate', 600)")
+            try:
+                yield
+            finally:
+                connection.exec_driver_sql("SELECT RELEASE_LOCK('workbell migrate')")
+
+
+@contextmanager
+def _alone_on_sqlite(connection: Connection) -> Iterator[None]:
+    """Hold the write lock: all revisions are kept together, or none."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    try:
+        yield
+        orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if orphans:
+            raise Unavailable(f"The upgrade would leave {len(orphans)} rows without their parent.")
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")

@@ -1,0 +1,159 @@
+"""Schedules: commands on one, and the ticks that are due."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve, frozen
+from sqlalchemy import Row, bindparam, case, func, insert, select, update
+
+from ...domain.errors import NotFound
+from ...domain.identity import Scope, UserId
+from ...domain.scheduling import Schedule, ScheduleId
+from ...ports.scheduling import Advance
+from .columns import moment_writer
+from .indexes import IS_ACTIVE
+from .schedule_lists import ScheduleLists
+from .schedule_rows import schedule_of, schedule_values
+from .schema import schedules
+from .statements import chunks, prepared
+
+_c = schedules.c
+_ids = _c.id.in_(bindparam("ids", expanding=True))
+_VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
+DUE = (
+    select(schedules)
+    .where(IS_ACTIVE, _c.next_at <= bindparam("now"))
+    .order_by(_c.next_at, _c.id)
+    .limit(bindparam("most"))
+)
+NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
+COUNT_ACTIVE = (
+    select(func.count()).select_from(schedules).where(IS_ACTIVE, _c.owner == bindparam("whose"))
+)
+_LOCK = (
+    select(_c.id, _c.cursor, _c.version)
+    .where(IS_ACTIVE, _ids)
+    .order_by(_c.id)
+    .with_for_update(skip_locked=True)
+)
+_ADVANCE = prepared(
+    update(schedules)
+    .where(
+        _c.id == bindparam("schedule_id"),
+        _c.version == bindparam("was_version"),
+        _c.cursor.is_not_distinct_from(bindparam("was_cursor")),
+    )
+    .values(
+        cursor=bindparam("new_cursor"),
+        next_at=bindparam("following"),
+        runs=bindparam("ran"),
+        paused_reason=case((bindparam("is_over"), bindparam("why")), else_=_c.paused_reason),
+    ),
+    "new_cursor",
+    "following",
+    "ran",
+    "is_over",
+    "why",
+    "schedule_id",
+    "was_version",
+    "was_cursor",
+)
+_STREAKS = select(_c.id, _c.fail_streak).where(_ids, _c.fail_streak > 0)
+_CLEAR = update(schedules).where(_ids, _c.fail_streak > 0).values(fail_streak=0)
+_ACTIVE_AFTER = (
+    select(schedules)
+    .where(IS_ACTIVE, _c.id > bindparam("above"))
+    .order_by(_c.id)
+    .limit(bindparam("most"))
+)
+
+
+@frozen
+class SqlSchedules(ScheduleLists):
+    """Every schedule, active or paused; deleted ones are hidden."""
+
+    def add(self, schedule: Schedule) -> Schedule:
+        """Keep a new schedule, and return it with its id."""
+        result = self._db.execute(insert(schedules).values(schedule_values(schedule)))
+        return evolve(schedule, id=ScheduleId(result.inserted_primary_key[0]))
+
+    def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """Return one schedule that whoever asks may see."""
+        return self._one(_VISIBLE, scope, schedule_id)
+
+    def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """Return one schedule and lock its row."""
+        return self._one(_VISIBLE.with_for_update(), scope, schedule_id)
+
+    def replace(self, schedule: Schedule) -> None:
+        """Keep a schedule as it now stands; its row is locked already."""
+        change = update(schedules).where(_c.id == schedule.id, _c.deleted_at.is_(None))
+        if self._db.execute(change.values(schedule_values(schedule))).rowcount == 0:
+            raise NotFound(f"There is no schedule {schedule.id}.")
+
+    def count_active(self, owner: UserId) -> int:
+        """Return how many active schedules an owner has."""
+        return self._db.execute(COUNT_ACTIVE, {"whose": owner}).scalar_one()
+
+    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Schedule]:
+        """Return the active schedules whose time has come, oldest first, unlocked."""
+        return self._schedules(DUE, {"now": now, "most": limit})
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest schedule is due."""
+        found: datetime | None = self._db.execute(NEXT_DUE).scalar()
+        return found
+
+    def lock(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, tuple[datetime | None, int]]:
+        """Lock rows that nobody else has locked, by id; return cursor and version of each."""
+        found: dict[ScheduleId, tuple[datetime | None, int]] = {}
+        for some in chunks(sorted(ids)):
+            for row in self._db.execute(_LOCK, {"ids": some}):
+                found[ScheduleId(row.id)] = row.cursor, row.version
+        return found
+
+    def advance(self, steps: Sequence[Advance]) -> None:
+        """Move schedules on; rows whose cursor or version has changed are left."""
+        moment = moment_writer(self._db.dialect)
+        _ADVANCE.run_many(self._db, [_step(each, moment) for each in steps])
+
+    def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
+        """Return the fail streaks, above 0 only, of some schedules; unlocked."""
+        found: dict[ScheduleId, int] = {}
+        for some in chunks(ids):
+            for row in self._db.execute(_STREAKS, {"ids": some}):
+                found[ScheduleId(row.id)] = row.fail_streak
+        return found
+
+    def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
+        """Set the fail streaks of some schedules to 0."""
+        for some in chunks(sorted(ids)):
+            self._db.execute(_CLEAR, {"ids": some})
+
+    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+        """Return active schedules by id, above an id: to walk over all of them."""
+        return self._schedules(_ACTIVE_AFTER, {"above": after, "most": limit})
+
+    def _one(self, query: Any, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()
+        if row is None or not scope.covers(row.owner):
+            raise NotFound(f"There is no schedule {schedule_id}.")
+        return schedule_of(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+
+    def _schedules(self, query: Any, values: Mapping[str, Any]) -> list[Schedule]:
+        rows: Sequence[Row[Any]] = self._db.execute(query, values).all()
+        return [schedule_of(row._mapping) for row in rows]  # noqa: SLF001
+
+
+def _step(step: Advance, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+    return (
+        moment(step.cursor),
+        moment(step.next_at),
+        step.runs,
+        step.next_at is None,
+        step.paused_reason,
+        step.id,
+        step.version,
+        moment(step.was_cursor),
+    )

@@ -1,0 +1,284 @@
+"""The SQL store: transactions, views, health, and wake-ups after the commit."""
+
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import local
+from typing import Protocol
+
+from attrs import Factory, define, field, frozen
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+
+from ...domain.errors import Conflict, Unavailable
+from ...ports.jobs import Waker
+from ...ports.system import Clock
+from . import revisions
+from .audit import SqlAuditTrail
+from .definitions import SqlDefinitions, SqlFacts
+from .identity import SqlCodes, SqlSessions, SqlUsers
+from .jobs import SqlJobs
+from .logs import SqlLogs
+from .operations import SqlQueues, SqlStatistics, SqlWorkers
+from .scheduling import SqlSchedules
+from .sqlite import open_sqlite
+
+
+class Connections(Protocol):
+    """The connections to one database, each in its role."""
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Have a connection in a transaction: kept when the block ends."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Have a read-only connection, in which every statement stands for itself."""
+        ...
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """Have a connection for changing the schema, nothing begun."""
+        ...
+
+    def backup(self, target: Path) -> None:
+        """Write a verified copy of the database to a new file."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection that nobody uses."""
+        ...
+
+
+@frozen
+class SqlTx:
+    """Every repository, over one connection."""
+
+    _db: Connection
+    _clock: Clock
+    woken: set[str] = Factory(set[str])
+
+    @property
+    def users(self) -> SqlUsers:
+        """The people."""
+        return SqlUsers(self._db)
+
+    @property
+    def codes(self) -> SqlCodes:
+        """The one-time codes."""
+        return SqlCodes(self._db)
+
+    @property
+    def sessions(self) -> SqlSessions:
+        """The logins."""
+        return SqlSessions(self._db)
+
+    @property
+    def audit(self) -> SqlAuditTrail:
+        """The audit trail."""
+        return SqlAuditTrail(self._db)
+
+    @property
+    def definitions(self) -> SqlDefinitions:
+        """The task definitions."""
+        return SqlDefinitions(self._db)
+
+    @property
+    def schedules(self) -> SqlSchedules:
+        """The schedules."""
+        return SqlSchedules(self._db)
+
+    @property
+    def jobs(self) -> SqlJobs:
+        """The jobs."""
+        return SqlJobs(self._db, self.woken, self._clock)
+
+    @property
+    def logs(self) -> SqlLogs:
+        """Log lines and artifacts."""
+        return SqlLogs(self._db)
+
+    @property
+    def queues(self) -> SqlQueues:
+        """The queues' switches."""
+        return SqlQueues(self._db)
+
+    @property
+    def workers(self) -> SqlWorkers:
+        """The running processes."""
+        return SqlWorkers(self._db)
+
+    @property
+    def statistics(self) -> SqlStatistics:
+        """Counts."""
+        return SqlStatistics(self._db)
+
+    @property
+    def facts(self) -> SqlFacts:
+        """Facts about the store itself."""
+        return SqlFacts(self._db)
+
+
+@define(eq=False)
+class SqlStore:
+    """
+    Everything that is kept, in an SQL database.
+
+    Set `waker` to have somebody told, after a commit, which queues got ready
+    work.
+    """
+
+    clock: Clock
+    _connections: Connections
+    waker: Waker | None = None
+    _threads: local = field(init=False, default=Factory(local), repr=False)
+
+    @contextmanager
+    def begin(self) -> Generator[SqlTx]:
+        """
+        Open a transaction: kept when its block ends, undone when it raises.
+
+        Raises:
+            RuntimeError: The thread has a transaction open already.
+            Unavailable: The database does not answer, or could not commit.
+        """
+        if getattr(self._threads, "writes", False):
+            raise RuntimeError("This thread has a transaction open already.")
+        woken: set[str] = set()
+        self._threads.writes = True
+        try:
+            with _translated(), self._connections.writing() as connection:
+                yield SqlTx(connection, self.clock, woken)
+        finally:
+            self._threads.writes = False
+        if woken and self.waker is not None:
+            for queue in sorted(woken):
+                self.waker.wake(queue)
+
+    @contextmanager
+    def view(self) -> Generator[SqlTx]:
+        """
+        Open the repositories for reading: no transaction, no lock.
+
+        Raises:
+            Unavailable: The database does not answer.
+        """
+        with _translated(), self._connections.reading() as connection:
+            yield SqlTx(connection, self.clock)
+
+    def ping(self) -> None:
+        """
+        Do the smallest round trip.
+
+        Raises:
+            Unavailable: The database does not answer.
+        """
+        with _translated(), self._connections.reading() as connection:
+            connection.exec_driver_sql("SELECT 1").scalar_one()
+
+    def time(self) -> datetime:
+        """Return the store's own time: on SQLite the machine's, by the clock."""
+        return self.clock.now().astimezone(UTC)
+
+    def schema_version(self) -> str:
+        """Return the revision that the tables have, or an empty text."""
+        with _translated(), self._connections.reading() as connection:
+            return revisions.current(connection) or ""
+
+    def check_schema(self) -> None:
+        """
+        Refuse a schema that is not this program's own.
+
+        Raises:
+            Unavailable: It is newer, or has yet to be migrated.
+        """
+        with _translated(), self._connections.reading() as connection:
+            revisions.check(connection)
+
+    def migrate(self) -> None:
+        """
+        Bring the schema to the newest revision; SQLite's file is backed up first.
+
+        Raises:
+            Unavailable: The schema is newer than this program knows.
+        """
+        with _translated(), self._connections.migrating() as connection:
+            revisions.upgrade(connection, self._connections.backup, self.clock.now())
+
+    def backup(self, target: Path) -> None:
+        """
+        Write a verified copy of the database to a new file, while it is in use.
+
+        Raises:
+            Conflict: There is such a file already.
+            Unavailable: The copy could not be made, or is damaged.
+        """
+        with _translated():
+            self._connections.backup(target)
+
+    def within(self, connection: Connection) -> "JoinedStore":
+        """Return a store that only executes, on a connection of the caller's."""
+        return JoinedStore(connection, self.clock)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._connections.close()
+
+
+@frozen
+class JoinedStore:
+    """
+    A store within somebody else's transaction: it neither commits nor wakes.
+
+    What it keeps is there exactly if that transaction is committed.
+    """
+
+    _connection: Connection
+    _clock: Clock
+
+    @contextmanager
+    def begin(self) -> Generator[SqlTx]:
+        """
+        Have the repositories over the caller's connection.
+
+        Raises:
+            Unavailable: The database does not answer.
+        """
+        with _translated():
+            yield SqlTx(self._connection, self._clock)
+
+    view = begin
+
+
+def open_store(url: str, clock: Clock) -> SqlStore:
+    """
+    Open the database at a URL; its schema is not looked at.
+
+    Raises:
+        ValueError: There is no store for such a URL.
+        Unavailable: The database does not answer.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        raise ValueError(f"There is no store for {parsed.get_backend_name()!r} yet.")
+    with _translated():
+        return SqlStore(clock, open_sqlite(parsed))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's errors into the error families."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict("Something else has taken its place.") from error
+    except (OperationalError, InterfaceError, sqlite3.OperationalError) as error:
+        raise Unavailable(f"The database does not answer: {_reason(error)}.") from error
+    except (DBAPIError, sqlite3.Error) as error:
+        if isinstance(error, DBAPIError) and not error.connection_invalidated:
+            raise
+        raise Unavailable(f"The database does not answer: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)

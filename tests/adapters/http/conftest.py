@@ -1,0 +1,244 @@
+"""A whole HTTP face on the memory store, with a clock that stands still."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import falcon.testing
+import pytest
+from attrs import define, field, frozen
+from workbell.adapters.crypto import Argon2Hasher, JwtTokens
+from workbell.adapters.files import FolderFiles
+from workbell.adapters.http.app import Parts, build_app, operations_of
+from workbell.adapters.http.face import FaceSettings
+from workbell.adapters.http.operations import Operation
+from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.shapes import JsonShapes
+from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.identity import Actor, Role, User
+from workbell.domain.jobs import Artifact, JobId, JobState
+from workbell.domain.tasks import Task, Tasks
+from workbell.ports.mail import Letter
+from workbell.services.definitions import Definitions
+from workbell.services.identity import Identity
+from workbell.services.jobs import JobCommands
+from workbell.services.scheduling import Scheduling
+from workbell.services.signing_in import SigningIn
+
+NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+PASSWORD = "correct horse 7"
+
+
+@define
+class StandingClock:
+    """A clock that moves only when told to."""
+
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@define
+class KeptMail:
+    """A mailer that keeps everything."""
+
+    letters: list[Letter] = field(factory=list[Letter])
+
+    def send(self, letter: Letter) -> None:
+        self.letters.append(letter)
+
+    def code(self) -> str:
+        """Return the code of the last letter."""
+        words = self.letters[-1].text.split()
+        return next(word for word in words if len(word) == 6 and word.isdigit())
+
+
+@frozen
+class Mail:
+    """What the task that stands for sending mail takes."""
+
+    email: str
+    delay: int = 0
+    weight: float = 1.0
+
+
+@define
+class World:
+    """The face, and all that stands behind it."""
+
+    clock: StandingClock
+    mail: KeptMail
+    store: MemoryStore
+    parts: Parts
+    files: FolderFiles
+    client: falcon.testing.TestClient
+    hashed: str
+    tokens: dict[str, str] = field(factory=dict[str, str])
+    people: dict[str, User] = field(factory=dict[str, User])
+
+    def join(self, name: str, **facts: Any) -> User:
+        """Add a person and sign them in."""
+        facts = {"is_email_verified": True, **facts}
+        with self.store.begin() as tx:
+            user = tx.users.add(
+                User(
+                    username=name,
+                    email=f"{name}@example.org",
+                    password_hash=self.hashed,
+                    created_at=self.clock.now(),
+                    **facts,
+                )
+            )
+        self.people[name] = user
+        self.tokens[name] = self.parts.signing_in.login(name, PASSWORD).access
+        return user
+
+    def call(
+        self, method: str, path: str, who: str | None = None, json: Any = None, **more: Any
+    ) -> falcon.testing.Result:
+        """Make a request as somebody."""
+        headers = {"Host": "localhost", **more.pop("headers", {})}
+        if who:
+            headers.setdefault("Authorization", f"Bearer {self.tokens[who]}")
+        if json is not None:
+            more["json"] = json
+        return self.client.simulate_request(method, path, headers=headers, **more)
+
+    def get(self, path: str, who: str | None = "ada", **more: Any) -> falcon.testing.Result:
+        return self.call("GET", path, who, **more)
+
+    def post(
+        self, path: str, who: str | None = "ada", json: Any = None, **more: Any
+    ) -> falcon.testing.Result:
+        return self.call("POST", path, who, json, **more)
+
+    def actor(self, name: str) -> Actor:
+        return Actor.of(self.people[name])
+
+    def schedule(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Create a schedule over HTTP and return it."""
+        body = {"task_definition": 1, "cron_expression": "0 9 * * *", **facts}
+        made = self.post("/api/v1/schedules", who, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def job(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Enqueue a job over HTTP and return it."""
+        made = self.post("/api/v1/jobs", who, {"task_definition": "echo", **facts})
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
+        """Have a job end, as the engine would."""
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            (claim,) = [
+                claim
+                for claim in tx.jobs.claim(
+                    "default", worker="w", now=now, lease_until=now + timedelta(minutes=1),
+                    limit=100, free_threads=100,
+                )
+                if claim.id == job_id
+            ]  # fmt: skip
+            from workbell.domain.jobs import Outcome, Settlement
+
+            tx.jobs.settle(
+                [
+                    Settlement(
+                        id=claim.id, token=claim.token, attempt=claim.attempt, state=state,
+                        outcome=Outcome.SUCCEEDED if state is JobState.SUCCEEDED else Outcome.FAILED,
+                        lane=claim.lane, queued_at=claim.queued_at, started_at=claim.started_at,
+                        ended_at=now + timedelta(seconds=2), max_attempts=claim.max_attempts,
+                        mode=claim.mode, result=result,
+                        error=None if state is JobState.SUCCEEDED else "it broke",
+                        schedule_id=claim.schedule_id, worker="w",
+                    )
+                ]
+            )  # fmt: skip
+
+    def keep_artifact(self, job_id: int, name: str, content: bytes, kind: str) -> None:
+        """Keep a file with a job."""
+        kept = self.files.save(content)
+        with self.store.begin() as tx:
+            tx.logs.add_artifact(
+                JobId(job_id), Artifact(name, kind, kept.size, kept.sha256, kept.key)
+            )
+
+    def operations(self) -> tuple[Operation, ...]:
+        return operations_of(self.parts)
+
+
+def known_tasks() -> Tasks:
+    """Return two tasks: one that takes anything, one that takes three fields."""
+    tasks = Tasks()
+    tasks.add(Task(key="mail", name="Send Email", body=lambda _, p: p, parameters=Mail))
+    tasks.add(Task(key="echo", name="Echo", body=lambda _, p: p))
+    return tasks
+
+
+HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
+HASHED = HASHER.hash(PASSWORD)
+KEY = b"k" * 32
+
+
+def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
+    """Return a face on an empty memory store, with two tasks and nobody."""
+    clock, mail = StandingClock(), KeptMail()
+    store = MemoryStore(clock)
+    tasks = known_tasks()
+    files = FolderFiles(folder=folder, ids=UuidIds())
+    definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=JsonShapes())
+    definitions.synchronise()
+    parts = Parts(
+        identity=Identity(
+            store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
+        ),
+        signing_in=SigningIn(
+            store=store,
+            clock=clock,
+            ids=UuidIds(),
+            hasher=HASHER,
+            tokens=JwtTokens.create([KEY], clock, issuer="http://localhost"),
+        ),
+        scheduling=Scheduling(store=store, clock=clock, tasks=tasks, definitions=definitions),
+        jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
+        definitions=definitions,
+        shapes=JsonShapes("is not a known field"),
+        ids=UuidIds(),
+        database=store,
+        settings=settings or FaceSettings(version="1.2.3"),
+    )
+    client = falcon.testing.TestClient(build_app(parts))
+    return World(clock, mail, store, parts, files, client, HASHED)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> World:
+    """A face that nobody has used."""
+    return build_world(tmp_path)
+
+
+@pytest.fixture
+def world(empty: World) -> World:
+    """A face with ada and bob, una who is not verified, and root."""
+    empty.join("ada")
+    empty.join("bob")
+    empty.join("una", is_email_verified=False)
+    empty.join("root", is_super_user=True, role=Role.ADMIN)
+    return empty
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Callable[[FaceSettings], World]:
+    """Make a face with other settings, ada and root in it."""
+
+    def make(settings: FaceSettings) -> World:
+        made = build_world(tmp_path, settings)
+        made.join("ada")
+        made.join("una", is_email_verified=False)
+        made.join("root", is_super_user=True, role=Role.ADMIN)
+        return made
+
+    return make

@@ -1,0 +1,54 @@
+"""The audit trail."""
+
+from contextlib import suppress
+
+from attrs import evolve
+
+from tests.contract.made import ALICE, NOON, AnyStore, after
+from workbell.domain.audit import AuditEntry
+from workbell.domain.identity import Actor, Origin
+
+
+def an_entry(n: int = 1) -> AuditEntry:
+    actor = Actor(user_id=ALICE, origin=Origin(request_id="r", address="::1", user_agent="ü"))
+    changes = {"name": ["alt", "neu – 新"], "limit": [None, 5]}
+    return AuditEntry.of(actor, "schedule.edit", "Schedule", n, after(n), changes)
+
+
+def test_an_entry_comes_back_as_it_went_in(store: AnyStore) -> None:
+    with store.begin() as tx:
+        tx.audit.add(an_entry())
+    with store.view() as tx:
+        (kept,) = tx.audit.latest()
+    assert kept.id > 0
+    assert evolve(kept, id=0) == an_entry()
+
+
+def test_the_newest_entries_come_first(store: AnyStore) -> None:
+    """The newest is the one that was added last, whatever its time says."""
+    with store.begin() as tx:
+        for n in (3, 1, 2):
+            tx.audit.add(an_entry(n))
+    with store.view() as tx:
+        assert [entry.object_id for entry in tx.audit.latest()] == ["2", "1", "3"]
+
+
+def test_the_trail_is_read_in_parts(store: AnyStore) -> None:
+    with store.begin() as tx:
+        assert list(tx.audit.latest()) == []
+        for n in range(25):
+            tx.audit.add(an_entry(n))
+    with store.view() as tx:
+        first = tx.audit.latest()
+        assert [entry.object_id for entry in first] == [str(n) for n in range(24, 4, -1)]
+        rest = tx.audit.latest(before=first[-1].id)
+        assert [entry.object_id for entry in rest] == ["4", "3", "2", "1", "0"]
+        assert len(tx.audit.latest(before=rest[0].id, limit=2)) == 2
+
+
+def test_an_entry_is_lost_with_what_it_tells_of(store: AnyStore) -> None:
+    with suppress(ZeroDivisionError), store.begin() as tx:
+        tx.audit.add(evolve(an_entry(), at=NOON))
+        raise ZeroDivisionError
+    with store.view() as tx:
+        assert list(tx.audit.latest()) == []

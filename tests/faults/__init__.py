@@ -1,0 +1,1 @@
+"""Faults: what is promised of processes that die at any moment."""

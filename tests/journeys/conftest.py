@@ -1,0 +1,110 @@
+"""A whole service, embedded in the test's process, and a client for it."""
+
+import email
+import http.client
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Generator
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+
+from workbell.adapters.http.server import EmbeddedServer
+from workbell.entrypoints.face import face
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
+
+PATIENCE = 20.0
+
+
+@define
+class Client:
+    """Somebody with a program that speaks HTTP, and perhaps a token."""
+
+    port: int
+    mail: Path
+    token: str | None = None
+
+    def call(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Return status, decoded body and headers of one request."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        if self.token is not None:
+            sent["Authorization"] = f"Bearer {self.token}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        kept = {name.lower(): value for name, value in answer.getheaders()}
+        decoded = json.loads(content) if content and "json" in kept["content-type"] else content
+        return answer.status, decoded, kept
+
+    def get(self, path: str, status: int = 200) -> Any:
+        """Return the body of a GET that answers so."""
+        found, body, _ = self.call("GET", path)
+        assert found == status, body
+        return body
+
+    def post(self, path: str, body: Any = None, status: int = 200, **headers: str) -> Any:
+        """Return the body of a POST that answers so."""
+        found, answer, _ = self.call("POST", path, body, **headers)
+        assert found == status, answer
+        return answer
+
+    def code_for(self, address: str) -> str:
+        """Return the newest six digits that were mailed to an address."""
+        found = []
+        for path in sorted(self.mail.glob("*.eml"), key=lambda p: p.stat().st_mtime_ns):
+            letter = email.message_from_bytes(path.read_bytes(), policy=default)
+            if address in str(letter["To"]):
+                text = letter.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+                found += re.findall(r"\b\d{6}\b", text)
+        return str(found[-1])
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    """Return what a look finds, as soon as it finds something."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come about in time")
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Generator[Client]:
+    """Return a client of a fresh service on SQLite, with its workers running."""
+    (tmp_path / "input").mkdir()
+    (tmp_path / "backups").mkdir()
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        port=0,
+        admin_password="correct-horse-battery",
+        input_dirs=(tmp_path / "input",),
+        backup_dirs=(tmp_path / "backups",),
+        worker_threads=2,
+    )
+    house = build(settings)
+    house.prepare()
+    house.first_administrator()
+    server = EmbeddedServer(face(house), "127.0.0.1", 0, threads=4)
+    server.bind()
+    threading.Thread(target=server.serve, daemon=True).start()
+    runtime = house.runtime(threads=2)
+    runtime.start()
+    yield Client(server.address[1], tmp_path / "data" / "mail")
+    server.stop(2.0)
+    runtime.stop(5.0)
+    house.close()

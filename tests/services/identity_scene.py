@@ -1,0 +1,126 @@
+"""A scene for tests of identity: store, clock, hasher and outbox."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attrs import define, evolve, field
+
+from workbell.adapters.memory.store import MemoryStore
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import WorkbellError
+from workbell.domain.identity import Origin, User
+from workbell.domain.registration import Registration
+from workbell.ports.mail import Letter
+from workbell.services.identity import Identity
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+ORIGIN = Origin(request_id="r", address="192.0.2.1", user_agent="test")
+ANA = "ana@example.com"
+
+
+@define
+class Clock:
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+    def wait(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@define
+class Chance:
+    last: int = 111110
+
+    def below(self, bound: int) -> int:
+        self.last += 1
+        return self.last % bound
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+
+@define
+class Hasher:
+    """Tells which hash is of what, counts, and may do something meanwhile."""
+
+    store: MemoryStore
+    made: int = 0
+    compared: list[str] = field(factory=list)
+    meanwhile: list[Callable[[], object]] = field(factory=list)
+
+    def hash(self, password: str) -> str:
+        self.made += 1
+        self._outside_a_transaction()
+        return f"hash of {password}"
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        self.compared.append(password_hash)
+        self._outside_a_transaction()
+        return password_hash == f"hash of {password}"
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return False
+
+    def _outside_a_transaction(self) -> None:
+        with self.store.begin():  # raises within another
+            pass
+        while self.meanwhile:
+            self.meanwhile.pop()()
+
+
+@define
+class Outbox:
+    letters: list[Letter] = field(factory=list)
+    fails_with: WorkbellError | None = None
+
+    def send(self, letter: Letter) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with
+        self.letters.append(letter)
+
+    def code(self) -> str:
+        [code] = re.findall(r"\b\d{6}\b", self.letters[-1].text)
+        return str(code)
+
+
+@define
+class Scene:
+    clock: Clock
+    store: MemoryStore
+    hasher: Hasher
+    outbox: Outbox
+    identity: Identity
+
+    def register(self, **fields: Any) -> User:
+        values: dict[str, Any] = {"email": ANA, "password": "correct horse", "username": "ana"}
+        return self.identity.register(Registration(**(values | fields)), ORIGIN)
+
+    def audit(self) -> list[AuditEntry]:
+        with self.store.view() as tx:
+            return list(reversed(tx.audit.latest(limit=100)))
+
+    def actions(self) -> list[str]:
+        return [entry.action for entry in self.audit()]
+
+    def change(self, user: User, **fields: Any) -> User:
+        with self.store.begin() as tx:
+            changed = evolve(tx.users.get(user.id), **fields)
+            tx.users.replace(changed)
+        return changed
+
+    def user(self, identifier: str) -> User | None:
+        with self.store.view() as tx:
+            return tx.users.by_login(identifier)
+
+
+def a_scene() -> Scene:
+    """Return a scene in which nothing has happened."""
+    clock = Clock()
+    store = MemoryStore(clock)
+    hasher, outbox = Hasher(store), Outbox()
+    identity = Identity(store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox)
+    return Scene(clock, store, hasher, outbox, identity)

@@ -1,0 +1,311 @@
+"""Signing in, staying signed in, knowing who asks."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.memory.store import MemoryStore
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Unauthenticated
+from workbell.domain.identity import EmailNotVerified, Origin, User, UserId, WrongCredentials
+from workbell.domain.sessions import Claims, Session, TokenKind
+from workbell.services.signing_in import SignedIn, SigningIn
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+ORIGIN = Origin(request_id="r", address="192.0.2.1", user_agent="test")
+ANA, PASSWORD = "ana@example.com", "correct horse"
+
+
+@define
+class Clock:
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+    def wait(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@define
+class Numbers:
+    last: int = 0
+
+    def new(self) -> str:
+        self.last += 1
+        return f"id{self.last}"
+
+
+@define
+class Hasher:
+    """Tells which hash is of what, counts, and may do something meanwhile."""
+
+    compared: list[str] = field(factory=list)
+    stale: bool = False
+    meanwhile: list[Callable[[], object]] = field(factory=list)
+
+    def hash(self, password: str) -> str:
+        return f"new hash of {password}"
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        self.compared.append(password_hash)
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return password_hash.removeprefix("new ") == f"hash of {password}"
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return self.stale and not password_hash.startswith("new ")
+
+
+@define
+class Scene:
+    clock: Clock
+    store: MemoryStore
+    hasher: Hasher
+    tokens: JwtTokens
+    signing_in: SigningIn
+    ana: User
+
+    def login(self, identifier: str = "ana", password: str = PASSWORD, **how: Any) -> SignedIn:
+        return self.signing_in.login(identifier, password, ORIGIN, **how)
+
+    def change(self, **fields: Any) -> None:
+        with self.store.begin() as tx:
+            tx.users.replace(evolve(tx.users.get(self.ana.id), **fields))
+
+    def audit(self) -> list[AuditEntry]:
+        with self.store.view() as tx:
+            return list(reversed(tx.audit.latest(limit=100)))
+
+    def actions(self) -> list[str]:
+        return [entry.action for entry in self.audit()]
+
+    def session(self, signed_in: SignedIn) -> Session:
+        claims = self.tokens.read(signed_in.refresh, TokenKind.REFRESH)
+        with self.store.view() as tx:
+            session = tx.sessions.find(claims.session_id)
+        assert session is not None
+        return session
+
+
+@pytest.fixture
+def scene() -> Scene:
+    clock, hasher = Clock(), Hasher()
+    store = MemoryStore(clock)
+    tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
+    signing_in = SigningIn(store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens)
+    ana = User(username="ana", email=ANA, password_hash=f"hash of {PASSWORD}", created_at=NOON)
+    with store.begin() as tx:
+        ana = tx.users.add(ana)
+    return Scene(clock, store, hasher, tokens, signing_in, ana)
+
+
+# -------------------------------------------------------------------------------- signing in
+
+
+@pytest.mark.parametrize("identifier", ["ana", "ANA", ANA, "Ana@Example.COM"])
+def test_a_name_or_an_address_and_the_password_open_a_session(
+    scene: Scene, identifier: str
+) -> None:
+    signed_in = scene.login(identifier)
+    assert signed_in.user == scene.ana
+    assert signed_in.access_expires_at == NOON + timedelta(minutes=15)
+    assert signed_in.refresh_expires_at == NOON + timedelta(days=1)
+    actor = scene.signing_in.authenticate(signed_in.access, ORIGIN)
+    session = scene.session(signed_in)
+    assert (actor.user_id, actor.session_id, actor.origin) == (scene.ana.id, session.id, ORIGIN)
+
+
+def test_signing_in_is_remembered_without_secrets(scene: Scene) -> None:
+    signed_in = scene.login()
+    [entry] = scene.audit()
+    assert (entry.action, entry.model_name) == ("LOGIN", "session")
+    assert (entry.user_id, entry.address) == (scene.ana.id, "192.0.2.1")
+    for secret in (PASSWORD, signed_in.access, signed_in.refresh):
+        assert secret not in str(entry)
+        assert secret not in repr(signed_in)
+
+
+def test_every_login_is_a_session_of_its_own(scene: Scene) -> None:
+    assert scene.session(scene.login()).id != scene.session(scene.login()).id
+
+
+@pytest.mark.parametrize("identifier", ["ana", "bob", "", "\0", "\ud800", "x" * 5000])
+def test_wrong_credentials_are_answered_alike_and_after_one_comparison(
+    scene: Scene, identifier: str
+) -> None:
+    with pytest.raises(WrongCredentials) as caught:
+        scene.login(identifier, "wrong")
+    assert caught.value.detail == WrongCredentials().detail
+    assert len(scene.hasher.compared) == 1
+    [entry] = scene.audit()
+    assert (entry.action, entry.changes) == (
+        "LOGIN_FAILED",
+        {"reason": [None, "wrong_credentials"]},
+    )
+    assert entry.user_id == (scene.ana.id if identifier == "ana" else 0)
+    assert "wrong'" not in str(entry)
+
+
+def test_who_has_no_password_cannot_sign_in(scene: Scene) -> None:
+    scene.change(password_hash="")
+    with pytest.raises(WrongCredentials):
+        scene.login(password="")
+
+
+def test_who_is_switched_off_is_told_nothing(scene: Scene) -> None:
+    scene.change(is_active=False)
+    with pytest.raises(WrongCredentials):
+        scene.login()
+
+
+def test_a_verified_address_may_be_asked_for(scene: Scene) -> None:
+    with pytest.raises(EmailNotVerified):
+        scene.login(require_verified=True)
+    with pytest.raises(WrongCredentials):
+        scene.login(password="wrong", require_verified=True)
+    assert scene.audit()[0].changes == {"reason": [None, "email_not_verified"]}
+    scene.change(is_email_verified=True)
+    assert scene.login(require_verified=True).user.id == scene.ana.id
+
+
+def test_a_verified_address_may_be_a_setting(scene: Scene) -> None:
+    strict = evolve(scene.signing_in, require_verified_email=True)
+    with pytest.raises(EmailNotVerified):
+        strict.login("ana", PASSWORD)
+
+
+def test_an_old_hash_is_made_anew(scene: Scene) -> None:
+    scene.hasher.stale = True
+    scene.login()
+    with scene.store.view() as tx:
+        assert tx.users.get(scene.ana.id).password_hash == f"new hash of {PASSWORD}"
+    assert scene.login().user.id == scene.ana.id
+
+
+@pytest.mark.parametrize("fields", [{"password_hash": "hash of other"}, {"is_active": False}])
+def test_a_change_during_the_comparison_counts(scene: Scene, fields: dict[str, Any]) -> None:
+    scene.hasher.stale = True
+    scene.hasher.meanwhile.append(lambda: scene.change(**fields))
+    with pytest.raises(WrongCredentials):
+        scene.login()
+    with scene.store.view() as tx:
+        assert not tx.users.get(scene.ana.id).password_hash.startswith("new ")
+
+
+# -------------------------------------------------------------------------------- refreshing
+
+
+def test_a_refresh_token_is_exchanged_for_the_next_pair(scene: Scene) -> None:
+    first = scene.login()
+    scene.clock.wait(3600)
+    second = scene.signing_in.refresh(first.refresh, ORIGIN)
+    assert second.refresh != first.refresh
+    assert second.refresh_expires_at == scene.clock.at + timedelta(days=1)
+    assert scene.signing_in.authenticate(second.access).user_id == scene.ana.id
+    assert scene.session(second).id == scene.session(first).id
+    assert scene.actions() == ["LOGIN", "REFRESH"]
+
+
+def test_within_the_grace_the_same_pair_is_answered(scene: Scene) -> None:
+    first = scene.login()
+    second = scene.signing_in.refresh(first.refresh)
+    scene.clock.wait(10)
+    assert scene.signing_in.refresh(first.refresh) == second
+    assert scene.actions() == ["LOGIN", "REFRESH"]
+    assert scene.signing_in.refresh(second.refresh).refresh != second.refresh
+
+
+def test_fifty_parallel_refreshes_give_one_pair_and_sign_nobody_out(scene: Scene) -> None:
+    first = scene.login()
+    with ThreadPoolExecutor(16) as pool:
+        pairs = list(pool.map(scene.signing_in.refresh, [first.refresh] * 50))
+    assert len({(pair.access, pair.refresh) for pair in pairs}) == 1
+    assert scene.session(first).revoked_at is None
+
+
+def test_after_the_grace_reuse_ends_the_session_for_both_sides(scene: Scene) -> None:
+    first = scene.login()
+    second = scene.signing_in.refresh(first.refresh)
+    other = scene.login()
+    scene.clock.wait(10.001)
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.refresh(first.refresh, ORIGIN)
+    assert scene.actions()[-1] == "REFRESH_REUSED"
+    assert scene.session(first).revoked_at == scene.clock.at
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.refresh(second.refresh)
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.authenticate(second.access)
+    assert scene.signing_in.authenticate(other.access).user_id == scene.ana.id
+    assert scene.actions()[-1] == "REFRESH_REUSED"
+
+
+def test_a_session_ends_with_its_refresh_token(scene: Scene) -> None:
+    signed_in = scene.login()
+    scene.clock.wait(24 * 3600)
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.refresh(signed_in.refresh)
+
+
+def test_an_access_token_never_outlives_its_session(scene: Scene) -> None:
+    short = evolve(scene.signing_in, refresh_life=timedelta(minutes=5))
+    assert short.login("ana", PASSWORD).access_expires_at == NOON + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("fields", [{"is_active": False}, {"token_version": 1}])
+def test_who_is_switched_off_or_called_back_is_out_at_once(
+    scene: Scene, fields: dict[str, Any]
+) -> None:
+    signed_in = scene.login()
+    scene.change(**fields)
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.refresh(signed_in.refresh)
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.authenticate(signed_in.access)
+    assert scene.session(signed_in).revoked_at is None
+
+
+def test_tokens_do_not_serve_in_place_of_each_other(scene: Scene) -> None:
+    signed_in = scene.login()
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.refresh(signed_in.access)
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.authenticate(signed_in.refresh)
+
+
+def signed(scene: Scene, kind: TokenKind, **fields: Any) -> str:
+    claims = Claims(
+        kind=kind,
+        user_id=scene.ana.id,
+        session_id=scene.session(scene.login()).id,
+        jti="x",
+        version=0,
+        issued_at=NOON,
+        expires_at=NOON + timedelta(minutes=15),
+    )
+    return scene.tokens.issue(evolve(claims, **fields))
+
+
+@pytest.mark.parametrize("fields", [{"session_id": "unknown"}, {"user_id": UserId(99)}])
+def test_signed_tokens_of_what_is_gone_do_not_serve(scene: Scene, fields: dict[str, Any]) -> None:
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.refresh(signed(scene, TokenKind.REFRESH, **fields))
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.authenticate(signed(scene, TokenKind.ACCESS, **fields))
+
+
+def test_a_session_serves_its_own_user_only(scene: Scene) -> None:
+    with scene.store.begin() as tx:
+        bob = tx.users.add(User(username="bob", email="bob@example.com", created_at=NOON))
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.refresh(signed(scene, TokenKind.REFRESH, user_id=bob.id))
+    with pytest.raises(Unauthenticated):
+        scene.signing_in.authenticate(signed(scene, TokenKind.ACCESS, user_id=bob.id))
