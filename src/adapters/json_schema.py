@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of attrs classes, with the limits that reading checks."""
+"""JSON Schema (2020-12) of attrs classes, limits included."""
 
 import inspect
 from collections.abc import Callable, Mapping

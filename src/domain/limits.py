@@ -1,4 +1,4 @@
-"""Limits: what a field admits beyond its type, checked and described alike."""
+"""Limits: what a field admits beyond its type, checked and described."""
 
 import re
 from collections.abc import Iterator, Sized

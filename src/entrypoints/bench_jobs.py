@@ -14,7 +14,7 @@ from attrs import define, field
 
 from ..domain.identity import SYSTEM
 from ..domain.tasks import Task, TaskContext
-from ..services.jobs import NewJob
+from ..services.asked import NewJob
 from .settings import Settings
 from .wiring import House, build
 

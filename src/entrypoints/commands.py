@@ -13,7 +13,7 @@ from ..domain.scheduling import ScheduleId
 from ..domain.tasks import TaskId
 from ..ports.jobs import JobFilter
 from ..ports.scheduling import ScheduleFilter, ScheduleView
-from ..services.jobs import NewJob
+from ..services.asked import NewJob
 from .output import show, show_one
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

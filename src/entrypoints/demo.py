@@ -55,8 +55,7 @@ def _fill(house: Any) -> None:
     """Add people, schedules and jobs."""
     from ..domain.identity import Actor
     from ..domain.registration import Registration
-    from ..services.jobs import NewJob
-    from ..services.scheduling import NewSchedule
+    from ..services.asked import NewJob, NewSchedule
 
     house.first_administrator()
     for username, email, first, last in PEOPLE:

@@ -17,8 +17,8 @@ from ..domain.tasks import Body, Check, Delay, OnLost, Task, Tasks
 from ..ports.jobs import JobFilter
 from ..ports.scheduling import ScheduleFilter
 from ..ports.system import Clock
-from ..services.jobs import NewJob
-from ..services.scheduling import BackfillPlan, NewSchedule
+from ..services.asked import NewJob, NewSchedule
+from ..services.scheduling import BackfillPlan
 
 if TYPE_CHECKING:  # importing the package stays quick: what opens a bell is imported then
     from sqlalchemy import Connection

@@ -8,9 +8,10 @@ from threading import Event, Thread
 import click
 import structlog
 
+from ..adapters.http.app import build_app, openapi_of
 from ..adapters.http.server import EmbeddedServer
 from ..domain.errors import Unavailable
-from .face import face
+from .face import parts
 from .library import DECLARED
 from .logs import configure
 from .settings import Settings
@@ -35,7 +36,9 @@ def serve(settings: Settings) -> int:
     user_tasks(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
     house = build(settings, tasks=DECLARED.all(), echo=echo)
-    server = EmbeddedServer(face(house), settings.host, settings.port, threads=API_THREADS)
+    server = EmbeddedServer(
+        build_app(parts(house)), settings.host, settings.port, threads=API_THREADS
+    )
     try:
         server.bind()
     except Unavailable as error:
@@ -109,6 +112,6 @@ def openapi_document(settings: Settings) -> bytes:
 
     house: House = build(evolve(settings, database_url="memory://"))
     try:
-        return face(house).openapi
+        return openapi_of(parts(house))
     finally:
         house.close()

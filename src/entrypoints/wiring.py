@@ -200,6 +200,7 @@ def build(
             tasks=registry,
             definitions=definitions,
             active_limit=settings.max_active_schedules,
+            max_waiting=settings.max_waiting_jobs,
             queues=queues,
         ),
         jobs=JobCommands(
@@ -246,7 +247,7 @@ def _store(settings: Settings, clock: Clock | None) -> tuple[AnyStore, Clock, Ca
     if settings.database_url.startswith("memory"):
         clock = clock or SystemClock()
         return MemoryStore(clock), clock, _unmoved
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = open_store(settings.database_url, clock or SystemClock())
     if clock is not None:
         return store, clock, _unmoved
@@ -269,7 +270,9 @@ def _mailer(
     if settings.smtp_url is not None:
         server = SmtpServer.parse(settings.smtp_url)
         return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
-    return FolderMailer(folder=folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo)
+    return FolderMailer(
+        folder=folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo
+    )
 
 
 def _housekeeping(

@@ -7,14 +7,15 @@ from attrs import evolve, frozen
 
 from ..domain.audit import AuditEntry
 from ..domain.errors import Invalid, NotAllowed, NotFound
-from ..domain.identity import Actor
+from ..domain.identity import EVERYTHING, Actor
 from ..domain.jobs import MAX_JSON_BYTES
-from ..domain.scheduling import ScheduleId
+from ..domain.scheduling import Schedule, ScheduleId
 from ..domain.tasks import Task, TaskDefinition, TaskId, Tasks, parameter_errors
 from ..ports.jobs import WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.tasks import Shapes
+from .runs import pause
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -91,17 +92,14 @@ class Definitions:
             Invalid: They do not fit, or the task refuses them.
             NotAllowed: The task refuses them to this actor.
         """
-        if self.shapes.size(parameters) > MAX_JSON_BYTES:
-            raise Invalid.field("parameters", f"Must take at most {MAX_JSON_BYTES} bytes.")
         try:
-            value = self.read(task, parameters)
+            value = self.read(task, self._bounded(parameters))
             if task.check is not None:
                 task.check(actor, value)
+            return self._bounded(value)
         except (Invalid, NotFound) as error:
             wrong = error if isinstance(error, Invalid) else Invalid(error.detail)
             raise parameter_errors(wrong) from error
-        written = self.shapes.write(value)
-        return written if isinstance(written, Mapping) else parameters
 
     def read(self, task: Task, parameters: Mapping[str, Any]) -> Any:
         """
@@ -121,49 +119,67 @@ class Definitions:
         A changed schema raises the schema version, and a schedule whose
         parameters no longer fit is paused with the exact error.
         """
-        now = self.clock.now()
         for task in self.tasks.all():
-            schema = self.shapes.schema(task.parameters) if task.parameters else ANY_OBJECT
-            declared = TaskDefinition(
-                key=task.key,
-                name=task.name or task.key,
-                description=task.description,
-                schema=schema,
-                created_at=now,
-            )
-            with self.store.begin() as tx:
-                kept = tx.definitions.add(declared)
-                changed = self.shapes.digest(kept.schema) != self.shapes.digest(schema)
-                current = evolve(
-                    kept,
-                    name=declared.name,
-                    description=declared.description,
-                    schema=schema,
-                    schema_version=kept.schema_version + changed,
-                )
-                if current != kept:
-                    tx.definitions.replace(current)
-            if changed:
+            if self._declare(task):
                 self._pause_unfit(task)
+
+    def _bounded(self, value: object) -> Mapping[str, Any]:
+        """Return parameters as a JSON object that may be kept."""
+        written: Mapping[str, Any] = self.shapes.write(value)
+        if self.shapes.size(written) > MAX_JSON_BYTES:
+            raise Invalid(f"Must take at most {MAX_JSON_BYTES} bytes.")
+        return written
+
+    def _declare(self, task: Task) -> bool:
+        """Keep a task's definition as declared; return whether its schema has changed."""
+        schema = self.shapes.schema(task.parameters) if task.parameters else ANY_OBJECT
+        declared = TaskDefinition(
+            key=task.key,
+            name=task.name or task.key,
+            description=task.description,
+            schema=schema,
+            created_at=self.clock.now(),
+        )
+        with self.store.begin() as tx:
+            kept = tx.definitions.add(declared)
+            changed = self.shapes.digest(kept.schema) != self.shapes.digest(schema)
+            current = evolve(
+                kept,
+                name=declared.name,
+                description=declared.description,
+                schema=schema if changed else kept.schema,
+                schema_version=kept.schema_version + changed,
+            )
+            if current != kept:
+                tx.definitions.replace(current)
+        return changed
 
     def _pause_unfit(self, task: Task) -> None:
         """Pause the schedules of a task whose parameters its schema now refuses."""
-        now = self.clock.now()
         after = ScheduleId(0)
         while True:
             with self.store.view() as tx:
                 page = tx.schedules.active_after(after)
-            for schedule in page:
-                after = schedule.id
-                if schedule.task != task.key:
-                    continue
-                try:
-                    self.read(task, schedule.parameters)
-                except Invalid as error:
-                    paused = schedule.pause(f"its parameters no longer fit: {error.detail}")
-                    with self.store.begin() as tx:
-                        tx.schedules.replace(
-                            evolve(paused, version=schedule.version + 1, updated_at=now)
-                        )
             if not page:
                 return
+            after = page[-1].id
+            for schedule in page:
+                if schedule.task == task.key and self._misfit(task, schedule) is not None:
+                    self._pause(task, schedule.id)
+
+    def _pause(self, task: Task, schedule_id: ScheduleId) -> None:
+        with self.store.begin() as tx:
+            try:
+                schedule = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+            except NotFound:  # deleted meanwhile
+                return
+            if schedule.is_active and (wrong := self._misfit(task, schedule)) is not None:
+                pause(tx, schedule, self.clock.now(), f"its parameters no longer fit: {wrong}")
+
+    def _misfit(self, task: Task, schedule: Schedule) -> str | None:
+        """Return why a schedule's parameters do not fit its task, if they do not."""
+        try:
+            self.read(task, schedule.parameters)
+        except Invalid as error:
+            return error.detail
+        return None

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from ..domain.identity import EVERYTHING, SYSTEM, Actor, User
+from ..domain.identity import EVERYTHING, SYSTEM, Actor
 from ..domain.jobs import (
     MAX_JSON_BYTES,
     Artifact,
@@ -40,7 +40,7 @@ from ..ports.jobs import WorkerInfo, WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
 from .definitions import Definitions
-from .scheduling import cancel_waiting
+from .runs import pause
 
 MAX_ERROR = 4000
 LOG_HEAD = 200
@@ -214,7 +214,7 @@ class Execution:
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - a body may raise anything, SystemExit too
-            text = plain(f"{type(error).__name__}: {error}")
+            text = plain(f"{type(error).__name__}: {_said(error)}")
             context.log.error(text)
             return Ending(outcome=Outcome.FAILED, error=text)
 
@@ -243,66 +243,68 @@ class Execution:
 
     def _record(self, tx: WorkTx, settlements: Sequence[Settlement]) -> set[JobId]:
         """Write outcomes, and what they mean to their schedules."""
-        failing = self._locked_schedules(tx, settlements)
-        recovering = self._recovering(tx, settlements)
+        schedules = self._concerned(tx, settlements)
         accepted = tx.jobs.settle(settlements)
-        now = self.clock.now()
         for settlement in settlements:
-            if settlement.id not in accepted or settlement.schedule_id is None:
+            schedule = schedules.get(settlement.schedule_id or 0)
+            if schedule is None or settlement.id not in accepted:
                 continue
-            schedule_id = ScheduleId(settlement.schedule_id)
-            if settlement.state is JobState.FAILED and schedule_id in failing:
-                after = failing[schedule_id].failed(now)
-                tx.schedules.replace(after)
-                if failing[schedule_id].is_active and not after.is_active:
-                    cancel_waiting(tx, schedule_id, now, "schedule paused")
-                    self._tell(tx, after, f"paused: {after.paused_reason}")
-                failing[schedule_id] = after
-            elif settlement.state is JobState.SUCCEEDED and schedule_id in recovering:
-                tx.schedules.clear_streaks([schedule_id])
-                if recovering.pop(schedule_id) >= FAILURES_TO_PAUSE:
-                    schedule = tx.schedules.get(EVERYTHING, schedule_id)
-                    self._tell(tx, schedule, "recovered: its last run succeeded")
+            if settlement.state is JobState.FAILED:
+                schedules[schedule.id] = self._failed(tx, schedule)
+            elif settlement.state is JobState.SUCCEEDED:
+                schedules[schedule.id] = self._recovered(tx, schedule)
         return accepted
 
-    def _locked_schedules(
-        self, tx: WorkTx, settlements: Sequence[Settlement]
-    ) -> dict[ScheduleId, Schedule]:
-        ids = {
-            ScheduleId(s.schedule_id)
-            for s in settlements
-            if s.schedule_id is not None and s.state is JobState.FAILED
-        }
-        locked: dict[ScheduleId, Schedule] = {}
+    def _concerned(self, tx: WorkTx, settlements: Sequence[Settlement]) -> dict[int, Schedule]:
+        """Return, under lock, the schedules whose fail streak the outcomes change."""
+        ended = {state: set[ScheduleId]() for state in JobState}
+        for settlement in settlements:
+            if settlement.schedule_id is not None:
+                ended[settlement.state].add(ScheduleId(settlement.schedule_id))
+        ids, succeeded = ended[JobState.FAILED], ended[JobState.SUCCEEDED] - ended[JobState.FAILED]
+        if succeeded:
+            ids |= tx.schedules.streaks(sorted(succeeded)).keys()
+        locked: dict[int, Schedule] = {}
         for schedule_id in sorted(ids):
             try:
                 locked[schedule_id] = tx.schedules.get_for_update(EVERYTHING, schedule_id)
-            except NotFound:  # deleted meanwhile: nobody counts its failures any more
+            except NotFound:  # deleted meanwhile: nobody counts its runs any more
                 continue
         return locked
 
-    def _recovering(self, tx: WorkTx, settlements: Sequence[Settlement]) -> dict[ScheduleId, int]:
-        ids = {
-            ScheduleId(s.schedule_id)
-            for s in settlements
-            if s.schedule_id is not None and s.state is JobState.SUCCEEDED
-        }
-        return tx.schedules.streaks(sorted(ids)) if ids else {}
+    def _failed(self, tx: WorkTx, schedule: Schedule) -> Schedule:
+        """Count a failed run; pause the schedule and tell its owner when there are too many."""
+        counted = schedule.failed()
+        if not counted.has_failed_too_often:
+            tx.schedules.replace(counted)
+            return counted
+        reason = f"{counted.fail_streak} runs in a row have failed"
+        paused = pause(tx, counted, self.clock.now(), reason)
+        self._tell(tx, paused, "paused", f"has been paused: {reason}")
+        return paused
 
-    def _tell(self, tx: WorkTx, schedule: Schedule, what: str) -> None:
+    def _recovered(self, tx: WorkTx, schedule: Schedule) -> Schedule:
+        """End a fail streak; tell the owner if it was one that has paused the schedule."""
+        if schedule.fail_streak:
+            tx.schedules.clear_streaks([schedule.id])
+        if schedule.fail_streak >= FAILURES_TO_PAUSE:
+            self._tell(tx, schedule, "recovered", "has recovered: its last run succeeded")
+        return evolve(schedule, fail_streak=0)
+
+    def _tell(self, tx: WorkTx, schedule: Schedule, word: str, what: str) -> None:
         """Mail a schedule's owner, by a job of the same transaction."""
         try:
-            owner: User = tx.users.get(schedule.owner)
+            owner = tx.users.get(schedule.owner)
         except NotFound:  # the system, or an owner that only the library's user knows
             return
         now = self.clock.now()
-        name = schedule.name or f"#{schedule.id} ({schedule.task})"
-        subject = f"Schedule {name} {what.partition(':')[0]}"
+        name = " ".join(schedule.name.split())[:200] or f"#{schedule.id} ({schedule.task[:150]})"
+        subject = f"Schedule {name} {word}"
         letter = {
             "email": owner.email,
             "delay": 0,
             "subject": subject,
-            "body": f"Your schedule {name} was {what}.",
+            "body": f"Your schedule {name} {what}.",
         }
         notice = Job(
             task="email.send",
@@ -313,6 +315,13 @@ class Execution:
             created_at=now,
         )
         tx.jobs.add([notice], now)
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a body's error may be as broken as the body
+        return "it cannot be written as text"
 
 
 def plain(text: str) -> str:

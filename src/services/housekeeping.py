@@ -30,7 +30,7 @@ class Housekeeping:
     keep_scheduled: timedelta
 
     def prune(self) -> int:
-        """Delete what is past its time; return how many jobs went."""
+        """Delete what is past its time; return how many files, and jobs without files, went."""
         now = self.clock.now()
         gone = self._batches(None, self.keep_scheduled)
         for state in ENDED:

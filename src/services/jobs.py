@@ -1,7 +1,7 @@
 """Job commands: enqueue, look, cancel, retry; queues and workers."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from attrs import evolve, frozen

@@ -254,7 +254,9 @@ class Scheduling:
         before = shapes.write(NewSchedule.of(shown))
         new = shapes.read({**before, **given}, NewSchedule)
         after = shapes.write(new)
-        changes = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+        changes = {
+            name: [before[name], after[name]] for name in after if before[name] != after[name]
+        }
         if dict(given) == {"is_active": False}:
             return new, {}, changes
         fields = self._fields(actor, new, shown.schedule)

@@ -1,12 +1,13 @@
 """Ticking: every due tick becomes one row, and its schedule moves on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
+from ..domain.errors import NotFound
 from ..domain.identity import EVERYTHING
-from ..domain.jobs import Job, JobState
+from ..domain.jobs import Job
 from ..domain.scheduling import Schedule, ScheduleId
 from ..domain.tasks import Tasks
 from ..domain.ticks import (
@@ -22,9 +23,12 @@ from ..ports.jobs import WorkTx
 from ..ports.scheduling import Advance
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
+from .runs import cancel_runs
 
 BATCH = 500
 TZDATA = "tzdata"
+
+Planned = tuple[Schedule, TickPlan]
 
 
 @frozen(kw_only=True)
@@ -47,14 +51,13 @@ class Ticking:
         with self.store.view() as tx:
             due = tx.schedules.due(now, limit=limit)
             inactive = {d.key for d in tx.definitions.all() if not d.is_active} if due else set()
-        if not due:
-            return 0
-        plans = {
-            schedule.id: (schedule, plan(schedule, now, task_active=schedule.task not in inactive))
+        plans = [
+            (schedule, plan(schedule, now, task_active=schedule.task not in inactive))
             for schedule in due
-        }
-        with self.store.begin() as tx:
-            self._advance(tx, plans, now)
+        ]
+        for portion in _portions(plans):
+            with self.store.begin() as tx:
+                self._advance(tx, portion, now)
         return len(due)
 
     def next_due(self) -> datetime | None:
@@ -78,29 +81,18 @@ class Ticking:
             if not page:
                 break
             after = page[-1].id
-            expected = {schedule.id: schedule.recompute(now).next_at for schedule in page}
+            changed = [schedule.id for schedule in page if _aims_wrong(schedule, now)]
             with self.store.begin() as tx:
-                for schedule in page:
-                    due = schedule.next_at is not None and schedule.next_at <= now
-                    if due or expected[schedule.id] == schedule.next_at:
-                        continue
-                    current = tx.schedules.get_for_update(EVERYTHING, schedule.id)
-                    tx.schedules.replace(current.edited(now))
-                    moved += 1
+                moved += sum(_recompute(tx, schedule_id, now) for schedule_id in changed)
         with self.store.begin() as tx:
             tx.facts.set(TZDATA, version)
         return moved
 
-    def _advance(
-        self,
-        tx: WorkTx,
-        plans: Mapping[ScheduleId, tuple[Schedule, TickPlan]],
-        now: datetime,
-    ) -> None:
-        locked = tx.schedules.lock(sorted(plans))
+    def _advance(self, tx: WorkTx, plans: Sequence[Planned], now: datetime) -> None:
+        locked = tx.schedules.lock(sorted(schedule.id for schedule, _ in plans))
         valid = [
             (schedule, planned)
-            for schedule, planned in plans.values()
+            for schedule, planned in plans
             if locked.get(schedule.id) == (schedule.cursor, schedule.version)
         ]
         laned = [schedule.id for schedule, _ in valid if schedule.lane is not None]
@@ -108,9 +100,9 @@ class Ticking:
         jobs: list[Job] = []
         steps: list[Advance] = []
         for schedule, planned in valid:
-            rows, skipped = self._rows(tx, schedule, planned, unfinished.get(schedule.id, ()), now)
+            rows, lost = self._rows(tx, schedule, planned, unfinished.get(schedule.id, ()), now)
             jobs += rows
-            steps.append(_step(schedule, planned, skipped, now))
+            steps.append(_step(schedule, planned, lost))
         tx.jobs.add(jobs, now)
         tx.schedules.advance(steps)
 
@@ -122,39 +114,21 @@ class Ticking:
         unfinished: Sequence[Job],
         now: datetime,
     ) -> tuple[list[Job], int]:
-        """Return the jobs of a schedule's ticks, and how many overlap has skipped."""
+        """Return the rows of a schedule's ticks, and how many runs overlap has cost it."""
         rows: list[Job] = []
-        skipped = 0
+        lost = 0
         for tick in planned.rows:
             job = self._job(schedule, tick, now)
-            fresh = [row for row in rows if not row.state.ended]
-            decision = Decision.RUN
             if tick.skipped is None:
-                decision = decide(schedule.overlap_policy, [*unfinished, *fresh])
-            if decision is Decision.SKIP:
-                skipped += 1
-                job = _as_skipped(job, SkipReason.OVERLAP, now)
-            elif decision is not Decision.RUN:
-                self._make_way(tx, decision, unfinished, now)
-                first = decision is Decision.REPLACE and not unfinished
-                rows = [
-                    row if row.state.ended or (first and row is fresh[0])
-                    else _as_skipped(row, SkipReason.SUPERSEDED, now)
-                    for row in rows
-                ]  # fmt: skip
+                fresh = [row for row in rows if not row.state.ended]
+                decision = decide(schedule.overlap_policy, unfinished, fresh)
+                if decision is Decision.SKIP:
+                    job = job.skip(now, str(SkipReason.OVERLAP))
+                    lost += 1
+                elif decision is not Decision.RUN:
+                    lost += _make_way(tx, decision, unfinished, rows, now)
             rows.append(job)
-        return rows, skipped
-
-    def _make_way(
-        self, tx: WorkTx, decision: Decision, unfinished: Sequence[Job], now: datetime
-    ) -> None:
-        """Cancel the runs that are not over, or skip the tick that is held."""
-        if decision is Decision.CANCEL:
-            for run in unfinished:
-                tx.jobs.replace(run, run.cancel(now, "a newer run takes its place"))
-        else:
-            for run in superseded(unfinished):
-                tx.jobs.replace(run, run.supersede(now))
+        return rows, lost
 
     def _job(self, schedule: Schedule, tick: PlannedTick, now: datetime) -> Job:
         jitter = timedelta(0)
@@ -167,17 +141,48 @@ class Ticking:
             tick=tick.tick,
             missed=tick.missed,
         )
-        return job if tick.skipped is None else _as_skipped(job, tick.skipped, now)
+        return job if tick.skipped is None else job.skip(now, str(tick.skipped))
 
 
-def _as_skipped(job: Job, reason: SkipReason, now: datetime) -> Job:
-    return evolve(job, state=JobState.SKIPPED, reason=str(reason), ended_at=now)
+def _portions(plans: Iterable[Planned]) -> Iterator[Sequence[Planned]]:
+    """Yield plans by as many as come to one batch of rows: a transaction stays short."""
+    portion: list[Planned] = []
+    rows = 0
+    for schedule, planned in plans:
+        if portion and rows + len(planned.rows) > BATCH:
+            yield portion
+            portion, rows = [], 0
+        portion.append((schedule, planned))
+        rows += len(planned.rows)
+    if portion:
+        yield portion
 
 
-def _step(schedule: Schedule, planned: TickPlan, skipped: int, now: datetime) -> Advance:
-    runs, next_at = planned.runs - skipped, planned.next_at
-    if skipped and schedule.max_runs is not None:
-        next_at = evolve(schedule, runs=runs).tick_after(max(now, planned.cursor))
+def _make_way(
+    tx: WorkTx, decision: Decision, unfinished: Sequence[Job], rows: list[Job], now: datetime
+) -> int:
+    """
+    Skip or cancel what a newer tick takes the place of; return how many were skipped.
+
+    `rows` are the earlier ones of the same pass, not kept yet. Where nothing
+    else is under way, the first of them is the one that the newer tick waits for.
+    """
+    replacing = decision is Decision.REPLACE
+    fresh = [n for n, row in enumerate(rows) if not row.state.ended]
+    skipped = fresh[1:] if replacing and not unfinished else fresh
+    for n in skipped:
+        rows[n] = rows[n].supersede(now)
+    if not replacing:
+        cancel_runs(tx, unfinished, now, "a newer run takes its place", running=True)
+        return len(skipped)
+    held = superseded(unfinished)
+    return len(skipped) + sum(tx.jobs.replace(run, run.supersede(now)) for run in held)
+
+
+def _step(schedule: Schedule, planned: TickPlan, lost: int) -> Advance:
+    runs, next_at = planned.runs - lost, planned.next_at
+    if lost and schedule.max_runs is not None:
+        next_at = evolve(schedule, runs=runs).tick_after(planned.cursor)
     return Advance(
         id=schedule.id,
         version=schedule.version,
@@ -187,3 +192,20 @@ def _step(schedule: Schedule, planned: TickPlan, skipped: int, now: datetime) ->
         runs=runs,
         paused_reason=None if next_at else "ended",
     )
+
+
+def _aims_wrong(schedule: Schedule, now: datetime) -> bool:
+    """Whether a schedule's next tick, not due yet, is not the one that its rule now has."""
+    due = schedule.next_at is not None and schedule.next_at <= now
+    return not due and schedule.recompute(now).next_at != schedule.next_at
+
+
+def _recompute(tx: WorkTx, schedule_id: ScheduleId, now: datetime) -> bool:
+    try:
+        current = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+    except NotFound:  # deleted meanwhile
+        return False
+    if not _aims_wrong(current, now):
+        return False
+    tx.schedules.replace(current.edited(now))
+    return True

@@ -263,13 +263,17 @@ def _odd(_: object, __: object, value: int) -> None:
         raise ValueError
 
 
+def _louder(text: str) -> str:
+    return text.upper()
+
+
 @define
 class Checked:
     low: int = field(validator=_below_top)
     name: str = field(default="x", validator=_not_tom)
     many: int = field(default=1, validator=[validators.ge(1), validators.le(9)])
     odd: int = field(default=1, validator=_odd)
-    loud: str = field(default="x", converter=lambda text: text.upper(), validator=_not_tom)
+    loud: str = field(default="x", converter=_louder, validator=_not_tom)
     top: int = 5
     _secret: int = 0
     made: int = field(init=False, default=3)
@@ -366,7 +370,9 @@ class Limited:
     shape: Annotated[str, Limits(pattern="x+", min_length=2)] = "xx"
     age: Annotated[int, Limits(ge=0, le=150)] = 1
     rate: Annotated[float | None, Limits(le=0.5)] = None
-    ids: Annotated[list[Number], Limits(min_length=2, max_length=3)] = Factory(lambda: [Number(1), Number(2)])
+    ids: Annotated[list[Number], Limits(min_length=2, max_length=3)] = Factory(
+        lambda: [Number(1), Number(2)]
+    )
     more: Annotated[Mapping[str, int], Limits(max_length=1)] = Factory(dict)
     id: Annotated[Number, "a note", Limits(ge=1)] = Number(1)
     colour: Annotated[Colour, "a note"] = Colour.RED

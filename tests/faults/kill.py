@@ -118,7 +118,8 @@ def kill_repeatedly(folder: Path, port: int, kills: int, seed: int = 1) -> Repor
     return report
 
 
-def _tokens(service: Service) -> dict[str, str]:
+def tokens(service: Service) -> dict[str, str]:
+    """Return access tokens of the administrator and of a regular user."""
     registration = {
         "username": "user",
         "email": "user@example.org",

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from attrs import define
 
+from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server import EmbeddedServer
-from workbell.entrypoints.face import face
+from workbell.entrypoints.face import parts
 from workbell.entrypoints.settings import Settings
 from workbell.entrypoints.wiring import build
 
@@ -99,7 +100,7 @@ def client(tmp_path: Path) -> Generator[Client]:
     house = build(settings)
     house.prepare()
     house.first_administrator()
-    server = EmbeddedServer(face(house), "127.0.0.1", 0, threads=4)
+    server = EmbeddedServer(build_app(parts(house)), "127.0.0.1", 0, threads=4)
     server.bind()
     threading.Thread(target=server.serve, daemon=True).start()
     runtime = house.runtime(threads=2)

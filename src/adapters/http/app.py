@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import falcon
-from attrs import frozen
+from attrs import Factory, frozen
 
 from ...domain.errors import WorkbellError
 from ...ports.store import Health
@@ -24,6 +24,8 @@ from .openapi import document
 from .operations import Operation, by_path
 from .query import QueryReader
 from .wire import BodyReader
+
+FalconApp = falcon.App[falcon.Request, falcon.Response]
 
 
 def _always() -> None:
@@ -49,7 +51,7 @@ class Parts:
     shapes: Shapes
     ids: Ids
     database: Health
-    settings: FaceSettings = FaceSettings()
+    settings: FaceSettings = Factory(FaceSettings)
     cache: Callable[[], None] = _always
     schema_version: str | None = None
 
@@ -83,12 +85,10 @@ def openapi_of(parts: Parts) -> bytes:
     """Return the OpenAPI document of the whole face, as JSON."""
     described = (*operations_of(parts), *docs.operations(docs.Docs.of(b"", "")))
     settings = parts.settings
-    return jsontext.dumps(
-        document(described, parts.shapes, settings.version, settings.public_url)
-    )
+    return jsontext.dumps(document(described, parts.shapes, settings.version, settings.public_url))
 
 
-def build_app(parts: Parts) -> falcon.App:
+def build_app(parts: Parts) -> FalconApp:
     """Return the application; what can be made once is made here."""
     operations: Sequence[Operation] = operations_of(parts)
     if parts.settings.docs:
@@ -100,9 +100,7 @@ def build_app(parts: Parts) -> falcon.App:
         QueryReader(parts.shapes),
         Verified(parts.settings.require_verified_email),
     )
-    app = falcon.App(
-        middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True
-    )
+    app = falcon.App(middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True)
     app.req_options.strip_url_path_trailing_slash = True
     _add_error_handlers(app)
     for path, methods in by_path(operations).items():
@@ -115,7 +113,7 @@ def build_app(parts: Parts) -> falcon.App:
     return app
 
 
-def _add_error_handlers(app: falcon.App) -> None:
+def _add_error_handlers(app: FalconApp) -> None:
     problems = Problems()
     app.add_error_handler(Exception, problems.unknown)
     app.add_error_handler(falcon.HTTPError, problems.of_http)

@@ -52,9 +52,7 @@ class Dispatch:
             Access.VERIFIED: needed is not Verified.NONE,
             Access.SUPERUSER: needed is Verified.ALL,
         }
-        return cls(
-            signing_in=signing_in, bodies=bodies, queries=queries, verified_for=verified_for
-        )
+        return cls(signing_in=signing_in, bodies=bodies, queries=queries, verified_for=verified_for)
 
     def responder(self, operation: Operation) -> Callable[..., None]:
         """Return the Falcon responder of an operation."""

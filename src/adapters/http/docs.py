@@ -90,9 +90,7 @@ class Docs:
     @classmethod
     def of(cls, schema: bytes, title: str) -> "Docs":
         """Return the documentation of a schema."""
-        pages = {
-            viewer: Kept.of(_page(viewer, title).encode(), HTML) for viewer in _VIEWERS
-        }
+        pages = {viewer: Kept.of(_page(viewer, title).encode(), HTML) for viewer in _VIEWERS}
         return cls(Kept.of(schema, JSON), pages, _static_files())
 
     def show_schema(self, call: Call) -> Answer:

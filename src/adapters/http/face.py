@@ -81,9 +81,7 @@ class Face:
         context.began = perf_counter()
         found = request_id(req.get_header("X-Request-ID")) or self.ids.new()
         agent = req.user_agent or ""
-        context.origin = Origin(
-            request_id=found, address=req.remote_addr or "", user_agent=agent
-        )
+        context.origin = Origin(request_id=found, address=req.remote_addr or "", user_agent=agent)
         context.operation = None
         context.user_id = None
         structlog.contextvars.bind_contextvars(request_id=found)
@@ -184,5 +182,3 @@ class Problems:
         resp.content_type = PROBLEM
         resp.stream = None
         resp.data = jsontext.dumps(styled(refused, style))
-
-

@@ -113,7 +113,7 @@ class RefreshBody:
         return given("refresh", self.refresh, self.refresh_token)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UserBody:
     """A person who may sign in."""
 
@@ -132,7 +132,7 @@ class UserBody:
     created_at: datetime
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class PairBody:
     """An access token, and the refresh token for the next one."""
 
@@ -140,7 +140,7 @@ class PairBody:
     refresh: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class LoginAnswer:
     """Who has signed in, with an access and a refresh token."""
 
@@ -149,7 +149,7 @@ class LoginAnswer:
     user: UserBody
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class MessageBody:
     """What was done, in words."""
 
@@ -209,9 +209,7 @@ class People:
         """Sign somebody in."""
         asked: LoginBody = call.body
         found = self.signing_in.login(asked.identifier, asked.password, call.origin)
-        body = LoginAnswer(
-            access=found.access, refresh=found.refresh, user=user_body(found.user)
-        )
+        body = LoginAnswer(access=found.access, refresh=found.refresh, user=user_body(found.user))
         return Answer(body=body)
 
     def refresh(self, call: Call) -> Answer:

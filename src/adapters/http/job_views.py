@@ -12,7 +12,7 @@ from ...ports.jobs import JobStats, QueueStats, WorkerInfo
 from .words import E_WORDS, EStatus
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ProgressBody:
     """How far a job is; `total` is null where nobody knows."""
 
@@ -21,7 +21,7 @@ class ProgressBody:
     note: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class JobFacts:
     """What is answered of a job in every style."""
 
@@ -46,21 +46,21 @@ class JobFacts:
     error_message: str | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class JobBody(JobFacts):
     """A piece of work, due at a time."""
 
     status: Status
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class EJobBody(JobFacts):
     """A piece of work, in source E's words."""
 
     status: EStatus
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ResultBody:
     """What came of a completed job."""
 
@@ -70,7 +70,7 @@ class ResultBody:
     completed_at: datetime | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AttemptBody:
     """One try of a job; a running one has neither end nor outcome."""
 
@@ -83,7 +83,7 @@ class AttemptBody:
     worker: str | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class LogLineBody:
     """One line that a job's body logged; `seq` counts from 1 within the attempt."""
 
@@ -94,7 +94,7 @@ class LogLineBody:
     text: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ArtifactBody:
     """A file that a job made, and where to download it."""
 
@@ -105,7 +105,7 @@ class ArtifactBody:
     url: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class DefinitionBody:
     """A task that can be scheduled, with the JSON Schema of its parameters."""
 
@@ -120,7 +120,7 @@ class DefinitionBody:
     created_at: datetime
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class QueueBody:
     """A queue: its switch, and how many jobs stand where."""
 
@@ -133,7 +133,7 @@ class QueueBody:
     oldest_ready_at: datetime | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class WorkerBody:
     """A process that runs jobs, as it last told of itself."""
 
@@ -147,7 +147,7 @@ class WorkerBody:
     queues: Sequence[str]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class StatsBody:
     """How many jobs stand in each state, and how the finished ones went."""
 

@@ -12,9 +12,9 @@ from ...domain.errors import Invalid
 from ...domain.identity import UserId
 from ...domain.jobs import Job, JobId, JobOrigin, Status
 from ...domain.limits import Limits
-from ...ports.jobs import JobFilter
+from ...services.asked import NewJob
 from ...services.definitions import Definitions
-from ...services.jobs import JobCommands, NewJob
+from ...services.jobs import JobCommands
 from .job_views import (
     ArtifactBody,
     AttemptBody,

@@ -10,6 +10,9 @@ from attrs import Factory, field, frozen
 from ...domain.errors import WorkbellError
 from ...domain.identity import Actor, Origin
 
+# Classes of answers are written by their `__dict__`, hence `slots=False`: the
+# JSON writer keeps its order, while it takes slots in that of their names.
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 

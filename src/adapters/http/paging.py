@@ -19,9 +19,7 @@ PageSize = (
 )
 Ordering = Annotated[
     str,
-    Limits(
-        max_length=200, description="Names with commas, a minus before those that go down."
-    ),
+    Limits(max_length=200, description="Names with commas, a minus before those that go down."),
 ]
 Cursor = (
     Annotated[
@@ -103,7 +101,9 @@ def numbered(
     return Answer(body=body)
 
 
-def whole(call: Call, results: Sequence[Any], page: int = 1, page_size: int | None = None) -> Answer:
+def whole(
+    call: Call, results: Sequence[Any], page: int = 1, page_size: int | None = None
+) -> Answer:
     """
     Return a page of a list that is known as a whole.
 

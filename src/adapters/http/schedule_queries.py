@@ -119,7 +119,9 @@ def key_of(definitions: Definitions, name: int | str, prefix: str = "") -> str:
     try:
         return definitions.named(name).key
     except Invalid as error:
-        raise Invalid.field(f"{prefix}task_definition", error.field_errors["task_definition"][0]) from None
+        raise Invalid.field(
+            f"{prefix}task_definition", error.field_errors["task_definition"][0]
+        ) from None
 
 
 def _crons(asked: ScheduleFilters) -> Sequence[str] | None:

@@ -16,7 +16,7 @@ from ..json_values import write_duration
 from .words import A_WORDS, AStatus
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ScheduleFacts:
     """What is answered of a schedule in every style."""
 
@@ -52,22 +52,28 @@ class ScheduleFacts:
     version: int
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ScheduleBody(ScheduleFacts):
     """A schedule: one task, run whenever a cron expression fires."""
 
     last_status: Status | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AScheduleBody(ScheduleFacts):
     """A schedule, its last run in source A's words."""
 
     last_status: AStatus | None
-    message: str | None = None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
+class AToggledBody(AScheduleBody):
+    """A schedule, and in words which way it was switched."""
+
+    message: str
+
+
+@frozen(kw_only=True, slots=False)
 class RunFacts:
     """What is answered of a schedule's run in every style."""
 
@@ -85,21 +91,21 @@ class RunFacts:
     is_completed: bool
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RunBody(RunFacts):
     """One run of a schedule."""
 
     status: Status
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ARunBody(RunFacts):
     """One run of a schedule, in source A's words."""
 
     status: AStatus
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UpcomingBody:
     """One run to come: in UTC, on the zone's clock, and what a clock change does to it."""
 
@@ -108,7 +114,7 @@ class UpcomingBody:
     note: Note
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class PreviewBody:
     """What an expression will do, in words and in runs."""
 
@@ -118,7 +124,7 @@ class PreviewBody:
     smallest_gap: str | None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class BackfillSummary:
     """How many past runs a backfill comes to, and the first and the last of them."""
 
@@ -128,7 +134,7 @@ class BackfillSummary:
     dry_run: bool
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class BackfillBody:
     """What a backfill would do."""
 
@@ -178,8 +184,16 @@ def schedule_body(view: ScheduleView) -> ScheduleBody:
 
 def a_schedule_body(view: ScheduleView) -> AScheduleBody:
     """Return a schedule as source A's routes answer it."""
-    last = None if view.last_status is None else A_WORDS[view.last_status]
-    return AScheduleBody(last_status=last, **_facts(view))
+    return AScheduleBody(last_status=_a_word(view.last_status), **_facts(view))
+
+
+def a_toggled_body(view: ScheduleView, message: str) -> AToggledBody:
+    """Return a schedule that was switched on or off."""
+    return AToggledBody(message=message, last_status=_a_word(view.last_status), **_facts(view))
+
+
+def _a_word(status: Status | None) -> AStatus | None:
+    return None if status is None else A_WORDS[status]
 
 
 def _run_facts(job: Job, view: ScheduleView) -> dict[str, Any]:
@@ -223,6 +237,4 @@ def preview_body(preview: Preview) -> PreviewBody:
 
 def backfill_summary(plan: BackfillPlan) -> BackfillSummary:
     """Return what a backfill comes to."""
-    return BackfillSummary(
-        count=plan.count, first=plan.first, last=plan.last, dry_run=plan.dry_run
-    )
+    return BackfillSummary(count=plan.count, first=plan.first, last=plan.last, dry_run=plan.dry_run)

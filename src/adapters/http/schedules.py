@@ -13,9 +13,10 @@ from ...domain.limits import Limits
 from ...domain.scheduling import ScheduleId
 from ...ports.jobs import JobFilter
 from ...ports.scheduling import ScheduleView
+from ...services.asked import Expression, NewSchedule, ZoneName
 from ...services.definitions import Definitions
 from ...services.jobs import JobCommands
-from ...services.scheduling import Expression, NewSchedule, Scheduling, ZoneName
+from ...services.scheduling import Scheduling
 from .job_views import JobBody, job_body, job_facts
 from .operations import Answer, Call, Many, Operation
 from .paging import (
@@ -85,7 +86,7 @@ class RangeBody:
     dry_run: bool = False
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class BackfilledBody(JobBody):
     """The first job of a backfill, and what the whole of it comes to."""
 
@@ -201,9 +202,7 @@ class Schedules:
 
     def _edit(self, call: Call, given: Mapping[str, Any]) -> Answer:
         version = call.version(self._seen(call).schedule.version)
-        return self._answer(
-            self.scheduling.edit(call.actor, _id(call), given, version=version)
-        )
+        return self._answer(self.scheduling.edit(call.actor, _id(call), given, version=version))
 
     def _answer(
         self, view: ScheduleView, status: int = 200, headers: Mapping[str, str] | None = None
@@ -249,7 +248,7 @@ def _location(job: Job) -> dict[str, str]:
 
 def operations(schedules: Schedules) -> Sequence[Operation]:
     """Return the canonical operations on schedules."""
-    own = {"tag": "schedules", "exists": schedules.exists}
+    own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
     shown: dict[int, type | Many | None] = {200: ScheduleBody}
     return (
         Operation(

@@ -19,7 +19,7 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class HealthBody:
     """Whether the parts that are needed answer."""
 
@@ -28,7 +28,7 @@ class HealthBody:
     cache: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ReadyBody:
     """Whether requests can be served, and the revision of the store's tables."""
 
@@ -36,7 +36,7 @@ class ReadyBody:
     schema_version: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class LiveBody:
     """That the process answers."""
 

@@ -47,7 +47,7 @@ class BodyReader:
         return value
 
     def _bytes(self, req: falcon.Request) -> bytes:
-        stream = req.bounded_stream
+        stream: Any = req.bounded_stream
         if req.content_length is None and req.env.get("wsgi.input_terminated"):
             stream = req.stream
         elif (req.content_length or 0) > self.most:

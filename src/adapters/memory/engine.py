@@ -247,7 +247,7 @@ def _settled(job: Job, settlement: Settlement) -> Job:
         max_attempts=settlement.max_attempts,
         mode=settlement.mode,
         result=plain(settlement.result),
-        reason=settlement.error if state.ended else None,
+        reason=settlement.error,
         lease_until=None,
         ended_at=None if scheduled else settlement.ended_at,
     )

@@ -17,12 +17,12 @@ def plain(value: Any) -> Any:
     Return a copy of a JSON value, which nobody else can change.
 
     Raises:
-        ValueError: It holds NaN or an infinity, for which JSON has no form.
+        ValueError: It holds NaN, an infinity or half a surrogate pair.
         TypeError: It holds something else that JSON has no form for.
     """
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, bool | int):
         return value
-    return json.loads(json.dumps(value, allow_nan=False))
+    return json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
 
 
 def in_utc(row: Row) -> Row:

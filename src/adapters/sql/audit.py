@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import asdict, frozen
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, insert, select
 
 from ...domain.audit import AuditEntry
 from .schema import audit
+from .statements import AnyRow, named
 
 _INSERT = insert(audit)
 _LATEST = select(audit).order_by(audit.c.id.desc())
@@ -31,6 +32,6 @@ class SqlAuditTrail:
         return [_entry(row) for row in self._db.execute(query.limit(limit))]
 
 
-def _entry(row: Row[Any]) -> AuditEntry:
-    values: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+def _entry(row: AnyRow) -> AuditEntry:
+    values: dict[str, Any] = named(row)
     return AuditEntry(**values)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from ...domain.errors import NotFound
 from ...domain.tasks import TaskDefinition, TaskId
 from .schema import facts, task_definitions
-from .statements import insert_unless_taken, put
+from .statements import AnyRow, insert_unless_taken, named, put
 
 _c = task_definitions.c
 _ALL = select(task_definitions).order_by(_c.id)
@@ -71,8 +71,8 @@ def _values(definition: TaskDefinition) -> dict[str, Any]:
     }
 
 
-def _definition(row: Row[Any]) -> TaskDefinition:
-    values: Mapping[str, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's own spelling
+def _definition(row: AnyRow) -> TaskDefinition:
+    values: Mapping[str, Any] = named(row)
     return evolve(TaskDefinition(**values), id=TaskId(row.id))
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Row, bindparam, literal_column, select, update
+from sqlalchemy import Select, bindparam, literal_column, select, update
 
 from ...domain.jobs import Claim, JobId, JobState, Progress, Settlement, pick
 from . import lanes
@@ -15,7 +15,7 @@ from .placing import PLACED, JobRows, place, place_rows
 from .rows import CLAIM_COLUMNS, MODES, STATES, claim_of, progress_value
 from .schema import attempts, jobs, queues
 from .settling import write_settlements
-from .statements import chunks, is_sqlite, prepared
+from .statements import AnyRow, chunks, is_sqlite, prepared
 
 _c = jobs.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -93,7 +93,7 @@ _PROGRESS = prepared(
     "under",
 )
 NEXT_DUE = select(_c.due_at).where(IS_SCHEDULED).order_by(_c.due_at, _c.id).limit(1)
-HAS_HELD = select(literal_column("1")).where(IS_HELD).limit(1)
+HAS_HELD: Select[Any] = select(literal_column("1")).where(IS_HELD).limit(1)
 
 
 @frozen
@@ -235,17 +235,17 @@ class JobEngine(JobRows):
         """Whether any row is HELD: one index probe."""
         return self._db.execute(HAS_HELD).first() is not None
 
-    def _still_scheduled(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
+    def _still_scheduled(self, rows: Sequence[AnyRow]) -> list[AnyRow]:
         """Lock candidates by id; keep those that nobody has moved or locked."""
         locked: set[int] = set()
         for some in chunks(sorted(row.id for row in rows)):
             locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": some}).scalars())
         return [row for row in rows if row.id in locked]
 
-    def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[Row[Any]]:
+    def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
         """Lock rows by id; return those that are RUNNING under the tokens."""
         tokens = dict(claims)
-        rows: list[Row[Any]] = []
+        rows: list[AnyRow] = []
         for some in chunks(sorted(tokens)):
             rows += self._db.execute(_LOCK_RUNNING, {"ids": some})
         return [
@@ -254,7 +254,7 @@ class JobEngine(JobRows):
             if STATES[row.state] is JobState.RUNNING and row.token == tokens[row.id]
         ]
 
-    def _unclaim(self, rows: Sequence[Row[Any]], to: JobState, ended: datetime | None) -> None:
+    def _unclaim(self, rows: Sequence[AnyRow], to: JobState, ended: datetime | None) -> None:
         ids = [row.id for row in rows]
         for some in chunks(ids):
             self._db.execute(_UNCLAIM, {"ids": some, "to": int(to), "ended": ended})

@@ -5,7 +5,17 @@ from datetime import datetime
 from typing import Any
 
 from attrs import asdict, evolve, frozen
-from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from ...domain.errors import Conflict, NotFound
@@ -13,6 +23,7 @@ from ...domain.identity import Role, Taken, Tier, User, UserId, login_key
 from ...domain.otp import MAX_ATTEMPTS, OneTimeCode, Purpose
 from ...domain.sessions import Session
 from .schema import codes, sessions, users
+from .statements import AnyRow, named, new_id
 
 _u, _k, _s = users.c, codes.c, sessions.c
 _USER = select(users).where(_u.id == bindparam("user_id"))
@@ -22,7 +33,7 @@ _TAKEN = select(_u.username_key, _u.email_key).where(
     or_(_u.username_key == bindparam("name"), _u.email_key == bindparam("email")),
     _u.id != bindparam("itself"),
 )
-_SUPER_USER = (
+_SUPER_USER: Select[Any] = (
     select(literal_column("1")).where(_u.is_super_user.is_(True), _u.is_active.is_(True)).limit(1)
 )
 _of_person = (_k.user_id == bindparam("whose"), _k.purpose == bindparam("what_for"))
@@ -59,7 +70,7 @@ class SqlUsers:
             result = self._db.execute(insert(users).values(values))
         except IntegrityError as error:
             raise _taken(error) from error
-        return evolve(user, id=UserId(result.inserted_primary_key[0]))
+        return evolve(user, id=UserId(new_id(result)))
 
     def get(self, user_id: UserId) -> User:
         """Return a person, without a lock."""
@@ -137,8 +148,8 @@ def _user_values(user: User) -> dict[str, Any]:
     return values
 
 
-def _user(row: Row[Any]) -> User:
-    values: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+def _user(row: AnyRow) -> User:
+    values: dict[str, Any] = named(row)
     del values["username_key"], values["email_key"]
     values["role"], values["tier"] = Role(row.role), Tier(row.tier)
     return User(**values)
@@ -157,7 +168,7 @@ class SqlCodes:
         values = {**asdict(code), "purpose": str(code.purpose)}
         del values["id"]
         result = self._db.execute(insert(codes).values(values))
-        return evolve(code, id=result.inserted_primary_key[0])
+        return evolve(code, id=new_id(result))
 
     def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
         """Return the code with the highest id, whatever its state."""
@@ -165,7 +176,7 @@ class SqlCodes:
         row = self._db.execute(_LATEST, person).one_or_none()
         if row is None:
             return None
-        values: dict[str, Any] = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+        values: dict[str, Any] = named(row)
         values["purpose"] = Purpose(row.purpose)
         return OneTimeCode(**values)
 
@@ -217,8 +228,8 @@ class SqlSessions:
             raise NotFound("There is no such session.")
 
 
-def _session(rows: Sequence[Row[Any]]) -> Session | None:
+def _session(rows: Sequence[AnyRow]) -> Session | None:
     for row in rows:
-        values: Mapping[str, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's own spelling
+        values: Mapping[str, Any] = named(row)
         return Session(**values)
     return None

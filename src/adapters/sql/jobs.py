@@ -21,7 +21,7 @@ from .rows import ATTEMPT, JOB, JOB_COLUMNS, attempt_of, job_of, job_values, pro
 from .schema import attempts
 from .schema import jobs as table
 from .statements import Prepared, chunks, insert_unless_taken, is_sqlite
-from .tags import Tags
+from .tags import Tags, tag_of_one
 
 _c = table.c
 _INSERT = Prepared(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
@@ -143,6 +143,8 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
 
     def _states(self, jobs: Sequence[Job], now: datetime) -> list[_State]:
         """Decide where each job enters: its state, its tag, and when it was queued."""
+        if len(jobs) == 1 and jobs[0].lane is None and jobs[0].state.waiting:
+            return [self._state_of_one(jobs[0], now)]
         limits = {
             job.lane: job.lane_limit for job in jobs if job.lane is not None and job.state.waiting
         }
@@ -160,16 +162,23 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
             states.append(state)
         return self._tagged(jobs, states, now)
 
+    def _state_of_one(self, job: Job, now: datetime) -> _State:
+        if job.due_at > now:
+            return JobState.SCHEDULED, job.fair_tag, job.queued_at
+        is_active, tag = tag_of_one(self._db, job)
+        if is_active:
+            return JobState.READY, tag, now
+        return JobState.HELD, job.fair_tag, job.queued_at
+
     def _tagged(
         self, jobs: Sequence[Job], states: Sequence[JobState], now: datetime
     ) -> list[_State]:
         tags = Tags(self._db)
-        if len(jobs) > 1:
-            tags.probe(
-                (job.queue, job.priority, job.share_key)
-                for job, state in zip(jobs, states, strict=True)
-                if state is JobState.READY
-            )
+        tags.probe(
+            (job.queue, job.priority, job.share_key)
+            for job, state in zip(jobs, states, strict=True)
+            if state is JobState.READY
+        )
         return [
             (state, tags.next((job.queue, job.priority, job.share_key), job.weight), now)
             if state is JobState.READY

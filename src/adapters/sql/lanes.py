@@ -4,17 +4,26 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, literal_column, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    select,
+    update,
+)
 
 from ...domain.jobs import JobState
 from .columns import moment_writer
 from .indexes import IS_BUSY, IS_HELD
 from .schema import jobs, lanes, task_definitions
-from .statements import chunks, insert_unless_taken, is_sqlite, prepared
+from .statements import AnyRow, chunks, insert_unless_taken, is_sqlite, prepared
 from .tags import Tags
 
 _c = jobs.c
-_READY = literal_column(str(int(JobState.READY)))
+_READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
 _busy = (
     select(func.count()).select_from(jobs).where(_c.lane == lanes.c.key, IS_BUSY).scalar_subquery()
 )
@@ -114,11 +123,11 @@ def release_everywhere(
     return make_ready(db, rows + _released(db, keys, task), now, woken)
 
 
-def _released(db: Connection, keys: Collection[str], task: str | None) -> list[Row[Any]]:
+def _released(db: Connection, keys: Collection[str], task: str | None) -> list[AnyRow]:
     held: list[Any] = []
     for some in chunks(sorted(keys)):
         held += db.execute(_HELD_LANES_OF, {"keys": some}).scalars()
-    rows: list[Row[Any]] = []
+    rows: list[AnyRow] = []
     for key, (limit, busy) in sorted(standing(db, held).items()):
         if busy >= limit:
             continue
@@ -130,7 +139,7 @@ def _released(db: Connection, keys: Collection[str], task: str | None) -> list[R
     return rows
 
 
-def make_ready(db: Connection, rows: Sequence[Row[Any]], now: datetime, woken: set[str]) -> int:
+def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> int:
     """Make rows of `READIED` ready, with their fair tags; return how many."""
     if not rows:
         return 0

@@ -1,15 +1,14 @@
 """What attempts log, and the files they make."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from attrs import asdict, frozen
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from ...domain.jobs import Artifact, JobId, LogLine
 from .columns import moment_writer
 from .schema import artifacts, job_logs
-from .statements import prepared, put
+from .statements import AnyRow, prepared, put
 
 _l = job_logs.c
 _INSERT = prepared(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
@@ -75,5 +74,5 @@ class SqlLogs:
             self._db.execute(_TRIM, {**of_attempt, **cut})
 
 
-def _artifact(row: Row[Any]) -> Artifact:
+def _artifact(row: AnyRow) -> Artifact:
     return Artifact(row.name, row.media_type, row.size, row.sha256, row.key)

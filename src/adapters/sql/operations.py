@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from attrs import asdict, evolve, frozen
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, literal_column, select, update
 
 from ...domain.identity import Scope
 from ...domain.jobs import JobState, status_of
@@ -14,7 +15,7 @@ from .indexes import IS_ACTIVE, IS_READY, IS_RUNNING, IS_UNFINISHED
 from .lists import equal
 from .rows import STATES
 from .schema import jobs, queues, schedules, workers
-from .statements import put
+from .statements import named, put
 
 _c = jobs.c
 _STANDING = (
@@ -23,7 +24,7 @@ _STANDING = (
     .group_by(_c.queue, _c.state)
 )
 _SWITCHES = select(queues.c.name, queues.c.state)
-_DRAINING = select(literal_column("1")).where(queues.c.state == "draining").limit(1)
+_DRAINING: Select[Any] = select(literal_column("1")).where(queues.c.state == "draining").limit(1)
 _SETTLE_DRAINS = (
     update(queues)
     .where(
@@ -84,7 +85,7 @@ class SqlWorkers:
     def all(self) -> Sequence[WorkerInfo]:
         """Return the processes, the newest first."""
         rows = self._db.execute(_WORKERS)
-        return [WorkerInfo(**row._mapping) for row in rows]  # noqa: SLF001
+        return [WorkerInfo(**named(row)) for row in rows]
 
     def forget(self, before: datetime) -> None:
         """Remove rows that were last seen before a time."""

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from attrs import Factory, frozen
-from sqlalchemy import Connection, Row, bindparam, literal_column, select, update
+from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from ...domain.jobs import JobState
 from ...ports.system import Clock
 from . import lanes
 from .schema import jobs
-from .statements import chunks, prepared
+from .statements import AnyRow, chunks, prepared
 
 _c = jobs.c
 PLACED = (*lanes.READIED, _c.lane, _c.task)
@@ -46,13 +45,13 @@ class JobRows:
 
 def place(db: Connection, ids: Sequence[int], now: datetime, woken: set[str]) -> None:
     """Move rows, whose lanes are locked, to READY or HELD, in the order of their ids here."""
-    found: dict[int, Row[Any]] = {}
+    found: dict[int, AnyRow] = {}
     for some in chunks(ids):
         found.update((row.id, row) for row in db.execute(_ROWS, {"ids": some}))
     place_rows(db, [found[each] for each in ids], now, woken)
 
 
-def place_rows(db: Connection, rows: Sequence[Row[Any]], now: datetime, woken: set[str]) -> None:
+def place_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
     """Move rows of `PLACED` to READY or HELD; laned ones wait for their lane's next turn."""
     inactive = frozenset(lanes.inactive_tasks.run(db).scalars())
     ready = [row for row in rows if row.lane is None and row.task not in inactive]

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from attrs import frozen
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import BindParameter, bindparam, delete, select
 
 from ...domain.jobs import JobState
 from .indexes import IS_ENDED_JOB, IS_ENDED_RUN
@@ -13,7 +14,7 @@ from .schema import artifacts, jobs
 from .statements import chunks
 
 _c = jobs.c
-_some = bindparam("ids", expanding=True)
+_some: BindParameter[Any] = bindparam("ids", expanding=True)
 _IS_OLD = _c.ended_at < bindparam("before")
 _NEVER_TOLD = (_c.ended_at.is_(None), _c.created_at < bindparam("before"))
 _IN_STATE = _c.state == bindparam("state")

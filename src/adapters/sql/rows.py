@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from ...domain.identity import UserId
 from ...domain.jobs import (
@@ -21,6 +21,7 @@ from ...domain.jobs import (
 )
 from .columns import json_text
 from .schema import attempts, jobs
+from .statements import AnyRow, named
 
 STATES = tuple(JobState)
 MODES = tuple(Mode)
@@ -64,9 +65,9 @@ _NAMES_AS_THEY_ARE = [
 ]
 
 
-def job_of(row: Row[Any]) -> Job:
+def job_of(row: AnyRow) -> Job:
     """Return the job of a row that was selected by `JOB`."""
-    values = row._mapping  # noqa: SLF001 - SQLAlchemy's own spelling
+    values = named(row)
     return Job(
         id=JobId(row.id),
         owner=UserId(row.owner),
@@ -164,15 +165,15 @@ CLAIM_COLUMNS = (
 )
 
 
-def claim_of(row: Row[Any], **raised: Any) -> Claim:
+def claim_of(row: AnyRow, **raised: Any) -> Claim:
     """Return the claim of a row of `CLAIM_COLUMNS`, with what claiming changes."""
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+    values = named(row)
     values["mode"] = MODES[row.mode]
     values.update(raised)
     return Claim(**values)
 
 
-def attempt_of(row: Row[Any]) -> Attempt:
+def attempt_of(row: AnyRow) -> Attempt:
     """Return the attempt of a row."""
     return Attempt(
         job_id=JobId(row.job_id),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from ...domain.errors import NotFound
 from ...domain.identity import Scope, User, UserId
@@ -16,6 +16,7 @@ from .lists import between, equal, holds
 from .rows import STATES
 from .schedule_rows import schedule_of
 from .schema import jobs, schedules, task_definitions, users
+from .statements import AnyRow, named
 
 _c = schedules.c
 _task_name = (
@@ -138,8 +139,8 @@ def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[An
         yield column.desc() if name.startswith("-") else column
 
 
-def _view(row: Row[Any]) -> ScheduleView:
-    values: Mapping[str, Any] = row._mapping  # noqa: SLF001 - SQLAlchemy's own spelling
+def _view(row: AnyRow) -> ScheduleView:
+    values: Mapping[str, Any] = named(row)
     return ScheduleView(
         schedule=schedule_of(values),
         owner_username=row.username or "",
@@ -154,7 +155,7 @@ def _view(row: Row[Any]) -> ScheduleView:
     )
 
 
-def _full_name(row: Row[Any]) -> str:
+def _full_name(row: AnyRow) -> str:
     if row.username is None:
         return ""
     return User(

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Row, bindparam, case, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 
 from ...domain.errors import NotFound
 from ...domain.identity import Scope, UserId
@@ -16,7 +16,7 @@ from .indexes import IS_ACTIVE
 from .schedule_lists import ScheduleLists
 from .schedule_rows import schedule_of, schedule_values
 from .schema import schedules
-from .statements import chunks, prepared
+from .statements import AnyRow, chunks, named, new_id, prepared
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -76,7 +76,7 @@ class SqlSchedules(ScheduleLists):
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
         result = self._db.execute(insert(schedules).values(schedule_values(schedule)))
-        return evolve(schedule, id=ScheduleId(result.inserted_primary_key[0]))
+        return evolve(schedule, id=ScheduleId(new_id(result)))
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule that whoever asks may see."""
@@ -139,11 +139,11 @@ class SqlSchedules(ScheduleLists):
         row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
             raise NotFound(f"There is no schedule {schedule_id}.")
-        return schedule_of(row._mapping)  # noqa: SLF001 - SQLAlchemy's own spelling
+        return schedule_of(named(row))
 
     def _schedules(self, query: Any, values: Mapping[str, Any]) -> list[Schedule]:
-        rows: Sequence[Row[Any]] = self._db.execute(query, values).all()
-        return [schedule_of(row._mapping) for row in rows]  # noqa: SLF001
+        rows: Sequence[AnyRow] = self._db.execute(query, values).all()
+        return [schedule_of(named(row)) for row in rows]
 
 
 def _step(step: Advance, moment: Callable[[Any], Any]) -> tuple[Any, ...]:

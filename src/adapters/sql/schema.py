@@ -28,7 +28,11 @@ metadata = MetaData(
     }
 )
 
-_MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+_MYSQL: dict[str, Any] = {
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mysql_engine": "InnoDB",
+}
 _NUMBERED: dict[str, Any] = {**_MYSQL, "sqlite_autoincrement": True}
 _KEYED: dict[str, Any] = {**_MYSQL, "sqlite_with_rowid": False}
 

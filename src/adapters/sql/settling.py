@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
-from sqlalchemy import Connection, Row, bindparam, func, insert, null, select, update
+from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 
 from ...domain.jobs import JobId, JobState, Settlement
 from .columns import json_text, moment_writer
 from .rows import STATES
 from .schema import attempts, jobs
-from .statements import chunks, prepared
+from .statements import AnyRow, chunks, prepared
 
 _c = jobs.c
 _STANDING = (
@@ -47,7 +47,7 @@ _ATTEMPT = prepared(insert(attempts), *_ATTEMPT_COLUMNS)
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
     """Write what is accepted, as it is accepted, and its attempts; return it by id."""
-    rows: dict[int, Row[Any]] = {}
+    rows: dict[int, AnyRow] = {}
     for some in chunks(sorted({each.id for each in settlements})):
         rows.update((row.id, row) for row in db.execute(_STANDING, {"ids": some}))
     accepted: dict[JobId, Settlement] = {}
@@ -62,14 +62,14 @@ def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict
     return accepted
 
 
-def _stands(row: Row[Any], settlement: Settlement) -> bool:
+def _stands(row: AnyRow, settlement: Settlement) -> bool:
     """Whether the row is running under the token and, for the reaper, has lost its lease."""
     if STATES[row.state] is not JobState.RUNNING or row.token != settlement.token:
         return False
     return settlement.lease_before is None or row.lease_until < settlement.lease_before
 
 
-def _heeding(row: Row[Any], settlement: Settlement) -> Settlement:
+def _heeding(row: AnyRow, settlement: Settlement) -> Settlement:
     """Return a settlement that tries nothing again whose cancelling was asked for."""
     if settlement.state is JobState.SCHEDULED and row.cancel_requested:
         return evolve(settlement, state=JobState.CANCELLED)

@@ -1,13 +1,15 @@
 """Statements: prepared once per dialect, and spelled as each one wants it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 from attrs import Factory, define, field
-from sqlalchemy import Connection, CursorResult, Executable, Table, update
+from sqlalchemy import Connection, CursorResult, Executable, Row, Table, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 Values = Sequence[Any]
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
 
 
 def is_sqlite(db: Connection) -> bool:
@@ -30,7 +32,7 @@ class Prepared:
         init=False, default=Factory(dict)
     )
 
-    def run(self, db: Connection, values: Values = ()) -> CursorResult[Any]:
+    def run(self, db: Connection, values: Values = ()) -> AnyResult:
         """Execute the statement once."""
         text, arrange = self._for(db)
         return db.exec_driver_sql(text, arrange(values))
@@ -88,6 +90,18 @@ def insert_unless_taken(table: Table, dialect: str) -> Any:
             return postgresql.insert(table).on_conflict_do_nothing()
     key = next(iter(table.primary_key))
     return mysql.insert(table).on_duplicate_key_update({key.name: key})
+
+
+def new_id(result: AnyResult) -> int:
+    """Return the id that an INSERT has given its row."""
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def named(row: AnyRow) -> dict[str, Any]:
+    """Return a row's values by the names of their columns."""
+    return dict(cast("Mapping[str, Any]", row._mapping))  # noqa: SLF001 - SQLAlchemy's own spelling
 
 
 def put(db: Connection, table: Table, row: Mapping[str, Any]) -> None:

@@ -4,15 +4,15 @@ import json
 from collections.abc import Iterable
 
 from attrs import Factory, define, field
-from sqlalchemy import Connection, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, not_, select
 
-from ...domain.jobs import fair_tag
+from ...domain.jobs import Job, fair_tag
 from .indexes import IS_READY
-from .schema import jobs
+from .schema import jobs, task_definitions
 from .statements import is_sqlite, prepared
 
 _c = jobs.c
-_ONE = literal_column("1")
+_ONE: ColumnElement[int] = literal_column("1")
 _ready_there = (IS_READY, _c.queue == bindparam("queue"), _c.priority == bindparam("priority"))
 
 LOWEST = select(_c.fair_tag).where(*_ready_there).order_by(_c.fair_tag, _c.id).limit(_ONE)
@@ -22,8 +22,20 @@ HIGHEST = (
     .order_by(_c.fair_tag.desc())
     .limit(_ONE)
 )
+_is_inactive = (
+    select(task_definitions.c.id)
+    .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
+    .exists()
+)
 _probe = prepared(
     select(LOWEST.scalar_subquery(), HIGHEST.scalar_subquery()), "queue", "priority", "fair_key"
+)
+_probe_with_task = prepared(
+    select(_is_inactive, LOWEST.scalar_subquery(), HIGHEST.scalar_subquery()),
+    "task",
+    "queue",
+    "priority",
+    "fair_key",
 )
 _lowest = prepared(LOWEST, "queue", "priority")
 _keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
@@ -43,6 +55,13 @@ _highest = prepared(
 
 Share = tuple[str, int, str]
 """Queue, priority and fair key: whose rows stand behind one another."""
+
+
+def tag_of_one(db: Connection, job: Job) -> tuple[bool, float]:
+    """Return whether a job's task is active, and its tag as the only row, by one probe."""
+    values = (job.task, job.queue, job.priority, job.share_key)
+    inactive, lowest, highest = _probe_with_task.run(db, values).one()
+    return not inactive, fair_tag(lowest, highest, 1, job.weight)
 
 
 @define(eq=False)

@@ -132,7 +132,7 @@ def _line(path: bytes, found: str) -> bytes:
 
 
 @define(eq=False)
-class _Summing(io.RawIOBase):
+class _Summing:
     """A file whose pieces are hashed and told as they pass."""
 
     file: Any
@@ -235,7 +235,7 @@ def _read_back(path: Path, kind_: Kind, context: TaskContext) -> tuple[dict[str,
             tarfile.open(fileobj=stream, mode="r|") as tar,
         ):
             for info in tar:
-                if (file := tar.extractfile(info)) is not None and info.isreg():
+                if info.isreg() and (file := tar.extractfile(info)) is not None:
                     found[info.name] = _sum_of(file)
         while source.read(PIECE):
             pass

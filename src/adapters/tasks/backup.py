@@ -1,4 +1,4 @@
-"""File Backup: a verified archive of a folder or a file, old copies rotated."""
+"""File Backup: a verified archive of a folder, old copies rotated."""
 
 import os
 import re

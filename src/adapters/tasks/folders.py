@@ -1,4 +1,4 @@
-"""Folders that tasks may read and write, and the paths that lie inside them."""
+"""Folders that tasks may use, and the paths that lie inside them."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Report Generation: the owner's jobs and schedules of a period, as a page."""
+"""Report Generation: the jobs and schedules of a period, as a page."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta

@@ -8,6 +8,7 @@ from typing import Any
 import falcon.testing
 import pytest
 from attrs import define, field, frozen
+
 from workbell.adapters.crypto import Argon2Hasher, JwtTokens
 from workbell.adapters.files import FolderFiles
 from workbell.adapters.http.app import Parts, build_app, operations_of
@@ -28,6 +29,11 @@ from workbell.services.signing_in import SigningIn
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse 7"
+A_SCHEDULE = {
+    "task_definition": 1,
+    "cron_expression": "0 9 * * *",
+    "parameters": {"email": "eve@example.org"},
+}
 
 
 @define
@@ -119,7 +125,7 @@ class World:
 
     def schedule(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
         """Create a schedule over HTTP and return it."""
-        body = {"task_definition": 1, "cron_expression": "0 9 * * *", **facts}
+        body = {**A_SCHEDULE, **facts}
         made = self.post("/api/v1/schedules", who, body)
         assert made.status_code == 201, made.json
         return dict(made.json)

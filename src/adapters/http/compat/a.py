@@ -12,15 +12,23 @@ from ....domain.identity import WrongCredentials
 from ....domain.jobs import Job
 from ....domain.registration import Registration
 from ....domain.tasks import TaskDefinition
-from ....services.identity import Identity
-from ....services.scheduling import NewSchedule
-from ....services.signing_in import SigningIn
+from ....ports.scheduling import ScheduleView
+from ....services.asked import NewSchedule
 from ....services.definitions import Definitions
+from ....services.identity import Identity
+from ....services.signing_in import SigningIn
 from ..identity import Given, PairBody, People, RefreshBody, Secret, UserBody, user_body
 from ..operations import Access, Answer, Call, Many, Operation, Style
 from ..paging import Cursor, PageNumber, PageSize, ordering
 from ..schedule_queries import ORDERINGS, ScheduleQuery, ScheduleSearch
-from ..schedule_views import ARunBody, AScheduleBody, a_run_body, a_schedule_body
+from ..schedule_views import (
+    ARunBody,
+    AScheduleBody,
+    AToggledBody,
+    a_run_body,
+    a_schedule_body,
+    a_toggled_body,
+)
 from ..schedules import Schedules
 from ..words import A_WORDS, AStatus, statuses
 
@@ -51,7 +59,7 @@ class ALoginBody:
     password: Secret = field(repr=False)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ARegistered:
     """The new person, and what to do next."""
 
@@ -59,7 +67,7 @@ class ARegistered:
     message: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ASignedIn:
     """An access and a refresh token, and whose they are."""
 
@@ -68,7 +76,7 @@ class ASignedIn:
     user: UserBody
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ATaskBody:
     """A task that can be scheduled, its parameters as names and types."""
 
@@ -165,9 +173,11 @@ class ASchedules:
 
     def toggle(self, call: Call) -> Answer:
         """Pause or resume a schedule, and say which."""
-        answer = self.schedules.toggle(call)
-        message = TOGGLED[answer.body.is_active]
-        return evolve(answer, body=evolve(answer.body, message=message))
+        return evolve(self.schedules, show=_toggled).toggle(call)
+
+
+def _toggled(view: ScheduleView) -> AToggledBody:
+    return a_toggled_body(view, TOGGLED[view.schedule.is_active])
 
 
 def in_its_words(handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
@@ -298,7 +308,7 @@ def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[Opera
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="a_toggle_schedule",
             summary="Pause an active schedule, or resume a paused one.",
-            handler=in_its_words(own.toggle), answers=shown, **style,
+            handler=in_its_words(own.toggle), answers={200: AToggledBody}, **style,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="a_list_schedule_runs",

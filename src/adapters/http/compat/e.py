@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from attrs import Factory, evolve, field, frozen
 
 from ....domain.limits import Limits
+from ....services.asked import NewJob
 from ....services.identity import Identity
-from ....services.jobs import NewJob
 from ....services.signing_in import SigningIn
 from ..identity import Address, CodeBody, MessageBody, PairBody, Secret, pair_body
 from ..job_views import EJobBody, ResultBody, e_job_body

@@ -1,0 +1,33 @@
+"""The HTTP face of a house: its parts, put together."""
+
+from importlib.metadata import version
+
+from ..adapters.http.app import Parts
+from ..adapters.http.face import FaceSettings
+from ..adapters.shapes import JsonShapes
+from .wiring import House
+
+
+def parts(house: House) -> Parts:
+    """Return what the HTTP face of a house is made of."""
+    settings = house.settings
+    return Parts(
+        identity=house.identity,
+        signing_in=house.signing_in,
+        scheduling=house.scheduling,
+        jobs=house.jobs,
+        definitions=house.definitions,
+        shapes=JsonShapes(unknown="is not a known field"),
+        ids=house.ids,
+        database=house.store,
+        settings=FaceSettings(
+            public_url=settings.public_url,
+            allowed_hosts=settings.allowed_hosts,
+            cors_origins=settings.cors_origins,
+            hsts_seconds=settings.hsts_seconds,
+            require_verified_email=str(settings.require_verified_email),
+            metrics_token=settings.metrics_token,
+            version=version("workbell"),
+            active_limit=settings.max_active_schedules,
+        ),
+    )

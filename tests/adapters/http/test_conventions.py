@@ -1,0 +1,306 @@
+"""Conventions, for every operation of the table: bad input, headers, problems."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, NewType, get_args, get_origin
+
+import attrs
+import falcon
+import pytest
+from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.face import FaceSettings
+from workbell.adapters.http.operations import Access, Operation
+
+from .conftest import A_SCHEDULE, World, build_world
+
+ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+WITH_BODY = [name for name, operation in ALL.items() if operation.request]
+GETS = [name for name, operation in ALL.items() if operation.method == "GET"]
+DEEP = "[" * 5000
+REFUSED = {400, 413, 415}
+NAIVE = "2026-05-04T12:00:00"
+
+
+def path_of(operation: Operation) -> str:
+    """Return a path that is there: everything has the id 1."""
+    names = {name: 1 if name.endswith("_id") else "default" for name in operation.path_names}
+    return operation.path.format(**names)
+
+
+def used(world: World) -> World:
+    """Return the world with one of everything."""
+    world.schedule("root")
+    world.job("root")
+    return world
+
+
+def send(world: World, operation: Operation, body: bytes, **more: Any) -> falcon.testing.Result:
+    who = None if operation.who is Access.ANYONE else "root"
+    headers = {"Content-Type": "application/json", **more.pop("headers", {})}
+    return world.call(
+        operation.method, path_of(operation), who, body=body, headers=headers, **more
+    )
+
+
+def is_problem(result: falcon.testing.Result, statuses: set[int]) -> Mapping[str, Any]:
+    """Check the form of a problem document, and return it."""
+    assert result.status_code in statuses, (result.status_code, result.text)
+    assert result.headers["content-type"] == "application/problem+json"
+    problem: Mapping[str, Any] = result.json
+    members = {"type", "title", "status", "detail", "code", "field_errors", "request_id"}
+    assert members <= set(problem)
+    assert problem["status"] == result.status_code
+    assert problem["request_id"] == result.headers["x-request-id"]
+    return problem
+
+
+def fields(operation: Operation) -> Mapping[str, Any]:
+    assert operation.request is not None
+    attrs.resolve_types(operation.request)
+    return {a.name: a.type for a in attrs.fields(operation.request)}
+
+
+def kinds(kind: Any) -> Iterator[Any]:
+    """Yield the plain types that a field may have."""
+    if get_origin(kind) is Annotated or isinstance(kind, NewType):
+        yield from kinds(kind.__supertype__ if isinstance(kind, NewType) else kind.__origin__)
+    elif get_origin(kind) in {None, *()} or get_origin(kind).__module__ == "collections.abc":
+        yield get_origin(kind) or kind
+    else:
+        for part in get_args(kind):
+            yield from kinds(part)
+
+
+def a_body(operation: Operation) -> dict[str, Any]:
+    """Return a body that fits."""
+    whole = {
+        **A_SCHEDULE, "email": "new@example.org", "password": "a long enough 1", "otp": "123456",
+        "password_confirm": "a long enough 1", "username": "newcomer", "refresh": "x",
+        "is_active": True, "name": "n", "scheduled_time": "2027-01-01T00:00:00Z",
+        "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "dry_run": True,
+    }  # fmt: skip
+    if operation.name in {"create_job", "e_create_job"}:
+        whole |= {"task_definition": "echo", "parameters": {}}
+    known = fields(operation)
+    return {name: value for name, value in whole.items() if name in known}
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b" ", b"[]", b"null", b'"text"', b"{", b"{}}", b'{"a": NaN}', b'{"a": 1e999}',
+        b"\xff\xfe", DEEP.encode(), b'{"a":' * 40 + b"1" + b"}" * 40, b'{"a": "\\ud800"}',
+        b'{"a": "\\u0000"}', b'{"a": 1, "a": 2}', b'{"a": 123456789012345678901234567890}',
+    ],
+)  # fmt: skip
+def test_a_malformed_body_is_a_problem(world: World, name: str, body: bytes) -> None:
+    is_problem(send(used(world), ALL[name], body), {400})
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_an_unknown_field_is_named(world: World, name: str) -> None:
+    body = {**a_body(ALL[name]), "no_such_field": 1}
+    problem = is_problem(send(used(world), ALL[name], json.dumps(body).encode()), {400})
+    assert "no_such_field" in problem["field_errors"]
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_every_field_refuses_what_it_is_not(world: World, name: str) -> None:
+    """Of wrong types, long and strange texts and naive times, none is taken and each is named."""
+    operation = ALL[name]
+    used(world)
+    for field, kind in fields(operation).items():
+        possible = set(kinds(kind))
+        wrong: list[Any] = [{"$": 1.5}, [[]]] if dict not in possible else ["text", 5]
+        if "Mapping" in str(kind) or attrs.has(kind):
+            wrong = ["text", 5, []]
+        if str in possible:
+            wrong += ["x" * 10_001, "nul\0"]
+        if any(k is not str and k is not NoneType for k in possible) and str not in possible:
+            wrong += [NAIVE]
+        if NoneType not in possible:
+            wrong += [None]
+        for value in wrong:
+            body = {**a_body(operation), field: value}
+            result = send(world, operation, json.dumps(body).encode())
+            problem = is_problem(result, {400})
+            at_fault = {path.partition(".")[0] for path in problem["field_errors"]}
+            if "\0" not in str(value):
+                assert field in at_fault, (field, value, problem)
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_a_lone_surrogate_in_a_text_is_refused(world: World, name: str) -> None:
+    operation = ALL[name]
+    for field in a_body(operation):
+        body = json.dumps({**a_body(operation), field: "\ud800"}).encode()
+        is_problem(send(used(world), operation, body), {400})
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/xml", "application/json; charset=latin-1", ""]
+)
+def test_a_body_of_another_kind_is_415(world: World, name: str, kind: str) -> None:
+    sent = send(used(world), ALL[name], b'{"a": 1}', headers={"Content-Type": kind})
+    is_problem(sent, {415})
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_a_body_of_more_than_a_mebibyte_is_413(world: World, name: str) -> None:
+    is_problem(send(used(world), ALL[name], b" " * (1024 * 1024 + 1)), {413})
+
+
+@pytest.mark.parametrize("name", GETS)
+@pytest.mark.parametrize("query", ["no_such=1", "a=1&a=2", "x=%00", "x=%ff", "%00=1"])
+def test_an_unknown_parameter_is_named(world: World, name: str, query: str) -> None:
+    operation = ALL[name]
+    who = None if operation.who is Access.ANYONE else "root"
+    result = used(world).call("GET", path_of(operation), who, query_string=query)
+    problem = is_problem(result, {400})
+    if query == "no_such=1":
+        assert "no_such" in problem["field_errors"]
+
+
+@pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.query])
+def test_every_parameter_refuses_what_it_is_not(world: World, name: str) -> None:
+    operation = ALL[name]
+    assert operation.query is not None
+    used(world)
+    attrs.resolve_types(operation.query)
+    for attribute in attrs.fields(operation.query):
+        possible = set(kinds(attribute.type))
+        values = ["x" * 10_001] if str in possible else ["no%20such", NAIVE, "", "9" * 30]
+        for value in values:
+            result = world.get(path_of(operation), "root", query_string=f"{attribute.name}={value}")
+            problem = is_problem(result, {400})
+            at_fault = {path.partition(".")[0] for path in problem["field_errors"]}
+            assert attribute.name in at_fault, (attribute.name, value)
+
+
+@pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.path_names])
+@pytest.mark.parametrize("id_", ["0", "-1", "x", "1.0", "01", "9" * 19, "9" * 40, "%00", "٣"])
+def test_a_path_without_a_good_id_is_404(world: World, name: str, id_: str) -> None:
+    operation = ALL[name]
+    names = {n: id_ if n.endswith("_id") else "missing" for n in operation.path_names}
+    is_problem(world.call(operation.method, operation.path.format(**names), "root"), {404})
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_the_slash_at_the_end_is_optional(world: World, name: str) -> None:
+    operation = ALL[name]
+    without = world.call("OPTIONS", path_of(operation))
+    with_slash = world.call("OPTIONS", path_of(operation) + "/")
+    assert without.status_code == with_slash.status_code == 200
+    assert operation.method in without.headers["allow"]
+    assert without.headers["allow"] == with_slash.headers["allow"]
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_another_method_is_405_and_lists_those_that_there_are(world: World, name: str) -> None:
+    operation = ALL[name]
+    result = world.call("TRACE", path_of(operation))
+    is_problem(result, {405})
+    assert operation.method in result.headers["allow"]
+
+
+@pytest.mark.parametrize("name", GETS)
+def test_head_answers_as_get_without_a_body(world: World, name: str) -> None:
+    operation = ALL[name]
+    used(world)
+    got = world.get(path_of(operation), "root")
+    head = world.call("HEAD", path_of(operation), "root")
+    assert head.status_code == got.status_code
+    assert head.content == b""
+    assert set(head.headers) == set(got.headers)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_every_answer_has_the_security_headers(world: World, name: str) -> None:
+    operation = ALL[name]
+    result = world.call(operation.method, path_of(operation))
+    headers = result.headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert len(headers["x-request-id"]) == 32
+    assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media])
+def test_who_takes_no_json_gets_406(world: World, name: str) -> None:
+    operation = ALL[name]
+    headers = {"Accept": "image/png"}
+    is_problem(world.get(path_of(operation), "root", headers=headers), {406})
+
+
+def test_an_unknown_address_is_a_problem(world: World) -> None:
+    is_problem(world.get("/no/such/address"), {404})
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [("abc-1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False)]
+)
+def test_a_request_id_is_kept_if_it_is_one(world: World, given: str, taken: bool) -> None:
+    result = world.get("/livez", headers={"X-Request-ID": given})
+    assert (result.headers["x-request-id"] == given) is taken
+
+
+def test_an_error_that_nobody_foresaw_says_nothing_of_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret reason")
+
+    monkeypatch.setattr(type(world.store), "ping", fail)
+    result = world.get("/api/health/")
+    problem = is_problem(result, {500})
+    assert problem["code"] == "internal_error"
+    assert "secret" not in result.text
+
+
+def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
+    is_problem(world.get("/api/v1/schedules", headers={"Host": "evil.example"}), {400})
+    is_problem(world.get("/api/v1/schedules", headers={"Host": "localhost:99999x"}), {400})
+    assert world.get("/livez", headers={"Host": "10.0.0.1"}).status_code == 200
+    assert world.get("/api/v1/schedules", headers={"Host": "LOCALHOST:1"}).status_code == 200
+    assert world.get("/api/v1/schedules", headers={"Host": "[::1]:80"}).status_code == 200
+
+
+def test_hsts_is_sent_where_the_address_is_https(make_world: Any) -> None:
+    world = make_world(FaceSettings(public_url="https://bell.example"))
+    headers = world.get("/livez").headers
+    assert headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_other_origins_are_let_in_only_where_the_settings_name_them(
+    world: World, make_world: Any
+) -> None:
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+    }
+    closed = world.call("OPTIONS", "/api/v1/jobs", headers=asked)
+    assert "access-control-allow-origin" not in closed.headers
+
+    shared = make_world(FaceSettings(cors_origins=("https://app.example",)))
+    preflight = shared.call("OPTIONS", "/api/v1/jobs", headers=asked)
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    got = shared.get("/livez", headers={"Origin": "https://app.example"})
+    assert got.headers["access-control-allow-origin"] == "https://app.example"
+    assert "Origin" in got.headers["vary"]
+    other = shared.get("/livez", headers={"Origin": "https://other.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_existence_is_judged_before_the_body(world: World) -> None:
+    for name in WITH_BODY:
+        operation = ALL[name]
+        if any(n.endswith("_id") for n in operation.path_names):
+            result = world.call(operation.method, path_of(operation), "root", body=b"[")
+            is_problem(result, {415} if "task" in name else {404})
