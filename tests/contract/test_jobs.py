@@ -392,6 +392,7 @@ def test_a_failure_is_tried_again_until_the_attempts_are_used_up(store: AnyStore
     row = see(store, job)
     assert (row.state, row.due_at, row.ended_at) == (SCHEDULED, after(5), None)
     assert (row.lease_until, row.attempt, row.max_attempts) == (None, 1, 2)
+    assert row.reason == "Ouch: ü"
     assert sweep(store, after(4)) == 0
     assert sweep(store, after(5)) == 1
     (work,) = claim(store, now=after(6))
