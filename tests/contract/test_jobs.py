@@ -272,6 +272,14 @@ def test_only_ready_rows_of_the_queue_are_claimed(store: AnyStore) -> None:
     assert claim(store) == []
 
 
+def test_a_row_whose_cancelling_was_asked_for_is_not_claimed(store: AnyStore) -> None:
+    asked, other = keep(store, a_job(), a_job())
+    with store.begin() as tx:
+        assert tx.jobs.replace(asked, evolve(asked, cancel_requested=True))
+    assert ids(claim(store, limit=1)) == [other.id]
+    assert claim(store) == []
+
+
 def test_a_claim_takes_higher_priorities_first_and_no_more_than_its_limit(
     store: AnyStore,
 ) -> None:

@@ -193,12 +193,11 @@ def test_memory_forgets_who_is_gone() -> None:
 
 @pytest.mark.unit
 def test_memory_has_a_bound() -> None:
-    """A flood of addresses pushes the longest unused out, not the busy ones."""
+    """A flood of addresses pushes out those that were admitted longest ago."""
     windows = Windows(most_keys=100)
     limiter = MemoryRateLimiter(windows)
-    busy = [charge(2, 3_600)]
-    limiter.hit(busy, NOON, cost=2)
-    for _ in range(1_000):
-        limiter.hit([charge(2, 3_600)], NOON)
-        assert not limiter.hit(busy, NOON, cost=0)[0].allowed or len(windows) == 100
-    assert len(windows) <= 100
+    recent = charge(1, 3_600)
+    for n in range(1_000):
+        limiter.hit([recent if n == 950 else charge(1, 3_600)], NOON)
+    assert len(windows) == 100
+    assert not limiter.hit([recent], NOON)[0].allowed

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -30,7 +31,7 @@ MINUTELY = a_schedule(cron=CronRule("* * * * *"))
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-def minutely(**fields: object) -> Schedule:
+def minutely(**fields: Any) -> Schedule:
     return evolve(MINUTELY, **fields)
 
 

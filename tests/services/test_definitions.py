@@ -100,7 +100,7 @@ def test_what_still_fits_goes_on(desk: Desk, alice: Actor) -> None:
 
 def test_a_schedule_knows_the_schema_it_was_made_for(desk: Desk, alice: Actor) -> None:
     declare(desk, letter(None))
-    schedule = desk.schedule(alice, task_definition="letter")
+    schedule = desk.schedule(alice, task_definition="letter", parameters={"to": "bob"})
     assert schedule.schema_version == 2
 
 
@@ -178,7 +178,7 @@ def test_a_task_may_refuse_what_fits_its_schema(tmp_path: Path, error: Invalid |
         raise error
 
     desk = a_desk(tmp_path, Task(key="picky", body=lambda *_: None, check=refuse))
-    with pytest.raises(Invalid, match="parameters.*No"):
+    with pytest.raises(Invalid, match=r"parameters.*No"):
         desk.definitions.check(desk.person(), desk.tasks.get("picky"), {})
 
 

@@ -10,7 +10,6 @@ import structlog
 from attrs import Factory, define, field
 from limits.storage import RedisStorage
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ...domain.throttling import Charge, Decision
@@ -170,7 +169,7 @@ class RedisRateLimiter:
         if self._breaker.admits():
             try:
                 decisions = self._shared(charges, now.timestamp(), cost)
-            except (RedisError, OSError, ValueError, TypeError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever listens there, nobody waits for it
                 if self._breaker.failed():
                     _log.warning("rate_limits_are_local", reason=type(error).__name__)
             else:
