@@ -38,7 +38,7 @@ def highest_of(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
     return of_key.order_by(_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
 
 
-_there = bindparam("queue"), bindparam("priority")
+_there: tuple[Any, Any] = (bindparam("queue"), bindparam("priority"))
 _LOWEST = lowest_of(*_there)
 _HIGHEST = highest_of(*_there, bindparam("fair_key"))
 _is_inactive = (
@@ -46,9 +46,7 @@ _is_inactive = (
     .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
     .exists()
 )
-_probe = prepared(
-    select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key"
-)
+_probe = prepared(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")
 _probe_with_task = prepared(
     select(_is_inactive, _LOWEST, _HIGHEST),
     "task",
