@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.contract.conftest import Bell
 from tests.contract.made import (
@@ -33,7 +36,7 @@ from workbell.domain.identity import EVERYTHING
 from workbell.domain.jobs import Job, JobState
 from workbell.domain.scheduling import OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.tasks import OnLost, Task
-from workbell.domain.ticks import Due, Step, common_step
+from workbell.domain.ticks import Due, PlannedTick, Step, TickPlan, common_step, plan
 from workbell.ports.jobs import JobFilter
 
 ECHO = Task(key="echo", body=lambda _, __: None)
@@ -214,6 +217,26 @@ def test_one_tick_on_time_is_the_common_case() -> None:
     due = Due.of(a_schedule(version=4))
     assert common_step(due, NOON) == Step(due.id, 4, NOON, HOURLY)
     assert common_step(due, after(60)) is not None
+
+
+@given(
+    line=st.sampled_from(["* * * * *", "*/2 * * * *", "0 * * * *", "30 2 * * *", "0 0 29 2 *"]),
+    zone=st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]),
+    day=st.integers(0, 400),
+    late=st.integers(0, 90),
+)
+def test_the_common_step_is_what_the_plan_comes_to(
+    line: str, zone: str, day: int, late: int
+) -> None:
+    rule = CronRule(line, zone)
+    tick = rule.next_after(NOON + timedelta(days=day))
+    assert tick is not None
+    now = tick + timedelta(seconds=late)
+    schedule = a_schedule(cron=rule, next_at=tick, runs=3)
+    step = common_step(Due.of(schedule), now)
+    if step is not None:
+        planned = TickPlan(rows=[PlannedTick(tick=tick)], cursor=tick, next_at=step.next_at, runs=4)
+        assert plan(schedule, now) == planned
 
 
 @pytest.mark.parametrize(
