@@ -327,10 +327,11 @@ class JobCommands:
         raise NotFound(f"There is no queue {name!r}.")
 
     def _task(self, new: NewJob) -> Task:
-        definition = self.definitions.named(new.task_definition)
-        task = self.definitions.tasks.find(definition.key)
-        if task is None:
-            raise Invalid.field("task_definition", f"No code here knows {definition.key!r}.")
+        known, name = self.definitions.tasks, new.task_definition
+        key = name if isinstance(name, str) else self.definitions.named(name).key
+        if (task := known.find(key)) is None:
+            key = self.definitions.named(key).key
+            raise Invalid.field("task_definition", f"No code here knows {key!r}.")
         return task
 
     def _delay(self, task: Task, parameters: Mapping[str, Any]) -> timedelta:
