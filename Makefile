@@ -94,11 +94,11 @@ coverage: $(VENV)/.dev ## Run all tests, and refuse what they leave out (htmlcov
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Kill the service 50 times under load, and account for everything
-	$(BIN)/python tests/faults/kill.py $(ARGS)
+	$(BIN)/python -m tests.faults.kill $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
-	$(BIN)/python tests/faults/soak.py $(ARGS)
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 # ---- Figures ---------------------------------------------------------------------------------
 

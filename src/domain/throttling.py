@@ -1,19 +1,35 @@
-"""How often somebody may do something: rates, and their notation."""
+"""How often somebody may do something: rates, policies and decisions."""
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from math import ceil
 from typing import Final
 
 from attrs import field, frozen
 
-from .errors import Invalid
+from .errors import Invalid, Throttled
+from .identity import Tier, User, UserId, login_key
 
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 _NOTATION: Final = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_MOST_HOPS: Final = 32
+_LONGEST_HEADER: Final = 4_096
+_HOP: Final = re.compile(r"\[([^\]]*)\](?::\d{1,5})?|([^:\[\]]*)(?::\d{1,5})?|([^\[\]]*)")
 
 
 def _is_positive(_: object, __: object, number: int) -> None:
     if number < 1:
         raise Invalid(f"A rate allows at least one, not {number}.")
+
+
+def _is_a_name(_: object, __: object, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise Invalid(f"Not a policy's name: {name!r}")
 
 
 @frozen
@@ -44,3 +60,329 @@ class Rate:
         """Return the notation that `parse` reads, where the span is one unit."""
         unit = next((name for name, span in _UNITS.items() if span == self.seconds), None)
         return f"{self.count}/{unit or f'{self.seconds} seconds'}"
+
+
+class Subject(StrEnum):
+    """What a policy counts by."""
+
+    ADDRESS = "address"
+    USER = "user"
+    SESSION = "session"
+    ACCOUNT = "account"
+
+
+@frozen(kw_only=True)
+class Policy:
+    """
+    One limit: at most `rate.count` in any span of `rate.seconds`.
+
+    An exact policy is counted by the store, so that a restart refills
+    nothing; the others by the limiter. Policies with the same `meter` share
+    one count: whoever changes tier takes along what they have spent.
+    """
+
+    name: str = field(validator=_is_a_name)
+    rate: Rate
+    subject: Subject
+    exact: bool = False
+    meter: str = ""
+
+
+@frozen
+class Charge:
+    """One policy, and whom it counts."""
+
+    policy: Policy
+    identifier: str
+
+    @property
+    def key(self) -> str:
+        """The name of the count: at most 128 characters where the identifier has 95."""
+        return f"{self.policy.meter or self.policy.name}:{self.identifier}"
+
+
+@frozen(kw_only=True)
+class Decision:
+    """
+    What one policy says to a request.
+
+    `remaining` is what is left after it. Seconds: `reset_after` until some of
+    what was spent comes back (0 where nothing was), `retry_after` until the
+    refused request may succeed (0 where it was not refused).
+    """
+
+    policy: Policy
+    allowed: bool
+    remaining: int
+    reset_after: float = 0.0
+    retry_after: float = 0.0
+
+    @classmethod
+    def of(cls, policy: Policy, spent: int, oldest: float, at: float, cost: int = 1) -> "Decision":
+        """
+        Decide from how much was spent within the span, and when the first of it was.
+
+        Nothing is spent by deciding: `remaining` still is what it was.
+        """
+        rate = policy.rate
+        allowed = spent + cost <= rate.count
+        reset = max(oldest + rate.seconds - at, 0.0) if spent else 0.0
+        return cls(
+            policy=policy,
+            allowed=allowed,
+            remaining=max(rate.count - spent, 0),
+            reset_after=reset,
+            retry_after=0.0 if allowed else reset or float(rate.seconds),
+        )
+
+    def spent(self, cost: int = 1) -> "Decision":
+        """Return the decision as it stands once the request was counted."""
+        return Decision(
+            policy=self.policy,
+            allowed=True,
+            remaining=self.remaining - cost,
+            reset_after=self.reset_after or (float(self.policy.rate.seconds) if cost else 0.0),
+        )
+
+
+def admit(policy: Policy, log: Sequence[float], at: float, cost: int = 1) -> Decision:
+    """
+    Decide by an exact log: the moments of what was spent, in order, as seconds.
+
+    Of the span the beginning is left out: what was spent at noon is back at
+    noon, an hour later. Nothing is spent by deciding.
+    """
+    rate = policy.rate
+    first = bisect_right(log, at - rate.seconds)
+    spent = len(log) - first
+    decided = Decision.of(policy, spent, log[first] if spent else at, at, cost)
+    if decided.allowed or cost > rate.count:
+        return decided
+    last_to_go = log[len(log) + cost - rate.count - 1]
+    return Decision(
+        policy=policy,
+        allowed=False,
+        remaining=decided.remaining,
+        reset_after=decided.reset_after,
+        retry_after=last_to_go + rate.seconds - at,
+    )
+
+
+def spend(rate: Rate, log: Sequence[float], at: float, cost: int = 1) -> list[float]:
+    """
+    Return the log with one more request, and without what has come back.
+
+    It stays in order even if the clock was set back.
+    """
+    first = bisect_right(log, at - rate.seconds)
+    return [*log[first:], *[max(at, log[-1]) if log else at] * cost]
+
+
+class TooMany(Throttled):
+    """Too often, by the policies that say so in `decisions`."""
+
+    def __init__(self, decisions: Sequence[Decision]) -> None:
+        """Say in how many whole seconds to ask again: when all that refuse would not."""
+        seconds = (whole_seconds(each.retry_after) for each in decisions if not each.allowed)
+        super().__init__(max(seconds, default=1) or 1)
+        self.decisions = tuple(decisions)
+
+
+class Route(StrEnum):
+    """What kind of request it is, as far as limits care."""
+
+    GENERAL = "general"
+    SIGN_IN = "sign_in"
+    PROGRESS = "progress"
+    INGEST = "ingest"
+    CONSOLE = "console"
+    EXEMPT = "exempt"
+
+
+@frozen(kw_only=True)
+class Asked:
+    """
+    What limits want to know of a request.
+
+    `user_id` and `session_id` are those of valid credentials only: whoever
+    shows others is anonymous.
+    """
+
+    address: str
+    route: Route = Route.GENERAL
+    user_id: UserId | None = None
+    tier: Tier = Tier.FREE
+    session_id: str = ""
+
+
+def _policy(
+    name: str, rate: Rate | None, subject: Subject, *, exact: bool = False, meter: str = ""
+) -> Policy | None:
+    if rate is None:
+        return None
+    return Policy(name=name, rate=rate, subject=subject, exact=exact, meter=meter)
+
+
+CONSOLE_RATE: Final = Rate(10, 1)
+LOGIN_FAILURES: Final = Policy(
+    name="login-failures", rate=Rate(20, 3_600), subject=Subject.ACCOUNT, exact=True
+)
+"""Wrong passwords of one account, from wherever they come."""
+CODE_TRIES: Final = Policy(
+    name="code-tries", rate=Rate(20, 86_400), subject=Subject.ACCOUNT, exact=True
+)
+"""One-time codes that are compared for one account, from wherever they come."""
+
+
+@frozen(kw_only=True)
+class Policies:
+    """Every limit that requests meet; None is none."""
+
+    anonymous: Policy | None
+    user: Policy | None
+    login: Policy | None
+    ingest: Policy | None
+    console: Policy | None
+    free: Policy | None
+    premium: Policy | None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        anonymous: Rate | None,
+        user: Rate | None,
+        login: Rate | None,
+        ingest: Rate | None,
+        free: Rate | None,
+        premium: Rate | None,
+        console: Rate | None = CONSOLE_RATE,
+    ) -> "Policies":
+        """Return the policies at these rates; without anonymous ones no login limit either."""
+        person = Subject.USER
+        at_login = None if anonymous is None else login
+        return cls(
+            anonymous=_policy("anonymous", anonymous, Subject.ADDRESS),
+            user=_policy("user", user, person),
+            login=_policy("login", at_login, Subject.ADDRESS, exact=True),
+            ingest=_policy("ingest", ingest, person),
+            console=_policy("console", console, Subject.SESSION),
+            free=_policy("free", free, person, exact=True, meter="progress"),
+            premium=_policy("premium", premium, person, exact=True, meter="progress"),
+        )
+
+    def quota(self, tier: Tier) -> Policy | None:
+        """Return the quota of a tier."""
+        return self.premium if tier is Tier.PREMIUM else self.free
+
+    def met_by(self, asked: Asked) -> tuple[Charge, ...]:
+        """Return what a request is charged for, the narrowest first."""
+        if asked.route is Route.EXEMPT:
+            return ()
+        address = client_key(asked.address)
+        if asked.route is Route.CONSOLE:
+            return _charges((self.console, asked.session_id or address))
+        own = self._own(asked, address)
+        if asked.user_id is None:
+            return _charges(own, (self.anonymous, address))
+        return _charges(own, (self.user, str(asked.user_id)))
+
+    def _own(self, asked: Asked, address: str) -> tuple[Policy | None, str]:
+        """Return the policy of the route itself."""
+        if asked.route is Route.SIGN_IN:
+            return self.login, address
+        if asked.user_id is None:
+            return None, ""
+        if asked.route is Route.PROGRESS:
+            return self.quota(asked.tier), str(asked.user_id)
+        return (self.ingest if asked.route is Route.INGEST else None), str(asked.user_id)
+
+
+def _charges(*met: tuple[Policy | None, str]) -> tuple[Charge, ...]:
+    return tuple(Charge(policy, whom) for policy, whom in met if policy is not None)
+
+
+def account_key(user: User | None, identifier: str) -> str:
+    """
+    Return by what an account's failures are counted.
+
+    A name that nobody has is counted like any other, so that the limit does
+    not tell which names exist.
+    """
+    if user is not None:
+        return f"user-{user.id}"
+    return f"name-{sha256(login_key(identifier).encode(errors='replace')).hexdigest()[:32]}"
+
+
+def whole_seconds(seconds: float) -> int:
+    """Return seconds as headers carry them: whole, rounded up."""
+    return max(0, ceil(seconds - 1e-6))
+
+
+def header_texts(decisions: Iterable[Decision]) -> dict[str, str]:
+    """
+    Return the `RateLimit-Policy` and `RateLimit` headers of a request.
+
+    Both are lists (RFC 9651) as draft-ietf-httpapi-ratelimit-headers-10 has
+    them; without a decision there are none.
+    """
+    policies, states = [], []
+    for each in decisions:
+        name, rate = each.policy.name, each.policy.rate
+        policies.append(f'"{name}";q={rate.count};w={rate.seconds}')
+        states.append(f'"{name}";r={each.remaining};t={whole_seconds(each.reset_after)}')
+    if not policies:
+        return {}
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+    """
+    Return who asks: the socket's peer, or whom trusted proxies name.
+
+    X-Forwarded-For is read from the right, as far as each hop was written by
+    a trusted proxy; whatever the client wrote itself stands to the left of
+    that. Something that is no address ends the walk. A peer that is no
+    address (a local socket) is returned as it is.
+    """
+    if (client := _address(peer)) is None:
+        return peer
+    hops = forwarded_for[-_LONGEST_HEADER:].split(",")
+    for hop in hops[: -_MOST_HOPS - 1 : -1] if trusted and forwarded_for else ():
+        if not any(client in network for network in trusted):
+            break
+        if (further := _address(hop)) is None:
+            break
+        client = further
+    return str(client)
+
+
+def client_key(address: str) -> str:
+    """
+    Return by what an address is counted.
+
+    The last 64 bits of IPv6 are the client's own to choose (RFC 4291, 2.5.4),
+    so they make no difference.
+    """
+    found = _address(address)
+    if found is None:
+        return sha256(address.encode(errors="replace")).hexdigest()[:32]
+    if found.version == 4:
+        return str(found)
+    return f"{IPv6Address(int(found) >> 64 << 64)}/64"
+
+
+def _address(text: str) -> Address | None:
+    """Read an address, with or without a port, brackets, quotes or zone."""
+    if not (found := _HOP.fullmatch(text.strip().strip('"'))):
+        return None
+    plain = next((group for group in found.groups() if group), "")
+    try:
+        read = ip_address(plain.partition("%")[0])
+    except ValueError:
+        return None
+    return (read.version == 6 and read.ipv4_mapped) or read

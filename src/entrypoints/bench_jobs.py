@@ -126,7 +126,7 @@ def _drain(count: int, task: str) -> float:
         begun = time.perf_counter()
         with _running(house):
             _until(lambda: starts.count >= count)
-        return count / (time.perf_counter() - begun)
+            return count / (time.perf_counter() - begun)
 
 
 def _enqueue_and_run(count: int) -> float:

@@ -156,15 +156,16 @@ def openapi(house: House, output: Path | None) -> None:
 def shell(house: House) -> None:
     """Open a Python prompt with the library opened as `bell`."""
     import code
-
-    import workbell
+    from importlib import import_module
 
     from .library import open_bell
 
     settings = house.settings()
     with open_bell(settings.database_url, data_dir=settings.data_dir) as bell:
         banner = "`bell` is open: bell.jobs, bell.schedules, bell.run_until_idle()."
-        code.interact(banner=banner, local={"bell": bell, "workbell": workbell}, exitmsg="")
+        code.interact(
+            banner=banner, local={"bell": bell, "workbell": import_module("workbell")}, exitmsg=""
+        )
 
 
 def _register() -> None:

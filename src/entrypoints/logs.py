@@ -12,7 +12,7 @@ from .settings import Settings
 
 def configure(settings: Settings) -> None:
     """Have every log line of the process go where the settings say."""
-    level = logging.getLevelName(settings.log_level.upper())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream: TextIO = sys.stderr
     if settings.log_file is not None:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)

@@ -173,14 +173,7 @@ def build(
     mailer = _mailer(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    built = built_in(
-        store=store,
-        mailer=mailer,
-        files=files,
-        input_dirs=settings.input_dirs,
-        backup_dirs=settings.backup_dirs,
-    )
-    for task in (*built, *tasks):
+    for task in (*_built_in(settings, store, files, mailer), *tasks):
         registry.add(task)
     identity, signing_in = _identity(settings, store, clock, ids, mailer)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
@@ -226,6 +219,18 @@ def build(
         queues=settings.queues or queues,
         anchor=anchor,
         scratch=scratch,
+    )
+
+
+def _built_in(
+    settings: Settings, store: AnyStore, files: FolderFiles, mailer: Mailer
+) -> Sequence[Task]:
+    return built_in(
+        store=store,
+        files=files,
+        mailer=mailer,
+        input_dirs=settings.input_dirs,
+        backup_dirs=settings.backup_dirs,
     )
 
 

@@ -172,7 +172,7 @@ class Jobs(Protocol):
         where `lease_before` is set, whose lease ended before it). A state of
         SCHEDULED becomes CANCELLED where cancelling was asked for; one that
         is due already by `ended_at` is placed at once, behind the rows that
-        its lane holds longer. A job that ends gets the error as its reason.
+        its lane holds longer. The job's reason becomes the error, or none.
         """
         ...
 

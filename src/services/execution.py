@@ -187,7 +187,9 @@ class Execution:
             ending = self._ending(claim, context)
         except OwnershipLost:
             return None
-        return settle(claim, ending, self.clock.now(), self.chance.uniform(0.0, 1.0))
+        succeeded = ending.outcome is Outcome.SUCCEEDED
+        spread = 0.0 if succeeded else self.chance.uniform(0.0, 1.0)
+        return settle(claim, ending, self.clock.now(), spread)
 
     def _ending(self, claim: Claim, context: TaskContext) -> Ending:
         try:

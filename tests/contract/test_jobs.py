@@ -272,6 +272,14 @@ def test_only_ready_rows_of_the_queue_are_claimed(store: AnyStore) -> None:
     assert claim(store) == []
 
 
+def test_a_row_whose_cancelling_was_asked_for_is_not_claimed(store: AnyStore) -> None:
+    asked, other = keep(store, a_job(), a_job())
+    with store.begin() as tx:
+        assert tx.jobs.replace(asked, evolve(asked, cancel_requested=True))
+    assert ids(claim(store, limit=1)) == [other.id]
+    assert claim(store) == []
+
+
 def test_a_claim_takes_higher_priorities_first_and_no_more_than_its_limit(
     store: AnyStore,
 ) -> None:
@@ -392,6 +400,7 @@ def test_a_failure_is_tried_again_until_the_attempts_are_used_up(store: AnyStore
     row = see(store, job)
     assert (row.state, row.due_at, row.ended_at) == (SCHEDULED, after(5), None)
     assert (row.lease_until, row.attempt, row.max_attempts) == (None, 1, 2)
+    assert row.reason == "Ouch: ü"
     assert sweep(store, after(4)) == 0
     assert sweep(store, after(5)) == 1
     (work,) = claim(store, now=after(6))

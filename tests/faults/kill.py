@@ -14,8 +14,7 @@ from pathlib import Path
 
 from attrs import asdict, define, field
 
-sys.path.insert(0, str(Path(__file__).parent))
-from service import PASSWORD, GoneError, Service
+from tests.faults.service import PASSWORD, GoneError, Service
 
 PATIENCE = 60.0
 

@@ -42,7 +42,7 @@ class Service:
             "PYTHONPATH": str(HERE),
             **self.environ,
         }
-        command = [sys.executable, "-m", "workbell.entrypoints.cli", "up"]
+        command = [sys.executable, "-m", "workbell", "up"]
         self.process = subprocess.Popen(
             command, env=environ, cwd=self.folder, stdout=subprocess.DEVNULL
         )

@@ -6,9 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from kill import Load, Report, account, figures, free_port, tokens, wait_until_ended
-from service import Service
+from tests.faults.kill import Load, Report, account, figures, free_port, tokens, wait_until_ended
+from tests.faults.service import Service
 
 SAMPLE_SECONDS = 10.0
 WARM_UP = 0.2

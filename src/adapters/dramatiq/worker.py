@@ -73,6 +73,7 @@ class JobWorker:
     running: dict[JobId, JobContext] = field(factory=dict)
     finished: list[_Finished] = field(factory=list)
     busy: int = 0
+    called: int = 0
     claiming: bool = True
     stale_finishes: int = 0
     done: int = 0
@@ -89,6 +90,7 @@ class JobWorker:
         """Run what the queue has ready, for about a second; never raises."""
         with self.quiet:
             self.busy += 1
+            self.called = max(0, self.called - 1)
         try:
             self._work(queue)
         except Exception:
@@ -156,7 +158,11 @@ class JobWorker:
         ordinary = sum(claim.mode is not Mode.BATCH for claim in claims)
         if len(claims) >= BATCH or ordinary >= free:
             self.wakeups.wake(queue)
-        for _ in range(min(ordinary, len(claims) - 1)):
+        with self.quiet:
+            idle = max(0, self.threads - self.busy - self.called)
+            wanted = min(idle, ordinary, len(claims) - 1)
+            self.called += wanted
+        for _ in range(wanted):
             self.wakeups.wake_one_more(queue)
 
     def run(self, claim: Claim) -> Settlement | None:

@@ -139,14 +139,14 @@ def _spare(req: falcon.Request, resp: falcon.Response, tag: str | None) -> None:
     if tag and known and (known.strip() == "*" or tag in known):
         resp.status = 304
         resp.data = None
+        resp.delete_header("content-type")
 
 
 def _stream(req: falcon.Request, resp: falcon.Response, pieces: Iterator[bytes]) -> None:
     """Send the pieces one by one; a HEAD request gets none, and nothing stays open."""
     if req.method == "HEAD":
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            close()
+        next(pieces, b"")  # what was never begun would not be closed by closing it
+        getattr(pieces, "close", lambda: None)()
     else:
         resp.stream = pieces
 

@@ -1,4 +1,4 @@
-"""Documentation pages: the schema, Swagger UI and ReDoc, all from the package."""
+"""Documentation pages: schema, Swagger UI and ReDoc, from the package."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

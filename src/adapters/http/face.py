@@ -1,4 +1,4 @@
-"""The face of every answer: hosts, origins, request ids, headers, problems."""
+"""The face of every answer: hosts, origins, ids, headers, problems."""
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
@@ -109,6 +109,7 @@ class Face:
             route=req.uri_template or "",
             operation=operation.name if operation else "",
             status=resp.status_code,
+            request_id=found,
             ms=round((perf_counter() - context.began) * 1000, 2),
             user_id=context.user_id,
         )

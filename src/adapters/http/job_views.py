@@ -1,4 +1,4 @@
-"""Jobs as they are answered: themselves, results, attempts, logs and files."""
+"""Jobs as they are answered: with results, attempts, logs and files."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: enqueue, follow, cancel, retry; queues, workers and counts."""
+"""Jobs over HTTP: enqueue, follow, cancel, retry, and see what came."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -223,6 +223,10 @@ def _plain_media_type(media_type: str) -> str:
 
 def operations(jobs: Jobs) -> Sequence[Operation]:
     """Return the canonical operations on jobs."""
+    return (*_commands(jobs), *_of_outcomes(jobs))
+
+
+def _commands(jobs: Jobs) -> Sequence[Operation]:
     own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
     return (
         Operation(
@@ -249,6 +253,12 @@ def operations(jobs: Jobs) -> Sequence[Operation]:
             summary="Try a failed or cancelled job once more, or do a succeeded one again.",
             handler=jobs.retry, answers={200: JobBody, 201: JobBody}, errors=(409,), **own,
         ),
+    )  # fmt: skip
+
+
+def _of_outcomes(jobs: Jobs) -> Sequence[Operation]:
+    own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
+    return (
         Operation(
             method="GET", path=f"{ONE}/result", name="get_job_result",
             summary="Show what came of a completed job.", handler=jobs.result,

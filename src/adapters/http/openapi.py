@@ -109,8 +109,8 @@ def _relocated(value: Any) -> Any:
 
 
 def _shown_path(path: str) -> str:
-    """Return a path as the sources write it: with a slash at the end under /api/."""
-    return f"{path}/" if path.startswith("/api/") and "{name}" not in path else path
+    """Return a path as it is documented: with a slash at the end but for our own ones."""
+    return f"{path}/" if path.startswith("/api/") and not path.startswith("/api/v1/") else path
 
 
 def _operation(operation: Operation, components: Components) -> Schema:

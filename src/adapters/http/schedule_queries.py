@@ -88,12 +88,10 @@ def schedule_filter(
     """
     if asked.user is not None and not call.actor.is_super_user:
         raise Invalid.field(f"{prefix}user", "is for superusers only")
-    names = None
-    if asked.task_definition is not None or asked.task_definition__in is not None:
-        names = _both(asked.task_definition, asked.task_definition__in)
+    tasks = _tasks(asked, definitions, prefix)
     return ScheduleFilter(
         is_active=asked.is_active,
-        tasks=None if names is None else [key_of(definitions, n, prefix) for n in names],
+        tasks=tasks,
         owner=None if asked.user is None else UserId(asked.user),
         name=asked.name,
         name_contains=asked.name__contains,
@@ -109,19 +107,26 @@ def schedule_filter(
     )
 
 
-def key_of(definitions: Definitions, name: int | str, prefix: str = "") -> str:
+def key_of(definitions: Definitions, name: int | str, path: str = "task_definition") -> str:
     """
     Return the key of the task that a filter names by id or key.
 
     Raises:
-        Invalid: There is none.
+        Invalid: There is none; `path` is where the filter stands.
     """
     try:
         return definitions.named(name).key
     except Invalid as error:
-        raise Invalid.field(
-            f"{prefix}task_definition", error.field_errors["task_definition"][0]
-        ) from None
+        (said,) = error.field_errors.values()
+        raise Invalid(field_errors={path: said}) from None
+
+
+def _tasks(asked: ScheduleFilters, definitions: Definitions, prefix: str) -> Sequence[str] | None:
+    one, many = asked.task_definition, asked.task_definition__in
+    path = f"{prefix}task_definition"
+    key = None if one is None else key_of(definitions, one, path)
+    keys = None if many is None else [key_of(definitions, n, f"{path}__in") for n in many]
+    return None if key is None and keys is None else _both(key, keys)
 
 
 def _crons(asked: ScheduleFilters) -> Sequence[str] | None:

@@ -248,6 +248,10 @@ def _location(job: Job) -> dict[str, str]:
 
 def operations(schedules: Schedules) -> Sequence[Operation]:
     """Return the canonical operations on schedules."""
+    return (*_commands(schedules), *_of_runs(schedules))
+
+
+def _commands(schedules: Schedules) -> Sequence[Operation]:
     own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
     shown: dict[int, type | Many | None] = {200: ScheduleBody}
     return (
@@ -260,12 +264,6 @@ def operations(schedules: Schedules) -> Sequence[Operation]:
             method="POST", path=BASE, name="create_schedule", summary="Create a schedule.",
             handler=schedules.create, request=NewSchedule, answers={201: ScheduleBody},
             errors=(409,), tag="schedules",
-        ),
-        Operation(
-            method="POST", path=f"{BASE}/preview", name="preview_expression",
-            summary="Explain a cron expression: words, next runs, warnings.",
-            handler=schedules.explain, request=ExpressionBody, answers={200: PreviewBody},
-            tag="schedules",
         ),
         Operation(
             method="GET", path=ONE, name="get_schedule", summary="Show a schedule.",
@@ -289,6 +287,18 @@ def operations(schedules: Schedules) -> Sequence[Operation]:
             method="POST", path=f"{ONE}/toggle_active", name="toggle_schedule",
             summary="Pause an active schedule, or resume a paused one.",
             handler=schedules.toggle, answers=shown, errors=(400, 409), tag="schedules",
+        ),
+    )  # fmt: skip
+
+
+def _of_runs(schedules: Schedules) -> Sequence[Operation]:
+    own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
+    return (
+        Operation(
+            method="POST", path=f"{BASE}/preview", name="preview_expression",
+            summary="Explain a cron expression: words, next runs, warnings.",
+            handler=schedules.explain, request=ExpressionBody, answers={200: PreviewBody},
+            tag="schedules",
         ),
         Operation(
             method="POST", path=f"{ONE}/run_now", name="run_schedule",

@@ -94,15 +94,11 @@ def _task(call: Call) -> TaskId:
 
 def operations(work: Work) -> Sequence[Operation]:
     """Return the canonical operations on what work runs on."""
+    return (*_of_definitions(work), *_of_queues(work))
+
+
+def _of_definitions(work: Work) -> Sequence[Operation]:
     one = TASKS + "/{task_definition_id}"
-    switches = [
-        Operation(
-            method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
-            summary=f"{word.capitalize()} a queue.", handler=work.switch_queue(state),
-            answers={200: QueueBody}, who=Access.SUPERUSER, tag="queues",
-        )
-        for word, state in STATES.items()
-    ]  # fmt: skip
     return (
         Operation(
             method="GET", path=TASKS, name="list_task_definitions",
@@ -118,6 +114,19 @@ def operations(work: Work) -> Sequence[Operation]:
             summary="Switch a task on or off.", handler=work.switch, request=SwitchBody,
             exists=work.exists, answers={200: DefinitionBody}, who=Access.SUPERUSER, tag="tasks",
         ),
+    )  # fmt: skip
+
+
+def _of_queues(work: Work) -> Sequence[Operation]:
+    switches = [
+        Operation(
+            method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
+            summary=f"{word.capitalize()} a queue.", handler=work.switch_queue(state),
+            answers={200: QueueBody}, who=Access.SUPERUSER, tag="queues",
+        )
+        for word, state in STATES.items()
+    ]  # fmt: skip
+    return (
         Operation(
             method="GET", path="/api/v1/queues", name="list_queues", summary="List the queues.",
             handler=work.list_queues, query=PageQuery, answers={200: Many(QueueBody)},

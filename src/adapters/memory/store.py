@@ -15,6 +15,7 @@ from .jobs import MemoryJobs
 from .lanes import JobRows
 from .logs import MemoryLogs
 from .queues import MemoryQueues, MemoryStatistics, MemoryWorkers
+from .quotas import MemoryQuotas
 from .scheduling import MemoryDefinitions, MemoryFacts, MemorySchedules
 from .tables import Tables
 
@@ -35,6 +36,7 @@ class MemoryTx:
     queues: MemoryQueues
     workers: MemoryWorkers
     statistics: MemoryStatistics
+    quotas: MemoryQuotas
     facts: MemoryFacts
 
     @classmethod
@@ -53,6 +55,7 @@ class MemoryTx:
             queues=MemoryQueues(tables),
             workers=MemoryWorkers(tables),
             statistics=MemoryStatistics(tables),
+            quotas=MemoryQuotas(tables),
             facts=MemoryFacts(tables),
         )
 

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
-from attrs import Factory, define, fields
+from attrs import Factory, define, fields, frozen
 
 from ...domain.api_keys import ApiKey
 from ...domain.audit import AuditEntry
@@ -135,6 +135,14 @@ def entries_of(job: Job) -> Iterable[tuple[Key, Any]]:
         yield ("running",), (job.lease_until, job.id)
 
 
+@frozen
+class Spent:
+    """What was spent under a key of the quotas, and until when it counts, in seconds."""
+
+    until: float
+    log: tuple[float, ...]
+
+
 @define(eq=False)
 class Tables:
     """Every table of a store."""
@@ -156,6 +164,7 @@ class Tables:
     lanes: Table[str, int] = Factory(Table[str, int])
     queues: Table[str, str] = Factory(Table[str, str])
     workers: Table[str, WorkerInfo] = Factory(Table[str, WorkerInfo])
+    quotas: Table[str, Spent] = Factory(Table[str, Spent])
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft of all tables, or a view of them."""

@@ -19,10 +19,6 @@ from .statements import AnyRow, chunks, is_sqlite, prepared
 
 _c = jobs.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
-_is_switched_off = (
-    select(queues.c.name).where(queues.c.name == _c.queue, queues.c.state != "running").exists()
-)
-
 STAGED = (
     select(*PLACED)
     .where(IS_SCHEDULED, _c.due_at <= bindparam("now"))
@@ -81,7 +77,10 @@ EXPIRED = (
     .order_by(_c.lease_until, _c.id)
     .limit(bindparam("most"))
 )
-WAITING_QUEUES = select(_c.queue).distinct().where(IS_READY, ~_is_switched_off).order_by(_c.queue)
+NEXT_QUEUE = (
+    select(_c.queue).where(IS_READY, _c.queue > bindparam("after")).order_by(_c.queue).limit(1)
+)
+_SWITCHED_OFF = select(queues.c.name).where(queues.c.state != "running")
 _HOLD_TASK = update(jobs).where(_ids).values(state=int(JobState.HELD))
 _READY_OF_TASK = select(_c.id, _c.lane).where(IS_READY, _c.task == bindparam("task"))
 _PROGRESS = prepared(
@@ -204,7 +203,12 @@ class JobEngine(JobRows):
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the queues, neither paused nor draining, in which ready rows wait."""
-        return self._db.execute(WAITING_QUEUES).scalars().all()
+        found: list[str] = []
+        queue: str | None = ""
+        while (queue := self._db.execute(NEXT_QUEUE, {"after": queue}).scalar()) is not None:
+            found.append(queue)
+        off = set(self._db.execute(_SWITCHED_OFF).scalars()) if found else set()
+        return [queue for queue in found if queue not in off]
 
     def hold_task(self, key: str) -> int:
         """Move the READY rows of a task to HELD; return how many."""

@@ -1,4 +1,4 @@
-"""Partial indexes, and the conditions that queries must repeat to use them."""
+"""Partial indexes, and the conditions by which queries use them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -93,4 +93,3 @@ _partial("ix_jobs_started", IS_STARTED_RUN, _j.schedule_id, _j.id)
 _partial("ix_jobs_ended", IS_ENDED_JOB, _j.state, _j.ended_at)
 _partial("ix_jobs_ended_runs", IS_ENDED_RUN, _j.ended_at)
 _partial("ix_schedules_due", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
-_partial("ix_schedules_active", IS_ACTIVE, schedules.c.owner)

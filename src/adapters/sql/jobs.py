@@ -1,4 +1,4 @@
-"""Jobs: adding them, commands on one, and what runs of a schedule are unfinished."""
+"""Jobs: adding them, commands on one, and a schedule's unfinished runs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -149,6 +149,7 @@ def _alone_on_sqlite(connection: Connection) -> Iterator[None]:
         if orphans:
             raise Unavailable(f"The upgrade would leave {len(orphans)} rows without their parent.")
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
+        if getattr(connection.connection.dbapi_connection, "in_transaction", False):
+            connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")

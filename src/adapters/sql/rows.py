@@ -111,6 +111,23 @@ def job_values(
         moment(job.lease_until),
         job.worker,
         job.cancel_requested,
+        *_steady_values(job, moment),
+        moment(job.created_at),
+        moment(queued_at),
+        moment(job.started_at),
+        moment(job.ended_at),
+        json_text(progress_value(job.progress)),
+        json_text(job.missed),
+        job.reason,
+        job.description,
+        json_text(job.parameters),
+        json_text(job.result),
+    )
+
+
+def _steady_values(job: Job, moment: Callable[[Any], Any]) -> Sequence[Any]:
+    """Return the columns from `owner` to `hidden`: what a job is, wherever it stands."""
+    return (
         job.owner,
         job.task,
         job.name,
@@ -122,16 +139,6 @@ def job_values(
         job.idempotency_key,
         job.request_hash,
         job.hidden,
-        moment(job.created_at),
-        moment(queued_at),
-        moment(job.started_at),
-        moment(job.ended_at),
-        json_text(progress_value(job.progress)),
-        json_text(job.missed),
-        job.reason,
-        job.description,
-        json_text(job.parameters),
-        json_text(job.result),
     )
 
 

@@ -329,6 +329,16 @@ workers = Table(
     **_KEYED,
 )
 
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("key", String(191), primary_key=True),
+    _moment("until"),
+    _json("log"),
+    Index("ix_quotas_until", "until"),
+    **_MYSQL,
+)
+
 facts = Table(
     "facts", metadata, Column("name", String(64), primary_key=True), _long("value"), **_KEYED
 )

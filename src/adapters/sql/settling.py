@@ -84,7 +84,7 @@ def _job_row(settlement: Settlement, moment: Callable[[Any], Any]) -> tuple[Any,
         settlement.max_attempts,
         int(settlement.mode),
         json_text(settlement.result),
-        settlement.error if ended else None,
+        settlement.error,
         moment(settlement.ended_at) if ended else None,
         settlement.id,
     )

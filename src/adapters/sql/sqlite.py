@@ -45,7 +45,8 @@ class Group:
         with self._over:
             pass
         if self.error is not None:
-            raise Unavailable("The database could not commit; nothing was kept.") from self.error
+            reason = getattr(self.error, "orig", self.error)
+            raise Unavailable(f"Nothing was kept, for the commit failed: {reason}") from self.error
 
 
 @define(eq=False)

@@ -1,4 +1,4 @@
-"""The SQL store: transactions, views, health, and wake-ups after the commit."""
+"""The SQL store: transactions, views, health, wake-ups after commits."""
 
 import sqlite3
 from collections.abc import Generator, Iterator
@@ -23,6 +23,7 @@ from .identity import SqlCodes, SqlUsers
 from .jobs import SqlJobs
 from .logs import SqlLogs
 from .operations import SqlQueues, SqlStatistics, SqlWorkers
+from .quotas import SqlQuotas
 from .scheduling import SqlSchedules
 from .sqlite import open_sqlite
 
@@ -118,6 +119,11 @@ class SqlTx:
     def statistics(self) -> SqlStatistics:
         """Counts."""
         return SqlStatistics(self._db)
+
+    @property
+    def quotas(self) -> SqlQuotas:
+        """What was spent of limits."""
+        return SqlQuotas(self._db)
 
     @property
     def facts(self) -> SqlFacts:

@@ -1,4 +1,4 @@
-"""Fair tags: the virtual times at which the rows of a statement have their turn."""
+"""Fair tags: when, in virtual time, rows have their turn."""
 
 import json
 from collections.abc import Iterable

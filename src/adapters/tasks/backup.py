@@ -1,4 +1,4 @@
-"""File Backup: a verified archive of a folder, old copies rotated."""
+"""Backups of folders: verified archives, old copies rotated."""
 
 import os
 import re

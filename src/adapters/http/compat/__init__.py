@@ -1,1 +1,1 @@
-"""Compatibility routes: the paths of the source systems, one file for each."""
+"""Compatibility routes: the paths of source systems, one file each."""

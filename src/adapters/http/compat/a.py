@@ -270,7 +270,10 @@ def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[Opera
         "tag": "source A",
         "statuses": {LimitReached: 400},
     }
-    shown: dict[int, type | Many | None] = {200: AScheduleBody}
+    return (*_of_all(schedules, own, style), *_of_one(schedules, own, style))
+
+
+def _of_all(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
     return (
         Operation(
             method="GET", path=BASE, name="a_list_schedules", summary="List schedules.",
@@ -287,6 +290,12 @@ def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[Opera
             summary="List schedules by filters in the body.", handler=own.search,
             request=ScheduleSearch, answers={200: Many(AScheduleBody)}, errors=(404,), **style,
         ),
+    )  # fmt: skip
+
+
+def _of_one(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
+    shown: dict[int, type | Many | None] = {200: AScheduleBody}
+    return (
         Operation(
             method="GET", path=ONE, name="a_get_schedule", summary="Show a schedule.",
             handler=schedules.get, answers=shown, etag=True, **style,

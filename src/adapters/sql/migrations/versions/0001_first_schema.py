@@ -61,13 +61,6 @@ PARTIAL_INDEXES = [
     ),
     ("uq_jobs_tick", "jobs", ["schedule_id", "tick"], True, "tick IS NOT NULL"),
     (
-        "ix_schedules_active",
-        "schedules",
-        ["owner"],
-        False,
-        "next_at IS NOT NULL AND deleted_at IS NULL",
-    ),
-    (
         "ix_schedules_due",
         "schedules",
         ["next_at", "id"],
@@ -100,7 +93,6 @@ PLAIN_INDEXES = [
     ("ix_jobs_waiting_plain", "jobs", ["owner", "state"], False),
     ("uq_jobs_idempotency_key_plain", "jobs", ["owner", "idempotency_key"], True),
     ("uq_jobs_tick_plain", "jobs", ["schedule_id", "tick"], True),
-    ("ix_schedules_active_plain", "schedules", ["owner"], False),
     ("ix_schedules_due_plain", "schedules", ["next_at", "id"], False),
 ]
 

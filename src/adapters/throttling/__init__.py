@@ -1,0 +1,1 @@
+"""Rate limiters: in the memory of one process, and in a shared Redis."""

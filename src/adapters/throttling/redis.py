@@ -1,0 +1,191 @@
+"""The rate limiter in Redis, with the local one for when it is away."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from threading import Lock
+from time import monotonic
+from typing import Any, Final
+
+import structlog
+from attrs import Factory, define, field
+from limits.storage import RedisStorage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ...domain.throttling import Charge, Decision
+from ...ports.throttling import RateLimiter
+from .memory import MemoryRateLimiter
+
+_log = structlog.get_logger(__name__)
+TIMEOUT_SECONDS: Final = 0.04
+"""For connecting and for an answer; with what surrounds them below 50 ms."""
+REST_SECONDS: Final = 1.0
+KEEP_SECONDS: Final = 60
+"""Keys outlive their span by this, should the clock be set back."""
+
+_HIT: Final = b"""
+local now, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
+local answer, admitted = {1}, true
+for i, key in ipairs(KEYS) do
+    local limit, since = tonumber(ARGV[2 * i + 1]), now - tonumber(ARGV[2 * i + 2])
+    local low, high = 0, redis.call('llen', key)
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        if tonumber(redis.call('lindex', key, middle)) > since then
+            low = middle + 1
+        else
+            high = middle
+        end
+    end
+    answer[2 * i] = low
+    answer[2 * i + 1] = low > 0 and redis.call('lindex', key, low - 1) or ARGV[1]
+    admitted = admitted and low + cost <= limit
+end
+if not admitted then
+    answer[1] = 0
+elseif cost > 0 then
+    for i, key in ipairs(KEYS) do
+        local limit, span = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+        local at, newest = ARGV[1], redis.call('lindex', key, 0)
+        if newest and tonumber(newest) > now then at = newest end
+        for _ = 1, cost do redis.call('lpush', key, at) end
+        redis.call('ltrim', key, 0, limit - 1)
+        redis.call('expire', key, span + tonumber(ARGV[2 * #KEYS + 3]))
+    end
+end
+return answer
+"""
+
+
+class Windows(RedisStorage):
+    """
+    The moving windows of `limits`, several of them in one round trip.
+
+    They are its lists of moments, the newest first; its own script knows one
+    window at a time, and could not leave the wider ones alone.
+    """
+
+    def initialize_storage(self, _uri: str) -> None:
+        """Register the scripts; nothing is sent yet."""
+        super().initialize_storage(_uri)
+        self._hit_all = self.get_connection().register_script(_HIT)
+
+    def acquire_all(
+        self, charges: Sequence[Charge], at: float, cost: int
+    ) -> tuple[bool, Sequence[tuple[int, float]]]:
+        """
+        Spend the cost under every key, or under none.
+
+        Returns whether it was admitted, and of each key how much was spent
+        before and when the first of it was.
+
+        Raises:
+            RedisError: Redis does not answer, or not as it should.
+        """
+        arguments: list[Any] = [f"{at:.6f}", cost]
+        for each in charges:
+            arguments += (each.policy.rate.count, each.policy.rate.seconds)
+        keys = [self.prefixed_key(each.key) for each in charges]
+        admitted, *found = self._hit_all(keys, [*arguments, KEEP_SECONDS])
+        return bool(admitted), [
+            (int(spent), float(oldest))
+            for spent, oldest in zip(found[::2], found[1::2], strict=True)
+        ]
+
+
+@define(eq=False)
+class Breaker:
+    """Open for a while after a failure; then one call may try, and the others wait."""
+
+    _rest_seconds: float = REST_SECONDS
+    _time: Callable[[], float] = monotonic
+    _open_until: float | None = field(default=None, init=False)
+    _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
+
+    def admits(self) -> bool:
+        """Whether a call may be made now."""
+        if self._open_until is None:
+            return True
+        with self._lock:
+            now = self._time()
+            if self._open_until is not None:
+                if now < self._open_until:
+                    return False
+                self._open_until = now + self._rest_seconds
+            return True
+
+    def failed(self) -> bool:
+        """Open; return whether it was closed before."""
+        with self._lock:
+            was_closed = self._open_until is None
+            self._open_until = self._time() + self._rest_seconds
+        return was_closed
+
+    def succeeded(self) -> bool:
+        """Close; return whether it was open before."""
+        if self._open_until is None:
+            return False
+        with self._lock:
+            was_open, self._open_until = self._open_until is not None, None
+        return was_open
+
+
+@define(eq=False)
+class RedisRateLimiter:
+    """
+    Rates that several processes share.
+
+    While Redis is away, each process counts by itself, and one request a
+    second tries again.
+    """
+
+    _windows: Windows
+    _local: RateLimiter = Factory(MemoryRateLimiter)
+    _breaker: Breaker = Factory(Breaker)
+
+    @classmethod
+    def connect(
+        cls, url: str, *, prefix: str = "workbell:limits", timeout: float = TIMEOUT_SECONDS
+    ) -> "RedisRateLimiter":
+        """
+        Return a limiter; Redis is first asked when there is something to count.
+
+        The timeout, in seconds, is for connecting and for an answer each.
+
+        Raises:
+            ValueError: The address is not one of Redis.
+        """
+        options: dict[str, Any] = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        return cls(Windows(url, key_prefix=prefix, **options))
+
+    def hit(self, charges: Sequence[Charge], now: datetime, cost: int = 1) -> Sequence[Decision]:
+        """Spend the cost under every charge, or under none if one refuses."""
+        if not charges:
+            return []
+        if self._breaker.admits():
+            try:
+                decisions = self._shared(charges, now.timestamp(), cost)
+            except Exception as error:  # noqa: BLE001 - whatever listens there, nobody waits for it
+                if self._breaker.failed():
+                    _log.warning("rate_limits_are_local", reason=type(error).__name__)
+            else:
+                if self._breaker.succeeded():
+                    _log.info("rate_limits_are_shared")
+                return decisions
+        return self._local.hit(charges, now, cost)
+
+    def _shared(self, charges: Sequence[Charge], at: float, cost: int) -> Sequence[Decision]:
+        admitted, found = self._windows.acquire_all(charges, at, cost)
+        decisions = [
+            Decision.of(each.policy, spent, oldest, at, cost)
+            for each, (spent, oldest) in zip(charges, found, strict=True)
+        ]
+        return [each.spent(cost) for each in decisions] if admitted else decisions
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._windows.storage.close()

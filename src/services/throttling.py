@@ -1,0 +1,135 @@
+"""Throttling: what is asked too often is refused, and spends nothing."""
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from ..domain.identity import Actor
+from ..domain.throttling import (
+    CODE_TRIES,
+    LOGIN_FAILURES,
+    Asked,
+    Charge,
+    Decision,
+    Policies,
+    Policy,
+    Route,
+    TooMany,
+)
+from ..ports.store import Store
+from ..ports.system import Clock
+from ..ports.throttling import RateLimiter, ThrottlingTx
+
+BATCH = 500
+
+
+@frozen(kw_only=True)
+class Throttling:
+    """Admit requests, logins and codes as often as the policies say."""
+
+    store: Store[ThrottlingTx]
+    limiter: RateLimiter
+    clock: Clock
+    policies: Policies
+
+    def admit(self, asked: Asked) -> Sequence[Decision]:
+        """
+        Charge a request to every policy that it meets, or to none.
+
+        The decisions come with the narrowest first. What is refused already
+        takes no lock.
+
+        Raises:
+            TooMany: A policy refuses; its `decisions` are for the headers.
+            Unavailable: The store, which counts some of it, does not answer.
+        """
+        now, charges = self.clock.now(), self.policies.met_by(asked)
+        exact = [each for each in charges if each.policy.exact]
+        quick = [each for each in charges if not each.policy.exact]
+        if not exact:
+            return _allowed(self.limiter.hit(quick, now))
+        with self.store.view() as tx:
+            _allowed([tx.quotas.peek(each, now) for each in exact])
+        with self.store.begin() as tx:
+            spent = _allowed([tx.quotas.spend(each, now) for each in exact])
+            return _allowed([*spent, *self.limiter.hit(quick, now)])
+
+    def left(self, actor: Actor) -> Sequence[Decision]:
+        """
+        Return what is left of the actor's quota and rate; nothing is spent.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        now = self.clock.now()
+        asked = Asked(
+            address="", route=Route.PROGRESS, user_id=actor.user_id, tier=actor.tier
+        )  # fmt: skip
+        charges = self.policies.met_by(asked)
+        with self.store.view() as tx:
+            exact = [tx.quotas.peek(each, now) for each in charges if each.policy.exact]
+        quick = [each for each in charges if not each.policy.exact]
+        return [*exact, *self.limiter.hit(quick, now, cost=0)]
+
+    def try_login(self, account: str) -> None:
+        """
+        Count one failed login of an account, before its password is compared.
+
+        So parallel guesses are no better than one after another. Take it back
+        with `forgive_login` when the password was right. The account is
+        `domain.throttling.account_key`.
+
+        Raises:
+            TooMany: The account has failed too often within the hour.
+            Unavailable: The store does not answer.
+        """
+        self._try(LOGIN_FAILURES, account)
+
+    def forgive_login(self, account: str) -> None:
+        """
+        Take back one `try_login`, which turned out to be right.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        with self.store.begin() as tx:
+            tx.quotas.give_back(Charge(LOGIN_FAILURES, account))
+
+    def try_code(self, account: str) -> None:
+        """
+        Count one comparison of an account's one-time code, before it is made.
+
+        Raises:
+            TooMany: There were too many within the day.
+            Unavailable: The store does not answer.
+        """
+        self._try(CODE_TRIES, account)
+
+    def prune(self) -> int:
+        """
+        Delete the counts under which nothing counts any more; return how many.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        gone = 0
+        while True:
+            with self.store.begin() as tx:
+                pruned = tx.quotas.prune(self.clock.now(), limit=BATCH)
+            gone += pruned
+            if pruned < BATCH:
+                return gone
+
+    def _try(self, policy: Policy, account: str) -> None:
+        now, charge = self.clock.now(), Charge(policy, account)
+        with self.store.view() as tx:
+            _allowed([tx.quotas.peek(charge, now)])
+        with self.store.begin() as tx:
+            _allowed([tx.quotas.spend(charge, now)])
+
+
+def _allowed(decisions: Sequence[Decision]) -> Sequence[Decision]:
+    """Return the decisions, unless one of them refuses."""
+    if all(each.allowed for each in decisions):
+        return decisions
+    raise TooMany(decisions)

@@ -1,0 +1,121 @@
+"""Access, for every operation of the table: who may call it, and on whose things."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.face import FaceSettings
+from workbell.adapters.http.operations import Access, Operation
+
+from .conftest import World, build_world
+
+ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+OWNED = [n for n, o in ALL.items() if {"schedule_id", "job_id"} & set(o.path_names)]
+PEOPLE = ("ada", "bob", "una", "root")
+METRICS = "get_metrics"
+
+
+def call(world: World, operation: Operation, who: str | None, **ids: int) -> int:
+    names: dict[str, Any] = {"name": "default", "task_definition_id": 1, **ids}
+    names = {name: names.get(name, 1) for name in operation.path_names}
+    status: int = world.call(operation.method, operation.path.format(**names), who).status_code
+    return status
+
+
+def things(world: World, who: str) -> Mapping[str, int]:
+    """Return the ids of a schedule and a job of somebody, with a file and a result."""
+    schedule, job = world.schedule(who), world.job(who)
+    world.end(job["id"], result={"ok": True})
+    world.keep_artifact(job["id"], "default", b"content", "text/plain")
+    return {"schedule_id": schedule["id"], "job_id": job["id"]}
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_who_may_call_it_by_rank(world: World, name: str) -> None:
+    """Nobody 401, the wrong ones 403, and the right ones neither."""
+    operation = ALL[name]
+    ids = things(world, "root")
+    by_rank: dict[Access, dict[str | None, int]] = {
+        Access.ANYONE: {None: 0, "una": 0, "ada": 0, "root": 0},
+        Access.SELF: {None: 401, "una": 0, "ada": 0, "root": 0},
+        Access.USER: {None: 401, "una": 0, "ada": 0, "root": 0},
+        Access.VERIFIED: {None: 401, "una": 403, "ada": 0, "root": 0},
+        Access.SUPERUSER: {None: 401, "una": 403, "ada": 403, "root": 0},
+    }
+    expected = by_rank[Access.SUPERUSER if name == METRICS else operation.who]
+    for who, refused in expected.items():
+        status = call(world, operation, who, **ids)
+        if refused:
+            assert status == refused, (who, status)
+        else:
+            assert status not in {401, 403}, (who, status)
+            assert status < 500
+
+
+@pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.who is not Access.ANYONE])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWRhOmFkYQ==", "Token nonsense"]
+)
+def test_a_token_that_is_none_is_401(world: World, name: str, header: str) -> None:
+    operation = ALL[name]
+    names = {n: 1 if n.endswith("_id") else "x" for n in operation.path_names}
+    result = world.call(
+        operation.method, operation.path.format(**names), headers={"Authorization": header}
+    )
+    assert result.status_code == 401
+    assert result.headers["www-authenticate"] == 'Bearer realm="workbell"'
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_what_belongs_to_others_is_404(world: World, name: str) -> None:
+    ids = things(world, "ada")
+    assert call(world, ALL[name], "bob", **ids) == 404
+    assert call(world, ALL[name], "bob", schedule_id=99, job_id=99) == 404
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_superusers_reach_what_belongs_to_others(world: World, name: str) -> None:
+    operation = ALL[name]
+    status = call(world, operation, "root", **things(world, "ada"))
+    assert status not in {401, 403, 404}
+    assert status < 500
+
+
+def test_both_scheme_words_are_taken(world: World) -> None:
+    for scheme in ("Bearer", "bearer", "Token"):
+        headers = {"Authorization": f"{scheme} {world.tokens['ada']}"}
+        assert world.get("/api/v1/schedules", None, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("needed", "schedules", "jobs"), [("jobs", 200, 403), ("all", 403, 403), ("none", 200, 200)]
+)
+def test_the_settings_say_what_needs_a_verified_address(
+    make_world: Any, needed: str, schedules: int, jobs: int
+) -> None:
+    world = make_world(FaceSettings(require_verified_email=needed))
+    for path, status in {
+        "/api/v1/schedules": schedules, "/api/schedules": schedules, "/api/v1/jobs": jobs,
+        "/api/jobs": jobs, "/api/job-results": jobs, "/api/v1/auth/users/me": 200,
+    }.items():  # fmt: skip
+        assert world.get(path, "una").status_code == status, path
+    refused = world.get("/api/v1/jobs", "una")
+    if jobs == 403:
+        assert refused.json["code"] == "email_not_verified"
+
+
+def test_metrics_are_read_with_their_token(make_world: Any) -> None:
+    world = make_world(FaceSettings(metrics_token="let me see", version="9"))
+    assert world.get("/metrics", None).status_code == 401
+    assert world.get("/metrics", "ada").status_code == 403
+    assert world.get("/metrics", "root").status_code == 200
+    wrong = world.get("/metrics", None, headers={"Authorization": "Bearer let me sea"})
+    assert wrong.status_code == 401
+    world.schedule("ada")
+    seen = world.get("/metrics", None, headers={"Authorization": "Bearer let me see"})
+    assert seen.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "workbell_schedules_active 1\n" in seen.text
+    assert 'workbell_info{version="9"} 1\n' in seen.text

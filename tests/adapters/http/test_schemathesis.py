@@ -1,0 +1,33 @@
+"""Schemathesis: requests made up from the OpenAPI document, and no 5xx."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+
+from .conftest import build_world
+
+WORLD = build_world(Path("/nonexistent"))
+WORLD.join("root", is_super_user=True)
+WORLD.schedule("root", is_active=False)
+WORLD.job("root")
+HEADERS = {"Host": "localhost", "Authorization": f"Bearer {WORLD.tokens['root']}"}
+
+schema = schemathesis.openapi.from_wsgi("/api/schema/", WORLD.client.app, headers=HEADERS)
+
+
+@pytest.mark.filterwarnings("ignore")
+@schema.parametrize()
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_is_answered_by_a_server_error(case: Any) -> None:
+    case.call_and_validate(headers=HEADERS, checks=[not_a_server_error])

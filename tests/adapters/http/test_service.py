@@ -1,0 +1,70 @@
+"""The service about itself: health, readiness, and errors with their headers."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from workbell.adapters.http.app import build_app
+from workbell.domain.errors import Throttled, Unavailable
+
+from .conftest import World
+
+
+def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
+    assert empty.get("/api/health/", None).json == {
+        "status": "healthy",
+        "database": "connected",
+        "cache": "connected",
+    }
+    assert empty.get("/livez", None).json == {"status": "alive"}
+    assert empty.get("/readyz", None).json == {"status": "ready", "schema_version": "memory"}
+
+
+def test_health_tells_what_is_away(empty: World) -> None:
+    def away() -> None:
+        raise Unavailable("Redis does not answer.")
+
+    empty.client.app = build_app(evolve(empty.parts, cache=away))
+    result = empty.get("/api/health/", None)
+    assert result.status_code == 503
+    assert (result.json["database"], result.json["cache"]) == ("connected", "disconnected")
+    assert (result.json["code"], result.headers["retry-after"]) == ("unavailable", "1")
+    assert result.json["request_id"] == result.headers["x-request-id"]
+
+
+def test_tables_of_another_revision_are_not_ready(empty: World) -> None:
+    empty.client.app = build_app(evolve(empty.parts, schema_version="0007"))
+    result = empty.get("/readyz", None)
+    assert (result.status_code, result.json["schema_version"]) == (503, "memory")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "seconds"),
+    [(Throttled(2.1), 429, "3"), (Unavailable("away", retry_after=0.2), 503, "1")],
+)
+def test_who_must_wait_is_told_how_long(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, seconds: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(type(world.parts.jobs), "queues", fail)
+    result = world.get("/api/v1/queues")
+    assert (result.status_code, result.headers["retry-after"]) == (status, seconds)
+    assert result.headers["content-type"] == "application/problem+json"
+
+
+def test_a_request_is_logged_once_with_its_route(world: World) -> None:
+    from structlog.testing import capture_logs
+
+    world.schedule()
+    with capture_logs() as logs:
+        world.get("/api/v1/schedules/1")
+    (line,) = logs
+    assert line["event"] == "request"
+    assert line["route"] == "/api/v1/schedules/{schedule_id}"
+    assert (line["method"], line["status"], line["user_id"]) == ("GET", 200, 1)
+    assert line["operation"] == "get_schedule"
+    assert line["ms"] > 0
+    assert len(line["request_id"]) == 32

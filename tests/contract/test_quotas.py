@@ -1,0 +1,209 @@
+"""Quotas: exact, whoever asks at once, and not refilled by a restart."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.contract.made import NOON, ManualClock, after
+from workbell.domain.throttling import Charge, Decision, Policy, Rate, Subject
+from workbell.ports.store import Store
+from workbell.ports.throttling import ThrottlingTx
+
+Counting = Store[ThrottlingTx]
+DAY = 86_400
+FREE = Policy(name="free", rate=Rate(10, DAY), subject=Subject.USER, exact=True, meter="progress")
+PREMIUM = Policy(
+    name="premium", rate=Rate(1_000, DAY), subject=Subject.USER, exact=True, meter="progress"
+)
+SHORT = Policy(name="short", rate=Rate(2, 10), subject=Subject.ACCOUNT, exact=True)
+ANN, BOB = Charge(FREE, "1"), Charge(FREE, "2")
+
+
+def spend(store: Counting, charge: Charge, now: datetime = NOON, cost: int = 1) -> Decision:
+    """Spend in one transaction."""
+    with store.begin() as tx:
+        return tx.quotas.spend(charge, now, cost)
+
+
+def peek(store: Counting, charge: Charge, now: datetime = NOON) -> Decision:
+    """Look, without a transaction."""
+    with store.view() as tx:
+        return tx.quotas.peek(charge, now)
+
+
+def prune(store: Counting, now: datetime, limit: int = 100) -> int:
+    with store.begin() as tx:
+        return tx.quotas.prune(now, limit=limit)
+
+
+def test_ten_a_day_are_ten(store: Counting) -> None:
+    assert [spend(store, ANN, after(n)).remaining for n in range(10)] == list(range(9, -1, -1))
+    refused = spend(store, ANN, after(60))
+    assert (refused.allowed, refused.remaining) == (False, 0)
+    assert refused.retry_after == refused.reset_after == DAY - 60
+    assert spend(store, BOB, after(60)).allowed
+    assert not spend(store, ANN, after(DAY - 0.000_1)).allowed
+    assert spend(store, ANN, after(DAY)).allowed
+    assert not spend(store, ANN, after(DAY)).allowed
+
+
+def test_what_is_refused_is_not_spent(store: Counting) -> None:
+    short = Charge(SHORT, "1")
+    for n in range(8):
+        spend(store, short, after(n))
+    assert spend(store, short, after(10)).allowed
+    assert peek(store, short, after(11)).remaining == 2 - 1
+
+
+def test_looking_spends_nothing(store: Counting) -> None:
+    unused = peek(store, ANN)
+    assert (unused.allowed, unused.remaining, unused.reset_after) == (True, 10, 0)
+    spend(store, ANN)
+    for _ in range(12):
+        assert (peek(store, ANN, after(5)).remaining, peek(store, ANN, after(5)).reset_after) == (
+            9,
+            DAY - 5,
+        )
+    spend(store, ANN, cost=9)
+    assert not peek(store, ANN).allowed
+
+
+def test_what_is_undone_is_not_spent(store: Counting) -> None:
+    with suppress(ZeroDivisionError), store.begin() as tx:
+        assert tx.quotas.spend(ANN, NOON).remaining == 9
+        raise ZeroDivisionError
+    assert peek(store, ANN).remaining == 10
+
+
+def test_both_tiers_share_one_count(store: Counting) -> None:
+    for n in range(12):
+        assert spend(store, Charge(PREMIUM, "1"), after(n)).allowed
+    refused = spend(store, ANN, after(20))
+    assert (refused.allowed, refused.remaining, refused.retry_after) == (False, 0, DAY + 2 - 20)
+
+
+def test_something_may_be_given_back(store: Counting) -> None:
+    short = Charge(SHORT, "1")
+    with store.begin() as tx:
+        tx.quotas.give_back(short)
+    spend(store, short, cost=2)
+    with store.begin() as tx:
+        tx.quotas.give_back(short)
+    assert peek(store, short).remaining == 1
+    for _ in range(3):
+        with store.begin() as tx:
+            tx.quotas.give_back(short)
+    assert spend(store, short).remaining == 1
+
+
+def test_a_batch_fits_whole_or_not_at_all(store: Counting) -> None:
+    assert spend(store, ANN, cost=8).remaining == 2
+    assert not spend(store, ANN, cost=3).allowed
+    assert spend(store, ANN, cost=2).remaining == 0
+
+
+def test_only_what_counts_no_more_is_pruned(store: Counting) -> None:
+    for n in range(5):
+        spend(store, Charge(SHORT, str(n)), after(n))
+    spend(store, ANN)
+    spend(store, Charge(SHORT, "0"), after(5))
+    assert prune(store, after(10.9)) == 0
+    assert prune(store, after(13), limit=2) == 2
+    assert prune(store, after(13)) == 1
+    assert peek(store, Charge(SHORT, "4"), after(13)).remaining == 1
+    assert prune(store, after(DAY)) == 3
+    assert prune(store, after(DAY)) == 0
+    assert spend(store, ANN, after(DAY)).remaining == 9
+
+
+def test_a_clock_set_back_opens_nothing(store: Counting) -> None:
+    short = Charge(SHORT, "1")
+    spend(store, short)
+    spend(store, short, after(-8))
+    assert prune(store, after(9.9)) == 0
+    assert not spend(store, short, after(9.9)).allowed
+    assert spend(store, short, after(10)).remaining == 1
+
+
+def test_the_longest_key_fits(store: Counting) -> None:
+    long = Policy(name="p" * 32, rate=Rate(1, 1), subject=Subject.ADDRESS, exact=True)
+    assert spend(store, Charge(long, "ü" * 95)).allowed
+    assert not spend(store, Charge(long, "ü" * 95)).allowed
+    assert spend(store, Charge(long, "Ü" * 95)).allowed
+
+
+def at_once(stores: list[Counting], charge: Charge) -> int:
+    """Return how many of 32 threads are admitted, each with a moment of its own."""
+    barrier = Barrier(32)
+
+    def ask(n: int) -> bool:
+        barrier.wait()
+        return spend(stores[n % len(stores)], charge, after(n / 32)).allowed
+
+    with ThreadPoolExecutor(32) as pool:
+        return sum(pool.map(ask, range(32)))
+
+
+def test_of_32_at_once_exactly_ten_are_admitted(store: Counting) -> None:
+    assert at_once([store], ANN) == 10
+    assert at_once([store], ANN) == 0
+    assert at_once([store], BOB) == 10
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Return the address of a migrated SQLite file."""
+    from workbell.adapters.sql.store import open_store
+
+    url = f"sqlite:///{tmp_path}/quotas.db"
+    store = open_store(url, ManualClock())
+    store.migrate()
+    store.close()
+    return url
+
+
+def test_a_restart_refills_nothing(path: str) -> None:
+    from workbell.adapters.sql.store import open_store
+
+    for n in range(1, 15):
+        store = open_store(path, ManualClock())
+        assert spend(store, ANN, after(n)).remaining == max(10 - n, 0)
+        store.close()
+    store = open_store(path, ManualClock())
+    assert at_once([store], ANN) == 0
+    assert spend(store, ANN, after(DAY + 1)).allowed
+    store.close()
+
+
+def test_two_processes_share_one_count(path: str) -> None:
+    """Each store has connections of its own, as each process has."""
+    from workbell.adapters.sql.store import open_store
+
+    stores = [open_store(path, ManualClock()) for _ in range(2)]
+    assert at_once([*stores], ANN) == 10
+    for each in stores:
+        each.close()
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(gaps=st.lists(st.integers(0, 40), max_size=40), number=st.integers())
+def test_no_span_ever_holds_more_than_the_limit(
+    store: Counting, gaps: list[int], number: int
+) -> None:
+    """And nothing is refused that would have fitted; gaps are in eighths of a second."""
+    with store.begin() as tx:
+        tx.quotas.prune(after(10**9), limit=10)
+    charge, admitted, at = Charge(SHORT, f"{number}"[:90]), list[float](), 0.0
+    for gap in gaps:
+        at += gap / 8
+        fits = sum(each > at - 10 for each in admitted) < 2
+        assert spend(store, charge, after(at)).allowed is fits
+        if fits:
+            admitted.append(at)
+    assert all(sum(a <= each < a + 10 for each in admitted) <= 2 for a in admitted)

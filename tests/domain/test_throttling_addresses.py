@@ -1,0 +1,76 @@
+"""Who asks: the socket's peer, unless a trusted proxy says otherwise."""
+
+from ipaddress import ip_network
+from time import perf_counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbell.domain.throttling import client_address, client_key
+
+pytestmark = pytest.mark.unit
+
+TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "client"),
+    [
+        ("203.0.113.9", "", "203.0.113.9"),
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::1"),
+        ("10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+        ("10.0.0.1", '"[2001:DB8:0::1]:1"', "2001:db8::1"),
+        ("10.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("10.0.0.1", "fe80::1%eth0", "fe80::1"),
+        ("fd00::1", "198.51.100.1, fd00::2", "198.51.100.1"),
+        ("::ffff:10.0.0.1", "::ffff:198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, unknown", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1, , 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "198.51.100.1, 10.0.0.999", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1, 10.0.0.2:port", "10.0.0.1"),
+        ("10.0.0.1", "[198.51.100.1", "10.0.0.1"),
+        ("/run/proxy.sock", "198.51.100.1", "/run/proxy.sock"),
+        ("", "198.51.100.1", ""),
+    ],
+)
+def test_the_walk_goes_from_the_right(peer: str, forwarded_for: str, client: str) -> None:
+    """As far as each hop was written by a trusted proxy."""
+    assert client_address(peer, forwarded_for, TRUSTED) == client
+
+
+def test_nobody_is_trusted_unless_named() -> None:
+    """Neither is a proxy on the same machine."""
+    assert client_address("127.0.0.1", "198.51.100.1", []) == "127.0.0.1"
+
+
+@given(st.text(), st.text())
+def test_whatever_is_sent_is_an_address_or_ignored(made_up: str, peer: str) -> None:
+    """Nothing raises, and the client's own words never count."""
+    assert client_address(peer, made_up, TRUSTED)[:0] == ""
+    assert client_address("10.0.0.1", f"{made_up}, 198.51.100.1", TRUSTED) == "198.51.100.1"
+
+
+def test_a_huge_header_is_read_from_its_end_only() -> None:
+    """So many proxies in a row there are not."""
+    huge = "10.0.0.9," * 1_000_000 + " 10.0.0.2"
+    begun = perf_counter()
+    assert client_address("10.0.0.1", huge, TRUSTED) == "10.0.0.9"
+    assert client_address("10.0.0.1", "x" * 10_000_000, TRUSTED) == "10.0.0.1"
+    assert client_address("10.0.0.1", "1.1.1.1," + "[" * 60_000, TRUSTED) == "10.0.0.1"
+    assert perf_counter() - begun < 1
+
+
+def test_a_network_counts_as_one() -> None:
+    """The last 64 bits of IPv6 are the client's own to choose."""
+    assert client_key("2001:db8:1:2:3:4:5:6") == client_key("2001:db8:1:2::") == "2001:db8:1:2::/64"
+    assert client_key("2001:db8:1:3::") != client_key("2001:db8:1:2::")
+    assert client_key("::ffff:192.0.2.1") == client_key("192.0.2.1") == "192.0.2.1"
+    assert len(client_key("/run/" + "x" * 1_000)) == 32

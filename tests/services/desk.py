@@ -1,0 +1,296 @@
+"""A house on a store in memory: every service, a clock by hand, and no chance."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define, evolve, frozen
+
+from tests.contract.made import NOON, ManualClock, a_user
+from workbell.adapters.files import FolderFiles
+from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.shapes import JsonShapes
+from workbell.domain.identity import EVERYTHING, Actor, UserId
+from workbell.domain.jobs import Claim, Ending, Job, JobId, JobState, Outcome, settle
+from workbell.domain.scheduling import Schedule
+from workbell.domain.tasks import Task, TaskContext, Tasks
+from workbell.ports.jobs import JobFilter
+from workbell.services.asked import NewJob, NewSchedule
+from workbell.services.definitions import Definitions
+from workbell.services.execution import Execution
+from workbell.services.housekeeping import Housekeeping
+from workbell.services.jobs import JobCommands
+from workbell.services.scheduling import Scheduling
+from workbell.services.ticking import Ticking
+
+
+@frozen
+class Letter:
+    """Parameters of the task 'letter'."""
+
+    to: str
+    copies: int = 1
+
+
+@define
+class FixedChance:
+    """Chance that always falls the same way: a share of what is possible."""
+
+    share: float = 0.5
+
+    def below(self, bound: int) -> int:
+        """Return the share of the bound."""
+        return int(bound * self.share)
+
+    def uniform(self, low: float, high: float) -> float:
+        """Return the share of the way from low to high."""
+        return low + (high - low) * self.share
+
+
+@define
+class CountingIds:
+    """Ids that count."""
+
+    _numbers: Iterator[int] = Factory(count)
+
+    def new(self) -> str:
+        """Return the next one."""
+        return f"id-{next(self._numbers)}"
+
+
+@define(eq=False)
+class Told:
+    """A context and its log in one; it remembers what a body tells."""
+
+    claim: Claim
+    clock: ManualClock
+    lines: list[str] = Factory(list[str])
+
+    @property
+    def job_id(self) -> int:
+        return self.claim.id
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.attempt
+
+    @property
+    def owner(self) -> UserId:
+        return self.claim.owner
+
+    @property
+    def schedule_id(self) -> int | None:
+        return self.claim.schedule_id
+
+    @property
+    def tick(self) -> datetime | None:
+        return self.claim.tick
+
+    @property
+    def idempotency_key(self) -> str:
+        return f"job-{self.claim.id}"
+
+    @property
+    def log(self) -> "Told":
+        return self
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+    def artifact(self, name: str, source: Any, media_type: str = "") -> None:
+        pass
+
+    def debug(self, event: str, **values: object) -> None:
+        self.lines.append(event)
+
+    info = warning = error = debug
+
+
+@frozen(kw_only=True)
+class Desk:
+    """Every service over one store in memory."""
+
+    clock: ManualClock
+    store: MemoryStore
+    chance: FixedChance
+    tasks: Tasks
+    files: FolderFiles
+    definitions: Definitions
+    scheduling: Scheduling
+    jobs: JobCommands
+    ticking: Ticking
+    execution: Execution
+    housekeeping: Housekeeping
+
+    # people
+
+    def person(self, name: str = "alice", **fields: Any) -> Actor:
+        """Register a person, and return them as the one who asks."""
+        with self.store.begin() as tx:
+            return Actor.of(tx.users.add(a_user(name, **fields)))
+
+    def change(self, actor: Actor, **fields: Any) -> Actor:
+        """Change a person's row, and return them as they now ask."""
+        with self.store.begin() as tx:
+            tx.users.replace(evolve(tx.users.get(actor.user_id), **fields))
+            return Actor.of(tx.users.get(actor.user_id))
+
+    # schedules and jobs
+
+    def schedule(self, actor: Actor, cron: str = "* * * * *", **fields: Any) -> Schedule:
+        """Create a schedule of the task 'echo'."""
+        values: dict[str, Any] = {"task_definition": "echo", "cron_expression": cron}
+        return self.scheduling.create(actor, NewSchedule(**values | fields)).schedule
+
+    def now_stands(self, schedule: Schedule) -> Schedule:
+        """Return a schedule as it now stands."""
+        with self.store.view() as tx:
+            return tx.schedules.get(EVERYTHING, schedule.id)
+
+    def keep(self, schedule: Schedule) -> None:
+        """Write a schedule as if it had come to stand so."""
+        with self.store.begin() as tx:
+            tx.schedules.replace(schedule)
+
+    def enqueue(self, actor: Actor, **fields: Any) -> Job:
+        """Enqueue a job of the task 'echo'."""
+        return self.jobs.create(actor, NewJob(**fields))[0]
+
+    def rows(self, schedule: Schedule | None = None) -> list[Job]:
+        """Return all jobs, or a schedule's, oldest first."""
+        which = JobFilter(schedule_id=None if schedule is None else schedule.id)
+        with self.store.view() as tx:
+            return list(tx.jobs.find(EVERYTHING, which, ordering=["id"], limit=100_000))
+
+    def see(self, job: Job | Claim) -> Job:
+        """Return a job as it now stands."""
+        with self.store.view() as tx:
+            return tx.jobs.get(EVERYTHING, JobId(job.id))
+
+    def states(self, schedule: Schedule | None = None) -> list[JobState]:
+        """Return the states of all jobs, or a schedule's, oldest first."""
+        return [job.state for job in self.rows(schedule)]
+
+    def actions(self) -> list[str]:
+        """Return what the audit trail holds, oldest first."""
+        with self.store.view() as tx:
+            entries = tx.audit.latest(limit=1000)
+        return [f"{entry.action} {entry.model_name}" for entry in reversed(entries)]
+
+    # time and work
+
+    def wait(self, seconds: float = 0, **spans: float) -> datetime:
+        """Let time pass."""
+        self.clock.at += timedelta(seconds=seconds, **spans)
+        return self.clock.at
+
+    def tick(self, seconds: float = 0, **spans: float) -> int:
+        """Let time pass, and account for what is due then."""
+        self.wait(seconds, **spans)
+        return self.ticking.tick()
+
+    def claim(self, queue: str = "default") -> list[Claim]:
+        """Claim what is ready."""
+        claims, _ = self.execution.claim(queue, worker="w", limit=100, free_threads=100)
+        return list(claims)
+
+    def end(self, claim: Claim, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> bool:
+        """Commit an outcome; say whether it was accepted."""
+        ending = Ending(outcome=outcome, **fields)
+        settlement = settle(claim, ending, self.clock.now(), 0.5)
+        return claim.id in self.execution.settle([settlement])
+
+    def run(self, claim: Claim) -> Told:
+        """Run a claimed job and commit what came of it."""
+        told = Told(claim, self.clock)
+        context: TaskContext = told
+        settlement = self.execution.run(claim, context)
+        if settlement is not None:
+            self.execution.settle([settlement])
+        return told
+
+    def fails(self, schedule: Schedule, times: int = 1) -> None:
+        """Let a schedule's task be run now, and fail, so many times."""
+        for _ in range(times):
+            job = self.scheduling.run_now(_SUPER, schedule.id)
+            (claim,) = (each for each in self.claim() if each.id == job.id)
+            assert self.end(claim, Outcome.FAILED, error="no", permanent=True)
+
+    def succeeds(self, schedule: Schedule) -> None:
+        """Let a schedule's task be run now, and succeed."""
+        job = self.scheduling.run_now(_SUPER, schedule.id)
+        (claim,) = (each for each in self.claim() if each.id == job.id)
+        assert self.end(claim)
+
+    def letters(self) -> list[Mapping[str, Any]]:
+        """Return the mails that wait to be sent."""
+        return [job.parameters for job in self.rows() if job.task == "email.send"]
+
+
+_SUPER = Actor(user_id=UserId(999), is_super_user=True)
+
+KEEP = {
+    JobState.SUCCEEDED: timedelta(days=7),
+    JobState.SKIPPED: timedelta(days=7),
+    JobState.FAILED: timedelta(days=30),
+    JobState.CANCELLED: timedelta(days=30),
+}
+
+
+def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000) -> Desk:
+    """Return a desk at noon with the tasks 'echo', 'letter' and the given ones."""
+    clock, chance = ManualClock(NOON), FixedChance()
+    store, shapes = MemoryStore(clock), JsonShapes()
+    files = FolderFiles(folder, CountingIds())
+    registry = Tasks()
+    registry.add(Task(key="echo", body=lambda _, parameters: parameters))
+    registry.add(Task(key="letter", body=lambda *_: None, parameters=Letter))
+    for task in tasks:
+        registry.add(task)
+    definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
+    definitions.synchronise()
+    return Desk(
+        clock=clock,
+        store=store,
+        chance=chance,
+        tasks=registry,
+        files=files,
+        definitions=definitions,
+        scheduling=Scheduling(
+            store=store,
+            clock=clock,
+            tasks=registry,
+            definitions=definitions,
+            active_limit=limit,
+            max_waiting=max_waiting,
+            queues=("default", "slow"),
+        ),
+        jobs=JobCommands(
+            store=store,
+            clock=clock,
+            definitions=definitions,
+            files=files,
+            max_waiting=max_waiting,
+            queues_known=("default", "slow"),
+        ),
+        ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
+        execution=Execution(
+            store=store,
+            clock=clock,
+            chance=chance,
+            definitions=definitions,
+            files=files,
+            lease=timedelta(seconds=30),
+        ),
+        housekeeping=Housekeeping(
+            store=store, clock=clock, files=files, keep=KEEP, keep_scheduled=timedelta(days=30)
+        ),
+    )

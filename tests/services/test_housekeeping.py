@@ -1,0 +1,96 @@
+"""Housekeeping: each state has its age, jobs of schedules another, and files go with them."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.made import NOON
+from tests.services.desk import Desk
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import Actor
+from workbell.domain.jobs import Job, JobState, Outcome
+from workbell.ports.jobs import WorkerInfo
+from workbell.services.asked import NewJob
+
+pytestmark = pytest.mark.unit
+
+
+def ended(desk: Desk, actor: Actor, outcome: Outcome) -> Job:
+    """Return a job that has just ended so."""
+    job = desk.enqueue(actor)
+    (claim,) = desk.claim()
+    desk.end(claim, outcome, permanent=True)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("outcome", "days"),
+    [(Outcome.SUCCEEDED, 7), (Outcome.FAILED, 30), (Outcome.CANCELLED, 30)],
+)
+def test_a_job_goes_when_its_states_age_is_reached(
+    desk: Desk, alice: Actor, outcome: Outcome, days: int
+) -> None:
+    ended(desk, alice, outcome)
+    desk.wait(days=days)
+    assert desk.housekeeping.prune() == 0
+    desk.wait(1)
+    assert desk.housekeeping.prune() == 1
+    assert desk.rows() == []
+
+
+def test_jobs_of_a_schedule_go_by_one_age(desk: Desk, alice: Actor) -> None:
+    """Whatever their state: its history is complete for 30 days."""
+    schedule = desk.schedule(alice)
+    desk.succeeds(schedule)
+    desk.tick(60)
+    desk.tick(60)
+    assert desk.states(schedule)[-1] is JobState.SKIPPED
+    desk.scheduling.toggle(alice, schedule.id)
+    desk.wait(days=29)
+    assert desk.housekeeping.prune() == 0
+    desk.wait(days=2)
+    assert desk.housekeeping.prune() == 3
+
+
+def test_what_has_not_ended_stays(desk: Desk, alice: Actor) -> None:
+    desk.enqueue(alice)
+    desk.claim()
+    desk.enqueue(alice)
+    desk.wait(days=999)
+    assert desk.housekeeping.prune() == 0
+
+
+def test_files_go_with_their_job(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    for name in ("a", "b"):
+        desk.execution.keep(claim, name, "text/plain", b"x")
+    keys = [artifact.key for artifact in desk.jobs.artifacts(alice, job.id)]
+    desk.end(claim)
+    desk.wait(days=8)
+    assert desk.housekeeping.prune() == 2
+    for key in keys:
+        with pytest.raises(NotFound):
+            desk.files.read(key)
+
+
+def test_pruning_goes_on_until_nothing_is_left(desk: Desk, alice: Actor) -> None:
+    """In batches, so that nobody waits long for it."""
+    jobs = desk.jobs.create_many(alice, [NewJob()] * 501)
+    for job in jobs:
+        desk.jobs.cancel(alice, job.id)
+    desk.wait(days=31)
+    assert desk.housekeeping.prune() == 501
+
+
+def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
+    worker = WorkerInfo(
+        id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=0, queues=[]
+    )
+    desk.execution.beat([], worker)
+    desk.clock.at += timedelta(minutes=5)
+    desk.housekeeping.prune()
+    assert desk.jobs.workers() == [worker]
+    desk.wait(1)
+    desk.housekeeping.prune()
+    assert desk.jobs.workers() == []
