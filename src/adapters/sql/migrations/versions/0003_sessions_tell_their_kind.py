@@ -6,26 +6,28 @@ from alembic import op
 from workbell.adapters.sql.columns import Moment
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
 
-def upgrade() -> None:
-    sessions = sa.Table(
-        "sessions",
-        sa.MetaData(),
+def columns() -> list[sa.Column]:
+    return [
         sa.Column("kind", sa.String(length=16), nullable=False, server_default="tokens"),
         sa.Column("last_used_at", Moment(), nullable=True),
         sa.Column("address", sa.String(length=64), nullable=False, server_default=""),
         sa.Column("user_agent", sa.String(length=256), nullable=False, server_default=""),
-    )
+    ]
+
+
+def upgrade() -> None:
     dialect = op.get_bind().dialect
     if dialect.name == "sqlite":
-        for column in sessions.columns:
-            op.add_column("sessions", column.copy())
+        for column in columns():
+            op.add_column("sessions", column)
         return
     # one statement, for MariaDB cannot take back half of a revision
     compiler = dialect.ddl_compiler(dialect, None)
-    added = [f"ADD COLUMN {compiler.get_column_specification(c)}" for c in sessions.columns]
+    table = sa.Table("sessions", sa.MetaData(), *columns())
+    added = [f"ADD COLUMN {compiler.get_column_specification(c)}" for c in table.columns]
     op.execute(f"ALTER TABLE sessions {', '.join(added)}")
