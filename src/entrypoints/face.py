@@ -28,6 +28,7 @@ def parts(house: House) -> Parts:
             require_verified_email=str(settings.require_verified_email),
             metrics_token=settings.metrics_token,
             version=version("workbell"),
+            trusted_proxies=settings.trusted_proxies,
             active_limit=settings.max_active_schedules,
         ),
     )

@@ -17,6 +17,7 @@ from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.dramatiq.wakeups import LocalWakeups
 from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.files import FolderFiles
+from ..adapters.mail.background import BackgroundMailer
 from ..adapters.mail.folder import FolderMailer
 from ..adapters.mail.smtp import SmtpMailer, SmtpServer
 from ..adapters.memory.store import MemoryStore
@@ -301,7 +302,7 @@ def _housekeeping(
 def _identity(
     settings: Settings, store: AnyStore, clock: Clock, ids: Ids, mailer: Mailer
 ) -> tuple[Identity, SigningIn]:
-    hasher = Argon2Hasher.create(slots=max(2, os.cpu_count() or 2))
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=max(2, os.cpu_count() or 2))
     keys = (secret_key(settings), *settings.secret_key_previous)
     tokens = JwtTokens.create([key.encode() for key in keys], clock, issuer=settings.public_url)
     identity = Identity(
@@ -310,6 +311,7 @@ def _identity(
         randomness=SystemRandomness(),
         hasher=hasher,
         mailer=mailer,
+        quiet_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),
         self_service_tier=settings.self_service_tier,
     )
@@ -321,6 +323,7 @@ def _identity(
         tokens=tokens,
         access_life=timedelta(minutes=settings.access_token_minutes),
         refresh_life=timedelta(minutes=settings.refresh_token_minutes),
+        session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
     )
     return identity, signing_in

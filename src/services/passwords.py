@@ -46,12 +46,12 @@ class Passwords:
         with self.codes.store.view() as tx:
             user = tx.users.get(actor.user_id)
         self.prove(user, current, actor.origin)
-        _check_new(user, new, confirm)
+        check_new_password(user, new, confirm)
         hashed = self.codes.hasher.hash(new)
         with self.codes.store.begin() as tx:
             self.set_hash(tx, user, hashed, actor, "PASSWORD_CHANGE")
         self.recent.forget(user.id)
-        send_quietly(self.mailer, _changed_letter(user))
+        send_quietly(self.mailer, changed_letter(user))
 
     def request_reset(self, email: str, origin: Origin = _NOWHERE) -> None:
         """
@@ -90,10 +90,10 @@ class Passwords:
                 now = self.codes.clock.now()
                 self.floods.add(tx.audit, entry(user, "PASSWORD_RESET_FAILED", origin, now))
             raise WrongCode
-        _check_new(user, new, confirm)
+        check_new_password(user, new, confirm)
         self._settle(user, fitting, self.codes.hasher.hash(new), origin)
         self.recent.forget(user.id)
-        send_quietly(self.mailer, _changed_letter(user))
+        send_quietly(self.mailer, changed_letter(user))
 
     def prove(self, user: User, password: str, origin: Origin) -> None:
         """
@@ -161,7 +161,13 @@ class Passwords:
         return _code_letter(user, fresh, self.codes.life, now)
 
 
-def _check_new(user: User, new: str, confirm: str | None) -> None:
+def check_new_password(user: User, new: str, confirm: str | None = None) -> None:
+    """
+    Refuse a password that the policy does not take for this person.
+
+    Raises:
+        Invalid: With what is wrong with it.
+    """
     names = (user.username, user.first_name, user.last_name)
     _check_text(new, confirm, names, user.email)
 
@@ -188,7 +194,8 @@ def _code_letter(user: User, fresh: FreshCode, life: timedelta, now: datetime) -
     )
 
 
-def _changed_letter(user: User) -> Letter:
+def changed_letter(user: User) -> Letter:
+    """Return the letter that tells somebody of a change that they should know of."""
     return Letter(
         to=user.email,
         subject="Your password was changed",

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from ...domain.errors import NotAllowed, Unauthenticated
 from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
+from ...domain.permissions import key_allows
 from ...services.signing_in import SigningIn
 from .. import jsontext
 from .operations import JSON, Access, Answer, Call, Operation
@@ -76,7 +77,7 @@ class Dispatch:
         _check_accept(req, operation.media)
         origin: Origin = req.context.origin
         token = bearer(req.get_header("Authorization"))
-        actor = self._actor(req, operation.who, token, origin)
+        actor = self._actor(req, operation, token, origin)
 
         def as_call(query: Any, parameters: Mapping[str, str], body: Any) -> Call:
             return Call(
@@ -101,14 +102,19 @@ class Dispatch:
         body = None if operation.request is None else self.bodies.read(req, operation)
         return as_call(query, parameters, body)
 
-    def _actor(self, req: falcon.Request, who: Access, token: str, origin: Origin) -> Actor:
+    def _actor(
+        self, req: falcon.Request, operation: Operation, token: str, origin: Origin
+    ) -> Actor:
         """Return who asks, if they may."""
+        who = operation.who
         if who is Access.ANYONE:
             return NOBODY
         if not token:
             raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
         actor = self.signing_in.authenticate(token, origin)
         req.context.user_id = actor.user_id
+        if not key_allows(actor, operation.key_scope):
+            raise NotAllowed(f"This API key has not the scope {operation.key_scope}.")
         if who is Access.SUPERUSER and not actor.is_super_user:
             raise NotAllowed("This is for superusers.")
         if self.verified_for[who] and not actor.is_email_verified:

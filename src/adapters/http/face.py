@@ -1,6 +1,7 @@
 """The face of every answer: hosts, origins, ids, headers, problems."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from time import perf_counter
 from typing import Any
 
@@ -10,6 +11,7 @@ from attrs import Factory, field, frozen
 
 from ...domain.errors import WorkbellError
 from ...domain.identity import Origin
+from ...domain.throttling import client_address
 from ...ports.system import Ids
 from .. import jsontext
 from .operations import PROBLEM, Operation, Style
@@ -44,6 +46,7 @@ class FaceSettings:
     version: str = "0"
     docs: bool = True
     active_limit: int = 5
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
 
 
 @frozen
@@ -54,6 +57,7 @@ class Face:
     hosts: frozenset[str]
     origins: frozenset[str]
     headers: Mapping[str, str]
+    proxies: Sequence[IPv4Network | IPv6Network] = ()
     log: Any = Factory(structlog.get_logger)
 
     @classmethod
@@ -68,7 +72,7 @@ class Face:
         if settings.public_url.startswith("https://") and settings.hsts_seconds:
             headers["strict-transport-security"] = f"max-age={settings.hsts_seconds}"
         hosts = frozenset(host.strip("[]").lower() for host in settings.allowed_hosts)
-        return cls(ids, hosts, frozenset(settings.cors_origins), headers)
+        return cls(ids, hosts, frozenset(settings.cors_origins), headers, settings.trusted_proxies)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
@@ -81,7 +85,9 @@ class Face:
         context.began = perf_counter()
         found = request_id(req.get_header("X-Request-ID")) or self.ids.new()
         agent = req.user_agent or ""
-        context.origin = Origin(request_id=found, address=req.remote_addr or "", user_agent=agent)
+        forwarded = req.get_header("X-Forwarded-For") or ""
+        address = client_address(req.remote_addr or "", forwarded, self.proxies)
+        context.origin = Origin(request_id=found, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
         structlog.contextvars.bind_contextvars(request_id=found)

@@ -14,13 +14,15 @@ from .wire import MAX_ID
 Schema = dict[str, Any]
 
 TAGS: Mapping[str, str] = {
-    "identity": "Register, verify the address, sign in.",
+    "identity": "Register, sign in, look after one's own account; superusers: after people.",
     "schedules": "One task, run whenever a cron expression fires.",
     "jobs": "Pieces of work, and what came of them.",
     "tasks": "What can be run.",
     "queues": "Where work waits, and who does it.",
     "operations": "Health, metrics and this document.",
     "source A": "The routes of source system A: the same schedules in its shapes.",
+    "source B": "The routes of source system B: sign-in, and who is there.",
+    "source C": "The routes of source system C: sign-in with opaque tokens, and people.",
     "source E": "The routes of source system E: the same jobs in its words.",
 }
 HEADERS: Mapping[str, tuple[str, str]] = {
