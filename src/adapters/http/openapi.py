@@ -79,7 +79,9 @@ class Components:
     schemas: dict[str, Schema] = field(factory=dict[str, Schema])
 
     def of(self, cls: type) -> Schema:
-        """Return a reference to a class's schema."""
+        """Return a reference to a class's schema; text is its own."""
+        if cls is str:
+            return {"type": "string"}
         if cls.__name__ not in self.schemas:
             whole = dict(self._shapes.schema(cls))
             whole.pop("$schema", None)
@@ -112,7 +114,8 @@ def _relocated(value: Any) -> Any:
 
 def _shown_path(path: str) -> str:
     """Return a path as it is documented: with a slash at the end but for our own ones."""
-    return f"{path}/" if path.startswith("/api/") and not path.startswith("/api/v1/") else path
+    own = path.startswith("/api/v1/") or not path.startswith(("/api/", "/users"))
+    return path if own else f"{path}/"
 
 
 def _operation(operation: Operation, components: Components) -> Schema:
