@@ -268,7 +268,7 @@ def _claims(kind: TokenKind, payload: Mapping[str, Any]) -> Claims:
     fit = (
         all(type(number) is int for number in numbers)
         and all(isinstance(text, str) and _OPAQUE.fullmatch(text) for text in opaque)
-        and isinstance(payload["sub"], str)
+        and all(isinstance(payload[name], str) for name in ("sub", "aud", "iss"))
         and _USER_ID.fullmatch(payload["sub"])
     )
     if not fit:
