@@ -119,6 +119,24 @@ class People:
         self.recent.forget(user_id)
         return after
 
+    def sign_out(self, actor: Actor, user_id: UserId) -> int:
+        """
+        End every session of a person, at once; return how many there were.
+
+        Raises:
+            NotAllowed: The actor is no superuser, or is one no more.
+            NotFound: There is no such person.
+            Conflict: It is the actor.
+        """
+        check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
+        with self.codes.store.begin() as tx:
+            user, now = self._locked(tx, actor, user_id), self.codes.clock.now()
+            ended = tx.sessions.revoke_all(user.id, now)
+            changes = {"sessions_ended": [None, ended]}
+            tx.audit.add(AuditEntry.of(actor, "SIGN_OUT", "user", user.id, now, changes))
+        self.recent.forget(user_id)
+        return ended
+
     def invite(self, actor: Actor, email: str) -> tuple[User, bool]:
         """
         Return who has an address, added and invited by mail if nobody had it.

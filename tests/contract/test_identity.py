@@ -543,3 +543,18 @@ def test_the_use_of_a_key_is_noted_unless_it_was_revoked(store: AnyStore) -> Non
         tx.api_keys.revoke(ALICE, key.id, after(61))
         tx.api_keys.note_use(key.used(after(120)))
         assert tx.api_keys.by_prefix("p1") == key.used(after(60)).revoked(after(61))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["' OR '1'='1", "'; DROP TABLE users; --", "%", "_", "\\", '" OR ""="', "a%' ESCAPE '\\"],
+)
+def test_hostile_text_is_only_text(store: AnyStore, text: str) -> None:
+    person(store)
+    with store.view() as tx:
+        assert tx.users.by_login(text) is None
+        assert tx.users.find(UserFilter(search=text)) == []
+        assert tx.users.find(UserFilter(email=text)) == []
+        assert tx.sessions.find(text) is None
+        assert tx.api_keys.by_prefix(text) is None
+        assert tx.users.count(UserFilter()) == 1

@@ -193,3 +193,15 @@ def test_an_invitation_needs_an_address_and_a_superuser(stage: Stage, root: Acto
     with pytest.raises(Unavailable):
         stage.members.people.invite(root, "new@example.com")
     assert stage.user("new").email == "new@example.com"
+
+
+def test_a_superuser_signs_somebody_out_everywhere(stage: Stage, root: Actor) -> None:
+    signed_in, _ = stage.login(), stage.login()
+    stage.actor(signed_in)
+    assert stage.members.people.sign_out(root, stage.user("ana").id) == 2
+    with pytest.raises(Unauthenticated):
+        stage.actor(signed_in)
+    assert stage.actions()[-1] == "SIGN_OUT"
+    assert stage.login()
+    with pytest.raises(NotAllowed):
+        stage.members.people.sign_out(stage.ana(), root.user_id)

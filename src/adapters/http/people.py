@@ -9,7 +9,7 @@ from ...domain.identity import Role, Tier, UserId
 from ...domain.limits import Limits
 from ...ports.identity import UserFilter
 from ...services.people import People, UserChange
-from .identity import Address, UserBody, user_body
+from .identity import Address, MessageBody, UserBody, user_body
 from .operations import Access, Answer, Call, Many, Operation
 from .paging import Ordering, PageNumber, PageSize, numbered, ordering, slice_of
 
@@ -85,6 +85,11 @@ class Administration:
         )
         return Answer(body=user_body(self.people.change(call.actor, _id(call), change)))
 
+    def sign_out(self, call: Call) -> Answer:
+        """End every session of a person."""
+        ended = self.people.sign_out(call.actor, _id(call))
+        return Answer(body=MessageBody(message=f"Sessions ended: {ended}."))
+
 
 def _id(call: Call) -> UserId:
     return UserId(call.ids["user_id"])
@@ -108,5 +113,10 @@ def operations(administration: Administration) -> Sequence[Operation]:
             summary="Change role, tier and flags of a person; it counts at once.",
             handler=administration.change, request=UserChangeBody, answers={200: UserBody},
             errors=(409,), exists=administration.get, **style,
+        ),
+        Operation(
+            method="POST", path=f"{ONE}/sign_out", name="sign_out_user",
+            summary="End every session of a person, at once.", handler=administration.sign_out,
+            answers={200: MessageBody}, errors=(409,), **style,
         ),
     )  # fmt: skip

@@ -61,3 +61,11 @@ def test_who_is_not_there_is_404(world: World) -> None:
     assert world.get(f"{BASE}/999", "root").status_code == 404
     assert world.call("PATCH", f"{BASE}/999", "root", {"tier": "free"}).status_code == 404
     assert world.call("PATCH", f"{BASE}/1", "root", {"is_active": "no"}).status_code == 400
+
+
+def test_a_person_is_signed_out_everywhere(world: World) -> None:
+    path = f"{BASE}/{world.people['ada'].id}/sign_out"
+    assert world.post(path, "bob").status_code == 403
+    assert world.post(path, "root").json == {"message": "Sessions ended: 1."}
+    assert world.get("/api/v1/auth/users/me").status_code == 401
+    assert world.post(f"{BASE}/999/sign_out", "root").status_code == 404
