@@ -10,12 +10,19 @@ from ..domain.audit import AuditEntry
 from ..domain.errors import LimitReached, NotFound
 from ..domain.identity import Actor, KeyScope
 from ..domain.opaque import Opaque, Prefix
+from ..domain.otp import DAY
 from ..domain.permissions import Action, check
 from ..domain.sessions import Session
 from ..ports.identity import IdentityTx
 from ..ports.store import Store
 from ..ports.system import Clock, Ids
 from .recent import RecentActors
+
+BATCH = 500
+CODES_KEPT = 2 * DAY
+"""They are counted over a day."""
+SESSIONS_KEPT = 30 * DAY
+"""After their end, for whoever looks into what happened."""
 
 
 @frozen(kw_only=True)
@@ -119,6 +126,17 @@ class AccessControl:
                 raise NotFound("There is no such key.")
             tx.audit.add(_entry(actor, "DELETE", "api_key", key_id, now))
         self.recent.forget(actor.user_id)
+
+    def prune(self) -> int:
+        """Remove codes and sessions that nothing counts any more; return how many."""
+        now, gone = self.clock.now(), 0
+        while True:
+            with self.store.begin() as tx:
+                removed = tx.codes.purge(now - CODES_KEPT, limit=BATCH)
+                removed += tx.sessions.purge(now - SESSIONS_KEPT, limit=BATCH)
+            gone += removed
+            if not removed:
+                return gone
 
     def _drawn(
         self,

@@ -355,3 +355,14 @@ def test_so_many_are_remembered_and_no_more(stage: Stage, monkeypatch: pytest.Mo
 def test_a_wrong_password_opens_nothing_opaque(stage: Stage) -> None:
     with pytest.raises(WrongCredentials):
         stage.signing_in.login_opaque("ana", "wrong")
+
+
+def test_what_nothing_counts_any_more_is_removed(stage: Stage) -> None:
+    stage.login()
+    stage.identity.resend_otp("ana@example.com")
+    stage.clock.wait(2 * 24 * 3600)
+    assert stage.members.access.prune() == 0
+    stage.clock.wait(1)
+    assert stage.members.access.prune() == 1
+    stage.clock.wait(30 * 24 * 3600)
+    assert stage.members.access.prune() == 1

@@ -10,10 +10,11 @@ from attrs import evolve
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, a_desk
+from workbell.domain.attempts import Outcome
 from workbell.domain.cron import CronRule
 from workbell.domain.errors import Invalid, LimitReached, NotFound, StaleVersion
 from workbell.domain.identity import SYSTEM, Actor, Role, Tier, UserId
-from workbell.domain.jobs import JobOrigin, JobState, Missed, Outcome
+from workbell.domain.jobs import JobOrigin, JobState, Missed
 from workbell.domain.scheduling import OverlapPolicy, ScheduleId
 from workbell.domain.tasks import Task
 from workbell.ports.scheduling import ScheduleFilter
@@ -179,6 +180,13 @@ def test_the_system_has_no_limit(desk: Desk, alice: Actor) -> None:
     assert desk.actions() == []
 
 
+def test_the_system_edits_and_deletes_without_a_trace(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    assert desk.scheduling.edit(SYSTEM, schedule.id, {"name": "new"}).schedule.name == "new"
+    desk.scheduling.delete(SYSTEM, schedule.id)
+    assert desk.actions() == ["CREATE schedule"]
+
+
 def test_superusers_look_after_schedules_that_belong_to_nobody(desk: Desk, root: Actor) -> None:
     new = NewSchedule(task_definition="echo", cron_expression="* * * * *")
     for owner in (0, 777):
@@ -216,7 +224,11 @@ def test_an_edit_changes_what_is_given_and_nothing_else(desk: Desk, alice: Actor
     assert shown.schedule == expected
     with desk.store.view() as tx:
         (entry, *_) = tx.audit.latest()
-    assert entry.changes == {"name": ["", "new"], "parameters": [{"a": 1}, {"b": 2}]}
+    assert entry.changes == {
+        "name": ["", "new"],
+        "parameters": [{"a": 1}, {"b": 2}],
+        "version": [1, 2],
+    }
 
 
 def test_a_new_rule_neither_repeats_nor_back_fires_a_tick(desk: Desk, alice: Actor) -> None:
@@ -278,8 +290,9 @@ def test_a_wrong_edit_changes_nothing(
 def test_who_has_not_seen_the_latest_version_is_refused(desk: Desk, alice: Actor) -> None:
     schedule = desk.schedule(alice)
     desk.scheduling.edit(alice, schedule.id, {"name": "a"}, version=1)
-    with pytest.raises(StaleVersion, match="version 2"):
+    with pytest.raises(StaleVersion, match="version 2") as refusal:
         desk.scheduling.edit(alice, schedule.id, {"name": "b"}, version=1)
+    assert refusal.value.changed == ("name",)
     with pytest.raises(StaleVersion):
         desk.scheduling.delete(alice, schedule.id, version=1)
     assert desk.now_stands(schedule).name == "a"

@@ -16,6 +16,7 @@ from ...services.jobs import JobCommands
 from ...services.membership import Membership
 from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
+from ...services.throttling import Throttling
 from .. import jsontext
 from . import account, docs, identity, jobs, people, schedules, service, work
 from .compat import a, b, c, e
@@ -41,7 +42,8 @@ class Parts:
     `shapes` reads bodies and queries, so its word for unknown names should
     be one about fields. `schema_version` is the revision that this code needs
     of the database, None where that does not matter; `cache` raises
-    Unavailable where a cache does not answer.
+    Unavailable where a cache does not answer. Without `throttling` nobody is
+    limited.
     """
 
     identity: Identity
@@ -55,6 +57,7 @@ class Parts:
     settings: FaceSettings = Factory(FaceSettings)
     cache: Callable[[], None] = _always
     schema_version: str | None = None
+    throttling: Throttling | None = None
     members: Membership = field(
         default=Factory(lambda self: Membership.of(self.identity, self.signing_in), takes_self=True)
     )
@@ -114,6 +117,7 @@ def build_app(parts: Parts) -> FalconApp:
         BodyReader(parts.shapes, parts.settings.most_body_bytes),
         QueryReader(parts.shapes),
         Verified(parts.settings.require_verified_email),
+        parts.throttling,
     )
     app = falcon.App(middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True)
     app.req_options.strip_url_path_trailing_slash = True

@@ -9,9 +9,10 @@ import falcon
 import structlog
 from attrs import Factory, field, frozen
 
+from ...domain.addresses import client_address
 from ...domain.errors import WorkbellError
 from ...domain.identity import Origin
-from ...domain.throttling import client_address
+from ...domain.throttling import TooMany, header_texts
 from ...ports.system import Ids
 from .. import jsontext
 from .operations import PROBLEM, Operation, Style
@@ -28,7 +29,7 @@ from .wire import request_id
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
 UNHOSTED = frozenset({"/livez", "/readyz", "/api/health"})
 """Where probes ask by address; nothing there depends on the host."""
-EXPOSED = "ETag, Location, Retry-After, X-Request-ID"
+EXPOSED = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
 MAX_AGE = "600"
 
 
@@ -39,14 +40,13 @@ class FaceSettings:
     public_url: str = "http://127.0.0.1:8000"
     allowed_hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]")
     cors_origins: Sequence[str] = ()
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
     hsts_seconds: int = 31_536_000
     most_body_bytes: int = 1024 * 1024
     require_verified_email: str = "jobs"
     metrics_token: str | None = field(default=None, repr=False)
     version: str = "0"
     docs: bool = True
-    active_limit: int = 5
-    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
 
 
 @frozen
@@ -72,7 +72,8 @@ class Face:
         if settings.public_url.startswith("https://") and settings.hsts_seconds:
             headers["strict-transport-security"] = f"max-age={settings.hsts_seconds}"
         hosts = frozenset(host.strip("[]").lower() for host in settings.allowed_hosts)
-        return cls(ids, hosts, frozenset(settings.cors_origins), headers, settings.trusted_proxies)
+        origins = frozenset(settings.cors_origins)
+        return cls(ids, hosts, origins, headers, tuple(settings.trusted_proxies))
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
@@ -90,6 +91,7 @@ class Face:
         context.origin = Origin(request_id=found, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
+        context.limits = ()
         structlog.contextvars.bind_contextvars(request_id=found)
         if not self._is_ours(req):
             raise falcon.HTTPBadRequest(description="This host is not served here.")
@@ -104,6 +106,7 @@ class Face:
         found = context.origin.request_id
         resp.set_headers(self.headers)
         resp.set_header("x-request-id", found)
+        resp.set_headers(header_texts(context.limits))
         if resp.get_header("content-security-policy") is None:
             resp.set_header("content-security-policy", API_CSP)
         if self.origins:
@@ -163,6 +166,8 @@ class Problems:
     ) -> None:
         """Answer an error that was raised on purpose."""
         operation: Operation | None = req.context.operation
+        if isinstance(error, TooMany):
+            req.context.limits = error.decisions
         status = status_of(error, operation.statuses if operation else {})
         self._answer(req, resp, refusal(error, status, req.context.origin.request_id))
 

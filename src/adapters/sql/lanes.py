@@ -14,6 +14,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import sqlite
 
 from ...domain.jobs import JobState
 from .columns import moment_writer
@@ -23,6 +24,7 @@ from .statements import AnyRow, chunks, insert_unless_taken, is_sqlite, prepared
 from .tags import Tags
 
 _c = jobs.c
+_ONE: ColumnElement[int] = literal_column("1")
 _READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
 _busy = (
     select(func.count()).select_from(jobs).where(_c.lane == lanes.c.key, IS_BUSY).scalar_subquery()
@@ -34,6 +36,18 @@ _LIMIT = prepared(
     update(lanes).where(lanes.c.key == bindparam("lane")).values(lane_limit=bindparam("new_limit")),
     "new_limit",
     "lane",
+)
+_keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+_new = sqlite.insert(lanes).from_select(
+    ["key", "lane_limit"], select(_keys.c.value, _ONE).where(_keys.c.value.is_not(None))
+)
+put_single = prepared(
+    _new.on_conflict_do_update(
+        index_elements=[lanes.c.key],
+        set_={"lane_limit": _ONE},
+        where=lanes.c.lane_limit != _ONE,
+    ),
+    "keys",
 )
 
 inactive_tasks = prepared(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
