@@ -23,6 +23,9 @@ class Trail:
     def latest(self, *, before: int | None = None, limit: int = 20) -> list[AuditEntry]:
         return self.entries
 
+    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> list[AuditEntry]:
+        return []
+
 
 def test_a_flood_is_one_entry_a_minute_and_the_next_tells_how_many() -> None:
     floods, trail = Floods(), Trail()
