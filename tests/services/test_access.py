@@ -366,3 +366,18 @@ def test_what_nothing_counts_any_more_is_removed(stage: Stage) -> None:
     assert stage.members.access.prune() == 1
     stage.clock.wait(30 * 24 * 3600)
     assert stage.members.access.prune() == 1
+
+
+def test_housekeeping_prunes_what_else_has_its_age(stage: Stage) -> None:
+    from workbell.domain.jobs import ENDED
+    from workbell.services.housekeeping import Housekeeping
+
+    housekeeping = Housekeeping(
+        store=stage.store,
+        clock=stage.clock,
+        files=None,  # type: ignore[arg-type]
+        keep=dict.fromkeys(ENDED, timedelta(days=1)),
+        keep_scheduled=timedelta(days=1),
+        also=(lambda: 2, lambda: 3),
+    )
+    assert housekeeping.prune() == 5

@@ -1,5 +1,10 @@
 """Sources B and C: registering, signing in, and people."""
 
+import falcon.testing
+from attrs import evolve
+
+from workbell.adapters.http.app import build_app
+
 from .conftest import PASSWORD, World
 
 NEW = {"username": "grace", "email": "grace@example.org", "password": "a compiler, 1952"}
@@ -57,3 +62,11 @@ def test_source_c_changes_oneself_with_the_current_password(world: World) -> Non
     assert world.call("PUT", path, "bob", {"first_name": "x"}).status_code == 404
     assert world.call("PUT", path, "root", {"first_name": "x"}).json["first_name"] == "x"
     assert world.call("PUT", "/users/999/", "root", {"first_name": "x"}).status_code == 404
+
+
+def test_source_c_gives_no_token_where_an_address_must_be_verified_first(empty: World) -> None:
+    strict = evolve(empty.parts.signing_in, require_verified_email=True)
+    client = falcon.testing.TestClient(build_app(evolve(empty.parts, signing_in=strict)))
+    body = {"email": "grace@example.org", "password": NEW["password"]}
+    made = client.simulate_post("/users/register/", json=body, headers={"Host": "localhost"})
+    assert (made.status_code, made.json["token"]) == (201, None)
