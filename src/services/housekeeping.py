@@ -1,6 +1,6 @@
 """Housekeeping: history is kept as long as was asked, and no longer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from attrs import frozen
@@ -20,7 +20,8 @@ class Housekeeping:
     """
     Prune ended jobs by their state's age, in batches.
 
-    Jobs of a schedule go by one age, whatever their state.
+    Jobs of a schedule go by one age, whatever their state. `also` are other
+    things that have their own age; each returns how many went.
     """
 
     store: Store[WorkTx]
@@ -28,6 +29,7 @@ class Housekeeping:
     files: FileStore
     keep: Mapping[JobState, timedelta]
     keep_scheduled: timedelta
+    also: Sequence[Callable[[], int]] = ()
 
     def prune(self) -> int:
         """Delete what is past its time; return how many files, and jobs without files, went."""
@@ -37,7 +39,7 @@ class Housekeeping:
             gone += self._batches(state, self.keep[state])
         with self.store.begin() as tx:
             tx.workers.forget(now - WORKER_SILENCE)
-        return gone
+        return gone + sum(prune() for prune in self.also)
 
     def _batches(self, state: JobState | None, age: timedelta) -> int:
         before = self.clock.now() - age

@@ -16,9 +16,10 @@ from ...domain.errors import Conflict, Unavailable
 from ...ports.jobs import Waker
 from ...ports.system import Clock
 from . import revisions
+from .access import SqlApiKeys, SqlSessions
 from .audit import SqlAuditTrail
 from .definitions import SqlDefinitions, SqlFacts
-from .identity import SqlCodes, SqlSessions, SqlUsers
+from .identity import SqlCodes, SqlUsers
 from .jobs import SqlJobs
 from .logs import SqlLogs
 from .operations import SqlQueues, SqlStatistics, SqlWorkers
@@ -73,6 +74,11 @@ class SqlTx:
     def sessions(self) -> SqlSessions:
         """The logins."""
         return SqlSessions(self._db)
+
+    @property
+    def api_keys(self) -> SqlApiKeys:
+        """The keys of programs."""
+        return SqlApiKeys(self._db)
 
     @property
     def audit(self) -> SqlAuditTrail:
