@@ -225,10 +225,6 @@ LOGIN_FAILURES: Final = Policy(
     name="login-failures", rate=Rate(20, 3_600), subject=Subject.ACCOUNT, exact=True
 )
 """Wrong passwords of one account, from wherever they come."""
-CODE_TRIES: Final = Policy(
-    name="code-tries", rate=Rate(20, 86_400), subject=Subject.ACCOUNT, exact=True
-)
-"""One-time codes that are compared for one account, from wherever they come."""
 
 
 @frozen(kw_only=True)

@@ -185,7 +185,8 @@ def build(
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
     for task in (*_built_in(settings, store, files, mailer), *tasks):
         registry.add(task)
-    identity, signing_in = _identity(settings, store, clock, ids, mailer)
+    throttling = _throttling(settings, store, clock)
+    identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return House(
         settings=settings,
@@ -202,11 +203,11 @@ def build(
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_execution(settings, definitions, files, chance),
         housekeeping=_housekeeping(
-            settings, store, clock, files, Membership.of(identity, signing_in)
+            settings, store, clock, files, Membership.of(identity, signing_in), throttling
         ),
         identity=identity,
         signing_in=signing_in,
-        throttling=_throttling(settings, store, clock),
+        throttling=throttling,
         queues=settings.queues or queues,
         anchor=anchor,
         scratch=scratch,
@@ -334,7 +335,12 @@ def _mailer(
 
 
 def _housekeeping(
-    settings: Settings, store: AnyStore, clock: Clock, files: FolderFiles, members: Membership
+    settings: Settings,
+    store: AnyStore,
+    clock: Clock,
+    files: FolderFiles,
+    members: Membership,
+    throttling: Throttling,
 ) -> Housekeeping:
     failed = timedelta(days=settings.retention_failed_days)
     return Housekeeping(
@@ -348,12 +354,17 @@ def _housekeeping(
             JobState.CANCELLED: failed,
         },
         keep_scheduled=timedelta(days=settings.retention_schedule_days),
-        also=(members.access.prune,),
+        also=(members.access.prune, throttling.prune),
     )
 
 
 def _identity(
-    settings: Settings, store: AnyStore, clock: Clock, ids: Ids, mailer: Mailer
+    settings: Settings,
+    store: AnyStore,
+    clock: Clock,
+    ids: Ids,
+    mailer: Mailer,
+    throttling: Throttling,
 ) -> tuple[Identity, SigningIn]:
     hasher = Argon2Hasher.of(settings.password_hashing, slots=max(2, os.cpu_count() or 2))
     keys = (secret_key(settings), *settings.secret_key_previous)
@@ -378,5 +389,6 @@ def _identity(
         refresh_life=timedelta(minutes=settings.refresh_token_minutes),
         session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
+        throttling=throttling,
     )
     return identity, signing_in

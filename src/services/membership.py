@@ -25,7 +25,11 @@ class Membership:
         """Return the services that go with these two."""
         codes, recent = identity.codes, signing_in.recent
         passwords = Passwords(
-            codes=codes, mailer=identity.quiet_mailer, recent=recent, floods=Floods()
+            codes=codes,
+            mailer=identity.quiet_mailer,
+            recent=recent,
+            floods=Floods(),
+            throttling=signing_in.throttling,
         )
         return cls(
             passwords=passwords,

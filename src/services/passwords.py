@@ -15,6 +15,7 @@ from ..ports.mail import Letter, Mailer
 from .codes import FreshCode, MailedCodes, send_quietly
 from .entries import Floods, entry
 from .recent import RecentActors
+from .throttling import Throttling, proved
 
 _NOWHERE = Origin()
 
@@ -32,6 +33,7 @@ class Passwords:
     mailer: Mailer
     recent: RecentActors
     floods: Floods
+    throttling: Throttling | None = None
 
     def change(self, actor: Actor, current: str, new: str, confirm: str | None = None) -> None:
         """
@@ -101,9 +103,10 @@ class Passwords:
 
         Raises:
             Invalid: It is wrong.
+            TooMany: It was wrong too often within the hour.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        if self.codes.hasher.verify(user.password_hash, password):
+        if proved(self.throttling, self.codes.hasher, user, user.username, password):
             return
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()

@@ -16,6 +16,7 @@ from ..ports.system import Clock, Ids
 from .entries import Floods, entry
 from .recent import RecentActors
 from .recognition import ENDED, Recognition, user_of
+from .throttling import Throttling, proved
 
 _NOWHERE = Origin()
 
@@ -59,6 +60,7 @@ class SigningIn:
     refresh_life: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
     require_verified_email: bool = False
+    throttling: Throttling | None = None
     recent: RecentActors = field(default=Factory(RecentActors), eq=False)
     recognition: Recognition = field(
         default=Factory(
@@ -197,7 +199,7 @@ class SigningIn:
         """Return who has this password: the one way to any token."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
-        fits = self.hasher.verify(user.password_hash if user else "", password)
+        fits = proved(self.throttling, self.hasher, user, identifier, password)
         if user is None or not fits or not user.is_active:
             raise self._refused(user, WrongCredentials(), origin)
         if (require_verified or self.require_verified_email) and not user.is_email_verified:

@@ -1,12 +1,11 @@
 """Throttling: what is asked too often is refused, and spends nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from ..domain.identity import Actor
+from ..domain.identity import Actor, User
 from ..domain.throttling import (
-    CODE_TRIES,
     LOGIN_FAILURES,
     Asked,
     Charge,
@@ -15,7 +14,9 @@ from ..domain.throttling import (
     Policy,
     Route,
     TooMany,
+    account_key,
 )
+from ..ports.identity import PasswordHasher
 from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.throttling import RateLimiter, ThrottlingTx
@@ -95,15 +96,24 @@ class Throttling:
         with self.store.begin() as tx:
             tx.quotas.give_back(Charge(LOGIN_FAILURES, account))
 
-    def try_code(self, account: str) -> None:
+    def proved(self, account: str, verify: Callable[[], bool]) -> bool:
         """
-        Count one comparison of an account's one-time code, before it is made.
+        Return whether a password is right, counting it while nobody knows.
+
+        What could not be compared is taken back like what was right.
 
         Raises:
-            TooMany: There were too many within the day.
-            Unavailable: The store does not answer.
+            TooMany: The account has failed too often within the hour.
+            Unavailable: The store does not answer, or too many are hashing.
         """
-        self._try(CODE_TRIES, account)
+        self.try_login(account)
+        right: bool | None = None
+        try:
+            right = verify()
+        finally:
+            if right is not False:
+                self.forgive_login(account)
+        return right
 
     def prune(self) -> int:
         """
@@ -133,3 +143,26 @@ def _allowed(decisions: Sequence[Decision]) -> Sequence[Decision]:
     if all(each.allowed for each in decisions):
         return decisions
     raise TooMany(decisions)
+
+
+def proved(
+    throttling: Throttling | None,
+    hasher: PasswordHasher,
+    user: User | None,
+    identifier: str,
+    password: str,
+) -> bool:
+    """
+    Return whether a password is somebody's; wrong ones are counted by account.
+
+    Takes as long where there is nobody. Without throttling nothing is counted.
+
+    Raises:
+        TooMany: The account has failed too often within the hour.
+        Unavailable: The store does not answer, or too many are hashing.
+    """
+    kept = "" if user is None else user.password_hash
+    if throttling is None:
+        return hasher.verify(kept, password)
+    account = account_key(user, identifier)
+    return throttling.proved(account, lambda: hasher.verify(kept, password))

@@ -8,7 +8,7 @@ from workbell.adapters.throttling.memory import MemoryRateLimiter
 from workbell.domain.throttling import Policies, Rate
 from workbell.services.throttling import Throttling
 
-from .conftest import World
+from .conftest import PASSWORD, World
 
 WRONG = {"Authorization": "Bearer wrong"}
 
@@ -22,7 +22,8 @@ def limited(world: World, **rates: Rate | None) -> World:
         clock=world.clock,
         policies=Policies.of(**{**given, **rates}),
     )
-    parts = evolve(world.parts, throttling=throttling)
+    signing_in = evolve(world.parts.signing_in, throttling=throttling)
+    parts = evolve(world.parts, throttling=throttling, signing_in=signing_in)
     return evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
 
 
@@ -76,3 +77,18 @@ def test_signing_in_has_its_own_limit(world: World) -> None:
     statuses = [world.post("/api/v1/auth/login", None, json=body).status_code for _ in range(3)]
 
     assert statuses == [401, 401, 429]
+
+
+def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
+    """However many addresses guess; the right password costs nothing."""
+    world.join("eve")
+    world = limited(world)
+    right = {"username": "eve", "password": PASSWORD}
+    wrong = {"username": "eve", "password": "wrong"}
+
+    for _ in range(25):
+        assert world.post("/api/v1/auth/login", None, json=right).status_code == 200
+    statuses = [world.post("/api/v1/auth/login", None, json=wrong).status_code for _ in range(21)]
+
+    assert statuses == [401] * 20 + [429]
+    assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
