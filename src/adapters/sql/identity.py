@@ -202,6 +202,8 @@ class SqlSessions:
 
     def add(self, session: Session) -> None:
         """Keep a new session."""
+        if self.find(session.id) is not None:
+            raise Conflict("There is another session with this id.")
         try:
             self._db.execute(insert(sessions).values(asdict(session)))
         except IntegrityError as error:
