@@ -1,6 +1,6 @@
 """Audit entries: what a person did to what, and from where."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Self
 
@@ -51,3 +51,14 @@ class AuditEntry:
             request_id=actor.origin.request_id[:64],
             at=at,
         )
+
+
+def changed_since(entries: Iterable[AuditEntry], version: int) -> list[str]:
+    """Return the fields, by name, that entries have changed in versions above one."""
+    names = {
+        name
+        for entry in entries
+        if "version" in entry.changes and entry.changes["version"][1] > version
+        for name in entry.changes
+    }
+    return sorted(names - {"version"})

@@ -1,4 +1,4 @@
-"""Time zones as stretches of constant offset, and their database's version."""
+"""Time zones as stretches of constant offset, and their version."""
 
 import zlib
 from collections.abc import Iterator

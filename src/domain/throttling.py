@@ -5,21 +5,18 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from math import ceil
 from typing import Final
 
 from attrs import field, frozen
 
+from .addresses import client_key
 from .errors import Invalid, Throttled
 from .identity import Tier, User, UserId, login_key
 
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 _NOTATION: Final = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_MOST_HOPS: Final = 32
-_LONGEST_HEADER: Final = 4_096
-_HOP: Final = re.compile(r"\[([^\]]*)\](?::\d{1,5})?|([^:\[\]]*)(?::\d{1,5})?|([^\[\]]*)")
 
 
 def _is_positive(_: object, __: object, number: int) -> None:
@@ -334,55 +331,3 @@ def header_texts(decisions: Iterable[Decision]) -> dict[str, str]:
     if not policies:
         return {}
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
-
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
-
-
-def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """
-    Return who asks: the socket's peer, or whom trusted proxies name.
-
-    X-Forwarded-For is read from the right, as far as each hop was written by
-    a trusted proxy; whatever the client wrote itself stands to the left of
-    that. Something that is no address ends the walk. A peer that is no
-    address (a local socket) is returned as it is.
-    """
-    if (client := _address(peer)) is None:
-        return peer
-    hops = forwarded_for[-_LONGEST_HEADER:].split(",")
-    for hop in hops[: -_MOST_HOPS - 1 : -1] if trusted and forwarded_for else ():
-        if not any(client in network for network in trusted):
-            break
-        if (further := _address(hop)) is None:
-            break
-        client = further
-    return str(client)
-
-
-def client_key(address: str) -> str:
-    """
-    Return by what an address is counted.
-
-    The last 64 bits of IPv6 are the client's own to choose (RFC 4291, 2.5.4),
-    so they make no difference.
-    """
-    found = _address(address)
-    if found is None:
-        return sha256(address.encode(errors="replace")).hexdigest()[:32]
-    if found.version == 4:
-        return str(found)
-    return f"{IPv6Address(int(found) >> 64 << 64)}/64"
-
-
-def _address(text: str) -> Address | None:
-    """Read an address, with or without a port, brackets, quotes or zone."""
-    if not (found := _HOP.fullmatch(text.strip().strip('"'))):
-        return None
-    plain = next((group for group in found.groups() if group), "")
-    try:
-        read = ip_address(plain.partition("%")[0])
-    except ValueError:
-        return None
-    return (read.version == 6 and read.ipv4_mapped) or read

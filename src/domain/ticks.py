@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from attrs import frozen
 
+from .cron import CronRule
 from .jobs import Job, JobState, Missed
-from .scheduling import MisfirePolicy, OverlapPolicy, Schedule
+from .scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 
 MISFIRE_GRACE = timedelta(seconds=60)
 CATCH_UP_WINDOW = timedelta(hours=24)
@@ -52,6 +54,60 @@ class TickPlan:
     cursor: datetime
     next_at: datetime | None
     runs: int
+
+
+class Due(NamedTuple):
+    """
+    A schedule whose time has come, in short.
+
+    Where it is plain nothing but its rule says when it fires: it has no
+    start, no end, no run count and no jitter.
+    """
+
+    id: ScheduleId
+    version: int
+    task: str
+    cron: CronRule
+    tick: datetime
+    is_plain: bool
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> "Due":
+        """Return an active schedule in short."""
+        assert schedule.next_at is not None
+        bounds = (schedule.starts_at, schedule.ends_at, schedule.max_runs)
+        is_plain = bounds == (None, None, None) and not schedule.jitter_seconds
+        return cls(
+            schedule.id, schedule.version, schedule.task, schedule.cron, schedule.next_at, is_plain
+        )
+
+
+class Step(NamedTuple):
+    """The common step of a schedule: one tick becomes a job, the next one is aimed at."""
+
+    schedule: ScheduleId
+    version: int
+    tick: datetime
+    next_at: datetime
+
+    def fits(self, schedule: Schedule) -> bool:
+        """Whether the schedule still stands where the step begins."""
+        standing = (schedule.version, schedule.next_at, schedule.deleted_at)
+        return standing == (self.version, self.tick, None)
+
+
+def common_step(due: Due, now: datetime) -> Step | None:
+    """
+    Return what `plan` comes to in the common case: one tick, on time, of a plain schedule.
+
+    None where it takes a plan to tell.
+    """
+    if not due.is_plain or now - due.tick > MISFIRE_GRACE:
+        return None
+    next_at = due.cron.next_after(due.tick)
+    if next_at is None or next_at <= now:
+        return None
+    return Step(due.id, due.version, due.tick, next_at)
 
 
 def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> TickPlan:

@@ -1,5 +1,6 @@
 """The command line: start the service, look after it, look into it."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -22,11 +23,13 @@ class House:
         """Remember which TOML file was named."""
         self.config = config
 
-    def settings(self) -> Any:
-        """Return the settings; they are wrong at exit status 2."""
+    def settings(self, **given: object) -> Any:
+        """Return the settings, those of the command line first."""
+        from .options import variable
         from .settings import load
 
-        return load(config=self.config)
+        said = {variable(name): str(value) for name, value in given.items() if value is not None}
+        return load({**os.environ, **said}, config=self.config)
 
     def open(self, *, prepared: bool = True) -> Any:
         """Return the built house, its store brought up to date."""
@@ -83,14 +86,9 @@ def main(ctx: click.Context, config: Path | None) -> None:
 @click.pass_obj
 def up(house: House, host: str | None, port: int | None) -> None:
     """Start everything in one process: API, scheduler and workers."""
-    from attrs import evolve
-
     from .service import serve
 
-    settings = house.settings()
-    given = {"host": host, "port": port}
-    settings = evolve(settings, **{k: v for k, v in given.items() if v is not None})
-    sys.exit(serve(settings))
+    sys.exit(serve(house.settings(host=host, port=port)))
 
 
 @main.command()

@@ -26,22 +26,17 @@ SCHEDULES = (
 @click.pass_obj
 def demo(house: Any, port: int | None) -> None:
     """Start the service with demonstration data in a scratch folder."""
-    from attrs import evolve
-
     from .service import serve
     from .wiring import build
 
     with tempfile.TemporaryDirectory(prefix="workbell-demo-") as scratch:
         folder = Path(scratch)
-        settings = evolve(
-            house.settings(),
+        settings = house.settings(
             data_dir=folder,
             database_url=f"sqlite:///{folder / 'workbell.db'}",
-            redis_url=None,
             admin_password=PASSWORD,
+            port=port,
         )
-        if port is not None:
-            settings = evolve(settings, port=port)
         opened = build(settings)
         opened.prepare()
         _fill(opened)

@@ -4,8 +4,7 @@ from importlib.metadata import version
 
 from ..adapters.http.app import Parts
 from ..adapters.http.face import FaceSettings
-from ..adapters.shapes import JsonShapes
-from .wiring import House
+from .wiring import FIELDS, House
 
 
 def parts(house: House) -> Parts:
@@ -17,17 +16,18 @@ def parts(house: House) -> Parts:
         scheduling=house.scheduling,
         jobs=house.jobs,
         definitions=house.definitions,
-        shapes=JsonShapes(unknown="is not a known field"),
+        shapes=FIELDS,
         ids=house.ids,
         database=house.store,
+        throttling=house.throttling,
         settings=FaceSettings(
             public_url=settings.public_url,
             allowed_hosts=settings.allowed_hosts,
+            trusted_proxies=settings.trusted_proxies,
             cors_origins=settings.cors_origins,
             hsts_seconds=settings.hsts_seconds,
             require_verified_email=str(settings.require_verified_email),
             metrics_token=settings.metrics_token,
             version=version("workbell"),
-            active_limit=settings.max_active_schedules,
         ),
     )

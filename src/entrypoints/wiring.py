@@ -24,12 +24,15 @@ from ..adapters.shapes import JsonShapes
 from ..adapters.sql.store import SqlStore, open_store
 from ..adapters.system import AnchoredClock, SystemClock, SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
+from ..adapters.throttling.memory import MemoryRateLimiter
 from ..domain.cron_zones import tzdata_version
 from ..domain.errors import Invalid
 from ..domain.jobs import JobState
 from ..domain.tasks import Task, Tasks
+from ..domain.throttling import Policies
 from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
+from ..ports.throttling import RateLimiter
 from ..services.definitions import Definitions
 from ..services.execution import Execution
 from ..services.housekeeping import Housekeeping
@@ -37,10 +40,14 @@ from ..services.identity import Identity
 from ..services.jobs import JobCommands
 from ..services.scheduling import Scheduling
 from ..services.signing_in import SigningIn
+from ..services.throttling import Throttling
 from ..services.ticking import Ticking
 from .choices import VerifiedEmail
 from .keys import secret_key
 from .settings import Settings
+
+FIELDS = JsonShapes("is not a known field")
+"""How bodies are read; parameters of tasks have a word of their own."""
 
 AnyStore = MemoryStore | SqlStore
 
@@ -65,6 +72,7 @@ class House:
     housekeeping: Housekeeping
     identity: Identity
     signing_in: SigningIn
+    throttling: Throttling
     queues: Sequence[str]
     anchor: Callable[[], float]
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None)
@@ -187,39 +195,80 @@ def build(
         files=files,
         mailer=mailer,
         definitions=definitions,
-        scheduling=Scheduling(
-            store=store,
-            clock=clock,
-            tasks=registry,
-            definitions=definitions,
-            active_limit=settings.max_active_schedules,
-            max_waiting=settings.max_waiting_jobs,
-            queues=queues,
-        ),
-        jobs=JobCommands(
-            store=store,
-            clock=clock,
-            definitions=definitions,
-            files=files,
-            max_waiting=settings.max_waiting_jobs,
-            queues_known=queues,
-        ),
+        scheduling=_scheduling(settings, definitions, queues),
+        jobs=_jobs(settings, definitions, files, queues),
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
-        execution=Execution(
-            store=store,
-            clock=clock,
-            chance=chance,
-            definitions=definitions,
-            files=files,
-            lease=timedelta(seconds=settings.lease_seconds),
-        ),
+        execution=_execution(settings, definitions, files, chance),
         housekeeping=_housekeeping(settings, store, clock, files),
         identity=identity,
         signing_in=signing_in,
+        throttling=_throttling(settings, store, clock),
         queues=settings.queues or queues,
         anchor=anchor,
         scratch=scratch,
     )
+
+
+def _scheduling(settings: Settings, definitions: Definitions, queues: Sequence[str]) -> Scheduling:
+    return Scheduling(
+        store=definitions.store,
+        clock=definitions.clock,
+        tasks=definitions.tasks,
+        definitions=definitions,
+        shapes=FIELDS,
+        active_limit=settings.max_active_schedules,
+        max_waiting=settings.max_waiting_jobs,
+        queues=queues,
+    )
+
+
+def _jobs(
+    settings: Settings, definitions: Definitions, files: FolderFiles, queues: Sequence[str]
+) -> JobCommands:
+    return JobCommands(
+        store=definitions.store,
+        clock=definitions.clock,
+        definitions=definitions,
+        files=files,
+        max_waiting=settings.max_waiting_jobs,
+        queues_known=queues,
+    )
+
+
+def _execution(
+    settings: Settings, definitions: Definitions, files: FolderFiles, chance: SystemRandomness
+) -> Execution:
+    return Execution(
+        store=definitions.store,
+        clock=definitions.clock,
+        chance=chance,
+        definitions=definitions,
+        files=files,
+        lease=timedelta(seconds=settings.lease_seconds),
+    )
+
+
+def _throttling(settings: Settings, store: AnyStore, clock: Clock) -> Throttling:
+    url = settings.redis_url
+    return Throttling(
+        store=store,
+        limiter=MemoryRateLimiter() if url is None else _redis_limiter(url),
+        clock=clock,
+        policies=Policies.of(
+            anonymous=settings.rate_limit_anon,
+            user=settings.rate_limit_user,
+            login=settings.rate_limit_login,
+            ingest=settings.rate_limit_ingest,
+            free=settings.rate_limit_progress_free,
+            premium=settings.rate_limit_progress_premium,
+        ),
+    )
+
+
+def _redis_limiter(url: str) -> RateLimiter:
+    from ..adapters.throttling.redis import RedisRateLimiter
+
+    return RedisRateLimiter.connect(url)
 
 
 def _built_in(

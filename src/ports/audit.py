@@ -16,3 +16,7 @@ class AuditTrail(Protocol):
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
         """Return the newest entries, or the newest before an id."""
         ...
+
+    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:
+        """Return the newest entries about one thing."""
+        ...

@@ -6,20 +6,11 @@ from typing import Protocol
 
 from attrs import frozen
 
+from ..domain.attempts import Artifact, Attempt, Claim, LogLine, Settlement
 from ..domain.identity import Scope, UserId
-from ..domain.jobs import (
-    Artifact,
-    Attempt,
-    Claim,
-    Job,
-    JobId,
-    JobOrigin,
-    JobState,
-    LogLine,
-    Progress,
-    Settlement,
-    Status,
-)
+from ..domain.jobs import Job, JobId, JobOrigin, JobState, Progress, Status
+from ..domain.tasks import Task
+from ..domain.ticks import Step
 from .audit import AuditTrail
 from .identity import Users
 from .scheduling import Facts, Schedules, TaskDefinitions
@@ -69,6 +60,17 @@ class Jobs(Protocol):
         SCHEDULED, counting its lane under the lane's lock. None stands for a
         job whose (schedule_id, tick) or (owner, idempotency_key) is taken:
         nothing was kept for it.
+        """
+        ...
+
+    def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
+        """
+        Keep the jobs of due ticks of one task, as `add` would, in the common case.
+
+        Return the steps that are accounted for: their jobs are READY, or were
+        kept already. The others are left for `add`: their schedule has
+        changed or is no longer active, their task is inactive, an earlier run
+        is not over or their lane not free, or this store has no short way.
         """
         ...
 

@@ -10,6 +10,7 @@ from ..domain.identity import Scope, UserId
 from ..domain.jobs import Status
 from ..domain.scheduling import Schedule, ScheduleId
 from ..domain.tasks import TaskDefinition, TaskId
+from ..domain.ticks import Due, Step
 
 
 class TaskDefinitions(Protocol):
@@ -167,8 +168,12 @@ class Schedules(Protocol):
         """Return how many active schedules an owner has."""
         ...
 
-    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Schedule]:
-        """Return the active schedules whose time has come, oldest first, unlocked."""
+    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
+        """Return the active schedules whose time has come, in short, oldest first, unlocked."""
+        ...
+
+    def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
+        """Return the active ones of some schedules, in the order of the ids, unlocked."""
         ...
 
     def next_due(self) -> datetime | None:
@@ -188,6 +193,14 @@ class Schedules(Protocol):
 
         Where `next_at` is None the schedule becomes inactive and
         `paused_reason` is written.
+        """
+        ...
+
+    def take(self, steps: Sequence[Step]) -> None:
+        """
+        Move schedules past one tick each, and count a run.
+
+        Rows whose version or next tick has changed are left.
         """
         ...
 

@@ -86,17 +86,18 @@ class Definitions:
 
     def check(self, actor: Actor, task: Task, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """
-        Return parameters as the task takes them, defaults filled in.
+        Return parameters as they were given, once the task has nothing against them.
 
         Raises:
             Invalid: They do not fit, or the task refuses them.
             NotAllowed: The task refuses them to this actor.
         """
         try:
-            value = self.read(task, self._bounded(parameters))
+            given = self._bounded(parameters)
+            value = self.read(task, given)
             if task.check is not None:
                 task.check(actor, value)
-            return self._bounded(value)
+            return given
         except (Invalid, NotFound) as error:
             wrong = error if isinstance(error, Invalid) else Invalid(error.detail)
             raise parameter_errors(wrong) from error

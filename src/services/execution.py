@@ -7,24 +7,10 @@ from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
 
+from ..domain.attempts import Artifact, Claim, Ending, LogLine, Outcome, Settlement, reap, settle
 from ..domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
 from ..domain.identity import EVERYTHING, SYSTEM, Actor
-from ..domain.jobs import (
-    MAX_JSON_BYTES,
-    Artifact,
-    Claim,
-    Ending,
-    Job,
-    JobId,
-    JobOrigin,
-    JobState,
-    LogLine,
-    Outcome,
-    Progress,
-    Settlement,
-    reap,
-    settle,
-)
+from ..domain.jobs import MAX_JSON_BYTES, Job, JobId, JobOrigin, JobState, Progress
 from ..domain.scheduling import FAILURES_TO_PAUSE, Schedule, ScheduleId
 from ..domain.tasks import (
     Cancelled,

@@ -6,10 +6,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from ..domain.attempts import Artifact, Attempt, LogLine
 from ..domain.audit import AuditEntry
 from ..domain.errors import Conflict, Invalid, NotAllowed, NotFound
 from ..domain.identity import Actor, UserId
-from ..domain.jobs import Artifact, Attempt, Job, JobId, JobOrigin, JobState, LogLine
+from ..domain.jobs import Job, JobId, JobOrigin, JobState
 from ..domain.scheduling import mode_of
 from ..domain.tasks import OnLost, Task
 from ..ports.files import FileStore

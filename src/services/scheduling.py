@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ..domain.audit import AuditEntry
+from ..domain.audit import AuditEntry, changed_since
 from ..domain.cron import CronRule
 from ..domain.cron_preview import Preview, preview
 from ..domain.errors import Invalid, NotFound, StaleVersion
@@ -19,6 +19,7 @@ from ..ports.jobs import WorkTx
 from ..ports.scheduling import ScheduleFilter, ScheduleView
 from ..ports.store import Store
 from ..ports.system import Clock
+from ..ports.tasks import Shapes
 from .asked import NewSchedule, check_priority, check_queue
 from .definitions import Definitions
 from .runs import check_room, let_go, pause, skip_due, ticks_of_range
@@ -43,6 +44,7 @@ class Scheduling:
     clock: Clock
     tasks: Tasks
     definitions: Definitions
+    shapes: Shapes
     active_limit: int = 5
     max_waiting: int = 10_000
     queues: Sequence[str] = ("default",)
@@ -123,6 +125,7 @@ class Scheduling:
             before = self._locked(tx, actor, shown.schedule.owner, schedule_id, versions)
             after = self._moved(tx, actor, before, fields, now, active=new.is_active)
             tx.schedules.replace(after)
+            changes["version"] = [before.version, after.version]
             self._remember(tx, actor, "UPDATE", after, now, changes)
         return self.get(actor, schedule_id)
 
@@ -250,10 +253,9 @@ class Scheduling:
         self, actor: Actor, shown: ScheduleView, given: Mapping[str, Any]
     ) -> tuple[NewSchedule, dict[str, Any], dict[str, Any]]:
         """Return what a schedule is to be, its new fields, and the changes for the audit trail."""
-        shapes = self.definitions.shapes
-        before = shapes.write(NewSchedule.of(shown))
-        new = shapes.read({**before, **given}, NewSchedule)
-        after = shapes.write(new)
+        before = self.shapes.write(NewSchedule.of(shown))
+        new = self.shapes.read({**before, **given}, NewSchedule)
+        after = self.shapes.write(new)
         changes = {
             name: [before[name], after[name]] for name in after if before[name] != after[name]
         }
@@ -298,7 +300,8 @@ class Scheduling:
             _locked_owner(tx, owner)
         schedule = tx.schedules.get_for_update(actor.scope, schedule_id)
         if any(version != schedule.version for version in versions):
-            raise StaleVersion(schedule.version)
+            entries = tx.audit.of("schedule", str(schedule_id))
+            raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
     def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> None:

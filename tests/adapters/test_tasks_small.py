@@ -16,10 +16,11 @@ from workbell.adapters.tasks.catalogue import built_in
 from workbell.adapters.tasks.cleanup import Cleaner, DatabaseCleanup
 from workbell.adapters.tasks.email import EmailSender, SendEmail
 from workbell.adapters.tasks.reporting import Reporter, ReportGeneration
+from workbell.domain.attempts import Artifact
 from workbell.domain.cron import CronRule
 from workbell.domain.errors import Invalid, NotAllowed
 from workbell.domain.identity import SYSTEM, Actor, User, UserId
-from workbell.domain.jobs import Artifact, Job, JobId, JobState
+from workbell.domain.jobs import Job, JobId, JobState
 from workbell.domain.scheduling import Schedule
 from workbell.domain.tasks import Cancelled, Task, TaskDefinition
 from workbell.ports.files import StoredFile

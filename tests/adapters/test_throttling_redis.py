@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from threading import Thread
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -105,26 +105,37 @@ def admitted(limiter: RedisRateLimiter, charge: Charge, times: int = 1) -> int:
     return sum(limiter.hit([charge], NOON)[0].allowed for _ in range(times))
 
 
-def lost(limiter: RedisRateLimiter, seconds: float) -> float:
-    """Ask without a pause; return how long the slow answers took together."""
-    slow, end = 0.0, monotonic() + seconds
+def lost(url: str, seconds: float) -> float:
+    """Ask again and again; return how long requests waited for Redis altogether."""
+    waited, end = 0.0, monotonic() + seconds
+
+    class Timed(Windows):
+        def acquire_all(
+            self, charges: Sequence[Charge], at: float, cost: int
+        ) -> tuple[bool, Sequence[tuple[int, float]]]:
+            nonlocal waited
+            begun = perf_counter()
+            try:
+                return super().acquire_all(charges, at, cost)
+            finally:
+                waited += perf_counter() - begun
+
+    limiter = RedisRateLimiter.connect(url)
+    limiter._windows.__class__ = Timed
     while monotonic() < end:
-        begun = perf_counter()
         limiter.hit([Charge(POLICY, "1")], NOON)
-        took = perf_counter() - begun
-        slow += took if took > 0.002 else 0.0
-    return slow
+        sleep(0.001)
+    limiter.close()
+    return waited
 
 
 @pytest.mark.parametrize("port", [dead_port, silent_port, full_port])
 def test_a_dead_redis_costs_50_ms_a_second(port: Any) -> None:
     """The best of three: the machine has other things to do."""
     with port() as url:
-        limiter = RedisRateLimiter.connect(url)
-        figures: list[float] = []
-        while len(figures) < 3 and not any(each <= 0.150 for each in figures):
-            figures.append(lost(limiter, 2.2))
-        limiter.close()
+        figures = [lost(url, 2.2)]
+        while figures[-1] > 0.150 and len(figures) < 3:
+            figures.append(lost(url, 2.2))
     assert min(figures) <= 0.150
 
 
@@ -245,9 +256,9 @@ def test_redis_goes_and_comes_back(relay: Any) -> None:
     time, prefix = ManualTime(), f"workbell-test-{uuid4().hex}"
     charge = Charge(POLICY, "1")
     with serving(relay) as port:
-        windows = Windows(
-            f"redis://127.0.0.1:{port}", key_prefix=prefix, socket_timeout=1, retry=None
-        )  # type: ignore[arg-type]
+        windows = RedisRateLimiter.connect(
+            f"redis://127.0.0.1:{port}", prefix=prefix, timeout=1
+        )._windows
         limiter = RedisRateLimiter(windows, MemoryRateLimiter(), Breaker(1.0, time))
         assert admitted(limiter, charge, 3) == 3
     relay.cut()

@@ -6,19 +6,10 @@ from typing import Any, Protocol
 
 from attrs import define, evolve
 
+from workbell.domain.attempts import Claim, Ending, Outcome, Settlement, reap, settle
 from workbell.domain.cron import CronRule
 from workbell.domain.identity import EVERYTHING, User, UserId
-from workbell.domain.jobs import (
-    Claim,
-    Ending,
-    Job,
-    JobId,
-    JobState,
-    Outcome,
-    Settlement,
-    reap,
-    settle,
-)
+from workbell.domain.jobs import Job, JobId, JobState
 from workbell.domain.scheduling import Schedule
 from workbell.domain.tasks import TaskDefinition
 from workbell.ports.identity import IdentityTx
@@ -27,6 +18,19 @@ from workbell.ports.store import Health, Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ALICE, BOB = UserId(1), UserId(2)
+
+CANCELLED, FAILED, HELD, READY = (
+    JobState.CANCELLED,
+    JobState.FAILED,
+    JobState.HELD,
+    JobState.READY,
+)
+RUNNING, SCHEDULED, SKIPPED, SUCCEEDED = (
+    JobState.RUNNING,
+    JobState.SCHEDULED,
+    JobState.SKIPPED,
+    JobState.SUCCEEDED,
+)
 
 
 def after(seconds: float) -> datetime:

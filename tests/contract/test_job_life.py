@@ -30,8 +30,9 @@ from tests.contract.made import (
 )
 from tests.contract.made import move as command
 from tests.contract.servers import SERVERS, is_there
+from workbell.domain.attempts import Attempt, Claim, Outcome
 from workbell.domain.identity import EVERYTHING, UserId
-from workbell.domain.jobs import Attempt, Claim, Job, JobId, JobState, Mode, Outcome
+from workbell.domain.jobs import Job, JobId, JobState, Mode
 from workbell.ports.jobs import JobFilter
 
 FULL = os.environ.get("WORKBELL_TEST_FULL") == "1"

@@ -19,19 +19,10 @@ from tests.contract.made import (
     see,
     write,
 )
+from workbell.domain.attempts import Artifact, LogLine, Outcome
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import EVERYTHING, Scope
-from workbell.domain.jobs import (
-    ENDED,
-    Artifact,
-    Job,
-    JobId,
-    JobOrigin,
-    JobState,
-    LogLine,
-    Outcome,
-    Status,
-)
+from workbell.domain.jobs import ENDED, Job, JobId, JobOrigin, JobState, Status
 from workbell.ports.jobs import JobFilter
 
 

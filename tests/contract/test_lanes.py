@@ -6,7 +6,12 @@ import pytest
 from attrs import evolve
 
 from tests.contract.made import (
+    CANCELLED,
+    HELD,
     NOON,
+    READY,
+    RUNNING,
+    SCHEDULED,
     AnyStore,
     ManualClock,
     a_definition,
@@ -25,17 +30,10 @@ from tests.contract.made import (
     switch,
     write,
 )
+from workbell.domain.attempts import Outcome
 from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobState, Outcome
+from workbell.domain.jobs import JobState
 from workbell.ports.jobs import JobFilter
-
-CANCELLED, HELD, READY, RUNNING, SCHEDULED = (
-    JobState.CANCELLED,
-    JobState.HELD,
-    JobState.READY,
-    JobState.RUNNING,
-    JobState.SCHEDULED,
-)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])

@@ -6,7 +6,8 @@ import pytest
 from attrs import evolve
 
 from tests.contract.made import NOON, AnyStore, a_job, after, keep
-from workbell.domain.jobs import Artifact, JobId, LogLine
+from workbell.domain.attempts import Artifact, LogLine
+from workbell.domain.jobs import JobId
 
 
 @pytest.fixture

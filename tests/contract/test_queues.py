@@ -20,8 +20,9 @@ from tests.contract.made import (
     sweep,
     write,
 )
+from workbell.domain.attempts import Outcome
 from workbell.domain.identity import EVERYTHING, SYSTEM_ID, Scope
-from workbell.domain.jobs import JobState, Outcome
+from workbell.domain.jobs import JobState
 from workbell.ports.jobs import JobStats, QueueStats, WorkerInfo
 
 

@@ -9,29 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract.made import NOON, a_job, after
+from workbell.domain.attempts import (
+    LOST_RETRY,
+    TIMEOUT_GRACE,
+    Claim,
+    Ending,
+    Outcome,
+    reap,
+    retry_delay,
+    settle,
+)
 from workbell.domain.errors import Conflict, LimitReached
 from workbell.domain.identity import UserId
 from workbell.domain.jobs import (
     ENDED,
-    LOST_RETRY,
-    TIMEOUT_GRACE,
     UNFINISHED,
     WAITING,
-    Claim,
-    Ending,
     JobId,
     JobState,
     Missed,
     Mode,
-    Outcome,
     Status,
     check_waiting_limit,
     fair_tag,
     pick,
     placed,
-    reap,
-    retry_delay,
-    settle,
     status_of,
 )
 

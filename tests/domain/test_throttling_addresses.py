@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.throttling import client_address, client_key
+from workbell.domain.addresses import client_address, client_key
 
 pytestmark = pytest.mark.unit
 

@@ -51,7 +51,7 @@ def met(route: Route, *, off: str = "", **who: Any) -> list[str]:
 
 def test_the_narrowest_comes_first() -> None:
     """And what has no valid credentials counts as anonymous."""
-    ann = {"user_id": UserId(7)}
+    ann: dict[str, Any] = {"user_id": UserId(7)}
     assert met(Route.GENERAL) == ["anonymous=anonymous:192.0.2.7"]
     assert met(Route.GENERAL, **ann) == ["user=user:7"]
     assert met(Route.INGEST, **ann) == ["ingest=ingest:7", "user=user:7"]

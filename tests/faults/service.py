@@ -38,6 +38,8 @@ class Service:
             "WORKBELL_LEASE_SECONDS": "2",
             "WORKBELL_ADMIN_PASSWORD": PASSWORD,
             "WORKBELL_TASKS": "fault_tasks",
+            "WORKBELL_RATE_LIMIT_ANON": "off",
+            "WORKBELL_RATE_LIMIT_USER": "off",
             "WORKBELL_LOG_FILE": str(self.folder / "service.log"),
             "PYTHONPATH": str(HERE),
             **self.environ,

@@ -96,6 +96,8 @@ def client(tmp_path: Path) -> Generator[Client]:
         input_dirs=(tmp_path / "input",),
         backup_dirs=(tmp_path / "backups",),
         worker_threads=2,
+        rate_limit_anon=None,
+        rate_limit_login=None,
     )
     house = build(settings)
     house.prepare()

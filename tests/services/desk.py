@@ -12,8 +12,9 @@ from tests.contract.made import NOON, ManualClock, a_user
 from workbell.adapters.files import FolderFiles
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.shapes import JsonShapes
+from workbell.domain.attempts import Claim, Ending, Outcome, settle
 from workbell.domain.identity import EVERYTHING, Actor, UserId
-from workbell.domain.jobs import Claim, Ending, Job, JobId, JobState, Outcome, settle
+from workbell.domain.jobs import Job, JobId, JobState
 from workbell.domain.scheduling import Schedule
 from workbell.domain.tasks import Task, TaskContext, Tasks
 from workbell.ports.jobs import JobFilter
@@ -269,6 +270,7 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             clock=clock,
             tasks=registry,
             definitions=definitions,
+            shapes=JsonShapes("is not a known field"),
             active_limit=limit,
             max_waiting=max_waiting,
             queues=("default", "slow"),

@@ -148,9 +148,9 @@ def test_switching_is_remembered_and_not_switching_is_not(desk: Desk, root: Acto
 # parameters
 
 
-def test_parameters_come_back_with_their_defaults(desk: Desk, alice: Actor) -> None:
+def test_parameters_come_back_as_they_were_given(desk: Desk, alice: Actor) -> None:
     task = desk.tasks.get("letter")
-    assert desk.definitions.check(alice, task, {"to": "bob"}) == {"to": "bob", "copies": 1}
+    assert desk.definitions.check(alice, task, {"to": "bob"}) == {"to": "bob"}
     assert desk.definitions.check(alice, desk.tasks.get("echo"), {"a": [1]}) == {"a": [1]}
 
 

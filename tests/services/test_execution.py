@@ -10,6 +10,7 @@ from attrs import evolve
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, FixedChance, Told, a_desk
+from workbell.domain.attempts import Claim, Ending, LogLine, Outcome, Settlement, reap, settle
 from workbell.domain.errors import (
     Conflict,
     Invalid,
@@ -19,18 +20,7 @@ from workbell.domain.errors import (
     Unavailable,
 )
 from workbell.domain.identity import SYSTEM, Actor, UserId
-from workbell.domain.jobs import (
-    Claim,
-    Ending,
-    Job,
-    JobState,
-    LogLine,
-    Outcome,
-    Progress,
-    Settlement,
-    reap,
-    settle,
-)
+from workbell.domain.jobs import Job, JobState, Progress
 from workbell.domain.scheduling import OverlapPolicy
 from workbell.domain.tasks import (
     Cancelled,
@@ -488,6 +478,24 @@ def test_failures_and_a_success_of_one_batch_end_the_row(desk: Desk, alice: Acto
 
 def _settlement(desk: Desk, claim: Claim, outcome: Outcome) -> Settlement:
     return settle(claim, Ending(outcome=outcome), desk.clock.at, 0.5)
+
+
+def test_a_success_before_a_failure_of_one_batch_is_no_recovery(desk: Desk, alice: Actor) -> None:
+    """And what will be retried, or was cancelled, changes no count at all."""
+    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    for _ in range(4):
+        desk.scheduling.run_now(alice, schedule.id)
+    good, bad, cancelled, retried = desk.claim()
+    failed = settle(bad, Ending(outcome=Outcome.FAILED, permanent=True), desk.clock.at, 0.5)
+    others = [
+        _settlement(desk, good, Outcome.SUCCEEDED),
+        failed,
+        _settlement(desk, cancelled, Outcome.CANCELLED),
+        _settlement(desk, retried, Outcome.FAILED),
+    ]
+    assert len(desk.execution.settle(others)) == 4
+    assert desk.now_stands(schedule).fail_streak == 1
+    assert desk.letters() == []
 
 
 def test_nobody_counts_for_a_deleted_schedule(desk: Desk, alice: Actor) -> None:

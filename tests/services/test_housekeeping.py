@@ -6,9 +6,10 @@ import pytest
 
 from tests.contract.made import NOON
 from tests.services.desk import Desk
+from workbell.domain.attempts import Outcome
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import Actor
-from workbell.domain.jobs import Job, JobState, Outcome
+from workbell.domain.jobs import Job, JobState
 from workbell.ports.jobs import WorkerInfo
 from workbell.services.asked import NewJob
 

@@ -1,16 +1,19 @@
 """Job commands: what may be enqueued, how often the same request counts, what can be undone."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, Letter, a_desk
+from workbell.adapters.memory.store import MemoryStore, MemoryTx
+from workbell.domain.attempts import LogLine, Outcome
 from workbell.domain.errors import Conflict, Invalid, LimitReached, NotAllowed, NotFound
 from workbell.domain.identity import SYSTEM, Actor, Tier, UserId
-from workbell.domain.jobs import JobId, JobOrigin, JobState, LogLine, Mode, Outcome, Status
+from workbell.domain.jobs import JobId, JobOrigin, JobState, Mode, Status
 from workbell.domain.tasks import OnLost, Task
 from workbell.ports.jobs import JobFilter, WorkerInfo
 from workbell.services.asked import NewJob
@@ -166,6 +169,28 @@ def test_of_two_requests_at_once_one_makes_the_job(tmp_path: Path, same: bool) -
         with pytest.raises(Conflict):
             desk.jobs.create(alice, evolve(inner, name="other"), idempotency_key="k")
     assert len(desk.rows()) == 1
+
+
+@frozen
+class OldSnapshot:
+    """A store whose reads are of an earlier time than its transactions."""
+
+    live: MemoryStore
+    old: MemoryStore
+
+    def begin(self) -> AbstractContextManager[MemoryTx]:
+        return self.live.begin()
+
+    def view(self) -> AbstractContextManager[MemoryTx]:
+        return self.old.view()
+
+
+def test_who_cannot_see_the_first_job_yet_is_told_of_the_conflict(desk: Desk, alice: Actor) -> None:
+    """On a connection of the caller's, whose snapshot may be older than the other's commit."""
+    desk.jobs.create(alice, NewJob(), idempotency_key="k")
+    blind = evolve(desk.jobs, store=OldSnapshot(desk.store, MemoryStore(desk.clock)))
+    with pytest.raises(Conflict, match="just been used"):
+        blind.create(alice, NewJob(), idempotency_key="k")
 
 
 # room

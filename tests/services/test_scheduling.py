@@ -10,10 +10,11 @@ from attrs import evolve
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, a_desk
+from workbell.domain.attempts import Outcome
 from workbell.domain.cron import CronRule
 from workbell.domain.errors import Invalid, LimitReached, NotFound, StaleVersion
 from workbell.domain.identity import SYSTEM, Actor, Role, Tier, UserId
-from workbell.domain.jobs import JobOrigin, JobState, Missed, Outcome
+from workbell.domain.jobs import JobOrigin, JobState, Missed
 from workbell.domain.scheduling import OverlapPolicy, ScheduleId
 from workbell.domain.tasks import Task
 from workbell.ports.scheduling import ScheduleFilter
@@ -177,6 +178,13 @@ def test_the_system_has_no_limit(desk: Desk, alice: Actor) -> None:
         for _ in range(6):
             assert desk.scheduling.create(SYSTEM, new, owner=UserId(owner)).schedule.is_active
     assert desk.actions() == []
+
+
+def test_the_system_edits_and_deletes_without_a_trace(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    assert desk.scheduling.edit(SYSTEM, schedule.id, {"name": "new"}).schedule.name == "new"
+    desk.scheduling.delete(SYSTEM, schedule.id)
+    assert desk.actions() == ["CREATE schedule"]
 
 
 def test_superusers_look_after_schedules_that_belong_to_nobody(desk: Desk, root: Actor) -> None:

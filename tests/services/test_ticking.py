@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, a_desk
+from workbell.domain.attempts import Outcome
 from workbell.domain.identity import Actor
-from workbell.domain.jobs import Job, JobState, Outcome
+from workbell.domain.jobs import Job, JobState
 from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.tasks import TaskId
 from workbell.domain.ticks import plan

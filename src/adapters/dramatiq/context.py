@@ -10,9 +10,10 @@ from typing import BinaryIO
 import msgspec
 from attrs import define, field
 
+from ...domain.attempts import Claim, LogLine
 from ...domain.errors import Invalid
 from ...domain.identity import UserId
-from ...domain.jobs import Claim, LogLine, Progress
+from ...domain.jobs import Progress
 from ...domain.tasks import (
     Cancelled,
     Interrupted,

@@ -1,4 +1,4 @@
-"""The runtime of one process: worker threads, heartbeat, sweeper, scheduler."""
+"""The runtime of a process: worker, heartbeat, sweeper, scheduler."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -92,9 +92,9 @@ class Runtime:
 
     def start(self) -> None:
         """Start every thread."""
-        loops = [Loop("sweeper", self._sweep)]
+        loops = [Loop("sweeper", self.sweep)]
         if self.worker is not None:
-            loops += [Loop("settler", self._settle), Loop("heartbeat", self._beat)]
+            loops += [Loop("settler", self._settle), Loop("heartbeat", self.beat)]
         if self.ticking is not None:
             loops.append(Loop("scheduler", self._tick))
         if self.wakeups is not None:
@@ -125,7 +125,8 @@ class Runtime:
             self.execution.leave(self.worker.id)
         return rested
 
-    def _sweep(self) -> float:
+    def sweep(self) -> float:
+        """Sweep once and wake where work waits; return the pause until the next, in seconds."""
         swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
         if self.wakeups is not None:
             for queue in swept.queues:
@@ -155,7 +156,8 @@ class Runtime:
             self.worker.note()
         return FINISH_DELAY / 2 if self.worker.running else FINISH_DELAY * 5
 
-    def _beat(self) -> float:
+    def beat(self) -> float:
+        """Renew the leases, and look to the clock and the threads; return the pause."""
         assert self.worker is not None
         moved = abs(self.anchor())
         if moved > 2.0:

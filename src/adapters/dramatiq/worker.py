@@ -11,7 +11,8 @@ import structlog
 from attrs import define, field
 from structlog.contextvars import bound_contextvars
 
-from ...domain.jobs import TIMEOUT_GRACE, Claim, JobId, Mode, Settlement
+from ...domain.attempts import TIMEOUT_GRACE, Claim, Settlement
+from ...domain.jobs import JobId, Mode
 from ...ports.jobs import WorkerInfo
 from ...ports.system import Clock
 from ...services.execution import Execution
@@ -116,7 +117,6 @@ class JobWorker:
 
     def _take(self, queue: str, settlement: Settlement | None, turn: float) -> Claim | None:
         """Commit an outcome and return the next claim, or None to end the turn."""
-        batch = self.batches[queue]
         over = monotonic() - turn > TURN_SECONDS or not self.claiming
         if over:
             self._settle([settlement] if settlement else [])
@@ -124,13 +124,25 @@ class JobWorker:
             if self.claiming:
                 self.wakeups.wake(queue)
             return None
-        try:
-            waiting = batch.popleft()
-        except IndexError:
+        claim = self._pop(queue)
+        if claim is None:
             return self._claim(queue, settlement)
         if settlement is not None:
             self._settle([settlement])
-        return waiting.claim
+        return claim
+
+    def _pop(self, queue: str) -> Claim | None:
+        try:
+            return self.batches[queue].popleft().claim
+        except IndexError:
+            return None
+
+    def adopt(self, queue: str, claims: Sequence[Claim]) -> None:
+        """Put claims into the batch of their queue, to be started or given back."""
+        now = monotonic()
+        for claim in claims:
+            self.running[claim.id] = self._context(claim)
+        self.batches[queue].extend(_Waiting(now, claim) for claim in claims)
 
     def _claim(self, queue: str, settlement: Settlement | None) -> Claim | None:
         finished = self._take_finished()
@@ -147,12 +159,9 @@ class JobWorker:
         self._forget(finished, accepted)
         if not claims:
             return None
-        for claim in claims:
-            self.running[claim.id] = self._context(claim)
-        now = monotonic()
-        self.batches[queue].extend(_Waiting(now, claim) for claim in claims[1:])
+        self.adopt(queue, claims)
         self._wake_others(queue, claims, free)
-        return claims[0]
+        return self._pop(queue)
 
     def _wake_others(self, queue: str, claims: Sequence[Claim], free: int) -> None:
         ordinary = sum(claim.mode is not Mode.BATCH for claim in claims)

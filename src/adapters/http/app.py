@@ -15,6 +15,7 @@ from ...services.identity import Identity
 from ...services.jobs import JobCommands
 from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
+from ...services.throttling import Throttling
 from .. import jsontext
 from . import docs, identity, jobs, schedules, service, work
 from .compat import a, e
@@ -40,7 +41,8 @@ class Parts:
     `shapes` reads bodies and queries, so its word for unknown names should
     be one about fields. `schema_version` is the revision that this code needs
     of the database, None where that does not matter; `cache` raises
-    Unavailable where a cache does not answer.
+    Unavailable where a cache does not answer. Without `throttling` nobody is
+    limited.
     """
 
     identity: Identity
@@ -54,6 +56,7 @@ class Parts:
     settings: FaceSettings = Factory(FaceSettings)
     cache: Callable[[], None] = _always
     schema_version: str | None = None
+    throttling: Throttling | None = None
 
 
 def operations_of(parts: Parts) -> tuple[Operation, ...]:
@@ -99,6 +102,7 @@ def build_app(parts: Parts) -> FalconApp:
         BodyReader(parts.shapes, parts.settings.most_body_bytes),
         QueryReader(parts.shapes),
         Verified(parts.settings.require_verified_email),
+        parts.throttling,
     )
     app = falcon.App(middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True)
     app.req_options.strip_url_path_trailing_slash = True

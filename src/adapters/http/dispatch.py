@@ -9,9 +9,11 @@ from attrs import frozen
 
 from ...domain.errors import NotAllowed, Unauthenticated
 from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
+from ...domain.throttling import Asked
 from ...services.signing_in import SigningIn
+from ...services.throttling import Throttling
 from .. import jsontext
-from .operations import JSON, Access, Answer, Call, Operation
+from .operations import Access, Answer, Call, Operation
 from .query import QueryReader
 from .wire import BodyReader, bearer, path_id, versions
 
@@ -31,18 +33,24 @@ class Dispatch:
     """
     Takes a request through its operation.
 
-    The order of judging is authentication, permission, existence, query,
-    body: so nobody learns from what they sent whether something exists.
+    The order of judging is authentication, limits, permission, existence,
+    query, body: so nobody learns from what they sent whether something exists.
     """
 
     signing_in: SigningIn
     bodies: BodyReader
     queries: QueryReader
     verified_for: Mapping[Access, bool]
+    throttling: Throttling | None = None
 
     @classmethod
     def of(
-        cls, signing_in: SigningIn, bodies: BodyReader, queries: QueryReader, needed: Verified
+        cls,
+        signing_in: SigningIn,
+        bodies: BodyReader,
+        queries: QueryReader,
+        needed: Verified,
+        throttling: Throttling | None = None,
     ) -> "Dispatch":
         """Return the dispatch that asks for verified addresses where they are needed."""
         verified_for = {
@@ -52,7 +60,13 @@ class Dispatch:
             Access.VERIFIED: needed is not Verified.NONE,
             Access.SUPERUSER: needed is Verified.ALL,
         }
-        return cls(signing_in=signing_in, bodies=bodies, queries=queries, verified_for=verified_for)
+        return cls(
+            signing_in=signing_in,
+            bodies=bodies,
+            queries=queries,
+            verified_for=verified_for,
+            throttling=throttling,
+        )
 
     def responder(self, operation: Operation) -> Callable[..., None]:
         """Return the Falcon responder of an operation."""
@@ -76,7 +90,7 @@ class Dispatch:
         _check_accept(req, operation.media)
         origin: Origin = req.context.origin
         token = bearer(req.get_header("Authorization"))
-        actor = self._actor(req, operation.who, token, origin)
+        actor = self._actor(req, operation, token, origin)
 
         def as_call(query: Any, parameters: Mapping[str, str], body: Any) -> Call:
             return Call(
@@ -101,19 +115,42 @@ class Dispatch:
         body = None if operation.request is None else self.bodies.read(req, operation)
         return as_call(query, parameters, body)
 
-    def _actor(self, req: falcon.Request, who: Access, token: str, origin: Origin) -> Actor:
-        """Return who asks, if they may."""
+    def _actor(
+        self, req: falcon.Request, operation: Operation, token: str, origin: Origin
+    ) -> Actor:
+        """Return who asks, if they may, and not too often."""
+        try:
+            actor = self._authenticated(operation.who, token, origin)
+        except Unauthenticated:
+            self._admit(req, operation, NOBODY)
+            raise
+        req.context.user_id = actor.user_id or None
+        self._admit(req, operation, actor)
+        if operation.who is Access.SUPERUSER and not actor.is_super_user:
+            raise NotAllowed("This is for superusers.")
+        if self.verified_for[operation.who] and not actor.is_email_verified:
+            raise EmailNotVerified
+        return actor
+
+    def _authenticated(self, who: Access, token: str, origin: Origin) -> Actor:
         if who is Access.ANYONE:
             return NOBODY
         if not token:
             raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
-        actor = self.signing_in.authenticate(token, origin)
-        req.context.user_id = actor.user_id
-        if who is Access.SUPERUSER and not actor.is_super_user:
-            raise NotAllowed("This is for superusers.")
-        if self.verified_for[who] and not actor.is_email_verified:
-            raise EmailNotVerified
-        return actor
+        return self.signing_in.authenticate(token, origin)
+
+    def _admit(self, req: falcon.Request, operation: Operation, actor: Actor) -> None:
+        """Count the request; where it is refused, its headers still tell the limits."""
+        if self.throttling is None:
+            return
+        asked = Asked(
+            address=req.context.origin.address,
+            route=operation.route,
+            user_id=actor.user_id or None,
+            tier=actor.tier,
+            session_id=actor.session_id,
+        )
+        req.context.limits = self.throttling.admit(asked)
 
 
 def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
@@ -124,13 +161,13 @@ def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
     if answer.status == 204:
         return
     resp.content_type = answer.media_type
-    if answer.media_type == JSON and not isinstance(answer.body, bytes):
-        resp.data = jsontext.dumps(answer.body)
-    elif isinstance(answer.body, bytes):
+    if isinstance(answer.body, bytes):
         resp.data = answer.body
         _spare(req, resp, answer.headers.get("ETag"))
-    else:
+    elif isinstance(answer.body, Iterator):
         _stream(req, resp, answer.body)
+    else:
+        resp.data = jsontext.dumps(answer.body)
 
 
 def _spare(req: falcon.Request, resp: falcon.Response, tag: str | None) -> None:

@@ -1,7 +1,7 @@
 """Documentation pages: schema, Swagger UI and ReDoc, from the package."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -171,7 +171,8 @@ def _page(viewer: str, title: str) -> str:
     )
 
 
-def _static_files() -> dict[str, Kept]:
+@lru_cache(maxsize=1)
+def _static_files() -> Mapping[str, Kept]:
     root = files(__package__) / "static"
     return {name: _kept(file) for name, file in _walk(root)}
 

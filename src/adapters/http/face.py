@@ -1,6 +1,7 @@
 """The face of every answer: hosts, origins, ids, headers, problems."""
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from time import perf_counter
 from typing import Any
 
@@ -8,8 +9,10 @@ import falcon
 import structlog
 from attrs import Factory, field, frozen
 
+from ...domain.addresses import client_address
 from ...domain.errors import WorkbellError
 from ...domain.identity import Origin
+from ...domain.throttling import TooMany, header_texts
 from ...ports.system import Ids
 from .. import jsontext
 from .operations import PROBLEM, Operation, Style
@@ -26,7 +29,7 @@ from .wire import request_id
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
 UNHOSTED = frozenset({"/livez", "/readyz", "/api/health"})
 """Where probes ask by address; nothing there depends on the host."""
-EXPOSED = "ETag, Location, Retry-After, X-Request-ID"
+EXPOSED = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
 MAX_AGE = "600"
 
 
@@ -37,13 +40,13 @@ class FaceSettings:
     public_url: str = "http://127.0.0.1:8000"
     allowed_hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]")
     cors_origins: Sequence[str] = ()
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
     hsts_seconds: int = 31_536_000
     most_body_bytes: int = 1024 * 1024
     require_verified_email: str = "jobs"
     metrics_token: str | None = field(default=None, repr=False)
     version: str = "0"
     docs: bool = True
-    active_limit: int = 5
 
 
 @frozen
@@ -54,6 +57,7 @@ class Face:
     hosts: frozenset[str]
     origins: frozenset[str]
     headers: Mapping[str, str]
+    proxies: Sequence[IPv4Network | IPv6Network] = ()
     log: Any = Factory(structlog.get_logger)
 
     @classmethod
@@ -68,7 +72,8 @@ class Face:
         if settings.public_url.startswith("https://") and settings.hsts_seconds:
             headers["strict-transport-security"] = f"max-age={settings.hsts_seconds}"
         hosts = frozenset(host.strip("[]").lower() for host in settings.allowed_hosts)
-        return cls(ids, hosts, frozenset(settings.cors_origins), headers)
+        origins = frozenset(settings.cors_origins)
+        return cls(ids, hosts, origins, headers, tuple(settings.trusted_proxies))
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
@@ -81,9 +86,12 @@ class Face:
         context.began = perf_counter()
         found = request_id(req.get_header("X-Request-ID")) or self.ids.new()
         agent = req.user_agent or ""
-        context.origin = Origin(request_id=found, address=req.remote_addr or "", user_agent=agent)
+        forwarded = req.get_header("X-Forwarded-For") or ""
+        address = client_address(req.remote_addr or "", forwarded, self.proxies)
+        context.origin = Origin(request_id=found, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
+        context.limits = ()
         structlog.contextvars.bind_contextvars(request_id=found)
         if not self._is_ours(req):
             raise falcon.HTTPBadRequest(description="This host is not served here.")
@@ -98,6 +106,7 @@ class Face:
         found = context.origin.request_id
         resp.set_headers(self.headers)
         resp.set_header("x-request-id", found)
+        resp.set_headers(header_texts(context.limits))
         if resp.get_header("content-security-policy") is None:
             resp.set_header("content-security-policy", API_CSP)
         if self.origins:
@@ -157,6 +166,8 @@ class Problems:
     ) -> None:
         """Answer an error that was raised on purpose."""
         operation: Operation | None = req.context.operation
+        if isinstance(error, TooMany):
+            req.context.limits = error.decisions
         status = status_of(error, operation.statuses if operation else {})
         self._answer(req, resp, refusal(error, status, req.context.origin.request_id))
 

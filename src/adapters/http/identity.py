@@ -10,6 +10,7 @@ from ...domain.errors import Invalid
 from ...domain.identity import Role, Tier, User
 from ...domain.limits import Limits
 from ...domain.registration import Registration
+from ...domain.throttling import Route
 from ...services.identity import Identity
 from ...services.signing_in import SignedIn, SigningIn
 from .operations import Access, Answer, Call, Operation
@@ -248,7 +249,7 @@ def operations(people: People) -> Sequence[Operation]:
         Operation(
             method="POST", path=f"{BASE}/refresh", name="refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
-            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE,
+            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
             tag="identity",
         ),
         Operation(

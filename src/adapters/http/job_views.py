@@ -6,7 +6,8 @@ from typing import Any
 
 from attrs import frozen
 
-from ...domain.jobs import Artifact, Attempt, Job, JobOrigin, LogLine, Outcome, Status
+from ...domain.attempts import Artifact, Attempt, LogLine, Outcome
+from ...domain.jobs import Job, JobOrigin, Status
 from ...domain.tasks import TaskDefinition
 from ...ports.jobs import JobStats, QueueStats, WorkerInfo
 from .words import E_WORDS, EStatus

@@ -282,7 +282,7 @@ def _of_outcomes(jobs: Jobs) -> Sequence[Operation]:
         Operation(
             method="GET", path=f"{ONE}/artifacts/{{name}}", name="download_job_artifact",
             summary="Download a file that a job has made.", handler=jobs.artifact,
-            media=("application/octet-stream",), **own,
+            media=("*/*",), **own,
         ),
         Operation(
             method="GET", path="/api/v1/job-results", name="list_job_results",

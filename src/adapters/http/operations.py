@@ -9,6 +9,7 @@ from attrs import Factory, field, frozen
 
 from ...domain.errors import WorkbellError
 from ...domain.identity import Actor, Origin
+from ...domain.throttling import Route
 
 # Classes of answers are written by their `__dict__`, hence `slots=False`: the
 # JSON writer keeps its order, while it takes slots in that of their names.
@@ -78,8 +79,8 @@ class Answer:
     """
     What a handler answers.
 
-    The body is written as JSON, unless `media_type` says that it is bytes
-    (or pieces of bytes) of another kind.
+    The body is written as JSON, unless it is bytes or an iterator of pieces:
+    those are sent as they are.
     """
 
     status: int = 200
@@ -134,11 +135,25 @@ class Operation:
     idempotent: bool = False
     etag: bool = False
     documented: bool = True
+    limit: Route | None = None
     path_names: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Find the path's parameters once."""
         object.__setattr__(self, "path_names", _names(self))
+
+    @property
+    def route(self) -> Route:
+        """
+        Which limits it meets: those of signing in where anyone may send something.
+
+        What anyone may only read, health and documentation, is exempt.
+        """
+        if self.limit is not None:
+            return self.limit
+        if self.who is not Access.ANYONE:
+            return Route.GENERAL
+        return Route.SIGN_IN if self.request else Route.EXEMPT
 
     @property
     def error_statuses(self) -> tuple[int, ...]:
@@ -154,6 +169,8 @@ class Operation:
             found.add(404)
         if self.request:
             found |= {413, 415}
+        if self.route is not Route.EXEMPT:
+            found.add(429)
         if self.etag and self.method != "GET":
             found.add(412)
         return tuple(sorted(found))

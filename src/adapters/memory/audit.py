@@ -26,3 +26,9 @@ class MemoryAuditTrail:
         """Return the newest entries, or the newest before an id."""
         newest = reversed(self._tables.audit.rows.values())
         return list(islice((e for e in newest if before is None or e.id < before), limit))
+
+    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:
+        """Return the newest entries about one thing."""
+        about = (model_name, object_id)
+        newest = reversed(self._tables.audit.rows.values())
+        return list(islice((e for e in newest if (e.model_name, e.object_id) == about), limit))

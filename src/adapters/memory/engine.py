@@ -1,20 +1,12 @@
-"""The engine's own statements in memory: stage, claim, settle, reap, prune."""
+"""The engine in memory: stage, claim, settle, reap, prune."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from attrs import define, evolve
 
-from ...domain.jobs import (
-    Attempt,
-    Claim,
-    Job,
-    JobId,
-    JobState,
-    Progress,
-    Settlement,
-    pick,
-)
+from ...domain.attempts import Attempt, Claim, Settlement
+from ...domain.jobs import Job, JobId, JobState, Progress, pick
 from .lanes import JobRows
 from .plain import plain
 
@@ -272,7 +264,7 @@ def _claim(job: Job) -> Claim:
         queued_at=job.queued_at,
         started_at=job.started_at,
         schedule_id=job.schedule_id,
-        tick=job.tick,
+        tick=job.tick or job.for_tick,
         cancel_requested=job.cancel_requested,
         lease_until=job.lease_until,
         worker=job.worker,

@@ -7,9 +7,13 @@ from typing import Any
 
 from attrs import define, evolve
 
+from ...domain.attempts import Attempt
 from ...domain.errors import NotFound
 from ...domain.identity import Scope, UserId
-from ...domain.jobs import Attempt, Job, JobId, JobState, placed
+from ...domain.jobs import Job, JobId, JobState, placed
+from ...domain.scheduling import Schedule
+from ...domain.tasks import Task
+from ...domain.ticks import Step
 from ...ports.jobs import JobFilter
 from .engine import MemoryEngine
 from .listing import between, ordered
@@ -74,6 +78,18 @@ class MemoryJobs(MemoryEngine):
         self._rows.make_ready(ready, now)
         return [None if job_id is None else self._rows.get(job_id) for job_id in added]
 
+    def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
+        """Keep the jobs of due ticks in the common case; return the steps accounted for."""
+        jobs: list[Job] = []
+        kept: list[Step] = []
+        for step in steps:
+            schedule = self._rows.tables.schedules.get(step.schedule)
+            if schedule is not None and step.fits(schedule) and self._is_free(task, schedule):
+                jobs.append(schedule.job(task, now, due_at=step.tick, tick=step.tick))
+                kept.append(step)
+        self.add(jobs, now)
+        return kept
+
     def get(self, scope: Scope, job_id: JobId) -> Job:
         """Return one job that whoever asks may see."""
         job = self._rows.get(job_id)
@@ -136,6 +152,13 @@ class MemoryJobs(MemoryEngine):
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
         """Return the closed attempts of a job, oldest first."""
         return self._rows.tables.attempts.get(job_id) or ()
+
+    def _is_free(self, task: Task, schedule: Schedule) -> bool:
+        """Whether a task may run, and nothing of a schedule or in its lane is under way."""
+        if not self._rows.is_active(task.key):
+            return False
+        index, lane = self._rows.tables.job_index, schedule.lane
+        return lane is None or not (index.of("unfinished", schedule.id) or index.of("busy", lane))
 
     def _new(self, job: Job) -> Job:
         return evolve(

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from attrs import define
 
-from ...domain.jobs import Artifact, JobId, LogLine
+from ...domain.attempts import Artifact, LogLine
+from ...domain.jobs import JobId
 from .tables import Tables
 
 

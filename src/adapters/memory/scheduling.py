@@ -10,6 +10,7 @@ from ...domain.errors import NotFound
 from ...domain.identity import EVERYTHING, Scope, UserId
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.tasks import TaskDefinition, TaskId
+from ...domain.ticks import Due, Step
 from ...ports.scheduling import Advance, ScheduleFilter, ScheduleView
 from .listing import between, ordered
 from .plain import in_utc, plain
@@ -122,10 +123,14 @@ class MemorySchedules:
         """Return how many active schedules an owner has."""
         return sum(schedule.owner == owner for schedule in self._active())
 
-    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Schedule]:
-        """Return the active schedules whose time has come, oldest first."""
+    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
+        """Return the active schedules whose time has come, in short, oldest first."""
         due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
-        return ordered(due, ("next_run_time",), _ORDERINGS)[:limit]
+        return [Due.of(each) for each in ordered(due, ("next_run_time",), _ORDERINGS)[:limit]]
+
+    def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
+        """Return the active ones of some schedules, in the order of the ids."""
+        return list(self._active(ids))
 
     def next_due(self) -> datetime | None:
         """Return when the earliest schedule is due."""
@@ -154,6 +159,14 @@ class MemorySchedules:
                     paused_reason=step.paused_reason if over else schedule.paused_reason,
                 )
             )
+
+    def take(self, steps: Sequence[Step]) -> None:
+        """Move schedules past one tick each; rows that have changed are left."""
+        for step in steps:
+            row = self._tables.schedules.get(step.schedule)
+            if row is not None and step.fits(row):
+                moved = evolve(row, cursor=step.tick, next_at=step.next_at, runs=row.runs + 1)
+                self._put(moved)
 
     def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
         """Return the fail streaks, above 0 only, of some schedules."""

@@ -6,9 +6,10 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, fields, frozen
 
+from ...domain.attempts import Artifact, Attempt, LogLine
 from ...domain.audit import AuditEntry
 from ...domain.identity import User, UserId
-from ...domain.jobs import Artifact, Attempt, Job, JobId, JobState, LogLine
+from ...domain.jobs import Job, JobId, JobState
 from ...domain.otp import OneTimeCode
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.sessions import Session

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import asdict, frozen
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from ...domain.audit import AuditEntry
 from .schema import audit
@@ -12,6 +12,10 @@ from .statements import AnyRow, named
 
 _INSERT = insert(audit)
 _LATEST = select(audit).order_by(audit.c.id.desc())
+
+_OF = _LATEST.where(
+    audit.c.model_name == bindparam("model"), audit.c.object_id == bindparam("object")
+).limit(bindparam("most"))
 
 
 @frozen
@@ -30,6 +34,11 @@ class SqlAuditTrail:
         """Return the newest entries, or the newest before an id."""
         query = _LATEST if before is None else _LATEST.where(audit.c.id < before)
         return [_entry(row) for row in self._db.execute(query.limit(limit))]
+
+    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:
+        """Return the newest entries about one thing."""
+        values = {"model": model_name, "object": object_id, "most": limit}
+        return [_entry(row) for row in self._db.execute(_OF, values)]
 
 
 def _entry(row: AnyRow) -> AuditEntry:

@@ -37,6 +37,11 @@ def moment_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:
     return text_of if dialect.name == "sqlite" else naive_of
 
 
+def moment_reader(dialect: Dialect) -> Callable[[Any], datetime | None]:
+    """Return what turns a moment's form on disk into the moment."""
+    return moment_of if dialect.name == "sqlite" else _aware
+
+
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("Only aware moments are kept.")
@@ -71,7 +76,7 @@ class Moment(TypeDecorator[datetime]):
         coltype: object,  # noqa: ARG002
     ) -> Callable[[Any], Any]:
         """Give the zone back."""
-        return moment_of if dialect.name == "sqlite" else _aware
+        return moment_reader(dialect)
 
 
 _encode = msgspec.json.Encoder().encode

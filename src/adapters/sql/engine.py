@@ -7,7 +7,8 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import Select, bindparam, literal_column, null, select, update
 
-from ...domain.jobs import Claim, JobId, JobState, Progress, Settlement, pick
+from ...domain.attempts import Claim, Settlement
+from ...domain.jobs import JobId, JobState, Progress, pick
 from . import lanes
 from .columns import json_text
 from .indexes import IS_HELD, IS_READY, IS_RUNNING, IS_SCHEDULED

@@ -14,6 +14,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import sqlite
 
 from ...domain.jobs import JobState
 from .columns import moment_writer
@@ -35,6 +36,16 @@ _LIMIT = prepared(
     update(lanes).where(lanes.c.key == bindparam("lane")).values(lane_limit=bindparam("new_limit")),
     "new_limit",
     "lane",
+)
+_new = sqlite.insert(lanes)
+put_limit = prepared(
+    _new.on_conflict_do_update(
+        index_elements=[lanes.c.key],
+        set_={"lane_limit": _new.excluded.lane_limit},
+        where=lanes.c.lane_limit != _new.excluded.lane_limit,
+    ),
+    "key",
+    "lane_limit",
 )
 
 inactive_tasks = prepared(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from ...domain.jobs import Artifact, JobId, LogLine
+from ...domain.attempts import Artifact, LogLine
+from ...domain.jobs import JobId
 from .columns import moment_writer
 from .schema import artifacts, job_logs
 from .statements import AnyRow, prepared, put

@@ -4,21 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from ...domain.attempts import Attempt, Claim, Outcome
 from ...domain.identity import UserId
-from ...domain.jobs import (
-    Attempt,
-    Claim,
-    Job,
-    JobId,
-    JobOrigin,
-    JobState,
-    Missed,
-    Mode,
-    Outcome,
-    Progress,
-)
+from ...domain.jobs import Job, JobId, JobOrigin, JobState, Missed, Mode, Progress
 from .columns import json_text
 from .schema import attempts, jobs
 from .statements import AnyRow, named
@@ -165,7 +155,7 @@ CLAIM_COLUMNS = (
     _c.queued_at,
     _c.started_at,
     _c.schedule_id,
-    _c.tick,
+    func.coalesce(_c.tick, _c.for_tick).label("tick"),
     _c.cancel_requested,
     _c.lease_until,
     _c.worker,

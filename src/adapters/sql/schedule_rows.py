@@ -1,6 +1,7 @@
 """Rows of schedules, and the entities that they are."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ...domain.cron import CronRule, DstGap, DstOverlap
@@ -33,17 +34,18 @@ _NAMES_AS_THEY_ARE = [
 ]
 
 
+@lru_cache(maxsize=8192)
+def rule_of(line: str, zone: str, dst_gap: str, dst_overlap: str) -> CronRule:
+    """Return the rule of a row's columns; many rows have the same."""
+    return CronRule(line, zone, DstGap(dst_gap), DstOverlap(dst_overlap))
+
+
 def schedule_of(values: Mapping[str, Any]) -> Schedule:
     """Return the schedule of a row's columns."""
     return Schedule(
         id=ScheduleId(values["id"]),
         owner=UserId(values["owner"]),
-        cron=CronRule(
-            values["cron"],
-            values["zone"],
-            DstGap(values["dst_gap"]),
-            DstOverlap(values["dst_overlap"]),
-        ),
+        cron=rule_of(values["cron"], values["zone"], values["dst_gap"], values["dst_overlap"]),
         misfire_policy=MisfirePolicy(values["misfire_policy"]),
         overlap_policy=OverlapPolicy(values["overlap_policy"]),
         **{name: values[name] for name in _NAMES_AS_THEY_ARE},

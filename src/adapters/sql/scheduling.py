@@ -2,31 +2,52 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import and_, bindparam, case, func, insert, literal_column, select, update
 
 from ...domain.errors import NotFound
 from ...domain.identity import Scope, UserId
 from ...domain.scheduling import Schedule, ScheduleId
+from ...domain.ticks import Due, Step
 from ...ports.scheduling import Advance
-from .columns import moment_writer
+from .columns import moment_reader, moment_writer
 from .indexes import IS_ACTIVE
 from .schedule_lists import ScheduleLists
-from .schedule_rows import schedule_of, schedule_values
+from .schedule_rows import rule_of, schedule_of, schedule_values
 from .schema import schedules
 from .statements import AnyRow, chunks, named, new_id, prepared
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
 _VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
-DUE = (
-    select(schedules)
+_is_plain = and_(
+    _c.starts_at.is_(None),
+    _c.ends_at.is_(None),
+    _c.max_runs.is_(None),
+    _c.jitter_seconds == literal_column("0"),
+)
+DUE = prepared(
+    select(
+        _c.id,
+        _c.version,
+        _c.task,
+        _c.next_at,
+        _is_plain.label("is_plain"),
+        _c.cron,
+        _c.zone,
+        _c.dst_gap,
+        _c.dst_overlap,
+    )
     .where(IS_ACTIVE, _c.next_at <= bindparam("now"))
     .order_by(_c.next_at, _c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
+    "now",
+    "most",
 )
+_ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
 NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
 COUNT_ACTIVE = (
     select(func.count()).select_from(schedules).where(IS_ACTIVE, _c.owner == bindparam("whose"))
@@ -58,6 +79,20 @@ _ADVANCE = prepared(
     "schedule_id",
     "was_version",
     "was_cursor",
+)
+_TAKE = prepared(
+    update(schedules)
+    .where(
+        IS_ACTIVE,
+        _c.id == bindparam("schedule_id"),
+        _c.version == bindparam("was_version"),
+        _c.next_at == bindparam("tick"),
+    )
+    .values(cursor=_c.next_at, next_at=bindparam("following"), runs=_c.runs + literal_column("1")),
+    "following",
+    "schedule_id",
+    "was_version",
+    "tick",
 )
 _STREAKS = select(_c.id, _c.fail_streak).where(_ids, _c.fail_streak > 0)
 _CLEAR = update(schedules).where(_ids, _c.fail_streak > 0).values(fail_streak=0)
@@ -96,9 +131,22 @@ class SqlSchedules(ScheduleLists):
         """Return how many active schedules an owner has."""
         return self._db.execute(COUNT_ACTIVE, {"whose": owner}).scalar_one()
 
-    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Schedule]:
-        """Return the active schedules whose time has come, oldest first, unlocked."""
-        return self._schedules(DUE, {"now": now, "most": limit})
+    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
+        """Return the active schedules whose time has come, in short, oldest first, unlocked."""
+        dialect = self._db.dialect
+        moment = cache(moment_reader(dialect))
+        rows = DUE.run(self._db, (moment_writer(dialect)(now), limit)).all()
+        return [
+            Due(id_, version, task, rule_of(line, zone, gap, overlap), moment(at), bool(is_plain))
+            for id_, version, task, at, is_plain, line, zone, gap, overlap in rows
+        ]
+
+    def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
+        """Return the active ones of some schedules, in the order of the ids, unlocked."""
+        found: dict[int, Schedule] = {}
+        for some in chunks(ids):
+            found.update((each.id, each) for each in self._schedules(_ACTIVE_AMONG, {"ids": some}))
+        return [found[each] for each in ids if each in found]
 
     def next_due(self) -> datetime | None:
         """Return when the earliest schedule is due."""
@@ -117,6 +165,15 @@ class SqlSchedules(ScheduleLists):
         """Move schedules on; rows whose cursor or version has changed are left."""
         moment = moment_writer(self._db.dialect)
         _ADVANCE.run_many(self._db, [_step(each, moment) for each in steps])
+
+    def take(self, steps: Sequence[Step]) -> None:
+        """Move schedules past one tick each; rows that have changed are left."""
+        moment = cache(moment_writer(self._db.dialect))
+        rows = [
+            (moment(next_at), schedule_id, version, moment(tick))
+            for schedule_id, version, tick, next_at in steps
+        ]
+        _TAKE.run_many(self._db, rows)
 
     def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
         """Return the fail streaks, above 0 only, of some schedules; unlocked."""

@@ -135,6 +135,7 @@ audit = Table(
     _text("user_agent", 256),
     _text("request_id", 64),
     _moment("at"),
+    Index("ix_audit_object", "model_name", "object_id", "id"),
     **_NUMBERED,
 )
 

@@ -6,7 +6,8 @@ from typing import Any
 from attrs import evolve
 from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 
-from ...domain.jobs import JobId, JobState, Settlement
+from ...domain.attempts import Settlement
+from ...domain.jobs import JobId, JobState
 from .columns import json_text, moment_writer
 from .rows import STATES
 from .schema import attempts, jobs

@@ -2,9 +2,19 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from attrs import Factory, define, field
-from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, not_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    select,
+)
 
 from ...domain.jobs import Job, fair_tag
 from .indexes import IS_READY
@@ -13,41 +23,43 @@ from .statements import is_sqlite, prepared
 
 _c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")
-_ready_there = (IS_READY, _c.queue == bindparam("queue"), _c.priority == bindparam("priority"))
 
-LOWEST = select(_c.fair_tag).where(*_ready_there).order_by(_c.fair_tag, _c.id).limit(_ONE)
-HIGHEST = (
-    select(_c.fair_tag)
-    .where(*_ready_there, _c.fair_key == bindparam("fair_key"))
-    .order_by(_c.fair_tag.desc())
-    .limit(_ONE)
-)
+
+def lowest_of(queue: Any, priority: Any) -> ScalarSelect[Any]:
+    """Return a probe of the lowest ready tag of a queue and priority."""
+    ready = select(_c.fair_tag).where(IS_READY, _c.queue == queue, _c.priority == priority)
+    return ready.order_by(_c.fair_tag, _c.id).limit(_ONE).scalar_subquery()
+
+
+def highest_of(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
+    """Return a probe of a fair key's highest ready tag there."""
+    ready = select(_c.fair_tag).where(IS_READY, _c.queue == queue, _c.priority == priority)
+    of_key = ready.where(_c.fair_key == key)
+    return of_key.order_by(_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
+
+
+_there = bindparam("queue"), bindparam("priority")
+_LOWEST = lowest_of(*_there)
+_HIGHEST = highest_of(*_there, bindparam("fair_key"))
 _is_inactive = (
     select(task_definitions.c.id)
     .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
     .exists()
 )
 _probe = prepared(
-    select(LOWEST.scalar_subquery(), HIGHEST.scalar_subquery()), "queue", "priority", "fair_key"
+    select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key"
 )
 _probe_with_task = prepared(
-    select(_is_inactive, LOWEST.scalar_subquery(), HIGHEST.scalar_subquery()),
+    select(_is_inactive, _LOWEST, _HIGHEST),
     "task",
     "queue",
     "priority",
     "fair_key",
 )
-_lowest = prepared(LOWEST, "queue", "priority")
+_lowest = prepared(select(_LOWEST), "queue", "priority")
 _keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
 _highest = prepared(
-    select(
-        _keys.c.value,
-        select(_c.fair_tag)
-        .where(*_ready_there, _c.fair_key == _keys.c.value)
-        .order_by(_c.fair_tag.desc())
-        .limit(_ONE)
-        .scalar_subquery(),
-    ),
+    select(_keys.c.value, highest_of(*_there, _keys.c.value)),
     "queue",
     "priority",
     "keys",

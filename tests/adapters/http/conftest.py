@@ -17,8 +17,9 @@ from workbell.adapters.http.operations import Operation
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.shapes import JsonShapes
 from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.attempts import Artifact
 from workbell.domain.identity import Actor, Role, User
-from workbell.domain.jobs import Artifact, JobId, JobState
+from workbell.domain.jobs import JobId, JobState
 from workbell.domain.tasks import Task, Tasks
 from workbell.ports.mail import Letter
 from workbell.services.definitions import Definitions
@@ -148,7 +149,7 @@ class World:
                 )
                 if claim.id == job_id
             ]  # fmt: skip
-            from workbell.domain.jobs import Outcome, Settlement
+            from workbell.domain.attempts import Outcome, Settlement
 
             tx.jobs.settle(
                 [
@@ -186,6 +187,7 @@ def known_tasks() -> Tasks:
 
 HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
 HASHED = HASHER.hash(PASSWORD)
+FIELDS = JsonShapes("is not a known field")
 KEY = b"k" * 32
 
 
@@ -208,13 +210,15 @@ def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
             hasher=HASHER,
             tokens=JwtTokens.create([KEY], clock, issuer="http://localhost"),
         ),
-        scheduling=Scheduling(store=store, clock=clock, tasks=tasks, definitions=definitions),
+        scheduling=Scheduling(
+            store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=FIELDS
+        ),
         jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
-        shapes=JsonShapes("is not a known field"),
+        shapes=FIELDS,
         ids=UuidIds(),
         database=store,
-        settings=settings or FaceSettings(version="1.2.3"),
+        settings=settings or FaceSettings(version="1.2.3", docs=False),
     )
     client = falcon.testing.TestClient(build_app(parts))
     return World(clock, mail, store, parts, files, client, HASHED)

@@ -1,6 +1,7 @@
 """Documentation pages: from the package alone, and asking nobody else."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,12 @@ FILES = [
 LOADS = re.compile(
     r"""(?:src|href)\s*[=:]\s*["'](https?:)?//[^"']+\.(?:svg|png|js|css|woff2?)["']"""
 )
+
+
+@pytest.fixture
+def world(make_world: Callable[[FaceSettings], World]) -> World:
+    """A face with the documentation, which the other tests do without."""
+    return make_world(FaceSettings(version="1.2.3"))
 
 
 @pytest.mark.parametrize("path", PAGES)

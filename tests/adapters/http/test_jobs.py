@@ -117,6 +117,15 @@ def test_a_file_is_downloaded_and_never_shown(world: World) -> None:
     assert world.get(f"{BASE}/1/artifacts/missing").status_code == 404
 
 
+@pytest.mark.parametrize("accept", ["*/*", "text/csv", "application/json"])
+def test_a_file_of_json_is_sent_as_it_is(world: World, accept: str) -> None:
+    world.job()
+    world.keep_artifact(1, "sums.json", b'{"a":   1}', "application/json")
+    got = world.get(f"{BASE}/1/artifacts/sums.json", headers={"Accept": accept})
+    assert (got.status_code, got.content) == (200, b'{"a":   1}')
+    assert got.headers["content-type"] == "application/json"
+
+
 @pytest.mark.parametrize(
     ("query", "ids"),
     [

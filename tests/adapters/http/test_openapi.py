@@ -1,12 +1,21 @@
 """The OpenAPI document: valid, whole, and true to the operation table."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from openapi_spec_validator import validate
 
+from workbell.adapters.http.face import FaceSettings
+
 from .conftest import World
+
+
+@pytest.fixture
+def world(make_world: Callable[[FaceSettings], World]) -> World:
+    """A face with the documentation, which the other tests do without."""
+    return make_world(FaceSettings(version="1.2.3"))
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

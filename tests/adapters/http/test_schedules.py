@@ -28,7 +28,7 @@ def test_a_new_schedule_is_answered_whole(world: World) -> None:
     assert list(body) == FIELDS
     assert body["user_username"] == "ada"
     assert body["next_run_time"] == "2026-05-05T09:00:00Z"
-    assert body["parameters"] == {"email": "eve@example.org", "delay": 0, "weight": 1.0}
+    assert body["parameters"] == A_SCHEDULE["parameters"]
     assert world.get(f"{BASE}/1").json == body
 
 

@@ -8,9 +8,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
+from workbell.adapters.http.face import FaceSettings
+
 from .conftest import build_world
 
-WORLD = build_world(Path("/nonexistent"))
+WORLD = build_world(Path("/nonexistent"), FaceSettings())
 WORLD.join("root", is_super_user=True)
 WORLD.schedule("root", is_active=False)
 WORLD.job("root")

@@ -12,6 +12,7 @@ from ....domain.identity import WrongCredentials
 from ....domain.jobs import Job
 from ....domain.registration import Registration
 from ....domain.tasks import TaskDefinition
+from ....domain.throttling import Route
 from ....ports.scheduling import ScheduleView
 from ....services.asked import NewSchedule
 from ....services.definitions import Definitions
@@ -237,7 +238,7 @@ def identity_operations(own: AIdentity, people: People) -> Sequence[Operation]:
         Operation(
             method="POST", path="/api/auth/refresh", name="a_refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
-            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE,
+            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
             **style,
         ),
         Operation(

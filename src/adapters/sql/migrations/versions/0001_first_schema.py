@@ -139,6 +139,7 @@ def create_tables() -> None:
         **mysql,
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_audit_object", "audit", ["model_name", "object_id", "id"], unique=False)
     op.create_table(
         "codes",
         sa.Column("id", ID, autoincrement=True, nullable=False),

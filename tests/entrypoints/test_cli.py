@@ -1,0 +1,177 @@
+"""The command line: what it prints, and how it ends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from workbell.entrypoints.cli import main
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a way to run a command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("WORKBELL_DATABASE_URL", "WORKBELL_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+    return invoke
+
+
+def test_without_a_command_the_commands_are_listed(run: Any) -> None:
+    said = run("--help").output
+
+    for command in ("up", "migrate", "check", "tasks", "schedules", "jobs", "bench", "openapi"):
+        assert command in said
+
+
+def test_migrate_says_the_revision(run: Any) -> None:
+    assert "revision" in run("migrate").output
+
+
+def test_tasks_are_listed_as_a_table_and_as_json(run: Any) -> None:
+    assert "Send Email" in run("tasks", "list").output
+    listed = json.loads(run("tasks", "list", "--json").output)
+    assert listed[0]["key"] == "email.send"
+    assert listed[0]["takes"]["email"] == "string"
+
+
+def test_a_task_is_switched_off_and_on(run: Any) -> None:
+    assert run("tasks", "activate", "6", "--off").output == "Echo is inactive.\n"
+    assert run("tasks", "activate", "6").output == "Echo is active.\n"
+
+
+def test_an_empty_list_says_so(run: Any) -> None:
+    assert run("schedules", "list").output == "There are no schedules.\n"
+    assert run("jobs", "list").output == "There are no jobs.\n"
+
+
+def test_an_expression_is_explained(run: Any) -> None:
+    said = run("schedules", "preview", "0 9 13 * 5", "--zone", "Europe/Berlin", "-n", "2").output
+    assert said.startswith("At 09:00, ")
+    assert "! " in said
+    runs = json.loads(run("schedules", "preview", "0 9 * * *", "-n", "3", "--json").output)
+    assert len(runs) == 3
+
+
+def test_a_wrong_expression_is_one_line_and_exit_2(run: Any) -> None:
+    result = run("schedules", "preview", "61 * * * *")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("workbell: cron_expression: Invalid cron expression")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_job_is_enqueued_shown_cancelled_and_retried(run: Any) -> None:
+    assert run("jobs", "enqueue", "echo", '{"a": 1}', "--key", "k").output == "Job 1 was made.\n"
+    again = run("jobs", "enqueue", "echo", '{"a": 1}', "--key", "k").output
+    assert again == "Job 1 was there already.\n"
+    assert "pending" in run("jobs", "list", "--status", "pending").output
+    assert json.loads(run("jobs", "show", "1", "--json").output)["parameters"] == {"a": 1}
+    assert run("jobs", "cancel", "1").output == "Job 1 was cancelled.\n"
+    assert run("jobs", "retry", "1").output == "Job 1 will be tried again.\n"
+    assert "retrying" not in run("jobs", "show", "1").output
+
+
+def test_what_is_not_there_is_one_line_and_exit_2(run: Any) -> None:
+    for words in (("jobs", "show", "9"), ("schedules", "pause", "9"), ("schedules", "run", "9")):
+        result = run(*words)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("workbell: ")
+
+
+def test_parameters_that_are_no_object_are_refused(run: Any) -> None:
+    for wrong in ("[1]", "{"):
+        result = run("jobs", "enqueue", "echo", wrong)
+        assert result.exit_code == 2
+        assert "PARAMETERS" in result.stderr
+
+
+def test_schedules_are_paused_resumed_and_run(run: Any, tmp_path: Path) -> None:
+    import workbell
+
+    url = f"sqlite:///{tmp_path / '.workbell' / 'workbell.db'}"
+    with workbell.open(url) as bell:
+        bell.schedules.create(task="echo", cron="0 9 * * *", name="Morning")
+
+    assert "0 9 * * *" in run("schedules", "list").output
+    assert run("schedules", "pause", "1").output == "Schedule 1 is paused.\n"
+    assert run("schedules", "resume", "1").output.startswith("Schedule 1 runs next at ")
+    assert run("schedules", "run", "1").output == "Job 1 was made.\n"
+
+
+def test_a_misspelt_setting_is_exit_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBELL_PROT", "1")
+    result = run("migrate")
+    assert result.exit_code == 2
+    assert "WORKBELL_PORT" in result.stderr
+
+
+def test_check_tells_what_to_know_and_what_to_mend(
+    run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result = run("check")
+    assert result.exit_code == 0
+    assert "SMTP_URL" in result.output
+    assert "SELF_SERVICE_TIER" in result.output
+
+    monkeypatch.setenv("WORKBELL_INPUT_DIRS", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("WORKBELL_HOST", "0.0.0.0")
+    monkeypatch.setenv("WORKBELL_ALLOWED_HOSTS", "*")
+    monkeypatch.setenv("WORKBELL_DEBUG", "true")
+    monkeypatch.setenv("WORKBELL_ADMIN_PASSWORD", "short")
+    result = run("check", "--json")
+    found = {row["what"]: row["level"] for row in json.loads(result.output)}
+    assert result.exit_code == 1
+    assert found["INPUT_DIRS"] == "error"
+    assert {"PUBLIC_URL", "ALLOWED_HOSTS", "DEBUG", "ADMIN_PASSWORD"} <= set(found)
+
+
+def test_check_says_where_the_database_cannot_be_opened(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBELL_DATABASE_URL", "sqlite:////proc/nowhere/w.db")
+    result = run("check", "--json")
+    assert {"error"} == {
+        row["level"] for row in json.loads(result.output) if row["what"] == "DATABASE_URL"
+    }
+
+
+def test_a_superuser_is_created_once(run: Any) -> None:
+    words = ("superuser", "create", "--username", "root", "--email", "root@example.org")
+    made = run(*words, "--password", "correct-horse-battery")
+    assert made.output == "Administrator root was created.\n"
+    again = run(*words, "--password", "correct-horse-battery")
+    assert again.exit_code == 2
+
+
+def test_the_openapi_document_is_printed_or_written(run: Any, tmp_path: Path) -> None:
+    assert json.loads(run("openapi").output)["openapi"].startswith("3.1")
+    run("openapi", "--output", str(tmp_path / "api.json"))
+    assert json.loads((tmp_path / "api.json").read_bytes())["info"]["title"]
+
+
+def test_a_taken_port_is_one_line_and_exit_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = run("up", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 2
+    assert "the port is taken" in result.stderr
+
+
+def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
+    run("bench", "jobs", "--count", "200")
+    run("bench", "ticks", "--schedules", "100")
+    assert run("bench", "page", "--check").exit_code == 1
+    run("bench", "page")
+    assert run("bench", "page", "--check").exit_code == 0
+    page = (tmp_path / "PERFORMANCE.md").read_text()
+    assert "workbell bench ticks --schedules 100" in page
+    assert "ratio to the naive way" in page
