@@ -10,6 +10,7 @@ from ..ports.files import FileStore
 from ..ports.jobs import WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock
+from .contention import done_again
 
 BATCH = 500
 WORKER_SILENCE = timedelta(minutes=5)
@@ -29,6 +30,7 @@ class Housekeeping:
     keep: Mapping[JobState, timedelta]
     keep_scheduled: timedelta
 
+    @done_again
     def prune(self) -> int:
         """Delete what is past its time; return how many files, and jobs without files, went."""
         now = self.clock.now()

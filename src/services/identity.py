@@ -31,6 +31,7 @@ from ..ports.identity import IdentityTx, PasswordHasher
 from ..ports.mail import Letter, Mailer
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
+from .contention import done_again
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LENGTH = 20
@@ -350,6 +351,7 @@ def _entry(
 
 def _once_more_if_taken(attempt: Callable[[], _T]) -> _T:
     """Try again, where another took the name that was found free a moment before."""
+    attempt = done_again(attempt)
     try:
         return attempt()
     except Taken:

@@ -11,6 +11,7 @@ from ..domain.sessions import Claims, Session, Standing, TokenKind
 from ..ports.identity import IdentityTx, PasswordHasher, Tokens
 from ..ports.store import Store
 from ..ports.system import Clock, Ids
+from .contention import done_again
 
 _NOWHERE = Origin()
 
@@ -80,6 +81,7 @@ class SigningIn:
             tx.audit.add(_entry(user, "LOGIN", "session", session.id, origin, now))
         return self._signed_in(current, session)
 
+    @done_again
     def refresh(self, token: str, origin: Origin = _NOWHERE) -> SignedIn:
         """
         Exchange a refresh token for the next pair of tokens.

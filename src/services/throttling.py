@@ -19,6 +19,7 @@ from ..domain.throttling import (
 from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.throttling import RateLimiter, ThrottlingTx
+from .contention import done_again
 
 BATCH = 500
 
@@ -85,6 +86,7 @@ class Throttling:
         """
         self._try(LOGIN_FAILURES, account)
 
+    @done_again
     def forgive_login(self, account: str) -> None:
         """
         Take back one `try_login`, which turned out to be right.
@@ -105,6 +107,7 @@ class Throttling:
         """
         self._try(CODE_TRIES, account)
 
+    @done_again
     def prune(self) -> int:
         """
         Delete the counts under which nothing counts any more; return how many.
@@ -120,6 +123,7 @@ class Throttling:
             if pruned < BATCH:
                 return gone
 
+    @done_again
     def _try(self, policy: Policy, account: str) -> None:
         now, charge = self.clock.now(), Charge(policy, account)
         with self.store.view() as tx:

@@ -85,8 +85,8 @@ class ServerConnections:
     def time(self) -> datetime:
         """Return the server's own time."""
         with self.reading() as connection:
-            moment = connection.execute(_TIMES[connection.dialect.name]).scalar_one()
-        return datetime.replace(moment, tzinfo=UTC)
+            moment: datetime = connection.execute(_TIMES[connection.dialect.name]).scalar_one()
+        return moment.replace(tzinfo=UTC)
 
     def backup(self, target: Path) -> None:
         """

@@ -46,9 +46,7 @@ _is_inactive = (
     .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
     .exists()
 )
-_probe = prepared(
-    select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key"
-)
+_probe = prepared(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")
 _probe_with_task = prepared(
     select(_is_inactive, _LOWEST, _HIGHEST),
     "task",
