@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -38,7 +39,7 @@ def database(request: pytest.FixtureRequest) -> Server:
 
 
 @pytest.fixture
-def store(database: Server) -> Iterator[SqlStore]:
+def store(database: Server) -> SqlStore:
     """Return an empty store on each kind of server."""
     return database.store(ManualClock())
 
@@ -104,7 +105,7 @@ def test_threads_settle_every_job_once(store: SqlStore) -> None:
     jobs = [a_job(lane=LANES[n % 5], lane_limit=3, fair_key=str(n % 7)) for n in range(400)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda at: keep(store, *jobs[at : at + 50]), range(0, 400, 50)))
-    settled = Counter(sum(at_once(8, lambda n: drain(store, f"w{n}")), []))
+    settled = Counter(chain(*at_once(8, lambda n: drain(store, f"w{n}"))))
     while left := [job for job in everything(store) if not job.state.ended]:
         assert {job.state for job in left} <= {JobState.READY, JobState.HELD}
         with store.begin() as tx:
@@ -155,7 +156,7 @@ def test_a_held_row_is_not_taken_back_from_whoever_runs_it(store: SqlStore) -> N
     def play(n: int) -> list[int]:
         return sweep(n) if n < 3 else drain(store, f"w{n}", batch=1)
 
-    settled = Counter(sum(at_once(6, play), []))
+    settled = Counter(chain(*at_once(6, play)))
     settled.update(drain(store, "last", batch=2))
     assert len(settled) == 60
     assert set(settled.values()) == {1}
@@ -178,7 +179,7 @@ def test_commands_and_workers_cross_without_an_error(store: SqlStore) -> None:
             return []
         return drain(store, f"w{n}", batch=5)
 
-    settled = Counter(sum(at_once(6, play), []))
+    settled = Counter(chain(*at_once(6, play)))
     settled.update(drain(store, "last"))
     states = Counter(job.state for job in everything(store))
     assert set(states) <= {JobState.SUCCEEDED, JobState.CANCELLED}
@@ -255,7 +256,7 @@ def test_ids_of_a_batch_are_those_of_its_rows(store: SqlStore) -> None:
         jobs = keep(store, *[a_job(name=f"{n}/{k}") for k in range(50)])
         return [(job.id, job.name) for job in jobs]
 
-    told = dict(sum(at_once(6, add), []))
+    told = dict(chain(*at_once(6, add)))
     assert {job.id: job.name for job in everything(store)} == told
     assert len(told) == 300
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -62,8 +63,7 @@ def cut(store: SqlStore, database: Server) -> None:
     with administration(database.kind) as db:
         if database.kind == "postgresql":
             db.exec_driver_sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                f"WHERE datname = '{name}'"
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
             )
             return
         ids = db.exec_driver_sql(
@@ -131,17 +131,25 @@ def test_connections_that_were_cut_while_idle_cost_nobody_anything(
 def test_after_one_error_the_next_transaction_has_a_new_connection(
     store: SqlStore, database: Server
 ) -> None:
-    with pytest.raises(Unavailable), store.begin() as tx:
-        tx.jobs.add([a_job(name="lost")], NOON)
-        cut(store, database)
-        tx.jobs.add([a_job(name="lost, too")], NOON)
+    def cut_while_writing() -> None:
+        with store.begin() as tx:
+            tx.jobs.add([a_job(name="lost")], NOON)
+            cut(store, database)
+            tx.jobs.add([a_job(name="lost, too")], NOON)
+
+    def cut_while_reading() -> None:
+        with store.view() as tx:
+            tx.jobs.next_due()
+            cut(store, database)
+            tx.jobs.next_due()
+
+    with pytest.raises(Unavailable):
+        cut_while_writing()
     (kept,) = keep(store, a_job(name="kept"))
     with store.view() as tx:
         assert [job.id for job in tx.jobs.find(EVERYTHING, JobFilter())] == [kept.id]
-    with pytest.raises(Unavailable), store.view() as tx:
-        tx.jobs.next_due()
-        cut(store, database)
-        tx.jobs.next_due()
+    with pytest.raises(Unavailable):
+        cut_while_reading()
     store.ping()
 
 
@@ -208,9 +216,8 @@ def raise_deadlock(database: Server) -> None:
         from psycopg.errors import DeadlockDetected
 
         raise OperationalError("", {}, DeadlockDetected())
-    from pymysql.err import OperationalError as PyMySQLError
-
-    raise OperationalError("", {}, PyMySQLError(1213, "Deadlock found"))
+    errors = import_module("pymysql.err")
+    raise OperationalError("", {}, errors.OperationalError(1213, "Deadlock found"))
 
 
 def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, literal_column, select, table
 
 from ...domain.errors import Unavailable
 
@@ -45,7 +45,8 @@ def clear_remains(connection: Connection, tables: Sequence[str]) -> None:
         return
     there = [name for name in tables if inspect(connection).has_table(name)]
     for name in there:
-        if connection.exec_driver_sql(f"SELECT 1 FROM `{name}` LIMIT 1").first() is not None:
+        any_row = select(literal_column("1")).select_from(table(name)).limit(1)
+        if connection.execute(any_row).first() is not None:
             raise Unavailable(
                 f"There is a table {name} with rows that no recorded upgrade has made: "
                 "restore a backup, or use an empty database."
