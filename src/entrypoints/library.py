@@ -46,25 +46,35 @@ def task(
     """
 
     def declare(body: Body) -> Body:
-        DECLARED.add(
-            Task(
-                key=key,
-                body=body,
-                name=name or key,
-                description=description or (body.__doc__ or "").strip().partition("\n")[0],
-                parameters=_parameters_of(body),
-                max_attempts=max_attempts,
-                timeout_seconds=timeout_seconds,
-                queue=queue,
-                batch=batch,
-                on_lost=OnLost(on_lost),
-                check=check,
-                delay=delay,
-            )
+        declared = task_of(
+            body,
+            key,
+            name=name,
+            description=description,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            queue=queue,
+            batch=batch,
+            on_lost=OnLost(on_lost),
+            check=check,
+            delay=delay,
         )
+        DECLARED.add(declared)
         return body
 
     return declare
+
+
+def task_of(body: Body, key: str, *, name: str = "", description: str = "", **how: Any) -> Task:
+    """Return a function as a task, without making it known; see `task`."""
+    return Task(
+        key=key,
+        body=body,
+        name=name or key,
+        description=description or (body.__doc__ or "").strip().partition("\n")[0],
+        parameters=_parameters_of(body),
+        **how,
+    )
 
 
 def _parameters_of(body: Body) -> type | None:

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from tests.contract.made import ALICE, NOON, AnyStore, after
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity import Actor, Origin
+from workbell.domain.identity import Actor, Origin, UserId
 
 
 def an_entry(n: int = 1) -> AuditEntry:
@@ -52,3 +52,24 @@ def test_an_entry_is_lost_with_what_it_tells_of(store: AnyStore) -> None:
         raise ZeroDivisionError
     with store.view() as tx:
         assert list(tx.audit.latest()) == []
+
+
+def test_the_entries_about_one_thing_are_found(store: AnyStore) -> None:
+    """The newest first, and no more than asked for."""
+    with store.begin() as tx:
+        for number, (model, thing) in enumerate(
+            [("schedule", "1"), ("job", "1"), ("schedule", "2"), ("schedule", "1")]
+        ):
+            tx.audit.add(
+                AuditEntry(
+                    user_id=UserId(1),
+                    action=f"A{number}",
+                    model_name=model,
+                    object_id=thing,
+                    at=NOON,
+                )
+            )
+
+    with store.view() as tx:
+        assert [entry.action for entry in tx.audit.of("schedule", "1")] == ["A3", "A0"]
+        assert [entry.action for entry in tx.audit.of("schedule", "1", limit=1)] == ["A3"]

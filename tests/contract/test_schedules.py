@@ -17,6 +17,7 @@ from workbell.domain.cron import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import EVERYTHING, Scope, UserId
 from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.ticks import Due, Step
 from workbell.ports.scheduling import Advance, ScheduleFilter
 
 
@@ -143,10 +144,39 @@ def test_due_schedules_come_oldest_first(store: AnyStore) -> None:
         a_schedule(owner=BOB),
     )
     with store.view() as tx:
-        assert list(tx.schedules.due(NOON)) == [older, noon, also_noon]
-        assert list(tx.schedules.due(NOON, limit=1)) == [older]
+        assert list(tx.schedules.due(NOON)) == [Due.of(s) for s in (older, noon, also_noon)]
+        assert list(tx.schedules.due(NOON, limit=1)) == [Due.of(older)]
         assert list(tx.schedules.due(after(-61))) == []
         assert tx.schedules.next_due() == after(-60)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_plain"),
+    [
+        ({}, True),
+        ({"overlap_policy": OverlapPolicy.BUFFER_ONE, "queue": "mail", "priority": 3}, True),
+        ({"starts_at": after(-9)}, False),
+        ({"ends_at": after(9)}, False),
+        ({"max_runs": 9}, False),
+        ({"jitter_seconds": 1}, False),
+    ],
+)
+def test_due_schedules_are_told_in_short(
+    store: AnyStore, fields: dict[str, Any], is_plain: bool
+) -> None:
+    rule = CronRule("30 2 * * 1-5", "Europe/Berlin", DstGap.SKIP, DstOverlap.BOTH)
+    (schedule,) = plan(store, a_schedule(cron=rule, version=3, cursor=after(-60), **fields))
+    with store.view() as tx:
+        (due,) = tx.schedules.due(after(5))
+    assert due == Due(schedule.id, 3, "echo", rule, NOON, is_plain) == Due.of(schedule)
+
+
+def test_the_active_ones_of_some_schedules_are_told(store: AnyStore) -> None:
+    first, second, paused = plan(store, a_schedule(), a_schedule(), a_schedule(next_at=None))
+    with store.view() as tx:
+        some = [second.id, paused.id, ScheduleId(99), first.id]
+        assert list(tx.schedules.active_among(some)) == [second, first]
+        assert list(tx.schedules.active_among([])) == []
 
 
 def test_a_lock_tells_cursor_and_version_of_active_schedules(store: AnyStore) -> None:
@@ -214,6 +244,36 @@ def test_a_tick_is_advanced_once(store: AnyStore) -> None:
         tx.schedules.advance([step(schedule)])
         tx.schedules.advance([step(schedule, next_at=after(9999))])
     assert see(store, schedule).next_at == after(3600)
+
+
+# taken in the common case
+
+
+def a_step(schedule: Schedule, **fields: Any) -> Step:
+    begin = Step(schedule.id, schedule.version, schedule.next_at or NOON, after(3600))
+    return begin._replace(**fields)
+
+
+def test_a_step_passes_one_tick(store: AnyStore) -> None:
+    first, second = plan(store, a_schedule(paused_reason="x"), a_schedule(cursor=NOON, runs=4))
+    with store.begin() as tx:
+        tx.schedules.take([a_step(first), a_step(second, next_at=after(60))])
+        tx.schedules.take([])
+    assert see(store, first) == evolve(first, cursor=NOON, next_at=after(3600), runs=1)
+    assert see(store, second) == evolve(second, next_at=after(60), runs=5)
+
+
+def test_a_step_is_taken_once_and_from_where_it_begins(store: AnyStore) -> None:
+    once, edited, moved, gone, paused = plan(
+        store, *[a_schedule() for _ in range(4)], a_schedule(next_at=None)
+    )
+    with store.begin() as tx:
+        tx.schedules.replace(evolve(gone, deleted_at=NOON))
+        tx.schedules.take([a_step(once), a_step(edited, version=2), a_step(moved, tick=after(-1))])
+        tx.schedules.take([a_step(once, next_at=after(9)), a_step(gone), a_step(paused)])
+        assert tx.schedules.active_among([gone.id]) == []
+    assert see(store, once).next_at == after(3600)
+    assert [see(store, each) for each in (edited, moved, paused)] == [edited, moved, paused]
 
 
 def test_fail_streaks_are_told_and_cleared(store: AnyStore) -> None:

@@ -224,7 +224,11 @@ def test_an_edit_changes_what_is_given_and_nothing_else(desk: Desk, alice: Actor
     assert shown.schedule == expected
     with desk.store.view() as tx:
         (entry, *_) = tx.audit.latest()
-    assert entry.changes == {"name": ["", "new"], "parameters": [{"a": 1}, {"b": 2}]}
+    assert entry.changes == {
+        "name": ["", "new"],
+        "parameters": [{"a": 1}, {"b": 2}],
+        "version": [1, 2],
+    }
 
 
 def test_a_new_rule_neither_repeats_nor_back_fires_a_tick(desk: Desk, alice: Actor) -> None:
@@ -286,8 +290,9 @@ def test_a_wrong_edit_changes_nothing(
 def test_who_has_not_seen_the_latest_version_is_refused(desk: Desk, alice: Actor) -> None:
     schedule = desk.schedule(alice)
     desk.scheduling.edit(alice, schedule.id, {"name": "a"}, version=1)
-    with pytest.raises(StaleVersion, match="version 2"):
+    with pytest.raises(StaleVersion, match="version 2") as refusal:
         desk.scheduling.edit(alice, schedule.id, {"name": "b"}, version=1)
+    assert refusal.value.changed == ("name",)
     with pytest.raises(StaleVersion):
         desk.scheduling.delete(alice, schedule.id, version=1)
     assert desk.now_stands(schedule).name == "a"

@@ -37,7 +37,7 @@ def moment_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:
     return text_of if dialect.name == "sqlite" else naive_of
 
 
-def moment_reader(dialect: Dialect) -> Callable[[Any], datetime | None]:
+def moment_reader(dialect: Dialect) -> Callable[[Any], Any]:
     """Return what turns a moment's form on disk into the moment."""
     return moment_of if dialect.name == "sqlite" else _aware
 

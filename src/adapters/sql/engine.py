@@ -1,6 +1,7 @@
 """The engine's statements: stage, claim, settle, extend, give back, reap."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import Select, bindparam, literal_column, null, select, update
 from ...domain.attempts import Claim, Settlement
 from ...domain.jobs import JobId, JobState, Progress, pick
 from . import lanes
-from .columns import json_text
+from .columns import json_text, moment_writer
 from .indexes import IS_HELD, IS_READY, IS_RUNNING, IS_SCHEDULED
 from .placing import PLACED, JobRows, place, place_rows
 from .rows import CLAIM_COLUMNS, MODES, STATES, claim_of, progress_value
@@ -43,18 +44,16 @@ CLAIMED = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM = (
-    update(jobs)
-    .where(_ids)
-    .values(
-        state=int(JobState.RUNNING),
-        attempt=_c.attempt + 1,
-        token=_c.token + 1,
-        lease_until=bindparam("lease"),
-        worker=bindparam("claimer"),
-        started_at=bindparam("now"),
-    )
+_claim = update(jobs).values(
+    state=literal_column(str(int(JobState.RUNNING))),
+    lease_until=bindparam("lease"),
+    worker=bindparam("claimer"),
+    started_at=bindparam("now"),
+    attempt=_c.attempt + literal_column("1"),
+    token=_c.token + literal_column("1"),
 )
+_CLAIM = prepared(_claim.where(_c.id == bindparam("job_id")), "lease", "claimer", "now", "job_id")
+_CLAIM_TOGETHER = _claim.where(_ids)
 RUNNING = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lane, _c.queue).where(_ids)
 _LOCK_RUNNING = RUNNING.order_by(_c.id).with_for_update()
 _EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("lease"))
@@ -123,19 +122,10 @@ class JobEngine(JobRows):
         free_threads: int,
     ) -> Sequence[Claim]:
         """Take ready rows of a queue that is not paused."""
-        rows = self._db.execute(CLAIMED, {"queue": queue, "most": limit}).all()
-        rows = rows[: pick([MODES[row.mode] for row in rows], free_threads)]
+        rows = self._claimable(queue, limit, free_threads)
         if not rows:
             return []
-        self._db.execute(
-            _CLAIM,
-            {
-                "ids": [row.id for row in rows],
-                "lease": lease_until,
-                "claimer": worker,
-                "now": now,
-            },
-        )
+        self._mark_claimed([row.id for row in rows], worker, now, lease_until)
         return [
             claim_of(
                 row,
@@ -245,6 +235,26 @@ class JobEngine(JobRows):
     def has_held(self) -> bool:
         """Whether any row is HELD: one index probe."""
         return self._db.execute(HAS_HELD).first() is not None
+
+    def _mark_claimed(
+        self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime
+    ) -> None:
+        """Write claims: where a round trip costs more than a plan, by one statement."""
+        if is_sqlite(self._db) or len(ids) == 1:
+            moment = moment_writer(self._db.dialect)
+            until, begun = moment(lease_until), moment(now)
+            _CLAIM.run_many(self._db, [(until, worker, begun, each) for each in ids])
+            return
+        values = {"ids": ids, "lease": lease_until, "claimer": worker, "now": now}
+        self._db.execute(_CLAIM_TOGETHER, values)
+
+    def _claimable(self, queue: str, limit: int, free_threads: int) -> Sequence[AnyRow]:
+        """Return the rows that one claim may take, reading on only where it may take more."""
+        with closing(self._db.execute(CLAIMED, {"queue": queue, "most": limit})) as found:
+            rows = list(found.fetchmany(free_threads + 1))
+            if pick([MODES[row.mode] for row in rows], free_threads) == len(rows):
+                rows += found.fetchall()
+        return rows[: pick([MODES[row.mode] for row in rows], free_threads)]
 
     def _still_scheduled(self, rows: Sequence[AnyRow]) -> list[AnyRow]:
         """Lock candidates by id; keep those that nobody has moved or locked."""

@@ -24,6 +24,7 @@ from .statements import AnyRow, chunks, insert_unless_taken, is_sqlite, prepared
 from .tags import Tags
 
 _c = jobs.c
+_ONE: ColumnElement[int] = literal_column("1")
 _READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
 _busy = (
     select(func.count()).select_from(jobs).where(_c.lane == lanes.c.key, IS_BUSY).scalar_subquery()
@@ -37,15 +38,17 @@ _LIMIT = prepared(
     "new_limit",
     "lane",
 )
-_new = sqlite.insert(lanes)
-put_limit = prepared(
+_keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+_new = sqlite.insert(lanes).from_select(
+    ["key", "lane_limit"], select(_keys.c.value, _ONE).where(_keys.c.value.is_not(None))
+)
+put_single = prepared(
     _new.on_conflict_do_update(
         index_elements=[lanes.c.key],
-        set_={"lane_limit": _new.excluded.lane_limit},
-        where=lanes.c.lane_limit != _new.excluded.lane_limit,
+        set_={"lane_limit": _ONE},
+        where=lanes.c.lane_limit != _ONE,
     ),
-    "key",
-    "lane_limit",
+    "keys",
 )
 
 inactive_tasks = prepared(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, inspect, literal_column, select, table
+from sqlalchemy import Connection, Select, inspect, literal_column, select, table
 
 from ...domain.errors import Unavailable
 
@@ -45,7 +45,7 @@ def clear_remains(connection: Connection, tables: Sequence[str]) -> None:
         return
     there = [name for name in tables if inspect(connection).has_table(name)]
     for name in there:
-        any_row = select(literal_column("1")).select_from(table(name)).limit(1)
+        any_row: Select[Any] = select(literal_column("1")).select_from(table(name)).limit(1)
         if connection.execute(any_row).first() is not None:
             raise Unavailable(
                 f"There is a table {name} with rows that no recorded upgrade has made: "

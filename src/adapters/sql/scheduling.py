@@ -135,7 +135,7 @@ class SqlSchedules(ScheduleLists):
         """Return the active schedules whose time has come, in short, oldest first, unlocked."""
         dialect = self._db.dialect
         moment = cache(moment_reader(dialect))
-        rows = DUE.run(self._db, (moment_writer(dialect)(now), limit)).all()
+        rows = DUE.rows(self._db, (moment_writer(dialect)(now), limit))
         return [
             Due(id_, version, task, rule_of(line, zone, gap, overlap), moment(at), bool(is_plain))
             for id_, version, task, at, is_plain, line, zone, gap, overlap in rows

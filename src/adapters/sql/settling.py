@@ -1,6 +1,6 @@
 """Settling: outcomes are written under the claim's token, or not at all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -14,12 +14,9 @@ from .schema import attempts, jobs
 from .statements import AnyRow, chunks, prepared
 
 _c = jobs.c
-_STANDING = (
-    select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until)
-    .where(_c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(_c.id)
-    .with_for_update()
-)
+_row = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until).with_for_update()
+_STANDING = _row.where(_c.id.in_(bindparam("ids", expanding=True))).order_by(_c.id)
+_ONE_STANDING = prepared(_row.where(_c.id == bindparam("job_id")), "job_id")
 _SETTLE = prepared(
     update(jobs)
     .where(_c.id == bindparam("job_id"))
@@ -48,9 +45,7 @@ _ATTEMPT = prepared(insert(attempts), *_ATTEMPT_COLUMNS)
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
     """Write what is accepted, as it is accepted, and its attempts; return it by id."""
-    rows: dict[int, AnyRow] = {}
-    for some in chunks(sorted({each.id for each in settlements})):
-        rows.update((row.id, row) for row in db.execute(_STANDING, {"ids": some}))
+    rows = {row.id: row for row in _standing(db, settlements)}
     accepted: dict[JobId, Settlement] = {}
     for each in settlements:
         row = rows.get(each.id)
@@ -61,6 +56,14 @@ def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict
     _SETTLE.run_many(db, [_job_row(each, moment) for each in ordered])
     _ATTEMPT.run_many(db, [_attempt_row(each, moment) for each in ordered])
     return accepted
+
+
+def _standing(db: Connection, settlements: Sequence[Settlement]) -> Iterable[AnyRow]:
+    """Lock the rows of settlements, in the order of their ids; a worker's own is mostly one."""
+    if len(settlements) == 1 and settlements[0].lease_before is None:
+        return _ONE_STANDING.run(db, (settlements[0].id,)).all()
+    ids = sorted({each.id for each in settlements})
+    return [row for some in chunks(ids) for row in db.execute(_STANDING, {"ids": some})]
 
 
 def _stands(row: AnyRow, settlement: Settlement) -> bool:

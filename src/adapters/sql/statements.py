@@ -1,6 +1,7 @@
 """Statements: prepared once per dialect, and spelled as each one wants it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from typing import Any, TypeAlias, cast
 
@@ -37,6 +38,12 @@ class Prepared:
         """Execute the statement once."""
         text, arrange = self._for(db)
         return db.exec_driver_sql(text, arrange(values))
+
+    def rows(self, db: Connection, values: Values = ()) -> Sequence[tuple[Any, ...]]:
+        """Execute it once; return its rows as the driver's plain tuples."""
+        with closing(self.run(db, values)) as result:
+            found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+        return found
 
     def run_many(self, db: Connection, rows: Sequence[Values]) -> int:
         """Execute it for each row; return how many rows the driver says it wrote."""

@@ -38,7 +38,7 @@ def highest_of(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
     return of_key.order_by(_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
 
 
-_there = bindparam("queue"), bindparam("priority")
+_there: tuple[Any, Any] = (bindparam("queue"), bindparam("priority"))
 _LOWEST = lowest_of(*_there)
 _HIGHEST = highest_of(*_there, bindparam("fair_key"))
 _is_inactive = (

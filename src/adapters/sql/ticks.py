@@ -33,12 +33,14 @@ from .statements import Prepared, Values, insert_unless_taken, prepared
 from .tags import Share, highest_of, lowest_of
 
 _j, _s = jobs.c, schedules.c
-_zero, _one, _nothing, _allow_all, _schedule = (
-    literal_column(text) for text in ("0", "1", "''", f"'{OverlapPolicy.ALLOW_ALL}'", "'schedule:'")
-)
+_zero: ColumnElement[Any] = literal_column("0")
+_one: ColumnElement[Any] = literal_column("1")
+_nothing: ColumnElement[Any] = literal_column("''")
+_prefix: ColumnElement[Any] = literal_column("'schedule:'")
+_allow_all: ColumnElement[Any] = literal_column(f"'{OverlapPolicy.ALLOW_ALL}'")
 _wanted = func.json_each(bindparam("ids")).table_valued("value", name="wanted").c.value
 _overlaps = _s.overlap_policy == _allow_all
-_own_lane = cast(_schedule, String) + cast(_s.id, String)
+_own_lane = cast(_prefix, String) + cast(_s.id, String)
 _is_alone = and_(
     not_(select(_j.id).where(IS_UNFINISHED_RUN, _j.schedule_id == _s.id).exists()),
     not_(select(_j.id).where(IS_BUSY, _j.lane == _own_lane).exists()),
@@ -117,9 +119,8 @@ def add_ticks(
     if task.key in lanes.inactive_tasks.run(db).scalars():
         return []
     moment = cache(moment_writer(db.dialect))
-    expected = {step.schedule: (step.version, moment(step.tick)) for step in steps}
     values = (
-        json_text([*expected]),
+        json_text([step.schedule for step in steps]),
         task.queue,
         int(mode_of(task)),
         task.on_lost is OnLost.FAIL,
@@ -127,23 +128,25 @@ def add_ticks(
         task.timeout_seconds,
         moment(now),
     )
+    expected = {step.schedule: step for step in steps}
     given: dict[Share, int] = {}
-    kept: set[int] = set()
-    entered: list[tuple[str, int]] = []
+    kept: list[Step] = []
+    entered: list[str] = []
     rows: list[Values] = []
-    for low, high, id_, version, queue, priority, key, weight, due, lane, *rest in _ALONE.run(
+    for low, high, id_, version, queue, priority, key, weight, due, lane, *rest in _ALONE.rows(
         db, values
-    ).all():
-        if expected[id_] != (version, due):
+    ):
+        step = expected[id_]
+        if version != step.version or due != moment(step.tick):
             continue
         share = (queue, priority, key)
         nth = given[share] = given.get(share, 0) + 1
         tag = fair_tag(low, high, nth, weight)
         rows.append((queue, priority, tag, key, weight, due, lane, *rest))
-        kept.add(id_)
+        kept.append(step)
         if lane is not None:
-            entered.append((lane, 1))
-    lanes.put_limit.run_many(db, entered)
+            entered.append(lane)
+    lanes.put_single.run(db, (json_text(entered),))
     _INSERT.run_many(db, rows)
     woken.update(queue for queue, _, _ in given)
-    return [step for step in steps if step.schedule in kept]
+    return kept
