@@ -1,4 +1,4 @@
-"""Contention: short work is done again when another transaction crossed it."""
+"""Contention: short work is done again when another transaction met it."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -30,6 +30,8 @@ from workbell.adapters.system import AnchoredClock, SystemClock
 from workbell.domain.errors import Conflict, Contended, Invalid, Unavailable
 from workbell.domain.identity import EVERYTHING
 from workbell.domain.jobs import JobState
+from workbell.domain.tasks import Task
+from workbell.domain.ticks import Step
 from workbell.ports.jobs import JobFilter
 from workbell.ports.scheduling import ScheduleFilter
 
@@ -234,6 +236,16 @@ def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore) -> None
         connection.rollback()
     with store.view() as tx:
         assert tx.jobs.count(EVERYTHING, JobFilter(), at_most=9) == 3
+
+
+def test_ticks_are_left_to_the_general_way(store: SqlStore) -> None:
+    """Servers have no short way yet."""
+    with store.begin() as tx:
+        schedule = tx.schedules.add(a_schedule())
+        step = Step(schedule.id, schedule.version, NOON, NOON + timedelta(hours=1))
+        task = Task(key="echo", body=lambda _, __: None)
+        assert tx.jobs.add_ticks(task, [step], NOON) == []
+        assert tx.jobs.count(EVERYTHING, JobFilter(), at_most=9) == 0
 
 
 def test_texts_are_one_key_only_if_every_character_is_equal(store: SqlStore) -> None:

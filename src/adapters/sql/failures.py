@@ -9,6 +9,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
     InterfaceError,
+    InternalError,
     OperationalError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -20,6 +21,8 @@ _CONTENDED_ON_MYSQL = frozenset({1020, 1205, 1213})
 _CONTENDED_ON_POSTGRESQL = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock."""
 _TAKEN_ON_MYSQL = 1062
+# An InternalError is PostgreSQL's word where nothing may be written: in a view, on a standby.
+_AWAY = OperationalError, InterfaceError, InternalError, sqlite3.OperationalError, PoolTimeoutError
 
 
 @contextmanager
@@ -66,9 +69,7 @@ def _mysql_number(driver: object) -> int | None:
 
 
 def _is_away(error: Exception) -> bool:
-    if isinstance(
-        error, OperationalError | InterfaceError | sqlite3.OperationalError | PoolTimeoutError
-    ):
+    if isinstance(error, _AWAY):
         return True
     return not isinstance(error, DBAPIError) or error.connection_invalidated
 

@@ -1,4 +1,4 @@
-"""The connections to a database server: a pool for writers, one for readers."""
+"""Connections to a database server: a pool for writers, one for readers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
