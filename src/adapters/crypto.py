@@ -32,6 +32,23 @@ _HEADER_NAMES = frozenset({"alg", "kid", "typ"})
 _CLAIM_NAMES = frozenset({"aud", "exp", "iat", "iss", "jti", "sid", "sub", "ver"})
 
 
+@frozen
+class Profile:
+    """Memory in KiB, passes and lanes of Argon2id."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+
+PROFILES: Mapping[str, Profile] = {
+    "owasp": Profile(19 * 1024, 2, 1),
+    "rfc9106": Profile(64 * 1024, 3, 4),
+    "strong": Profile(128 * 1024, 4, 4),
+}
+"""OWASP's least, the low-memory one of RFC 9106 (section 4), and a stronger one."""
+
+
 @define
 class Argon2Hasher:
     """
@@ -63,6 +80,23 @@ class Argon2Hasher:
         """Return a hasher with these parameters; one slot per processor is right."""
         hasher = argon2.PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
         return cls(hasher, BoundedSemaphore(slots), patience)
+
+    @classmethod
+    def of(cls, profile: str, *, slots: int = 2, patience: float = 2.0) -> Self:
+        """
+        Return a hasher with the parameters that go by a name of `PROFILES`.
+
+        Raises:
+            KeyError: There is no such profile.
+        """
+        known = PROFILES[profile]
+        return cls.create(
+            memory_kib=known.memory_kib,
+            passes=known.passes,
+            lanes=known.lanes,
+            slots=slots,
+            patience=patience,
+        )
 
     def hash(self, password: str) -> str:
         """
@@ -234,7 +268,7 @@ def _claims(kind: TokenKind, payload: Mapping[str, Any]) -> Claims:
     fit = (
         all(type(number) is int for number in numbers)
         and all(isinstance(text, str) and _OPAQUE.fullmatch(text) for text in opaque)
-        and isinstance(payload["sub"], str)
+        and all(isinstance(payload[name], str) for name in ("sub", "aud", "iss"))
         and _USER_ID.fullmatch(payload["sub"])
     )
     if not fit:

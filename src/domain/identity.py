@@ -76,6 +76,18 @@ class Tier(StrEnum):
         return 4.0 if self is Tier.PREMIUM else 1.0
 
 
+class KeyScope(StrEnum):
+    """
+    What an API key may be used for, of what its person may do.
+
+    WRITE includes READ, ADMIN includes both.
+    """
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
 class Taken(Invalid):
     """Somebody has this name or address already."""
 
@@ -153,15 +165,23 @@ EVERYTHING = Scope(owner=None)
 
 @frozen(kw_only=True)
 class Actor:
-    """Who asks, and with which rights."""
+    """
+    Who asks, and with which rights.
+
+    Who asks with an API key has its `key_scopes`, and the rights of a
+    superuser or of a platform role only if ADMIN is among them; for everybody
+    else they are None. `session_id` is the login, if there was one.
+    """
 
     user_id: UserId
     username: str = ""
     is_super_user: bool = False
+    role: Role = Role.MEMBER
     is_email_verified: bool = False
     tier: Tier = Tier.FREE
     time_zone: str = "UTC"
     session_id: str = ""
+    key_scopes: frozenset[KeyScope] | None = None
     origin: Origin = Origin()
 
     @property
@@ -175,12 +195,22 @@ class Actor:
         return self.user_id == SYSTEM_ID
 
     @classmethod
-    def of(cls, user: User, *, session_id: str = "", origin: Origin | None = None) -> Self:
+    def of(
+        cls,
+        user: User,
+        *,
+        session_id: str = "",
+        origin: Origin | None = None,
+        key_scopes: frozenset[KeyScope] | None = None,
+    ) -> Self:
         """Return a person as the one who asks."""
+        in_full = key_scopes is None or KeyScope.ADMIN in key_scopes
         return cls(
             user_id=user.id,
             username=user.username,
-            is_super_user=user.is_super_user or user.role is Role.ADMIN,
+            is_super_user=user.is_super_user and in_full,
+            role=user.role if in_full else Role.MEMBER,
+            key_scopes=key_scopes,
             is_email_verified=user.is_email_verified,
             tier=user.tier,
             time_zone=user.time_zone,

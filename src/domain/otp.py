@@ -17,6 +17,9 @@ MAX_ATTEMPTS = 5
 RESEND_AFTER = timedelta(seconds=60)
 HOUR = timedelta(hours=1)
 MAX_AN_HOUR = 5
+DAY = timedelta(days=1)
+MAX_WRONG_A_DAY = 20
+"""Of one account, over all its codes, whatever they are for."""
 
 
 class WrongCode(Invalid):
@@ -35,6 +38,7 @@ class Purpose(StrEnum):
     """What a code proves."""
 
     VERIFY_EMAIL = "verify_email"
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a purpose
 
 
 @frozen(kw_only=True)
@@ -114,3 +118,8 @@ def may_send(latest: OneTimeCode | None, sent_last_hour: int, now: datetime) -> 
     if latest is not None and now - latest.created_at < RESEND_AFTER:
         return False
     return sent_last_hour < MAX_AN_HOUR
+
+
+def may_guess(wrong_last_day: int) -> bool:
+    """Whether an account may be guessed at once more today."""
+    return wrong_last_day < MAX_WRONG_A_DAY

@@ -6,10 +6,24 @@ from typing import Self
 
 from attrs import evolve, frozen
 
-from .identity import UserId
+from .identity import Origin, UserId
 
 GRACE = timedelta(seconds=10)
 """How long the token before the current one is answered with the same successor."""
+
+
+MAX_LIFE = timedelta(days=30)
+"""How long a session may last in all, however often it is renewed (ASVS 7.3.2)."""
+USE_NOTED_EVERY = timedelta(minutes=1)
+TEXT_LENGTH = 256
+
+
+class SessionKind(StrEnum):
+    """What its owner holds: a pair of signed tokens, an opaque one, or a cookie."""
+
+    TOKENS = "tokens"
+    OPAQUE = "opaque"
+    BROWSER = "browser"
 
 
 class TokenKind(StrEnum):
@@ -53,6 +67,8 @@ class Session:
 
     `current_jti` is the refresh token that works next, `previous_jti` the one
     that was exchanged for it at `rotated_at`, which is the login until then.
+    Of an opaque token or a cookie, `current_jti` is the hash of the secret.
+    `last_used_at` is noted at most once a minute.
     """
 
     id: str
@@ -63,10 +79,25 @@ class Session:
     rotated_at: datetime
     previous_jti: str | None = None
     revoked_at: datetime | None = None
+    kind: SessionKind = SessionKind.TOKENS
+    last_used_at: datetime | None = None
+    address: str = ""
+    user_agent: str = ""
 
     @classmethod
-    def start(cls, id: str, user_id: UserId, jti: str, now: datetime, life: timedelta) -> Self:
+    def start(
+        cls,
+        id: str,
+        user_id: UserId,
+        jti: str,
+        now: datetime,
+        life: timedelta,
+        *,
+        kind: SessionKind = SessionKind.TOKENS,
+        origin: Origin | None = None,
+    ) -> Self:
         """Return the session of a login, with its first refresh token."""
+        origin = origin or Origin()
         return cls(
             id=id,
             user_id=user_id,
@@ -74,6 +105,9 @@ class Session:
             expires_at=now + life,
             current_jti=jti,
             rotated_at=now,
+            kind=kind,
+            address=origin.address[:64],
+            user_agent=origin.user_agent[:TEXT_LENGTH],
         )
 
     def alive(self, now: datetime) -> bool:
@@ -90,16 +124,39 @@ class Session:
             return Standing.JUST_ROTATED
         return Standing.REUSED
 
-    def rotated(self, jti: str, now: datetime, life: timedelta) -> Self:
-        """Return the session after its refresh token was exchanged for a new one."""
+    def rotated(self, jti: str, now: datetime, life: timedelta, most: timedelta = MAX_LIFE) -> Self:
+        """
+        Return the session after its refresh token was exchanged for a new one.
+
+        It lasts one more `life`, but in all no longer than `most`.
+        """
         return evolve(
             self,
             previous_jti=self.current_jti,
             current_jti=jti,
             rotated_at=now,
-            expires_at=now + life,
+            last_used_at=now,
+            expires_at=self._until(now + life, most),
         )
+
+    def use_is_worth_noting(self, now: datetime) -> bool:
+        """Whether the last note of its use is old enough for another one."""
+        return now - (self.last_used_at or self.created_at) >= USE_NOTED_EVERY
+
+    def used(self, now: datetime, idle: timedelta, most: timedelta = MAX_LIFE) -> Self:
+        """
+        Return the session with a note of its use.
+
+        A browser's then lasts until it is idle for so long, but in all no
+        longer than `most`; the others end when they would have.
+        """
+        if self.kind is not SessionKind.BROWSER:
+            return evolve(self, last_used_at=now)
+        return evolve(self, last_used_at=now, expires_at=self._until(now + idle, most))
 
     def revoked(self, now: datetime) -> Self:
         """Return the session as ended before its time."""
         return evolve(self, revoked_at=now)
+
+    def _until(self, wanted: datetime, most: timedelta) -> datetime:
+        return min(wanted, self.created_at + most)

@@ -1,5 +1,6 @@
 """The ticks benchmark: what many schedules cost, idle and firing."""
 
+import gc
 import resource
 import tempfile
 import time
@@ -53,6 +54,7 @@ def _measure(size: int) -> dict[str, Any]:
         noop = Task(key="bench.noop", body=lambda _, __: None, batch=True)
         house = build(settings, tasks=[noop], clock=clock)
         house.prepare()
+        gc.freeze()
         burst = min(BURST, size)
         _fill(house, size, burst)
         resident = _resident()

@@ -11,6 +11,14 @@ class VerifiedEmail(StrEnum):
     NONE = "none"
 
 
+class PasswordHashing(StrEnum):
+    """How much a password's hash costs."""
+
+    OWASP = "owasp"
+    RFC9106 = "rfc9106"
+    STRONG = "strong"
+
+
 class LogFormat(StrEnum):
     """How a log line looks."""
 

@@ -1,5 +1,6 @@
 """The service in one process: API, scheduler and workers on one machine."""
 
+import gc
 import os
 import signal
 import sys
@@ -55,6 +56,7 @@ def serve(settings: Settings) -> int:
     _on_signals(stop)
     runtime = house.runtime(threads=settings.worker_threads, on_stuck=stuck)
     runtime.start()
+    gc.freeze()  # what was built stays: the collector need not walk it again and again
     thread = Thread(target=server.serve, name="http", daemon=True)
     thread.start()
     _greet(settings, server.address, password)

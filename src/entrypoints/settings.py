@@ -12,7 +12,7 @@ from attrs import fields, frozen
 
 from ..domain.errors import Invalid
 from ..domain.throttling import Rate
-from .choices import LogFormat, LogLevel, VerifiedEmail
+from .choices import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
 from .options import example_of, option, reference_of, variable
 from .readers import (
     between,
@@ -175,6 +175,11 @@ class Settings:
         "What needs a verified address: jobs, all or none.",
         read=one_of(VerifiedEmail),
     )
+    password_hashing: PasswordHashing = option(
+        PasswordHashing.OWASP,
+        "Cost of a password's hash: owasp (19 MiB), rfc9106 (64 MiB) or strong (128 MiB).",
+        read=one_of(PasswordHashing),
+    )
     access_token_minutes: int = option(
         15, "Life of an access token.", read=whole, check=between(1, 1_440)
     )
@@ -182,7 +187,10 @@ class Settings:
         1_440, "Life of a refresh token.", read=whole, check=between(1)
     )
     session_token_days: int = option(
-        30, "Life of an opaque session token.", read=whole, check=_DAYS
+        30,
+        "Life of an opaque session token, and the most that any session lasts.",
+        read=whole,
+        check=_DAYS,
     )
     otp_minutes: int = option(
         10, "Life of a mailed one-time code.", read=whole, check=between(1, 1_440)

@@ -17,6 +17,7 @@ from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.dramatiq.wakeups import LocalWakeups
 from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.files import FolderFiles
+from ..adapters.mail.background import BackgroundMailer
 from ..adapters.mail.folder import FolderMailer
 from ..adapters.mail.smtp import SmtpMailer, SmtpServer
 from ..adapters.memory.store import MemoryStore
@@ -38,6 +39,7 @@ from ..services.execution import Execution
 from ..services.housekeeping import Housekeeping
 from ..services.identity import Identity
 from ..services.jobs import JobCommands
+from ..services.membership import Membership
 from ..services.scheduling import Scheduling
 from ..services.signing_in import SigningIn
 from ..services.throttling import Throttling
@@ -199,7 +201,9 @@ def build(
         jobs=_jobs(settings, definitions, files, queues),
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_execution(settings, definitions, files, chance),
-        housekeeping=_housekeeping(settings, store, clock, files),
+        housekeeping=_housekeeping(
+            settings, store, clock, files, Membership.of(identity, signing_in)
+        ),
         identity=identity,
         signing_in=signing_in,
         throttling=_throttling(settings, store, clock),
@@ -332,7 +336,7 @@ def _mailer(
 
 
 def _housekeeping(
-    settings: Settings, store: AnyStore, clock: Clock, files: FolderFiles
+    settings: Settings, store: AnyStore, clock: Clock, files: FolderFiles, members: Membership
 ) -> Housekeeping:
     failed = timedelta(days=settings.retention_failed_days)
     return Housekeeping(
@@ -346,13 +350,14 @@ def _housekeeping(
             JobState.CANCELLED: failed,
         },
         keep_scheduled=timedelta(days=settings.retention_schedule_days),
+        also=(members.access.prune,),
     )
 
 
 def _identity(
     settings: Settings, store: AnyStore, clock: Clock, ids: Ids, mailer: Mailer
 ) -> tuple[Identity, SigningIn]:
-    hasher = Argon2Hasher.create(slots=max(2, os.cpu_count() or 2))
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=max(2, os.cpu_count() or 2))
     keys = (secret_key(settings), *settings.secret_key_previous)
     tokens = JwtTokens.create([key.encode() for key in keys], clock, issuer=settings.public_url)
     identity = Identity(
@@ -361,6 +366,7 @@ def _identity(
         randomness=SystemRandomness(),
         hasher=hasher,
         mailer=mailer,
+        quiet_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),
         self_service_tier=settings.self_service_tier,
     )
@@ -372,6 +378,7 @@ def _identity(
         tokens=tokens,
         access_life=timedelta(minutes=settings.access_token_minutes),
         refresh_life=timedelta(minutes=settings.refresh_token_minutes),
+        session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
     )
     return identity, signing_in

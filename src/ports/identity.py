@@ -1,12 +1,35 @@
 """People, their one-time codes and sessions; hashing and signing."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from ..domain.identity import User, UserId
+from attrs import frozen
+
+from ..domain.identity import Role, Tier, User, UserId
 from ..domain.otp import OneTimeCode, Purpose
 from ..domain.sessions import Claims, Session, TokenKind
+from .api_keys import ApiKeys
 from .audit import AuditTrail
+
+
+@frozen(kw_only=True)
+class UserFilter:
+    """
+    Which people a list shows; None leaves a matter open.
+
+    `email` is compared as `by_email` does; `search` looks for a part of
+    username, address, first or last name, regardless of case.
+    """
+
+    id: UserId | None = None
+    role: Role | None = None
+    tier: Tier | None = None
+    is_active: bool | None = None
+    is_super_user: bool | None = None
+    is_email_verified: bool | None = None
+    email: str | None = None
+    search: str | None = None
 
 
 class Users(Protocol):
@@ -82,6 +105,30 @@ class Users(Protocol):
         """Whether there is an active person with `is_super_user`."""
         ...
 
+    def find(
+        self,
+        which: UserFilter,
+        *,
+        ordering: Sequence[str] = ("id",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[User]:
+        """
+        Return a part of a list of people.
+
+        `ordering` holds `id`, `username`, `email` and `created_at`, each with
+        a minus to go down; what is equal by them goes by id.
+        """
+        ...
+
+    def count(self, which: UserFilter) -> int:
+        """Return how many people a list has."""
+        ...
+
+    def usernames(self) -> Sequence[str]:
+        """Return the username of every active person, by id."""
+        ...
+
 
 class Codes(Protocol):
     """One-time codes; the rows stay, for counting, until they are purged."""
@@ -102,6 +149,20 @@ class Codes(Protocol):
 
     def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
         """Return how many codes were made after a moment (`created_at > since`)."""
+        ...
+
+    def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
+        """
+        Return how many tries failed, of all codes made after a moment.
+
+        A code's `attempts` count, whatever it was for, less the one that used
+        it up. The caller holds the person's row, so that nobody is counted
+        past.
+        """
+        ...
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove codes made before a moment, at most so many; return how many."""
         ...
 
     def try_attempt(self, code_id: int, now: datetime) -> bool:
@@ -161,6 +222,31 @@ class Sessions(Protocol):
         Raises:
             NotFound: There is none with this id.
         """
+        ...
+
+    def note_use(self, session: Session) -> None:
+        """
+        Keep `last_used_at` and `expires_at` of a session that is not revoked.
+
+        One UPDATE, and no lock: who revokes it meanwhile wins.
+        """
+        ...
+
+    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+        """Return a person's sessions that are alive, the newest first."""
+        ...
+
+    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
+        """
+        End every session of a person that is alive, but perhaps one.
+
+        The caller holds the person's row, as every login does, so that none
+        slips in. Returns how many there were.
+        """
+        ...
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove sessions that expired before a moment, at most so many; return how many."""
         ...
 
 
@@ -226,6 +312,11 @@ class IdentityTx(Protocol):
     @property
     def sessions(self) -> Sessions:
         """The logins."""
+        ...
+
+    @property
+    def api_keys(self) -> ApiKeys:
+        """The keys of programs."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from ..domain.cron import DstGap, DstOverlap
 from ..domain.errors import Invalid
 from ..domain.identity import Actor
 from ..domain.limits import Limits
+from ..domain.permissions import Action, may
 from ..domain.scheduling import MisfirePolicy, OverlapPolicy
 from ..ports.scheduling import ScheduleView
 
@@ -93,7 +94,7 @@ def check_priority(actor: Actor, priority: int) -> None:
     Raises:
         Invalid: The priority is above 0 and the actor is no superuser.
     """
-    if priority > 0 and not actor.is_super_user:
+    if priority > 0 and not may(actor, Action.HURRY_JOBS):
         raise Invalid.field("priority", "Only superusers may raise the priority above 0.")
 
 

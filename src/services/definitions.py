@@ -6,9 +6,10 @@ from typing import Any
 from attrs import evolve, frozen
 
 from ..domain.audit import AuditEntry
-from ..domain.errors import Invalid, NotAllowed, NotFound
+from ..domain.errors import Invalid, NotFound
 from ..domain.identity import EVERYTHING, Actor
 from ..domain.jobs import MAX_JSON_BYTES
+from ..domain.permissions import Action, check
 from ..domain.scheduling import Schedule, ScheduleId
 from ..domain.tasks import Task, TaskDefinition, TaskId, Tasks, parameter_errors
 from ..ports.jobs import WorkTx
@@ -69,8 +70,7 @@ class Definitions:
             NotFound: There is none with the id.
             NotAllowed: The actor is no superuser.
         """
-        if not actor.is_super_user:
-            raise NotAllowed("Only superusers switch tasks on and off.")
+        check(actor, Action.SWITCH_TASKS, "Only superusers switch tasks on and off.")
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.definitions.get(task_id)

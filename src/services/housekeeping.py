@@ -1,6 +1,6 @@
 """Housekeeping: history is kept as long as was asked, and no longer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from attrs import frozen
@@ -21,7 +21,8 @@ class Housekeeping:
     """
     Prune ended jobs by their state's age, in batches.
 
-    Jobs of a schedule go by one age, whatever their state.
+    Jobs of a schedule go by one age, whatever their state. `also` are other
+    things that have their own age; each returns how many went.
     """
 
     store: Store[WorkTx]
@@ -29,6 +30,7 @@ class Housekeeping:
     files: FileStore
     keep: Mapping[JobState, timedelta]
     keep_scheduled: timedelta
+    also: Sequence[Callable[[], int]] = ()
 
     @done_again
     def prune(self) -> int:
@@ -39,7 +41,7 @@ class Housekeeping:
             gone += self._batches(state, self.keep[state])
         with self.store.begin() as tx:
             tx.workers.forget(now - WORKER_SILENCE)
-        return gone
+        return gone + sum(prune() for prune in self.also)
 
     def _batches(self, state: JobState | None, age: timedelta) -> int:
         before = self.clock.now() - age

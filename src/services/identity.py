@@ -1,26 +1,15 @@
 """Registering people, and verifying their addresses by a mailed code."""
 
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from ..domain.audit import AuditEntry
-from ..domain.errors import Invalid, Unavailable
-from ..domain.identity import SYSTEM, SYSTEM_ID, Actor, Origin, Role, Taken, User
-from ..domain.otp import (
-    HOUR,
-    LIFE,
-    OneTimeCode,
-    Purpose,
-    WrongCode,
-    draw_code,
-    looks_like_code,
-    may_send,
-    tidied,
-)
+from ..domain.errors import Invalid
+from ..domain.identity import SYSTEM, Actor, Origin, Role, Taken, User
+from ..domain.otp import LIFE, OneTimeCode, Purpose, WrongCode
 from ..domain.registration import (
     Registration,
     email_errors,
@@ -31,25 +20,16 @@ from ..ports.identity import IdentityTx, PasswordHasher
 from ..ports.mail import Letter, Mailer
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
+from .codes import FreshCode, MailedCodes, send_quietly
 from .contention import done_again
+from .entries import Floods, entry
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LENGTH = 20
 
-NO_CODE = 0
-"""An id that no code has: what is done with it takes its time, and does nothing."""
-
 _NOBODY = Origin()
 
 _T = TypeVar("_T")
-
-
-@frozen
-class _FreshCode:
-    """A code on its way to somebody, and what is kept of it."""
-
-    code: str = field(repr=False)
-    code_hash: str = field(repr=False)
 
 
 @frozen(kw_only=True)
@@ -57,8 +37,9 @@ class Identity:
     """
     Register people, and verify their addresses by a mailed code.
 
-    Mail goes out after the commit. Nothing is hashed within a transaction.
-    Locks are taken in the order user, code.
+    Mail goes out after the commit; what must not tell whether an address is
+    known goes by `quiet_mailer`, which should not make anybody wait. Nothing is
+    hashed within a transaction. Locks are taken in the order user, code.
     """
 
     store: Store[IdentityTx]
@@ -68,6 +49,21 @@ class Identity:
     mailer: Mailer
     code_life: timedelta = LIFE
     self_service_tier: bool = True
+    quiet_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
+    _floods: Floods = field(factory=Floods, init=False)
+    codes: MailedCodes = field(
+        default=Factory(
+            lambda self: MailedCodes(
+                store=self.store,
+                clock=self.clock,
+                randomness=self.randomness,
+                hasher=self.hasher,
+                life=self.code_life,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
 
     def register(self, new: Registration, origin: Origin = _NOBODY) -> User:
         """
@@ -80,7 +76,7 @@ class Identity:
                 mailed: it can be asked for again.
         """
         new.check(self_service_tier=self.self_service_tier)
-        password_hash, fresh = self.hasher.hash(new.password), self._fresh_code()
+        password_hash, fresh = self.hasher.hash(new.password), self.codes.fresh()
 
         def add() -> User:
             with self.store.begin() as tx:
@@ -104,7 +100,7 @@ class Identity:
         """
         new = Registration(email=email, password=password)
         new.check(self_service_tier=self.self_service_tier)
-        password_hash, fresh = self.hasher.hash(password), self._fresh_code()
+        password_hash, fresh = self.hasher.hash(password), self.codes.fresh()
 
         def add_or_remind() -> Letter | None:
             with self.store.begin() as tx:
@@ -113,7 +109,7 @@ class Identity:
                 user = self._add(tx, new, password_hash, fresh, origin)
                 return self._code_letter(user, fresh)
 
-        self._send_quietly(_once_more_if_taken(add_or_remind))
+        send_quietly(self.quiet_mailer, _once_more_if_taken(add_or_remind))
 
     def verify_otp(self, email: str, code: str, origin: Origin = _NOBODY) -> User:
         """
@@ -127,14 +123,8 @@ class Identity:
                 nobody waits for a code at this address.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        typed, now = tidied(code), self.clock.now()
-        with self.store.view() as tx:
-            user = tx.users.by_email(email)
-            kept = tx.codes.latest(user.id, Purpose.VERIFY_EMAIL) if user else None
-        if not self._may_try(kept, typed, now):
-            kept = None
-        fits = self.hasher.verify(kept.code_hash if kept else "", typed)
-        verified = self._settle(user, kept if fits else None, origin)
+        user, fitting = self.codes.match(email, code, Purpose.VERIFY_EMAIL)
+        verified = self._settle(user, fitting, origin)
         if verified is None:
             raise WrongCode
         return verified
@@ -150,14 +140,15 @@ class Identity:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        fresh, letter = self._fresh_code(), None
+        fresh, letter = self.codes.fresh(), None
         with self.store.begin() as tx:
             user = tx.users.by_email(email)
             if user is not None and not user.is_email_verified:
                 letter = self._remind(tx, user, fresh, origin)
             else:
-                tx.audit.add(_entry(user, "SEND_OTP_REFUSED", origin, self.clock.now()))
-        self._send_quietly(letter)
+                refused = entry(user, "SEND_OTP_REFUSED", origin, self.clock.now())
+                self._floods.add(tx.audit, refused)
+        send_quietly(self.quiet_mailer, letter)
 
     def me(self, actor: Actor) -> User:
         """
@@ -217,14 +208,14 @@ class Identity:
         tx: IdentityTx,
         new: Registration,
         password_hash: str,
-        fresh: _FreshCode,
+        fresh: FreshCode,
         origin: Origin,
     ) -> User:
         now = self.clock.now()
         username = new.username or self._free_username(tx, new.email)
         user = tx.users.add(new.user(username, password_hash, now))
-        self._keep_code(tx, user, fresh, now)
-        tx.audit.add(_entry(user, "REGISTER", origin, now))
+        self.codes.keep(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
+        tx.audit.add(entry(user, "REGISTER", origin, now))
         return user
 
     def _free_username(self, tx: IdentityTx, email: str) -> str:
@@ -235,7 +226,7 @@ class Identity:
         return username_from_email(email, f"-{self.randomness.below(10**6):06}")
 
     def _remind(
-        self, tx: IdentityTx, known: User, fresh: _FreshCode, origin: Origin
+        self, tx: IdentityTx, known: User, fresh: FreshCode, origin: Origin
     ) -> Letter | None:
         """
         Return the letter to somebody who is known, unless they had enough.
@@ -244,26 +235,14 @@ class Identity:
         """
         now = self.clock.now()
         user = tx.users.get_for_update(known.id)
-        latest = tx.codes.latest(user.id, Purpose.VERIFY_EMAIL)
-        sent = tx.codes.count_since(user.id, Purpose.VERIFY_EMAIL, now - HOUR)
-        if not user.is_active or not may_send(latest, sent, now):
-            tx.audit.add(_entry(user, "SEND_OTP_REFUSED", origin, now))
+        if not self.codes.may_send(tx, user, Purpose.VERIFY_EMAIL, now):
+            self._floods.add(tx.audit, entry(user, "SEND_OTP_REFUSED", origin, now))
             return None
-        self._keep_code(tx, user, fresh, now)
-        tx.audit.add(_entry(user, "SEND_OTP", origin, now))
+        self.codes.keep(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
+        tx.audit.add(entry(user, "SEND_OTP", origin, now))
         return _known_letter(user) if user.is_email_verified else self._code_letter(user, fresh)
 
-    def _keep_code(self, tx: IdentityTx, user: User, fresh: _FreshCode, now: datetime) -> None:
-        tx.codes.add(
-            OneTimeCode.issue(user.id, Purpose.VERIFY_EMAIL, fresh.code_hash, now, self.code_life)
-        )
-
     # ------------------------------------------------------------------- steps of their own
-
-    def _may_try(self, kept: OneTimeCode | None, typed: str, now: datetime) -> bool:
-        code_id = kept.id if kept and looks_like_code(typed) else NO_CODE
-        with self.store.begin() as tx:
-            return tx.codes.try_attempt(code_id, now)
 
     def _settle(
         self, known: User | None, fitting: OneTimeCode | None, origin: Origin
@@ -273,12 +252,13 @@ class Identity:
             now = self.clock.now()
             user = tx.users.get_for_update(known.id) if known else None
             if not user or not fitting or not tx.codes.try_use(fitting.id, now):
-                tx.audit.add(_entry(user, "VERIFY_EMAIL_FAILED", origin, now))
+                failed = entry(user, "VERIFY_EMAIL_FAILED", origin, now)
+                self._floods.add(tx.audit, failed)
                 return None
             verified = user.verified()
             tx.users.replace(verified)
             changes = {"is_email_verified": [user.is_email_verified, True]}
-            tx.audit.add(_entry(user, "VERIFY_EMAIL", origin, now, changes))
+            tx.audit.add(entry(user, "VERIFY_EMAIL", origin, now, changes))
             return verified
 
     def _administrator(self, username: str, email: str, password_hash: str) -> User:
@@ -299,11 +279,7 @@ class Identity:
         below = self.randomness.below
         return "".join(ALPHABET[below(len(ALPHABET))] for _ in range(PASSWORD_LENGTH))
 
-    def _fresh_code(self) -> _FreshCode:
-        code = draw_code(self.randomness.below)
-        return _FreshCode(code, self.hasher.hash(code))
-
-    def _code_letter(self, user: User, fresh: _FreshCode) -> Letter:
+    def _code_letter(self, user: User, fresh: FreshCode) -> Letter:
         minutes = self.code_life // timedelta(minutes=1)
         return Letter(
             to=user.email,
@@ -315,12 +291,6 @@ class Identity:
                 "somebody typed your address by mistake, and nothing needs to be done.\n"
             ),
         )
-
-    def _send_quietly(self, letter: Letter | None) -> None:
-        """Send what there is to send; the mailer's own log tells of failures."""
-        if letter is not None:
-            with suppress(Invalid, Unavailable):
-                self.mailer.send(letter)
 
 
 def _known_letter(user: User) -> Letter:
@@ -334,19 +304,6 @@ def _known_letter(user: User) -> Letter:
             "usual. If it was not you, nothing needs to be done.\n"
         ),
     )
-
-
-def _entry(
-    user: User | None,
-    action: str,
-    origin: Origin,
-    at: datetime,
-    changes: dict[str, list[bool]] | None = None,
-) -> AuditEntry:
-    """Return the entry of a person, or of somebody at a name that nobody has."""
-    who = Actor.of(user, origin=origin) if user else Actor(user_id=SYSTEM_ID, origin=origin)
-    subject = user.id if user else ""
-    return AuditEntry.of(who, action, "user", subject, at, changes)
 
 
 def _once_more_if_taken(attempt: Callable[[], _T]) -> _T:

@@ -8,9 +8,10 @@ from attrs import evolve, frozen
 
 from ..domain.attempts import Artifact, Attempt, LogLine
 from ..domain.audit import AuditEntry
-from ..domain.errors import Conflict, Invalid, NotAllowed, NotFound
+from ..domain.errors import Conflict, Invalid, NotFound
 from ..domain.identity import Actor, UserId
 from ..domain.jobs import Job, JobId, JobOrigin, JobState
+from ..domain.permissions import Action, check, scope_of
 from ..domain.scheduling import mode_of
 from ..domain.tasks import OnLost, Task
 from ..ports.files import FileStore
@@ -140,19 +141,25 @@ class JobCommands:
             NotFound: There is none.
         """
         with self.store.view() as tx:
-            return tx.jobs.get(actor.scope, job_id)
+            return tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
 
     def find(
         self, actor: Actor, which: JobFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> Sequence[Job]:
         """Return a part of the actor's jobs."""
         with self.store.view() as tx:
-            return tx.jobs.find(actor.scope, which, ordering=ordering, offset=offset, limit=limit)
+            return tx.jobs.find(
+                scope_of(actor, Action.READ_JOBS),
+                which,
+                ordering=ordering,
+                offset=offset,
+                limit=limit,
+            )
 
     def count(self, actor: Actor, which: JobFilter) -> int:
         """Return how many jobs the list has; 10,001 stands for more than 10,000."""
         with self.store.view() as tx:
-            return tx.jobs.count(actor.scope, which, at_most=COUNT_CAP + 1)
+            return tx.jobs.count(scope_of(actor, Action.READ_JOBS), which, at_most=COUNT_CAP + 1)
 
     @done_again
     def cancel(self, actor: Actor, job_id: JobId) -> Job:
@@ -165,7 +172,7 @@ class JobCommands:
         """
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = tx.jobs.get_for_update(actor.scope, job_id)
+            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
             after = before.cancel(now)
             self._replace(tx, before, after)
             self._remember(tx, actor, "CANCEL", after)
@@ -184,7 +191,7 @@ class JobCommands:
         """
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = tx.jobs.get_for_update(actor.scope, job_id)
+            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
             if before.state is JobState.SUCCEEDED:
                 (again,) = tx.jobs.add([before.again(now)], now)
                 assert again is not None
@@ -204,7 +211,7 @@ class JobCommands:
         """
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = tx.jobs.get_for_update(actor.scope, job_id)
+            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
             ended = before.state.ended
             after = evolve(before, hidden=True) if ended else before.cancel(now)
             self._replace(tx, before, after)
@@ -231,7 +238,7 @@ class JobCommands:
             NotFound: There is none.
         """
         with self.store.view() as tx:
-            job = tx.jobs.get(actor.scope, job_id)
+            job = tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
             closed = list(tx.jobs.attempts(job_id))
         if job.state is JobState.RUNNING and job.started_at is not None:
             closed.append(
@@ -258,7 +265,7 @@ class JobCommands:
             NotFound: There is none.
         """
         with self.store.view() as tx:
-            tx.jobs.get(actor.scope, job_id)
+            tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
             return tx.logs.lines(job_id, attempt=attempt, after=after, limit=limit)
 
     def artifacts(self, actor: Actor, job_id: JobId) -> Sequence[Artifact]:
@@ -269,7 +276,7 @@ class JobCommands:
             NotFound: There is no such job.
         """
         with self.store.view() as tx:
-            tx.jobs.get(actor.scope, job_id)
+            tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
             return tx.logs.artifacts(job_id)
 
     def artifact(self, actor: Actor, job_id: JobId, name: str) -> tuple[Artifact, Iterator[bytes]]:
@@ -287,7 +294,7 @@ class JobCommands:
     def stats(self, actor: Actor) -> JobStats:
         """Return counts of the actor's jobs."""
         with self.store.view() as tx:
-            return tx.statistics.jobs(actor.scope, self.clock.now())
+            return tx.statistics.jobs(scope_of(actor, Action.READ_JOBS), self.clock.now())
 
     def queues(self) -> Sequence[QueueStats]:
         """Return the queues, those without rows included."""
@@ -306,8 +313,7 @@ class JobCommands:
             NotAllowed: The actor is no superuser.
             NotFound: There is no such queue.
         """
-        if not actor.is_super_user:
-            raise NotAllowed("Only superusers switch queues.")
+        check(actor, Action.SWITCH_QUEUES, "Only superusers switch queues.")
         before = self._queue(name)
         now = self.clock.now()
         with self.store.begin() as tx:
@@ -337,10 +343,11 @@ class JobCommands:
         raise NotFound(f"There is no queue {name!r}.")
 
     def _task(self, new: NewJob) -> Task:
-        definition = self.definitions.named(new.task_definition)
-        task = self.definitions.tasks.find(definition.key)
-        if task is None:
-            raise Invalid.field("task_definition", f"No code here knows {definition.key!r}.")
+        known, name = self.definitions.tasks, new.task_definition
+        key = name if isinstance(name, str) else self.definitions.named(name).key
+        if (task := known.find(key)) is None:
+            key = self.definitions.named(key).key
+            raise Invalid.field("task_definition", f"No code here knows {key!r}.")
         return task
 
     def _delay(self, task: Task, parameters: Mapping[str, Any]) -> timedelta:

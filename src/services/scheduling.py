@@ -12,6 +12,7 @@ from ..domain.cron_preview import Preview, preview
 from ..domain.errors import Invalid, NotFound, StaleVersion
 from ..domain.identity import Actor, User, UserId
 from ..domain.jobs import Job, JobOrigin
+from ..domain.permissions import Action, may, scope_of
 from ..domain.scheduling import Schedule, ScheduleId, check_active_limit, check_window
 from ..domain.tasks import Tasks
 from ..domain.ticks import SkipReason
@@ -85,16 +86,20 @@ class Scheduling:
             NotFound: There is none.
         """
         with self.store.view() as tx:
-            return tx.schedules.show(actor.scope, schedule_id)
+            return tx.schedules.show(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
 
     def find(
         self, actor: Actor, which: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[ScheduleView], int]:
         """Return a part of the actor's schedules, and how many there are."""
         with self.store.view() as tx:
-            total = tx.schedules.count(actor.scope, which)
+            total = tx.schedules.count(scope_of(actor, Action.READ_SCHEDULES), which)
             found = tx.schedules.find(
-                actor.scope, which, ordering=ordering, offset=offset, limit=limit
+                scope_of(actor, Action.READ_SCHEDULES),
+                which,
+                ordering=ordering,
+                offset=offset,
+                limit=limit,
             )
         return found, total
 
@@ -173,7 +178,7 @@ class Scheduling:
         now = self.clock.now()
         self._check_room(self.get(actor, schedule_id).schedule, 1)
         with self.store.begin() as tx:
-            schedule = tx.schedules.get(actor.scope, schedule_id)
+            schedule = tx.schedules.get(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
             task = self.tasks.find(schedule.task)
             job = schedule.job(task, now, due_at=now, origin=JobOrigin.RUN_NOW, for_tick=now)
             (added,) = tx.jobs.add([job], now)
@@ -304,7 +309,9 @@ class Scheduling:
         """Return a schedule under lock, its owner's row first, if it has the versions given."""
         if not actor.is_system:
             _locked_owner(tx, owner)
-        schedule = tx.schedules.get_for_update(actor.scope, schedule_id)
+        schedule = tx.schedules.get_for_update(
+            scope_of(actor, Action.CHANGE_SCHEDULES), schedule_id
+        )
         if any(version != schedule.version for version in versions):
             entries = tx.audit.of("schedule", str(schedule_id))
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
@@ -314,7 +321,7 @@ class Scheduling:
         if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
             return
         active = tx.schedules.count_active(owner_id)
-        unlimited = Actor.of(owner).is_super_user
+        unlimited = may(Actor.of(owner), Action.EXCEED_SCHEDULES)
         check_active_limit(active, self.active_limit, unlimited=unlimited)
 
     def _check_room(self, schedule: Schedule, adding: int) -> None:

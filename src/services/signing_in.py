@@ -1,17 +1,22 @@
-"""Signing in, staying signed in, and knowing who asks."""
+"""Signing in, staying signed in, and signing out."""
 
 from datetime import datetime, timedelta
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ..domain.audit import AuditEntry
-from ..domain.errors import NotFound, Unauthenticated, WorkbellError
-from ..domain.identity import SYSTEM_ID, Actor, EmailNotVerified, Origin, User, WrongCredentials
-from ..domain.sessions import Claims, Session, Standing, TokenKind
+from ..domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
+from ..domain.identity import Actor, EmailNotVerified, Origin, User, WrongCredentials
+from ..domain.opaque import Opaque, Prefix
+from ..domain.permissions import Action, check
+from ..domain.sessions import MAX_LIFE, Claims, Session, SessionKind, Standing, TokenKind
 from ..ports.identity import IdentityTx, PasswordHasher, Tokens
 from ..ports.store import Store
 from ..ports.system import Clock, Ids
 from .contention import done_again
+from .entries import Floods, entry
+from .recent import RecentActors
+from .recognition import ENDED, Recognition, user_of
 
 _NOWHERE = Origin()
 
@@ -28,11 +33,22 @@ class SignedIn:
 
 
 @frozen(kw_only=True)
+class Opened:
+    """A person, and the opaque token of the session that was opened for them."""
+
+    user: User
+    token: Opaque
+    expires_at: datetime
+
+
+@frozen(kw_only=True)
 class SigningIn:
     """
     Turn passwords into tokens, old tokens into new ones, and tokens into people.
 
-    Nothing is hashed within a transaction.
+    Nothing is hashed within a transaction. No session lasts longer than
+    `session_life`, however often it is renewed; a browser's ends when it was
+    not used for `refresh_life`.
     """
 
     store: Store[IdentityTx]
@@ -42,7 +58,24 @@ class SigningIn:
     tokens: Tokens
     access_life: timedelta = timedelta(minutes=15)
     refresh_life: timedelta = timedelta(days=1)
+    session_life: timedelta = MAX_LIFE
     require_verified_email: bool = False
+    recent: RecentActors = field(default=Factory(RecentActors), eq=False)
+    recognition: Recognition = field(
+        default=Factory(
+            lambda self: Recognition(
+                store=self.store,
+                clock=self.clock,
+                tokens=self.tokens,
+                idle=self.refresh_life,
+                session_life=self.session_life,
+                recent=self.recent,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
+    _floods: Floods = field(factory=Floods, init=False, eq=False)
 
     def login(
         self,
@@ -64,22 +97,49 @@ class SigningIn:
                 by the settings or by `require_verified`.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        with self.store.view() as tx:
-            user = tx.users.by_login(identifier)
-        fits = self.hasher.verify(user.password_hash if user else "", password)
-        if user is None or not fits or not user.is_active:
-            raise self._refused(user, WrongCredentials(), origin)
-        if (require_verified or self.require_verified_email) and not user.is_email_verified:
-            raise self._refused(user, EmailNotVerified(), origin)
-        session, now = self._new_session(user), self.clock.now()
-        renewed = self._renewed(user, password)
-        with self.store.begin() as tx:
-            current = _unchanged(tx, user)
-            if renewed is not None:
-                tx.users.replace(evolve(current, password_hash=renewed))
-            tx.sessions.add(session)
-            tx.audit.add(_entry(user, "LOGIN", "session", session.id, origin, now))
-        return self._signed_in(current, session)
+        user = self._proven(identifier, password, origin, require_verified)
+        session = Session.start(
+            self.ids.new(),
+            user.id,
+            self.ids.new(),
+            self.clock.now(),
+            min(self.refresh_life, self.session_life),
+            origin=origin,
+        )
+        return self._signed_in(self._opened(user, password, session, origin), session)
+
+    def login_opaque(
+        self,
+        identifier: str,
+        password: str,
+        origin: Origin = _NOWHERE,
+        *,
+        kind: SessionKind = SessionKind.OPAQUE,
+        replaces: str = "",
+    ) -> Opened:
+        """
+        Do as `login` does, and return one opaque token in place of the pair.
+
+        `replaces` is the session that a browser had before: it ends, so that
+        nobody is left with a cookie that somebody else gave them.
+
+        Raises:
+            WrongCredentials, EmailNotVerified, Unavailable: As `login` does.
+        """
+        user = self._proven(identifier, password, origin, require_verified=False)
+        token = Opaque(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
+        life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
+        session = Session.start(
+            token.id,
+            user.id,
+            token.kept,
+            self.clock.now(),
+            min(life, self.session_life),
+            kind=kind,
+            origin=origin,
+        )
+        current = self._opened(user, password, session, origin, replaces)
+        return Opened(user=current, token=token, expires_at=session.expires_at)
 
     @done_again
     def refresh(self, token: str, origin: Origin = _NOWHERE) -> SignedIn:
@@ -99,39 +159,77 @@ class SigningIn:
             found = _locked(tx, claims)
             signed_in = found and self._exchanged(tx, found, claims.jti, next_jti, now, origin)
         if signed_in is None:
-            raise Unauthenticated("This session has ended: sign in again.")
+            self.recent.forget(claims.user_id)
+            raise Unauthenticated(ENDED)
         return self._signed_in(*signed_in)
+
+    @done_again
+    def logout(self, actor: Actor) -> None:
+        """
+        End the session that the actor asks with, at once.
+
+        Raises:
+            NotAllowed: They ask with an API key.
+            Invalid: There is no session to end.
+        """
+        check(actor, Action.SIGN_OUT, owner=actor.user_id)
+        if not actor.session_id:
+            raise Invalid("There is no session to end.")
+        with self.store.begin() as tx:
+            session, now = tx.sessions.get_for_update(actor.session_id), self.clock.now()
+            if session.revoked_at is None:
+                tx.sessions.replace(session.revoked(now))
+                user = tx.users.get(actor.user_id)
+                tx.audit.add(_of_session(user, "LOGOUT", session, actor.origin, now))
+        self.recent.forget(actor.user_id)
 
     def authenticate(self, token: str, origin: Origin = _NOWHERE) -> Actor:
         """
-        Return who asks with this access token.
+        Return who asks with this token: signed, opaque, or an API key.
 
         Raises:
             Unauthenticated: The token, its session or its user serves no more.
         """
-        claims, now = self.tokens.read(token, TokenKind.ACCESS), self.clock.now()
+        return self.recognition.authenticate(token, origin)
+
+    # ----------------------------------------------------------------------------- the gate
+
+    def _proven(
+        self, identifier: str, password: str, origin: Origin, require_verified: bool
+    ) -> User:
+        """Return who has this password: the one way to any token."""
         with self.store.view() as tx:
-            session = tx.sessions.find(claims.session_id)
-            user = _user_of(tx, claims)
-        if user is None or session is None or not session.alive(now):
-            raise Unauthenticated("This session has ended: sign in again.")
-        if session.user_id != user.id:
-            raise Unauthenticated("This token does not serve here.")
-        return Actor.of(user, session_id=session.id, origin=origin)
+            user = tx.users.by_login(identifier)
+        fits = self.hasher.verify(user.password_hash if user else "", password)
+        if user is None or not fits or not user.is_active:
+            raise self._refused(user, WrongCredentials(), origin)
+        if (require_verified or self.require_verified_email) and not user.is_email_verified:
+            raise self._refused(user, EmailNotVerified(), origin)
+        return user
+
+    @done_again
+    def _opened(
+        self, user: User, password: str, session: Session, origin: Origin, replaces: str = ""
+    ) -> User:
+        """Keep a new session, and return its user, whose hash may be a new one."""
+        renewed = self._renewed(user, password)
+        with self.store.begin() as tx:
+            current = _unchanged(tx, user)
+            if renewed is not None:
+                tx.users.replace(evolve(current, password_hash=renewed))
+            if replaces:
+                _end(tx, replaces, session.created_at)
+            tx.sessions.add(session)
+            tx.audit.add(_of_session(user, "LOGIN", session, origin, session.created_at))
+        return current
 
     def _refused(self, user: User | None, why: WorkbellError, origin: Origin) -> WorkbellError:
         """Keep that somebody was refused, never what they typed; return the error."""
-        who = Actor.of(user, origin=origin) if user else Actor(user_id=SYSTEM_ID, origin=origin)
-        subject = user.id if user else ""
         changes = {"reason": [None, why.code]}
         with self.store.begin() as tx:
-            now = self.clock.now()
-            tx.audit.add(AuditEntry.of(who, "LOGIN_FAILED", "user", subject, now, changes))
+            failed = entry(user, "LOGIN_FAILED", origin, self.clock.now(), changes)
+            self._floods.add(tx.audit, failed)
         return why
-
-    def _new_session(self, user: User) -> Session:
-        ids = self.ids
-        return Session.start(ids.new(), user.id, ids.new(), self.clock.now(), self.refresh_life)
 
     def _renewed(self, user: User, password: str) -> str | None:
         if not self.hasher.needs_rehash(user.password_hash):
@@ -153,13 +251,13 @@ class SigningIn:
         if standing is Standing.JUST_ROTATED:
             return found
         if standing is Standing.CURRENT:
-            rotated = session.rotated(next_jti, now, self.refresh_life)
+            rotated = session.rotated(next_jti, now, self.refresh_life, self.session_life)
             tx.sessions.replace(rotated)
-            tx.audit.add(_entry(user, "REFRESH", "session", session.id, origin, now))
+            tx.audit.add(_of_session(user, "REFRESH", session, origin, now))
             return user, rotated
         if standing is Standing.REUSED:
             tx.sessions.replace(session.revoked(now))
-            tx.audit.add(_entry(user, "REFRESH_REUSED", "session", session.id, origin, now))
+            tx.audit.add(_of_session(user, "REFRESH_REUSED", session, origin, now))
         return None
 
     def _signed_in(self, user: User, session: Session) -> SignedIn:
@@ -196,26 +294,25 @@ def _unchanged(tx: IdentityTx, seen: User) -> User:
     return current
 
 
-def _user_of(tx: IdentityTx, claims: Claims) -> User | None:
-    """Return the active user of a token, unless all their tokens were called back."""
-    try:
-        user = tx.users.get(claims.user_id)
-    except NotFound:
-        return None
-    return user if user.is_active and user.token_version == claims.version else None
-
-
 def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
     """Return the user and the locked session of a refresh token."""
     try:
         session = tx.sessions.get_for_update(claims.session_id)
     except NotFound:
         return None
-    user = _user_of(tx, claims)
-    return (user, session) if user is not None and session.user_id == user.id else None
+    user = user_of(tx, claims)
+    if user is None or session.user_id != user.id or session.kind is not SessionKind.TOKENS:
+        return None
+    return user, session
 
 
-def _entry(
-    user: User, action: str, model: str, subject: object, origin: Origin, at: datetime
+def _end(tx: IdentityTx, session_id: str, now: datetime) -> None:
+    before = tx.sessions.find(session_id)
+    if before is not None and before.alive(now):
+        tx.sessions.replace(before.revoked(now))
+
+
+def _of_session(
+    user: User, action: str, session: Session, origin: Origin, at: datetime
 ) -> AuditEntry:
-    return AuditEntry.of(Actor.of(user, origin=origin), action, model, subject, at)
+    return entry(user, action, origin, at, model="session", subject=session.id)

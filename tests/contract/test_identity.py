@@ -7,10 +7,21 @@ import pytest
 from attrs import evolve
 
 from tests.contract.made import ALICE, BOB, NOON, AnyStore, a_user, after
+from workbell.domain.api_keys import ApiKey
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity import SYSTEM_ID, Role, Taken, Tier, User, UserId
+from workbell.domain.identity import (
+    SYSTEM_ID,
+    KeyScope,
+    Origin,
+    Role,
+    Taken,
+    Tier,
+    User,
+    UserId,
+)
 from workbell.domain.otp import LIFE, MAX_ATTEMPTS, OneTimeCode, Purpose
-from workbell.domain.sessions import Session
+from workbell.domain.sessions import Session, SessionKind
+from workbell.ports.identity import UserFilter
 
 VERIFY = Purpose.VERIFY_EMAIL
 
@@ -326,3 +337,224 @@ def test_a_session_that_is_not_there_is_not_found(store: AnyStore) -> None:
             tx.sessions.get_for_update("session-1")
         with pytest.raises(NotFound):
             tx.sessions.replace(a_session())
+
+
+@pytest.mark.usefixtures("people")
+def test_wrong_tries_are_counted_over_all_codes_of_a_person(store: AnyStore) -> None:
+    with store.begin() as tx:
+        first = tx.codes.add(a_code())
+        reset = tx.codes.add(evolve(a_code(at=60), purpose=Purpose.RESET_PASSWORD))
+        for _ in range(3):
+            assert tx.codes.try_attempt(first.id, after(1))
+        assert tx.codes.try_attempt(reset.id, after(61))
+        assert tx.codes.try_attempt(reset.id, after(61))
+        assert tx.codes.try_use(reset.id, after(61))
+        assert tx.codes.count_wrong_since(ALICE, after(-1)) == 4
+        assert tx.codes.count_wrong_since(ALICE, after(0)) == 1
+        assert tx.codes.count_wrong_since(BOB, after(-1)) == 0
+
+
+@pytest.mark.usefixtures("people")
+def test_a_code_that_was_used_untried_takes_nothing_off_the_count(store: AnyStore) -> None:
+    with store.begin() as tx:
+        code = tx.codes.add(a_code())
+        assert tx.codes.try_use(code.id, NOON)
+        assert tx.codes.count_wrong_since(ALICE, after(-1)) == 0
+
+
+@pytest.mark.usefixtures("people")
+def test_old_codes_are_purged_a_few_at_a_time(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for seconds in (0, 60, 120):
+            tx.codes.add(a_code(at=seconds))
+        assert tx.codes.purge(after(120), limit=1) == 1
+        assert tx.codes.purge(after(120), limit=9) == 1
+        assert tx.codes.purge(after(120), limit=9) == 0
+        assert tx.codes.count_since(ALICE, VERIFY, after(-1)) == 1
+
+
+# lists of people
+
+
+def test_people_are_listed_by_what_they_are(store: AnyStore) -> None:
+    ann = person(store, "Ann", tier=Tier.PREMIUM, created_at=after(2))
+    bob = person(store, "bob", role=Role.ADMIN, is_email_verified=True, created_at=after(1))
+    cat = person(store, "cat", is_active=False, is_super_user=True, created_at=after(3))
+
+    def found(**which: Any) -> list[User]:
+        with store.view() as tx:
+            users = tx.users.find(UserFilter(**which))
+            assert tx.users.count(UserFilter(**which)) == len(users)
+        return list(users)
+
+    assert found() == [ann, bob, cat]
+    assert found(id=bob.id) == [bob]
+    assert found(role=Role.ADMIN) == [bob]
+    assert found(tier=Tier.FREE) == [bob, cat]
+    assert found(is_active=True) == [ann, bob]
+    assert found(is_super_user=True) == [cat]
+    assert found(is_email_verified=False) == [ann, cat]
+    assert found(email="ANN@example.com") == [ann]
+    assert found(email="nobody@example.com") == []
+    assert found(search="AN") == [ann]
+    assert found(search="example") == [ann, bob, cat]
+    assert found(search="%") == []
+    assert found(tier=Tier.FREE, is_active=True) == [bob]
+
+
+def test_people_are_listed_in_order_and_in_parts(store: AnyStore) -> None:
+    for name, at in (("Beth", 1), ("adam", 2), ("carl", 2)):
+        person(store, name, created_at=after(at))
+
+    def names(*ordering: str, offset: int = 0, limit: int = 9) -> list[str]:
+        with store.view() as tx:
+            part = tx.users.find(UserFilter(), ordering=ordering, offset=offset, limit=limit)
+        return [user.username for user in part]
+
+    assert names("username") == ["adam", "Beth", "carl"]
+    assert names("-email") == ["carl", "Beth", "adam"]
+    assert names("-created_at") == ["carl", "adam", "Beth"]
+    assert names("created_at", "-username") == ["Beth", "carl", "adam"]
+    assert names("id", offset=1, limit=1) == ["adam"]
+    assert names("-id") == ["carl", "adam", "Beth"]
+
+
+def test_the_names_of_active_people_are_told(store: AnyStore) -> None:
+    person(store, "zoe")
+    person(store, "gone", is_active=False)
+    person(store, "adam")
+    with store.view() as tx:
+        assert list(tx.users.usernames()) == ["zoe", "adam"]
+
+
+# what becomes of sessions
+
+
+@pytest.mark.usefixtures("people")
+def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
+    session = Session.start(
+        "s", ALICE, "h" * 64, NOON, LIFE, kind=SessionKind.BROWSER,
+        origin=Origin(address="2001:db8::1", user_agent="Agent/1 – é"),
+    )  # fmt: skip
+    with store.begin() as tx:
+        tx.sessions.add(session)
+    with store.view() as tx:
+        found = tx.sessions.find("s")
+    assert found == session
+    assert type(found.kind) is SessionKind
+
+
+@pytest.mark.usefixtures("people")
+def test_the_use_of_a_session_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
+    used = evolve(a_session(), last_used_at=after(60), expires_at=after(999))
+    with store.begin() as tx:
+        tx.sessions.note_use(used)
+        tx.sessions.add(a_session())
+        tx.sessions.note_use(evolve(used, current_jti="not noted"))
+        assert tx.sessions.find("session-1") == used
+        tx.sessions.replace(used.revoked(after(70)))
+        tx.sessions.note_use(evolve(used, last_used_at=after(80)))
+        assert tx.sessions.find("session-1") == used.revoked(after(70))
+
+
+@pytest.mark.usefixtures("people")
+def test_all_sessions_of_a_person_end_but_one(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for number in (1, 2, 3):
+            tx.sessions.add(a_session(id=f"a-{number}", created_at=after(number)))
+        tx.sessions.add(a_session(id="over", expires_at=after(5)))
+        tx.sessions.add(a_session(id="bobs", user_id=BOB))
+        assert [one.id for one in tx.sessions.of_user(ALICE, after(9))] == ["a-3", "a-2", "a-1"]
+        assert tx.sessions.revoke_all(ALICE, after(10), but="a-2") == 2
+        assert [one.id for one in tx.sessions.of_user(ALICE, after(11))] == ["a-2"]
+        assert tx.sessions.revoke_all(ALICE, after(12)) == 1
+        assert tx.sessions.of_user(ALICE, after(13)) == []
+        assert [one.id for one in tx.sessions.of_user(BOB, after(13))] == ["bobs"]
+        first = tx.sessions.find("a-1")
+        assert first is not None and first.revoked_at == after(10)
+
+
+@pytest.mark.usefixtures("people")
+def test_sessions_that_are_over_are_purged_a_few_at_a_time(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for number in (1, 2, 3):
+            tx.sessions.add(a_session(id=f"a-{number}", expires_at=after(number)))
+        assert tx.sessions.purge(after(3), limit=1) == 1
+        assert tx.sessions.purge(after(3), limit=9) == 1
+        assert tx.sessions.purge(after(3), limit=9) == 0
+        assert tx.sessions.find("a-3") is not None
+
+
+# API keys
+
+
+def a_key(prefix: str = "p1", **fields: Any) -> ApiKey:
+    values: dict[str, Any] = {
+        "user_id": ALICE, "name": "nightly – é", "prefix": prefix, "secret_hash": "f" * 64,
+        "scopes": frozenset({KeyScope.READ, KeyScope.WRITE}), "created_at": NOON,
+    }  # fmt: skip
+    return ApiKey(**values | fields)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_key_comes_back_with_an_id(store: AnyStore) -> None:
+    with store.begin() as tx:
+        kept = tx.api_keys.add(a_key(expires_at=after(99)))
+    assert kept == a_key(id=kept.id, expires_at=after(99))
+    with store.view() as tx:
+        assert tx.api_keys.by_prefix("p1") == kept
+        assert tx.api_keys.by_prefix("P1") is None
+        assert tx.api_keys.get(ALICE, kept.id) == kept
+        with pytest.raises(NotFound):
+            tx.api_keys.get(BOB, kept.id)
+        with pytest.raises(NotFound):
+            tx.api_keys.get(ALICE, kept.id + 1)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_prefix_stands_for_one_key(store: AnyStore) -> None:
+    with store.begin() as tx:
+        tx.api_keys.add(a_key())
+    with pytest.raises(Conflict), store.begin() as tx:
+        tx.api_keys.add(a_key(user_id=BOB))
+
+
+@pytest.mark.usefixtures("people")
+def test_a_key_is_revoked_by_its_person_and_once(store: AnyStore) -> None:
+    with store.begin() as tx:
+        first, second = tx.api_keys.add(a_key("p1")), tx.api_keys.add(a_key("p2"))
+        assert list(tx.api_keys.of_user(ALICE)) == [second, first]
+        assert list(tx.api_keys.of_user(BOB)) == []
+        assert not tx.api_keys.revoke(BOB, first.id, after(1))
+        assert not tx.api_keys.revoke(ALICE, 12345, after(1))
+        assert tx.api_keys.revoke(ALICE, first.id, after(2))
+        assert not tx.api_keys.revoke(ALICE, first.id, after(3))
+        assert tx.api_keys.by_prefix("p1") == first.revoked(after(2))
+        assert list(tx.api_keys.of_user(ALICE)) == [second]
+
+
+@pytest.mark.usefixtures("people")
+def test_the_use_of_a_key_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
+    with store.begin() as tx:
+        key = tx.api_keys.add(a_key())
+        tx.api_keys.note_use(evolve(key, id=12345).used(after(1)))
+        tx.api_keys.note_use(key.used(after(60)))
+        assert tx.api_keys.by_prefix("p1") == key.used(after(60))
+        tx.api_keys.revoke(ALICE, key.id, after(61))
+        tx.api_keys.note_use(key.used(after(120)))
+        assert tx.api_keys.by_prefix("p1") == key.used(after(60)).revoked(after(61))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["' OR '1'='1", "'; DROP TABLE users; --", "%", "_", "\\", '" OR ""="', "a%' ESCAPE '\\"],
+)
+def test_hostile_text_is_only_text(store: AnyStore, text: str) -> None:
+    person(store)
+    with store.view() as tx:
+        assert tx.users.by_login(text) is None
+        assert tx.users.find(UserFilter(search=text)) == []
+        assert tx.users.find(UserFilter(email=text)) == []
+        assert tx.sessions.find(text) is None
+        assert tx.api_keys.by_prefix(text) is None
+        assert tx.users.count(UserFilter()) == 1

@@ -10,6 +10,7 @@ from workbell.domain.identity import (
     SYSTEM,
     Actor,
     EmailNotVerified,
+    KeyScope,
     Origin,
     Role,
     Scope,
@@ -147,11 +148,24 @@ def test_ordinary_people_see_their_own() -> None:
     assert (actor.session_id, actor.origin.address) == ("s", "::1")
 
 
-@pytest.mark.parametrize("fields", [{"is_super_user": True}, {"role": Role.ADMIN}])
-def test_superusers_and_administrators_see_everything(fields: dict[str, object]) -> None:
-    actor = Actor.of(ana(**fields))
+def test_superusers_see_everything() -> None:
+    actor = Actor.of(ana(is_super_user=True))
     assert actor.scope.covers(UserId(8))
     assert actor.origin == Origin()
+
+
+def test_a_platform_role_reaches_no_further_than_its_projects() -> None:
+    actor = Actor.of(ana(role=Role.ADMIN))
+    assert (actor.role, actor.is_super_user) == (Role.ADMIN, False)
+    assert not actor.scope.covers(UserId(8))
+
+
+def test_a_key_has_the_rights_of_its_person_only_if_it_says_so() -> None:
+    boss = ana(is_super_user=True, role=Role.ADMIN)
+    small = Actor.of(boss, key_scopes=frozenset({KeyScope.WRITE}))
+    assert (small.is_super_user, small.role) == (False, Role.MEMBER)
+    full = Actor.of(boss, key_scopes=frozenset({KeyScope.ADMIN}))
+    assert (full.is_super_user, full.role) == (True, Role.ADMIN)
 
 
 def test_the_system_sees_everything() -> None:

@@ -12,11 +12,13 @@ from workbell.domain.otp import (
     LIFE,
     MAX_AN_HOUR,
     MAX_ATTEMPTS,
+    MAX_WRONG_A_DAY,
     OneTimeCode,
     Purpose,
     WrongCode,
     draw_code,
     looks_like_code,
+    may_guess,
     may_send,
     tidied,
 )
@@ -112,3 +114,8 @@ def test_the_refusal_tells_no_more_than_that() -> None:
 
 def test_the_hash_is_not_shown() -> None:
     assert "hash=" not in repr(evolve(a_code(), code_hash="secret"))
+
+
+def test_an_account_is_guessed_at_so_often_a_day() -> None:
+    assert may_guess(MAX_WRONG_A_DAY - 1)
+    assert not may_guess(MAX_WRONG_A_DAY)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workbell.domain.identity import UserId
-from workbell.domain.sessions import GRACE, Session, Standing
+from workbell.domain.identity import Origin, UserId
+from workbell.domain.sessions import GRACE, MAX_LIFE, Session, SessionKind, Standing
 
 pytestmark = pytest.mark.unit
 
@@ -51,3 +51,39 @@ def test_any_other_token_was_reused() -> None:
 def test_in_a_revoked_session_nothing_is_good_and_nothing_is_theft() -> None:
     session = a_session().rotated("two", NOON, DAY).revoked(NOON)
     assert {session.standing(jti, NOON) for jti in ("one", "two", "x")} == {Standing.ENDED}
+
+
+def test_no_renewal_outlasts_the_most_that_a_session_lasts() -> None:
+    """However often it is renewed (ASVS 7.3.2)."""
+    session, day = Session.start("s", UserId(7), "j", NOON, timedelta(days=1)), timedelta(days=1)
+    for number in range(40):
+        now = NOON + number * day
+        session = session.rotated(f"j{number}", now, day)
+    assert session.expires_at == NOON + MAX_LIFE
+    assert not session.alive(NOON + MAX_LIFE)
+
+
+def test_where_it_was_opened_is_cut_to_its_columns() -> None:
+    origin = Origin(address="1" * 99, user_agent="u" * 999)
+    session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1), origin=origin)
+    assert (len(session.address), len(session.user_agent)) == (64, 256)
+
+
+def test_its_use_is_noted_once_a_minute() -> None:
+    session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1))
+    assert not session.use_is_worth_noting(NOON + timedelta(seconds=59))
+    minute = NOON + timedelta(minutes=1)
+    assert session.use_is_worth_noting(minute)
+    used = session.used(minute, timedelta(days=1))
+    assert (used.last_used_at, used.expires_at) == (minute, session.expires_at)
+    assert not used.use_is_worth_noting(minute + timedelta(seconds=59))
+
+
+def test_a_browsers_session_ends_when_it_is_idle_and_in_any_case_at_last() -> None:
+    """The idle limit moves with its use, the absolute one does not (ASVS 7.3.1)."""
+    day = timedelta(days=1)
+    session = Session.start("s", UserId(7), "j", NOON, day, kind=SessionKind.BROWSER)
+    later = NOON + timedelta(hours=23)
+    assert session.used(later, day).expires_at == later + day
+    late = NOON + MAX_LIFE - timedelta(hours=1)
+    assert session.used(late, day).expires_at == NOON + MAX_LIFE

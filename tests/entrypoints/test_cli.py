@@ -174,4 +174,4 @@ def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
     assert run("bench", "page", "--check").exit_code == 0
     page = (tmp_path / "PERFORMANCE.md").read_text()
     assert "workbell bench ticks --schedules 100" in page
-    assert "ratio to the naive way" in page
+    assert "ratio of the two" in page

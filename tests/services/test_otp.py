@@ -53,7 +53,7 @@ def test_five_tries_and_no_more(scene: Scene) -> None:
             scene.identity.verify_otp(ANA, "000000")
     with pytest.raises(WrongCode):
         scene.identity.verify_otp(ANA, scene.outbox.code())
-    assert scene.actions() == ["REGISTER"] + ["VERIFY_EMAIL_FAILED"] * 6
+    assert scene.actions() == ["REGISTER", "VERIFY_EMAIL_FAILED"]
 
 
 def test_the_fifth_try_may_be_right(scene: Scene) -> None:

@@ -147,7 +147,7 @@ def test_deleting_makes_room(desk: Desk, alice: Actor) -> None:
     assert desk.schedule(alice).is_active
 
 
-@pytest.mark.parametrize("fields", [{"is_super_user": True}, {"role": Role.ADMIN}])
+@pytest.mark.parametrize("fields", [{"is_super_user": True}])
 def test_superusers_have_no_limit_and_keep_theirs_when_they_fall(
     desk: Desk, fields: dict[str, Any]
 ) -> None:

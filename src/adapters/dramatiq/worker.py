@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
-from threading import Condition, Lock
+from threading import Condition, Event, Lock
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ from .context import JobContext, LogBuffer
 BATCH = 100
 TURN_SECONDS = 1.0
 FINISH_DELAY = 0.02
+GATHER_SECONDS = 0.002
 UNSTARTED_SECONDS = 0.25
 
 log = structlog.get_logger()
@@ -75,6 +76,8 @@ class JobWorker:
     finished: list[_Finished] = field(factory=list)
     busy: int = 0
     called: int = 0
+    gathering: set[str] = field(factory=set[str])
+    stopping: Event = field(factory=Event)
     claiming: bool = True
     stale_finishes: int = 0
     done: int = 0
@@ -105,15 +108,32 @@ class JobWorker:
         turn = monotonic()
         self.wakeups.clear(queue)
         settlement: Settlement | None = None
-        while True:
-            claim = self._take(queue, settlement, turn)
-            if claim is None:
-                return
+        claim = self._take(queue, None, turn)
+        while claim is not None:
             settlement = self.run(claim)
             if settlement is not None and claim.mode is Mode.BATCH:
                 with self.lock:
                     self.finished.append(_Finished(monotonic(), settlement))
                 settlement = None
+                if not self.batches[queue] and not self._gather(queue):
+                    return
+            claim = self._take(queue, settlement, turn)
+
+    def _gather(self, queue: str) -> bool:
+        """
+        Let batch work and outcomes come together before the next claim.
+
+        One thread waits for a queue; False tells any other to leave it to
+        that one, whose claim comes later and so misses nothing.
+        """
+        with self.lock:
+            if queue in self.gathering:
+                return False
+            self.gathering.add(queue)
+        self.stopping.wait(GATHER_SECONDS)
+        with self.lock:
+            self.gathering.discard(queue)
+        return True
 
     def _take(self, queue: str, settlement: Settlement | None, turn: float) -> Claim | None:
         """Commit an outcome and return the next claim, or None to end the turn."""
@@ -126,6 +146,8 @@ class JobWorker:
             return None
         claim = self._pop(queue)
         if claim is None:
+            if settlement is None and queue in self.gathering:
+                return None
             return self._claim(queue, settlement)
         if settlement is not None:
             self._settle([settlement])
@@ -306,6 +328,7 @@ class JobWorker:
         Return whether every thread came to rest within the grace, in seconds.
         """
         self.claiming = False
+        self.stopping.set()
         self.give_back()
         for context in list(self.running.values()):
             context.shut_down()

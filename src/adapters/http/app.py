@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import falcon
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from ...domain.errors import WorkbellError
 from ...ports.store import Health
@@ -13,12 +13,13 @@ from ...ports.tasks import Shapes
 from ...services.definitions import Definitions
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
+from ...services.membership import Membership
 from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
-from . import docs, identity, jobs, schedules, service, work
-from .compat import a, e
+from . import account, docs, identity, jobs, people, schedules, service, work
+from .compat import a, b, c, e
 from .dispatch import Dispatch, Verified
 from .face import Face, FaceSettings, Problems
 from .openapi import document
@@ -57,11 +58,14 @@ class Parts:
     cache: Callable[[], None] = _always
     schema_version: str | None = None
     throttling: Throttling | None = None
+    members: Membership = field(
+        default=Factory(lambda self: Membership.of(self.identity, self.signing_in), takes_self=True)
+    )
 
 
 def operations_of(parts: Parts) -> tuple[Operation, ...]:
     """Return the whole operation table, but for the documentation's own."""
-    people = identity.People(identity=parts.identity, signing_in=parts.signing_in)
+    face = identity.People(identity=parts.identity, signing_in=parts.signing_in)
     schedule_face = schedules.Schedules(
         scheduling=parts.scheduling, jobs=parts.jobs, definitions=parts.definitions
     )
@@ -69,19 +73,30 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
     a_schedules = a.schedules_of(schedule_face)
     e_jobs = e.jobs_of(job_face)
     return (
-        *identity.operations(people),
+        *identity.operations(face),
+        *account.operations(account.Account(signing_in=parts.signing_in, members=parts.members)),
+        *people.operations(people.Administration(people=parts.members.people)),
         *schedules.operations(schedule_face),
         *jobs.operations(job_face),
         *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
         *service.operations(_service(parts)),
         *a.identity_operations(
-            a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), people
+            a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
         ),
         *a.task_operations(a.ATasks(definitions=parts.definitions)),
         *a.schedule_operations(a_schedules, a.ASchedules(schedules=a_schedules)),
+        *_b_and_c(parts, face),
         *e.identity_operations(e.EIdentity(identity=parts.identity, signing_in=parts.signing_in)),
         *e.job_operations(e_jobs, e.EJobs(jobs=e_jobs)),
     )
+
+
+def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
+    own_b = b.BIdentity(
+        identity=parts.identity, signing_in=parts.signing_in, people=parts.members.people
+    )
+    own_c = c.CIdentity(identity=parts.identity, signing_in=parts.signing_in, members=parts.members)
+    return (*b.identity_operations(own_b, face), *c.identity_operations(own_c))
 
 
 def openapi_of(parts: Parts) -> bytes:

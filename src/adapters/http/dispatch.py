@@ -9,6 +9,7 @@ from attrs import frozen
 
 from ...domain.errors import NotAllowed, Unauthenticated
 from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
+from ...domain.permissions import key_allows
 from ...domain.throttling import Asked
 from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
@@ -126,6 +127,8 @@ class Dispatch:
             raise
         req.context.user_id = actor.user_id or None
         self._admit(req, operation, actor)
+        if not key_allows(actor, operation.key_scope):
+            raise NotAllowed(f"This API key has not the scope {operation.key_scope}.")
         if operation.who is Access.SUPERUSER and not actor.is_super_user:
             raise NotAllowed("This is for superusers.")
         if self.verified_for[operation.who] and not actor.is_email_verified:

@@ -14,13 +14,15 @@ from .wire import MAX_ID
 Schema = dict[str, Any]
 
 TAGS: Mapping[str, str] = {
-    "identity": "Register, verify the address, sign in.",
+    "identity": "Register, sign in, look after one's own account; superusers: after people.",
     "schedules": "One task, run whenever a cron expression fires.",
     "jobs": "Pieces of work, and what came of them.",
     "tasks": "What can be run.",
     "queues": "Where work waits, and who does it.",
     "operations": "Health, metrics and this document.",
     "source A": "The routes of source system A: the same schedules in its shapes.",
+    "source B": "The routes of source system B: sign-in, and who is there.",
+    "source C": "The routes of source system C: sign-in with opaque tokens, and people.",
     "source E": "The routes of source system E: the same jobs in its words.",
 }
 HEADERS: Mapping[str, tuple[str, str]] = {
@@ -77,7 +79,9 @@ class Components:
     schemas: dict[str, Schema] = field(factory=dict[str, Schema])
 
     def of(self, cls: type) -> Schema:
-        """Return a reference to a class's schema."""
+        """Return a reference to a class's schema; text is its own."""
+        if cls is str:
+            return {"type": "string"}
         if cls.__name__ not in self.schemas:
             whole = dict(self._shapes.schema(cls))
             whole.pop("$schema", None)
@@ -110,7 +114,8 @@ def _relocated(value: Any) -> Any:
 
 def _shown_path(path: str) -> str:
     """Return a path as it is documented: with a slash at the end but for our own ones."""
-    return f"{path}/" if path.startswith("/api/") and not path.startswith("/api/v1/") else path
+    own = path.startswith("/api/v1/") or not path.startswith(("/api/", "/users"))
+    return path if own else f"{path}/"
 
 
 def _operation(operation: Operation, components: Components) -> Schema:

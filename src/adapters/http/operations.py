@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Factory, field, frozen
 
 from ...domain.errors import WorkbellError
-from ...domain.identity import Actor, Origin
+from ...domain.identity import Actor, KeyScope, Origin
 from ...domain.throttling import Route
 
 # Classes of answers are written by their `__dict__`, hence `slots=False`: the
@@ -113,7 +113,8 @@ class Operation:
     `exists` is asked before the body is read, so that what is not there is
     never judged by what was sent to it. `partial` hands the body over as the
     plain object that it is: the service merges and checks it. `statuses` are
-    errors whose status differs from their family's.
+    errors whose status differs from their family's. `reads` is for what changes
+    nothing though it is no GET.
     """
 
     method: str
@@ -134,6 +135,7 @@ class Operation:
     exists: Callable[[Call], object] | None = None
     idempotent: bool = False
     etag: bool = False
+    reads: bool = False
     documented: bool = True
     limit: Route | None = None
     path_names: tuple[str, ...] = field(init=False)
@@ -141,6 +143,13 @@ class Operation:
     def __attrs_post_init__(self) -> None:
         """Find the path's parameters once."""
         object.__setattr__(self, "path_names", _names(self))
+
+    @property
+    def key_scope(self) -> KeyScope:
+        """The scope that an API key needs at least; services may ask for more."""
+        if self.who is Access.SUPERUSER:
+            return KeyScope.ADMIN
+        return KeyScope.READ if self.method == "GET" or self.reads else KeyScope.WRITE
 
     @property
     def route(self) -> Route:

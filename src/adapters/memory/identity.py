@@ -1,14 +1,26 @@
 """People, one-time codes and sessions in memory."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from attrs import define, evolve
 
+from ...domain.api_keys import ApiKey
 from ...domain.errors import Conflict, NotFound
 from ...domain.identity import Taken, User, UserId, login_key
 from ...domain.otp import OneTimeCode, Purpose
 from ...domain.sessions import Session
+from ...ports.identity import UserFilter
+from .listing import ordered
 from .tables import Tables
+
+_KEYS: Mapping[str, Callable[[User], Any]] = {
+    "id": lambda user: user.id,
+    "username": lambda user: login_key(user.username),
+    "email": lambda user: login_key(user.email),
+    "created_at": lambda user: user.created_at,
+}
 
 
 @define(eq=False)
@@ -56,6 +68,43 @@ class MemoryUsers:
         """Whether there is an active person with `is_super_user`."""
         return any(user.is_super_user and user.is_active for user in self._tables.users)
 
+    def find(
+        self,
+        which: UserFilter,
+        *,
+        ordering: Sequence[str] = ("id",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[User]:
+        """Return a part of a list of people."""
+        rows = ordered(list(self._matching(which)), ordering, _KEYS)
+        return rows[offset : offset + limit]
+
+    def count(self, which: UserFilter) -> int:
+        """Return how many people a list has."""
+        return sum(1 for _ in self._matching(which))
+
+    def usernames(self) -> Sequence[str]:
+        """Return the username of every active person, by id."""
+        return [user.username for user in self._tables.users if user.is_active]
+
+    def _matching(self, which: UserFilter) -> Iterator[User]:
+        asked = {
+            name: wanted
+            for name in ("id", "role", "tier", "is_active", "is_super_user", "is_email_verified")
+            if (wanted := getattr(which, name)) is not None
+        }
+        email = None if which.email is None else login_key(which.email)
+        search = None if which.search is None else which.search.casefold()
+        for user in self._tables.users:
+            texts = (user.username, user.email, user.first_name, user.last_name)
+            if (
+                all(getattr(user, name) == wanted for name, wanted in asked.items())
+                and email in {None, login_key(user.email)}
+                and (search is None or any(search in text.lower() for text in texts))
+            ):
+                yield user
+
     def _put(self, user: User) -> None:
         self._tables.users.put(user.id, user)
         for name in (user.username, user.email):
@@ -93,6 +142,21 @@ class MemoryCodes:
     def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
         """Return how many codes were made after a moment."""
         return sum(code.created_at > since for code in self._of(user_id, purpose))
+
+    def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
+        """Return how many tries failed, of all codes made after a moment."""
+        return sum(
+            code.attempts - (code.used_at is not None and code.attempts > 0)
+            for code in self._tables.codes
+            if code.user_id == user_id and code.created_at > since
+        )
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove codes made before a moment, at most so many; return how many."""
+        old = [code.id for code in self._tables.codes if code.created_at < before][:limit]
+        for code_id in old:
+            self._tables.codes.drop(code_id)
+        return len(old)
 
     def try_attempt(self, code_id: int, now: datetime) -> bool:
         """Count one try, before it is known whether it will succeed."""
@@ -146,3 +210,78 @@ class MemorySessions:
         self._tables.sessions.put(
             session.id, evolve(session, user_id=kept.user_id, created_at=kept.created_at)
         )
+
+    def note_use(self, session: Session) -> None:
+        """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
+        kept = self.find(session.id)
+        if kept is not None and kept.revoked_at is None:
+            noted = evolve(kept, last_used_at=session.last_used_at, expires_at=session.expires_at)
+            self._tables.sessions.put(kept.id, noted)
+
+    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+        """Return a person's sessions that are alive, the newest first."""
+        alive = [one for one in self._tables.sessions if one.user_id == user_id and one.alive(now)]
+        return sorted(alive, key=lambda one: (one.created_at, one.id), reverse=True)
+
+    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
+        """End every session of a person that is alive, but perhaps one."""
+        ending = [one for one in self.of_user(user_id, now) if one.id != but]
+        for one in ending:
+            self._tables.sessions.put(one.id, one.revoked(now))
+        return len(ending)
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove sessions that expired before a moment, at most so many; return how many."""
+        over = [one.id for one in self._tables.sessions if one.expires_at < before][:limit]
+        for session_id in over:
+            self._tables.sessions.drop(session_id)
+        return len(over)
+
+
+@define(eq=False)
+class MemoryApiKeys:
+    """API keys, by their prefix."""
+
+    _tables: Tables
+
+    def add(self, key: ApiKey) -> ApiKey:
+        """Keep a new key, and return it with its id."""
+        if self.by_prefix(key.prefix) is not None:
+            raise Conflict("There is another key with this prefix.")
+        kept = evolve(key, id=self._tables.api_keys.next_id())
+        self._tables.api_keys.put(kept.id, kept)
+        return kept
+
+    def by_prefix(self, prefix: str) -> ApiKey | None:
+        """Return a key whatever its state; None if unknown."""
+        return next((key for key in self._tables.api_keys if key.prefix == prefix), None)
+
+    def get(self, user_id: UserId, key_id: int) -> ApiKey:
+        """Return one of a person's keys."""
+        key = self._tables.api_keys.get(key_id)
+        if key is None or key.user_id != user_id:
+            raise NotFound("There is no such key.")
+        return key
+
+    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+        """Return a person's keys that are not revoked, the newest first."""
+        keys = [
+            key
+            for key in self._tables.api_keys
+            if key.user_id == user_id and key.revoked_at is None
+        ]
+        return keys[::-1]
+
+    def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
+        """End one of a person's keys."""
+        key = self._tables.api_keys.get(key_id)
+        if key is None or key.user_id != user_id or key.revoked_at is not None:
+            return False
+        self._tables.api_keys.put(key_id, key.revoked(now))
+        return True
+
+    def note_use(self, key: ApiKey) -> None:
+        """Keep `last_used_at` of a key that is not revoked."""
+        kept = self._tables.api_keys.get(key.id)
+        if kept is not None and kept.revoked_at is None:
+            self._tables.api_keys.put(key.id, evolve(kept, last_used_at=key.last_used_at))

@@ -10,7 +10,7 @@ from attrs import Factory, define, field
 from ...ports.jobs import Waker
 from ...ports.system import Clock
 from .audit import MemoryAuditTrail
-from .identity import MemoryCodes, MemorySessions, MemoryUsers
+from .identity import MemoryApiKeys, MemoryCodes, MemorySessions, MemoryUsers
 from .jobs import MemoryJobs
 from .lanes import JobRows
 from .logs import MemoryLogs
@@ -27,6 +27,7 @@ class MemoryTx:
     users: MemoryUsers
     codes: MemoryCodes
     sessions: MemorySessions
+    api_keys: MemoryApiKeys
     audit: MemoryAuditTrail
     definitions: MemoryDefinitions
     schedules: MemorySchedules
@@ -45,6 +46,7 @@ class MemoryTx:
             users=MemoryUsers(tables),
             codes=MemoryCodes(tables),
             sessions=MemorySessions(tables),
+            api_keys=MemoryApiKeys(tables),
             audit=MemoryAuditTrail(tables),
             definitions=MemoryDefinitions(tables),
             schedules=MemorySchedules(tables),

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, fields, frozen
 
+from ...domain.api_keys import ApiKey
 from ...domain.attempts import Artifact, Attempt, LogLine
 from ...domain.audit import AuditEntry
 from ...domain.identity import User, UserId
@@ -151,6 +152,7 @@ class Tables:
     logins: Table[str, UserId] = Factory(Table[str, UserId])
     codes: Table[int, OneTimeCode] = Factory(Table[int, OneTimeCode])
     sessions: Table[str, Session] = Factory(Table[str, Session])
+    api_keys: Table[int, ApiKey] = Factory(Table[int, ApiKey])
     audit: Table[int, AuditEntry] = Factory(Table[int, AuditEntry])
     definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
     schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])

@@ -1,14 +1,17 @@
-"""People, one-time codes and sessions."""
+"""People and one-time codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import asdict, evolve, frozen
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
     bindparam,
+    case,
+    delete,
     func,
     insert,
     literal_column,
@@ -18,14 +21,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from ...domain.errors import Conflict, NotFound
+from ...domain.errors import NotFound
 from ...domain.identity import Role, Taken, Tier, User, UserId, login_key
 from ...domain.otp import MAX_ATTEMPTS, OneTimeCode, Purpose
-from ...domain.sessions import Session
-from .schema import codes, sessions, users
+from ...ports.identity import UserFilter
+from .lists import equal, holds, ordered
+from .schema import codes, users
 from .statements import AnyRow, named, new_id
 
-_u, _k, _s = users.c, codes.c, sessions.c
+_u, _k = users.c, codes.c
 _USER = select(users).where(_u.id == bindparam("user_id"))
 _BY_USERNAME = select(users).where(_u.username_key == bindparam("login"))
 _BY_EMAIL = select(users).where(_u.email_key == bindparam("login"))
@@ -36,11 +40,26 @@ _TAKEN = select(_u.username_key, _u.email_key).where(
 _SUPER_USER: Select[Any] = (
     select(literal_column("1")).where(_u.is_super_user.is_(True), _u.is_active.is_(True)).limit(1)
 )
+_USERNAMES = select(_u.username).where(_u.is_active.is_(True)).order_by(_u.id)
+_ORDERINGS: Mapping[str, ColumnElement[Any]] = {
+    "id": _u.id,
+    "username": _u.username_key,
+    "email": _u.email_key,
+    "created_at": _u.created_at,
+}
 _of_person = (_k.user_id == bindparam("whose"), _k.purpose == bindparam("what_for"))
 _LATEST = select(codes).where(*_of_person).order_by(_k.id.desc()).limit(1)
 _COUNT_SINCE = (
     select(func.count()).select_from(codes).where(*_of_person, _k.created_at > bindparam("since"))
 )
+_WRONG = select(
+    func.coalesce(
+        func.sum(
+            case((_k.used_at.is_not(None) & (_k.attempts > 0), _k.attempts - 1), else_=_k.attempts)
+        ),
+        0,
+    )
+).where(_k.user_id == bindparam("whose"), _k.created_at > bindparam("since"))
 _SUPERSEDE = (
     update(codes)
     .where(*_of_person, _k.expires_at > bindparam("now"))
@@ -53,7 +72,6 @@ _is_usable = (
 )
 _TRY = update(codes).where(*_is_usable, _k.attempts < MAX_ATTEMPTS).values(attempts=_k.attempts + 1)
 _USE = update(codes).where(*_is_usable).values(used_at=bindparam("now"))
-_SESSION = select(sessions).where(_s.id == bindparam("session_id"))
 
 
 @frozen
@@ -105,6 +123,28 @@ class SqlUsers:
         """Whether there is an active person with `is_super_user`."""
         return self._db.execute(_SUPER_USER).first() is not None
 
+    def find(
+        self,
+        which: UserFilter,
+        *,
+        ordering: Sequence[str] = ("id",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[User]:
+        """Return a part of a list of people."""
+        terms = ordered(ordering, _ORDERINGS)
+        query = select(users).where(*_conditions(which)).order_by(*terms)
+        return [_user(row) for row in self._db.execute(query.offset(offset).limit(limit))]
+
+    def count(self, which: UserFilter) -> int:
+        """Return how many people a list has."""
+        query = select(func.count()).select_from(users).where(*_conditions(which))
+        return self._db.execute(query).scalar_one()
+
+    def usernames(self) -> Sequence[str]:
+        """Return the username of every active person, by id."""
+        return self._db.execute(_USERNAMES).scalars().all()
+
     def _one(self, query: Any, user_id: UserId) -> User:
         row = self._db.execute(query, {"user_id": user_id}).one_or_none()
         if row is None:
@@ -132,6 +172,20 @@ class SqlUsers:
         ]
         if taken:
             raise Taken.of(*taken)
+
+
+def _conditions(which: UserFilter) -> Iterator[ColumnElement[bool]]:
+    yield from equal(_u.id, which.id)
+    yield from equal(_u.role, which.role and str(which.role))
+    yield from equal(_u.tier, which.tier and str(which.tier))
+    yield from equal(_u.is_active, which.is_active)
+    yield from equal(_u.is_super_user, which.is_super_user)
+    yield from equal(_u.is_email_verified, which.is_email_verified)
+    if which.email is not None:
+        yield _u.email_key == login_key(which.email)
+    if which.search is not None:
+        columns = (_u.username, _u.email, _u.first_name, _u.last_name)
+        yield or_(*(holds(column, which.search) for column in columns))
 
 
 def _taken(error: IntegrityError) -> Taken:
@@ -185,6 +239,17 @@ class SqlCodes:
         values = {"whose": user_id, "what_for": str(purpose), "since": since}
         return self._db.execute(_COUNT_SINCE, values).scalar_one()
 
+    def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
+        """Return how many tries failed, of all codes made after a moment."""
+        return int(self._db.execute(_WRONG, {"whose": user_id, "since": since}).scalar_one())
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove codes made before a moment, at most so many; return how many."""
+        old = select(_k.id).where(_k.created_at < before).order_by(_k.id).limit(limit)
+        found = self._db.execute(old).scalars().all()
+        self._db.execute(delete(codes).where(_k.id.in_(found)))
+        return len(found)
+
     def try_attempt(self, code_id: int, now: datetime) -> bool:
         """Count one try, before it is known whether it will succeed."""
         return self._db.execute(_TRY, {"code_id": code_id, "now": now}).rowcount == 1
@@ -192,46 +257,3 @@ class SqlCodes:
     def try_use(self, code_id: int, now: datetime) -> bool:
         """Use a code up."""
         return self._db.execute(_USE, {"code_id": code_id, "now": now}).rowcount == 1
-
-
-@frozen
-class SqlSessions:
-    """Logins, by their opaque id."""
-
-    _db: Connection
-
-    def add(self, session: Session) -> None:
-        """Keep a new session."""
-        if self.find(session.id) is not None:
-            raise Conflict("There is another session with this id.")
-        try:
-            self._db.execute(insert(sessions).values(asdict(session)))
-        except IntegrityError as error:
-            raise Conflict("There is another session with this id.") from error
-
-    def find(self, session_id: str) -> Session | None:
-        """Return a session whatever its state; None if unknown."""
-        return _session(self._db.execute(_SESSION, {"session_id": session_id}).all())
-
-    def get_for_update(self, session_id: str) -> Session:
-        """Return a session as it now stands, and lock its row."""
-        query = _SESSION.with_for_update()
-        found = _session(self._db.execute(query, {"session_id": session_id}).all())
-        if found is None:
-            raise NotFound("There is no such session.")
-        return found
-
-    def replace(self, session: Session) -> None:
-        """Keep a session as it now stands; its id, user and start stay."""
-        values = asdict(session)
-        del values["id"], values["user_id"], values["created_at"]
-        change = update(sessions).where(_s.id == session.id).values(values)
-        if self._db.execute(change).rowcount == 0:
-            raise NotFound("There is no such session.")
-
-
-def _session(rows: Sequence[AnyRow]) -> Session | None:
-    for row in rows:
-        values: Mapping[str, Any] = named(row)
-        return Session(**values)
-    return None

@@ -119,7 +119,29 @@ sessions = Table(
     _moment("rotated_at"),
     _text("previous_jti", 64, null=True),
     _moment("revoked_at", null=True),
+    _text("kind", 16),
+    _moment("last_used_at", null=True),
+    _text("address", 64),
+    _text("user_agent", 256),
     Index("ix_sessions_user", "user_id"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _reference("user_id"),
+    _text("name", 100),
+    _text("prefix", 64),
+    _text("secret_hash", 64),
+    _json("scopes"),
+    _moment("created_at"),
+    _moment("expires_at", null=True),
+    _moment("last_used_at", null=True),
+    _moment("revoked_at", null=True),
+    UniqueConstraint("prefix"),
+    Index("ix_api_keys_user", "user_id", "id"),
+    **_NUMBERED,
 )
 
 audit = Table(

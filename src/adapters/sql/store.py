@@ -14,10 +14,11 @@ from ...domain.errors import Contended, Unavailable
 from ...ports.jobs import Waker
 from ...ports.system import Clock
 from . import revisions
+from .access import SqlApiKeys, SqlSessions
 from .audit import SqlAuditTrail
 from .definitions import SqlDefinitions, SqlFacts
 from .failures import translated
-from .identity import SqlCodes, SqlSessions, SqlUsers
+from .identity import SqlCodes, SqlUsers
 from .jobs import SqlJobs
 from .logs import SqlLogs
 from .operations import SqlQueues, SqlStatistics, SqlWorkers
@@ -77,6 +78,11 @@ class SqlTx:
     def sessions(self) -> SqlSessions:
         """The logins."""
         return SqlSessions(self._db)
+
+    @property
+    def api_keys(self) -> SqlApiKeys:
+        """The keys of programs."""
+        return SqlApiKeys(self._db)
 
     @property
     def audit(self) -> SqlAuditTrail:

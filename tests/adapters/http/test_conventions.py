@@ -302,4 +302,4 @@ def test_existence_is_judged_before_the_body(world: World) -> None:
         operation = ALL[name]
         if any(n.endswith("_id") for n in operation.path_names):
             result = world.call(operation.method, path_of(operation), "root", body=b"[")
-            is_problem(result, {415} if "task" in name else {404})
+            is_problem(result, {415} if "task" in name or "user" in name else {404})

@@ -288,7 +288,7 @@ def _of_all(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> 
         ),
         Operation(
             method="POST", path=f"{BASE}/search", name="a_search_schedules",
-            summary="List schedules by filters in the body.", handler=own.search,
+            summary="List schedules by filters in the body.", handler=own.search, reads=True,
             request=ScheduleSearch, answers={200: Many(AScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip

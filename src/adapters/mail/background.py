@@ -1,0 +1,66 @@
+"""A mailer that makes nobody wait, and so tells nobody whether it sent."""
+
+from queue import Empty, Full, Queue
+from threading import Lock, Thread
+
+import structlog
+from attrs import Factory, define, field
+
+from ...domain.errors import WorkbellError
+from ...ports.mail import Letter, Mailer
+
+WAITING = 1_000
+IDLE_SECONDS = 5.0
+
+
+@define(eq=False)
+class BackgroundMailer:
+    """
+    Hands letters to another mailer, one after another, in a thread of its own.
+
+    How long an answer takes then says nothing of whether mail went out. The
+    thread ends when there is nothing to do; what waits when the process ends
+    is lost, and so is what comes when a thousand letters wait.
+    """
+
+    _mailer: Mailer
+    _letters: Queue[Letter] = field(init=False, default=Factory(lambda: Queue(WAITING)))
+    _thread: Thread | None = field(init=False, default=None)
+    _lock: Lock = field(init=False, default=Factory(Lock), repr=False)
+
+    def send(self, letter: Letter) -> None:
+        """Take one letter; whether it arrives is told to the log only."""
+        with self._lock:
+            try:
+                self._letters.put_nowait(letter)
+            except Full:
+                structlog.get_logger().error("mail dropped", reason="too many letters wait")
+                return
+            if self._thread is None:
+                self._thread = Thread(target=self._work, name="mail", daemon=True)
+                self._thread.start()
+
+    def flush(self) -> None:
+        """Wait until every letter was handed over, or given up."""
+        self._letters.join()
+
+    def _work(self) -> None:
+        while (letter := self._next()) is not None:
+            try:
+                self._mailer.send(letter)
+            except WorkbellError as error:
+                structlog.get_logger().warning("mail failed", reason=error.code)
+            except Exception as error:  # noqa: BLE001 - one letter must not stop the others
+                structlog.get_logger().error("mail failed", exc_info=error)
+            finally:
+                self._letters.task_done()
+
+    def _next(self) -> Letter | None:
+        try:
+            return self._letters.get(timeout=IDLE_SECONDS)
+        except Empty:
+            with self._lock:
+                if not self._letters.empty():
+                    return self._letters.get_nowait()
+                self._thread = None
+                return None

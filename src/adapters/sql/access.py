@@ -1,0 +1,172 @@
+"""Sessions and API keys."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ...domain.api_keys import ApiKey
+from ...domain.errors import Conflict, NotFound
+from ...domain.identity import KeyScope, UserId
+from ...domain.sessions import Session, SessionKind
+from .schema import api_keys, sessions
+from .statements import AnyRow, named, new_id
+
+_s, _k = sessions.c, api_keys.c
+_SESSION = select(sessions).where(_s.id == bindparam("session_id"))
+_is_alive = (
+    _s.user_id == bindparam("whose"),
+    _s.revoked_at.is_(None),
+    _s.expires_at > bindparam("now"),
+)
+_ALIVE = select(sessions).where(*_is_alive).order_by(_s.created_at.desc(), _s.id.desc())
+_REVOKE_ALL = (
+    update(sessions)
+    .where(*_is_alive, _s.id != bindparam("spared"))
+    .values(revoked_at=bindparam("now"))
+)
+_NOTE_USE = (
+    update(sessions)
+    .where(_s.id == bindparam("session_id"), _s.revoked_at.is_(None))
+    .values(last_used_at=bindparam("used"), expires_at=bindparam("end"))
+)
+_BY_PREFIX = select(api_keys).where(_k.prefix == bindparam("given"))
+_is_one = (_k.user_id == bindparam("whose"), _k.id == bindparam("key_id"))
+_KEY = select(api_keys).where(*_is_one)
+_KEYS = (
+    select(api_keys)
+    .where(_k.user_id == bindparam("whose"), _k.revoked_at.is_(None))
+    .order_by(_k.id.desc())
+)
+_REVOKE_KEY = (
+    update(api_keys).where(*_is_one, _k.revoked_at.is_(None)).values(revoked_at=bindparam("now"))
+)
+_NOTE_KEY_USE = (
+    update(api_keys)
+    .where(_k.id == bindparam("key_id"), _k.revoked_at.is_(None))
+    .values(last_used_at=bindparam("used"))
+)
+
+
+@frozen
+class SqlSessions:
+    """Logins, by their opaque id."""
+
+    _db: Connection
+
+    def add(self, session: Session) -> None:
+        """Keep a new session."""
+        if self.find(session.id) is not None:
+            raise Conflict("There is another session with this id.")
+        try:
+            self._db.execute(insert(sessions).values(_values(session)))
+        except IntegrityError as error:
+            raise Conflict("There is another session with this id.") from error
+
+    def find(self, session_id: str) -> Session | None:
+        """Return a session whatever its state; None if unknown."""
+        row = self._db.execute(_SESSION, {"session_id": session_id}).one_or_none()
+        return None if row is None else _session(row)
+
+    def get_for_update(self, session_id: str) -> Session:
+        """Return a session as it now stands, and lock its row."""
+        query = _SESSION.with_for_update()
+        row = self._db.execute(query, {"session_id": session_id}).one_or_none()
+        if row is None:
+            raise NotFound("There is no such session.")
+        return _session(row)
+
+    def replace(self, session: Session) -> None:
+        """Keep a session as it now stands; its id, user and start stay."""
+        values = _values(session)
+        del values["id"], values["user_id"], values["created_at"]
+        change = update(sessions).where(_s.id == session.id).values(values)
+        if self._db.execute(change).rowcount == 0:
+            raise NotFound("There is no such session.")
+
+    def note_use(self, session: Session) -> None:
+        """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
+        values = {
+            "session_id": session.id,
+            "used": session.last_used_at,
+            "end": session.expires_at,
+        }
+        self._db.execute(_NOTE_USE, values)
+
+    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+        """Return a person's sessions that are alive, the newest first."""
+        rows = self._db.execute(_ALIVE, {"whose": user_id, "now": now})
+        return [_session(row) for row in rows]
+
+    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
+        """End every session of a person that is alive, but perhaps one."""
+        values = {"whose": user_id, "now": now, "spared": but}
+        return self._db.execute(_REVOKE_ALL, values).rowcount
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove sessions that expired before a moment, at most so many; return how many."""
+        over = select(_s.id).where(_s.expires_at < before).limit(limit)
+        found = self._db.execute(over).scalars().all()
+        self._db.execute(delete(sessions).where(_s.id.in_(found)))
+        return len(found)
+
+
+def _values(session: Session) -> dict[str, Any]:
+    return {**asdict(session), "kind": str(session.kind)}
+
+
+def _session(row: AnyRow) -> Session:
+    values: dict[str, Any] = named(row)
+    return Session(**{**values, "kind": SessionKind(row.kind)})
+
+
+@frozen
+class SqlApiKeys:
+    """API keys, by their prefix."""
+
+    _db: Connection
+
+    def add(self, key: ApiKey) -> ApiKey:
+        """Keep a new key, and return it with its id."""
+        values = {**asdict(key), "scopes": sorted(key.scopes)}
+        del values["id"]
+        if self.by_prefix(key.prefix) is not None:
+            raise Conflict("There is another key with this prefix.")
+        try:
+            result = self._db.execute(insert(api_keys).values(values))
+        except IntegrityError as error:
+            raise Conflict("There is another key with this prefix.") from error
+        return evolve(key, id=new_id(result))
+
+    def by_prefix(self, prefix: str) -> ApiKey | None:
+        """Return a key whatever its state; None if unknown."""
+        row = self._db.execute(_BY_PREFIX, {"given": prefix}).one_or_none()
+        return None if row is None else _key(row)
+
+    def get(self, user_id: UserId, key_id: int) -> ApiKey:
+        """Return one of a person's keys."""
+        row = self._db.execute(_KEY, {"whose": user_id, "key_id": key_id}).one_or_none()
+        if row is None:
+            raise NotFound("There is no such key.")
+        return _key(row)
+
+    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+        """Return a person's keys that are not revoked, the newest first."""
+        return [_key(row) for row in self._db.execute(_KEYS, {"whose": user_id})]
+
+    def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
+        """End one of a person's keys."""
+        values = {"whose": user_id, "key_id": key_id, "now": now}
+        return self._db.execute(_REVOKE_KEY, values).rowcount == 1
+
+    def note_use(self, key: ApiKey) -> None:
+        """Keep `last_used_at` of a key that is not revoked."""
+        self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "used": key.last_used_at})
+
+
+def _key(row: AnyRow) -> ApiKey:
+    values: dict[str, Any] = named(row)
+    return ApiKey(**{**values, "scopes": frozenset(KeyScope(name) for name in row.scopes)})

@@ -1,0 +1,40 @@
+"""What people do with their accounts, put together around one memory."""
+
+from attrs import frozen
+
+from .access import AccessControl
+from .entries import Floods
+from .identity import Identity
+from .passwords import Passwords
+from .people import People
+from .profiles import Profiles
+from .signing_in import SigningIn
+
+
+@frozen(kw_only=True)
+class Membership:
+    """Passwords, profiles, people and access, which share codes, mail and memory."""
+
+    passwords: Passwords
+    profiles: Profiles
+    people: People
+    access: AccessControl
+
+    @classmethod
+    def of(cls, identity: Identity, signing_in: SigningIn) -> "Membership":
+        """Return the services that go with these two."""
+        codes, recent = identity.codes, signing_in.recent
+        passwords = Passwords(
+            codes=codes, mailer=identity.quiet_mailer, recent=recent, floods=Floods()
+        )
+        return cls(
+            passwords=passwords,
+            profiles=Profiles(passwords=passwords),
+            people=People(codes=codes, mailer=identity.mailer, recent=recent),
+            access=AccessControl(
+                store=signing_in.store,
+                clock=signing_in.clock,
+                ids=signing_in.ids,
+                recent=recent,
+            ),
+        )

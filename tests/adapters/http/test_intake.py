@@ -1,0 +1,135 @@
+"""Hostile requests: rights asked for, headers forged, logs poisoned."""
+
+import json
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.face import FaceSettings
+from workbell.domain.identity import Role, Tier
+
+from .conftest import PASSWORD, World, build_world
+
+ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+PRIVILEGES: dict[str, Any] = {
+    "role": "ADMIN",
+    "tier": "premium",
+    "is_super_user": True,
+    "is_email_verified": True,
+    "is_active": True,
+    "is_staff": True,
+    "is_superuser": True,
+    "id": 4,
+    "user_id": 4,
+    "owner": 4,
+    "token_version": 0,
+    "password_hash": "x",
+}
+LOGIN = "/api/v1/auth/login"
+
+
+@pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
+@pytest.mark.parametrize("field", list(PRIVILEGES))
+def test_no_route_gives_rights_to_who_asks_for_them(world: World, name: str, field: str) -> None:
+    """Whatever stands in a body besides its fields, nobody becomes more than they are."""
+    operation = ALL[name]
+    names = dict.fromkeys(operation.path_names, world.people["ada"].id)
+    body = {
+        "username": "new", "email": "new@example.org", "password": "a compiler, 1952",
+        "password_confirm": "a compiler, 1952", "first_name": "N", field: PRIVILEGES[field],
+    }  # fmt: skip
+    for bodies in (body, {field: PRIVILEGES[field]}):
+        world.call(operation.method, operation.path.format(**names), "ada", bodies)
+    with world.store.view() as tx:
+        for user_name in ("ada", "new"):
+            user = tx.users.by_login(user_name)
+            if user is None:
+                continue
+            assert user.role is Role.MEMBER
+            assert not user.is_super_user
+            assert user.password_hash != "x"
+            assert user.id != 4
+            assert user.is_email_verified is (user_name == "ada")
+            if not (user_name == "new" and name in {"register", "b_register"}):
+                assert user.tier is Tier.FREE
+
+
+@pytest.mark.parametrize(
+    "agent", ["a\r\nX-Injected: 1", "a\nlevel=critical user=root", "\x1b[2J", "x" * 9000, "é"]
+)
+def test_a_user_agent_poisons_neither_log_nor_trail(world: World, agent: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        answer = world.post(
+            LOGIN, None, {"username": "ada\r\nroot", "password": "x\r\n"},
+            headers={"User-Agent": agent.encode().decode("latin-1")},
+        )  # fmt: skip
+    assert answer.status_code == 401
+    assert "x-injected" not in answer.headers
+    for line in lines:
+        assert "\n" not in json.dumps(line, default=str)
+    with world.store.view() as tx:
+        [entry] = tx.audit.latest(limit=1)
+    assert entry.action == "LOGIN_FAILED"
+    assert len(entry.user_agent) <= 256
+    assert "root" not in str(entry.changes)
+
+
+@pytest.mark.parametrize("found", ["a b", "x" * 65, "a\tb", "é", ""])
+def test_a_request_id_that_is_none_is_made_anew(world: World, found: str) -> None:
+    headers = {"X-Request-ID": found.encode().decode("latin-1")}
+    answer = world.get("/livez", None, headers=headers)
+    assert answer.headers["x-request-id"] not in {found, ""}
+
+
+def test_no_secret_reaches_the_log_or_the_trail(world: World) -> None:
+    with structlog.testing.capture_logs() as lines:
+        login = world.post(LOGIN, None, {"username": "ada", "password": PASSWORD}).json
+        world.post(LOGIN, None, {"username": "ada", "password": "a wrong one 99"})
+        world.post("/api/v1/auth/password/reset", None, {"email": "ada@example.org"})
+        code = world.mail.code()
+        made = world.post("/api/v1/auth/api-keys", "ada", {"name": "k", "scopes": ["read"]}).json
+        world.tokens["robot"] = made["key"]
+        world.get("/api/v1/auth/users/me", "robot")
+        world.post("/api/v1/auth/refresh", None, {"refresh": login["refresh"]})
+        opaque = {"email": "ada@example.org", "password": PASSWORD}
+        token = world.post("/users/login/", None, opaque).json["token"]
+    with world.store.view() as tx:
+        trail = str(tx.audit.latest(limit=100))
+    secrets = (PASSWORD, "a wrong one 99", login["access"], login["refresh"], code,
+               made["key"].rpartition("_")[2], token.rpartition("_")[2])  # fmt: skip
+    for secret in secrets:
+        assert secret not in str(lines)
+        assert secret not in trail
+
+
+def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
+    world: World, make_world: Callable[[FaceSettings], World]
+) -> None:
+    forged = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
+
+    def address(one: World) -> str:
+        one.post(LOGIN, None, {"username": "x", "password": "y"}, headers=forged)
+        with one.store.view() as tx:
+            return tx.audit.latest(limit=1)[0].address
+
+    assert address(world) == "127.0.0.1"
+    behind = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    assert address(behind) == "198.51.100.7"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/auth/password/reset", "/api/v1/auth/resend-otp", "/api/register/"]
+)
+def test_answers_do_not_tell_whether_an_address_is_known(world: World, path: str) -> None:
+    bodies = [{"email": f"{name}@example.org"} for name in ("ada", "una", "nobody")]
+    if "register" in path:
+        bodies = [{**body, "password": "a compiler, 1952"} for body in bodies]
+    answers = [world.post(path, None, body) for body in bodies]
+    assert len({(one.status_code, one.text) for one in answers}) == 1
+    headers = [{k: v for k, v in one.headers.items() if k != "x-request-id"} for one in answers]
+    assert headers[0] == headers[1] == headers[2]

@@ -1,0 +1,79 @@
+"""Mail that makes nobody wait."""
+
+from threading import Event
+
+import pytest
+from attrs import Factory, define
+
+from workbell.adapters.mail import background
+from workbell.adapters.mail.background import BackgroundMailer
+from workbell.domain.errors import Unavailable
+from workbell.ports.mail import Letter
+
+pytestmark = pytest.mark.unit
+
+
+def letter(to: str) -> Letter:
+    return Letter(to=to, subject="s", text="t")
+
+
+@define
+class Slow:
+    gate: Event = Factory(Event)
+    sent: list[str] = Factory(list[str])
+
+    def send(self, letter: Letter) -> None:
+        self.gate.wait(5)
+        if letter.to == "away":
+            raise Unavailable("no")
+        if letter.to == "broken":
+            raise ZeroDivisionError
+        self.sent.append(letter.to)
+
+
+def test_nobody_waits_and_the_order_stays() -> None:
+    slow = Slow()
+    mailer = BackgroundMailer(slow)
+    for to in ("a", "away", "broken", "b"):
+        mailer.send(letter(to))
+    assert slow.sent == []
+    slow.gate.set()
+    mailer.flush()
+    assert slow.sent == ["a", "b"]
+
+
+def test_what_is_too_much_is_dropped_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "WAITING", 2)
+    slow = Slow()
+    mailer = BackgroundMailer(slow)
+    for n in range(9):
+        mailer.send(letter(str(n)))
+    slow.gate.set()
+    mailer.flush()
+    assert 2 <= len(slow.sent) <= 3
+
+
+def test_an_idle_thread_ends_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "IDLE_SECONDS", 0.01)
+    slow = Slow()
+    slow.gate.set()
+    mailer = BackgroundMailer(slow)
+    for to in ("a", "b"):
+        mailer.send(letter(to))
+        mailer.flush()
+        thread = mailer._thread
+        if thread is not None:
+            thread.join(5)
+        assert mailer._thread is None
+    assert slow.sent == ["a", "b"]
+
+
+def test_what_comes_while_the_thread_is_ending_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "IDLE_SECONDS", 0.0001)
+    slow = Slow()
+    slow.gate.set()
+    mailer = BackgroundMailer(slow)
+    for n in range(300):
+        mailer.send(letter(str(n)))
+    mailer.flush()
+    assert slow.sent == [str(n) for n in range(300)]

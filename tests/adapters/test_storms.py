@@ -1,0 +1,214 @@
+"""Storms of logins and refreshes, and what they cost."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import Factory, define
+
+from workbell.adapters.crypto import PROFILES, Argon2Hasher, JwtTokens
+from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
+from workbell.domain.errors import Unavailable, WorkbellError
+from workbell.domain.identity import User
+from workbell.domain.registration import Registration
+from workbell.ports.mail import Letter
+from workbell.services.identity import Identity
+from workbell.services.membership import Membership
+from workbell.services.signing_in import SigningIn
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+KEY = b"k" * 32
+
+
+@define
+class Outbox:
+    letters: list[Letter] = Factory(list[Letter])
+
+    def send(self, letter: Letter) -> None:
+        self.letters.append(letter)
+
+
+@define
+class CountingHasher:
+    """A real hasher that counts."""
+
+    real: Argon2Hasher
+    made: int = 0
+    compared: int = 0
+    lock: Any = Factory(threading.Lock)
+
+    def hash(self, password: str) -> str:
+        with self.lock:
+            self.made += 1
+        return self.real.hash(password)
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        with self.lock:
+            self.compared += 1
+        return self.real.verify(password_hash, password)
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return self.real.needs_rehash(password_hash)
+
+    @contextmanager
+    def counted(self) -> Iterator[list[int]]:
+        before, cost = (self.made, self.compared), [0, 0]
+        try:
+            yield cost
+        finally:
+            cost[:] = [self.made - before[0], self.compared - before[1]]
+
+
+@define
+class Service:
+    hasher: CountingHasher
+    identity: Identity
+    signing_in: SigningIn
+    members: Membership
+
+
+def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -> Service:
+    counting = CountingHasher(hasher or Argon2Hasher.create(memory_kib=8, passes=1))
+    clock = SystemClock()
+    identity = Identity(
+        store=store, clock=clock, randomness=SystemRandomness(), hasher=counting, mailer=Outbox()
+    )
+    signing_in = SigningIn(
+        store=store,
+        clock=clock,
+        ids=UuidIds(),
+        hasher=counting,
+        tokens=JwtTokens.create([KEY], clock, issuer="us"),
+    )
+    return Service(counting, identity, signing_in, Membership.of(identity, signing_in))
+
+
+def register(service: Service, name: str = "ana", password: str = "correct horse 7") -> User:
+    new = Registration(username=name, email=f"{name}@example.com", password=password)
+    return service.identity.register(new)
+
+
+def test_fifty_parallel_refreshes_on_disk_are_one_family(tmp_path: Path) -> None:
+    """One successor for all, and nobody signed out."""
+    store = open_store(f"sqlite:///{tmp_path / 'w.db'}", SystemClock())
+    store.migrate()
+    one = service(store)
+    register(one)
+    first = one.signing_in.login("ana", "correct horse 7")
+    with ThreadPoolExecutor(25) as pool:
+        pairs = list(pool.map(one.signing_in.refresh, [first.refresh] * 50))
+    assert len({(pair.access, pair.refresh) for pair in pairs}) == 1
+    actor = one.signing_in.authenticate(pairs[0].access)
+    assert [session.id for session in one.members.access.sessions(actor)] == [actor.session_id]
+    assert one.signing_in.refresh(pairs[0].refresh).refresh != pairs[0].refresh
+    store.close()
+
+
+def test_known_and_unknown_cost_the_same_hashes() -> None:
+    """Counted, not timed: the hash is what takes the time."""
+    one = service(MemoryStore(SystemClock()))
+    register(one)
+    register(one, "bob")
+    names = ("ana@example.com", "nobody@example.com", "ana", "nobody", "", "\0", "x" * 5000)
+
+    flows: dict[str, Callable[[str], object]] = {
+        "login": lambda name: one.signing_in.login(name, "wrong"),
+        "opaque login": lambda name: one.signing_in.login_opaque(name, "wrong"),
+        "verify": lambda name: one.identity.verify_otp(name, "123456"),
+        "resend": lambda name: one.identity.resend_otp(name),
+        "request reset": lambda name: one.members.passwords.request_reset(name),
+        "reset": lambda name: one.members.passwords.reset(name, "123456", "a good one, 77"),
+    }
+    for flow, call in flows.items():
+        costs = set()
+        for name in names:
+            with one.hasher.counted() as cost, suppress(WorkbellError):
+                call(name)
+            costs.add(tuple(cost))
+        assert len(costs) == 1, (flow, costs)
+    quiet = set()
+    for email in ("ana@example.com", "new@example.com", "new@example.com"):
+        with one.hasher.counted() as cost:
+            one.identity.register_quietly(email, "a good one, 77")
+        quiet.add(tuple(cost))
+    assert quiet == {(2, 0)}
+
+
+class Watched:
+    """A stand-in for the library's hasher that knows how many work at once."""
+
+    def __init__(self) -> None:
+        self.lock, self.working, self.most = threading.Lock(), 0, 0
+
+    def hash(self, password: bytes | str) -> str:
+        return "hash"
+
+    def verify(self, password_hash: str, password: bytes | str) -> bool:
+        with self.lock:
+            self.working += 1
+            self.most = max(self.most, self.working)
+        threading.Event().wait(0.005)
+        with self.lock:
+            self.working -= 1
+        return True
+
+    def check_needs_rehash(self, password_hash: str) -> bool:
+        return False
+
+
+def test_forty_parallel_logins_take_the_memory_of_two() -> None:
+    """Hashes wait for a slot, so a storm cannot use up the memory."""
+    watched: Any = Watched()
+    hasher = Argon2Hasher(watched, threading.BoundedSemaphore(2), 10.0)
+    one = service(MemoryStore(SystemClock()), hasher)
+    with one.identity.store.begin() as tx:
+        tx.users.add(
+            User(username="ana", email="a@example.com", password_hash="hash", created_at=NOON)
+        )
+    with ThreadPoolExecutor(40) as pool:
+        found = list(pool.map(lambda _: one.signing_in.login("ana", "x").user.id, range(40)))
+    assert len(found) == 40
+    assert watched.most == 2
+
+
+def test_who_waits_too_long_is_told_when_to_come_back() -> None:
+    watched: Any = Watched()
+    hasher = Argon2Hasher(watched, threading.BoundedSemaphore(1), 0.01)
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(lambda _: _outcome(hasher), range(20)))
+    assert True in outcomes
+    assert any(isinstance(one, float) and one > 0 for one in outcomes)
+
+
+def _outcome(hasher: Argon2Hasher) -> object:
+    try:
+        return hasher.verify("hash", "x")
+    except Unavailable as error:
+        return error.retry_after
+
+
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_every_profile_is_strong_enough(name: str) -> None:
+    """At least what OWASP's Password Storage Cheat Sheet asks of Argon2id."""
+    profile = PROFILES[name]
+    assert (profile.memory_kib >= 19 * 1024 and profile.passes >= 2) or (
+        profile.memory_kib >= 46 * 1024
+    )
+
+
+def test_a_hash_says_its_profile_and_another_profile_makes_it_anew() -> None:
+    weak, owasp = Argon2Hasher.create(memory_kib=8, passes=1), Argon2Hasher.of("owasp")
+    old, new = weak.hash("p"), owasp.hash("p")
+    assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert owasp.verify(old, "p")
+    assert owasp.needs_rehash(old)
+    assert not owasp.needs_rehash(new)
+    with pytest.raises(KeyError):
+        Argon2Hasher.of("md5")

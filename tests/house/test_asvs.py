@@ -1,0 +1,149 @@
+"""OWASP ASVS 5.0: every requirement that applies is proven by a test that exists."""
+
+import ast
+import csv
+import inspect
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import pytest
+from attrs import fields
+
+from workbell.adapters.crypto import PROFILES, Argon2Hasher
+from workbell.adapters.http.app import operations_of
+from workbell.domain import otp, passwords, sessions
+from workbell.domain.identity import User
+from workbell.domain.passwords import common_passwords
+from workbell.entrypoints.face import parts
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
+from workbell.services import recent
+from workbell.services.signing_in import SigningIn
+
+ROOT = Path(__file__).parents[2]
+SECURITY = ROOT / "docs" / "security"
+SOURCE = ROOT / "src"
+WHOLE = ("6", "7", "8", "9")
+"""The chapters of which level 2 counts as well."""
+LEVEL_ONE = 70
+"""How many requirements of level 1 there are in ASVS 5.0.0."""
+KNOWN_GAPS = {"6.3.3"}
+
+
+def items() -> list[dict[str, str]]:
+    with (SECURITY / "asvs.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def names_in(path: str) -> frozenset[str]:
+    tree = ast.parse((ROOT / path).read_text("utf-8"))
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+
+
+def needed(item: dict[str, str]) -> bool:
+    return item["level"] == "1" or (item["level"] == "2" and item["item"].split(".")[0] in WHOLE)
+
+
+def test_every_requirement_stands_there_once_and_in_order() -> None:
+    numbers = [tuple(int(part) for part in item["item"].split(".")) for item in items()]
+    assert numbers == sorted(set(numbers))
+    assert sum(item["level"] == "1" for item in items()) == LEVEL_ONE
+    assert {item["level"] for item in items()} == {"1", "2", "3"}
+
+
+def test_what_applies_is_proven_and_what_does_not_has_a_reason() -> None:
+    for item in items():
+        assert item["applies"] in {"yes", "no"}, item
+        if item["applies"] == "no":
+            assert item["reason"] and not item["test"], item
+        elif needed(item):
+            assert item["test"], item
+
+
+def test_gaps_are_named_as_such() -> None:
+    gaps = {item["item"] for item in items() if item["reason"].startswith("Known gap")}
+    assert gaps == KNOWN_GAPS
+    page = (SECURITY / "authentication.md").read_text("utf-8")
+    assert all(f"ASVS {gap}" in page for gap in gaps)
+
+
+def test_every_test_exists() -> None:
+    for item in items():
+        if item["test"]:
+            path, _, name = item["test"].partition("::")
+            assert name in names_in(path), item
+
+
+def test_the_page_on_authentication_says_what_the_code_does() -> None:
+    page = " ".join((SECURITY / "authentication.md").read_text("utf-8").split())
+    settings = Settings()
+    profile = PROFILES[settings.password_hashing]
+    patience = inspect.signature(Argon2Hasher.of).parameters["patience"].default
+    for said in (
+        f"for this service only) | {settings.access_token_minutes} minutes",
+        f"after {settings.refresh_token_minutes // 1440} day without use",
+        f"after {settings.session_token_days} days",
+        f"within {sessions.GRACE.seconds} s it is answered",
+        f"within {recent.LIFE.seconds} seconds in the others",
+        f"argon2id hash | {settings.otp_minutes} minutes | one use, {otp.MAX_ATTEMPTS} tries",
+        f"at most {otp.MAX_WRONG_A_DAY} wrong codes a day",
+        f"once a minute and {otp.MAX_AN_HOUR} times an hour",
+        f"At least {passwords.MIN_LENGTH} characters and at most {passwords.MAX_BYTES} bytes",
+        f"{profile.memory_kib // 1024} MiB, {profile.passes} passes",
+        f"longer than {patience:g} s is answered 503",
+    ):
+        assert said in page, said
+    assert otp.RESEND_AFTER.seconds == 60
+    assert len(common_passwords()) > 4_000
+
+
+def test_one_function_lets_people_in() -> None:
+    """Sessions are opened in one place, and by who has come through the gate."""
+    starts = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if "Session.start(" in path.read_text("utf-8")
+    }
+    assert starts == {"services/signing_in.py"}
+    for way in (SigningIn.login, SigningIn.login_opaque):
+        assert "self._proven(" in inspect.getsource(way)
+
+
+def test_passwords_do_not_expire() -> None:
+    """Of a person no other moment is kept than that of registering."""
+    assert [field.name for field in fields(User) if field.type is datetime] == ["created_at"]
+
+
+def test_there_are_no_hints_and_no_secret_questions() -> None:
+    assert not [n for n in User.__annotations__ if "hint" in n or "question" in n or "answer" in n]
+
+
+def test_reference_tokens_have_enough_bits() -> None:
+    from workbell.adapters.system import UuidIds
+
+    secret = UuidIds().new() + UuidIds().new()
+    random_bits = len(secret) * 4 - 2 * 6  # a UUID of version 4 has six fixed bits
+    assert random_bits == 244
+    assert "self.ids.new() + self.ids.new()" in inspect.getsource(SigningIn.login_opaque)
+
+
+def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
+    house = build(Settings(data_dir=tmp_path, database_url="memory://"))
+    for operation in operations_of(parts(house)):
+        names = [*operation.path_names]
+        if operation.query is not None:
+            names += operation.query.__annotations__
+        for name in names:
+            for word in ("password", "token", "secret", "otp", "key"):
+                assert word not in name or name == "key_id", operation.name
+    house.close()
+
+
+@pytest.mark.parametrize("item", [item for item in items() if item["applies"] == "yes"],
+                         ids=lambda item: item["item"])  # fmt: skip
+def test_a_proof_is_a_test_of_this_project(item: dict[str, str]) -> None:
+    if item["test"]:
+        assert item["test"].startswith("tests/")
+        assert "::test_" in item["test"]

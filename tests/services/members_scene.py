@@ -1,0 +1,94 @@
+"""A scene for tests of accounts: people who have signed in, and what they hold."""
+
+from typing import Any
+
+from attrs import define, evolve
+
+from tests.services.identity_scene import ORIGIN, Chance, Clock, Hasher, Outbox
+from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.memory.store import MemoryStore
+from workbell.domain.audit import AuditEntry
+from workbell.domain.identity import Actor, User
+from workbell.domain.sessions import Session
+from workbell.services.identity import Identity
+from workbell.services.membership import Membership
+from workbell.services.signing_in import SignedIn, SigningIn
+
+PASSWORD = "correct horse"
+
+
+@define
+class Numbers:
+    last: int = 0
+
+    def new(self) -> str:
+        self.last += 1
+        return f"id{self.last}"
+
+
+@define
+class Stage:
+    clock: Clock
+    store: MemoryStore
+    hasher: Hasher
+    outbox: Outbox
+    identity: Identity
+    signing_in: SigningIn
+    members: Membership
+
+    def join(self, name: str, **fields: Any) -> User:
+        user = User(
+            username=name,
+            email=f"{name}@example.com",
+            password_hash=f"hash of {PASSWORD}",
+            created_at=self.clock.at,
+        )
+        with self.store.begin() as tx:
+            return tx.users.add(evolve(user, **fields))
+
+    def login(self, name: str = "ana", password: str = PASSWORD) -> SignedIn:
+        return self.signing_in.login(name, password, ORIGIN)
+
+    def actor(self, signed_in: SignedIn) -> Actor:
+        return self.signing_in.authenticate(signed_in.access, ORIGIN)
+
+    def ana(self) -> Actor:
+        return self.actor(self.login())
+
+    def user(self, name: str) -> User:
+        with self.store.view() as tx:
+            user = tx.users.by_login(name)
+        assert user is not None
+        return user
+
+    def change(self, name: str, **fields: Any) -> None:
+        with self.store.begin() as tx:
+            tx.users.replace(evolve(self.user(name), **fields))
+
+    def session(self, session_id: str) -> Session:
+        with self.store.view() as tx:
+            session = tx.sessions.find(session_id)
+        assert session is not None
+        return session
+
+    def audit(self) -> list[AuditEntry]:
+        with self.store.view() as tx:
+            return list(reversed(tx.audit.latest(limit=1000)))
+
+    def actions(self) -> list[str]:
+        return [entry.action for entry in self.audit()]
+
+
+def a_stage(*names: str) -> Stage:
+    """Return a stage with these people."""
+    clock = Clock()
+    store = MemoryStore(clock)
+    hasher, outbox = Hasher(store), Outbox()
+    identity = Identity(store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox)
+    tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
+    signing_in = SigningIn(store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens)
+    members = Membership.of(identity, signing_in)
+    stage = Stage(clock, store, hasher, outbox, identity, signing_in, members)
+    for name in names:
+        stage.join(name)
+    return stage
