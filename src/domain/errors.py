@@ -112,3 +112,11 @@ class Unavailable(WorkbellError):
         """Say what is away, and in how many seconds to ask again."""
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Contended(Unavailable):
+    """Another transaction was in the way; nothing was changed, and it may be done again at once."""
+
+    def __init__(self, detail: str = "") -> None:
+        """Say what was in the way."""
+        super().__init__(detail, retry_after=0.1)

@@ -307,10 +307,12 @@ def _store(settings: Settings, clock: Clock | None) -> tuple[AnyStore, Clock, Ca
         clock = clock or SystemClock()
         return MemoryStore(clock), clock, _unmoved
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = open_store(settings.database_url, clock or SystemClock())
+    store = open_store(
+        settings.database_url, clock or SystemClock(), pool_size=settings.database_pool_size
+    )
     if clock is not None:
         return store, clock, _unmoved
-    anchored = AnchoredClock(store.time)
+    store.clock = anchored = AnchoredClock(store.time)
 
     def anchor() -> float:
         moved = anchored.anchor()

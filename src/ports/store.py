@@ -20,6 +20,8 @@ class Store(Protocol[Tx_co]):
         Open a transaction: kept when its block ends, undone when it raises.
 
         Raises:
+            Contended: Another transaction was in the way, and nothing was
+                kept: the whole block may be done again at once.
             Unavailable: The store does not answer, or could not commit.
         """
         ...

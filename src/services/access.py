@@ -16,6 +16,7 @@ from ..domain.sessions import Session
 from ..ports.identity import IdentityTx
 from ..ports.store import Store
 from ..ports.system import Clock, Ids
+from .contention import done_again
 from .recent import RecentActors
 
 BATCH = 500
@@ -53,6 +54,7 @@ class AccessControl:
         with self.store.view() as tx:
             return tx.sessions.of_user(actor.user_id, self.clock.now())
 
+    @done_again
     def revoke_session(self, actor: Actor, session_id: str) -> None:
         """
         End one of the actor's sessions, at once.
@@ -111,6 +113,7 @@ class AccessControl:
             tx.audit.add(_entry(actor, "CREATE", "api_key", key.id, now))
         return NewKey(key=key, text=text)
 
+    @done_again
     def revoke_key(self, actor: Actor, key_id: int) -> None:
         """
         End one of the actor's keys, at once.
@@ -127,6 +130,7 @@ class AccessControl:
             tx.audit.add(_entry(actor, "DELETE", "api_key", key_id, now))
         self.recent.forget(actor.user_id)
 
+    @done_again
     def prune(self) -> int:
         """Remove codes and sessions that nothing counts any more; return how many."""
         now, gone = self.clock.now(), 0

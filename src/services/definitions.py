@@ -16,6 +16,7 @@ from ..ports.jobs import WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.tasks import Shapes
+from .contention import done_again
 from .runs import pause
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
@@ -60,6 +61,7 @@ class Definitions:
         except NotFound:
             raise Invalid.field("task_definition", f"There is no task {name!r}.") from None
 
+    @done_again
     def set_active(self, actor: Actor, task_id: TaskId, *, active: bool) -> TaskDefinition:
         """
         Switch a task on or off; waiting jobs of an inactive one are held.
@@ -131,6 +133,7 @@ class Definitions:
             raise Invalid(f"Must take at most {MAX_JSON_BYTES} bytes.")
         return written
 
+    @done_again
     def _declare(self, task: Task) -> bool:
         """Keep a task's definition as declared; return whether its schema has changed."""
         schema = self.shapes.schema(task.parameters) if task.parameters else ANY_OBJECT
@@ -168,6 +171,7 @@ class Definitions:
                 if schedule.task == task.key and self._misfit(task, schedule) is not None:
                     self._pause(task, schedule.id)
 
+    @done_again
     def _pause(self, task: Task, schedule_id: ScheduleId) -> None:
         with self.store.begin() as tx:
             try:

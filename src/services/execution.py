@@ -25,6 +25,7 @@ from ..ports.files import FileStore
 from ..ports.jobs import WorkerInfo, WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
+from .contention import done_again
 from .definitions import Definitions
 from .runs import pause
 
@@ -58,6 +59,7 @@ class Execution:
     files: FileStore
     lease: timedelta
 
+    @done_again
     def claim(
         self,
         queue: str,
@@ -81,16 +83,19 @@ class Execution:
             )
         return claims, accepted
 
+    @done_again
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
         """Commit outcomes; those whose claim has been lost are refused."""
         with self.store.begin() as tx:
             return self._record(tx, settlements)
 
+    @done_again
     def give_back(self, claims: Sequence[Claim]) -> set[JobId]:
         """Return claims that were never started."""
         with self.store.begin() as tx:
             return tx.jobs.give_back([(claim.id, claim.token) for claim in claims])
 
+    @done_again
     def beat(self, claims: Sequence[Claim], worker: WorkerInfo) -> Mapping[JobId, bool]:
         """
         Renew leases and the worker's own row.
@@ -119,15 +124,15 @@ class Execution:
             Unavailable: There is no room for it.
         """
         stored = self.files.save(source)
-        artifact = Artifact(name, media_type, stored.size, stored.sha256, stored.key)
-        with self.store.begin() as tx:
-            tx.logs.add_artifact(claim.id, artifact)
+        self._keep(claim.id, Artifact(name, media_type, stored.size, stored.sha256, stored.key))
 
+    @done_again
     def leave(self, worker_id: str) -> None:
         """Remove the worker's row at its end."""
         with self.store.begin() as tx:
             tx.workers.gone(worker_id)
 
+    @done_again
     def note(
         self,
         progress: Sequence[tuple[Claim, Progress]],
@@ -140,6 +145,7 @@ class Execution:
             for job_id, logged in lines.items():
                 tx.logs.append(job_id, logged, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
 
+    @done_again
     def sweep(self, *, reaping: bool = True) -> Swept:
         """Stage what is due, reap what was lost, release lanes, settle drains."""
         now = self.clock.now()
@@ -211,6 +217,11 @@ class Execution:
         if task.check is not None:
             task.check(self._owner(claim), value)
         return value
+
+    @done_again
+    def _keep(self, job_id: JobId, artifact: Artifact) -> None:
+        with self.store.begin() as tx:
+            tx.logs.add_artifact(job_id, artifact)
 
     def _owner(self, claim: Claim) -> Actor:
         if claim.owner == SYSTEM.user_id:

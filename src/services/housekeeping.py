@@ -10,6 +10,7 @@ from ..ports.files import FileStore
 from ..ports.jobs import WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock
+from .contention import done_again
 
 BATCH = 500
 WORKER_SILENCE = timedelta(minutes=5)
@@ -31,6 +32,7 @@ class Housekeeping:
     keep_scheduled: timedelta
     also: Sequence[Callable[[], int]] = ()
 
+    @done_again
     def prune(self) -> int:
         """Delete what is past its time; return how many files, and jobs without files, went."""
         now = self.clock.now()

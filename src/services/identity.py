@@ -21,6 +21,7 @@ from ..ports.mail import Letter, Mailer
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
 from .codes import FreshCode, MailedCodes, send_quietly
+from .contention import done_again
 from .entries import Floods, entry
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -307,6 +308,7 @@ def _known_letter(user: User) -> Letter:
 
 def _once_more_if_taken(attempt: Callable[[], _T]) -> _T:
     """Try again, where another took the name that was found free a moment before."""
+    attempt = done_again(attempt)
     try:
         return attempt()
     except Taken:

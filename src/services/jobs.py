@@ -19,6 +19,7 @@ from ..ports.jobs import JobFilter, JobStats, QueueStats, WorkerInfo, WorkTx
 from ..ports.store import Store
 from ..ports.system import Clock
 from .asked import NewJob, check_priority, check_queue
+from .contention import done_again
 from .definitions import Definitions
 from .runs import check_room
 
@@ -36,6 +37,7 @@ class JobCommands:
     max_waiting: int = 10_000
     queues_known: Sequence[str] = ("default",)
 
+    @done_again
     def create(
         self,
         actor: Actor,
@@ -86,9 +88,7 @@ class JobCommands:
             check_room(self.store, prepared[0].owner, len(prepared), self.max_waiting)
         added: list[Job] = []
         for at in range(0, len(prepared), 500):
-            with self.store.begin() as tx:
-                batch = tx.jobs.add(prepared[at : at + 500], self.clock.now())
-            added += [job for job in batch if job is not None]
+            added += self._add(prepared[at : at + 500])
         return added
 
     def prepared(
@@ -161,6 +161,7 @@ class JobCommands:
         with self.store.view() as tx:
             return tx.jobs.count(scope_of(actor, Action.READ_JOBS), which, at_most=COUNT_CAP + 1)
 
+    @done_again
     def cancel(self, actor: Actor, job_id: JobId) -> Job:
         """
         Cancel a waiting job, or ask a running one to stop.
@@ -177,6 +178,7 @@ class JobCommands:
             self._remember(tx, actor, "CANCEL", after)
         return self.get(actor, job_id)
 
+    @done_again
     def retry(self, actor: Actor, job_id: JobId) -> tuple[Job, bool]:
         """
         Try a failed or cancelled job once more; do a succeeded one again.
@@ -199,6 +201,7 @@ class JobCommands:
             self._remember(tx, actor, "RETRY", before)
         return self.get(actor, job_id), False
 
+    @done_again
     def remove(self, actor: Actor, job_id: JobId) -> None:
         """
         Cancel a job that has not ended; hide one that has.
@@ -301,6 +304,7 @@ class JobCommands:
             kept.setdefault(name, QueueStats(name=name, state="running"))
         return [kept[name] for name in sorted(kept)]
 
+    @done_again
     def switch_queue(self, actor: Actor, name: str, state: str) -> QueueStats:
         """
         Pause ('paused'), resume ('running') or drain ('draining') a queue.
@@ -325,6 +329,12 @@ class JobCommands:
             return tx.workers.all()
 
     # what the commands share
+
+    @done_again
+    def _add(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        with self.store.begin() as tx:
+            batch = tx.jobs.add(jobs, self.clock.now())
+        return [job for job in batch if job is not None]
 
     def _queue(self, name: str) -> QueueStats:
         for queue in self.queues():

@@ -22,6 +22,7 @@ from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.tasks import Shapes
 from .asked import NewSchedule, check_priority, check_queue
+from .contention import done_again
 from .definitions import Definitions
 from .runs import check_room, let_go, pause, skip_due, ticks_of_range
 
@@ -50,6 +51,7 @@ class Scheduling:
     max_waiting: int = 10_000
     queues: Sequence[str] = ("default",)
 
+    @done_again
     def create(
         self, actor: Actor, new: NewSchedule, *, owner: UserId | None = None
     ) -> ScheduleView:
@@ -101,6 +103,7 @@ class Scheduling:
             )
         return found, total
 
+    @done_again
     def edit(
         self,
         actor: Actor,
@@ -134,6 +137,7 @@ class Scheduling:
             self._remember(tx, actor, "UPDATE", after, now, changes)
         return self.get(actor, schedule_id)
 
+    @done_again
     def delete(self, actor: Actor, schedule_id: ScheduleId, *, version: int | None = None) -> None:
         """
         Hide a schedule and cancel what waits of it; its history stays.
@@ -162,6 +166,7 @@ class Scheduling:
         active = self.get(actor, schedule_id).schedule.is_active
         return self.edit(actor, schedule_id, {"is_active": not active})
 
+    @done_again
     def run_now(self, actor: Actor, schedule_id: ScheduleId) -> Job:
         """
         Run a schedule's task once more, now; its lane still holds.
@@ -181,6 +186,7 @@ class Scheduling:
             self._remember(tx, actor, "RUN_NOW", schedule, now, {"job": [None, added.id]})
         return added
 
+    @done_again
     def backfill(
         self,
         actor: Actor,

@@ -13,6 +13,7 @@ from ..domain.sessions import MAX_LIFE, Claims, Session, SessionKind, Standing, 
 from ..ports.identity import IdentityTx, PasswordHasher, Tokens
 from ..ports.store import Store
 from ..ports.system import Clock, Ids
+from .contention import done_again
 from .entries import Floods, entry
 from .recent import RecentActors
 from .recognition import ENDED, Recognition, user_of
@@ -142,6 +143,7 @@ class SigningIn:
         current = self._opened(user, password, session, origin, replaces)
         return Opened(user=current, token=token, expires_at=session.expires_at)
 
+    @done_again
     def refresh(self, token: str, origin: Origin = _NOWHERE) -> SignedIn:
         """
         Exchange a refresh token for the next pair of tokens.
@@ -163,6 +165,7 @@ class SigningIn:
             raise Unauthenticated(ENDED)
         return self._signed_in(*signed_in)
 
+    @done_again
     def logout(self, actor: Actor) -> None:
         """
         End the session that the actor asks with, at once.
@@ -206,6 +209,7 @@ class SigningIn:
             raise self._refused(user, EmailNotVerified(), origin)
         return user
 
+    @done_again
     def _opened(
         self, user: User, password: str, session: Session, origin: Origin, replaces: str = ""
     ) -> User:

@@ -20,6 +20,7 @@ from ..ports.identity import PasswordHasher
 from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.throttling import RateLimiter, ThrottlingTx
+from .contention import done_again
 
 BATCH = 500
 
@@ -86,6 +87,7 @@ class Throttling:
         """
         self._try(LOGIN_FAILURES, account)
 
+    @done_again
     def forgive_login(self, account: str) -> None:
         """
         Take back one `try_login`, which turned out to be right.
@@ -115,6 +117,7 @@ class Throttling:
                 self.forgive_login(account)
         return right
 
+    @done_again
     def prune(self) -> int:
         """
         Delete the counts under which nothing counts any more; return how many.
@@ -130,6 +133,7 @@ class Throttling:
             if pruned < BATCH:
                 return gone
 
+    @done_again
     def _try(self, policy: Policy, account: str) -> None:
         now, charge = self.clock.now(), Charge(policy, account)
         with self.store.view() as tx:

@@ -26,6 +26,7 @@ from ..ports.jobs import WorkTx
 from ..ports.scheduling import Advance
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
+from .contention import done_again
 from .runs import cancel_runs
 
 BATCH = 500
@@ -49,6 +50,7 @@ class Ticking:
     chance: Randomness
     tasks: Tasks
 
+    @done_again
     def tick(self, *, limit: int = PASS) -> int:
         """
         Account for the ticks of the schedules that are due; return how many those were.
@@ -72,6 +74,7 @@ class Ticking:
         with self.store.view() as tx:
             return tx.schedules.next_due()
 
+    @done_again
     def follow_time_zones(self, version: str) -> int:
         """
         Recompute every active schedule where the time zone data has changed.

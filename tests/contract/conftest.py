@@ -14,7 +14,11 @@ from attrs import Factory, define
 from tests.contract.made import AnyStore, ManualClock
 from workbell.adapters.memory.store import MemoryStore
 
-KINDS = ("memory", "sqlite")
+KINDS = (
+    "memory",
+    "sqlite",
+    *[pytest.param(kind, marks=pytest.mark.integration) for kind in ("postgresql", "mariadb")],
+)
 
 
 @cache
@@ -35,6 +39,11 @@ def empty_store(kind: str, tmp_path: Path, clock: ManualClock) -> Iterator[AnySt
     """Open an empty store of a kind; one that is not there is skipped."""
     if kind == "memory":
         yield MemoryStore(clock)
+        return
+    if kind != "sqlite":
+        from tests.contract.servers import server
+
+        yield server(kind).store(clock)
         return
     path = tmp_path / "contract.db"
     copyfile(_migrated_file(), path)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,6 +29,7 @@ from tests.contract.made import (
     write,
 )
 from tests.contract.made import move as command
+from tests.contract.servers import SERVERS, is_there
 from workbell.domain.attempts import Attempt, Claim, Outcome
 from workbell.domain.identity import EVERYTHING, UserId
 from workbell.domain.jobs import Job, JobId, JobState, Mode
@@ -333,13 +335,10 @@ def _fields(row: Any, unlike: Any) -> Any:
     }
 
 
+@cache
 def kinds() -> list[str]:
     """Return the stores that can be had here."""
-    try:
-        import workbell.adapters.sql.store  # noqa: F401
-    except ImportError:
-        return ["memory"]
-    return ["memory", "sqlite"]
+    return ["memory", "sqlite", *filter(is_there, SERVERS)]
 
 
 def by_id(work: Claim) -> JobId:
@@ -359,7 +358,7 @@ def attempts_of(store: AnyStore, numbers: Sequence[JobId]) -> dict[JobId, list[A
 TestJobLife = JobLife.TestCase
 TestJobLife.settings = settings(
     deadline=None,
-    max_examples=2000 if FULL else 100,
+    max_examples=2000 if FULL else 60,
     stateful_step_count=80 if FULL else 40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -1,9 +1,10 @@
 """Ticks in the common case: the same rows as on the general way, or none."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contract.conftest import Bell
+from tests.contract.conftest import Bell, empty_store
 from tests.contract.made import (
     ALICE,
     BOB,
@@ -19,6 +20,7 @@ from tests.contract.made import (
     READY,
     SKIPPED,
     AnyStore,
+    ManualClock,
     a_definition,
     a_job,
     a_schedule,
@@ -38,6 +40,14 @@ from workbell.domain.scheduling import OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.tasks import OnLost, Task
 from workbell.domain.ticks import Due, PlannedTick, Step, TickPlan, common_step, plan
 from workbell.ports.jobs import JobFilter
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[AnyStore]:
+    """Return an empty store of each kind that has a short way."""
+    with empty_store(request.param, tmp_path, clock) as opened:
+        yield opened
+
 
 ECHO = Task(key="echo", body=lambda _, __: None)
 ODD = Task(

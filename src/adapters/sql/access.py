@@ -59,6 +59,8 @@ class SqlSessions:
 
     def add(self, session: Session) -> None:
         """Keep a new session."""
+        if self.find(session.id) is not None:
+            raise Conflict("There is another session with this id.")
         try:
             self._db.execute(insert(sessions).values(_values(session)))
         except IntegrityError as error:
@@ -131,6 +133,8 @@ class SqlApiKeys:
         """Keep a new key, and return it with its id."""
         values = {**asdict(key), "scopes": sorted(key.scopes)}
         del values["id"]
+        if self.by_prefix(key.prefix) is not None:
+            raise Conflict("There is another key with this prefix.")
         try:
             result = self._db.execute(insert(api_keys).values(values))
         except IntegrityError as error:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Select, bindparam, literal_column, select, update
+from sqlalchemy import Select, bindparam, literal_column, null, select, update
 
 from ...domain.attempts import Claim, Settlement
 from ...domain.jobs import JobId, JobState, Progress, pick
@@ -44,37 +44,32 @@ CLAIMED = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM = prepared(
-    update(jobs)
-    .where(_c.id == bindparam("job_id"))
-    .values(
-        state=literal_column(str(int(JobState.RUNNING))),
-        lease_until=bindparam("lease"),
-        worker=bindparam("claimer"),
-        started_at=bindparam("now"),
-        attempt=_c.attempt + literal_column("1"),
-        token=_c.token + literal_column("1"),
-    ),
-    "lease",
-    "claimer",
-    "now",
-    "job_id",
+_claim = update(jobs).values(
+    state=literal_column(str(int(JobState.RUNNING))),
+    lease_until=bindparam("lease"),
+    worker=bindparam("claimer"),
+    started_at=bindparam("now"),
+    attempt=_c.attempt + literal_column("1"),
+    token=_c.token + literal_column("1"),
 )
+_CLAIM = prepared(_claim.where(_c.id == bindparam("job_id")), "lease", "claimer", "now", "job_id")
+_CLAIM_TOGETHER = _claim.where(_ids)
 RUNNING = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lane, _c.queue).where(_ids)
 _LOCK_RUNNING = RUNNING.order_by(_c.id).with_for_update()
 _EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("lease"))
 _last_attempt = attempts.c.job_id == _c.id, attempts.c.number == _c.attempt - 1
+# In this order: MySQL reads what it has set already.
 _UNCLAIM = (
     update(jobs)
     .where(_ids)
-    .values(
-        state=bindparam("to"),
-        ended_at=bindparam("ended"),
-        started_at=select(attempts.c.started_at).where(*_last_attempt).scalar_subquery(),
-        worker=select(attempts.c.worker).where(*_last_attempt).scalar_subquery(),
-        attempt=_c.attempt - 1,
-        token=_c.token + 1,
-        lease_until=None,
+    .ordered_values(
+        (_c.state, bindparam("to")),
+        (_c.ended_at, bindparam("ended")),
+        (_c.started_at, select(attempts.c.started_at).where(*_last_attempt).scalar_subquery()),
+        (_c.worker, select(attempts.c.worker).where(*_last_attempt).scalar_subquery()),
+        (_c.attempt, _c.attempt - 1),
+        (_c.token, _c.token + 1),
+        (_c.lease_until, null()),
     )
 )
 EXPIRED = (
@@ -87,7 +82,7 @@ NEXT_QUEUE = (
     select(_c.queue).where(IS_READY, _c.queue > bindparam("after")).order_by(_c.queue).limit(1)
 )
 _SWITCHED_OFF = select(queues.c.name).where(queues.c.state != "running")
-_HOLD_TASK = update(jobs).where(_ids).values(state=int(JobState.HELD))
+_HOLD_TASK = update(jobs).where(_ids, IS_READY).values(state=int(JobState.HELD))
 _READY_OF_TASK = select(_c.id, _c.lane).where(IS_READY, _c.task == bindparam("task"))
 _PROGRESS = prepared(
     update(jobs)
@@ -130,9 +125,7 @@ class JobEngine(JobRows):
         rows = self._claimable(queue, limit, free_threads)
         if not rows:
             return []
-        moment = moment_writer(self._db.dialect)
-        until, begun = moment(lease_until), moment(now)
-        _CLAIM.run_many(self._db, [(until, worker, begun, row.id) for row in rows])
+        self._mark_claimed([row.id for row in rows], worker, now, lease_until)
         return [
             claim_of(
                 row,
@@ -178,6 +171,7 @@ class JobEngine(JobRows):
 
     def give_back(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
+        self._lock_lanes_of(claims)
         rows = self._running(claims)
         if not rows:
             return set()
@@ -214,11 +208,12 @@ class JobEngine(JobRows):
         rows = self._db.execute(_READY_OF_TASK, {"task": key}).all()
         freed = {row.lane for row in rows if row.lane is not None}
         lanes.lock(self._db, freed)
-        for some in chunks([row.id for row in rows]):
-            self._db.execute(_HOLD_TASK, {"ids": some})
+        held = 0
+        for some in chunks(sorted(row.id for row in rows)):
+            held += self._db.execute(_HOLD_TASK, {"ids": some}).rowcount
         if freed:
             lanes.release(self._db, freed, self.now(), self._woken)
-        return len(rows)
+        return held
 
     def release_task(self, key: str, now: datetime) -> int:
         """Move the HELD rows of a task to READY as far as lanes allow."""
@@ -226,7 +221,10 @@ class JobEngine(JobRows):
 
     def note_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""
-        rows = [(json_text(progress_value(told)), job_id, token) for job_id, token, told in notes]
+        rows = [
+            (json_text(progress_value(told)), job_id, token)
+            for job_id, token, told in sorted(notes, key=lambda note: note[0])
+        ]
         _PROGRESS.run_many(self._db, rows)
 
     def next_due(self) -> datetime | None:
@@ -237,6 +235,18 @@ class JobEngine(JobRows):
     def has_held(self) -> bool:
         """Whether any row is HELD: one index probe."""
         return self._db.execute(HAS_HELD).first() is not None
+
+    def _mark_claimed(
+        self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime
+    ) -> None:
+        """Write claims: where a round trip costs more than a plan, by one statement."""
+        if is_sqlite(self._db) or len(ids) == 1:
+            moment = moment_writer(self._db.dialect)
+            until, begun = moment(lease_until), moment(now)
+            _CLAIM.run_many(self._db, [(until, worker, begun, each) for each in ids])
+            return
+        values = {"ids": ids, "lease": lease_until, "claimer": worker, "now": now}
+        self._db.execute(_CLAIM_TOGETHER, values)
 
     def _claimable(self, queue: str, limit: int, free_threads: int) -> Sequence[AnyRow]:
         """Return the rows that one claim may take, reading on only where it may take more."""
@@ -252,6 +262,16 @@ class JobEngine(JobRows):
         for some in chunks(sorted(row.id for row in rows)):
             locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": some}).scalars())
         return [row for row in rows if row.id in locked]
+
+    def _lock_lanes_of(self, claims: Sequence[tuple[JobId, int]]) -> None:
+        """Lock the lanes of claims, before their rows are locked."""
+        if is_sqlite(self._db):
+            return
+        keys: set[str] = set()
+        for some in chunks([job_id for job_id, _ in claims]):
+            rows = self._db.execute(RUNNING, {"ids": some})
+            keys.update(row.lane for row in rows if row.lane is not None)
+        lanes.lock(self._db, keys)
 
     def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
         """Lock rows by id; return those that are RUNNING under the tokens."""

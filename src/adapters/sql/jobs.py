@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import bindparam, func, select, update
 
 from ...domain.attempts import Attempt
 from ...domain.errors import NotFound
@@ -14,22 +14,19 @@ from ...domain.jobs import Job, JobId, JobState, placed
 from ...domain.tasks import Task
 from ...domain.ticks import Step
 from . import lanes, ticks
-from .columns import moment_writer
 from .engine import JobEngine
 from .indexes import IS_UNFINISHED_RUN, IS_WAITING
+from .inserting import Entry, insert_jobs
 from .lists import JobLists
 from .placing import place
 from .retention import JobRetention
-from .rows import ATTEMPT, JOB, JOB_COLUMNS, attempt_of, job_of, job_values, progress_value
+from .rows import ATTEMPT, JOB, attempt_of, job_of, progress_value
 from .schema import attempts
 from .schema import jobs as table
-from .statements import Prepared, chunks, insert_unless_taken, is_sqlite
+from .statements import chunks, is_sqlite
 from .tags import Tags, tag_of_one
 
 _c = table.c
-_INSERT = Prepared(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
-_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
-_KEPT = select(_c.id).where(_c.id.between(bindparam("first"), bindparam("last")))
 _VISIBLE = JOB.where(_c.id == bindparam("job_id"), _c.hidden.is_(False))
 _BY_KEY = JOB.where(
     _c.owner == bindparam("owner"), _c.idempotency_key == bindparam("idempotency_key")
@@ -42,8 +39,6 @@ WAITING = (
 )
 _COUNT_WAITING = select(func.count()).select_from(WAITING.subquery())
 _ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(attempts.c.number)
-
-_State = tuple[JobState, float, datetime | None]
 
 
 @frozen
@@ -58,7 +53,7 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
         """Keep new jobs and return them with ids; None where a key is taken."""
         states = self._states(jobs, now)
-        ids = self._insert(jobs, states)
+        ids = insert_jobs(self._db, jobs, states)
         kept: list[Job | None] = []
         refused = set()
         for job, job_id, (state, tag, queued_at) in zip(jobs, ids, states, strict=True):
@@ -117,6 +112,8 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
         }
         if before.state is JobState.RUNNING and after.state is not JobState.RUNNING:
             values["lease_until"] = None
+        if before.lane is not None:  # a caller that read the job unlocked has not locked it
+            lanes.lock(self._db, [before.lane])
         guard = (_c.id == before.id, _c.state == int(before.state), _c.token == before.token)
         if self._db.execute(update(table).where(*guard).values(values)).rowcount != 1:
             return False
@@ -150,7 +147,7 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
         """Return the closed attempts of a job, oldest first."""
         return [attempt_of(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
 
-    def _states(self, jobs: Sequence[Job], now: datetime) -> list[_State]:
+    def _states(self, jobs: Sequence[Job], now: datetime) -> list[Entry]:
         """Decide where each job enters: its state, its tag, and when it was queued."""
         if len(jobs) == 1 and jobs[0].lane is None and jobs[0].state.waiting:
             return [self._state_of_one(jobs[0], now)]
@@ -171,7 +168,7 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
             states.append(state)
         return self._tagged(jobs, states, now)
 
-    def _state_of_one(self, job: Job, now: datetime) -> _State:
+    def _state_of_one(self, job: Job, now: datetime) -> Entry:
         if job.due_at > now:
             return JobState.SCHEDULED, job.fair_tag, job.queued_at
         is_active, tag = tag_of_one(self._db, job)
@@ -181,7 +178,7 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
 
     def _tagged(
         self, jobs: Sequence[Job], states: Sequence[JobState], now: datetime
-    ) -> list[_State]:
+    ) -> list[Entry]:
         tags = Tags(self._db)
         tags.probe(
             (job.queue, job.priority, job.share_key)
@@ -194,23 +191,3 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
             else (state, job.fair_tag, job.queued_at)
             for job, state in zip(jobs, states, strict=True)
         ]
-
-    def _insert(self, jobs: Sequence[Job], states: Sequence[_State]) -> list[int | None]:
-        """Insert rows unless their keys are taken; return their ids."""
-        if not jobs:
-            return []
-        moment = moment_writer(self._db.dialect)
-        if len(jobs) == 1:
-            row = job_values(jobs[0], None, *states[0], moment)
-            result = _INSERT.run(self._db, row)
-            return [result.lastrowid if result.rowcount == 1 else None]
-        first = (self._db.execute(_LAST_ID).scalar() or 0) + 1
-        rows = [
-            job_values(job, first + n, *state, moment)
-            for n, (job, state) in enumerate(zip(jobs, states, strict=True))
-        ]
-        last = first + len(rows) - 1
-        if _INSERT.run_many(self._db, rows) == len(rows):
-            return list(range(first, last + 1))
-        kept = set(self._db.execute(_KEPT, {"first": first, "last": last}).scalars())
-        return [each if each in kept else None for each in range(first, last + 1)]

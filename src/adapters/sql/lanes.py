@@ -32,6 +32,7 @@ _busy = (
 _wanted = lanes.c.key.in_(bindparam("keys", expanding=True))
 STANDING = select(lanes.c.key, lanes.c.lane_limit, _busy.label("busy")).where(_wanted)
 _LOCK = select(lanes.c.key).where(_wanted).order_by(lanes.c.key).with_for_update()
+_LOCK_FREE = _LOCK.with_for_update(skip_locked=True)
 _LIMIT = prepared(
     update(lanes).where(lanes.c.key == bindparam("lane")).values(lane_limit=bindparam("new_limit")),
     "new_limit",
@@ -63,9 +64,9 @@ _HELD = (
     select(*READIED).where(IS_HELD, not_(_inactive)).order_by(_c.priority.desc(), _c.due_at, _c.id)
 )
 _IS_OF_TASK = _c.task == bindparam("task")
-NEXT_HELD = _HELD.where(_c.lane == bindparam("lane")).limit(bindparam("room"))
+NEXT_HELD = _HELD.where(_c.lane == bindparam("lane")).limit(bindparam("room")).with_for_update()
 _NEXT_HELD_OF_TASK = NEXT_HELD.where(_IS_OF_TASK)
-HELD_FREELY = _HELD.where(_c.lane.is_(None))
+HELD_FREELY = _HELD.where(_c.lane.is_(None)).with_for_update(skip_locked=True)
 _HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
 _MAKE_READY = prepared(
     update(jobs)
@@ -80,7 +81,8 @@ _MAKE_READY = prepared(
 def lock(db: Connection, keys: Collection[str]) -> None:
     """Lock lanes in the order of their keys; SQLite's only writer needs no lock."""
     if keys and not is_sqlite(db):
-        db.execute(_LOCK, {"keys": sorted(keys)}).all()
+        for some in chunks(sorted(keys)):
+            db.execute(_LOCK, {"keys": some}).all()
 
 
 def enter(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
@@ -129,12 +131,25 @@ def release(
 def release_everywhere(
     db: Connection, now: datetime, woken: set[str], *, task: str | None = None
 ) -> int:
-    """Make every held row ready that may be, those without a lane first."""
+    """
+    Make every held row ready that may be, those without a lane first.
+
+    Lanes and rows that others have locked are theirs to release.
+    """
+    keys = _lock_free(db, [key for key in db.execute(HELD_LANES).scalars() if key is not None])
     query = HELD_FREELY if task is None else _HELD_FREELY_OF_TASK
     rows = list(db.execute(query, {} if task is None else {"task": task}))
-    keys = [key for key in db.execute(HELD_LANES).scalars() if key is not None]
-    lock(db, keys)
     return make_ready(db, rows + _released(db, keys, task), now, woken)
+
+
+def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
+    """Lock the lanes that nobody else has locked; return them."""
+    if is_sqlite(db):
+        return keys
+    free: list[str] = []
+    for some in chunks(keys):
+        free += db.execute(_LOCK_FREE, {"keys": some}).scalars()
+    return free
 
 
 def _released(db: Connection, keys: Collection[str], task: str | None) -> list[AnyRow]:

@@ -1,14 +1,16 @@
 """Revisions: what schema a database has, and bringing it to the newest."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Index, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from ...domain.errors import Unavailable
+from . import mysql
 from .indexes import belongs
 from .schema import metadata
 from .statements import is_sqlite
@@ -120,36 +122,35 @@ def _backup_path(connection: Connection, found: str, now: datetime) -> Path:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """Let one process upgrade at a time."""
+    """Let one process upgrade at a time; keep all revisions together where that is possible."""
     match connection.dialect.name:
         case "sqlite":
-            with _alone_on_sqlite(connection):
+            with _together(connection, "BEGIN IMMEDIATE"):
                 yield
+                _check_references(connection)
         case "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK_NUMBER})")
-            try:
+            with _together(connection, "BEGIN"):
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})")
                 yield
-            finally:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK_NUMBER})")
         case _:
-            connection.exec_driver_sql("SELECT GET_LOCK('workbell migrate', 600)")
-            try:
+            with mysql.alone(connection):
                 yield
-            finally:
-                connection.exec_driver_sql("SELECT RELEASE_LOCK('workbell migrate')")
 
 
 @contextmanager
-def _alone_on_sqlite(connection: Connection) -> Iterator[None]:
-    """Hold the write lock: all revisions are kept together, or none."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _together(connection: Connection, begin: str) -> Iterator[None]:
+    """Keep all that the block does, or nothing."""
+    connection.exec_driver_sql(begin)
     try:
         yield
-        orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-        if orphans:
-            raise Unavailable(f"The upgrade would leave {len(orphans)} rows without their parent.")
     except BaseException:
-        if getattr(connection.connection.dbapi_connection, "in_transaction", False):
+        with suppress(DBAPIError):  # the database may have rolled back, or be away
             connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
+
+
+def _check_references(connection: Connection) -> None:
+    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if orphans:
+        raise Unavailable(f"The upgrade would leave {len(orphans)} rows without their parent.")

@@ -88,7 +88,11 @@ _TAKE = prepared(
         _c.version == bindparam("was_version"),
         _c.next_at == bindparam("tick"),
     )
-    .values(cursor=_c.next_at, next_at=bindparam("following"), runs=_c.runs + literal_column("1")),
+    .ordered_values(  # the cursor first: MySQL reads what it has set already
+        (_c.cursor, _c.next_at),
+        (_c.next_at, bindparam("following")),
+        (_c.runs, _c.runs + literal_column("1")),
+    ),
     "following",
     "schedule_id",
     "was_version",

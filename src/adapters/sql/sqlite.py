@@ -222,6 +222,10 @@ class SqliteConnections:
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             yield connection
 
+    def time(self) -> None:
+        """Return nothing: SQLite has no time of its own."""
+        return
+
     def backup(self, target: Path) -> None:
         """
         Copy the database, online, to a new file, and check the copy.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 from attrs import Factory, define, field
@@ -113,11 +114,26 @@ def named(row: AnyRow) -> dict[str, Any]:
 
 def put(db: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Write a row in place of the one with its primary key, if there is one."""
+    if not is_sqlite(db):
+        db.execute(_upsert(table, db.dialect.name), dict(row))
+        return
     keys = [column.name for column in table.primary_key]
     where = [table.c[key] == row[key] for key in keys]
     rest = {name: value for name, value in row.items() if name not in keys}
     if db.execute(update(table).where(*where).values(rest)).rowcount == 0:
         db.execute(insert_unless_taken(table, db.dialect.name).values(dict(row)))
+
+
+@cache
+def _upsert(table: Table, dialect: str) -> Any:
+    keys = [column.name for column in table.primary_key]
+    rest = [column.name for column in table.columns if column.name not in keys]
+    if dialect == "postgresql":
+        upsert = postgresql.insert(table)
+        new = {name: upsert.excluded[name] for name in rest}
+        return upsert.on_conflict_do_update(index_elements=keys, set_=new)
+    replace = mysql.insert(table)
+    return replace.on_duplicate_key_update({name: replace.inserted[name] for name in rest})
 
 
 def chunks(items: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:

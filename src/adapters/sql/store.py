@@ -1,7 +1,6 @@
 """The SQL store: transactions, views, health, wake-ups after commits."""
 
-import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,21 +9,22 @@ from typing import Protocol
 
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-from ...domain.errors import Conflict, Unavailable
+from ...domain.errors import Contended, Unavailable
 from ...ports.jobs import Waker
 from ...ports.system import Clock
 from . import revisions
 from .access import SqlApiKeys, SqlSessions
 from .audit import SqlAuditTrail
 from .definitions import SqlDefinitions, SqlFacts
+from .failures import translated
 from .identity import SqlCodes, SqlUsers
 from .jobs import SqlJobs
 from .logs import SqlLogs
 from .operations import SqlQueues, SqlStatistics, SqlWorkers
 from .quotas import SqlQuotas
 from .scheduling import SqlSchedules
+from .servers import is_server, open_server
 from .sqlite import open_sqlite
 
 
@@ -41,6 +41,10 @@ class Connections(Protocol):
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """Have a connection for changing the schema, nothing begun."""
+        ...
+
+    def time(self) -> datetime | None:
+        """Return the database's own time, where it has one apart from the machine's."""
         ...
 
     def backup(self, target: Path) -> None:
@@ -131,18 +135,23 @@ class SqlTx:
         return SqlFacts(self._db)
 
 
+def _clock_of(store: "SqlStore") -> Clock:
+    return store.clock
+
+
 @define(eq=False)
 class SqlStore:
     """
     Everything that is kept, in an SQL database.
 
     Set `waker` to have somebody told, after a commit, which queues got ready
-    work.
+    work, and `clock` to have commands go by the same time as the services.
     """
 
     clock: Clock
     _connections: Connections
     waker: Waker | None = None
+    _machine: Clock = field(init=False, default=Factory(_clock_of, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
 
     @contextmanager
@@ -152,6 +161,7 @@ class SqlStore:
 
         Raises:
             RuntimeError: The thread has a transaction open already.
+            Contended: Another transaction was in the way; nothing was kept.
             Unavailable: The database does not answer, or could not commit.
         """
         if getattr(self._threads, "writes", False):
@@ -159,7 +169,7 @@ class SqlStore:
         woken: set[str] = set()
         self._threads.writes = True
         try:
-            with _translated(), self._connections.writing() as connection:
+            with translated(), self._connections.writing() as connection:
                 yield SqlTx(connection, self.clock, woken)
         finally:
             self._threads.writes = False
@@ -175,7 +185,7 @@ class SqlStore:
         Raises:
             Unavailable: The database does not answer.
         """
-        with _translated(), self._connections.reading() as connection:
+        with translated(), self._connections.reading() as connection:
             yield SqlTx(connection, self.clock)
 
     def ping(self) -> None:
@@ -185,16 +195,18 @@ class SqlStore:
         Raises:
             Unavailable: The database does not answer.
         """
-        with _translated(), self._connections.reading() as connection:
+        with translated(), self._connections.reading() as connection:
             connection.exec_driver_sql("SELECT 1").scalar_one()
 
     def time(self) -> datetime:
-        """Return the store's own time: on SQLite the machine's, by the clock."""
-        return self.clock.now().astimezone(UTC)
+        """Return the store's own time: on SQLite the machine's, by the clock it was opened with."""
+        with translated():
+            moment = self._connections.time()
+        return moment or self._machine.now().astimezone(UTC)
 
     def schema_version(self) -> str:
         """Return the revision that the tables have, or an empty text."""
-        with _translated(), self._connections.reading() as connection:
+        with translated(), self._connections.reading() as connection:
             return revisions.current(connection) or ""
 
     def check_schema(self) -> None:
@@ -204,7 +216,7 @@ class SqlStore:
         Raises:
             Unavailable: It is newer, or has yet to be migrated.
         """
-        with _translated(), self._connections.reading() as connection:
+        with translated(), self._connections.reading() as connection:
             revisions.check(connection)
 
     def migrate(self) -> None:
@@ -214,7 +226,7 @@ class SqlStore:
         Raises:
             Unavailable: The schema is newer than this program knows.
         """
-        with _translated(), self._connections.migrating() as connection:
+        with translated(), self._connections.migrating() as connection:
             revisions.upgrade(connection, self._connections.backup, self.clock.now())
 
     def backup(self, target: Path) -> None:
@@ -225,7 +237,7 @@ class SqlStore:
             Conflict: There is such a file already.
             Unavailable: The copy could not be made, or is damaged.
         """
-        with _translated():
+        with translated():
             self._connections.backup(target)
 
     def within(self, connection: Connection) -> "JoinedStore":
@@ -256,41 +268,29 @@ class JoinedStore:
         Raises:
             Unavailable: The database does not answer.
         """
-        with _translated():
-            yield SqlTx(self._connection, self._clock)
+        try:
+            with translated():
+                yield SqlTx(self._connection, self._clock)
+        except Contended as error:  # only the caller can begin their transaction again
+            raise Unavailable(error.detail) from error
 
     view = begin
 
 
-def open_store(url: str, clock: Clock) -> SqlStore:
+def open_store(url: str, clock: Clock, *, pool_size: int = 12) -> SqlStore:
     """
     Open the database at a URL; its schema is not looked at.
+
+    `pool_size` bounds the connections to a server; they are opened as needed.
 
     Raises:
         ValueError: There is no store for such a URL.
         Unavailable: The database does not answer.
     """
     parsed = make_url(url)
+    if is_server(parsed):
+        return SqlStore(clock, open_server(parsed, pool_size))
     if parsed.get_backend_name() != "sqlite":
-        raise ValueError(f"There is no store for {parsed.get_backend_name()!r} yet.")
-    with _translated():
+        raise ValueError(f"There is no store for {parsed.get_backend_name()!r}.")
+    with translated():
         return SqlStore(clock, open_sqlite(parsed))
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the driver's errors into the error families."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise Conflict("Something else has taken its place.") from error
-    except (OperationalError, InterfaceError, sqlite3.OperationalError) as error:
-        raise Unavailable(f"The database does not answer: {_reason(error)}.") from error
-    except (DBAPIError, sqlite3.Error) as error:
-        if isinstance(error, DBAPIError) and not error.connection_invalidated:
-            raise
-        raise Unavailable(f"The database does not answer: {_reason(error)}.") from error
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error)

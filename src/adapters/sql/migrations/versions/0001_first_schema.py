@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
 from workbell.adapters.sql.columns import Json, Moment
+from workbell.adapters.sql.mysql import clear_remains, table_options
 
 revision = "0001"
 down_revision = None
@@ -12,8 +13,25 @@ branch_labels = None
 depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-LONG_TEXT = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+LONG_TEXT = sa.Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
+
+# those that refer to others first
+TABLES = [
+    "artifacts",
+    "attempts",
+    "job_logs",
+    "audit",
+    "codes",
+    "facts",
+    "jobs",
+    "lanes",
+    "queues",
+    "schedules",
+    "sessions",
+    "task_definitions",
+    "users",
+    "workers",
+]
 
 # name, table, columns, unique, condition
 PARTIAL_INDEXES = [
@@ -98,11 +116,13 @@ PLAIN_INDEXES = [
 
 
 def upgrade() -> None:
+    clear_remains(op.get_bind(), TABLES)
     create_tables()
     create_indexes()
 
 
 def create_tables() -> None:
+    mysql = table_options(op.get_bind())
     op.create_table(
         "audit",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -116,7 +136,7 @@ def create_tables() -> None:
         sa.Column("request_id", sa.String(length=64), nullable=False),
         sa.Column("at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
-        **MYSQL,
+        **mysql,
         sqlite_autoincrement=True,
     )
     op.create_index("ix_audit_object", "audit", ["model_name", "object_id", "id"], unique=False)
@@ -131,7 +151,7 @@ def create_tables() -> None:
         sa.Column("used_at", Moment(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_codes")),
-        **MYSQL,
+        **mysql,
         sqlite_autoincrement=True,
     )
     op.create_index("ix_codes_user", "codes", ["user_id", "purpose", "id"], unique=False)
@@ -140,7 +160,7 @@ def create_tables() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", LONG_TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_facts")),
-        **MYSQL,
+        **mysql,
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -186,7 +206,8 @@ def create_tables() -> None:
         sa.Column("parameters", Json(), nullable=False),
         sa.Column("result", Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
-        **MYSQL,
+        **mysql,
+        postgresql_with={"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
         sqlite_autoincrement=True,
     )
     op.create_index("ix_jobs_owner", "jobs", ["owner", "id"], unique=False)
@@ -195,7 +216,7 @@ def create_tables() -> None:
         sa.Column("key", sa.String(length=191), nullable=False),
         sa.Column("lane_limit", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_lanes")),
-        **MYSQL,
+        **mysql,
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -204,7 +225,7 @@ def create_tables() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("changed_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_queues")),
-        **MYSQL,
+        **mysql,
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -240,7 +261,7 @@ def create_tables() -> None:
         sa.Column("paused_reason", sa.Text(), nullable=True),
         sa.Column("parameters", Json(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
-        **MYSQL,
+        **mysql,
         sqlite_autoincrement=True,
     )
     op.create_index("ix_schedules_owner", "schedules", ["owner", "id"], unique=False)
@@ -255,7 +276,7 @@ def create_tables() -> None:
         sa.Column("previous_jti", sa.String(length=64), nullable=True),
         sa.Column("revoked_at", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
-        **MYSQL,
+        **mysql,
     )
     op.create_index("ix_sessions_user", "sessions", ["user_id"], unique=False)
     op.create_table(
@@ -270,7 +291,7 @@ def create_tables() -> None:
         sa.Column("created_at", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task_definitions")),
         sa.UniqueConstraint("key", name=op.f("uq_task_definitions_key")),
-        **MYSQL,
+        **mysql,
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -294,7 +315,7 @@ def create_tables() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email_key", name=op.f("uq_users_email_key")),
         sa.UniqueConstraint("username_key", name=op.f("uq_users_username_key")),
-        **MYSQL,
+        **mysql,
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -308,7 +329,7 @@ def create_tables() -> None:
         sa.Column("running", sa.Integer(), nullable=False),
         sa.Column("queues", Json(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
-        **MYSQL,
+        **mysql,
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -323,7 +344,7 @@ def create_tables() -> None:
             ["job_id"], ["jobs.id"], name=op.f("fk_artifacts_job_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("job_id", "name", name=op.f("pk_artifacts")),
-        **MYSQL,
+        **mysql,
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -340,7 +361,7 @@ def create_tables() -> None:
             ["job_id"], ["jobs.id"], name=op.f("fk_attempts_job_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_attempts")),
-        **MYSQL,
+        **mysql,
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -355,7 +376,7 @@ def create_tables() -> None:
             ["job_id"], ["jobs.id"], name=op.f("fk_job_logs_job_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("job_id", "attempt", "seq", name=op.f("pk_job_logs")),
-        **MYSQL,
+        **mysql,
         sqlite_with_rowid=False,
     )
 

@@ -4,16 +4,17 @@ import sqlalchemy as sa
 from alembic import op
 
 from workbell.adapters.sql.columns import Json, Moment
+from workbell.adapters.sql.mysql import clear_remains, table_options
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
-
 
 def upgrade() -> None:
+    clear_remains(op.get_bind(), ["quotas"])
+    mysql = table_options(op.get_bind())
     op.create_table(
         "quotas",
         sa.Column("key", sa.String(length=191), nullable=False),
@@ -21,5 +22,5 @@ def upgrade() -> None:
         sa.Column("log", Json(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_quotas")),
         sa.Index("ix_quotas_until", "until"),
-        **MYSQL,
+        **mysql,
     )

@@ -26,7 +26,10 @@ def upgrade() -> None:
         for column in columns():
             op.add_column("sessions", column)
         return
-    # one statement, for MariaDB cannot take back half of a revision
+    # one statement, for MariaDB cannot take back half of a revision; it may have been
+    # done by an upgrade that was cut short before it could be recorded
+    if "kind" in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("sessions")}:
+        return
     compiler = dialect.ddl_compiler(dialect, None)
     table = sa.Table("sessions", sa.MetaData(), *columns())
     added = [f"ADD COLUMN {compiler.get_column_specification(c)}" for c in table.columns]

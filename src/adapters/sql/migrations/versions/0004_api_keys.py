@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from workbell.adapters.sql.columns import Json, Moment
+from workbell.adapters.sql.mysql import clear_remains, table_options
 
 revision = "0004"
 down_revision = "0003"
@@ -11,10 +12,10 @@ branch_labels = None
 depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-MYSQL = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
 
 
 def upgrade() -> None:
+    clear_remains(op.get_bind(), ["api_keys"])
     op.create_table(
         "api_keys",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -29,6 +30,6 @@ def upgrade() -> None:
         sa.Column("revoked_at", Moment(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
         sa.UniqueConstraint("prefix", name=op.f("uq_api_keys_prefix")),
-        **MYSQL,
+        **table_options(op.get_bind()),
         sqlite_autoincrement=True,
     )

@@ -1,0 +1,100 @@
+"""New jobs: every row gets its id, and none whose keys are taken is kept."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, insert, select, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+
+from ...domain.jobs import Job, JobState
+from .columns import moment_writer
+from .failures import is_taken_on_mysql
+from .rows import JOB_COLUMNS, job_values
+from .schema import jobs as table
+from .statements import Prepared, Values, chunks, insert_unless_taken, prepared
+
+Entry = tuple[JobState, float, datetime | None]
+"""How a row enters: its state, its fair tag, and since when it is ready."""
+
+_id = table.c.id
+_INSERT = Prepared(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
+_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
+_KEPT = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
+_INSERT_RETURNING = Prepared(
+    lambda _: postgresql.insert(table).on_conflict_do_nothing().returning(_id), JOB_COLUMNS[1:]
+)
+_NEW_IDS = text(
+    "SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :rows)"
+)
+_KEPT_OF = select(_id).where(_id.in_(bindparam("ids", expanding=True)))
+_PLAIN_INSERT = prepared(insert(table), *JOB_COLUMNS)
+
+
+def insert_jobs(
+    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
+) -> Sequence[int | None]:
+    """Insert rows unless their keys are taken; return their ids, None for the refused."""
+    if not jobs:
+        return []
+    moment = moment_writer(db.dialect)
+
+    def rows(ids: Sequence[int | None]) -> list[Values]:
+        return [
+            job_values(job, job_id, *entry, moment)
+            for job, job_id, entry in zip(jobs, ids, entries, strict=True)
+        ]
+
+    match db.dialect.name:
+        case "sqlite":
+            return _on_sqlite(db, len(jobs), rows)
+        case "postgresql":
+            return _on_postgresql(db, len(jobs), rows)
+    return [_on_mysql(db, row) for row in rows([None] * len(jobs))]
+
+
+def _on_sqlite(
+    db: Connection, count: int, rows: Callable[[Sequence[int | None]], list[Values]]
+) -> Sequence[int | None]:
+    """Number the rows here, for whoever writes is alone."""
+    if count == 1:
+        result = _INSERT.run(db, rows([None])[0])
+        return [result.lastrowid if result.rowcount == 1 else None]
+    first = (db.execute(_LAST_ID).scalar() or 0) + 1
+    ids = range(first, first + count)
+    if _INSERT.run_many(db, rows(ids)) == count:
+        return ids
+    kept = set(db.execute(_KEPT, {"first": ids[0], "last": ids[-1]}).scalars())
+    return [each if each in kept else None for each in ids]
+
+
+def _on_postgresql(
+    db: Connection, count: int, rows: Callable[[Sequence[int | None]], list[Values]]
+) -> Sequence[int | None]:
+    """Take the ids from the sequence first: RETURNING tells of no row which one it was."""
+    if count == 1:
+        return [_INSERT_RETURNING.run(db, rows([None])[0][1:]).scalar()]
+    ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": count}).scalars())
+    if _INSERT.run_many(db, rows(ids)) == count:
+        return ids
+    kept: set[int] = set()
+    for some in chunks(ids):
+        kept.update(db.execute(_KEPT_OF, {"ids": some}).scalars())
+    return [each if each in kept else None for each in ids]
+
+
+def _on_mysql(db: Connection, row: Values) -> int | None:
+    """
+    Insert one row, by a statement of its own.
+
+    Nothing else tells its id for certain: there are no sequences on MySQL,
+    its rows of one statement need not have ids in a row on every cluster,
+    and after ON DUPLICATE KEY neither the count (1 for a new row and for one
+    that was there) nor the last id says whether a row is ours.
+    """
+    try:
+        return _PLAIN_INSERT.run(db, row).lastrowid
+    except IntegrityError as error:
+        if is_taken_on_mysql(error):
+            return None
+        raise

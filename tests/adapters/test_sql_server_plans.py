@@ -1,0 +1,194 @@
+"""On servers, too, every due query goes by its index, and none of them sorts."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+
+from tests.contract.made import ALICE, NOON, ManualClock, a_job, a_schedule, after
+from tests.contract.servers import SERVERS, Server, server
+from workbell.adapters.sql.servers import ServerConnections
+from workbell.adapters.sql.store import SqlStore, SqlTx
+from workbell.domain.identity import Scope
+from workbell.domain.jobs import JobState
+from workbell.domain.scheduling import ScheduleId
+from workbell.ports.jobs import JobFilter
+
+pytestmark = pytest.mark.integration
+
+Ask = Callable[[SqlTx], object]
+
+SPREAD = {
+    "postgresql": """
+        INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
+            lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
+            created_at, queued_at, started_at, ended_at, description, parameters)
+        SELECT CASE WHEN n % 50 < 4 THEN n % 50 ELSE 4 + n % 3 END, 'default', 0, n, n % 20, 1,
+            timestamp '2030-01-01' + n * interval '1 second',
+            CASE WHEN n % 10 = 1 THEN 'lane' || n % 200 END, 9, 1, false, 1, 3, 60, 1,
+            CASE WHEN n % 50 = 3 THEN timestamp '2030-01-01' + n * interval '1 second' END, false,
+            n % 1000, 'echo', 'job', 'api', CASE WHEN n % 2 = 0 THEN n % 500 END, NULL, false,
+            timestamp '2030-01-01', NULL, timestamp '2030-01-01',
+            CASE WHEN n % 50 >= 4 THEN timestamp '2030-01-01' + n * interval '1 second' END,
+            '', '{}'
+        FROM generate_series(1, 20000) AS n
+    """,
+    "mariadb": """
+        INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
+            lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
+            created_at, queued_at, started_at, ended_at, description, parameters)
+        SELECT IF(seq MOD 50 < 4, seq MOD 50, 4 + seq MOD 3), 'default', 0, seq, seq MOD 20, 1,
+            '2030-01-01' + INTERVAL seq SECOND, IF(seq MOD 10 = 1, CONCAT('lane', seq MOD 200),
+            NULL), 9, 1, 0, 1, 3, 60, 1,
+            IF(seq MOD 50 = 3, '2030-01-01' + INTERVAL seq SECOND, NULL), 0,
+            seq MOD 1000, 'echo', 'job', 'api', IF(seq MOD 2 = 0, seq MOD 500, NULL), NULL, 0,
+            '2030-01-01', NULL, '2030-01-01',
+            IF(seq MOD 50 >= 4, '2030-01-01' + INTERVAL seq SECOND, NULL), '', '{}'
+        FROM seq_1_to_20000
+    """,
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def database(request: pytest.FixtureRequest) -> Server:
+    """Return a database on each kind of server."""
+    return server(request.param)
+
+
+@pytest.fixture(scope="module")
+def store(database: Server) -> Iterator[SqlStore]:
+    """Return a store with 20,000 jobs in every state, and 2,000 schedules."""
+    store = database.store(ManualClock())
+    with store._connections.writing() as db:
+        db.exec_driver_sql(SPREAD[database.kind].replace("%", "%%"))
+    with store.begin() as tx:
+        for n in range(2_000):
+            tx.schedules.add(a_schedule(owner=n % 400, next_at=after(n)))
+    with store._connections.migrating() as db:
+        for table in ("jobs", "schedules"):
+            db.exec_driver_sql(
+                f"ANALYZE {'' if database.kind == 'postgresql' else 'TABLE '}{table}"
+            )
+    yield store
+    database.store(ManualClock())
+
+
+def statements_of(store: SqlStore, ask: Ask) -> list[tuple[str, Any]]:
+    """Return what a question sends, with its values."""
+    connections = store._connections
+    assert isinstance(connections, ServerConnections)
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        asked.append((statement, parameters))
+
+    engine: Engine = connections._writers
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        with store.begin() as tx:
+            ask(tx)
+            tx._db.rollback()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    return asked
+
+
+def plan_on_postgresql(db: Connection, statement: str, parameters: Any) -> str:
+    """Return the plan of a statement that was prepared and executed six times."""
+    from psycopg import ClientCursor
+
+    bare, values = statement, []
+    for name, value in parameters.items():
+        while f"%({name})s" in bare:
+            values.append(value)
+            bare = bare.replace(f"%({name})s", f"${len(values)}", 1)
+    given = f"({', '.join(['%s'] * len(values))})" if values else ""
+    driver: Any = db.connection.dbapi_connection
+    with ClientCursor(driver) as cursor:
+        cursor.execute(f"PREPARE asked AS {bare}".replace("%%", "%"))
+        for _ in range(6):
+            cursor.execute(f"EXECUTE asked{given}", values)
+        cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE asked{given}", values)
+        plan = cursor.fetchone()
+        cursor.execute("DEALLOCATE asked")
+    assert plan is not None
+    return json.dumps(plan[0])
+
+
+def plan_on_mariadb(db: Connection, statement: str, parameters: Any) -> str:
+    """Return the plan of a statement as JSON text."""
+    return str(db.exec_driver_sql(f"EXPLAIN FORMAT=JSON {statement}", parameters).scalar())
+
+
+def plans_of(store: SqlStore, ask: Ask, database: Server) -> list[str]:
+    """Return the plans of the statements that a question sends; nothing is kept."""
+    found: list[str] = []
+    for statement, parameters in statements_of(store, ask):
+        if isinstance(parameters, list):  # many rows by one statement, each by its id
+            continue
+        explain = plan_on_postgresql if database.kind == "postgresql" else plan_on_mariadb
+        with store._connections.writing() as db:
+            found.append(explain(db, statement, parameters))
+            db.rollback()
+    return found
+
+
+def claiming(tx: SqlTx) -> object:
+    later = NOON + timedelta(seconds=30)
+    return tx.jobs.claim(
+        "default", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5
+    )
+
+
+SORTS = re.compile(r'"Sort"|filesort')
+SCANS = re.compile(r'"Seq Scan"|"table_name": "(jobs|schedules)",\s+"access_type": "ALL"')
+OF_FEW = {"unfinished", "of an owner"}
+"""Of some twenty rows a server may think sorting the cheapest."""
+EARLY = NOON - timedelta(hours=11)
+QUESTIONS: dict[str, tuple[Ask, str]] = {
+    "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "ix_jobs_stage"),
+    "claim": (claiming, "ix_jobs_claim"),
+    "expired": (lambda tx: tx.jobs.expired(EARLY, limit=10), "ix_jobs_lease"),
+    "next due": (lambda tx: tx.jobs.next_due(), "ix_jobs_stage"),
+    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "ix_jobs_waiting"),
+    "unfinished": (lambda tx: tx.jobs.unfinished([2]), "ix_jobs_unfinished"),
+    "prune": (lambda tx: tx.jobs.prune([JobState.FAILED], EARLY, limit=5), "ix_jobs_ended"),
+    "prune runs": (lambda tx: tx.jobs.prune_scheduled(EARLY, limit=5), "ix_jobs_ended_runs"),
+    "of an owner": (lambda tx: tx.jobs.find(Scope(owner=ALICE), JobFilter()), "ix_jobs_owner"),
+    "schedules due": (lambda tx: tx.schedules.due(after(9)), "ix_schedules_due"),
+    "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
+    "active": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_goes_by_its_index_without_a_sort(
+    store: SqlStore, database: Server, question: str
+) -> None:
+    ask, index = QUESTIONS[question]
+    plan = plans_of(store, ask, database)[0]
+    assert index in plan or question in OF_FEW, plan
+    assert not SCANS.search(plan), plan
+    assert question in OF_FEW or not SORTS.search(plan), plan
+
+
+def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -> None:
+    plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON), database)[0]
+    assert "ix_jobs_claim" in plan, plan
+    assert "ix_jobs_share" in plan, plan
+    assert not SORTS.search(plan), plan
+
+
+def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
+    for ask in (
+        lambda tx: tx.jobs.extend([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
+    ):
+        for plan in plans_of(store, ask, database):
+            assert "pk_jobs" in plan or "pk_schedules" in plan or '"key": "PRIMARY"' in plan, plan

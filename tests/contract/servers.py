@@ -1,0 +1,132 @@
+"""Databases on real servers: made for a run of the tests, and dropped."""
+
+import atexit
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from uuid import uuid4
+
+import pytest
+from attrs import define
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.contract.made import ManualClock
+from workbell.adapters.sql.schema import metadata
+from workbell.adapters.sql.store import SqlStore, open_store
+
+SERVERS = ("postgresql", "mariadb")
+_URLS = {
+    "postgresql": ("WORKBELL_TEST_POSTGRES", "postgresql+psycopg://127.0.0.1:5432/postgres"),
+    "mariadb": ("WORKBELL_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/"),
+}
+_NAMES = {"postgresql": "postgres", "mariadb": "mysql"}
+_NUMBERED = [
+    table.name for table in metadata.sorted_tables if table.autoincrement_column is not None
+]
+
+
+def admin_url(kind: str) -> URL:
+    """Return the address at which databases can be made."""
+    variable, usual = _URLS[kind]
+    return make_url(os.environ.get(variable, usual))
+
+
+@contextmanager
+def administration(kind: str) -> Iterator[Connection]:
+    """Have a connection that may make and drop databases."""
+    engine = create_engine(
+        admin_url(kind),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+        connect_args={"connect_timeout": 3},
+    )
+    with engine.connect() as connection:
+        yield connection
+
+
+def is_there(kind: str) -> bool:
+    """Whether a server answers, or is required to."""
+    if _NAMES[kind] in os.environ.get("WORKBELL_TEST_REQUIRE", "").split(","):
+        return True
+    try:
+        with administration(kind):
+            return True
+    except DBAPIError:
+        return False
+
+
+def new_database(kind: str) -> URL:
+    """Make an empty database, to be dropped at exit; skip, or fail if it is required."""
+    name = f"workbell_test_{uuid4().hex[:12]}"
+    try:
+        with administration(kind) as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            if kind == "postgresql":  # nothing of it has to outlive a crash
+                connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    except DBAPIError as error:
+        if _NAMES[kind] in os.environ.get("WORKBELL_TEST_REQUIRE", "").split(","):
+            pytest.fail(f"{kind} is required: {error.orig}")
+        pytest.skip(f"no {kind} at {admin_url(kind).host}")
+    atexit.register(drop_database, kind, name)
+    return admin_url(kind).set(database=name)
+
+
+def drop_database(kind: str, name: str) -> None:
+    """Drop a database, whoever is still connected."""
+    force = " WITH (FORCE)" if kind == "postgresql" else ""
+    with suppress(DBAPIError), administration(kind) as connection:
+        connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{force}")
+
+
+@define(eq=False)
+class Server:
+    """A migrated database of this run, emptied for every test."""
+
+    kind: str
+    url: URL
+    opened: SqlStore
+
+    def store(self, clock: ManualClock) -> SqlStore:
+        """Return an empty store; its connections are kept for the next one."""
+        with self.opened._connections.migrating() as connection:
+            empty(connection)
+        return SqlStore(clock, self.opened._connections)
+
+
+@cache
+def server(kind: str) -> Server:
+    """Return the database of this run on a server of a kind."""
+    url = new_database(kind)
+    store = open_store(address(url), ManualClock(), pool_size=40)
+    atexit.register(store.close)
+    store.migrate()
+    return Server(kind, url, store)
+
+
+def address(url: URL) -> str:
+    """Return a URL as a text, password and all."""
+    return url.render_as_string(hide_password=False)
+
+
+def empty(connection: Connection) -> None:
+    """Delete every row, and number new ones from 1 again."""
+    tables = [table.name for table in reversed(metadata.sorted_tables)]
+    if connection.dialect.name == "postgresql":
+        deletes = "; ".join(f"DELETE FROM {name}" for name in tables)
+        restarts = ", ".join(
+            f"setval(pg_get_serial_sequence('{name}', 'id'), 1, false)" for name in _NUMBERED
+        )
+        connection.exec_driver_sql(f"BEGIN; {deletes}; SELECT {restarts}; COMMIT")
+        return
+    connection.exec_driver_sql("SET autocommit = 0")
+    for name in tables:
+        connection.exec_driver_sql(f"DELETE FROM {name}")
+    connection.exec_driver_sql("COMMIT")
+    used = text(
+        "SELECT table_name FROM information_schema.tables "
+        "WHERE table_schema = DATABASE() AND auto_increment > 1"
+    )
+    for name in connection.execute(used).scalars().all():
+        connection.exec_driver_sql(f"ALTER TABLE {name} AUTO_INCREMENT = 1")
