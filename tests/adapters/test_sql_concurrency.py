@@ -323,4 +323,4 @@ def test_errors_of_the_driver_do_not_surface(store: SqlStore) -> None:
         work()
 
     at_once(2, cross)
-    assert [error.__class__.__name__ for error in contended] == ["Contended"]
+    assert {error.__class__.__name__ for error in contended} == {"Contended"}
