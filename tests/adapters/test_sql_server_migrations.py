@@ -154,3 +154,20 @@ def test_tables_with_rows_that_nobody_recorded_are_not_dropped(store: SqlStore, 
     with pytest.raises(Exception, match=r"rows that no recorded|already exists"):
         store.migrate()
     assert len(claim(store)) == 1
+
+
+@pytest.mark.parametrize("recorded", ["0001", "0002", "0003", "0004"])
+def test_on_mariadb_what_was_done_but_not_recorded_is_no_hindrance(recorded: str) -> None:
+    made = new_database("mariadb")
+    store = open_store(address(made), ManualClock(), pool_size=2)
+    store.migrate()
+    keep(store, a_job())
+    run(store, f"UPDATE alembic_version SET version_num = '{recorded}'")
+    store.migrate()
+    store.check_schema()
+    with store._connections.migrating() as db:
+        assert revisions.check_drift(db) == []
+    assert len(claim(store)) == 1
+    store.close()
+    assert made.database is not None
+    drop_database("mariadb", made.database)
