@@ -38,7 +38,7 @@ def password_errors(password: str, *, names: Iterable[str], email: str) -> list[
 @cache
 def common_passwords() -> frozenset[str]:
     """Return the passwords that are tried first by whoever guesses."""
-    text = files(__package__).joinpath("common_passwords.txt").read_text("utf-8")
+    text = files(__name__.rpartition(".")[0]).joinpath("common_passwords.txt").read_text("utf-8")
     return frozenset(line for line in text.splitlines() if line and not line.startswith("#"))
 
 

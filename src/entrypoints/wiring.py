@@ -77,7 +77,7 @@ class House:
     throttling: Throttling
     queues: Sequence[str]
     anchor: Callable[[], float]
-    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None)
+    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
 
     def prepare(self) -> None:
         """

@@ -115,7 +115,7 @@ class Throttling:
         finally:
             if right is not False:
                 self.forgive_login(account)
-        return right
+        return right is True
 
     @done_again
     def prune(self) -> int:

@@ -14,6 +14,7 @@ from argon2.exceptions import HashingError, VerificationError
 from attrs import define, evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jwt.utils import base64url_decode
 
 from workbell.adapters.crypto import Argon2Hasher, JwtTokens
 from workbell.domain.errors import Unauthenticated, Unavailable
@@ -68,7 +69,7 @@ def forged(
 
 def _parts(token: str) -> Iterator[bytes]:
     for segment in token.split(".")[:2]:
-        yield jwt.utils.base64url_decode(segment)
+        yield base64url_decode(segment)
 
 
 def said(**changes: Any) -> str:

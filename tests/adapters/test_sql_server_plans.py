@@ -110,7 +110,8 @@ def plan_on_postgresql(db: Connection, statement: str, parameters: Any) -> str:
             bare = bare.replace(f"%({name})s", f"${len(values)}", 1)
     given = f"({', '.join(['%s'] * len(values))})" if values else ""
     driver: Any = db.connection.dbapi_connection
-    with ClientCursor(driver) as cursor:
+    with ClientCursor(driver) as opened:
+        cursor: Any = opened
         cursor.execute(f"PREPARE asked AS {bare}".replace("%%", "%"))
         for _ in range(6):
             cursor.execute(f"EXECUTE asked{given}", values)

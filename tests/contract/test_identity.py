@@ -441,6 +441,7 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
     with store.view() as tx:
         found = tx.sessions.find("s")
     assert found == session
+    assert found is not None
     assert type(found.kind) is SessionKind
 
 

@@ -68,7 +68,7 @@ def test_a_block_that_raises_leaves_no_trace(store: AnyStore) -> None:
         assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 0
         assert tx.jobs.count(EVERYTHING, JobFilter(), at_most=9) == 1
         with pytest.raises(NotFound):
-            tx.users.get(user.id)
+            tx.users.get(user.id)  # pyright: ignore[reportPossiblyUnboundVariable]
     assert [work.id for work in claim(store)] == [kept.id]
 
 

@@ -157,6 +157,7 @@ def test_a_schedule_past_its_run_count_makes_nothing() -> None:
 
 def test_due_ticks_that_will_not_run_leave_one_row() -> None:
     row = abandon(MINUTELY, after(150), SkipReason.PAUSED)
+    assert row is not None
     assert row == PlannedTick(
         tick=NOON, skipped=SkipReason.PAUSED, missed=Missed(NOON, after(120), 3)
     )

@@ -173,7 +173,7 @@ def _page(viewer: str, title: str) -> str:
 
 @lru_cache(maxsize=1)
 def _static_files() -> Mapping[str, Kept]:
-    root = files(__package__) / "static"
+    root = files(__name__.rpartition(".")[0]) / "static"
     return {name: _kept(file) for name, file in _walk(root)}
 
 

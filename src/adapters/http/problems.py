@@ -100,9 +100,8 @@ def face_refusal(error: falcon.HTTPError, request_id: str) -> Refusal:
     status = error.status_code
     detail = error.description or FACE_DETAILS.get(status) or HTTPStatus(status).phrase
     code = FACE_CODES.get(status, "invalid")
-    return Refusal(
-        status, dict(error.headers or {}), _members(status, detail, code, request_id, {})
-    )
+    headers: dict[str, str] = dict(error.headers or ())
+    return Refusal(status, headers, _members(status, detail, code, request_id, {}))
 
 
 def unknown_refusal(request_id: str) -> Refusal:

@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
-from attrs import Factory, define, fields, frozen
+from attrs import Factory, define, field, fields, frozen
 
 from ...domain.api_keys import ApiKey
 from ...domain.attempts import Artifact, Attempt, LogLine
@@ -29,8 +29,8 @@ class Table(Generic[K, V]):
 
     rows: dict[K, V] = Factory(dict[K, V])
     highest: int = 0
-    _shared: bool = False
-    _read_only: bool = False
+    _shared: bool = field(default=False, alias="shared")
+    _read_only: bool = field(default=False, alias="read_only")
 
     def copy(self, *, read_only: bool) -> "Table[K, V]":
         """Return a draft that shares its rows until it is written to."""

@@ -66,11 +66,13 @@ class Moment(TypeDecorator[datetime]):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime())
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+    def bind_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, dialect: Dialect
+    ) -> Callable[[datetime | None], Any]:
         """Refuse naive moments; drop the zone of the others."""
         return moment_writer(dialect)
 
-    def result_processor(
+    def result_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         dialect: Dialect,
         coltype: object,  # noqa: ARG002
@@ -99,11 +101,14 @@ class Json(TypeDecorator[Any]):
     impl = LongText
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:  # noqa: ARG002
+    def bind_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> Callable[[Any], str | None]:
         """Write the text."""
         return json_text
 
-    def result_processor(
+    def result_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         dialect: Dialect,  # noqa: ARG002
         coltype: object,  # noqa: ARG002

@@ -79,7 +79,7 @@ def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
     )
 
 
-def _with_facts(part: Any) -> Select[Any]:
+def _with_facts(part: Any) -> Select[*tuple[Any, ...]]:
     """Join a part of the schedules with their owners, tasks and last runs."""
     return (
         select(

@@ -42,6 +42,7 @@ class Prepared:
     def rows(self, db: Connection, values: Values = ()) -> Sequence[tuple[Any, ...]]:
         """Execute it once; return its rows as the driver's plain tuples."""
         with closing(self.run(db, values)) as result:
+            assert result.cursor is not None
             found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
         return found
 

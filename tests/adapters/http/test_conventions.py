@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Annotated, Any, NewType, get_args, get_origin
 
 import attrs
-import falcon
+import falcon.testing
 import pytest
 
 from workbell.adapters.http.app import operations_of

@@ -29,7 +29,7 @@ schema = schemathesis.openapi.from_wsgi("/api/schema/", WORLD.client.app, header
     derandomize=True,
     database=None,
     phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
 )
 def test_no_request_is_answered_by_a_server_error(case: Any) -> None:
     token = WORLD.parts.signing_in.login("root", PASSWORD).access  # some requests sign out
