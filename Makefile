@@ -106,6 +106,7 @@ soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
 bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMANCE.md
 	$(BIN)/workbell bench jobs
 	$(BIN)/workbell bench ticks
+	$(BIN)/workbell bench identity
 	$(BIN)/workbell bench page
 
 # ---- Products --------------------------------------------------------------------------------

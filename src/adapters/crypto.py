@@ -48,18 +48,22 @@ PROFILES: Mapping[str, Profile] = {
 }
 """OWASP's least, the low-memory one of RFC 9106 (section 4), and a stronger one."""
 
+_CROWDED = "Too many people are signing in at once."
+
 
 @define
 class Argon2Hasher:
     """
     Argon2id, by default with the least that OWASP advises: 19 MiB, 2 passes, 1 lane.
 
-    At most `slots` hashes run at a time, for each takes its memory; who waits
-    longer than `patience` seconds is refused.
+    At most `slots` hashes run at a time, for each takes its memory. So many
+    more may wait, `patience` seconds long; the next one is refused at once,
+    or else those who sign in would hold every thread of the service.
     """
 
     _hasher: argon2.PasswordHasher
     _slots: BoundedSemaphore
+    _places: BoundedSemaphore
     _patience: float
     _nobody: str = field(init=False, repr=False)
 
@@ -75,14 +79,16 @@ class Argon2Hasher:
         passes: int = 2,
         lanes: int = 1,
         slots: int = 2,
+        waiting: int = 1_000,
         patience: float = 2.0,
     ) -> Self:
-        """Return a hasher with these parameters; one slot per processor is right."""
+        """Return a hasher with these parameters."""
         hasher = argon2.PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
-        return cls(hasher, BoundedSemaphore(slots), patience)
+        places = BoundedSemaphore(slots + waiting)
+        return cls(hasher, BoundedSemaphore(slots), places, patience)
 
     @classmethod
-    def of(cls, profile: str, *, slots: int = 2, patience: float = 2.0) -> Self:
+    def of(cls, profile: str, *, slots: int = 2, waiting: int = 2, patience: float = 2.0) -> Self:
         """
         Return a hasher with the parameters that go by a name of `PROFILES`.
 
@@ -95,6 +101,7 @@ class Argon2Hasher:
             passes=known.passes,
             lanes=known.lanes,
             slots=slots,
+            waiting=waiting,
             patience=patience,
         )
 
@@ -131,14 +138,19 @@ class Argon2Hasher:
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(timeout=self._patience):
-            raise Unavailable("Too many people are signing in at once.", retry_after=1.0)
+        if not self._places.acquire(blocking=False):
+            raise Unavailable(_CROWDED, retry_after=1.0)
         try:
-            yield
-        except (HashingError, VerificationError) as error:
-            raise Unavailable("There is no memory for hashing.", retry_after=5.0) from error
+            if not self._slots.acquire(timeout=self._patience):
+                raise Unavailable(_CROWDED, retry_after=1.0)
+            try:
+                yield
+            except (HashingError, VerificationError) as error:
+                raise Unavailable("There is no memory for hashing.", retry_after=5.0) from error
+            finally:
+                self._slots.release()
         finally:
-            self._slots.release()
+            self._places.release()
 
 
 def _bytes(password: str) -> bytes:

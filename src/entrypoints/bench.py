@@ -62,6 +62,18 @@ def bench_ticks(schedules: Sequence[int], results: Path, as_json: bool) -> None:
     _finish("ticks", f"workbell bench ticks {sizes}", measure(schedules, _say), results, as_json)
 
 
+@bench.command("identity")
+@click.option("--calls", type=click.IntRange(100), default=10_000, show_default=True)
+@keep
+@as_json
+def bench_identity(calls: int, results: Path, as_json: bool) -> None:
+    """Cost of asking as somebody, logins per second, and what a storm does to others."""
+    from .bench_identity import measure
+
+    command = f"workbell bench identity --calls {calls}"
+    _finish("identity", command, measure(calls, _say), results, as_json)
+
+
 @bench.command("page")
 @keep
 @click.option("--check", is_flag=True, help="Only say whether the page is as generated.")

@@ -368,7 +368,8 @@ def _identity(
     mailer: Mailer,
     throttling: Throttling,
 ) -> tuple[Identity, SigningIn]:
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=max(2, os.cpu_count() or 2))
+    # one processor is left to everybody else, however many sign in
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=max(1, (os.cpu_count() or 2) - 1))
     keys = (secret_key(settings), *settings.secret_key_previous)
     tokens = JwtTokens.create([key.encode() for key in keys], clock, issuer=settings.public_url)
     identity = Identity(

@@ -134,6 +134,13 @@ def test_who_waits_too_long_for_a_slot_is_refused_and_told_when_to_come_again() 
     assert hasher.hash("x")
 
 
+def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
+    hasher = quick(slots=1, waiting=0, patience=60.0)
+    with hasher._slot(), pytest.raises(Unavailable):
+        hasher.hash("x")
+    assert hasher.hash("x")
+
+
 def test_a_slot_is_given_back_after_every_outcome() -> None:
     hasher = quick(slots=1, patience=5.0)
     made = hasher.hash("right")

@@ -70,3 +70,20 @@ def test_source_c_gives_no_token_where_an_address_must_be_verified_first(empty: 
     body = {"email": "grace@example.org", "password": NEW["password"]}
     made = client.simulate_post("/users/register/", json=body, headers={"Host": "localhost"})
     assert (made.status_code, made.json["token"]) == (201, None)
+
+
+def test_source_c_invites_who_has_no_password_yet(world: World) -> None:
+    """New once, there already the next time; only superusers may, for now."""
+    body = {"email": "new@example.org"}
+    assert world.post("/users/invite/", "root", body).status_code == 201
+    assert world.post("/users/invite/", "root", body).status_code == 200
+    assert world.post("/users/invite/", "ada", body).status_code == 403
+
+    world.post(
+        "/api/v1/auth/password/reset/confirm", None,
+        {"email": "new@example.org", "otp": world.mail.code(), "password": PASSWORD},
+    )  # fmt: skip
+    signed_in = world.post(
+        "/users/login/", None, {"email": "new@example.org", "password": PASSWORD}
+    )
+    assert signed_in.status_code == 200

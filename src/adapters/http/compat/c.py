@@ -26,6 +26,13 @@ class CAccountBody:
 
 
 @frozen(kw_only=True)
+class CInviteBody:
+    """Whom to invite."""
+
+    email: Address
+
+
+@frozen(kw_only=True)
 class CUserQuery:
     """Which people to list."""
 
@@ -95,6 +102,12 @@ class CIdentity:
         self.signing_in.logout(call.actor)
         return Answer(body=MessageBody(message="You have signed out."))
 
+    def invite(self, call: Call) -> Answer:
+        """Add somebody by their address; who is new sets a password by a mailed code."""
+        asked: CInviteBody = call.body
+        user, is_new = self.members.people.invite(call.actor, asked.email)
+        return Answer(status=201 if is_new else 200, body=user_body(user))
+
     def list(self, call: Call) -> Answer:
         """Return a page of the people whom the caller may see."""
         asked: CUserQuery = call.query
@@ -140,6 +153,12 @@ def identity_operations(own: CIdentity) -> Sequence[Operation]:
             method="POST", path="/users/logout", name="c_logout",
             summary="End the session that asks, at once.", handler=own.logout,
             answers={200: MessageBody}, errors=(400, 403), who=Access.SELF, **style,
+        ),
+        Operation(
+            method="POST", path="/users/invite", name="c_invite",
+            summary="Invite somebody who has no password yet.", handler=own.invite,
+            request=CInviteBody, answers={200: UserBody, 201: UserBody}, errors=(503,),
+            who=Access.SUPERUSER, **style,
         ),
         Operation(
             method="GET", path="/users", name="c_list_users",
