@@ -54,7 +54,7 @@ def serve(settings: Settings) -> int:
         stop.set()
 
     _on_signals(stop)
-    runtime = house.runtime(threads=settings.worker_threads, on_stuck=stuck)
+    runtime = house.runtime(threads=settings.worker_threads, log_attempts=True, on_stuck=stuck)
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
     thread = Thread(target=server.serve, name="http", daemon=True)

@@ -103,11 +103,14 @@ class House:
         *,
         threads: int,
         scheduler: bool = True,
+        log_attempts: bool = False,
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Runtime:
         """Return the engine's threads for this process, not yet started."""
         lease = timedelta(seconds=self.settings.lease_seconds)
-        worker, wakeups = self.worker(threads) if threads else (None, None)
+        worker, wakeups = (
+            self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
+        )
         if wakeups is not None:
             self.store.waker = wakeups
         return Runtime(
@@ -122,7 +125,7 @@ class House:
             on_stuck=on_stuck,
         )
 
-    def worker(self, threads: int) -> tuple[JobWorker, LocalWakeups]:
+    def worker(self, threads: int, *, log_attempts: bool = False) -> tuple[JobWorker, LocalWakeups]:
         """Return a worker and the wake-ups that drive it."""
         worker = JobWorker(
             execution=self.execution,
@@ -132,6 +135,7 @@ class House:
             pid=os.getpid(),
             queues=self.queues,
             threads=threads,
+            log_attempts=log_attempts,
         )
         wakeups = LocalWakeups(queues=self.queues, threads=threads, drain=worker.drain)
         worker.wakeups = wakeups

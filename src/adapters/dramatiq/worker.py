@@ -60,7 +60,8 @@ class JobWorker:
 
     A batch belongs to the process: idle threads take from it. Outcomes of
     batch tasks wait up to 20 ms for company, all others are committed in the
-    transaction that claims the thread's next row.
+    transaction that claims the thread's next row. `log_attempts` has each
+    end of an attempt, batch tasks apart, be a line of the process's log.
     """
 
     execution: Execution
@@ -70,6 +71,7 @@ class JobWorker:
     pid: int
     queues: Sequence[str]
     threads: int
+    log_attempts: bool = False
     wakeups: Wakeups = field(init=False)
     batches: dict[str, deque[_Waiting]] = field(init=False)
     running: dict[JobId, JobContext] = field(factory=dict)
@@ -203,6 +205,8 @@ class JobWorker:
             return None
         with bound_contextvars(job=claim.id, attempt=claim.attempt, task=claim.task):
             settlement = self.execution.run(claim, context)
+            if self.log_attempts and settlement is not None and claim.mode is not Mode.BATCH:
+                log.info("attempt ended", outcome=str(settlement.outcome), error=settlement.error)
         self.done += 1
         self._keep_notes(context)
         if settlement is None:
