@@ -21,7 +21,7 @@ from .context import JobContext, LogBuffer
 BATCH = 100
 TURN_SECONDS = 1.0
 FINISH_DELAY = 0.02
-GATHER_SECONDS = 0.002
+GATHER_SECONDS = 0.01
 UNSTARTED_SECONDS = 0.25
 
 log = structlog.get_logger()
