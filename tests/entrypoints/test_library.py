@@ -145,7 +145,9 @@ def test_memory_has_no_connections_to_join(bell: workbell.Bell) -> None:
 
 
 def test_a_bell_without_workers_has_nobody_to_wake(bell: workbell.Bell) -> None:
+    job = bell.jobs.enqueue("test.any")
     bell.wake()
+    assert bell.jobs.get(job.id).state is JobState.READY
 
 
 def test_a_key_is_declared_once() -> None:
