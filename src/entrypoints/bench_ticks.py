@@ -11,8 +11,12 @@ from statistics import median, quantiles
 from typing import Any
 
 from attrs import define
+from sqlalchemy import create_engine, insert
 
+from ..adapters.sql.schedule_rows import schedule_values
+from ..adapters.sql.schema import schedules
 from ..domain.cron import CronRule
+from ..domain.identity import UserId
 from ..domain.scheduling import Schedule
 from ..domain.tasks import Task
 from .settings import Settings
@@ -22,6 +26,7 @@ START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
 IDLE_TICKS = 2_000
 BURST = 17_000
 EXPRESSIONS = 1_500
+FILL = 10_000
 
 
 @define
@@ -56,7 +61,7 @@ def _measure(size: int) -> dict[str, Any]:
         house.prepare()
         gc.freeze()
         burst = min(BURST, size)
-        _fill(house, size, burst)
+        _fill(folder / "bench.db", size, burst)
         resident = _resident()
         idle = _idle(house)
         fired, lateness = _fire(house, clock, burst)
@@ -72,27 +77,34 @@ def _measure(size: int) -> dict[str, Any]:
     }
 
 
-def _fill(house: House, size: int, burst: int) -> None:
+def _fill(database: Path, size: int, burst: int) -> None:
     """Put schedules in the table, of which so many are due in the next minute."""
     soon = START.replace(second=0) + timedelta(minutes=1)
-    for begin in range(0, size, 500):
-        with house.store.begin() as tx:
-            for n in range(begin, min(begin + 500, size)):
-                due = n < burst
-                rule = "* * * * *" if due else f"{n % 60} {n % 24} {n % 28 + 1} * *"
-                if not due and n % EXPRESSIONS == 0:
-                    rule = "0 0 1 1 *"
-                tx.schedules.add(
-                    Schedule(
-                        owner=n % 1000 + 1,  # type: ignore[arg-type]
-                        task="bench.noop",
-                        cron=CronRule(rule),
-                        parameters={"n": n},
-                        next_at=soon if due else soon + timedelta(days=1 + n % 300),
-                        created_at=START,
-                        updated_at=START,
-                    )
-                )
+    engine = create_engine(f"sqlite:///{database}")
+    with engine.begin() as connection:
+        for begin in range(0, size, FILL):
+            rows = [
+                schedule_values(_nth(n, soon, due=n < burst))
+                for n in range(begin, min(begin + FILL, size))
+            ]
+            connection.execute(insert(schedules), rows)
+    engine.dispose()
+
+
+def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
+    """Return the schedule of a number: one of many expressions, or one of every minute."""
+    rule = "* * * * *" if due else f"{n % 60} {n % 24} {n % 28 + 1} * *"
+    if not due and n % EXPRESSIONS == 0:
+        rule = "0 0 1 1 *"
+    return Schedule(
+        owner=UserId(n % 1000 + 1),
+        task="bench.noop",
+        cron=CronRule(rule),
+        parameters={"n": n},
+        next_at=soon if due else soon + timedelta(days=1 + n % 300),
+        created_at=START,
+        updated_at=START,
+    )
 
 
 def _idle(house: House) -> float:
@@ -118,5 +130,6 @@ def _fire(house: House, clock: _SetClock, burst: int) -> tuple[float, float]:
 
 
 def _resident() -> int:
-    """Return the most memory that the process has held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Return the memory that the process holds now, in bytes; Linux only."""
+    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+    return int(pages) * resource.getpagesize()
