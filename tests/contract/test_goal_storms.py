@@ -16,6 +16,8 @@ from workbell.domain.identity import Actor, Tier, UserId
 from workbell.domain.progress import Entry
 from workbell.domain.throttling import Asked, Policies, Rate, Route, TooMany
 from workbell.ports.goals import EntryFilter, GoalFilter
+from workbell.ports.store import Store
+from workbell.ports.throttling import ThrottlingTx
 from workbell.services.goal_keeping import GoalKeeping
 from workbell.services.goals import NewGoal
 from workbell.services.progress import NewEntry
@@ -111,7 +113,7 @@ class Gate:
 
 @pytest.mark.parametrize(("used", "left"), [(9, 1), (0, 10)])
 def test_of_a_crowd_only_what_the_quota_leaves_gets_through(
-    store: AnyStore, clock: ManualClock, used: int, left: int
+    store: Store[ThrottlingTx], clock: ManualClock, used: int, left: int
 ) -> None:
     policies = Policies.of(
         anonymous=None,
