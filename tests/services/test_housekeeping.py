@@ -10,7 +10,7 @@ from workbell.domain.attempts import Outcome
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import Actor
 from workbell.domain.jobs import Job, JobState
-from workbell.ports.jobs import WorkerInfo
+from workbell.ports.operations import WorkerInfo
 from workbell.services.asked import NewJob
 
 pytestmark = pytest.mark.unit
