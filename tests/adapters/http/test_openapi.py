@@ -38,6 +38,7 @@ def references(value: Any) -> Iterator[str]:
 def test_the_document_is_valid(world: World) -> None:
     document = world.get("/api/schema/", None).json
     assert document["openapi"] == "3.1.0"
+    assert document["servers"] == [{"url": "/"}]
     validate(document)
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(references(document)) <= known
