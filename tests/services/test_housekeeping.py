@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from attrs import define, evolve
 
 from tests.contract.made import NOON
 from tests.services.desk import Desk
@@ -95,3 +96,30 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
     desk.wait(1)
     desk.housekeeping.prune()
     assert desk.jobs.workers() == []
+
+
+def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -> None:
+    """So that the next turn finds what is left of it, and no file is forgotten."""
+
+    @define
+    class Crashing:
+        left: int
+
+        def delete(self, key: str) -> None:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            desk.files.delete(key)
+
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    for name in ("a", "b"):
+        desk.execution.keep(claim, name, "text/plain", b"x")
+    desk.end(claim)
+    desk.wait(days=8)
+    with pytest.raises(KeyboardInterrupt):
+        evolve(desk.housekeeping, files=Crashing(1)).prune()
+    assert [row.id for row in desk.rows()] == [job.id]
+    assert desk.housekeeping.prune() == 2
+    assert desk.rows() == []
+    assert not [path for path in desk.files.folder.rglob("*") if path.is_file()]
