@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from attrs import define, evolve
+from attrs import evolve
 
 from tests.contract.made import NOON
 from tests.services.desk import Desk
+from workbell.adapters.files import FolderFiles
 from workbell.domain.attempts import Outcome
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import Actor
@@ -101,15 +102,14 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
 def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -> None:
     """So that the next turn finds what is left of it, and no file is forgotten."""
 
-    @define
-    class Crashing:
-        left: int
+    deleted: list[str] = []
 
+    class Crashing(FolderFiles):
         def delete(self, key: str) -> None:
-            if self.left == 0:
+            if deleted:
                 raise KeyboardInterrupt
-            self.left -= 1
-            desk.files.delete(key)
+            deleted.append(key)
+            super().delete(key)
 
     job = desk.enqueue(alice)
     (claim,) = desk.claim()
@@ -118,7 +118,7 @@ def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -
     desk.end(claim)
     desk.wait(days=8)
     with pytest.raises(KeyboardInterrupt):
-        evolve(desk.housekeeping, files=Crashing(1)).prune()
+        evolve(desk.housekeeping, files=Crashing(desk.files.folder, desk.files.ids)).prune()
     assert [row.id for row in desk.rows()] == [job.id]
     assert desk.housekeeping.prune() == 2
     assert desk.rows() == []
