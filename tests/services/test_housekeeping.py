@@ -101,7 +101,6 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
 
 def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -> None:
     """So that the next turn finds what is left of it, and no file is forgotten."""
-
     deleted: list[str] = []
 
     class Crashing(FolderFiles):
