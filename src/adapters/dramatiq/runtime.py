@@ -9,12 +9,13 @@ import structlog
 from attrs import define, field
 
 from ...domain.errors import WorkbellError
+from ...ports.jobs import Waker
 from ...ports.system import Clock
 from ...services.execution import Execution
 from ...services.housekeeping import Housekeeping
 from ...services.ticking import BATCH as TICK_BATCH
 from ...services.ticking import Ticking
-from .wakeups import LocalWakeups
+from .wakeups import Wakeups
 from .worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
 
 SWEEP_SECONDS = 1.0
@@ -70,16 +71,18 @@ class Runtime:
     """
     Everything of the engine that runs by itself in one process.
 
-    Give it a worker, a scheduler (`ticking`), or both. `anchor` re-reads the
-    store's clock and returns by how many seconds it moved; `on_stuck` is
-    called once when half of the threads no longer answer.
+    Give it a worker, a scheduler (`ticking`), both, or neither: then it only
+    keeps the clock. `anchor` re-reads the store's clock and returns by how
+    many seconds it moved; `waker` tells other processes what a sweep has
+    found; `on_stuck` is called once when half of the threads no longer answer.
     """
 
     execution: Execution
     clock: Clock
     lease: timedelta
     worker: JobWorker | None = None
-    wakeups: LocalWakeups | None = None
+    wakeups: Wakeups | None = None
+    waker: Waker | None = None
     ticking: Ticking | None = None
     housekeeping: Housekeeping | None = None
     anchor: Callable[[], float] = lambda: 0.0
@@ -92,11 +95,13 @@ class Runtime:
 
     def start(self) -> None:
         """Start every thread."""
-        loops = [Loop("sweeper", self.sweep)]
+        loops = [Loop("heartbeat", self.beat)]
         if self.worker is not None:
-            loops += [Loop("settler", self._settle), Loop("heartbeat", self.beat)]
+            loops.append(Loop("settler", self._settle))
         if self.ticking is not None:
             loops.append(Loop("scheduler", self._tick))
+        if self.worker is not None or self.ticking is not None:
+            loops.append(Loop("sweeper", self.sweep))
         if self.wakeups is not None:
             self.wakeups.start()
         self._loops = loops
@@ -128,10 +133,11 @@ class Runtime:
     def sweep(self) -> float:
         """Sweep once and wake where work waits; return the pause until the next, in seconds."""
         swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
-        if self.wakeups is not None:
-            for queue in swept.queues:
-                self.wakeups.clear(queue)
-                self.wakeups.wake(queue)
+        for queue in swept.queues:
+            if self.wakeups is not None:
+                self.wakeups.stir(queue)
+            elif self.waker is not None:
+                self.waker.wake(queue)
         self._prune()
         return self._until(self.execution.next_due())
 
@@ -158,19 +164,22 @@ class Runtime:
 
     def beat(self) -> float:
         """Renew the leases, and look to the clock and the threads; return the pause."""
-        assert self.worker is not None
         moved = abs(self.anchor())
         if moved > 2.0:
             log.warning("the store's clock moved", seconds=moved)
             self._reap_from = monotonic() + self.lease.total_seconds()
-        stuck = self.worker.beat()
-        if stuck * 2 >= self.worker.threads and not self._stuck:
+        if self.worker is not None:
+            self._beat_of(self.worker)
+        return self.lease.total_seconds() / 3
+
+    def _beat_of(self, worker: JobWorker) -> None:
+        stuck = worker.beat()
+        if stuck * 2 >= worker.threads and not self._stuck:
             self._stuck = True
             log.critical("half of the threads are stuck", stuck=stuck)
-            self.worker.claiming = False
-            self.worker.give_back()
+            worker.claiming = False
+            worker.give_back()
             self.on_stuck()
-        return self.lease.total_seconds() / 3
 
     def _prune(self) -> None:
         if self.housekeeping is None or monotonic() - self._pruned < PRUNE_SECONDS:
