@@ -19,6 +19,7 @@ from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
 from ..adapters.shapes import JsonShapes
+from ..adapters.sql.revisions import newest
 from ..adapters.sql.store import SqlStore
 from ..adapters.system import SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
@@ -168,6 +169,21 @@ class House:
         if not isinstance(self.store, SqlStore):
             raise Invalid("Only a database can be joined by a connection.")
         return evolve(self.jobs, store=self.store.within(connection))
+
+    @property
+    def schema_version(self) -> str | None:
+        """The revision that this release needs of the store's tables, None where it has none."""
+        return newest() if isinstance(self.store, SqlStore) else None
+
+    def check_cache(self) -> None:
+        """
+        Do the smallest round trip to the cache; one within the process always answers.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        if self.waker is not None:
+            self.waker.link.check()
 
     def close(self) -> None:
         """Close the store, and remove what was only for this run."""

@@ -17,6 +17,7 @@ from ...ports.jobs import WorkerInfo
 from ...ports.system import Clock
 from ...services.execution import Execution
 from .context import JobContext, LogBuffer
+from .counts import Counts
 from .wakeups import Wakeups
 
 BATCH = 100
@@ -66,7 +67,7 @@ class JobWorker:
     gathering: set[str] = field(factory=set[str])
     stopping: Event = field(factory=Event)
     claiming: bool = True
-    stale_finishes: int = 0
+    counts: Counts = field(factory=Counts)
     done: int = 0
     lock: Lock = field(factory=Lock)
     quiet: Condition = field(factory=Condition)
@@ -189,6 +190,7 @@ class JobWorker:
         self._forget(finished, accepted)
         if not claims:
             return None
+        self.counts.took(claims)
         self.adopt(queue, claims)
         self._wake_others(queue, claims, free)
         return self._pop(queue)
@@ -271,12 +273,12 @@ class JobWorker:
         self._forget(settlements, accepted)
 
     def _forget(self, settlements: Sequence[Settlement], accepted: set[JobId]) -> None:
+        self.counts.finished(settlements, accepted)
         for settlement in settlements:
             context = self.running.get(settlement.id)
             if context is not None and context.claim.token == settlement.token:
                 self.running.pop(settlement.id, None)
             if settlement.id not in accepted:
-                self.stale_finishes += 1
                 log.warning("stale outcome refused", job=settlement.id, attempt=settlement.attempt)
 
     # what the timers ask
