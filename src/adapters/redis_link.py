@@ -1,4 +1,4 @@
-"""The link to Redis: short waits, and a circuit that spares everybody else even those."""
+"""The link to Redis: short waits, and a breaker that spares even those."""
 
 from collections.abc import Callable
 from threading import Lock

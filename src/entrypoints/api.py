@@ -1,4 +1,4 @@
-"""The API as processes of its own, behind granian or any other WSGI server."""
+"""The API as processes of its own, behind granian or gunicorn."""
 
 import errno
 import gc

@@ -1,4 +1,4 @@
-"""The parts of the service as processes of their own: workers and schedulers."""
+"""Worker and scheduler as processes of their own."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Wake-ups over Redis, from any process to any worker that has an idle thread."""
+"""Wake-ups over Redis: from any process, to one with an idle thread."""
 
 from collections.abc import Callable, Sequence
 from threading import Event
@@ -99,7 +99,7 @@ class _WakeConsumer(Consumer):
         self._list = _list(queue)
         self._closed = Event()
 
-    def __next__(self) -> MessageProxy | None:  # type: ignore[override]  # as Dramatiq's own do
+    def __next__(self) -> MessageProxy | None:
         if not self._broker.threads.wait_idle(BLOCK_SECONDS / 5):
             return None
         try:
