@@ -18,7 +18,11 @@ def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
         "cache": "connected",
     }
     assert empty.get("/livez", None).json == {"status": "alive"}
-    assert empty.get("/readyz", None).json == {"status": "ready", "schema_version": "memory"}
+    assert empty.get("/readyz", None).json == {
+        "status": "ready",
+        "schema_version": "memory",
+        "cache": "connected",
+    }
 
 
 def test_health_tells_what_is_away(empty: World) -> None:
