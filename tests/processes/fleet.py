@@ -60,10 +60,19 @@ class Part:
 
     def get(self, path: str, token: str | None = None) -> tuple[int, Any]:
         """Return the status and the body of what it answers; 0 where it does not."""
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return self.call("GET", path, token)
+
+    def call(
+        self, method: str, path: str, token: str | None = None, body: Any = None
+    ) -> tuple[int, Any]:
+        """Return the status and the body of what it answers; 0 where it does not."""
+        headers = {"Content-Type": "application/json"} if body else {}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        sent = msgspec.json.encode(body) if body else None
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request(method, path, sent, headers)
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException):

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.contract.servers import admin_url
-from tests.processes.fleet import SELDOM, Fleet, Gate, OwnRedis, Part, counted, until
+from tests.processes.fleet import PASSWORD, SELDOM, Fleet, Gate, OwnRedis, Part, counted, until
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.identity import EVERYTHING, SYSTEM
 from workbell.domain.jobs import JobOrigin, JobState
@@ -156,19 +156,15 @@ def test_readiness_follows_the_database(fleet: Fleet) -> None:
 
 def listed_workers(api: Part) -> set[int]:
     """Return the processes that the API lists as workers."""
-    import http.client
+    said = {"username": "admin", "password": PASSWORD}
 
-    import msgspec
+    def token() -> str:  # a connection that was cut a moment ago costs whoever takes it an error
+        status, answer = api.call("POST", "/api/v1/auth/login", body=said)
+        return str(answer["access"]) if status == 200 else ""
 
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=10)
-    body = msgspec.json.encode({"username": "admin", "password": "correct-horse-battery"})
-    connection.request("POST", "/api/v1/auth/login", body, {"Content-Type": "application/json"})
-    token = msgspec.json.decode(connection.getresponse().read())["access"]
-    connection.close()
-    status, found = api.get("/api/v1/workers", token)
+    status, found = api.call("GET", "/api/v1/workers", until(token))
     assert status == 200, found
-    rows = found["results"] if isinstance(found, dict) else found
-    return {row["pid"] for row in rows}
+    return {row["pid"] for row in (found["results"] if isinstance(found, dict) else found)}
 
 
 def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) -> None:
