@@ -77,7 +77,7 @@ def _health(house: House, runtime: Runtime) -> EmbeddedServer:
         readiness=Readiness(
             database=house.store,
             cache=house.check_cache,
-            expected=house.schema_version,
+            outdated=house.outdated,
             ailments=runtime.ailments,
         ),
         measures=runtime.measures,

@@ -4,7 +4,7 @@ import importlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -19,7 +19,7 @@ from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
 from ..adapters.shapes import JsonShapes
-from ..adapters.sql.revisions import newest
+from ..adapters.sql.revisions import earlier
 from ..adapters.sql.store import SqlStore
 from ..adapters.system import SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
@@ -171,9 +171,9 @@ class House:
         return evolve(self.jobs, store=self.store.within(connection))
 
     @property
-    def schema_version(self) -> str | None:
-        """The revision that this release needs of the store's tables, None where it has none."""
-        return newest() if isinstance(self.store, SqlStore) else None
+    def outdated(self) -> Collection[str]:
+        """The revisions of the store's tables that this release cannot work with."""
+        return earlier() if isinstance(self.store, SqlStore) else ()
 
     def check_cache(self) -> None:
         """

@@ -1,6 +1,6 @@
 """The WSGI application: parts in, one Falcon app out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import SimpleNamespace
 
 import falcon
@@ -42,8 +42,8 @@ class Parts:
     What the HTTP face is made of.
 
     `shapes` reads bodies and queries, so its word for unknown names should
-    be one about fields. `schema_version` is the revision that this code needs
-    of the database, None where that does not matter; `cache` raises
+    be one about fields. `outdated` are the revisions of the
+    database that this code cannot work with; `cache` raises
     Unavailable where a cache does not answer; `ailments` tells what is wrong
     with the process, `measures` what it counts. Without `throttling` nobody is
     limited.
@@ -59,7 +59,7 @@ class Parts:
     database: Health
     settings: FaceSettings = Factory(FaceSettings)
     cache: Callable[[], None] = _always
-    schema_version: str | None = None
+    outdated: Collection[str] = ()
     ailments: Callable[[], Sequence[str]] = tuple
     measures: Callable[[], Iterable[Measure]] = tuple
     throttling: Throttling | None = None
@@ -149,7 +149,7 @@ def _service(parts: Parts) -> service.Service:
         readiness=Readiness(
             database=parts.database,
             cache=parts.cache,
-            expected=parts.schema_version,
+            outdated=parts.outdated,
             ailments=parts.ailments,
         ),
         jobs=parts.jobs,
