@@ -31,9 +31,12 @@ def test_a_large_count_is_written_in_full() -> None:
 
 def test_a_counter_loses_nothing_to_threads() -> None:
     ended = Counter("ended_total", "Ends.", "outcome")
-    threads = [
-        Thread(target=lambda: [ended.add(of="failed") for _ in range(2_000)]) for _ in range(4)
-    ]
+
+    def count() -> None:
+        for _ in range(2_000):
+            ended.add(of="failed")
+
+    threads = [Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

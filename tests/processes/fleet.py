@@ -87,6 +87,10 @@ class Part:
         assert self.process.poll() is None, self.log.read_text()
         return self.get("/readyz")[0] == 200
 
+    def is_unready(self) -> bool:
+        """Whether it says that it is not ready."""
+        return self.get("/readyz")[0] == 503
+
     def terminate(self) -> int:
         """Ask it to stop; return its exit status."""
         self.process.send_signal(signal.SIGTERM)

@@ -12,6 +12,7 @@ from tests.processes.fleet import PASSWORD, SELDOM, Fleet, Gate, OwnRedis, Part,
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.identity import EVERYTHING, SYSTEM
 from workbell.domain.jobs import JobOrigin, JobState
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
 from workbell.ports.jobs import JobFilter
 from workbell.services.asked import NewSchedule
 
@@ -29,8 +30,8 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
             NewSchedule(
                 task_definition="touch",
                 cron_expression="* * * * *",
-                misfire_policy="all",
-                overlap_policy="allow_all",
+                misfire_policy=MisfirePolicy.ALL,
+                overlap_policy=OverlapPolicy.ALLOW_ALL,
                 parameters={"file": str(fleet.folder / f"{n}.runs")},
             ),
         ).schedule
@@ -49,6 +50,8 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
             )
         return done >= SCHEDULES * MISSED
 
+    for part in parts:
+        until(part.is_ready)
     until(caught_up)
     until(lambda: not any(unfinished(fleet)))
     assert [part.terminate() for part in parts] == [0] * 4
@@ -108,7 +111,7 @@ def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
     heeds = fleet.enqueue("hold", file=str(fleet.folder / "heeds"))
     until(lambda: all((fleet.folder / f"{name}.held").exists() for name in ("deaf", "heeds")))
     first.process.send_signal(signal.SIGTERM)
-    until(lambda: first.get("/readyz")[0] == 503)
+    until(first.is_unready)
     until(lambda: fleet.see(heeds).state is not JobState.RUNNING)
     assert fleet.see(deaf).state is JobState.RUNNING
     (fleet.folder / "deaf").touch()
@@ -121,7 +124,7 @@ def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
     endless = fleet.enqueue("hold", file=str(fleet.folder / "never"), heeds=False)
     until(lambda: (fleet.folder / "never.held").exists())
     second.process.send_signal(signal.SIGTERM)
-    until(lambda: second.get("/readyz")[0] == 503)
+    until(second.is_unready)
     assert second.terminate() == 1
     assert fleet.see(endless).state is JobState.RUNNING
 
@@ -142,7 +145,7 @@ def test_readiness_follows_the_database(fleet: Fleet) -> None:
         until(part.is_ready)
     gate.shut()
     for part in parts:
-        until(lambda part=part: part.get("/readyz")[0] == 503)
+        until(part.is_unready)
         assert part.get("/livez")[0] == 200
     gate.open()
     for part in parts:
