@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
+from ..adapters.changes import Announcer, LocalChanges, RedisChanges
 from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.dramatiq.wakeups import Wakeups
@@ -27,6 +28,7 @@ from ..domain.cron_zones import tzdata_version
 from ..domain.errors import Invalid
 from ..domain.jobs import JobState
 from ..domain.tasks import Task, Tasks
+from ..ports.changes import Changes
 from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
 from ..services.definitions import Definitions
@@ -81,6 +83,7 @@ class House:
     throttling: Throttling
     queues: Sequence[str]
     anchor: Callable[[], float]
+    changes: Changes
     waker: "RedisWaker | None" = None
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
 
@@ -130,7 +133,7 @@ class House:
             self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
         )
         if wakeups is not None:
-            self.store.waker = wakeups
+            self.store.waker = Announcer(self.changes, wakeups)
         return Runtime(
             execution=self.execution,
             clock=self.clock,
@@ -217,7 +220,9 @@ def build(
         scratch = tempfile.TemporaryDirectory(prefix="workbell-")
         folder = Path(scratch.name)
     store, clock, anchor = open_store_of(settings, clock)
-    store.waker = waker = None if settings.redis_url is None else waker_of(settings.redis_url)
+    waker = None if settings.redis_url is None else waker_of(settings.redis_url)
+    changes = LocalChanges() if waker is None else RedisChanges(waker.link)
+    store.waker = Announcer(changes, waker)
     shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
@@ -250,6 +255,7 @@ def build(
         throttling=throttling,
         queues=settings.queues or queues,
         anchor=anchor,
+        changes=changes,
         waker=waker,
         scratch=scratch,
     )
