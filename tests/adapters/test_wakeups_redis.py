@@ -64,7 +64,7 @@ class Threads:
     def __attrs_post_init__(self) -> None:
         self.let_go.set()
 
-    def wait_idle(self, _: float) -> bool:
+    def wait_idle(self, seconds: float) -> bool:
         return self.looks
 
     def take_idle(self) -> bool:

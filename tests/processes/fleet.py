@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 PACKAGES = Path(workbell.__file__).parent.parent
 SECRET = "0123456789abcdef0123456789abcdef"
 PASSWORD = "correct-horse-battery"
-PATIENCE = 30.0
+PATIENCE = 60.0
 START = "import sys; from workbell.entrypoints.cli import main; main(sys.argv[1:])"
 SELDOM = f"from workbell.adapters.dramatiq import runtime; runtime.SWEEP_SECONDS = 600.0; {START}"
 

@@ -8,7 +8,18 @@ import pytest
 from sqlalchemy import text
 
 from tests.contract.servers import admin_url
-from tests.processes.fleet import PASSWORD, SELDOM, Fleet, Gate, OwnRedis, Part, counted, until
+from tests.processes.fleet import (
+    PASSWORD,
+    PATIENCE,
+    SELDOM,
+    START,
+    Fleet,
+    Gate,
+    OwnRedis,
+    Part,
+    counted,
+    until,
+)
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.identity import EVERYTHING, SYSTEM
 from workbell.domain.jobs import JobOrigin, JobState
@@ -18,6 +29,7 @@ from workbell.services.asked import NewSchedule
 
 pytestmark = pytest.mark.integration
 
+WITHOUT_GRANIAN = f"import sys; sys.modules['granian.constants'] = None; {START}"
 SCHEDULES = 30
 MISSED = 5
 
@@ -115,7 +127,7 @@ def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
     until(lambda: fleet.see(heeds).state is not JobState.RUNNING)
     assert fleet.see(deaf).state is JobState.RUNNING
     (fleet.folder / "deaf").touch()
-    assert first.process.wait(20) == 0
+    assert first.process.wait(PATIENCE) == 0
     assert fleet.see(deaf).state is JobState.SUCCEEDED
     (fleet.folder / "heeds").touch()
     second = fleet.start("worker")
@@ -181,11 +193,12 @@ def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) ->
         "needs PostgreSQL, MySQL or MariaDB": fleet.start(
             "scheduler", ready=False, database_url=f"sqlite:///{tmp_path / 'x.db'}"
         ),
+        "install workbell[server]": fleet.start("api", code=WITHOUT_GRANIAN, ready=False),
         "migrate it first": fleet.start(
             "api", ready=False, database_url=address(new_database("postgresql"))
         ),
     }
     for reason, part in refused.items():
-        assert part.process.wait(30) == 2
+        assert part.process.wait(PATIENCE) == 2
         said = [line for line in part.log.read_text().splitlines() if line.startswith("workbell:")]
         assert len(said) == 1 and reason in said[0], part.log.read_text()
