@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from threading import Event
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -203,9 +204,23 @@ class RedisWakeups:
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is still busy after the timeout is left behind."""
+        until = monotonic() + timeout
         for consumer in self._worker.consumers.values():
             consumer.stop()
             consumer.close()
         self._broker.blocking.connection_pool.disconnect()  # whoever blocks there goes on
-        self._worker.stop(timeout=int(timeout * 1000))
+        self._call_in(until)
+        self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
         self._broker.blocking.close()
+
+    def _call_in(self, until: float) -> None:
+        """Have threads that wait for messages see that they are to stop; they look rarely."""
+        for thread in self._worker.workers:
+            thread.stop()
+        for consumer in list(self._worker.consumers.values())[:1]:
+            for _ in self._worker.workers:
+                nothing = MessageProxy(_message(consumer.queue_name))
+                nothing.fail()  # so that nobody acts on it
+                consumer.handle_message(nothing)
+        for thread in self._worker.workers:
+            thread.join(max(0.0, until - monotonic()))
