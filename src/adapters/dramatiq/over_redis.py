@@ -8,7 +8,6 @@ from typing import Any, Final, Protocol
 from attrs import define, field
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import DramatiqError
 from dramatiq.message import Message
 from dramatiq.worker import Worker
 from redis import Redis
@@ -111,7 +110,7 @@ class _WakeConsumer(Consumer):
                 self._broker.blocking.lpush(self._list, found[1])
                 return None
             return MessageProxy(Message.decode(found[1]))
-        except (RedisError, OSError, ValueError, DramatiqError):
+        except Exception:  # noqa: BLE001 - no wake-up is worth an error; a sweep comes anyway
             self._closed.wait(AWAY_SECONDS)
             return None
 
@@ -124,7 +123,8 @@ class _WakeConsumer(Consumer):
         """Leave to others what nobody here came to."""
         try:
             for message in messages:
-                self._broker.blocking.lpush(self._list, message.encode())
+                if not message.failed:
+                    self._broker.blocking.lpush(self._list, message.encode())
         except (RedisError, OSError):
             return
 
