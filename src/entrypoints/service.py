@@ -21,6 +21,8 @@ from .wiring import House, build, user_tasks
 EXIT_TAKEN = 2
 EXIT_STUCK = 70
 API_THREADS = 8
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while a request waits for it (of 5 ms)."""
 
 log = structlog.get_logger()
 
@@ -34,6 +36,7 @@ def serve(settings: Settings) -> int:
         Unavailable: The store cannot be opened.
     """
     configure(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
     user_tasks(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
     house = build(settings, tasks=DECLARED.all(), echo=echo)

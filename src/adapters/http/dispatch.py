@@ -10,7 +10,7 @@ from attrs import frozen
 from ...domain.errors import NotAllowed, Unauthenticated
 from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
 from ...domain.permissions import key_allows
-from ...domain.throttling import Asked
+from ...domain.throttling import Asked, Route
 from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
@@ -34,8 +34,8 @@ class Dispatch:
     """
     Takes a request through its operation.
 
-    The order of judging is authentication, limits, permission, existence,
-    query, body: so nobody learns from what they sent whether something exists.
+    The order of judging is room to hash (where that is done), authentication,
+    limits, permission, existence, query, body: so nobody learns from what they sent whether something exists.
     """
 
     signing_in: SigningIn
@@ -120,6 +120,8 @@ class Dispatch:
         self, req: falcon.Request, operation: Operation, token: str, origin: Origin
     ) -> Actor:
         """Return who asks, if they may, and not too often."""
+        if operation.route is Route.SIGN_IN:
+            self.signing_in.hasher.check_room()
         try:
             actor = self._authenticated(operation.who, token, origin)
         except Unauthenticated:

@@ -3,9 +3,10 @@
 import falcon.testing
 from attrs import evolve
 
-from workbell.adapters.http.app import build_app
+from workbell.adapters.crypto import Argon2Hasher
+from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.throttling.memory import MemoryRateLimiter
-from workbell.domain.throttling import Policies, Rate
+from workbell.domain.throttling import Policies, Rate, Route
 from workbell.services.throttling import Throttling
 
 from .conftest import PASSWORD, World
@@ -92,3 +93,21 @@ def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
 
     assert statuses == [401] * 20 + [429]
     assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
+
+
+def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: World) -> None:
+    """By every route that hashes: no row is written, no limit spent, no body read."""
+    full = Argon2Hasher.create(memory_kib=8, passes=1, slots=1, waiting=0)
+    world = limited(world, login=Rate(1, 60), anonymous=Rate(1, 60))
+    signing_in = evolve(world.parts.signing_in, hasher=full)
+    parts = evolve(world.parts, signing_in=signing_in)
+    crowded = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
+    hashing = [one for one in operations_of(parts) if one.route is Route.SIGN_IN]
+    with full._slot(), world.store.begin() as tx:  # nobody else could write
+        for one in hashing:
+            refused = crowded.call(one.method, one.path, json={})
+            assert (refused.status_code, refused.json["code"]) == (503, "unavailable"), one.name
+            assert 1 <= int(refused.headers["retry-after"]) <= 3
+        assert tx.users.by_login("ada") is not None
+    body = {"username": "ada", "password": PASSWORD}
+    assert crowded.post("/api/v1/auth/login", None, body).status_code == 200
