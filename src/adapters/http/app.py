@@ -18,7 +18,7 @@ from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
-from . import account, docs, identity, jobs, people, schedules, service, work
+from . import account, browser, docs, identity, jobs, people, schedules, service, work
 from .compat import a, b, c, e
 from .dispatch import Dispatch, Verified
 from .face import Face, FaceSettings, Problems
@@ -74,6 +74,9 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
     e_jobs = e.jobs_of(job_face)
     return (
         *identity.operations(face),
+        *browser.operations(
+            browser.BrowserSession(browser=_browser(parts), identity=parts.identity)
+        ),
         *account.operations(account.Account(signing_in=parts.signing_in, members=parts.members)),
         *people.operations(people.Administration(people=parts.members.people)),
         *schedules.operations(schedule_face),
@@ -113,7 +116,7 @@ def build_app(parts: Parts) -> FalconApp:
         pages = docs.Docs.of(openapi_of(parts), "Workbell API")
         operations = (*operations, *docs.operations(pages))
     dispatch = Dispatch.of(
-        parts.signing_in,
+        _browser(parts),
         BodyReader(parts.shapes, parts.settings.most_body_bytes),
         QueryReader(parts.shapes),
         Verified(parts.settings.require_verified_email),
@@ -137,6 +140,10 @@ def _add_error_handlers(app: FalconApp) -> None:
     app.add_error_handler(Exception, problems.unknown)
     app.add_error_handler(falcon.HTTPError, problems.of_http)
     app.add_error_handler(WorkbellError, problems.known)
+
+
+def _browser(parts: Parts) -> browser.Browser:
+    return browser.Browser(signing_in=parts.signing_in, public_url=parts.settings.public_url)
 
 
 def _service(parts: Parts) -> service.Service:

@@ -11,9 +11,9 @@ from ...domain.errors import NotAllowed, Unauthenticated
 from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
 from ...domain.permissions import key_allows
 from ...domain.throttling import Asked, Route
-from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
+from .browser import Browser
 from .operations import Access, Answer, Call, Operation
 from .query import QueryReader
 from .wire import BodyReader, bearer, path_id, versions
@@ -38,7 +38,7 @@ class Dispatch:
     limits, permission, existence, query, body: so nobody learns from what they sent whether something exists.
     """
 
-    signing_in: SigningIn
+    browser: Browser
     bodies: BodyReader
     queries: QueryReader
     verified_for: Mapping[Access, bool]
@@ -47,7 +47,7 @@ class Dispatch:
     @classmethod
     def of(
         cls,
-        signing_in: SigningIn,
+        browser: Browser,
         bodies: BodyReader,
         queries: QueryReader,
         needed: Verified,
@@ -62,7 +62,7 @@ class Dispatch:
             Access.SUPERUSER: needed is Verified.ALL,
         }
         return cls(
-            signing_in=signing_in,
+            browser=browser,
             bodies=bodies,
             queries=queries,
             verified_for=verified_for,
@@ -106,6 +106,7 @@ class Dispatch:
                 style=operation.style,
                 accept=req.accept,
                 token=token,
+                headers=req.get_header,
                 idempotency_key=req.get_header("Idempotency-Key") if operation.idempotent else None,
                 versions=versions(req.get_header("If-Match")) if operation.etag else None,
             )
@@ -121,10 +122,10 @@ class Dispatch:
     ) -> Actor:
         """Return who asks, if they may, and not too often."""
         if operation.route is Route.SIGN_IN:
-            self.signing_in.hasher.check_room()
+            self.browser.signing_in.hasher.check_room()
         try:
-            actor = self._authenticated(operation.who, token, origin)
-        except Unauthenticated:
+            actor = self._authenticated(req, operation, token, origin)
+        except (Unauthenticated, NotAllowed):
             self._admit(req, operation, NOBODY)
             raise
         req.context.user_id = actor.user_id or None
@@ -137,12 +138,18 @@ class Dispatch:
             raise EmailNotVerified
         return actor
 
-    def _authenticated(self, who: Access, token: str, origin: Origin) -> Actor:
-        if who is Access.ANYONE:
+    def _authenticated(
+        self, req: falcon.Request, operation: Operation, token: str, origin: Origin
+    ) -> Actor:
+        """Return who asks, with a token or, where there is none, with a cookie."""
+        if operation.who is Access.ANYONE:
             return NOBODY
-        if not token:
-            raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
-        return self.signing_in.authenticate(token, origin)
+        if token:
+            return self.browser.signing_in.authenticate(token, origin)
+        if operation.by_cookie and self.browser.has_cookie(req.get_header):
+            req.context.by_cookie = True
+            return self.browser.actor(req.method, req.get_header, origin)
+        raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
 
     def _admit(self, req: falcon.Request, operation: Operation, actor: Actor) -> None:
         """Count the request; where it is refused, its headers still tell the limits."""
@@ -154,6 +161,7 @@ class Dispatch:
             user_id=actor.user_id or None,
             tier=actor.tier,
             session_id=actor.session_id,
+            by_cookie=req.context.by_cookie,
         )
         req.context.limits = self.throttling.admit(asked)
 
@@ -163,6 +171,10 @@ def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
     resp.status = answer.status
     if answer.headers:
         resp.set_headers(dict(answer.headers))
+    if req.context.by_cookie and "Cache-Control" not in answer.headers:
+        resp.set_header("Cache-Control", "private, no-cache")
+    if answer.cookie:
+        resp.append_header("Set-Cookie", answer.cookie)
     if answer.status == 204:
         return
     resp.content_type = answer.media_type

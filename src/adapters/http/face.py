@@ -91,6 +91,7 @@ class Face:
         context.origin = Origin(request_id=found, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
+        context.by_cookie = False
         context.limits = ()
         structlog.contextvars.bind_contextvars(request_id=found)
         if not self._is_ours(req):

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import define, field
 
 from ...ports.tasks import Shapes
+from .browser import CSRF_HEADER, SAFE_METHODS, cookie_name
 from .operations import JSON, PROBLEM, Access, Many, Operation
 from .problems import Problem
 from .wire import MAX_ID
@@ -65,7 +66,9 @@ def document(operations: Iterable[Operation], shapes: Shapes, version: str, url:
         "components": {
             "schemas": dict(sorted(components.schemas.items())),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": cookie_name(url)},
+                "csrf": {"type": "apiKey", "in": "header", "name": CSRF_HEADER},
             },
         },
     }
@@ -128,13 +131,20 @@ def _operation(operation: Operation, components: Components) -> Schema:
         "responses": _responses(operation, components),
     }
     if operation.who is not Access.ANYONE:
-        found["security"] = [{"bearer": []}]
+        found["security"] = [{"bearer": []}, *_cookie(operation)]
     if operation.request is not None:
         found["requestBody"] = {
             "required": True,
             "content": {JSON: {"schema": _request(operation, components)}},
         }
     return found
+
+
+def _cookie(operation: Operation) -> list[Schema]:
+    """Return what a browser's session needs, where it serves."""
+    if not operation.by_cookie:
+        return []
+    return [{"cookie": []} if operation.method in SAFE_METHODS else {"cookie": [], "csrf": []}]
 
 
 def _request(operation: Operation, components: Components) -> Schema:
