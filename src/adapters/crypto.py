@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from ..domain.errors import Unauthenticated, Unavailable
 from ..domain.identity import UserId
-from ..domain.sessions import Claims, TokenKind
+from ..domain.sessions import Claims, TokenExpired, TokenKind
 from ..ports.system import Clock
 
 MIN_KEY_BYTES = 32
@@ -266,7 +266,7 @@ class JwtTokens:
         self._check_signature(token, key)
         claims = _claims(kind, payload)
         if self._clock.now() >= claims.expires_at:
-            raise Unauthenticated("This token has expired.")
+            raise TokenExpired("This token has expired.")
         return claims
 
     def _check_signature(self, token: str, key: bytes) -> None:

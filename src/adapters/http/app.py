@@ -11,6 +11,7 @@ from ...ports.store import Health
 from ...ports.system import Ids
 from ...ports.tasks import Shapes
 from ...services.definitions import Definitions
+from ...services.entries import Refusals
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
 from ...services.membership import Membership
@@ -120,6 +121,7 @@ def build_app(parts: Parts) -> FalconApp:
         BodyReader(parts.shapes, parts.settings.most_body_bytes),
         QueryReader(parts.shapes),
         Verified(parts.settings.require_verified_email),
+        Refusals(store=parts.signing_in.store, clock=parts.signing_in.clock),
         parts.throttling,
     )
     app = falcon.App(middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True)

@@ -5,20 +5,20 @@ from enum import StrEnum
 from typing import Any
 
 import falcon
-from attrs import frozen
+from attrs import evolve, frozen
 
-from ...domain.errors import NotAllowed, Unauthenticated
-from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
+from ...domain.errors import NotAllowed, Unauthenticated, WorkbellError
+from ...domain.identity import NOBODY, Actor, EmailNotVerified, Origin
 from ...domain.permissions import key_allows
-from ...domain.throttling import Asked, Route
+from ...domain.sessions import TokenExpired
+from ...domain.throttling import Asked, Route, TooMany
+from ...services.entries import Refusals
 from ...services.throttling import Throttling
 from .. import jsontext
 from .browser import Browser
 from .operations import Access, Answer, Call, Operation
 from .query import QueryReader
 from .wire import BodyReader, bearer, path_id, versions
-
-NOBODY = Actor(user_id=UserId(0), username="nobody")
 
 
 class Verified(StrEnum):
@@ -35,13 +35,15 @@ class Dispatch:
     Takes a request through its operation.
 
     The order of judging is room to hash (where that is done), authentication,
-    limits, permission, existence, query, body: so nobody learns from what they sent whether something exists.
+    limits, permission, existence, query, body: so nobody learns from what
+    they sent whether something exists.
     """
 
     browser: Browser
     bodies: BodyReader
     queries: QueryReader
     verified_for: Mapping[Access, bool]
+    refusals: Refusals
     throttling: Throttling | None = None
 
     @classmethod
@@ -51,6 +53,7 @@ class Dispatch:
         bodies: BodyReader,
         queries: QueryReader,
         needed: Verified,
+        refusals: Refusals,
         throttling: Throttling | None = None,
     ) -> "Dispatch":
         """Return the dispatch that asks for verified addresses where they are needed."""
@@ -66,6 +69,7 @@ class Dispatch:
             bodies=bodies,
             queries=queries,
             verified_for=verified_for,
+            refusals=refusals,
             throttling=throttling,
         )
 
@@ -74,7 +78,11 @@ class Dispatch:
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
             req.context.operation = operation
-            answer = operation.handler(self.call(req, operation, path))
+            try:
+                answer = operation.handler(self.call(req, operation, path))
+            except WorkbellError as error:
+                self._remember(req, operation, error)
+                raise
             write(req, resp, answer)
 
         return respond
@@ -125,10 +133,12 @@ class Dispatch:
             self.browser.signing_in.hasher.check_room()
         try:
             actor = self._authenticated(req, operation, token, origin)
-        except (Unauthenticated, NotAllowed):
+        except (Unauthenticated, NotAllowed) as error:
+            sent = bool(token) or req.context.by_cookie
+            req.context.is_credential_refused = sent and not isinstance(error, TokenExpired)
             self._admit(req, operation, NOBODY)
             raise
-        req.context.user_id = actor.user_id or None
+        req.context.actor, req.context.user_id = actor, actor.user_id or None
         self._admit(req, operation, actor)
         if not key_allows(actor, operation.key_scope):
             raise NotAllowed(f"This API key has not the scope {operation.key_scope}.")
@@ -150,6 +160,21 @@ class Dispatch:
             req.context.by_cookie = True
             return self.browser.actor(req.method, req.get_header, origin)
         raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
+
+    def _remember(self, req: falcon.Request, operation: Operation, error: WorkbellError) -> None:
+        """Keep what was refused for a reason of security, unless the service has done so."""
+        kept_already = operation.who is Access.ANYONE and isinstance(error, EmailNotVerified)
+        at_the_door = operation.route is Route.SIGN_IN and isinstance(error, TooMany)
+        if isinstance(error, NotAllowed) and not kept_already:
+            action, what = "DENIED", operation.name
+        elif at_the_door:
+            action, what = "SIGN_IN_THROTTLED", operation.name
+        elif req.context.is_credential_refused:
+            action, what = "CREDENTIAL_REFUSED", ""
+        else:
+            return
+        actor = evolve(req.context.actor, origin=req.context.origin)
+        self.refusals.remember(actor, action, what, error)
 
     def _admit(self, req: falcon.Request, operation: Operation, actor: Actor) -> None:
         """Count the request; where it is refused, its headers still tell the limits."""
