@@ -41,6 +41,8 @@ WHO: Mapping[Access, str] = {
     Access.SUPERUSER: "For superusers.",
 }
 
+REVEALS = " A name or an address that somebody has is told as such."
+
 
 def document(operations: Iterable[Operation], shapes: Shapes, version: str, url: str) -> Schema:
     """Return the OpenAPI document of the documented operations."""
@@ -125,7 +127,7 @@ def _operation(operation: Operation, components: Components) -> Schema:
     found: Schema = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "description": WHO[operation.who],
+        "description": WHO[operation.who] + (REVEALS if operation.reveals else ""),
         "tags": [operation.tag],
         "parameters": _parameters(operation, components),
         "responses": _responses(operation, components),

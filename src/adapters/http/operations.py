@@ -117,7 +117,8 @@ class Operation:
     never judged by what was sent to it. `partial` hands the body over as the
     plain object that it is: the service merges and checks it. `statuses` are
     errors whose status differs from their family's. `reads` is for what changes
-    nothing though it is no GET.
+    nothing though it is no GET, `reveals` for what tells whether somebody has a
+    name or an address.
     """
 
     method: str
@@ -139,6 +140,7 @@ class Operation:
     idempotent: bool = False
     etag: bool = False
     reads: bool = False
+    reveals: bool = False
     documented: bool = True
     limit: Route | None = None
     path_names: tuple[str, ...] = field(init=False)
