@@ -32,7 +32,6 @@ from .wiring import House, build
 
 CLIENTS = 50
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
-SECONDS = 2.0
 DJANGO_ROUNDS = 1_000_000
 """Of PBKDF2 with SHA-256, the default hasher of Django 5.2; later releases take more."""
 ROUNDS = 4
@@ -46,8 +45,14 @@ Cuts = tuple[float, float]
 """The p50 and the p99, in ms."""
 
 
-def measure(calls: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Return the rows of the benchmark; `say` is told what is being measured."""
+def measure(
+    calls: int, say: Callable[[str], None], *, seconds: float = 2.0
+) -> list[dict[str, Any]]:
+    """
+    Return the rows of the benchmark; `say` is told what is being measured.
+
+    Each turn of logging in, reading or storming lasts for `seconds`.
+    """
     rows: list[dict[str, Any]] = []
 
     def add(what: str, figure: float, unit: str) -> None:
@@ -58,12 +63,12 @@ def measure(calls: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
         p50, p99 = _overhead(house, calls)
         add("token, session and throttle of a request, p50", p50, "ms")
         add("token, session and throttle of a request, p99", p99, "ms")
-        ours, theirs = _in_turns(house)
+        ours, theirs = _in_turns(house, seconds)
         add("logins, one after another", ours, "logins/s")
         add("the hash alone of Django's default, one after another", theirs, "hashes/s")
         add("ratio of the two", ours / theirs, "x")
         with _served(house) as port:
-            idle, busy, logins = _stormed(port, _token(house))
+            idle, busy, logins = _stormed(port, _token(house), seconds)
         add("a list of schedules while idle, p50", idle[0], "ms")
         add("a list of schedules while idle, p99", idle[1], "ms")
         add(f"the same while {CLIENTS} clients log in, p50", busy[0], "ms")
@@ -116,7 +121,7 @@ def _overhead(house: House, calls: int) -> Cuts:
     return _cuts(times)
 
 
-def _in_turns(house: House) -> tuple[float, float]:
+def _in_turns(house: House, seconds: float) -> tuple[float, float]:
     """Return our logins and Django's hashes a second: one thread each, in turns."""
 
     def login() -> None:
@@ -125,15 +130,15 @@ def _in_turns(house: House) -> tuple[float, float]:
     def hashed() -> None:
         hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt" * 6, DJANGO_ROUNDS)
 
-    rounds = [(_rate(login), _rate(hashed)) for _ in range(ROUNDS)]
+    rounds = [(_rate(login, seconds), _rate(hashed, seconds)) for _ in range(ROUNDS)]
     ours, theirs = zip(*rounds, strict=True)
     return fmean(ours), fmean(theirs)
 
 
-def _rate(work: Callable[[], object]) -> float:
+def _rate(work: Callable[[], object], seconds: float) -> float:
     """Return how often in a second one thread gets something done."""
     done, begun = 0, time.perf_counter()
-    while time.perf_counter() < begun + SECONDS:
+    while time.perf_counter() < begun + seconds:
         work()
         done += 1
     return done / (time.perf_counter() - begun)
@@ -148,19 +153,19 @@ def _another_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def _stormed(port: int, token: str) -> tuple[Cuts, Cuts, float]:
+def _stormed(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
     """Return p50 and p99 of reads while idle and in a storm, in turns, and its logins/s."""
     idle: list[float] = []
     busy: list[float] = []
     logins: list[float] = []
     with _another_process() as reader, _another_process() as crowd:
-        reader.submit(_asked, port, token, 0.5).result()  # the first call starts the process
+        reader.submit(_asked, port, token, seconds).result()  # the first call starts the process
         crowd.submit(os.nice, CLIENTS_NICE).result()
         for _ in range(ROUNDS):
-            idle += reader.submit(_asked, port, token, SECONDS).result()
-            storm = crowd.submit(_storm, port, SECONDS + 1.0)
-            time.sleep(0.5)
-            busy += reader.submit(_asked, port, token, SECONDS).result()
+            idle += reader.submit(_asked, port, token, seconds).result()
+            storm = crowd.submit(_storm, port, seconds * 1.5)
+            time.sleep(seconds / 4)
+            busy += reader.submit(_asked, port, token, seconds).result()
             logins.append(storm.result())
     return _cuts(idle), _cuts(busy), fmean(logins)
 
@@ -212,7 +217,8 @@ def _storm(port: int, seconds: float) -> float:
             if answer.status == 200:
                 done[n] += 1
             else:
-                time.sleep(float(answer.getheader("Retry-After", "1")) + random.random())  # noqa: S311
+                told = float(answer.getheader("Retry-After", "1")) + random.random()  # noqa: S311
+                time.sleep(max(0.0, min(told, until - time.perf_counter())))
 
     threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
     for thread in threads:

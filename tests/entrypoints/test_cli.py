@@ -169,7 +169,7 @@ def test_a_taken_port_is_one_line_and_exit_2(run: Any, monkeypatch: pytest.Monke
 def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
     run("bench", "jobs", "--count", "200")
     run("bench", "ticks", "--schedules", "100")
-    run("bench", "identity", "--calls", "100")
+    run("bench", "identity", "--calls", "100", "--seconds", "0.1")
     assert run("bench", "page", "--check").exit_code == 1
     run("bench", "page")
     assert run("bench", "page", "--check").exit_code == 0
