@@ -53,8 +53,8 @@ PROFILES: Mapping[str, Profile] = {
 """OWASP's least, the low-memory one of RFC 9106 (section 4), and a stronger one."""
 
 _CROWDED = "Too many people are signing in at once."
-_YIELDING = 19
-"""The least priority: who hashes gets what others leave of the processors."""
+_YIELDING = 10
+"""A low priority, not the lowest: beside busy neighbours a tenth of a processor is left."""
 _COME_AGAIN = (1.0, 2.0, 3.0)
 """Who is refused is told different times, or all would come again at once."""
 
