@@ -54,7 +54,7 @@ PROFILES: Mapping[str, Profile] = {
 
 _CROWDED = "Too many people are signing in at once."
 _YIELDING = 10
-"""A low priority, not the lowest: beside busy neighbours a tenth of a processor is left."""
+"""How much lower their priority is, though not the lowest: beside busy neighbours a tenth of a processor is left."""
 _COME_AGAIN = (1.0, 2.0, 3.0)
 """Who is refused is told different times, or all would come again at once."""
 
@@ -193,7 +193,9 @@ def _yielding(work: Callable[[], _T]) -> _T:
     def run() -> None:
         if sys.platform == "linux":
             with suppress(OSError):  # some containers forbid it
-                os.setpriority(os.PRIO_PROCESS, get_native_id(), _YIELDING)
+                mine = get_native_id()
+                lower = os.getpriority(os.PRIO_PROCESS, mine) + _YIELDING  # at most 19 is kept
+                os.setpriority(os.PRIO_PROCESS, mine, lower)
         try:
             done.set_result(work())
         except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
