@@ -54,7 +54,7 @@ PROFILES: Mapping[str, Profile] = {
 
 _CROWDED = "Too many people are signing in at once."
 _YIELDING = 10
-"""How much lower their priority is, though not the lowest: beside busy neighbours a tenth of a processor is left."""
+"""How much lower the priority of who hashes is: a tenth beside busy neighbours, not nothing."""
 _COME_AGAIN = (1.0, 2.0, 3.0)
 """Who is refused is told different times, or all would come again at once."""
 
