@@ -1,17 +1,19 @@
 """Reminders: which goals have been left alone, and when to say so."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, time, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 
 from attrs import evolve, frozen
 
 from .cron import CronRule
+from .days import local_day
 from .errors import Invalid
 from .identity import UserId
 
 INACTIVE_DAYS = 7
 PAUSES: Mapping[int, int] = {1: 14, 2: 28}
 """After how many more days the next reminder follows the first, and the second."""
+MOST_NAMES = 20
 STEP_MINUTES = 15
 """Own times lie on quarter hours: every time zone is a multiple of these from UTC."""
 
@@ -46,37 +48,23 @@ def next_reminder(
 
 @frozen(kw_only=True)
 class IdleGoal:
-    """An open goal: how long it was left alone, and what was said of it."""
+    """An open goal: since when it was left alone, and what was said of it."""
 
     id: int
     name: str
-    since: date
+    active_at: datetime
     reminded: Reminded | None = None
 
-    def is_due(self, today: date, inactive_days: int) -> bool:
+    def is_due(self, today: date, zone: str, inactive_days: int) -> bool:
         """Whether its owner is to be reminded on a local day, or was to be before."""
-        due = next_reminder(self.since, self.reminded, inactive_days)
+        due = next_reminder(local_day(self.active_at, zone), self.reminded, inactive_days)
         return due is not None and due <= today
 
-    def told(self, today: date) -> Reminded:
+    def told(self, today: date, zone: str) -> Reminded:
         """Return what has been said of it once today's reminder is out."""
-        again = self.reminded is not None and self.reminded.since >= self.since
-        count = self.reminded.count + 1 if again and self.reminded else 1
-        return Reminded(self.since, count, today)
-
-
-@frozen(kw_only=True)
-class Candidate:
-    """A person who may be reminded, and the goals that it could be of."""
-
-    owner: UserId
-    today: date
-    goals: Sequence[IdleGoal]
-
-    def due(self, inactive_days: int) -> Sequence[IdleGoal]:
-        """Return the goals that are due, those left alone longest first."""
-        found = [goal for goal in self.goals if goal.is_due(self.today, inactive_days)]
-        return sorted(found, key=lambda goal: (goal.since, goal.id))
+        since, before = local_day(self.active_at, zone), self.reminded
+        again = before is not None and before.since >= since
+        return Reminded(since, before.count + 1 if before and again else 1, today)
 
 
 @frozen(kw_only=True)
@@ -84,15 +72,51 @@ class Preferences:
     """
     Whether a person wants reminders, and at which time of their own day.
 
-    Without a time of their own they get them with everybody else.
+    Without a time of their own they get them with everybody else. `next_at`
+    is when their own time comes next, by the clock of `zone`.
     """
 
     reminders: bool = True
     reminder_time: time | None = None
+    zone: str = ""
+    next_at: datetime | None = None
 
-    def unsubscribed(self) -> "Preferences":
-        """Return them without reminders."""
-        return evolve(self, reminders=False)
+    def aimed(self, now: datetime, zone: str) -> "Preferences":
+        """Return them with the next own time after now, if there is one."""
+        if self.reminder_time is None or not self.reminders:
+            return evolve(self, zone="", next_at=None)
+        next_at = daily_at(self.reminder_time, zone).next_after(now)
+        return evolve(self, zone=zone, next_at=next_at)
+
+
+@frozen(kw_only=True)
+class Person:
+    """
+    Somebody who may be reminded, and the goals that it could be of.
+
+    `reminded_on` is the local day of the last mail.
+    """
+
+    owner: UserId
+    zone: str
+    preferences: Preferences
+    reminded_on: date | None
+    goals: Sequence[IdleGoal]
+
+    def due(self, now: datetime, inactive_days: int) -> Sequence[IdleGoal]:
+        """
+        Return the goals to remind of now, those left alone longest first.
+
+        There are none for who has had a mail today, or moved to another zone
+        since their own time was worked out.
+        """
+        today, wanted = local_day(now, self.zone), self.preferences
+        was_today = self.reminded_on is not None and self.reminded_on >= today
+        has_moved = wanted.next_at is not None and wanted.zone != self.zone
+        if was_today or has_moved or not wanted.reminders:
+            return ()
+        found = [goal for goal in self.goals if goal.is_due(today, self.zone, inactive_days)]
+        return sorted(found, key=lambda goal: (goal.active_at, goal.id))
 
 
 def check_reminder_time(at: time | None) -> None:
@@ -121,17 +145,27 @@ def mail_key(owner: UserId, day: date) -> str:
     return f"reminder:{owner}:{day}"
 
 
-def message(names: Iterable[str], days: int) -> tuple[str, str]:
-    """Return subject and text of a reminder; `days` is how long the first was left alone."""
-    goals = [" ".join(name.split()) for name in names]
-    subject = (
-        f"Your goal {_short(goals[0])} is waiting"
-        if len(goals) == 1
-        else f"{len(goals)} of your goals are waiting"
-    )
+def idle_before(now: datetime, inactive_days: int) -> datetime:
+    """Return the moment since before which a goal must have been idle, in any time zone."""
+    return now - timedelta(days=max(inactive_days - 2, 0))
+
+
+def message(names: Sequence[str], count: int, days: int) -> tuple[str, str]:
+    """
+    Return subject and text of a reminder of so many goals.
+
+    The names may be fewer than the goals: those of the others are not told.
+    """
+    goals = [" ".join(name.split()) for name in names[:MOST_NAMES]]
+    one = f"{_short(goals[0])} " if goals else ""
+    subject = f"Your goal {one}is waiting" if count == 1 else f"{count} of your goals are waiting"
     listed = "".join(f"  - {name}\n" for name in goals)
+    if goals and count > len(goals):
+        listed += f"  - and {count - len(goals)} more\n"
+    about = f":\n\n{listed}" if goals else ".\n"
     text = (
-        f"Nothing has been logged for {days} days or more. This is a reminder of:\n\n{listed}\n"
+        f"For {days} days or more nothing has been logged for"
+        f" {'a goal' if count == 1 else f'{count} goals'} of yours{about}\n"
         "Log some progress, or pause, archive or complete what you are done with,\n"
         "and you will not be reminded of it again.\n"
     )
