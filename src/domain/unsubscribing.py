@@ -11,6 +11,7 @@ from attrs import field, frozen
 from .errors import NotFound
 from .identity import UserId
 
+
 class Category(StrEnum):
     """A kind of mail that a person may do without."""
 

@@ -59,9 +59,7 @@ class Summaries:
     clock: Clock
     cache_seconds: int = 300
 
-    def by_period(
-        self, actor: Actor, group: Group, goal: int | None = None
-    ) -> Sequence[Worked]:
+    def by_period(self, actor: Actor, group: Group, goal: int | None = None) -> Sequence[Worked]:
         """
         Return the seconds of each week or month that has any, oldest first.
 

@@ -96,7 +96,9 @@ def test_the_goals_that_were_left_alone_longest_come_first() -> None:
         evolve(ANN, reminded_on=date(2026, 11, 9)),
         evolve(ANN, reminded_on=date(2026, 11, 10)),
         evolve(ANN, preferences=Preferences(reminders=False)),
-        evolve(ANN, preferences=Preferences(reminder_time=time(9), zone="Asia/Tokyo", next_at=NOON)),
+        evolve(
+            ANN, preferences=Preferences(reminder_time=time(9), zone="Asia/Tokyo", next_at=NOON)
+        ),
         evolve(ANN, goals=[]),
     ],
 )
@@ -124,7 +126,9 @@ def test_what_is_looked_up_is_never_less_than_what_is_due() -> None:
     assert idle_before(NOON, 1) == NOON
 
 
-@pytest.mark.parametrize("at", [time(7, 10), time(7, 15, 1), time(7, 15, 0, 1), time(7, 0, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "at", [time(7, 10), time(7, 15, 1), time(7, 15, 0, 1), time(7, 0, tzinfo=UTC)]
+)
 def test_own_times_lie_on_quarter_hours(at: time) -> None:
     with pytest.raises(Invalid, match="reminder_time"):
         check_reminder_time(at)
