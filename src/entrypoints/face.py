@@ -16,6 +16,7 @@ def parts(house: House) -> Parts:
         scheduling=house.scheduling,
         jobs=house.jobs,
         definitions=house.definitions,
+        goals=house.goals,
         shapes=FIELDS,
         ids=house.ids,
         database=house.store,

@@ -23,6 +23,7 @@ from workbell.domain.jobs import JobId, JobState
 from workbell.domain.tasks import Task, Tasks
 from workbell.ports.mail import Letter
 from workbell.services.definitions import Definitions
+from workbell.services.goal_keeping import GoalKeeping
 from workbell.services.identity import Identity
 from workbell.services.jobs import JobCommands
 from workbell.services.scheduling import Scheduling
@@ -215,6 +216,7 @@ def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
         ),
         jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
+        goals=GoalKeeping.of(store, clock, FIELDS),
         shapes=FIELDS,
         ids=UuidIds(),
         database=store,

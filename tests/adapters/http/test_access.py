@@ -61,7 +61,7 @@ def test_who_may_call_it_by_rank(world: World, name: str) -> None:
 )
 def test_a_token_that_is_none_is_401(world: World, name: str, header: str) -> None:
     operation = ALL[name]
-    names = {n: 1 if n.endswith("_id") else "x" for n in operation.path_names}
+    names = {n: 1 if n.endswith(("_id", "_num")) else "x" for n in operation.path_names}
     result = world.call(
         operation.method, operation.path.format(**names), headers={"Authorization": header}
     )

@@ -27,7 +27,9 @@ NAIVE = "2026-05-04T12:00:00"
 
 def path_of(operation: Operation) -> str:
     """Return a path that is there: everything has the id 1."""
-    names = {name: 1 if name.endswith("_id") else "default" for name in operation.path_names}
+    names = {
+        name: 1 if name.endswith(("_id", "_num")) else "default" for name in operation.path_names
+    }
     return operation.path.format(**names)
 
 
@@ -184,7 +186,7 @@ def test_every_parameter_refuses_what_it_is_not(world: World, name: str) -> None
 @pytest.mark.parametrize("id_", ["0", "-1", "x", "1.0", "01", "9" * 19, "9" * 40, "%00", "٣"])
 def test_a_path_without_a_good_id_is_404(world: World, name: str, id_: str) -> None:
     operation = ALL[name]
-    names = {n: id_ if n.endswith("_id") else "missing" for n in operation.path_names}
+    names = {n: id_ if n.endswith(("_id", "_num")) else "missing" for n in operation.path_names}
     is_problem(world.call(operation.method, operation.path.format(**names), "root"), {404})
 
 
@@ -300,6 +302,6 @@ def test_other_origins_are_let_in_only_where_the_settings_name_them(
 def test_existence_is_judged_before_the_body(world: World) -> None:
     for name in WITH_BODY:
         operation = ALL[name]
-        if any(n.endswith("_id") for n in operation.path_names):
+        if any(n.endswith(("_id", "_num")) for n in operation.path_names):
             result = world.call(operation.method, path_of(operation), "root", body=b"[")
             is_problem(result, {415} if "task" in name or "user" in name else {404})
