@@ -46,6 +46,7 @@ def serve(settings: Settings) -> int:
         click.echo(f"workbell: {error.detail}", err=True)
         return EXIT_TAKEN
     house.prepare()
+    house.keep_schedules()
     password = house.first_administrator()
     stop, status = Event(), [0]
 

@@ -12,6 +12,7 @@ from typing import TextIO
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
+from ..adapters.caching.counting import CountingCache
 from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.dramatiq.wakeups import LocalWakeups
@@ -25,6 +26,7 @@ from ..adapters.shapes import JsonShapes
 from ..adapters.sql.store import SqlStore, open_store
 from ..adapters.system import AnchoredClock, SystemClock, SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
+from ..adapters.tasks.reminders import GoalReminders
 from ..adapters.throttling.memory import MemoryRateLimiter
 from ..domain.cron_zones import tzdata_version
 from ..domain.errors import Invalid
@@ -41,12 +43,15 @@ from ..services.housekeeping import Housekeeping
 from ..services.identity import Identity
 from ..services.jobs import JobCommands
 from ..services.membership import Membership
+from ..services.reminders import Reminding
 from ..services.scheduling import Scheduling
 from ..services.signing_in import SigningIn
+from ..services.summaries import Summaries
 from ..services.throttling import Throttling
 from ..services.ticking import Ticking
 from .choices import VerifiedEmail
 from .keys import secret_key
+from .reminding import cache_of, keep_schedules, reminding_of, summaries_of
 from .settings import Settings
 
 FIELDS = JsonShapes("is not a known field")
@@ -71,6 +76,9 @@ class House:
     scheduling: Scheduling
     jobs: JobCommands
     goals: GoalKeeping
+    cache: CountingCache
+    summaries: Summaries
+    reminding: Reminding
     ticking: Ticking
     execution: Execution
     housekeeping: Housekeeping
@@ -93,6 +101,10 @@ class House:
             self.store.migrate()
         self.definitions.synchronise()
         self.ticking.follow_time_zones(tzdata_version())
+
+    def keep_schedules(self) -> None:
+        """Have the built-in schedules, by the rules of the settings."""
+        keep_schedules(self.settings, self.store, self.clock)
 
     def first_administrator(self) -> str | None:
         """Create the administrator of the settings where there is none; return a made password."""
@@ -189,7 +201,9 @@ def build(
     mailer = _mailer(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    for task in (*_built_in(settings, store, files, mailer), *tasks):
+    reminding, cache = reminding_of(settings, store, clock), cache_of(settings, clock)
+    reminders = GoalReminders(reminding, mailer).tasks()
+    for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
         registry.add(task)
     throttling = _throttling(settings, store, clock)
     identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling)
@@ -207,6 +221,9 @@ def build(
         scheduling=_scheduling(settings, definitions, queues),
         jobs=_jobs(settings, definitions, files, queues),
         goals=GoalKeeping.of(store, clock, FIELDS),
+        cache=cache,
+        summaries=summaries_of(settings, store, clock, cache),
+        reminding=reminding,
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_execution(settings, definitions, files, chance),
         housekeeping=_housekeeping(

@@ -22,7 +22,7 @@ from ..domain.reminders import (
     mail_key,
     message,
 )
-from ..domain.unsubscribing import Category, Unsubscription, UnsubscribeTokens
+from ..domain.unsubscribing import Category, UnsubscribeTokens, Unsubscription
 from ..ports.goals import GoalFilter
 from ..ports.mail import Letter
 from ..ports.reminders import RemindersTx

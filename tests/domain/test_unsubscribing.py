@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import UserId
-from workbell.domain.unsubscribing import Category, Unsubscription, UnsubscribeTokens
+from workbell.domain.unsubscribing import Category, UnsubscribeTokens, Unsubscription
 
 pytestmark = pytest.mark.unit
 

@@ -157,7 +157,7 @@ def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
     scene.wait(days=7)
     before = scene.goal(owner, 1, **changes)
     assert scene.run() == 0
-    scene.goal(owner, 1, **{"is_complete": False, "state": GoalState.ACTIVE, "active_at": NOON})
+    scene.goal(owner, 1, is_complete=False, state=GoalState.ACTIVE, active_at=NOON)
     assert scene.run() == 1
     scene.goal(owner, 1, **changes | {"active_at": scene.clock.now()})
     assert scene.letter() is None

@@ -1,6 +1,6 @@
 """The WSGI application: parts in, one Falcon app out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 
 import falcon
@@ -15,8 +15,10 @@ from ...services.goal_keeping import GoalKeeping
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
 from ...services.membership import Membership
+from ...services.reminders import Reminding
 from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
+from ...services.summaries import Summaries
 from ...services.throttling import Throttling
 from .. import jsontext
 from . import (
@@ -25,10 +27,12 @@ from . import (
     goals,
     identity,
     jobs,
+    notifications,
     people,
     progress,
     schedules,
     service,
+    summaries,
     work,
 )
 from .compat import a, b, c, e
@@ -40,6 +44,9 @@ from .query import QueryReader
 from .wire import BodyReader
 
 FalconApp = falcon.App[falcon.Request, falcon.Response]
+
+
+CacheCounts = Callable[[], Mapping[tuple[str, str], int]]
 
 
 def _always() -> None:
@@ -54,8 +61,8 @@ class Parts:
     `shapes` reads bodies and queries, so its word for unknown names should
     be one about fields. `schema_version` is the revision that this code needs
     of the database, None where that does not matter; `cache` raises
-    Unavailable where a cache does not answer. Without `throttling` nobody is
-    limited.
+    Unavailable where a cache does not answer, `cache_counts` tells its hits and
+    misses. Without `throttling` nobody is limited.
     """
 
     identity: Identity
@@ -64,6 +71,8 @@ class Parts:
     jobs: JobCommands
     definitions: Definitions
     goals: GoalKeeping
+    summaries: Summaries
+    reminding: Reminding
     shapes: Shapes
     ids: Ids
     database: Health
@@ -71,6 +80,7 @@ class Parts:
     cache: Callable[[], None] = _always
     schema_version: str | None = None
     throttling: Throttling | None = None
+    cache_counts: CacheCounts = dict
     members: Membership = field(
         default=Factory(lambda self: Membership.of(self.identity, self.signing_in), takes_self=True)
     )
@@ -94,6 +104,8 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
         *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
         *goals.operations(_goals(parts)),
         *progress.operations(_progress(parts)),
+        *summaries.operations(summaries.SummaryFace(summaries=parts.summaries)),
+        *notifications.operations(notifications.Notifications(reminding=parts.reminding)),
         *service.operations(_service(parts)),
         *a.identity_operations(
             a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
@@ -114,6 +126,7 @@ def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
     return (
         *b.identity_operations(own_b, face),
         *b.goal_operations(_goals(parts), _progress(parts)),
+        *b.summary_operations(summaries.SummaryFace(summaries=parts.summaries)),
         *c.identity_operations(own_c),
     )
 
@@ -172,6 +185,7 @@ def _service(parts: Parts) -> service.Service:
     return service.Service(
         database=parts.database,
         cache=parts.cache,
+        cache_counts=parts.cache_counts,
         jobs=parts.jobs,
         signing_in=parts.signing_in,
         expected=parts.schema_version,

@@ -49,6 +49,7 @@ class Service:
 
     database: Health
     cache: Callable[[], None]
+    cache_counts: Callable[[], Mapping[tuple[str, str], int]]
     jobs: JobCommands
     signing_in: SigningIn
     expected: str | None
@@ -82,7 +83,7 @@ class Service:
         """Return counts in the Prometheus text format, to who may read them."""
         self._check_reader(call)
         lines = _metrics(self.jobs.stats(SYSTEM), self.jobs.queues(), self.version)
-        text = "".join(f"{line}\n" for line in lines)
+        text = "".join(f"{line}\n" for line in (*lines, *_cache_lines(self.cache_counts())))
         return Answer(body=text.encode(), media_type=TEXT, headers=NO_STORE)
 
     def _check_reader(self, call: Call) -> None:
@@ -138,6 +139,14 @@ def _metrics(stats: JobStats, queues: Sequence[QueueStats], version: str) -> Ite
             for state in ("scheduled", "held", "ready", "running")
         ],
     )
+
+
+def _cache_lines(counts: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    yield "# HELP workbell_cache_requests_total Summaries asked of the cache, by outcome."
+    yield "# TYPE workbell_cache_requests_total counter"
+    for (kind, outcome), count in sorted(counts.items()):
+        labels = f'summary="{_escaped(kind)}",outcome="{outcome}"'
+        yield f"workbell_cache_requests_total{{{labels}}} {count}"
 
 
 def _gauge(name: str, help_: str, samples: Sequence[tuple[str, int]]) -> Iterator[str]:

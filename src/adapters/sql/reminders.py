@@ -5,7 +5,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, true, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
 
 from ...domain.goals import GoalState
 from ...domain.identity import UserId
