@@ -152,7 +152,7 @@ class Spent:
 class Notified:
     """What a person prefers of notifications, and on which day they were reminded last."""
 
-    preferences: Preferences = Preferences()
+    preferences: Preferences = Factory(Preferences)
     reminded_on: date | None = None
 
 
