@@ -128,6 +128,9 @@ class Logged:
             seconds = whole_seconds(logged, "logged_hours")
         else:
             seconds = _span(logged, started_at, ended_at, now)
+        if total is None and not 0 < seconds <= MAX_SECONDS:
+            said = "logged_hours must be more than 00:00:00 and at most 9999:59:59"
+            raise Invalid.field("logged_hours", said)
         planned = seconds if total is None else whole_seconds(total, "total_hours")
         check_time(seconds, planned)
         return cls(logged=seconds, total=planned, started_at=started_at)

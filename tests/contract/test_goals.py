@@ -182,7 +182,7 @@ def test_time_is_shared_out_by_day_goal_and_bounds(store: AnyStore) -> None:
         assert days(ALICE, None, new_year) == days(ALICE, None, new_year, new_year)
         assert days(ALICE, last=eve) == [(eve, HOUR)]
         assert days(BOB) == []
-        of_first = {"goal_number": 1, "category": Category.PRIMARY}
+        of_first: dict[str, Any] = {"goal_number": 1, "category": Category.PRIMARY}
         assert tx.entries.days_by_goal(ALICE) == [
             GoalDay(day=eve, seconds=HOUR, **of_first),
             GoalDay(day=new_year, seconds=3 * HOUR, **of_first),

@@ -187,6 +187,7 @@ def _stream(req: falcon.Request, resp: falcon.Response, pieces: Iterator[bytes])
     if req.method == "HEAD":
         next(pieces, b"")  # what was never begun would not be closed by closing it
         getattr(pieces, "close", lambda: None)()
+        resp.stream = iter(())  # so that no length of 0 is told
     else:
         resp.stream = pieces
 

@@ -35,6 +35,8 @@ _KEEP_BOOK = (
     .values(last_goal=bindparam("highest"), revision=bindparam("counted"))
 )
 _ONE = select(goals).where(_c.owner == bindparam("whose"), _c.number == bindparam("numbered"))
+_INSERT = insert(goals)
+_REPLACE = update(goals).where(_c.id == bindparam("goal"), _c.owner == bindparam("whose"))
 _TIMER = select(timers).where(_t.owner == bindparam("whose"))
 _WEIGHT = case({each.value: n for n, each in enumerate(Category)}, value=_c.category)
 _ORDERINGS: dict[str, ColumnElement[Any]] = {
@@ -82,7 +84,7 @@ class SqlGoals:
     def add(self, goal: Goal) -> Goal:
         """Keep a new goal, and return it with its id."""
         try:
-            result = self._db.execute(insert(goals).values(_values(goal)))
+            result = self._db.execute(_INSERT, _values(goal))
         except IntegrityError as error:
             raise Conflict(f"There is another goal {goal.number}.") from error
         return evolve(goal, id=GoalId(new_id(result)))
@@ -97,8 +99,8 @@ class SqlGoals:
 
     def replace(self, goal: Goal) -> None:
         """Keep a goal as it now stands; its owner's book is locked already."""
-        change = update(goals).where(_c.id == goal.id, _c.owner == goal.owner)
-        if self._db.execute(change.values(_values(goal))).rowcount == 0:
+        values = _values(goal) | {"goal": goal.id, "whose": goal.owner}
+        if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no goal {goal.number}.")
 
     def delete(self, goal: Goal) -> None:

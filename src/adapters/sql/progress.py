@@ -40,6 +40,11 @@ _EXPORT = (
     .order_by(_c.id)
     .limit(bindparam("most"))
 )
+_INSERT = insert(progress_entries)
+_REPLACE = update(progress_entries).where(
+    _c.id == bindparam("entry"), _c.owner == bindparam("whose")
+)
+_SHARE = insert(progress_days)
 _UNSHARE = delete(progress_days).where(_d.entry_id == bindparam("of_entry"))
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
     "id": _c.id,
@@ -59,7 +64,7 @@ class SqlEntries:
     def add(self, entry: Entry) -> Entry:
         """Keep a new entry and its shares, and return it with its id."""
         try:
-            result = self._db.execute(insert(progress_entries).values(_values(entry)))
+            result = self._db.execute(_INSERT, _values(entry))
         except IntegrityError as error:
             raise Conflict(f"There is another entry {entry.number}.") from error
         kept = evolve(entry, id=EntryId(new_id(result)))
@@ -76,8 +81,8 @@ class SqlEntries:
 
     def replace(self, entry: Entry) -> None:
         """Keep an entry as it now stands, and its shares."""
-        change = update(progress_entries).where(_c.id == entry.id, _c.owner == entry.owner)
-        if self._db.execute(change.values(_values(entry))).rowcount == 0:
+        values = _values(entry) | {"entry": entry.id, "whose": entry.owner}
+        if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no entry {entry.number}.")
         self._db.execute(_UNSHARE, {"of_entry": entry.id})
         self._share(entry)
@@ -169,7 +174,7 @@ class SqlEntries:
             of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.shares()
         ]  # fmt: skip
         if rows:
-            self._db.execute(insert(progress_days), rows)
+            self._db.execute(_SHARE, rows)
 
 
 def _values(entry: Entry) -> dict[str, Any]:

@@ -143,6 +143,24 @@ class World:
         assert made.status_code == 201, made.json
         return dict(made.json)
 
+    def goal(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Set a goal over HTTP and return it."""
+        body = {"goal_name": "Learn to swim", "category": "Primary", **facts}
+        made = self.post("/api/v1/goals", who, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def log(self, goal_num: int = 1, who: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Log progress over HTTP and return it."""
+        body = {
+            "progress": "One length",
+            **({} if facts else {"logged_hours": "01:00:00"}),
+            **facts,
+        }
+        made = self.post(f"/api/v1/goals/{goal_num}/progress", who, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
     def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
         """Have a job end, as the engine would."""
         now = self.clock.now()
