@@ -1,4 +1,4 @@
-"""The summaries benchmark: what the cache saves, what a million entries cost."""
+"""The summaries benchmark: the cache, a million entries, reminders."""
 
 import gc
 import http.client
@@ -18,7 +18,7 @@ from threading import Thread
 from typing import Any
 
 import click
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, frozen
 from sqlalchemy import Connection, Table, create_engine, insert, make_url, select
 
 from ..adapters.http.app import build_app
@@ -26,8 +26,8 @@ from ..adapters.http.server import EmbeddedServer
 from ..adapters.sql.goal_schema import goal_books, goals, progress_days, progress_entries
 from ..adapters.sql.schema import users
 from ..domain.errors import Conflict
-from ..domain.identity import Origin, UserId
-from ..domain.sessions import Claims, Session, TokenKind
+from ..domain.identity import Actor, UserId
+from ..services.recent import RecentActors
 from .face import parts
 from .logs import configure
 from .settings import Settings
@@ -100,9 +100,8 @@ def _compared(house: House, user_id: UserId) -> list[Row]:
     """Measure both ways in turns, so that whatever else goes on meets both alike."""
     rows: list[Row] = []
     with (
-        _signed_in(house, user_id) as token,
-        _served(house, token, cached=False) as without,
-        _served(house, token, cached=True) as cached,
+        _served(house, [user_id], cached=False) as without,
+        _served(house, [user_id], cached=True) as cached,
         _bar(len(KINDS) * REQUESTS, "Asking for summaries") as bar,
     ):
         for kind in KINDS:
@@ -183,23 +182,19 @@ def _of_many(house: House, people: int) -> Iterator[Figure]:
     """Yield the summaries of many people, each asked for once: nothing of theirs is warm."""
     chosen = Random(1).sample(range(1, people + 1), min(SAMPLED, people))  # noqa: S311
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with _served(house, "", cached=False) as nobody:
+    with _served(house, [UserId(n) for n in chosen], cached=False) as first:
         for user_id in chosen:
-            with _signed_in(house, UserId(user_id)) as token:
-                client = evolve(nobody, token=token)
-                client.ask("GET", "/api/v1/auth/users/me")
-                for kind in KINDS:
-                    times[kind].append(client.ask("GET", f"/api/v1/summary/{kind}"))
+            client = evolve(first, token=str(user_id))
+            client.ask("GET", "/api/v1/auth/users/me")
+            for kind in KINDS:
+                times[kind].append(client.ask("GET", f"/api/v1/summary/{kind}"))
     for kind, found in times.items():
         yield from _figures(f"{kind} summary of {len(found)} people in turn, no cache", found)
 
 
 def _writes(house: House) -> Iterator[Figure]:
     entry = {"progress": "more", "logged_hours": "00:30:00", "total_hours": "01:00:00"}
-    with (
-        _signed_in(house, UserId(1)) as token,
-        _served(house, token, cached=True) as client,
-    ):
+    with _served(house, [UserId(1)], cached=True) as client:
         times = [client.ask("POST", "/api/v1/goals/1/progress", entry) for _ in range(WRITES)]
     yield from _figures("log progress", times)
 
@@ -236,36 +231,29 @@ def _bar(length: int, label: str) -> Any:
 # ----------------------------------------------------------------------------- asking
 
 
+@define(eq=False)
+class _Known(RecentActors):
+    """People whom the benchmark knows without a session of theirs, by name."""
+
+    people: dict[str, Actor] = Factory(dict[str, Actor])
+
+    def find(self, token: str, now: datetime) -> Actor | None:
+        """Return whom a token names, or who asked with it a moment ago."""
+        return self.people.get(token) or super().find(token, now)
+
+
 @contextmanager
-def _signed_in(house: House, user_id: UserId) -> Generator[str]:
-    """Have an access token of somebody; its session ends with the block."""
+def _served(house: House, people: Sequence[UserId], *, cached: bool) -> Generator[Client]:
+    """
+    Have the service answer some people over HTTP, with or without its cache.
+
+    Nobody is limited, and nothing of theirs is written: each one's token is
+    their id. The client asks as the first of them.
+    """
     with house.store.view() as tx:
-        user = tx.users.get(user_id)
-    now, life = house.clock.now(), timedelta(hours=1)
-    origin = Origin(user_agent="workbell bench summaries")
-    session = Session.start(house.ids.new(), user_id, house.ids.new(), now, life, origin=origin)
-    with house.store.begin() as tx:
-        tx.sessions.add(session)
-    claims = Claims(
-        kind=TokenKind.ACCESS,
-        user_id=user_id,
-        session_id=session.id,
-        jti=house.ids.new(),
-        version=user.token_version,
-        issued_at=now,
-        expires_at=now + life,
-    )
-    try:
-        yield house.signing_in.tokens.issue(claims)
-    finally:
-        with house.store.begin() as tx:
-            tx.sessions.replace(session.revoked(house.clock.now()))
-
-
-@contextmanager
-def _served(house: House, token: str, *, cached: bool) -> Generator[Client]:
-    """Have the service answer over HTTP, with or without its cache; nobody is limited."""
-    face = evolve(parts(house), throttling=None)
+        known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
+    signing_in = evolve(house.signing_in, recent=known)
+    face = evolve(parts(house), throttling=None, signing_in=signing_in)
     if not cached:
         face = evolve(face, summaries=evolve(house.summaries, cache_seconds=0))
     server = EmbeddedServer(build_app(face), "127.0.0.1", 0, threads=1)
@@ -273,7 +261,7 @@ def _served(house: House, token: str, *, cached: bool) -> Generator[Client]:
     Thread(target=server.serve, daemon=True).start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
     try:
-        yield Client(connection, token)
+        yield Client(connection, str(people[0]))
     finally:
         connection.close()
         server.stop(0.0)

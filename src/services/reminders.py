@@ -1,4 +1,4 @@
-"""Reminders: people are told, once a day at most, which goals they leave alone."""
+"""Reminders: who leaves goals alone is told, once a day at most."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta

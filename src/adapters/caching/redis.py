@@ -1,4 +1,4 @@
-"""The cache in Redis, shared by every process; without Redis nothing is kept."""
+"""The cache in Redis, shared by every process; away, it has nothing."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar

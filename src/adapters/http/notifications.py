@@ -1,4 +1,4 @@
-"""Notifications over HTTP: what a person prefers, and unsubscribing by one click."""
+"""Notifications over HTTP: preferences, and unsubscribing by one click."""
 
 from collections.abc import Sequence
 from datetime import time

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Date, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import Boolean, Column, Date, Index, Integer, String, Table
 
 from .columns import Id, Moment
-from .goal_schema import goals
 from .schema import metadata
 
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
@@ -24,10 +23,11 @@ notification_preferences = Table(
     **_KEYED,
 )
 
+# It goes with its goal, whose owner's book is locked whenever a row is written.
 goal_reminders = Table(
     "goal_reminders",
     metadata,
-    Column("goal_id", Id, ForeignKey(goals.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("goal_id", Id, primary_key=True, autoincrement=False),
     Column("since", Date, nullable=False),
     Column("count", Integer, nullable=False),
     Column("last", Date, nullable=False),

@@ -1,4 +1,4 @@
-"""Reminders in SQL: whole pages of people are read, locked and marked at a time."""
+"""Reminders in SQL: people are read, locked and marked by the page."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time

@@ -34,9 +34,6 @@ def upgrade() -> None:
         sa.Column("since", sa.Date(), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("last", sa.Date(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["goal_id"], ["goals.id"], name=op.f("fk_goal_reminders_goal_id"), ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("goal_id", name=op.f("pk_goal_reminders")),
         **mysql,
         sqlite_with_rowid=False,
