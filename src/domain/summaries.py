@@ -12,6 +12,8 @@ ONE_DAY = timedelta(days=1)
 MOST_DAYS = 3 * 366
 """How long a span may be at most."""
 EARLIEST, LATEST = date(1970, 1, 1), date(9998, 12, 31)
+USUAL_SPAN = 29 * ONE_DAY
+"""From the first to the last day of a span that nobody has asked for."""
 HEAT_WEEKS = 52
 HEAT_LEVELS = 4
 
@@ -100,6 +102,20 @@ def _next_start(day: date, group: Group) -> date:
             return start + 7 * ONE_DAY
         case Group.MONTH:
             return (start + 31 * ONE_DAY).replace(day=1)
+
+
+def span_of(first: date | None, last: date | None, today: date) -> Span:
+    """
+    Return a span; it ends today and has 30 days unless asked otherwise.
+
+    Raises:
+        Invalid: It is too long, out of bounds, or the wrong way round.
+    """
+    if last is None:
+        last = today if first is None else max(today, first)
+    if first is None and last < EARLIEST:
+        raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
+    return Span(max(last - USUAL_SPAN, EARLIEST) if first is None else first, last)
 
 
 @frozen

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -25,6 +26,7 @@ from ..adapters.http.app import build_app
 from ..adapters.http.server import EmbeddedServer
 from ..adapters.sql.goal_schema import goal_books, goals, progress_days, progress_entries
 from ..adapters.sql.schema import users
+from ..adapters.system import UuidIds
 from ..domain.errors import Conflict
 from ..domain.identity import Actor, UserId
 from ..services.recent import RecentActors
@@ -149,7 +151,8 @@ def measure(
     for database in databases:
         with tempfile.TemporaryDirectory(prefix="workbell-bench-") as folder:
             url = database or f"sqlite:///{folder}/bench.db"
-            settings = Settings(data_dir=Path(folder), database_url=url)
+            key = UuidIds().new() + UuidIds().new()
+            settings = Settings(data_dir=Path(folder), database_url=url, secret_key=key)
             rows += _measure(settings, people, entries, reminded, say)
     return rows
 
@@ -225,7 +228,7 @@ def _resident() -> int:
 
 
 def _bar(length: int, label: str) -> Any:
-    return click.progressbar(length=length, label=label, file=click.get_text_stream("stderr"))
+    return click.progressbar(length=length, label=label, file=sys.stderr)
 
 
 # ----------------------------------------------------------------------------- asking

@@ -1,7 +1,7 @@
 """Summaries: a person's time by week, by month and over any span."""
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from attrs import frozen
 
@@ -19,6 +19,7 @@ from ..domain.summaries import (
     by_period,
     compared,
     heat_map,
+    span_of,
     streak,
     total,
 )
@@ -26,8 +27,6 @@ from ..ports.cache import Cache
 from ..ports.goals import GoalsTx
 from ..ports.store import Store
 from ..ports.system import Clock
-
-USUAL_SPAN = timedelta(days=29)
 
 
 @frozen(kw_only=True)
@@ -87,8 +86,7 @@ class Summaries:
             NotFound: The actor has no goal of this number.
         """
         today = local_day(self.clock.now(), actor.time_zone)
-        last = last or (today if first is None else max(today, first))
-        span = Span(first or last - USUAL_SPAN, last)
+        span = span_of(first, last, today)
         days = self._kept(actor, Group.DAY, goal, lambda found: found)
         return Overview(
             span=span,

@@ -23,6 +23,7 @@ from workbell.domain.summaries import (
     compared,
     heat_map,
     hours,
+    span_of,
     start_of,
     streak,
     total,
@@ -107,6 +108,16 @@ def test_a_span_out_of_bounds_is_refused_by_name(first: str, last: str, field: s
     with pytest.raises(Invalid) as caught:
         Span(day(first), day(last))
     assert list(caught.value.field_errors) == [field]
+
+
+def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise() -> None:
+    today = day("2026-11-21")
+    assert span_of(None, None, today) == Span(day("2026-10-23"), today)
+    assert span_of(day("2026-11-01"), None, today) == Span(day("2026-11-01"), today)
+    assert span_of(day("2027-01-01"), None, today) == Span(day("2027-01-01"), day("2027-01-01"))
+    assert span_of(None, day("1970-01-05"), today) == Span(day("1970-01-01"), day("1970-01-05"))
+    with pytest.raises(Invalid, match="last"):
+        span_of(None, day("0001-01-02"), today)
 
 
 def test_a_span_is_compared_with_the_equally_long_one_before() -> None:
