@@ -19,10 +19,19 @@ from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.tasks import Shapes
 from .contention import done_again
-from .progress import turn
+from .progress import NOT_BLANK, turn
 from .timers import stop_timer
 
-GoalName = Annotated[str, Limits(min_length=1, max_length=500, example="Learn to swim")]
+GoalName = Annotated[
+    str,
+    Limits(
+        min_length=1,
+        max_length=500,
+        pattern=NOT_BLANK,
+        hint="must not be blank",
+        example="Learn to swim",
+    ),
+]
 
 
 @frozen(kw_only=True)

@@ -21,7 +21,17 @@ from ..ports.tasks import Shapes
 from .asked import ZoneName
 from .contention import done_again
 
-Note = Annotated[str, Limits(min_length=1, max_length=MAX_TEXT, example="Read two chapters")]
+NOT_BLANK = r"[\s\S]*\S[\s\S]*"
+Note = Annotated[
+    str,
+    Limits(
+        min_length=1,
+        max_length=MAX_TEXT,
+        pattern=NOT_BLANK,
+        hint="must not be blank",
+        example="Read two chapters",
+    ),
+]
 CHUNK = 500
 
 

@@ -28,9 +28,16 @@ def hours(count: float) -> timedelta:
 
 
 def a_goal(**fields: Any) -> Goal:
-    values: dict[str, Any] = {"owner": ANN, "number": 1, "name": "Swim"}
-    times = dict.fromkeys(("active_at", "created_at", "updated_at"), NOON)
-    return Goal(category=Category.MINOR, **values | times | fields)
+    values: dict[str, Any] = {
+        "owner": ANN,
+        "number": 1,
+        "name": "Swim",
+        "category": Category.MINOR,
+        "active_at": NOON,
+        "created_at": NOON,
+        "updated_at": NOON,
+    }
+    return Goal(**values | fields)
 
 
 def an_entry(time: Logged, zone: str = "UTC", now: datetime = NOON) -> Entry:

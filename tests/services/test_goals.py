@@ -36,11 +36,13 @@ class Scene:
         return self.clock.at
 
     def goal(self, name: str = "Swim", **fields: Any) -> Goal:
-        new = NewGoal(goal_name=name, **{"category": Category.PRIMARY} | fields)
-        return self.keeping.goals.create(self.who, new).goal
+        asked: dict[str, Any] = {"category": Category.PRIMARY, **fields}
+        return self.keeping.goals.create(self.who, NewGoal(goal_name=name, **asked)).goal
 
     def log(self, goal: int = 1, note: str = "a length", **fields: Any) -> Entry:
-        asked = fields if "started_at" in fields else {"logged_hours": HOUR} | fields
+        asked: dict[str, Any] = fields
+        if "started_at" not in fields:
+            asked = {"logged_hours": HOUR, **fields}
         return self.keeping.progress.log(self.who, goal, NewEntry(progress=note, **asked))
 
     def see(self, goal: int = 1) -> GoalView:

@@ -128,6 +128,7 @@ def test_progress_is_logged_shown_changed_and_deleted(world: World) -> None:
         ({"logged_hours": "00:00:00", "total_hours": "00:00:00"}, "total_hours"),
         ({"logged_hours": "01:00:00", "time_zone": "Mars/Base"}, "time_zone"),
         ({"logged_hours": "01:00:00", "progress": ""}, "progress"),
+        ({"logged_hours": "01:00:00", "progress": " \n\t"}, "progress"),
         ({}, "logged_hours"),
         ({"started_at": "2026-05-04T10:00:00Z"}, "ended_at"),
         ({"started_at": "2026-05-04T10:00:00Z", "ended_at": "2026-05-04T09:00:00Z"}, "ended_at"),
