@@ -15,7 +15,7 @@ from workbell.entrypoints.wiring import build
 from workbell.ports.jobs import JobFilter
 from workbell.services.reminders import PAGE
 
-PEOPLE = 10 * PAGE
+PEOPLE = 6 * PAGE
 RUN = """
 import sys
 from pathlib import Path
