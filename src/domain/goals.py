@@ -1,4 +1,4 @@
-"""Goals: what somebody wants to reach, numbered per person, and how far it is."""
+"""Goals: what somebody wants to reach, and how far it is."""
 
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal

@@ -1,4 +1,4 @@
-"""Progress: time that was logged towards a goal, and the timer that logs it."""
+"""Progress: time logged towards a goal, and the timer that logs it."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
