@@ -123,7 +123,7 @@ def test_a_redis_that_comes_back_is_asked_again() -> None:
 
         away = True
 
-        def get(self, name: object) -> bytes | None:  # type: ignore[override]
+        def get(self, name: object) -> bytes | None:
             if self.away:
                 raise redis.ConnectionError(name)
             return b"1"

@@ -43,9 +43,7 @@ def reminders(folder: Path) -> list[EmailMessage]:
         email.message_from_bytes(path.read_bytes(), policy=default)
         for path in sorted((folder / "mail").glob("*.eml"))
     ]
-    return [
-        each for each in letters if isinstance(each, EmailMessage) and "waiting" in each["Subject"]
-    ]
+    return [letter for letter in letters if "waiting" in str(letter["Subject"])]
 
 
 def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_path: Path) -> None:

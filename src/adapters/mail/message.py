@@ -2,10 +2,11 @@
 
 import unicodedata
 from datetime import datetime
-from email.headerregistry import HeaderRegistry, UnstructuredHeader
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, Policy
 from email.utils import format_datetime, parseaddr
+from typing import Any
 
 from ...domain.errors import Invalid
 from ...domain.identity import ascii_address
@@ -16,12 +17,10 @@ MAX_ADDRESS_LENGTH = 900
 """A line may have 998 characters (RFC 5322, section 2.1.1)."""
 
 
-class _Whole(UnstructuredHeader):
+class _Whole(UnstructuredHeader, BaseHeader):
     """A header that stays on one line: folded, a long address would be encoded."""
 
-    max_count = 1
-
-    def fold(self, *, policy: "Policy[EmailMessage]") -> str:
+    def fold(self, *, policy: "Policy[Any]") -> str:
         return f"{self.name}: {self}{policy.linesep}"
 
 

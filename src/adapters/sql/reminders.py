@@ -5,7 +5,17 @@ from datetime import date, datetime, time
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, true, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from ...domain.goals import GoalState
 from ...domain.identity import UserId
@@ -18,7 +28,7 @@ from .statements import AnyRow, chunks, insert_unless_taken
 _p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
 _OPEN = _g.state == str(GoalState.ACTIVE), _g.is_complete.is_(False)
 _IDLE = _g.active_at < bindparam("before")
-_OWNERS = bindparam("owners", expanding=True)
+_OWNERS: BindParameter[Sequence[int]] = bindparam("owners", expanding=True)
 _WANTED = select(_p.reminders, _p.reminder_time, _p.zone, _p.next_at)
 _OF_ONE = _WANTED.where(_p.owner == bindparam("whose"))
 _PAGE = (
