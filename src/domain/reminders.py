@@ -103,6 +103,11 @@ class Person:
     reminded_on: date | None
     goals: Sequence[IdleGoal]
 
+    @property
+    def has_own_time(self) -> bool:
+        """Whether they are not reminded with everybody else."""
+        return self.preferences.next_at is not None
+
     def due(self, now: datetime, inactive_days: int) -> Sequence[IdleGoal]:
         """
         Return the goals to remind of now, those left alone longest first.
@@ -112,7 +117,7 @@ class Person:
         """
         today, wanted = local_day(now, self.zone), self.preferences
         was_today = self.reminded_on is not None and self.reminded_on >= today
-        has_moved = wanted.next_at is not None and wanted.zone != self.zone
+        has_moved = self.has_own_time and wanted.zone != self.zone
         if was_today or has_moved or not wanted.reminders:
             return ()
         found = [goal for goal in self.goals if goal.is_due(today, self.zone, inactive_days)]

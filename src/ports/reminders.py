@@ -28,7 +28,7 @@ class Reminders(Protocol):
         """
         Return people above an id, by id, who have an open goal idle since before a moment.
 
-        Without those who want no reminders, or have a time of their own.
+        Whatever they prefer: that is told by `lock`.
         """
         ...
 

@@ -68,7 +68,7 @@ class Reminding:
                 owners = tx.reminders.idle(after, before, limit=PAGE)
             if not owners:
                 return looked, told
-            told += self._remind(owners)
+            told += self._remind(owners, own_times=False)
             looked, after = looked + len(owners), owners[-1]
             watch(looked)
 
@@ -80,7 +80,7 @@ class Reminding:
                 owners = tx.reminders.due(self.clock.now(), limit=PAGE)
             if not owners:
                 return looked, told
-            told += self._remind(owners)
+            told += self._remind(owners, own_times=True)
             looked += len(owners)
             watch(looked)
 
@@ -154,11 +154,12 @@ class Reminding:
         return what
 
     @done_again
-    def _remind(self, owners: Sequence[UserId]) -> int:
-        """Remind a page of people; return how many of them are told."""
+    def _remind(self, owners: Sequence[UserId], *, own_times: bool) -> int:
+        """Remind those of a page whose turn it is; return how many are told."""
         now = self.clock.now()
         with self.store.begin() as tx:
-            people = tx.reminders.lock(owners, idle_before(now, self.inactive_days))
+            seen = tx.reminders.lock(owners, idle_before(now, self.inactive_days))
+            people = [person for person in seen if person.has_own_time is own_times]
             due = {person.owner: person.due(now, self.inactive_days) for person in people}
             told = [(person, due[person.owner]) for person in people if due[person.owner]]
             if told:
@@ -170,7 +171,8 @@ class Reminding:
                     for goal in goals
                 }
                 tx.reminders.tell(days, marks)
-            tx.reminders.aim(self._next_times(owners, people))
+            if own_times:
+                tx.reminders.aim(self._next_times(owners, people))
         return len(told)
 
     def _next_times(

@@ -70,10 +70,7 @@ def test_only_open_goals_that_were_left_alone_lead_to_their_owners(store: AnySto
     a_person(store, "cid", {"state": GoalState.PAUSED}, {"active_at": NOON})
     dan = a_person(store, "dan", {"active_at": NOON}, {"active_at": NOON - timedelta(seconds=1)})
     eve = a_person(store, "eve", {})
-    off, own = a_person(store, "off", {}), a_person(store, "own", {})
-    prefer(store, off, Preferences(reminders=False))
-    prefer(store, own, OWN)
-    prefer(store, eve, Preferences())
+    prefer(store, eve, OWN)
 
     assert idle(store) == [ann, dan, eve]
     assert idle(store, after=ann, limit=1) == [dan]

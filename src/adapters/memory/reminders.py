@@ -30,7 +30,7 @@ class MemoryReminders:
         found = {
             goal.owner
             for goal in self._tables.goals
-            if goal.owner > after and _is_idle(goal, before) and self._is_usual(goal.owner)
+            if goal.owner > after and _is_idle(goal, before)
         }
         return sorted(found)[:limit]
 
@@ -73,10 +73,6 @@ class MemoryReminders:
 
     def _row(self, owner: UserId) -> Notified:
         return self._tables.notified.get(owner) or Notified()
-
-    def _is_usual(self, owner: UserId) -> bool:
-        wanted = self._row(owner).preferences
-        return wanted.reminders and wanted.reminder_time is None
 
     def _idle_goals(self, owner: UserId, before: datetime) -> Sequence[IdleGoal]:
         return [

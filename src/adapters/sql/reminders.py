@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
-from typing import Any
 
 from attrs import frozen
 from sqlalchemy import (
     BindParameter,
     Connection,
+    Date,
+    Integer,
     bindparam,
     delete,
-    func,
     insert,
+    literal,
     select,
     true,
     update,
@@ -34,14 +35,7 @@ _OF_ONE = _WANTED.where(_p.owner == bindparam("whose"))
 _PAGE = (
     select(_g.owner)
     .distinct()
-    .outerjoin_from(goals, notification_preferences, _p.owner == _g.owner)
-    .where(
-        _g.owner > bindparam("after"),
-        *_OPEN,
-        _IDLE,
-        func.coalesce(_p.reminders, true()).is_(True),
-        _p.reminder_time.is_(None),
-    )
+    .where(_g.owner > bindparam("after"), *_OPEN, _IDLE)
     .order_by(_g.owner)
 )
 _DUE = select(_p.owner).where(_p.next_at <= bindparam("now")).order_by(_p.next_at)
@@ -84,6 +78,16 @@ _CHANGED = (
     )
 )
 _FORGET = delete(goal_reminders).where(_r.goal_id.in_(bindparam("ids", expanding=True)))
+
+_MARK = insert(goal_reminders).from_select(
+    ["goal_id", "since", "count", "last"],
+    select(
+        _g.id,
+        bindparam("since", type_=Date),
+        bindparam("count", type_=Integer),
+        bindparam("last", type_=Date),
+    ).where(_g.id.in_(bindparam("ids", expanding=True))),
+)
 
 
 @frozen
@@ -146,8 +150,13 @@ class SqlReminders:
             self._db.execute(_REMINDED, {"day": day, "owners": owners})
         for ids in chunks(sorted(goals)):
             self._db.execute(_FORGET, {"ids": ids})
-            rows = [_reminded(goal, goals[goal]) for goal in ids]
-            self._db.execute(insert(goal_reminders), rows)
+        alike: dict[Reminded, list[int]] = {}
+        for goal, told in goals.items():
+            alike.setdefault(told, []).append(goal)
+        for told, some in alike.items():
+            values = {"since": told.since, "count": told.count, "last": told.last}
+            for ids in chunks(sorted(some)):
+                self._db.execute(_MARK, {**values, "ids": ids})
 
     def aim(self, people: Mapping[UserId, Preferences]) -> None:
         """Keep the `zone` and `next_at` of people who are locked."""
@@ -160,13 +169,10 @@ class SqlReminders:
 
     def _provide(self, owners: Sequence[UserId]) -> None:
         """Have a row for each of some people."""
-        rows = [
-            {"owner": owner, "reminders": True, "reminder_time": None, "zone": ""}
-            for owner in owners
-        ]
-        if rows:
-            insert_new = insert_unless_taken(notification_preferences, self._db.dialect.name)
-            self._db.execute(insert_new, rows)
+        new = select(_u.id, true(), literal("")).where(_u.id.in_(_OWNERS))
+        provide = insert_unless_taken(notification_preferences, self._db.dialect.name)
+        rows = provide.from_select(["owner", "reminders", "zone"], new)
+        self._db.execute(rows, {"owners": owners})
 
 
 def _preferences(row: AnyRow) -> Preferences:
@@ -182,7 +188,3 @@ def _preferences(row: AnyRow) -> Preferences:
 def _goal(row: AnyRow) -> IdleGoal:
     told = None if row.since is None else Reminded(row.since, row[5], row.last)
     return IdleGoal(id=row.id, name=row.name, active_at=row.active_at, reminded=told)
-
-
-def _reminded(goal: int, told: Reminded) -> dict[str, Any]:
-    return {"goal_id": goal, "since": told.since, "count": told.count, "last": told.last}
