@@ -22,6 +22,7 @@ from .wiring import House, build
 
 PRODUCERS = 8
 PAUSE = 0.01
+LATENCY_JOBS = 500
 
 
 @define(eq=False)
@@ -82,7 +83,7 @@ def measure(count: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     add("the same without groups and batches, 8 producers", naive, "jobs/s")
     add("ratio of the two", both / naive, "x")
     for name, rate in (("idle", None), ("at 100 jobs/s", 100.0)):
-        p50, p99 = _latency(rate)
+        p50, p99 = _latency(rate, min(LATENCY_JOBS, count))
         add(f"start latency {name}, p50", p50, "ms")
         add(f"start latency {name}, p99", p99, "ms")
     return rows
@@ -146,7 +147,7 @@ def _enqueue_and_run(count: int) -> float:
         return count / (time.perf_counter() - begun)
 
 
-def _latency(rate: float | None, jobs: int = 500) -> tuple[float, float]:
+def _latency(rate: float | None, jobs: int) -> tuple[float, float]:
     """Return p50 and p99, in ms, from the call of enqueue to the body's first line."""
     starts = _Starts()
     called: dict[int, float] = {}
