@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import quantiles
-from threading import Thread
 from typing import Any
 
 import click
@@ -261,7 +260,7 @@ def _served(house: House, people: Sequence[UserId], *, cached: bool) -> Generato
         face = evolve(face, summaries=evolve(house.summaries, cache_seconds=0))
     server = EmbeddedServer(build_app(face), "127.0.0.1", 0, threads=1)
     server.bind()
-    Thread(target=server.serve, daemon=True).start()
+    server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
     try:
         yield Client(connection, str(people[0]))

@@ -2,8 +2,6 @@
 
 from ..adapters.caching.counting import CountingCache
 from ..adapters.caching.memory import MemoryCache
-from ..adapters.memory.store import MemoryStore
-from ..adapters.sql.store import SqlStore
 from ..adapters.tasks.reminders import RUN_TASK
 from ..domain.reminders import daily_at, every_step
 from ..domain.unsubscribing import UnsubscribeTokens
@@ -13,9 +11,8 @@ from ..services.built_in_schedules import BuiltInSchedules
 from ..services.reminders import Reminding
 from ..services.summaries import Summaries
 from .keys import secret_key
+from .outside import AnyStore
 from .settings import Settings
-
-AnyStore = MemoryStore | SqlStore
 
 
 def cache_of(settings: Settings, clock: Clock) -> CountingCache:
@@ -26,8 +23,9 @@ def cache_of(settings: Settings, clock: Clock) -> CountingCache:
 
 def _redis_cache(url: str) -> Cache:
     from ..adapters.caching.redis import RedisCache
+    from ..adapters.redis_link import RedisLink
 
-    return RedisCache.connect(url)
+    return RedisCache(RedisLink.connect(url, "summaries"))
 
 
 def summaries_of(settings: Settings, store: AnyStore, clock: Clock, cache: Cache) -> Summaries:

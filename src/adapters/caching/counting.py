@@ -1,7 +1,6 @@
 """A cache that counts and logs its hits and misses."""
 
 from collections import Counter
-from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
@@ -9,6 +8,7 @@ import structlog
 from attrs import Factory, define, field
 
 from ...ports.cache import Cache
+from ..measures import Measure
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +42,13 @@ class CountingCache:
         """Keep a JSON value under a key, for so many seconds at most."""
         self._cache.put(key, value, seconds)
 
-    def counts(self) -> Mapping[tuple[str, str], int]:
-        """Return how often there was a `hit` and a `miss`, by kind and word."""
+    def measure(self) -> Measure:
+        """Return how often there was a `hit` and a `miss`, by kind."""
         with self._lock:
-            return dict(self._counts)
+            counted = sorted(self._counts.items())
+        return Measure(
+            "workbell_cache_requests_total",
+            "Summaries asked of the cache, by outcome.",
+            "counter",
+            [({"summary": kind, "outcome": word}, count) for (kind, word), count in counted],
+        )

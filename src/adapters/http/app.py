@@ -1,6 +1,6 @@
 """The WSGI application: parts in, one Falcon app out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import SimpleNamespace
 
 import falcon
@@ -21,6 +21,7 @@ from ...services.signing_in import SigningIn
 from ...services.summaries import Summaries
 from ...services.throttling import Throttling
 from .. import jsontext
+from ..measures import Measure
 from . import (
     account,
     docs,
@@ -40,13 +41,11 @@ from .dispatch import Dispatch, Verified
 from .face import Face, FaceSettings, Problems
 from .openapi import document
 from .operations import Operation, by_path
+from .process import Readiness
 from .query import QueryReader
 from .wire import BodyReader
 
 FalconApp = falcon.App[falcon.Request, falcon.Response]
-
-
-CacheCounts = Callable[[], Mapping[tuple[str, str], int]]
 
 
 def _always() -> None:
@@ -59,10 +58,11 @@ class Parts:
     What the HTTP face is made of.
 
     `shapes` reads bodies and queries, so its word for unknown names should
-    be one about fields. `schema_version` is the revision that this code needs
-    of the database, None where that does not matter; `cache` raises
-    Unavailable where a cache does not answer, `cache_counts` tells its hits and
-    misses. Without `throttling` nobody is limited.
+    be one about fields. `outdated` are the revisions of the
+    database that this code cannot work with; `cache` raises
+    Unavailable where a cache does not answer; `ailments` tells what is wrong
+    with the process, `measures` what it counts. Without `throttling` nobody is
+    limited.
     """
 
     identity: Identity
@@ -78,9 +78,10 @@ class Parts:
     database: Health
     settings: FaceSettings = Factory(FaceSettings)
     cache: Callable[[], None] = _always
-    schema_version: str | None = None
+    outdated: Collection[str] = ()
+    ailments: Callable[[], Sequence[str]] = tuple
+    measures: Callable[[], Iterable[Measure]] = tuple
     throttling: Throttling | None = None
-    cache_counts: CacheCounts = dict
     members: Membership = field(
         default=Factory(lambda self: Membership.of(self.identity, self.signing_in), takes_self=True)
     )
@@ -183,12 +184,15 @@ def _add_error_handlers(app: FalconApp) -> None:
 
 def _service(parts: Parts) -> service.Service:
     return service.Service(
-        database=parts.database,
-        cache=parts.cache,
-        cache_counts=parts.cache_counts,
+        readiness=Readiness(
+            database=parts.database,
+            cache=parts.cache,
+            outdated=parts.outdated,
+            ailments=parts.ailments,
+        ),
         jobs=parts.jobs,
         signing_in=parts.signing_in,
-        expected=parts.schema_version,
+        measures=parts.measures,
         metrics_token=parts.settings.metrics_token,
         version=parts.settings.version,
     )

@@ -7,17 +7,13 @@ from typing import Any, Final
 import structlog
 from attrs import Factory, define
 from limits.storage import RedisStorage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from ...domain.throttling import Charge, Decision
 from ...ports.throttling import RateLimiter
-from ..breaker import Breaker
+from ..redis_link import TIMEOUT_SECONDS, Breaker, options
 from .memory import MemoryRateLimiter
 
 _log = structlog.get_logger(__name__)
-TIMEOUT_SECONDS: Final = 0.04
-"""For connecting and for an answer; with what surrounds them below 50 ms."""
 KEEP_SECONDS: Final = 60
 """Keys outlive their span by this, should the clock be set back."""
 
@@ -116,12 +112,7 @@ class RedisRateLimiter:
         Raises:
             ValueError: The address is not one of Redis.
         """
-        options: dict[str, Any] = {
-            "socket_timeout": timeout,
-            "socket_connect_timeout": timeout,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        return cls(Windows(url, key_prefix=prefix, **options))
+        return cls(Windows(url, key_prefix=prefix, **options(timeout)))
 
     def hit(self, charges: Sequence[Charge], now: datetime, cost: int = 1) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""

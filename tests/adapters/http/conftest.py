@@ -245,7 +245,7 @@ def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
         reminding=Reminding(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
-        cache_counts=cache.counts,
+        measures=lambda: [cache.measure()],
         shapes=FIELDS,
         ids=UuidIds(),
         database=store,
