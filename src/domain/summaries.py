@@ -31,13 +31,9 @@ class Group(StrEnum):
 
 def start_of(day: date, group: Group) -> date:
     """Return the first day of the day's week or month, or the day itself."""
-    match group:
-        case Group.DAY:
-            return day
-        case Group.WEEK:
-            return day - timedelta(days=day.weekday())
-        case Group.MONTH:
-            return day.replace(day=1)
+    if group is Group.WEEK:
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if group is Group.MONTH else day
 
 
 def hours(seconds: int) -> float:
@@ -95,13 +91,9 @@ class Span:
 
 def _next_start(day: date, group: Group) -> date:
     start = start_of(day, group)
-    match group:
-        case Group.DAY:
-            return start + ONE_DAY
-        case Group.WEEK:
-            return start + 7 * ONE_DAY
-        case Group.MONTH:
-            return (start + 31 * ONE_DAY).replace(day=1)
+    if group is Group.MONTH:
+        return (start + 31 * ONE_DAY).replace(day=1)
+    return start + (7 * ONE_DAY if group is Group.WEEK else ONE_DAY)
 
 
 def span_of(first: date | None, last: date | None, today: date) -> Span:
