@@ -45,6 +45,7 @@ def serve(settings: Settings) -> int:
     )
     server.bind()
     house.prepare()
+    house.keep_schedules()
     password = house.first_administrator()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again

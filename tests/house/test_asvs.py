@@ -19,6 +19,7 @@ from workbell.entrypoints.face import parts
 from workbell.entrypoints.settings import Settings
 from workbell.entrypoints.wiring import build
 from workbell.services import recent
+from workbell.services.reminders import UNSUBSCRIBE
 from workbell.services.signing_in import SigningIn
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +155,8 @@ def test_reference_tokens_have_enough_bits() -> None:
 def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
     house = build(Settings(data_dir=tmp_path, database_url="memory://"))
     for operation in operations_of(parts(house)):
+        if operation.path.startswith(UNSUBSCRIBE):
+            continue  # RFC 8058 wants it there; it opens nothing, it ends mails
         names = [*operation.path_names]
         if operation.query is not None:
             names += operation.query.__annotations__

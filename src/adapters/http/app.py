@@ -16,8 +16,10 @@ from ...services.goal_keeping import GoalKeeping
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
 from ...services.membership import Membership
+from ...services.reminders import Reminding
 from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
+from ...services.summaries import Summaries
 from ...services.throttling import Throttling
 from .. import jsontext
 from ..measures import Measure
@@ -28,10 +30,12 @@ from . import (
     goals,
     identity,
     jobs,
+    notifications,
     people,
     progress,
     schedules,
     service,
+    summaries,
     work,
 )
 from .compat import a, b, c, e
@@ -69,6 +73,8 @@ class Parts:
     jobs: JobCommands
     definitions: Definitions
     goals: GoalKeeping
+    summaries: Summaries
+    reminding: Reminding
     shapes: Shapes
     ids: Ids
     database: Health
@@ -104,6 +110,8 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
         *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
         *goals.operations(_goals(parts)),
         *progress.operations(_progress(parts)),
+        *summaries.operations(summaries.SummaryFace(summaries=parts.summaries)),
+        *notifications.operations(notifications.Notifications(reminding=parts.reminding)),
         *service.operations(_service(parts)),
         *a.identity_operations(
             a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
@@ -124,6 +132,7 @@ def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
     return (
         *b.identity_operations(own_b, face),
         *b.goal_operations(_goals(parts), _progress(parts)),
+        *b.summary_operations(summaries.SummaryFace(summaries=parts.summaries)),
         *c.identity_operations(own_c),
     )
 

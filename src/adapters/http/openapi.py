@@ -21,6 +21,7 @@ TAGS: Mapping[str, str] = {
     "tasks": "What can be run.",
     "queues": "Where work waits, and who does it.",
     "goals": "What somebody wants to reach, and the time that goes into it.",
+    "notifications": "Which mails somebody wants, and how to get no more of them.",
     "operations": "Health, metrics and this document.",
     "source A": "The routes of source system A: the same schedules in its shapes.",
     "source B": "The routes of source system B: sign-in, and the same goals.",

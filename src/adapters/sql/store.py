@@ -25,6 +25,7 @@ from .logs import SqlLogs
 from .operations import SqlQueues, SqlStatistics, SqlWorkers
 from .progress import SqlEntries
 from .quotas import SqlQuotas
+from .reminders import SqlReminders
 from .scheduling import SqlSchedules
 from .servers import is_server, open_server
 from .sqlite import open_sqlite
@@ -150,6 +151,11 @@ class SqlTx:
     def timers(self) -> SqlTimers:
         """The running timers."""
         return SqlTimers(self._db)
+
+    @property
+    def reminders(self) -> SqlReminders:
+        """The reminders."""
+        return SqlReminders(self._db)
 
     @property
     def facts(self) -> SqlFacts:
