@@ -1,4 +1,4 @@
-"""Restoring: a backup takes the place of what is there, which is kept aside."""
+"""Restoring: a backup takes the place of what is there."""
 
 import re
 import sqlite3
@@ -129,11 +129,14 @@ def _exchange(place: Place, work: Path, beside: Path, stamp: str) -> list[str]:
 
     away(place.artifacts)
     (work / "artifacts").rename(place.artifacts)
-    if place.has_own_key and (work / KEY).exists():
-        if not place.key.exists() or place.key.read_bytes() != (work / KEY).read_bytes():
+    key = work / KEY
+    if place.has_own_key and key.exists():
+        if place.key.exists() and place.key.read_bytes() == key.read_bytes():
+            key.unlink()
+        else:
             away(place.key)
-            (work / KEY).chmod(0o600)
-            (work / KEY).rename(place.key)
+            key.chmod(0o600)
+            key.rename(place.key)
     for suffix in _BESIDE:  # a log that stayed would be replayed onto the other database
         away(place.database.with_name(place.database.name + suffix))
     away(place.database)
