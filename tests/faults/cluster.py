@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, RLock, Thread
@@ -127,6 +127,8 @@ class Cluster:
     redis: AnyRedis | None
     parts: list[Part] = field(factory=list[Part])
     admin: Client = field(factory=lambda: Client(0))
+    _more: dict[str, str] = field(factory=dict[str, str])
+    _made: int = 0
     _watching: Event = field(factory=Event)
     _guard: RLock = field(factory=RLock)
     _supervisor: Thread | None = None
@@ -146,20 +148,36 @@ class Cluster:
     ) -> None:
         """Start every process, and wait until they are ready."""
         self.notes.touch()
+        self._more = dict(more or {})
         roles = ["up"] if self.is_embedded else ["api"]
         if not self.is_embedded:
             roles += ["worker"] * workers + ["scheduler"] * schedulers
-        for n, role in enumerate(roles):
-            part = self._part(role, n, more or {})
-            self.parts.append(part)
-            part.start()
-            if n == 0:  # the first one migrates
-                self._wait_for(part)
-        for part in self.parts[1:]:
-            self._wait_for(part)
+        if not self.is_embedded:
+            migration = self._part("migrate")
+            migration.start()
+            assert migration.process is not None
+            assert migration.process.wait(60) == 0
+        self.add(*roles)
         self.admin = Client(self.parts[0].port).login()
         self._supervisor = Thread(target=self._supervise, daemon=True)
         self._supervisor.start()
+
+    def add(self, *roles: str) -> list[Part]:
+        """Start further processes, and wait until they are ready."""
+        added = [self._part(role) for role in roles]
+        for part in added:
+            part.start()
+        for part in added:
+            self._wait_for(part)
+        self.parts += added
+        return added
+
+    def remove(self, parts: Sequence[Part]) -> None:
+        """End processes for good."""
+        for part in parts:
+            part.wanted = False
+            self.kill(part)
+            self.parts.remove(part)
 
     def close(self) -> None:
         """Stop every process."""
@@ -192,7 +210,9 @@ class Cluster:
     def settle(self) -> None:
         """Wait until every process is ready again."""
         for part in self.parts:
-            wait_until(lambda part=part: not part.wanted or part.ready(), f"{part.role} to be ready")
+            wait_until(
+                lambda part=part: not part.wanted or part.ready(), f"{part.role} to be ready"
+            )
 
     @contextmanager
     def without(self, role: str) -> Iterator[None]:
@@ -224,7 +244,8 @@ class Cluster:
 
         wait_until(up, f"{part.role} to start")
 
-    def _part(self, role: str, n: int, more: Mapping[str, str]) -> Part:
+    def _part(self, role: str) -> Part:
+        self._made += 1
         port = free_port()
         environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("WORKBELL_")},
@@ -240,10 +261,10 @@ class Cluster:
             "WORKBELL_ACCESS_TOKEN_MINUTES": "1440",
             "WORKBELL_REQUIRE_VERIFIED_EMAIL": "none",
             "WORKBELL_MAX_WAITING_JOBS": "1000000",
-            "WORKBELL_LOG_FILE": str(self.folder / f"{role}-{n}.log"),
+            "WORKBELL_LOG_FILE": str(self.folder / f"{role}-{self._made}.log"),
             "FAULT_NOTES": str(self.notes),
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
-            **more,
+            **self._more,
         }
         environ["WORKBELL_PORT" if role in ("up", "api") else "WORKBELL_METRICS_PORT"] = str(port)
         if self.redis is not None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from uuid import uuid4
 
 from attrs import define, field
 from sqlalchemy import Engine, NullPool, create_engine, func, select, update
+from sqlalchemy.exc import DBAPIError
 
 from tests.faults.cluster import Client, Cluster
 from tests.faults.private import wait_until
@@ -27,7 +29,13 @@ _RAN_OUT = ("lost", "timeout")
 
 @define
 class Row:
-    """What one fault came to; everything but the reruns must be 0 where it says so."""
+    """
+    What one fault came to.
+
+    `lost` counts what was accepted and has no outcome, `doubled` what has two.
+    `rerun` counts bodies that began again, `repeated` those of them whose
+    earlier try had come to its end; `refused` counts stale outcomes.
+    """
 
     fault: str
     name: str
@@ -38,6 +46,7 @@ class Row:
     lost: int = 0
     doubled: int = 0
     rerun: int = 0
+    repeated: int = 0
     refused: int = 0
     drain: float = 0.0
     note: str = ""
@@ -88,9 +97,7 @@ class Load:
         key = uuid4().hex
         body = {"task_definition": task, "parameters": dict(parameters)}
         began = time.monotonic()
-        status, answer = self.client.insist(
-            "POST", "/api/v1/jobs", body, {"Idempotency-Key": key}
-        )
+        status, answer = self.client.insist("POST", "/api/v1/jobs", body, {"Idempotency-Key": key})
         assert status in (200, 201), answer
         self.asked.append(key)
         self.slowest = max(self.slowest, time.monotonic() - began)
@@ -117,6 +124,7 @@ class Ledger:
     cluster: Cluster
     mark: int = 0
     schedules: dict[int, datetime] = field(factory=dict[int, datetime])
+    horizon: datetime | None = None
 
     def __attrs_post_init__(self) -> None:
         self.mark = self._value(select(func.coalesce(func.max(jobs.c.id), 0)))
@@ -139,15 +147,20 @@ class Ledger:
             status, answer = self.cluster.admin.insist("POST", "/api/v1/schedules", body)
             assert status == 201, answer
             made.append(int(answer["id"]))
-        with self.engine.begin() as db:
-            c = schedules.c
-            aims = dict(db.execute(select(c.id, c.next_at).where(c.id.in_(made))).all())
-            for number, aim in aims.items():
+        if minutes:
+            self.set_back(made, minutes)
+        return made
+
+    def set_back(self, ids: Collection[int], minutes: int) -> None:
+        """Have schedules aim so many minutes back, as if nobody had run them since."""
+        c = schedules.c
+        with self.engine.connect() as db:
+            aims = db.execute(select(c.id, c.next_at).where(c.id.in_(ids))).all()
+            for number, aim in aims:
                 since = aim - minutes * MINUTE
                 moved = {"next_at": since, "version": c.version + 1}
                 db.execute(update(schedules).where(c.id == number).values(moved))
                 self.schedules[number] = since
-        return made
 
     def drained(self) -> bool:
         """Whether nothing waits or runs, and no tick is due."""
@@ -165,10 +178,8 @@ class Ledger:
     def drain(self) -> float:
         """Wait until everything has ended; end the schedules; return how long it took."""
         began = time.monotonic()
-        try:
+        with suppress(AssertionError):  # what has not ended will be counted as lost
             wait_until(self._safely_drained, "everything to end", PATIENCE)
-        except AssertionError:
-            pass  # what has not ended will be counted as lost
         took = time.monotonic() - began
         for number in self.schedules:
             self.cluster.admin.insist("PATCH", f"/api/v1/schedules/{number}", {"is_active": False})
@@ -179,8 +190,15 @@ class Ledger:
         row: Row,
         asked: Collection[str] = (),
         ends: Collection[JobState] = (JobState.SUCCEEDED,),
+        *,
+        refusals: bool = False,
     ) -> Row:
-        """Fill a row with what was found; `ends` are the states that jobs may end in."""
+        """
+        Fill a row with what was found; `ends` are the states that jobs may end in.
+
+        With `refusals`, where no process was killed, a body that has ended
+        without effect is one whose outcome was refused.
+        """
         row.database = self.cluster.database.kind
         kept = self._rows(select(jobs).where(jobs.c.id > self.mark))
         tried = self._rows(select(attempts).where(attempts.c.job_id > self.mark))
@@ -193,7 +211,7 @@ class Ledger:
         ends_of = Counter(t.job_id for t in tried if t.outcome == "succeeded")
         row.doubled += sum(count > 1 for count in ends_of.values())
         self._ticks(row, kept)
-        self._bodies(row, tried)
+        self._bodies(row, tried, refusals=refusals)
         row.lost += self._torn()
         return row
 
@@ -207,16 +225,20 @@ class Ledger:
             if job.schedule_id in found and job.tick is not None:
                 found[job.schedule_id].update(covered(job))
         for number, since in self.schedules.items():
-            until = cursors[number]
+            until = cursors.get(number)
+            if until is not None and self.horizon is not None:
+                until = min(until, self.horizon)
             expected = set(minutes(since, until)) if until is not None else set()
             row.ticks += len(expected)
             row.lost += len(expected - found[number].keys())
             row.lost += 0 if expected else 1
             row.doubled += sum(count - 1 for count in found[number].values())
 
-    def _bodies(self, row: Row, tried: list[Any]) -> None:
+    def _bodies(self, row: Row, tried: list[Any], *, refusals: bool) -> None:
         outcomes = {(t.job_id, t.number): t.outcome for t in tried}
         begun: Counter[tuple[int, int]] = Counter()
+        ended: Counter[int] = Counter()
+        unsaved = 0
         for line in self.cluster.notes.read_text().splitlines():
             word, job, number, _ = line.split()
             one = int(job), int(number)
@@ -224,8 +246,12 @@ class Ledger:
                 continue
             if word == "began":
                 begun[one] += 1
-            elif outcomes.get(one) in _RAN_OUT:
-                row.refused += 1
+                continue
+            ended[one[0]] += 1
+            if outcomes.get(one) in _RAN_OUT:
+                unsaved += 1
+        row.repeated += sum(count - 1 for count in ended.values())
+        row.refused = unsaved if refusals else 0
         row.doubled += sum(count - 1 for count in begun.values())
         bodies = Counter(job for job, _ in begun)
         row.rerun += sum(count - 1 for count in bodies.values())
@@ -239,6 +265,26 @@ class Ledger:
             for row in self._rows(select(artifacts).where(artifacts.c.job_id > self.mark))
         )
 
+    def bodies(self) -> tuple[int, int]:
+        """Return how many bodies have begun, and how many have ended."""
+        words = Counter(
+            line.split()[0]
+            for line in self.cluster.notes.read_text().splitlines()
+            if int(line.split()[1]) > self.mark
+        )
+        return words["began"], words["ended"]
+
+    def running(self) -> Counter[str]:
+        """Return how many jobs each worker runs, by the worker's id."""
+        c = jobs.c
+        query = select(c.worker).where(c.id > self.mark, c.state == int(JobState.RUNNING))
+        return Counter(each.worker for each in self._rows(query))
+
+    def attempts_of(self, ids: Collection[int]) -> Counter[int]:
+        """Return how often each of some jobs was tried."""
+        query = select(attempts.c.job_id).where(attempts.c.job_id.in_(ids))
+        return Counter(each.job_id for each in self._rows(query))
+
     def states(self, ids: Collection[int]) -> Counter[JobState]:
         """Return the states of some jobs."""
         found = self._rows(select(jobs.c.state).where(jobs.c.id.in_(ids)))
@@ -247,7 +293,7 @@ class Ledger:
     def _safely_drained(self) -> bool:
         try:
             return self.drained()
-        except Exception:  # the database may be away for the moment
+        except DBAPIError:  # the database may be away for the moment
             return False
 
     def _rows(self, query: Any) -> list[Any]:

@@ -89,7 +89,7 @@ class OwnServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self.process = subprocess.Popen(
-            self.command, user=self.user, cwd=self.folder,
+            self.command, cwd=self.folder, **_as(self.user, self.folder),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_until(lambda: answers(self.url), f"{self.kind} to answer")
@@ -190,6 +190,14 @@ def _ready(folder: Path, account: str) -> str | None:
     return account
 
 
+def _as(account: str | None, folder: Path) -> dict[str, Any]:
+    """Return how a process is started as another account, in its group and its folder only."""
+    environ = {"env": {**os.environ, "TMPDIR": str(folder)}}
+    if account is None:
+        return environ
+    return {"user": account, "group": account, "extra_groups": [], **environ}
+
+
 def _postgresql(folder: Path) -> OwnServer | None:
     initdb, postgres = program("initdb"), program("postgres")
     if initdb is None or postgres is None:
@@ -197,7 +205,7 @@ def _postgresql(folder: Path) -> OwnServer | None:
     user, port, data = _ready(folder, "postgres"), free_port(), folder / "data"
     subprocess.run(
         [initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-instructions"],
-        user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL,
+        cwd=folder, check=True, stdout=subprocess.DEVNULL, **_as(user, folder),
     )  # fmt: skip
     command = [postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
     url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
@@ -214,7 +222,7 @@ def _mariadb(folder: Path) -> OwnServer | None:
     subprocess.run(
         [install, "--no-defaults", f"--datadir={data}", "--skip-test-db",
          "--auth-root-authentication-method=normal"],
-        user=user, cwd=folder, check=True,
+        cwd=folder, check=True, **_as(user, folder),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     command = [

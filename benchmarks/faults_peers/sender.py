@@ -1,0 +1,31 @@
+"""Sends tasks until its input ends, and prints the number of each that was accepted."""
+
+import random
+import sys
+import threading
+import time
+from importlib import import_module
+
+
+def main() -> None:
+    """Send every 30 ms; a send that raises is not accepted, and not counted."""
+    system, first = sys.argv[1], sys.argv[2]
+    work = import_module(f"{system}_app").work
+    send = work.delay if system == "celery" else work.send
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    chance = random.Random(1)
+    n = 0
+    while not over.wait(0.03):
+        n += 1
+        number = f"{first}-{n}"
+        try:
+            send(number, chance.randrange(300))
+        except Exception:
+            time.sleep(0.1)
+            continue
+        print(number, flush=True)
+
+
+if __name__ == "__main__":
+    main()
