@@ -6,6 +6,12 @@ import threading
 import time
 from importlib import import_module
 
+from dramatiq import DramatiqError
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+_AWAY = (OSError, DramatiqError, OperationalError, RedisError)
+
 
 def main() -> None:
     """Send every 30 ms; a send that raises is not accepted, and not counted."""
@@ -21,7 +27,7 @@ def main() -> None:
         number = f"{first}-{n}"
         try:
             send(number, chance.randrange(300))
-        except Exception:
+        except _AWAY:
             time.sleep(0.1)
             continue
         print(number, flush=True)
