@@ -47,7 +47,9 @@ def faults(result: dict[str, Any]) -> str:
         )
         for row in result["rows"]
     ]  # fmt: skip
-    rows.sort(key=lambda row: (int(re.findall(r"\d+", row[0])[0]), list(NAMES.values()).index(row[1])))
+    rows.sort(
+        key=lambda row: (int(re.findall(r"\d+", row[0])[0]), list(NAMES.values()).index(row[1]))
+    )
     said = f"`{result['command']}`, {result['measured']}, Python {result['python']}"
     return f"{said}:\n\n{table(head, rows)}"
 

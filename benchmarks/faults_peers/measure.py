@@ -27,12 +27,14 @@ from attrs import asdict, define, field
 
 from tests.faults.private import OwnRedis, wait_until
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "faults_peers.json"
 VENV = HERE / ".venv"
 PATIENCE = 60.0
 """How long after the load a task may still come, in seconds."""
 SCHEDULES = 20
+STEADY, CROWDED = 0.03, 0.01
+"""Seconds between two tasks: the workers keep up with the first pace, not with the second."""
 OWN = {"F1": "killed", "F4": "flushed", "F5": "restarted", "F2b": "scheduler", "F3": "doubled"}
 
 
@@ -148,10 +150,10 @@ def running(name: str, variant: str) -> Iterator[System]:
 
 
 @contextmanager
-def sending(system: System, first: str) -> Iterator[list[Any]]:
+def sending(system: System, first: str, pace: float = STEADY) -> Iterator[list[Any]]:
     """Send tasks meanwhile; afterwards the list holds how many, and their numbers."""
     sender = subprocess.Popen(
-        [str(VENV / "bin" / "python"), str(HERE / "sender.py"), system.name, first],
+        [str(VENV / "bin" / "python"), str(HERE / "sender.py"), system.name, first, str(pace)],
         env=system.environ(), cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
@@ -192,7 +194,7 @@ def killed(system: System, times: int) -> Outcome:
 
 def flushed(system: System, times: int) -> Outcome:
     """Flush Redis while tasks wait in it."""
-    with sending(system, "flushed") as asked:
+    with sending(system, "flushed", CROWDED) as asked:
         for _ in range(times):
             time.sleep(1.0)
             system.redis.flush()
@@ -202,7 +204,7 @@ def flushed(system: System, times: int) -> Outcome:
 
 def restarted(system: System, _: int) -> Outcome:
     """Kill Redis, which keeps nothing on disk here, and start it again."""
-    with sending(system, "restarted") as asked:
+    with sending(system, "restarted", CROWDED) as asked:
         time.sleep(3)
         system.redis.stop()
         time.sleep(2)
@@ -268,14 +270,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=())
+    parser.add_argument("--own", type=Path, help="Figures of Workbell that are there already.")
     args = parser.parse_args()
     environment()
-    own = RESULTS.with_name("faults_own.json")
-    subprocess.run(
-        [sys.executable, "-m", "tests.faults.run", "--kinds", "postgresql", "--kills",
-         str(args.kills), "--only", *OWN, "--json", str(own)],
-        check=True,
-    )  # fmt: skip
+    own = args.own or RESULTS.with_name("faults_own.json")
+    if args.own is None:
+        subprocess.run(
+            [sys.executable, "-m", "tests.faults.run", "--kinds", "postgresql", "--kills",
+             str(args.kills), "--only", *OWN, "--json", str(own)],
+            check=True,
+        )  # fmt: skip
     rows: list[Outcome] = []
     faults: list[Callable[[System, int], Outcome]] = [killed, flushed, restarted]
     for name in ("celery", "dramatiq"):
@@ -299,7 +303,8 @@ def main() -> int:
         "own": json.loads(own.read_text())["rows"],
         "peers": [asdict(row) for row in rows],
     }  # fmt: skip
-    own.unlink()
+    if args.own is None:
+        own.unlink()
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
     return 0
 

@@ -14,15 +14,15 @@ _AWAY = (OSError, DramatiqError, OperationalError, RedisError)
 
 
 def main() -> None:
-    """Send every 30 ms; a send that raises is not accepted, and not counted."""
-    system, first = sys.argv[1], sys.argv[2]
+    """Send at a pace, in seconds; a send that raises is not accepted, and not counted."""
+    system, first, pace = sys.argv[1], sys.argv[2], float(sys.argv[3])
     work = import_module(f"{system}_app").work
     send = work.delay if system == "celery" else work.send
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
     chance = random.Random(1)
     n = 0
-    while not over.wait(0.03):
+    while not over.wait(pace):
         n += 1
         number = f"{first}-{n}"
         try:

@@ -149,7 +149,9 @@ def redis_flushed(cluster: Cluster, kills: int) -> Row:
     ledger = Ledger(cluster)
     ledger.schedule(kills, minutes=30)
     parts = [*cluster.doing("worker"), *cluster.doing("scheduler")]
-    with under_load(cluster, row, ledger):
+    # more than the workers keep up with, so that jobs wait whenever Redis forgets
+    load = Load(cluster.admin, threads=2, pause=0.02, tasks=("fault.work",), longest_ms=300)
+    with under_load(cluster, row, ledger, load):
         for part in islice(cycle(parts), kills):
             cluster.redis.flush()
             kill_in_turn(cluster, [part], 1, 0.1, 0.4)
@@ -164,7 +166,8 @@ def redis_away(cluster: Cluster, kills: int) -> Row:
     assert cluster.redis is not None
     row.injected = f"{cluster.redis.outage}, {seconds} s"
     ledger = Ledger(cluster)
-    with under_load(cluster, row, ledger) as load:
+    crowd = Load(cluster.admin, threads=2, pause=0.02, tasks=("fault.work",), longest_ms=300)
+    with under_load(cluster, row, ledger, crowd) as load:
         time.sleep(0.5)
         cluster.redis.stop()
         before = len(load.asked)

@@ -184,7 +184,7 @@ def _ready(folder: Path, account: str) -> str | None:
     if os.geteuid() != 0:
         return None
     for parent in (folder, *folder.parents[:1]):
-        parent.chmod(0o755)
+        parent.chmod(parent.stat().st_mode | 0o055)
     known = pwd.getpwnam(account)
     os.chown(folder, known.pw_uid, known.pw_gid)
     return account
