@@ -16,6 +16,7 @@ from tests.contract.made import (
 from tests.contract.test_schedules import plan, see
 from workbell.domain.attempts import Outcome
 from workbell.domain.identity import EVERYTHING
+from workbell.domain.scheduling import ScheduleId
 
 
 def test_due_alerts_are_found_oldest_first(store: AnyStore) -> None:
@@ -44,7 +45,7 @@ def test_a_judgement_is_kept_once(store: AnyStore) -> None:
     stale = evolve(judged, version=0)
     with store.begin() as tx:
         assert not tx.schedules.judge(stale, before)
-        assert not tx.schedules.judge(evolve(judged, id=before.id + 9), before)
+        assert not tx.schedules.judge(evolve(judged, id=ScheduleId(before.id + 9)), before)
 
 
 def test_the_newest_success_of_a_schedule_is_found(store: AnyStore) -> None:

@@ -107,6 +107,14 @@ class Part:
         except GoneError:
             return False
 
+    def well(self) -> bool:
+        """Whether it is ready, or is not to be."""
+        return not self.wanted or self.ready()
+
+    def has_started(self, times: int) -> bool:
+        """Whether it was started more often than so."""
+        return self.starts > times
+
     def send(self, what: signal.Signals) -> None:
         """Send the process a signal."""
         assert self.process is not None
@@ -210,9 +218,7 @@ class Cluster:
     def settle(self) -> None:
         """Wait until every process is ready again."""
         for part in self.parts:
-            wait_until(
-                lambda part=part: not part.wanted or part.ready(), f"{part.role} to be ready"
-            )
+            wait_until(part.well, f"{part.role} to be ready")
 
     @contextmanager
     def without(self, role: str) -> Iterator[None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import cycle, islice
 from threading import Event, Thread
 
@@ -208,9 +209,7 @@ def zombies(cluster: Cluster, kills: int) -> Row:
             load.ask("fault.work", {"n": n, "ms": 1500})
         assert part.process is not None
         mine = f":{part.process.pid}:"
-        wait_until(
-            lambda mine=mine: any(mine in worker for worker in ledger.running()), "jobs to run"
-        )
+        wait_until(partial(_runs, ledger, mine), "jobs to run")
         part.send(signal.SIGSTOP)
         row.drain = max(row.drain, ledger.drain())
         part.send(signal.SIGCONT)
@@ -219,6 +218,10 @@ def zombies(cluster: Cluster, kills: int) -> Row:
     ledger.account(row, load.asked, refusals=True)
     row.expect(row.refused > 0, "no stale outcome came, so none was refused")
     return row
+
+
+def _runs(ledger: Ledger, process: str) -> bool:
+    return any(process in worker for worker in ledger.running())
 
 
 @fault("F10")
@@ -329,7 +332,7 @@ def rolled(cluster: Cluster, kills: int) -> Row:
             starts = part.starts
             began = time.monotonic()
             part.send(signal.SIGTERM)
-            wait_until(lambda part=part, starts=starts: part.starts > starts, "a worker to stop")
+            wait_until(partial(part.has_started, starts), "a worker to stop")
             slowest = max(slowest, time.monotonic() - began)
             wait_until(part.ready, "the worker to be back")
     row.note = f"slowest stop {slowest:.1f} s"

@@ -15,7 +15,7 @@ from attrs import asdict
 
 from tests.faults.cluster import Cluster
 from tests.faults.ledger import Ledger, Load, Row
-from tests.faults.private import NoServer, given, own_database
+from tests.faults.private import Database, NoServer, given, own_database
 from tests.faults.run import running, say
 
 WARM_UP = 0.2
@@ -65,6 +65,17 @@ def growth(samples: list[int]) -> tuple[float, float]:
     return median(warm[:window]), median(warm[-window:])
 
 
+def chosen(kind: str, url: str | None, folder: Path) -> Database:
+    """Return the database to soak: on the user's server, a file, or an own server."""
+    if url is not None:
+        return given(url, f"workbell_soak_{os.getpid()}")
+    if kind == "sqlite":
+        return NoServer(f"sqlite:///{folder / 'run' / 'workbell.db'}")
+    server = own_database(kind, folder / "server")
+    assert server is not None, f"{kind} is not installed here"
+    return server
+
+
 def main() -> int:
     """Soak for so many minutes, print the figures, and say whether all is well."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -77,14 +88,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="workbell-soak-") as scratch:
         folder = Path(scratch)
         folder.chmod(0o755)
-        if args.database:
-            database = given(args.database, f"workbell_soak_{os.getpid()}")
-        elif args.kind == "sqlite":
-            database = NoServer(f"sqlite:///{folder / 'run' / 'workbell.db'}")
-        else:
-            database = own_database(args.kind, folder / "server")
-            assert database is not None, f"{args.kind} is not installed here"
-        with running(database, args.redis, folder / "run") as cluster:
+        with running(
+            chosen(args.kind, args.database, folder), args.redis, folder / "run"
+        ) as cluster:
             row, samples, slowest = soak(cluster, args.minutes * 60)
     memory = {name: growth(each) for name, each in samples.items()}
     for name in ("jobs", "ticks", "lost", "doubled", "rerun", "drain"):
