@@ -102,8 +102,10 @@ soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 .PHONY: bench-faults
-bench-faults: $(VENV)/.dev ## Do the same faults to Celery with beat and to Dramatiq
+bench-faults: $(VENV)/.dev ## Do the faults to us, to Celery and to Dramatiq, and write docs/guarantees.md
+	$(BIN)/python -m tests.faults.run --json benchmarks/results/faults.json $(ARGS)
 	$(BIN)/python -m benchmarks.faults_peers.measure $(ARGS)
+	$(BIN)/python -m benchmarks.guarantees
 
 # ---- Figures ---------------------------------------------------------------------------------
 

@@ -421,8 +421,8 @@ def cancelled_meanwhile(cluster: Cluster, kills: int) -> Row:
     cancelled: set[int] = set()
 
     def one(n: int) -> None:
-        job = load.ask("fault.patient", {"n": n, "ms": chance.randrange(60)})
-        time.sleep(chance.uniform(0.0, 0.12))
+        job = load.ask("fault.patient", {"n": n, "ms": chance.choice([20, 60, 1200])})
+        time.sleep(chance.uniform(0.0, 0.2))
         status, _ = cluster.admin.insist("POST", f"/api/v1/jobs/{job}/cancel")
         row.expect(status in (200, 409), f"cancelling was answered {status}")
         if status == 200:
@@ -433,7 +433,7 @@ def cancelled_meanwhile(cluster: Cluster, kills: int) -> Row:
     row.drain = ledger.drain()
     ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.CANCELLED))
     ends = ledger.states(cancelled)
-    row.note = f"of {len(cancelled)} cancelled in time {ends[JobState.CANCELLED]} ended so"
+    row.note = f"of {len(cancelled)} asked in time {ends[JobState.CANCELLED]} ended cancelled"
     return row
 
 
