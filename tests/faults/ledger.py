@@ -25,6 +25,9 @@ from workbell.domain.jobs import JobState
 PATIENCE = 120.0
 MINUTE = timedelta(minutes=1)
 _RAN_OUT = ("lost", "timeout")
+_j, _a = jobs.c, attempts.c
+_OF_JOBS = (_j.id, _j.state, _j.idempotency_key, _j.schedule_id, _j.tick, _j.missed)
+_OF_ATTEMPTS = (_a.job_id, _a.number, _a.outcome)
 
 
 @define
@@ -200,8 +203,8 @@ class Ledger:
         without effect is one whose outcome was refused.
         """
         row.database = self.cluster.database.kind
-        kept = self._rows(select(jobs).where(jobs.c.id > self.mark))
-        tried = self._rows(select(attempts).where(attempts.c.job_id > self.mark))
+        kept = self._rows(select(*_OF_JOBS).where(jobs.c.id > self.mark))
+        tried = self._rows(select(*_OF_ATTEMPTS).where(attempts.c.job_id > self.mark))
         keys = Counter(job.idempotency_key for job in kept)
         allowed = {int(state) for state in (*ends, JobState.SKIPPED)}
         row.jobs = len(asked)

@@ -89,7 +89,8 @@ class OwnServer:
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self.process = subprocess.Popen(
-            self.command, cwd=self.folder, **_as(self.user, self.folder),
+            self.command, cwd=self.folder, env=_environ(self.folder),
+            user=self.user, group=self.user, extra_groups=_groups(self.user),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         wait_until(lambda: answers(self.url), f"{self.kind} to answer")
@@ -190,12 +191,14 @@ def _ready(folder: Path, account: str) -> str | None:
     return account
 
 
-def _as(account: str | None, folder: Path) -> dict[str, Any]:
-    """Return how a process is started as another account, in its group and its folder only."""
-    environ = {"env": {**os.environ, "TMPDIR": str(folder)}}
-    if account is None:
-        return environ
-    return {"user": account, "group": account, "extra_groups": [], **environ}
+def _environ(folder: Path) -> dict[str, str]:
+    """Return the environment of a server, whose scratch files stay in its folder."""
+    return {**os.environ, "TMPDIR": str(folder)}
+
+
+def _groups(account: str | None) -> list[str] | None:
+    """Return the further groups of a process: none, where it runs as another account."""
+    return None if account is None else []
 
 
 def _postgresql(folder: Path) -> OwnServer | None:
@@ -205,7 +208,8 @@ def _postgresql(folder: Path) -> OwnServer | None:
     user, port, data = _ready(folder, "postgres"), free_port(), folder / "data"
     subprocess.run(
         [initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-instructions"],
-        cwd=folder, check=True, stdout=subprocess.DEVNULL, **_as(user, folder),
+        cwd=folder, check=True, stdout=subprocess.DEVNULL, env=_environ(folder),
+        user=user, group=user, extra_groups=_groups(user),
     )  # fmt: skip
     command = [postgres, "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
     url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
@@ -222,7 +226,8 @@ def _mariadb(folder: Path) -> OwnServer | None:
     subprocess.run(
         [install, "--no-defaults", f"--datadir={data}", "--skip-test-db",
          "--auth-root-authentication-method=normal"],
-        cwd=folder, check=True, **_as(user, folder),
+        cwd=folder, check=True, env=_environ(folder),
+        user=user, group=user, extra_groups=_groups(user),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     command = [

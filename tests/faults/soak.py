@@ -21,6 +21,8 @@ from tests.faults.run import running, say
 WARM_UP = 0.2
 MOST_GROWTH = 1.05
 WINDOW = 0.1
+PAUSE = 0.03
+"""Seconds between two jobs of each client: some eighty a second in all."""
 
 Samples = dict[str, list[int]]
 
@@ -39,7 +41,7 @@ def soak(cluster: Cluster, seconds: float) -> tuple[Row, Samples, list[float]]:
     names = {f"{part.role} {n}": part for n, part in enumerate(cluster.parts)}
     samples: Samples = {name: [] for name in names}
     slowest: list[float] = []
-    load = Load(cluster.admin).start()
+    load = Load(cluster.admin, pause=PAUSE).start()
     until = time.monotonic() + seconds
     pause = max(0.5, min(10.0, seconds / 60))
     while time.monotonic() < until:
