@@ -148,7 +148,7 @@ def redis_flushed(cluster: Cluster, kills: int) -> Row:
     row = Row("F4", "FLUSHALL of Redis, with SIGKILL of workers", f"{kills} flushes, {kills} kills")
     assert cluster.redis is not None
     ledger = Ledger(cluster)
-    ledger.schedule(kills, minutes=30)
+    ledger.schedule(kills, minutes=30, task_definition="fault.work")
     parts = [*cluster.doing("worker"), *cluster.doing("scheduler")]
     # more than the workers keep up with, so that jobs wait whenever Redis forgets
     load = Load(cluster.admin, threads=2, pause=0.02, tasks=("fault.work",), longest_ms=300)
