@@ -123,6 +123,11 @@ def _of_rows(stats: JobStats, queues: Sequence[QueueStats], version: str) -> Seq
         ),
         gauge("workbell_schedules_active", "Active schedules.", stats.schedules_active),
         gauge(
+            "workbell_schedules_overdue",
+            "Schedules that should have succeeded by now.",
+            stats.schedules_overdue,
+        ),
+        gauge(
             "workbell_queue_jobs",
             "Unfinished jobs of a queue, by state.",
             [
