@@ -14,6 +14,7 @@ from ...domain.throttling import Asked
 from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
+from ..tracing import span
 from .operations import Access, Answer, Call, Operation
 from .query import QueryReader
 from .wire import BodyReader, bearer, path_id, versions
@@ -74,7 +75,9 @@ class Dispatch:
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
             req.context.operation = operation
-            answer = operation.handler(self.call(req, operation, path))
+            request = {"request": req.context.origin.request_id}
+            with span(f"{operation.method} {operation.path}", **request):
+                answer = operation.handler(self.call(req, operation, path))
             write(req, resp, answer)
 
         return respond
