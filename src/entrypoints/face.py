@@ -17,6 +17,7 @@ def parts(house: House, runtime: Runtime | None = None) -> Parts:
         scheduling=house.scheduling,
         jobs=house.jobs,
         definitions=house.definitions,
+        goals=house.goals,
         shapes=FIELDS,
         ids=house.ids,
         database=house.store,

@@ -33,6 +33,7 @@ from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
 from ..services.definitions import Definitions
 from ..services.execution import Execution
+from ..services.goal_keeping import GoalKeeping
 from ..services.housekeeping import Housekeeping
 from ..services.identity import Identity
 from ..services.jobs import JobCommands
@@ -75,6 +76,7 @@ class House:
     definitions: Definitions
     scheduling: Scheduling
     jobs: JobCommands
+    goals: GoalKeeping
     ticking: Ticking
     execution: Execution
     housekeeping: Housekeeping
@@ -245,6 +247,7 @@ def build(
         definitions=definitions,
         scheduling=_scheduling(settings, definitions, queues),
         jobs=_jobs(settings, definitions, files, queues),
+        goals=GoalKeeping.of(store, clock, FIELDS),
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_execution(settings, definitions, files, chance),
         housekeeping=_housekeeping(

@@ -11,6 +11,7 @@ from ...ports.store import Health
 from ...ports.system import Ids
 from ...ports.tasks import Shapes
 from ...services.definitions import Definitions
+from ...services.goal_keeping import GoalKeeping
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
 from ...services.membership import Membership
@@ -19,7 +20,18 @@ from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
 from ..measures import Measure
-from . import account, docs, identity, jobs, people, schedules, service, work
+from . import (
+    account,
+    docs,
+    goals,
+    identity,
+    jobs,
+    people,
+    progress,
+    schedules,
+    service,
+    work,
+)
 from .compat import a, b, c, e
 from .dispatch import Dispatch, Verified
 from .face import Face, FaceSettings, Problems
@@ -54,6 +66,7 @@ class Parts:
     scheduling: Scheduling
     jobs: JobCommands
     definitions: Definitions
+    goals: GoalKeeping
     shapes: Shapes
     ids: Ids
     database: Health
@@ -84,6 +97,8 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
         *schedules.operations(schedule_face),
         *jobs.operations(job_face),
         *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
+        *goals.operations(_goals(parts)),
+        *progress.operations(_progress(parts)),
         *service.operations(_service(parts)),
         *a.identity_operations(
             a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
@@ -101,7 +116,21 @@ def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
         identity=parts.identity, signing_in=parts.signing_in, people=parts.members.people
     )
     own_c = c.CIdentity(identity=parts.identity, signing_in=parts.signing_in, members=parts.members)
-    return (*b.identity_operations(own_b, face), *c.identity_operations(own_c))
+    return (
+        *b.identity_operations(own_b, face),
+        *b.goal_operations(_goals(parts), _progress(parts)),
+        *c.identity_operations(own_c),
+    )
+
+
+def _goals(parts: Parts) -> goals.Goals:
+    return goals.Goals(goals=parts.goals.goals, timers=parts.goals.timers)
+
+
+def _progress(parts: Parts) -> progress.Progress:
+    return progress.Progress(
+        progress=parts.goals.progress, goals=parts.goals.goals, throttling=parts.throttling
+    )
 
 
 def openapi_of(parts: Parts, server: str) -> bytes:

@@ -16,6 +16,8 @@ WORLD = build_world(Path("/nonexistent"), FaceSettings())
 WORLD.join("root", is_super_user=True)
 WORLD.schedule("root", is_active=False)
 WORLD.job("root")
+WORLD.goal("root")
+WORLD.log(1, "root")
 HEADERS = {"Host": "localhost", "Authorization": f"Bearer {WORLD.tokens['root']}"}
 
 CANONICAL = "^/api/v1/"
