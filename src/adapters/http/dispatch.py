@@ -15,6 +15,7 @@ from ...domain.throttling import Asked, Route, TooMany
 from ...services.entries import Refusals
 from ...services.throttling import Throttling
 from .. import jsontext
+from ..tracing import span
 from .browser import Browser
 from .operations import Access, Answer, Call, Operation, is_number
 from .query import QueryReader
@@ -78,8 +79,10 @@ class Dispatch:
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
             req.context.operation = operation
+            request = {"request": req.context.origin.request_id}
             try:
-                answer = operation.handler(self.call(req, operation, path))
+                with span(f"{operation.method} {operation.path}", **request):
+                    answer = operation.handler(self.call(req, operation, path))
             except WorkbellError as error:
                 self._remember(req, operation, error)
                 raise
