@@ -71,7 +71,7 @@ claimed AS (
 _CLAIMS = "(SELECT CAST(json_agg(claimed ORDER BY nth) AS text) FROM claimed)"
 _ASKED = ("queue", "most", "free", "lease", "worker", "now")
 _SETTLE = prepared(text(f"WITH {_GIVEN} SELECT id, token, goes FROM accepted"), "settled")  # noqa: S608
-_CLAIM = prepared(text(f"WITH {_CLAIMED} SELECT NULL, {_CLAIMS}"), *_ASKED)  # noqa: S608
+_CLAIM = prepared(text(f"WITH {_CLAIMED} SELECT NULL, {_CLAIMS}"), *_ASKED)
 _EXCHANGE = prepared(
     text(f"WITH {_GIVEN}, {_CLAIMED} SELECT ARRAY(SELECT id FROM accepted), {_CLAIMS}"),  # noqa: S608
     "settled",
