@@ -13,7 +13,7 @@ from ...domain.identity import Scope, UserId
 from ...domain.jobs import Job, JobId, JobState, placed
 from ...domain.tasks import Task
 from ...domain.ticks import Step
-from . import lanes, ticks
+from . import firing, lanes, ticks
 from .engine import JobEngine
 from .entering import enter_one
 from .indexes import IS_UNFINISHED_RUN, IS_WAITING
@@ -78,6 +78,8 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
 
     def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
         """Keep the jobs of due ticks in the common case; return the steps accounted for."""
+        if is_postgresql(self._db):
+            return firing.fire(self._db, task, steps, now, self._woken)
         if not is_sqlite(self._db):
             return []
         return ticks.add_ticks(self._db, task, steps, now, self._woken)
