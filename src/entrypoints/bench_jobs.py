@@ -15,7 +15,7 @@ from ..adapters.sql import sqlite
 from ..domain.identity import SYSTEM
 from ..services.asked import NewJob
 from .bench_places import Place
-from .bench_workers import NOOP, ORDINARY, Starts, processes, running, until
+from .bench_workers import NOOP, ORDINARY, Starts, is_over, processes, running, until
 from .wiring import House
 
 PRODUCERS = 8
@@ -100,11 +100,11 @@ class _Bench:
             if workers:
                 with processes(house.settings, workers) as done:
                     begun = time.perf_counter()
-                    until(lambda: done() >= count and _is_over(house))
+                    until(lambda: done() >= count and is_over(house))
                     return count / (time.perf_counter() - begun)
             begun = time.perf_counter()
             with running(house):
-                until(lambda: starts.count >= count and _is_over(house))
+                until(lambda: starts.count >= count and is_over(house))
                 return count / (time.perf_counter() - begun)
 
     def enqueue_and_run(self) -> float:
@@ -159,11 +159,6 @@ class _Bench:
                 return count / _in_threads(PRODUCERS, produce)
         finally:
             sqlite.MOST_IN_A_GROUP = grouped
-
-
-def _is_over(house: House) -> bool:
-    """Whether every outcome is committed."""
-    return not any(queue.ready or queue.running for queue in house.jobs.queues())
 
 
 def _in_threads(n: int, work: Callable[[int], None]) -> float:

@@ -41,7 +41,6 @@ from workbell.domain.tasks import OnLost, Task
 from workbell.domain.ticks import Due, PlannedTick, Step, TickPlan, common_step, plan
 from workbell.ports.jobs import JobFilter
 
-
 SHORT = ("memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.integration))
 
 
