@@ -114,6 +114,6 @@ def openapi_document(settings: Settings) -> bytes:
 
     house: House = build(evolve(settings, database_url="memory://"))
     try:
-        return openapi_of(parts(house))
+        return openapi_of(parts(house), settings.public_url)
     finally:
         house.close()

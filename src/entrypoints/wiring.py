@@ -54,7 +54,7 @@ FIELDS = JsonShapes("is not a known field")
 AnyStore = MemoryStore | SqlStore
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True, repr=False)
 class House:
     """Everything that a process may need, built once and put together."""
 

@@ -99,18 +99,18 @@ def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
     return (*b.identity_operations(own_b, face), *c.identity_operations(own_c))
 
 
-def openapi_of(parts: Parts) -> bytes:
-    """Return the OpenAPI document of the whole face, as JSON."""
+def openapi_of(parts: Parts, server: str) -> bytes:
+    """Return the OpenAPI document of the whole face on a server, as JSON."""
     described = (*operations_of(parts), *docs.operations(docs.Docs.of(b"", "")))
-    settings = parts.settings
-    return jsontext.dumps(document(described, parts.shapes, settings.version, settings.public_url))
+    return jsontext.dumps(document(described, parts.shapes, parts.settings.version, server))
 
 
 def build_app(parts: Parts) -> FalconApp:
     """Return the application; what can be made once is made here."""
     operations: Sequence[Operation] = operations_of(parts)
     if parts.settings.docs:
-        pages = docs.Docs.of(openapi_of(parts), "Workbell API")
+        # whoever reads it here asks the same server, by whichever name it was found
+        pages = docs.Docs.of(openapi_of(parts, "/"), "Workbell API")
         operations = (*operations, *docs.operations(pages))
     dispatch = Dispatch.of(
         parts.signing_in,

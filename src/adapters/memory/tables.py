@@ -15,7 +15,7 @@ from ...domain.otp import OneTimeCode
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.sessions import Session
 from ...domain.tasks import TaskDefinition, TaskId
-from ...ports.jobs import WorkerInfo
+from ...ports.operations import WorkerInfo
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -230,14 +230,34 @@ def empty(tmp_path: Path) -> World:
     return build_world(tmp_path)
 
 
+def peopled(world: World) -> World:
+    """Return the world with ada and bob, una who is not verified, and root."""
+    world.join("ada")
+    world.join("bob")
+    world.join("una", is_email_verified=False)
+    world.join("root", is_super_user=True, role=Role.ADMIN)
+    return world
+
+
 @pytest.fixture
 def world(empty: World) -> World:
     """A face with ada and bob, una who is not verified, and root."""
-    empty.join("ada")
-    empty.join("bob")
-    empty.join("una", is_email_verified=False)
-    empty.join("root", is_super_user=True, role=Role.ADMIN)
-    return empty
+    return peopled(empty)
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A face with one of everything, for requests that change nothing."""
+    world = peopled(build_world(tmp_path_factory.mktemp("used")))
+    world.schedule("root")
+    world.job("root")
+    return world
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A face with the documentation, which the other tests do without."""
+    return peopled(build_world(tmp_path_factory.mktemp("docs"), FaceSettings(version="1.2.3")))
 
 
 @pytest.fixture

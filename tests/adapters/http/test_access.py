@@ -56,17 +56,15 @@ def test_who_may_call_it_by_rank(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.who is not Access.ANYONE])
-@pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWRhOmFkYQ==", "Token nonsense"]
-)
-def test_a_token_that_is_none_is_401(world: World, name: str, header: str) -> None:
+def test_a_token_that_is_none_is_401(used: World, name: str) -> None:
     operation = ALL[name]
     names = {n: 1 if n.endswith("_id") else "x" for n in operation.path_names}
-    result = world.call(
-        operation.method, operation.path.format(**names), headers={"Authorization": header}
-    )
-    assert result.status_code == 401
-    assert result.headers["www-authenticate"] == 'Bearer realm="workbell"'
+    for header in ("", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWRhOmFkYQ==", "Token nonsense"):
+        result = used.call(
+            operation.method, operation.path.format(**names), headers={"Authorization": header}
+        )
+        assert result.status_code == 401, header
+        assert result.headers["www-authenticate"] == 'Bearer realm="workbell"'
 
 
 @pytest.mark.parametrize("name", OWNED)
