@@ -49,19 +49,30 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     show_default=True,
     help="Worker processes that drain; 0: this one. Only on a server.",
 )
+@click.option(
+    "--redis",
+    metavar="URL",
+    help="Redis that carries the wake-ups, a logical database of its own. Only with a server.",
+)
 @keep
 @as_json
 def bench_jobs(
-    count: int, database: str | None, processes: int, results: Path, as_json: bool
+    count: int,
+    database: str | None,
+    processes: int,
+    redis: str | None,
+    results: Path,
+    as_json: bool,
 ) -> None:
     """Enqueue, drain and start latency, on SQLite or on a server."""
     from .bench_jobs import measure
     from .bench_places import Place
 
-    place = Place.at(database)
-    if processes and place.database is None:
-        raise Invalid("--processes needs --database: one process has a SQLite file to itself.")
-    command = f"workbell bench jobs --count {count}{_said(database)}"
+    place = Place.at(database, redis)
+    if (processes or redis) and place.database is None:
+        raise Invalid("Only with --database: one process has a SQLite file to itself.")
+    command = f"workbell bench jobs --count {count}{_said('database', database)}"
+    command += _said("redis", redis)
     if processes:
         command += f" --processes {processes}"
     rows = measure(count, _say, place, processes)
@@ -89,7 +100,7 @@ def bench_ticks(
 
     place = Place.at(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
-    command = f"workbell bench ticks {sizes}{_said(database)}"
+    command = f"workbell bench ticks {sizes}{_said('database', database)}"
     rows = measure(schedules, _say, place)
     _finish(f"ticks{place.suffix}", command, rows, results, as_json)
 
@@ -118,9 +129,9 @@ def page(results: Path, check: bool) -> None:
     click.echo(f"{PAGE} was written.")
 
 
-def _said(database: str | None) -> str:
-    """Return how the command named its database, without who and where that was."""
-    return "" if database is None else f" --database {database.partition(':')[0]}://..."
+def _said(option: str, url: str | None) -> str:
+    """Return how the command named a server, without who and where that was."""
+    return "" if url is None else f" --{option} {url.partition(':')[0]}://..."
 
 
 def _say(line: str) -> None:
