@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import evolve
-from sqlalchemy import Connection, text
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, make_url, text
 
 from ...domain.jobs import Job, JobId, JobState
 from .columns import json_text, naive_of
@@ -13,7 +12,7 @@ from .rows import JOB_COLUMNS, job_values
 from .schema import jobs
 from .statements import Values, prepared
 
-_dialect = postgresql.dialect()
+_dialect = make_url("postgresql+psycopg://").get_dialect()()
 _typed = ", ".join(f"{column.name} {column.type.compile(_dialect)}" for column in jobs.c)
 _GIVEN = f"SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS given({_typed})"  # noqa: S608
 _INSERT_ALL = prepared(
