@@ -45,7 +45,7 @@ def cache(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cache]
             raise
         pytest.skip(f"no Redis at {REDIS}")
     prefix = f"workbell-test-{uuid4().hex}"
-    with closing(RedisLink(client, "tests")) as link:
+    with closing(RedisLink.connect(REDIS, "tests")) as link:
         yield RedisCache(link, prefix)
         for key in client.scan_iter(f"{prefix}:*"):
             assert 0 < client.ttl(key) <= 300
@@ -123,7 +123,7 @@ def test_what_somebody_else_has_put_there_is_a_miss() -> None:
         def get(self, _: str) -> bytes:
             return b"{"
 
-    assert RedisCache(RedisLink(Garbled(), "tests")).get("k") is None
+    assert RedisCache(RedisLink(Garbled(), "tests", Garbled())).get("k") is None
 
 
 def test_hits_and_misses_are_counted_and_logged(clock: ManualClock) -> None:
