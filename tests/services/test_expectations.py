@@ -132,7 +132,7 @@ class Overtaken:
     def view(self) -> AbstractContextManager[Any]:
         return self.store.view()
 
-    def begin(self) -> AbstractContextManager[Any]:
+    def begin(self, *, sole: bool = False) -> AbstractContextManager[Any]:
         self.meanwhile()
         return self.store.begin()
 

@@ -36,7 +36,7 @@ class MetStore:
     begun: int = field(default=0, init=False)
 
     @contextmanager
-    def begin(self) -> Iterator[Any]:
+    def begin(self, *, sole: bool = False) -> Iterator[Any]:
         self.begun += 1
         with self.store.begin() as tx:
             yield tx

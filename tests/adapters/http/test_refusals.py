@@ -77,7 +77,7 @@ def test_a_store_that_takes_no_note_changes_no_answer(world: World) -> None:
     class Reading:
         store: Any
 
-        def begin(self) -> Any:
+        def begin(self, *, sole: bool = False) -> Any:
             raise Unavailable("It takes no writes.")
 
         def view(self) -> Any:
