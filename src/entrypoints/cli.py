@@ -93,6 +93,38 @@ def up(house: House, host: str | None, port: int | None) -> None:
 
 @main.command()
 @click.pass_obj
+def worker(house: House) -> None:
+    """Run jobs, beside other processes, on a database server."""
+    from .parts import work
+
+    sys.exit(work(house.settings()))
+
+
+@main.command()
+@click.pass_obj
+def scheduler(house: House) -> None:
+    """Make jobs of due schedules, beside other processes, on a database server."""
+    from .parts import schedule
+
+    sys.exit(schedule(house.settings()))
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes."
+)
+@click.pass_obj
+def api(house: House, host: str | None, port: int | None, workers: int) -> None:
+    """Answer HTTP requests, beside other processes, on a database server."""
+    from .api import serve
+
+    sys.exit(serve(house.settings(host=host, port=port), house.config, workers))
+
+
+@main.command()
+@click.pass_obj
 def migrate(house: House) -> None:
     """Bring the database's tables up to this release."""
     opened = house.open()

@@ -2,13 +2,14 @@
 
 from importlib.metadata import version
 
+from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.http.app import Parts
 from ..adapters.http.face import FaceSettings
 from .wiring import FIELDS, House
 
 
-def parts(house: House) -> Parts:
-    """Return what the HTTP face of a house is made of."""
+def parts(house: House, runtime: Runtime | None = None) -> Parts:
+    """Return what the HTTP face of a house is made of; it tells of the runtime beside it."""
     settings = house.settings
     return Parts(
         identity=house.identity,
@@ -19,6 +20,10 @@ def parts(house: House) -> Parts:
         shapes=FIELDS,
         ids=house.ids,
         database=house.store,
+        cache=house.check_cache,
+        schema_version=house.schema_version,
+        ailments=tuple if runtime is None else runtime.ailments,
+        measures=tuple if runtime is None else runtime.measures,
         throttling=house.throttling,
         settings=FaceSettings(
             public_url=settings.public_url,

@@ -1,25 +1,20 @@
 """The service in one process: API, scheduler and workers on one machine."""
 
 import gc
-import os
-import signal
 import sys
-from threading import Event, Thread
 
 import click
 import structlog
 
 from ..adapters.http.app import build_app, openapi_of
 from ..adapters.http.server import EmbeddedServer
-from ..domain.errors import Unavailable
 from .face import parts
 from .library import DECLARED
 from .logs import configure
+from .process import Life
 from .settings import Settings
 from .wiring import House, build, user_tasks
 
-EXIT_TAKEN = 2
-EXIT_STUCK = 70
 API_THREADS = 8
 
 log = structlog.get_logger()
@@ -31,61 +26,34 @@ def serve(settings: Settings) -> int:
 
     Raises:
         Invalid: A setting or a module of tasks is wrong.
-        Unavailable: The store cannot be opened.
+        Unavailable: The store cannot be opened, or the port is taken.
     """
     configure(settings)
     user_tasks(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
     house = build(settings, tasks=DECLARED.all(), echo=echo)
-    server = EmbeddedServer(
-        build_app(parts(house)), settings.host, settings.port, threads=API_THREADS
+    life = Life()
+    runtime = house.runtime(
+        threads=settings.worker_threads, log_attempts=True, on_stuck=life.give_up
     )
-    try:
-        server.bind()
-    except Unavailable as error:
-        click.echo(f"workbell: {error.detail}", err=True)
-        return EXIT_TAKEN
+    server = EmbeddedServer(
+        build_app(parts(house, runtime)), settings.host, settings.port, threads=API_THREADS
+    )
+    server.bind()
     house.prepare()
     password = house.first_administrator()
-    stop, status = Event(), [0]
-
-    def stuck() -> None:
-        status[0] = EXIT_STUCK
-        stop.set()
-
-    _on_signals(stop)
-    runtime = house.runtime(threads=settings.worker_threads, log_attempts=True, on_stuck=stuck)
+    life.heed_signals()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
-    thread = Thread(target=server.serve, name="http", daemon=True)
-    thread.start()
+    server.start()
     _greet(settings, server.address, password)
-    stop.wait()
+    life.wait()
     log.info("stopping")
     server.stop(grace=min(5.0, settings.shutdown_grace_seconds))
     rested = runtime.stop(settings.shutdown_grace_seconds)
     house.close()
     log.info("stopped", rested=rested)
-    if not rested or status[0]:
-        _leave(status[0])
-    return status[0]
-
-
-def _leave(status: int) -> None:
-    """End the process although threads are busy; their leases run out."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _on_signals(stop: Event) -> None:
-    def ask(_: int, __: object) -> None:
-        if stop.is_set():
-            _leave(1)
-        stop.set()
-
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    return life.end(rested=rested)
 
 
 def _greet(settings: Settings, address: tuple[str, int], password: str | None) -> None:

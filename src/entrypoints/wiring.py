@@ -7,33 +7,28 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
 from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.dramatiq.runtime import Runtime
-from ..adapters.dramatiq.wakeups import LocalWakeups
+from ..adapters.dramatiq.wakeups import Wakeups
 from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
-from ..adapters.mail.folder import FolderMailer
-from ..adapters.mail.smtp import SmtpMailer, SmtpServer
-from ..adapters.memory.store import MemoryStore
 from ..adapters.shapes import JsonShapes
-from ..adapters.sql.store import SqlStore, open_store
-from ..adapters.system import AnchoredClock, SystemClock, SystemRandomness, UuidIds
+from ..adapters.sql.revisions import newest
+from ..adapters.sql.store import SqlStore
+from ..adapters.system import SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
-from ..adapters.throttling.memory import MemoryRateLimiter
 from ..domain.cron_zones import tzdata_version
 from ..domain.errors import Invalid
 from ..domain.jobs import JobState
 from ..domain.tasks import Task, Tasks
-from ..domain.throttling import Policies
 from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
-from ..ports.throttling import RateLimiter
 from ..services.definitions import Definitions
 from ..services.execution import Execution
 from ..services.housekeeping import Housekeeping
@@ -46,12 +41,21 @@ from ..services.throttling import Throttling
 from ..services.ticking import Ticking
 from .choices import VerifiedEmail
 from .keys import secret_key
+from .outside import (
+    AnyStore,
+    mailer_of,
+    open_store_of,
+    throttling_of,
+    waker_of,
+    wakeups_of,
+)
 from .settings import Settings
+
+if TYPE_CHECKING:  # Redis is imported where it is used
+    from ..adapters.dramatiq.over_redis import RedisWaker
 
 FIELDS = JsonShapes("is not a known field")
 """How bodies are read; parameters of tasks have a word of their own."""
-
-AnyStore = MemoryStore | SqlStore
 
 
 @define(eq=False, kw_only=True)
@@ -77,6 +81,7 @@ class House:
     throttling: Throttling
     queues: Sequence[str]
     anchor: Callable[[], float]
+    waker: "RedisWaker | None" = None
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
 
     def prepare(self) -> None:
@@ -89,6 +94,20 @@ class House:
         """
         if isinstance(self.store, SqlStore):
             self.store.migrate()
+        self._introduce()
+
+    def join(self) -> None:
+        """
+        Bring the definitions into a store that is as this release needs it.
+
+        Raises:
+            Unavailable: The store does not answer, or has another schema.
+        """
+        if isinstance(self.store, SqlStore):
+            self.store.check_schema()
+        self._introduce()
+
+    def _introduce(self) -> None:
         self.definitions.synchronise()
         self.ticking.follow_time_zones(tzdata_version())
 
@@ -107,7 +126,6 @@ class House:
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Runtime:
         """Return the engine's threads for this process, not yet started."""
-        lease = timedelta(seconds=self.settings.lease_seconds)
         worker, wakeups = (
             self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
         )
@@ -116,16 +134,17 @@ class House:
         return Runtime(
             execution=self.execution,
             clock=self.clock,
-            lease=lease,
+            lease=timedelta(seconds=self.settings.lease_seconds),
             worker=worker,
             wakeups=wakeups,
+            waker=self.waker,
             ticking=self.ticking if scheduler else None,
             housekeeping=self.housekeeping if scheduler else None,
             anchor=self.anchor,
             on_stuck=on_stuck,
         )
 
-    def worker(self, threads: int, *, log_attempts: bool = False) -> tuple[JobWorker, LocalWakeups]:
+    def worker(self, threads: int, *, log_attempts: bool = False) -> tuple[JobWorker, Wakeups]:
         """Return a worker and the wake-ups that drive it."""
         worker = JobWorker(
             execution=self.execution,
@@ -137,9 +156,8 @@ class House:
             threads=threads,
             log_attempts=log_attempts,
         )
-        wakeups = LocalWakeups(queues=self.queues, threads=threads, drain=worker.drain)
-        worker.wakeups = wakeups
-        return worker, wakeups
+        worker.wakeups = wakeups_of(self.settings.redis_url, self.waker, worker)
+        return worker, worker.wakeups
 
     def jobs_within(self, connection: Connection) -> JobCommands:
         """
@@ -152,10 +170,27 @@ class House:
             raise Invalid("Only a database can be joined by a connection.")
         return evolve(self.jobs, store=self.store.within(connection))
 
+    @property
+    def schema_version(self) -> str | None:
+        """The revision that this release needs of the store's tables, None where it has none."""
+        return newest() if isinstance(self.store, SqlStore) else None
+
+    def check_cache(self) -> None:
+        """
+        Do the smallest round trip to the cache; one within the process always answers.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        if self.waker is not None:
+            self.waker.link.check()
+
     def close(self) -> None:
         """Close the store, and remove what was only for this run."""
         if isinstance(self.store, SqlStore):
             self.store.close()
+        if self.waker is not None:
+            self.waker.link.close()
         if self._scratch is not None:
             self._scratch.cleanup()
 
@@ -181,15 +216,16 @@ def build(
     if settings.database_url.startswith("memory"):
         scratch = tempfile.TemporaryDirectory(prefix="workbell-")
         folder = Path(scratch.name)
-    store, clock, anchor = _store(settings, clock)
+    store, clock, anchor = open_store_of(settings, clock)
+    store.waker = waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)
-    mailer = _mailer(settings, folder, clock, ids, echo)
+    mailer = mailer_of(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
     for task in (*_built_in(settings, store, files, mailer), *tasks):
         registry.add(task)
-    throttling = _throttling(settings, store, clock)
+    throttling = throttling_of(settings, store, clock)
     identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return House(
@@ -214,6 +250,7 @@ def build(
         throttling=throttling,
         queues=settings.queues or queues,
         anchor=anchor,
+        waker=waker,
         scratch=scratch,
     )
 
@@ -257,29 +294,6 @@ def _execution(
     )
 
 
-def _throttling(settings: Settings, store: AnyStore, clock: Clock) -> Throttling:
-    url = settings.redis_url
-    return Throttling(
-        store=store,
-        limiter=MemoryRateLimiter() if url is None else _redis_limiter(url),
-        clock=clock,
-        policies=Policies.of(
-            anonymous=settings.rate_limit_anon,
-            user=settings.rate_limit_user,
-            login=settings.rate_limit_login,
-            ingest=settings.rate_limit_ingest,
-            free=settings.rate_limit_progress_free,
-            premium=settings.rate_limit_progress_premium,
-        ),
-    )
-
-
-def _redis_limiter(url: str) -> RateLimiter:
-    from ..adapters.throttling.redis import RedisRateLimiter
-
-    return RedisRateLimiter.connect(url)
-
-
 def _built_in(
     settings: Settings, store: AnyStore, files: FolderFiles, mailer: Mailer
 ) -> Sequence[Task]:
@@ -304,40 +318,6 @@ def user_tasks(modules: Sequence[str]) -> None:
             importlib.import_module(module)
         except ImportError as error:
             raise Invalid(f"WORKBELL_TASKS: {module!r} cannot be imported: {error}") from error
-
-
-def _store(settings: Settings, clock: Clock | None) -> tuple[AnyStore, Clock, Callable[[], float]]:
-    if settings.database_url.startswith("memory"):
-        clock = clock or SystemClock()
-        return MemoryStore(clock), clock, _unmoved
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = open_store(
-        settings.database_url, clock or SystemClock(), pool_size=settings.database_pool_size
-    )
-    if clock is not None:
-        return store, clock, _unmoved
-    store.clock = anchored = AnchoredClock(store.time)
-
-    def anchor() -> float:
-        moved = anchored.anchor()
-        return 0.0 if moved is None else moved.total_seconds()
-
-    return store, anchored, anchor
-
-
-def _unmoved() -> float:
-    return 0.0
-
-
-def _mailer(
-    settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
-) -> Mailer:
-    if settings.smtp_url is not None:
-        server = SmtpServer.parse(settings.smtp_url)
-        return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
-    return FolderMailer(
-        folder=folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo
-    )
 
 
 def _housekeeping(

@@ -17,8 +17,9 @@ from attrs import define
 from redis.exceptions import RedisError
 
 from tests.contract.made import NOON, after
+from workbell.adapters.redis_link import Breaker
 from workbell.adapters.throttling.memory import MemoryRateLimiter
-from workbell.adapters.throttling.redis import Breaker, RedisRateLimiter, Windows
+from workbell.adapters.throttling.redis import RedisRateLimiter, Windows
 from workbell.domain.throttling import Charge, Policy, Rate, Subject
 
 pytestmark = pytest.mark.integration

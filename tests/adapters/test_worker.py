@@ -226,7 +226,7 @@ def test_a_worker_that_was_given_up_writes_nothing(house: House, bodies: Bodies)
 
     assert reaped.state is JobState.SCHEDULED
     assert see(house, made) == reaped
-    assert worker.stale_finishes == 1
+    assert worker.counts.stale.value() == 1
 
 
 def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(house: House, bodies: Bodies) -> None:
@@ -243,7 +243,7 @@ def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(house: House, bodies: B
     thread.join(PATIENCE)
 
     assert bodies.seen == ["OwnershipLost"]
-    assert worker.stale_finishes == 0
+    assert worker.counts.stale.value() == 0
     assert see(house, made).state is JobState.SCHEDULED
 
 

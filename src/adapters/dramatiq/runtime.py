@@ -1,26 +1,32 @@
 """The runtime of a process: worker, heartbeat, sweeper, scheduler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from time import monotonic
+from typing import Any
 
 import structlog
 from attrs import define, field
 
 from ...domain.errors import WorkbellError
+from ...ports.jobs import Waker
 from ...ports.system import Clock
 from ...services.execution import Execution
 from ...services.housekeeping import Housekeeping
 from ...services.ticking import BATCH as TICK_BATCH
 from ...services.ticking import Ticking
-from .wakeups import LocalWakeups
+from ..measures import Measure, gauge
+from .counts import Counts
+from .wakeups import Wakeups
 from .worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
 
 SWEEP_SECONDS = 1.0
 NOTE_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
 SHORTEST = 0.005
+SILENCE_SECONDS = 30.0
+"""A loop that has not come round for longer is not well."""
 
 log = structlog.get_logger()
 
@@ -31,6 +37,7 @@ class Loop:
 
     name: str
     turn: Callable[[], float]
+    done_at: float = field(factory=monotonic)
     _stop: Event = field(factory=Event)
     _nudge: Event = field(factory=Event)
     _thread: Thread | None = None
@@ -44,6 +51,11 @@ class Loop:
         """Have the next turn begin at once."""
         self._nudge.set()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self, timeout: float = 5.0) -> None:
         """Let the turn end and wait for the thread."""
         self._stop.set()
@@ -55,6 +67,7 @@ class Loop:
         while not self._stop.is_set():
             try:
                 pause = self.turn()
+                self.done_at = monotonic()
             except WorkbellError as error:
                 log.warning("turn failed", loop=self.name, error=error.detail)
                 pause = 1.0
@@ -70,33 +83,44 @@ class Runtime:
     """
     Everything of the engine that runs by itself in one process.
 
-    Give it a worker, a scheduler (`ticking`), or both. `anchor` re-reads the
-    store's clock and returns by how many seconds it moved; `on_stuck` is
-    called once when half of the threads no longer answer.
+    Give it a worker, a scheduler (`ticking`), both, or neither: then it only
+    keeps the clock. `anchor` re-reads the store's clock and returns by how
+    many seconds it moved; `waker` tells other processes what a sweep has
+    found; `on_stuck` is called once when half of the threads no longer answer.
     """
 
     execution: Execution
     clock: Clock
     lease: timedelta
     worker: JobWorker | None = None
-    wakeups: LocalWakeups | None = None
+    wakeups: Wakeups | None = None
+    waker: Waker | None = None
     ticking: Ticking | None = None
     housekeeping: Housekeeping | None = None
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
+    counts: Counts = field(init=False)
+    _due: datetime | None = None
     _reap_from: float = 0.0
     _noted: float = 0.0
     _pruned: float = 0.0
     _loops: list[Loop] = field(factory=list[Loop])
     _stuck: bool = False
+    _stopping: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """Count in one place."""
+        self.counts = Counts() if self.worker is None else self.worker.counts
 
     def start(self) -> None:
         """Start every thread."""
-        loops = [Loop("sweeper", self.sweep)]
+        loops = [Loop("heartbeat", self.beat)]
         if self.worker is not None:
-            loops += [Loop("settler", self._settle), Loop("heartbeat", self.beat)]
+            loops.append(Loop("settler", self._settle))
         if self.ticking is not None:
             loops.append(Loop("scheduler", self._tick))
+        if self.worker is not None or self.ticking is not None:
+            loops.append(Loop("sweeper", self.sweep))
         if self.wakeups is not None:
             self.wakeups.start()
         self._loops = loops
@@ -109,37 +133,71 @@ class Runtime:
 
         Return whether everything came to rest.
         """
+        self._stopping = True
         by_name = {loop.name: loop for loop in self._loops}
         for name in ("scheduler", "sweeper"):
             if name in by_name:
                 by_name[name].stop()
-        rested = True
-        if self.worker is not None:
-            rested = self.worker.shut_down(grace)
+        rested = self.worker is None or _did(self.worker.shut_down, grace)
         for name in ("settler", "heartbeat"):
             if name in by_name:
                 by_name[name].stop()
         if self.wakeups is not None:
             self.wakeups.stop(timeout=1.0)
         if self.worker is not None:
-            self.execution.leave(self.worker.id)
+            _did(self.execution.leave, self.worker.id)
         return rested
+
+    def ailments(self) -> list[str]:
+        """Return what keeps it from its work: nothing, where all is well."""
+        if self._stopping:
+            return ["The process is stopping."]
+        wrong = ["Half of the threads are stuck."] if self._stuck else []
+        longest = max(SILENCE_SECONDS, self.lease.total_seconds(), 3 * SWEEP_SECONDS)
+        for loop in self._loops:
+            silence = monotonic() - loop.done_at
+            if not loop.alive or silence > longest:
+                wrong.append(f"The {loop.name} has not come round for {silence:.0f} s.")
+        return wrong
+
+    def measures(self) -> Sequence[Measure]:
+        """Return what this process counts, and how its threads are."""
+        worker = self.worker
+        if worker is None:
+            return self.counts.measures()
+        return [
+            *self.counts.measures(),
+            gauge("workbell_threads", "Threads that run jobs.", worker.threads),
+            gauge("workbell_threads_busy", "Those that are at work.", worker.busy),
+            gauge("workbell_claims_held", "Claims not yet settled.", len(worker.running)),
+        ]
 
     def sweep(self) -> float:
         """Sweep once and wake where work waits; return the pause until the next, in seconds."""
         swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
-        if self.wakeups is not None:
-            for queue in swept.queues:
-                self.wakeups.clear(queue)
-                self.wakeups.wake(queue)
+        self.counts.staged.add(swept.staged)
+        self.counts.reaped.add(swept.reaped)
+        for queue in swept.queues:
+            if self.wakeups is not None:
+                self.wakeups.stir(queue)
+            elif self.waker is not None:
+                self.waker.wake(queue)
         self._prune()
         return self._until(self.execution.next_due())
 
     def _tick(self) -> float:
         assert self.ticking is not None
-        while self.ticking.tick() >= TICK_BATCH:
-            continue
-        return self._until(self.ticking.next_due())
+        now, due = self.clock.now(), self._due
+        if due is not None and due <= now:
+            self.counts.passes.add()
+            self.counts.late.add((now - due).total_seconds())
+        more = True
+        while more:
+            ticked = self.ticking.tick()
+            self.counts.ticked.add(ticked)
+            more = ticked >= TICK_BATCH
+        self._due = self.ticking.next_due()
+        return self._until(self._due)
 
     def _until(self, due: datetime | None) -> float:
         if due is None:
@@ -158,19 +216,22 @@ class Runtime:
 
     def beat(self) -> float:
         """Renew the leases, and look to the clock and the threads; return the pause."""
-        assert self.worker is not None
         moved = abs(self.anchor())
         if moved > 2.0:
             log.warning("the store's clock moved", seconds=moved)
             self._reap_from = monotonic() + self.lease.total_seconds()
-        stuck = self.worker.beat()
-        if stuck * 2 >= self.worker.threads and not self._stuck:
+        if self.worker is not None:
+            self._beat_of(self.worker)
+        return self.lease.total_seconds() / 3
+
+    def _beat_of(self, worker: JobWorker) -> None:
+        stuck = worker.beat()
+        if stuck * 2 >= worker.threads and not self._stuck:
             self._stuck = True
             log.critical("half of the threads are stuck", stuck=stuck)
-            self.worker.claiming = False
-            self.worker.give_back()
+            worker.claiming = False
+            worker.give_back()
             self.on_stuck()
-        return self.lease.total_seconds() / 3
 
     def _prune(self) -> None:
         if self.housekeeping is None or monotonic() - self._pruned < PRUNE_SECONDS:
@@ -178,3 +239,12 @@ class Runtime:
         self._pruned = monotonic()
         if gone := self.housekeeping.prune():
             log.info("history pruned", jobs=gone)
+
+
+def _did(step: Callable[[Any], object], argument: Any) -> bool:
+    """Take a step of stopping, whether or not the store answers; return its word, if it has one."""
+    try:
+        return step(argument) is not False
+    except WorkbellError as error:
+        log.warning("stopping without the store", error=error.detail)
+        return False

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from threading import Condition, Event, Lock
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import structlog
 from attrs import define, field
@@ -17,6 +17,8 @@ from ...ports.jobs import WorkerInfo
 from ...ports.system import Clock
 from ...services.execution import Execution
 from .context import JobContext, LogBuffer
+from .counts import Counts
+from .wakeups import Wakeups
 
 BATCH = 100
 TURN_SECONDS = 1.0
@@ -25,22 +27,6 @@ GATHER_SECONDS = 0.01
 UNSTARTED_SECONDS = 0.25
 
 log = structlog.get_logger()
-
-
-class Wakeups(Protocol):
-    """The transport, as the worker uses it."""
-
-    def wake(self, queue: str) -> None:
-        """Wake some thread of some process."""
-        ...
-
-    def wake_one_more(self, queue: str) -> None:
-        """Wake one more thread of this process."""
-        ...
-
-    def clear(self, queue: str) -> None:
-        """Let the next wake-up through."""
-        ...
 
 
 class _Waiting(NamedTuple):
@@ -81,7 +67,7 @@ class JobWorker:
     gathering: set[str] = field(factory=set[str])
     stopping: Event = field(factory=Event)
     claiming: bool = True
-    stale_finishes: int = 0
+    counts: Counts = field(factory=Counts)
     done: int = 0
     lock: Lock = field(factory=Lock)
     quiet: Condition = field(factory=Condition)
@@ -106,9 +92,28 @@ class JobWorker:
                 self.busy -= 1
                 self.quiet.notify_all()
 
+    def wait_idle(self, seconds: float) -> bool:
+        """Wait until a thread is idle, for at most so many seconds; return whether one is."""
+        with self.quiet:
+            return self.quiet.wait_for(self._has_idle, seconds)
+
+    def take_idle(self) -> bool:
+        """Have an idle thread expect a call of `drain`; False if none is idle."""
+        with self.quiet:
+            if not self._has_idle():
+                return False
+            self.called += 1
+            return True
+
+    def _has_idle(self) -> bool:
+        return self.claiming and self.busy + self.called < self.threads
+
     def _work(self, queue: str) -> None:
         turn = monotonic()
         self.wakeups.clear(queue)
+        if not self.claiming:
+            self.wakeups.pass_on(queue)
+            return
         settlement: Settlement | None = None
         claim = self._take(queue, None, turn)
         while claim is not None:
@@ -145,6 +150,8 @@ class JobWorker:
             self.flush()
             if self.claiming:
                 self.wakeups.wake(queue)
+            else:
+                self.wakeups.pass_on(queue)
             return None
         claim = self._pop(queue)
         if claim is None:
@@ -183,6 +190,7 @@ class JobWorker:
         self._forget(finished, accepted)
         if not claims:
             return None
+        self.counts.took(claims)
         self.adopt(queue, claims)
         self._wake_others(queue, claims, free)
         return self._pop(queue)
@@ -265,12 +273,12 @@ class JobWorker:
         self._forget(settlements, accepted)
 
     def _forget(self, settlements: Sequence[Settlement], accepted: set[JobId]) -> None:
+        self.counts.finished(settlements, accepted)
         for settlement in settlements:
             context = self.running.get(settlement.id)
             if context is not None and context.claim.token == settlement.token:
                 self.running.pop(settlement.id, None)
             if settlement.id not in accepted:
-                self.stale_finishes += 1
                 log.warning("stale outcome refused", job=settlement.id, attempt=settlement.attempt)
 
     # what the timers ask

@@ -1,6 +1,6 @@
 """The WSGI application: parts in, one Falcon app out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 
 import falcon
@@ -18,12 +18,14 @@ from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
+from ..measures import Measure
 from . import account, docs, identity, jobs, people, schedules, service, work
 from .compat import a, b, c, e
 from .dispatch import Dispatch, Verified
 from .face import Face, FaceSettings, Problems
 from .openapi import document
 from .operations import Operation, by_path
+from .process import Readiness
 from .query import QueryReader
 from .wire import BodyReader
 
@@ -42,7 +44,8 @@ class Parts:
     `shapes` reads bodies and queries, so its word for unknown names should
     be one about fields. `schema_version` is the revision that this code needs
     of the database, None where that does not matter; `cache` raises
-    Unavailable where a cache does not answer. Without `throttling` nobody is
+    Unavailable where a cache does not answer; `ailments` tells what is wrong
+    with the process, `measures` what it counts. Without `throttling` nobody is
     limited.
     """
 
@@ -57,6 +60,8 @@ class Parts:
     settings: FaceSettings = Factory(FaceSettings)
     cache: Callable[[], None] = _always
     schema_version: str | None = None
+    ailments: Callable[[], Sequence[str]] = tuple
+    measures: Callable[[], Iterable[Measure]] = tuple
     throttling: Throttling | None = None
     members: Membership = field(
         default=Factory(lambda self: Membership.of(self.identity, self.signing_in), takes_self=True)
@@ -141,11 +146,15 @@ def _add_error_handlers(app: FalconApp) -> None:
 
 def _service(parts: Parts) -> service.Service:
     return service.Service(
-        database=parts.database,
-        cache=parts.cache,
+        readiness=Readiness(
+            database=parts.database,
+            cache=parts.cache,
+            expected=parts.schema_version,
+            ailments=parts.ailments,
+        ),
         jobs=parts.jobs,
         signing_in=parts.signing_in,
-        expected=parts.schema_version,
+        measures=parts.measures,
         metrics_token=parts.settings.metrics_token,
         version=parts.settings.version,
     )

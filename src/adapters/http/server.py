@@ -152,6 +152,10 @@ class EmbeddedServer:
         """Serve until another thread calls `stop`."""
         self._server.serve()
 
+    def start(self) -> None:
+        """Serve from a thread of its own, on the address that was taken."""
+        Thread(target=self.serve, name="http", daemon=True).start()
+
     def stop(self, grace: float = 5.0) -> bool:
         """
         Accept no more, finish what is in flight; return whether all was.

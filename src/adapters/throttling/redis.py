@@ -1,25 +1,19 @@
 """The rate limiter in Redis, with the local one for when it is away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from threading import Lock
-from time import monotonic
 from typing import Any, Final
 
 import structlog
-from attrs import Factory, define, field
+from attrs import Factory, define
 from limits.storage import RedisStorage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from ...domain.throttling import Charge, Decision
 from ...ports.throttling import RateLimiter
+from ..redis_link import TIMEOUT_SECONDS, Breaker, options
 from .memory import MemoryRateLimiter
 
 _log = structlog.get_logger(__name__)
-TIMEOUT_SECONDS: Final = 0.04
-"""For connecting and for an answer; with what surrounds them below 50 ms."""
-REST_SECONDS: Final = 1.0
 KEEP_SECONDS: Final = 60
 """Keys outlive their span by this, should the clock be set back."""
 
@@ -94,43 +88,6 @@ class Windows(RedisStorage):
 
 
 @define(eq=False)
-class Breaker:
-    """Open for a while after a failure; then one call may try, and the others wait."""
-
-    _rest_seconds: float = REST_SECONDS
-    _time: Callable[[], float] = monotonic
-    _open_until: float | None = field(default=None, init=False)
-    _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
-
-    def admits(self) -> bool:
-        """Whether a call may be made now."""
-        if self._open_until is None:
-            return True
-        with self._lock:
-            now = self._time()
-            if self._open_until is not None:
-                if now < self._open_until:
-                    return False
-                self._open_until = now + self._rest_seconds
-            return True
-
-    def failed(self) -> bool:
-        """Open; return whether it was closed before."""
-        with self._lock:
-            was_closed = self._open_until is None
-            self._open_until = self._time() + self._rest_seconds
-        return was_closed
-
-    def succeeded(self) -> bool:
-        """Close; return whether it was open before."""
-        if self._open_until is None:
-            return False
-        with self._lock:
-            was_open, self._open_until = self._open_until is not None, None
-        return was_open
-
-
-@define(eq=False)
 class RedisRateLimiter:
     """
     Rates that several processes share.
@@ -155,12 +112,7 @@ class RedisRateLimiter:
         Raises:
             ValueError: The address is not one of Redis.
         """
-        options: dict[str, Any] = {
-            "socket_timeout": timeout,
-            "socket_connect_timeout": timeout,
-            "retry": Retry(NoBackoff(), 0),
-        }
-        return cls(Windows(url, key_prefix=prefix, **options))
+        return cls(Windows(url, key_prefix=prefix, **options(timeout)))
 
     def hit(self, charges: Sequence[Charge], now: datetime, cost: int = 1) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""

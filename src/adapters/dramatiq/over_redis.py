@@ -1,0 +1,211 @@
+"""Wake-ups over Redis: from any process, to one with an idle thread."""
+
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any, Final, Protocol
+
+from attrs import define, field
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import DramatiqError
+from dramatiq.message import Message
+from dramatiq.worker import Worker
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ..redis_link import RedisLink, options
+from .wakeups import IDLE_POLL_MS, declare
+
+PREFIX: Final = "workbell:wake"
+UNDER_WAY_MS: Final = 5_000
+MOST_UNDER_WAY: Final = 64
+"""How many wake-ups of a queue may lie there, should nobody take them."""
+BLOCK_SECONDS: Final = 1
+AWAY_SECONDS: Final = 0.5
+
+_WAKE: Final = """
+if redis.call('set', KEYS[1], '1', 'NX', 'PX', ARGV[2])
+    and redis.call('llen', KEYS[2]) < tonumber(ARGV[3]) then
+    redis.call('rpush', KEYS[2], ARGV[1])
+end
+return 1
+"""
+
+
+class IdleThreads(Protocol):
+    """The threads of this process that run jobs."""
+
+    def wait_idle(self, seconds: float) -> bool:
+        """Wait until one of them is idle, for at most so many seconds; return whether one is."""
+        ...
+
+    def take_idle(self) -> bool:
+        """Have one of them expect a call; False if none is idle."""
+        ...
+
+
+def _list(queue: str) -> str:
+    return f"{PREFIX}:{queue}"
+
+
+def _key(queue: str) -> str:
+    return f"{PREFIX}:{queue}:under_way"
+
+
+def _message(queue: str) -> Message[None]:
+    return Message(queue_name=queue, actor_name=f"wake_{queue}", args=(), kwargs={}, options={})
+
+
+@define(eq=False)
+class RedisWaker:
+    """
+    Sends wake-ups from a process that may have no workers; satisfies `Waker`.
+
+    One wake-up per queue is under way at a time, for at most 5 seconds.
+    """
+
+    link: RedisLink
+    _script: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Prepare the script; nothing is sent yet."""
+        self._script = self.link.client.register_script(_WAKE)
+
+    def wake(self, queue: str) -> None:
+        """Wake some thread of some process, unless a wake-up is under way already."""
+        self.send(queue)
+
+    def send(self, queue: str) -> bool:
+        """Wake as `wake` does; return whether Redis knows of it."""
+        keys, message = [_key(queue), _list(queue)], _message(queue).encode()
+        sent = self.link.ask(lambda _: self._script(keys, [message, UNDER_WAY_MS, MOST_UNDER_WAY]))
+        return sent is not None
+
+    def clear(self, queue: str) -> None:
+        """Let the next wake-up through."""
+        self.link.ask(lambda redis: redis.delete(_key(queue)))
+
+
+class _WakeConsumer(Consumer):
+    """
+    Takes wake-ups from a list that it blocks on, and only while a thread is idle.
+
+    The stock consumer polls with pauses of up to a second, and fetches for
+    threads that are busy. Nothing is acknowledged: a lost wake-up costs time only.
+    """
+
+    def __init__(self, broker: "WakeBroker", queue: str) -> None:
+        self._broker = broker
+        self._list = _list(queue)
+        self._closed = Event()
+
+    def __next__(self) -> MessageProxy | None:
+        if not self._broker.threads.wait_idle(BLOCK_SECONDS / 5):
+            return None
+        try:
+            found = self._broker.blocking.blpop([self._list], timeout=BLOCK_SECONDS)
+            if found is None:
+                return None
+            if not self._broker.threads.take_idle():  # leave it to somebody else
+                self._broker.blocking.lpush(self._list, found[1])
+                return None
+            return MessageProxy(Message.decode(found[1]))
+        except (RedisError, OSError, ValueError, DramatiqError):
+            self._closed.wait(AWAY_SECONDS)
+            return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Do nothing: it has left the list already."""
+
+    nack = ack
+
+    def requeue(self, messages: Any) -> None:
+        """Leave to others what nobody here came to."""
+        try:
+            for message in messages:
+                self._broker.blocking.lpush(self._list, message.encode())
+        except (RedisError, OSError):
+            return
+
+    def close(self) -> None:
+        """Wake whoever waits for Redis to come back."""
+        self._closed.set()
+
+
+class WakeBroker(RedisBroker):
+    """Dramatiq's Redis broker, with one plain list a queue, and no delays."""
+
+    def __init__(self, url: str, threads: IdleThreads) -> None:
+        """Prepare; nothing is sent yet."""
+        self.threads = threads
+        self.blocking: Any = Redis.from_url(url, **options(BLOCK_SECONDS + 2.0))
+        super().__init__(client=self.blocking, middleware=[])  # type: ignore[no-untyped-call]
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002
+        """Return a consumer; how much it takes is a matter of idle threads."""
+        return _WakeConsumer(self, queue_name)
+
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue, without the one that Dramatiq keeps for delays."""
+        if queue_name not in self.queues:
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+
+@define(eq=False)
+class RedisWakeups:
+    """
+    Wake-ups among processes, for one that runs jobs; satisfies `Waker`.
+
+    While Redis is away, it wakes the threads of its own process.
+    """
+
+    url: str
+    waker: RedisWaker
+    queues: Sequence[str]
+    threads: int
+    drain: Callable[[str], None]
+    idle: IdleThreads
+    _broker: WakeBroker = field(init=False)
+    _worker: Worker = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Declare the actors; nothing is sent yet."""
+        self._broker = WakeBroker(self.url, self.idle)
+        declare(self._broker, self.queues, self.drain)
+        self._worker = Worker(
+            self._broker, worker_threads=self.threads, worker_timeout=IDLE_POLL_MS
+        )
+
+    def start(self) -> None:
+        """Start the threads that wake-ups wake."""
+        self._worker.start()
+
+    def wake(self, queue: str) -> None:
+        """Wake some thread of some process, unless a wake-up is under way already."""
+        if not self.waker.send(queue):
+            self.stir(queue)
+
+    pass_on = wake
+
+    def wake_one_more(self, queue: str) -> None:
+        """Wake one more thread of this process, which expects it, without Redis."""
+        self._worker.consumers[queue].handle_message(MessageProxy(_message(queue)))
+
+    def stir(self, queue: str) -> None:
+        """Wake an idle thread of this process, if there is one, without Redis."""
+        if queue in self._worker.consumers and self.idle.take_idle():
+            self.wake_one_more(queue)
+
+    def clear(self, queue: str) -> None:
+        """Let the next `wake` through."""
+        self.waker.clear(queue)
+
+    def stop(self, timeout: float) -> None:
+        """Stop the threads; one that is still busy after the timeout is left behind."""
+        for consumer in self._worker.consumers.values():
+            consumer.stop()
+            consumer.close()
+        self._broker.blocking.connection_pool.disconnect()  # whoever blocks there goes on
+        self._worker.stop(timeout=int(timeout * 1000))
+        self._broker.blocking.close()

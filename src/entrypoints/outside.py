@@ -1,0 +1,116 @@
+"""What lies outside the process: database, Redis, mail."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from ..adapters.dramatiq.wakeups import LocalWakeups, Wakeups
+from ..adapters.dramatiq.worker import JobWorker
+from ..adapters.mail.folder import FolderMailer
+from ..adapters.mail.smtp import SmtpMailer, SmtpServer
+from ..adapters.memory.store import MemoryStore
+from ..adapters.sql.store import SqlStore, open_store
+from ..adapters.system import AnchoredClock, SystemClock
+from ..adapters.throttling.memory import MemoryRateLimiter
+from ..domain.throttling import Policies
+from ..ports.mail import Mailer
+from ..ports.system import Clock, Ids
+from ..ports.throttling import RateLimiter
+from ..services.throttling import Throttling
+from .settings import Settings
+
+if TYPE_CHECKING:  # Redis is imported where it is used
+    from ..adapters.dramatiq.over_redis import RedisWaker
+
+AnyStore = MemoryStore | SqlStore
+
+
+def open_store_of(
+    settings: Settings, clock: Clock | None
+) -> tuple[AnyStore, Clock, Callable[[], float]]:
+    """
+    Return the store, its clock, and what re-reads that one's time.
+
+    Raises:
+        Unavailable: The store cannot be opened.
+    """
+    if settings.database_url.startswith("memory"):
+        clock = clock or SystemClock()
+        return MemoryStore(clock), clock, _unmoved
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = open_store(
+        settings.database_url, clock or SystemClock(), pool_size=settings.database_pool_size
+    )
+    if clock is not None:
+        return store, clock, _unmoved
+    store.clock = anchored = AnchoredClock(store.time)
+
+    def anchor() -> float:
+        moved = anchored.anchor()
+        return 0.0 if moved is None else moved.total_seconds()
+
+    return store, anchored, anchor
+
+
+def _unmoved() -> float:
+    return 0.0
+
+
+def mailer_of(
+    settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
+) -> Mailer:
+    """Return the mailer: to a server, or to files; `echo` is told of those, too."""
+    if settings.smtp_url is not None:
+        server = SmtpServer.parse(settings.smtp_url)
+        return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
+    return FolderMailer(
+        folder=folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo
+    )
+
+
+def waker_of(url: str) -> "RedisWaker":
+    """Return what wakes the workers of other processes."""
+    from ..adapters.dramatiq.over_redis import RedisWaker
+    from ..adapters.redis_link import RedisLink
+
+    return RedisWaker(RedisLink.connect(url, "wake-ups"))
+
+
+def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
+    """Return what wakes the threads of a worker: from any process, or from this one only."""
+    if url is None or waker is None:
+        return LocalWakeups(queues=worker.queues, threads=worker.threads, drain=worker.drain)
+    from ..adapters.dramatiq.over_redis import RedisWakeups
+
+    return RedisWakeups(
+        url=url,
+        waker=waker,
+        queues=worker.queues,
+        threads=worker.threads,
+        drain=worker.drain,
+        idle=worker,
+    )
+
+
+def throttling_of(settings: Settings, store: AnyStore, clock: Clock) -> Throttling:
+    """Return the limits on requests, shared by Redis where there is one."""
+    url = settings.redis_url
+    return Throttling(
+        store=store,
+        limiter=MemoryRateLimiter() if url is None else _redis_limiter(url),
+        clock=clock,
+        policies=Policies.of(
+            anonymous=settings.rate_limit_anon,
+            user=settings.rate_limit_user,
+            login=settings.rate_limit_login,
+            ingest=settings.rate_limit_ingest,
+            free=settings.rate_limit_progress_free,
+            premium=settings.rate_limit_progress_premium,
+        ),
+    )
+
+
+def _redis_limiter(url: str) -> RateLimiter:
+    from ..adapters.throttling.redis import RedisRateLimiter
+
+    return RedisRateLimiter.connect(url)
