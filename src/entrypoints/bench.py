@@ -74,6 +74,24 @@ def bench_identity(calls: int, results: Path, as_json: bool) -> None:
     _finish("identity", command, measure(calls, _say), results, as_json)
 
 
+@bench.command("http")
+@click.option("--database", help="Empty database on a server; SQLite if left out.")
+@click.option("--redis", help="Redis, to compare limits that are counted there.")
+@click.option("--seconds", type=click.FloatRange(1), default=4.0, show_default=True)
+@keep
+@as_json
+def bench_http(
+    database: str | None, redis: str | None, seconds: float, results: Path, as_json: bool
+) -> None:
+    """Requests per second of one server process, everything on."""
+    from .bench_http import measure
+    from .bench_places import Place
+
+    place = Place.at(database, redis)
+    rows = measure(place, seconds, _say)
+    _finish(f"http{place.suffix}", "workbell bench http", rows, results, as_json)
+
+
 @bench.command("page")
 @keep
 @click.option("--check", is_flag=True, help="Only say whether the page is as generated.")
