@@ -178,6 +178,20 @@ class Jobs(Protocol):
         """
         ...
 
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        """Settle, then claim: what both would return, by one statement where a store can."""
+        ...
+
     def extend(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:

@@ -15,9 +15,12 @@ class Store(Protocol[Tx_co]):
     every store. After a commit the store wakes the queues that got ready work.
     """
 
-    def begin(self) -> AbstractContextManager[Tx_co]:
+    def begin(self, *, sole: bool = False) -> AbstractContextManager[Tx_co]:
         """
         Open a transaction: kept when its block ends, undone when it raises.
+
+        `sole` promises that the block makes one call that writes, and nothing
+        that may fail after it: a store may keep that with the call.
 
         Raises:
             Contended: Another transaction was in the way, and nothing was

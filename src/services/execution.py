@@ -71,9 +71,11 @@ class Execution:
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Commit outcomes and claim the next jobs in one transaction."""
         now = self.clock.now()
-        with self.store.begin() as tx:
-            accepted = self._record(tx, finished) if finished else set[JobId]()
-            claims = tx.jobs.claim(
+        alone = all(settlement.schedule_id is None for settlement in finished)
+        with self.store.begin(sole=alone) as tx:
+            recorded = set[JobId]() if alone else self._record(tx, finished)
+            claims, accepted = tx.jobs.exchange(
+                finished if alone else (),
                 queue,
                 worker=worker,
                 now=now,
@@ -81,7 +83,7 @@ class Execution:
                 limit=limit,
                 free_threads=free_threads,
             )
-        return claims, accepted
+        return claims, accepted | recorded
 
     @done_again
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:

@@ -55,6 +55,29 @@ class MemoryEngine:
             claims.append(_claim(running))
         return claims
 
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        """Settle, then claim."""
+        accepted = self.settle(settlements)
+        claims = self.claim(
+            queue,
+            worker=worker,
+            now=now,
+            lease_until=lease_until,
+            limit=limit,
+            free_threads=free_threads,
+        )
+        return claims, accepted
+
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
         """Write outcomes and their attempts; return the ids that were accepted."""
         accepted: dict[JobId, Settlement] = {}

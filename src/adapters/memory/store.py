@@ -77,7 +77,7 @@ class MemoryStore:
     _writer: int | None = field(default=None, init=False, repr=False)
 
     @contextmanager
-    def begin(self) -> Generator[MemoryTx]:
+    def begin(self, *, sole: bool = False) -> Generator[MemoryTx]:  # noqa: ARG002 - nothing to spare
         """
         Open a transaction: kept when its block ends, undone when it raises.
 

@@ -12,12 +12,13 @@ from ...domain.attempts import Claim, Settlement
 from ...domain.jobs import JobId, JobState, Progress, pick
 from . import lanes
 from .columns import json_text, moment_writer
+from .exchange import exchange, may_exchange
 from .indexes import IS_HELD, IS_READY, IS_RUNNING, IS_SCHEDULED
 from .placing import PLACED, JobRows, place, place_rows
 from .rows import CLAIM_COLUMNS, MODES, STATES, claim_of, progress_value
 from .schema import attempts, jobs, queues
 from .settling import write_settlements
-from .statements import AnyRow, chunks, is_sqlite, prepared
+from .statements import AnyRow, chunks, is_postgresql, is_sqlite, prepared
 
 _c = jobs.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -122,6 +123,9 @@ class JobEngine(JobRows):
         free_threads: int,
     ) -> Sequence[Claim]:
         """Take ready rows of a queue that is not paused."""
+        if is_postgresql(self._db):
+            asked = (queue, limit, free_threads, lease_until, worker, now)
+            return exchange(self._db, (), asked, committing=self._sole)[0]
         rows = self._claimable(queue, limit, free_threads)
         if not rows:
             return []
@@ -137,6 +141,32 @@ class JobEngine(JobRows):
             )
             for row in rows
         ]
+
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        """Settle, then claim: by one statement where there is one for both."""
+        if is_postgresql(self._db) and may_exchange(settlements):
+            asked = (queue, limit, free_threads, lease_until, worker, now)
+            return exchange(self._db, settlements, asked, committing=self._sole)
+        accepted = self.settle(settlements)
+        claims = self.claim(
+            queue,
+            worker=worker,
+            now=now,
+            lease_until=lease_until,
+            limit=limit,
+            free_threads=free_threads,
+        )
+        return claims, accepted
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
         """Write outcomes and their attempts; return the ids that were accepted."""

@@ -30,6 +30,7 @@ class JobRows:
     _db: Connection
     _woken: set[str] = Factory(set[str])
     _clock: Clock | None = None
+    _sole: bool = False
 
     def now(self) -> datetime:
         """

@@ -15,7 +15,7 @@ from ...domain.errors import Invalid
 
 POSTGRESQL = "postgresql+psycopg"
 MYSQL = "mysql+pymysql"
-_DRIVERS = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
+DRIVERS = {"postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
@@ -107,12 +107,12 @@ class ServerConnections:
 
 def is_server(url: URL) -> bool:
     """Whether there is a driver for a server at such a URL."""
-    return url.get_backend_name() in _DRIVERS
+    return url.get_backend_name() in DRIVERS
 
 
 def open_server(url: URL, pool_size: int) -> ServerConnections:
     """Prepare at most `pool_size` connections, but at least two; none is opened yet."""
-    url = url.set(drivername=_DRIVERS[url.get_backend_name()])
+    url = url.set(drivername=DRIVERS[url.get_backend_name()])
     readers = max(1, pool_size // 2)
     return ServerConnections(
         url,

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 from ...domain.attempts import Settlement
 from ...domain.jobs import JobId, JobState
 from .columns import json_text, moment_writer
+from .exchange import settle_together
 from .rows import STATES
 from .schema import attempts, jobs
-from .statements import AnyRow, chunks, prepared
+from .statements import AnyRow, chunks, is_postgresql, prepared
 
 _c = jobs.c
 _row = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until).with_for_update()
@@ -45,6 +46,12 @@ _ATTEMPT = prepared(insert(attempts), *_ATTEMPT_COLUMNS)
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
     """Write what is accepted, as it is accepted, and its attempts; return it by id."""
+    if is_postgresql(db):
+        given = {(each.id, each.token): each for each in reversed(settlements)}
+        return {
+            job_id: evolve(given[job_id, token], state=state)
+            for job_id, token, state in settle_together(db, settlements)
+        }
     rows = {row.id: row for row in _standing(db, settlements)}
     accepted: dict[JobId, Settlement] = {}
     for each in settlements:

@@ -1,7 +1,7 @@
 """Statements: prepared once per dialect, and spelled as each one wants it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from functools import cache
 from typing import Any, TypeAlias, cast
 
@@ -10,6 +10,8 @@ from sqlalchemy import Connection, CursorResult, Executable, Row, Table, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 Values = Sequence[Any]
+IDLE = 0
+"""What libpq calls a connection on which no transaction has begun."""
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
 
@@ -17,6 +19,11 @@ AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
 def is_sqlite(db: Connection) -> bool:
     """Whether this is SQLite, where whoever writes is alone and locks nothing."""
     return db.dialect.name == "sqlite"
+
+
+def is_postgresql(db: Connection) -> bool:
+    """Whether this is PostgreSQL, where one statement may read and write in several steps."""
+    return db.dialect.name == "postgresql"
 
 
 @define(eq=False)
@@ -39,9 +46,16 @@ class Prepared:
         text, arrange = self._for(db)
         return db.exec_driver_sql(text, arrange(values))
 
-    def rows(self, db: Connection, values: Values = ()) -> Sequence[tuple[Any, ...]]:
-        """Execute it once; return its rows as the driver's plain tuples."""
-        with closing(self.run(db, values)) as result:
+    def rows(
+        self, db: Connection, values: Values = (), *, committing: bool = False
+    ) -> Sequence[tuple[Any, ...]]:
+        """
+        Execute it once; return its rows as the driver's plain tuples.
+
+        `committing` is for PostgreSQL: a statement with which a transaction
+        would begin is the whole of it, and spares two round trips.
+        """
+        with committed(db) if committing else nullcontext(), closing(self.run(db, values)) as result:
             assert result.cursor is not None
             found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
         return found
@@ -83,6 +97,20 @@ def _arranger(
         return tuple([given[place] for place in places])
 
     return arrange
+
+
+@contextmanager
+def committed(db: Connection) -> Iterator[None]:
+    """Have PostgreSQL commit a statement at once, unless a transaction has begun already."""
+    driver: Any = db.connection.dbapi_connection
+    if driver.info.transaction_status != IDLE:
+        yield
+        return
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        driver.autocommit = False
 
 
 def prepared(statement: Executable, *names: str) -> Prepared:

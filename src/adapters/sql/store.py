@@ -63,6 +63,7 @@ class SqlTx:
     _db: Connection
     _clock: Clock
     woken: set[str] = Factory(set[str])
+    _sole: bool = False
 
     @property
     def users(self) -> SqlUsers:
@@ -102,7 +103,7 @@ class SqlTx:
     @property
     def jobs(self) -> SqlJobs:
         """The jobs."""
-        return SqlJobs(self._db, self.woken, self._clock)
+        return SqlJobs(self._db, self.woken, self._clock, self._sole)
 
     @property
     def logs(self) -> SqlLogs:
@@ -155,9 +156,11 @@ class SqlStore:
     _threads: local = field(init=False, default=Factory(local), repr=False)
 
     @contextmanager
-    def begin(self) -> Generator[SqlTx]:
+    def begin(self, *, sole: bool = False) -> Generator[SqlTx]:
         """
         Open a transaction: kept when its block ends, undone when it raises.
+
+        A `sole` call is committed by PostgreSQL with its statement, where it has one.
 
         Raises:
             RuntimeError: The thread has a transaction open already.
@@ -170,7 +173,7 @@ class SqlStore:
         self._threads.writes = True
         try:
             with translated(), self._connections.writing() as connection:
-                yield SqlTx(connection, self.clock, woken)
+                yield SqlTx(connection, self.clock, woken, sole)
         finally:
             self._threads.writes = False
         if woken and self.waker is not None:
@@ -261,7 +264,7 @@ class JoinedStore:
     _clock: Clock
 
     @contextmanager
-    def begin(self) -> Generator[SqlTx]:
+    def begin(self, *, sole: bool = False) -> Generator[SqlTx]:  # noqa: ARG002 - never alone here
         """
         Have the repositories over the caller's connection.
 
@@ -274,7 +277,16 @@ class JoinedStore:
         except Contended as error:  # only the caller can begin their transaction again
             raise Unavailable(error.detail) from error
 
-    view = begin
+    @contextmanager
+    def view(self) -> Generator[SqlTx]:
+        """
+        Have the repositories over the caller's connection.
+
+        Raises:
+            Unavailable: The database does not answer.
+        """
+        with self.begin() as tx:
+            yield tx
 
 
 def open_store(url: str, clock: Clock, *, pool_size: int = 12) -> SqlStore:
