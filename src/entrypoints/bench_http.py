@@ -9,20 +9,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
-from ..domain.identity import UserId
+from ..domain.identity import Actor, User
+from ..services.asked import NewSchedule
 from .bench_load import Load, Request, client, load
 from .bench_places import Place
 from .settings import Settings
 from .wiring import House, build
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
-USER = "someone"
+PEOPLE = 64
+"""Create is asked by so many in turn: nobody has more than a person would."""
 SCHEDULES = 200
 ROOM = 999_999_999
 """So many are allowed of everything that is limited, in these figures."""
@@ -35,11 +37,11 @@ Say = Callable[[str], None]
 
 @frozen
 class Server:
-    """A server that runs, and somebody who may ask it."""
+    """A server that runs, and the tokens of who may ask it."""
 
     url: str
-    headers: dict[str, str]
     task_id: int
+    tokens: Sequence[str]
 
     def ping(self) -> Request:
         """Ask whether the process is there."""
@@ -47,7 +49,7 @@ class Server:
 
     def listing(self) -> Request:
         """Ask for twenty schedules."""
-        return Request(url=f"{self.url}/api/v1/schedules?page_size=20", headers=self.headers)
+        return Request(url=f"{self.url}/api/v1/schedules?page_size=20", tokens=self.tokens[:1])
 
     def schedule(self) -> Request:
         """Ask for one schedule more."""
@@ -57,29 +59,24 @@ class Server:
             "name": "A schedule",
             "parameters": {"n": 1},
         }
-        return self._post("schedules", body)
+        return self._post("schedules", body, self.tokens[1:])
 
     def job(self) -> Request:
         """Ask for one job more."""
-        return self._post("jobs", {"task_definition": self.task_id, "parameters": {"n": 1}})
+        body = {"task_definition": self.task_id, "parameters": {"n": 1}}
+        return self._post("jobs", body, self.tokens[1:])
 
     def login(self) -> Request:
         """Sign in."""
-        body = {"username": USER, "password": PASSWORD}
-        headers = {"Content-Type": "application/json"}
-        return Request(
-            url=f"{self.url}/api/v1/auth/login",
-            method="POST",
-            headers=headers,
-            body=json.dumps(body),
-        )
+        return self._post("auth/login", {"username": "user0", "password": PASSWORD})
 
-    def _post(self, what: str, body: dict[str, Any]) -> Request:
+    def _post(self, what: str, body: Mapping[str, Any], tokens: Sequence[str] = ()) -> Request:
         return Request(
             url=f"{self.url}/api/v1/{what}",
             method="POST",
-            headers={**self.headers, "Content-Type": "application/json"},
+            headers={"Content-Type": "application/json"},
             body=json.dumps(body),
+            tokens=tokens,
         )
 
 
@@ -143,15 +140,13 @@ def _limits_in_redis(place: Place, rows: _Rows) -> None:
 
 
 def _without_redis(settings: Settings) -> Settings:
-    from attrs import evolve
-
     return evolve(settings, redis_url=None)
 
 
 @contextmanager
 def served(settings: Settings) -> Generator[Server]:
     """Have one server process run over a store with somebody and their schedules in it."""
-    task_id = _filled(settings)
+    task_id, tokens = _filled(settings)
     port = _free_port()
     embedded = settings.embedded
     command = [sys.executable, "-m", "workbell", "up" if embedded else "api", "--port", str(port)]
@@ -161,32 +156,43 @@ def served(settings: Settings) -> Generator[Server]:
     )
     try:
         _until_ready(process, port)
-        url = f"http://127.0.0.1:{port}"
-        yield Server(url, {"Authorization": f"Bearer {_token(port)}"}, task_id)
+        yield Server(f"http://127.0.0.1:{port}", task_id, tokens)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
 
-def _filled(settings: Settings) -> int:
-    """Fill an empty store; return the id of a task."""
-    house = build(settings)
+def _filled(settings: Settings) -> tuple[int, Sequence[str]]:
+    """Fill a store if it is empty; return the id of a task, and tokens to ask with."""
+    house = build(evolve(settings, rate_limit_login=None, max_active_schedules=ROOM))
     house.prepare()
     task_id = next(d.id for d in house.definitions.all() if d.key == "echo")
     with house.store.view() as tx:
-        known = tx.users.by_login(USER)
-    if known is None:
-        user = house.identity.create_superuser(USER, f"{USER}@example.org", PASSWORD)
-        _schedules(house, user.id)
+        empty = tx.users.by_login("user0") is None
+    if empty:
+        _people(house)
+    tokens = [house.signing_in.login(f"user{n}", PASSWORD).access for n in range(PEOPLE)]
     house.close()
-    return int(task_id)
+    return int(task_id or 0), tokens
 
 
-def _schedules(house: House, owner: UserId) -> None:
-    from ..domain.identity import Actor
-    from ..services.asked import NewSchedule
-
-    actor = Actor(user_id=owner, username=USER, is_superuser=True)
+def _people(house: House) -> None:
+    """Add verified people, the first of them with schedules."""
+    now, password_hash = house.clock.now(), house.identity.hasher.hash(PASSWORD)
+    with house.store.begin() as tx:
+        people = [
+            tx.users.add(
+                User(
+                    username=f"user{n}",
+                    email=f"user{n}@example.org",
+                    password_hash=password_hash,
+                    is_email_verified=True,
+                    created_at=now,
+                )
+            )
+            for n in range(PEOPLE)
+        ]
+    actor = Actor.of(people[0])
     for n in range(SCHEDULES):
         new = NewSchedule(task_definition="echo", cron_expression="0 9 * * 1-5", name=f"daily {n}")
         house.scheduling.create(actor, new)
@@ -216,26 +222,18 @@ def _free_port() -> int:
 def _until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
-        try:
-            if _ask(port, "GET", "/livez")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
+        if _alive(port):
+            return
+        time.sleep(0.05)
     raise RuntimeError("The server did not start: run `workbell api` by hand to see why.")
 
 
-def _token(port: int) -> str:
-    body = json.dumps({"username": USER, "password": PASSWORD})
-    status, answer = _ask(port, "POST", "/api/v1/auth/login", body)
-    if status != 200:
-        raise RuntimeError(f"Signing in was answered by {status}: {answer.decode()}")
-    return str(json.loads(answer)["access_token"])
-
-
-def _ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+def _alive(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    read = answer.status, answer.read()
-    connection.close()
-    return read
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()

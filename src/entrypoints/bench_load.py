@@ -7,8 +7,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
@@ -17,7 +18,19 @@ from urllib.parse import urlsplit
 from attrs import Factory, frozen
 
 CONNECTIONS = 16
-_DONE = """
+_SCRIPT = """
+local asked, turn = {}, 0
+init = function(args)
+  for n, token in ipairs(tokens) do
+    wrk.headers["Authorization"] = "Bearer " .. token
+    asked[n] = wrk.format()
+  end
+  if #tokens == 0 then asked[1] = wrk.format() end
+end
+request = function()
+  turn = turn % #asked + 1
+  return asked[turn]
+end
 done = function(summary, latency, requests)
   local errors = summary.errors
   local lost = errors.connect + errors.read + errors.write + errors.timeout
@@ -30,12 +43,13 @@ end
 
 @frozen(kw_only=True)
 class Request:
-    """What is asked again and again."""
+    """What is asked again and again, by the holders of `tokens` in turn if there are any."""
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = Factory(dict[str, str])
     body: str = ""
+    tokens: Sequence[str] = ()
 
 
 @frozen(kw_only=True)
@@ -67,12 +81,13 @@ def load(request: Request, seconds: float, connections: int = CONNECTIONS) -> Lo
 
 
 def _by_wrk(request: Request, seconds: float, connections: int) -> Load:
-    lines = [f"wrk.method = {json.dumps(request.method)}"]
+    tokens = ", ".join(map(json.dumps, request.tokens))
+    lines = [f"wrk.method = {json.dumps(request.method)}", f"tokens = {{{tokens}}}"]
     if request.body:
         lines.append(f"wrk.body = [==[{request.body}]==]")
     with tempfile.TemporaryDirectory() as scratch:
         script = Path(scratch) / "load.lua"
-        script.write_text("\n".join(lines) + _DONE)
+        script.write_text("\n".join(lines) + _SCRIPT)
         headers = [f"-H{name}: {value}" for name, value in request.headers.items()]
         size = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
         command = ["wrk", *size, *headers, "-s", str(script), request.url]
@@ -89,15 +104,16 @@ def _by_threads(request: Request, seconds: float, connections: int) -> Load:
     bad: list[int] = []
     until = time.perf_counter() + seconds
 
-    def ask() -> None:
+    def ask(first: int) -> None:
+        turns = islice(cycle(_variants(request)), first, None)
         with socket.create_connection(_address(request)) as connection:
             while (begun := time.perf_counter()) < until:
-                status = _exchange(connection, _bytes(request))
+                status = _exchange(connection, next(turns))
                 times.append(time.perf_counter() - begun)
                 if not 200 <= status < 300:
                     bad.append(status)
 
-    threads = [threading.Thread(target=ask) for _ in range(connections)]
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -112,10 +128,15 @@ def _address(request: Request) -> tuple[str, int]:
     return url.hostname or "127.0.0.1", url.port or 80
 
 
-def _bytes(request: Request) -> bytes:
+def _variants(request: Request) -> Sequence[bytes]:
+    tokens = [{"Authorization": f"Bearer {token}"} for token in request.tokens]
+    return [_bytes(request, token) for token in tokens or [{}]]
+
+
+def _bytes(request: Request, token: Mapping[str, str]) -> bytes:
     url = urlsplit(request.url)
     path = f"{url.path}?{url.query}" if url.query else url.path
-    headers = {"Host": url.netloc, "Content-Length": str(len(request.body)), **request.headers}
+    headers = {"Host": url.netloc, "Content-Length": str(len(request.body)), **request.headers, **token}
     lines = [
         f"{request.method} {path} HTTP/1.1",
         *(f"{name}: {value}" for name, value in headers.items()),
