@@ -203,6 +203,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "DATA_DIR": str(settings.data_dir),
         "PUBLIC_URL": settings.public_url,
+        "LOG_FORMAT": "json",
         "SECRET_KEY": settings.secret_key or secrets.token_hex(32),
         "MAX_ACTIVE_SCHEDULES": str(ROOM),
         "MAX_WAITING_JOBS": str(ROOM),
