@@ -109,6 +109,11 @@ bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMAN
 	$(BIN)/workbell bench identity
 	$(BIN)/workbell bench page
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## Compare with other products (PostgreSQL and Redis; ARGS=--quick)
+	$(BIN)/python benchmarks/peers/run.py $(ARGS)
+	$(BIN)/workbell bench page
+
 # ---- Products --------------------------------------------------------------------------------
 
 .env.example: src/entrypoints/settings.py src/entrypoints/options.py | $(VENV)/.run

@@ -41,7 +41,10 @@ def command(name: str, *arguments: str) -> list[str]:
 
 
 def drain(
-    jobs: int, enqueue: Callable[[int], None], workers: Commands, settled: Callable[[], None] | None = None
+    jobs: int,
+    enqueue: Callable[[int], None],
+    workers: Commands,
+    settled: Callable[[], None] | None = None,
 ) -> dict[str, float]:
     """
     Return how many waiting jobs the workers take a second.

@@ -109,13 +109,18 @@ def _say(line: str) -> None:
 
 
 def _finish(name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool) -> None:
+    keep_results(name, command, rows, folder)
+    from .output import show
+
+    show(rows, as_json=as_json)
+
+
+def keep_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
+    """Write results where the page finds them."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = {"name": name, "command": command, "machine": machine(), "rows": rows}
     written = msgspec.json.format(msgspec.json.encode(kept), indent=1)
     (folder / f"{name}.json").write_bytes(written + b"\n")
-    from .output import show
-
-    show(rows, as_json=as_json)
 
 
 def machine() -> dict[str, Any]:

@@ -147,7 +147,7 @@ def _without_redis(settings: Settings) -> Settings:
 def served(settings: Settings) -> Generator[Server]:
     """Have one server process run over a store with somebody and their schedules in it."""
     task_id, tokens = _filled(settings)
-    port = _free_port()
+    port = free_port()
     embedded = settings.embedded
     command = [sys.executable, "-m", "workbell", "up" if embedded else "api", "--port", str(port)]
     environment = _environment(settings)
@@ -216,7 +216,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     return own | {f"WORKBELL_{name}": value for name, value in told.items()}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 

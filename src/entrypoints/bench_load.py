@@ -136,7 +136,12 @@ def _variants(request: Request) -> Sequence[bytes]:
 def _bytes(request: Request, token: Mapping[str, str]) -> bytes:
     url = urlsplit(request.url)
     path = f"{url.path}?{url.query}" if url.query else url.path
-    headers = {"Host": url.netloc, "Content-Length": str(len(request.body)), **request.headers, **token}
+    headers = {
+        "Host": url.netloc,
+        "Content-Length": str(len(request.body)),
+        **request.headers,
+        **token,
+    }
     lines = [
         f"{request.method} {path} HTTP/1.1",
         *(f"{name}: {value}" for name, value in headers.items()),

@@ -48,7 +48,9 @@ class Place:
         url = url.set(drivername=DRIVERS[url.get_backend_name()])
         with _administration(url) as connection:
             if tables := inspect(connection).get_table_names():
-                raise Invalid(f"{url.database!r} is not empty, it holds {tables[0]!r}: is it yours?")
+                raise Invalid(
+                    f"{url.database!r} is not empty, it holds {tables[0]!r}: is it yours?"
+                )
         return cls(url, redis)
 
     @property

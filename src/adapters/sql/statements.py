@@ -55,7 +55,10 @@ class Prepared:
         `committing` is for PostgreSQL: a statement with which a transaction
         would begin is the whole of it, and spares two round trips.
         """
-        with committed(db) if committing else nullcontext(), closing(self.run(db, values)) as result:
+        with (
+            committed(db) if committing else nullcontext(),
+            closing(self.run(db, values)) as result,
+        ):
             assert result.cursor is not None
             found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
         return found
