@@ -12,6 +12,7 @@ def main(port: str) -> None:
     from django.core.management import call_command
 
     django.setup()
+    call_command("migrate", verbosity=0)
     call_command("migrate", run_syncdb=True, verbosity=0)
     from calls.models import Schedule
     from django.contrib.auth.models import User
