@@ -5,10 +5,20 @@ from functools import lru_cache
 from typing import Any
 
 from attrs import asdict, frozen
-from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
 from ...domain.errors import NotFound
-from ...domain.identity import Scope, User, UserId
+from ...domain.identity import Scope, full_name
 from ...domain.jobs import status_of
 from ...domain.scheduling import ScheduleId
 from ...domain.tasks import TaskId
@@ -17,7 +27,6 @@ from .lists import holds, part_of
 from .rows import STATES
 from .schedule_rows import schedule_of
 from .schema import jobs, schedules, task_definitions, users
-from .statements import AnyRow, named
 
 _c = schedules.c
 _task_name = (
@@ -73,8 +82,9 @@ class ScheduleLists:
         """Return a part of a list, filled by one query."""
         asked = _asked(scope, which)
         query = _part(tuple(asked), tuple(ordering))
-        rows = self._db.execute(query, {**asked, "skipped": offset, "most": limit})
-        return [_view(row) for row in rows]
+        result = self._db.execute(query, {**asked, "skipped": offset, "most": limit})
+        names = tuple(result.keys())
+        return [_view(dict(zip(names, row, strict=True))) for row in result]
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
@@ -135,7 +145,7 @@ def _part(names: tuple[str, ...], ordering: tuple[str, ...]) -> Select[*tuple[An
         select(schedules)
         .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
         .order_by(*_ordered(ordering, _c))
-        .offset(bindparam("skipped", type_=Integer))
+        .offset(bindparam("skipped", type_=BigInteger))
         .limit(bindparam("most", type_=Integer))
         .subquery("part")
     )
@@ -162,30 +172,17 @@ def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[An
         yield column.desc() if name.startswith("-") else column
 
 
-def _view(row: AnyRow) -> ScheduleView:
-    values: Mapping[str, Any] = named(row)
+def _view(values: Mapping[str, Any]) -> ScheduleView:
+    state = values["last_state"]
     return ScheduleView(
         schedule=schedule_of(values),
-        owner_username=row.username or "",
-        owner_full_name=_full_name(row),
-        task_id=TaskId(row.task_id or 0),
-        task_name=row.task_name or "",
-        task_description=row.task_description or "",
-        last_run_time=row.last_run_time,
-        last_status=(
-            None if row.last_state is None else status_of(STATES[row.last_state], row.last_attempt)
+        owner_username=values["username"] or "",
+        owner_full_name=full_name(
+            values["username"] or "", values["first_name"] or "", values["last_name"] or ""
         ),
+        task_id=TaskId(values["task_id"] or 0),
+        task_name=values["task_name"] or "",
+        task_description=values["task_description"] or "",
+        last_run_time=values["last_run_time"],
+        last_status=None if state is None else status_of(STATES[state], values["last_attempt"]),
     )
-
-
-def _full_name(row: AnyRow) -> str:
-    if row.username is None:
-        return ""
-    return User(
-        id=UserId(row.owner),
-        username=row.username,
-        email="",
-        first_name=row.first_name,
-        last_name=row.last_name,
-        created_at=row.created_at,
-    ).full_name
