@@ -92,6 +92,8 @@ class _Rows:
         """Make the load, and keep what came of it."""
         load(request, 1, connections)
         found = load(request, self.seconds, connections)
+        if not found.rate:
+            raise RuntimeError(f"{what}: every request was refused.")
         self.say(f"{what}: {found.rate:,.0f}/s, p50 {found.p50:.2f} ms, p99 {found.p99:.2f} ms")
         self.kept.append(
             {
@@ -136,7 +138,10 @@ def _limits_in_redis(place: Place, rows: _Rows) -> None:
             shared = rows.add("list of 20, limits in Redis", server.listing())
     cost = (1 / shared.rate - 1 / own.rate) * 1000
     rows.say(f"cost of the limits in Redis: {cost:.3f} ms a request")
-    rows.kept.append({"what": "cost of limits in Redis, ms a request", "p50, ms": round(cost, 3)})
+    empty = {"requests/s": "-", "p99, ms": "-", "refused": "-"}
+    rows.kept.append(
+        {"what": "cost of limits in Redis, a request", **empty, "p50, ms": round(cost, 3)}
+    )
 
 
 def _without_redis(settings: Settings) -> Settings:
