@@ -48,6 +48,7 @@ _BATCH, _ORDINARY = "workbell batch jobs/s", "workbell ordinary jobs/s"
 _SINGLE, _TICKS = "workbell single jobs/s", "workbell ticks fired/s"
 _DRAIN, _PLAIN = "drain, no-op batch tasks", "drain, no-op ordinary tasks"
 _FIRED, _LOGINS = "schedules fired, 1M in the table", "logins"
+_LIST_COST, _OUR_LIST = "HTTP list of 20, processor µs", "workbell http list cpu us"
 _EMBEDDED = "embedded SQLite, enqueue + run, 8 producers"
 
 ROWS = (
@@ -88,6 +89,8 @@ ROWS = (
     Row("HTTP list of 20", "workbell http list/s", "django_rest http list/s", 6, 10, "Django REST"),
     Row("HTTP list of 20", "workbell http list/s", "fastapi http list/s", 1.7, 3, "FastAPI"),
     Row("HTTP create", "workbell http create/s", "django_rest http create/s", 4.5, 8, "Django REST"),
+    Row(_LIST_COST, _OUR_LIST, "django_rest http list cpu us", None, None, "Django REST", less=True),
+    Row(_LIST_COST, _OUR_LIST, "fastapi http list cpu us", None, None, "FastAPI", less=True),
     Row("HTTP create", "workbell http create/s", "fastapi http create/s", 1.4, 2.5, "FastAPI"),
     Row(_LOGINS, "workbell http login/s", "django_rest http login/s", 8, 9, "Django's default hasher"),
 )  # fmt: skip

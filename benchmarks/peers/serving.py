@@ -17,7 +17,7 @@ from workbell.entrypoints.bench_http import free_port, served
 from workbell.entrypoints.bench_load import Request, load
 from workbell.entrypoints.settings import Settings
 
-LOGIN_CLIENTS = 2
+LOGIN_CLIENTS, LOGIN_SECONDS = 2, 4
 CREATE = {
     "name": "A schedule",
     "task": "noop",
@@ -52,14 +52,15 @@ def figures(peer: str, settings: Settings, seconds: float) -> dict[str, float]:
                 continue
             clients = LOGIN_CLIENTS if name == "login" else 16
             load(request, 1, clients)
+            asked_for = max(seconds, LOGIN_SECONDS) if name == "login" else seconds
             before = _processor_seconds()
-            done = load(request, seconds, clients)
+            done = load(request, asked_for, clients)
             spent = _processor_seconds() - before
             if done.bad and name != "login":
                 raise RuntimeError(f"{peer} refused {done.bad} of {name}.")
             found[f"{name}/s"] = done.rate
             found[f"{name} p99 ms"] = done.p99
-            found[f"{name} cpu us"] = spent / max(done.rate * seconds, 1) * 1e6
+            found[f"{name} cpu us"] = spent / max(done.rate * asked_for, 1) * 1e6
     return found
 
 
