@@ -36,7 +36,7 @@ def _lines(measure: Measure) -> Iterator[str]:
     yield f"# TYPE {measure.name} {measure.kind}"
     for labels, value in measure.samples:
         said = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-        yield f"{measure.name}{{{said}}} {value:g}" if said else f"{measure.name} {value:g}"
+        yield f"{measure.name}{{{said}}} {value:.15g}" if said else f"{measure.name} {value:.15g}"
 
 
 def _escaped(label: str) -> str:

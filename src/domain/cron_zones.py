@@ -1,12 +1,11 @@
 """Time zones as stretches of constant offset, and their version."""
 
-import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
-from zoneinfo import TZPATH, ZoneInfo, available_timezones
+from importlib.resources import files
+from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
@@ -55,12 +54,16 @@ def zone_of(name: str) -> ZoneInfo:
     """
     Return the zone of a name in the IANA database.
 
+    It is read from the `tzdata` package, whatever the machine has: so all
+    machines that share a store agree on when a schedule is due.
+
     Raises:
         Invalid: There is none, under `time_zone`.
     """
     if name not in _zone_names():
         raise Invalid.field("time_zone", f"{name!r:.80} is not a known time zone.")
-    return ZoneInfo(name)
+    with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
 
 
 def stretches(zone: str, begin: int, end: int) -> Iterator[Stretch]:
@@ -75,35 +78,14 @@ def stretches(zone: str, begin: int, end: int) -> Iterator[Stretch]:
 
 @lru_cache(maxsize=1)
 def tzdata_version() -> str:
-    """
-    Return which version of the time zone database is in use.
-
-    It is the IANA name such as `2026f` where the system has the database and
-    says so, a checksum where it has one without a name, and otherwise the
-    version of the `tzdata` package. It changes whenever the database does.
-    """
-    for folder in map(Path, TZPATH):
-        named = folder / "tzdata.zi"
-        if named.is_file():
-            with named.open(encoding="ascii") as lines:
-                return next(lines, "").removeprefix("# version ").strip()
-        if (folder / "Europe" / "London").is_file():
-            return _checksum(folder)
+    """Return which version of the time zone database is in use, such as `2026.2`."""
     return version("tzdata")
-
-
-def _checksum(folder: Path) -> str:
-    total = 0
-    for name in sorted(_zone_names()):
-        if (folder / name).is_file():
-            total = zlib.crc32((folder / name).read_bytes(), total)
-    return f"crc32-{total:08x}"
 
 
 @lru_cache(maxsize=1)
 def _zone_names() -> frozenset[str]:
-    machine_dependent = {"localtime", "Factory"}
-    return frozenset(available_timezones() - machine_dependent)
+    names = (files("tzdata") / "zones").read_text("ascii").split()
+    return frozenset(names) - {"Factory"}
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..domain.cron import DstGap, DstOverlap
 from ..domain.errors import Invalid
@@ -39,7 +39,7 @@ def written(house: "House", parameters: Any) -> Mapping[str, Any]:
 class BellJobs:
     """The jobs of an open bell."""
 
-    _house: "House"
+    _house: "House" = field(repr=False)
 
     def enqueue(
         self,
@@ -156,7 +156,7 @@ class BellJobs:
 class BellSchedules:
     """The schedules of an open bell."""
 
-    _house: "House"
+    _house: "House" = field(repr=False)
 
     def create(
         self,

@@ -15,7 +15,7 @@ from ..adapters.sql import sqlite
 from ..domain.identity import SYSTEM
 from ..services.asked import NewJob
 from .bench_places import Place
-from .bench_workers import NOOP, ORDINARY, Starts, processes, running, until
+from .bench_workers import NOOP, ORDINARY, Starts, is_over, processes, running, until
 from .wiring import House
 
 PRODUCERS = 8
@@ -53,7 +53,7 @@ def measure(
         add("the same without groups and batches, 8 producers", naive, "jobs/s")
         add("ratio of the two", both / naive, "x")
     for name, rate in (("idle", None), ("at 100 jobs/s", 100.0)):
-        p50, p99 = bench.latency(rate)
+        p50, p99 = bench.latency(rate, min(LATENCY_JOBS, count))
         add(f"start latency {name}, p50", p50, "ms")
         add(f"start latency {name}, p99", p99, "ms")
     return rows
@@ -100,11 +100,11 @@ class _Bench:
             if workers:
                 with processes(house.settings, workers) as done:
                     begun = time.perf_counter()
-                    until(lambda: done() >= count)
+                    until(lambda: done() >= count and is_over(house))
                     return count / (time.perf_counter() - begun)
             begun = time.perf_counter()
             with running(house):
-                until(lambda: starts.count >= count)
+                until(lambda: starts.count >= count and is_over(house))
                 return count / (time.perf_counter() - begun)
 
     def enqueue_and_run(self) -> float:
@@ -121,14 +121,14 @@ class _Bench:
             until(lambda: starts.count >= self.count // PRODUCERS * PRODUCERS)
             return self.count / (time.perf_counter() - begun)
 
-    def latency(self, rate: float | None) -> tuple[float, float]:
+    def latency(self, rate: float | None, jobs: int) -> tuple[float, float]:
         """Return p50 and p99, in ms, from the call of enqueue to the body's first line."""
         starts = Starts()
         called: dict[int, float] = {}
         with self.house(starts) as house, running(house):
             _create(house, {})
             until(lambda: starts.count == 1)
-            for n in range(LATENCY_JOBS):
+            for n in range(jobs):
                 called[n] = time.perf_counter()
                 _create(house, {"n": n}, ORDINARY)
                 if rate is None:
@@ -136,8 +136,8 @@ class _Bench:
                     time.sleep(PAUSE)
                 else:
                     time.sleep(max(0.0, 1 / rate - (time.perf_counter() - called[n])))
-            until(lambda: len(starts.at) == LATENCY_JOBS)
-        waits = [(starts.at[n] - called[n]) * 1000 for n in range(LATENCY_JOBS)]
+            until(lambda: len(starts.at) == jobs)
+        waits = [(starts.at[n] - called[n]) * 1000 for n in range(jobs)]
         cuts = quantiles(waits, n=100)
         return cuts[49], cuts[98]
 

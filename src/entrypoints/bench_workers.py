@@ -94,6 +94,11 @@ def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None
     house.close()
 
 
+def is_over(house: House) -> bool:
+    """Whether every outcome is committed."""
+    return not any(queue.ready or queue.running for queue in house.jobs.queues())
+
+
 def until(done: Callable[[], bool], seconds: float = 600.0) -> None:
     """
     Wait until something is so.

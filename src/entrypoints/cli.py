@@ -145,6 +145,7 @@ def check(house: House, as_json: bool) -> None:
         [{"level": f.level, "what": f.what, "detail": f.detail} for f in found],
         as_json=as_json,
         empty="Everything is in order.",
+        widest=1000,
     )
     sys.exit(EXIT_FAILED if any(f.level == "error" for f in found) else 0)
 

@@ -142,7 +142,12 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--status", multiple=True, type=click.Choice(list(Status)), help="Only these.")
+@click.option(
+    "--status",
+    multiple=True,
+    type=click.Choice([status.value for status in Status]),
+    help="Only these; may be given again.",
+)
 @click.option("--task", help="Only this task's, by key.")
 @how_many
 @as_json
@@ -205,7 +210,9 @@ def enqueue(house: Any, task: str, parameters: str, at: datetime | None, key: st
     try:
         given = json.loads(parameters)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="PARAMETERS") from error
+        raise click.BadParameter(
+            f"must be a JSON object: {error}", param_hint="PARAMETERS"
+        ) from error
     if not isinstance(given, dict):
         raise click.BadParameter("must be a JSON object", param_hint="PARAMETERS")
     opened = house.open()

@@ -91,9 +91,9 @@ def _parameters_of(body: Body) -> type | None:
 class Bell:
     """An open Workbell: its jobs, its schedules, and its workers if it has any."""
 
-    house: "House"
-    _runtime: "Runtime | None"
-    _inline: "JobWorker"
+    house: "House" = field(repr=False)
+    _runtime: "Runtime | None" = field(repr=False)
+    _inline: "JobWorker" = field(repr=False)
     jobs: BellJobs = field(init=False)
     schedules: BellSchedules = field(init=False)
 

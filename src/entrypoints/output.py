@@ -10,9 +10,13 @@ WIDEST = 48
 
 
 def show(
-    rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str = "There is nothing to show."
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    as_json: bool,
+    empty: str = "There is nothing to show.",
+    widest: int = WIDEST,
 ) -> None:
-    """Print rows: as a JSON array, or as a table with a head."""
+    """Print rows: as a JSON array, or as a table with a head and cells that are cut where too wide."""
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return
@@ -20,7 +24,7 @@ def show(
         click.echo(empty)
         return
     heads = list(rows[0])
-    cells = [[_text(row[head]) for head in heads] for row in rows]
+    cells = [[_text(row[head], widest) for head in heads] for row in rows]
     widths = [max(len(head), *(len(line[n]) for line in cells)) for n, head in enumerate(heads)]
     click.secho(
         "  ".join(h.upper().ljust(w) for h, w in zip(heads, widths, strict=True)), bold=True

@@ -51,12 +51,13 @@ def open_house(settings: Settings, part: str) -> House:
 
 def _run(settings: Settings, part: str, *, threads: int) -> int:
     configure(settings)
-    house, life = open_house(settings, part), Life()
+    life = Life()
+    life.heed_signals()
+    house = open_house(settings, part)
     runtime = house.runtime(
         threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.give_up
     )
     server = _health(house, runtime) if settings.metrics_port is not None else None
-    life.heed_signals()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
     log.info("started", part=part, pid=os.getpid(), threads=threads, queues=house.queues)
@@ -77,7 +78,7 @@ def _health(house: House, runtime: Runtime) -> EmbeddedServer:
         readiness=Readiness(
             database=house.store,
             cache=house.check_cache,
-            expected=house.schema_version,
+            outdated=house.outdated,
             ailments=runtime.ailments,
         ),
         measures=runtime.measures,

@@ -8,8 +8,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
+from ..domain.cron_zones import zone_of
 from ..domain.errors import Invalid
 from ..domain.throttling import Rate
 
@@ -96,8 +96,8 @@ def zone(given: str) -> str:
         Invalid: The time zone database does not know it.
     """
     try:
-        return ZoneInfo(given).key
-    except (KeyError, ValueError, OSError):
+        return zone_of(given).key
+    except Invalid:
         raise Invalid("must be a time zone such as Europe/Berlin") from None
 
 

@@ -33,6 +33,7 @@ def serve(settings: Settings) -> int:
     echo = sys.stderr if sys.stderr.isatty() else None
     house = build(settings, tasks=DECLARED.all(), echo=echo)
     life = Life()
+    life.heed_signals()
     runtime = house.runtime(
         threads=settings.worker_threads, log_attempts=True, on_stuck=life.give_up
     )
@@ -42,7 +43,6 @@ def serve(settings: Settings) -> int:
     server.bind()
     house.prepare()
     password = house.first_administrator()
-    life.heed_signals()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
     server.start()
@@ -82,6 +82,6 @@ def openapi_document(settings: Settings) -> bytes:
 
     house: House = build(evolve(settings, database_url="memory://"))
     try:
-        return openapi_of(parts(house))
+        return openapi_of(parts(house), settings.public_url)
     finally:
         house.close()

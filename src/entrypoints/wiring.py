@@ -4,7 +4,7 @@ import importlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
+from ..adapters.changes import Announcer, LocalChanges, RedisChanges
 from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.dramatiq.wakeups import Wakeups
@@ -19,7 +20,7 @@ from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
 from ..adapters.shapes import JsonShapes
-from ..adapters.sql.revisions import newest
+from ..adapters.sql.revisions import earlier
 from ..adapters.sql.store import SqlStore
 from ..adapters.system import SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
@@ -27,10 +28,12 @@ from ..domain.cron_zones import tzdata_version
 from ..domain.errors import Invalid
 from ..domain.jobs import JobState
 from ..domain.tasks import Task, Tasks
+from ..ports.changes import Changes
 from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
 from ..services.definitions import Definitions
 from ..services.execution import Execution
+from ..services.goal_keeping import GoalKeeping
 from ..services.housekeeping import Housekeeping
 from ..services.identity import Identity
 from ..services.jobs import JobCommands
@@ -58,7 +61,7 @@ FIELDS = JsonShapes("is not a known field")
 """How bodies are read; parameters of tasks have a word of their own."""
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True, repr=False)
 class House:
     """Everything that a process may need, built once and put together."""
 
@@ -73,6 +76,7 @@ class House:
     definitions: Definitions
     scheduling: Scheduling
     jobs: JobCommands
+    goals: GoalKeeping
     ticking: Ticking
     execution: Execution
     housekeeping: Housekeeping
@@ -81,6 +85,7 @@ class House:
     throttling: Throttling
     queues: Sequence[str]
     anchor: Callable[[], float]
+    changes: Changes
     waker: "RedisWaker | None" = None
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
 
@@ -130,7 +135,7 @@ class House:
             self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
         )
         if wakeups is not None:
-            self.store.waker = wakeups
+            self.store.waker = Announcer(self.changes, wakeups)
         return Runtime(
             execution=self.execution,
             clock=self.clock,
@@ -171,9 +176,9 @@ class House:
         return evolve(self.jobs, store=self.store.within(connection))
 
     @property
-    def schema_version(self) -> str | None:
-        """The revision that this release needs of the store's tables, None where it has none."""
-        return newest() if isinstance(self.store, SqlStore) else None
+    def outdated(self) -> Collection[str]:
+        """The revisions of the store's tables that this release cannot work with."""
+        return earlier() if isinstance(self.store, SqlStore) else ()
 
     def check_cache(self) -> None:
         """
@@ -217,7 +222,9 @@ def build(
         scratch = tempfile.TemporaryDirectory(prefix="workbell-")
         folder = Path(scratch.name)
     store, clock, anchor = open_store_of(settings, clock)
-    store.waker = waker = None if settings.redis_url is None else waker_of(settings.redis_url)
+    waker = None if settings.redis_url is None else waker_of(settings.redis_url)
+    changes = LocalChanges() if waker is None else RedisChanges(waker.link)
+    store.waker = Announcer(changes, waker)
     shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
@@ -240,6 +247,7 @@ def build(
         definitions=definitions,
         scheduling=_scheduling(settings, definitions, queues),
         jobs=_jobs(settings, definitions, files, queues),
+        goals=GoalKeeping.of(store, clock, FIELDS),
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_execution(settings, definitions, files, chance),
         housekeeping=_housekeeping(
@@ -250,6 +258,7 @@ def build(
         throttling=throttling,
         queues=settings.queues or queues,
         anchor=anchor,
+        changes=changes,
         waker=waker,
         scratch=scratch,
     )

@@ -22,7 +22,8 @@ from ..domain.tasks import (
     TimedOut,
 )
 from ..ports.files import FileStore
-from ..ports.jobs import WorkerInfo, WorkTx
+from ..ports.jobs import WorkTx
+from ..ports.operations import WorkerInfo
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
 from .contention import done_again

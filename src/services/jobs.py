@@ -15,7 +15,8 @@ from ..domain.permissions import Action, check, scope_of
 from ..domain.scheduling import mode_of
 from ..domain.tasks import OnLost, Task
 from ..ports.files import FileStore
-from ..ports.jobs import JobFilter, JobStats, QueueStats, WorkerInfo, WorkTx
+from ..ports.jobs import JobFilter, WorkTx
+from ..ports.operations import JobStats, QueueStats, WorkerInfo
 from ..ports.store import Store
 from ..ports.system import Clock
 from .asked import NewJob, check_priority, check_queue

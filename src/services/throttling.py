@@ -34,6 +34,7 @@ class Throttling:
     clock: Clock
     policies: Policies
 
+    @done_again
     def admit(self, asked: Asked) -> Sequence[Decision]:
         """
         Charge a request to every policy that it meets, or to none.

@@ -21,9 +21,11 @@ from tests.contract.made import (
 )
 from workbell.adapters.sql.sqlite import SqliteConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
+from workbell.domain.goals import GoalId
 from workbell.domain.identity import EVERYTHING, Scope
 from workbell.domain.jobs import JobState
 from workbell.domain.scheduling import ScheduleId
+from workbell.ports.goals import EntryFilter
 from workbell.ports.jobs import JobFilter
 from workbell.ports.scheduling import ScheduleFilter
 
@@ -95,6 +97,16 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "schedules due": (lambda tx: tx.schedules.due(NOON - timedelta(days=1)), "ix_schedules_due"),
     "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
     "active of an owner": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
+    "days of a person": (lambda tx: tx.entries.days(ALICE), "ix_progress_days_owner"),
+    "days of a goal": (lambda tx: tx.entries.days(ALICE, GoalId(1)), "ix_progress_days_owner"),
+    "newest progress": (
+        lambda tx: tx.entries.find(ALICE, EntryFilter()),
+        "ix_progress_entries_owner",
+    ),
+    "span before": (
+        lambda tx: tx.entries.latest_before(ALICE, NOON),
+        "ix_progress_entries_started",
+    ),
 }
 
 

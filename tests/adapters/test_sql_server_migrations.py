@@ -156,7 +156,7 @@ def test_tables_with_rows_that_nobody_recorded_are_not_dropped(store: SqlStore, 
     assert len(claim(store)) == 1
 
 
-@pytest.mark.parametrize("recorded", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("recorded", ["0001", "0002", "0003", "0004", "0005"])
 def test_on_mariadb_what_was_done_but_not_recorded_is_no_hindrance(recorded: str) -> None:
     made = new_database("mariadb")
     store = open_store(address(made), ManualClock(), pool_size=2)

@@ -12,6 +12,7 @@ from workbell.domain.identity import EVERYTHING, User, UserId
 from workbell.domain.jobs import Job, JobId, JobState
 from workbell.domain.scheduling import Schedule
 from workbell.domain.tasks import TaskDefinition
+from workbell.ports.goals import GoalsTx
 from workbell.ports.identity import IdentityTx
 from workbell.ports.jobs import Waker, WorkTx
 from workbell.ports.store import Health, Store
@@ -38,7 +39,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(WorkTx, IdentityTx, Protocol):
+class Tx(WorkTx, IdentityTx, GoalsTx, Protocol):
     """Everything that a transaction offers."""
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from attrs import define
-from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.contract.made import ManualClock
@@ -87,10 +87,11 @@ class Server:
     kind: str
     url: URL
     opened: SqlStore
+    engine: Engine
 
     def store(self, clock: ManualClock) -> SqlStore:
         """Return an empty store; its connections are kept for the next one."""
-        with self.opened._connections.migrating() as connection:
+        with self.engine.connect() as connection:
             empty(connection)
         return SqlStore(clock, self.opened._connections)
 
@@ -102,7 +103,9 @@ def server(kind: str) -> Server:
     store = open_store(address(url), ManualClock(), pool_size=40)
     atexit.register(store.close)
     store.migrate()
-    return Server(kind, url, store)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+    atexit.register(engine.dispose)
+    return Server(kind, url, store, engine)
 
 
 def address(url: URL) -> str:
@@ -124,6 +127,7 @@ def empty(connection: Connection) -> None:
     for name in tables:
         connection.exec_driver_sql(f"DELETE FROM {name}")
     connection.exec_driver_sql("COMMIT")
+    connection.exec_driver_sql("SET autocommit = 1")
     used = text(
         "SELECT table_name FROM information_schema.tables "
         "WHERE table_schema = DATABASE() AND auto_increment > 1"

@@ -358,7 +358,7 @@ def attempts_of(store: AnyStore, numbers: Sequence[JobId]) -> dict[JobId, list[A
 TestJobLife = JobLife.TestCase
 TestJobLife.settings = settings(
     deadline=None,
-    max_examples=2000 if FULL else 60,
+    max_examples=2000 if FULL else 40,
     stateful_step_count=80 if FULL else 40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

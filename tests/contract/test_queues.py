@@ -23,7 +23,7 @@ from tests.contract.made import (
 from workbell.domain.attempts import Outcome
 from workbell.domain.identity import EVERYTHING, SYSTEM_ID, Scope
 from workbell.domain.jobs import JobState
-from workbell.ports.jobs import JobStats, QueueStats, WorkerInfo
+from workbell.ports.operations import JobStats, QueueStats, WorkerInfo
 
 
 def turn(store: AnyStore, name: str, state: str) -> None:

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from threading import Thread
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from workbell.domain import cron
 from workbell.domain.cron import CronRule, DstGap, DstOverlap, smallest_gap
+from workbell.domain.cron_zones import zone_of
 from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit
@@ -22,7 +22,7 @@ OPTIONS = [(gap, overlap) for gap in DstGap for overlap in DstOverlap]
 
 def walls(rule: CronRule, day: str, days: int = 1) -> list[str]:
     """Return the runs of some local days, as the wall clock with its offset shows them."""
-    zone = ZoneInfo(rule.zone)
+    zone = zone_of(rule.zone)
     start = datetime.fromisoformat(day).replace(tzinfo=zone)
     end = (start.replace(tzinfo=None) + timedelta(days=days)).replace(tzinfo=zone)
     resolution = datetime.resolution

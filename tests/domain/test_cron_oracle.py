@@ -11,7 +11,7 @@ from cronsim import CronSim
 
 from workbell.domain.cron import CronRule, DstGap, DstOverlap
 from workbell.domain.cron_dialect import read
-from workbell.domain.cron_zones import minute_of, moment_of, stretches
+from workbell.domain.cron_zones import minute_of, moment_of, stretches, zone_of
 
 pytestmark = pytest.mark.unit
 
@@ -56,7 +56,7 @@ def _windows() -> Sequence[Window]:
     """
     chosen: dict[object, Window] = {}
     for name in sorted(available_timezones() - {"localtime", "Factory"}):
-        zone = ZoneInfo(name)
+        zone = zone_of(name)
         for stretch in stretches(name, BEGIN, END):
             change = moment_of(stretch.start)
             offsets = tuple(
@@ -71,7 +71,7 @@ def _windows() -> Sequence[Window]:
 def _cronsim(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
     """Return cronsim's ticks; it spells the last Sunday `0L`, and repeats what collapses."""
     found = set()
-    for tick in CronSim(line.replace("L0", "0L"), after.astimezone(ZoneInfo(zone))):
+    for tick in CronSim(line.replace("L0", "0L"), after.astimezone(zone_of(zone))):
         at = tick.astimezone(UTC)
         if at > until:
             break
@@ -81,7 +81,7 @@ def _cronsim(line: str, zone: str, after: datetime, until: datetime) -> list[dat
 
 def _odd(zone: str, change: datetime) -> bool:
     """Return whether the clock changes off the hour, or by a part of an hour."""
-    clock = ZoneInfo(zone)
+    clock = zone_of(zone)
     walls = [at.astimezone(clock).replace(tzinfo=None) for at in (change - MINUTE, change)]
     return walls[1].minute != 0 or (walls[1] - walls[0] - MINUTE) % timedelta(hours=1) != NOTHING
 
@@ -109,7 +109,7 @@ def _explained(line: str, zone: str, change: datetime, ours: list[datetime]) -> 
 
 def _on_the_wall(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
     """Return every minute after one, up to another, whose wall clock matches; any day."""
-    clock, fields = ZoneInfo(zone), read(line)
+    clock, fields = zone_of(zone), read(line)
     assert fields.day.free
     assert fields.weekday.free
     minutes, hours = set(fields.minute.numbers), set(fields.hour.numbers)
@@ -145,7 +145,7 @@ def _by_the_wall(
     hour: int, minute: int, zone: str, gap: DstGap, overlap: DstOverlap, change: datetime
 ) -> list[datetime]:
     """Return a daily time's runs round a change, by PEP 495's folds alone."""
-    clock = ZoneInfo(zone)
+    clock = zone_of(zone)
     found = set()
     middle = change.astimezone(clock).date()
     for day in (middle + timedelta(days=days) for days in range(-4, 5)):

@@ -1,14 +1,15 @@
 """Stretches of constant offset, and the version of the time zone database."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 
-from workbell.domain import cron_zones
-from workbell.domain.cron_zones import minute_of, moment_of, stretches, tzdata_version
+from workbell.domain.cron_zones import minute_of, moment_of, stretches, tzdata_version, zone_of
+from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit
 
@@ -59,34 +60,27 @@ def test_nothing_stretches_over_an_empty_range() -> None:
     assert list(stretches("UTC", 5, 5)) == []
 
 
-@pytest.fixture(name="path")
-def _path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(cron_zones, "TZPATH", ("/nowhere", str(tmp_path)))
-    tzdata_version.cache_clear()
-    return tmp_path
-
-
-def test_the_database_is_named_by_the_system(path: Path) -> None:
-    (path / "tzdata.zi").write_text("# version 2031b\nR x\n")
-    assert tzdata_version() == "2031b"
-
-
-def test_a_database_without_a_name_is_known_by_its_checksum(path: Path) -> None:
-    london = path / "Europe" / "London"
-    london.parent.mkdir()
-    london.write_bytes(b"TZif one")
-    first = tzdata_version()
-    london.write_bytes(b"TZif two")
-    tzdata_version.cache_clear()
-    assert first.startswith("crc32-")
-    assert tzdata_version() != first
-
-
-def test_without_a_database_the_package_is_asked(path: Path) -> None:
+def test_zones_are_those_of_the_package_whatever_the_machine_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utc = (files("tzdata") / "zoneinfo" / "UTC").read_bytes()
+    (tmp_path / "Europe").mkdir()
+    (tmp_path / "Europe" / "Berlin").write_bytes(utc)
+    (tmp_path / "Mars").write_bytes(utc)
+    summer = datetime(2026, 7, 1, tzinfo=UTC)
+    reset_tzpath([tmp_path])
+    zone_of.cache_clear()
+    try:
+        assert summer.astimezone(ZoneInfo.no_cache("Europe/Berlin")).hour == 0
+        assert summer.astimezone(zone_of("Europe/Berlin")).hour == 2
+        with pytest.raises(Invalid):
+            zone_of("Mars")
+    finally:
+        reset_tzpath()
     assert tzdata_version() == version("tzdata")
 
 
-@pytest.fixture(autouse=True)
-def _forget() -> Iterator[None]:
-    yield
-    tzdata_version.cache_clear()
+@pytest.mark.parametrize("name", ["../zones", "Europe", "Factory", "localtime", "", "/etc/passwd"])
+def test_what_names_no_zone_is_refused(name: str) -> None:
+    with pytest.raises(Invalid, match="not a known time zone"):
+        zone_of(name)

@@ -144,6 +144,10 @@ def test_memory_has_no_connections_to_join(bell: workbell.Bell) -> None:
         bell.jobs.enqueue("test.any", connection=object())  # type: ignore[arg-type]
 
 
+def test_a_prompt_shows_a_bell_in_short(bell: workbell.Bell) -> None:
+    assert repr(bell) == "Bell(jobs=BellJobs(), schedules=BellSchedules())"
+
+
 def test_a_bell_without_workers_has_nobody_to_wake(bell: workbell.Bell) -> None:
     job = bell.jobs.enqueue("test.any")
     bell.wake()

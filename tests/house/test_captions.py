@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ IMPURE = (
 LOGGING = ("logging", "structlog")
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     """Return the syntax tree of a source file."""
     return ast.parse((SOURCE / path).read_text(encoding="utf-8"))
@@ -50,6 +52,11 @@ def imported(tree: ast.AST) -> dict[str, str]:
             module = "." * node.level + (node.module or "")
             found |= {alias.asname or alias.name: f"{module}.{alias.name}" for alias in node.names}
     return found
+
+
+def roots(tree: ast.AST) -> set[str]:
+    """Return the first word of everything that is imported."""
+    return {name.partition(".")[0] for name in imported(tree).values()}
 
 
 def dotted(node: ast.AST, names: dict[str, str]) -> str:
@@ -78,36 +85,35 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - function.lineno + 1 - spared
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_file_opens_with_its_caption(path: Path) -> None:
+def test_a_file_opens_with_its_caption() -> None:
     """One line of at most 72 characters says what the file is; it does not speak of itself."""
-    docstring = ast.get_docstring(parsed(path))
-    assert docstring, "no docstring"
-    caption = docstring.splitlines()[0]
-    assert len(caption) <= 72
-    assert caption.endswith(".")
-    assert not caption.lower().startswith(("this ", "module ", "file ", "contains ", "defines "))
+    for path in FILES:
+        docstring = ast.get_docstring(parsed(path))
+        assert docstring, path
+        caption = docstring.splitlines()[0]
+        assert len(caption) <= 72, path
+        assert caption.endswith("."), path
+        of_itself = ("this ", "module ", "file ", "contains ", "defines ")
+        assert not caption.lower().startswith(of_itself), path
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if path.name == "__init__.py" and len(path.parts) > 1], ids=str
-)
-def test_a_package_holds_its_caption_only(path: Path) -> None:
+def test_a_package_holds_its_caption_only() -> None:
     """Whoever looks for a thing finds it in a file with a name."""
-    assert len(parsed(path).body) == 1
+    packages = [path for path in FILES if path.name == "__init__.py" and len(path.parts) > 1]
+    assert [path for path in packages if len(parsed(path).body) != 1] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_file_is_short(path: Path) -> None:
+def test_a_file_is_short() -> None:
     """A longer one is split by noun."""
-    assert len((SOURCE / path).read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+    lines = {path: (SOURCE / path).read_text(encoding="utf-8").splitlines() for path in FILES}
+    assert [path for path in FILES if len(lines[path]) > LONGEST_FILE] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_a_function_is_short(path: Path) -> None:
+def test_a_function_is_short() -> None:
     """A longer one does more than one thing."""
     long = {
-        f"{node.name} ({lines_of(node)} lines)"
+        f"{path}: {node.name} ({lines_of(node)} lines)"
+        for path in FILES
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and lines_of(node) > LONGEST_FUNCTION
@@ -115,39 +121,28 @@ def test_a_function_is_short(path: Path) -> None:
     assert not long
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_inside_the_package_imports_are_relative(path: Path) -> None:
+def test_inside_the_package_imports_are_relative() -> None:
     """The package is mapped: an absolute import confuses the type checkers."""
-    roots = {name.partition(".")[0] for name in imported(parsed(path)).values()}
-    assert not roots & {"workbell", "src"}
+    assert [path for path in FILES if roots(parsed(path)) & {"workbell", "src"}] == []
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        path
-        for path in FILES
-        if path.parts[0] != "entrypoints" and path != Path("adapters/system.py")
-    ],
-    ids=str,
-)
-def test_time_chance_and_environment_come_from_outside(path: Path) -> None:
+def test_time_chance_and_environment_come_from_outside() -> None:
     """Only the system adapter and the entry points know them; all else gets them as arguments."""
-    assert not list(uses(path, IMPURE))
+    for path in FILES:
+        if path.parts[0] != "entrypoints" and path != Path("adapters/system.py"):
+            assert not list(uses(path, IMPURE))
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in PURE], ids=str)
-def test_the_inner_floors_do_not_log(path: Path) -> None:
+def test_the_inner_floors_do_not_log() -> None:
     """What they have to say, they return, raise, or write into the audit trail."""
-    roots = {name.partition(".")[0] for name in imported(parsed(path)).values()}
-    assert not roots & set(LOGGING)
+    inner = [path for path in FILES if path.parts[0] in PURE]
+    assert [path for path in inner if roots(parsed(path)) & set(LOGGING)] == []
 
 
-@pytest.mark.parametrize("path", TESTS, ids=str)
-def test_tests_know_the_package_by_its_name(path: Path) -> None:
+def test_tests_know_the_package_by_its_name() -> None:
     """Under the name of its folder every module would exist twice."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    assert "src" not in {name.partition(".")[0] for name in imported(tree).values()}
+    for path in TESTS:
+        assert "src" not in roots(ast.parse((ROOT / path).read_text(encoding="utf-8"))), path
 
 
 def test_the_rules_find_what_they_forbid(tmp_path: Path) -> None:

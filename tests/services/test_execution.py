@@ -33,7 +33,7 @@ from workbell.domain.tasks import (
     TaskContext,
     TimedOut,
 )
-from workbell.ports.jobs import WorkerInfo
+from workbell.ports.operations import WorkerInfo
 from workbell.services.asked import NewJob, NewSchedule
 from workbell.services.execution import plain
 

@@ -3,14 +3,16 @@
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 from tests.contract.made import NOON
 from tests.services.desk import Desk
+from workbell.adapters.files import FolderFiles
 from workbell.domain.attempts import Outcome
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import Actor
 from workbell.domain.jobs import Job, JobState
-from workbell.ports.jobs import WorkerInfo
+from workbell.ports.operations import WorkerInfo
 from workbell.services.asked import NewJob
 
 pytestmark = pytest.mark.unit
@@ -95,3 +97,28 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
     desk.wait(1)
     desk.housekeeping.prune()
     assert desk.jobs.workers() == []
+
+
+def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -> None:
+    """So that the next turn finds what is left of it, and no file is forgotten."""
+    deleted: list[str] = []
+
+    class Crashing(FolderFiles):
+        def delete(self, key: str) -> None:
+            if deleted:
+                raise KeyboardInterrupt
+            deleted.append(key)
+            super().delete(key)
+
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    for name in ("a", "b"):
+        desk.execution.keep(claim, name, "text/plain", b"x")
+    desk.end(claim)
+    desk.wait(days=8)
+    with pytest.raises(KeyboardInterrupt):
+        evolve(desk.housekeeping, files=Crashing(desk.files.folder, desk.files.ids)).prune()
+    assert [row.id for row in desk.rows()] == [job.id]
+    assert desk.housekeeping.prune() == 2
+    assert desk.rows() == []
+    assert not [path for path in desk.files.folder.rglob("*") if path.is_file()]

@@ -15,7 +15,8 @@ from workbell.domain.errors import Conflict, Invalid, LimitReached, NotAllowed, 
 from workbell.domain.identity import SYSTEM, Actor, Tier, UserId
 from workbell.domain.jobs import JobId, JobOrigin, JobState, Mode, Status
 from workbell.domain.tasks import OnLost, Task
-from workbell.ports.jobs import JobFilter, WorkerInfo
+from workbell.ports.jobs import JobFilter
+from workbell.ports.operations import WorkerInfo
 from workbell.services.asked import NewJob
 
 pytestmark = pytest.mark.unit

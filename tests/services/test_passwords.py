@@ -201,8 +201,8 @@ def test_an_account_is_guessed_at_twenty_times_a_day(stage: Stage) -> None:
     stage.identity.verify_otp(ANA, stage.outbox.code())
 
 
-def test_a_guesser_gets_no_further_with_a_thousand_addresses() -> None:
-    names = [f"user{n}" for n in range(1000)]
+def test_a_guesser_gets_no_further_with_many_addresses() -> None:
+    names = [f"user{n}" for n in range(100)]
     stage = a_stage(*names)
     for name in names:
         stage.members.passwords.request_reset(f"{name}@example.com")

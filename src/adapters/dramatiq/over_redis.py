@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from threading import Event
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from attrs import define, field
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.errors import DramatiqError
 from dramatiq.message import Message
 from dramatiq.worker import Worker
 from redis import Redis
@@ -110,7 +110,7 @@ class _WakeConsumer(Consumer):
                 self._broker.blocking.lpush(self._list, found[1])
                 return None
             return MessageProxy(Message.decode(found[1]))
-        except (RedisError, OSError, ValueError, DramatiqError):
+        except Exception:  # noqa: BLE001 - no wake-up is worth an error; a sweep comes anyway
             self._closed.wait(AWAY_SECONDS)
             return None
 
@@ -123,7 +123,8 @@ class _WakeConsumer(Consumer):
         """Leave to others what nobody here came to."""
         try:
             for message in messages:
-                self._broker.blocking.lpush(self._list, message.encode())
+                if not message.failed:
+                    self._broker.blocking.lpush(self._list, message.encode())
         except (RedisError, OSError):
             return
 
@@ -203,9 +204,23 @@ class RedisWakeups:
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is still busy after the timeout is left behind."""
+        until = monotonic() + timeout
         for consumer in self._worker.consumers.values():
             consumer.stop()
             consumer.close()
         self._broker.blocking.connection_pool.disconnect()  # whoever blocks there goes on
-        self._worker.stop(timeout=int(timeout * 1000))
+        self._call_in(until)
+        self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
         self._broker.blocking.close()
+
+    def _call_in(self, until: float) -> None:
+        """Have threads that wait for messages see that they are to stop; they look rarely."""
+        for thread in self._worker.workers:
+            thread.stop()
+        for consumer in list(self._worker.consumers.values())[:1]:
+            for _ in self._worker.workers:
+                nothing = MessageProxy(_message(consumer.queue_name))
+                nothing.fail()  # so that nobody acts on it
+                consumer.handle_message(nothing)
+        for thread in self._worker.workers:
+            thread.join(max(0.0, until - monotonic()))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from threading import Lock
+from time import monotonic
 from typing import Protocol
 
 import dramatiq
@@ -129,5 +130,20 @@ class LocalWakeups:
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is still busy after the timeout is left behind."""
         if self._worker is not None:
-            self._worker.stop(timeout=int(timeout * 1000))
+            until = monotonic() + timeout
+            self._call_in(self._worker, until)
+            self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
         self._broker.close()
+
+    def _call_in(self, worker: Worker, until: float) -> None:
+        """Have threads that wait for messages see that they are to stop; they look rarely."""
+        for thread in worker.workers:
+            thread.stop()
+        for _ in worker.workers:
+            self.wake_one_more(self.queues[0])
+        for thread in worker.workers:
+            thread.join(max(0.0, until - monotonic()))
+        last = self._actors[self.queues[0]].message().encode()
+        for name, consumer in worker.consumers.items():
+            consumer.stop()
+            self._broker.queues[name].put(last)

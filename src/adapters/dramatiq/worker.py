@@ -13,7 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from ...domain.attempts import TIMEOUT_GRACE, Claim, Settlement
 from ...domain.jobs import JobId, Mode
-from ...ports.jobs import WorkerInfo
+from ...ports.operations import WorkerInfo
 from ...ports.system import Clock
 from ...services.execution import Execution
 from .context import JobContext, LogBuffer

@@ -1,6 +1,6 @@
 """The WSGI application: parts in, one Falcon app out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import SimpleNamespace
 
 import falcon
@@ -11,6 +11,7 @@ from ...ports.store import Health
 from ...ports.system import Ids
 from ...ports.tasks import Shapes
 from ...services.definitions import Definitions
+from ...services.goal_keeping import GoalKeeping
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
 from ...services.membership import Membership
@@ -19,7 +20,18 @@ from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
 from ..measures import Measure
-from . import account, docs, identity, jobs, people, schedules, service, work
+from . import (
+    account,
+    docs,
+    goals,
+    identity,
+    jobs,
+    people,
+    progress,
+    schedules,
+    service,
+    work,
+)
 from .compat import a, b, c, e
 from .dispatch import Dispatch, Verified
 from .face import Face, FaceSettings, Problems
@@ -42,8 +54,8 @@ class Parts:
     What the HTTP face is made of.
 
     `shapes` reads bodies and queries, so its word for unknown names should
-    be one about fields. `schema_version` is the revision that this code needs
-    of the database, None where that does not matter; `cache` raises
+    be one about fields. `outdated` are the revisions of the
+    database that this code cannot work with; `cache` raises
     Unavailable where a cache does not answer; `ailments` tells what is wrong
     with the process, `measures` what it counts. Without `throttling` nobody is
     limited.
@@ -54,12 +66,13 @@ class Parts:
     scheduling: Scheduling
     jobs: JobCommands
     definitions: Definitions
+    goals: GoalKeeping
     shapes: Shapes
     ids: Ids
     database: Health
     settings: FaceSettings = Factory(FaceSettings)
     cache: Callable[[], None] = _always
-    schema_version: str | None = None
+    outdated: Collection[str] = ()
     ailments: Callable[[], Sequence[str]] = tuple
     measures: Callable[[], Iterable[Measure]] = tuple
     throttling: Throttling | None = None
@@ -84,6 +97,8 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
         *schedules.operations(schedule_face),
         *jobs.operations(job_face),
         *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
+        *goals.operations(_goals(parts)),
+        *progress.operations(_progress(parts)),
         *service.operations(_service(parts)),
         *a.identity_operations(
             a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
@@ -101,21 +116,35 @@ def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
         identity=parts.identity, signing_in=parts.signing_in, people=parts.members.people
     )
     own_c = c.CIdentity(identity=parts.identity, signing_in=parts.signing_in, members=parts.members)
-    return (*b.identity_operations(own_b, face), *c.identity_operations(own_c))
+    return (
+        *b.identity_operations(own_b, face),
+        *b.goal_operations(_goals(parts), _progress(parts)),
+        *c.identity_operations(own_c),
+    )
 
 
-def openapi_of(parts: Parts) -> bytes:
-    """Return the OpenAPI document of the whole face, as JSON."""
+def _goals(parts: Parts) -> goals.Goals:
+    return goals.Goals(goals=parts.goals.goals, timers=parts.goals.timers)
+
+
+def _progress(parts: Parts) -> progress.Progress:
+    return progress.Progress(
+        progress=parts.goals.progress, goals=parts.goals.goals, throttling=parts.throttling
+    )
+
+
+def openapi_of(parts: Parts, server: str) -> bytes:
+    """Return the OpenAPI document of the whole face on a server, as JSON."""
     described = (*operations_of(parts), *docs.operations(docs.Docs.of(b"", "")))
-    settings = parts.settings
-    return jsontext.dumps(document(described, parts.shapes, settings.version, settings.public_url))
+    return jsontext.dumps(document(described, parts.shapes, parts.settings.version, server))
 
 
 def build_app(parts: Parts) -> FalconApp:
     """Return the application; what can be made once is made here."""
     operations: Sequence[Operation] = operations_of(parts)
     if parts.settings.docs:
-        pages = docs.Docs.of(openapi_of(parts), "Workbell API")
+        # whoever reads it here asks the same server, by whichever name it was found
+        pages = docs.Docs.of(openapi_of(parts, "/"), "Workbell API")
         operations = (*operations, *docs.operations(pages))
     dispatch = Dispatch.of(
         parts.signing_in,
@@ -149,7 +178,7 @@ def _service(parts: Parts) -> service.Service:
         readiness=Readiness(
             database=parts.database,
             cache=parts.cache,
-            expected=parts.schema_version,
+            outdated=parts.outdated,
             ailments=parts.ailments,
         ),
         jobs=parts.jobs,

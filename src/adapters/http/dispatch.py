@@ -14,7 +14,7 @@ from ...domain.throttling import Asked
 from ...services.signing_in import SigningIn
 from ...services.throttling import Throttling
 from .. import jsontext
-from .operations import Access, Answer, Call, Operation
+from .operations import Access, Answer, Call, Operation, is_number
 from .query import QueryReader
 from .wire import BodyReader, bearer, path_id, versions
 
@@ -87,7 +87,7 @@ class Dispatch:
             WorkbellError: It is not allowed, or what it sent does not fit.
             HTTPError: The same, of what belongs to HTTP.
         """
-        ids = {name: path_id(text) for name, text in path.items() if name.endswith("_id")}
+        ids = {name: path_id(text) for name, text in path.items() if is_number(name)}
         _check_accept(req, operation.media)
         origin: Origin = req.context.origin
         token = bearer(req.get_header("Authorization"))
@@ -187,6 +187,7 @@ def _stream(req: falcon.Request, resp: falcon.Response, pieces: Iterator[bytes])
     if req.method == "HEAD":
         next(pieces, b"")  # what was never begun would not be closed by closing it
         getattr(pieces, "close", lambda: None)()
+        resp.stream = iter(())  # so that no length of 0 is told
     else:
         resp.stream = pieces
 

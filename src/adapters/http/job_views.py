@@ -9,7 +9,7 @@ from attrs import frozen
 from ...domain.attempts import Artifact, Attempt, LogLine, Outcome
 from ...domain.jobs import Job, JobOrigin, Status
 from ...domain.tasks import TaskDefinition
-from ...ports.jobs import JobStats, QueueStats, WorkerInfo
+from ...ports.operations import JobStats, QueueStats, WorkerInfo
 from .words import E_WORDS, EStatus
 
 

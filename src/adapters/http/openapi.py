@@ -7,7 +7,7 @@ from typing import Any
 from attrs import define, field
 
 from ...ports.tasks import Shapes
-from .operations import JSON, PROBLEM, Access, Many, Operation
+from .operations import JSON, PROBLEM, Access, Many, Operation, is_number
 from .problems import Problem
 from .wire import MAX_ID
 
@@ -19,9 +19,10 @@ TAGS: Mapping[str, str] = {
     "jobs": "Pieces of work, and what came of them.",
     "tasks": "What can be run.",
     "queues": "Where work waits, and who does it.",
+    "goals": "What somebody wants to reach, and the time that goes into it.",
     "operations": "Health, metrics and this document.",
     "source A": "The routes of source system A: the same schedules in its shapes.",
-    "source B": "The routes of source system B: sign-in, and who is there.",
+    "source B": "The routes of source system B: sign-in, and the same goals.",
     "source C": "The routes of source system C: sign-in with opaque tokens, and people.",
     "source E": "The routes of source system E: the same jobs in its words.",
 }
@@ -131,7 +132,7 @@ def _operation(operation: Operation, components: Components) -> Schema:
         found["security"] = [{"bearer": []}]
     if operation.request is not None:
         found["requestBody"] = {
-            "required": True,
+            "required": not operation.optional,
             "content": {JSON: {"schema": _request(operation, components)}},
         }
     return found
@@ -179,7 +180,7 @@ def _parameters(operation: Operation, components: Components) -> list[Schema]:
 
 
 def _path_schema(name: str) -> Schema:
-    if name.endswith("_id"):
+    if is_number(name):
         return {"type": "integer", "minimum": 1, "maximum": MAX_ID, "examples": [1]}
     return {"type": "string", "minLength": 1}
 

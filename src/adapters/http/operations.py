@@ -101,6 +101,11 @@ class Many:
     history: bool = False
 
 
+def is_number(name: str) -> bool:
+    """Whether a path's parameter is a positive integer: an id, or a number of somebody's own."""
+    return name.endswith(("_id", "_num"))
+
+
 def _names(operation: "Operation") -> tuple[str, ...]:
     return tuple(name for _, name, *_ in Formatter().parse(operation.path) if name)
 
@@ -112,7 +117,8 @@ class Operation:
 
     `exists` is asked before the body is read, so that what is not there is
     never judged by what was sent to it. `partial` hands the body over as the
-    plain object that it is: the service merges and checks it. `statuses` are
+    plain object that it is: the service merges and checks it. An `optional`
+    body may be left out, which is as good as an empty object. `statuses` are
     errors whose status differs from their family's. `reads` is for what changes
     nothing though it is no GET.
     """
@@ -127,6 +133,7 @@ class Operation:
     style: Style = Style.CANONICAL
     request: type | None = None
     partial: bool = False
+    optional: bool = False
     query: type | None = None
     answers: Mapping[int, type | Many | None] = Factory(lambda: {200: None})
     media: Sequence[str] = (JSON,)

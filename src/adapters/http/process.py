@@ -1,7 +1,7 @@
 """A process without an API about itself: alive, ready, and what it counts."""
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,14 +20,15 @@ class Readiness:
     """
     Whether a process can do its work.
 
-    `expected` is the revision that this code needs of the database, None
-    where that does not matter; `cache` raises Unavailable where it does not
-    answer, which only makes work slower; `ailments` tells what else is wrong.
+    `outdated` are the revisions of tables that this code cannot work with; a
+    newer one than it knows is that of the next release, which is made to let
+    this one end its work. `cache` raises Unavailable where it does not answer,
+    which only makes work slower; `ailments` tells what else is wrong.
     """
 
     database: Health
     cache: Callable[[], None]
-    expected: str | None = None
+    outdated: Collection[str] = ()
     ailments: Callable[[], Sequence[str]] = tuple
 
     def look(self) -> tuple[Sequence[str], Mapping[str, str]]:
@@ -38,8 +39,8 @@ class Readiness:
             found = facts["schema_version"] = self.database.schema_version()
         except Unavailable as error:
             return [*wrong, error.detail], facts
-        if self.expected is not None and found != self.expected:
-            wrong.append(f"The tables have the revision {found}; {self.expected} is needed.")
+        if found in self.outdated:
+            wrong.append(f"The tables have the outdated revision {found}: migrate them first.")
         return wrong, facts
 
 

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from ...domain.errors import NotAllowed, Unavailable
 from ...domain.identity import SYSTEM
-from ...ports.jobs import JobStats, QueueStats
+from ...ports.operations import JobStats, QueueStats
 from ...services.jobs import JobCommands
 from ...services.signing_in import SigningIn
 from ..measures import TEXT, Measure, exposition, gauge

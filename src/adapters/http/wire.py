@@ -37,6 +37,8 @@ class BodyReader:
         assert operation.request is not None
         data = self._bytes(req)
         if not data.strip():
+            if operation.optional:
+                return self.shapes.read({}, operation.request)
             raise Invalid("The body is empty; a JSON object is needed.")
         self._check_type(req)
         value = jsontext.loads(data)

@@ -6,10 +6,12 @@ from typing import Any, TypeVar
 
 from attrs import asdict, evolve
 
+from ...domain.goals import Goal
 from ...domain.jobs import Job
+from ...domain.progress import Entry, Timer
 from ...domain.scheduling import Schedule
 
-Row = TypeVar("Row", Job, Schedule)
+Row = TypeVar("Row", Job, Schedule, Goal, Entry, Timer)
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from attrs import define
 
 from ...domain.identity import Scope
 from ...domain.jobs import Job, JobState
-from ...ports.jobs import JobStats, QueueStats, WorkerInfo
+from ...ports.operations import JobStats, QueueStats, WorkerInfo
 from .tables import Tables
 
 _FINISHED = (JobState.SUCCEEDED, JobState.FAILED)

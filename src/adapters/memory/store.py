@@ -10,6 +10,7 @@ from attrs import Factory, define, field
 from ...ports.jobs import Waker
 from ...ports.system import Clock
 from .audit import MemoryAuditTrail
+from .goals import MemoryBooks, MemoryEntries, MemoryGoals, MemoryTimers
 from .identity import MemoryApiKeys, MemoryCodes, MemorySessions, MemoryUsers
 from .jobs import MemoryJobs
 from .lanes import JobRows
@@ -37,6 +38,10 @@ class MemoryTx:
     workers: MemoryWorkers
     statistics: MemoryStatistics
     quotas: MemoryQuotas
+    books: MemoryBooks
+    goals: MemoryGoals
+    entries: MemoryEntries
+    timers: MemoryTimers
     facts: MemoryFacts
 
     @classmethod
@@ -56,6 +61,10 @@ class MemoryTx:
             workers=MemoryWorkers(tables),
             statistics=MemoryStatistics(tables),
             quotas=MemoryQuotas(tables),
+            books=MemoryBooks(tables),
+            goals=MemoryGoals(tables),
+            entries=MemoryEntries(tables),
+            timers=MemoryTimers(tables),
             facts=MemoryFacts(tables),
         )
 

@@ -9,13 +9,15 @@ from attrs import Factory, define, field, fields, frozen
 from ...domain.api_keys import ApiKey
 from ...domain.attempts import Artifact, Attempt, LogLine
 from ...domain.audit import AuditEntry
+from ...domain.goals import Book, Goal, GoalId
 from ...domain.identity import User, UserId
 from ...domain.jobs import Job, JobId, JobState
 from ...domain.otp import OneTimeCode
+from ...domain.progress import Entry, EntryId, Timer
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.sessions import Session
 from ...domain.tasks import TaskDefinition, TaskId
-from ...ports.jobs import WorkerInfo
+from ...ports.operations import WorkerInfo
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -166,6 +168,10 @@ class Tables:
     queues: Table[str, str] = Factory(Table[str, str])
     workers: Table[str, WorkerInfo] = Factory(Table[str, WorkerInfo])
     quotas: Table[str, Spent] = Factory(Table[str, Spent])
+    books: Table[UserId, Book] = Factory(Table[UserId, Book])
+    goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
+    entries: Table[EntryId, Entry] = Factory(Table[EntryId, Entry])
+    timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft of all tables, or a view of them."""

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, literal_colu
 
 from ...domain.identity import Scope
 from ...domain.jobs import JobState, status_of
-from ...ports.jobs import JobStats, QueueStats, WorkerInfo
+from ...ports.operations import JobStats, QueueStats, WorkerInfo
 from .indexes import IS_ACTIVE, IS_READY, IS_RUNNING, IS_UNFINISHED
 from .lists import equal
 from .rows import STATES

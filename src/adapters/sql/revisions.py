@@ -35,6 +35,12 @@ def newest() -> str:
     return str(_scripts().get_current_head())
 
 
+def earlier() -> frozenset[str]:
+    """Return what databases have that this program would have to migrate first."""
+    known = {str(script.revision) for script in _scripts().walk_revisions()}
+    return frozenset(known - {newest()} | {""})
+
+
 def check(connection: Connection) -> None:
     """
     Refuse a schema that is not this program's own.

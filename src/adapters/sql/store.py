@@ -18,10 +18,12 @@ from .access import SqlApiKeys, SqlSessions
 from .audit import SqlAuditTrail
 from .definitions import SqlDefinitions, SqlFacts
 from .failures import translated
+from .goals import SqlBooks, SqlGoals, SqlTimers
 from .identity import SqlCodes, SqlUsers
 from .jobs import SqlJobs
 from .logs import SqlLogs
 from .operations import SqlQueues, SqlStatistics, SqlWorkers
+from .progress import SqlEntries
 from .quotas import SqlQuotas
 from .scheduling import SqlSchedules
 from .servers import is_server, open_server
@@ -129,6 +131,26 @@ class SqlTx:
     def quotas(self) -> SqlQuotas:
         """What was spent of limits."""
         return SqlQuotas(self._db)
+
+    @property
+    def books(self) -> SqlBooks:
+        """What is known of each person's goals."""
+        return SqlBooks(self._db)
+
+    @property
+    def goals(self) -> SqlGoals:
+        """The goals."""
+        return SqlGoals(self._db)
+
+    @property
+    def entries(self) -> SqlEntries:
+        """The progress entries."""
+        return SqlEntries(self._db)
+
+    @property
+    def timers(self) -> SqlTimers:
+        """The running timers."""
+        return SqlTimers(self._db)
 
     @property
     def facts(self) -> SqlFacts:

@@ -23,6 +23,7 @@ from workbell.domain.jobs import JobId, JobState
 from workbell.domain.tasks import Task, Tasks
 from workbell.ports.mail import Letter
 from workbell.services.definitions import Definitions
+from workbell.services.goal_keeping import GoalKeeping
 from workbell.services.identity import Identity
 from workbell.services.jobs import JobCommands
 from workbell.services.scheduling import Scheduling
@@ -137,6 +138,24 @@ class World:
         assert made.status_code == 201, made.json
         return dict(made.json)
 
+    def goal(self, who: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Set a goal over HTTP and return it."""
+        body = {"goal_name": "Learn to swim", "category": "Primary", **facts}
+        made = self.post("/api/v1/goals", who, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
+    def log(self, goal_num: int = 1, who: str = "ada", **facts: Any) -> dict[str, Any]:
+        """Log progress over HTTP and return it."""
+        body = {
+            "progress": "One length",
+            **({} if facts else {"logged_hours": "01:00:00"}),
+            **facts,
+        }
+        made = self.post(f"/api/v1/goals/{goal_num}/progress", who, body)
+        assert made.status_code == 201, made.json
+        return dict(made.json)
+
     def end(self, job_id: int, state: JobState = JobState.SUCCEEDED, result: Any = None) -> None:
         """Have a job end, as the engine would."""
         now = self.clock.now()
@@ -215,6 +234,7 @@ def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
         ),
         jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
+        goals=GoalKeeping.of(store, clock, FIELDS),
         shapes=FIELDS,
         ids=UuidIds(),
         database=store,
@@ -230,14 +250,36 @@ def empty(tmp_path: Path) -> World:
     return build_world(tmp_path)
 
 
+def peopled(world: World) -> World:
+    """Return the world with ada and bob, una who is not verified, and root."""
+    world.join("ada")
+    world.join("bob")
+    world.join("una", is_email_verified=False)
+    world.join("root", is_super_user=True, role=Role.ADMIN)
+    return world
+
+
 @pytest.fixture
 def world(empty: World) -> World:
     """A face with ada and bob, una who is not verified, and root."""
-    empty.join("ada")
-    empty.join("bob")
-    empty.join("una", is_email_verified=False)
-    empty.join("root", is_super_user=True, role=Role.ADMIN)
-    return empty
+    return peopled(empty)
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A face with one of everything, for requests that change nothing."""
+    world = peopled(build_world(tmp_path_factory.mktemp("used")))
+    world.schedule("root")
+    world.job("root")
+    world.goal("root")
+    world.log(1, "root")
+    return world
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A face with the documentation, which the other tests do without."""
+    return peopled(build_world(tmp_path_factory.mktemp("docs"), FaceSettings(version="1.2.3")))
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ from workbell.adapters.http.operations import Access, Operation
 from .conftest import World, build_world
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
-OWNED = [n for n, o in ALL.items() if {"schedule_id", "job_id"} & set(o.path_names)]
+IDS = {"schedule_id", "job_id"}
+OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
+PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]
 PEOPLE = ("ada", "bob", "una", "root")
 METRICS = "get_metrics"
 
@@ -30,7 +32,9 @@ def things(world: World, who: str) -> Mapping[str, int]:
     schedule, job = world.schedule(who), world.job(who)
     world.end(job["id"], result={"ok": True})
     world.keep_artifact(job["id"], "default", b"content", "text/plain")
-    return {"schedule_id": schedule["id"], "job_id": job["id"]}
+    numbers = {"goal_num": world.goal(who)["goal_num"], "progress_num": 1}
+    world.log(1, who)
+    return {"schedule_id": schedule["id"], "job_id": job["id"], **numbers}
 
 
 @pytest.mark.parametrize("name", list(ALL))
@@ -56,17 +60,15 @@ def test_who_may_call_it_by_rank(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.who is not Access.ANYONE])
-@pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWRhOmFkYQ==", "Token nonsense"]
-)
-def test_a_token_that_is_none_is_401(world: World, name: str, header: str) -> None:
+def test_a_token_that_is_none_is_401(used: World, name: str) -> None:
     operation = ALL[name]
-    names = {n: 1 if n.endswith("_id") else "x" for n in operation.path_names}
-    result = world.call(
-        operation.method, operation.path.format(**names), headers={"Authorization": header}
-    )
-    assert result.status_code == 401
-    assert result.headers["www-authenticate"] == 'Bearer realm="workbell"'
+    names = {n: 1 if n.endswith(("_id", "_num")) else "x" for n in operation.path_names}
+    for header in ("", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWRhOmFkYQ==", "Token nonsense"):
+        result = used.call(
+            operation.method, operation.path.format(**names), headers={"Authorization": header}
+        )
+        assert result.status_code == 401, header
+        assert result.headers["www-authenticate"] == 'Bearer realm="workbell"'
 
 
 @pytest.mark.parametrize("name", OWNED)
@@ -74,6 +76,17 @@ def test_what_belongs_to_others_is_404(world: World, name: str) -> None:
     ids = things(world, "ada")
     assert call(world, ALL[name], "bob", **ids) == 404
     assert call(world, ALL[name], "bob", schedule_id=99, job_id=99) == 404
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_goals_are_ones_own_even_to_superusers(world: World, name: str) -> None:
+    """Their numbers count per person, so that nobody can name those of others."""
+    ids = things(world, "ada")
+    for who in ("bob", "root"):
+        assert call(world, ALL[name], who, **ids) == 404
+    assert call(world, ALL[name], "ada", goal_num=9, progress_num=1) == 404
+    if "progress_num" in ALL[name].path_names:
+        assert call(world, ALL[name], "ada", goal_num=1, progress_num=9) == 404
 
 
 @pytest.mark.parametrize("name", OWNED)

@@ -1,21 +1,12 @@
 """The OpenAPI document: valid, whole, and true to the operation table."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from openapi_spec_validator import validate
 
-from workbell.adapters.http.face import FaceSettings
-
 from .conftest import World
-
-
-@pytest.fixture
-def world(make_world: Callable[[FaceSettings], World]) -> World:
-    """A face with the documentation, which the other tests do without."""
-    return make_world(FaceSettings(version="1.2.3"))
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -35,18 +26,19 @@ def references(value: Any) -> Iterator[str]:
             yield from references(inner)
 
 
-def test_the_document_is_valid(world: World) -> None:
-    document = world.get("/api/schema/", None).json
+def test_the_document_is_valid(documented: World) -> None:
+    document = documented.get("/api/schema/", None).json
     assert document["openapi"] == "3.1.0"
+    assert document["servers"] == [{"url": "/"}]
     validate(document)
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(references(document)) <= known
 
 
-def test_every_operation_is_described(world: World) -> None:
-    document = world.get("/api/schema/", None).json
+def test_every_operation_is_described(documented: World) -> None:
+    document = documented.get("/api/schema/", None).json
     described = {operation["operationId"]: operation for *_, operation in operations(document)}
-    table = {operation.name: operation for operation in world.operations()}
+    table = {operation.name: operation for operation in documented.operations()}
     assert set(table) | {"get_schema"} == set(described)
     for name, operation in table.items():
         entry = described[name]
@@ -59,8 +51,8 @@ def test_every_operation_is_described(world: World) -> None:
     assert {operation.tag for operation in table.values()} <= tags
 
 
-def test_headers_that_an_operation_reads_are_described(world: World) -> None:
-    document = world.get("/api/schema/", None).json
+def test_headers_that_an_operation_reads_are_described(documented: World) -> None:
+    document = documented.get("/api/schema/", None).json
     create = document["paths"]["/api/v1/jobs"]["post"]
     assert [p["name"] for p in create["parameters"]] == ["Idempotency-Key"]
     change = document["paths"]["/api/v1/schedules/{schedule_id}"]["patch"]
@@ -68,14 +60,14 @@ def test_headers_that_an_operation_reads_are_described(world: World) -> None:
     assert "required" not in change["requestBody"]["content"]["application/json"]["schema"]
 
 
-def test_the_document_comes_as_json_or_yaml_and_is_cached(world: World) -> None:
-    got = world.get("/api/schema/", None)
+def test_the_document_comes_as_json_or_yaml_and_is_cached(documented: World) -> None:
+    got = documented.get("/api/schema/", None)
     assert got.headers["content-type"] == "application/json"
     for accept in ("application/yaml", "text/yaml, application/yaml"):
-        yaml = world.get("/api/schema/", None, headers={"Accept": accept})
+        yaml = documented.get("/api/schema/", None, headers={"Accept": accept})
         assert yaml.headers["content-type"] == "application/yaml"
         assert json.loads(yaml.text) == got.json
-    again = world.get("/api/schema/", None, headers={"If-None-Match": got.headers["etag"]})
+    again = documented.get("/api/schema/", None, headers={"If-None-Match": got.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    changed = world.get("/api/schema/", None, headers={"If-None-Match": '"other"'})
+    changed = documented.get("/api/schema/", None, headers={"If-None-Match": '"other"'})
     assert changed.status_code == 200

@@ -18,7 +18,11 @@ def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
         "cache": "connected",
     }
     assert empty.get("/livez", None).json == {"status": "alive"}
-    assert empty.get("/readyz", None).json == {"status": "ready", "schema_version": "memory"}
+    assert empty.get("/readyz", None).json == {
+        "status": "ready",
+        "schema_version": "memory",
+        "cache": "connected",
+    }
 
 
 def test_health_tells_what_is_away(empty: World) -> None:
@@ -33,8 +37,8 @@ def test_health_tells_what_is_away(empty: World) -> None:
     assert result.json["request_id"] == result.headers["x-request-id"]
 
 
-def test_tables_of_another_revision_are_not_ready(empty: World) -> None:
-    empty.client.app = build_app(evolve(empty.parts, schema_version="0007"))
+def test_tables_of_an_earlier_revision_are_not_ready(empty: World) -> None:
+    empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
     result = empty.get("/readyz", None)
     assert (result.status_code, result.json["schema_version"]) == (503, "memory")
 

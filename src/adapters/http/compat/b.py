@@ -1,18 +1,21 @@
-"""Source B's routes: sign-in under /api/, and the list of usernames."""
+"""Source B's routes: sign-in, usernames, goals and progress under /api/."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ....domain.identity import Tier
 from ....domain.registration import Registration
 from ....services.identity import Identity
 from ....services.people import People
 from ....services.signing_in import SigningIn
+from .. import goals, progress
 from ..identity import Address, Given, PairBody, RefreshBody, Secret, pair_body
 from ..identity import People as PeopleFace
 from ..operations import Access, Answer, Call, Many, Operation, Style
+
+ROOT = "/api"
 
 
 @frozen(kw_only=True)
@@ -115,3 +118,12 @@ def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operatio
             answers={200: Many(str, plain=True)}, who=Access.USER, **style,
         ),
     )  # fmt: skip
+
+
+def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[Operation]:
+    """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
+    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    return (
+        *goals.commands(evolve(face, base=f"{ROOT}/goals"), "b_", style),
+        *progress.commands(evolve(entries, root=ROOT), "b_", style),
+    )

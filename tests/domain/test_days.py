@@ -1,0 +1,118 @@
+"""Local days: dates by zone, and spans shared out at local midnights."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbell.domain.days import local_day, shares
+from workbell.domain.errors import Invalid
+
+pytestmark = pytest.mark.unit
+
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "America/Havana",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Pacific/Apia",
+    "Pacific/Chatham",
+    "Africa/Casablanca",
+]
+SECOND = timedelta(seconds=1)
+MOMENTS = st.integers(631_152_000, 2_051_222_400).map(lambda s: datetime.fromtimestamp(s, UTC))
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_moment_has_the_date_of_its_zone() -> None:
+    late = at("2026-03-01 23:30")
+    assert local_day(late, "UTC") == date(2026, 3, 1)
+    assert local_day(late, "Asia/Kolkata") == date(2026, 3, 2)
+    assert local_day(late, "America/New_York") == date(2026, 3, 1)
+
+
+def test_a_span_is_split_at_local_midnight() -> None:
+    assert shares(at("2026-03-01 22:00"), at("2026-03-02 01:30"), "UTC") == (
+        (date(2026, 3, 1), 7200),
+        (date(2026, 3, 2), 5400),
+    )
+    assert shares(at("2026-03-01 22:00"), at("2026-03-02 01:30"), "Asia/Kolkata") == (
+        (date(2026, 3, 2), 12600),
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("Europe/Berlin", date(2026, 3, 29), 23),
+        ("Europe/Berlin", date(2026, 10, 25), 25),
+        ("Australia/Lord_Howe", date(2026, 4, 5), 24.5),
+        ("America/Sao_Paulo", date(2018, 11, 4), 23),  # midnight itself was left out
+    ],
+)
+def test_a_day_has_as_many_seconds_as_it_had(zone: str, day: date, hours: float) -> None:
+    middle = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    found = dict(shares(middle - timedelta(days=2), middle + timedelta(days=2), zone))
+    assert found[day] == hours * 3600
+
+
+def test_a_date_that_the_calendar_left_out_gets_nothing() -> None:
+    found = shares(at("2011-12-28 10:00"), at("2012-01-01 10:00"), "Pacific/Apia")
+    assert date(2011, 12, 30) not in dict(found)
+    assert sum(seconds for _, seconds in found) == 4 * 86400
+
+
+def test_a_day_that_is_entered_twice_is_counted_as_one() -> None:
+    """St. John's put its clock back at one minute past midnight, into the day before."""
+    found = shares(at("2006-10-29 01:00"), at("2006-10-29 05:00"), "America/St_Johns")
+    assert found == ((date(2006, 10, 28), 9000 - 60), (date(2006, 10, 29), 5400 + 60))
+
+
+def test_nothing_is_shared_of_nothing() -> None:
+    moment = at("2026-03-01 22:00")
+    assert shares(moment, moment, "Europe/Berlin") == ()
+
+
+def test_an_unknown_zone_is_refused() -> None:
+    for refused in (
+        lambda: local_day(at("2026-03-01 22:00"), "Mars/Base"),
+        lambda: shares(at("2026-03-01 22:00"), at("2026-03-01 22:00"), "Mars/Base"),
+    ):
+        with pytest.raises(Invalid, match="time_zone"):
+            refused()
+
+
+@given(
+    zone=st.sampled_from(ZONES),
+    start=MOMENTS,
+    length=st.timedeltas(timedelta(0), timedelta(days=9)),
+)
+def test_the_shares_add_up_to_the_span(zone: str, start: datetime, length: timedelta) -> None:
+    found = shares(start, start + length, zone)
+    days = [day for day, _ in found]
+    assert sum(seconds for _, seconds in found) == length // SECOND
+    assert days == sorted(set(days))
+    assert all(seconds > 0 for _, seconds in found)
+
+
+@given(
+    zone=st.sampled_from(ZONES),
+    start=MOMENTS,
+    minutes=st.integers(1, 3000),
+)
+def test_each_minute_counts_on_its_own_date(zone: str, start: datetime, minutes: int) -> None:
+    start = start.replace(second=0, microsecond=0)
+    counted: dict[date, int] = {}
+    for passed in range(minutes):
+        day = local_day(start + timedelta(minutes=passed), zone)
+        counted[day] = counted.get(day, 0) + 60
+    assert dict(shares(start, start + timedelta(minutes=minutes), zone)) == counted

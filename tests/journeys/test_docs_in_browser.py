@@ -1,0 +1,45 @@
+"""The pages of the documentation, as a real browser shows them."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from .browser import Browser, open_browser
+from .conftest import Client, eventually
+
+PAGES = ("/api/docs/", "/api/schema/swagger-ui/", "/api/redoc/", "/api/schema/redoc/")
+TEXT = "document.body?.textContent ?? ''"
+TRIED = "document.querySelector('#operations-operations-get_readiness')"
+
+
+def try_an_operation(browser: Browser) -> None:
+    """Click through Swagger UI until it shows what the service has answered."""
+    for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
+        found = f"{TRIED}.querySelector('{button}')"
+        eventually(lambda found=found: browser.run(f"{found} !== null"))  # type: ignore[misc]
+        browser.run(f"{found}.click()")
+    answer = f"{TRIED}.querySelector('.live-responses-table .response')?.innerText"
+    assert str(eventually(lambda: browser.run(answer))).startswith("200")
+
+
+@pytest.mark.integration
+def test_every_operation_is_shown_and_nobody_else_is_asked(client: Client, tmp_path: Path) -> None:
+    """Nothing is complained of on the way, and no request leaves this machine."""
+    paths = client.get("/api/schema/")["paths"]
+    summaries = {operation["summary"] for path in paths.values() for operation in path.values()}
+    assert len(summaries) > 50
+    there = f"(text => {json.dumps([*summaries])}.every(one => text.includes(one)))({TEXT})"
+    with open_browser(tmp_path) as browser:
+        for page in PAGES:
+            browser.visit(f"http://localhost:{client.port}{page}")
+            eventually(lambda: browser.run(there))
+            assert summaries <= set(browser.text().splitlines())
+            if browser.run("'SwaggerUIBundle' in window"):
+                try_an_operation(browser)
+        assert browser.complaints() == []
+        browser.close()
+        asked = {urlsplit(address) for address in browser.asked_by_pages()}
+    assert {address.netloc for address in asked} == {f"localhost:{client.port}"}
+    assert {"/api/schema/", "/readyz"} <= {address.path for address in asked}

@@ -1,0 +1,204 @@
+"""Many processes: started and stopped in any order, and nobody leads."""
+
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tests.contract.servers import admin_url
+from tests.processes.fleet import (
+    PASSWORD,
+    PATIENCE,
+    SELDOM,
+    START,
+    Fleet,
+    Gate,
+    OwnRedis,
+    Part,
+    counted,
+    until,
+)
+from workbell.adapters.sql.store import SqlStore
+from workbell.domain.identity import EVERYTHING, SYSTEM
+from workbell.domain.jobs import JobOrigin, JobState
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
+from workbell.ports.jobs import JobFilter
+from workbell.services.asked import NewSchedule
+
+pytestmark = pytest.mark.integration
+
+WITHOUT_GRANIAN = f"import sys; sys.modules['granian.constants'] = None; {START}"
+SCHEDULES = 30
+MISSED = 5
+
+
+def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None:
+    """Minutes that were missed are made up for, by four processes at the same time."""
+    schedules = [
+        fleet.house.scheduling.create(
+            SYSTEM,
+            NewSchedule(
+                task_definition="touch",
+                cron_expression="* * * * *",
+                misfire_policy=MisfirePolicy.ALL,
+                overlap_policy=OverlapPolicy.ALLOW_ALL,
+                parameters={"file": str(fleet.folder / f"{n}.runs")},
+            ),
+        ).schedule
+        for n in range(SCHEDULES)
+    ]
+    assert isinstance(fleet.house.store, SqlStore)
+    with fleet.house.store._connections.writing() as connection:
+        back = text("UPDATE schedules SET next_at = next_at - :by, cursor = cursor - :by")
+        connection.execute(back, {"by": timedelta(minutes=MISSED)})
+    parts = [fleet.start(part, ready=False) for part in ("worker", "scheduler") * 2]
+
+    def caught_up() -> bool:
+        with fleet.house.store.view() as tx:
+            done = tx.jobs.count(
+                EVERYTHING, JobFilter(origins=[JobOrigin.SCHEDULE], statuses=None), at_most=10_000
+            )
+        return done >= SCHEDULES * MISSED
+
+    for part in parts:
+        until(part.is_ready)
+    until(caught_up)
+    until(lambda: not any(unfinished(fleet)))
+    assert [part.terminate() for part in parts] == [0] * 4
+    with fleet.house.store.view() as tx:
+        jobs = tx.jobs.find(EVERYTHING, JobFilter(), limit=10_000)
+    ticks = [(job.schedule_id, job.tick) for job in jobs]
+    assert len(set(ticks)) == len(ticks)
+    assert {job.state for job in jobs} == {JobState.SUCCEEDED}
+    for n, schedule in enumerate(schedules):
+        runs = (fleet.folder / f"{n}.runs").read_text().split()
+        assert sorted(map(int, runs)) == sorted(
+            job.id for job in jobs if job.schedule_id == schedule.id
+        )
+
+
+def unfinished(fleet: Fleet) -> list[JobState]:
+    """Return the states of what is not over."""
+    with fleet.house.store.view() as tx:
+        jobs = tx.jobs.find(EVERYTHING, JobFilter(), limit=10_000)
+    return [job.state for job in jobs if not job.state.ended]
+
+
+def test_what_is_enqueued_here_wakes_a_worker_elsewhere(fleet: Fleet) -> None:
+    """The worker looks by itself only every ten minutes: it is the wake-up that it heeds."""
+    worker = fleet.start("worker", code=SELDOM, metrics_token="token-of-prometheus")
+    for _ in range(3):
+        job = fleet.ended(fleet.enqueue("touch", file=str(fleet.folder / "woken")))
+        assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+    assert worker.get("/livez") == (200, {"status": "alive"})
+    assert worker.get("/metrics")[0] == 401
+    status, said = worker.get("/metrics", "token-of-prometheus")
+    assert status == 200
+    found = counted(said)
+    assert found["workbell_claims_total"] == 3
+    assert found['workbell_attempts_total{outcome="succeeded"}'] == 3
+    assert found["workbell_threads"] == 2
+
+
+def test_work_goes_on_while_redis_is_away(fleet: Fleet, redis: OwnRedis) -> None:
+    """Enqueuing never fails; who looks by themselves find the work; then Redis is back."""
+    worker = fleet.start("worker")
+    redis.kill()
+    jobs = [fleet.enqueue("touch", file=str(fleet.folder / "away")) for _ in range(20)]
+    assert {fleet.ended(job).state for job in jobs} == {JobState.SUCCEEDED}
+    status, said = worker.get("/readyz")
+    assert (status, said["status"], said["cache"]) == (200, "ready", "disconnected")
+    redis.start()
+    until(lambda: worker.get("/readyz")[1]["cache"] == "connected")
+    assert fleet.ended(fleet.enqueue("touch", file=str(fleet.folder / "back"))).attempt == 1
+    assert worker.terminate() == 0
+
+
+def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
+    """What ends in time has ended; what heeds the stop is done again by the next worker."""
+    first = fleet.start("worker", shutdown_grace_seconds="20")
+    deaf = fleet.enqueue("hold", file=str(fleet.folder / "deaf"), heeds=False)
+    heeds = fleet.enqueue("hold", file=str(fleet.folder / "heeds"))
+    until(lambda: all((fleet.folder / f"{name}.held").exists() for name in ("deaf", "heeds")))
+    first.process.send_signal(signal.SIGTERM)
+    until(first.is_unready)
+    until(lambda: fleet.see(heeds).state is not JobState.RUNNING)
+    assert fleet.see(deaf).state is JobState.RUNNING
+    (fleet.folder / "deaf").touch()
+    assert first.process.wait(PATIENCE) == 0
+    assert fleet.see(deaf).state is JobState.SUCCEEDED
+    (fleet.folder / "heeds").touch()
+    second = fleet.start("worker")
+    assert fleet.ended(heeds).state is JobState.SUCCEEDED
+    # the first signal waits for the body, the second one for nobody
+    endless = fleet.enqueue("hold", file=str(fleet.folder / "never"), heeds=False)
+    until(lambda: (fleet.folder / "never.held").exists())
+    second.process.send_signal(signal.SIGTERM)
+    until(second.is_unready)
+    assert second.terminate() == 1
+    assert fleet.see(endless).state is JobState.RUNNING
+
+
+def test_readiness_follows_the_database(fleet: Fleet) -> None:
+    """Worker, scheduler and API say so when the database goes, and when it is back."""
+    server = admin_url("postgresql")
+    gate = Gate((server.host or "127.0.0.1", server.port or 5432))
+    gate.open()
+    through = server.set(
+        database=fleet.database_url.rpartition("/")[2], host="127.0.0.1", port=gate.port
+    ).render_as_string(hide_password=False)
+    parts = [
+        fleet.start(part, ready=False, database_url=through)
+        for part in ("api", "scheduler", "worker")
+    ]
+    for part in parts:
+        until(part.is_ready)
+    gate.shut()
+    for part in parts:
+        until(part.is_unready)
+        assert part.get("/livez")[0] == 200
+    gate.open()
+    for part in parts:
+        until(part.is_ready)
+    api, _, worker = parts
+    job = fleet.enqueue("touch", file=str(fleet.folder / "after"))
+    assert fleet.ended(job).state is JobState.SUCCEEDED
+    assert listed_workers(api) == {worker.process.pid}
+    assert [part.terminate() for part in parts] == [0, 0, 0]
+
+
+def listed_workers(api: Part) -> set[int]:
+    """Return the processes that the API lists as workers."""
+    said = {"username": "admin", "password": PASSWORD}
+
+    def token() -> str:  # a connection that was cut a moment ago costs whoever takes it an error
+        status, answer = api.call("POST", "/api/v1/auth/login", body=said)
+        return str(answer["access"]) if status == 200 else ""
+
+    status, found = api.call("GET", "/api/v1/workers", until(token))
+    assert status == 200, found
+    return {row["pid"] for row in (found["results"] if isinstance(found, dict) else found)}
+
+
+def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) -> None:
+    """A taken port, a file in place of a server, a schema that is not there: exit 2."""
+    from tests.contract.servers import address, new_database
+
+    taken = fleet.start("worker").port
+    refused = {
+        "the port is taken": fleet.start("worker", ready=False, metrics_port=str(taken)),
+        "port is taken": fleet.start("api", "--port", str(taken), ready=False),
+        "needs PostgreSQL, MySQL or MariaDB": fleet.start(
+            "scheduler", ready=False, database_url=f"sqlite:///{tmp_path / 'x.db'}"
+        ),
+        "install workbell[server]": fleet.start("api", code=WITHOUT_GRANIAN, ready=False),
+        "migrate it first": fleet.start(
+            "api", ready=False, database_url=address(new_database("postgresql"))
+        ),
+    }
+    for reason, part in refused.items():
+        assert part.process.wait(PATIENCE) == 2
+        said = [line for line in part.log.read_text().splitlines() if line.startswith("workbell:")]
+        assert len(said) == 1 and reason in said[0], part.log.read_text()

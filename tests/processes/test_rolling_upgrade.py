@@ -1,0 +1,88 @@
+"""Old and new release work side by side, on the tables of the new one."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+import workbell
+from tests.processes.fleet import Fleet, until
+from workbell.adapters.sql.revisions import newest
+from workbell.domain.jobs import Job, JobState
+
+pytestmark = pytest.mark.integration
+
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = "{newest}"
+
+
+def upgrade():
+    op.add_column("jobs", sa.Column("of_the_next_release", sa.Text(), nullable=True))
+    op.create_index("jobs_of_the_next_release", "jobs", ["of_the_next_release"])
+"""
+
+
+@pytest.fixture
+def next_release(tmp_path: Path) -> Path:
+    """Return a folder with the next release: this package, and one more revision."""
+    packages = tmp_path / "next"
+    package = packages / "workbell"
+    source = Path(workbell.__file__).parent
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__"))
+    versions = package / "adapters/sql/migrations/versions"
+    (versions / "next.py").write_text(REVISION.format(newest=newest()))
+    return packages
+
+
+@contextmanager
+def load(fleet: Fleet) -> Iterator[list[Job]]:
+    """Enqueue jobs all the time, as a program with the old release does."""
+    made: list[Job] = []
+    stop = Event()
+
+    def enqueue() -> None:
+        while not stop.wait(0.02):
+            made.append(fleet.enqueue("touch", file=str(fleet.folder / "runs")))
+
+    thread = Thread(target=enqueue)
+    thread.start()
+    try:
+        yield made
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_release_is_replaced_while_work_goes_on(fleet: Fleet, next_release: Path) -> None:
+    """Migrate, start the new processes, end the old ones: no job is lost, none runs twice."""
+    old = [fleet.start(part, ready=False) for part in ("worker", "scheduler", "api")]
+    for part in old:
+        until(part.is_ready)
+    with load(fleet) as jobs:
+        migrated = fleet.start("migrate", packages=next_release, ready=False)
+        assert migrated.process.wait(60) == 0, migrated.log.read_text()
+        assert fleet.house.store.schema_version() == "next"
+        assert all(part.is_ready() for part in old)  # and no balancer takes the last one away
+        late = fleet.start("worker", ready=False)
+        new = [
+            fleet.start(part, packages=next_release, ready=False)
+            for part in ("worker", "scheduler", "api")
+        ]
+        for part in new:
+            until(part.is_ready)
+        assert late.process.wait(60) == 2
+        assert "has schema next, which is newer than this program" in late.log.read_text()
+        so_far = len(jobs)
+        assert [part.terminate() for part in old] == [0, 0, 0]
+        until(lambda: len(jobs) > so_far)
+    assert {fleet.ended(job).state for job in jobs} == {JobState.SUCCEEDED}
+    runs = [int(line) for line in (fleet.folder / "runs").read_text().split()]
+    assert sorted(runs) == sorted(job.id for job in jobs)
+    assert [part.terminate() for part in new] == [0, 0, 0]
