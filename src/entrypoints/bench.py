@@ -10,6 +10,8 @@ from typing import Any
 import click
 import msgspec
 
+from ..domain.errors import Invalid
+
 RESULTS = Path("benchmarks/results")
 PAGE = Path("PERFORMANCE.md")
 
@@ -29,18 +31,52 @@ keep = click.option(
     show_default=True,
     help="Folder for the results.",
 )
+database = click.option(
+    "--database",
+    metavar="URL",
+    help="An empty database on a server: others are made beside it, and dropped. [default: SQLite]",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @bench.command("jobs")
 @click.option("--count", type=click.IntRange(100), default=20_000, show_default=True)
+@database
+@click.option(
+    "--processes",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default=True,
+    help="Worker processes that drain; 0: this one. Only on a server.",
+)
+@click.option(
+    "--redis",
+    metavar="URL",
+    help="Redis that carries the wake-ups, a logical database of its own. Only with a server.",
+)
 @keep
 @as_json
-def bench_jobs(count: int, results: Path, as_json: bool) -> None:
-    """Enqueue, drain and start latency on the embedded default."""
+def bench_jobs(
+    count: int,
+    database: str | None,
+    processes: int,
+    redis: str | None,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Enqueue, drain and start latency, on SQLite or on a server."""
     from .bench_jobs import measure
+    from .bench_places import Place
 
-    _finish("jobs", f"workbell bench jobs --count {count}", measure(count, _say), results, as_json)
+    place = Place.at(database, redis)
+    if (processes or redis) and place.database is None:
+        raise Invalid("Only with --database: one process has a SQLite file to itself.")
+    command = f"workbell bench jobs --count {count}{_said('database', database)}"
+    command += _said("redis", redis)
+    if processes:
+        command += f" --processes {processes}"
+    rows = measure(count, _say, place, processes)
+    _finish(f"jobs{place.suffix}", command, rows, results, as_json)
 
 
 @bench.command("ticks")
@@ -52,14 +88,21 @@ def bench_jobs(count: int, results: Path, as_json: bool) -> None:
     show_default=True,
     help="How many stand in the table; may be given again.",
 )
+@database
 @keep
 @as_json
-def bench_ticks(schedules: Sequence[int], results: Path, as_json: bool) -> None:
-    """Idle tick, schedules fired per second, lateness and memory."""
+def bench_ticks(
+    schedules: Sequence[int], database: str | None, results: Path, as_json: bool
+) -> None:
+    """Idle tick, schedules fired per second, lateness, starts and memory."""
+    from .bench_places import Place
     from .bench_ticks import measure
 
+    place = Place.at(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
-    _finish("ticks", f"workbell bench ticks {sizes}", measure(schedules, _say), results, as_json)
+    command = f"workbell bench ticks {sizes}{_said('database', database)}"
+    rows = measure(schedules, _say, place)
+    _finish(f"ticks{place.suffix}", command, rows, results, as_json)
 
 
 @bench.command("identity")
@@ -102,6 +145,11 @@ def page(results: Path, check: bool) -> None:
         raise SystemExit(0 if PAGE.exists() and PAGE.read_text() == text else 1)
     PAGE.write_text(text)
     click.echo(f"{PAGE} was written.")
+
+
+def _said(option: str, url: str | None) -> str:
+    """Return how the command named a server, without who and where that was."""
+    return "" if url is None else f" --{option} {url.partition(':')[0]}://..."
 
 
 def _say(line: str) -> None:

@@ -17,11 +17,11 @@ import pytest
 from tests.contract.made import ALICE, NOON, ManualClock, a_job, a_schedule, a_user, keep
 from tests.contract.servers import SERVERS, Server, address, server
 from workbell.adapters.sql.store import SqlStore
-from workbell.domain.attempts import Ending, Outcome, settle
+from workbell.domain.attempts import Claim, Ending, Outcome, Settlement, settle
 from workbell.domain.cron import CronRule
 from workbell.domain.errors import WorkbellError
 from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobState
+from workbell.domain.jobs import JobId, JobState
 from workbell.domain.tasks import Tasks
 from workbell.ports.jobs import JobFilter
 from workbell.services.contention import done_again
@@ -113,6 +113,46 @@ def test_threads_settle_every_job_once(store: SqlStore) -> None:
         settled.update(drain(store, "last"))
     assert set(settled.values()) == {1}
     assert len(settled) == 400
+
+
+def exchanged(store: SqlStore, worker: str) -> list[int]:
+    """Claim with each outcome that is committed, until nothing is ready; return the accepted."""
+    accepted: list[int] = []
+
+    @done_again
+    def turn(finished: Sequence[Settlement]) -> tuple[Sequence[Claim], set[JobId]]:
+        with store.begin(sole=True) as tx:
+            return tx.jobs.exchange(
+                finished,
+                "default",
+                worker=worker,
+                now=NOON,
+                lease_until=NOON + timedelta(hours=1),
+                limit=5,
+                free_threads=5,
+            )
+
+    claims, _ = turn([])
+    while claims:
+        endings = [settle(each, Ending(outcome=Outcome.SUCCEEDED), NOON, 0.5) for each in claims]
+        claims, kept = turn([*endings, *endings[:1]])  # saying it twice changes nothing
+        accepted += kept
+    return accepted
+
+
+def test_threads_that_exchange_settle_every_job_once(store: SqlStore) -> None:
+    for at in range(0, 300, 50):
+        lane = LANES[0] if at == 50 else None
+        keep(store, *[a_job(lane=lane, lane_limit=3, fair_key=str(n % 7)) for n in range(50)])
+    settled = Counter(chain(*at_once(8, lambda n: exchanged(store, f"w{n}"))))
+    while any(not job.state.ended for job in everything(store)):
+        with store.begin() as tx:
+            tx.jobs.release_lanes(NOON)
+        settled.update(exchanged(store, "last"))
+    assert set(settled.values()) == {1}
+    assert len(settled) == 300
+    with store.view() as tx:
+        assert all(len(tx.jobs.attempts(job_id)) == 1 for job_id in map(JobId, settled))
 
 
 def test_sweepers_stage_and_release_each_row_once(store: SqlStore) -> None:

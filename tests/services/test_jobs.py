@@ -179,8 +179,8 @@ class OldSnapshot:
     live: MemoryStore
     old: MemoryStore
 
-    def begin(self) -> AbstractContextManager[MemoryTx]:
-        return self.live.begin()
+    def begin(self, *, sole: bool = False) -> AbstractContextManager[MemoryTx]:
+        return self.live.begin(sole=sole)
 
     def view(self) -> AbstractContextManager[MemoryTx]:
         return self.old.view()

@@ -267,7 +267,7 @@ def test_what_counts_no_more_is_pruned(scene: Scene) -> None:
 class AwayStore:
     """A store that does not answer."""
 
-    def begin(self) -> AbstractContextManager[ThrottlingTx]:
+    def begin(self, *, sole: bool = False) -> AbstractContextManager[ThrottlingTx]:
         """Fail."""
         raise Unavailable("The database does not answer.")
 

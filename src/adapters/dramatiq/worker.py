@@ -65,6 +65,8 @@ class JobWorker:
     busy: int = 0
     called: int = 0
     gathering: set[str] = field(factory=set[str])
+    batching: set[str] = field(factory=set[str])
+    plenty: set[str] = field(factory=set[str])
     stopping: Event = field(factory=Event)
     claiming: bool = True
     counts: Counts = field(factory=Counts)
@@ -131,8 +133,11 @@ class JobWorker:
         Let batch work and outcomes come together before the next claim.
 
         One thread waits for a queue; False tells any other to leave it to
-        that one, whose claim comes later and so misses nothing.
+        that one, whose claim comes later and so misses nothing. Where the last
+        claim came back full there is nothing to wait for.
         """
+        if queue in self.plenty:
+            return True
         with self.lock:
             if queue in self.gathering:
                 return False
@@ -180,14 +185,16 @@ class JobWorker:
         if settlement is not None:
             finished.append(settlement)
         free = max(1, self.threads - self.busy + 1)
+        limit = max(BATCH, free) if queue in self.batching else free
         try:
             claims, accepted = self.execution.claim(
-                queue, worker=self.id, limit=max(BATCH, free), free_threads=free, finished=finished
+                queue, worker=self.id, limit=limit, free_threads=free, finished=finished
             )
         except BaseException:
             self._keep(finished)
             raise
         self._forget(finished, accepted)
+        self._learn(queue, claims, limit)
         if not claims:
             return None
         self.counts.took(claims)
@@ -195,9 +202,17 @@ class JobWorker:
         self._wake_others(queue, claims, free)
         return self._pop(queue)
 
+    def _learn(self, queue: str, claims: Sequence[Claim], limit: int) -> None:
+        """Note what the next claim of a queue should ask for: every row asked for is locked."""
+        has_more = len(claims) >= limit
+        (self.plenty.add if has_more else self.plenty.discard)(queue)
+        if claims:
+            batch = any(claim.mode is Mode.BATCH for claim in claims)
+            (self.batching.add if batch else self.batching.discard)(queue)
+
     def _wake_others(self, queue: str, claims: Sequence[Claim], free: int) -> None:
         ordinary = sum(claim.mode is not Mode.BATCH for claim in claims)
-        if len(claims) >= BATCH or ordinary >= free:
+        if queue in self.plenty or ordinary >= free:
             self.wakeups.wake(queue)
         with self.quiet:
             idle = max(0, self.threads - self.busy - self.called)

@@ -1,16 +1,14 @@
 """Exchange on PostgreSQL: outcomes and claims, many rows by one statement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, text
 
 from ...domain.attempts import Claim, Settlement
-from ...domain.identity import UserId
 from ...domain.jobs import JobId, JobState
-from .columns import json_text, json_value, moment_reader, naive_of
-from .rows import MODES
+from .columns import json_text, naive_of
 from .statements import Values, prepared
 
 _GIVEN = """
@@ -64,26 +62,22 @@ claimed AS (
     UPDATE jobs SET state = 3, lease_until = :lease, worker = :worker, started_at = :now,
         attempt = attempt + 1, token = token + 1
     FROM picked WHERE jobs.id = picked.id
-    RETURNING nth, jobs.id, token, task, owner, parameters, queue, mode, fail_when_lost, lane,
-        attempt, max_attempts, timeout_seconds, due_at, queued_at, schedule_id,
-        coalesce(tick, for_tick), cancel_requested
+    RETURNING nth, jobs.id, token, task, owner, parameters::json, queue, mode, fail_when_lost,
+        lane, attempt, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
+        due_at AT TIME ZONE 'UTC' AS due_at, queued_at AT TIME ZONE 'UTC' AS queued_at,
+        started_at AT TIME ZONE 'UTC' AS started_at, lease_until AT TIME ZONE 'UTC' AS lease_until,
+        coalesce(tick, for_tick) AT TIME ZONE 'UTC' AS tick
 )"""
+_CLAIMS = "(SELECT CAST(json_agg(claimed ORDER BY nth) AS text) FROM claimed)"
 _ASKED = ("queue", "most", "free", "lease", "worker", "now")
 _SETTLE = prepared(text(f"WITH {_GIVEN} SELECT id, token, goes FROM accepted"), "settled")  # noqa: S608
-_CLAIM = prepared(
-    text(f"WITH {_CLAIMED} SELECT NULL, claimed.* FROM claimed ORDER BY nth"),  # noqa: S608
-    *_ASKED,
-)
+_CLAIM = prepared(text(f"WITH {_CLAIMED} SELECT NULL, {_CLAIMS}"), *_ASKED)
 _EXCHANGE = prepared(
-    text(
-        f"WITH {_GIVEN}, {_CLAIMED} "  # noqa: S608 - nothing but the texts above
-        "SELECT CASE WHEN coalesce(nth, 1) = 1 THEN ids END, claimed.* "
-        "FROM (SELECT array_agg(id) AS ids FROM accepted) AS a LEFT JOIN claimed ON true "
-        "ORDER BY nth"
-    ),
+    text(f"WITH {_GIVEN}, {_CLAIMED} SELECT ARRAY(SELECT id FROM accepted), {_CLAIMS}"),  # noqa: S608
     "settled",
     *_ASKED,
 )
+_claims_of = msgspec.json.Decoder(list[Claim]).decode
 
 
 def settle_together(
@@ -122,13 +116,8 @@ def exchange(
         rows = _EXCHANGE.rows(db, (_settled(settlements), *values), committing=committing)
     else:
         rows = _CLAIM.rows(db, values, committing=committing)
-    read = moment_reader(db.dialect)
-    claims = [
-        _claim_of(row[1:], read, started_at=now, lease_until=lease, worker=worker)
-        for row in rows
-        if row[1] is not None
-    ]
-    return claims, {JobId(each) for each in (rows[0][0] or ())} if rows else set()
+    ((accepted, claims),) = rows
+    return _claims_of(claims or "[]"), {JobId(each) for each in accepted or ()}
 
 
 def _later(due_at: datetime | None, now: datetime) -> bool:
@@ -159,28 +148,3 @@ def _settled(settlements: Sequence[Settlement]) -> str | None:
         for nth, each in enumerate(settlements)
     ]
     return json_text(rows)
-
-
-def _claim_of(row: Sequence[Any], read: Callable[[Any], Any], **common: Any) -> Claim:
-    _, id_, token, task, owner, parameters, queue, mode, fails, lane, *rest = row
-    attempt, most, seconds, due, queued, schedule, tick, cancel = rest
-    return Claim(
-        id=JobId(id_),
-        token=token,
-        task=task,
-        owner=UserId(owner),
-        parameters=json_value(parameters),
-        queue=queue,
-        mode=MODES[mode],
-        fail_when_lost=fails,
-        lane=lane,
-        attempt=attempt,
-        max_attempts=most,
-        timeout_seconds=seconds,
-        due_at=read(due),
-        queued_at=read(queued),
-        schedule_id=schedule,
-        tick=read(tick),
-        cancel_requested=cancel,
-        **common,
-    )

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, text
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 
 from ...domain.jobs import Job, JobState
 from .columns import moment_writer
+from .entering import insert_all
 from .failures import is_taken_on_mysql
 from .rows import JOB_COLUMNS, job_values
 from .schema import jobs as table
-from .statements import Prepared, Values, chunks, insert_unless_taken, prepared
+from .statements import Prepared, Values, insert_unless_taken, prepared
 
 Entry = tuple[JobState, float, datetime | None]
 """How a row enters: its state, its fair tag, and since when it is ready."""
@@ -21,13 +21,9 @@ _id = table.c.id
 _INSERT = Prepared(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
 _LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
 _KEPT = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
-_INSERT_RETURNING = Prepared(
-    lambda _: postgresql.insert(table).on_conflict_do_nothing().returning(_id), JOB_COLUMNS[1:]
-)
 _NEW_IDS = text(
     "SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :rows)"
 )
-_KEPT_OF = select(_id).where(_id.in_(bindparam("ids", expanding=True)))
 _PLAIN_INSERT = prepared(insert(table), *JOB_COLUMNS)
 
 
@@ -72,14 +68,8 @@ def _on_postgresql(
     db: Connection, count: int, rows: Callable[[Sequence[int | None]], list[Values]]
 ) -> Sequence[int | None]:
     """Take the ids from the sequence first: RETURNING tells of no row which one it was."""
-    if count == 1:
-        return [_INSERT_RETURNING.run(db, rows([None])[0][1:]).scalar()]
     ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": count}).scalars())
-    if _INSERT.run_many(db, rows(ids)) == count:
-        return ids
-    kept: set[int] = set()
-    for some in chunks(ids):
-        kept.update(db.execute(_KEPT_OF, {"ids": some}).scalars())
+    kept = insert_all(db, rows(ids))
     return [each if each in kept else None for each in ids]
 
 

@@ -13,8 +13,9 @@ from ...domain.identity import Scope, UserId
 from ...domain.jobs import Job, JobId, JobState, placed
 from ...domain.tasks import Task
 from ...domain.ticks import Step
-from . import lanes, ticks
+from . import firing, lanes, ticks
 from .engine import JobEngine
+from .entering import enter_one
 from .indexes import IS_UNFINISHED_RUN, IS_WAITING
 from .inserting import Entry, insert_jobs
 from .lists import JobLists
@@ -23,7 +24,7 @@ from .retention import JobRetention
 from .rows import ATTEMPT, JOB, attempt_of, job_of, progress_value
 from .schema import attempts
 from .schema import jobs as table
-from .statements import chunks, is_sqlite
+from .statements import chunks, is_postgresql, is_sqlite
 from .tags import Tags, tag_of_one
 
 _c = table.c
@@ -52,6 +53,11 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
         """Keep new jobs and return them with ids; None where a key is taken."""
+        if _is_lone(jobs) and is_postgresql(self._db):
+            kept_one = enter_one(self._db, jobs[0], now, committing=self._sole)
+            if kept_one is not None and kept_one.state is JobState.READY:
+                self._woken.add(kept_one.queue)
+            return [kept_one]
         states = self._states(jobs, now)
         ids = insert_jobs(self._db, jobs, states)
         kept: list[Job | None] = []
@@ -72,6 +78,8 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
 
     def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
         """Keep the jobs of due ticks in the common case; return the steps accounted for."""
+        if is_postgresql(self._db):
+            return firing.fire(self._db, task, steps, now, self._woken)
         if not is_sqlite(self._db):
             return []
         return ticks.add_ticks(self._db, task, steps, now, self._woken)
@@ -149,7 +157,7 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
 
     def _states(self, jobs: Sequence[Job], now: datetime) -> list[Entry]:
         """Decide where each job enters: its state, its tag, and when it was queued."""
-        if len(jobs) == 1 and jobs[0].lane is None and jobs[0].state.waiting:
+        if _is_lone(jobs):
             return [self._state_of_one(jobs[0], now)]
         limits = {
             job.lane: job.lane_limit for job in jobs if job.lane is not None and job.state.waiting
@@ -191,3 +199,8 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
             else (state, job.fair_tag, job.queued_at)
             for job, state in zip(jobs, states, strict=True)
         ]
+
+
+def _is_lone(jobs: Sequence[Job]) -> bool:
+    """Whether it is one job that waits, in no lane."""
+    return len(jobs) == 1 and jobs[0].lane is None and jobs[0].state.waiting

@@ -13,12 +13,13 @@ from ...domain.identity import Scope, UserId
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.ticks import Due, Step
 from ...ports.scheduling import Advance
+from . import firing
 from .columns import moment_reader, moment_writer
 from .indexes import IS_ACTIVE
 from .schedule_lists import ScheduleLists
 from .schedule_rows import rule_of, schedule_of, schedule_values
 from .schema import schedules
-from .statements import AnyRow, chunks, named, new_id, prepared
+from .statements import AnyRow, chunks, is_postgresql, named, new_id, prepared
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -174,6 +175,9 @@ class SqlSchedules(ScheduleLists):
 
     def take(self, steps: Sequence[Step]) -> None:
         """Move schedules past one tick each; rows that have changed are left."""
+        if is_postgresql(self._db):
+            firing.take(self._db, steps)
+            return
         moment = cache(moment_writer(self._db.dialect))
         rows = [
             (moment(next_at), schedule_id, version, moment(tick))
