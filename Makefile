@@ -107,6 +107,7 @@ bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMAN
 	$(BIN)/workbell bench jobs
 	$(BIN)/workbell bench ticks
 	$(BIN)/workbell bench identity
+	$(BIN)/workbell bench http
 	$(BIN)/workbell bench page
 
 .PHONY: bench-peers

@@ -36,7 +36,7 @@ class Asked:
     login: Request | None = None
 
 
-def figures(peer: str, settings: Settings, seconds: float) -> dict[str, float]:
+def figures(peer: str, settings: Settings, seconds: int) -> dict[str, float]:
     """
     Return requests a second of each kind.
 

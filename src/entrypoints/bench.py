@@ -118,21 +118,32 @@ def bench_identity(calls: int, results: Path, as_json: bool) -> None:
 
 
 @bench.command("http")
-@click.option("--database", help="Empty database on a server; SQLite if left out.")
-@click.option("--redis", help="Redis, to compare limits that are counted there.")
-@click.option("--seconds", type=click.FloatRange(1), default=4.0, show_default=True)
+@database
+@click.option(
+    "--redis", metavar="URL", help="Redis, to compare limits counted there. Only with a server."
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="How long each figure is measured.",
+)
 @keep
 @as_json
 def bench_http(
-    database: str | None, redis: str | None, seconds: float, results: Path, as_json: bool
+    database: str | None, redis: str | None, seconds: int, results: Path, as_json: bool
 ) -> None:
     """Requests per second of one server process, everything on."""
     from .bench_http import measure
     from .bench_places import Place
 
     place = Place.at(database, redis)
+    if redis and place.database is None:
+        raise Invalid("Only with --database: one process counts its limits itself.")
+    command = f"workbell bench http{_said('database', database)}{_said('redis', redis)}"
     rows = measure(place, seconds, _say)
-    _finish(f"http{place.suffix}", "workbell bench http", rows, results, as_json)
+    _finish(f"http{place.suffix}", command, rows, results, as_json)
 
 
 @bench.command("page")

@@ -84,7 +84,7 @@ class Server:
 class _Rows:
     """The rows, as they come in."""
 
-    seconds: float
+    seconds: int
     say: Say
     kept: list[dict[str, Any]]
 
@@ -107,7 +107,7 @@ class _Rows:
         return found
 
 
-def measure(place: Place, seconds: float, say: Say) -> list[dict[str, Any]]:
+def measure(place: Place, seconds: int, say: Say) -> list[dict[str, Any]]:
     """
     Return the rows of the benchmark; `say` is told what is being measured.
 

@@ -67,7 +67,7 @@ def client() -> str:
     return "wrk" if shutil.which("wrk") else "Python threads (install wrk for figures that count)"
 
 
-def load(request: Request, seconds: float, connections: int = CONNECTIONS) -> Load:
+def load(request: Request, seconds: int, connections: int = CONNECTIONS) -> Load:
     """
     Ask over so many connections for so long, from another process.
 
@@ -80,7 +80,7 @@ def load(request: Request, seconds: float, connections: int = CONNECTIONS) -> Lo
         return other.submit(_by_threads, request, seconds, connections).result()
 
 
-def _by_wrk(request: Request, seconds: float, connections: int) -> Load:
+def _by_wrk(request: Request, seconds: int, connections: int) -> Load:
     tokens = ", ".join(map(json.dumps, request.tokens))
     lines = [f"wrk.method = {json.dumps(request.method)}", f"tokens = {{{tokens}}}"]
     if request.body:
@@ -89,7 +89,7 @@ def _by_wrk(request: Request, seconds: float, connections: int) -> Load:
         script = Path(scratch) / "load.lua"
         script.write_text("\n".join(lines) + _SCRIPT)
         headers = [f"-H{name}: {value}" for name, value in request.headers.items()]
-        size = ["-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
+        size = ["-t1", f"-c{connections}", f"-d{seconds}s"]
         command = ["wrk", *size, *headers, "-s", str(script), request.url]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
     said = json.loads(printed.strip().splitlines()[-1])
@@ -98,7 +98,7 @@ def _by_wrk(request: Request, seconds: float, connections: int) -> Load:
     )
 
 
-def _by_threads(request: Request, seconds: float, connections: int) -> Load:
+def _by_threads(request: Request, seconds: int, connections: int) -> Load:
     """Ask from threads of this process; its interpreter bounds the figure."""
     times: list[float] = []
     bad: list[int] = []
