@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import define, evolve, frozen
+from attrs import Factory, define, evolve, frozen
 
 from ..domain.identity import Actor, User
 from ..services.asked import NewSchedule
@@ -81,16 +80,22 @@ class Server:
 
 
 @define
-class _Rows:
+class Rows:
     """The rows, as they come in."""
 
     seconds: int
     say: Say
-    kept: list[dict[str, Any]]
+    kept: list[dict[str, Any]] = Factory(list[dict[str, Any]])
 
-    def add(self, what: str, request: Request, connections: int = 16) -> Load:
-        """Make the load, and keep what came of it."""
-        load(request, 1, connections)
+    def add(self, what: str, request: Request, connections: int = 16, *, warm: int = 1) -> Load:
+        """
+        Make the load, and keep what came of it; the first seconds are not counted.
+
+        Raises:
+            RuntimeError: The server refuses everything.
+        """
+        if warm:
+            load(request, warm, connections)
         found = load(request, self.seconds, connections)
         if not found.rate:
             raise RuntimeError(f"{what}: every request was refused.")
@@ -115,7 +120,7 @@ def measure(place: Place, seconds: int, say: Say) -> list[dict[str, Any]]:
     and limits, which are raised until they do not bite.
     """
     say(f"load by {client()}")
-    rows = _Rows(seconds, say, [])
+    rows = Rows(seconds, say)
     with place.settings() as settings:
         alone = _without_redis(settings)
         with served(alone) as server:
@@ -129,7 +134,7 @@ def measure(place: Place, seconds: int, say: Say) -> list[dict[str, Any]]:
     return rows.kept
 
 
-def _limits_in_redis(place: Place, rows: _Rows) -> None:
+def _limits_in_redis(place: Place, rows: Rows) -> None:
     """Compare the same list with limits in the process and in Redis, one after the other."""
     with place.settings() as settings:
         with served(_without_redis(settings)) as server:
@@ -209,12 +214,13 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DATA_DIR": str(settings.data_dir),
         "PUBLIC_URL": settings.public_url,
         "LOG_FORMAT": "json",
-        "SECRET_KEY": settings.secret_key or secrets.token_hex(32),
         "MAX_ACTIVE_SCHEDULES": str(ROOM),
         "MAX_WAITING_JOBS": str(ROOM),
         "RATE_LIMIT_USER": LIMIT,
         "RATE_LIMIT_ANON": LIMIT,
         "RATE_LIMIT_LOGIN": LIMIT,
+        # without a key, the server finds the one that is kept in its folder
+        **({} if settings.secret_key is None else {"SECRET_KEY": settings.secret_key}),
         **({} if settings.redis_url is None else {"REDIS_URL": settings.redis_url}),
     }
     own = {name: value for name, value in os.environ.items() if not name.startswith("WORKBELL_")}

@@ -77,7 +77,7 @@ def test_a_request_is_logged_once_with_its_route(world: World) -> None:
 def test_a_probe_is_logged_only_when_something_is_wrong(empty: World) -> None:
     from structlog.testing import capture_logs
 
-    empty.client.app = build_app(evolve(empty.parts, schema_version="0007"))
+    empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
     with capture_logs() as logs:
         empty.get("/livez", None)
         empty.get("/readyz", None)
