@@ -15,7 +15,7 @@ def test_a_server_is_asked_by_many_and_refuses_nobody(monkeypatch: pytest.Monkey
     with Place().settings() as settings, bench_http.served(settings) as server:
         rows = bench_http.Rows(1, said.append)
         rows.add("list", server.listing(), connections=2, warm=0)
-        monkeypatch.setattr(bench_load.shutil, "which", lambda _: None)
+        monkeypatch.setattr("shutil.which", lambda _: None)
         monkeypatch.setattr(bench_load, "ProcessPoolExecutor", _Here)
         rows.add("create by threads", server.schedule(), connections=2, warm=0)
     assert [row["what"] for row in rows.kept] == ["list", "create by threads"]
