@@ -107,14 +107,58 @@ def bench_ticks(
 
 @bench.command("identity")
 @click.option("--calls", type=click.IntRange(100), default=10_000, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    show_default=True,
+    help="How long each turn of signing in and reading lasts.",
+)
 @keep
 @as_json
-def bench_identity(calls: int, results: Path, as_json: bool) -> None:
+def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> None:
     """Cost of asking as somebody, logins per second, and what a storm does to others."""
     from .bench_identity import measure
 
-    command = f"workbell bench identity --calls {calls}"
-    _finish("identity", command, measure(calls, _say), results, as_json)
+    command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
+    _finish("identity", command, measure(calls, _say, seconds=seconds), results, as_json)
+
+
+@bench.command("summaries")
+@click.option("--user", type=click.IntRange(1), help="Whose summaries, in the configured database.")
+@click.option(
+    "--database",
+    "databases",
+    multiple=True,
+    default=("",),
+    help="Address of an empty database to fill; may be given again.  [default: SQLite]",
+)
+@click.option("--users", type=click.IntRange(1), default=1_000, show_default=True)
+@click.option("--entries", type=click.IntRange(1_000), default=1_000_000, show_default=True)
+@click.option("--people", type=click.IntRange(0), default=100_000, show_default=True)
+@keep
+@as_json
+@click.pass_obj
+def bench_summaries(
+    house: Any,
+    user: int | None,
+    databases: Sequence[str],
+    users: int,
+    entries: int,
+    people: int,
+    results: Path,
+    as_json: bool,
+) -> None:
+    """Summaries with and without the cache: of a --user, or of many in a scratch database."""
+    from .bench_summaries import compare, measure
+    from .output import show
+
+    if user is not None:
+        show(compare(house.settings(), user), as_json=as_json)
+        return
+    asked = f"--users {users} --entries {entries} --people {people}"
+    rows = measure(databases, users, entries, people, _say)
+    _finish("summaries", f"workbell bench summaries {asked}", rows, results, as_json)
 
 
 @bench.command("http")

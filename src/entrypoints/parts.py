@@ -54,6 +54,8 @@ def _run(settings: Settings, part: str, *, threads: int) -> int:
     life = Life()
     life.heed_signals()
     house = open_house(settings, part)
+    if not threads:
+        house.keep_schedules()
     runtime = house.runtime(
         threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.give_up
     )

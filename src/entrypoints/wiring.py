@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
+from ..adapters.caching.counting import CountingCache
 from ..adapters.changes import Announcer, LocalChanges, RedisChanges
 from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.dramatiq.runtime import Runtime
@@ -24,6 +25,7 @@ from ..adapters.sql.revisions import earlier
 from ..adapters.sql.store import SqlStore
 from ..adapters.system import SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
+from ..adapters.tasks.reminders import GoalReminders
 from ..domain.cron_zones import tzdata_version
 from ..domain.errors import Invalid
 from ..domain.jobs import JobState
@@ -33,13 +35,16 @@ from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
 from ..services.definitions import Definitions
 from ..services.execution import Execution
+from ..services.expectations import Expectations
 from ..services.goal_keeping import GoalKeeping
 from ..services.housekeeping import Housekeeping
 from ..services.identity import Identity
 from ..services.jobs import JobCommands
 from ..services.membership import Membership
+from ..services.reminders import Reminding
 from ..services.scheduling import Scheduling
 from ..services.signing_in import SigningIn
+from ..services.summaries import Summaries
 from ..services.throttling import Throttling
 from ..services.ticking import Ticking
 from .choices import VerifiedEmail
@@ -52,6 +57,7 @@ from .outside import (
     waker_of,
     wakeups_of,
 )
+from .reminding import cache_of, keep_schedules, reminding_of, summaries_of
 from .settings import Settings
 
 if TYPE_CHECKING:  # Redis is imported where it is used
@@ -77,6 +83,9 @@ class House:
     scheduling: Scheduling
     jobs: JobCommands
     goals: GoalKeeping
+    cache: CountingCache
+    summaries: Summaries
+    reminding: Reminding
     ticking: Ticking
     execution: Execution
     housekeeping: Housekeeping
@@ -116,6 +125,10 @@ class House:
         self.definitions.synchronise()
         self.ticking.follow_time_zones(tzdata_version())
 
+    def keep_schedules(self) -> None:
+        """Have the built-in schedules, by the rules of the settings."""
+        keep_schedules(self.settings, self.store, self.clock)
+
     def first_administrator(self) -> str | None:
         """Create the administrator of the settings where there is none; return a made password."""
         return self.identity.ensure_administrator(
@@ -145,6 +158,7 @@ class House:
             waker=self.waker,
             ticking=self.ticking if scheduler else None,
             housekeeping=self.housekeeping if scheduler else None,
+            expectations=Expectations(store=self.store, clock=self.clock),
             anchor=self.anchor,
             on_stuck=on_stuck,
         )
@@ -230,7 +244,9 @@ def build(
     mailer = mailer_of(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    for task in (*_built_in(settings, store, files, mailer), *tasks):
+    reminding, cache = reminding_of(settings, store, clock), cache_of(settings, clock)
+    reminders = GoalReminders(reminding, mailer).tasks()
+    for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
         registry.add(task)
     throttling = throttling_of(settings, store, clock)
     identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling)
@@ -248,6 +264,9 @@ def build(
         scheduling=_scheduling(settings, definitions, queues),
         jobs=_jobs(settings, definitions, files, queues),
         goals=GoalKeeping.of(store, clock, FIELDS),
+        cache=cache,
+        summaries=summaries_of(settings, store, clock, cache),
+        reminding=reminding,
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_execution(settings, definitions, files, chance),
         housekeeping=_housekeeping(

@@ -7,13 +7,19 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Letter:
-    """A plain-text message, with an HTML form beside it where there is one."""
+    """
+    A plain-text message, with an HTML form beside it where there is one.
+
+    `unsubscribe` is an address at which one POST, without signing in, ends
+    mails of this kind (RFC 8058).
+    """
 
     to: str
     subject: str
     text: str
     html: str | None = None
     message_id: str = ""
+    unsubscribe: str = ""
 
 
 class Mailer(Protocol):

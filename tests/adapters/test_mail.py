@@ -91,6 +91,20 @@ def test_html_stands_beside_the_text_and_an_id_of_its_own_is_kept() -> None:
 
 
 @pytest.mark.unit
+def test_a_mail_that_one_may_unsubscribe_from_says_so_on_one_plain_line() -> None:
+    """RFC 8058; a long address that was folded would be encoded, and no link any more."""
+    link = f"https://bell.example/{'x' * 200}"
+    letter = evolve(LETTER, unsubscribe=link)
+    content = message_of(letter, sender=SENDER, now=NOON, message_id="abc").as_bytes()
+    assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in content
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in content
+    without = message_of(LETTER, sender=SENDER, now=NOON, message_id="abc")
+    assert "List-Unsubscribe" not in without
+    with pytest.raises(Invalid):
+        message_of(evolve(letter, unsubscribe="a\nBcc: b"), sender=SENDER, now=NOON, message_id="x")
+
+
+@pytest.mark.unit
 def test_an_international_domain_is_sent_in_ascii() -> None:
     letter = evolve(LETTER, to="ana@bücher.example")
     message = message_of(letter, sender=SENDER, now=NOON, message_id="abc")

@@ -15,6 +15,7 @@ from workbell.domain.tasks import TaskDefinition
 from workbell.ports.goals import GoalsTx
 from workbell.ports.identity import IdentityTx
 from workbell.ports.jobs import Waker, WorkTx
+from workbell.ports.reminders import RemindersTx
 from workbell.ports.store import Health, Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -39,7 +40,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(WorkTx, IdentityTx, GoalsTx, Protocol):
+class Tx(WorkTx, IdentityTx, GoalsTx, RemindersTx, Protocol):
     """Everything that a transaction offers."""
 
 

@@ -1,5 +1,6 @@
 """The story of source B: goals, progress within a quota, and who is there."""
 
+from datetime import date
 from typing import Any
 
 from .conftest import Client
@@ -94,3 +95,26 @@ def test_progress_is_logged_until_the_days_quota_is_used_up(client: Client) -> N
     for _ in range(11):
         client.post("/api/goals/1/progress/", A_STEP, 201)
     assert client.get("/api/v1/quota")["policies"][0]["limit"] == 1000
+
+
+def test_time_is_summed_up_by_week_and_by_month(client: Client) -> None:
+    """Of all goals or of one; what is logged shows at once, the cache notwithstanding."""
+    _signed_in(client)
+    assert client.get("/api/summary/weekly/") == []
+    for _ in range(2):
+        client.post("/api/goals/", A_GOAL, 201)
+    client.post("/api/goals/1/progress/", A_STEP, 201)
+    (week,), (month,) = client.get("/api/summary/weekly/"), client.get("/api/summary/monthly/")
+    assert (set(week), week["total_hours"]) == ({"week_start", "total_hours"}, 2.5)
+    assert (set(month), month["total_hours"]) == ({"month_start", "total_hours"}, 2.5)
+    assert date.fromisoformat(week["week_start"]).weekday() == 0
+    assert date.fromisoformat(month["month_start"]).day == 1
+
+    client.post("/api/goals/2/progress/", {**A_STEP, "logged_hours": "00:20:00"}, 201)
+    assert client.get("/api/summary/weekly/")[0]["total_hours"] == 2.83
+    assert client.get("/api/summary/weekly/2/")[0]["total_hours"] == 0.33
+    assert client.get("/api/summary/monthly/1/")[0]["total_hours"] == 2.5
+    client.get("/api/summary/weekly/3/", 404)
+    assert client.get("/api/v1/summary/range")["streak"] == {"current": 1, "longest": 1}
+    for _ in range(10):  # no quota here: it is for progress
+        client.get("/api/summary/monthly/")

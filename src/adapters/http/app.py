@@ -11,25 +11,31 @@ from ...ports.store import Health
 from ...ports.system import Ids
 from ...ports.tasks import Shapes
 from ...services.definitions import Definitions
+from ...services.entries import Refusals
 from ...services.goal_keeping import GoalKeeping
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
 from ...services.membership import Membership
+from ...services.reminders import Reminding
 from ...services.scheduling import Scheduling
 from ...services.signing_in import SigningIn
+from ...services.summaries import Summaries
 from ...services.throttling import Throttling
 from .. import jsontext
 from ..measures import Measure
 from . import (
     account,
+    browser,
     docs,
     goals,
     identity,
     jobs,
+    notifications,
     people,
     progress,
     schedules,
     service,
+    summaries,
     work,
 )
 from .compat import a, b, c, e
@@ -67,6 +73,8 @@ class Parts:
     jobs: JobCommands
     definitions: Definitions
     goals: GoalKeeping
+    summaries: Summaries
+    reminding: Reminding
     shapes: Shapes
     ids: Ids
     database: Health
@@ -92,6 +100,9 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
     e_jobs = e.jobs_of(job_face)
     return (
         *identity.operations(face),
+        *browser.operations(
+            browser.BrowserSession(browser=_browser(parts), identity=parts.identity)
+        ),
         *account.operations(account.Account(signing_in=parts.signing_in, members=parts.members)),
         *people.operations(people.Administration(people=parts.members.people)),
         *schedules.operations(schedule_face),
@@ -99,6 +110,8 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
         *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
         *goals.operations(_goals(parts)),
         *progress.operations(_progress(parts)),
+        *summaries.operations(summaries.SummaryFace(summaries=parts.summaries)),
+        *notifications.operations(notifications.Notifications(reminding=parts.reminding)),
         *service.operations(_service(parts)),
         *a.identity_operations(
             a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
@@ -119,6 +132,7 @@ def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
     return (
         *b.identity_operations(own_b, face),
         *b.goal_operations(_goals(parts), _progress(parts)),
+        *b.summary_operations(summaries.SummaryFace(summaries=parts.summaries)),
         *c.identity_operations(own_c),
     )
 
@@ -147,10 +161,11 @@ def build_app(parts: Parts) -> FalconApp:
         pages = docs.Docs.of(openapi_of(parts, "/"), "Workbell API")
         operations = (*operations, *docs.operations(pages))
     dispatch = Dispatch.of(
-        parts.signing_in,
+        _browser(parts),
         BodyReader(parts.shapes, parts.settings.most_body_bytes),
         QueryReader(parts.shapes),
         Verified(parts.settings.require_verified_email),
+        Refusals(store=parts.signing_in.store, clock=parts.signing_in.clock),
         parts.throttling,
     )
     app = falcon.App(middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True)
@@ -171,6 +186,10 @@ def _add_error_handlers(app: FalconApp) -> None:
     app.add_error_handler(Exception, problems.unknown)
     app.add_error_handler(falcon.HTTPError, problems.of_http)
     app.add_error_handler(WorkbellError, problems.known)
+
+
+def _browser(parts: Parts) -> browser.Browser:
+    return browser.Browser(signing_in=parts.signing_in, public_url=parts.settings.public_url)
 
 
 def _service(parts: Parts) -> service.Service:

@@ -2,15 +2,31 @@
 
 import unicodedata
 from datetime import datetime
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import format_datetime, parseaddr
+from typing import Any
 
 from ...domain.errors import Invalid
 from ...domain.identity import ascii_address
 from ...ports.mail import Letter
 
 MAX_SUBJECT_LENGTH = 255
+MAX_ADDRESS_LENGTH = 900
+"""A line may have 998 characters (RFC 5322, section 2.1.1)."""
+
+
+class _Whole(UnstructuredHeader, BaseHeader):
+    """A header that stays on one line: folded, a long address would be encoded."""
+
+    def fold(self, *, policy: "Policy[Any]") -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("List-Unsubscribe", _Whole)
+_POLICY = SMTP.clone(header_factory=_HEADERS)
 
 
 def message_of(letter: Letter, *, sender: str, now: datetime, message_id: str) -> EmailMessage:
@@ -23,13 +39,17 @@ def message_of(letter: Letter, *, sender: str, now: datetime, message_id: str) -
     _check_line("subject", letter.subject, MAX_SUBJECT_LENGTH)
     _check_line("message_id", letter.message_id, MAX_SUBJECT_LENGTH)
     chosen = letter.message_id or f"{message_id}@{host_of(sender)}"
-    message = EmailMessage(policy=SMTP)
+    message = EmailMessage(policy=_POLICY)
     message["From"] = sender
     message["To"] = recipient_of(letter)
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(now)
     message["Message-ID"] = f"<{chosen.strip('<>')}>"
     message["Auto-Submitted"] = "auto-generated"
+    if letter.unsubscribe:
+        _check_line("unsubscribe", letter.unsubscribe, MAX_ADDRESS_LENGTH)
+        message["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(letter.text)
     if letter.html is not None:
         message.add_alternative(letter.html, subtype="html")

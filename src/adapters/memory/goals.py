@@ -88,6 +88,7 @@ class MemoryGoals:
     def delete(self, goal: Goal) -> None:
         """Remove a goal and its entries."""
         self._tables.goals.drop(goal.id)
+        self._tables.reminded.drop(goal.id)
         for entry in [each for each in self._tables.entries if each.goal_id == goal.id]:
             self._tables.entries.drop(entry.id)
 

@@ -17,6 +17,7 @@ from .lanes import JobRows
 from .logs import MemoryLogs
 from .queues import MemoryQueues, MemoryStatistics, MemoryWorkers
 from .quotas import MemoryQuotas
+from .reminders import MemoryReminders
 from .scheduling import MemoryDefinitions, MemoryFacts, MemorySchedules
 from .tables import Tables
 
@@ -42,6 +43,7 @@ class MemoryTx:
     goals: MemoryGoals
     entries: MemoryEntries
     timers: MemoryTimers
+    reminders: MemoryReminders
     facts: MemoryFacts
 
     @classmethod
@@ -65,6 +67,7 @@ class MemoryTx:
             goals=MemoryGoals(tables),
             entries=MemoryEntries(tables),
             timers=MemoryTimers(tables),
+            reminders=MemoryReminders(tables),
             facts=MemoryFacts(tables),
         )
 

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, fields, frozen
@@ -14,6 +15,7 @@ from ...domain.identity import User, UserId
 from ...domain.jobs import Job, JobId, JobState
 from ...domain.otp import OneTimeCode
 from ...domain.progress import Entry, EntryId, Timer
+from ...domain.reminders import Preferences, Reminded
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.sessions import Session
 from ...domain.tasks import TaskDefinition, TaskId
@@ -146,6 +148,14 @@ class Spent:
     log: tuple[float, ...]
 
 
+@frozen
+class Notified:
+    """What a person prefers of notifications, and on which day they were reminded last."""
+
+    preferences: Preferences = Factory(Preferences)
+    reminded_on: date | None = None
+
+
 @define(eq=False)
 class Tables:
     """Every table of a store."""
@@ -172,6 +182,8 @@ class Tables:
     goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
     entries: Table[EntryId, Entry] = Factory(Table[EntryId, Entry])
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
+    notified: Table[UserId, Notified] = Factory(Table[UserId, Notified])
+    reminded: Table[GoalId, Reminded] = Factory(Table[GoalId, Reminded])
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft of all tables, or a view of them."""

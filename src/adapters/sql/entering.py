@@ -1,4 +1,4 @@
-"""Entering on PostgreSQL: new jobs, their states and tags, by one statement."""
+"""Entering on PostgreSQL: new jobs, states and tags by one statement."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -40,9 +40,10 @@ _named = ", ".join(JOB_COLUMNS[1:])
 _entering = ", ".join(_HELD_INSTEAD.get(name, name) for name in JOB_COLUMNS[1:])
 _ENTER = prepared(
     text(
-        f"INSERT INTO jobs ({_named}) SELECT {_entering} "  # noqa: S608 - the schema's own names
-        f"FROM (SELECT given.*, state = 2 AND {_IS_INACTIVE} AS waits FROM ({_GIVEN}) AS given)"
-        " AS given ON CONFLICT DO NOTHING RETURNING id, state, fair_tag"
+        "WITH given AS MATERIALIZED "  # noqa: S608 - the schema's own names
+        f"(SELECT given.*, state = 2 AND {_IS_INACTIVE} AS waits FROM ({_GIVEN}) AS given) "
+        f"INSERT INTO jobs ({_named}) SELECT {_entering} FROM given "
+        "ON CONFLICT DO NOTHING RETURNING id, state, fair_tag"
     ),
     "rows",
 )

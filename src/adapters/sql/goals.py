@@ -24,6 +24,7 @@ from ...domain.progress import Timer
 from ...ports.goals import GoalFilter
 from .goal_schema import goal_books, goals, timers
 from .lists import equal, holds
+from .reminder_schema import goal_reminders
 from .statements import AnyRow, insert_unless_taken, named, new_id
 
 _b, _c, _t = goal_books.c, goals.c, timers.c
@@ -105,6 +106,7 @@ class SqlGoals:
 
     def delete(self, goal: Goal) -> None:
         """Remove a goal; its entries and what they share out go with it."""
+        self._db.execute(delete(goal_reminders).where(goal_reminders.c.goal_id == goal.id))
         self._db.execute(delete(goals).where(_c.id == goal.id, _c.owner == goal.owner))
 
     def find(

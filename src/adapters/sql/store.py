@@ -13,6 +13,7 @@ from sqlalchemy import Connection, make_url
 from ...domain.errors import Contended, Unavailable
 from ...ports.jobs import Waker
 from ...ports.system import Clock
+from ..tracing import span
 from . import revisions
 from .access import SqlApiKeys, SqlSessions
 from .audit import SqlAuditTrail
@@ -25,6 +26,7 @@ from .logs import SqlLogs
 from .operations import SqlQueues, SqlStatistics, SqlWorkers
 from .progress import SqlEntries
 from .quotas import SqlQuotas
+from .reminders import SqlReminders
 from .scheduling import SqlSchedules
 from .servers import is_server, open_server
 from .sqlite import open_sqlite
@@ -153,6 +155,11 @@ class SqlTx:
         return SqlTimers(self._db)
 
     @property
+    def reminders(self) -> SqlReminders:
+        """The reminders."""
+        return SqlReminders(self._db)
+
+    @property
     def facts(self) -> SqlFacts:
         """Facts about the store itself."""
         return SqlFacts(self._db)
@@ -194,7 +201,7 @@ class SqlStore:
         woken: set[str] = set()
         self._threads.writes = True
         try:
-            with translated(), self._connections.writing() as connection:
+            with translated(), span("transaction"), self._connections.writing() as connection:
                 yield SqlTx(connection, self.clock, woken, sole)
         finally:
             self._threads.writes = False

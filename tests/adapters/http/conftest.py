@@ -9,6 +9,8 @@ import falcon.testing
 import pytest
 from attrs import define, field, frozen
 
+from workbell.adapters.caching.counting import CountingCache
+from workbell.adapters.caching.memory import MemoryCache
 from workbell.adapters.crypto import Argon2Hasher, JwtTokens
 from workbell.adapters.files import FolderFiles
 from workbell.adapters.http.app import Parts, build_app, operations_of
@@ -21,13 +23,16 @@ from workbell.domain.attempts import Artifact
 from workbell.domain.identity import Actor, Role, User
 from workbell.domain.jobs import JobId, JobState
 from workbell.domain.tasks import Task, Tasks
+from workbell.domain.unsubscribing import UnsubscribeTokens
 from workbell.ports.mail import Letter
 from workbell.services.definitions import Definitions
 from workbell.services.goal_keeping import GoalKeeping
 from workbell.services.identity import Identity
 from workbell.services.jobs import JobCommands
+from workbell.services.reminders import Reminding
 from workbell.services.scheduling import Scheduling
 from workbell.services.signing_in import SigningIn
+from workbell.services.summaries import Summaries
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse 7"
@@ -213,6 +218,7 @@ KEY = b"k" * 32
 def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
     """Return a face on an empty memory store, with two tasks and nobody."""
     clock, mail = StandingClock(), KeptMail()
+    cache = CountingCache(MemoryCache(clock))
     store = MemoryStore(clock)
     tasks = known_tasks()
     files = FolderFiles(folder=folder, ids=UuidIds())
@@ -235,6 +241,11 @@ def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
         jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
         goals=GoalKeeping.of(store, clock, FIELDS),
+        summaries=Summaries(store=store, cache=cache, clock=clock),
+        reminding=Reminding(
+            store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
+        ),
+        measures=lambda: [cache.measure()],
         shapes=FIELDS,
         ids=UuidIds(),
         database=store,

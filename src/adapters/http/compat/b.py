@@ -1,4 +1,4 @@
-"""Source B's routes: sign-in, usernames, goals and progress under /api/."""
+"""Source B's routes: sign-in, usernames, goals, progress and summaries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ....domain.registration import Registration
 from ....services.identity import Identity
 from ....services.people import People
 from ....services.signing_in import SigningIn
-from .. import goals, progress
+from .. import goals, progress, summaries
 from ..identity import Address, Given, PairBody, RefreshBody, Secret, pair_body
 from ..identity import People as PeopleFace
 from ..operations import Access, Answer, Call, Many, Operation, Style
@@ -98,6 +98,7 @@ def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operatio
     return (
         Operation(
             method="POST", path="/api/user", name="b_register", summary="Register.",
+            reveals=True,
             handler=own.register, request=BRegistrationBody, answers={201: BUserBody},
             errors=(503,), who=Access.ANYONE, **style,
         ),
@@ -127,3 +128,9 @@ def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[O
         *goals.commands(evolve(face, base=f"{ROOT}/goals"), "b_", style),
         *progress.commands(evolve(entries, root=ROOT), "b_", style),
     )
+
+
+def summary_operations(face: summaries.SummaryFace) -> Sequence[Operation]:
+    """Return the routes under /api/summary/: the canonical ones."""
+    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    return summaries.periods(face, ROOT, "b_", style)

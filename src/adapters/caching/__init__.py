@@ -1,0 +1,1 @@
+"""Caches: in the memory of one process, and in a shared Redis."""

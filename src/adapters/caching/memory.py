@@ -1,0 +1,46 @@
+"""The cache in memory: as long as its process, and bounded."""
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from attrs import Factory, define, field
+
+from ...ports.system import Clock
+from .. import jsontext
+
+MOST_ENTRIES = 10_000
+"""Of more, the longest unused are forgotten."""
+
+
+@define(eq=False)
+class MemoryCache:
+    """JSON text by key; nobody can change what another has been given."""
+
+    _clock: Clock
+    _most: int = MOST_ENTRIES
+    _kept: OrderedDict[str, tuple[datetime, bytes]] = field(
+        default=Factory(OrderedDict), init=False, repr=False
+    )
+    _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
+
+    def get(self, key: str) -> Any | None:
+        """Return the value that is kept under a key, or None."""
+        now = self._clock.now()
+        with self._lock:
+            until, text = self._kept.get(key, (now, b""))
+            if until <= now:
+                self._kept.pop(key, None)
+                return None
+            self._kept.move_to_end(key)
+        return jsontext.loads(text)
+
+    def put(self, key: str, value: Any, seconds: int) -> None:
+        """Keep a JSON value under a key, for so many seconds at most."""
+        entry = self._clock.now() + timedelta(seconds=seconds), jsontext.dumps(value)
+        with self._lock:
+            self._kept[key] = entry
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)

@@ -1,0 +1,190 @@
+"""Reminders in SQL: people are read, locked and marked by the page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
+
+from attrs import frozen
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Date,
+    Integer,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    true,
+    update,
+)
+
+from ...domain.goals import GoalState
+from ...domain.identity import UserId
+from ...domain.reminders import IdleGoal, Person, Preferences, Reminded
+from .goal_schema import goal_books, goals
+from .reminder_schema import goal_reminders, notification_preferences
+from .schema import users
+from .statements import AnyRow, chunks, insert_unless_taken
+
+_p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
+_OPEN = _g.state == str(GoalState.ACTIVE), _g.is_complete.is_(False)
+_IDLE = _g.active_at < bindparam("before")
+_OWNERS: BindParameter[Sequence[int]] = bindparam("owners", expanding=True)
+_WANTED = select(_p.reminders, _p.reminder_time, _p.zone, _p.next_at)
+_OF_ONE = _WANTED.where(_p.owner == bindparam("whose"))
+_PAGE = (
+    select(_g.owner)
+    .distinct()
+    .where(_g.owner > bindparam("after"), *_OPEN, _IDLE)
+    .order_by(_g.owner)
+)
+_DUE = select(_p.owner).where(_p.next_at <= bindparam("now")).order_by(_p.next_at)
+_LOCK = (
+    select(goal_books.c.owner)
+    .where(goal_books.c.owner.in_(_OWNERS))
+    .order_by(goal_books.c.owner)
+    .with_for_update()
+)
+_PEOPLE = (
+    select(_u.id, _u.time_zone, _p.reminded_on, *_WANTED.selected_columns)
+    .outerjoin_from(users, notification_preferences, _p.owner == _u.id)
+    .where(_u.id.in_(_OWNERS), _u.is_active.is_(True))
+    .order_by(_u.id)
+)
+_GOALS = (
+    select(_g.owner, _g.id, _g.name, _g.active_at, _r.since, _r.count, _r.last)
+    .outerjoin_from(goals, goal_reminders, _r.goal_id == _g.id)
+    .where(_g.owner.in_(_OWNERS), *_OPEN, _IDLE)
+    .order_by(_g.id)
+)
+_REMINDED = (
+    update(notification_preferences)
+    .where(_p.owner.in_(_OWNERS))
+    .values(reminded_on=bindparam("day"))
+)
+_AIMED = (
+    update(notification_preferences)
+    .where(_p.owner == bindparam("whose"))
+    .values(zone=bindparam("by"), next_at=bindparam("at"))
+)
+_CHANGED = (
+    update(notification_preferences)
+    .where(_p.owner == bindparam("whose"))
+    .values(
+        reminders=bindparam("wanted"),
+        reminder_time=bindparam("daily"),
+        zone=bindparam("by"),
+        next_at=bindparam("at"),
+    )
+)
+_FORGET = delete(goal_reminders).where(_r.goal_id.in_(bindparam("ids", expanding=True)))
+
+_MARK = insert(goal_reminders).from_select(
+    ["goal_id", "since", "count", "last"],
+    select(
+        _g.id,
+        bindparam("since", type_=Date),
+        bindparam("count", type_=Integer),
+        bindparam("last", type_=Date),
+    ).where(_g.id.in_(bindparam("ids", expanding=True))),
+)
+
+
+@frozen
+class SqlReminders:
+    """Who wants reminders and when, and what of which goal was said."""
+
+    _db: Connection
+
+    def preferences(self, owner: UserId) -> Preferences:
+        """Return what a person prefers, or the defaults."""
+        row = self._db.execute(_OF_ONE, {"whose": owner}).one_or_none()
+        return Preferences() if row is None else _preferences(row)
+
+    def keep(self, owner: UserId, preferences: Preferences) -> None:
+        """Keep what a person prefers; when they were reminded last stays."""
+        self._provide([owner])
+        at = preferences.reminder_time
+        values = {
+            "whose": owner,
+            "wanted": preferences.reminders,
+            "daily": None if at is None else at.isoformat("minutes"),
+            "by": preferences.zone,
+            "at": preferences.next_at,
+        }
+        self._db.execute(_CHANGED, values)
+
+    def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
+        """Return people above an id, by id, who have an open goal idle since before a moment."""
+        values = {"after": after, "before": before}
+        return self._db.execute(_PAGE.limit(limit), values).scalars().all()
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[UserId]:
+        """Return people whose own time has come, the longest ago first."""
+        return self._db.execute(_DUE.limit(limit), {"now": now}).scalars().all()
+
+    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[Person]:
+        """Lock people's books, in the order of their ids, and return them as they stand."""
+        self._db.execute(_LOCK, {"owners": owners}).all()
+        found: dict[int, list[IdleGoal]] = {}
+        for row in self._db.execute(_GOALS, {"owners": owners, "before": before}):
+            found.setdefault(row.owner, []).append(_goal(row))
+        return [
+            Person(
+                owner=row.id,
+                zone=row.time_zone,
+                preferences=Preferences() if row.reminders is None else _preferences(row),
+                reminded_on=row.reminded_on,
+                goals=found.get(row.id, ()),
+            )
+            for row in self._db.execute(_PEOPLE, {"owners": owners})
+        ]
+
+    def tell(self, days: Mapping[UserId, date], goals: Mapping[int, Reminded]) -> None:
+        """Keep on which day people, who are locked, were reminded last, and of which goals."""
+        self._provide(sorted(days))
+        by_day: dict[date, list[UserId]] = {}
+        for owner, day in days.items():
+            by_day.setdefault(day, []).append(owner)
+        for day, owners in by_day.items():
+            self._db.execute(_REMINDED, {"day": day, "owners": owners})
+        for ids in chunks(sorted(goals)):
+            self._db.execute(_FORGET, {"ids": ids})
+        alike: dict[Reminded, list[int]] = {}
+        for goal, told in goals.items():
+            alike.setdefault(told, []).append(goal)
+        for told, some in alike.items():
+            values = {"since": told.since, "count": told.count, "last": told.last}
+            for ids in chunks(sorted(some)):
+                self._db.execute(_MARK, {**values, "ids": ids})
+
+    def aim(self, people: Mapping[UserId, Preferences]) -> None:
+        """Keep the `zone` and `next_at` of people who are locked."""
+        rows = [
+            {"whose": owner, "by": wanted.zone, "at": wanted.next_at}
+            for owner, wanted in sorted(people.items())
+        ]
+        if rows:
+            self._db.execute(_AIMED, rows)
+
+    def _provide(self, owners: Sequence[UserId]) -> None:
+        """Have a row for each of some people."""
+        new = select(_u.id, true(), literal("")).where(_u.id.in_(_OWNERS))
+        provide = insert_unless_taken(notification_preferences, self._db.dialect.name)
+        rows = provide.from_select(["owner", "reminders", "zone"], new)
+        self._db.execute(rows, {"owners": owners})
+
+
+def _preferences(row: AnyRow) -> Preferences:
+    at = row.reminder_time
+    return Preferences(
+        reminders=row.reminders,
+        reminder_time=None if at is None else time.fromisoformat(at),
+        zone=row.zone,
+        next_at=row.next_at,
+    )
+
+
+def _goal(row: AnyRow) -> IdleGoal:
+    told = None if row.since is None else Reminded(row.since, row[5], row.last)
+    return IdleGoal(id=row.id, name=row.name, active_at=row.active_at, reminded=told)

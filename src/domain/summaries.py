@@ -1,0 +1,206 @@
+"""Summaries: time by day, week or month, compared, and in streaks."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from .errors import Invalid
+
+ONE_DAY = timedelta(days=1)
+MOST_DAYS = 3 * 366
+"""How long a span may be at most."""
+EARLIEST, LATEST = date(1970, 1, 1), date(9998, 12, 31)
+USUAL_SPAN = 29 * ONE_DAY
+"""From the first to the last day of a span that nobody has asked for."""
+HEAT_WEEKS = 52
+HEAT_LEVELS = 4
+
+Worked = tuple[date, int]
+"""A local day, and the seconds that were logged on it."""
+
+
+class Group(StrEnum):
+    """How a span is cut into buckets; weeks start on Monday."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+def start_of(day: date, group: Group) -> date:
+    """Return the first day of the day's week or month, or the day itself."""
+    if group is Group.WEEK:
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if group is Group.MONTH else day
+
+
+def hours(seconds: int) -> float:
+    """Return seconds as hours with two decimals, halves rounded away from zero."""
+    hundredths = (abs(seconds) * 100 + 1800) // 3600
+    return (hundredths if seconds >= 0 else -hundredths) / 100
+
+
+def by_period(days: Iterable[Worked], group: Group) -> Sequence[Worked]:
+    """Return the seconds of each period by its first day, oldest first; empty ones are left out."""
+    sums: dict[date, int] = {}
+    for day, seconds in days:
+        start = start_of(day, group)
+        sums[start] = sums.get(start, 0) + seconds
+    return sorted(sums.items())
+
+
+def _not_before_first(span: "Span", _: object, last: date) -> None:
+    if last < span.first:
+        raise Invalid.field("last", "must not lie before first")
+    if (last - span.first).days >= MOST_DAYS:
+        raise Invalid.field("last", f"must lie within {MOST_DAYS:,} days of first")
+    if not EARLIEST <= span.first <= LATEST:
+        raise Invalid.field("first", f"must lie between {EARLIEST} and {LATEST}")
+    if last > LATEST:
+        raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
+
+
+@frozen
+class Span:
+    """Local days from the first to the last, both included; at most three years."""
+
+    first: date
+    last: date = field(validator=_not_before_first)
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    @property
+    def before(self) -> tuple[date, date]:
+        """First and last day of the equally long span that ends where this one begins."""
+        return self.first - len(self) * ONE_DAY, self.first - ONE_DAY
+
+    def pieces(self, group: Group) -> Iterator[tuple[date, date]]:
+        """Yield first and last day of every bucket; those at the edges may be shorter."""
+        first = self.first
+        while first <= self.last:
+            last = min(_next_start(first, group) - ONE_DAY, self.last)
+            yield first, last
+            first = last + ONE_DAY
+
+
+def _next_start(day: date, group: Group) -> date:
+    start = start_of(day, group)
+    if group is Group.MONTH:
+        return (start + 31 * ONE_DAY).replace(day=1)
+    return start + (7 * ONE_DAY if group is Group.WEEK else ONE_DAY)
+
+
+def span_of(first: date | None, last: date | None, today: date) -> Span:
+    """
+    Return a span; it ends today and has 30 days unless asked otherwise.
+
+    Raises:
+        Invalid: It is too long, out of bounds, or the wrong way round.
+    """
+    if last is None:
+        last = today if first is None else max(today, first)
+    if first is None and last < EARLIEST:
+        raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
+    return Span(max(last - USUAL_SPAN, EARLIEST) if first is None else first, last)
+
+
+@frozen
+class Bucket:
+    """The seconds of some days in a row."""
+
+    first: date
+    last: date
+    seconds: int
+
+
+def buckets(days: Iterable[Worked], span: Span, group: Group) -> Sequence[Bucket]:
+    """Return every bucket of a span, also those without any time."""
+    sums: dict[date, int] = {}
+    for day, seconds in days:
+        if day in span:
+            start = start_of(day, group)
+            sums[start] = sums.get(start, 0) + seconds
+    return [
+        Bucket(first, last, sums.get(start_of(first, group), 0))
+        for first, last in span.pieces(group)
+    ]
+
+
+def total(days: Iterable[Worked], first: date, last: date) -> int:
+    """Return the seconds from the first to the last day, both included."""
+    return sum(seconds for day, seconds in days if first <= day <= last)
+
+
+@frozen
+class Comparison:
+    """A span's time against that of the equally long span before it."""
+
+    first: date
+    last: date
+    seconds: int
+    delta: int
+
+    @property
+    def percent(self) -> float | None:
+        """The change in percent with two decimals, or None where there was no time before."""
+        return round(100 * self.delta / self.seconds, 2) if self.seconds else None
+
+
+def compared(days: Sequence[Worked], span: Span) -> Comparison:
+    """Compare a span with the one before it."""
+    first, last = span.before
+    before = total(days, first, last)
+    return Comparison(first, last, before, total(days, span.first, span.last) - before)
+
+
+@frozen
+class Streak:
+    """How many days in a row had some time: up to today, and at the most."""
+
+    current: int
+    longest: int
+
+
+def streak(days: Iterable[Worked], today: date) -> Streak:
+    """
+    Return the streak that today is part of, and the longest one there was.
+
+    A day counts if it has any time. Today, which is not over, adds to a streak
+    but never breaks it; days after today (a traveller's) count as well.
+    """
+    current = longest = run = 0
+    before: date | None = None
+    for day in sorted({day for day, seconds in days if seconds > 0}):
+        run = run + 1 if before is not None and day - before == ONE_DAY else 1
+        longest, before = max(longest, run), day
+    if before is not None and today - before <= ONE_DAY:
+        current = run
+    return Streak(current, longest)
+
+
+@frozen
+class Heat:
+    """The time of one day, and how much that is: 1 for a little to 4 for the most."""
+
+    day: date
+    seconds: int
+    level: int
+
+
+def heat_map(days: Iterable[Worked], last: date) -> Sequence[Heat]:
+    """
+    Return the days with time of the year that ends on a day, oldest first.
+
+    The year begins on the Monday 52 weeks before the last day's week. The
+    level is the quarter of the busiest day's time that a day reaches.
+    """
+    first = start_of(last, Group.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
+    found = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)
+    most = max((seconds for _, seconds in found), default=0)
+    return [Heat(day, seconds, -(-HEAT_LEVELS * seconds // most)) for day, seconds in found]

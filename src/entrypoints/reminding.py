@@ -1,0 +1,62 @@
+"""Summaries, their cache, and reminders, as the settings want them."""
+
+from ..adapters.caching.counting import CountingCache
+from ..adapters.caching.memory import MemoryCache
+from ..adapters.tasks.reminders import RUN_TASK
+from ..domain.reminders import daily_at, every_step
+from ..domain.unsubscribing import UnsubscribeTokens
+from ..ports.cache import Cache
+from ..ports.system import Clock
+from ..services.built_in_schedules import BuiltInSchedules
+from ..services.reminders import Reminding
+from ..services.summaries import Summaries
+from .keys import secret_key
+from .outside import AnyStore
+from .settings import Settings
+
+
+def cache_of(settings: Settings, clock: Clock) -> CountingCache:
+    """Return the cache: in Redis where there is one, else in this process."""
+    url = settings.redis_url
+    return CountingCache(MemoryCache(clock) if url is None else _redis_cache(url))
+
+
+def _redis_cache(url: str) -> Cache:
+    from ..adapters.caching.redis import RedisCache
+    from ..adapters.redis_link import RedisLink
+
+    return RedisCache(RedisLink.connect(url, "summaries"))
+
+
+def summaries_of(settings: Settings, store: AnyStore, clock: Clock, cache: Cache) -> Summaries:
+    """Return the summaries, kept for as long as the settings say."""
+    return Summaries(
+        store=store, cache=cache, clock=clock, cache_seconds=settings.summary_cache_seconds
+    )
+
+
+def reminding_of(settings: Settings, store: AnyStore, clock: Clock) -> Reminding:
+    """Return what finds out who is to be reminded."""
+    keys = (secret_key(settings), *settings.secret_key_previous)
+    return Reminding(
+        store=store,
+        clock=clock,
+        tokens=UnsubscribeTokens([key.encode() for key in keys]),
+        public_url=settings.public_url.rstrip("/"),
+        inactive_days=settings.inactive_days,
+    )
+
+
+def keep_schedules(settings: Settings, store: AnyStore, clock: Clock) -> None:
+    """
+    Have the schedules on which reminders go out.
+
+    Raises:
+        Unavailable: The store does not answer.
+    """
+    built_in = BuiltInSchedules(store=store, clock=clock)
+    daily = daily_at(settings.reminder_time, settings.reminder_time_zone)
+    built_in.ensure("Goal reminders", RUN_TASK, daily, {"own_times": False})
+    built_in.ensure(
+        "Goal reminders at people's own times", RUN_TASK, every_step(), {"own_times": True}
+    )

@@ -1,0 +1,145 @@
+"""Caches: what was put is got back, for a while, and what is away has nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from tests.contract.made import ManualClock, after
+from workbell.adapters.caching.counting import CountingCache
+from workbell.adapters.caching.memory import MemoryCache
+from workbell.ports.cache import Cache
+
+REDIS = os.environ.get("WORKBELL_TEST_REDIS_URL", "redis://127.0.0.1:6379")
+REQUIRED = "redis" in os.environ.get("WORKBELL_TEST_REQUIRE", "")
+VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(max_size=5).filter(lambda t: "\0" not in t),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
+def cache(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cache]:
+    """Return a cache of each kind, with nothing in it."""
+    if request.param == "memory":
+        yield MemoryCache(clock)
+        return
+    import redis
+
+    from workbell.adapters.caching.redis import RedisCache
+    from workbell.adapters.redis_link import RedisLink
+
+    client = redis.Redis.from_url(REDIS)
+    try:
+        client.ping()
+    except redis.RedisError:
+        if REQUIRED:
+            raise
+        pytest.skip(f"no Redis at {REDIS}")
+    prefix = f"workbell-test-{uuid4().hex}"
+    with closing(RedisLink.connect(REDIS, "tests")) as link:
+        yield RedisCache(link, prefix)
+        for key in client.scan_iter(f"{prefix}:*"):
+            assert 0 < client.ttl(key) <= 300
+            client.delete(key)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(VALUES, st.text(max_size=20))
+def test_a_value_comes_back_as_it_went_in(cache: Cache, value: object, key: str) -> None:
+    cache.put(key, value, 300)
+    assert cache.get(key) == value
+
+
+def test_nobody_changes_what_another_is_given(cache: Cache) -> None:
+    value = [[1]]
+    cache.put("k", value, 300)
+    value[0].append(2)
+    given = cache.get("k") or []
+    assert given == [[1]]
+    given[0].append(3)
+    assert cache.get("k") == [[1]]
+
+
+def test_what_is_unknown_or_kept_for_no_time_is_not_there(cache: Cache) -> None:
+    assert cache.get("k") is None
+    cache.put("k", [1], 0)
+    assert cache.get("k") is None
+
+
+def test_the_last_value_is_the_one_that_is_kept(cache: Cache) -> None:
+    cache.put("k", 1, 300)
+    cache.put("k", 2, 300)
+    assert cache.get("k") == 2
+
+
+def test_values_are_forgotten_in_time(clock: ManualClock) -> None:
+    cache = MemoryCache(clock)
+    cache.put("k", 1, 300)
+    clock.at = after(299)
+    assert cache.get("k") == 1
+    clock.at = after(300)
+    assert cache.get("k") is None
+
+
+def test_memory_is_bounded_and_the_longest_unused_goes_first(clock: ManualClock) -> None:
+    cache = MemoryCache(clock, 2)
+    for key in ("a", "b"):
+        cache.put(key, key, 300)
+    cache.get("a")
+    cache.put("c", "c", 300)
+    assert [cache.get(key) for key in ("a", "b", "c")] == ["a", None, "c"]
+
+
+@pytest.mark.integration
+def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
+    from workbell.adapters.caching.redis import RedisCache
+    from workbell.adapters.redis_link import RedisLink
+
+    with closing(RedisLink.connect("redis://127.0.0.1:1", "tests")) as link, capture_logs() as logs:
+        cache = RedisCache(link)
+        for _ in range(1_000):
+            cache.put("k", 1, 300)
+            assert cache.get("k") is None
+    assert [line["event"] for line in logs] == ["redis_is_away"]
+
+
+@pytest.mark.integration
+def test_what_somebody_else_has_put_there_is_a_miss() -> None:
+    from workbell.adapters.caching.redis import RedisCache
+    from workbell.adapters.redis_link import RedisLink
+
+    class Garbled:
+        """A Redis that answers what is no JSON."""
+
+        def get(self, _: str) -> bytes:
+            return b"{"
+
+    assert RedisCache(RedisLink(Garbled(), "tests", Garbled())).get("k") is None
+
+
+def test_hits_and_misses_are_counted_and_logged(clock: ManualClock) -> None:
+    cache = CountingCache(MemoryCache(clock))
+    with capture_logs() as logs:
+        cache.get("week:1")
+        cache.put("week:1", 1, 300)
+        cache.get("week:1")
+        cache.get("month:1")
+    assert [(*labels.values(), count) for labels, count in cache.measure().samples] == [
+        ("month", "miss", 1),
+        ("week", "hit", 1),
+        ("week", "miss", 1),
+    ]
+    assert [(line["event"], line["log_level"]) for line in logs] == [
+        ("cache_miss", "info"),
+        ("cache_hit", "debug"),
+        ("cache_miss", "info"),
+    ]

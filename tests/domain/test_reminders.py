@@ -1,0 +1,164 @@
+"""Reminders: after seven idle days, then 14, then 28, then silence."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import UserId
+from workbell.domain.reminders import (
+    IdleGoal,
+    Person,
+    Preferences,
+    Reminded,
+    check_reminder_time,
+    daily_at,
+    every_step,
+    idle_before,
+    mail_key,
+    message,
+    next_reminder,
+)
+
+pytestmark = pytest.mark.unit
+
+SINCE = date(2026, 11, 1)
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+GOAL = IdleGoal(id=1, name="Rust", active_at=NOON)
+ANN = Person(
+    owner=UserId(7), zone="UTC", preferences=Preferences(), reminded_on=None, goals=[GOAL]
+)  # fmt: skip
+
+
+def days_of_reminders(goal: IdleGoal, looked_on: list[date], inactive: int = 7) -> list[int]:
+    """Return on which days after its last entry a goal is reminded of."""
+    told: list[int] = []
+    for today in looked_on:
+        if goal.is_due(today, "UTC", inactive):
+            goal = evolve(goal, reminded=goal.told(today, "UTC"))
+            told.append((today - SINCE).days)
+    return told
+
+
+def test_three_reminders_come_after_7_14_and_28_days_and_then_none() -> None:
+    every_day = [SINCE + timedelta(days=n) for n in range(500)]
+    assert days_of_reminders(GOAL, every_day) == [7, 21, 49]
+    assert days_of_reminders(GOAL, every_day, inactive=3) == [3, 17, 45]
+
+
+@given(st.sets(st.integers(0, 400)))
+def test_a_run_that_was_missed_is_made_up_for_and_nothing_comes_twice(days: set[int]) -> None:
+    told = days_of_reminders(GOAL, [SINCE + timedelta(days=n) for n in sorted(days)])
+    assert len(told) <= 3
+    assert bool(told) == any(day >= 7 for day in days)
+    pauses = [b - a for a, b in pairwise(told)]
+    assert all(found >= least for found, least in zip(pauses, (14, 28), strict=False))
+
+
+def test_an_entry_begins_it_all_anew() -> None:
+    silent = Reminded(SINCE, 3, date(2026, 12, 20))
+    assert next_reminder(SINCE, silent) is None
+    assert next_reminder(date(2026, 12, 24), silent) == date(2026, 12, 31)
+    logged = IdleGoal(id=1, name="", active_at=NOON + timedelta(days=53), reminded=silent)
+    day = date(2026, 12, 31)
+    assert logged.told(day, "UTC") == Reminded(date(2026, 12, 24), 1, day)
+
+
+def test_an_entry_that_is_deleted_does_not_begin_it_anew() -> None:
+    goal = evolve(GOAL, reminded=Reminded(date(2026, 11, 9), 1, date(2026, 11, 16)))
+    assert goal.told(date(2026, 12, 1), "UTC").count == 2
+
+
+def test_idle_days_are_those_of_the_persons_own_calendar() -> None:
+    just_before_midnight = datetime(2026, 11, 8, 18, 29, tzinfo=UTC)
+    in_kolkata = evolve(ANN, zone="Asia/Kolkata")
+    assert not in_kolkata.due(just_before_midnight - timedelta(days=1), 7)
+    assert in_kolkata.due(just_before_midnight, 7) == [GOAL]
+    late = evolve(GOAL, active_at=datetime(2026, 11, 1, 18, 30, tzinfo=UTC))
+    assert not evolve(in_kolkata, goals=[late]).due(just_before_midnight, 7)
+
+
+def test_the_goals_that_were_left_alone_longest_come_first() -> None:
+    goals = [
+        evolve(GOAL, id=n, active_at=NOON + timedelta(days=d)) for n, d in ((1, 2), (2, 0), (3, 9))
+    ]
+    due = evolve(ANN, goals=goals).due(NOON + timedelta(days=9), 7)
+    assert [goal.id for goal in due] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        evolve(ANN, reminded_on=date(2026, 11, 9)),
+        evolve(ANN, reminded_on=date(2026, 11, 10)),
+        evolve(ANN, preferences=Preferences(reminders=False)),
+        evolve(
+            ANN, preferences=Preferences(reminder_time=time(9), zone="Asia/Tokyo", next_at=NOON)
+        ),
+        evolve(ANN, goals=[]),
+    ],
+)
+def test_nobody_is_reminded_twice_a_day_against_their_will_or_by_another_zones_clock(
+    person: Person,
+) -> None:
+    assert ANN.due(NOON + timedelta(days=8), 7)
+    assert not person.due(NOON + timedelta(days=8), 7)
+
+
+def test_an_own_time_comes_by_the_clock_of_ones_own_zone() -> None:
+    wanted = Preferences(reminder_time=time(7, 30)).aimed(NOON, "Asia/Kolkata")
+    assert wanted.next_at == datetime(2026, 11, 2, 2, tzinfo=UTC)
+    assert wanted.zone == "Asia/Kolkata"
+    assert evolve(wanted, reminders=False).aimed(NOON, "UTC").next_at is None
+    assert evolve(wanted, reminder_time=None).aimed(NOON, "UTC") == Preferences()
+
+
+def test_what_is_looked_up_is_never_less_than_what_is_due() -> None:
+    for hours in range(24 * 12):
+        now = NOON + timedelta(hours=hours)
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"):
+            if evolve(ANN, zone=zone).due(now, 7):
+                assert idle_before(now, 7) > GOAL.active_at
+    assert idle_before(NOON, 1) == NOON
+
+
+@pytest.mark.parametrize(
+    "at", [time(7, 10), time(7, 15, 1), time(7, 15, 0, 1), time(7, 0, tzinfo=UTC)]
+)
+def test_own_times_lie_on_quarter_hours(at: time) -> None:
+    with pytest.raises(Invalid, match="reminder_time"):
+        check_reminder_time(at)
+
+
+def test_quarter_hours_and_no_time_are_taken() -> None:
+    check_reminder_time(time(23, 45))
+    check_reminder_time(None)
+
+
+def test_the_rules_fire_at_the_time_of_the_zone_and_at_every_own_time() -> None:
+    daily = daily_at(time(0, 0), "Asia/Kolkata")
+    assert (daily.line, daily.zone) == ("0 0 * * *", "Asia/Kolkata")
+    assert (every_step().line, every_step().zone) == ("*/15 * * * *", "UTC")
+
+
+def test_a_mail_names_the_goals_on_lines_of_their_own() -> None:
+    subject, text = message(["Learn\n Rust", "Piano"], 2, 7)
+    assert subject == "2 of your goals are waiting"
+    assert "for 2 goals of yours:\n\n  - Learn Rust\n  - Piano\n\nLog some" in text
+    assert message(["x" * 200], 1, 7)[0] == f"Your goal {'x' * 79}… is waiting"
+    assert message(["Rust"], 1, 7)[0] == "Your goal Rust is waiting"
+
+
+def test_a_mail_is_bounded_and_can_do_without_names() -> None:
+    assert "  - g19\n  - and 5 more\n" in message([f"g{n}" for n in range(25)], 25, 7)[1]
+    subject, text = message([], 1, 7)
+    assert subject == "Your goal is waiting"
+    assert "for a goal of yours.\n\nLog some" in text
+
+
+def test_a_mail_has_one_key_a_day() -> None:
+    assert mail_key(UserId(7), SINCE) == "reminder:7:2026-11-01"

@@ -1,0 +1,177 @@
+"""Summaries: what the buckets hold is the total, whatever the calendar does."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from workbell.domain.days import shares
+from workbell.domain.errors import Invalid
+from workbell.domain.summaries import (
+    ONE_DAY,
+    Bucket,
+    Comparison,
+    Group,
+    Heat,
+    Span,
+    Streak,
+    buckets,
+    by_period,
+    compared,
+    heat_map,
+    hours,
+    span_of,
+    start_of,
+    streak,
+    total,
+)
+
+pytestmark = pytest.mark.unit
+
+DAYS = st.dates(date(2023, 1, 1), date(2027, 12, 31))
+WORK = st.lists(st.tuples(DAYS, st.integers(0, 90_000)), max_size=40)
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "Pacific/Apia")
+NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def day(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def test_weeks_start_on_monday_and_months_on_the_first() -> None:
+    assert start_of(day("2026-11-22"), Group.WEEK) == day("2026-11-16")
+    assert start_of(day("2026-11-16"), Group.WEEK) == day("2026-11-16")
+    assert start_of(day("2026-11-22"), Group.MONTH) == day("2026-11-01")
+    assert start_of(day("2026-11-22"), Group.DAY) == day("2026-11-22")
+
+
+def test_periods_without_entries_are_left_out_and_the_oldest_comes_first() -> None:
+    days = [(day("2026-11-22"), 60), (day("2026-11-16"), 40), (day("2026-01-01"), 5)]
+    assert by_period(days, Group.WEEK) == [(day("2025-12-29"), 5), (day("2026-11-16"), 100)]
+    assert by_period(days, Group.MONTH) == [(day("2026-01-01"), 5), (day("2026-11-01"), 100)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, 0.0), (17, 0.0), (18, 0.01), (9000, 2.5), (5400 + 18, 1.51), (-9000, -2.5), (-18, -0.01)],
+)
+def test_hours_have_two_decimals(seconds: int, shown: float) -> None:
+    assert hours(seconds) == shown
+
+
+def test_the_buckets_add_up_to_the_total_in_ten_thousand_cases() -> None:
+    chance = Random(20261121)
+    for _ in range(10_000):
+        zone, group = chance.choice(ZONES), chance.choice(list(Group))
+        spells = [
+            (NEW_YEAR + timedelta(minutes=chance.randrange(1_200_000)), chance.randrange(200_000))
+            for _ in range(chance.randint(1, 3))
+        ]
+        days = [each for at, s in spells for each in shares(at, at + timedelta(seconds=s), zone)]
+        first = NEW_YEAR.date() + timedelta(days=chance.randrange(700))
+        span = Span(first, first + timedelta(days=chance.randrange(150)))
+        found = buckets(days, span, group)
+        assert sum(bucket.seconds for bucket in found) == total(days, span.first, span.last)
+        assert (found[0].first, found[-1].last) == (span.first, span.last)
+        assert all(b.first - a.last == ONE_DAY for a, b in pairwise(found))
+        worked = sum(seconds for _, seconds in spells)
+        assert sum(seconds for _, seconds in by_period(days, group)) == worked
+
+
+def test_buckets_are_filled_with_zeros_and_cut_at_the_edges() -> None:
+    span = Span(day("2026-11-20"), day("2026-12-02"))
+    assert buckets([(day("2026-11-24"), 60), (day("2026-11-19"), 99)], span, Group.WEEK) == [
+        Bucket(day("2026-11-20"), day("2026-11-22"), 0),
+        Bucket(day("2026-11-23"), day("2026-11-29"), 60),
+        Bucket(day("2026-11-30"), day("2026-12-02"), 0),
+    ]
+    assert buckets([], span, Group.MONTH) == [
+        Bucket(day("2026-11-20"), day("2026-11-30"), 0),
+        Bucket(day("2026-12-01"), day("2026-12-02"), 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "field"),
+    [
+        ("2026-01-02", "2026-01-01", "last"),
+        ("2020-01-01", "2026-01-01", "last"),
+        ("1969-12-31", "1970-01-01", "first"),
+        ("9998-12-31", "9999-01-01", "last"),
+        ("9999-01-01", "9999-01-01", "first"),
+    ],
+)
+def test_a_span_out_of_bounds_is_refused_by_name(first: str, last: str, field: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        Span(day(first), day(last))
+    assert list(caught.value.field_errors) == [field]
+
+
+def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise() -> None:
+    today = day("2026-11-21")
+    assert span_of(None, None, today) == Span(day("2026-10-23"), today)
+    assert span_of(day("2026-11-01"), None, today) == Span(day("2026-11-01"), today)
+    assert span_of(day("2027-01-01"), None, today) == Span(day("2027-01-01"), day("2027-01-01"))
+    assert span_of(None, day("1970-01-05"), today) == Span(day("1970-01-01"), day("1970-01-05"))
+    with pytest.raises(Invalid, match="last"):
+        span_of(None, day("0001-01-02"), today)
+
+
+def test_a_span_is_compared_with_the_equally_long_one_before() -> None:
+    days = [(day("2026-11-03"), 100), (day("2026-11-06"), 150), (day("2026-11-01"), 7)]
+    found = compared(days, Span(day("2026-11-05"), day("2026-11-07")))
+    assert found == Comparison(day("2026-11-02"), day("2026-11-04"), 100, 50)
+    assert found.percent == 50.0
+    assert compared([], Span(day("2026-11-05"), day("2026-11-07"))).percent is None
+
+
+@pytest.mark.parametrize(
+    ("worked", "current", "longest"),
+    [
+        ("", 0, 0),
+        ("21", 1, 1),
+        ("20 19", 2, 2),
+        ("19", 0, 1),
+        ("21 20 19 17 16 15 14", 3, 4),
+        ("22 21", 2, 2),
+    ],
+)
+def test_today_adds_to_a_streak_and_never_breaks_it(
+    worked: str, current: int, longest: int
+) -> None:
+    days = [(date(2026, 11, int(number)), 60) for number in worked.split()]
+    assert streak(days, day("2026-11-21")) == Streak(current, longest)
+
+
+def test_a_day_without_time_does_not_keep_a_streak() -> None:
+    days = [(day("2026-11-21"), 60), (day("2026-11-20"), 0), (day("2026-11-19"), 60)]
+    assert streak(days, day("2026-11-21")) == Streak(1, 1)
+
+
+@given(WORK, DAYS)
+@example([], date(2026, 1, 1))
+def test_no_current_streak_is_longer_than_the_longest(
+    work: list[tuple[date, int]], today: date
+) -> None:
+    found = streak(work, today)
+    assert 0 <= found.current <= found.longest <= len(work)
+
+
+def test_the_heat_map_shows_the_days_of_a_year_by_quarters_of_the_busiest() -> None:
+    days = [
+        (day("2025-11-17"), 1),
+        (day("2025-11-16"), 500),
+        (day("2026-11-20"), 100),
+        (day("2026-11-21"), 76),
+        (day("2026-11-19"), 0),
+        (day("2026-11-22"), 900),
+    ]
+    assert heat_map(days, day("2026-11-21")) == [
+        Heat(day("2025-11-17"), 1, 1),
+        Heat(day("2026-11-20"), 100, 4),
+        Heat(day("2026-11-21"), 76, 4),
+    ]
+    assert heat_map([], day("2026-11-21")) == []

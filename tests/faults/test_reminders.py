@@ -1,0 +1,57 @@
+"""The reminder run survives kill -9: nobody is mailed twice, nobody is forgotten."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from workbell.domain.identity import EVERYTHING
+from workbell.domain.jobs import JobOrigin
+from workbell.entrypoints.bench_summaries import _fill
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
+from workbell.ports.jobs import JobFilter
+from workbell.services.reminders import PAGE
+
+PEOPLE = 6 * PAGE
+RUN = """
+import sys
+from pathlib import Path
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
+
+def say(looked):
+    print(looked, flush=True)
+
+build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_usual(say)
+"""
+
+
+@pytest.mark.integration
+def test_three_kills_in_the_middle_of_the_run_double_and_forget_nobody(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    house = build(settings)
+    house.prepare()
+    _fill(settings.database_url, 1, 1, PEOPLE)
+    for pages in (1, 2, 3):
+        command = [sys.executable, "-c", RUN, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            for _ in range(pages):
+                assert child.stdout.readline().strip().isdigit()
+            child.kill()
+        assert child.returncode == -9
+
+    looked, told = house.reminding.remind_usual(lambda _: None)
+    assert looked == PEOPLE
+    assert 0 < told <= PEOPLE - 3 * PAGE
+    with house.store.view() as tx:
+        found = tx.jobs.find(
+            EVERYTHING, JobFilter(origins=[JobOrigin.REMINDER]), limit=2 * PEOPLE
+        )  # fmt: skip
+    mailed = Counter(job.parameters["user_id"] for job in found)
+    assert set(mailed.values()) == {1}
+    assert len(mailed) == PEOPLE
+    house.close()

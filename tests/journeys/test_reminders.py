@@ -1,0 +1,95 @@
+"""The story of a goal that is left alone: reminders go out by the engine's own schedule."""
+
+import email
+from datetime import UTC, datetime, time, timedelta
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+from attrs import evolve
+
+import workbell
+from tests.contract.made import ManualClock
+from workbell.domain.goals import Category
+from workbell.domain.identity import SYSTEM, Actor, Origin
+from workbell.domain.registration import Registration
+from workbell.domain.reminders import Preferences
+from workbell.entrypoints.library import Bell
+from workbell.ports.jobs import JobFilter
+from workbell.ports.scheduling import ScheduleFilter
+from workbell.services.goals import NewGoal
+
+START = datetime(2030, 1, 1, 12, tzinfo=UTC)
+MIDNIGHT_THERE = datetime(2030, 1, 7, 18, 30, tzinfo=UTC)
+
+
+def someone(bell: Bell, name: str) -> Actor:
+    """Register somebody with a verified address and a goal."""
+    user = bell.house.identity.register(
+        Registration(username=name, email=f"{name}@example.org", password="a-long-enough-one")
+    )
+    with bell.house.store.begin() as tx:
+        verified = evolve(tx.users.get(user.id), is_email_verified=True)
+        tx.users.replace(verified)
+    actor = Actor.of(verified)
+    goal = NewGoal(goal_name=f"Learn like {name}", category=Category.PRIMARY)
+    bell.house.goals.goals.create(actor, goal)
+    return actor
+
+
+def reminders(folder: Path) -> list[EmailMessage]:
+    """Return the reminders that were mailed, oldest first."""
+    letters = [
+        email.message_from_bytes(path.read_bytes(), policy=default)
+        for path in sorted((folder / "mail").glob("*.eml"))
+    ]
+    return [letter for letter in letters if "waiting" in str(letter["Subject"])]
+
+
+def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_path: Path) -> None:
+    clock = ManualClock(START)
+    database = f"sqlite:///{tmp_path / 'bell.db'}"
+    with workbell.open(database, data_dir=tmp_path, clock=clock) as bell:
+        house = bell.house
+        house.keep_schedules()
+        house.keep_schedules()
+        ann, _bob = someone(bell, "ann"), someone(bell, "bob")
+
+        clock.at = MIDNIGHT_THERE - timedelta(minutes=1)
+        bell.run_until_idle()
+        assert reminders(tmp_path) == []
+
+        clock.at = MIDNIGHT_THERE + timedelta(days=1)
+        bell.run_until_idle()
+        bell.run_until_idle()
+        first, second = sorted(reminders(tmp_path), key=lambda letter: str(letter["To"]))
+        assert (first["To"], second["To"]) == ("ann@example.org", "bob@example.org")
+        assert first["Subject"] == "Your goal Learn like ann is waiting"
+        assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+        token = str(first["List-Unsubscribe"]).strip("<>").rpartition("/")[2]
+        house.reminding.unsubscribe(token, Origin())
+        clock.at += timedelta(days=15)
+        bell.run_until_idle()
+        assert [each["To"] for each in reminders(tmp_path)[2:]] == ["bob@example.org"]
+
+        house.reminding.prefer(ann, Preferences(reminder_time=time(7, 30)))
+        clock.at = datetime(2030, 1, 25, 7, 31, tzinfo=UTC)
+        bell.run_until_idle()
+        assert reminders(tmp_path)[-1]["To"] == "ann@example.org"
+        assert len(reminders(tmp_path)) == 4
+
+        found, count = house.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+        daily, own = (view.schedule for view in found)
+        assert count == 2
+        assert (daily.cron.line, daily.cron.zone, own.cron.line) == (
+            "0 0 * * *",
+            "Asia/Kolkata",
+            "*/15 * * * *",
+        )
+        runs = house.jobs.find(SYSTEM, JobFilter(schedule_id=daily.id), ["id"], 0, 10)
+        assert [run.result for run in runs][-3:] == [
+            {"people": 2, "reminded": 2},
+            {"people": 2, "reminded": 1},
+            {"people": 2, "reminded": 0},
+        ]
