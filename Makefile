@@ -114,6 +114,12 @@ bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMAN
 	$(BIN)/workbell bench jobs
 	$(BIN)/workbell bench ticks
 	$(BIN)/workbell bench identity
+	$(BIN)/workbell bench http
+	$(BIN)/workbell bench page
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## Compare with other products (PostgreSQL and Redis; ARGS=--quick)
+	$(BIN)/python benchmarks/peers/run.py $(ARGS)
 	$(BIN)/workbell bench page
 
 # ---- Products --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -35,6 +36,7 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     return str(client)
 
 
+@lru_cache(maxsize=4096)
 def client_key(address: str) -> str:
     """
     Return by what an address is counted.
@@ -50,6 +52,7 @@ def client_key(address: str) -> str:
     return f"{IPv6Address(int(found) >> 64 << 64)}/64"
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
     """Read an address, with or without a port, brackets, quotes or zone."""
     if not (found := _HOP.fullmatch(text.strip().strip('"'))):

@@ -133,11 +133,16 @@ class User:
     @property
     def full_name(self) -> str:
         """First and last name, or the username where neither is known."""
-        return f"{self.first_name} {self.last_name}".strip() or self.username
+        return full_name(self.username, self.first_name, self.last_name)
 
     def verified(self) -> Self:
         """Return the user with a verified address."""
         return evolve(self, is_email_verified=True)
+
+
+def full_name(username: str, first_name: str, last_name: str) -> str:
+    """Return first and last name, or the username where neither is known."""
+    return f"{first_name} {last_name}".strip() or username
 
 
 @frozen(kw_only=True)

@@ -161,6 +161,35 @@ def bench_summaries(
     _finish("summaries", f"workbell bench summaries {asked}", rows, results, as_json)
 
 
+@bench.command("http")
+@database
+@click.option(
+    "--redis", metavar="URL", help="Redis, to compare limits counted there. Only with a server."
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="How long each figure is measured.",
+)
+@keep
+@as_json
+def bench_http(
+    database: str | None, redis: str | None, seconds: int, results: Path, as_json: bool
+) -> None:
+    """Requests per second of one server process, everything on."""
+    from .bench_http import measure
+    from .bench_places import Place
+
+    place = Place.at(database, redis)
+    if redis and place.database is None:
+        raise Invalid("Only with --database: one process counts its limits itself.")
+    command = f"workbell bench http{_said('database', database)}{_said('redis', redis)}"
+    rows = measure(place, seconds, _say)
+    _finish(f"http{place.suffix}", command, rows, results, as_json)
+
+
 @bench.command("page")
 @keep
 @click.option("--check", is_flag=True, help="Only say whether the page is as generated.")
@@ -183,13 +212,18 @@ def _say(line: str) -> None:
 
 
 def _finish(name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool) -> None:
+    keep_results(name, command, rows, folder)
+    from .output import show
+
+    show(rows, as_json=as_json)
+
+
+def keep_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
+    """Write results where the page finds them."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = {"name": name, "command": command, "machine": machine(), "rows": rows}
     written = msgspec.json.format(msgspec.json.encode(kept), indent=1)
     (folder / f"{name}.json").write_bytes(written + b"\n")
-    from .output import show
-
-    show(rows, as_json=as_json)
 
 
 def machine() -> dict[str, Any]:

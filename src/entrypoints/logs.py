@@ -2,8 +2,9 @@
 
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
+import msgspec
 import structlog
 
 from .choices import LogFormat
@@ -17,9 +18,11 @@ def configure(settings: Settings) -> None:
     if settings.log_file is not None:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
         stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
-    renderer: Any = structlog.processors.JSONRenderer()
+    renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
+    factory: Any = structlog.BytesLoggerFactory(file=cast(BinaryIO, stream.buffer))
     if settings.log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        factory = structlog.WriteLoggerFactory(file=stream)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -29,9 +32,14 @@ def configure(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(
         level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s"
     )
+
+
+def _json(event: Any, **_: Any) -> bytes:
+    """Return an event as JSON; what JSON has no form for is told by its `repr`."""
+    return msgspec.json.encode(event, enc_hook=repr)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..domain.identity import Scope, UserId
+from ..domain.identity import Scope, User, UserId
 from ..domain.jobs import Status
 from ..domain.scheduling import Schedule, ScheduleId
 from ..domain.tasks import TaskDefinition, TaskId
@@ -88,6 +88,18 @@ class ScheduleView:
     task_description: str
     last_run_time: datetime | None = None
     last_status: Status | None = None
+
+    @classmethod
+    def first(cls, schedule: Schedule, owner: User, definition: TaskDefinition) -> "ScheduleView":
+        """Return a schedule that was just made, and has not run."""
+        return cls(
+            schedule=schedule,
+            owner_username=owner.username,
+            owner_full_name=owner.full_name,
+            task_id=definition.id,
+            task_name=definition.name,
+            task_description=definition.description,
+        )
 
 
 @frozen(kw_only=True)

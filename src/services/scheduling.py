@@ -14,7 +14,7 @@ from ..domain.identity import Actor, User, UserId
 from ..domain.jobs import Job, JobOrigin
 from ..domain.permissions import Action, may, scope_of
 from ..domain.scheduling import Schedule, ScheduleId, check_active_limit, check_window
-from ..domain.tasks import Tasks
+from ..domain.tasks import TaskDefinition, Tasks
 from ..domain.ticks import SkipReason
 from ..ports.jobs import WorkTx
 from ..ports.scheduling import ScheduleFilter, ScheduleView
@@ -62,8 +62,8 @@ class Scheduling:
             Invalid: A field is wrong.
             LimitReached: The owner has as many active ones as they may have.
         """
-        now = self.clock.now()
-        fields = self._fields(actor, new)
+        now, definition = self.clock.now(), self.definitions.named(new.task_definition)
+        fields = self._fields(actor, new, definition)
         owner = actor.user_id if owner is None else owner
         schedule = Schedule(
             owner=owner, weight=actor.tier.weight, created_at=now, updated_at=now, **fields
@@ -72,11 +72,12 @@ class Scheduling:
         if new.is_active:
             schedule = schedule.resume(now)
         with self.store.begin() as tx:
-            if new.is_active:
-                self._check_limit(tx, actor, owner)
+            person = self._check_limit(tx, actor, owner) if new.is_active else None
             schedule = tx.schedules.add(schedule)
             self._remember(tx, actor, "CREATE", schedule, now, {"task": [None, schedule.task]})
-        return self.get(actor, schedule.id)
+        if person is None:
+            return self.get(actor, schedule.id)
+        return ScheduleView.first(schedule, person, definition)
 
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """
@@ -92,16 +93,12 @@ class Scheduling:
         self, actor: Actor, which: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[ScheduleView], int]:
         """Return a part of the actor's schedules, and how many there are."""
+        scope = scope_of(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:
-            total = tx.schedules.count(scope_of(actor, Action.READ_SCHEDULES), which)
-            found = tx.schedules.find(
-                scope_of(actor, Action.READ_SCHEDULES),
-                which,
-                ordering=ordering,
-                offset=offset,
-                limit=limit,
-            )
-        return found, total
+            found = tx.schedules.find(scope, which, ordering=ordering, offset=offset, limit=limit)
+            if 0 < len(found) < limit:  # the last page tells by itself how many there are
+                return found, offset + len(found)
+            return found, tx.schedules.count(scope, which)
 
     @done_again
     def edit(
@@ -242,10 +239,13 @@ class Scheduling:
     # what the commands share
 
     def _fields(
-        self, actor: Actor, new: NewSchedule, before: Schedule | None = None
+        self,
+        actor: Actor,
+        new: NewSchedule,
+        definition: TaskDefinition,
+        before: Schedule | None = None,
     ) -> dict[str, Any]:
         """Return the fields of a schedule that a request comes to, all of them checked."""
-        definition = self.definitions.named(new.task_definition)
         if (task := self.tasks.find(definition.key)) is None:
             raise Invalid.field("task_definition", f"No code here knows {definition.key!r}.")
         if before is None or new.priority != before.priority:
@@ -272,7 +272,8 @@ class Scheduling:
         }
         if dict(given) == {"is_active": False}:
             return new, {}, changes
-        fields = self._fields(actor, new, shown.schedule)
+        definition = self.definitions.named(new.task_definition)
+        fields = self._fields(actor, new, definition, shown.schedule)
         check_window(evolve(shown.schedule, **fields))
         return new, fields, changes
 
@@ -318,12 +319,14 @@ class Scheduling:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> None:
+    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> User | None:
+        """Return the owner, locked, who has room for one more; None where nobody is limited."""
         if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
-            return
+            return None
         active = tx.schedules.count_active(owner_id)
         unlimited = may(Actor.of(owner), Action.EXCEED_SCHEDULES)
         check_active_limit(active, self.active_limit, unlimited=unlimited)
+        return owner
 
     def _check_room(self, schedule: Schedule, adding: int) -> None:
         check_room(self.store, schedule.owner, adding, self.max_waiting)

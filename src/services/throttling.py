@@ -46,7 +46,9 @@ class Throttling:
             TooMany: A policy refuses; its `decisions` are for the headers.
             Unavailable: The store, which counts some of it, does not answer.
         """
-        now, charges = self.clock.now(), self.policies.met_by(asked)
+        if not (charges := self.policies.met_by(asked)):
+            return ()
+        now = self.clock.now()
         exact = [each for each in charges if each.policy.exact]
         quick = [each for each in charges if not each.policy.exact]
         if not exact:

@@ -115,7 +115,8 @@ class Face:
         if self.origins:
             self._share(req, resp)
         operation: Operation | None = context.operation
-        self.log.info(
+        said = self.log.debug if _is_probe(req) and resp.status_code == 200 else self.log.info
+        said(
             "request",
             method=req.method,
             route=req.uri_template or "",
@@ -128,7 +129,7 @@ class Face:
         structlog.contextvars.unbind_contextvars("request_id")
 
     def _is_ours(self, req: falcon.Request) -> bool:
-        if "*" in self.hosts or req.path.rstrip("/") in UNHOSTED:
+        if "*" in self.hosts or _is_probe(req):
             return True
         try:
             return req.host.strip("[]").lower() in self.hosts
@@ -156,6 +157,11 @@ class Face:
         if origin in self.origins:
             resp.set_header("Access-Control-Allow-Origin", origin)
             resp.set_header("Access-Control-Expose-Headers", EXPOSED)
+
+
+def _is_probe(req: falcon.Request) -> bool:
+    """Whether somebody looks if we are there, every few seconds; what is well fills no log."""
+    return req.path.rstrip("/") in UNHOSTED
 
 
 @frozen

@@ -181,19 +181,19 @@ def _facts(view: ScheduleView) -> dict[str, Any]:
     }
 
 
-def schedule_body(view: ScheduleView) -> ScheduleBody:
-    """Return a schedule as it is answered."""
-    return ScheduleBody(last_status=view.last_status, **_facts(view))
+def schedule_body(view: ScheduleView) -> dict[str, Any]:
+    """Return a schedule as it is answered: what `ScheduleBody` describes."""
+    return {**_facts(view), "last_status": view.last_status}
 
 
-def a_schedule_body(view: ScheduleView) -> AScheduleBody:
-    """Return a schedule as source A's routes answer it."""
-    return AScheduleBody(last_status=_a_word(view.last_status), **_facts(view))
+def a_schedule_body(view: ScheduleView) -> dict[str, Any]:
+    """Return a schedule as source A's routes answer it: what `AScheduleBody` describes."""
+    return {**_facts(view), "last_status": _a_word(view.last_status)}
 
 
-def a_toggled_body(view: ScheduleView, message: str) -> AToggledBody:
-    """Return a schedule that was switched on or off."""
-    return AToggledBody(message=message, last_status=_a_word(view.last_status), **_facts(view))
+def a_toggled_body(view: ScheduleView, message: str) -> dict[str, Any]:
+    """Return a schedule that was switched on or off: what `AToggledBody` describes."""
+    return {**a_schedule_body(view), "message": message}
 
 
 def _a_word(status: Status | None) -> AStatus | None:

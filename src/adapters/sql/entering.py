@@ -1,4 +1,4 @@
-"""Entering on PostgreSQL: new jobs, their states and tags, by one statement."""
+"""Entering on PostgreSQL: new jobs, states and tags by one statement."""
 
 from collections.abc import Sequence
 from datetime import datetime

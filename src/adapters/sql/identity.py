@@ -31,6 +31,7 @@ from .statements import AnyRow, named, new_id
 
 _u, _k = users.c, codes.c
 _USER = select(users).where(_u.id == bindparam("user_id"))
+_USER_LOCKED = _USER.with_for_update()
 _BY_USERNAME = select(users).where(_u.username_key == bindparam("login"))
 _BY_EMAIL = select(users).where(_u.email_key == bindparam("login"))
 _TAKEN = select(_u.username_key, _u.email_key).where(
@@ -96,7 +97,7 @@ class SqlUsers:
 
     def get_for_update(self, user_id: UserId) -> User:
         """Return a person as they now stand, and lock their row."""
-        return self._one(_USER.with_for_update(), user_id)
+        return self._one(_USER_LOCKED, user_id)
 
     def by_login(self, identifier: str) -> User | None:
         """Return who has this username or, if it holds an `@`, this address."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, and_, func, or_, select
 
 from ...domain.identity import Scope
 from ...domain.jobs import Job, JobState, Status
@@ -100,9 +100,16 @@ def between(
         yield column <= last
 
 
-def holds(column: ColumnElement[Any], part: str) -> ColumnElement[bool]:
-    """Return the condition that a text holds another, regardless of case."""
-    return func.lower(column).contains(part.casefold(), autoescape=True)
+def holds(column: ColumnElement[Any], part: str | BindParameter[str]) -> ColumnElement[bool]:
+    """Return the condition that a text holds another, regardless of case; bind `part_of` it."""
+    held = part_of(part) if isinstance(part, str) else part
+    return func.lower(column).contains(held, escape="/")
+
+
+def part_of(text: str) -> str:
+    """Return a text as `holds` compares it: folded, and without wildcards."""
+    plain = text.casefold().replace("/", "//")
+    return plain.replace("%", "/%").replace("_", "/_")
 
 
 def ordered(

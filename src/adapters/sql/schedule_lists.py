@@ -1,27 +1,58 @@
 """Lists of schedules, filled by one query."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from attrs import frozen
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from attrs import asdict, frozen
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
 from ...domain.errors import NotFound
-from ...domain.identity import Scope, User, UserId
+from ...domain.identity import Scope, full_name
 from ...domain.jobs import status_of
 from ...domain.scheduling import ScheduleId
 from ...domain.tasks import TaskId
 from ...ports.scheduling import ScheduleFilter, ScheduleView
-from .lists import between, equal, holds
+from .lists import holds, part_of
 from .rows import STATES
 from .schedule_rows import schedule_of
 from .schema import jobs, schedules, task_definitions, users
-from .statements import AnyRow, named
 
 _c = schedules.c
 _task_name = (
     select(task_definitions.c.name).where(task_definitions.c.key == _c.task).scalar_subquery()
 )
+_IS_THERE = _c.deleted_at.is_(None)
+_CONDITIONS: Mapping[str, ColumnElement[bool]] = {
+    "scope": _c.owner == bindparam("scope"),
+    "owner": _c.owner == bindparam("owner"),
+    "name": _c.name == bindparam("name"),
+    "active": _c.next_at.is_not(None),
+    "inactive": _c.next_at.is_(None),
+    "tasks": _c.task.in_(bindparam("tasks", expanding=True)),
+    "cron_expressions": _c.cron.in_(bindparam("cron_expressions", expanding=True)),
+    "ids": _c.id.in_(bindparam("ids", expanding=True)),
+    "created_from": _c.created_at >= bindparam("created_from"),
+    "created_to": _c.created_at <= bindparam("created_to"),
+    "updated_from": _c.updated_at >= bindparam("updated_from"),
+    "updated_to": _c.updated_at <= bindparam("updated_to"),
+    "next_from": _c.next_at >= bindparam("next_from"),
+    "next_to": _c.next_at <= bindparam("next_to"),
+    "name_contains": holds(_c.name, bindparam("name_contains")),
+    "cron_contains": holds(_c.cron, bindparam("cron_contains")),
+    "search": or_(*[holds(each, bindparam("search")) for each in (_c.name, _c.cron, _task_name)]),
+}
+"""The conditions by the names of what is asked, see `ScheduleFilter`."""
 _ORDERINGS = ("id", "created_at", "updated_at", "name", "cron", "next_at", "is_active")
 _NAMES = {"cron_expression": "cron", "next_run_time": "next_at"}
 
@@ -49,21 +80,16 @@ class ScheduleLists:
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a part of a list, filled by one query."""
-        part = (
-            select(schedules)
-            .where(*_conditions(scope, which))
-            .order_by(*_ordered(ordering, _c))
-            .offset(offset)
-            .limit(limit)
-            .subquery("part")
-        )
-        query = _with_facts(part).order_by(*_ordered(ordering, part.c))
-        return [_view(row) for row in self._db.execute(query)]
+        asked = _asked(scope, which)
+        query = _part(tuple(asked), tuple(ordering))
+        result = self._db.execute(query, {**asked, "skipped": offset, "most": limit})
+        names = tuple(result.keys())
+        return [_view(dict(zip(names, row, strict=True))) for row in result]
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
-        query = select(func.count()).select_from(schedules).where(*_conditions(scope, which))
-        return self._db.execute(query).scalar_one()
+        asked = _asked(scope, which)
+        return self._db.execute(_number(tuple(asked)), asked).scalar_one()
 
 
 def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -101,29 +127,36 @@ def _with_facts(part: Any) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _conditions(scope: Scope, which: ScheduleFilter) -> Iterator[ColumnElement[bool]]:
-    yield _c.deleted_at.is_(None)
-    yield from equal(_c.owner, scope.owner)
-    yield from equal(_c.owner, which.owner)
-    yield from equal(_c.name, which.name)
-    if which.is_active is not None:
-        yield _c.next_at.is_not(None) if which.is_active else _c.next_at.is_(None)
-    for column, values in (
-        (_c.task, which.tasks),
-        (_c.cron, which.cron_expressions),
-        (_c.id, which.ids),
-    ):
-        if values is not None:
-            yield column.in_(list(values))
-    yield from between(_c.created_at, which.created_from, which.created_to)
-    yield from between(_c.updated_at, which.updated_from, which.updated_to)
-    yield from between(_c.next_at, which.next_from, which.next_to)
-    if which.name_contains is not None:
-        yield holds(_c.name, which.name_contains)
-    if which.cron_contains is not None:
-        yield holds(_c.cron, which.cron_contains)
-    if which.search is not None:
-        yield or_(*[holds(column, which.search) for column in (_c.name, _c.cron, _task_name)])
+def _asked(scope: Scope, which: ScheduleFilter) -> dict[str, Any]:
+    """Return what narrows a list down, by the names of its conditions."""
+    values = {"scope": scope.owner, **asdict(which, recurse=False)}
+    is_active = values.pop("is_active")
+    values |= {"active": is_active or None, "inactive": is_active is False or None}
+    for name in ("name_contains", "cron_contains", "search"):
+        if values[name] is not None:
+            values[name] = part_of(values[name])
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@lru_cache(maxsize=256)
+def _part(names: tuple[str, ...], ordering: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+    """Return the query for a part of a list; to build it costs more than to run it."""
+    part = (
+        select(schedules)
+        .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
+        .order_by(*_ordered(ordering, _c))
+        .offset(bindparam("skipped", type_=BigInteger))
+        .limit(bindparam("most", type_=Integer))
+        .subquery("part")
+    )
+    return _with_facts(part).order_by(*_ordered(ordering, part.c))
+
+
+@lru_cache(maxsize=256)
+def _number(names: tuple[str, ...]) -> Select[int]:
+    """Return the query that counts a list."""
+    conditions = [_CONDITIONS[name] for name in names]
+    return select(func.count()).select_from(schedules).where(_IS_THERE, *conditions)
 
 
 def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[Any]]:
@@ -139,30 +172,17 @@ def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[An
         yield column.desc() if name.startswith("-") else column
 
 
-def _view(row: AnyRow) -> ScheduleView:
-    values: Mapping[str, Any] = named(row)
+def _view(values: Mapping[str, Any]) -> ScheduleView:
+    state = values["last_state"]
     return ScheduleView(
         schedule=schedule_of(values),
-        owner_username=row.username or "",
-        owner_full_name=_full_name(row),
-        task_id=TaskId(row.task_id or 0),
-        task_name=row.task_name or "",
-        task_description=row.task_description or "",
-        last_run_time=row.last_run_time,
-        last_status=(
-            None if row.last_state is None else status_of(STATES[row.last_state], row.last_attempt)
+        owner_username=values["username"] or "",
+        owner_full_name=full_name(
+            values["username"] or "", values["first_name"] or "", values["last_name"] or ""
         ),
+        task_id=TaskId(values["task_id"] or 0),
+        task_name=values["task_name"] or "",
+        task_description=values["task_description"] or "",
+        last_run_time=values["last_run_time"],
+        last_status=None if state is None else status_of(STATES[state], values["last_attempt"]),
     )
-
-
-def _full_name(row: AnyRow) -> str:
-    if row.username is None:
-        return ""
-    return User(
-        id=UserId(row.owner),
-        username=row.username,
-        email="",
-        first_name=row.first_name,
-        last_name=row.last_name,
-        created_at=row.created_at,
-    ).full_name

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from ...domain.cron import CronRule, DstGap, DstOverlap
@@ -35,6 +36,7 @@ _NAMES_AS_THEY_ARE = [
     "updated_at",
     "deleted_at",
 ]
+_AS_THEY_ARE = itemgetter(*_NAMES_AS_THEY_ARE)
 
 
 @lru_cache(maxsize=8192)
@@ -51,7 +53,7 @@ def schedule_of(values: Mapping[str, Any]) -> Schedule:
         cron=rule_of(values["cron"], values["zone"], values["dst_gap"], values["dst_overlap"]),
         misfire_policy=MisfirePolicy(values["misfire_policy"]),
         overlap_policy=OverlapPolicy(values["overlap_policy"]),
-        **{name: values[name] for name in _NAMES_AS_THEY_ARE},
+        **dict(zip(_NAMES_AS_THEY_ARE, _AS_THEY_ARE(values), strict=True)),
     )
 
 

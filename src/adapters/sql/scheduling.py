@@ -24,7 +24,9 @@ from .statements import AnyRow, chunks, is_postgresql, named, new_id, prepared
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
+_INSERT = insert(schedules)
 _VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
+_VISIBLE_LOCKED = _VISIBLE.with_for_update()
 _is_plain = and_(
     _c.starts_at.is_(None),
     _c.ends_at.is_(None),
@@ -143,7 +145,7 @@ class SqlSchedules(ScheduleLists):
 
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
-        result = self._db.execute(insert(schedules).values(schedule_values(schedule)))
+        result = self._db.execute(_INSERT, schedule_values(schedule))
         return evolve(schedule, id=ScheduleId(new_id(result)))
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
@@ -152,7 +154,7 @@ class SqlSchedules(ScheduleLists):
 
     def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule and lock its row."""
-        return self._one(_VISIBLE.with_for_update(), scope, schedule_id)
+        return self._one(_VISIBLE_LOCKED, scope, schedule_id)
 
     def replace(self, schedule: Schedule) -> None:
         """Keep a schedule as it now stands; its row is locked already."""

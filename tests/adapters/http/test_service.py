@@ -72,3 +72,13 @@ def test_a_request_is_logged_once_with_its_route(world: World) -> None:
     assert line["operation"] == "get_schedule"
     assert line["ms"] > 0
     assert len(line["request_id"]) == 32
+
+
+def test_a_probe_is_logged_only_when_something_is_wrong(empty: World) -> None:
+    from structlog.testing import capture_logs
+
+    empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
+    with capture_logs() as logs:
+        empty.get("/livez", None)
+        empty.get("/readyz", None)
+    assert [line["log_level"] for line in logs] == ["debug", "info"]

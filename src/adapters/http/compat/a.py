@@ -177,7 +177,7 @@ class ASchedules:
         return evolve(self.schedules, show=_toggled).toggle(call)
 
 
-def _toggled(view: ScheduleView) -> AToggledBody:
+def _toggled(view: ScheduleView) -> dict[str, Any]:
     return a_toggled_body(view, TOGGLED[view.schedule.is_active])
 
 

@@ -1,0 +1,1 @@
+"""What every compared product's script measures with; standard library only."""

@@ -1,0 +1,1 @@
+"""The application of the compared Django project."""

@@ -1,0 +1,96 @@
+"""What is measured of whom, and which figures stand against each other."""
+
+from dataclasses import dataclass
+
+JOBS = (
+    ("celery", "redis"),
+    ("celery", "results"),
+    ("dramatiq", "drain"),
+    ("procrastinate", "drain"),
+    ("huey", "drain"),
+    ("taskiq", "drain"),
+    ("workbell", "batch"),
+    ("workbell", "ordinary"),
+    ("procrastinate", "single"),
+    ("workbell", "single"),
+    ("procrastinate", "bulk"),
+    ("workbell", "bulk"),
+    ("taskiq", "latency"),
+    ("procrastinate", "latency"),
+    ("workbell", "latency"),
+    ("workbell", "embedded"),
+)
+SCHEDULES = (("apscheduler", "ticks"), ("celery", "beat"), ("workbell", "ticks"))
+HTTP = (("django_rest", "http"), ("fastapi", "http"), ("workbell", "http"))
+"""Product and measure, in the order of a round."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One comparison: Workbell's figure against another's.
+
+    Measures are "product measure figure". `floor` and `aim` bound the ratio,
+    or Workbell's own figure where there is no other; `less` says that less is
+    better.
+    """
+
+    area: str
+    ours: str
+    theirs: str | None
+    floor: float | None
+    aim: float | None
+    against: str
+    less: bool = False
+
+
+_BATCH, _ORDINARY = "workbell batch jobs/s", "workbell ordinary jobs/s"
+_SINGLE, _TICKS = "workbell single jobs/s", "workbell ticks fired/s"
+_DRAIN, _PLAIN = "drain, no-op batch tasks", "drain, no-op ordinary tasks"
+_FIRED, _LOGINS = "schedules fired, 1M in the table", "logins"
+_LIST_COST, _OUR_LIST = "HTTP list of 20, processor µs", "workbell http list cpu us"
+_EMBEDDED = "embedded SQLite, enqueue + run, 8 producers"
+
+ROWS = (
+    Row(_DRAIN, _BATCH, "procrastinate drain jobs/s", 15, 30, "Procrastinate"),
+    Row(_DRAIN, _BATCH, "celery results jobs/s", 15, 30, "Celery, results on PostgreSQL"),
+    Row(_DRAIN, _BATCH, "celery redis jobs/s", None, None, "Celery on Redis, keeps no row"),
+    Row(_DRAIN, _BATCH, "dramatiq drain jobs/s", 4, 8, "Dramatiq on Redis, keeps no row"),
+    Row(_DRAIN, _BATCH, "huey drain jobs/s", 1, 1.5, "Huey on Redis, loses jobs on a crash"),
+    Row(_DRAIN, _BATCH, "taskiq drain jobs/s", None, None, "taskiq on Redis, loses jobs on a crash"),
+    Row(_PLAIN, _ORDINARY, "procrastinate drain jobs/s", 4, 8, "Procrastinate"),
+    Row(_PLAIN, _ORDINARY, "celery results jobs/s", None, None, "Celery, results on PostgreSQL"),
+    Row("enqueue, single, durable", _SINGLE, "procrastinate single jobs/s", 1, 1.5, "Procrastinate"),
+    Row("enqueue, 500 a batch", "workbell bulk jobs/s", None, 20_000, 30_000, "-"),
+    Row(
+        "enqueue, 500 a batch", "workbell bulk jobs/s", "procrastinate bulk jobs/s",
+        None, None, "Procrastinate",
+    ),
+    Row(
+        "start latency idle, p50", "workbell latency p50 ms", "taskiq latency p50 ms",
+        3, 1.5, "taskiq", less=True,
+    ),
+    Row("start latency idle, p99, ms", "workbell latency p99 ms", None, 12, 6, "-", less=True),
+    Row(
+        "start latency idle, p99", "workbell latency p99 ms", "procrastinate latency p99 ms",
+        None, None, "Procrastinate", less=True,
+    ),
+    Row(_EMBEDDED, "workbell embedded jobs/s", "workbell embedded naive jobs/s", 2, 4, "naive way"),
+    Row(_FIRED, _TICKS, "apscheduler ticks fired/s", 20, 40, "APScheduler 3, 100k"),
+    Row(_FIRED, _TICKS, "celery beat fired/s", 45, 90, "django-celery-beat, 100k, no looks"),
+    Row(_FIRED, _TICKS, "celery beat fired/s by ticks", None, None, "django-celery-beat, 100k"),
+    Row("scheduler memory, MiB", "workbell ticks growth MiB", None, 20, 1, "-", less=True),
+    Row(
+        "scheduler memory, 1M and 100k", "workbell ticks growth MiB", "celery beat growth MiB",
+        None, None, "django-celery-beat", less=True,
+    ),
+    Row("HTTP ping", "workbell http ping/s", "django_rest http ping/s", 7, 10, "Django REST"),
+    Row("HTTP ping", "workbell http ping/s", "fastapi http ping/s", 1.5, 2, "FastAPI"),
+    Row("HTTP list of 20", "workbell http list/s", "django_rest http list/s", 6, 10, "Django REST"),
+    Row("HTTP list of 20", "workbell http list/s", "fastapi http list/s", 1.7, 3, "FastAPI"),
+    Row("HTTP create", "workbell http create/s", "django_rest http create/s", 4.5, 8, "Django REST"),
+    Row(_LIST_COST, _OUR_LIST, "django_rest http list cpu us", None, None, "Django REST", less=True),
+    Row(_LIST_COST, _OUR_LIST, "fastapi http list cpu us", None, None, "FastAPI", less=True),
+    Row("HTTP create", "workbell http create/s", "fastapi http create/s", 1.4, 2.5, "FastAPI"),
+    Row(_LOGINS, "workbell http login/s", "django_rest http login/s", 8, 9, "Django's default hasher"),
+)  # fmt: skip

@@ -1,0 +1,19 @@
+"""Workbell's two kinds of tasks, as a user declares them."""
+
+from typing import Any
+
+from measuring import tally
+
+from workbell import TaskContext, task
+
+
+@task("bench.noop", batch=True)
+def noop(_: TaskContext, parameters: Any) -> None:
+    """Do nothing but be counted; outcomes are committed in batches."""
+    tally.note(parameters["n"])
+
+
+@task("bench.ordinary")
+def ordinary(_: TaskContext, parameters: Any) -> None:
+    """Do nothing but be counted; each outcome is committed at once."""
+    tally.note(parameters["n"])
