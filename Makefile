@@ -93,12 +93,19 @@ coverage: $(VENV)/.dev ## Run all tests, and refuse what they leave out (htmlcov
 	$(BIN)/coverage report --fail-under=95
 
 .PHONY: faults
-faults: $(VENV)/.dev ## Kill the service 50 times under load, and account for everything
-	$(BIN)/python -m tests.faults.kill $(ARGS)
+faults: $(VENV)/.dev ## Do every fault, and account for everything: DATABASE_URL= REDIS_URL= for your servers
+	$(BIN)/python -m tests.faults.run $(if $(DATABASE_URL),--database "$(DATABASE_URL)") \
+	  $(if $(REDIS_URL),--redis "$(REDIS_URL)") $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
 	$(BIN)/python -m tests.faults.soak $(ARGS)
+
+.PHONY: bench-faults
+bench-faults: $(VENV)/.dev ## Do the faults to us, to Celery and to Dramatiq, and write docs/guarantees.md
+	$(BIN)/python -m tests.faults.run --json benchmarks/results/faults.json $(ARGS)
+	$(BIN)/python -m benchmarks.faults_peers.measure $(ARGS)
+	$(BIN)/python -m benchmarks.guarantees
 
 # ---- Figures ---------------------------------------------------------------------------------
 

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+import os
 import re
+import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from threading import BoundedSemaphore
-from typing import Any, Self
+from itertools import cycle
+from threading import BoundedSemaphore, Thread, get_native_id
+from typing import Any, Self, TypeVar
 
 import argon2
 import jwt
@@ -17,7 +21,7 @@ from attrs import define, field, frozen
 
 from ..domain.errors import Unauthenticated, Unavailable
 from ..domain.identity import UserId
-from ..domain.sessions import Claims, TokenKind
+from ..domain.sessions import Claims, TokenExpired, TokenKind
 from ..ports.system import Clock
 
 MIN_KEY_BYTES = 32
@@ -49,6 +53,12 @@ PROFILES: Mapping[str, Profile] = {
 """OWASP's least, the low-memory one of RFC 9106 (section 4), and a stronger one."""
 
 _CROWDED = "Too many people are signing in at once."
+_YIELDING = 10
+"""How much lower the priority of who hashes is: a tenth beside busy neighbours, not nothing."""
+_COME_AGAIN = (1.0, 2.0, 3.0)
+"""Who is refused is told different times, or all would come again at once."""
+
+_T = TypeVar("_T")
 
 
 @define
@@ -56,9 +66,10 @@ class Argon2Hasher:
     """
     Argon2id, by default with the least that OWASP advises: 19 MiB, 2 passes, 1 lane.
 
-    At most `slots` hashes run at a time, for each takes its memory. So many
-    more may wait, `patience` seconds long; the next one is refused at once,
-    or else those who sign in would hold every thread of the service.
+    At most `slots` hashes run at a time, for each takes its memory, and in
+    threads that yield the processor to all others. So many more may wait,
+    `patience` seconds long; the next one is refused at once, or else those
+    who sign in would hold every thread of the service.
     """
 
     _hasher: argon2.PasswordHasher
@@ -66,6 +77,7 @@ class Argon2Hasher:
     _places: BoundedSemaphore
     _patience: float
     _nobody: str = field(init=False, repr=False)
+    _come_again: Iterator[float] = field(factory=lambda: cycle(_COME_AGAIN), init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the hash that stands for nobody, with the parameters of today."""
@@ -113,7 +125,7 @@ class Argon2Hasher:
             Unavailable: Too many others are hashing, or there is no memory.
         """
         with self._slot():
-            return self._hasher.hash(_bytes(password))
+            return _yielding(lambda: self._hasher.hash(_bytes(password)))
 
     def verify(self, password_hash: str, password: str) -> bool:
         """
@@ -122,12 +134,24 @@ class Argon2Hasher:
         Raises:
             Unavailable: Too many others are hashing, or there is no memory.
         """
+        kept = password_hash or self._nobody
         with self._slot():
             try:
-                self._hasher.verify(password_hash or self._nobody, _bytes(password))
+                _yielding(lambda: self._hasher.verify(kept, _bytes(password)))
             except (VerifyMismatchError, InvalidHashError):
                 return False
         return bool(password_hash)
+
+    def check_room(self) -> None:
+        """
+        Refuse early who would be refused later.
+
+        Raises:
+            Unavailable: As many hash and wait as may.
+        """
+        if not self._places.acquire(blocking=False):
+            raise self._crowded()
+        self._places.release()
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than are used now."""
@@ -139,18 +163,46 @@ class Argon2Hasher:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
-            raise Unavailable(_CROWDED, retry_after=1.0)
+            raise self._crowded()
         try:
             if not self._slots.acquire(timeout=self._patience):
-                raise Unavailable(_CROWDED, retry_after=1.0)
+                raise self._crowded()
             try:
                 yield
-            except (HashingError, VerificationError) as error:
+            except (HashingError, VerificationError, RuntimeError) as error:  # or no thread
                 raise Unavailable("There is no memory for hashing.", retry_after=5.0) from error
             finally:
                 self._slots.release()
         finally:
             self._places.release()
+
+    def _crowded(self) -> Unavailable:
+        return Unavailable(_CROWDED, retry_after=next(self._come_again))
+
+
+def _yielding(work: Callable[[], _T]) -> _T:
+    """
+    Return what some work comes to, done in a thread that yields the processor.
+
+    It is a thread of its own because only a privileged process could take
+    back its priority. Where threads have none (all but Linux) it is an
+    ordinary one.
+    """
+    done: Future[_T] = Future()
+
+    def run() -> None:
+        if sys.platform == "linux":
+            with suppress(OSError):  # some containers forbid it
+                mine = get_native_id()
+                lower = os.getpriority(os.PRIO_PROCESS, mine) + _YIELDING  # at most 19 is kept
+                os.setpriority(os.PRIO_PROCESS, mine, lower)
+        try:
+            done.set_result(work())
+        except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+            done.set_exception(error)
+
+    Thread(target=run, name="hash", daemon=True).start()
+    return done.result()
 
 
 def _bytes(password: str) -> bytes:
@@ -216,7 +268,7 @@ class JwtTokens:
         self._check_signature(token, key)
         claims = _claims(kind, payload)
         if self._clock.now() >= claims.expires_at:
-            raise Unauthenticated("This token has expired.")
+            raise TokenExpired("This token has expired.")
         return claims
 
     def _check_signature(self, token: str, key: bytes) -> None:

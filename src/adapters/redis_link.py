@@ -18,6 +18,7 @@ T = TypeVar("T")
 TIMEOUT_SECONDS: Final = 0.04
 """For connecting and for an answer; with what surrounds them below 50 ms."""
 REST_SECONDS: Final = 1.0
+PROBE_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,7 @@ class RedisLink:
 
     client: Any
     purpose: str
+    _probe: Any
     _breaker: Breaker = Factory(Breaker)
 
     @classmethod
@@ -84,7 +86,8 @@ class RedisLink:
         Raises:
             ValueError: The address is not one of Redis.
         """
-        return cls(Redis.from_url(url, **options(timeout)), purpose)
+        client = Redis.from_url(url, **options(timeout))
+        return cls(client, purpose, Redis.from_url(url, **options(PROBE_SECONDS)))
 
     def ask(self, question: Callable[[Any], T]) -> T | None:
         """Return what Redis answers, or None where it is away; never raises."""
@@ -102,14 +105,17 @@ class RedisLink:
 
     def check(self) -> None:
         """
-        Do the smallest round trip.
+        Do the smallest round trip, for a probe that can wait longer than a request.
 
         Raises:
-            Unavailable: Redis does not answer.
+            Unavailable: Redis does not answer within a second.
         """
-        if self.ask(lambda redis: redis.ping()) is None:
-            raise Unavailable("Redis does not answer.")
+        try:
+            self._probe.ping()
+        except Exception as error:  # whatever listens there
+            raise Unavailable("Redis does not answer.") from error
 
     def close(self) -> None:
         """Close every connection."""
         self.client.close()
+        self._probe.close()

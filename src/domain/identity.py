@@ -219,4 +219,5 @@ class Actor:
         )
 
 
+NOBODY = Actor(user_id=SYSTEM_ID, username="nobody")
 SYSTEM = Actor(user_id=SYSTEM_ID, username="system", is_super_user=True, is_email_verified=True)

@@ -1,7 +1,7 @@
 """Schedules: one task, run whenever a cron expression fires."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType, Self
 
@@ -17,6 +17,8 @@ ScheduleId = NewType("ScheduleId", int)
 
 FAILURES_TO_PAUSE = 5
 MAX_BACKFILL = 1000
+LOOK_AGAIN = timedelta(seconds=60)
+"""How often an overdue schedule is looked at, for its recovery."""
 
 
 class MisfirePolicy(StrEnum):
@@ -43,6 +45,9 @@ class Schedule:
 
     It is active exactly as long as it knows its next tick. `cursor` is the
     last tick that is accounted for; `runs` counts the jobs made for ticks.
+    Where `alert_after_seconds` is given, each tick is expected to be followed
+    by a success within that time: at `alert_at` somebody looks, and
+    `overdue_since` is when the owner was told that there was none.
     `max_attempts` and `timeout_seconds` are the task's where they are None.
     """
 
@@ -69,6 +74,9 @@ class Schedule:
     runs: int = 0
     version: int = 1
     fail_streak: int = 0
+    alert_after_seconds: int | None = None
+    alert_at: datetime | None = None
+    overdue_since: datetime | None = None
     paused_reason: str | None = None
     created_at: datetime
     updated_at: datetime
@@ -106,18 +114,48 @@ class Schedule:
         next_at = self.tick_after(max(now, self.cursor or now))
         if next_at is None:
             raise Invalid.field("is_active", "The schedule has no run left before its end.")
-        return evolve(self, next_at=next_at, paused_reason=None)
+        return evolve(self, next_at=next_at, paused_reason=None).expecting()
 
     def pause(self, reason: str | None = None) -> Self:
         """Forget the next tick."""
-        return evolve(self, next_at=None, paused_reason=reason)
+        return evolve(self, next_at=None, paused_reason=reason).expecting()
+
+    def expecting(self) -> Self:
+        """Expect the next tick's success in time, if there is one and that is asked for."""
+        return evolve(self, alert_at=self._alert_of(self.next_at), overdue_since=None)
+
+    @property
+    def expected_since(self) -> datetime:
+        """The time after which a success is what an alert that is set waits for."""
+        assert self.alert_at is not None and self.alert_after_seconds is not None
+        return (self.overdue_since or self.alert_at) - timedelta(seconds=self.alert_after_seconds)
+
+    def judged(self, now: datetime, succeeded_at: datetime | None) -> Self:
+        """
+        Return what an alert that is due comes to.
+
+        `succeeded_at` is the newest success since `expected_since`. A success
+        stands for every tick before it; without one the schedule is overdue,
+        and looked at again a minute later.
+        """
+        if succeeded_at is None:
+            since = self.overdue_since or now
+            return evolve(self, alert_at=now + LOOK_AGAIN, overdue_since=since)
+        tick = self.tick_after(max(succeeded_at, self.expected_since))
+        return evolve(self, alert_at=self._alert_of(tick), overdue_since=None)
+
+    def _alert_of(self, tick: datetime | None) -> datetime | None:
+        if tick is None or self.alert_after_seconds is None:
+            return None
+        return tick + timedelta(seconds=self.alert_after_seconds)
 
     def recompute(self, now: datetime) -> Self:
         """Aim at the next tick by the rule as it stands, if it is active."""
         if self.next_at is None:
             return self
         next_at = self.tick_after(max(now, self.cursor or now))
-        return evolve(self, next_at=next_at, paused_reason=None if next_at else "ended")
+        reason = None if next_at else "ended"
+        return evolve(self, next_at=next_at, paused_reason=reason).expecting()
 
     def edited(self, now: datetime) -> Self:
         """Return the next version; ticks neither repeat nor fire in retrospect."""

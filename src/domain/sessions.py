@@ -6,6 +6,7 @@ from typing import Self
 
 from attrs import evolve, frozen
 
+from .errors import Unauthenticated
 from .identity import Origin, UserId
 
 GRACE = timedelta(seconds=10)
@@ -24,6 +25,10 @@ class SessionKind(StrEnum):
     TOKENS = "tokens"
     OPAQUE = "opaque"
     BROWSER = "browser"
+
+
+class TokenExpired(Unauthenticated):
+    """A token that was good until its time was over, as all of them do."""
 
 
 class TokenKind(StrEnum):

@@ -202,7 +202,8 @@ class Asked:
     What limits want to know of a request.
 
     `user_id` and `session_id` are those of valid credentials only: whoever
-    shows others is anonymous.
+    shows others is anonymous. `by_cookie` is for who asks from a browser's
+    session: a page asks more often in a moment than a program does.
     """
 
     address: str
@@ -210,6 +211,7 @@ class Asked:
     user_id: UserId | None = None
     tier: Tier = Tier.FREE
     session_id: str = ""
+    by_cookie: bool = False
 
 
 def _policy(
@@ -278,6 +280,8 @@ class Policies:
         own = self._own(asked, address)
         if asked.user_id is None:
             return _charges(own, (self.anonymous, address))
+        if asked.by_cookie:
+            return _charges(own, (self.console, asked.session_id))
         return _charges(own, (self.user, str(asked.user_id)))
 
     def _own(self, asked: Asked, address: str) -> tuple[Policy | None, str]:

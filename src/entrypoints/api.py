@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import socket
+import sys
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from .face import parts
 from .logs import configure
 from .options import variable
 from .parts import open_house
+from .service import SWITCH_SECONDS
 from .settings import Settings, load
 from .sources import CONFIG
 
@@ -41,6 +43,7 @@ def application() -> FalconApp:
     runtime = house.runtime(threads=0, scheduler=False)
     app = build_app(parts(house, runtime))
     runtime.start()
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what was built stays: the collector need not walk it again and again
     return app
 

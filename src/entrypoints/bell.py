@@ -177,6 +177,7 @@ class BellSchedules:
         max_runs: int | None = None,
         jitter_seconds: int = 0,
         queue: str | None = None,
+        alert_after_seconds: int | None = None,
     ) -> Schedule:
         """
         Create a schedule; the limit of active ones does not apply here.
@@ -200,6 +201,7 @@ class BellSchedules:
             max_runs=max_runs,
             jitter_seconds=jitter_seconds,
             queue=queue,
+            alert_after_seconds=alert_after_seconds,
         )
         made = self._house.scheduling.create(SYSTEM, new, owner=UserId(owner))
         return made.schedule

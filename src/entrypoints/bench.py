@@ -64,14 +64,21 @@ def bench_ticks(schedules: Sequence[int], results: Path, as_json: bool) -> None:
 
 @bench.command("identity")
 @click.option("--calls", type=click.IntRange(100), default=10_000, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    show_default=True,
+    help="How long each turn of signing in and reading lasts.",
+)
 @keep
 @as_json
-def bench_identity(calls: int, results: Path, as_json: bool) -> None:
+def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> None:
     """Cost of asking as somebody, logins per second, and what a storm does to others."""
     from .bench_identity import measure
 
-    command = f"workbell bench identity --calls {calls}"
-    _finish("identity", command, measure(calls, _say), results, as_json)
+    command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
+    _finish("identity", command, measure(calls, _say, seconds=seconds), results, as_json)
 
 
 @bench.command("summaries")

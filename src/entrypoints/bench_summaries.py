@@ -90,7 +90,10 @@ def compare(settings: Settings, user_id: int) -> list[Row]:
 def _opened(settings: Settings) -> Generator[House]:
     """Have the house; what it logs about requests is left out."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        cache_logger_on_first_use=False,
+    )
     house = build(settings)
     try:
         house.prepare()

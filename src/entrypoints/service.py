@@ -16,6 +16,8 @@ from .settings import Settings
 from .wiring import House, build, user_tasks
 
 API_THREADS = 8
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while a request waits for it (of 5 ms)."""
 
 log = structlog.get_logger()
 
@@ -29,6 +31,7 @@ def serve(settings: Settings) -> int:
         Unavailable: The store cannot be opened, or the port is taken.
     """
     configure(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
     user_tasks(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
     house = build(settings, tasks=DECLARED.all(), echo=echo)

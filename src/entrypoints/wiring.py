@@ -35,6 +35,7 @@ from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
 from ..services.definitions import Definitions
 from ..services.execution import Execution
+from ..services.expectations import Expectations
 from ..services.goal_keeping import GoalKeeping
 from ..services.housekeeping import Housekeeping
 from ..services.identity import Identity
@@ -157,6 +158,7 @@ class House:
             waker=self.waker,
             ticking=self.ticking if scheduler else None,
             housekeeping=self.housekeeping if scheduler else None,
+            expectations=Expectations(store=self.store, clock=self.clock),
             anchor=self.anchor,
             on_stuck=on_stuck,
         )

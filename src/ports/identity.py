@@ -274,6 +274,15 @@ class PasswordHasher(Protocol):
         """
         ...
 
+    def check_room(self) -> None:
+        """
+        Refuse early who would be refused later, before anything was done for them.
+
+        Raises:
+            Unavailable: Too many others are hashing.
+        """
+        ...
+
     def needs_rehash(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than are used now."""
         ...

@@ -89,6 +89,7 @@ class JobStats:
     failed_last_hour: int = 0
     oldest_ready_at: datetime | None = None
     schedules_active: int = 0
+    schedules_overdue: int = 0
 
 
 class Statistics(Protocol):

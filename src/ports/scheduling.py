@@ -12,6 +12,9 @@ from ..domain.scheduling import Schedule, ScheduleId
 from ..domain.tasks import TaskDefinition, TaskId
 from ..domain.ticks import Due, Step
 
+NEWEST_RUNS = 100
+"""How many runs of a schedule are looked through for a success."""
+
 
 class TaskDefinitions(Protocol):
     """The tasks that the store knows, by id and by key."""
@@ -210,6 +213,26 @@ class Schedules(Protocol):
 
     def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
         """Set the fail streaks of some schedules to 0."""
+        ...
+
+    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+        """Return the schedules whose alert is due, oldest first, unlocked."""
+        ...
+
+    def judge(self, before: Schedule, after: Schedule) -> bool:
+        """
+        Keep what an alert came to: when to look again, and since when it is overdue.
+
+        Return whether the row still stood as before; else it is left.
+        """
+        ...
+
+    def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
+        """
+        Return when the newest successful run ended, if that is not before a time.
+
+        Only the newest hundred runs that were started are looked at.
+        """
         ...
 
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:

@@ -102,16 +102,7 @@ class AccessControl:
         now, name = self.clock.now(), name.strip()
         check_new_key(name, scopes, expires_at, now)
         new, text = self._drawn(actor, name, scopes, expires_at, now)
-        with self.store.begin() as tx:
-            tx.users.get_for_update(actor.user_id)
-            working = sum(key.works(now) for key in tx.api_keys.of_user(actor.user_id))
-            if working >= MAX_KEYS:
-                raise LimitReached(
-                    f"You have {working} of {MAX_KEYS} keys.", used=working, limit=MAX_KEYS
-                )
-            key = tx.api_keys.add(new)
-            tx.audit.add(_entry(actor, "CREATE", "api_key", key.id, now))
-        return NewKey(key=key, text=text)
+        return NewKey(key=self._kept(actor, new, now), text=text)
 
     @done_again
     def revoke_key(self, actor: Actor, key_id: int) -> None:
@@ -141,6 +132,19 @@ class AccessControl:
             gone += removed
             if not removed:
                 return gone
+
+    @done_again
+    def _kept(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:
+        with self.store.begin() as tx:
+            tx.users.get_for_update(actor.user_id)
+            working = sum(key.works(now) for key in tx.api_keys.of_user(actor.user_id))
+            if working >= MAX_KEYS:
+                raise LimitReached(
+                    f"You have {working} of {MAX_KEYS} keys.", used=working, limit=MAX_KEYS
+                )
+            key = tx.api_keys.add(new)
+            tx.audit.add(_entry(actor, "CREATE", "api_key", key.id, now))
+        return key
 
     def _drawn(
         self,

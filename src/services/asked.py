@@ -21,6 +21,14 @@ QueueName = Annotated[str, Limits(min_length=1, max_length=64, pattern="[a-z0-9]
 Priority = Annotated[int, Limits(ge=-100, le=100)]
 Attempts = Annotated[int, Limits(ge=1, le=100)]
 Seconds = Annotated[int, Limits(ge=1, le=86_400)]
+AlertSeconds = Annotated[
+    int,
+    Limits(
+        ge=60,
+        le=31_536_000,
+        description="Tell the owner when a tick has no success within so many seconds after it.",
+    ),
+]
 
 
 @frozen(kw_only=True)
@@ -45,6 +53,7 @@ class NewSchedule:
     priority: Priority = 0
     max_attempts: Attempts | None = None
     timeout_seconds: Seconds | None = None
+    alert_after_seconds: AlertSeconds | None = None
 
     @classmethod
     def of(cls, shown: ScheduleView) -> "NewSchedule":
@@ -69,6 +78,7 @@ class NewSchedule:
             priority=schedule.priority,
             max_attempts=schedule.max_attempts,
             timeout_seconds=schedule.timeout_seconds,
+            alert_after_seconds=schedule.alert_after_seconds,
         )
 
 

@@ -23,6 +23,7 @@ from ..ports.identity import IdentityTx, PasswordHasher
 from ..ports.mail import Letter, Mailer
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
+from .contention import done_again
 
 NO_CODE = 0
 """An id that no code has: what is done with it takes its time, and does nothing."""
@@ -99,6 +100,7 @@ class MailedCodes:
         fits = self.hasher.verify(kept.code_hash if kept else "", tidy)
         return user, kept if fits else None
 
+    @done_again
     def _may_try(self, user: User | None, kept: OneTimeCode | None, typed: str) -> bool:
         with self.store.begin() as tx:
             now = self.clock.now()

@@ -5,6 +5,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from ..domain.errors import Contended
+from ..domain.identity import Taken
 
 TIMES = 8
 
@@ -32,3 +33,12 @@ def done_again(method: Callable[P, R]) -> Callable[P, R]:
         return method(*args, **kwargs)
 
     return patient
+
+
+def once_more_if_taken(attempt: Callable[[], R]) -> R:
+    """Try again, where another took the name that was found free a moment before."""
+    attempt = done_again(attempt)
+    try:
+        return attempt()
+    except Taken:
+        return attempt()

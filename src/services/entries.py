@@ -1,15 +1,20 @@
 """Audit entries of what people do with their accounts, floods in one."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, evolve, field, frozen
 
 from ..domain.audit import AuditEntry
+from ..domain.errors import Unavailable, WorkbellError
 from ..domain.identity import SYSTEM_ID, Actor, Origin, User
 from ..ports.audit import AuditTrail
+from ..ports.identity import IdentityTx
+from ..ports.store import Store
+from ..ports.system import Clock
 
 FLOOD = timedelta(minutes=1)
 MOST = 10_000
@@ -63,3 +68,19 @@ class Floods:
                 del self._since[next(iter(self._since))]
             self._since[key] = (at, 0)
             return count
+
+
+@frozen(kw_only=True)
+class Refusals:
+    """Remembers who was refused what, for a reason of security; floods in one."""
+
+    store: Store[IdentityTx]
+    clock: Clock
+    _floods: Floods = field(factory=Floods, init=False, eq=False)
+
+    def remember(self, actor: Actor, action: str, operation: str, why: WorkbellError) -> None:
+        """Keep one refusal; a store that does not answer makes it no other one."""
+        changes = {"reason": [None, why.code]}
+        refused = AuditEntry.of(actor, action, "operation", operation, self.clock.now(), changes)
+        with suppress(Unavailable), self.store.begin() as tx:
+            self._floods.add(tx.audit, refused)

@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from ..domain.attempts import Artifact, Claim, Ending, LogLine, Outcome, Settlement, reap, settle
 from ..domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
 from ..domain.identity import EVERYTHING, SYSTEM, Actor
-from ..domain.jobs import MAX_JSON_BYTES, Job, JobId, JobOrigin, JobState, Progress
+from ..domain.jobs import MAX_JSON_BYTES, JobId, JobState, Progress
 from ..domain.scheduling import FAILURES_TO_PAUSE, Schedule, ScheduleId
 from ..domain.tasks import (
     Cancelled,
@@ -28,6 +28,7 @@ from ..ports.store import Store
 from ..ports.system import Clock, Randomness
 from .contention import done_again
 from .definitions import Definitions
+from .notices import tell_owner
 from .runs import pause
 
 MAX_ERROR = 4000
@@ -280,7 +281,7 @@ class Execution:
             return counted
         reason = f"{counted.fail_streak} runs in a row have failed"
         paused = pause(tx, counted, self.clock.now(), reason)
-        self._tell(tx, paused, "paused", f"has been paused: {reason}")
+        tell_owner(tx, paused, "paused", f"has been paused: {reason}", self.clock.now())
         return paused
 
     def _recovered(self, tx: WorkTx, schedule: Schedule) -> Schedule:
@@ -288,33 +289,9 @@ class Execution:
         if schedule.fail_streak:
             tx.schedules.clear_streaks([schedule.id])
         if schedule.fail_streak >= FAILURES_TO_PAUSE:
-            self._tell(tx, schedule, "recovered", "has recovered: its last run succeeded")
+            what = "has recovered: its last run succeeded"
+            tell_owner(tx, schedule, "recovered", what, self.clock.now())
         return evolve(schedule, fail_streak=0)
-
-    def _tell(self, tx: WorkTx, schedule: Schedule, word: str, what: str) -> None:
-        """Mail a schedule's owner, by a job of the same transaction."""
-        try:
-            owner = tx.users.get(schedule.owner)
-        except NotFound:  # the system, or an owner that only the library's user knows
-            return
-        now = self.clock.now()
-        name = " ".join(schedule.name.split())[:200] or f"#{schedule.id} ({schedule.task[:150]})"
-        subject = f"Schedule {name} {word}"
-        letter = {
-            "email": owner.email,
-            "delay": 0,
-            "subject": subject,
-            "body": f"Your schedule {name} {what}.",
-        }
-        notice = Job(
-            task="email.send",
-            name=subject,
-            parameters=letter,
-            due_at=now,
-            origin=JobOrigin.MAIL,
-            created_at=now,
-        )
-        tx.jobs.add([notice], now)
 
 
 def _said(error: BaseException) -> str:

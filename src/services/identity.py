@@ -1,14 +1,12 @@
 """Registering people, and verifying their addresses by a mailed code."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
 
 from attrs import Factory, field, frozen
 
 from ..domain.audit import AuditEntry
 from ..domain.errors import Invalid
-from ..domain.identity import SYSTEM, Actor, Origin, Role, Taken, User
+from ..domain.identity import SYSTEM, Actor, Origin, Role, User
 from ..domain.otp import LIFE, OneTimeCode, Purpose, WrongCode
 from ..domain.registration import (
     Registration,
@@ -21,15 +19,13 @@ from ..ports.mail import Letter, Mailer
 from ..ports.store import Store
 from ..ports.system import Clock, Randomness
 from .codes import FreshCode, MailedCodes, send_quietly
-from .contention import done_again
+from .contention import done_again, once_more_if_taken
 from .entries import Floods, entry
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LENGTH = 20
 
 _NOBODY = Origin()
-
-_T = TypeVar("_T")
 
 
 @frozen(kw_only=True)
@@ -82,7 +78,7 @@ class Identity:
             with self.store.begin() as tx:
                 return self._add(tx, new, password_hash, fresh, origin)
 
-        user = _once_more_if_taken(add)
+        user = once_more_if_taken(add)
         self.mailer.send(self._code_letter(user, fresh))
         return user
 
@@ -109,7 +105,7 @@ class Identity:
                 user = self._add(tx, new, password_hash, fresh, origin)
                 return self._code_letter(user, fresh)
 
-        send_quietly(self.quiet_mailer, _once_more_if_taken(add_or_remind))
+        send_quietly(self.quiet_mailer, once_more_if_taken(add_or_remind))
 
     def verify_otp(self, email: str, code: str, origin: Origin = _NOBODY) -> User:
         """
@@ -140,15 +136,7 @@ class Identity:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        fresh, letter = self.codes.fresh(), None
-        with self.store.begin() as tx:
-            user = tx.users.by_email(email)
-            if user is not None and not user.is_email_verified:
-                letter = self._remind(tx, user, fresh, origin)
-            else:
-                refused = entry(user, "SEND_OTP_REFUSED", origin, self.clock.now())
-                self._floods.add(tx.audit, refused)
-        send_quietly(self.quiet_mailer, letter)
+        send_quietly(self.quiet_mailer, self._resent(email, self.codes.fresh(), origin))
 
     def me(self, actor: Actor) -> User:
         """
@@ -185,7 +173,7 @@ class Identity:
                 tx.audit.add(AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at))
                 return True
 
-        added = _once_more_if_taken(add_if_first)
+        added = once_more_if_taken(add_if_first)
         return chosen if added and not password else None
 
     def create_superuser(self, username: str, email: str, password: str) -> User:
@@ -244,6 +232,18 @@ class Identity:
 
     # ------------------------------------------------------------------- steps of their own
 
+    @done_again
+    def _resent(self, email: str, fresh: FreshCode, origin: Origin) -> Letter | None:
+        """Return the letter with a new code, if the address waits for one."""
+        with self.store.begin() as tx:
+            user = tx.users.by_email(email)
+            if user is not None and not user.is_email_verified:
+                return self._remind(tx, user, fresh, origin)
+            refused = entry(user, "SEND_OTP_REFUSED", origin, self.clock.now())
+            self._floods.add(tx.audit, refused)
+            return None
+
+    @done_again
     def _settle(
         self, known: User | None, fitting: OneTimeCode | None, origin: Origin
     ) -> User | None:
@@ -304,12 +304,3 @@ def _known_letter(user: User) -> Letter:
             "usual. If it was not you, nothing needs to be done.\n"
         ),
     )
-
-
-def _once_more_if_taken(attempt: Callable[[], _T]) -> _T:
-    """Try again, where another took the name that was found free a moment before."""
-    attempt = done_again(attempt)
-    try:
-        return attempt()
-    except Taken:
-        return attempt()

@@ -13,6 +13,7 @@ from ..domain.permissions import Action, check
 from ..ports.identity import IdentityTx
 from ..ports.mail import Letter, Mailer
 from .codes import FreshCode, MailedCodes, send_quietly
+from .contention import done_again
 from .entries import Floods, entry
 from .recent import RecentActors
 from .throttling import Throttling, proved
@@ -50,8 +51,7 @@ class Passwords:
         self.prove(user, current, actor.origin)
         check_new_password(user, new, confirm)
         hashed = self.codes.hasher.hash(new)
-        with self.codes.store.begin() as tx:
-            self.set_hash(tx, user, hashed, actor, "PASSWORD_CHANGE")
+        self._changed(user, hashed, actor)
         self.recent.forget(user.id)
         send_quietly(self.mailer, changed_letter(user))
 
@@ -66,9 +66,7 @@ class Passwords:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        fresh = self.codes.fresh()
-        with self.codes.store.begin() as tx:
-            letter = self._reset_letter(tx, email, fresh, origin)
+        letter = self._reset_letter(email, self.codes.fresh(), origin)
         send_quietly(self.mailer, letter)
 
     def reset(
@@ -133,6 +131,12 @@ class Passwords:
         tx.audit.add(entry(current, action, actor.origin, now, told))
         return changed
 
+    @done_again
+    def _changed(self, user: User, hashed: str, actor: Actor) -> None:
+        with self.codes.store.begin() as tx:
+            self.set_hash(tx, user, hashed, actor, "PASSWORD_CHANGE")
+
+    @done_again
     def _settle(self, user: User, fitting: OneTimeCode, hashed: str, origin: Origin) -> None:
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()
@@ -150,17 +154,17 @@ class Passwords:
             tx.sessions.revoke_all(current.id, now)
             tx.audit.add(entry(current, "PASSWORD_RESET", origin, now))
 
-    def _reset_letter(
-        self, tx: IdentityTx, email: str, fresh: FreshCode, origin: Origin
-    ) -> Letter | None:
-        known, now = tx.users.by_email(email), self.codes.clock.now()
-        user = tx.users.get_for_update(known.id) if known else None
-        if user is None or not self.codes.may_send(tx, user, Purpose.RESET_PASSWORD, now):
-            refused = entry(user, "SEND_RESET_REFUSED", origin, now)
-            self.floods.add(tx.audit, refused)
-            return None
-        self.codes.keep(tx, user, Purpose.RESET_PASSWORD, fresh, now)
-        tx.audit.add(entry(user, "SEND_RESET", origin, now))
+    @done_again
+    def _reset_letter(self, email: str, fresh: FreshCode, origin: Origin) -> Letter | None:
+        with self.codes.store.begin() as tx:
+            known, now = tx.users.by_email(email), self.codes.clock.now()
+            user = tx.users.get_for_update(known.id) if known else None
+            if user is None or not self.codes.may_send(tx, user, Purpose.RESET_PASSWORD, now):
+                refused = entry(user, "SEND_RESET_REFUSED", origin, now)
+                self.floods.add(tx.audit, refused)
+                return None
+            self.codes.keep(tx, user, Purpose.RESET_PASSWORD, fresh, now)
+            tx.audit.add(entry(user, "SEND_RESET", origin, now))
         return _code_letter(user, fresh, self.codes.life, now)
 
 

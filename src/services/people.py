@@ -14,6 +14,7 @@ from ..domain.registration import email_errors, username_from_email
 from ..ports.identity import IdentityTx, UserFilter
 from ..ports.mail import Letter, Mailer
 from .codes import FreshCode, MailedCodes
+from .contention import done_again, once_more_if_taken
 from .recent import RecentActors
 
 SUPERUSERS_ONLY = "Only superusers look after people."
@@ -96,6 +97,7 @@ class People:
         with self.codes.store.view() as tx:
             return tx.users.usernames()
 
+    @done_again
     def change(self, actor: Actor, user_id: UserId, change: UserChange) -> User:
         """
         Change what a person is; it counts at once.
@@ -119,6 +121,7 @@ class People:
         self.recent.forget(user_id)
         return after
 
+    @done_again
     def sign_out(self, actor: Actor, user_id: UserId) -> int:
         """
         End every session of a person, at once; return how many there were.
@@ -151,8 +154,12 @@ class People:
         """
         check(actor, Action.INVITE_PEOPLE, SUPERUSERS_ONLY)
         fresh = self.codes.fresh()
-        with self.codes.store.begin() as tx:
-            user, is_new = self.add_invited(tx, actor, email, fresh)
+
+        def add() -> tuple[User, bool]:
+            with self.codes.store.begin() as tx:
+                return self.add_invited(tx, actor, email, fresh)
+
+        user, is_new = once_more_if_taken(add)
         if is_new:
             self.mailer.send(invitation(user, fresh))
         return user, is_new

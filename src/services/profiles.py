@@ -14,6 +14,7 @@ from ..domain.registration import email_errors, name_errors, time_zone_errors, u
 from ..ports.identity import IdentityTx
 from ..ports.mail import Letter
 from .codes import FreshCode, send_quietly
+from .contention import done_again
 from .passwords import Passwords, changed_letter, check_new_password
 
 
@@ -89,16 +90,7 @@ class Profiles:
         user = self.seen(actor, actor.user_id if user_id is None else user_id)
         change.check()
         secrets = self._proven(actor, user, change)
-        codes = self.passwords.codes
-        with codes.store.begin() as tx:
-            before = tx.users.get_for_update(user.id)
-            after = self._changed(tx, before, change, secrets)
-            if secrets.password_hash is not None:
-                after = self.passwords.set_hash(
-                    tx, before, secrets.password_hash, actor, "PASSWORD_CHANGE"
-                )
-            if after != before:
-                tx.audit.add(_entry(actor, before, after, codes.clock.now()))
+        before, after = self._kept(actor, user, change, secrets)
         self.passwords.recent.forget(user.id)
         self._tell(before, after, secrets)
         return after
@@ -134,6 +126,23 @@ class Profiles:
         check_new_password(user, change.password)
         hashed = self.passwords.codes.hasher.hash(change.password)
         return _Secrets(self.passwords.codes.fresh() if moves else None, hashed)
+
+    @done_again
+    def _kept(
+        self, actor: Actor, user: User, change: ProfileChange, secrets: _Secrets
+    ) -> tuple[User, User]:
+        """Keep a change whose secrets are proven; return the person before and after."""
+        codes = self.passwords.codes
+        with codes.store.begin() as tx:
+            before = tx.users.get_for_update(user.id)
+            after = self._changed(tx, before, change, secrets)
+            if secrets.password_hash is not None:
+                after = self.passwords.set_hash(
+                    tx, before, secrets.password_hash, actor, "PASSWORD_CHANGE"
+                )
+            if after != before:
+                tx.audit.add(_entry(actor, before, after, codes.clock.now()))
+        return before, after
 
     def _changed(
         self, tx: IdentityTx, before: User, change: ProfileChange, secrets: _Secrets

@@ -294,7 +294,8 @@ class Scheduling:
             self._check_limit(tx, actor, after.owner)
             return after.resume(now).stamped(now)
         if after.fires_like(before):
-            return after.stamped(now)
+            same = after.alert_after_seconds == before.alert_after_seconds
+            return (after if same else after.expecting()).stamped(now)
         passed = skip_due(tx, before, now, SkipReason.EDITED)
         return evolve(after, cursor=passed.cursor).edited(now)
 
@@ -352,6 +353,7 @@ _AS_ASKED = (
     "priority",
     "max_attempts",
     "timeout_seconds",
+    "alert_after_seconds",
 )
 
 

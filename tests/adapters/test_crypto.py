@@ -1,10 +1,14 @@
 """Slow hashes, and tokens that are exactly as we write them or refused."""
 
 import json
+import os
+import sys
+import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
 from typing import Any
 
 import argon2
@@ -125,19 +129,51 @@ def test_a_hash_by_other_parameters_still_serves_and_should_be_made_anew() -> No
 
 
 def test_who_waits_too_long_for_a_slot_is_refused_and_told_when_to_come_again() -> None:
-    hasher = quick(slots=1, patience=0.01)
+    """Not all at the same time, or they would come as one crowd again."""
+    hasher, told = quick(slots=1, patience=0.01), []
     with hasher._slot():
-        for ask in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")):
+        for ask in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")) * 2:
             with pytest.raises(Unavailable) as caught:
                 ask()
-            assert caught.value.retry_after == 1.0
+            told.append(caught.value.retry_after)
+    assert told == [1.0, 2.0, 3.0, 1.0]
     assert hasher.hash("x")
 
 
 def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
     hasher = quick(slots=1, waiting=0, patience=60.0)
-    with hasher._slot(), pytest.raises(Unavailable):
-        hasher.hash("x")
+    hasher.check_room()
+    with hasher._slot():
+        for ask in (lambda: hasher.hash("x"), hasher.check_room):
+            with pytest.raises(Unavailable):
+                ask()
+    hasher.check_room()
+    assert hasher.hash("x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")
+def test_who_hashes_yields_to_all_others() -> None:
+    class Priority:
+        def hash(self, _: bytes) -> str:
+            return str(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    watched: Any = Priority()
+    hasher = Argon2Hasher(watched, BoundedSemaphore(1), BoundedSemaphore(1), 1.0)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert hasher.hash("x") == str(min(own + 10, 19))
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+
+
+def test_no_thread_to_hash_in_is_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = quick(slots=1)
+
+    def no_thread(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(Unavailable):
+            hasher.verify("", "x")
     assert hasher.hash("x")
 
 

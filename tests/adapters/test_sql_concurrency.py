@@ -25,6 +25,7 @@ from workbell.domain.jobs import JobState
 from workbell.domain.tasks import Tasks
 from workbell.ports.jobs import JobFilter
 from workbell.services.contention import done_again
+from workbell.services.expectations import Expectations
 from workbell.services.ticking import Ticking
 
 pytestmark = pytest.mark.integration
@@ -212,6 +213,17 @@ def ticks(job: Any) -> list[datetime]:
         return [job.tick]
     span = (job.missed.last - job.missed.first) // timedelta(minutes=1)
     return [job.missed.first + timedelta(minutes=n) for n in range(span + 1)]
+
+
+def test_of_many_who_look_one_tells_that_a_schedule_is_overdue(store: SqlStore) -> None:
+    with store.begin() as tx:
+        owner = tx.users.add(a_user()).id
+        for _ in range(20):
+            fields = {"alert_after_seconds": 60, "alert_at": NOON, "owner": owner}
+            tx.schedules.add(a_schedule(**fields))
+    told = at_once(5, lambda _: Expectations(store=store, clock=ManualClock()).judge())
+    assert sum(told) == 20
+    assert [job.task for job in everything(store)] == ["email.send"] * 20
 
 
 def test_the_limit_of_five_holds(store: SqlStore) -> None:

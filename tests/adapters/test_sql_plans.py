@@ -95,6 +95,8 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         "ix_jobs_owner",
     ),
     "schedules due": (lambda tx: tx.schedules.due(NOON - timedelta(days=1)), "ix_schedules_due"),
+    "schedules to judge": (lambda tx: tx.schedules.to_judge(NOON), "ix_schedules_alert"),
+    "last success": (lambda tx: tx.schedules.last_success(ScheduleId(1), NOON), "ix_jobs_started"),
     "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
     "active of an owner": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
     "days of a person": (lambda tx: tx.entries.days(ALICE), "ix_progress_days_owner"),

@@ -163,6 +163,11 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "prune runs": (lambda tx: tx.jobs.prune_scheduled(EARLY, limit=5), "ix_jobs_ended_runs"),
     "of an owner": (lambda tx: tx.jobs.find(Scope(owner=ALICE), JobFilter()), "ix_jobs_owner"),
     "schedules due": (lambda tx: tx.schedules.due(after(9)), "ix_schedules_due"),
+    "schedules to judge": (lambda tx: tx.schedules.to_judge(after(9)), "ix_schedules_alert"),
+    "last success": (
+        lambda tx: tx.schedules.last_success(ScheduleId(1), EARLY),
+        "ix_jobs_started",
+    ),
     "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
     "active": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
 }

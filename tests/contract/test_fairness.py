@@ -1,15 +1,19 @@
 """Fairness: a flood of one key does not starve the others."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from attrs import evolve
 
 from tests.contract.made import (
     ALICE,
     BOB,
     NOON,
     AnyStore,
+    ManualClock,
     a_job,
+    a_user,
     after,
     claim,
     ended,
@@ -20,8 +24,16 @@ from tests.contract.made import (
     sweep,
     write,
 )
-from workbell.domain.identity import UserId
+from workbell.adapters.shapes import JsonShapes
+from workbell.domain.errors import LimitReached
+from workbell.domain.identity import Actor, UserId
 from workbell.domain.jobs import Job
+from workbell.domain.tasks import Task, Tasks
+from workbell.ports.scheduling import ScheduleView
+from workbell.services.asked import NewSchedule
+from workbell.services.contention import done_again
+from workbell.services.definitions import Definitions
+from workbell.services.scheduling import Scheduling
 
 
 def order(store: AnyStore, at_a_time: int = 1) -> list[int]:
@@ -123,3 +135,60 @@ def test_a_released_row_gets_its_tag_at_the_release(store: AnyStore) -> None:
     write(store, ended(work))
     assert see(store, held).fair_tag > 10
     assert held.id in ids(claim(store, queue="b", limit=3, now=NOON))
+
+
+def test_a_flood_from_many_threads_does_not_starve_newcomers(store: AnyStore) -> None:
+    """No row is shared by those who enqueue: a race costs a tie, never a turn."""
+
+    @done_again
+    def flood(_: int) -> None:
+        keep(store, *[a_job(owner=ALICE)] * 5)
+
+    @done_again
+    def come(owner: int) -> None:
+        keep(store, a_job(owner=UserId(owner)))
+
+    with ThreadPoolExecutor(8) as pool:
+        floods = [pool.submit(flood, n) for n in range(12)]
+        arrivals = [pool.submit(come, 100 + n) for n in range(4)]
+        for each in (*floods, *arrivals):
+            each.result(30)
+    owners = order(store)
+    assert Counter(owners)[ALICE] == 60
+    assert {100, 101, 102, 103} <= set(owners[:40])
+
+
+def test_the_service_lets_nobody_past_the_limit_on_any_way(store: AnyStore) -> None:
+    """Creating and resuming at once, from many threads: five are active, never more."""
+    clock, shapes, tasks = ManualClock(), JsonShapes(), Tasks()
+    tasks.add(Task(key="echo", body=lambda *_: None))
+    definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=shapes)
+    definitions.synchronise()
+    service = Scheduling(
+        store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=shapes
+    )
+    with store.begin() as tx:
+        actor = Actor.of(tx.users.add(a_user()))
+    wanted = NewSchedule(task_definition="echo", cron_expression="0 0 * * *")
+    paused = [service.create(actor, evolve(wanted, is_active=False)) for _ in range(8)]
+
+    def create(_: object) -> int:
+        try:
+            service.create(actor, wanted)
+        except LimitReached:
+            return 0
+        return 1
+
+    def resume(view: ScheduleView) -> int:
+        try:
+            service.edit(actor, view.schedule.id, {"is_active": True})
+        except LimitReached:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        done = [pool.submit(create, n) for n in range(8)]
+        done += [pool.submit(resume, view) for view in paused]
+        assert sum(each.result(60) for each in done) == 5
+    with store.view() as tx:
+        assert tx.schedules.count_active(actor.user_id) == 5

@@ -1,17 +1,30 @@
-"""Keep the service busy, and watch its memory and its promises."""
+"""Keep an installation busy, and watch its memory and its promises."""
 
+import argparse
+import json
 import os
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
-from tests.faults.kill import Load, Report, account, figures, free_port, tokens, wait_until_ended
-from tests.faults.service import Service
+from attrs import asdict
 
-SAMPLE_SECONDS = 10.0
+from tests.faults.cluster import Cluster
+from tests.faults.ledger import Ledger, Load, Row
+from tests.faults.private import Database, NoServer, given, own_database
+from tests.faults.run import running, say
+
 WARM_UP = 0.2
 MOST_GROWTH = 1.05
+WINDOW = 0.1
+PAUSE = 0.03
+"""Seconds between two jobs of each client: some eighty a second in all."""
+
+Samples = dict[str, list[int]]
 
 
 def resident(pid: int) -> int:
@@ -20,41 +33,87 @@ def resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def soak(cluster: Cluster, seconds: float) -> tuple[Row, Samples, list[float]]:
+    """Return what was accounted for, each process' memory, and the slowest answers."""
+    row = Row("F22", "soak", f"{seconds / 60:.1f} min")
+    ledger = Ledger(cluster)
+    ledger.schedule(60, minutes=1)
+    names = {f"{part.role} {n}": part for n, part in enumerate(cluster.parts)}
+    samples: Samples = {name: [] for name in names}
+    slowest: list[float] = []
+    load = Load(cluster.admin, pause=PAUSE).start()
+    until = time.monotonic() + seconds
+    pause = max(0.5, min(10.0, seconds / 60))
+    while time.monotonic() < until:
+        time.sleep(pause)
+        for name, part in names.items():
+            assert part.process is not None
+            samples[name].append(resident(part.process.pid))
+        slowest.append(load.slowest)
+        load.slowest = 0.0
+        held = ", ".join(f"{name} {each[-1] / 2**20:.1f}" for name, each in samples.items())
+        say(f"{len(load.asked)} jobs, MiB: {held}")
+    load.end()
+    row.drain = ledger.drain()
+    ledger.account(row, load.asked)
+    row.expect(all(part.starts == 1 for part in cluster.parts), "a process has ended")
+    return row, samples, slowest
+
+
+def growth(samples: list[int]) -> tuple[float, float]:
+    """Return the memory after the warm-up and at the end: medians of a tenth of the time each."""
+    warm = samples[int(len(samples) * WARM_UP) :]
+    window = max(1, int(len(samples) * WINDOW))
+    return median(warm[:window]), median(warm[-window:])
+
+
+def chosen(kind: str, url: str | None, folder: Path) -> Database:
+    """Return the database to soak: on the user's server, a file, or an own server."""
+    if url is not None:
+        return given(url, f"workbell_soak_{os.getpid()}")
+    if kind == "sqlite":
+        return NoServer(f"sqlite:///{folder / 'run' / 'workbell.db'}")
+    server = own_database(kind, folder / "server")
+    assert server is not None, f"{kind} is not installed here"
+    return server
+
+
 def main() -> int:
-    """Run for so many minutes, print what was found, and say whether it is clean."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
+    """Soak for so many minutes, print the figures, and say whether all is well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("minutes", type=float, nargs="?", default=30.0)
+    parser.add_argument("--kind", choices=["sqlite", "postgresql", "mariadb"], default="sqlite")
+    parser.add_argument("--database", help="A server to make a scratch database on.")
+    parser.add_argument("--redis", help="Empty logical database of a Redis; else an own one.")
+    parser.add_argument("--json", type=Path, help="Write the figures to a file.")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="workbell-soak-") as scratch:
         folder = Path(scratch)
-        service = Service(folder, free_port(), {"WORKBELL_ACCESS_TOKEN_MINUTES": "1440"})
-        service.start()
-        load = Load(service, tokens(service))
-        load.start()
-        samples = _watch(service, load, minutes * 60)
-        load.end()
-        report = Report(0, accepted=len(load.accepted))
-        wait_until_ended(folder / "data" / "workbell.db")
-        service.terminate()
-        account(report, folder, load.accepted)
-    warm = samples[int(len(samples) * WARM_UP) :]
-    growth = warm[-1] / warm[0]
-    for name, value in figures(report):
-        print(f"{name:16} {value}")
-    print(f"{'memory':16} {warm[0] / 2**20:.1f} to {warm[-1] / 2**20:.1f} MiB, x{growth:.3f}")
-    clean = report.clean and growth <= MOST_GROWTH
-    print("clean" if clean else "BROKEN")
-    return 0 if clean else 1
-
-
-def _watch(service: Service, load: Load, seconds: float) -> list[int]:
-    assert service.process is not None
-    samples: list[int] = []
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        time.sleep(min(SAMPLE_SECONDS, max(0.1, until - time.monotonic())))
-        samples.append(resident(service.process.pid))
-        now = f"{samples[-1] / 2**20:.1f} MiB, {len(load.accepted)} jobs"
-        print(now, file=sys.stderr)
-    return samples
+        folder.chmod(0o755)
+        with running(
+            chosen(args.kind, args.database, folder), args.redis, folder / "run"
+        ) as cluster:
+            row, samples, slowest = soak(cluster, args.minutes * 60)
+    memory = {name: growth(each) for name, each in samples.items()}
+    for name in ("jobs", "ticks", "lost", "doubled", "rerun", "drain"):
+        print(f"{name:16} {getattr(row, name)}")
+    half = len(slowest) // 2
+    print(f"{'slowest answer':16} {max(slowest[:half]):.2f} s, then {max(slowest[half:]):.2f} s")
+    for name, (begin, end) in memory.items():
+        row.expect(end <= begin * MOST_GROWTH, f"{name} grew x{end / begin:.3f}")
+        print(f"{name:16} {begin / 2**20:.1f} to {end / 2**20:.1f} MiB, x{end / begin:.3f}")
+    if args.json:
+        result = {
+            "command": " ".join(["python -m tests.faults.soak", *sys.argv[1:]]),
+            "measured": f"{datetime.now(UTC):%Y-%m-%d}",
+            "release": version("workbell"),
+            "row": asdict(row),
+            "memory": {name: list(each) for name, each in memory.items()},
+            "slowest": [max(slowest[:half]), max(slowest[half:])],
+        }
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    print("clean" if row.clean else f"BROKEN {row.wrong}")
+    return 0 if row.clean else 1
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from workbell.ports.jobs import JobFilter
 from workbell.services.asked import NewJob, NewSchedule
 from workbell.services.definitions import Definitions
 from workbell.services.execution import Execution
+from workbell.services.expectations import Expectations
 from workbell.services.housekeeping import Housekeeping
 from workbell.services.jobs import JobCommands
 from workbell.services.scheduling import Scheduling
@@ -130,6 +131,7 @@ class Desk:
     ticking: Ticking
     execution: Execution
     housekeeping: Housekeeping
+    expectations: Expectations
 
     # people
 
@@ -295,4 +297,5 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
         housekeeping=Housekeeping(
             store=store, clock=clock, files=files, keep=KEEP, keep_scheduled=timedelta(days=30)
         ),
+        expectations=Expectations(store=store, clock=clock),
     )

@@ -13,6 +13,7 @@ from ...domain.errors import WorkbellError
 from ...ports.jobs import Waker
 from ...ports.system import Clock
 from ...services.execution import Execution
+from ...services.expectations import Expectations
 from ...services.housekeeping import Housekeeping
 from ...services.ticking import BATCH as TICK_BATCH
 from ...services.ticking import Ticking
@@ -24,6 +25,7 @@ from .worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
 SWEEP_SECONDS = 1.0
 NOTE_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
+JUDGE_SECONDS = 10.0
 SHORTEST = 0.005
 SILENCE_SECONDS = 30.0
 """A loop that has not come round for longer is not well."""
@@ -97,6 +99,7 @@ class Runtime:
     waker: Waker | None = None
     ticking: Ticking | None = None
     housekeeping: Housekeeping | None = None
+    expectations: Expectations | None = None
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
     counts: Counts = field(init=False)
@@ -104,6 +107,7 @@ class Runtime:
     _reap_from: float = 0.0
     _noted: float = 0.0
     _pruned: float = 0.0
+    _judged: float = 0.0
     _loops: list[Loop] = field(factory=list[Loop])
     _stuck: bool = False
     _stopping: bool = False
@@ -182,6 +186,7 @@ class Runtime:
                 self.wakeups.stir(queue)
             elif self.waker is not None:
                 self.waker.wake(queue)
+        self._judge()
         self._prune()
         return self._until(self.execution.next_due())
 
@@ -232,6 +237,13 @@ class Runtime:
             worker.claiming = False
             worker.give_back()
             self.on_stuck()
+
+    def _judge(self) -> None:
+        if self.expectations is None or monotonic() - self._judged < JUDGE_SECONDS:
+            return
+        self._judged = monotonic()
+        if told := self.expectations.judge():
+            log.warning("schedules became overdue or recovered", owners_told=told)
 
     def _prune(self) -> None:
         if self.housekeeping is None or monotonic() - self._pruned < PRUNE_SECONDS:

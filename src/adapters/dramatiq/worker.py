@@ -16,6 +16,7 @@ from ...domain.jobs import JobId, Mode
 from ...ports.operations import WorkerInfo
 from ...ports.system import Clock
 from ...services.execution import Execution
+from ..tracing import span
 from .context import JobContext, LogBuffer
 from .counts import Counts
 from .wakeups import Wakeups
@@ -211,7 +212,8 @@ class JobWorker:
         context = self.running.get(claim.id)
         if context is None or context.lost:
             return None
-        with bound_contextvars(job=claim.id, attempt=claim.attempt, task=claim.task):
+        told: dict[str, str | int] = {"job": claim.id, "attempt": claim.attempt, "task": claim.task}
+        with bound_contextvars(**told), span(f"run {claim.task}", **told):
             settlement = self.execution.run(claim, context)
             if self.log_attempts and settlement is not None and claim.mode is not Mode.BATCH:
                 log.info("attempt ended", outcome=str(settlement.outcome), error=settlement.error)

@@ -240,7 +240,7 @@ def operations(account: Account) -> Sequence[Operation]:
         ),
         Operation(
             method="PATCH", path=f"{BASE}/users/me", name="change_me",
-            summary="Change one's own profile.", handler=account.change_profile,
+            summary="Change one's own profile.", handler=account.change_profile, reveals=True,
             request=ProfileBody, answers={200: UserBody}, errors=(403, 503), **own,
         ),
         Operation(

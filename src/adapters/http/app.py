@@ -11,6 +11,7 @@ from ...ports.store import Health
 from ...ports.system import Ids
 from ...ports.tasks import Shapes
 from ...services.definitions import Definitions
+from ...services.entries import Refusals
 from ...services.goal_keeping import GoalKeeping
 from ...services.identity import Identity
 from ...services.jobs import JobCommands
@@ -24,6 +25,7 @@ from .. import jsontext
 from ..measures import Measure
 from . import (
     account,
+    browser,
     docs,
     goals,
     identity,
@@ -98,6 +100,9 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
     e_jobs = e.jobs_of(job_face)
     return (
         *identity.operations(face),
+        *browser.operations(
+            browser.BrowserSession(browser=_browser(parts), identity=parts.identity)
+        ),
         *account.operations(account.Account(signing_in=parts.signing_in, members=parts.members)),
         *people.operations(people.Administration(people=parts.members.people)),
         *schedules.operations(schedule_face),
@@ -156,10 +161,11 @@ def build_app(parts: Parts) -> FalconApp:
         pages = docs.Docs.of(openapi_of(parts, "/"), "Workbell API")
         operations = (*operations, *docs.operations(pages))
     dispatch = Dispatch.of(
-        parts.signing_in,
+        _browser(parts),
         BodyReader(parts.shapes, parts.settings.most_body_bytes),
         QueryReader(parts.shapes),
         Verified(parts.settings.require_verified_email),
+        Refusals(store=parts.signing_in.store, clock=parts.signing_in.clock),
         parts.throttling,
     )
     app = falcon.App(middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True)
@@ -180,6 +186,10 @@ def _add_error_handlers(app: FalconApp) -> None:
     app.add_error_handler(Exception, problems.unknown)
     app.add_error_handler(falcon.HTTPError, problems.of_http)
     app.add_error_handler(WorkbellError, problems.known)
+
+
+def _browser(parts: Parts) -> browser.Browser:
+    return browser.Browser(signing_in=parts.signing_in, public_url=parts.settings.public_url)
 
 
 def _service(parts: Parts) -> service.Service:

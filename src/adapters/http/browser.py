@@ -1,70 +1,71 @@
 """Browser sessions: a cookie that scripts cannot read, and CSRF checks."""
 
+from collections.abc import Callable, Sequence
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
-import falcon
-from attrs import frozen
+from attrs import field, frozen
 
 from ...domain.errors import NotAllowed, Unauthenticated
 from ...domain.identity import Actor, Origin
 from ...domain.opaque import Opaque, csrf_fits, csrf_token
 from ...domain.sessions import SessionKind
+from ...services.identity import Identity
 from ...services.signing_in import Opened, SigningIn
+from .identity import BASE, LoginBody, UserBody, user_body
+from .operations import Access, Answer, Call, Operation
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "X-CSRF-Token"
 _OURS = frozenset({"same-origin", "none"})
 
+Headers = Callable[[str], str | None]
+"""The headers of a request, by name."""
+
+
+def cookie_name(public_url: str) -> str:
+    """Return what the cookie is called; the prefix ties it to one host, over TLS."""
+    return "__Host-workbell" if public_url.startswith("https://") else "workbell"
+
 
 @frozen(kw_only=True)
 class Browser:
     """
-    Sessions of the console: one row in the store, one cookie in the browser.
+    Sessions of browsers: one row in the store, one cookie in the browser.
 
     The cookie holds an opaque token and nothing else. It is HttpOnly and
     SameSite=Lax; where the service is reached by https it is also Secure and
-    bears the prefix `__Host-`. What changes something needs a request from our
-    own pages: by Sec-Fetch-Site or Origin, and by the session's CSRF token.
-    The API takes no cookies, so it needs none of this.
+    bears the prefix `__Host-`. With it only our own pages ask: what comes
+    from another origin, by Sec-Fetch-Site or Origin, is refused; and what
+    changes something needs the session's CSRF token besides.
     """
 
     signing_in: SigningIn
     public_url: str
 
-    @property
-    def secure(self) -> bool:
-        """Whether browsers reach the service by https."""
-        return self.public_url.startswith("https://")
-
-    @property
-    def cookie(self) -> str:
-        """The cookie's name."""
-        return "__Host-workbell" if self.secure else "workbell"
-
-    def login(
-        self, req: falcon.Request, resp: falcon.Response, identifier: str, password: str
-    ) -> Opened:
+    def login(self, headers: Headers, identifier: str, password: str, origin: Origin) -> Opened:
         """
-        Open a session, set its cookie, and end the one that the browser had.
+        Open a session, and end the one that the browser had.
 
         Raises:
             NotAllowed: The request comes from a page of somebody else's.
             WrongCredentials, EmailNotVerified, Unavailable: As `login` does.
         """
-        self.check_page(req)
-        before = self._token(req)
-        opened = self.signing_in.login_opaque(
+        self.check_page(headers)
+        before = self._token(headers)
+        return self.signing_in.login_opaque(
             identifier,
             password,
-            req.context.origin,
+            origin,
             kind=SessionKind.BROWSER,
             replaces=before.id if before else "",
         )
-        self._set(resp, opened.token.text, "")
-        return opened
 
-    def actor(self, req: falcon.Request) -> Actor:
+    def has_cookie(self, headers: Headers) -> bool:
+        """Whether the request bears a cookie of ours, whatever it is worth."""
+        return f"{cookie_name(self.public_url)}=" in (headers("Cookie") or "")
+
+    def actor(self, method: str, headers: Headers, origin: Origin) -> Actor:
         """
         Return who asks with the cookie; what changes something is checked for CSRF.
 
@@ -72,71 +73,126 @@ class Browser:
             Unauthenticated: There is no cookie, or its session has ended.
             NotAllowed: The request was not made by a page of ours.
         """
-        token = self._token(req)
+        token = self._token(headers)
         if token is None:
             raise Unauthenticated("Sign in first.")
-        if req.method not in SAFE_METHODS:
-            self.check_page(req)
-            self._check_csrf(req, token)
-        origin: Origin = req.context.origin
+        self.check_page(headers, reads=method in SAFE_METHODS)
+        if method not in SAFE_METHODS and not csrf_fits(token.secret, headers(CSRF_HEADER) or ""):
+            raise NotAllowed("The CSRF token is missing or wrong: load the page again.")
         return self.signing_in.recognition.by_session(token.text, SessionKind.BROWSER, origin)
 
-    def csrf(self, req: falcon.Request) -> str:
-        """
-        Return the token that pages of this session send along.
+    def csrf(self, headers: Headers) -> str | None:
+        """Return the token that pages of this session send along, if there is one."""
+        token = self._token(headers)
+        return csrf_token(token.secret) if token is not None else None
 
-        Raises:
-            Unauthenticated: There is no cookie.
-        """
-        if (token := self._token(req)) is None:
-            raise Unauthenticated("Sign in first.")
-        return csrf_token(token.secret)
-
-    def logout(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """
-        End the session, and take the cookie back with all that is stored.
-
-        Raises:
-            Unauthenticated, NotAllowed: As `actor` does.
-        """
-        self.signing_in.logout(self.actor(req))
-        self._set(resp, "", "; Max-Age=0")
-        resp.set_header("Clear-Site-Data", '"cache", "storage"')
-
-    def check_page(self, req: falcon.Request) -> None:
+    def check_page(self, headers: Headers, *, reads: bool = False) -> None:
         """
         Refuse what a page of another origin asks for.
+
+        What only reads may come without a word of where from: old browsers
+        send none then.
 
         Raises:
             NotAllowed: Sec-Fetch-Site or Origin says so, or neither is there.
         """
-        site, origin = req.get_header("Sec-Fetch-Site"), req.get_header("Origin")
+        site, origin = headers("Sec-Fetch-Site"), headers("Origin")
         by_site = site is None or site.strip().lower() in _OURS
-        by_origin = origin is None or origin == self._origin()
-        if not (by_site and by_origin) or (site is None and origin is None):
+        by_origin = origin is None or origin in self._origins(headers)
+        known = reads or site is not None or origin is not None
+        if not (by_site and by_origin and known):
             raise NotAllowed("This request was not made by a page of this service.")
 
-    def _check_csrf(self, req: falcon.Request, token: Opaque) -> None:
-        if not csrf_fits(token.secret, req.get_header(CSRF_HEADER) or ""):
-            raise NotAllowed("The CSRF token is missing or wrong: load the page again.")
+    def cookie(self, opened: Opened | None) -> str:
+        """Return the Set-Cookie header of a session, or the one that takes it back."""
+        value, more = (opened.token.text, "") if opened else ("", "; Max-Age=0")
+        secure = "; Secure" if self.public_url.startswith("https://") else ""
+        name = cookie_name(self.public_url)
+        return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{more}"
 
-    def _origin(self) -> str:
+    def _origins(self, headers: Headers) -> frozenset[str]:
+        """Return our own origins: the public one, and the host that was asked, an allowed one."""
         public = urlsplit(self.public_url)
-        return f"{public.scheme}://{public.netloc}"
+        return frozenset(
+            f"{public.scheme}://{host}" for host in (public.netloc, headers("Host") or "") if host
+        )
 
-    def _token(self, req: falcon.Request) -> Opaque | None:
+    def _token(self, headers: Headers) -> Opaque | None:
         """Return the token of the cookie; two cookies of the name are as good as none."""
-        header = req.get_header("Cookie") or ""
-        if header.count(f"{self.cookie}=") != 1:
+        header, name = headers("Cookie") or "", cookie_name(self.public_url)
+        if header.count(f"{name}=") != 1:
             return None
         try:
-            found = SimpleCookie(header).get(self.cookie)
+            found = SimpleCookie(header).get(name)
             return Opaque.read(found.value) if found is not None else None
         except (CookieError, Unauthenticated):
             return None
 
-    def _set(self, resp: falcon.Response, value: str, more: str) -> None:
-        secure = "; Secure" if self.secure else ""
-        cookie = f"{self.cookie}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{more}"
-        resp.append_header("Set-Cookie", cookie)
-        resp.set_header("Cache-Control", "no-store")
+
+@frozen(kw_only=True, slots=False)
+class BrowserSessionBody:
+    """
+    Who has signed in with a cookie, and the CSRF token of their pages.
+
+    `csrf_token` goes into the header X-CSRF-Token of whatever changes
+    something; it is null for who asks without a cookie.
+    """
+
+    user: UserBody
+    csrf_token: str | None = field(repr=False)
+
+
+@frozen(kw_only=True)
+class BrowserSession:
+    """The session of the browser that asks."""
+
+    browser: Browser
+    identity: Identity
+
+    def open(self, call: Call) -> Answer:
+        """Sign somebody in, and give their browser a cookie."""
+        asked: LoginBody = call.body
+        opened = self.browser.login(call.headers, asked.identifier, asked.password, call.origin)
+        body = BrowserSessionBody(
+            user=user_body(opened.user), csrf_token=csrf_token(opened.token.secret)
+        )
+        return Answer(body=body, headers=_NO_STORE, cookie=self.browser.cookie(opened))
+
+    def show(self, call: Call) -> Answer:
+        """Return who asks, and the CSRF token of their pages."""
+        user = user_body(self.identity.me(call.actor))
+        token = self.browser.csrf(call.headers) if not call.token else None
+        return Answer(body=BrowserSessionBody(user=user, csrf_token=token), headers=_NO_STORE)
+
+    def close(self, call: Call) -> Answer:
+        """End the session that asks, and take back the cookie with all that is stored."""
+        self.browser.signing_in.logout(call.actor)
+        headers = {**_NO_STORE, "Clear-Site-Data": '"cache", "storage"'}
+        return Answer(status=204, headers=headers, cookie=self.browser.cookie(None))
+
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def operations(session: BrowserSession) -> Sequence[Operation]:
+    """Return the operations that browsers sign in and out by."""
+    path, tag = f"{BASE}/session", "identity"
+    return (
+        Operation(
+            method="POST", path=path, name="open_browser_session",
+            summary="Sign in with a cookie, from a page of the service's own.",
+            handler=session.open, request=LoginBody, answers={200: BrowserSessionBody},
+            errors=(401, 403), who=Access.ANYONE, tag=tag,
+        ),
+        Operation(
+            method="GET", path=path, name="get_browser_session",
+            summary="Show who asks, and the CSRF token of their pages.",
+            handler=session.show, answers={200: BrowserSessionBody}, who=Access.SELF, tag=tag,
+        ),
+        Operation(
+            method="DELETE", path=path, name="close_browser_session",
+            summary="End the session that asks, and take back its cookie.",
+            handler=session.close, answers={204: None}, errors=(400, 403), who=Access.SELF,
+            tag=tag,
+        ),
+    )  # fmt: skip

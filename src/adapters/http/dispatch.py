@@ -5,20 +5,21 @@ from enum import StrEnum
 from typing import Any
 
 import falcon
-from attrs import frozen
+from attrs import evolve, frozen
 
-from ...domain.errors import NotAllowed, Unauthenticated
-from ...domain.identity import Actor, EmailNotVerified, Origin, UserId
+from ...domain.errors import NotAllowed, Unauthenticated, WorkbellError
+from ...domain.identity import NOBODY, Actor, EmailNotVerified, Origin
 from ...domain.permissions import key_allows
-from ...domain.throttling import Asked
-from ...services.signing_in import SigningIn
+from ...domain.sessions import TokenExpired
+from ...domain.throttling import Asked, Route, TooMany
+from ...services.entries import Refusals
 from ...services.throttling import Throttling
 from .. import jsontext
+from ..tracing import span
+from .browser import Browser
 from .operations import Access, Answer, Call, Operation, is_number
 from .query import QueryReader
 from .wire import BodyReader, bearer, path_id, versions
-
-NOBODY = Actor(user_id=UserId(0), username="nobody")
 
 
 class Verified(StrEnum):
@@ -34,23 +35,26 @@ class Dispatch:
     """
     Takes a request through its operation.
 
-    The order of judging is authentication, limits, permission, existence,
-    query, body: so nobody learns from what they sent whether something exists.
+    The order of judging is room to hash (where that is done), authentication,
+    limits, permission, existence, query, body: so nobody learns from what
+    they sent whether something exists.
     """
 
-    signing_in: SigningIn
+    browser: Browser
     bodies: BodyReader
     queries: QueryReader
     verified_for: Mapping[Access, bool]
+    refusals: Refusals
     throttling: Throttling | None = None
 
     @classmethod
     def of(
         cls,
-        signing_in: SigningIn,
+        browser: Browser,
         bodies: BodyReader,
         queries: QueryReader,
         needed: Verified,
+        refusals: Refusals,
         throttling: Throttling | None = None,
     ) -> "Dispatch":
         """Return the dispatch that asks for verified addresses where they are needed."""
@@ -62,10 +66,11 @@ class Dispatch:
             Access.SUPERUSER: needed is Verified.ALL,
         }
         return cls(
-            signing_in=signing_in,
+            browser=browser,
             bodies=bodies,
             queries=queries,
             verified_for=verified_for,
+            refusals=refusals,
             throttling=throttling,
         )
 
@@ -74,7 +79,13 @@ class Dispatch:
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
             req.context.operation = operation
-            answer = operation.handler(self.call(req, operation, path))
+            request = {"request": req.context.origin.request_id}
+            try:
+                with span(f"{operation.method} {operation.path}", **request):
+                    answer = operation.handler(self.call(req, operation, path))
+            except WorkbellError as error:
+                self._remember(req, operation, error)
+                raise
             write(req, resp, answer)
 
         return respond
@@ -106,6 +117,7 @@ class Dispatch:
                 style=operation.style,
                 accept=req.accept,
                 token=token,
+                headers=req.get_header,
                 idempotency_key=req.get_header("Idempotency-Key") if operation.idempotent else None,
                 versions=versions(req.get_header("If-Match")) if operation.etag else None,
             )
@@ -120,12 +132,16 @@ class Dispatch:
         self, req: falcon.Request, operation: Operation, token: str, origin: Origin
     ) -> Actor:
         """Return who asks, if they may, and not too often."""
+        if operation.route is Route.SIGN_IN:
+            self.browser.signing_in.hasher.check_room()
         try:
-            actor = self._authenticated(operation.who, token, origin)
-        except Unauthenticated:
+            actor = self._authenticated(req, operation, token, origin)
+        except (Unauthenticated, NotAllowed) as error:
+            sent = bool(token) or req.context.by_cookie
+            req.context.is_credential_refused = sent and not isinstance(error, TokenExpired)
             self._admit(req, operation, NOBODY)
             raise
-        req.context.user_id = actor.user_id or None
+        req.context.actor, req.context.user_id = actor, actor.user_id or None
         self._admit(req, operation, actor)
         if not key_allows(actor, operation.key_scope):
             raise NotAllowed(f"This API key has not the scope {operation.key_scope}.")
@@ -135,12 +151,33 @@ class Dispatch:
             raise EmailNotVerified
         return actor
 
-    def _authenticated(self, who: Access, token: str, origin: Origin) -> Actor:
-        if who is Access.ANYONE:
+    def _authenticated(
+        self, req: falcon.Request, operation: Operation, token: str, origin: Origin
+    ) -> Actor:
+        """Return who asks, with a token or, where there is none, with a cookie."""
+        if operation.who is Access.ANYONE:
             return NOBODY
-        if not token:
-            raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
-        return self.signing_in.authenticate(token, origin)
+        if token:
+            return self.browser.signing_in.authenticate(token, origin)
+        if operation.by_cookie and self.browser.has_cookie(req.get_header):
+            req.context.by_cookie = True
+            return self.browser.actor(req.method, req.get_header, origin)
+        raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
+
+    def _remember(self, req: falcon.Request, operation: Operation, error: WorkbellError) -> None:
+        """Keep what was refused for a reason of security, unless the service has done so."""
+        kept_already = operation.who is Access.ANYONE and isinstance(error, EmailNotVerified)
+        at_the_door = operation.route is Route.SIGN_IN and isinstance(error, TooMany)
+        if isinstance(error, NotAllowed) and not kept_already:
+            action, what = "DENIED", operation.name
+        elif at_the_door:
+            action, what = "SIGN_IN_THROTTLED", operation.name
+        elif req.context.is_credential_refused:
+            action, what = "CREDENTIAL_REFUSED", ""
+        else:
+            return
+        actor = evolve(req.context.actor, origin=req.context.origin)
+        self.refusals.remember(actor, action, what, error)
 
     def _admit(self, req: falcon.Request, operation: Operation, actor: Actor) -> None:
         """Count the request; where it is refused, its headers still tell the limits."""
@@ -152,6 +189,7 @@ class Dispatch:
             user_id=actor.user_id or None,
             tier=actor.tier,
             session_id=actor.session_id,
+            by_cookie=req.context.by_cookie,
         )
         req.context.limits = self.throttling.admit(asked)
 
@@ -161,6 +199,10 @@ def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
     resp.status = answer.status
     if answer.headers:
         resp.set_headers(dict(answer.headers))
+    if req.context.by_cookie and "Cache-Control" not in answer.headers:
+        resp.set_header("Cache-Control", "private, no-cache")
+    if answer.cookie:
+        resp.append_header("Set-Cookie", answer.cookie)
     if answer.status == 204:
         return
     resp.content_type = answer.media_type

@@ -11,7 +11,7 @@ from attrs import Factory, field, frozen
 
 from ...domain.addresses import client_address
 from ...domain.errors import WorkbellError
-from ...domain.identity import Origin
+from ...domain.identity import NOBODY, Origin
 from ...domain.throttling import TooMany, header_texts
 from ...ports.system import Ids
 from .. import jsontext
@@ -91,6 +91,9 @@ class Face:
         context.origin = Origin(request_id=found, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
+        context.by_cookie = False
+        context.actor = NOBODY
+        context.is_credential_refused = False
         context.limits = ()
         structlog.contextvars.bind_contextvars(request_id=found)
         if not self._is_ours(req):

@@ -228,6 +228,7 @@ def operations(people: People) -> Sequence[Operation]:
     return (
         Operation(
             method="POST", path=f"{BASE}/users", name="register", summary="Register.",
+            reveals=True,
             handler=people.register, request=RegistrationBody, answers={201: UserBody},
             errors=(503,), who=Access.ANYONE, tag="identity",
         ),

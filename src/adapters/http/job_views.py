@@ -157,6 +157,7 @@ class StatsBody:
     failed_last_hour: int
     oldest_ready_at: datetime | None
     schedules_active: int
+    schedules_overdue: int
 
 
 def job_facts(job: Job) -> dict[str, Any]:
@@ -284,4 +285,5 @@ def stats_body(stats: JobStats) -> StatsBody:
         failed_last_hour=stats.failed_last_hour,
         oldest_ready_at=stats.oldest_ready_at,
         schedules_active=stats.schedules_active,
+        schedules_overdue=stats.schedules_overdue,
     )

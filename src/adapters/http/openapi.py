@@ -7,6 +7,7 @@ from typing import Any
 from attrs import define, field
 
 from ...ports.tasks import Shapes
+from .browser import CSRF_HEADER, SAFE_METHODS, cookie_name
 from .operations import JSON, PROBLEM, Access, Many, Operation, is_number
 from .problems import Problem
 from .wire import MAX_ID
@@ -42,6 +43,8 @@ WHO: Mapping[Access, str] = {
     Access.SUPERUSER: "For superusers.",
 }
 
+REVEALS = " A name or an address that somebody has is told as such."
+
 
 def document(operations: Iterable[Operation], shapes: Shapes, version: str, url: str) -> Schema:
     """Return the OpenAPI document of the documented operations."""
@@ -67,7 +70,9 @@ def document(operations: Iterable[Operation], shapes: Shapes, version: str, url:
         "components": {
             "schemas": dict(sorted(components.schemas.items())),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": cookie_name(url)},
+                "csrf": {"type": "apiKey", "in": "header", "name": CSRF_HEADER},
             },
         },
     }
@@ -124,19 +129,26 @@ def _operation(operation: Operation, components: Components) -> Schema:
     found: Schema = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "description": WHO[operation.who],
+        "description": WHO[operation.who] + (REVEALS if operation.reveals else ""),
         "tags": [operation.tag],
         "parameters": _parameters(operation, components),
         "responses": _responses(operation, components),
     }
     if operation.who is not Access.ANYONE:
-        found["security"] = [{"bearer": []}]
+        found["security"] = [{"bearer": []}, *_cookie(operation)]
     if operation.request is not None:
         found["requestBody"] = {
             "required": not operation.optional,
             "content": {JSON: {"schema": _request(operation, components)}},
         }
     return found
+
+
+def _cookie(operation: Operation) -> list[Schema]:
+    """Return what a browser's session needs, where it serves."""
+    if not operation.by_cookie:
+        return []
+    return [{"cookie": []} if operation.method in SAFE_METHODS else {"cookie": [], "csrf": []}]
 
 
 def _request(operation: Operation, components: Components) -> Schema:

@@ -50,7 +50,8 @@ class Call:
 
     `ids` are the positive integers and `names` the texts of the path; `url`
     is the address without its query, `parameters` the query as it was given.
-    `versions` are those that `If-Match` would accept, None for any.
+    `versions` are those that `If-Match` would accept, None for any; `headers`
+    returns any header by its name, for what only few handlers want to know.
     """
 
     actor: Actor
@@ -64,6 +65,7 @@ class Call:
     style: Style
     accept: str
     token: str
+    headers: Callable[[str], str | None]
     idempotency_key: str | None = None
     versions: frozenset[int] | None = None
 
@@ -80,13 +82,14 @@ class Answer:
     What a handler answers.
 
     The body is written as JSON, unless it is bytes or an iterator of pieces:
-    those are sent as they are.
+    those are sent as they are. `cookie` is the text of a Set-Cookie header.
     """
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = Factory(dict[str, str])
     media_type: str = JSON
+    cookie: str = field(default="", repr=False)
 
 
 Handler = Callable[[Call], Answer]
@@ -120,7 +123,8 @@ class Operation:
     plain object that it is: the service merges and checks it. An `optional`
     body may be left out, which is as good as an empty object. `statuses` are
     errors whose status differs from their family's. `reads` is for what changes
-    nothing though it is no GET.
+    nothing though it is no GET, `reveals` for what tells whether somebody has a
+    name or an address.
     """
 
     method: str
@@ -143,6 +147,7 @@ class Operation:
     idempotent: bool = False
     etag: bool = False
     reads: bool = False
+    reveals: bool = False
     documented: bool = True
     limit: Route | None = None
     path_names: tuple[str, ...] = field(init=False)
@@ -157,6 +162,11 @@ class Operation:
         if self.who is Access.SUPERUSER:
             return KeyScope.ADMIN
         return KeyScope.READ if self.method == "GET" or self.reads else KeyScope.WRITE
+
+    @property
+    def by_cookie(self) -> bool:
+        """Whether a browser's session serves as well as a token: on our own routes."""
+        return self.style is Style.CANONICAL and self.who is not Access.ANYONE
 
     @property
     def route(self) -> Route:

@@ -44,6 +44,8 @@ class ScheduleFacts:
     priority: int
     max_attempts: int | None
     timeout_seconds: int | None
+    alert_after_seconds: int | None
+    overdue_since: datetime | None
     next_run_time: datetime | None
     last_run_time: datetime | None
     paused_reason: str | None
@@ -168,6 +170,8 @@ def _facts(view: ScheduleView) -> dict[str, Any]:
         "priority": schedule.priority,
         "max_attempts": schedule.max_attempts,
         "timeout_seconds": schedule.timeout_seconds,
+        "alert_after_seconds": schedule.alert_after_seconds,
+        "overdue_since": schedule.overdue_since,
         "next_run_time": schedule.next_at,
         "last_run_time": view.last_run_time,
         "paused_reason": schedule.paused_reason,

@@ -6,8 +6,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ...domain.errors import NotAllowed, Unavailable
+from ...domain.errors import Unavailable
 from ...domain.identity import SYSTEM
+from ...domain.permissions import Action, check
 from ...ports.operations import JobStats, QueueStats
 from ...services.jobs import JobCommands
 from ...services.signing_in import SigningIn
@@ -90,8 +91,8 @@ class Service:
             call.token.encode(), self.metrics_token.encode()
         ):
             return
-        if not self.signing_in.authenticate(call.token, call.origin).is_super_user:
-            raise NotAllowed("Metrics are for superusers, and for who has METRICS_TOKEN.")
+        reader = self.signing_in.authenticate(call.token, call.origin)
+        check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
 
 
 def _unavailable(call: Call, detail: str, more: Mapping[str, Any]) -> Answer:
@@ -121,6 +122,11 @@ def _of_rows(stats: JobStats, queues: Sequence[QueueStats], version: str) -> Seq
             stats.failed_last_hour,
         ),
         gauge("workbell_schedules_active", "Active schedules.", stats.schedules_active),
+        gauge(
+            "workbell_schedules_overdue",
+            "Schedules that should have succeeded by now.",
+            stats.schedules_overdue,
+        ),
         gauge(
             "workbell_queue_jobs",
             "Unfinished jobs of a queue, by state.",

@@ -110,6 +110,10 @@ class MemoryStatistics:
                 schedule.is_active and schedule.deleted_at is None and scope.covers(schedule.owner)
                 for schedule in self._tables.schedules
             ),
+            schedules_overdue=sum(
+                schedule.overdue_since is not None and scope.covers(schedule.owner)
+                for schedule in self._tables.schedules
+            ),
         )
 
 

@@ -8,10 +8,11 @@ from attrs import define, evolve
 
 from ...domain.errors import NotFound
 from ...domain.identity import EVERYTHING, Scope, UserId
+from ...domain.jobs import JobState
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.tasks import TaskDefinition, TaskId
 from ...domain.ticks import Due, Step
-from ...ports.scheduling import Advance, ScheduleFilter, ScheduleView
+from ...ports.scheduling import NEWEST_RUNS, Advance, ScheduleFilter, ScheduleView
 from .listing import between, ordered
 from .plain import in_utc, plain
 from .tables import Tables
@@ -178,6 +179,26 @@ class MemorySchedules:
         for each in ids:
             if (row := self._tables.schedules.get(each)) is not None and row.fail_streak:
                 self._put(evolve(row, fail_streak=0))
+
+    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+        """Return the schedules whose alert is due, oldest first."""
+        due = [(s.alert_at, s.id, s) for s in self._tables.schedules if s.alert_at is not None]
+        return [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
+
+    def judge(self, before: Schedule, after: Schedule) -> bool:
+        """Keep what an alert came to, if the row still stands as before."""
+        row = self._tables.schedules.get(before.id)
+        if row is None or (row.version, row.alert_at) != (before.version, before.alert_at):
+            return False
+        self._put(evolve(row, alert_at=after.alert_at, overdue_since=after.overdue_since))
+        return True
+
+    def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
+        """Return when the newest successful run ended, if that is not before a time."""
+        newest = reversed(self._tables.job_index.of("last run", schedule_id)[-NEWEST_RUNS:])
+        runs = (self._tables.jobs.get(each) for each in newest)
+        ends = [run.ended_at for run in runs if run and run.state is JobState.SUCCEEDED]
+        return max((at for at in ends if at is not None and at >= since), default=None)
 
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
         """Return active schedules by id, above an id."""

@@ -34,6 +34,8 @@ IS_UNFINISHED_RUN = and_(jobs.c.schedule_id.is_not(None), IS_UNFINISHED)
 IS_STARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_not(None))
 IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > _number(JobState.RUNNING))
 IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobState.RUNNING))
+IS_EXPECTED = schedules.c.alert_at.is_not(None)
+IS_OVERDUE = schedules.c.overdue_since.is_not(None)
 IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
 
 
@@ -93,3 +95,4 @@ _partial("ix_jobs_started", IS_STARTED_RUN, _j.schedule_id, _j.id)
 _partial("ix_jobs_ended", IS_ENDED_JOB, _j.state, _j.ended_at)
 _partial("ix_jobs_ended_runs", IS_ENDED_RUN, _j.ended_at)
 _partial("ix_schedules_due", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
+_partial("ix_schedules_alert", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)

@@ -6,12 +6,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import asdict, evolve, frozen
-from sqlalchemy import Connection, Select, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from ...domain.identity import Scope
 from ...domain.jobs import JobState, status_of
 from ...ports.operations import JobStats, QueueStats, WorkerInfo
-from .indexes import IS_ACTIVE, IS_READY, IS_RUNNING, IS_UNFINISHED
+from .indexes import IS_ACTIVE, IS_EXPECTED, IS_OVERDUE, IS_READY, IS_RUNNING, IS_UNFINISHED
 from .lists import equal
 from .rows import STATES
 from .schema import jobs, queues, schedules, workers
@@ -118,10 +128,11 @@ class SqlStatistics:
             finished_last_hour=ended.get(JobState.SUCCEEDED, 0) + ended.get(JobState.FAILED, 0),
             failed_last_hour=ended.get(JobState.FAILED, 0),
             oldest_ready_at=self._db.execute(oldest).scalar(),
-            schedules_active=self._active(scope),
+            schedules_active=self._schedules(scope, IS_ACTIVE),
+            schedules_overdue=self._schedules(scope, IS_EXPECTED, IS_OVERDUE),
         )
 
-    def _active(self, scope: Scope) -> int:
+    def _schedules(self, scope: Scope, *which: ColumnElement[bool]) -> int:
         owned = tuple(equal(schedules.c.owner, scope.owner))
-        query = select(func.count()).select_from(schedules).where(IS_ACTIVE, *owned)
+        query = select(func.count()).select_from(schedules).where(*which, *owned)
         return self._db.execute(query).scalar_one()

@@ -49,7 +49,7 @@ def check(connection: Connection) -> None:
         Unavailable: It is newer, or has yet to be migrated.
     """
     found = current(connection)
-    _refuse_newer(found)
+    refuse_newer(found)
     if found != newest():
         raise Unavailable(
             f"The database has schema {found or 'none'} and needs {newest()}: migrate it first."
@@ -67,7 +67,7 @@ def upgrade(connection: Connection, backup: Callable[[Path], None], now: datetim
     from alembic import command
 
     found = current(connection)
-    _refuse_newer(found)
+    refuse_newer(found)
     if found == newest():
         return
     if found is not None and is_sqlite(connection):
@@ -96,7 +96,13 @@ def includes(connection: Connection) -> Callable[..., bool]:
     return include
 
 
-def _refuse_newer(found: str | None) -> None:
+def refuse_newer(found: str | None) -> None:
+    """
+    Refuse a schema that this program does not know.
+
+    Raises:
+        Unavailable: It is newer.
+    """
     known = {script.revision for script in _scripts().walk_revisions()}
     if found is not None and found not in known:
         raise Unavailable(

@@ -10,14 +10,15 @@ from sqlalchemy import and_, bindparam, case, func, insert, literal_column, sele
 
 from ...domain.errors import NotFound
 from ...domain.identity import Scope, UserId
+from ...domain.jobs import JobState
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.ticks import Due, Step
-from ...ports.scheduling import Advance
+from ...ports.scheduling import NEWEST_RUNS, Advance
 from .columns import moment_reader, moment_writer
-from .indexes import IS_ACTIVE
+from .indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
 from .schedule_lists import ScheduleLists
 from .schedule_rows import rule_of, schedule_of, schedule_values
-from .schema import schedules
+from .schema import jobs, schedules
 from .statements import AnyRow, chunks, named, new_id, prepared
 
 _c = schedules.c
@@ -100,6 +101,33 @@ _TAKE = prepared(
 )
 _STREAKS = select(_c.id, _c.fail_streak).where(_ids, _c.fail_streak > 0)
 _CLEAR = update(schedules).where(_ids, _c.fail_streak > 0).values(fail_streak=0)
+TO_JUDGE = (
+    select(schedules)
+    .where(IS_EXPECTED, _c.alert_at <= bindparam("now"))
+    .order_by(_c.alert_at, _c.id)
+    .limit(bindparam("most"))
+)
+_JUDGE = (
+    update(schedules)
+    .where(
+        _c.id == bindparam("schedule_id"),
+        _c.version == bindparam("was_version"),
+        _c.alert_at == bindparam("was_alert_at"),
+    )
+    .values(alert_at=bindparam("look_at"), overdue_since=bindparam("since"))
+)
+_NEWEST_RUNS = (
+    select(jobs.c.state, jobs.c.ended_at)
+    .where(IS_STARTED_RUN, jobs.c.schedule_id == bindparam("schedule_id"))
+    .order_by(jobs.c.id.desc())
+    .limit(NEWEST_RUNS)
+    .with_hint(jobs, "FORCE INDEX (ix_jobs_started_plain)", "mysql")  # it would sort all runs
+    .with_hint(jobs, "FORCE INDEX (ix_jobs_started_plain)", "mariadb")
+    .subquery()
+)
+LAST_SUCCESS = select(func.max(_NEWEST_RUNS.c.ended_at)).where(
+    _NEWEST_RUNS.c.state == int(JobState.SUCCEEDED), _NEWEST_RUNS.c.ended_at >= bindparam("since")
+)
 _ACTIVE_AFTER = (
     select(schedules)
     .where(IS_ACTIVE, _c.id > bindparam("above"))
@@ -191,6 +219,27 @@ class SqlSchedules(ScheduleLists):
         """Set the fail streaks of some schedules to 0."""
         for some in chunks(sorted(ids)):
             self._db.execute(_CLEAR, {"ids": some})
+
+    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+        """Return the schedules whose alert is due, oldest first, unlocked."""
+        return self._schedules(TO_JUDGE, {"now": now, "most": limit})
+
+    def judge(self, before: Schedule, after: Schedule) -> bool:
+        """Keep what an alert came to, if the row still stands as before."""
+        values = {
+            "schedule_id": before.id,
+            "was_version": before.version,
+            "was_alert_at": before.alert_at,
+            "look_at": after.alert_at,
+            "since": after.overdue_since,
+        }
+        return self._db.execute(_JUDGE, values).rowcount == 1
+
+    def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
+        """Return when the newest successful run ended, if that is not before a time."""
+        values = {"schedule_id": schedule_id, "since": since}
+        found: datetime | None = self._db.execute(LAST_SUCCESS, values).scalar()
+        return found
 
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
         """Return active schedules by id, above an id: to walk over all of them."""

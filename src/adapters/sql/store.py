@@ -13,6 +13,7 @@ from sqlalchemy import Connection, make_url
 from ...domain.errors import Contended, Unavailable
 from ...ports.jobs import Waker
 from ...ports.system import Clock
+from ..tracing import span
 from . import revisions
 from .access import SqlApiKeys, SqlSessions
 from .audit import SqlAuditTrail
@@ -197,7 +198,7 @@ class SqlStore:
         woken: set[str] = set()
         self._threads.writes = True
         try:
-            with translated(), self._connections.writing() as connection:
+            with translated(), span("transaction"), self._connections.writing() as connection:
                 yield SqlTx(connection, self.clock, woken)
         finally:
             self._threads.writes = False

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.http.face import FaceSettings
 from workbell.adapters.http.operations import Access, Operation
+from workbell.domain.identity import KeyScope
+from workbell.domain.permissions import RULES, Action, key_allows
 
 from .conftest import World, build_world
 
@@ -132,3 +135,28 @@ def test_metrics_are_read_with_their_token(make_world: Any) -> None:
     assert seen.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "workbell_schedules_active 1\n" in seen.text
     assert 'workbell_info{version="9"} 1\n' in seen.text
+
+
+CREDENTIALS = {
+    "logout", "c_logout", "close_browser_session", "list_sessions", "revoke_session",
+    "list_api_keys", "revoke_api_key",
+}  # fmt: skip
+"""What takes no body, and what no key may: the rules name no scope for it."""
+
+
+def test_a_key_reaches_as_far_as_its_scopes_on_every_route(world: World) -> None:
+    """Of a superuser's keys: reading, changing, administering, and no credentials at all."""
+    ids = things(world, "root")
+    root = world.actor("root")
+    keys = {
+        scope: world.parts.members.access.make_key(root, scope, [scope]).text for scope in KeyScope
+    }
+    assert all(RULES[one].key is None for one in (Action.READ_SESSIONS, Action.REVOKE_KEY))
+    for name, operation in ALL.items():
+        if operation.who is Access.ANYONE:
+            continue
+        for scope, key in keys.items():
+            world.tokens["key"] = key
+            actor = evolve(root, key_scopes=frozenset({scope}))
+            reaches = key_allows(actor, operation.key_scope) and name not in CREDENTIALS
+            assert (call(world, operation, "key", **ids) != 403) is reaches, (name, scope)

@@ -14,7 +14,8 @@ FIELDS = [
     "task_definition_name", "task_definition_description", "name", "cron_expression",
     "time_zone", "parameters", "is_active", "misfire_policy", "overlap_policy", "dst_gap",
     "dst_overlap", "starts_at", "ends_at", "max_runs", "jitter_seconds", "queue", "priority",
-    "max_attempts", "timeout_seconds", "next_run_time", "last_run_time", "paused_reason",
+    "max_attempts", "timeout_seconds", "alert_after_seconds", "overdue_since", "next_run_time",
+    "last_run_time", "paused_reason",
     "created_at", "updated_at", "version", "last_status",
 ]  # fmt: skip
 

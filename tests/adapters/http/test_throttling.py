@@ -1,11 +1,16 @@
 """Limits over HTTP: told on every answer, and kept."""
 
+import socket
+
 import falcon.testing
 from attrs import evolve
 
-from workbell.adapters.http.app import build_app
+from workbell.adapters.crypto import Argon2Hasher
+from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.throttling.memory import MemoryRateLimiter
-from workbell.domain.throttling import Policies, Rate
+from workbell.adapters.throttling.redis import RedisRateLimiter
+from workbell.domain.throttling import Asked, Policies, Rate, Route
+from workbell.ports.throttling import RateLimiter
 from workbell.services.throttling import Throttling
 
 from .conftest import PASSWORD, World
@@ -13,12 +18,12 @@ from .conftest import PASSWORD, World
 WRONG = {"Authorization": "Bearer wrong"}
 
 
-def limited(world: World, **rates: Rate | None) -> World:
+def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | None) -> World:
     """Return the world with such limits, none where nothing is said."""
     given = dict.fromkeys(("anonymous", "user", "login", "ingest", "free", "premium"))
     throttling = Throttling(
         store=world.store,
-        limiter=MemoryRateLimiter(),
+        limiter=limiter or MemoryRateLimiter(),
         clock=world.clock,
         policies=Policies.of(**{**given, **rates}),
     )
@@ -92,3 +97,42 @@ def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
 
     assert statuses == [401] * 20 + [429]
     assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
+
+
+def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: World) -> None:
+    """By every route that hashes: no row is written, no limit spent, no body read."""
+    full = Argon2Hasher.create(memory_kib=8, passes=1, slots=1, waiting=0)
+    world = limited(world, login=Rate(1, 60), anonymous=Rate(1, 60))
+    signing_in = evolve(world.parts.signing_in, hasher=full)
+    parts = evolve(world.parts, signing_in=signing_in)
+    crowded = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
+    hashing = [one for one in operations_of(parts) if one.route is Route.SIGN_IN]
+    with full._slot(), world.store.begin() as tx:  # nobody else could write
+        for one in hashing:
+            refused = crowded.call(one.method, one.path, json={})
+            assert (refused.status_code, refused.json["code"]) == (503, "unavailable"), one.name
+            assert 1 <= int(refused.headers["retry-after"]) <= 3
+        assert tx.users.by_login("ada") is not None
+    body = {"username": "ada", "password": PASSWORD}
+    assert crowded.post("/api/v1/auth/login", None, body).status_code == 200
+
+
+def test_without_redis_nothing_is_a_server_error_and_sign_in_is_still_counted(
+    world: World,
+) -> None:
+    """Ordinary routes are counted by the process, sign-in by the store."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody listens there
+        gone = RedisRateLimiter.connect(f"redis://127.0.0.1:{held.getsockname()[1]}")
+        world = limited(world, gone, login=Rate(2, 60), user=Rate(2, 60), anonymous=Rate(9, 60))
+        statuses = [world.get("/api/v1/jobs").status_code for _ in range(3)]
+        body = {"username": "ada", "password": PASSWORD}
+        logins = [world.post("/api/v1/auth/login", None, body).status_code for _ in range(3)]
+        gone.close()
+    assert statuses == [200, 200, 429]
+    assert logins == [200, 200, 429]
+    throttling = world.parts.throttling
+    assert throttling is not None
+    charge, *_ = throttling.policies.met_by(Asked(address="127.0.0.1", route=Route.SIGN_IN))
+    with world.store.view() as tx:
+        assert tx.quotas.peek(charge, world.clock.now()).remaining == 0

@@ -227,6 +227,7 @@ def identity_operations(own: AIdentity, people: People) -> Sequence[Operation]:
     return (
         Operation(
             method="POST", path="/api/auth/register", name="a_register", summary="Register.",
+            reveals=True,
             handler=own.register, request=ARegistrationBody, answers={201: ARegistered},
             errors=(503,), who=Access.ANYONE, **style,
         ),

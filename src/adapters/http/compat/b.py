@@ -98,6 +98,7 @@ def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operatio
     return (
         Operation(
             method="POST", path="/api/user", name="b_register", summary="Register.",
+            reveals=True,
             handler=own.register, request=BRegistrationBody, answers={201: BUserBody},
             errors=(503,), who=Access.ANYONE, **style,
         ),

@@ -141,6 +141,7 @@ def identity_operations(own: CIdentity) -> Sequence[Operation]:
     return (
         Operation(
             method="POST", path="/users/register", name="c_register", summary="Register.",
+            reveals=True,
             handler=own.register, request=CAccountBody, answers={201: CRegistered},
             errors=(503,), who=Access.ANYONE, **style,
         ),
@@ -167,7 +168,7 @@ def identity_operations(own: CIdentity) -> Sequence[Operation]:
         ),
         Operation(
             method="PUT", path="/users/{user_id}", name="c_change_user",
-            summary="Change oneself, or as a superuser anybody.", handler=own.change,
+            summary="Change oneself, or as a superuser anybody.", handler=own.change, reveals=True,
             request=CChangeBody, answers={200: UserBody}, errors=(403, 503),
             exists=own.exists, who=Access.USER, **style,
         ),

@@ -1,0 +1,17 @@
+"""Plain Dramatiq over Redis: as it comes, or with a short heartbeat."""
+
+import os
+
+import dramatiq
+import notes
+from dramatiq.brokers.redis import RedisBroker
+
+_SAFEST = {"heartbeat_timeout": 5_000, "maintenance_chance": 1_000_000}
+_more = _SAFEST if os.environ["FAULT_VARIANT"] == "safest" else {}
+dramatiq.set_broker(RedisBroker(url=os.environ["FAULT_REDIS"], **_more))
+
+
+@dramatiq.actor
+def work(number: str, milliseconds: int) -> None:
+    """Wait, and note it."""
+    notes.work(number, milliseconds)

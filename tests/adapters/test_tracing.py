@@ -1,0 +1,68 @@
+"""Spans, told to an OpenTelemetry that the test plays, or to nobody."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+import workbell
+from workbell.adapters import tracing
+from workbell.domain.tasks import Task
+
+pytestmark = pytest.mark.unit
+
+
+@define
+class Tracer:
+    """A tracer that remembers what it was told."""
+
+    spans: list[tuple[str, dict[str, Any]]] = field(factory=list[tuple[str, dict[str, Any]]])
+
+    @contextmanager
+    def start_as_current_span(self, name: str, attributes: dict[str, Any]) -> Iterator[None]:
+        self.spans.append((name, attributes))
+        yield
+
+
+@pytest.fixture
+def tracer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracer]:
+    """Return the tracer of an OpenTelemetry that seems to be installed."""
+    made, module = Tracer(), ModuleType("opentelemetry.trace")
+    module.__dict__["get_tracer"] = lambda _: made
+    monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", module)
+    tracing._tracer.cache_clear()
+    yield made
+    tracing._tracer.cache_clear()
+
+
+def run(folder: Path) -> None:
+    """Run one job."""
+    task = Task(key="tell", body=lambda *_: None)
+    with workbell.open(f"sqlite:///{folder / 'w.db'}", data_dir=folder, tasks=[task]) as bell:
+        bell.jobs.enqueue("tell")
+        bell.run_until_idle()
+
+
+def test_an_attempt_and_its_transactions_are_spans(tmp_path: Path, tracer: Tracer) -> None:
+    run(tmp_path)
+    told = {"workbell.job": 1, "workbell.attempt": 1, "workbell.task": "tell"}
+    assert ("run tell", told) in tracer.spans
+    assert ("transaction", {}) in tracer.spans
+
+
+def test_without_opentelemetry_there_is_nothing_to_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
+    tracing._tracer.cache_clear()
+    run(tmp_path)
+    with tracing.span("nothing", job=1) as made:
+        assert made is None
+    tracing._tracer.cache_clear()

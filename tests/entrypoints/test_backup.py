@@ -1,0 +1,179 @@
+"""Backup and restore: whole or not at all, and nothing is overwritten."""
+
+import json
+import sqlite3
+import zipfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import workbell
+from workbell.entrypoints.cli import main
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a data folder in which a job has left an artifact and a key was made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WORKBELL_DATABASE_URL", raising=False)
+    monkeypatch.setenv("WORKBELL_DATA_DIR", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def run(*words: str) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(main, list(words), catch_exceptions=False)
+
+
+def work(home: Path, rows: int = 10) -> None:
+    """Have a job of the installation leave an artifact."""
+    run("migrate")
+    with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home) as bell:
+        bell.jobs.enqueue("data.process", {"dataset_size": rows, "processing_type": "simple"})
+        bell.run_until_idle()
+
+
+def jobs(home: Path) -> int:
+    """Return how many jobs the database has."""
+    with closing(sqlite3.connect(home / "workbell.db")) as db:
+        return int(db.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
+
+def artifacts(home: Path) -> set[str]:
+    """Return the names of the files of artifacts."""
+    return {path.name for path in (home / "artifacts").rglob("*") if path.is_file()}
+
+
+def test_a_backup_made_while_the_database_is_open_brings_everything_back(home: Path) -> None:
+    work(home)
+    before, key = artifacts(home), (home / "secret_key").read_bytes()
+    with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home):
+        said = json.loads(run("backup", "copy.zip", "--json").output)
+    assert said["artifacts"] == len(before) > 0
+    assert said["missing"] == 0
+    assert (Path("copy.zip").stat().st_mode & 0o777) == 0o600
+
+    work(home, rows=20)
+    (home / "secret_key").write_text("x" * 40)
+    assert jobs(home) == 2
+    back = json.loads(run("restore", "copy.zip", "--force", "--json").output)
+
+    assert jobs(home) == 1
+    assert artifacts(home) == before
+    assert (home / "secret_key").read_bytes() == key
+    assert len(back["kept_aside"]) == 3
+    (aside,) = (Path(path) for path in back["kept_aside"] if "workbell.db" in path)
+    with closing(sqlite3.connect(aside)) as db:
+        assert db.execute("SELECT count(*) FROM jobs").fetchone() == (2,)
+    assert run("jobs", "show", "1").exit_code == 0
+    assert not [path for path in home.iterdir() if path.name.startswith(".restore")]
+
+
+def test_nothing_is_overwritten_without_being_asked(home: Path) -> None:
+    work(home)
+    assert run("backup", "copy.zip").exit_code == 0
+    again = run("backup", "copy.zip")
+    assert again.exit_code == 1
+    assert "--force" in again.stderr
+    assert run("backup", "copy.zip", "--force").exit_code == 0
+    over = run("restore", "copy.zip")
+    assert over.exit_code == 1
+    assert "--force" in over.stderr
+    assert jobs(home) == 1
+
+
+def test_a_database_in_use_is_not_replaced(home: Path) -> None:
+    work(home)
+    run("backup", "copy.zip")
+    with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home):
+        refused = run("restore", "copy.zip", "--force")
+    assert refused.exit_code == 1
+    assert "stop the service first" in refused.stderr
+    assert run("restore", "copy.zip", "--force").exit_code == 0
+
+
+def test_a_backup_is_put_back_on_a_fresh_machine_and_over_a_damaged_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    work(home)
+    run("backup", "copy.zip")
+    other = tmp_path / "other"
+    monkeypatch.setenv("WORKBELL_DATA_DIR", str(other))
+    assert run("restore", "copy.zip").exit_code == 0
+    assert jobs(other) == 1
+    (other / "workbell.db").write_bytes(b"no database at all" * 100)
+    (other / "workbell.db-wal").write_bytes(b"of the damaged one")
+    assert run("restore", "copy.zip", "--force").exit_code == 0
+    assert jobs(other) == 1
+    assert not (other / "workbell.db-wal").exists()
+
+
+def test_an_artifact_that_retention_took_meanwhile_is_named_missing(home: Path) -> None:
+    work(home)
+    for path in (home / "artifacts").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert json.loads(run("backup", "copy.zip", "--json").output)["missing"] >= 1
+
+
+def _rewritten(source: Path, target: Path, change: Any) -> None:
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = change(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+
+
+def test_what_is_no_whole_backup_of_a_known_release_is_refused(home: Path) -> None:
+    work(home)
+    run("backup", "good.zip")
+    good = Path("good.zip")
+
+    def newer(name: str, content: bytes) -> bytes:
+        return (
+            content.replace(b'"format": 1', b'"format": 9') if name == "manifest.json" else content
+        )
+
+    def later(name: str, content: bytes) -> bytes:
+        if name != "manifest.json":
+            return content
+        return json.dumps({**json.loads(content), "schema": "9999"}).encode()
+
+    def torn(name: str, content: bytes) -> bytes:
+        return content[:-1] if name == "workbell.db" else content
+
+    def short(name: str, content: bytes) -> bytes | None:
+        return None if name == "secret_key" else content
+
+    for change, words in (
+        (newer, "newer release"),
+        (later, "newer than this program"),
+        (torn, "damaged: workbell.db"),
+        (short, "does not hold"),
+    ):
+        _rewritten(good, Path("bad.zip"), change)
+        refused = run("restore", "bad.zip", "--force")
+        assert refused.exit_code == 2
+        assert words in refused.stderr
+    Path("bad.zip").write_bytes(good.read_bytes()[:-200])
+    assert "no backup" in run("restore", "bad.zip", "--force").stderr
+    assert run("restore", "nowhere.zip").exit_code == 2
+    assert jobs(home) == 1
+
+
+def test_a_server_and_an_empty_place_are_one_line_and_exit_2(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "There is no database" in run("backup", "copy.zip").stderr
+    monkeypatch.setenv("WORKBELL_SECRET_KEY", "k" * 40)
+    for url, tool in (("postgresql://x/y", "pg_dump"), ("mysql://x/y", "mariadb-dump")):
+        monkeypatch.setenv("WORKBELL_DATABASE_URL", url)
+        for command in ("backup", "restore"):
+            refused = run(command, "copy.zip")
+            assert refused.exit_code == 2
+            assert tool in refused.stderr
+    monkeypatch.delenv("WORKBELL_DATABASE_URL")
+    assert not home.exists() or not (home / "workbell.db").exists()

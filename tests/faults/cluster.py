@@ -1,0 +1,278 @@
+"""An installation in processes of its own, restarted by a supervisor when killed."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, RLock, Thread
+from typing import Any
+
+from attrs import define, field
+
+from tests.faults.private import AnyRedis, Database, free_port, wait_until
+
+HERE = Path(__file__).parent
+PASSWORD = "correct-horse-battery"
+LEASE_SECONDS = 2
+
+
+class GoneError(Exception):
+    """The service did not answer, or stopped answering half-way."""
+
+
+@define
+class Client:
+    """Speaks HTTP to one port."""
+
+    port: int
+    token: str | None = None
+
+    def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """
+        Return the status and the decoded body of one request.
+
+        Raises:
+            GoneError: There was no whole answer.
+        """
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        if self.token is not None:
+            sent["Authorization"] = f"Bearer {self.token}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise GoneError(str(error)) from error
+        finally:
+            connection.close()
+        kind = answer.getheader("Content-Type", "")
+        return answer.status, json.loads(content) if content and "json" in kind else content
+
+    def insist(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """Ask again until there is an answer that is not about being away."""
+        until = time.monotonic() + 60
+        while True:
+            try:
+                status, answer = self.call(method, path, body, headers)
+                if status < 500 or time.monotonic() > until:
+                    return status, answer
+            except GoneError:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(0.05)
+
+    def login(self, username: str = "admin") -> "Client":
+        """Return a client of somebody's."""
+        body = {"username": username, "password": PASSWORD}
+        status, answer = self.insist("POST", "/api/v1/auth/login", body)
+        assert status == 200, answer
+        return Client(self.port, str(answer["access"]))
+
+
+@define(eq=False)
+class Part:
+    """One process of the installation; its work outlives it."""
+
+    role: str
+    environ: dict[str, str]
+    port: int
+    folder: Path
+    wanted: bool = True
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+
+    def start(self) -> None:
+        """Start the process; `ready` tells when it has come up."""
+        self.starts += 1
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workbell", self.role],
+            env=self.environ, cwd=self.folder, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def ready(self) -> bool:
+        """Whether the process says that it is ready."""
+        try:
+            return Client(self.port).call("GET", "/readyz")[0] == 200
+        except GoneError:
+            return False
+
+    def well(self) -> bool:
+        """Whether it is ready, or is not to be."""
+        return not self.wanted or self.ready()
+
+    def has_started(self, times: int) -> bool:
+        """Whether it was started more often than so."""
+        return self.starts > times
+
+    def send(self, what: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self.process is not None
+        self.process.send_signal(what)
+
+
+@define(eq=False)
+class Cluster:
+    """
+    One installation on one database: its processes, and who restarts them.
+
+    On SQLite one process does everything; else there are one API, some
+    workers and some schedulers.
+    """
+
+    folder: Path
+    database: Database
+    redis: AnyRedis | None
+    parts: list[Part] = field(factory=list[Part])
+    admin: Client = field(factory=lambda: Client(0))
+    _more: dict[str, str] = field(factory=dict[str, str])
+    _made: int = 0
+    _watching: Event = field(factory=Event)
+    _guard: RLock = field(factory=RLock)
+    _supervisor: Thread | None = None
+
+    @property
+    def notes(self) -> Path:
+        """The file in which the bodies of tasks note what they do."""
+        return self.folder / "notes"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether one process does everything."""
+        return self.database.kind == "sqlite"
+
+    def start(
+        self, workers: int = 2, schedulers: int = 1, more: Mapping[str, str] | None = None
+    ) -> None:
+        """Start every process, and wait until they are ready."""
+        self.notes.touch()
+        self._more = dict(more or {})
+        roles = ["up"] if self.is_embedded else ["api"]
+        if not self.is_embedded:
+            roles += ["worker"] * workers + ["scheduler"] * schedulers
+        if not self.is_embedded:
+            migration = self._part("migrate")
+            migration.start()
+            assert migration.process is not None
+            assert migration.process.wait(60) == 0
+        self.add(*roles)
+        self.admin = Client(self.parts[0].port).login()
+        self._supervisor = Thread(target=self._supervise, daemon=True)
+        self._supervisor.start()
+
+    def add(self, *roles: str) -> list[Part]:
+        """Start further processes, and wait until they are ready."""
+        added = [self._part(role) for role in roles]
+        for part in added:
+            part.start()
+        for part in added:
+            self._wait_for(part)
+        self.parts += added
+        return added
+
+    def remove(self, parts: Sequence[Part]) -> None:
+        """End processes for good."""
+        for part in parts:
+            part.wanted = False
+            self.kill(part)
+            self.parts.remove(part)
+
+    def close(self) -> None:
+        """Stop every process."""
+        self._watching.set()
+        if self._supervisor is not None:
+            self._supervisor.join()
+        for part in self.parts:
+            if part.process is not None and part.process.poll() is None:
+                part.send(signal.SIGCONT)
+                part.send(signal.SIGTERM)
+        for part in self.parts:
+            if part.process is not None:
+                try:
+                    part.process.wait(15)
+                except subprocess.TimeoutExpired:
+                    part.process.kill()
+                    part.process.wait()
+
+    def doing(self, role: str) -> list[Part]:
+        """Return the processes that do the work of a role."""
+        return [part for part in self.parts if part.role in (role, "up")]
+
+    def kill(self, part: Part) -> None:
+        """End a process as the machine would; the supervisor starts another."""
+        with self._guard:
+            part.send(signal.SIGKILL)
+            assert part.process is not None
+            part.process.wait()
+
+    def settle(self) -> None:
+        """Wait until every process is ready again."""
+        for part in self.parts:
+            wait_until(part.well, f"{part.role} to be ready")
+
+    @contextmanager
+    def without(self, role: str) -> Iterator[None]:
+        """Have no process of a role for a while."""
+        parts = self.doing(role)
+        for part in parts:
+            part.wanted = False
+            self.kill(part)
+        yield
+        for part in parts:
+            part.wanted = True
+        self.settle()
+
+    def _supervise(self) -> None:
+        while not self._watching.wait(0.02):
+            with self._guard:
+                for part in self.parts:
+                    if part.wanted and part.process is not None and part.process.poll() is not None:
+                        part.start()
+
+    def _wait_for(self, part: Part) -> None:
+        def up() -> bool:
+            assert part.process is not None
+            if part.process.poll() is not None:
+                log = Path(part.environ["WORKBELL_LOG_FILE"])
+                said = log.read_text()[-4000:] if log.exists() else "nothing was logged"
+                raise AssertionError(f"{part.role} did not start: {said}")
+            return part.ready()
+
+        wait_until(up, f"{part.role} to start")
+
+    def _part(self, role: str) -> Part:
+        self._made += 1
+        port = free_port()
+        environ = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("WORKBELL_")},
+            "WORKBELL_DATABASE_URL": self.database.url,
+            "WORKBELL_DATA_DIR": str(self.folder / "data"),
+            "WORKBELL_SECRET_KEY": "a key of the fault tests, and of nobody else",
+            "WORKBELL_LEASE_SECONDS": str(LEASE_SECONDS),
+            "WORKBELL_WORKER_THREADS": "4",
+            "WORKBELL_ADMIN_PASSWORD": PASSWORD,
+            "WORKBELL_TASKS": "fault_tasks",
+            "WORKBELL_RATE_LIMIT_ANON": "off",
+            "WORKBELL_RATE_LIMIT_USER": "off",
+            "WORKBELL_ACCESS_TOKEN_MINUTES": "1440",
+            "WORKBELL_REQUIRE_VERIFIED_EMAIL": "none",
+            "WORKBELL_MAX_WAITING_JOBS": "1000000",
+            "WORKBELL_LOG_FILE": str(self.folder / f"{role}-{self._made}.log"),
+            "FAULT_NOTES": str(self.notes),
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+            **self._more,
+        }
+        environ["WORKBELL_PORT" if role in ("up", "api") else "WORKBELL_METRICS_PORT"] = str(port)
+        if self.redis is not None:
+            environ["WORKBELL_REDIS_URL"] = self.redis.url
+        return Part(role, environ, port, self.folder)

@@ -1,0 +1,326 @@
+"""The ledger of a fault: what was asked, what the database says, what bodies did."""
+
+import hashlib
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from attrs import define, field
+from sqlalchemy import Engine, NullPool, create_engine, func, select, update
+from sqlalchemy.exc import DBAPIError
+
+from tests.faults.cluster import Client, Cluster
+from tests.faults.private import wait_until
+from workbell.adapters.sql.schema import artifacts, attempts, jobs, schedules
+from workbell.domain.jobs import JobState
+
+PATIENCE = 120.0
+MINUTE = timedelta(minutes=1)
+_RAN_OUT = ("lost", "timeout")
+_j, _a = jobs.c, attempts.c
+_OF_JOBS = (_j.id, _j.state, _j.idempotency_key, _j.schedule_id, _j.tick, _j.missed)
+_OF_ATTEMPTS = (_a.job_id, _a.number, _a.outcome)
+
+
+@define
+class Row:
+    """
+    What one fault came to.
+
+    `lost` counts what was accepted and has no outcome, `doubled` what has two.
+    `rerun` counts bodies that began again, `repeated` those of them whose
+    earlier try had come to its end; `refused` counts stale outcomes.
+    """
+
+    fault: str
+    name: str
+    injected: str
+    database: str = ""
+    jobs: int = 0
+    ticks: int = 0
+    lost: int = 0
+    doubled: int = 0
+    rerun: int = 0
+    repeated: int = 0
+    refused: int = 0
+    drain: float = 0.0
+    note: str = ""
+    wrong: list[str] = field(factory=list[str])
+
+    @property
+    def clean(self) -> bool:
+        """Whether every promise was kept."""
+        return not (self.lost or self.doubled or self.wrong)
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Note what does not hold."""
+        if not holds:
+            self.wrong.append(what)
+
+
+@define
+class Load:
+    """Clients that keep asking for jobs, each with a key, until they know they have it."""
+
+    client: Client
+    threads: int = 3
+    pause: float = 0.01
+    tasks: tuple[str, ...] = ("fault.work", "fault.batch")
+    longest_ms: int = 40
+    asked: list[str] = field(factory=list[str])
+    slowest: float = 0.0
+    _stop: threading.Event = field(factory=threading.Event)
+    _running: list[threading.Thread] = field(factory=list[threading.Thread])
+
+    def start(self) -> "Load":
+        """Start the clients."""
+        self._running = [
+            threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(self.threads)
+        ]
+        for thread in self._running:
+            thread.start()
+        return self
+
+    def end(self) -> None:
+        """Let each client have its last answer."""
+        self._stop.set()
+        for thread in self._running:
+            thread.join()
+
+    def ask(self, task: str, parameters: Mapping[str, Any]) -> int:
+        """Insist on one job, and return its id."""
+        key = uuid4().hex
+        body = {"task_definition": task, "parameters": dict(parameters)}
+        began = time.monotonic()
+        status, answer = self.client.insist("POST", "/api/v1/jobs", body, {"Idempotency-Key": key})
+        assert status in (200, 201), answer
+        self.asked.append(key)
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        return int(answer["id"])
+
+    def _ask(self, seed: int) -> None:
+        chance = random.Random(seed)
+        n = 0
+        while not self._stop.wait(self.pause):
+            n += 1
+            ms = chance.randrange(self.longest_ms)
+            self.ask(chance.choice(self.tasks), {"n": n, "ms": ms, "file": n % 10 == 0})
+
+
+@define(eq=False)
+class Ledger:
+    """
+    Accounts for everything that was asked since it was opened.
+
+    Jobs are told by their ids, so faults may follow one another on one
+    installation.
+    """
+
+    cluster: Cluster
+    mark: int = 0
+    schedules: dict[int, datetime] = field(factory=dict[int, datetime])
+    horizon: datetime | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.mark = self._value(select(func.coalesce(func.max(jobs.c.id), 0)))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Connections to the database, not through the service."""
+        return create_engine(
+            self.cluster.database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+
+    def schedule(self, count: int, minutes: int, **fields: Any) -> list[int]:
+        """Make schedules of every minute that have not run for so many minutes."""
+        body = {
+            "task_definition": "fault.batch", "cron_expression": "* * * * *", "parameters": {},
+            "misfire_policy": "all", "overlap_policy": "allow_all", **fields,
+        }  # fmt: skip
+        made: list[int] = []
+        for _ in range(count):
+            status, answer = self.cluster.admin.insist("POST", "/api/v1/schedules", body)
+            assert status == 201, answer
+            made.append(int(answer["id"]))
+        if minutes:
+            self.set_back(made, minutes)
+        return made
+
+    def set_back(self, ids: Collection[int], minutes: int) -> None:
+        """Have schedules aim so many minutes back, as if nobody had run them since."""
+        c = schedules.c
+        with self.engine.connect() as db:
+            aims = db.execute(select(c.id, c.next_at).where(c.id.in_(ids))).all()
+            for number, aim in aims:
+                since = aim - minutes * MINUTE
+                moved = {"next_at": since, "version": c.version + 1}
+                db.execute(update(schedules).where(c.id == number).values(moved))
+                self.schedules[number] = since
+
+    def drained(self) -> bool:
+        """Whether nothing waits or runs, and no tick is due."""
+        c = jobs.c
+        open_ = select(c.id).where(c.id > self.mark, c.state < int(JobState.SUCCEEDED)).limit(1)
+        with self.engine.connect() as db:
+            if db.execute(open_).first() is not None:
+                return False
+            aims = db.execute(
+                select(schedules.c.next_at).where(schedules.c.id.in_(self.schedules))
+            ).scalars()
+            now = datetime.now().astimezone()
+            return all(aim is None or aim > now for aim in aims)
+
+    def drain(self) -> float:
+        """Wait until everything has ended; end the schedules; return how long it took."""
+        began = time.monotonic()
+        with suppress(AssertionError):  # what has not ended will be counted as lost
+            wait_until(self._safely_drained, "everything to end", PATIENCE)
+        took = time.monotonic() - began
+        for number in self.schedules:
+            self.cluster.admin.insist("PATCH", f"/api/v1/schedules/{number}", {"is_active": False})
+        return took
+
+    def account(
+        self,
+        row: Row,
+        asked: Collection[str] = (),
+        ends: Collection[JobState] = (JobState.SUCCEEDED,),
+        *,
+        refusals: bool = False,
+    ) -> Row:
+        """
+        Fill a row with what was found; `ends` are the states that jobs may end in.
+
+        With `refusals`, where no process was killed, a body that has ended
+        without effect is one whose outcome was refused.
+        """
+        row.database = self.cluster.database.kind
+        kept = self._rows(select(*_OF_JOBS).where(jobs.c.id > self.mark))
+        tried = self._rows(select(*_OF_ATTEMPTS).where(attempts.c.job_id > self.mark))
+        keys = Counter(job.idempotency_key for job in kept)
+        allowed = {int(state) for state in (*ends, JobState.SKIPPED)}
+        row.jobs = len(asked)
+        row.lost += sum(keys[key] == 0 for key in asked)
+        row.lost += sum(job.state not in allowed for job in kept)
+        row.doubled += sum(keys[key] > 1 for key in asked)
+        ends_of = Counter(t.job_id for t in tried if t.outcome == "succeeded")
+        row.doubled += sum(count > 1 for count in ends_of.values())
+        self._ticks(row, kept)
+        self._bodies(row, tried, refusals=refusals)
+        row.lost += self._torn()
+        return row
+
+    def _ticks(self, row: Row, kept: list[Any]) -> None:
+        c = schedules.c
+        cursors = {
+            r.id: r.cursor for r in self._rows(select(schedules).where(c.id.in_(self.schedules)))
+        }
+        found: dict[int, Counter[datetime]] = {number: Counter() for number in self.schedules}
+        for job in kept:
+            if job.schedule_id in found and job.tick is not None:
+                found[job.schedule_id].update(covered(job))
+        for number, since in self.schedules.items():
+            until = cursors.get(number)
+            if until is not None and self.horizon is not None:
+                until = min(until, self.horizon)
+            expected = set(minutes(since, until)) if until is not None else set()
+            row.ticks += len(expected)
+            row.lost += len(expected - found[number].keys())
+            row.lost += 0 if expected else 1
+            row.doubled += sum(count - 1 for count in found[number].values())
+
+    def _bodies(self, row: Row, tried: list[Any], *, refusals: bool) -> None:
+        outcomes = {(t.job_id, t.number): t.outcome for t in tried}
+        begun: Counter[tuple[int, int]] = Counter()
+        ended: Counter[int] = Counter()
+        unsaved = 0
+        for line in self.cluster.notes.read_text().splitlines():
+            word, job, number, _ = line.split()
+            one = int(job), int(number)
+            if one[0] <= self.mark:
+                continue
+            if word == "began":
+                begun[one] += 1
+                continue
+            ended[one[0]] += 1
+            if outcomes.get(one) in _RAN_OUT:
+                unsaved += 1
+        row.repeated += sum(count - 1 for count in ended.values())
+        row.refused = unsaved if refusals else 0
+        row.doubled += sum(count - 1 for count in begun.values())
+        bodies = Counter(job for job, _ in begun)
+        row.rerun += sum(count - 1 for count in bodies.values())
+
+    def _torn(self) -> int:
+        """Return how many kept files are missing or differ."""
+        folder = self.cluster.folder / "data" / "artifacts"
+        files = {path.name: path for path in folder.rglob("*") if path.is_file()}
+        return sum(
+            row.key not in files or _sha256(files[row.key]) != row.sha256
+            for row in self._rows(select(artifacts).where(artifacts.c.job_id > self.mark))
+        )
+
+    def bodies(self) -> tuple[int, int]:
+        """Return how many bodies have begun, and how many have ended."""
+        words = Counter(
+            line.split()[0]
+            for line in self.cluster.notes.read_text().splitlines()
+            if int(line.split()[1]) > self.mark
+        )
+        return words["began"], words["ended"]
+
+    def running(self) -> Counter[str]:
+        """Return how many jobs each worker runs, by the worker's id."""
+        c = jobs.c
+        query = select(c.worker).where(c.id > self.mark, c.state == int(JobState.RUNNING))
+        return Counter(each.worker for each in self._rows(query))
+
+    def attempts_of(self, ids: Collection[int]) -> Counter[int]:
+        """Return how often each of some jobs was tried."""
+        query = select(attempts.c.job_id).where(attempts.c.job_id.in_(ids))
+        return Counter(each.job_id for each in self._rows(query))
+
+    def states(self, ids: Collection[int]) -> Counter[JobState]:
+        """Return the states of some jobs."""
+        found = self._rows(select(jobs.c.state).where(jobs.c.id.in_(ids)))
+        return Counter(JobState(each.state) for each in found)
+
+    def _safely_drained(self) -> bool:
+        try:
+            return self.drained()
+        except DBAPIError:  # the database may be away for the moment
+            return False
+
+    def _rows(self, query: Any) -> list[Any]:
+        with self.engine.connect() as db:
+            return list(db.execute(query).all())
+
+    def _value(self, query: Any) -> int:
+        with self.engine.connect() as db:
+            return int(db.execute(query).scalar_one())
+
+
+def minutes(first: datetime, last: datetime) -> list[datetime]:
+    """Return every minute from first to last, both included."""
+    return [first + n * MINUTE for n in range(round((last - first) / MINUTE) + 1)]
+
+
+def covered(job: Any) -> list[datetime]:
+    """Return the ticks that a row accounts for: its own, or those of a missed range."""
+    if job.missed is None:
+        return [job.tick]
+    first = datetime.fromisoformat(job.missed["first"])
+    last = datetime.fromisoformat(job.missed["last"])
+    return minutes(first, last)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

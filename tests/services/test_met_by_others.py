@@ -1,0 +1,117 @@
+"""What people do with their accounts goes on when another transaction met it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from tests.services.identity_scene import Chance, Clock, Hasher, Outbox
+from tests.services.members_scene import PASSWORD, Numbers, Stage
+from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.throttling.memory import MemoryRateLimiter
+from workbell.domain.errors import Contended
+from workbell.domain.identity import KeyScope, Tier
+from workbell.domain.registration import Registration
+from workbell.domain.throttling import Policies
+from workbell.services.identity import Identity
+from workbell.services.membership import Membership
+from workbell.services.people import UserChange
+from workbell.services.profiles import ProfileChange
+from workbell.services.signing_in import SigningIn
+from workbell.services.throttling import Throttling
+
+NO_LIMITS = Policies.of(anonymous=None, user=None, login=None, ingest=None, free=None, premium=None)
+NEW = "battery staple 9"
+
+
+@define
+class MetStore:
+    """A store of which one transaction is undone at its end, as the one that lost."""
+
+    store: MemoryStore
+    met: int
+    begun: int = field(default=0, init=False)
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        self.begun += 1
+        with self.store.begin() as tx:
+            yield tx
+            if self.begun == self.met:
+                raise Contended
+
+    def view(self) -> Any:
+        return self.store.view()
+
+
+def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str], list[str]]:
+    """Return how many transactions there were, what is remembered, and who got mail."""
+    clock = Clock()
+    plain = MemoryStore(clock)
+    hasher, outbox, store = Hasher(plain), Outbox(), MetStore(plain, met)
+    identity = Identity(store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox)
+    signing_in = SigningIn(
+        store=store,
+        clock=clock,
+        ids=Numbers(),
+        hasher=hasher,
+        tokens=JwtTokens.create([b"k" * 32], clock, issuer="us"),
+        throttling=Throttling(
+            store=store, limiter=MemoryRateLimiter(), clock=clock, policies=NO_LIMITS
+        ),
+    )
+    members = Membership.of(identity, signing_in)
+    stage = Stage(clock, plain, hasher, outbox, identity, signing_in, members)
+    stage.join("ana")
+    stage.join("root", is_super_user=True)
+    deed(stage)
+    return store.begun, stage.actions(), [letter.to for letter in outbox.letters]
+
+
+DEEDS: dict[str, Callable[[Stage], object]] = {
+    "register": lambda on: on.identity.register(
+        Registration(username="new", email="new@example.com", password=NEW)
+    ),
+    "register quietly": lambda on: on.identity.register_quietly("new@example.com", NEW),
+    "resend": lambda on: on.identity.resend_otp("ana@example.com"),
+    "login": lambda on: on.login(),
+    "change a password": lambda on: on.members.passwords.change(on.ana(), PASSWORD, NEW),
+    "ask for a reset": lambda on: on.members.passwords.request_reset("ana@example.com"),
+    "change a profile": lambda on: on.members.profiles.change(
+        on.ana(), ProfileChange(first_name="Ana")
+    ),
+    "change address and password": lambda on: on.members.profiles.change(
+        on.ana(), ProfileChange(email="b@example.com", password=NEW, current_password=PASSWORD)
+    ),
+    "change a person": lambda on: on.members.people.change(
+        on.actor(on.login("root")), on.user("ana").id, UserChange(tier=Tier.PREMIUM)
+    ),
+    "sign somebody out": lambda on: on.members.people.sign_out(
+        on.actor(on.login("root")), on.user("ana").id
+    ),
+    "invite": lambda on: on.members.people.invite(on.actor(on.login("root")), "new@example.com"),
+    "make a key": lambda on: on.members.access.make_key(on.ana(), "key", [KeyScope.READ]),
+}
+
+
+def reset(on: Stage) -> None:
+    on.members.passwords.request_reset("ana@example.com")
+    on.members.passwords.reset("ana@example.com", on.outbox.code(), NEW)
+
+
+def verify(on: Stage) -> None:
+    on.identity.resend_otp("ana@example.com")
+    on.identity.verify_otp("ana@example.com", on.outbox.code())
+
+
+@pytest.mark.parametrize("deed", [*DEEDS.values(), reset, verify], ids=[*DEEDS, "reset", "verify"])
+def test_whichever_transaction_loses_it_is_done_again_and_counts_once(
+    deed: Callable[[Stage], object],
+) -> None:
+    times, remembered, told = done(deed)
+    assert times >= 1
+    for lost in range(1, times + 1):
+        assert done(deed, met=lost) == (times + 1, remembered, told), lost
