@@ -3,7 +3,7 @@
 import gc
 import http.client
 import json
-import os
+import logging
 import resource
 import sys
 import tempfile
@@ -18,6 +18,7 @@ from statistics import quantiles
 from typing import Any
 
 import click
+import structlog
 from attrs import Factory, define, evolve, frozen
 from sqlalchemy import Connection, Table, create_engine, insert, make_url, select
 
@@ -30,7 +31,6 @@ from ..domain.errors import Conflict
 from ..domain.identity import Actor, UserId
 from ..services.recent import RecentActors
 from .face import parts
-from .logs import configure
 from .settings import Settings
 from .wiring import House, build
 
@@ -82,19 +82,25 @@ def compare(settings: Settings, user_id: int) -> list[Row]:
         NotFound: There is no such person.
         Unavailable: The store does not answer.
     """
-    house = _opened(settings)
-    try:
+    with _opened(settings) as house:
         return _compared(house, UserId(user_id))
+
+
+@contextmanager
+def _opened(settings: Settings) -> Generator[House]:
+    """Have the house; what it logs about requests is left out."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        cache_logger_on_first_use=False,
+    )
+    house = build(settings)
+    try:
+        house.prepare()
+        yield house
     finally:
         house.close()
-
-
-def _opened(settings: Settings) -> House:
-    """Return the house; every request is logged as ever, but nobody reads it."""
-    configure(evolve(settings, log_file=Path(os.devnull)))
-    house = build(settings)
-    house.prepare()
-    return house
+        structlog.configure(**before)
 
 
 def _compared(house: House, user_id: UserId) -> list[Row]:
@@ -157,16 +163,13 @@ def measure(
 
 
 def _measure(settings: Settings, people: int, entries: int, reminded: int, say: Say) -> list[Row]:
-    house = _opened(settings)
     name = make_url(settings.database_url).get_backend_name()
-    try:
+    with _opened(settings) as house:
         say(f"{name}: filling in {entries:,} entries of {people:,} people")
         _fill(settings.database_url, people, entries, reminded)
         gc.freeze()
         found = [*_of_one(house, people), *_of_many(house, people), *_writes(house)]
         found += _reminders(house, reminded)
-    finally:
-        house.close()
     return [
         {"database": name, "what": what, "figure": figure, "unit": unit}
         for what, figure, unit in found
@@ -217,7 +220,7 @@ def _reminders(house: House, reminded: int) -> Iterator[Figure]:
 
         _, told = house.reminding.remind_usual(watch)
     yield f"reminder run that mails {told:,} people", round(time.perf_counter() - begun, 2), "s"
-    yield "memory growth of that run", round((_resident() - before) / 2**20, 1), "MiB"
+    yield "memory growth of that run", round(max(0, _resident() - before) / 2**20, 1), "MiB"
 
 
 def _resident() -> int:

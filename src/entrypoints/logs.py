@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any, BinaryIO, TextIO, cast
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -19,7 +19,7 @@ def configure(settings: Settings) -> None:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
         stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
-    factory: Any = structlog.BytesLoggerFactory(file=cast(BinaryIO, stream.buffer))
+    factory: Any = structlog.BytesLoggerFactory(file=stream.buffer)
     if settings.log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
         factory = structlog.WriteLoggerFactory(file=stream)

@@ -105,6 +105,14 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         lambda tx: tx.entries.find(ALICE, EntryFilter()),
         "ix_progress_entries_owner",
     ),
+    "who is idle": (
+        lambda tx: tx.reminders.idle(ALICE, NOON, limit=5),
+        "sqlite_autoindex_goals_1",
+    ),
+    "own times due": (
+        lambda tx: tx.reminders.due(NOON, limit=5),
+        "ix_notification_preferences_next_at",
+    ),
     "span before": (
         lambda tx: tx.entries.latest_before(ALICE, NOON),
         "ix_progress_entries_started",

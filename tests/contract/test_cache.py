@@ -6,6 +6,7 @@ from contextlib import closing
 from uuid import uuid4
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -24,6 +25,13 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=6,
 )
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logging() -> Iterator[None]:
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
@@ -45,7 +53,7 @@ def cache(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cache]
             raise
         pytest.skip(f"no Redis at {REDIS}")
     prefix = f"workbell-test-{uuid4().hex}"
-    with closing(RedisLink.connect(REDIS, "tests")) as link:
+    with closing(RedisLink.connect(REDIS, "tests", timeout=1.0)) as link:
         yield RedisCache(link, prefix)
         for key in client.scan_iter(f"{prefix}:*"):
             assert 0 < client.ttl(key) <= 300
@@ -123,7 +131,7 @@ def test_what_somebody_else_has_put_there_is_a_miss() -> None:
         def get(self, _: str) -> bytes:
             return b"{"
 
-    assert RedisCache(RedisLink(Garbled(), "tests", Garbled())).get("k") is None
+    assert RedisCache(RedisLink(Garbled(), "tests", None)).get("k") is None
 
 
 def test_hits_and_misses_are_counted_and_logged(clock: ManualClock) -> None:

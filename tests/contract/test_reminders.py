@@ -2,17 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 
-import pytest
 from attrs import evolve
 
-from tests.contract.made import NOON, AnyStore, a_user
+from tests.contract.made import NOON, AnyStore, ManualClock, a_user
+from workbell.domain.cron import CronRule
 from workbell.domain.goals import Category, Goal, GoalState
-from workbell.domain.identity import UserId
+from workbell.domain.identity import EVERYTHING, UserId
 from workbell.domain.reminders import Person, Preferences, Reminded
+from workbell.ports.scheduling import ScheduleFilter
+from workbell.services.built_in_schedules import BuiltInSchedules
 
 DAY = date(2030, 1, 1)
 LONG_AGO = NOON - timedelta(days=30)
@@ -134,11 +135,9 @@ def test_what_was_said_goes_with_the_goal_and_preferences_stay(store: AnyStore) 
     assert (found.preferences, found.reminded_on, list(found.goals)) == (OWN, DAY, [])
 
 
-@pytest.mark.parametrize("times", [6])
-def test_whoever_runs_at_once_waits_for_the_other(
-    store: AnyStore, times: int, tmp_path: Path
-) -> None:
+def test_whoever_runs_at_once_waits_for_the_other(store: AnyStore) -> None:
     """Each sees what the one before has said: the sum of all of them is one mail."""
+    times = 6
     people = [a_person(store, f"p{n}", {}) for n in range(20)]
     start, told = Barrier(times), list[UserId]()
 
@@ -155,3 +154,25 @@ def test_whoever_runs_at_once_waits_for_the_other(
     for each in threads:
         each.join()
     assert sorted(told) == people
+
+
+def test_processes_that_start_at_once_make_a_built_in_schedule_once(
+    store: AnyStore, clock: ManualClock
+) -> None:
+    built_in = BuiltInSchedules(store=store, clock=clock)
+    start, made = Barrier(4), list[int]()
+
+    def ensure() -> None:
+        start.wait()
+        rule = CronRule("0 0 * * *", "Asia/Kolkata")
+        made.append(built_in.ensure("Reminders", "goals.remind", rule, {"own_times": False}).id)
+
+    threads = [Thread(target=ensure) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(made) == 4
+    assert len(set(made)) == 1
+    with store.view() as tx:
+        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 1

@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from workbell.entrypoints.cli import main
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
 
 
 @pytest.fixture
@@ -168,16 +170,32 @@ def test_a_taken_port_is_one_line_and_exit_2(run: Any, monkeypatch: pytest.Monke
     assert "the port is taken" in result.stderr
 
 
-def test_bench_measures_and_writes_the_page(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workbell.entrypoints.bench_identity.SECONDS", 0.3)
+def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
     run("bench", "jobs", "--count", "100")
     run("bench", "ticks", "--schedules", "100")
     run("bench", "identity", "--calls", "100", "--seconds", "0.1")
+    run("bench", "summaries", "--users", "4", "--entries", "1000", "--people", "300")
     assert run("bench", "page", "--check").exit_code == 1
     run("bench", "page")
     assert run("bench", "page", "--check").exit_code == 0
     page = (tmp_path / "PERFORMANCE.md").read_text()
     assert "workbell bench ticks --schedules 100" in page
     assert "ratio of the two" in page
+    assert "reminder run that mails 300 people" in page
+
+
+def test_bench_compares_a_persons_summaries_with_and_without_the_cache(
+    run: Any, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path / ".workbell")
+    house = build(settings)
+    house.prepare()
+    house.first_administrator()
+    house.close()
+    shown = json.loads(run("bench", "summaries", "--user", "1", "--json").stdout)
+    assert [(row["summary"], row["requests"]) for row in shown] == [
+        ("weekly", 200),
+        ("monthly", 200),
+    ]
+    assert all(row["ratio of p50"] > 0 for row in shown)
+    assert run("bench", "summaries", "--user", "9").exit_code == 2

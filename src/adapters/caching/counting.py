@@ -10,8 +10,6 @@ from attrs import Factory, define, field
 from ...ports.cache import Cache
 from ..measures import Measure
 
-_log = structlog.get_logger(__name__)
-
 
 @define(eq=False)
 class CountingCache:
@@ -23,6 +21,7 @@ class CountingCache:
     """
 
     _cache: Cache
+    _log: Any = field(default=Factory(structlog.get_logger), repr=False)
     _counts: Counter[tuple[str, str]] = field(default=Factory(Counter), init=False, repr=False)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
@@ -33,9 +32,9 @@ class CountingCache:
         with self._lock:
             self._counts[kind, "miss" if found is None else "hit"] += 1
         if found is None:
-            _log.info("cache_miss", key=key)
+            self._log.info("cache_miss", key=key)
         else:
-            _log.debug("cache_hit", key=key)
+            self._log.debug("cache_hit", key=key)
         return found
 
     def put(self, key: str, value: Any, seconds: int) -> None:
