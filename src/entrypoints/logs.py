@@ -19,7 +19,8 @@ def configure(settings: Settings) -> None:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
         stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
-    factory: Any = structlog.BytesLoggerFactory(file=stream.buffer)
+    output: Any = stream.buffer  # a BinaryIO, by whatever name the type checkers know it
+    factory: Any = structlog.BytesLoggerFactory(file=output)
     if settings.log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
         factory = structlog.WriteLoggerFactory(file=stream)
