@@ -11,6 +11,10 @@ from .choices import LogFormat
 from .settings import Settings
 
 
+_opened: list[TextIO] = []
+"""The files of this process' logs: a logger keeps to the one that it wrote to first."""
+
+
 def configure(settings: Settings) -> None:
     """Have every log line of the process go where the settings say."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -18,6 +22,7 @@ def configure(settings: Settings) -> None:
     if settings.log_file is not None:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
         stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
+        _opened.append(stream)
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     output: Any = stream.buffer  # a BinaryIO, by whatever name the type checkers know it
     factory: Any = structlog.BytesLoggerFactory(file=output)
