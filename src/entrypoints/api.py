@@ -101,8 +101,9 @@ def _prepare(settings: Settings) -> None:
 
 
 def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        socket.create_server((settings.host, settings.port)).close()
+        socket.create_server((settings.host, settings.port), family=family).close()
     except OSError as error:
         reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
         raise Unavailable(f"Cannot listen on {settings.host}:{settings.port}: {reason}.") from error

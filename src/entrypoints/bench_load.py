@@ -1,4 +1,4 @@
-"""Load on a server, by `wrk` where it is installed, else by Python threads."""
+"""Load on a server, by `wrk` where it is installed, else by Python."""
 
 import json
 import shutil

@@ -2,12 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from ..domain.errors import WorkbellError
 from .settings import Settings
+
+if TYPE_CHECKING:  # what it imports is slow, and most commands do without
+    from .wiring import House
 
 
 @frozen
@@ -20,8 +25,8 @@ class Finding:
 
 
 def findings(settings: Settings) -> list[Finding]:
-    """Return what is wrong or risky in settings, folders and database."""
-    return [*_settings(settings), *_folders(settings), *_database(settings)]
+    """Return what is wrong or risky in settings, folders, database and Redis."""
+    return [*_settings(settings), *_folders(settings), *_servers(settings)]
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -64,14 +69,27 @@ def _existing(path: Path) -> Path:
     return next(p for p in (path, *path.parents) if p.exists())
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
+def _servers(settings: Settings) -> Iterator[Finding]:
     from .wiring import build
 
     try:
         house = build(settings)
+    except WorkbellError as error:
+        yield Finding("error", "DATABASE_URL", error.detail)
+        return
+    with closing(house):
+        yield from _database(house)
+        try:
+            house.check_cache()
+        except WorkbellError as error:
+            told = f"{error.detail} Work goes on without it, slower."
+            yield Finding("warning", "REDIS_URL", told)
+
+
+def _database(house: "House") -> Iterator[Finding]:
+    try:
         house.store.ping()
         revision = house.store.schema_version()
-        house.close()
     except WorkbellError as error:
         yield Finding("error", "DATABASE_URL", error.detail)
         return

@@ -95,7 +95,9 @@ def _alone(database: Path) -> Iterator[None]:
 def _unpack(archive: zipfile.ZipFile, manifest: Manifest, work: Path, beside: Path) -> None:
     (work / "artifacts").mkdir()
     for name in manifest.sha256:
-        with archive.open(name) as source, _target(name, work, beside).open("xb") as target:
+        path = _target(name, work, beside)
+        path.touch(mode=0o600, exist_ok=False)
+        with archive.open(name) as source, path.open("wb") as target:
             copyfileobj(source, target)
     copy = beside / DATABASE
     with closing(sqlite3.connect(copy)) as db:
@@ -135,7 +137,6 @@ def _exchange(place: Place, work: Path, beside: Path, stamp: str) -> list[str]:
             key.unlink()
         else:
             away(place.key)
-            key.chmod(0o600)
             key.rename(place.key)
     for suffix in _BESIDE:  # a log that stayed would be replayed onto the other database
         away(place.database.with_name(place.database.name + suffix))

@@ -104,6 +104,7 @@ def test_a_backup_is_put_back_on_a_fresh_machine_and_over_a_damaged_file(
     monkeypatch.setenv("WORKBELL_DATA_DIR", str(other))
     assert run("restore", "copy.zip").exit_code == 0
     assert jobs(other) == 1
+    assert (other / "workbell.db").stat().st_mode & 0o777 == 0o600
     (other / "workbell.db").write_bytes(b"no database at all" * 100)
     (other / "workbell.db-wal").write_bytes(b"of the damaged one")
     assert run("restore", "copy.zip", "--force").exit_code == 0

@@ -145,6 +145,17 @@ def test_check_says_where_the_database_cannot_be_opened(
     }
 
 
+def test_check_says_that_redis_does_not_answer(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker starts without it; nobody else would say that its address is wrong."""
+    monkeypatch.setenv("WORKBELL_SECRET_KEY", "x" * 40)
+    monkeypatch.setenv("WORKBELL_REDIS_URL", "redis://127.0.0.1:1/0")
+    result = run("check", "--json")
+    assert result.exit_code == 0
+    assert {"warning"} == {
+        row["level"] for row in json.loads(result.output) if row["what"] == "REDIS_URL"
+    }
+
+
 def test_a_superuser_is_created_once(run: Any) -> None:
     words = ("superuser", "create", "--username", "root", "--email", "root@example.org")
     made = run(*words, "--password", "correct-horse-battery")

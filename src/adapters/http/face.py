@@ -27,8 +27,8 @@ from .problems import (
 from .wire import request_id
 
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
-UNHOSTED = frozenset({"/livez", "/readyz", "/api/health"})
-"""Where probes ask by address; nothing there depends on the host."""
+UNHOSTED = frozenset({"/livez", "/readyz", "/api/health", "/metrics"})
+"""Where probes and Prometheus ask by address; nothing there depends on the host."""
 EXPOSED = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
 MAX_AGE = "600"
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, cast
@@ -238,6 +238,7 @@ class SqliteConnections:
             raise Conflict(f"There is a file {target} already.")
         part = target.with_name(target.name + ".part")
         part.unlink(missing_ok=True)
+        _make(part)
         with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
             source.backup(copy, pages=1024)
             copy.execute("PRAGMA journal_mode=DELETE")
@@ -257,7 +258,7 @@ class SqliteConnections:
 
 
 def open_sqlite(url: URL) -> SqliteConnections:
-    """Open a file, and make it if it is not there."""
+    """Open a file, and make it, for its owner only, if it is not there."""
     if not url.database or url.database == ":memory:":
         raise ValueError("SQLite needs a file; the memory store needs none.")
     engine = create_engine(
@@ -267,11 +268,18 @@ def open_sqlite(url: URL) -> SqliteConnections:
         connect_args={"check_same_thread": False, "cached_statements": 512},
     )
     event.listen(engine, "connect", _prepare)
+    _make(Path(url.database))
     connection = engine.connect()
     driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     writer = Writer(connection, driver)
     event.listen(engine, "handle_error", _watching(writer))
     return SqliteConnections(Path(url.database), writer, engine)
+
+
+def _make(path: Path) -> None:
+    """Make an empty file for its owner only; what SQLite puts beside it gets the same mode."""
+    with suppress(OSError):  # it is there, or SQLite says better why it cannot be
+        path.touch(mode=0o600, exist_ok=False)
 
 
 def _prepare(driver: Any, _: object) -> None:

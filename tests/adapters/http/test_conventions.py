@@ -259,6 +259,7 @@ def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
     is_problem(world.get("/api/v1/schedules", headers={"Host": "evil.example"}), {400})
     is_problem(world.get("/api/v1/schedules", headers={"Host": "localhost:99999x"}), {400})
     assert world.get("/livez", headers={"Host": "10.0.0.1"}).status_code == 200
+    assert world.get("/metrics", "root", headers={"Host": "10.0.0.1"}).status_code == 200
     assert world.get("/api/v1/schedules", headers={"Host": "LOCALHOST:1"}).status_code == 200
     assert world.get("/api/v1/schedules", headers={"Host": "[::1]:80"}).status_code == 200
 
