@@ -78,7 +78,7 @@ def test_a_day_that_is_entered_twice_is_counted_as_one() -> None:
 
 
 def test_nothing_is_shared_of_nothing() -> None:
-    moment = at("2026-03-01 22:00")
+    moment = at("2026-03-01 22:00") + timedelta(seconds=30)
     assert shares(moment, moment, "Europe/Berlin") == ()
 
 
