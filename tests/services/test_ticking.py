@@ -13,7 +13,7 @@ from workbell.domain.attempts import Outcome
 from workbell.domain.identity import Actor
 from workbell.domain.jobs import Job, JobState
 from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
-from workbell.domain.tasks import TaskId
+from workbell.domain.tasks import TaskId, Tasks
 from workbell.domain.ticks import plan
 from workbell.services.ticking import _recompute
 
@@ -62,6 +62,20 @@ def test_two_schedulers_make_one_row(desk: Desk, alice: Actor) -> None:
     with desk.store.begin() as tx:
         desk.ticking._advance(tx, plans, now)
     assert len(desk.rows(schedule)) == 1
+
+
+def test_what_others_took_meanwhile_is_planned_no_more(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    desk.tick(60)
+    desk.ticking._plan([schedule.id], desk.clock.now(), ())
+    assert len(desk.rows(schedule)) == 1
+
+
+def test_a_tick_of_a_task_that_this_process_lacks_is_recorded(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    desk.wait(60)
+    assert evolve(desk.ticking, tasks=Tasks()).tick() == 1
+    assert [job.state for job in desk.rows(schedule)] == [READY]
 
 
 def test_a_plan_made_before_an_edit_does_not_count(desk: Desk, alice: Actor) -> None:
