@@ -10,7 +10,6 @@ import structlog
 from .choices import LogFormat
 from .settings import Settings
 
-
 _opened: list[TextIO] = []
 """The files of this process' logs: a logger keeps to the one that it wrote to first."""
 
