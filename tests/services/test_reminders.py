@@ -19,7 +19,7 @@ from workbell.domain.unsubscribing import UnsubscribeTokens
 from workbell.ports.jobs import JobFilter
 from workbell.ports.mail import Letter
 from workbell.services.built_in_schedules import BuiltInSchedules
-from workbell.services.reminders import PAGE, Reminding
+from workbell.services.reminders import MOST_GOALS, PAGE, Reminding
 
 pytestmark = pytest.mark.unit
 
@@ -196,6 +196,16 @@ def test_the_mail_names_the_goals_and_how_to_get_no_more(scene: Scene) -> None:
         subject="Your goal goal 2 is waiting",
         text=scene.letter().text,  # type: ignore[union-attr]
     )
+
+
+def test_a_goal_is_told_of_however_many_others_there_are(scene: Scene) -> None:
+    owner = scene.person(goals=MOST_GOALS)
+    scene.goal(owner, MOST_GOALS + 1)
+    scene.goal(owner, MOST_GOALS + 1, active_at=NOON - timedelta(days=7))
+    assert scene.run() == 1
+    letter = scene.letter()
+    assert letter is not None
+    assert f"goal {MOST_GOALS + 1}" in letter.subject
 
 
 def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(scene: Scene) -> None:
