@@ -172,7 +172,7 @@ class Reminding:
                 }
                 tx.reminders.tell(days, marks)
             if own_times:
-                tx.reminders.aim(self._next_times(owners, people))
+                tx.reminders.aim(self._next_times(owners, people), now)
         return len(told)
 
     def _next_times(
