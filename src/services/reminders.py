@@ -204,6 +204,7 @@ class Reminding:
             due_at=now,
             max_attempts=MAIL_ATTEMPTS,
             origin=JobOrigin.REMINDER,
+            fair_key=MAIL_TASK,  # so that no other work of the system waits behind them all
             idempotency_key=mail_key(person.owner, day),
             created_at=now,
         )

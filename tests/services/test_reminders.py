@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from tests.contract.made import NOON, ManualClock, a_user
+from tests.contract.made import NOON, ManualClock, a_job, a_user, claim, ids, keep
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.cron import CronRule
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.goals import Category, Goal, GoalState
-from workbell.domain.identity import EVERYTHING, Actor, KeyScope, Origin, UserId
+from workbell.domain.identity import EVERYTHING, SYSTEM_ID, Actor, KeyScope, Origin, UserId
 from workbell.domain.jobs import Job, JobOrigin
 from workbell.domain.reminders import Preferences
 from workbell.domain.unsubscribing import UnsubscribeTokens
@@ -162,6 +162,17 @@ def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
     scene.goal(owner, 1, **changes | {"active_at": scene.clock.now()})
     assert scene.letter() is None
     assert before.owner == owner
+
+
+def test_other_work_of_the_system_does_not_wait_behind_the_mails(scene: Scene) -> None:
+    for n in range(9):
+        scene.person(f"p{n}")
+    scene.wait(days=7)
+    assert scene.run() == 9
+    now = scene.clock.now()
+    (other,) = keep(scene.store, a_job(owner=SYSTEM_ID, due_at=now), now=now)
+    claimed = claim(scene.store, limit=3, now=now)
+    assert other.id in ids(claimed)
 
 
 def test_a_run_that_dies_is_done_again_without_telling_anybody_twice(scene: Scene) -> None:
