@@ -108,7 +108,7 @@ def test_memory_is_bounded_and_the_longest_unused_goes_first(clock: ManualClock)
 
 
 def test_memory_is_bounded_by_the_bytes_that_are_still_kept(clock: ManualClock) -> None:
-    cache = MemoryCache(clock, most_bytes=12)
+    cache = MemoryCache(clock, 9, 12)
     for _ in range(3):
         cache.put("a", "1234", 1)
     cache.put("b", "1234", 300)
