@@ -6,6 +6,7 @@ from typing import NewType, Self
 
 from attrs import evolve, frozen
 
+from .cron_zones import EPOCH
 from .days import local_day, shares
 from .errors import Invalid
 from .goals import GoalId, percentage
@@ -165,6 +166,8 @@ def _span(
         raise Invalid.field(missing, f"{missing} is required: a span has a start and an end")
     if logged is not None:
         raise Invalid.field("logged_hours", "logged_hours must be left out where a span is given")
+    if started_at < EPOCH:
+        raise Invalid.field("started_at", "started_at must not lie before 1970")
     if ended_at <= started_at:
         raise Invalid.field("ended_at", "ended_at must lie after started_at")
     if ended_at > now:

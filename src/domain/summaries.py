@@ -105,7 +105,7 @@ def span_of(first: date | None, last: date | None, today: date) -> Span:
     """
     if last is None:
         last = today if first is None else max(today, first)
-    if first is None and last < EARLIEST:
+    if first is None and not EARLIEST <= last <= LATEST:
         raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
     return Span(max(last - USUAL_SPAN, EARLIEST) if first is None else first, last)
 

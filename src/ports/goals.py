@@ -16,6 +16,7 @@ from .audit import AuditTrail
 class GoalFilter:
     """Which goals a list shows; None leaves a matter open. Both dates are included."""
 
+    ids: Sequence[int] | None = None
     category: Category | None = None
     is_complete: bool | None = None
     states: Sequence[GoalState] | None = None

@@ -51,8 +51,12 @@ class Reminders(Protocol):
         """Keep on which day people, who are locked, were reminded last, and of which goals."""
         ...
 
-    def aim(self, people: Mapping[UserId, Preferences]) -> None:
-        """Keep the `zone` and `next_at` of people who are locked."""
+    def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+        """
+        Keep the `zone` and `next_at` of people whose own time has come.
+
+        Whoever has chosen another time meanwhile is left alone.
+        """
         ...
 
 

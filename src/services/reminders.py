@@ -98,11 +98,11 @@ class Reminding:
             wanted = tx.reminders.preferences(user_id)
             still_open = tx.goals.find(
                 user_id,
-                GoalFilter(states=[GoalState.ACTIVE], is_complete=False),
+                GoalFilter(ids=goals, states=[GoalState.ACTIVE], is_complete=False),
                 ordering=["id"],
                 limit=MOST_GOALS,
             )
-        left = [g for g in still_open if g.id in goals and _is_idle(g, user, day)]
+        left = [goal for goal in still_open if _is_idle(goal, user, day)]
         if not left or not user.is_active or not wanted.reminders:
             return None
         return self._written(user, left)
@@ -172,7 +172,7 @@ class Reminding:
                 }
                 tx.reminders.tell(days, marks)
             if own_times:
-                tx.reminders.aim(self._next_times(owners, people))
+                tx.reminders.aim(self._next_times(owners, people), now)
         return len(told)
 
     def _next_times(
@@ -204,6 +204,7 @@ class Reminding:
             due_at=now,
             max_attempts=MAIL_ATTEMPTS,
             origin=JobOrigin.REMINDER,
+            fair_key=MAIL_TASK,  # so that no other work of the system waits behind them all
             idempotency_key=mail_key(person.owner, day),
             created_at=now,
         )

@@ -107,6 +107,21 @@ def test_memory_is_bounded_and_the_longest_unused_goes_first(clock: ManualClock)
     assert [cache.get(key) for key in ("a", "b", "c")] == ["a", None, "c"]
 
 
+def test_memory_is_bounded_by_the_bytes_that_are_still_kept(clock: ManualClock) -> None:
+    cache = MemoryCache(clock, 9, 12)
+    for _ in range(3):
+        cache.put("a", "1234", 1)
+    cache.put("b", "1234", 300)
+    assert [cache.get(key) for key in "ab"] == ["1234", "1234"]
+    clock.at = after(1)
+    assert cache.get("a") is None
+    cache.put("c", "1234", 300)
+    assert [cache.get(key) for key in "bc"] == ["1234", "1234"]
+    cache.put("d", "1234", 300)
+    cache.put("e", "far too long", 300)
+    assert [cache.get(key) for key in "bcde"] == [None] * 4
+
+
 @pytest.mark.integration
 def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
     from workbell.adapters.caching.redis import RedisCache

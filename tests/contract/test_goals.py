@@ -91,7 +91,7 @@ def test_a_number_is_given_once_a_person(store: AnyStore) -> None:
 
 
 def test_goals_are_filtered_and_ordered(store: AnyStore) -> None:
-    kept(
+    first, second, _, others = kept(
         store,
         a_goal(1, category=Category.MINOR, deadline=date(2030, 3, 1), name="Learn Django"),
         a_goal(2, is_complete=True, deadline=date(2030, 1, 1)),
@@ -106,6 +106,8 @@ def test_goals_are_filtered_and_ordered(store: AnyStore) -> None:
         return found
 
     assert numbers() == [1, 2, 3]
+    assert numbers(GoalFilter(ids=[second.id, others.id, first.id])) == [1, 2]
+    assert numbers(GoalFilter(ids=[])) == []
     assert numbers(GoalFilter(category=Category.MINOR)) == [1]
     assert numbers(GoalFilter(is_complete=True)) == [2]
     assert numbers(GoalFilter(is_complete=False)) == [1, 3]

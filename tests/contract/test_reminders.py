@@ -79,11 +79,12 @@ def test_only_open_goals_that_were_left_alone_lead_to_their_owners(store: AnySto
 
 
 def test_people_are_due_at_their_own_time_the_longest_ago_first(store: AnyStore) -> None:
-    late, later = a_person(store, "late"), a_person(store, "later")
+    late, later, usual = (a_person(store, name) for name in ("late", "later", "usual"))
     half_past_seven = datetime(2030, 1, 2, 2, tzinfo=UTC)
     assert OWN.next_at == half_past_seven
     prefer(store, later, OWN)
     prefer(store, late, evolve(OWN, next_at=NOON))
+    prefer(store, usual, Preferences())
 
     def due(now: datetime, limit: int = 9) -> list[UserId]:
         with store.view() as tx:
@@ -94,10 +95,14 @@ def test_people_are_due_at_their_own_time_the_longest_ago_first(store: AnyStore)
     assert due(half_past_seven) == [late, later]
     assert due(half_past_seven, limit=1) == [late]
     with store.begin() as tx:
-        tx.reminders.aim({late: evolve(OWN, zone="UTC"), later: Preferences()})
-    assert due(half_past_seven) == [late]
-    with store.view() as tx:
+        aims = {late: evolve(OWN, zone="UTC"), later: Preferences(), usual: OWN}
+        tx.reminders.aim(aims, NOON)  # the others have chosen a time that lies ahead, or none
+    assert sorted(due(half_past_seven)) == [late, later]
+    with store.begin() as tx:
         assert tx.reminders.preferences(late) == evolve(OWN, zone="UTC")
+        assert tx.reminders.preferences(usual) == Preferences()
+        tx.reminders.aim({later: Preferences()}, half_past_seven)
+    assert due(half_past_seven) == [late]
 
 
 def test_people_come_with_their_idle_goals_and_what_was_said_of_them(store: AnyStore) -> None:

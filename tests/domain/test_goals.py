@@ -123,6 +123,7 @@ def test_a_span_is_logged_as_long_as_it_was() -> None:
 
 
 LONG_AGO = NOON - timedelta(seconds=TOO_LONG)
+YEAR_ONE, EPOCH = (datetime(year, 1, 1, tzinfo=UTC) for year in (1, 1970))
 
 
 @pytest.mark.parametrize(
@@ -141,6 +142,8 @@ LONG_AGO = NOON - timedelta(seconds=TOO_LONG)
         ((None, None, NOON), "ended_at"),
         ((None, None, None, NOON), "started_at"),
         ((hours(1), None, NOON - hours(1), NOON), "logged_hours"),
+        ((None, None, YEAR_ONE, YEAR_ONE + hours(1)), "started_at"),
+        ((None, None, EPOCH - hours(1), EPOCH), "started_at"),
         ((None, None, NOON, NOON), "ended_at"),
         ((None, None, NOON, NOON - hours(1)), "ended_at"),
         ((None, None, NOON, NOON + hours(1)), "ended_at"),

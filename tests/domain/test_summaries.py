@@ -116,8 +116,9 @@ def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise() -> None:
     assert span_of(day("2026-11-01"), None, today) == Span(day("2026-11-01"), today)
     assert span_of(day("2027-01-01"), None, today) == Span(day("2027-01-01"), day("2027-01-01"))
     assert span_of(None, day("1970-01-05"), today) == Span(day("1970-01-01"), day("1970-01-05"))
-    with pytest.raises(Invalid, match="last"):
-        span_of(None, day("0001-01-02"), today)
+    for last in ("0001-01-02", "9999-12-31"):
+        with pytest.raises(Invalid, match="last"):
+            span_of(None, day(last), today)
 
 
 def test_a_span_is_compared_with_the_equally_long_one_before() -> None:

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from tests.contract.made import NOON, ManualClock, a_user
+from tests.contract.made import NOON, ManualClock, a_job, a_user, claim, ids, keep
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.cron import CronRule
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.goals import Category, Goal, GoalState
-from workbell.domain.identity import EVERYTHING, Actor, KeyScope, Origin, UserId
+from workbell.domain.identity import EVERYTHING, SYSTEM_ID, Actor, KeyScope, Origin, UserId
 from workbell.domain.jobs import Job, JobOrigin
 from workbell.domain.reminders import Preferences
 from workbell.domain.unsubscribing import UnsubscribeTokens
 from workbell.ports.jobs import JobFilter
 from workbell.ports.mail import Letter
 from workbell.services.built_in_schedules import BuiltInSchedules
-from workbell.services.reminders import PAGE, Reminding
+from workbell.services.reminders import MOST_GOALS, PAGE, Reminding
 
 pytestmark = pytest.mark.unit
 
@@ -164,6 +164,17 @@ def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
     assert before.owner == owner
 
 
+def test_other_work_of_the_system_does_not_wait_behind_the_mails(scene: Scene) -> None:
+    for n in range(9):
+        scene.person(f"p{n}")
+    scene.wait(days=7)
+    assert scene.run() == 9
+    now = scene.clock.now()
+    (other,) = keep(scene.store, a_job(owner=SYSTEM_ID, due_at=now), now=now)
+    claimed = claim(scene.store, limit=3, now=now)
+    assert other.id in ids(claimed)
+
+
 def test_a_run_that_dies_is_done_again_without_telling_anybody_twice(scene: Scene) -> None:
     for n in range(2 * PAGE + 1):
         scene.person(f"p{n}")
@@ -196,6 +207,16 @@ def test_the_mail_names_the_goals_and_how_to_get_no_more(scene: Scene) -> None:
         subject="Your goal goal 2 is waiting",
         text=scene.letter().text,  # type: ignore[union-attr]
     )
+
+
+def test_a_goal_is_told_of_however_many_others_there_are(scene: Scene) -> None:
+    owner = scene.person(goals=MOST_GOALS)
+    scene.goal(owner, MOST_GOALS + 1)
+    scene.goal(owner, MOST_GOALS + 1, active_at=NOON - timedelta(days=7))
+    assert scene.run() == 1
+    letter = scene.letter()
+    assert letter is not None
+    assert f"goal {MOST_GOALS + 1}" in letter.subject
 
 
 def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(scene: Scene) -> None:

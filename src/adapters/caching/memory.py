@@ -11,6 +11,7 @@ from ...ports.system import Clock
 from .. import jsontext
 
 MOST_ENTRIES = 10_000
+MOST_BYTES = 64 * 1024 * 1024
 """Of more, the longest unused are forgotten."""
 
 
@@ -20,6 +21,8 @@ class MemoryCache:
 
     _clock: Clock
     _most: int = MOST_ENTRIES
+    _most_bytes: int = MOST_BYTES
+    _size: int = field(default=0, init=False)
     _kept: OrderedDict[str, tuple[datetime, bytes]] = field(
         default=Factory(OrderedDict), init=False, repr=False
     )
@@ -29,18 +32,25 @@ class MemoryCache:
         """Return the value that is kept under a key, or None."""
         now = self._clock.now()
         with self._lock:
-            until, text = self._kept.get(key, (now, b""))
+            if key not in self._kept:
+                return None
+            until, text = self._kept[key]
             if until <= now:
-                self._kept.pop(key, None)
+                self._forget(key)
                 return None
             self._kept.move_to_end(key)
         return jsontext.loads(text)
 
     def put(self, key: str, value: Any, seconds: int) -> None:
         """Keep a JSON value under a key, for so many seconds at most."""
-        entry = self._clock.now() + timedelta(seconds=seconds), jsontext.dumps(value)
+        until, text = self._clock.now() + timedelta(seconds=seconds), jsontext.dumps(value)
         with self._lock:
-            self._kept[key] = entry
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            if key in self._kept:
+                self._forget(key)
+            self._kept[key] = until, text
+            self._size += len(text)
+            while len(self._kept) > self._most or self._size > self._most_bytes:
+                self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: str) -> None:
+        self._size -= len(self._kept.pop(key)[1])

@@ -117,6 +117,7 @@ class MemoryGoals:
         for goal in self._tables.goals:
             if (
                 goal.owner == owner
+                and (which.ids is None or goal.id in which.ids)
                 and which.category in {None, goal.category}
                 and which.is_complete in {None, goal.is_complete}
                 and (which.states is None or goal.state in which.states)

@@ -65,11 +65,12 @@ class MemoryReminders:
         for goal, told in goals.items():
             self._tables.reminded.put(GoalId(goal), told)
 
-    def aim(self, people: Mapping[UserId, Preferences]) -> None:
-        """Keep the `zone` and `next_at` of people."""
+    def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+        """Keep the `zone` and `next_at` of people whose own time has come."""
         for owner, wanted in people.items():
-            kept = evolve(self.preferences(owner), zone=wanted.zone, next_at=wanted.next_at)
-            self.keep(owner, kept)
+            before = self.preferences(owner)
+            if before.next_at is not None and before.next_at <= now:
+                self.keep(owner, evolve(before, zone=wanted.zone, next_at=wanted.next_at))
 
     def _row(self, owner: UserId) -> Notified:
         return self._tables.notified.get(owner) or Notified()

@@ -171,6 +171,8 @@ def _goal(row: AnyRow) -> Goal:
 
 def _conditions(owner: UserId, which: GoalFilter) -> Iterator[ColumnElement[bool]]:
     yield _c.owner == owner
+    if which.ids is not None:
+        yield _c.id.in_(which.ids)
     yield from equal(_c.category, which.category and str(which.category))
     if which.is_complete is not None:
         yield _c.is_complete.is_(which.is_complete)

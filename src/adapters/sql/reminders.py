@@ -64,7 +64,7 @@ _REMINDED = (
 )
 _AIMED = (
     update(notification_preferences)
-    .where(_p.owner == bindparam("whose"))
+    .where(_p.owner == bindparam("whose"), _p.next_at <= bindparam("now"))
     .values(zone=bindparam("by"), next_at=bindparam("at"))
 )
 _CHANGED = (
@@ -158,10 +158,10 @@ class SqlReminders:
             for ids in chunks(sorted(some)):
                 self._db.execute(_MARK, {**values, "ids": ids})
 
-    def aim(self, people: Mapping[UserId, Preferences]) -> None:
-        """Keep the `zone` and `next_at` of people who are locked."""
+    def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+        """Keep the `zone` and `next_at` of people whose own time has come."""
         rows = [
-            {"whose": owner, "by": wanted.zone, "at": wanted.next_at}
+            {"whose": owner, "now": now, "by": wanted.zone, "at": wanted.next_at}
             for owner, wanted in sorted(people.items())
         ]
         if rows:

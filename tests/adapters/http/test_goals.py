@@ -134,7 +134,8 @@ def test_progress_is_logged_shown_changed_and_deleted(world: World) -> None:
         ({"started_at": "2026-05-04T10:00:00Z", "ended_at": "2026-05-04T09:00:00Z"}, "ended_at"),
         ({"started_at": "2026-05-04T10:00:00Z", "ended_at": "2026-05-04T13:00:00Z"}, "ended_at"),
         ({"started_at": "2026-05-04T08:30:00Z", "ended_at": "2026-05-04T10:00:00Z"}, "started_at"),
-        ({"started_at": "0001-01-01T00:00:00Z", "ended_at": "2026-05-04T10:00:00Z"}, "ended_at"),
+        ({"started_at": "1970-01-01T00:00:00Z", "ended_at": "2026-05-04T10:00:00Z"}, "ended_at"),
+        ({"started_at": "0001-01-01T00:00:00Z", "ended_at": "0001-01-01T01:00:00Z"}, "started_at"),
     ],
 )
 def test_garbage_is_refused_with_the_field_named(
