@@ -14,10 +14,7 @@ from .settings import Settings
 def configure(settings: Settings) -> None:
     """Have every log line of the process go where the settings say."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    stream: TextIO = sys.stderr
-    if settings.log_file is not None:
-        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
-        stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
+    stream = _stream(settings)
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     factory: Any = structlog.BytesLoggerFactory(file=stream.buffer)
     if settings.log_format is LogFormat.CONSOLE:
@@ -38,6 +35,13 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s"
     )
+
+
+def _stream(settings: Settings) -> TextIO:
+    if settings.log_file is None:
+        return sys.stderr
+    settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+    return settings.log_file.open("a", encoding="utf-8", buffering=1)
 
 
 def _json(event: Any, **_: Any) -> bytes:
