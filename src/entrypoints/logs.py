@@ -17,11 +17,7 @@ _opened: list[TextIO] = []
 def configure(settings: Settings) -> None:
     """Have every log line of the process go where the settings say."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    stream: TextIO = sys.stderr
-    if settings.log_file is not None:
-        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
-        stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
-        _opened.append(stream)
+    stream = _stream(settings)
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     output: Any = stream.buffer  # a BinaryIO, by whatever name the type checkers know it
     factory: Any = structlog.BytesLoggerFactory(file=output)
@@ -43,6 +39,15 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s"
     )
+
+
+def _stream(settings: Settings) -> TextIO:
+    if settings.log_file is None:
+        return sys.stderr
+    settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+    stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
+    _opened.append(stream)
+    return stream
 
 
 def _json(event: Any, **_: Any) -> bytes:

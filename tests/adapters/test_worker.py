@@ -314,6 +314,7 @@ def test_a_moved_clock_reaps_nothing_for_one_lease(house: House) -> None:
     runtime.sweep()
 
     assert see(house, made).state is JobState.RUNNING
+    assert runtime.counts.moves.value() == 1
 
 
 def test_a_failing_turn_is_tried_again() -> None:

@@ -181,6 +181,24 @@ def test_a_taken_port_is_one_line_and_exit_2(run: Any, monkeypatch: pytest.Monke
     assert "the port is taken" in result.stderr
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_api_looks_at_its_port_before_anything_else(
+    run: Any, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        taken = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    monkeypatch.setenv("WORKBELL_HOST", host)
+    with taken:
+        result = run("api", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 2
+    assert "the port is taken" in result.stderr
+
+
 def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
     run("bench", "jobs", "--count", "100")
     run("bench", "ticks", "--schedules", "100")

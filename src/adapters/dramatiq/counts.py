@@ -40,6 +40,9 @@ class Counts:
     late: Counter = field(
         factory=_counter("tick_lateness_seconds_total", "Lateness of each pass over schedules.")
     )
+    moves: Counter = field(
+        factory=_counter("clock_moves_total", "Times the store's clock moved by over 2 seconds.")
+    )
     passes: Counter = field(
         factory=_counter("tick_passes_total", "Passes over schedules that found any due.")
     )
@@ -73,5 +76,6 @@ class Counts:
                 self.ticked,
                 self.late,
                 self.passes,
+                self.moves,
             )
         ]

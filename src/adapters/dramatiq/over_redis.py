@@ -92,11 +92,12 @@ class _WakeConsumer(Consumer):
 
     The stock consumer polls with pauses of up to a second, and fetches for
     threads that are busy. Nothing is acknowledged: a lost wake-up costs time only.
+    Whatever lies in the list is one: a thread that was taken for it must be called.
     """
 
     def __init__(self, broker: "WakeBroker", queue: str) -> None:
         self._broker = broker
-        self._list = _list(queue)
+        self._queue, self._list = queue, _list(queue)
         self._closed = Event()
 
     def __next__(self) -> MessageProxy | None:
@@ -109,7 +110,7 @@ class _WakeConsumer(Consumer):
             if not self._broker.threads.take_idle():  # leave it to somebody else
                 self._broker.blocking.lpush(self._list, found[1])
                 return None
-            return MessageProxy(Message.decode(found[1]))
+            return MessageProxy(_message(self._queue))
         except Exception:  # noqa: BLE001 - no wake-up is worth an error; a sweep comes anyway
             self._closed.wait(AWAY_SECONDS)
             return None

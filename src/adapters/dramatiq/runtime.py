@@ -224,6 +224,7 @@ class Runtime:
         moved = abs(self.anchor())
         if moved > 2.0:
             log.warning("the store's clock moved", seconds=moved)
+            self.counts.moves.add()
             self._reap_from = monotonic() + self.lease.total_seconds()
         if self.worker is not None:
             self._beat_of(self.worker)

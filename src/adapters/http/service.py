@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
@@ -81,8 +82,9 @@ class Service:
     def metrics(self, call: Call) -> Answer:
         """Return counts in the Prometheus text format, to who may read them."""
         self._check_reader(call)
-        rows = _of_rows(self.jobs.stats(SYSTEM), self.jobs.queues(), self.version)
-        text = exposition((*rows, *self.measures()))
+        queues, now = self.jobs.queues(), self.jobs.clock.now()
+        rows = _of_rows(self.jobs.stats(SYSTEM), queues, self.version)
+        text = exposition((*rows, _longest_waits(queues, now), *self.measures()))
         return Answer(body=text, media_type=TEXT, headers=NO_STORE)
 
     def _check_reader(self, call: Call) -> None:
@@ -137,6 +139,14 @@ def _of_rows(stats: JobStats, queues: Sequence[QueueStats], version: str) -> Seq
             ],
         ),
     )
+
+
+def _longest_waits(queues: Sequence[QueueStats], now: datetime) -> Measure:
+    waits = [
+        ({"queue": queue.name}, max(0.0, (now - (queue.oldest_ready_at or now)).total_seconds()))
+        for queue in queues
+    ]
+    return gauge("workbell_queue_wait_seconds", "How long the oldest ready job waits.", waits)
 
 
 def operations(service: Service) -> Sequence[Operation]:

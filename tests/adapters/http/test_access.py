@@ -1,6 +1,7 @@
 """Access, for every operation of the table: who may call it, and on whose things."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,11 @@ def test_metrics_are_read_with_their_token(make_world: Any) -> None:
     assert seen.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "workbell_schedules_active 1\n" in seen.text
     assert 'workbell_info{version="9"} 1\n' in seen.text
+    waits = 'workbell_queue_wait_seconds{queue="default"}'
+    assert f"{waits} 0\n" in seen.text
+    world.job()
+    world.clock.at += timedelta(seconds=90)
+    assert f"{waits} 90\n" in world.get("/metrics", "root").text
 
 
 CREDENTIALS = {
