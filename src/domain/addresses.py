@@ -36,6 +36,20 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     return str(client)
 
 
+def is_secure(peer: str, scheme: str, forwarded: str, trusted: Sequence[Network]) -> bool:
+    """
+    Whether the client asked by HTTPS, here or at a trusted proxy.
+
+    X-Forwarded-Proto counts as the nearest proxy wrote it, its last item, and
+    only where that proxy is a trusted one.
+    """
+    if scheme == "https":
+        return True
+    proxy = _address(peer)
+    named = forwarded.rpartition(",")[2].strip().lower()
+    return named == "https" and proxy is not None and any(proxy in each for each in trusted)
+
+
 @lru_cache(maxsize=4096)
 def client_key(address: str) -> str:
     """

@@ -43,6 +43,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "warning", "PUBLIC_URL", "The service listens beyond this machine without https."
         )
+    if settings.force_https and not settings.trusted_proxies:
+        told = "Without TRUSTED_PROXIES nobody is known to have come by https: all are sent away."
+        yield Finding("error", "FORCE_HTTPS", told)
     if "*" in settings.allowed_hosts:
         yield Finding("warning", "ALLOWED_HOSTS", "Requests for any host name are answered.")
     if settings.smtp_url is None:

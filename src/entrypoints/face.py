@@ -34,6 +34,7 @@ def parts(house: House, runtime: Runtime | None = None) -> Parts:
             trusted_proxies=settings.trusted_proxies,
             cors_origins=settings.cors_origins,
             hsts_seconds=settings.hsts_seconds,
+            force_https=settings.force_https,
             require_verified_email=str(settings.require_verified_email),
             metrics_token=settings.metrics_token,
             version=version("workbell"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.addresses import client_address, client_key
+from workbell.domain.addresses import client_address, client_key, is_secure
 
 pytestmark = pytest.mark.unit
 
@@ -74,3 +74,11 @@ def test_a_network_counts_as_one() -> None:
     assert client_key("2001:db8:1:3::") != client_key("2001:db8:1:2::")
     assert client_key("::ffff:192.0.2.1") == client_key("192.0.2.1") == "192.0.2.1"
     assert len(client_key("/run/" + "x" * 1_000)) == 32
+
+
+def test_who_came_by_https_is_told_by_the_nearest_trusted_proxy() -> None:
+    assert is_secure("192.0.2.1", "https", "", ())
+    assert is_secure("10.0.0.1", "http", "http, https", TRUSTED)
+    assert not is_secure("10.0.0.1", "http", "https, http", TRUSTED)
+    assert not is_secure("192.0.2.1", "http", "https", TRUSTED)
+    assert not is_secure("/run/socket", "http", "https", TRUSTED)

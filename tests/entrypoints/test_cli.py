@@ -128,10 +128,11 @@ def test_check_tells_what_to_know_and_what_to_mend(
     monkeypatch.setenv("WORKBELL_ALLOWED_HOSTS", "*")
     monkeypatch.setenv("WORKBELL_DEBUG", "true")
     monkeypatch.setenv("WORKBELL_ADMIN_PASSWORD", "short")
+    monkeypatch.setenv("WORKBELL_FORCE_HTTPS", "true")
     result = run("check", "--json")
     found = {row["what"]: row["level"] for row in json.loads(result.output)}
     assert result.exit_code == 1
-    assert found["INPUT_DIRS"] == "error"
+    assert found["INPUT_DIRS"] == found["FORCE_HTTPS"] == "error"
     assert {"PUBLIC_URL", "ALLOWED_HOSTS", "DEBUG", "ADMIN_PASSWORD"} <= set(found)
 
 

@@ -9,7 +9,7 @@ import falcon
 import structlog
 from attrs import Factory, field, frozen
 
-from ...domain.addresses import client_address
+from ...domain.addresses import client_address, is_secure
 from ...domain.errors import WorkbellError
 from ...domain.identity import NOBODY, Origin
 from ...domain.throttling import TooMany, header_texts
@@ -42,6 +42,7 @@ class FaceSettings:
     cors_origins: Sequence[str] = ()
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()
     hsts_seconds: int = 31_536_000
+    force_https: bool = False
     most_body_bytes: int = 1024 * 1024
     require_verified_email: str = "jobs"
     metrics_token: str | None = field(default=None, repr=False)
@@ -58,6 +59,7 @@ class Face:
     origins: frozenset[str]
     headers: Mapping[str, str]
     proxies: Sequence[IPv4Network | IPv6Network] = ()
+    force_https: bool = False
     log: Any = Factory(structlog.get_logger)
 
     @classmethod
@@ -73,7 +75,8 @@ class Face:
             headers["strict-transport-security"] = f"max-age={settings.hsts_seconds}"
         hosts = frozenset(host.strip("[]").lower() for host in settings.allowed_hosts)
         origins = frozenset(settings.cors_origins)
-        return cls(ids, hosts, origins, headers, tuple(settings.trusted_proxies))
+        proxies = tuple(settings.trusted_proxies)
+        return cls(ids, hosts, origins, headers, proxies, settings.force_https)
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
@@ -81,6 +84,7 @@ class Face:
 
         Raises:
             HTTPBadRequest: The host is not one of ours.
+            HTTPPermanentRedirect: HTTPS is asked for, and this came without.
         """
         context = req.context
         context.began = perf_counter()
@@ -98,6 +102,8 @@ class Face:
         structlog.contextvars.bind_contextvars(request_id=found)
         if not self._is_ours(req):
             raise falcon.HTTPBadRequest(description="This host is not served here.")
+        if self.force_https and not self._is_secure(req):
+            raise falcon.HTTPPermanentRedirect(f"https://{req.host}{req.relative_uri}")
         if req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method"):
             self._preflight(req, resp)
 
@@ -127,6 +133,11 @@ class Face:
             user_id=context.user_id,
         )
         structlog.contextvars.unbind_contextvars("request_id")
+
+    def _is_secure(self, req: falcon.Request) -> bool:
+        forwarded = req.get_header("X-Forwarded-Proto") or ""
+        peer = req.remote_addr or ""
+        return _is_probe(req) or is_secure(peer, req.scheme, forwarded, self.proxies)
 
     def _is_ours(self, req: falcon.Request) -> bool:
         if "*" in self.hosts or _is_probe(req):

@@ -3,6 +3,7 @@
 import json
 from collections import abc
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NewType, get_args, get_origin
@@ -10,6 +11,7 @@ from typing import Annotated, Any, NewType, get_args, get_origin
 import attrs
 import falcon.testing
 import pytest
+from attrs import evolve
 
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.http.face import FaceSettings
@@ -268,6 +270,21 @@ def test_hsts_is_sent_where_the_address_is_https(make_world: Any) -> None:
     world = make_world(FaceSettings(public_url="https://bell.example"))
     headers = world.get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) -> None:
+    behind = FaceSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    world = make_world(behind)
+    plain = world.get("/api/v1/schedules?page=2")
+    assert plain.status_code == 308
+    assert plain.headers["location"] == "https://localhost/api/v1/schedules?page=2"
+    assert world.get("/livez").status_code == 200
+    for said, status in ("https", 200), ("http, HTTPS", 200), ("https, http", 308):
+        answer = world.get("/api/v1/schedules", headers={"X-Forwarded-Proto": said})
+        assert answer.status_code == status, said
+    directly = make_world(evolve(behind, trusted_proxies=()))
+    claimed = directly.get("/api/v1/schedules", headers={"X-Forwarded-Proto": "https"})
+    assert claimed.status_code == 308
 
 
 def test_other_origins_are_let_in_only_where_the_settings_name_them(
