@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from attrs import evolve
 from sqlalchemy import Connection, make_url, text
 
-from ...domain.jobs import Job, JobId, JobState
+from ...domain.jobs import Job, JobState
 from .columns import json_text, naive_of
-from .rows import JOB_COLUMNS, job_values
+from .rows import JOB_COLUMNS, entered, job_values
 from .schema import jobs
 from .statements import Values, prepared
 
@@ -60,12 +59,10 @@ def enter_one(db: Connection, job: Job, now: datetime, *, committing: bool) -> J
     state = JobState.SCHEDULED if later else JobState.READY
     queued_at = job.queued_at if later else now
     row = job_values(job, None, state, job.fair_tag, queued_at, naive_of)
-    for job_id, entered, tag in _ENTER.rows(db, (_json_of([row]),), committing=committing):
-        if entered == JobState.HELD:
+    for job_id, stands, tag in _ENTER.rows(db, (_json_of([row]),), committing=committing):
+        if stands == JobState.HELD:
             queued_at = None
-        return evolve(
-            job, id=JobId(job_id), state=JobState(entered), fair_tag=tag, queued_at=queued_at
-        )
+        return entered(job, job_id, JobState(stands), tag, queued_at)
     return None
 
 

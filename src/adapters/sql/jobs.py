@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 from sqlalchemy import bindparam, func, select, update
 
 from ...domain.attempts import Attempt
@@ -21,7 +21,7 @@ from .inserting import Entry, insert_jobs
 from .lists import JobLists
 from .placing import place
 from .retention import JobRetention
-from .rows import ATTEMPT, JOB, attempt_of, job_of, progress_value
+from .rows import ATTEMPT, JOB, attempt_of, entered, job_of, progress_value
 from .schema import attempts
 from .schema import jobs as table
 from .statements import chunks, is_postgresql, is_sqlite
@@ -67,9 +67,7 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
                 kept.append(None)
                 refused.add(job.lane)
                 continue
-            kept.append(
-                evolve(job, id=JobId(job_id), state=state, fair_tag=tag, queued_at=queued_at)
-            )
+            kept.append(entered(job, job_id, state, tag, queued_at))
             if state is JobState.READY:
                 self._woken.add(job.queue)
         if lanes_left := {lane for lane in refused if lane is not None}:
