@@ -126,3 +126,13 @@ def test_an_error_is_told_to_who_led_and_holds_nobody() -> None:
     store.wrong.append("gone again")
     with pytest.raises(OSError, match="gone again"):
         meeting.join(None)
+
+
+def test_who_passes_by_waits_for_nobody() -> None:
+    """As threads do that take a hundred small jobs at a time."""
+    store = Store(supply=1)
+    meeting = Meeting(store.serve)
+    store.let_go.set()
+    assert meeting.pass_by(begins=True) is not None
+    assert meeting.pass_by(begins=False) is None
+    assert [(round_.threads, round_.begins) for round_ in store.rounds] == [(1, True), (1, False)]

@@ -12,7 +12,7 @@ from ...domain.attempts import Claim, Settlement
 class Round:
     """Threads that are served together, and the outcomes that they bring."""
 
-    change: Condition
+    change: Condition = field(factory=Condition)
     threads: int = 0
     settlements: list[Settlement] = field(factory=list[Settlement])
     begins: bool = False
@@ -58,6 +58,11 @@ class Meeting:
             if not mine.found:
                 return None
             settlement, begins = None, False
+
+    def pass_by(self, *, begins: bool) -> Claim | None:
+        """Return a claim, or None, from a round of one's own beside all others."""
+        claims = self.serve(Round(threads=1, begins=begins))
+        return claims[0] if claims else None
 
     def _enter(self, settlement: Settlement | None, *, begins: bool) -> tuple[Round, bool]:
         """Be of the next round; return it once it was served, or is this thread's to serve."""

@@ -174,6 +174,8 @@ class JobWorker:
                 return claim
             if queue in self.gathering:
                 return None
+            if queue in self.batching:  # a hundred at a time: one claim while others run theirs
+                return self.meetings[queue].pass_by(begins=begins)
         return self.meetings[queue].join(settlement, begins=begins)
 
     def _serve(self, queue: str, round_: Round) -> list[Claim]:
