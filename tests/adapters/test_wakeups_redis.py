@@ -12,7 +12,7 @@ from redis import Redis
 
 from tests.processes.fleet import OwnRedis, own_redis, until
 from workbell.adapters.dramatiq import runtime as engine
-from workbell.adapters.dramatiq.over_redis import MOST_UNDER_WAY, RedisWaker, RedisWakeups
+from workbell.adapters.dramatiq.over_redis import RedisWaker, RedisWakeups
 from workbell.adapters.redis_link import RedisLink
 from workbell.domain.errors import Unavailable
 from workbell.domain.identity import SYSTEM
@@ -99,21 +99,13 @@ def worker(redis_of_module: OwnRedis, waker: RedisWaker) -> Iterator[Callable[..
         one.stop(2.0)
 
 
-def test_one_wake_up_is_under_way_until_somebody_claims(waker: RedisWaker, redis: Redis) -> None:
+def test_one_wake_up_is_under_way_until_somebody_takes_it(waker: RedisWaker, redis: Redis) -> None:
     waker.wake(QUEUE)
     waker.wake(QUEUE)
     assert redis.llen(LIST) == 1
-    waker.clear(QUEUE)
+    redis.lpop(LIST)
     waker.wake(QUEUE)
-    assert redis.llen(LIST) == 2
-    assert 0 < int(str(redis.pttl(f"{LIST}:under_way"))) <= 5_000
-
-
-def test_what_nobody_takes_does_not_pile_up(waker: RedisWaker, redis: Redis) -> None:
-    for _ in range(MOST_UNDER_WAY + 10):
-        waker.wake(QUEUE)
-        waker.clear(QUEUE)
-    assert redis.llen(LIST) == MOST_UNDER_WAY
+    assert redis.llen(LIST) == 1
 
 
 def test_an_idle_thread_is_called(worker: Callable[..., RedisWakeups], waker: RedisWaker) -> None:
@@ -149,7 +141,6 @@ def test_what_was_taken_and_not_begun_is_left_to_others(
     wakeups = worker(threads)
     waker.wake(QUEUE)
     assert threads.called.wait(10)
-    waker.clear(QUEUE)
     waker.wake(QUEUE)
     until(lambda: wakeups._worker.work_queue.qsize() == 1)
     stopping = Thread(target=wakeups.stop, args=(0.1,))
@@ -159,7 +150,7 @@ def test_what_was_taken_and_not_begun_is_left_to_others(
     stopping.join()
 
 
-def test_what_is_no_wake_up_harms_nobody(
+def test_whatever_lies_there_wakes(
     worker: Callable[..., RedisWakeups], waker: RedisWaker, redis: Redis
 ) -> None:
     """A thread that was taken for it is called: else it would never be idle again."""
@@ -185,7 +176,6 @@ def test_without_redis_nobody_waits_twice(silent: bool) -> None:
         assert not waker.send(QUEUE)
         assert link.ask(lambda _: asked.append(1)) is None
         waker.wake(QUEUE)
-        waker.clear(QUEUE)
         with pytest.raises(Unavailable):
             link.check()
         assert asked == []

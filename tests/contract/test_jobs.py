@@ -116,6 +116,24 @@ def test_moments_come_back_in_utc_to_the_microsecond(store: AnyStore) -> None:
     assert kept.utcoffset() == timedelta(0)
 
 
+def test_jobs_of_a_batch_come_back_as_whole_as_one(store: AnyStore) -> None:
+    """Stores take many on another way than one."""
+    zone = timezone(timedelta(hours=-3))
+    full = a_job(
+        due_at=after(60.999999).astimezone(zone),
+        schedule_id=3,
+        tick=NOON,
+        parameters={"a": [1, 2.5, 'ü\\ " \n\u2028', None], "b": {"c": {}}},
+        progress=Progress(1.5, None, "half"),
+        missed=Missed(NOON, after(9), 3),
+        result={"kept": [None]},
+        description="'; --",
+    )
+    ended_job = a_job(state=SKIPPED, ended_at=NOON, reason="overlap", fair_key="k", result=0)
+    for job in keep(store, full, ended_job, a_job(lane="l")):
+        assert see(store, job) == job
+
+
 @pytest.mark.parametrize(
     "value",
     [None, True, 0, -1.5, "", "x" * 60_000, [], {}, [1, [2, [3]]], {"a": {"b": [None, "ü"]}}],

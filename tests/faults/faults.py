@@ -379,7 +379,6 @@ def woken_too_often(cluster: Cluster, kills: int) -> Row:
     for n in range(kills):
         load.ask("fault.work", {"n": n, "ms": 5})
         for _ in range(50):
-            waker.clear("default")
             waker.wake("default")
     row.drain = ledger.drain()
     ledger.account(row, load.asked)

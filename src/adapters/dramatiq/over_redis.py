@@ -17,16 +17,12 @@ from ..redis_link import RedisLink, options
 from .wakeups import IDLE_POLL_MS, declare
 
 PREFIX: Final = "workbell:wake"
-UNDER_WAY_MS: Final = 5_000
-MOST_UNDER_WAY: Final = 64
-"""How many wake-ups of a queue may lie there, should nobody take them."""
 BLOCK_SECONDS: Final = 1
 AWAY_SECONDS: Final = 0.5
 
 _WAKE: Final = """
-if redis.call('set', KEYS[1], '1', 'NX', 'PX', ARGV[2])
-    and redis.call('llen', KEYS[2]) < tonumber(ARGV[3]) then
-    redis.call('rpush', KEYS[2], ARGV[1])
+if redis.call('llen', KEYS[1]) == 0 then
+    redis.call('rpush', KEYS[1], ARGV[1])
 end
 return 1
 """
@@ -48,10 +44,6 @@ def _list(queue: str) -> str:
     return f"{PREFIX}:{queue}"
 
 
-def _key(queue: str) -> str:
-    return f"{PREFIX}:{queue}:under_way"
-
-
 def _message(queue: str) -> Message[None]:
     return Message(queue_name=queue, actor_name=f"wake_{queue}", args=(), kwargs={}, options={})
 
@@ -61,7 +53,7 @@ class RedisWaker:
     """
     Sends wake-ups from a process that may have no workers; satisfies `Waker`.
 
-    One wake-up per queue is under way at a time, for at most 5 seconds.
+    One wake-up per queue lies there at a time, until somebody takes it.
     """
 
     link: RedisLink
@@ -77,22 +69,18 @@ class RedisWaker:
 
     def send(self, queue: str) -> bool:
         """Wake as `wake` does; return whether Redis knows of it."""
-        keys, message = [_key(queue), _list(queue)], _message(queue).encode()
-        sent = self.link.ask(lambda _: self._script(keys, [message, UNDER_WAY_MS, MOST_UNDER_WAY]))
-        return sent is not None
-
-    def clear(self, queue: str) -> None:
-        """Let the next wake-up through."""
-        self.link.ask(lambda redis: redis.delete(_key(queue)))
+        keys, message = [_list(queue)], [_message(queue).encode()]
+        return self.link.ask(lambda _: self._script(keys, message)) is not None
 
 
 class _WakeConsumer(Consumer):
     """
     Takes wake-ups from a list that it blocks on, and only while a thread is idle.
 
-    The stock consumer polls with pauses of up to a second, and fetches for
-    threads that are busy. Nothing is acknowledged: a lost wake-up costs time only.
-    Whatever lies in the list is one: a thread that was taken for it must be called.
+    Whatever lies in the list is one: while it lies there no other is sent, and
+    a thread that was taken for it must be called. The stock consumer polls with
+    pauses of up to a second, and fetches for threads that are busy. Nothing is
+    acknowledged: a lost wake-up costs time only.
     """
 
     def __init__(self, broker: "WakeBroker", queue: str) -> None:
@@ -200,8 +188,7 @@ class RedisWakeups:
             self.wake_one_more(queue)
 
     def clear(self, queue: str) -> None:
-        """Let the next `wake` through."""
-        self.waker.clear(queue)
+        """Do nothing: a wake-up that was taken lies nowhere any more."""
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is still busy after the timeout is left behind."""

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from threading import Condition, Event, Lock
 from time import monotonic
 from typing import NamedTuple
@@ -19,12 +20,15 @@ from ...services.execution import Execution
 from ..tracing import span
 from .context import JobContext, LogBuffer
 from .counts import Counts
+from .meeting import Meeting, Round
 from .wakeups import Wakeups
 
 BATCH = 100
 TURN_SECONDS = 1.0
 FINISH_DELAY = 0.02
 GATHER_SECONDS = 0.01
+SPREAD_SECONDS = 0.05
+"""How often one who goes on working may tell others that there is more than enough."""
 UNSTARTED_SECONDS = 0.25
 
 log = structlog.get_logger()
@@ -47,8 +51,9 @@ class JobWorker:
 
     A batch belongs to the process: idle threads take from it. Outcomes of
     batch tasks wait up to 20 ms for company, all others are committed in the
-    transaction that claims the thread's next row. `log_attempts` has each
-    end of an attempt, batch tasks apart, be a line of the process's log.
+    transaction that claims the thread's next row; threads that come while one
+    is under way share the next. `log_attempts` has each end of an attempt,
+    batch tasks apart, be a line of the process's log.
     """
 
     execution: Execution
@@ -61,6 +66,8 @@ class JobWorker:
     log_attempts: bool = False
     wakeups: Wakeups = field(init=False)
     batches: dict[str, deque[_Waiting]] = field(init=False)
+    meetings: dict[str, Meeting] = field(init=False)
+    spread: dict[str, float] = field(factory=dict[str, float])
     running: dict[JobId, JobContext] = field(factory=dict)
     finished: list[_Finished] = field(factory=list)
     busy: int = 0
@@ -79,6 +86,7 @@ class JobWorker:
     def __attrs_post_init__(self) -> None:
         """Give every queue its batch."""
         self.batches = {queue: deque() for queue in self.queues}
+        self.meetings = {queue: Meeting(partial(self._serve, queue)) for queue in self.queues}
         self.started_at = self.clock.now()
 
     def drain(self, queue: str) -> None:
@@ -118,7 +126,7 @@ class JobWorker:
             self.wakeups.pass_on(queue)
             return
         settlement: Settlement | None = None
-        claim = self._take(queue, None, turn)
+        claim = self._take(queue, None, turn, begins=True)
         while claim is not None:
             settlement = self.run(claim)
             if settlement is not None and claim.mode is Mode.BATCH:
@@ -148,7 +156,9 @@ class JobWorker:
             self.gathering.discard(queue)
         return True
 
-    def _take(self, queue: str, settlement: Settlement | None, turn: float) -> Claim | None:
+    def _take(
+        self, queue: str, settlement: Settlement | None, turn: float, *, begins: bool = False
+    ) -> Claim | None:
         """Commit an outcome and return the next claim, or None to end the turn."""
         over = monotonic() - turn > TURN_SECONDS or not self.claiming
         if over:
@@ -159,14 +169,23 @@ class JobWorker:
             else:
                 self.wakeups.pass_on(queue)
             return None
-        claim = self._pop(queue)
-        if claim is None:
-            if settlement is None and queue in self.gathering:
+        if settlement is None:
+            if (claim := self._pop(queue)) is not None:
+                return claim
+            if queue in self.gathering:
                 return None
-            return self._claim(queue, settlement)
-        if settlement is not None:
-            self._settle([settlement])
-        return claim
+            if queue in self.batching:  # a hundred at a time: one claim while others run theirs
+                return self.meetings[queue].pass_by(begins=begins)
+        return self.meetings[queue].join(settlement, begins=begins)
+
+    def _serve(self, queue: str, round_: Round) -> list[Claim]:
+        """Commit the outcomes of a round; return a claim for each of its threads, if there are."""
+        if len(self.batches[queue]) >= round_.threads:
+            self._settle(round_.settlements)
+        else:
+            self._claim(queue, round_)
+        claims = (self._pop(queue) for _ in range(round_.threads))
+        return [claim for claim in claims if claim is not None]
 
     def _pop(self, queue: str) -> Claim | None:
         try:
@@ -181,11 +200,10 @@ class JobWorker:
             self.running[claim.id] = self._context(claim)
         self.batches[queue].extend(_Waiting(now, claim) for claim in claims)
 
-    def _claim(self, queue: str, settlement: Settlement | None) -> Claim | None:
-        finished = self._take_finished()
-        if settlement is not None:
-            finished.append(settlement)
-        free = max(1, self.threads - self.busy + 1)
+    def _claim(self, queue: str, round_: Round) -> None:
+        """Commit the outcomes of a round and of batch tasks, and claim what can be run."""
+        finished = self._take_finished() + round_.settlements
+        free = max(1, self.threads - self.busy + round_.threads)
         limit = max(BATCH, free) if queue in self.batching else free
         try:
             claims, accepted = self.execution.claim(
@@ -196,12 +214,10 @@ class JobWorker:
             raise
         self._forget(finished, accepted)
         self._learn(queue, claims, limit)
-        if not claims:
-            return None
-        self.counts.took(claims)
-        self.adopt(queue, claims)
-        self._wake_others(queue, claims, free)
-        return self._pop(queue)
+        if claims:
+            self.counts.took(claims)
+            self.adopt(queue, claims)
+            self._wake_others(queue, claims, free, round_)
 
     def _learn(self, queue: str, claims: Sequence[Claim], limit: int) -> None:
         """Note what the next claim of a queue should ask for: every row asked for is locked."""
@@ -211,16 +227,29 @@ class JobWorker:
             batch = any(claim.mode is Mode.BATCH for claim in claims)
             (self.batching.add if batch else self.batching.discard)(queue)
 
-    def _wake_others(self, queue: str, claims: Sequence[Claim], free: int) -> None:
+    def _wake_others(self, queue: str, claims: Sequence[Claim], free: int, round_: Round) -> None:
         ordinary = sum(claim.mode is not Mode.BATCH for claim in claims)
-        if queue in self.plenty or ordinary >= free:
+        if (queue in self.plenty or ordinary >= free) and self._may_spread(queue, round_):
             self.wakeups.wake(queue)
         with self.quiet:
             idle = max(0, self.threads - self.busy - self.called)
-            wanted = min(idle, ordinary, len(claims) - 1)
+            wanted = max(0, min(idle, ordinary, len(claims) - round_.threads))
             self.called += wanted
         for _ in range(wanted):
             self.wakeups.wake_one_more(queue)
+
+    def _may_spread(self, queue: str, round_: Round) -> bool:
+        """
+        Whether to tell other processes of work that is left.
+
+        Whoever was woken always tells; so a wake-up goes on until threads or
+        work are used up. Who is at it already need not say it again each time.
+        """
+        now = monotonic()
+        if not round_.begins and now - self.spread.get(queue, 0.0) < SPREAD_SECONDS:
+            return False
+        self.spread[queue] = now
+        return True
 
     def run(self, claim: Claim) -> Settlement | None:
         """Run one claimed job; its log and progress are kept before its outcome."""

@@ -29,7 +29,11 @@ def moment_of(text: str | None) -> datetime | None:
 
 def naive_of(moment: datetime | None) -> datetime | None:
     """Return a moment as the servers keep it: in UTC, without the zone."""
-    return None if moment is None else _in_utc(moment).replace(tzinfo=None)
+    if moment is None:
+        return None
+    if moment.tzinfo is not UTC:
+        moment = _in_utc(moment)
+    return moment.replace(tzinfo=None)
 
 
 def moment_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:

@@ -2,22 +2,45 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from attrs import evolve
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Column, Connection, make_url, text
 
-from ...domain.jobs import Job, JobId, JobState
-from .columns import json_text, naive_of
-from .rows import JOB_COLUMNS, job_values
+from ...domain.jobs import Job, JobState
+from .columns import Json, Moment, json_text, naive_of
+from .rows import JOB_COLUMNS, entered, job_values
 from .schema import jobs
 from .statements import Values, prepared
 
 _dialect = make_url("postgresql+psycopg://").get_dialect()()
 _typed = ", ".join(f"{column.name} {column.type.compile(_dialect)}" for column in jobs.c)
 _GIVEN = f"SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS given({_typed})"  # noqa: S608
+# A whole `Job` is read as it is: aware moments, and JSON within JSON.
+_WRITTEN_AS = {"timestamptz": "{} AT TIME ZONE 'UTC'", "json": "CAST({} AS text)"}
+_SPECIAL = {
+    "fair_key": "coalesce(nullif(fair_key, ''), CAST(owner AS text))",
+    "progress": "CASE WHEN progress IS NOT NULL THEN CAST(json_build_array("
+    "progress->'done', progress->'total', progress->'note') AS text) END",
+}
+
+
+def _read_as(column: Column[Any]) -> str:
+    if isinstance(column.type, Moment):
+        return "timestamptz"
+    return "json" if isinstance(column.type, Json) else column.type.compile(_dialect)
+
+
+_kinds = {column.name: _read_as(column) for column in jobs.c}
 _INSERT_ALL = prepared(
     text(
-        f"INSERT INTO jobs ({', '.join(JOB_COLUMNS)}) {_GIVEN} ON CONFLICT DO NOTHING RETURNING id"
+        f"INSERT INTO jobs ({', '.join(_kinds)}) SELECT "  # noqa: S608 - the schema's own names
+        + ", ".join(
+            _SPECIAL.get(name) or _WRITTEN_AS.get(kind, "{}").format(name)
+            for name, kind in _kinds.items()
+        )
+        + " FROM json_to_recordset(CAST(:rows AS json)) AS given("
+        + ", ".join(f"{name} {kind}" for name, kind in _kinds.items())
+        + ") ON CONFLICT DO NOTHING RETURNING id"
     ),
     "rows",
 )
@@ -49,9 +72,9 @@ _ENTER = prepared(
 )
 
 
-def insert_all(db: Connection, rows: Sequence[Values]) -> set[int]:
-    """Insert rows in the order of `JOB_COLUMNS` unless their keys are taken; return the ids."""
-    return {job_id for (job_id,) in _INSERT_ALL.rows(db, (_json_of(rows),))}
+def enter_all(db: Connection, jobs: Sequence[Job]) -> set[int]:
+    """Insert jobs, which have their ids, unless their keys are taken; return the ids."""
+    return {job_id for (job_id,) in _INSERT_ALL.rows(db, (json_text(jobs),))}
 
 
 def enter_one(db: Connection, job: Job, now: datetime, *, committing: bool) -> Job | None:
@@ -60,12 +83,10 @@ def enter_one(db: Connection, job: Job, now: datetime, *, committing: bool) -> J
     state = JobState.SCHEDULED if later else JobState.READY
     queued_at = job.queued_at if later else now
     row = job_values(job, None, state, job.fair_tag, queued_at, naive_of)
-    for job_id, entered, tag in _ENTER.rows(db, (_json_of([row]),), committing=committing):
-        if entered == JobState.HELD:
+    for job_id, stands, tag in _ENTER.rows(db, (_json_of([row]),), committing=committing):
+        if stands == JobState.HELD:
             queued_at = None
-        return evolve(
-            job, id=JobId(job_id), state=JobState(entered), fair_tag=tag, queued_at=queued_at
-        )
+        return entered(job, job_id, JobState(stands), tag, queued_at)
     return None
 
 

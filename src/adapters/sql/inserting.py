@@ -8,11 +8,18 @@ from sqlalchemy.exc import IntegrityError
 
 from ...domain.jobs import Job, JobState
 from .columns import moment_writer
-from .entering import insert_all
+from .entering import enter_all
 from .failures import is_taken_on_mysql
-from .rows import JOB_COLUMNS, job_values
+from .rows import JOB_COLUMNS, entered, job_values
 from .schema import jobs as table
-from .statements import Prepared, Values, insert_unless_taken, prepared
+from .statements import (
+    Prepared,
+    Values,
+    insert_unless_taken,
+    is_postgresql,
+    is_sqlite,
+    prepared,
+)
 
 Entry = tuple[JobState, float, datetime | None]
 """How a row enters: its state, its fair tag, and since when it is ready."""
@@ -29,10 +36,12 @@ _PLAIN_INSERT = prepared(insert(table), *JOB_COLUMNS)
 
 def insert_jobs(
     db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
-) -> Sequence[int | None]:
-    """Insert rows unless their keys are taken; return their ids, None for the refused."""
+) -> Sequence[Job | None]:
+    """Insert rows unless their keys are taken; return the jobs as kept, None for the refused."""
     if not jobs:
         return []
+    if is_postgresql(db):
+        return _on_postgresql(db, jobs, entries)
     moment = moment_writer(db.dialect)
 
     def rows(ids: Sequence[int | None]) -> list[Values]:
@@ -41,12 +50,14 @@ def insert_jobs(
             for job, job_id, entry in zip(jobs, ids, entries, strict=True)
         ]
 
-    match db.dialect.name:
-        case "sqlite":
-            return _on_sqlite(db, len(jobs), rows)
-        case "postgresql":
-            return _on_postgresql(db, len(jobs), rows)
-    return [_on_mysql(db, row) for row in rows([None] * len(jobs))]
+    if is_sqlite(db):
+        kept = _on_sqlite(db, len(jobs), rows)
+    else:
+        kept = [_on_mysql(db, row) for row in rows([None] * len(jobs))]
+    return [
+        None if job_id is None else entered(job, job_id, *entry)
+        for job, job_id, entry in zip(jobs, kept, entries, strict=True)
+    ]
 
 
 def _on_sqlite(
@@ -65,12 +76,15 @@ def _on_sqlite(
 
 
 def _on_postgresql(
-    db: Connection, count: int, rows: Callable[[Sequence[int | None]], list[Values]]
-) -> Sequence[int | None]:
+    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
+) -> Sequence[Job | None]:
     """Take the ids from the sequence first: RETURNING tells of no row which one it was."""
-    ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": count}).scalars())
-    kept = insert_all(db, rows(ids))
-    return [each if each in kept else None for each in ids]
+    ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": len(jobs)}).scalars())
+    new = [
+        entered(job, job_id, *entry) for job, job_id, entry in zip(jobs, ids, entries, strict=True)
+    ]
+    kept = enter_all(db, new)
+    return [job if job.id in kept else None for job in new]
 
 
 def _on_mysql(db: Connection, row: Values) -> int | None:

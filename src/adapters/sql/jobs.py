@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 from sqlalchemy import bindparam, func, select, update
 
 from ...domain.attempts import Attempt
@@ -59,19 +59,11 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
                 self._woken.add(kept_one.queue)
             return [kept_one]
         states = self._states(jobs, now)
-        ids = insert_jobs(self._db, jobs, states)
-        kept: list[Job | None] = []
-        refused = set()
-        for job, job_id, (state, tag, queued_at) in zip(jobs, ids, states, strict=True):
-            if job_id is None:
-                kept.append(None)
-                refused.add(job.lane)
-                continue
-            kept.append(
-                evolve(job, id=JobId(job_id), state=state, fair_tag=tag, queued_at=queued_at)
-            )
-            if state is JobState.READY:
-                self._woken.add(job.queue)
+        kept = insert_jobs(self._db, jobs, states)
+        self._woken.update(
+            job.queue for job in kept if job is not None and job.state is JobState.READY
+        )
+        refused = {job.lane for job, one in zip(jobs, kept, strict=True) if one is None}
         if lanes_left := {lane for lane in refused if lane is not None}:
             lanes.release(self._db, lanes_left, now, self._woken)
         return kept

@@ -1,9 +1,12 @@
 """Rows of jobs, claims and attempts, and the entities that they are."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
+from attrs import fields
 from sqlalchemy import func, select
 
 from ...domain.attempts import Attempt, Claim, Outcome
@@ -55,6 +58,10 @@ _NAMES_AS_THEY_ARE = [
 ]
 
 
+_FIELDS = tuple(each.name for each in fields(Job))
+_values_of = attrgetter(*_FIELDS)
+
+
 def job_of(row: AnyRow) -> Job:
     """Return the job of a row that was selected by `JOB`."""
     values = named(row)
@@ -70,6 +77,15 @@ def job_of(row: AnyRow) -> Job:
         missed=None if row.missed is None else msgspec.convert(row.missed, Missed),
         **{name: values[name] for name in _NAMES_AS_THEY_ARE},
     )
+
+
+def entered(
+    job: Job, job_id: int, state: JobState, fair_tag: float, queued_at: datetime | None
+) -> Job:
+    """Return a new job as it was kept; `attrs.evolve` takes twice as long over so many fields."""
+    values = dict(zip(_FIELDS, _values_of(job), strict=True))
+    values |= {"id": job_id, "state": state, "fair_tag": fair_tag, "queued_at": queued_at}
+    return Job(**values)
 
 
 def job_values(
