@@ -1,6 +1,6 @@
 """Column types that read and write the same on every database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,6 +93,18 @@ def json_text(value: Any) -> str | None:
 def json_value(text: str | None) -> Any:
     """Return the value of JSON text, or None for nothing."""
     return None if text is None else _decode(text)
+
+
+def as_kept(values: Iterable[Any], dialect: Dialect) -> list[Any]:
+    """Return values in their form on disk: moments, and objects as JSON text."""
+    moment = moment_writer(dialect)
+    kept = list(values)
+    for place, value in enumerate(kept):
+        if isinstance(value, datetime):
+            kept[place] = moment(value)
+        elif isinstance(value, Mapping):
+            kept[place] = json_text(value)
+    return kept
 
 
 class Json(TypeDecorator[Any]):

@@ -26,7 +26,7 @@ from ...domain.jobs import status_of
 from ...domain.scheduling import ScheduleId
 from ...domain.tasks import TaskId
 from ...ports.scheduling import ScheduleFilter, ScheduleView
-from .columns import Moment, json_value, moment_reader, moment_writer
+from .columns import Moment, as_kept, json_value, moment_reader
 from .lists import holds, part_of
 from .rows import STATES
 from .schedule_rows import schedule_of
@@ -128,8 +128,7 @@ class ScheduleLists:
         names, values = tuple(asked), {**asked, "skipped": offset, "most": limit}
         if _LISTS.isdisjoint(asked):
             dialect = self._db.dialect
-            write, moment = moment_writer(dialect), moment_reader(dialect)
-            told = [write(v) if isinstance(v, datetime) else v for v in values.values()]
+            told, moment = as_kept(values.values(), dialect), moment_reader(dialect)
             rows = _prepared(names, ordering, counted).rows(self._db, told)
             found = [_view(_read(row, moment), row, moment(row[_RAN_AT])) for row in rows]
         else:

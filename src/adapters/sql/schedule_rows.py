@@ -64,3 +64,10 @@ def schedule_values(schedule: Schedule) -> dict[str, Any]:
         "overlap_policy": str(schedule.overlap_policy),
         **{name: getattr(schedule, name) for name in _NAMES_AS_THEY_ARE},
     }
+
+
+WRITTEN = (
+    *("owner", "cron", "zone", "dst_gap", "dst_overlap", "misfire_policy", "overlap_policy"),
+    *_NAMES_AS_THEY_ARE,
+)
+"""The names of `schedule_values`, in their order."""
