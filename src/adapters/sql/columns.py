@@ -1,7 +1,8 @@
 """Column types that read and write the same on every database."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -95,15 +96,16 @@ def json_value(text: str | None) -> Any:
     return None if text is None else _decode(text)
 
 
+_AS_THEY_ARE = (str, int, float, NoneType)
+
+
 def as_kept(values: Iterable[Any], dialect: Dialect) -> list[Any]:
     """Return values in their form on disk: moments, and objects as JSON text."""
     moment = moment_writer(dialect)
     kept = list(values)
     for place, value in enumerate(kept):
-        if isinstance(value, datetime):
-            kept[place] = moment(value)
-        elif isinstance(value, Mapping):
-            kept[place] = json_text(value)
+        if not isinstance(value, _AS_THEY_ARE):
+            kept[place] = moment(value) if isinstance(value, datetime) else json_text(value)
     return kept
 
 
