@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import fields, frozen
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -61,6 +61,7 @@ _LISTS = frozenset({"tasks", "cron_expressions", "ids"})
 """Those whose number of values is part of the statement."""
 _ORDERINGS = ("id", "created_at", "updated_at", "name", "cron", "next_at", "is_active")
 _COLUMNS = plain_names(schedules)
+_ASKED = tuple(each.name for each in fields(ScheduleFilter))
 _JOINED = len(_COLUMNS)
 _RAN_AT = _JOINED + 6
 _MOMENTS = tuple(name for name in _COLUMNS if isinstance(_c[name].type, Moment))
@@ -175,7 +176,7 @@ def _with_facts(part: Any, *more: Any) -> Select[*tuple[Any, ...]]:
 
 def _asked(scope: Scope, which: ScheduleFilter) -> dict[str, Any]:
     """Return what narrows a list down, by the names of its conditions."""
-    values = {"scope": scope.owner, **asdict(which, recurse=False)}
+    values = {"scope": scope.owner, **{name: getattr(which, name) for name in _ASKED}}
     is_active = values.pop("is_active")
     values |= {"active": is_active or None, "inactive": is_active is False or None}
     for name in ("name_contains", "cron_contains", "search"):
