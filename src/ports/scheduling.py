@@ -175,6 +175,18 @@ class Schedules(Protocol):
         """
         ...
 
+    def page(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> tuple[Sequence[ScheduleView], int]:
+        """Return what `find` does, and how many schedules the list has."""
+        ...
+
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
         ...

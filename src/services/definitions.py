@@ -1,9 +1,10 @@
 """Task definitions: what the code declares, kept with ids and a switch."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from ..domain.audit import AuditEntry
 from ..domain.errors import Invalid, NotFound
@@ -17,9 +18,22 @@ from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.tasks import Shapes
 from .contention import done_again
+from .recent import LIFE
 from .runs import pause
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
+@define(eq=False)
+class _Recent:
+    """Definitions by id or key, and until when they count; a change puts a new dict in place."""
+
+    known: dict[int | str, tuple[TaskDefinition, datetime]] = Factory(
+        dict[int | str, tuple[TaskDefinition, datetime]]
+    )
+
+    def forget(self) -> None:
+        self.known = {}
 
 
 @frozen(kw_only=True)
@@ -30,6 +44,7 @@ class Definitions:
     clock: Clock
     tasks: Tasks
     shapes: Shapes
+    _recent: _Recent = field(default=Factory(_Recent), init=False, eq=False, repr=False)
 
     def all(self) -> Sequence[TaskDefinition]:
         """Return every definition, by id."""
@@ -50,9 +65,19 @@ class Definitions:
         """
         Return the definition that a body names by id or key.
 
+        It is looked up once in a few seconds; what this process has changed
+        counts at once.
+
         Raises:
             Invalid: There is none.
         """
+        now, recent = self.clock.now(), self._recent.known  # taken before the store is read
+        found = recent.get(name)
+        if found is None or now >= found[1]:
+            found = recent[name] = self._named(name), now + LIFE
+        return found[0]
+
+    def _named(self, name: int | str) -> TaskDefinition:
         try:
             with self.store.view() as tx:
                 if isinstance(name, int):
@@ -84,6 +109,7 @@ class Definitions:
                 tx.jobs.hold_task(after.key)
             changes = {"is_active": [before.is_active, active]}
             tx.audit.add(AuditEntry.of(actor, "UPDATE", "task_definition", task_id, now, changes))
+        self._recent.forget()
         return after
 
     def check(self, actor: Actor, task: Task, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -156,6 +182,7 @@ class Definitions:
             )
             if current != kept:
                 tx.definitions.replace(current)
+        self._recent.forget()
         return changed
 
     def _pause_unfit(self, task: Task) -> None:

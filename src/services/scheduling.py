@@ -95,10 +95,7 @@ class Scheduling:
         """Return a part of the actor's schedules, and how many there are."""
         scope = scope_of(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:
-            found = tx.schedules.find(scope, which, ordering=ordering, offset=offset, limit=limit)
-            if 0 < len(found) < limit:  # the last page tells by itself how many there are
-                return found, offset + len(found)
-            return found, tx.schedules.count(scope, which)
+            return tx.schedules.page(scope, which, ordering=ordering, offset=offset, limit=limit)
 
     @done_again
     def edit(

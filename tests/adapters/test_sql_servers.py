@@ -155,6 +155,36 @@ def test_after_one_error_the_next_transaction_has_a_new_connection(
     store.ping()
 
 
+def test_after_one_error_of_the_short_way_the_next_transaction_has_a_new_connection(
+    store: SqlStore, database: Server
+) -> None:
+    def cut_while_counting() -> None:
+        with store.begin() as first:
+            first.schedules.count_active(ALICE)
+            cut(store, database)
+            first.schedules.count_active(ALICE)
+
+    with pytest.raises(Unavailable):
+        cut_while_counting()
+    with store.begin() as tx:
+        assert tx.schedules.count_active(ALICE) == 0
+
+
+def test_a_connection_that_nobody_began_keeps_what_its_caller_commits(store: SqlStore) -> None:
+    connections = store._connections
+    assert isinstance(connections, ServerConnections)
+    with connections._writers.connect() as db:
+        with store.within(db).begin() as tx:
+            tx.schedules.add(a_schedule(name="undone"))
+        db.rollback()
+        with store.within(db).begin() as tx:
+            tx.schedules.add(a_schedule(name="kept"))
+        db.commit()
+    with store.view() as tx:
+        (view,), total = tx.schedules.page(EVERYTHING, ScheduleFilter())
+    assert (view.schedule.name, total) == ("kept", 1)
+
+
 def test_a_server_that_is_away_is_unavailable(database: Server) -> None:
     away = open_store(address(database.url.set(port=1)), ManualClock())
     for ask in (away.ping, away.time, away.schema_version, lambda: keep(away, a_job())):
@@ -196,6 +226,8 @@ def test_a_pool_opens_no_more_connections_than_it_may(store: SqlStore) -> None:
 def test_a_value_that_does_not_fit_is_invalid(store: SqlStore) -> None:
     with pytest.raises(Invalid, match="cannot be kept"):
         keep(store, a_job(name="x" * 300))
+    with pytest.raises(Invalid, match="cannot be kept"), store.begin() as tx:
+        tx.schedules.add(a_schedule(name="x" * 300))
 
 
 def test_a_row_without_its_parent_is_a_conflict(store: SqlStore) -> None:

@@ -39,8 +39,10 @@ def found(store: AnyStore, which: ScheduleFilter | None = None, **ask: Any) -> l
     with store.view() as tx:
         which = which or ScheduleFilter()
         views = tx.schedules.find(EVERYTHING, which, **ask)
+        total = tx.schedules.count(EVERYTHING, which)
+        assert tx.schedules.page(EVERYTHING, which, **ask) == (views, total)
         if not ask:
-            assert tx.schedules.count(EVERYTHING, which) == len(views)
+            assert total == len(views)
         return [view.schedule.name for view in views]
 
 

@@ -55,6 +55,24 @@ def test_a_body_names_a_task_by_id_or_key(desk: Desk) -> None:
         assert refusal.value.field_errors == {"task_definition": [f"There is no task {unknown!r}."]}
 
 
+def test_a_task_is_remembered_for_a_few_seconds_unless_it_is_changed_here(
+    desk: Desk, root: Actor
+) -> None:
+    def named_elsewhere(name: str) -> None:
+        with desk.store.begin() as tx:
+            tx.definitions.replace(evolve(tx.definitions.get(LETTER), name=name))
+
+    desk.definitions.named("letter")
+    named_elsewhere("Epistle")
+    assert desk.definitions.named("letter").name == "letter"
+    desk.wait(5)
+    assert desk.definitions.named("letter").name == "Epistle"
+    named_elsewhere("Missive")
+    desk.definitions.set_active(root, LETTER, active=False)
+    assert desk.definitions.named("letter").name == "Missive"
+    assert not desk.definitions.named("letter").is_active
+
+
 # synchronising
 
 

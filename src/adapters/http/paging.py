@@ -3,6 +3,7 @@
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -165,4 +166,9 @@ def ordering(given: str | Sequence[str], allowed: Mapping[str, str], path: str) 
 
 
 def _link(call: Call, **changed: Any) -> str:
-    return f"{call.url}?{urlencode({**call.parameters, **changed})}"
+    return f"{call.url}?{_encoded(tuple({**call.parameters, **changed}.items()))}"
+
+
+@lru_cache(maxsize=256)
+def _encoded(parameters: tuple[tuple[str, Any], ...]) -> str:
+    return urlencode(parameters)

@@ -116,6 +116,19 @@ class MemorySchedules:
         found = ordered(list(self._matching(scope, which)), ordering, _ORDERINGS)
         return [self._view(schedule) for schedule in found[offset : offset + limit]]
 
+    def page(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> tuple[Sequence[ScheduleView], int]:
+        """Return a part of a list, and how many schedules the list has."""
+        found = self.find(scope, which, ordering=ordering, offset=offset, limit=limit)
+        return found, self.count(scope, which)
+
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
         return sum(1 for _ in self._matching(scope, which))

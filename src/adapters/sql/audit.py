@@ -1,16 +1,20 @@
 """The audit trail, one row an entry."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select
 
 from ...domain.audit import AuditEntry
+from .columns import as_kept
 from .schema import audit
-from .statements import AnyRow, named
+from .statements import AnyRow, named, prepared
 
-_INSERT = insert(audit)
+_NAMES = tuple(each.name for each in fields(AuditEntry) if each.name != "id")
+_INSERT = prepared(insert(audit), *_NAMES)
+_values = attrgetter(*_NAMES)
 _LATEST = select(audit).order_by(audit.c.id.desc())
 
 _OF = _LATEST.where(
@@ -26,9 +30,7 @@ class SqlAuditTrail:
 
     def add(self, entry: AuditEntry) -> None:
         """Keep one more entry."""
-        values = asdict(entry, recurse=False)
-        del values["id"]
-        self._db.execute(_INSERT, values)
+        _INSERT.do(self._db, as_kept(_values(entry), self._db.dialect))
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
         """Return the newest entries, or the newest before an id."""

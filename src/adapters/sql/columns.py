@@ -1,7 +1,8 @@
 """Column types that read and write the same on every database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -97,6 +98,19 @@ def json_text(value: Any) -> str | None:
 def json_value(text: str | None) -> Any:
     """Return the value of JSON text, or None for nothing."""
     return None if text is None else _decode(text)
+
+
+_AS_THEY_ARE = (str, int, float, NoneType)
+
+
+def as_kept(values: Iterable[Any], dialect: Dialect) -> list[Any]:
+    """Return values in their form on disk: moments, and objects as JSON text."""
+    moment = moment_writer(dialect)
+    kept = list(values)
+    for place, value in enumerate(kept):
+        if not isinstance(value, _AS_THEY_ARE):
+            kept[place] = moment(value) if isinstance(value, datetime) else json_text(value)
+    return kept
 
 
 class Json(TypeDecorator[Any]):

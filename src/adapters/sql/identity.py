@@ -25,13 +25,17 @@ from ...domain.errors import NotFound
 from ...domain.identity import Role, Taken, Tier, User, UserId, login_key
 from ...domain.otp import MAX_ATTEMPTS, OneTimeCode, Purpose
 from ...ports.identity import UserFilter
+from .columns import moment_reader
 from .lists import equal, holds, ordered
 from .schema import codes, users
-from .statements import AnyRow, named, new_id
+from .statements import AnyRow, Prepared, named, new_id, plain_names, prepared
 
 _u, _k = users.c, codes.c
-_USER = select(users).where(_u.id == bindparam("user_id"))
-_USER_LOCKED = _USER.with_for_update()
+_ONE = select(users).where(_u.id == bindparam("user_id"))
+_USER = prepared(_ONE, "user_id")
+_USER_LOCKED = prepared(_ONE.with_for_update(), "user_id")
+_COLUMNS = plain_names(users)
+_FLAGS = ("is_super_user", "is_active", "is_email_verified")
 _BY_USERNAME = select(users).where(_u.username_key == bindparam("login"))
 _BY_EMAIL = select(users).where(_u.email_key == bindparam("login"))
 _TAKEN = select(_u.username_key, _u.email_key).where(
@@ -146,11 +150,13 @@ class SqlUsers:
         """Return the username of every active person, by id."""
         return self._db.execute(_USERNAMES).scalars().all()
 
-    def _one(self, query: Any, user_id: UserId) -> User:
-        row = self._db.execute(query, {"user_id": user_id}).one_or_none()
-        if row is None:
+    def _one(self, query: Prepared, user_id: UserId) -> User:
+        rows = query.rows(self._db, (user_id,))
+        if not rows:
             raise NotFound(f"There is no user {user_id}.")
-        return _user(row)
+        values = dict(zip(_COLUMNS, rows[0], strict=True))
+        values["created_at"] = moment_reader(self._db.dialect)(values["created_at"])
+        return _user_of(values | {name: bool(values[name]) for name in _FLAGS})
 
     def _by_key(self, query: Any, identifier: str) -> User | None:
         key = login_key(identifier)
@@ -204,9 +210,12 @@ def _user_values(user: User) -> dict[str, Any]:
 
 
 def _user(row: AnyRow) -> User:
-    values: dict[str, Any] = named(row)
+    return _user_of(named(row))
+
+
+def _user_of(values: dict[str, Any]) -> User:
     del values["username_key"], values["email_key"]
-    values["role"], values["tier"] = Role(row.role), Tier(row.tier)
+    values["role"], values["tier"] = Role(values["role"]), Tier(values["tier"])
     return User(**values)
 
 

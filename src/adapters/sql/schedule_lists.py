@@ -1,10 +1,11 @@
 """Lists of schedules, filled by one query."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import fields, frozen
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     func,
+    literal_column,
     or_,
     select,
 )
@@ -23,10 +25,12 @@ from ...domain.jobs import status_of
 from ...domain.scheduling import ScheduleId
 from ...domain.tasks import TaskId
 from ...ports.scheduling import ScheduleFilter, ScheduleView
+from .columns import Moment, as_kept, json_value, moment_reader
 from .lists import holds, part_of
 from .rows import STATES
 from .schedule_rows import schedule_of
 from .schema import jobs, schedules, task_definitions, users
+from .statements import Prepared, plain_names, prepared
 
 _c = schedules.c
 _task_name = (
@@ -53,7 +57,14 @@ _CONDITIONS: Mapping[str, ColumnElement[bool]] = {
     "search": or_(*[holds(each, bindparam("search")) for each in (_c.name, _c.cron, _task_name)]),
 }
 """The conditions by the names of what is asked, see `ScheduleFilter`."""
+_LISTS = frozenset({"tasks", "cron_expressions", "ids"})
+"""Those whose number of values is part of the statement."""
 _ORDERINGS = ("id", "created_at", "updated_at", "name", "cron", "next_at", "is_active")
+_COLUMNS = plain_names(schedules)
+_ASKED = tuple(each.name for each in fields(ScheduleFilter))
+_JOINED = len(_COLUMNS)
+_RAN_AT = _JOINED + 6
+_MOMENTS = tuple(name for name in _COLUMNS if isinstance(_c[name].type, Moment))
 _NAMES = {"cron_expression": "cron", "next_run_time": "next_at"}
 
 
@@ -80,16 +91,51 @@ class ScheduleLists:
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a part of a list, filled by one query."""
+        return self._part(_asked(scope, which), tuple(ordering), offset, limit)[0]
+
+    def page(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> tuple[Sequence[ScheduleView], int]:
+        """Return a part of a list, and how many schedules the list has."""
         asked = _asked(scope, which)
-        query = _part(tuple(asked), tuple(ordering))
-        result = self._db.execute(query, {**asked, "skipped": offset, "most": limit})
-        names = tuple(result.keys())
-        return [_view(dict(zip(names, row, strict=True))) for row in result]
+        found, total = self._part(asked, tuple(ordering), offset, limit, counted=True)
+        return found, self._number(asked) if offset and not found else total
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
-        asked = _asked(scope, which)
+        return self._number(_asked(scope, which))
+
+    def _number(self, asked: Mapping[str, Any]) -> int:
         return self._db.execute(_number(tuple(asked)), asked).scalar_one()
+
+    def _part(
+        self,
+        asked: Mapping[str, Any],
+        ordering: tuple[str, ...],
+        offset: int,
+        limit: int,
+        *,
+        counted: bool = False,
+    ) -> tuple[Sequence[ScheduleView], int]:
+        """Return a part of a list and, where it was asked for, the whole's number."""
+        names, values = tuple(asked), {**asked, "skipped": offset, "most": limit}
+        if _LISTS.isdisjoint(asked):
+            dialect = self._db.dialect
+            told, moment = as_kept(values.values(), dialect), moment_reader(dialect)
+            rows = _prepared(names, ordering, counted).rows(self._db, told)
+            found = [_view(_read(row, moment), row, moment(row[_RAN_AT])) for row in rows]
+        else:
+            rows = self._db.execute(_query(names, ordering, counted), values).all()
+            found = [
+                _view(dict(zip(_COLUMNS, row, strict=False)), row, row[_RAN_AT]) for row in rows
+            ]
+        return found, rows[0][-1] if rows else 0
 
 
 def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -105,7 +151,7 @@ def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
     )
 
 
-def _with_facts(part: Any) -> Select[*tuple[Any, ...]]:
+def _with_facts(part: Any, *more: Any) -> Select[*tuple[Any, ...]]:
     """Join a part of the schedules with their owners, tasks and last runs."""
     return (
         select(
@@ -119,6 +165,7 @@ def _with_facts(part: Any) -> Select[*tuple[Any, ...]]:
             jobs.c.started_at.label("last_run_time"),
             jobs.c.state.label("last_state"),
             jobs.c.attempt.label("last_attempt"),
+            *more,
         )
         .select_from(part)
         .outerjoin(users, users.c.id == part.c.owner)
@@ -129,7 +176,7 @@ def _with_facts(part: Any) -> Select[*tuple[Any, ...]]:
 
 def _asked(scope: Scope, which: ScheduleFilter) -> dict[str, Any]:
     """Return what narrows a list down, by the names of its conditions."""
-    values = {"scope": scope.owner, **asdict(which, recurse=False)}
+    values = {"scope": scope.owner, **{name: getattr(which, name) for name in _ASKED}}
     is_active = values.pop("is_active")
     values |= {"active": is_active or None, "inactive": is_active is False or None}
     for name in ("name_contains", "cron_contains", "search"):
@@ -139,8 +186,11 @@ def _asked(scope: Scope, which: ScheduleFilter) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _part(names: tuple[str, ...], ordering: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+def _query(
+    names: tuple[str, ...], ordering: tuple[str, ...], counted: bool
+) -> Select[*tuple[Any, ...]]:
     """Return the query for a part of a list; to build it costs more than to run it."""
+    total = _number(names).scalar_subquery() if counted else literal_column("0")
     part = (
         select(schedules)
         .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
@@ -149,7 +199,13 @@ def _part(names: tuple[str, ...], ordering: tuple[str, ...]) -> Select[*tuple[An
         .limit(bindparam("most", type_=Integer))
         .subquery("part")
     )
-    return _with_facts(part).order_by(*_ordered(ordering, part.c))
+    return _with_facts(part, total.label("total")).order_by(*_ordered(ordering, part.c))
+
+
+@lru_cache(maxsize=256)
+def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], counted: bool) -> Prepared:
+    """Return the same query for the driver; none of the conditions may be a list."""
+    return prepared(_query(names, ordering, counted), *names, "skipped", "most")
 
 
 @lru_cache(maxsize=256)
@@ -172,17 +228,26 @@ def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[An
         yield column.desc() if name.startswith("-") else column
 
 
-def _view(values: Mapping[str, Any]) -> ScheduleView:
-    state = values["last_state"]
+def _read(row: Sequence[Any], moment: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return the columns of a schedule from how they are kept."""
+    values = dict(zip(_COLUMNS, row, strict=False))
+    for name in _MOMENTS:
+        if values[name] is not None:
+            values[name] = moment(values[name])
+    values["parameters"] = json_value(values["parameters"])
+    return values
+
+
+def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -> ScheduleView:
+    """Return a view of a schedule's columns, and of what the row has joined to them."""
+    username, first, last, task_id, task_name, description, _, state, attempt, _ = row[_JOINED:]
     return ScheduleView(
         schedule=schedule_of(values),
-        owner_username=values["username"] or "",
-        owner_full_name=full_name(
-            values["username"] or "", values["first_name"] or "", values["last_name"] or ""
-        ),
-        task_id=TaskId(values["task_id"] or 0),
-        task_name=values["task_name"] or "",
-        task_description=values["task_description"] or "",
-        last_run_time=values["last_run_time"],
-        last_status=None if state is None else status_of(STATES[state], values["last_attempt"]),
+        owner_username=username or "",
+        owner_full_name=full_name(username or "", first or "", last or ""),
+        task_id=TaskId(task_id or 0),
+        task_name=task_name or "",
+        task_description=description or "",
+        last_run_time=ran_at,
+        last_status=None if state is None else status_of(STATES[state], attempt),
     )

@@ -1,13 +1,10 @@
 """Rows of schedules, and the entities that they are."""
 
-from collections.abc import Mapping
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 from ...domain.cron import CronRule, DstGap, DstOverlap
-from ...domain.identity import UserId
-from ...domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from ...domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule
 
 _NAMES_AS_THEY_ARE = [
     "task",
@@ -36,7 +33,8 @@ _NAMES_AS_THEY_ARE = [
     "updated_at",
     "deleted_at",
 ]
-_AS_THEY_ARE = itemgetter(*_NAMES_AS_THEY_ARE)
+_MISFIRES = {str(policy): policy for policy in MisfirePolicy}
+_OVERLAPS = {str(policy): policy for policy in OverlapPolicy}
 
 
 @lru_cache(maxsize=8192)
@@ -45,16 +43,13 @@ def rule_of(line: str, zone: str, dst_gap: str, dst_overlap: str) -> CronRule:
     return CronRule(line, zone, DstGap(dst_gap), DstOverlap(dst_overlap))
 
 
-def schedule_of(values: Mapping[str, Any]) -> Schedule:
-    """Return the schedule of a row's columns."""
-    return Schedule(
-        id=ScheduleId(values["id"]),
-        owner=UserId(values["owner"]),
-        cron=rule_of(values["cron"], values["zone"], values["dst_gap"], values["dst_overlap"]),
-        misfire_policy=MisfirePolicy(values["misfire_policy"]),
-        overlap_policy=OverlapPolicy(values["overlap_policy"]),
-        **dict(zip(_NAMES_AS_THEY_ARE, _AS_THEY_ARE(values), strict=True)),
-    )
+def schedule_of(values: dict[str, Any]) -> Schedule:
+    """Return the schedule of a row's columns, which are used up."""
+    line, zone = values["cron"], values.pop("zone")
+    values["cron"] = rule_of(line, zone, values.pop("dst_gap"), values.pop("dst_overlap"))
+    values["misfire_policy"] = _MISFIRES[values["misfire_policy"]]
+    values["overlap_policy"] = _OVERLAPS[values["overlap_policy"]]
+    return Schedule(**values)
 
 
 def schedule_values(schedule: Schedule) -> dict[str, Any]:
@@ -69,3 +64,10 @@ def schedule_values(schedule: Schedule) -> dict[str, Any]:
         "overlap_policy": str(schedule.overlap_policy),
         **{name: getattr(schedule, name) for name in _NAMES_AS_THEY_ARE},
     }
+
+
+WRITTEN = (
+    *("owner", "cron", "zone", "dst_gap", "dst_overlap", "misfire_policy", "overlap_policy"),
+    *_NAMES_AS_THEY_ARE,
+)
+"""The names of `schedule_values`, in their order."""

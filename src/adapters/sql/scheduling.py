@@ -15,16 +15,17 @@ from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.ticks import Due, Step
 from ...ports.scheduling import NEWEST_RUNS, Advance
 from . import firing
-from .columns import moment_reader, moment_writer
+from .columns import as_kept, moment_reader, moment_writer
 from .indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
 from .schedule_lists import ScheduleLists
-from .schedule_rows import rule_of, schedule_of, schedule_values
+from .schedule_rows import WRITTEN, rule_of, schedule_of, schedule_values
 from .schema import jobs, schedules
 from .statements import AnyRow, chunks, is_postgresql, named, new_id, prepared
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
 _INSERT = insert(schedules)
+_INSERT_RETURNING = prepared(_INSERT.returning(_c.id), *WRITTEN)
 _VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
 _VISIBLE_LOCKED = _VISIBLE.with_for_update()
 _is_plain = and_(
@@ -53,8 +54,9 @@ DUE = prepared(
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
 NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
-COUNT_ACTIVE = (
-    select(func.count()).select_from(schedules).where(IS_ACTIVE, _c.owner == bindparam("whose"))
+_COUNT_ACTIVE = prepared(
+    select(func.count()).select_from(schedules).where(IS_ACTIVE, _c.owner == bindparam("whose")),
+    "whose",
 )
 _LOCK = (
     select(_c.id, _c.cursor, _c.version)
@@ -145,8 +147,13 @@ class SqlSchedules(ScheduleLists):
 
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
-        result = self._db.execute(_INSERT, schedule_values(schedule))
-        return evolve(schedule, id=ScheduleId(new_id(result)))
+        values = schedule_values(schedule)
+        if is_postgresql(self._db):
+            told = as_kept(values.values(), self._db.dialect)
+            ((new,),) = _INSERT_RETURNING.rows(self._db, told)
+        else:
+            new = new_id(self._db.execute(_INSERT, values))
+        return evolve(schedule, id=ScheduleId(new))
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule that whoever asks may see."""
@@ -164,7 +171,8 @@ class SqlSchedules(ScheduleLists):
 
     def count_active(self, owner: UserId) -> int:
         """Return how many active schedules an owner has."""
-        return self._db.execute(COUNT_ACTIVE, {"whose": owner}).scalar_one()
+        ((found,),) = _COUNT_ACTIVE.rows(self._db, (owner,))
+        return int(found)
 
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the active schedules whose time has come, in short, oldest first, unlocked."""

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache
+from sys import intern
 from typing import Any, TypeAlias, cast
 
 from attrs import Factory, define, field
 from sqlalchemy import Connection, CursorResult, Executable, Row, Table, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 Values = Sequence[Any]
 IDLE = 0
@@ -43,8 +45,7 @@ class Prepared:
 
     def run(self, db: Connection, values: Values = ()) -> AnyResult:
         """Execute the statement once."""
-        text, arrange = self._for(db)
-        return db.exec_driver_sql(text, arrange(values))
+        return db.exec_driver_sql(*self._filled(db, values))
 
     def rows(
         self, db: Connection, values: Values = (), *, committing: bool = False
@@ -55,13 +56,20 @@ class Prepared:
         `committing` is for PostgreSQL: a statement with which a transaction
         would begin is the whole of it, and spares two round trips.
         """
-        with (
-            committed(db) if committing else nullcontext(),
-            closing(self.run(db, values)) as result,
-        ):
-            assert result.cursor is not None
-            found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+        with committed(db) if committing else nullcontext():
+            if is_direct(db):
+                return _by_driver(db, *self._filled(db, values), reads=True)
+            with closing(self.run(db, values)) as result:
+                assert result.cursor is not None
+                found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
         return found
+
+    def do(self, db: Connection, values: Values = ()) -> None:
+        """Execute it once; it returns no rows."""
+        if is_direct(db):
+            _by_driver(db, *self._filled(db, values), reads=False)
+        else:
+            self.run(db, values)
 
     def run_many(self, db: Connection, rows: Sequence[Values]) -> int:
         """Execute it for each row; return how many rows the driver says it wrote."""
@@ -69,6 +77,10 @@ class Prepared:
             return 0
         text, arrange = self._for(db)
         return db.exec_driver_sql(text, [arrange(row) for row in rows]).rowcount
+
+    def _filled(self, db: Connection, values: Values) -> tuple[str, Any]:
+        text, arrange = self._for(db)
+        return text, arrange(values)
 
     def _for(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
         found = self._compiled.get(db.dialect.name)
@@ -102,6 +114,33 @@ def _arranger(
     return arrange
 
 
+def is_direct(db: Connection) -> bool:
+    """Whether psycopg may be asked without SQLAlchemy, because nobody listens to its cursors."""
+    return db.dialect.driver == "psycopg" and not db.dispatch.before_cursor_execute
+
+
+def _by_driver(db: Connection, text: str, values: Any, *, reads: bool) -> Sequence[tuple[Any, ...]]:
+    """
+    Execute a statement with psycopg, in its binary form; return the rows.
+
+    SQLAlchemy would describe every column of every result, which takes longer
+    than to read it.
+    """
+    if not db.in_transaction():
+        db.begin()
+    driver: Any = db.connection.dbapi_connection
+    failure = db.dialect.loaded_dbapi.Error
+    try:
+        with driver.cursor(binary=True) as cursor:
+            cursor.execute(text, values)
+            found: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
+    except failure as error:
+        if driver.closed:  # SQLAlchemy finds that as well, and renews its pool
+            db.exec_driver_sql(text, values)
+        raise DBAPIError.instance(text, values, error, failure, dialect=db.dialect) from error
+    return found
+
+
 @contextmanager
 def committed(db: Connection) -> Iterator[None]:
     """Have PostgreSQL commit a statement at once, unless a transaction has begun already."""
@@ -130,6 +169,15 @@ def insert_unless_taken(table: Table, dialect: str) -> Any:
             return postgresql.insert(table).on_conflict_do_nothing()
     key = next(iter(table.primary_key))
     return mysql.insert(table).on_duplicate_key_update({key.name: key})
+
+
+def plain_names(table: Table) -> tuple[str, ...]:
+    """
+    Return the names of a table's columns, as texts.
+
+    By SQLAlchemy's own kind of names a call with all of them takes four times as long.
+    """
+    return tuple(intern(str(column.name)) for column in table.columns)
 
 
 def new_id(result: AnyResult) -> int:
