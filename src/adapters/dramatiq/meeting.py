@@ -1,4 +1,4 @@
-"""Meetings: threads that come for work at the same time share one transaction."""
+"""Meetings: threads that come for work at once share one transaction."""
 
 from collections.abc import Callable, Sequence
 from threading import Condition, Lock
