@@ -103,7 +103,7 @@ soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
 
 .PHONY: bench-faults
 bench-faults: $(VENV)/.dev ## Do the faults to us, to Celery and to Dramatiq, and write docs/guarantees.md
-	$(BIN)/python -m tests.faults.run --json benchmarks/results/faults.json $(ARGS)
+	$(BIN)/python -m tests.faults.run --json benchmarks/results/guarantees/faults.json $(ARGS)
 	$(BIN)/python -m benchmarks.faults_peers.measure $(ARGS)
 	$(BIN)/python -m benchmarks.guarantees
 

@@ -1,5 +1,5 @@
 """
-Writes the measured tables into `docs/guarantees.md`, from benchmarks/results.
+Writes the measured tables into `docs/guarantees.md`, from benchmarks/results/guarantees.
 
     python -m benchmarks.guarantees [--check]
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "guarantees"
 PAGE = Path(__file__).parents[1] / "docs" / "guarantees.md"
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL + Redis", "mariadb": "MariaDB + Redis"}
 FAULTS = {

@@ -3,7 +3,7 @@ The faults of `make faults`, done to Celery with beat and to plain Dramatiq.
 
 Run it from the folder of the project: `python -m benchmarks.faults_peers.measure`.
 It makes an environment of its own beside this file, with the pinned packages,
-starts a Redis of its own, and writes `benchmarks/results/faults_peers.json`.
+starts a Redis of its own, and writes `benchmarks/results/guarantees/faults_peers.json`.
 Before, it does the same faults to Workbell, so that both are of one run.
 """
 
@@ -28,7 +28,7 @@ from attrs import asdict, define, field
 from tests.faults.private import OwnRedis, wait_until
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "results" / "faults_peers.json"
+RESULTS = HERE.parent / "results" / "guarantees" / "faults_peers.json"
 VENV = HERE / ".venv"
 PATIENCE = 60.0
 """How long after the load a task may still come, in seconds."""

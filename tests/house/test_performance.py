@@ -1,0 +1,16 @@
+"""The page of figures is what the kept results say."""
+
+from pathlib import Path
+
+import pytest
+
+from workbell.entrypoints.bench import PAGE, render
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_says_what_was_measured() -> None:
+    """`workbell bench page` writes it."""
+    assert (ROOT / PAGE).read_text() == render(ROOT / "benchmarks" / "results")
