@@ -1,14 +1,18 @@
 """Reminders in SQL: people are read, locked and marked by the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
+from typing import Any, cast
 
 from attrs import frozen
 from sqlalchemy import (
-    BindParameter,
+    ARRAY,
+    BigInteger,
+    ColumnElement,
     Connection,
     Date,
     Integer,
+    any_,
     bindparam,
     delete,
     insert,
@@ -24,12 +28,12 @@ from ...domain.reminders import IdleGoal, Person, Preferences, Reminded
 from .goal_schema import goal_books, goals
 from .reminder_schema import goal_reminders, notification_preferences
 from .schema import users
-from .statements import AnyRow, chunks, insert_unless_taken
+from .statements import AnyRow, chunks, insert_unless_taken, is_postgresql
 
 _p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
+_b = goal_books.c
 _OPEN = _g.state == str(GoalState.ACTIVE), _g.is_complete.is_(False)
 _IDLE = _g.active_at < bindparam("before")
-_OWNERS: BindParameter[Sequence[int]] = bindparam("owners", expanding=True)
 _WANTED = select(_p.reminders, _p.reminder_time, _p.zone, _p.next_at)
 _OF_ONE = _WANTED.where(_p.owner == bindparam("whose"))
 _PAGE = (
@@ -39,29 +43,6 @@ _PAGE = (
     .order_by(_g.owner)
 )
 _DUE = select(_p.owner).where(_p.next_at <= bindparam("now")).order_by(_p.next_at)
-_LOCK = (
-    select(goal_books.c.owner)
-    .where(goal_books.c.owner.in_(_OWNERS))
-    .order_by(goal_books.c.owner)
-    .with_for_update()
-)
-_PEOPLE = (
-    select(_u.id, _u.time_zone, _p.reminded_on, *_WANTED.selected_columns)
-    .outerjoin_from(users, notification_preferences, _p.owner == _u.id)
-    .where(_u.id.in_(_OWNERS), _u.is_active.is_(True))
-    .order_by(_u.id)
-)
-_GOALS = (
-    select(_g.owner, _g.id, _g.name, _g.active_at, _r.since, _r.count, _r.last)
-    .outerjoin_from(goals, goal_reminders, _r.goal_id == _g.id)
-    .where(_g.owner.in_(_OWNERS), *_OPEN, _IDLE)
-    .order_by(_g.id)
-)
-_REMINDED = (
-    update(notification_preferences)
-    .where(_p.owner.in_(_OWNERS))
-    .values(reminded_on=bindparam("day"))
-)
 _AIMED = (
     update(notification_preferences)
     .where(_p.owner == bindparam("whose"), _p.next_at <= bindparam("now"))
@@ -77,17 +58,63 @@ _CHANGED = (
         next_at=bindparam("at"),
     )
 )
-_FORGET = delete(goal_reminders).where(_r.goal_id.in_(bindparam("ids", expanding=True)))
 
-_MARK = insert(goal_reminders).from_select(
-    ["goal_id", "since", "count", "last"],
-    select(
-        _g.id,
-        bindparam("since", type_=Date),
-        bindparam("count", type_=Integer),
-        bindparam("last", type_=Date),
-    ).where(_g.id.in_(bindparam("ids", expanding=True))),
-)
+_Among = Callable[[Any, str], ColumnElement[bool]]
+
+
+@frozen
+class _OfMany:
+    """The statements about many people or goals at once."""
+
+    lock: Any
+    people: Any
+    goals: Any
+    reminded: Any
+    new: Any
+    forget: Any
+    mark: Any
+
+    @classmethod
+    def of(cls, among: _Among) -> "_OfMany":
+        """Return them, made with a way to say that a column is among the ids of a parameter."""
+        marked = select(
+            _g.id,
+            bindparam("since", type_=Date),
+            bindparam("count", type_=Integer),
+            bindparam("last", type_=Date),
+        ).where(among(_g.id, "ids"))
+        return cls(
+            lock=select(_b.owner)
+            .where(among(_b.owner, "owners"))
+            .order_by(_b.owner)
+            .with_for_update(),
+            people=select(_u.id, _u.time_zone, _p.reminded_on, *_WANTED.selected_columns)
+            .outerjoin_from(users, notification_preferences, _p.owner == _u.id)
+            .where(among(_u.id, "owners"), _u.is_active.is_(True))
+            .order_by(_u.id),
+            goals=select(_g.owner, _g.id, _g.name, _g.active_at, _r.since, _r.count, _r.last)
+            .outerjoin_from(goals, goal_reminders, _r.goal_id == _g.id)
+            .where(among(_g.owner, "owners"), *_OPEN, _IDLE)
+            .order_by(_g.id),
+            reminded=update(notification_preferences)
+            .where(among(_p.owner, "owners"))
+            .values(reminded_on=bindparam("day")),
+            new=select(_u.id, true(), literal("")).where(among(_u.id, "owners")),
+            forget=delete(goal_reminders).where(among(_r.goal_id, "ids")),
+            mark=insert(goal_reminders).from_select(["goal_id", "since", "count", "last"], marked),
+        )
+
+
+def _listed(column: Any, name: str) -> ColumnElement[bool]:
+    return cast(ColumnElement[bool], column.in_(bindparam(name, expanding=True)))
+
+
+def _in_array(column: Any, name: str) -> ColumnElement[bool]:
+    """One parameter in place of hundreds: neither side reads a long statement anew each time."""
+    return cast(ColumnElement[bool], column == any_(bindparam(name, type_=ARRAY(BigInteger))))
+
+
+_LISTS, _ARRAYS = _OfMany.of(_listed), _OfMany.of(_in_array)
 
 
 @frozen
@@ -95,6 +122,10 @@ class SqlReminders:
     """Who wants reminders and when, and what of which goal was said."""
 
     _db: Connection
+
+    @property
+    def _of_many(self) -> _OfMany:
+        return _ARRAYS if is_postgresql(self._db) else _LISTS
 
     def preferences(self, owner: UserId) -> Preferences:
         """Return what a person prefers, or the defaults."""
@@ -125,9 +156,9 @@ class SqlReminders:
 
     def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[Person]:
         """Lock people's books, in the order of their ids, and return them as they stand."""
-        self._db.execute(_LOCK, {"owners": owners}).all()
+        self._db.execute(self._of_many.lock, {"owners": owners}).all()
         found: dict[int, list[IdleGoal]] = {}
-        for row in self._db.execute(_GOALS, {"owners": owners, "before": before}):
+        for row in self._db.execute(self._of_many.goals, {"owners": owners, "before": before}):
             found.setdefault(row.owner, []).append(_goal(row))
         return [
             Person(
@@ -137,7 +168,7 @@ class SqlReminders:
                 reminded_on=row.reminded_on,
                 goals=found.get(row.id, ()),
             )
-            for row in self._db.execute(_PEOPLE, {"owners": owners})
+            for row in self._db.execute(self._of_many.people, {"owners": owners})
         ]
 
     def tell(self, days: Mapping[UserId, date], goals: Mapping[int, Reminded]) -> None:
@@ -147,16 +178,16 @@ class SqlReminders:
         for owner, day in days.items():
             by_day.setdefault(day, []).append(owner)
         for day, owners in by_day.items():
-            self._db.execute(_REMINDED, {"day": day, "owners": owners})
+            self._db.execute(self._of_many.reminded, {"day": day, "owners": owners})
         for ids in chunks(sorted(goals)):
-            self._db.execute(_FORGET, {"ids": ids})
+            self._db.execute(self._of_many.forget, {"ids": ids})
         alike: dict[Reminded, list[int]] = {}
         for goal, told in goals.items():
             alike.setdefault(told, []).append(goal)
         for told, some in alike.items():
             values = {"since": told.since, "count": told.count, "last": told.last}
             for ids in chunks(sorted(some)):
-                self._db.execute(_MARK, {**values, "ids": ids})
+                self._db.execute(self._of_many.mark, {**values, "ids": ids})
 
     def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
         """Keep the `zone` and `next_at` of people whose own time has come."""
@@ -169,9 +200,8 @@ class SqlReminders:
 
     def _provide(self, owners: Sequence[UserId]) -> None:
         """Have a row for each of some people."""
-        new = select(_u.id, true(), literal("")).where(_u.id.in_(_OWNERS))
         provide = insert_unless_taken(notification_preferences, self._db.dialect.name)
-        rows = provide.from_select(["owner", "reminders", "zone"], new)
+        rows = provide.from_select(["owner", "reminders", "zone"], self._of_many.new)
         self._db.execute(rows, {"owners": owners})
 
 
