@@ -148,6 +148,8 @@ class Fleet:
             "PYTHONPATH": f"{packages}{os.pathsep}{HERE}",
             **{f"WORKBELL_{name.upper()}": value for name, value in settings.items()},
         }
+        if packages != PACKAGES:  # a copy is gone before anybody could show what of it was run
+            environ.pop("COVERAGE_PROCESS_CONFIG", None)
         log = self.folder / f"{len(self.parts)}-{part}.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
