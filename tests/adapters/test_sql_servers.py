@@ -122,12 +122,15 @@ def test_connections_that_were_cut_while_idle_cost_nobody_anything(
     store: SqlStore, database: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(servers, "IDLE_SECONDS", 0.0)
+    kept = []
     for n in range(3):
-        keep(store, a_job(name=str(n)))
+        kept += keep(store, a_job(name=str(n)))
         store.ping()
         cut(store, database)
-    keep(store, a_job())
+    kept += keep(store, a_job())
     store.ping()
+    with store.view() as tx:
+        assert [tx.jobs.get(EVERYTHING, job.id) for job in kept] == kept
 
 
 def test_after_one_error_the_next_transaction_has_a_new_connection(

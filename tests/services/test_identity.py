@@ -172,6 +172,11 @@ def test_mail_that_cannot_be_sent_changes_no_quiet_answer(
     quietly(scene)
     scene.clock.wait(60)
     scene.identity.resend_otp(ANA)
+    assert scene.outbox.letters == []
+    scene.outbox.fails_with = None
+    scene.clock.wait(60)
+    scene.identity.resend_otp(ANA)
+    assert len(scene.outbox.letters) == 1
 
 
 def test_malformed_input_is_refused_whoever_is_meant(scene: Scene) -> None:
