@@ -19,7 +19,7 @@ from ..services.scheduling import BackfillPlan
 if TYPE_CHECKING:  # importing the package stays quick
     from sqlalchemy import Connection
 
-    from .wiring import House
+    from .house import House
 
 
 def written(house: "House", parameters: Any) -> Mapping[str, Any]:

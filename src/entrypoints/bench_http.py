@@ -18,8 +18,9 @@ from ..domain.identity import Actor, User
 from ..services.asked import NewSchedule
 from .bench_load import Load, Request, client, load
 from .bench_places import Place
+from .house import House
 from .settings import Settings
-from .wiring import House, build
+from .wiring import build
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
 PEOPLE = 64

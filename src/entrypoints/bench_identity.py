@@ -25,10 +25,11 @@ from ..domain.registration import Registration
 from ..domain.throttling import Asked, Rate, Route
 from .choices import LogFormat
 from .face import parts
+from .house import House
 from .logs import configure
 from .service import API_THREADS, SWITCH_SECONDS
 from .settings import Settings
-from .wiring import House, build
+from .wiring import build
 
 CLIENTS = 50
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database

@@ -16,7 +16,7 @@ from ..domain.identity import SYSTEM
 from ..services.asked import NewJob
 from .bench_places import Place
 from .bench_workers import NOOP, ORDINARY, Starts, is_over, processes, running, until
-from .wiring import House
+from .house import House
 
 PRODUCERS = 8
 PAUSE = 0.01

@@ -14,8 +14,9 @@ from ..adapters.sql.servers import DRIVERS, is_server
 from ..domain.errors import Invalid
 from ..domain.tasks import Task
 from ..ports.system import Clock
+from .house import House
 from .settings import Settings
-from .wiring import House, build
+from .wiring import build
 
 _FORCE = {"postgresql": " WITH (FORCE)"}
 

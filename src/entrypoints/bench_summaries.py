@@ -31,8 +31,9 @@ from ..domain.errors import Conflict
 from ..domain.identity import Actor, UserId
 from ..services.recent import RecentActors
 from .face import parts
+from .house import House
 from .settings import Settings
-from .wiring import House, build
+from .wiring import build
 
 REQUESTS = 100
 WRITES = 500

@@ -21,7 +21,7 @@ from ..domain.identity import UserId
 from ..domain.scheduling import Schedule
 from .bench_places import Place
 from .bench_workers import Starts, is_over, running, until
-from .wiring import House
+from .house import House
 
 START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
 IDLE_TICKS = 2_000

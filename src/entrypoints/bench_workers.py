@@ -11,8 +11,9 @@ from typing import Any
 from attrs import define, field
 
 from ..domain.tasks import Task, TaskContext
+from .house import House
 from .settings import Settings
-from .wiring import House, build
+from .wiring import build
 
 NOOP = "bench.noop"
 ORDINARY = "bench.ordinary"

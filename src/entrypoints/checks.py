@@ -12,7 +12,7 @@ from ..domain.errors import WorkbellError
 from .settings import Settings
 
 if TYPE_CHECKING:  # what it imports is slow, and most commands do without
-    from .wiring import House
+    from .house import House
 
 
 @frozen

@@ -5,7 +5,8 @@ from importlib.metadata import version
 from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.http.app import Parts
 from ..adapters.http.face import FaceSettings
-from .wiring import FIELDS, House
+from .house import House
+from .wiring import FIELDS
 
 
 def parts(house: House, runtime: Runtime | None = None) -> Parts:

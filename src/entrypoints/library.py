@@ -14,7 +14,7 @@ from .bell import BellJobs, BellSchedules
 if TYPE_CHECKING:  # importing the package stays quick: what opens a bell is imported then
     from ..adapters.dramatiq.runtime import Runtime
     from ..adapters.dramatiq.worker import JobWorker
-    from .wiring import House
+    from .house import House
 
 DECLARED = Tasks()
 """The tasks that `@task` has declared in this process."""

@@ -9,11 +9,12 @@ from ..adapters.dramatiq.runtime import Runtime
 from ..adapters.http.process import ProcessFace, Readiness, process_app
 from ..adapters.http.server import EmbeddedServer
 from ..domain.errors import Invalid
+from .house import House
 from .library import DECLARED
 from .logs import configure
 from .process import Life
 from .settings import Settings
-from .wiring import House, build, user_tasks
+from .wiring import build, user_tasks
 
 HEALTH_THREADS = 2
 

@@ -9,11 +9,12 @@ import structlog
 from ..adapters.http.app import build_app, openapi_of
 from ..adapters.http.server import EmbeddedServer
 from .face import parts
+from .house import House
 from .library import DECLARED
 from .logs import configure
 from .process import Life
 from .settings import Settings
-from .wiring import House, build, user_tasks
+from .wiring import build, user_tasks
 
 API_THREADS = 8
 SWITCH_SECONDS = 0.0005

@@ -2,52 +2,38 @@
 
 import importlib
 import os
-import socket
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-from attrs import define, evolve, field
-from sqlalchemy import Connection
-
-from ..adapters.caching.counting import CountingCache
 from ..adapters.changes import Announcer, LocalChanges, RedisChanges
 from ..adapters.crypto import Argon2Hasher, JwtTokens
-from ..adapters.dramatiq.runtime import Runtime
-from ..adapters.dramatiq.wakeups import Wakeups
-from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
 from ..adapters.shapes import JsonShapes
-from ..adapters.sql.revisions import earlier
-from ..adapters.sql.store import SqlStore
 from ..adapters.system import SystemRandomness, UuidIds
 from ..adapters.tasks.catalogue import built_in
 from ..adapters.tasks.reminders import GoalReminders
-from ..domain.cron_zones import tzdata_version
 from ..domain.errors import Invalid
 from ..domain.jobs import JobState
 from ..domain.tasks import Task, Tasks
-from ..ports.changes import Changes
 from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
 from ..services.definitions import Definitions
 from ..services.execution import Execution
-from ..services.expectations import Expectations
 from ..services.goal_keeping import GoalKeeping
 from ..services.housekeeping import Housekeeping
 from ..services.identity import Identity
 from ..services.jobs import JobCommands
 from ..services.membership import Membership
-from ..services.reminders import Reminding
 from ..services.scheduling import Scheduling
 from ..services.signing_in import SigningIn
-from ..services.summaries import Summaries
 from ..services.throttling import Throttling
 from ..services.ticking import Ticking
 from .choices import VerifiedEmail
+from .house import House
 from .keys import secret_key
 from .outside import (
     AnyStore,
@@ -55,163 +41,12 @@ from .outside import (
     open_store_of,
     throttling_of,
     waker_of,
-    wakeups_of,
 )
-from .reminding import cache_of, keep_schedules, reminding_of, summaries_of
+from .reminding import cache_of, reminding_of, summaries_of
 from .settings import Settings
-
-if TYPE_CHECKING:  # Redis is imported where it is used
-    from ..adapters.dramatiq.over_redis import RedisWaker
 
 FIELDS = JsonShapes("is not a known field")
 """How bodies are read; parameters of tasks have a word of their own."""
-
-
-@define(eq=False, kw_only=True, repr=False)
-class House:
-    """Everything that a process may need, built once and put together."""
-
-    settings: Settings
-    clock: Clock
-    store: AnyStore
-    tasks: Tasks
-    shapes: JsonShapes
-    ids: UuidIds
-    files: FolderFiles
-    mailer: Mailer
-    definitions: Definitions
-    scheduling: Scheduling
-    jobs: JobCommands
-    goals: GoalKeeping
-    cache: CountingCache
-    summaries: Summaries
-    reminding: Reminding
-    ticking: Ticking
-    execution: Execution
-    housekeeping: Housekeeping
-    identity: Identity
-    signing_in: SigningIn
-    throttling: Throttling
-    queues: Sequence[str]
-    anchor: Callable[[], float]
-    changes: Changes
-    waker: "RedisWaker | None" = None
-    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
-
-    def prepare(self) -> None:
-        """
-        Bring the store up to this release, and the definitions into it.
-
-        Raises:
-            Unavailable: The store does not answer.
-            Conflict: The store's schema is newer than this release.
-        """
-        if isinstance(self.store, SqlStore):
-            self.store.migrate()
-        self._introduce()
-
-    def join(self) -> None:
-        """
-        Bring the definitions into a store that is as this release needs it.
-
-        Raises:
-            Unavailable: The store does not answer, or has another schema.
-        """
-        if isinstance(self.store, SqlStore):
-            self.store.check_schema()
-        self._introduce()
-
-    def _introduce(self) -> None:
-        self.definitions.synchronise()
-        self.ticking.follow_time_zones(tzdata_version())
-
-    def keep_schedules(self) -> None:
-        """Have the built-in schedules, by the rules of the settings."""
-        keep_schedules(self.settings, self.store, self.clock)
-
-    def first_administrator(self) -> str | None:
-        """Create the administrator of the settings where there is none; return a made password."""
-        return self.identity.ensure_administrator(
-            self.settings.admin_username, self.settings.admin_email, self.settings.admin_password
-        )
-
-    def runtime(
-        self,
-        *,
-        threads: int,
-        scheduler: bool = True,
-        log_attempts: bool = False,
-        on_stuck: Callable[[], None] = lambda: None,
-    ) -> Runtime:
-        """Return the engine's threads for this process, not yet started."""
-        worker, wakeups = (
-            self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
-        )
-        if wakeups is not None:
-            self.store.waker = Announcer(self.changes, wakeups)
-        return Runtime(
-            execution=self.execution,
-            clock=self.clock,
-            lease=timedelta(seconds=self.settings.lease_seconds),
-            worker=worker,
-            wakeups=wakeups,
-            waker=self.waker,
-            ticking=self.ticking if scheduler else None,
-            housekeeping=self.housekeeping if scheduler else None,
-            expectations=Expectations(store=self.store, clock=self.clock),
-            anchor=self.anchor,
-            on_stuck=on_stuck,
-        )
-
-    def worker(self, threads: int, *, log_attempts: bool = False) -> tuple[JobWorker, Wakeups]:
-        """Return a worker and the wake-ups that drive it."""
-        worker = JobWorker(
-            execution=self.execution,
-            clock=self.clock,
-            id=f"{socket.gethostname()}:{os.getpid()}:{self.ids.new()[:8]}",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self.queues,
-            threads=threads,
-            log_attempts=log_attempts,
-        )
-        worker.wakeups = wakeups_of(self.settings.redis_url, self.waker, worker)
-        return worker, worker.wakeups
-
-    def jobs_within(self, connection: Connection) -> JobCommands:
-        """
-        Return job commands that only execute on a connection of the caller's.
-
-        Raises:
-            Invalid: The store is kept in memory; it has no connections.
-        """
-        if not isinstance(self.store, SqlStore):
-            raise Invalid("Only a database can be joined by a connection.")
-        return evolve(self.jobs, store=self.store.within(connection))
-
-    @property
-    def outdated(self) -> Collection[str]:
-        """The revisions of the store's tables that this release cannot work with."""
-        return earlier() if isinstance(self.store, SqlStore) else ()
-
-    def check_cache(self) -> None:
-        """
-        Do the smallest round trip to the cache; one within the process always answers.
-
-        Raises:
-            Unavailable: Redis does not answer.
-        """
-        if self.waker is not None:
-            self.waker.link.check()
-
-    def close(self) -> None:
-        """Close the store, and remove what was only for this run."""
-        if isinstance(self.store, SqlStore):
-            self.store.close()
-        if self.waker is not None:
-            self.waker.link.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
 
 
 def build(

@@ -18,8 +18,9 @@ from workbell.domain.errors import Unavailable
 from workbell.domain.identity import SYSTEM
 from workbell.domain.jobs import JobId, JobState
 from workbell.domain.tasks import Task
+from workbell.entrypoints.house import House
 from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import House, build
+from workbell.entrypoints.wiring import build
 from workbell.services.asked import NewJob
 
 pytestmark = pytest.mark.integration

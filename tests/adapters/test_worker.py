@@ -16,8 +16,9 @@ from workbell.domain.attempts import Outcome
 from workbell.domain.identity import SYSTEM
 from workbell.domain.jobs import Job, JobId, JobState
 from workbell.domain.tasks import Interrupted, OnLost, Task
+from workbell.entrypoints.house import House
 from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import House, build
+from workbell.entrypoints.wiring import build
 from workbell.services.asked import NewJob
 
 PATIENCE = 10.0

@@ -7,8 +7,9 @@ from tests.contract.made import NOON, ManualClock
 from workbell.domain.goals import Category
 from workbell.domain.identity import SYSTEM, Actor
 from workbell.domain.registration import Registration
+from workbell.entrypoints.house import House
 from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import House, build
+from workbell.entrypoints.wiring import build
 from workbell.ports.scheduling import ScheduleFilter
 from workbell.services.goals import NewGoal
 

@@ -20,9 +20,10 @@ from tests.faults.private import wait_until
 from workbell.adapters.sql.schema import jobs
 from workbell.domain.identity import SYSTEM
 from workbell.domain.jobs import JobState
+from workbell.entrypoints.house import House
 from workbell.entrypoints.outside import waker_of
 from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import House, build
+from workbell.entrypoints.wiring import build
 from workbell.services.asked import NewJob
 
 SERVERS = ("postgresql", "mariadb")

@@ -21,8 +21,9 @@ from attrs import define, field
 import workbell
 from workbell.domain.identity import SYSTEM
 from workbell.domain.jobs import Job, JobId
+from workbell.entrypoints.house import House
 from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import House, build
+from workbell.entrypoints.wiring import build
 from workbell.services.asked import NewJob
 
 HERE = Path(__file__).parent
