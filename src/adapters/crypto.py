@@ -23,6 +23,7 @@ from ..domain.errors import Unauthenticated, Unavailable
 from ..domain.identity import UserId
 from ..domain.sessions import Claims, TokenExpired, TokenKind
 from ..ports.system import Clock
+from .sodium import OneLane
 
 MIN_KEY_BYTES = 32
 """As long as the hash (RFC 7518, section 3.2)."""
@@ -95,7 +96,8 @@ class Argon2Hasher:
         patience: float = 2.0,
     ) -> Self:
         """Return a hasher with these parameters."""
-        hasher = argon2.PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
+        kind = OneLane if lanes == 1 else argon2.PasswordHasher
+        hasher = kind(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
         places = BoundedSemaphore(slots + waiting)
         return cls(hasher, BoundedSemaphore(slots), places, patience)
 

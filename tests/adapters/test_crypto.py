@@ -19,6 +19,7 @@ from attrs import define, evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.utils import base64url_decode
+from nacl.exceptions import RuntimeError as SodiumError
 
 from workbell.adapters.crypto import Argon2Hasher, JwtTokens
 from workbell.domain.errors import Unauthenticated, Unavailable
@@ -185,7 +186,9 @@ def test_a_slot_is_given_back_after_every_outcome() -> None:
     assert found == [False, True] * 20
 
 
-@pytest.mark.parametrize("error", [HashingError("no memory"), VerificationError("no memory")])
+@pytest.mark.parametrize(
+    "error", [HashingError("no memory"), VerificationError("no memory"), SodiumError("no memory")]
+)
 def test_no_memory_is_no_wrong_password(error: Exception) -> None:
     hasher = quick(slots=1, patience=0.01)
     with pytest.raises(Unavailable), hasher._slot():
