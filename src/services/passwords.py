@@ -16,7 +16,7 @@ from .codes import FreshCode, MailedCodes, send_quietly
 from .contention import done_again
 from .entries import Floods, entry
 from .recent import RecentActors
-from .throttling import Throttling, proved
+from .throttling import Throttling, known_address, proved
 
 _NOWHERE = Origin()
 
@@ -104,7 +104,10 @@ class Passwords:
             TooMany: It was wrong too often within the hour.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        if proved(self.throttling, self.codes.hasher, user, user.username, password):
+        with self.codes.store.view() as tx:
+            known_from = known_address(tx, user, origin.address)
+        hasher = self.codes.hasher
+        if proved(self.throttling, hasher, user, user.username, password, known_from):
             return
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()

@@ -17,7 +17,7 @@ from .contention import done_again
 from .entries import Floods, entry
 from .recent import RecentActors
 from .recognition import ENDED, Recognition, user_of
-from .throttling import Throttling, proved
+from .throttling import Throttling, known_address, proved
 
 _NOWHERE = Origin()
 
@@ -202,7 +202,8 @@ class SigningIn:
         """Return who has this password: the one way to any token."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
-        fits = proved(self.throttling, self.hasher, user, identifier, password)
+            known_from = known_address(tx, user, origin.address)
+        fits = proved(self.throttling, self.hasher, user, identifier, password, known_from)
         if user is None or not fits or not user.is_active:
             raise self._refused(user, WrongCredentials(), origin)
         if (require_verified or self.require_verified_email) and not user.is_email_verified:

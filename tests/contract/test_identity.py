@@ -446,6 +446,20 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
+def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
+    """Also when the session is over, and nobody else is."""
+    session = Session.start("s", ALICE, "h", NOON, LIFE, origin=Origin(address="192.0.2.1"))
+    with store.begin() as tx:
+        tx.sessions.add(session.revoked(NOON))
+    with store.view() as tx:
+        assert tx.sessions.opened_from(ALICE, "192.0.2.1")
+        assert not tx.sessions.opened_from(ALICE, "192.0.2.11")
+        assert not tx.sessions.opened_from(ALICE, "")
+        assert not tx.sessions.opened_from(BOB, "192.0.2.1")
+        assert not tx.sessions.opened_from(UserId(0), "192.0.2.1")
+
+
+@pytest.mark.usefixtures("people")
 def test_the_use_of_a_session_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
     used = evolve(a_session(), last_used_at=after(60), expires_at=after(999))
     with store.begin() as tx:

@@ -53,7 +53,7 @@ DEEDS: Mapping[str, Callable[[Part, str, Any], int]] = {
 
 
 def test_every_way_out_counts_everywhere_within_five_seconds(fleet: Fleet) -> None:
-    here, there = fleet.start("api"), fleet.start("api")
+    here, there = (fleet.start("api", public_url="http://bell.example.org") for _ in range(2))
     root = signed_in(here, "admin", PASSWORD)["access"]
     logins = {}
     for name in DEEDS:

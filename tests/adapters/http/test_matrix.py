@@ -158,8 +158,8 @@ def a_revoked_key(world: World) -> str:
 def changed(world: World, name: str, **facts: Any) -> str:
     """Return the token of somebody whom a superuser has changed since."""
     user_id, people = world.people[name].id, world.parts.members.people
-    before = {"is_active": True, "is_super_user": True}
-    people.change(world.actor("root"), user_id, UserChange(**before))
+    before = UserChange(is_active=True, is_super_user=True)
+    people.change(world.actor("root"), user_id, before)
     token = world.parts.signing_in.login(name, PASSWORD).access
     assert world.parts.signing_in.authenticate(token).user_id == user_id
     people.change(world.actor("root"), user_id, UserChange(**facts))

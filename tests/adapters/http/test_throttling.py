@@ -106,6 +106,28 @@ def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
     assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
 
 
+def test_strangers_who_guess_do_not_shut_out_the_owner(
+    make_world: Callable[[FaceSettings], World],
+) -> None:
+    """Nor can they from the owner's address, where each account has its own count."""
+    world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    world = limited(world, login=Rate(1000, 60))
+    home, street = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "203.0.113.9"}
+
+    def login(password: str, headers: dict[str, str]) -> int:
+        body = {"username": "ada", "password": password}
+        return world.post("/api/v1/auth/login", None, body, headers=headers).status_code
+
+    assert login(PASSWORD, home) == 200
+    assert [login("wrong", street) for _ in range(22)] == [401] * 20 + [429] * 2
+    assert login(PASSWORD, street) == 429
+    assert login(PASSWORD, home) == 200
+    assert [login("wrong", home) for _ in range(21)] == [401] * 20 + [429]
+    world.clock.at += timedelta(hours=1)
+    assert login(PASSWORD, street) == 200
+    assert login("wrong", street) == 401
+
+
 @define
 class Watched:
     """A hasher that counts what it compares with the hash of a real code."""
@@ -131,7 +153,10 @@ def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
     members = Membership.of(identity, world.parts.signing_in)
     world = evolve(world, parts=evolve(world.parts, identity=identity, members=members))
     world = limited(world, login=Rate(10, 60), anonymous=Rate(100, 3600))
-    ways = (("verify-otp", {}), ("password/reset/confirm", {"password": "battery staple 9"}))
+    ways: tuple[tuple[str, dict[str, str]], ...] = (
+        ("verify-otp", {}),
+        ("password/reset/confirm", {"password": "battery staple 9"}),
+    )
     found = set()
     for n in range(1000):
         sent = {"X-Forwarded-For": f"198.51.{n // 250}.{n % 250}"}
