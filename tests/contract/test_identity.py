@@ -48,6 +48,7 @@ def test_a_user_comes_back_with_an_id(store: AnyStore) -> None:
         is_email_verified=True,
         time_zone="Europe/Berlin",
         token_version=7,
+        password_expires_at=after(0.000002),
         created_at=after(0.000001),
     )
     with store.begin() as tx:

@@ -88,6 +88,7 @@ users = Table(
     _text("time_zone", 64),
     _number("token_version"),
     _moment("created_at"),
+    _moment("password_expires_at", null=True),
     UniqueConstraint("username_key"),
     UniqueConstraint("email_key"),
     **_NUMBERED,
