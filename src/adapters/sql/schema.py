@@ -124,7 +124,7 @@ sessions = Table(
     _moment("last_used_at", null=True),
     _text("address", 64),
     _text("user_agent", 256),
-    Index("ix_sessions_user", "user_id"),
+    Index("ix_sessions_from", "user_id", "address"),
 )
 
 api_keys = Table(
