@@ -2,7 +2,8 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 from uuid import uuid4
@@ -13,6 +14,19 @@ MAX_ROUND_TRIP = timedelta(seconds=0.5)
 """A sample of another clock that took longer is not used."""
 MAX_DRIFT = timedelta(seconds=2)
 """A correction by more than this is a move, after which leases need care."""
+
+EVEN_SECONDS = 0.025
+"""More than what a few statements and a commit take, on a disk that is not busy."""
+
+
+@contextmanager
+def evened(seconds: float = EVEN_SECONDS) -> Iterator[None]:
+    """Have a block take at least so long, whatever it does and however it ends."""
+    until = time.perf_counter() + seconds
+    try:
+        yield
+    finally:
+        time.sleep(max(0.0, until - time.perf_counter()))
 
 
 @frozen

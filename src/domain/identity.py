@@ -113,7 +113,12 @@ class EmailNotVerified(NotAllowed):
 
 @frozen(kw_only=True)
 class User:
-    """A person who may sign in; `password_hash` is never a password."""
+    """
+    A person who may sign in; `password_hash` is never a password.
+
+    A password that the service made up works until `password_expires_at`;
+    those that people choose have none.
+    """
 
     id: UserId = UserId(0)
     username: str
@@ -128,7 +133,17 @@ class User:
     is_email_verified: bool = False
     time_zone: str = "UTC"
     token_version: int = 0
+    password_expires_at: datetime | None = None
     created_at: datetime
+
+    def with_password(self, hashed: str) -> Self:
+        """Return the user with a password that they chose."""
+        return evolve(self, password_hash=hashed, password_expires_at=None)
+
+    def may_sign_in(self, now: datetime) -> bool:
+        """Whether they are active, and their password is not one made up too long ago."""
+        over = self.password_expires_at is not None and self.password_expires_at <= now
+        return self.is_active and not over
 
     @property
     def full_name(self) -> str:

@@ -2,12 +2,15 @@
 
 import unicodedata
 from collections.abc import Iterable
+from datetime import timedelta
 from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
 
 MIN_LENGTH = 8
 """In characters (ASVS 6.2.1)."""
+MADE_UP_LIFE = timedelta(days=7)
+"""How long a password works that the service made up (ASVS 6.4.1)."""
 MAX_BYTES = 1024
 """In UTF-8: nothing is ever cut off (ASVS 6.2.8), so there must be an end."""
 MIN_NAME_LENGTH = 4

@@ -8,6 +8,9 @@ from attrs import frozen
 from .errors import NotAllowed
 from .identity import EVERYTHING, Actor, KeyScope, Role, Scope, UserId
 
+SIGN_IN = "This is for who has signed in."
+KEYLESS = "This API key is not good for that."
+
 
 class Relation(StrEnum):
     """What somebody is to the platform, or to the thing at hand."""
@@ -57,6 +60,7 @@ class Action(StrEnum):
     HURRY_JOBS = "jobs.raise_priority"
     READ_QUEUES = "queues.read"
     SWITCH_QUEUES = "queues.switch"
+    READ_WORKERS = "workers.read"
     READ_METRICS = "metrics.read"
     MAKE_ACCOUNT = "accounts.make"
     READ_ACCOUNT = "accounts.read"
@@ -73,6 +77,7 @@ class Action(StrEnum):
     DELETE_TASK = "tasks.delete"
     COMMENT = "comments.write"
     CHANGE_COMMENT = "comments.change"
+    READ_GOALS = "goals.read"
     USE_GOALS = "goals.use"
     READ_AUDIT = "audit.read"
     VERIFY_AUDIT = "audit.verify"
@@ -121,7 +126,7 @@ RULES: Mapping[Action, Rule] = {
     Action.LIST_NAMES: _rule(_READ, _SIGNED_IN, note="Usernames only; source B documents it."),
     Action.READ_PEOPLE: _rule(_ADMIN, _SUPERUSER),
     Action.ADMINISTER_PEOPLE: _rule(_ADMIN, _SUPERUSER, note="Never oneself."),
-    Action.INVITE_PEOPLE: _rule(_WRITE, _A_ADMIN, _SUPERUSER),
+    Action.INVITE_PEOPLE: _rule(_ADMIN, _A_ADMIN, _SUPERUSER),
     Action.READ_TASKS: _rule(_READ, _SIGNED_IN),
     Action.SWITCH_TASKS: _rule(_ADMIN, _SUPERUSER),
     Action.READ_SCHEDULES: _rule(_READ, _OWNER, _SUPERUSER),
@@ -134,6 +139,7 @@ RULES: Mapping[Action, Rule] = {
     Action.HURRY_JOBS: _rule(_ADMIN, _SUPERUSER),
     Action.READ_QUEUES: _rule(_READ, _SIGNED_IN),
     Action.SWITCH_QUEUES: _rule(_ADMIN, _SUPERUSER),
+    Action.READ_WORKERS: _rule(_ADMIN, _SUPERUSER),
     Action.READ_METRICS: _rule(_ADMIN, _SUPERUSER, note="Or with METRICS_TOKEN."),
     Action.MAKE_ACCOUNT: _rule(_WRITE, _SIGNED_IN),
     Action.READ_ACCOUNT: _rule(_READ, _A_ADMIN, _A_NORMAL, _SUPERUSER),
@@ -156,7 +162,8 @@ RULES: Mapping[Action, Rule] = {
     Action.CHANGE_COMMENT: _rule(
         _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is its author."
     ),
-    Action.USE_GOALS: _rule(_WRITE, _OWNER, note="Reading them takes the scope read."),
+    Action.READ_GOALS: _rule(_READ, _OWNER),
+    Action.USE_GOALS: _rule(_WRITE, _OWNER),
     Action.READ_AUDIT: _rule(
         _READ, _OWNER, Relation.PROJECT_ADMIN, *_EVERYWHERE, note="One's own, and one's projects'."
     ),
@@ -223,7 +230,7 @@ def check(
         NotAllowed: As `said`, or because the API key does not reach so far.
     """
     if not key_allows(actor, RULES[action].key):
-        raise NotAllowed("This API key is not good for that.")
+        raise NotAllowed(KEYLESS)
     if not may(actor, action, owner=owner, also=also):
         raise NotAllowed(said)
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from attrs import evolve, frozen
 
-from .errors import Unauthenticated
+from .errors import NotAllowed, Unauthenticated
 from .identity import Origin, UserId
 
 GRACE = timedelta(seconds=10)
@@ -15,6 +15,8 @@ GRACE = timedelta(seconds=10)
 
 MAX_LIFE = timedelta(days=30)
 """How long a session may last in all, however often it is renewed (ASVS 7.3.2)."""
+FRESH = timedelta(minutes=10)
+"""How long after a login one may end one's other sessions (ASVS 7.5.2)."""
 USE_NOTED_EVERY = timedelta(minutes=1)
 TEXT_LENGTH = 256
 
@@ -29,6 +31,12 @@ class SessionKind(StrEnum):
 
 class TokenExpired(Unauthenticated):
     """A token that was good until its time was over, as all of them do."""
+
+
+class SignInAgain(NotAllowed):
+    """This takes a login of a moment ago."""
+
+    code = "sign_in_again"
 
 
 class TokenKind(StrEnum):
@@ -118,6 +126,10 @@ class Session:
     def alive(self, now: datetime) -> bool:
         """Whether it is neither revoked nor over."""
         return self.revoked_at is None and now < self.expires_at
+
+    def fresh(self, now: datetime) -> bool:
+        """Whether its login was a moment ago; renewing it makes it no younger."""
+        return now - self.created_at < FRESH
 
     def standing(self, jti: str, now: datetime) -> Standing:
         """Return what a refresh token with a good signature is worth."""

@@ -299,15 +299,17 @@ def _charges(*met: tuple[Policy | None, str]) -> tuple[Charge, ...]:
     return tuple(Charge(policy, whom) for policy, whom in met if policy is not None)
 
 
-def account_key(user: User | None, identifier: str) -> str:
+def account_key(user: User | None, identifier: str, known_from: str = "") -> str:
     """
     Return by what an account's failures are counted.
 
-    A name that nobody has is counted like any other, so that the limit does
-    not tell which names exist.
+    An address that the person has signed in from before is counted by itself,
+    so that strangers who guess do not shut out its owner. A name that nobody
+    has is counted like any other, so that the limit does not tell which names
+    exist.
     """
     if user is not None:
-        return f"user-{user.id}"
+        return f"user-{user.id}@{client_key(known_from)}" if known_from else f"user-{user.id}"
     return f"name-{sha256(login_key(identifier).encode(errors='replace')).hexdigest()[:32]}"
 
 

@@ -97,7 +97,7 @@ def _prepare(settings: Settings) -> None:
     house.close()
     if password is not None:
         click.echo(f"Administrator {settings.admin_username}, password {password}")
-        click.echo("(shown only this once)")
+        click.echo("(shown only this once; it works for 7 days, unless you change it)")
 
 
 def _check_port(settings: Settings) -> None:

@@ -77,7 +77,9 @@ def _greet(settings: Settings, address: tuple[str, int], password: str | None) -
         )
     if password is not None:
         lines.append(f"  Administrator  {settings.admin_username}, password {password}")
-        lines.append("                 (shown only this once)")
+        lines.append(
+            "                 (shown only this once; it works for 7 days, unless you change it)"
+        )
     click.echo("\n".join(lines))
 
 

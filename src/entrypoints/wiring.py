@@ -13,7 +13,7 @@ from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
 from ..adapters.shapes import JsonShapes
-from ..adapters.system import SystemRandomness, UuidIds
+from ..adapters.system import SystemRandomness, UuidIds, evened
 from ..adapters.tasks.catalogue import built_in
 from ..adapters.tasks.reminders import GoalReminders
 from ..domain.errors import Invalid
@@ -228,6 +228,7 @@ def _identity(
         quiet_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),
         self_service_tier=settings.self_service_tier,
+        evened=evened,
     )
     signing_in = SigningIn(
         store=store,
@@ -240,5 +241,6 @@ def _identity(
         session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
         throttling=throttling,
+        evened=evened,
     )
     return identity, signing_in

@@ -236,6 +236,10 @@ class Sessions(Protocol):
         """Return a person's sessions that are alive, the newest first."""
         ...
 
+    def opened_from(self, user_id: UserId, address: str) -> bool:
+        """Whether a person has signed in from an address, as long as sessions are kept."""
+        ...
+
     def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
         """
         End every session of a person that is alive, but perhaps one.

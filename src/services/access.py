@@ -12,7 +12,7 @@ from ..domain.identity import Actor, KeyScope
 from ..domain.opaque import Opaque, Prefix
 from ..domain.otp import DAY
 from ..domain.permissions import Action, check
-from ..domain.sessions import Session
+from ..domain.sessions import Session, SignInAgain
 from ..ports.identity import IdentityTx
 from ..ports.store import Store
 from ..ports.system import Clock, Ids
@@ -59,8 +59,12 @@ class AccessControl:
         """
         End one of the actor's sessions, at once.
 
+        Another than the one they ask with takes a login of a moment ago, so
+        that who has found a token does not shut out its owner.
+
         Raises:
             NotFound: They have no such session that is alive.
+            SignInAgain: It is another one, and their login is too old.
             NotAllowed: They ask with an API key.
         """
         check(actor, Action.REVOKE_SESSION, owner=actor.user_id)
@@ -68,6 +72,9 @@ class AccessControl:
             session, now = tx.sessions.get_for_update(session_id), self.clock.now()
             if session.user_id != actor.user_id or not session.alive(now):
                 raise NotFound("There is no such session.")
+            own = tx.sessions.find(actor.session_id)
+            if session_id != actor.session_id and not (own and own.fresh(now)):
+                raise SignInAgain("Sign in again, and end it within 10 minutes.")
             tx.sessions.replace(session.revoked(now))
             tx.audit.add(_entry(actor, "REVOKE_SESSION", "session", session.id, now))
         self.recent.forget(actor.user_id)

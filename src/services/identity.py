@@ -1,13 +1,16 @@
 """Registering people, and verifying their addresses by a mailed code."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ..domain.audit import AuditEntry
 from ..domain.errors import Invalid
 from ..domain.identity import SYSTEM, Actor, Origin, Role, User
 from ..domain.otp import LIFE, OneTimeCode, Purpose, WrongCode
+from ..domain.passwords import MADE_UP_LIFE
 from ..domain.registration import (
     Registration,
     email_errors,
@@ -34,8 +37,9 @@ class Identity:
     Register people, and verify their addresses by a mailed code.
 
     Mail goes out after the commit; what must not tell whether an address is
-    known goes by `quiet_mailer`, which should not make anybody wait. Nothing is
-    hashed within a transaction. Locks are taken in the order user, code.
+    known goes by `quiet_mailer`, which should not make anybody wait, and takes
+    as long in either case by `evened` (see `MailedCodes`). Nothing is hashed
+    within a transaction. Locks are taken in the order user, code.
     """
 
     store: Store[IdentityTx]
@@ -46,6 +50,7 @@ class Identity:
     code_life: timedelta = LIFE
     self_service_tier: bool = True
     quiet_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
+    evened: Callable[[], AbstractContextManager[object]] = nullcontext
     _floods: Floods = field(factory=Floods, init=False)
     codes: MailedCodes = field(
         default=Factory(
@@ -55,6 +60,7 @@ class Identity:
                 randomness=self.randomness,
                 hasher=self.hasher,
                 life=self.code_life,
+                evened=self.evened,
             ),
             takes_self=True,
         ),
@@ -105,7 +111,8 @@ class Identity:
                 user = self._add(tx, new, password_hash, fresh, origin)
                 return self._code_letter(user, fresh)
 
-        send_quietly(self.quiet_mailer, once_more_if_taken(add_or_remind))
+        with self.evened():
+            send_quietly(self.quiet_mailer, once_more_if_taken(add_or_remind))
 
     def verify_otp(self, email: str, code: str, origin: Origin = _NOBODY) -> User:
         """
@@ -120,7 +127,8 @@ class Identity:
             Unavailable: The store does not answer, or too many are hashing.
         """
         user, fitting = self.codes.match(email, code, Purpose.VERIFY_EMAIL)
-        verified = self._settle(user, fitting, origin)
+        with self.evened():
+            verified = self._settle(user, fitting, origin)
         if verified is None:
             raise WrongCode
         return verified
@@ -136,7 +144,9 @@ class Identity:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        send_quietly(self.quiet_mailer, self._resent(email, self.codes.fresh(), origin))
+        fresh = self.codes.fresh()
+        with self.evened():
+            send_quietly(self.quiet_mailer, self._resent(email, fresh, origin))
 
     def me(self, actor: Actor) -> User:
         """
@@ -152,8 +162,9 @@ class Identity:
         """
         Make the first superuser, where there is none; verified, and free of the policy.
 
-        Returns the password that was made up for them, or None if one was
-        given or there is a superuser already.
+        Returns the password that was made up for them, which works for a week
+        if it is not changed; None if one was given or there is a superuser
+        already.
 
         Raises:
             Invalid: The name or address is malformed; `Taken` if somebody
@@ -164,6 +175,9 @@ class Identity:
                 return None
         chosen = password or self._made_up_password()
         administrator = self._administrator(username, email, self.hasher.hash(chosen))
+        if not password:
+            until = administrator.created_at + MADE_UP_LIFE
+            administrator = evolve(administrator, password_expires_at=until)
 
         def add_if_first() -> bool:
             with self.store.begin() as tx:

@@ -11,7 +11,7 @@ from ..domain.audit import AuditEntry
 from ..domain.errors import Conflict, Invalid, NotFound
 from ..domain.identity import Actor, UserId
 from ..domain.jobs import Job, JobId, JobOrigin, JobState
-from ..domain.permissions import Action, check, scope_of
+from ..domain.permissions import SIGN_IN, Action, check, scope_of
 from ..domain.scheduling import mode_of
 from ..domain.tasks import OnLost, Task
 from ..ports.files import FileStore
@@ -57,7 +57,9 @@ class JobCommands:
             Invalid: A field is wrong.
             LimitReached: The owner has as many waiting jobs as they may have.
             Conflict: The key was used for another request.
+            NotAllowed: The actor is nobody who has signed in.
         """
+        check(actor, Action.MAKE_JOB, SIGN_IN)
         owner = actor.user_id if owner is None else owner
         if (kept := self._made_before(owner, idempotency_key, new)) is not None:
             return kept, False
@@ -324,8 +326,14 @@ class JobCommands:
             tx.audit.add(AuditEntry.of(actor, "UPDATE", "queue", name, now, changes))
         return self._queue(name)
 
-    def workers(self) -> Sequence[WorkerInfo]:
-        """Return the processes that run jobs."""
+    def workers(self, actor: Actor) -> Sequence[WorkerInfo]:
+        """
+        Return the processes that run jobs.
+
+        Raises:
+            NotAllowed: The actor is no superuser.
+        """
+        check(actor, Action.READ_WORKERS, "Only superusers see the workers.")
         with self.store.view() as tx:
             return tx.workers.all()
 

@@ -16,7 +16,7 @@ from .codes import FreshCode, MailedCodes, send_quietly
 from .contention import done_again
 from .entries import Floods, entry
 from .recent import RecentActors
-from .throttling import Throttling, proved
+from .throttling import Throttling, known_address, proved
 
 _NOWHERE = Origin()
 
@@ -66,8 +66,9 @@ class Passwords:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        letter = self._reset_letter(email, self.codes.fresh(), origin)
-        send_quietly(self.mailer, letter)
+        fresh = self.codes.fresh()
+        with self.codes.evened():
+            send_quietly(self.mailer, self._reset_letter(email, fresh, origin))
 
     def reset(
         self, email: str, code: str, new: str, origin: Origin = _NOWHERE, confirm: str | None = None
@@ -86,7 +87,7 @@ class Passwords:
         _check_text(new, confirm, (), email)
         user, fitting = self.codes.match(email, code, Purpose.RESET_PASSWORD)
         if user is None or fitting is None:
-            with self.codes.store.begin() as tx:
+            with self.codes.evened(), self.codes.store.begin() as tx:
                 now = self.codes.clock.now()
                 self.floods.add(tx.audit, entry(user, "PASSWORD_RESET_FAILED", origin, now))
             raise WrongCode
@@ -104,7 +105,10 @@ class Passwords:
             TooMany: It was wrong too often within the hour.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        if proved(self.throttling, self.codes.hasher, user, user.username, password):
+        with self.codes.store.view() as tx:
+            known_from = known_address(tx, user, origin.address)
+        hasher = self.codes.hasher
+        if proved(self.throttling, hasher, user, user.username, password, known_from):
             return
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()
@@ -123,7 +127,7 @@ class Passwords:
         current, now = tx.users.get_for_update(seen.id), self.codes.clock.now()
         if current.password_hash != seen.password_hash:
             raise Invalid.field("current_password", "The current password is wrong.")
-        changed = evolve(current, password_hash=hashed)
+        changed = current.with_password(hashed)
         tx.users.replace(changed)
         self.codes.cancel(tx, current, Purpose.RESET_PASSWORD, now)
         ended = tx.sessions.revoke_all(current.id, now, but=actor.session_id)
@@ -145,8 +149,7 @@ class Passwords:
                 raise WrongCode
             tx.users.replace(
                 evolve(
-                    current,
-                    password_hash=hashed,
+                    current.with_password(hashed),
                     is_email_verified=True,
                     token_version=current.token_version + 1,
                 )

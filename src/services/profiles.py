@@ -173,7 +173,7 @@ class Profiles:
 
 def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
     old, new = asdict(before), asdict(after)
-    secret = {"password_hash", "token_version"}
+    secret = {"password_hash", "password_expires_at", "token_version"}
     changes = {
         name: [old[name], new[name]] for name in old.keys() - secret if old[name] != new[name]
     }

@@ -12,7 +12,7 @@ from ..domain.cron_preview import Preview, preview
 from ..domain.errors import Invalid, NotFound, StaleVersion
 from ..domain.identity import Actor, User, UserId
 from ..domain.jobs import Job, JobOrigin
-from ..domain.permissions import Action, may, scope_of
+from ..domain.permissions import SIGN_IN, Action, check, may, scope_of
 from ..domain.scheduling import Schedule, ScheduleId, check_active_limit, check_window
 from ..domain.tasks import TaskDefinition, Tasks
 from ..domain.ticks import SkipReason
@@ -61,7 +61,9 @@ class Scheduling:
         Raises:
             Invalid: A field is wrong.
             LimitReached: The owner has as many active ones as they may have.
+            NotAllowed: The actor is nobody who has signed in.
         """
+        check(actor, Action.MAKE_SCHEDULE, SIGN_IN)
         now, definition = self.clock.now(), self.definitions.named(new.task_definition)
         fields = self._fields(actor, new, definition)
         owner = actor.user_id if owner is None else owner

@@ -1,5 +1,7 @@
 """Signing in, staying signed in, and signing out."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 
 from attrs import Factory, evolve, field, frozen
@@ -17,7 +19,7 @@ from .contention import done_again
 from .entries import Floods, entry
 from .recent import RecentActors
 from .recognition import ENDED, Recognition, user_of
-from .throttling import Throttling, proved
+from .throttling import Throttling, known_address, proved
 
 _NOWHERE = Origin()
 
@@ -49,7 +51,8 @@ class SigningIn:
 
     Nothing is hashed within a transaction. No session lasts longer than
     `session_life`, however often it is renewed; a browser's ends when it was
-    not used for `refresh_life`.
+    not used for `refresh_life`. Keeping that a login failed takes as long
+    whoever it was, by `evened`.
     """
 
     store: Store[IdentityTx]
@@ -62,6 +65,7 @@ class SigningIn:
     session_life: timedelta = MAX_LIFE
     require_verified_email: bool = False
     throttling: Throttling | None = None
+    evened: Callable[[], AbstractContextManager[object]] = nullcontext
     recent: RecentActors = field(default=Factory(RecentActors), eq=False)
     recognition: Recognition = field(
         default=Factory(
@@ -202,8 +206,9 @@ class SigningIn:
         """Return who has this password: the one way to any token."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
-        fits = proved(self.throttling, self.hasher, user, identifier, password)
-        if user is None or not fits or not user.is_active:
+            known_from = known_address(tx, user, origin.address)
+        fits = proved(self.throttling, self.hasher, user, identifier, password, known_from)
+        if user is None or not fits or not user.may_sign_in(self.clock.now()):
             raise self._refused(user, WrongCredentials(), origin)
         if (require_verified or self.require_verified_email) and not user.is_email_verified:
             raise self._refused(user, EmailNotVerified(), origin)
@@ -228,7 +233,7 @@ class SigningIn:
     def _refused(self, user: User | None, why: WorkbellError, origin: Origin) -> WorkbellError:
         """Keep that somebody was refused, never what they typed; return the error."""
         changes = {"reason": [None, why.code]}
-        with self.store.begin() as tx:
+        with self.evened(), self.store.begin() as tx:
             failed = entry(user, "LOGIN_FAILED", origin, self.clock.now(), changes)
             self._floods.add(tx.audit, failed)
         return why

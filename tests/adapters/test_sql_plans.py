@@ -113,6 +113,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         lambda tx: tx.reminders.due(NOON, limit=5),
         "ix_notification_preferences_next_at",
     ),
+    "signed in from": (
+        lambda tx: tx.sessions.opened_from(ALICE, "192.0.2.1"),
+        "ix_sessions_from (user_id=? AND address=?)",
+    ),
     "span before": (
         lambda tx: tx.entries.latest_before(ALICE, NOON),
         "ix_progress_entries_started",

@@ -10,8 +10,9 @@ from sqlalchemy import insert, inspect
 from tests.contract.made import ManualClock, a_job, a_schedule, a_user, claim, ended, keep, write
 from tests.contract.servers import SERVERS, address, drop_database, new_database
 from workbell.adapters.sql import revisions
+from workbell.adapters.sql.identity import _user_values as user_values
 from workbell.adapters.sql.schedule_rows import schedule_values
-from workbell.adapters.sql.schema import metadata, schedules
+from workbell.adapters.sql.schema import metadata, schedules, users
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Unavailable
 
@@ -78,11 +79,12 @@ def test_each_revision_is_applied_to_tables_with_rows(store: SqlStore) -> None:
     known = [script.revision for script in revisions._scripts().walk_revisions()]
     with store._connections.migrating() as db:
         command.upgrade(revisions._config(db), known[-1])
-        there = {column["name"] for column in inspect(db).get_columns("schedules")}
-        values = schedule_values(a_schedule())
-        db.execute(insert(schedules).values({n: values[n] for n in values if n in there}))
-    with store.begin() as tx:
-        tx.users.add(a_user())
+        for table, row in (
+            (schedules, schedule_values(a_schedule())),
+            (users, user_values(a_user())),
+        ):
+            there = {column["name"] for column in inspect(db).get_columns(table.name)}
+            db.execute(insert(table).values({n: row[n] for n in row if n in there}))
     keep(store, a_job(), a_job())
     write(store, *[ended(each) for each in claim(store, limit=1)])
     store.migrate()
@@ -159,7 +161,7 @@ def test_tables_with_rows_that_nobody_recorded_are_not_dropped(store: SqlStore, 
     assert len(claim(store)) == 1
 
 
-@pytest.mark.parametrize("recorded", ["0001", "0002", "0003", "0004", "0005"])
+@pytest.mark.parametrize("recorded", ["0001", "0002", "0003", "0004", "0005", "0008"])
 def test_on_mariadb_what_was_done_but_not_recorded_is_no_hindrance(recorded: str) -> None:
     made = new_database("mariadb")
     store = open_store(address(made), ManualClock(), pool_size=2)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from attrs import Factory, define
 
 from workbell.adapters.crypto import PROFILES, Argon2Hasher, JwtTokens
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unavailable, WorkbellError
 from workbell.domain.identity import User
@@ -96,22 +95,6 @@ def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -
 def register(service: Service, name: str = "ana", password: str = "correct horse 7") -> User:
     new = Registration(username=name, email=f"{name}@example.com", password=password)
     return service.identity.register(new)
-
-
-def test_fifty_parallel_refreshes_on_disk_are_one_family(tmp_path: Path) -> None:
-    """One successor for all, and nobody signed out."""
-    store = open_store(f"sqlite:///{tmp_path / 'w.db'}", SystemClock())
-    store.migrate()
-    one = service(store)
-    register(one)
-    first = one.signing_in.login("ana", "correct horse 7")
-    with ThreadPoolExecutor(25) as pool:
-        pairs = list(pool.map(one.signing_in.refresh, [first.refresh] * 50))
-    assert len({(pair.access, pair.refresh) for pair in pairs}) == 1
-    actor = one.signing_in.authenticate(pairs[0].access)
-    assert [session.id for session in one.members.access.sessions(actor)] == [actor.session_id]
-    assert one.signing_in.refresh(pairs[0].refresh).refresh != pairs[0].refresh
-    store.close()
 
 
 def test_known_and_unknown_cost_the_same_hashes() -> None:

@@ -1,12 +1,21 @@
 """The machine: clocks that carry on another's time, ids and chance."""
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from attrs import define, field
 
-from workbell.adapters.system import AnchoredClock, SystemClock, SystemRandomness, UuidIds
+from workbell.adapters.system import (
+    EVEN_SECONDS,
+    AnchoredClock,
+    SystemClock,
+    SystemRandomness,
+    UuidIds,
+    evened,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -115,3 +124,15 @@ def test_chance_stays_within_its_bounds() -> None:
     chance = SystemRandomness()
     assert {chance.below(3) for _ in range(200)} == {0, 1, 2}
     assert all(1.0 <= chance.uniform(1.0, 2.0) <= 2.0 for _ in range(100))
+
+
+@pytest.mark.parametrize("work", [0.0, 0.01, 0.02])
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_evened_block_takes_as_long_whatever_it_does(work: float, fails: bool) -> None:
+    began = time.perf_counter()
+    with suppress(ZeroDivisionError), evened(0.03):
+        time.sleep(work)
+        if fails:
+            raise ZeroDivisionError
+    assert 0.03 <= time.perf_counter() - began < 0.2
+    assert EVEN_SECONDS >= 0.02

@@ -377,7 +377,7 @@ class _Patched:
 
 def test_the_worker_shows_itself_while_it_lives(running: House) -> None:
     """Its row has its threads and queues; it goes when the worker does."""
-    (worker,) = until(running.jobs.workers)
+    (worker,) = until(lambda: running.jobs.workers(SYSTEM))
 
     assert (worker.threads, list(worker.queues)) == (2, ["default"])
 
@@ -386,11 +386,11 @@ def test_a_worker_that_has_left_is_not_shown(house: House) -> None:
     """The row is removed at the end."""
     runtime = house.runtime(threads=1)
     runtime.start()
-    until(house.jobs.workers)
+    until(lambda: house.jobs.workers(SYSTEM))
 
     runtime.stop(1.0)
 
-    assert house.jobs.workers() == []
+    assert house.jobs.workers(SYSTEM) == []
 
 
 def test_job_ids_are_numbers(house: House) -> None:

@@ -48,6 +48,7 @@ def test_a_user_comes_back_with_an_id(store: AnyStore) -> None:
         is_email_verified=True,
         time_zone="Europe/Berlin",
         token_version=7,
+        password_expires_at=after(0.000002),
         created_at=after(0.000001),
     )
     with store.begin() as tx:
@@ -443,6 +444,20 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
     assert found == session
     assert found is not None
     assert type(found.kind) is SessionKind
+
+
+@pytest.mark.usefixtures("people")
+def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
+    """Also when the session is over, and nobody else is."""
+    session = Session.start("s", ALICE, "h", NOON, LIFE, origin=Origin(address="192.0.2.1"))
+    with store.begin() as tx:
+        tx.sessions.add(session.revoked(NOON))
+    with store.view() as tx:
+        assert tx.sessions.opened_from(ALICE, "192.0.2.1")
+        assert not tx.sessions.opened_from(ALICE, "192.0.2.11")
+        assert not tx.sessions.opened_from(ALICE, "")
+        assert not tx.sessions.opened_from(BOB, "192.0.2.1")
+        assert not tx.sessions.opened_from(UserId(0), "192.0.2.1")
 
 
 @pytest.mark.usefixtures("people")

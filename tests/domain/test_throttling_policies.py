@@ -86,6 +86,10 @@ def test_a_name_that_nobody_has_is_counted_alike() -> None:
     assert account_key(None, "Nobody") == account_key(None, " nobody ")
     assert account_key(None, "user-1") != account_key(a_user(id=UserId(1)), "user-1")
     assert account_key(a_user(id=UserId(1)), "alice") == "user-1"
+    assert account_key(a_user(id=UserId(1)), "alice", "192.0.2.1") == "user-1@192.0.2.1"
+    network = account_key(a_user(id=UserId(1)), "alice", "2001:db8::1")
+    assert network == account_key(a_user(id=UserId(1)), "alice", "2001:db8::2")
+    assert account_key(None, "nobody", "192.0.2.1") == account_key(None, "nobody")
     assert len(account_key(None, "x\ud800\0" * 100_000)) == 37
 
 

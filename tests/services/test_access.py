@@ -17,7 +17,7 @@ from workbell.domain.errors import (
     Unavailable,
 )
 from workbell.domain.identity import KeyScope, Origin, UserId, WrongCredentials
-from workbell.domain.sessions import MAX_LIFE, SessionKind
+from workbell.domain.sessions import FRESH, MAX_LIFE, SessionKind, SignInAgain
 from workbell.services.recent import LIFE, MOST, RecentActors
 
 pytestmark = pytest.mark.unit
@@ -85,6 +85,22 @@ def test_ones_sessions_are_listed_and_ended(stage: Stage) -> None:
     for session_id in (found[1].id, bobs.session_id, "nonsense"):
         with pytest.raises(NotFound):
             stage.members.access.revoke_session(ana, session_id)
+
+
+def test_another_session_is_ended_after_a_login_of_a_moment_ago(stage: Stage) -> None:
+    """ASVS 7.5.2: renewing a session is no login; the session that asks may always end."""
+    old, other = stage.login(), stage.actor(stage.login())
+    stage.clock.wait(FRESH.seconds - 1)
+    stage.members.access.revoke_session(stage.actor(old), other.session_id)
+    other = stage.actor(stage.login())
+    stage.clock.wait(1)
+    old = stage.signing_in.refresh(old.refresh)
+    with pytest.raises(SignInAgain):
+        stage.members.access.revoke_session(stage.actor(old), other.session_id)
+    stage.members.access.revoke_session(stage.actor(stage.login()), other.session_id)
+    own = stage.actor(old)
+    stage.members.access.revoke_session(own, own.session_id)
+    assert refused(stage, old.access)
 
 
 def test_no_session_lasts_for_ever(stage: Stage) -> None:

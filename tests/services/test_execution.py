@@ -124,7 +124,7 @@ def test_a_heartbeat_renews_leases_and_brings_word(desk: Desk, alice: Actor) -> 
     desk.wait(20)
     assert desk.execution.beat(claims, WORKER) == {kept.id: False, stopped.id: True}
     assert desk.see(kept).lease_until == after(50)
-    assert desk.jobs.workers() == [WORKER]
+    assert desk.jobs.workers(SYSTEM) == [WORKER]
 
 
 def test_progress_and_lines_are_kept_while_a_job_runs(desk: Desk, alice: Actor) -> None:

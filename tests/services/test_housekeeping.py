@@ -10,7 +10,7 @@ from tests.services.desk import Desk
 from workbell.adapters.files import FolderFiles
 from workbell.domain.attempts import Outcome
 from workbell.domain.errors import NotFound
-from workbell.domain.identity import Actor
+from workbell.domain.identity import SYSTEM, Actor
 from workbell.domain.jobs import Job, JobState
 from workbell.ports.operations import WorkerInfo
 from workbell.services.asked import NewJob
@@ -93,10 +93,10 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
     desk.execution.beat([], worker)
     desk.clock.at += timedelta(minutes=5)
     desk.housekeeping.prune()
-    assert desk.jobs.workers() == [worker]
+    assert desk.jobs.workers(SYSTEM) == [worker]
     desk.wait(1)
     desk.housekeeping.prune()
-    assert desk.jobs.workers() == []
+    assert desk.jobs.workers(SYSTEM) == []
 
 
 def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -> None:

@@ -9,10 +9,23 @@ import pytest
 from attrs import evolve
 
 from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
+from tests.services.members_scene import Numbers
+from workbell.adapters.crypto import JwtTokens
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
-from workbell.domain.identity import SYSTEM, Actor, Role, Taken, Tier, UserId
+from workbell.domain.identity import (
+    SYSTEM,
+    Actor,
+    Role,
+    Taken,
+    Tier,
+    UserId,
+    WrongCredentials,
+)
 from workbell.domain.otp import Purpose, WrongCode
+from workbell.domain.passwords import MADE_UP_LIFE
 from workbell.services.identity import Identity
+from workbell.services.membership import Membership
+from workbell.services.signing_in import SigningIn
 
 pytestmark = pytest.mark.unit
 
@@ -231,6 +244,31 @@ def test_the_first_administrator_gets_a_password_that_is_told_once(scene: Scene)
     [entry] = scene.audit()
     assert (entry.action, entry.user_id, entry.object_id) == ("CREATE", 0, str(user.id))
     assert password not in str(entry)
+
+
+def test_a_made_up_password_works_for_a_week(scene: Scene) -> None:
+    """Unless it is changed: what was made up must not become the one for long (ASVS 6.4.1)."""
+    password = scene.identity.ensure_administrator("admin", "admin@example.com", None)
+    signing_in = SigningIn(
+        store=scene.store,
+        clock=scene.clock,
+        ids=Numbers(),
+        hasher=scene.hasher,
+        tokens=JwtTokens.create([b"k" * 32], scene.clock, issuer="us"),
+    )
+    members = Membership.of(scene.identity, signing_in)
+    assert password is not None
+    scene.clock.wait(MADE_UP_LIFE.total_seconds() - 1)
+    signing_in.login("admin", password)
+    scene.clock.wait(1)
+    with pytest.raises(WrongCredentials):
+        signing_in.login("admin", password)
+    members.passwords.request_reset("admin@example.com")
+    members.passwords.reset("admin@example.com", scene.outbox.code(), "chosen by myself")
+    scene.clock.wait(MADE_UP_LIFE.total_seconds())
+    admin = signing_in.authenticate(signing_in.login("admin", "chosen by myself").access)
+    members.passwords.change(admin, "chosen by myself", "chosen once more")
+    assert signing_in.login("admin", "chosen once more").user.password_expires_at is None
 
 
 def test_a_given_password_is_not_told_and_free_of_the_policy(scene: Scene) -> None:

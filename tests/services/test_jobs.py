@@ -397,6 +397,6 @@ def test_workers_are_seen_and_leave(desk: Desk) -> None:
         queues=["default"],
     )  # fmt: skip
     assert desk.execution.beat([], worker) == {}
-    assert desk.jobs.workers() == [worker]
+    assert desk.jobs.workers(SYSTEM) == [worker]
     desk.execution.leave("w")
-    assert desk.jobs.workers() == []
+    assert desk.jobs.workers(SYSTEM) == []

@@ -234,7 +234,7 @@ def operations(account: Account) -> Sequence[Operation]:
     said: dict[str, Any] = {"answers": {200: MessageBody}}
     return (
         Operation(
-            method="POST", path=f"{BASE}/logout", name="logout",
+            method="POST", path=f"{BASE}/logout", name="logout", keyless=True,
             summary="End the session that asks, at once.", handler=account.logout,
             errors=(400, 403), **said, **own,
         ),
@@ -244,7 +244,7 @@ def operations(account: Account) -> Sequence[Operation]:
             request=ProfileBody, answers={200: UserBody}, errors=(403, 503), **own,
         ),
         Operation(
-            method="POST", path=f"{BASE}/password/change", name="change_password",
+            method="POST", path=f"{BASE}/password/change", name="change_password", keyless=True,
             summary="Change one's own password; all other sessions end.",
             handler=account.change_password, request=PasswordBody, errors=(403, 503),
             **said, **own,
@@ -260,27 +260,28 @@ def operations(account: Account) -> Sequence[Operation]:
             handler=account.reset, request=ResetBody, errors=(503,), **said, **free,
         ),
         Operation(
-            method="GET", path=f"{BASE}/sessions", name="list_sessions",
+            method="GET", path=f"{BASE}/sessions", name="list_sessions", keyless=True,
             summary="List one's own sessions, the newest first.", handler=account.sessions,
             query=PageQuery, answers={200: Many(SessionBody)}, errors=(403, 404), **own,
         ),
         Operation(
-            method="DELETE", path=f"{BASE}/sessions/{{session}}", name="revoke_session",
-            summary="End one of one's own sessions, at once.", handler=account.revoke_session,
+            method="DELETE", path=f"{BASE}/sessions/{{session}}", name="revoke_session", keyless=True,
+            summary="End one's own session, or after a login of a moment ago another of one's own.",
+            handler=account.revoke_session,
             answers={204: None}, errors=(403,), **own,
         ),
         Operation(
-            method="GET", path=f"{BASE}/api-keys", name="list_api_keys",
+            method="GET", path=f"{BASE}/api-keys", name="list_api_keys", keyless=True,
             summary="List one's own API keys.", handler=account.keys, query=PageQuery,
             answers={200: Many(KeyBody)}, errors=(403, 404), **own,
         ),
         Operation(
-            method="POST", path=f"{BASE}/api-keys", name="make_api_key",
+            method="POST", path=f"{BASE}/api-keys", name="make_api_key", keyless=True,
             summary="Make an API key; its text is shown this once.", handler=account.make_key,
             request=NewKeyBody, answers={201: MadeKeyBody}, errors=(403, 409), **own,
         ),
         Operation(
-            method="DELETE", path=f"{BASE}/api-keys/{{key_id}}", name="revoke_api_key",
+            method="DELETE", path=f"{BASE}/api-keys/{{key_id}}", name="revoke_api_key", keyless=True,
             summary="End one of one's own API keys, at once.", handler=account.revoke_key,
             answers={204: None}, errors=(403,), **own,
         ),

@@ -190,7 +190,7 @@ def operations(session: BrowserSession) -> Sequence[Operation]:
             handler=session.show, answers={200: BrowserSessionBody}, who=Access.SELF, tag=tag,
         ),
         Operation(
-            method="DELETE", path=path, name="close_browser_session",
+            method="DELETE", path=path, name="close_browser_session", keyless=True,
             summary="End the session that asks, and take back its cookie.",
             handler=session.close, answers={204: None}, errors=(400, 403), who=Access.SELF,
             tag=tag,

@@ -8,8 +8,8 @@ import falcon
 from attrs import evolve, frozen
 
 from ...domain.errors import NotAllowed, Unauthenticated, WorkbellError
-from ...domain.identity import NOBODY, Actor, EmailNotVerified, Origin
-from ...domain.permissions import key_allows
+from ...domain.identity import NOBODY, Actor, EmailNotVerified, Origin, WrongCredentials
+from ...domain.permissions import KEYLESS, key_allows
 from ...domain.sessions import TokenExpired
 from ...domain.throttling import Asked, Route, TooMany
 from ...services.entries import Refusals
@@ -144,7 +144,8 @@ class Dispatch:
         req.context.actor, req.context.user_id = actor, actor.user_id or None
         self._admit(req, operation, actor)
         if not key_allows(actor, operation.key_scope):
-            raise NotAllowed(f"This API key has not the scope {operation.key_scope}.")
+            needed = operation.key_scope
+            raise NotAllowed(f"This API key has not the scope {needed}." if needed else KEYLESS)
         if operation.who is Access.SUPERUSER and not actor.is_super_user:
             raise NotAllowed("This is for superusers.")
         if self.verified_for[operation.who] and not actor.is_email_verified:
@@ -172,7 +173,7 @@ class Dispatch:
             action, what = "DENIED", operation.name
         elif at_the_door:
             action, what = "SIGN_IN_THROTTLED", operation.name
-        elif req.context.is_credential_refused:
+        elif req.context.is_credential_refused or _is_bad_token(req, operation, error):
             action, what = "CREDENTIAL_REFUSED", ""
         else:
             return
@@ -192,6 +193,14 @@ class Dispatch:
             by_cookie=req.context.by_cookie,
         )
         req.context.limits = self.throttling.admit(asked)
+
+
+def _is_bad_token(req: falcon.Request, operation: Operation, error: WorkbellError) -> bool:
+    """Whether a token was bad that the handler itself has read: one to refresh, or of metrics."""
+    if operation.who is not Access.ANYONE or not isinstance(error, Unauthenticated):
+        return False
+    known = isinstance(error, (TokenExpired, WrongCredentials))  # no event, or kept by the service
+    return not known and bool(operation.request or req.auth)
 
 
 def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:

@@ -124,7 +124,7 @@ class Operation:
     body may be left out, which is as good as an empty object. `statuses` are
     errors whose status differs from their family's. `reads` is for what changes
     nothing though it is no GET, `reveals` for what tells whether somebody has a
-    name or an address.
+    name or an address, `keyless` for what no API key is good for.
     """
 
     method: str
@@ -148,6 +148,7 @@ class Operation:
     etag: bool = False
     reads: bool = False
     reveals: bool = False
+    keyless: bool = False
     documented: bool = True
     limit: Route | None = None
     path_names: tuple[str, ...] = field(init=False)
@@ -157,8 +158,10 @@ class Operation:
         object.__setattr__(self, "path_names", _names(self))
 
     @property
-    def key_scope(self) -> KeyScope:
-        """The scope that an API key needs at least; services may ask for more."""
+    def key_scope(self) -> KeyScope | None:
+        """The scope that an API key needs at least, None where none will do."""
+        if self.keyless:
+            return None
         if self.who is Access.SUPERUSER:
             return KeyScope.ADMIN
         return KeyScope.READ if self.method == "GET" or self.reads else KeyScope.WRITE

@@ -80,7 +80,7 @@ class Work:
 
     def list_workers(self, call: Call) -> Answer:
         """Return a page of the processes that run jobs."""
-        found = [worker_body(worker) for worker in self.jobs.workers()]
+        found = [worker_body(worker) for worker in self.jobs.workers(call.actor)]
         return whole(call, found, call.query.page, call.query.page_size)
 
     def stats(self, call: Call) -> Answer:

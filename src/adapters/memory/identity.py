@@ -223,6 +223,12 @@ class MemorySessions:
         alive = [one for one in self._tables.sessions if one.user_id == user_id and one.alive(now)]
         return sorted(alive, key=lambda one: (one.created_at, one.id), reverse=True)
 
+    def opened_from(self, user_id: UserId, address: str) -> bool:
+        """Whether a person has signed in from an address, as long as sessions are kept."""
+        return any(
+            one.user_id == user_id and one.address == address for one in self._tables.sessions
+        )
+
     def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
         """End every session of a person that is alive, but perhaps one."""
         ending = [one for one in self.of_user(user_id, now) if one.id != but]

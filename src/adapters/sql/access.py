@@ -23,6 +23,9 @@ _is_alive = (
     _s.expires_at > bindparam("now"),
 )
 _ALIVE = select(sessions).where(*_is_alive).order_by(_s.created_at.desc(), _s.id.desc())
+_OPENED_FROM = (
+    select(_s.id).where(_s.user_id == bindparam("whose"), _s.address == bindparam("where")).limit(1)
+)
 _REVOKE_ALL = (
     update(sessions)
     .where(*_is_alive, _s.id != bindparam("spared"))
@@ -100,6 +103,11 @@ class SqlSessions:
         """Return a person's sessions that are alive, the newest first."""
         rows = self._db.execute(_ALIVE, {"whose": user_id, "now": now})
         return [_session(row) for row in rows]
+
+    def opened_from(self, user_id: UserId, address: str) -> bool:
+        """Whether a person has signed in from an address, as long as sessions are kept."""
+        values = {"whose": user_id, "where": address}
+        return self._db.execute(_OPENED_FROM, values).first() is not None
 
     def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
         """End every session of a person that is alive, but perhaps one."""

@@ -155,7 +155,10 @@ class SqlUsers:
         if not rows:
             raise NotFound(f"There is no user {user_id}.")
         values = dict(zip(_COLUMNS, rows[0], strict=True))
-        values["created_at"] = moment_reader(self._db.dialect)(values["created_at"])
+        read = moment_reader(self._db.dialect)
+        values["created_at"] = read(values["created_at"])
+        if (until := values["password_expires_at"]) is not None:
+            values["password_expires_at"] = read(until)
         return _user_of(values | {name: bool(values[name]) for name in _FLAGS})
 
     def _by_key(self, query: Any, identifier: str) -> User | None:

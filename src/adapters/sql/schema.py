@@ -88,6 +88,7 @@ users = Table(
     _text("time_zone", 64),
     _number("token_version"),
     _moment("created_at"),
+    _moment("password_expires_at", null=True),
     UniqueConstraint("username_key"),
     UniqueConstraint("email_key"),
     **_NUMBERED,
@@ -123,7 +124,7 @@ sessions = Table(
     _moment("last_used_at", null=True),
     _text("address", 64),
     _text("user_agent", 256),
-    Index("ix_sessions_user", "user_id"),
+    Index("ix_sessions_from", "user_id", "address"),
 )
 
 api_keys = Table(

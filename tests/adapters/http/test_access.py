@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
 
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.http.face import FaceSettings
 from workbell.adapters.http.operations import Access, Operation
-from workbell.domain.identity import KeyScope
-from workbell.domain.permissions import RULES, Action, key_allows
 
 from .conftest import World, build_world
 
@@ -20,8 +17,6 @@ ALL = {operation.name: operation for operation in operations_of(build_world(Path
 IDS = {"schedule_id", "job_id"}
 OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
 PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]
-PEOPLE = ("ada", "bob", "una", "root")
-METRICS = "get_metrics"
 
 
 def call(world: World, operation: Operation, who: str | None, **ids: int) -> int:
@@ -39,28 +34,6 @@ def things(world: World, who: str) -> Mapping[str, int]:
     numbers = {"goal_num": world.goal(who)["goal_num"], "progress_num": 1}
     world.log(1, who)
     return {"schedule_id": schedule["id"], "job_id": job["id"], **numbers}
-
-
-@pytest.mark.parametrize("name", list(ALL))
-def test_who_may_call_it_by_rank(world: World, name: str) -> None:
-    """Nobody 401, the wrong ones 403, and the right ones neither."""
-    operation = ALL[name]
-    ids = things(world, "root")
-    by_rank: dict[Access, dict[str | None, int]] = {
-        Access.ANYONE: {None: 0, "una": 0, "ada": 0, "root": 0},
-        Access.SELF: {None: 401, "una": 0, "ada": 0, "root": 0},
-        Access.USER: {None: 401, "una": 0, "ada": 0, "root": 0},
-        Access.VERIFIED: {None: 401, "una": 403, "ada": 0, "root": 0},
-        Access.SUPERUSER: {None: 401, "una": 403, "ada": 403, "root": 0},
-    }
-    expected = by_rank[Access.SUPERUSER if name == METRICS else operation.who]
-    for who, refused in expected.items():
-        status = call(world, operation, who, **ids)
-        if refused:
-            assert status == refused, (who, status)
-        else:
-            assert status not in {401, 403}, (who, status)
-            assert status < 500
 
 
 @pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.who is not Access.ANYONE])
@@ -141,28 +114,3 @@ def test_metrics_are_read_with_their_token(make_world: Any) -> None:
     world.job()
     world.clock.at += timedelta(seconds=90)
     assert f"{waits} 90\n" in world.get("/metrics", "root").text
-
-
-CREDENTIALS = {
-    "logout", "c_logout", "close_browser_session", "list_sessions", "revoke_session",
-    "list_api_keys", "revoke_api_key",
-}  # fmt: skip
-"""What takes no body, and what no key may: the rules name no scope for it."""
-
-
-def test_a_key_reaches_as_far_as_its_scopes_on_every_route(world: World) -> None:
-    """Of a superuser's keys: reading, changing, administering, and no credentials at all."""
-    ids = things(world, "root")
-    root = world.actor("root")
-    keys = {
-        scope: world.parts.members.access.make_key(root, scope, [scope]).text for scope in KeyScope
-    }
-    assert all(RULES[one].key is None for one in (Action.READ_SESSIONS, Action.REVOKE_KEY))
-    for name, operation in ALL.items():
-        if operation.who is Access.ANYONE:
-            continue
-        for scope, key in keys.items():
-            world.tokens["key"] = key
-            actor = evolve(root, key_scopes=frozenset({scope}))
-            reaches = key_allows(actor, operation.key_scope) and name not in CREDENTIALS
-            assert (call(world, operation, "key", **ids) != 403) is reaches, (name, scope)

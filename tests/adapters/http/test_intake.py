@@ -16,6 +16,7 @@ from workbell.adapters.http.operations import Access, Operation
 from workbell.domain.identity import Role, Tier, User
 
 from .conftest import PASSWORD, World, build_world
+from .test_matrix import names_for
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
 PRIVILEGES: dict[str, Any] = {
@@ -60,6 +61,37 @@ def test_no_route_gives_rights_to_who_asks_for_them(world: World, name: str) -> 
             is_nobody_special(made)
             assert not made.is_email_verified
             assert made.tier is Tier.FREE or name in {"register", "b_register"}
+
+
+GRANTED: dict[str, set[str]] = {
+    "register": {"role", "tier", "is_super_user"},
+    "b_register": {"tier"},
+    "change_user": {"role", "tier", "is_super_user"},
+}
+"""Routes that know such a field: who registers may ask, superusers give."""
+
+
+@pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
+def test_a_privileged_field_is_refused_by_its_name(world: World, name: str) -> None:
+    """It is not passed over: whoever asks learns that it was not done."""
+    operation = ALL[name]
+    who = "root" if operation.who is Access.SUPERUSER else "ada"
+    needed = {"cron_expression": "0 9 * * *"} if operation.partial else {}
+    for field in (
+        PRIVILEGES.keys() - {"id", "user_id", "owner", "is_active"} - GRANTED.get(name, set())
+    ):
+        path = operation.path.format(**names_for(world, operation))
+        answer = world.call(operation.method, path, who, {**needed, field: PRIVILEGES[field]})
+        assert answer.status_code == 400, field
+        assert answer.json["field_errors"].keys() >= {field}, field
+
+
+@pytest.mark.parametrize("field", ["role", "is_super_user"])
+def test_who_registers_is_told_that_it_takes_a_superuser(world: World, field: str) -> None:
+    body = {"email": "new@example.org", "password": "a compiler, 1952"}
+    answer = world.post("/api/v1/auth/users", None, {**body, field: PRIVILEGES[field]})
+    assert answer.status_code == 400
+    assert answer.json["field_errors"].keys() == {field}
 
 
 def is_nobody_special(user: User) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import falcon.testing
+import pytest
 from attrs import define, evolve
 
 from workbell.adapters.http.app import build_app
@@ -43,6 +44,27 @@ def test_credentials_that_are_none_are_remembered_but_never_what_they_were(world
     world.clock.at += timedelta(minutes=16)
     assert world.get("/api/v1/schedules", "ada").status_code == 401
     assert world.get("/api/v1/schedules", None).status_code == 401
+    assert len(remembered(world, "CREDENTIAL_REFUSED")) == 1
+
+
+@pytest.mark.parametrize("path", ["auth/refresh", "token/refresh", "v1/auth/refresh"])
+def test_a_bad_token_to_refresh_is_remembered(world: World, path: str) -> None:
+    """Forged ones, and those of a session that was ended; not those whose time is over."""
+    pair = world.parts.signing_in.login("ada", PASSWORD)
+    for token in (pair.access, "forged.forged.forged"):
+        assert world.post(f"/api/{path}", None, {"refresh": token}).status_code == 401
+    [refused] = remembered(world, "CREDENTIAL_REFUSED")
+    assert refused.changes == {"reason": [None, "unauthenticated"]}
+    assert "forged" not in str(refused)
+    world.clock.at += timedelta(days=2)
+    assert world.post(f"/api/{path}", None, {"refresh": pair.refresh}).status_code == 401
+    assert len(remembered(world, "CREDENTIAL_REFUSED")) == 1
+
+
+def test_a_bad_token_of_metrics_is_remembered(world: World) -> None:
+    assert world.get("/metrics", None).status_code == 401
+    assert not remembered(world, "CREDENTIAL_REFUSED")
+    assert world.get("/metrics", None, headers={"Authorization": "Bearer no"}).status_code == 401
     assert len(remembered(world, "CREDENTIAL_REFUSED")) == 1
 
 

@@ -1,16 +1,23 @@
 """Limits over HTTP: told on every answer, and kept."""
 
 import socket
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Any
 
 import falcon.testing
-from attrs import evolve
+from attrs import define, evolve
 
 from workbell.adapters.crypto import Argon2Hasher
 from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.face import FaceSettings
 from workbell.adapters.throttling.memory import MemoryRateLimiter
 from workbell.adapters.throttling.redis import RedisRateLimiter
+from workbell.domain.otp import MAX_WRONG_A_DAY
 from workbell.domain.throttling import Asked, Policies, Rate, Route
 from workbell.ports.throttling import RateLimiter
+from workbell.services.membership import Membership
 from workbell.services.throttling import Throttling
 
 from .conftest import PASSWORD, World
@@ -97,6 +104,72 @@ def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
 
     assert statuses == [401] * 20 + [429]
     assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
+
+
+def test_strangers_who_guess_do_not_shut_out_the_owner(
+    make_world: Callable[[FaceSettings], World],
+) -> None:
+    """Nor can they from the owner's address, where each account has its own count."""
+    world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    world = limited(world, login=Rate(1000, 60))
+    home, street = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "203.0.113.9"}
+
+    def login(password: str, headers: dict[str, str]) -> int:
+        body = {"username": "ada", "password": password}
+        return world.post("/api/v1/auth/login", None, body, headers=headers).status_code
+
+    assert login(PASSWORD, home) == 200
+    assert [login("wrong", street) for _ in range(22)] == [401] * 20 + [429] * 2
+    assert login(PASSWORD, street) == 429
+    assert login(PASSWORD, home) == 200
+    assert [login("wrong", home) for _ in range(21)] == [401] * 20 + [429]
+    world.clock.at += timedelta(hours=1)
+    assert login(PASSWORD, street) == 200
+    assert login("wrong", street) == 401
+
+
+@define
+class Watched:
+    """A hasher that counts what it compares with the hash of a real code."""
+
+    real: Any
+    compared: int = 0
+
+    def verify(self, kept: str, typed: str) -> bool:
+        self.compared += bool(kept)
+        return bool(self.real.verify(kept, typed))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
+    make_world: Callable[[FaceSettings], World],
+) -> None:
+    """A day of one account: wherever the guesses come from, and whichever code they are for."""
+    world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    hasher: Any = Watched(world.parts.identity.hasher)
+    identity = evolve(world.parts.identity, hasher=hasher)
+    members = Membership.of(identity, world.parts.signing_in)
+    world = evolve(world, parts=evolve(world.parts, identity=identity, members=members))
+    world = limited(world, login=Rate(10, 60), anonymous=Rate(100, 3600))
+    ways: tuple[tuple[str, dict[str, str]], ...] = (
+        ("verify-otp", {}),
+        ("password/reset/confirm", {"password": "battery staple 9"}),
+    )
+    found = set()
+    for n in range(1000):
+        sent = {"X-Forwarded-For": f"198.51.{n // 250}.{n % 250}"}
+        una = {"email": "una@example.org"}
+        world.clock.at += timedelta(seconds=20)
+        for way in ("resend-otp", "password/reset") if n % 10 == 0 else ():
+            world.post(f"/api/v1/auth/{way}", None, una, headers=sent)
+        for way, more in ways:
+            guess = {**una, **more, "otp": f"{n:06}"}
+            answer = world.post(f"/api/v1/auth/{way}", None, guess, headers=sent)
+            found.add((answer.status_code, answer.json["code"]))
+    assert found == {(400, "wrong_code")}
+    assert hasher.compared == MAX_WRONG_A_DAY
 
 
 def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: World) -> None:

@@ -151,7 +151,7 @@ def identity_operations(own: CIdentity) -> Sequence[Operation]:
             errors=(401, 403), who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/users/logout", name="c_logout",
+            method="POST", path="/users/logout", name="c_logout", keyless=True,
             summary="End the session that asks, at once.", handler=own.logout,
             answers={200: MessageBody}, errors=(400, 403), who=Access.SELF, **style,
         ),

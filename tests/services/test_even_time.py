@@ -1,0 +1,103 @@
+"""Quiet answers: what differs with whether somebody is known takes as long."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from tests.services.members_scene import Stage, a_stage
+from workbell.domain.errors import WorkbellError
+from workbell.domain.identity import WrongCredentials
+from workbell.services.identity import Identity
+from workbell.services.membership import Membership
+
+NEW = "a good one, 77"
+
+
+@define
+class Even:
+    """Counts the blocks that are made even, and knows whether it is in one."""
+
+    blocks: int = 0
+    within: bool = False
+
+    @contextmanager
+    def evened(self) -> Iterator[None]:
+        self.blocks, self.within = self.blocks + 1, True
+        try:
+            yield
+        finally:
+            self.within = False
+
+
+@define
+class Watched:
+    """A store and a mailer that note what is done outside of such a block."""
+
+    store: Any
+    even: Even
+    outside: list[str] = field(factory=list[str])
+
+    def begin(self, *, sole: bool = False) -> AbstractContextManager[Any]:
+        self._note("begin")
+        return self.store.begin(sole=sole)  # type: ignore[no-any-return]
+
+    def view(self) -> AbstractContextManager[Any]:
+        self._note("view")
+        return self.store.view()  # type: ignore[no-any-return]
+
+    def send(self, letter: Any) -> None:
+        self._note("send")
+
+    def _note(self, what: str) -> None:
+        if not self.even.within:
+            self.outside.append(what)
+
+
+Flow = Callable[[Identity, Membership, str], object]
+FLOWS: dict[str, Flow] = {
+    "register": lambda identity, _, email: identity.register_quietly(email, NEW),
+    "resend": lambda identity, _, email: identity.resend_otp(email),
+    "verify": lambda identity, _, email: identity.verify_otp(email, "123456"),
+    "ask for a reset": lambda _, members, email: members.passwords.request_reset(email),
+    "reset": lambda _, members, email: members.passwords.reset(email, "123456", NEW),
+}
+
+
+@pytest.fixture
+def stage() -> Stage:
+    stage = a_stage("ana")
+    stage.join("vera", is_email_verified=True)
+    stage.join("off", is_active=False)
+    return stage
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=list(FLOWS))
+def test_all_that_depends_on_who_is_known_is_in_blocks_of_even_length(
+    stage: Stage, flow: Flow
+) -> None:
+    """As many of them for everybody; what lies outside is hashing, once for each."""
+    blocks = set()
+    for name in ("ana", "vera", "off", "nobody", "ana"):
+        even = Even()
+        watched: Any = Watched(stage.store, even)
+        identity = evolve(stage.identity, store=watched, quiet_mailer=watched, evened=even.evened)
+        before = stage.hasher.made, len(stage.hasher.compared)
+        with suppress(WorkbellError):
+            flow(identity, Membership.of(identity, stage.signing_in), f"{name}@example.com")
+        assert watched.outside == []
+        hashes = stage.hasher.made - before[0], len(stage.hasher.compared) - before[1]
+        blocks.add((even.blocks, *hashes))
+    assert len(blocks) == 1
+
+
+def test_a_failed_login_reads_alike_and_writes_in_such_a_block(stage: Stage) -> None:
+    for name in ("ana", "off", "nobody", "ana"):
+        even = Even()
+        watched: Any = Watched(stage.store, even)
+        signing_in = evolve(stage.signing_in, store=watched, evened=even.evened)
+        with pytest.raises(WrongCredentials):
+            signing_in.login(name, "wrong")
+        assert (watched.outside, even.blocks) == (["view"], 1)
