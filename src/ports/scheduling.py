@@ -6,6 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from ..domain.audit import AuditEntry
 from ..domain.identity import Scope, User, UserId
 from ..domain.jobs import Status
 from ..domain.scheduling import Schedule, ScheduleId
@@ -120,6 +121,19 @@ class Schedules(Protocol):
 
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
+        ...
+
+    def add_within(
+        self, schedule: Schedule, limit: int, entry: AuditEntry
+    ) -> tuple[Schedule, User] | None:
+        """
+        Keep a new, active schedule and its audit entry, if the limit leaves room.
+
+        The owner's row is locked before their active schedules are counted,
+        and the entry's `object_id` becomes the new id. Return the schedule
+        with its id, and the owner; None, and nothing is kept, where as many
+        as the limit are active, or the owner has no row.
+        """
         ...
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:

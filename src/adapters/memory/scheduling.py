@@ -6,13 +6,15 @@ from typing import Any
 
 from attrs import define, evolve
 
+from ...domain.audit import AuditEntry
 from ...domain.errors import NotFound
-from ...domain.identity import EVERYTHING, Scope, UserId
+from ...domain.identity import EVERYTHING, Scope, User, UserId
 from ...domain.jobs import JobState
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.tasks import TaskDefinition, TaskId
 from ...domain.ticks import Due, Step
 from ...ports.scheduling import NEWEST_RUNS, Advance, ScheduleFilter, ScheduleView
+from .audit import MemoryAuditTrail
 from .listing import between, ordered
 from .plain import in_utc, plain
 from .tables import Tables
@@ -82,6 +84,17 @@ class MemorySchedules:
         """Keep a new schedule, and return it with its id."""
         kept = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
         return self._put(kept)
+
+    def add_within(
+        self, schedule: Schedule, limit: int, entry: AuditEntry
+    ) -> tuple[Schedule, User] | None:
+        """Keep a new, active schedule and its audit entry, if the limit leaves room."""
+        owner = self._tables.users.get(schedule.owner)
+        if owner is None or self.count_active(schedule.owner) >= limit:
+            return None
+        kept = self.add(schedule)
+        MemoryAuditTrail(self._tables).add(evolve(entry, object_id=str(kept.id)))
+        return kept, owner
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule that whoever asks may see."""

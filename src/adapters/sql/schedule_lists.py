@@ -73,6 +73,7 @@ class ScheduleLists:
     """The schedules that a scope may see, a part at a time."""
 
     _db: Connection
+    _sole: bool = False
 
     def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
         """Return one schedule as it is shown."""
