@@ -17,7 +17,7 @@ from ..domain.scheduling import Schedule, ScheduleId, check_active_limit, check_
 from ..domain.tasks import TaskDefinition, Tasks
 from ..domain.ticks import SkipReason
 from ..ports.jobs import WorkTx
-from ..ports.scheduling import ScheduleFilter, ScheduleView
+from ..ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
 from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.tasks import Shapes
@@ -97,7 +97,7 @@ class Scheduling:
 
     def find(
         self, actor: Actor, which: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
-    ) -> tuple[Sequence[ScheduleView], int]:
+    ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of the actor's schedules, and how many there are."""
         scope = scope_of(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:

@@ -184,8 +184,8 @@ def test_a_connection_that_nobody_began_keeps_what_its_caller_commits(store: Sql
             tx.schedules.add(a_schedule(name="kept"))
         db.commit()
     with store.view() as tx:
-        (view,), total = tx.schedules.page(EVERYTHING, ScheduleFilter())
-    assert (view.schedule.name, total) == ("kept", 1)
+        (listed,), total = tx.schedules.page(EVERYTHING, ScheduleFilter())
+    assert (listed.name, total) == ("kept", 1)
 
 
 def test_a_server_that_is_away_is_unavailable(database: Server) -> None:

@@ -13,7 +13,13 @@ from ...domain.jobs import JobState
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.tasks import TaskDefinition, TaskId
 from ...domain.ticks import Due, Step
-from ...ports.scheduling import NEWEST_RUNS, Advance, ScheduleFilter, ScheduleView
+from ...ports.scheduling import (
+    NEWEST_RUNS,
+    Advance,
+    ListedSchedule,
+    ScheduleFilter,
+    ScheduleView,
+)
 from .audit import MemoryAuditTrail
 from .listing import between, ordered
 from .plain import in_utc, plain
@@ -137,10 +143,10 @@ class MemorySchedules:
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> tuple[Sequence[ScheduleView], int]:
+    ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of a list, and how many schedules the list has."""
         found = self.find(scope, which, ordering=ordering, offset=offset, limit=limit)
-        return found, self.count(scope, which)
+        return [ListedSchedule.of(view) for view in found], self.count(scope, which)
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
