@@ -1,4 +1,4 @@
-"""The probe /livez, answered ahead of Falcon: what is asked most says least."""
+"""The usual probe of /livez, answered ahead of Falcon."""
 
 from collections.abc import Iterable, Sequence
 from time import perf_counter

@@ -1,4 +1,4 @@
-"""Adding on PostgreSQL: a schedule within its owner's limit, in one round trip."""
+"""Adding on PostgreSQL: a schedule within its limit, in one round trip."""
 
 from collections.abc import Mapping
 from typing import Any
