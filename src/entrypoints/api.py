@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import structlog
 
-from ..adapters.http.app import FalconApp, build_app
+from ..adapters.http.alive import FalconApp
+from ..adapters.http.app import build_app
 from ..domain.errors import Unavailable
 from .face import parts
 from .logs import configure

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from ..domain.cron import DstGap, DstOverlap
 from ..domain.errors import Invalid
-from ..domain.identity import SYSTEM, UserId
+from ..domain.identity import EVERYTHING, SYSTEM, UserId
 from ..domain.jobs import Job, JobId, JobOrigin, Status
 from ..domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from ..ports.jobs import JobFilter
@@ -218,7 +218,8 @@ class BellSchedules:
     def find(self, *, owner: int | None = None, limit: int = 100) -> Sequence[Schedule]:
         """Return the newest schedules."""
         which = ScheduleFilter(owner=None if owner is None else UserId(owner))
-        found, _ = self._house.scheduling.find(SYSTEM, which, ("-created_at",), 0, limit)
+        with self._house.store.view() as tx:
+            found = tx.schedules.find(EVERYTHING, which, limit=limit)
         return [view.schedule for view in found]
 
     def pause(self, schedule_id: int) -> Schedule:

@@ -12,7 +12,7 @@ from ..domain.jobs import Job, JobId, Status
 from ..domain.scheduling import ScheduleId
 from ..domain.tasks import TaskId
 from ..ports.jobs import JobFilter
-from ..ports.scheduling import ScheduleFilter, ScheduleView
+from ..ports.scheduling import ListedSchedule, ScheduleFilter
 from ..services.asked import NewJob
 from .output import show, show_one
 
@@ -67,21 +67,20 @@ def list_schedules(house: Any, limit: int, as_json: bool) -> None:
     opened = house.open()
     found, _ = opened.scheduling.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
     opened.close()
-    show([_schedule_row(view) for view in found], as_json=as_json, empty="There are no schedules.")
+    show([_schedule_row(each) for each in found], as_json=as_json, empty="There are no schedules.")
 
 
-def _schedule_row(view: ScheduleView) -> dict[str, Any]:
-    schedule = view.schedule
+def _schedule_row(listed: ListedSchedule) -> dict[str, Any]:
     return {
-        "id": schedule.id,
-        "owner": view.owner_username or schedule.owner,
-        "task": schedule.task,
-        "cron": schedule.cron.line,
-        "zone": schedule.cron.zone,
-        "next": schedule.next_at,
-        "last": view.last_run_time,
-        "status": view.last_status,
-        "paused": schedule.paused_reason,
+        "id": listed.id,
+        "owner": listed.owner_username or listed.owner,
+        "task": listed.task,
+        "cron": listed.cron_line,
+        "zone": listed.zone,
+        "next": listed.next_at,
+        "last": listed.last_run_time,
+        "status": listed.last_status,
+        "paused": listed.paused_reason,
     }
 
 

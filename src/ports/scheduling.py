@@ -1,14 +1,16 @@
 """Schedules and task definitions as the store keeps them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from attrs import frozen
 
+from ..domain.audit import AuditEntry
+from ..domain.cron import DstGap, DstOverlap
 from ..domain.identity import Scope, User, UserId
 from ..domain.jobs import Status
-from ..domain.scheduling import Schedule, ScheduleId
+from ..domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from ..domain.tasks import TaskDefinition, TaskId
 from ..domain.ticks import Due, Step
 
@@ -102,6 +104,87 @@ class ScheduleView:
         )
 
 
+class ListedSchedule(NamedTuple):
+    """A schedule as a list shows it: what `ScheduleView` says, without the schedule itself."""
+
+    id: ScheduleId
+    owner: UserId
+    owner_username: str
+    owner_full_name: str
+    task_id: TaskId
+    task_name: str
+    task_description: str
+    name: str
+    cron_line: str
+    zone: str
+    parameters: Mapping[str, Any]
+    is_active: bool
+    misfire_policy: MisfirePolicy
+    overlap_policy: OverlapPolicy
+    dst_gap: DstGap
+    dst_overlap: DstOverlap
+    starts_at: datetime | None
+    ends_at: datetime | None
+    max_runs: int | None
+    jitter_seconds: int
+    queue: str | None
+    priority: int
+    max_attempts: int | None
+    timeout_seconds: int | None
+    alert_after_seconds: int | None
+    overdue_since: datetime | None
+    next_at: datetime | None
+    last_run_time: datetime | None
+    paused_reason: str | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    last_status: Status | None
+    task: str
+
+    @classmethod
+    def of(cls, view: ScheduleView) -> "ListedSchedule":
+        """Return what a list shows of a view."""
+        schedule = view.schedule
+        rule = schedule.cron
+        return cls(
+            schedule.id,
+            schedule.owner,
+            view.owner_username,
+            view.owner_full_name,
+            view.task_id,
+            view.task_name,
+            view.task_description,
+            schedule.name,
+            rule.line,
+            rule.zone,
+            schedule.parameters,
+            schedule.is_active,
+            schedule.misfire_policy,
+            schedule.overlap_policy,
+            rule.dst_gap,
+            rule.dst_overlap,
+            schedule.starts_at,
+            schedule.ends_at,
+            schedule.max_runs,
+            schedule.jitter_seconds,
+            schedule.queue,
+            schedule.priority,
+            schedule.max_attempts,
+            schedule.timeout_seconds,
+            schedule.alert_after_seconds,
+            schedule.overdue_since,
+            schedule.next_at,
+            view.last_run_time,
+            schedule.paused_reason,
+            schedule.created_at,
+            schedule.updated_at,
+            schedule.version,
+            view.last_status,
+            schedule.task,
+        )
+
+
 @frozen(kw_only=True)
 class Advance:
     """A schedule's step past its due ticks, guarded by cursor and version."""
@@ -120,6 +203,19 @@ class Schedules(Protocol):
 
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
+        ...
+
+    def add_within(
+        self, schedule: Schedule, limit: int, entry: AuditEntry
+    ) -> tuple[Schedule, User] | None:
+        """
+        Keep a new, active schedule and its audit entry, if the limit leaves room.
+
+        The owner's row is locked before their active schedules are counted,
+        and the entry's `object_id` becomes the new id. Return the schedule
+        with its id, and the owner; None, and nothing is kept, where as many
+        as the limit are active, or the owner has no row.
+        """
         ...
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
@@ -183,8 +279,8 @@ class Schedules(Protocol):
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> tuple[Sequence[ScheduleView], int]:
-        """Return what `find` does, and how many schedules the list has."""
+    ) -> tuple[Sequence[ListedSchedule], int]:
+        """Return what `find` does, in short, and how many schedules the list has."""
         ...
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:

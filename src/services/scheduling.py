@@ -17,7 +17,7 @@ from ..domain.scheduling import Schedule, ScheduleId, check_active_limit, check_
 from ..domain.tasks import TaskDefinition, Tasks
 from ..domain.ticks import SkipReason
 from ..ports.jobs import WorkTx
-from ..ports.scheduling import ScheduleFilter, ScheduleView
+from ..ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
 from ..ports.store import Store
 from ..ports.system import Clock
 from ..ports.tasks import Shapes
@@ -73,13 +73,19 @@ class Scheduling:
         check_window(schedule)
         if new.is_active:
             schedule = schedule.resume(now)
+        changes = {"task": [None, schedule.task]}
+        if new.is_active and not actor.is_system:
+            entry = AuditEntry.of(actor, "CREATE", "schedule", "", now, changes)
+            with self.store.begin(sole=True) as tx:
+                added = tx.schedules.add_within(schedule, self.active_limit, entry)
+            if added is not None:
+                return ScheduleView.first(*added, definition)
         with self.store.begin() as tx:
-            person = self._check_limit(tx, actor, owner) if new.is_active else None
+            if new.is_active:
+                self._check_limit(tx, actor, owner)
             schedule = tx.schedules.add(schedule)
-            self._remember(tx, actor, "CREATE", schedule, now, {"task": [None, schedule.task]})
-        if person is None:
-            return self.get(actor, schedule.id)
-        return ScheduleView.first(schedule, person, definition)
+            self._remember(tx, actor, "CREATE", schedule, now, changes)
+        return self.get(actor, schedule.id)
 
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """
@@ -93,7 +99,7 @@ class Scheduling:
 
     def find(
         self, actor: Actor, which: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
-    ) -> tuple[Sequence[ScheduleView], int]:
+    ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of the actor's schedules, and how many there are."""
         scope = scope_of(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:
@@ -318,14 +324,13 @@ class Scheduling:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> User | None:
-        """Return the owner, locked, who has room for one more; None where nobody is limited."""
+    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> None:
+        """Refuse an owner, locked, who has no room for one more."""
         if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
-            return None
+            return
         active = tx.schedules.count_active(owner_id)
         unlimited = may(Actor.of(owner), Action.EXCEED_SCHEDULES)
         check_active_limit(active, self.active_limit, unlimited=unlimited)
-        return owner
 
     def _check_room(self, schedule: Schedule, adding: int) -> None:
         check_room(self.store, schedule.owner, adding, self.max_waiting)

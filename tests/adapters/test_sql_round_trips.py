@@ -1,19 +1,33 @@
 """How often hot paths go to the server: counted, for time is the machine's."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from attrs import evolve
 from sqlalchemy import event
 
-from tests.contract.made import NOON, READY, ManualClock, a_job, a_schedule, after, ended, keep
+from tests.contract.made import (
+    NOON,
+    READY,
+    ManualClock,
+    a_job,
+    a_schedule,
+    a_user,
+    after,
+    ended,
+    keep,
+)
 from tests.contract.servers import server
 from workbell.adapters.sql.servers import ServerConnections
 from workbell.adapters.sql.statements import IDLE
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.attempts import Claim
-from workbell.domain.identity import EVERYTHING
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid, Unavailable
+from workbell.domain.identity import EVERYTHING, UserId
 from workbell.domain.jobs import JobId, JobState, Mode
 from workbell.domain.tasks import Task
 from workbell.domain.ticks import common_step
@@ -22,6 +36,9 @@ from workbell.ports.jobs import JobFilter
 pytestmark = pytest.mark.integration
 
 LEASE: dict[str, Any] = {"worker": "w", "now": NOON, "lease_until": after(30)}
+CREATED = AuditEntry(
+    user_id=UserId(0), action="CREATE", model_name="schedule", object_id="", at=NOON
+)
 ECHO = Task(key="echo", body=lambda _, __: None)
 
 
@@ -51,6 +68,13 @@ def is_idle(tx: SqlTx) -> bool:
     """Whether no transaction is open on the server."""
     driver: Any = tx._db.connection.dbapi_connection
     return bool(driver.info.transaction_status == IDLE)
+
+
+def disconnect(store: SqlStore, tx: SqlTx) -> None:
+    """Have the server end a transaction's connection."""
+    driver: Any = tx._db.connection.dbapi_connection
+    with store._connections.migrating() as other:
+        other.exec_driver_sql(f"SELECT pg_terminate_backend({driver.info.backend_pid})")
 
 
 def states(store: SqlStore) -> list[JobState]:
@@ -96,6 +120,56 @@ def test_with_nothing_ready_outcomes_are_accepted_all_the_same(store: SqlStore) 
     with store.begin(sole=True) as tx:
         found = tx.jobs.exchange([ended(work)], "default", limit=1, free_threads=1, **LEASE)
     assert found == ([], {work.id})
+
+
+def test_a_schedule_within_its_limit_commits_itself(store: SqlStore) -> None:
+    """Nobody may listen to the statements here: who does has them one by one."""
+    with store.begin() as tx:
+        user = tx.users.add(a_user())
+    entry = evolve(CREATED, user_id=user.id)
+    with store.begin(sole=True) as tx:
+        assert tx.schedules.add_within(a_schedule(owner=user.id), 1, entry) is not None
+        assert is_idle(tx)
+    with pytest.raises(Invalid), store.begin(sole=True) as tx:
+        tx.schedules.add_within(a_schedule(owner=user.id, name="\0"), 2, entry)
+    with store.view() as tx:
+        assert tx.schedules.count_active(user.id) == 1
+
+
+def test_what_goes_out_together_sees_what_is_committed_meanwhile(store: SqlStore) -> None:
+    """The count is newer than the wait for the lock: the other one's schedule counts."""
+    with store.begin() as tx:
+        user = tx.users.add(a_user())
+    entry = evolve(CREATED, user_id=user.id)
+
+    def add() -> object:
+        with store.begin(sole=True) as tx:
+            return tx.schedules.add_within(a_schedule(owner=user.id), 1, entry)
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.begin() as tx:
+            tx.users.get_for_update(user.id)
+            tx.schedules.add(a_schedule(owner=user.id))
+            waiting = pool.submit(add)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.5)
+        assert waiting.result(10) is None
+
+
+def test_a_connection_that_is_lost_is_an_unavailable_store(store: SqlStore) -> None:
+    with store.begin() as tx:
+        user = tx.users.add(a_user())
+    entry = evolve(CREATED, user_id=user.id)
+
+    def add(*, cut_off: bool) -> object:
+        with store.begin(sole=True) as tx:
+            if cut_off:
+                disconnect(store, tx)
+            return tx.schedules.add_within(a_schedule(owner=user.id), 1, entry)
+
+    with pytest.raises(Unavailable):
+        add(cut_off=True)
+    assert add(cut_off=False) is not None
 
 
 def test_what_has_begun_is_not_committed_in_part(store: SqlStore) -> None:

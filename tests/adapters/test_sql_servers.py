@@ -1,6 +1,7 @@
 """What only servers do: pools, isolation, lost connections, their own time."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -184,8 +185,8 @@ def test_a_connection_that_nobody_began_keeps_what_its_caller_commits(store: Sql
             tx.schedules.add(a_schedule(name="kept"))
         db.commit()
     with store.view() as tx:
-        (view,), total = tx.schedules.page(EVERYTHING, ScheduleFilter())
-    assert (view.schedule.name, total) == ("kept", 1)
+        (listed,), total = tx.schedules.page(EVERYTHING, ScheduleFilter())
+    assert (listed.name, total) == ("kept", 1)
 
 
 def test_a_server_that_is_away_is_unavailable(database: Server) -> None:
@@ -222,8 +223,31 @@ def test_an_exhausted_pool_is_unavailable(
 def test_a_pool_opens_no_more_connections_than_it_may(store: SqlStore) -> None:
     connections = store._connections
     assert isinstance(connections, ServerConnections)
-    sizes = [each.pool.size() for each in (connections._writers, connections._readers)]  # type: ignore[attr-defined]
+    engines = (connections._writers, connections._readers._engine)
+    sizes = [each.pool.size() for each in engines]  # type: ignore[attr-defined]
     assert sum(sizes) == 4
+
+
+def test_readers_share_few_connections_and_none_waits_for_nothing(
+    database: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the pool is handed what another one has done with."""
+    monkeypatch.setattr(servers, "POOL_SECONDS", 5)
+    small = open_store(address(database.url), ManualClock(), pool_size=4)
+
+    def read(_: int) -> None:
+        for _ in range(100):
+            with small.view() as tx:
+                tx.schedules.count_active(ALICE)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read, range(8)))
+    connections = small._connections
+    assert isinstance(connections, ServerConnections)
+    assert 1 <= len(connections._readers._idle) <= 2
+    assert connections._readers._waiting == []
+    small.close()
+    assert connections._readers._idle == []
 
 
 def test_a_value_that_does_not_fit_is_invalid(store: SqlStore) -> None:

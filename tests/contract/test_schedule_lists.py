@@ -26,7 +26,7 @@ from workbell.domain.cron import CronRule
 from workbell.domain.identity import EVERYTHING, UserId
 from workbell.domain.jobs import JobState, Status
 from workbell.domain.scheduling import Schedule
-from workbell.ports.scheduling import ScheduleFilter, ScheduleView
+from workbell.ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
 
 
 def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:
@@ -40,7 +40,8 @@ def found(store: AnyStore, which: ScheduleFilter | None = None, **ask: Any) -> l
         which = which or ScheduleFilter()
         views = tx.schedules.find(EVERYTHING, which, **ask)
         total = tx.schedules.count(EVERYTHING, which)
-        assert tx.schedules.page(EVERYTHING, which, **ask) == (views, total)
+        listed = [ListedSchedule.of(view) for view in views]
+        assert tx.schedules.page(EVERYTHING, which, **ask) == (listed, total)
         if not ask:
             assert total == len(views)
         return [view.schedule.name for view in views]

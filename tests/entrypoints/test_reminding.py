@@ -20,7 +20,7 @@ def rules(house: House) -> list[tuple[str, str]]:
     """Return when the built-in schedules fire, and by which clock."""
     house.keep_schedules()
     found, _ = house.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
-    return [(view.schedule.cron.line, view.schedule.cron.zone) for view in found]
+    return [(each.cron_line, each.zone) for each in found]
 
 
 def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_pa
         assert len(reminders(tmp_path)) == 4
 
         found, count = house.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
-        daily, own = (view.schedule for view in found)
+        daily, own = found
         assert count == 2
-        assert (daily.cron.line, daily.cron.zone, own.cron.line) == (
+        assert (daily.cron_line, daily.zone, own.cron_line) == (
             "0 0 * * *",
             "Asia/Kolkata",
             "*/15 * * * *",

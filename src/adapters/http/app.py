@@ -38,6 +38,7 @@ from . import (
     summaries,
     work,
 )
+from .alive import Alive, App, FalconApp
 from .compat import a, b, c, e
 from .dispatch import Dispatch, Verified
 from .face import Face, FaceSettings, Problems
@@ -46,8 +47,6 @@ from .operations import Operation, by_path
 from .process import Readiness
 from .query import QueryReader
 from .wire import BodyReader
-
-FalconApp = falcon.App[falcon.Request, falcon.Response]
 
 
 def _always() -> None:
@@ -168,7 +167,9 @@ def build_app(parts: Parts) -> FalconApp:
         Refusals(store=parts.signing_in.store, clock=parts.signing_in.clock),
         parts.throttling,
     )
-    app = falcon.App(middleware=[Face.of(parts.settings, parts.ids)], independent_middleware=True)
+    face = Face.of(parts.settings, parts.ids)
+    app = App(middleware=[face], independent_middleware=True)
+    app.alive = Alive.of(parts.ids, face.fixed)
     app.req_options.strip_url_path_trailing_slash = True
     _add_error_handlers(app)
     for path, methods in by_path(operations).items():

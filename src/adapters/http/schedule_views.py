@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from ...domain.cron import DstGap, DstOverlap, Note
 from ...domain.cron_preview import Preview
 from ...domain.jobs import Job, Status
 from ...domain.scheduling import MisfirePolicy, OverlapPolicy
-from ...ports.scheduling import ScheduleView
+from ...ports.scheduling import ListedSchedule, ScheduleView
 from ...services.scheduling import BackfillPlan
 from ..json_values import write_duration
 from .words import A_WORDS, AStatus
@@ -143,52 +143,28 @@ class BackfillBody:
     backfill: BackfillSummary
 
 
-def _facts(view: ScheduleView) -> dict[str, Any]:
-    schedule = view.schedule
-    return {
-        "id": schedule.id,
-        "user_id": schedule.owner,
-        "user_username": view.owner_username,
-        "user_full_name": view.owner_full_name,
-        "task_definition_id": view.task_id,
-        "task_definition_name": view.task_name,
-        "task_definition_description": view.task_description,
-        "name": schedule.name,
-        "cron_expression": schedule.cron.line,
-        "time_zone": schedule.cron.zone,
-        "parameters": schedule.parameters,
-        "is_active": schedule.is_active,
-        "misfire_policy": schedule.misfire_policy,
-        "overlap_policy": schedule.overlap_policy,
-        "dst_gap": schedule.cron.dst_gap,
-        "dst_overlap": schedule.cron.dst_overlap,
-        "starts_at": schedule.starts_at,
-        "ends_at": schedule.ends_at,
-        "max_runs": schedule.max_runs,
-        "jitter_seconds": schedule.jitter_seconds,
-        "queue": schedule.queue,
-        "priority": schedule.priority,
-        "max_attempts": schedule.max_attempts,
-        "timeout_seconds": schedule.timeout_seconds,
-        "alert_after_seconds": schedule.alert_after_seconds,
-        "overdue_since": schedule.overdue_since,
-        "next_run_time": schedule.next_at,
-        "last_run_time": view.last_run_time,
-        "paused_reason": schedule.paused_reason,
-        "created_at": schedule.created_at,
-        "updated_at": schedule.updated_at,
-        "version": schedule.version,
-    }
+_NAMES = tuple(each.name for each in fields(ScheduleBody))
+"""The names of an answer, in the order in which a list has its values."""
+
+
+def listed_body(listed: ListedSchedule) -> dict[str, Any]:
+    """Return a schedule of a list as it is answered: what `ScheduleBody` describes."""
+    return dict(zip(_NAMES, listed, strict=False))  # the last one, the task's key, is not told
+
+
+def a_listed_body(listed: ListedSchedule) -> dict[str, Any]:
+    """Return the same as source A's routes answer it: what `AScheduleBody` describes."""
+    return {**listed_body(listed), "last_status": _a_word(listed.last_status)}
 
 
 def schedule_body(view: ScheduleView) -> dict[str, Any]:
-    """Return a schedule as it is answered: what `ScheduleBody` describes."""
-    return {**_facts(view), "last_status": view.last_status}
+    """Return a schedule as it is answered."""
+    return listed_body(ListedSchedule.of(view))
 
 
 def a_schedule_body(view: ScheduleView) -> dict[str, Any]:
-    """Return a schedule as source A's routes answer it: what `AScheduleBody` describes."""
-    return {**_facts(view), "last_status": _a_word(view.last_status)}
+    """Return a schedule as source A's routes answer it."""
+    return a_listed_body(ListedSchedule.of(view))
 
 
 def a_toggled_body(view: ScheduleView, message: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ...domain.jobs import Job, JobId, Status
 from ...domain.limits import Limits
 from ...domain.scheduling import ScheduleId
 from ...ports.jobs import JobFilter
-from ...ports.scheduling import ScheduleView
+from ...ports.scheduling import ListedSchedule, ScheduleView
 from ...services.asked import Expression, NewSchedule, ZoneName
 from ...services.definitions import Definitions
 from ...services.jobs import JobCommands
@@ -38,6 +38,7 @@ from .schedule_views import (
     RunBody,
     ScheduleBody,
     backfill_summary,
+    listed_body,
     preview_body,
     run_body,
     schedule_body,
@@ -102,6 +103,7 @@ class Schedules:
     definitions: Definitions
     base: str = BASE
     show: Callable[[ScheduleView], Any] = schedule_body
+    show_listed: Callable[[ListedSchedule], Any] = listed_body
     show_run: Callable[[Job, ScheduleView], Any] = run_body
     statuses: Callable[[Sequence[Any] | None], Sequence[Status] | None] = lambda given: given
 
@@ -124,7 +126,7 @@ class Schedules:
         part = slice_of(call, page, page_size)
         which = schedule_filter(call, filters, self.definitions, prefix)
         found, total = self.scheduling.find(call.actor, which, order, part.offset, part.size)
-        return numbered(call, part, [self.show(view) for view in found], total)
+        return numbered(call, part, [self.show_listed(each) for each in found], total)
 
     def create(self, call: Call) -> Answer:
         """Give the caller a new schedule."""

@@ -6,13 +6,21 @@ from typing import Any
 
 from attrs import define, evolve
 
+from ...domain.audit import AuditEntry
 from ...domain.errors import NotFound
-from ...domain.identity import EVERYTHING, Scope, UserId
+from ...domain.identity import EVERYTHING, Scope, User, UserId
 from ...domain.jobs import JobState
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.tasks import TaskDefinition, TaskId
 from ...domain.ticks import Due, Step
-from ...ports.scheduling import NEWEST_RUNS, Advance, ScheduleFilter, ScheduleView
+from ...ports.scheduling import (
+    NEWEST_RUNS,
+    Advance,
+    ListedSchedule,
+    ScheduleFilter,
+    ScheduleView,
+)
+from .audit import MemoryAuditTrail
 from .listing import between, ordered
 from .plain import in_utc, plain
 from .tables import Tables
@@ -83,6 +91,17 @@ class MemorySchedules:
         kept = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
         return self._put(kept)
 
+    def add_within(
+        self, schedule: Schedule, limit: int, entry: AuditEntry
+    ) -> tuple[Schedule, User] | None:
+        """Keep a new, active schedule and its audit entry, if the limit leaves room."""
+        owner = self._tables.users.get(schedule.owner)
+        if owner is None or self.count_active(schedule.owner) >= limit:
+            return None
+        kept = self.add(schedule)
+        MemoryAuditTrail(self._tables).add(evolve(entry, object_id=str(kept.id)))
+        return kept, owner
+
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule that whoever asks may see."""
         found = self._tables.schedules.get(schedule_id)
@@ -124,10 +143,10 @@ class MemorySchedules:
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> tuple[Sequence[ScheduleView], int]:
+    ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of a list, and how many schedules the list has."""
         found = self.find(scope, which, ordering=ordering, offset=offset, limit=limit)
-        return found, self.count(scope, which)
+        return [ListedSchedule.of(view) for view in found], self.count(scope, which)
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""

@@ -33,7 +33,7 @@ from .statements import AnyRow, Prepared, named, new_id, plain_names, prepared
 _u, _k = users.c, codes.c
 _ONE = select(users).where(_u.id == bindparam("user_id"))
 _USER = prepared(_ONE, "user_id")
-_USER_LOCKED = prepared(_ONE.with_for_update(), "user_id")
+USER_LOCKED = prepared(_ONE.with_for_update(), "user_id")
 _COLUMNS = plain_names(users)
 _FLAGS = ("is_super_user", "is_active", "is_email_verified")
 _BY_USERNAME = select(users).where(_u.username_key == bindparam("login"))
@@ -101,7 +101,7 @@ class SqlUsers:
 
     def get_for_update(self, user_id: UserId) -> User:
         """Return a person as they now stand, and lock their row."""
-        return self._one(_USER_LOCKED, user_id)
+        return self._one(USER_LOCKED, user_id)
 
     def by_login(self, identifier: str) -> User | None:
         """Return who has this username or, if it holds an `@`, this address."""
@@ -154,12 +154,7 @@ class SqlUsers:
         rows = query.rows(self._db, (user_id,))
         if not rows:
             raise NotFound(f"There is no user {user_id}.")
-        values = dict(zip(_COLUMNS, rows[0], strict=True))
-        read = moment_reader(self._db.dialect)
-        values["created_at"] = read(values["created_at"])
-        if (until := values["password_expires_at"]) is not None:
-            values["password_expires_at"] = read(until)
-        return _user_of(values | {name: bool(values[name]) for name in _FLAGS})
+        return user_of_kept(self._db, rows[0])
 
     def _by_key(self, query: Any, identifier: str) -> User | None:
         key = login_key(identifier)
@@ -214,6 +209,16 @@ def _user_values(user: User) -> dict[str, Any]:
 
 def _user(row: AnyRow) -> User:
     return _user_of(named(row))
+
+
+def user_of_kept(db: Connection, row: Sequence[Any]) -> User:
+    """Return the person of a row of `USER_LOCKED`, as the driver returns it."""
+    values = dict(zip(_COLUMNS, row, strict=True))
+    read = moment_reader(db.dialect)
+    values["created_at"] = read(values["created_at"])
+    if (until := values["password_expires_at"]) is not None:
+        values["password_expires_at"] = read(until)
+    return _user_of(values | {name: bool(values[name]) for name in _FLAGS})
 
 
 def _user_of(values: dict[str, Any]) -> User:

@@ -1,9 +1,9 @@
 """Lists of schedules, filled by one query."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import fields, frozen
 from sqlalchemy import (
@@ -24,14 +24,16 @@ from ...domain.identity import Scope, full_name
 from ...domain.jobs import status_of
 from ...domain.scheduling import ScheduleId
 from ...domain.tasks import TaskId
-from ...ports.scheduling import ScheduleFilter, ScheduleView
+from ...ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
 from .columns import Moment, as_kept, json_value, moment_reader
 from .lists import holds, part_of
 from .rows import STATES
+from .schedule_lines import LISTED, listed
 from .schedule_rows import schedule_of
 from .schema import jobs, schedules, task_definitions, users
 from .statements import Prepared, plain_names, prepared
 
+Read: TypeAlias = Callable[[Any], Any]
 _c = schedules.c
 _task_name = (
     select(task_definitions.c.name).where(task_definitions.c.key == _c.task).scalar_subquery()
@@ -73,6 +75,7 @@ class ScheduleLists:
     """The schedules that a scope may see, a part at a time."""
 
     _db: Connection
+    _sole: bool = False
 
     def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
         """Return one schedule as it is shown."""
@@ -91,7 +94,8 @@ class ScheduleLists:
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a part of a list, filled by one query."""
-        return self._part(_asked(scope, which), tuple(ordering), offset, limit)[0]
+        rows, moment, json = self._rows(_asked(scope, which), tuple(ordering), offset, limit)
+        return [_view(_read(row, moment, json), row, moment(row[_RAN_AT])) for row in rows]
 
     def page(
         self,
@@ -101,11 +105,12 @@ class ScheduleLists:
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> tuple[Sequence[ScheduleView], int]:
-        """Return a part of a list, and how many schedules the list has."""
+    ) -> tuple[Sequence[ListedSchedule], int]:
+        """Return a part of a list in short, and how many schedules the list has."""
         asked = _asked(scope, which)
-        found, total = self._part(asked, tuple(ordering), offset, limit, counted=True)
-        return found, self._number(asked) if offset and not found else total
+        rows, moment, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
+        total = rows[0][-1] if rows else self._number(asked) if offset else 0
+        return [listed(row, moment, json) for row in rows], total
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
@@ -114,28 +119,28 @@ class ScheduleLists:
     def _number(self, asked: Mapping[str, Any]) -> int:
         return self._db.execute(_number(tuple(asked)), asked).scalar_one()
 
-    def _part(
+    def _rows(
         self,
         asked: Mapping[str, Any],
         ordering: tuple[str, ...],
         offset: int,
         limit: int,
         *,
-        counted: bool = False,
-    ) -> tuple[Sequence[ScheduleView], int]:
-        """Return a part of a list and, where it was asked for, the whole's number."""
+        listed: bool = False,
+    ) -> tuple[Sequence[Sequence[Any]], Read, Read]:
+        """Return the rows of a part of a list, and what reads their moments and their JSON."""
         names, values = tuple(asked), {**asked, "skipped": offset, "most": limit}
-        if _LISTS.isdisjoint(asked):
-            dialect = self._db.dialect
-            told, moment = as_kept(values.values(), dialect), moment_reader(dialect)
-            rows = _prepared(names, ordering, counted).rows(self._db, told)
-            found = [_view(_read(row, moment), row, moment(row[_RAN_AT])) for row in rows]
-        else:
-            rows = self._db.execute(_query(names, ordering, counted), values).all()
-            found = [
-                _view(dict(zip(_COLUMNS, row, strict=False)), row, row[_RAN_AT]) for row in rows
-            ]
-        return found, rows[0][-1] if rows else 0
+        if not _LISTS.isdisjoint(asked):
+            found = self._db.execute(_query(names, ordering, listed), values).all()
+            return found, _as_it_is, _as_it_is
+        dialect = self._db.dialect
+        told = as_kept(values.values(), dialect)
+        rows = _prepared(names, ordering, listed).rows(self._db, told)
+        return rows, moment_reader(dialect), json_value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -151,11 +156,11 @@ def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
     )
 
 
-def _with_facts(part: Any, *more: Any) -> Select[*tuple[Any, ...]]:
+def _with_facts(part: Any, columns: Iterable[Any], *more: Any) -> Select[*tuple[Any, ...]]:
     """Join a part of the schedules with their owners, tasks and last runs."""
     return (
         select(
-            part,
+            *columns,
             users.c.username,
             users.c.first_name,
             users.c.last_name,
@@ -187,10 +192,14 @@ def _asked(scope: Scope, which: ScheduleFilter) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _query(
-    names: tuple[str, ...], ordering: tuple[str, ...], counted: bool
+    names: tuple[str, ...], ordering: tuple[str, ...], listed: bool
 ) -> Select[*tuple[Any, ...]]:
-    """Return the query for a part of a list; to build it costs more than to run it."""
-    total = _number(names).scalar_subquery() if counted else literal_column("0")
+    """
+    Return the query for a part of a list; to build it costs more than to run it.
+
+    What is `listed` has fewer columns, and the number of the whole.
+    """
+    total = _number(names).scalar_subquery() if listed else literal_column("0")
     part = (
         select(schedules)
         .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
@@ -199,13 +208,15 @@ def _query(
         .limit(bindparam("most", type_=Integer))
         .subquery("part")
     )
-    return _with_facts(part, total.label("total")).order_by(*_ordered(ordering, part.c))
+    columns = [part.c[name] for name in LISTED] if listed else part.c
+    query = _with_facts(part, columns, total.label("total"))
+    return query.order_by(*_ordered(ordering, part.c))
 
 
 @lru_cache(maxsize=256)
-def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], counted: bool) -> Prepared:
+def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> Prepared:
     """Return the same query for the driver; none of the conditions may be a list."""
-    return prepared(_query(names, ordering, counted), *names, "skipped", "most")
+    return prepared(_query(names, ordering, listed), *names, "skipped", "most")
 
 
 @lru_cache(maxsize=256)
@@ -228,13 +239,13 @@ def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[An
         yield column.desc() if name.startswith("-") else column
 
 
-def _read(row: Sequence[Any], moment: Callable[[Any], Any]) -> dict[str, Any]:
+def _read(row: Sequence[Any], moment: Read, json: Read) -> dict[str, Any]:
     """Return the columns of a schedule from how they are kept."""
     values = dict(zip(_COLUMNS, row, strict=False))
     for name in _MOMENTS:
         if values[name] is not None:
             values[name] = moment(values[name])
-    values["parameters"] = json_value(values["parameters"])
+    values["parameters"] = json(values["parameters"])
     return values
 
 

@@ -8,19 +8,22 @@ from typing import Any
 from attrs import evolve, frozen
 from sqlalchemy import and_, bindparam, case, func, insert, literal_column, select, update
 
+from ...domain.audit import AuditEntry
 from ...domain.errors import NotFound
-from ...domain.identity import Scope, UserId
+from ...domain.identity import Scope, User, UserId
 from ...domain.jobs import JobState
 from ...domain.scheduling import Schedule, ScheduleId
 from ...domain.ticks import Due, Step
 from ...ports.scheduling import NEWEST_RUNS, Advance
-from . import firing
+from . import adding, firing
+from .audit import SqlAuditTrail
 from .columns import as_kept, moment_reader, moment_writer
+from .identity import SqlUsers
 from .indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
 from .schedule_lists import ScheduleLists
 from .schedule_rows import WRITTEN, rule_of, schedule_of, schedule_values
 from .schema import jobs, schedules
-from .statements import AnyRow, chunks, is_postgresql, named, new_id, prepared
+from .statements import AnyRow, chunks, is_direct, is_postgresql, named, new_id, prepared
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -154,6 +157,22 @@ class SqlSchedules(ScheduleLists):
         else:
             new = new_id(self._db.execute(_INSERT, values))
         return evolve(schedule, id=ScheduleId(new))
+
+    def add_within(
+        self, schedule: Schedule, limit: int, entry: AuditEntry
+    ) -> tuple[Schedule, User] | None:
+        """Keep a new, active schedule and its audit entry, if the limit leaves room."""
+        if self._sole and is_direct(self._db):
+            return adding.add_within(self._db, schedule, limit, entry)
+        try:
+            owner = SqlUsers(self._db).get_for_update(schedule.owner)
+        except NotFound:
+            return None
+        if self.count_active(owner.id) >= limit:
+            return None
+        kept = self.add(schedule)
+        SqlAuditTrail(self._db).add(evolve(entry, object_id=str(kept.id)))
+        return kept, owner
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule that whoever asks may see."""

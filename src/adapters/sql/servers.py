@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from attrs import define
+from attrs import Factory, define
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
 
@@ -46,6 +46,58 @@ _TIMES = {
 
 
 @define(eq=False)
+class Readers:
+    """
+    Read-only connections, kept open from one block to the next.
+
+    They are autocommit, so nothing of a block is left in them. SQLAlchemy's
+    pool, which takes longer than some reads, bounds them, and looks at those
+    that have been idle.
+    """
+
+    _engine: Engine
+    _idle: list[tuple[float, Connection]] = Factory(list[tuple[float, Connection]])
+    _waiting: list[None] = Factory(list[None])  # one for each who may be waiting for the pool
+
+    def take(self) -> Connection:
+        """Return an open connection, the one that was used last if there is one."""
+        if (kept := self._kept()) is not None:
+            return kept
+        self._waiting.append(None)
+        try:  # once more: whoever kept one before that knew nothing of us
+            return self._kept() or self._engine.connect()
+        finally:
+            self._waiting.pop()
+
+    def keep(self, connection: Connection) -> None:
+        """Have a connection ready for the next block, or for who waits for the pool."""
+        if connection.closed or connection.invalidated:
+            connection.close()
+            return
+        self._idle.append((monotonic(), connection))
+        if self._waiting and (kept := self._kept()) is not None:
+            kept.close()
+
+    def close(self) -> None:
+        """Close every connection that nobody uses."""
+        while self._idle:
+            self._idle.pop()[1].close()
+        self._engine.dispose()
+
+    def _kept(self) -> Connection | None:
+        """Return a connection that was used just now; what was idle for longer goes back."""
+        try:
+            since, connection = self._idle.pop()
+        except IndexError:
+            return None
+        if monotonic() - since < IDLE_SECONDS:
+            return connection
+        connection.info["idle since"] = since
+        connection.close()
+        return None
+
+
+@define(eq=False)
 class ServerConnections:
     """
     The connections of one process to one database.
@@ -56,7 +108,7 @@ class ServerConnections:
 
     _url: URL
     _writers: Engine
-    _readers: Engine
+    _readers: Readers
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -67,8 +119,13 @@ class ServerConnections:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Have a read-only connection, in which every statement stands for itself."""
-        with self._readers.connect() as connection:
+        connection = self._readers.take()
+        try:
             yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._readers.keep(connection)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -102,7 +159,7 @@ class ServerConnections:
     def close(self) -> None:
         """Close every connection that nobody uses."""
         self._writers.dispose()
-        self._readers.dispose()
+        self._readers.close()
 
 
 def is_server(url: URL) -> bool:
@@ -117,7 +174,7 @@ def open_server(url: URL, pool_size: int) -> ServerConnections:
     return ServerConnections(
         url,
         _pool(url, max(1, pool_size - readers), reads=False),
-        _pool(url, readers, reads=True),
+        Readers(_pool(url, readers, reads=True)),
     )
 
 
@@ -180,7 +237,7 @@ def _look_after(engine: Engine, statements: list[str]) -> None:
         driver.commit()
 
     def note(_: object, record: Any) -> None:
-        record.info["used"] = monotonic()
+        record.info["used"] = record.info.pop("idle since", None) or monotonic()
 
     def check(driver: Any, record: Any, _: object) -> None:
         if monotonic() - record.info.get("used", monotonic()) < IDLE_SECONDS:

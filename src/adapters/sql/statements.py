@@ -45,7 +45,7 @@ class Prepared:
 
     def run(self, db: Connection, values: Values = ()) -> AnyResult:
         """Execute the statement once."""
-        return db.exec_driver_sql(*self._filled(db, values))
+        return db.exec_driver_sql(*self.filled(db, values))
 
     def rows(
         self, db: Connection, values: Values = (), *, committing: bool = False
@@ -58,7 +58,7 @@ class Prepared:
         """
         with committed(db) if committing else nullcontext():
             if is_direct(db):
-                return _by_driver(db, *self._filled(db, values), reads=True)
+                return _by_driver(db, *self.filled(db, values), reads=True)
             with closing(self.run(db, values)) as result:
                 assert result.cursor is not None
                 found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
@@ -67,7 +67,7 @@ class Prepared:
     def do(self, db: Connection, values: Values = ()) -> None:
         """Execute it once; it returns no rows."""
         if is_direct(db):
-            _by_driver(db, *self._filled(db, values), reads=False)
+            _by_driver(db, *self.filled(db, values), reads=False)
         else:
             self.run(db, values)
 
@@ -78,7 +78,8 @@ class Prepared:
         text, arrange = self._for(db)
         return db.exec_driver_sql(text, [arrange(row) for row in rows]).rowcount
 
-    def _filled(self, db: Connection, values: Values) -> tuple[str, Any]:
+    def filled(self, db: Connection, values: Values) -> tuple[str, Any]:
+        """Return the statement and its values as the driver takes them."""
         text, arrange = self._for(db)
         return text, arrange(values)
 
@@ -129,16 +130,38 @@ def _by_driver(db: Connection, text: str, values: Any, *, reads: bool) -> Sequen
     if not db.in_transaction():
         db.begin()
     driver: Any = db.connection.dbapi_connection
+    with _told_as_usual(db, text, values), driver.cursor(binary=True) as cursor:
+        cursor.execute(text, values)
+        found: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
+    return found
+
+
+@contextmanager
+def _told_as_usual(db: Connection, text: str, values: Any) -> Iterator[None]:
+    """Raise the driver's errors as SQLAlchemy does."""
     failure = db.dialect.loaded_dbapi.Error
     try:
-        with driver.cursor(binary=True) as cursor:
-            cursor.execute(text, values)
-            found: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
+        yield
     except failure as error:
+        driver: Any = db.connection.dbapi_connection
         if driver.closed:  # SQLAlchemy finds that as well, and renews its pool
             db.exec_driver_sql(text, values)
         raise DBAPIError.instance(text, values, error, failure, dialect=db.dialect) from error
-    return found
+
+
+def together(db: Connection, *asked: tuple[Prepared, Values]) -> list[Sequence[tuple[Any, ...]]]:
+    """
+    Have psycopg execute statements in one round trip; return the rows of each.
+
+    Where no transaction has begun they are one of their own, committed at
+    once. Each sees what was committed before it began, not before the first.
+    """
+    driver: Any = db.connection.dbapi_connection
+    filled = [statement.filled(db, values) for statement, values in asked]
+    with _told_as_usual(db, *filled[-1]), committed(db):
+        with driver.pipeline():
+            cursors = [driver.cursor(binary=True).execute(*each) for each in filled]
+        return [cursor.fetchall() for cursor in cursors]
 
 
 @contextmanager
@@ -152,7 +175,8 @@ def committed(db: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        driver.autocommit = False
+        if not driver.closed:
+            driver.autocommit = False
 
 
 def prepared(statement: Executable, *names: str) -> Prepared:

@@ -102,7 +102,7 @@ class SqlTx:
     @property
     def schedules(self) -> SqlSchedules:
         """The schedules."""
-        return SqlSchedules(self._db)
+        return SqlSchedules(self._db, self._sole)
 
     @property
     def jobs(self) -> SqlJobs:

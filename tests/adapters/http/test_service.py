@@ -1,11 +1,13 @@
 """The service about itself: health, readiness, and errors with their headers."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from attrs import evolve
 
 from workbell.adapters.http.app import build_app
+from workbell.adapters.http.face import FaceSettings
 from workbell.domain.errors import Throttled, Unavailable
 
 from .conftest import World
@@ -72,6 +74,29 @@ def test_a_request_is_logged_once_with_its_route(world: World) -> None:
     assert line["operation"] == "get_schedule"
     assert line["ms"] > 0
     assert len(line["request_id"]) == 32
+
+
+@pytest.mark.parametrize("origins", [(), ("https://app.example",)])
+def test_the_usual_probe_is_answered_as_the_operation_answers(
+    make_world: Callable[[FaceSettings], World], origins: tuple[str, ...]
+) -> None:
+    """Falcon is asked where the probe asks for more."""
+    settings = FaceSettings(
+        public_url="https://workbell.example", cors_origins=origins, allowed_hosts=["workbell"]
+    )
+    world = make_world(settings)
+    asked = {"X-Request-ID": "one"}
+    usual = world.get("/livez", None, headers=asked)
+    whole = world.get("/livez/", None, headers=asked)
+    assert usual.text == whole.text == '{"status":"alive"}'
+    assert usual.headers == whole.headers
+    assert usual.headers["x-request-id"] == "one"
+    assert usual.headers["strict-transport-security"]
+    assert len(world.get("/livez", None).headers["x-request-id"]) == 32
+    assert world.get("/livez?much=1", None).status_code == 400
+    assert world.get("/livez", None, headers={"Accept": "text/html"}).status_code == 406
+    assert world.client.simulate_head("/livez").text == ""
+    assert world.client.simulate_post("/livez").status_code == 405
 
 
 def test_a_probe_is_logged_only_when_something_is_wrong(empty: World) -> None:

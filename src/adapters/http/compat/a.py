@@ -26,6 +26,7 @@ from ..schedule_views import (
     ARunBody,
     AScheduleBody,
     AToggledBody,
+    a_listed_body,
     a_run_body,
     a_schedule_body,
     a_toggled_body,
@@ -216,6 +217,7 @@ def schedules_of(schedules: Schedules) -> Schedules:
         schedules,
         base=BASE,
         show=a_schedule_body,
+        show_listed=a_listed_body,
         show_run=show_run,
         statuses=partial(statuses, A_WORDS),
     )
