@@ -1,13 +1,15 @@
 """Change counters: in one process, or in Redis for many."""
 
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
 from ..ports.changes import Changes
 from ..ports.jobs import Waker
-from .redis_link import RedisLink
+
+if TYPE_CHECKING:  # Redis is imported where it is used
+    from .redis_link import RedisLink
 
 PREFIX: Final = "workbell:changes"
 
@@ -33,7 +35,7 @@ class LocalChanges:
 class RedisChanges:
     """The counters that many processes share; while Redis is away, nobody knows them."""
 
-    _link: RedisLink
+    _link: "RedisLink"
 
     def rise(self, queue: str) -> None:
         """Raise a counter."""

@@ -1,6 +1,5 @@
 """The service in one process: API, scheduler and workers on one machine."""
 
-import gc
 import sys
 
 import click
@@ -12,7 +11,7 @@ from .face import parts
 from .house import House
 from .library import DECLARED
 from .logs import configure
-from .process import Life
+from .process import Life, settle, share_one_heap
 from .settings import Settings
 from .wiring import build, user_tasks
 
@@ -31,6 +30,7 @@ def serve(settings: Settings) -> int:
         Invalid: A setting or a module of tasks is wrong.
         Unavailable: The store cannot be opened, or the port is taken.
     """
+    share_one_heap()
     configure(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     user_tasks(settings.tasks)
@@ -49,7 +49,7 @@ def serve(settings: Settings) -> int:
     house.keep_schedules()
     password = house.first_administrator()
     runtime.start()
-    gc.freeze()  # what was built stays: the collector need not walk it again and again
+    settle()
     server.start()
     _greet(settings, server.address, password)
     life.wait()
