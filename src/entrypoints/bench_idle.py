@@ -1,4 +1,4 @@
-"""The benchmark of doing nothing: how soon the service is there, and what it keeps."""
+"""The idle benchmark: how soon the service answers, and what it keeps."""
 
 import http.client
 import json
