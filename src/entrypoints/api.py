@@ -1,6 +1,7 @@
 """The API as processes of its own, behind granian or gunicorn."""
 
 import errno
+import gc
 import os
 import socket
 import sys
@@ -15,7 +16,6 @@ from .face import parts
 from .logs import configure
 from .options import variable
 from .parts import open_house
-from .process import settle, share_one_heap
 from .service import SWITCH_SECONDS
 from .settings import Settings, load
 from .sources import CONFIG
@@ -37,7 +37,6 @@ def application() -> FalconApp:
         Invalid: A setting is wrong.
         Unavailable: The store does not answer, or has another schema.
     """
-    share_one_heap()
     settings = load()
     configure(settings)
     house = open_house(settings, "api")
@@ -45,7 +44,7 @@ def application() -> FalconApp:
     app = build_app(parts(house, runtime))
     runtime.start()
     sys.setswitchinterval(SWITCH_SECONDS)
-    settle()
+    gc.freeze()  # what was built stays: the collector need not walk it again and again
     return app
 
 

@@ -1,5 +1,6 @@
 """Worker and scheduler as processes of their own."""
 
+import gc
 import os
 
 import structlog
@@ -11,7 +12,7 @@ from ..domain.errors import Invalid
 from .house import House
 from .library import DECLARED
 from .logs import configure
-from .process import Life, settle, share_one_heap
+from .process import Life
 from .settings import Settings
 from .wiring import build, user_tasks
 
@@ -50,7 +51,6 @@ def open_house(settings: Settings, part: str) -> House:
 
 
 def _run(settings: Settings, part: str, *, threads: int) -> int:
-    share_one_heap()
     configure(settings)
     life = Life()
     life.heed_signals()
@@ -62,7 +62,7 @@ def _run(settings: Settings, part: str, *, threads: int) -> int:
     )
     server = _health(house, runtime) if settings.metrics_port is not None else None
     runtime.start()
-    settle()
+    gc.freeze()  # what was built stays: the collector need not walk it again and again
     log.info("started", part=part, pid=os.getpid(), threads=threads, queues=house.queues)
     life.wait()
     log.info("stopping", part=part)

@@ -1,18 +1,13 @@
-"""The life of a process: what it heeds, what it keeps, how it ends."""
+"""The life of a process: what it heeds, what it waits for, how it ends."""
 
-import ctypes
-import gc
 import os
 import signal
 import sys
-from contextlib import suppress
 from threading import Event
 
 from attrs import define, field
 
 EXIT_STUCK = 70
-_ARENA_MAX = -8
-"""`M_ARENA_MAX` of glibc's malloc.h."""
 
 
 @define(eq=False)
@@ -55,24 +50,6 @@ class Life:
         if self.stopping:
             _leave(1)
         self._stop.set()
-
-
-def share_one_heap() -> None:
-    """
-    Have all threads take their memory from one heap; call it before there is a second one.
-
-    glibc has up to eight heaps a processor, and each keeps the 19 MiB that the hash of
-    a password has taken from it: 300 MiB after 20 logins, where one heap keeps them once.
-    """
-    with suppress(AttributeError):  # other C libraries have one heap, or another switch
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
-
-
-def settle() -> None:
-    """Keep what was built out of the collector's walks, and give back what building took."""
-    gc.freeze()
-    with suppress(AttributeError):  # only glibc waits to be asked
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _leave(status: int) -> None:

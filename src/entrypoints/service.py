@@ -1,5 +1,6 @@
 """The service in one process: API, scheduler and workers on one machine."""
 
+import gc
 import sys
 
 import click
@@ -11,7 +12,7 @@ from .face import parts
 from .house import House
 from .library import DECLARED
 from .logs import configure
-from .process import Life, settle, share_one_heap
+from .process import Life
 from .settings import Settings
 from .wiring import build, user_tasks
 
@@ -30,7 +31,6 @@ def serve(settings: Settings) -> int:
         Invalid: A setting or a module of tasks is wrong.
         Unavailable: The store cannot be opened, or the port is taken.
     """
-    share_one_heap()
     configure(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
     user_tasks(settings.tasks)
@@ -49,7 +49,7 @@ def serve(settings: Settings) -> int:
     house.keep_schedules()
     password = house.first_administrator()
     runtime.start()
-    settle()
+    gc.freeze()  # what was built stays: the collector need not walk it again and again
     server.start()
     _greet(settings, server.address, password)
     life.wait()
