@@ -113,6 +113,7 @@ bench-faults: $(VENV)/.dev ## Do the faults to us, to Celery and to Dramatiq, an
 bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMANCE.md
 	$(BIN)/workbell bench jobs
 	$(BIN)/workbell bench ticks
+	$(BIN)/workbell bench idle
 	$(BIN)/workbell bench identity
 	$(BIN)/workbell bench http
 	$(BIN)/workbell bench page

@@ -1,15 +1,11 @@
-"""Change counters: in one process, or in Redis for many."""
+"""Change counters of one process, and who announces changes."""
 
 from threading import Lock
-from typing import Final
 
 from attrs import define, field, frozen
 
 from ..ports.changes import Changes
 from ..ports.jobs import Waker
-from .redis_link import RedisLink
-
-PREFIX: Final = "workbell:changes"
 
 
 @define(eq=False)
@@ -27,21 +23,6 @@ class LocalChanges:
     def count(self, queue: str) -> int | None:
         """Return how far a counter has risen."""
         return self._counts.get(queue, 0)
-
-
-@frozen
-class RedisChanges:
-    """The counters that many processes share; while Redis is away, nobody knows them."""
-
-    _link: RedisLink
-
-    def rise(self, queue: str) -> None:
-        """Raise a counter."""
-        self._link.ask(lambda redis: redis.incr(f"{PREFIX}:{queue}"))
-
-    def count(self, queue: str) -> int | None:
-        """Return how far a counter has risen, None where Redis is away."""
-        return self._link.ask(lambda redis: int(redis.get(f"{PREFIX}:{queue}") or 0))
 
 
 @frozen

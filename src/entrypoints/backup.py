@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import click
 import msgspec
 from attrs import frozen
 from sqlalchemy import make_url
@@ -22,7 +21,6 @@ from ..adapters.files import FolderFiles
 from ..adapters.sql.store import open_store
 from ..adapters.system import SystemClock, UuidIds
 from ..domain.errors import Conflict, Invalid, NotFound, Unavailable
-from .output import show_one
 from .settings import Settings
 
 FORMAT = 1
@@ -81,25 +79,6 @@ def place_of(settings: Settings) -> Place:
             f"({tool}); the operations guide shows how."
         )
     return Place(Path(url.database), settings.data_dir, settings.secret_key is None)
-
-
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def backup(house: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Copy database, artifacts and key into FILE, while the service runs."""
-    place = place_of(house.settings())
-    with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
-        manifest = write(place, file, force=force, watch=lambda total: _lengthen(bar, total))
-    show_one(summary(file, manifest), as_json=as_json)
-
-
-def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
-    bar.length = total
-    moved: Callable[[int], None] = bar.update
-    return moved
 
 
 def summary(file: Path, manifest: Manifest) -> dict[str, Any]:

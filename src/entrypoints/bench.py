@@ -190,6 +190,16 @@ def bench_http(
     _finish(f"http{place.suffix}", command, rows, results, as_json)
 
 
+@bench.command("idle")
+@keep
+@as_json
+def bench_idle(results: Path, as_json: bool) -> None:
+    """Seconds until the service answers, and the memory that it keeps when idle; Linux only."""
+    from .bench_idle import measure
+
+    _finish("idle", "workbell bench idle", measure(_say), results, as_json)
+
+
 @bench.command("page")
 @keep
 @click.option("--check", is_flag=True, help="Only say whether the page is as generated.")

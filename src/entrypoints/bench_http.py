@@ -159,15 +159,25 @@ def served(settings: Settings) -> Generator[Server]:
     """Have one server process run over a store with somebody and their schedules in it."""
     task_id, tokens = _filled(settings)
     port = free_port()
-    embedded = settings.embedded
-    command = [sys.executable, "-m", "workbell", "up" if embedded else "api", "--port", str(port)]
-    environment = _environment(settings)
+    command = ("up" if settings.embedded else "api", "--port", str(port))
+    with running(command, _environment(settings), port):
+        yield Server(f"http://127.0.0.1:{port}", task_id, tokens)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], environment: Mapping[str, str], port: int
+) -> Generator[subprocess.Popen[bytes]]:
+    """Have a server run on a port by a command of ours; its end is asked for and awaited."""
     process = subprocess.Popen(  # noqa: S603
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "workbell", *command],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         _until_ready(process, port)
-        yield Server(f"http://127.0.0.1:{port}", task_id, tokens)
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -224,6 +234,11 @@ def _environment(settings: Settings) -> dict[str, str]:
         **({} if settings.secret_key is None else {"SECRET_KEY": settings.secret_key}),
         **({} if settings.redis_url is None else {"REDIS_URL": settings.redis_url}),
     }
+    return environment_with(told)
+
+
+def environment_with(told: Mapping[str, str]) -> dict[str, str]:
+    """Return this process' environment, with just these settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("WORKBELL_")}
     return own | {f"WORKBELL_{name}": value for name, value in told.items()}
 

@@ -1,5 +1,6 @@
 """Where benchmarks measure: scratch databases, made and dropped."""
 
+import resource
 import secrets
 import tempfile
 from collections.abc import Generator, Iterable
@@ -105,3 +106,9 @@ def _administration(url: URL) -> Generator[Connection]:
     engine: Any = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         yield connection
+
+
+def resident(pid: int | str = "self") -> int:
+    """Return the memory that a process holds now, in bytes; Linux only."""
+    pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
+    return int(pages) * resource.getpagesize()

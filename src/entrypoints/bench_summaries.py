@@ -4,7 +4,6 @@ import gc
 import http.client
 import json
 import logging
-import resource
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from ..adapters.system import UuidIds
 from ..domain.errors import Conflict
 from ..domain.identity import Actor, UserId
 from ..services.recent import RecentActors
+from .bench_places import resident
 from .face import parts
 from .house import House
 from .settings import Settings
@@ -212,7 +212,7 @@ def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
 
 def _reminders(house: House, reminded: int) -> Iterator[Figure]:
     """Yield how long a run took that mails everybody but the busy ones, and what it held."""
-    before, begun, seen = _resident(), time.perf_counter(), [0]
+    before, begun, seen = resident(), time.perf_counter(), [0]
     with _bar(reminded, "Reminding") as bar:
 
         def watch(looked: int) -> None:
@@ -221,13 +221,7 @@ def _reminders(house: House, reminded: int) -> Iterator[Figure]:
 
         _, told = house.reminding.remind_usual(watch)
     yield f"reminder run that mails {told:,} people", round(time.perf_counter() - begun, 2), "s"
-    yield "memory growth of that run", round(max(0, _resident() - before) / 2**20, 1), "MiB"
-
-
-def _resident() -> int:
-    """Return the memory that the process holds now, in bytes; Linux only."""
-    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
-    return int(pages) * resource.getpagesize()
+    yield "memory growth of that run", round(max(0, resident() - before) / 2**20, 1), "MiB"
 
 
 def _bar(length: int, label: str) -> Any:

@@ -1,12 +1,10 @@
 """The ticks benchmark: what many schedules cost, idle and firing."""
 
 import gc
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
@@ -19,7 +17,7 @@ from ..adapters.sql.schema import schedules
 from ..domain.cron import CronRule
 from ..domain.identity import UserId
 from ..domain.scheduling import Schedule
-from .bench_places import Place
+from .bench_places import Place, resident
 from .bench_workers import Starts, is_over, running, until
 from .house import House
 
@@ -62,10 +60,10 @@ def _measure(size: int, place: Place) -> dict[str, Any]:
     with place.house(starts.tasks(), clock) as house:
         _fill(house, size, burst)
         gc.freeze()
-        resident = _resident()
+        before = resident()
         idle = _idle(house)
         fired, lateness = _fire(house, clock, burst)
-        grown = _resident() - resident
+        grown = resident() - before
         with running(house, scheduler=False):
             until(lambda: is_over(house))
             recorded, started = starts.count, _start(house, clock, burst, starts)
@@ -156,9 +154,3 @@ def _start(house: House, clock: _SetClock, burst: int, starts: Starts) -> float:
     _fire(house, clock, burst)
     until(lambda: starts.count >= wanted and is_over(house))
     return starts.last - begun
-
-
-def _resident() -> int:
-    """Return the memory that the process holds now, in bytes; Linux only."""
-    pages = Path("/proc/self/statm").read_text("ascii").split()[1]
-    return int(pages) * resource.getpagesize()

@@ -37,7 +37,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
             "Anyone may register with the premium tier and its quotas.",
         )
     if settings.debug:
-        yield Finding("warning", "DEBUG", "Pages for developers are shown.")
+        yield Finding(
+            "warning", "DEBUG", "Pages for developers will be shown once there is a console."
+        )
     public = settings.public_url.startswith("https://")
     if settings.host not in ("127.0.0.1", "localhost", "::1") and not public:
         yield Finding(

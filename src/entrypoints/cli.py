@@ -200,11 +200,10 @@ def shell(house: House) -> None:
 
 
 def _register() -> None:
-    from .backup import backup
     from .bench import bench
     from .commands import jobs, schedules, tasks
     from .demo import demo
-    from .restore import restore
+    from .safekeeping import backup, restore
 
     for command in (tasks, schedules, jobs, backup, restore, bench, demo):
         main.add_command(command)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from ..adapters.changes import LocalChanges
 from ..adapters.dramatiq.wakeups import LocalWakeups, Wakeups
 from ..adapters.dramatiq.worker import JobWorker
 from ..adapters.mail.folder import FolderMailer
@@ -13,6 +14,7 @@ from ..adapters.sql.store import SqlStore, open_store
 from ..adapters.system import AnchoredClock, SystemClock
 from ..adapters.throttling.memory import MemoryRateLimiter
 from ..domain.throttling import Policies
+from ..ports.changes import Changes
 from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
 from ..ports.throttling import RateLimiter
@@ -74,6 +76,15 @@ def waker_of(url: str) -> "RedisWaker":
     from ..adapters.redis_link import RedisLink
 
     return RedisWaker(RedisLink.connect(url, "wake-ups"))
+
+
+def changes_of(waker: "RedisWaker | None") -> Changes:
+    """Return the counters of changes: shared by Redis where there is one."""
+    if waker is None:
+        return LocalChanges()
+    from ..adapters.redis_changes import RedisChanges
+
+    return RedisChanges(waker.link)
 
 
 def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:

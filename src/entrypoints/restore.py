@@ -8,31 +8,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
-from typing import Any
-
-import click
 
 from ..adapters.sql import revisions
 from ..adapters.system import SystemClock
 from ..domain.errors import Conflict, Invalid, Unavailable
-from .backup import ARTIFACTS, DATABASE, KEY, Manifest, Place, check, place_of, summary
-from .output import show_one
+from .backup import ARTIFACTS, DATABASE, KEY, Manifest, Place, check
 
 _FILE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BESIDE = ("-wal", "-shm", "-journal")
 _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--force", is_flag=True, help="Replace what is there; it is kept aside.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Put the backup FILE in the place of database, artifacts and key."""
-    place = place_of(house.settings())
-    manifest, aside = put_back(file, place, force=force)
-    show_one({**summary(file, manifest), "kept_aside": aside}, as_json=as_json)
 
 
 def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest, list[str]]:

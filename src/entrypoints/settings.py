@@ -89,7 +89,7 @@ class Settings:
     )
     console_prefix: str = option(
         "/console",
-        "Path of the web console.",
+        "Path of the web console, which is to come.",
         read=like(
             rf"/(?!({_SERVED})(/|$))[a-z0-9_-]+(/[a-z0-9_-]+)*",
             "must be a path such as /console that no other route uses",
@@ -147,10 +147,10 @@ class Settings:
         check=between(0),
     )
     allow_private_destinations: bool = option(
-        False, "Allow webhooks and HTTP requests to private and loopback addresses.", read=flag
+        False, "For webhooks, which are to come: allow private and loopback addresses.", read=flag
     )
     debug: bool = option(
-        False, "Show the pages for developers of the console; never stack traces.", read=flag
+        False, "For the console, which is to come: show its pages for developers.", read=flag
     )
 
     admin_username: str = option(
@@ -295,7 +295,7 @@ class Settings:
         check=_DAYS,
     )
     retention_events_days: int = option(
-        90, "Days that events and their deliveries are kept.", read=whole, check=_DAYS
+        90, "Days that events, which are to come, are kept.", read=whole, check=_DAYS
     )
 
     log_format: LogFormat = option(

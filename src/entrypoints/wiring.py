@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
-from ..adapters.changes import Announcer, LocalChanges, RedisChanges
+from ..adapters.changes import Announcer
 from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
@@ -37,6 +37,7 @@ from .house import House
 from .keys import secret_key
 from .outside import (
     AnyStore,
+    changes_of,
     mailer_of,
     open_store_of,
     throttling_of,
@@ -72,7 +73,7 @@ def build(
         folder = Path(scratch.name)
     store, clock, anchor = open_store_of(settings, clock)
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
-    changes = LocalChanges() if waker is None else RedisChanges(waker.link)
+    changes = changes_of(waker)
     store.waker = Announcer(changes, waker)
     shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from tests.contract.made import ManualClock, a_job, keep
@@ -40,6 +41,12 @@ def test_an_empty_file_gets_every_table(store: SqlStore, tmp_path: Path) -> None
         )
     assert set(metadata.tables) <= found
     assert [path.name for path in tmp_path.glob("*.bak")] == []
+
+
+def test_the_revisions_read_are_those_that_alembic_runs() -> None:
+    scripts = ScriptDirectory.from_config(revisions._config())
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    assert list(revisions.known()) == newest_first[::-1]
 
 
 def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes.fleet import OwnRedis, own_redis
-from workbell.adapters.changes import LocalChanges, RedisChanges
+from workbell.adapters.changes import LocalChanges
+from workbell.adapters.redis_changes import RedisChanges
 from workbell.adapters.redis_link import RedisLink
 from workbell.domain.identity import SYSTEM
 from workbell.domain.tasks import Task

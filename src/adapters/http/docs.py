@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import falcon
@@ -60,7 +61,7 @@ _LEADS_TO_DOCS = ("/", "/admin", "/monitor")
 
 @frozen
 class Kept:
-    """Bytes that do not change while the process runs, with their ETag."""
+    """Bytes that do not change while this release runs, with their ETag."""
 
     data: bytes
     media_type: str
@@ -82,11 +83,11 @@ class Kept:
 
 @frozen
 class Docs:
-    """Schema, viewers and their files; everything is in memory from the start."""
+    """Schema, viewers and their files; 3 MB of files are read when one is asked for."""
 
     schema: Kept
     pages: Mapping[str, Kept]
-    static: Mapping[str, Kept] = field(repr=False)
+    static: Mapping[str, Traversable] = field(repr=False)
 
     @classmethod
     def of(cls, schema: bytes, title: str) -> "Docs":
@@ -116,9 +117,9 @@ class Docs:
             HTTPNotFound: There is no such file.
         """
         name = "/".join(call.names[part] for part in ("name", "file") if part in call.names)
-        if (kept := self.static.get(name)) is None:
+        if (file := self.static.get(name)) is None:
             raise falcon.HTTPNotFound
-        return kept.answer({})
+        return Kept.of(file.read_bytes(), MEDIA_TYPES[Path(name).suffix]).answer({})
 
 
 def operations(docs: Docs) -> Sequence[Operation]:
@@ -173,14 +174,9 @@ def _page(viewer: str, title: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _static_files() -> Mapping[str, Kept]:
+def _static_files() -> Mapping[str, Traversable]:
     root = files(__name__.rpartition(".")[0]) / "static"
-    return {name: _kept(file) for name, file in _walk(root)}
-
-
-def _kept(file: Traversable) -> Kept:
-    suffix = file.name[file.name.rindex(".") :]
-    return Kept.of(file.read_bytes(), MEDIA_TYPES[suffix])
+    return dict(_walk(root))
 
 
 def _walk(folder: Traversable, prefix: str = "") -> Sequence[tuple[str, Traversable]]:

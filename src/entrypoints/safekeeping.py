@@ -1,0 +1,48 @@
+"""Commands that put an installation into one file, and back."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .output import show_one
+
+the_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@the_file
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@as_json
+@click.pass_obj
+def backup(house: Any, file: Path, force: bool, as_json: bool) -> None:
+    """Copy database, artifacts and key into FILE, while the service runs."""
+    from .backup import place_of, summary, write
+
+    place = place_of(house.settings())
+    with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
+        manifest = write(place, file, force=force, watch=lambda total: _lengthen(bar, total))
+    show_one(summary(file, manifest), as_json=as_json)
+
+
+def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
+    bar.length = total
+    moved: Callable[[int], None] = bar.update
+    return moved
+
+
+@click.command()
+@the_file
+@click.option("--force", is_flag=True, help="Replace what is there; it is kept aside.")
+@as_json
+@click.pass_obj
+def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
+    """Put the backup FILE in the place of database, artifacts and key."""
+    from .backup import place_of, summary
+    from .restore import put_back
+
+    place = place_of(house.settings())
+    manifest, aside = put_back(file, place, force=force)
+    show_one({**summary(file, manifest), "kept_aside": aside}, as_json=as_json)
