@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from redis import Redis
 from sqlalchemy import select, update
 
 from tests.contract.servers import admin_url
@@ -25,6 +26,7 @@ from workbell.adapters.sql.store import SqlStore
 from workbell.domain.identity import EVERYTHING, SYSTEM
 from workbell.domain.jobs import JobOrigin, JobState
 from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
+from workbell.domain.throttling import Charge, Policy, Rate, Subject
 from workbell.ports.jobs import JobFilter
 from workbell.services.asked import NewSchedule
 
@@ -117,6 +119,19 @@ def test_work_goes_on_while_redis_is_away(fleet: Fleet, redis: OwnRedis) -> None
     until(lambda: worker.get("/readyz")[1]["cache"] == "connected")
     assert fleet.ended(fleet.enqueue("touch", file=str(fleet.folder / "back"))).attempt == 1
     assert worker.terminate() == 0
+
+
+def test_a_house_that_is_closed_leaves_no_connection(fleet: Fleet, redis: OwnRedis) -> None:
+    """Neither for wake-ups nor for limits, nor for what is kept of summaries."""
+    policy = Policy(name="probe", rate=Rate(5, 60), subject=Subject.USER)
+    with Redis.from_url(redis.url) as here:
+        fleet.enqueue("touch", file=str(fleet.folder / "never"))
+        fleet.house.cache.put("probe", 1, seconds=60)
+        fleet.house.throttling.limiter.hit([Charge(policy, "probe")], fleet.house.clock.now())
+        fleet.house.check_cache()
+        assert len(here.client_list()) > 1
+        fleet.house.close()
+        until(lambda: len(here.client_list()) == 1)
 
 
 def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
