@@ -30,9 +30,22 @@ _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 @click.pass_obj
 def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
     """Put the backup FILE in the place of database, artifacts and key."""
-    place = place_of(house.settings())
-    manifest, aside = put_back(file, place, force=force)
-    show_one({**summary(file, manifest), "kept_aside": aside}, as_json=as_json)
+    settings = house.settings()
+    manifest, aside = put_back(file, place_of(settings), force=force)
+    told = {**summary(file, manifest), "kept_aside": aside}
+    if settings.redis_url is not None:
+        told["redis"] = _forgotten(settings.redis_url)
+    show_one(told, as_json=as_json)
+
+
+def _forgotten(url: str) -> str:
+    """Have Redis forget what has been since the backup; return what came of it."""
+    from ..adapters.redis_link import RedisLink
+
+    link = RedisLink.connect(url, "restoring", timeout=2.0)
+    with closing(link):
+        done = link.ask(lambda redis: [redis.delete(key) for key in redis.scan_iter("workbell:*")])
+    return "is away: flush it before the start" if done is None else "emptied"
 
 
 def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest, list[str]]:
