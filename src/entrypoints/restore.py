@@ -40,12 +40,18 @@ def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
 
 def _forgotten(url: str) -> str:
     """Have Redis forget what has been since the backup; return what came of it."""
-    from ..adapters.redis_link import RedisLink
+    from redis import Redis, RedisError
 
-    link = RedisLink.connect(url, "restoring", timeout=2.0)
-    with closing(link):
-        done = link.ask(lambda redis: [redis.delete(key) for key in redis.scan_iter("workbell:*")])
-    return "is away: flush it before the start" if done is None else "emptied"
+    from ..adapters.redis_link import options
+
+    client: Any = Redis.from_url(url, **options(2.0))
+    try:
+        with closing(client):
+            for key in client.scan_iter("workbell:*"):
+                client.delete(key)
+    except RedisError:
+        return "is away: flush it before the start"
+    return "emptied"
 
 
 def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest, list[str]]:
@@ -65,7 +71,7 @@ def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest
     revisions.refuse_newer(manifest.schema or None)
     if place.database.exists() and not force:
         raise Conflict(f"There is a database {place.database}; --force keeps it aside.")
-    stamp = f"{SystemClock().now():%Y%m%dT%H%M%SZ}.old"
+    stamp = f"{SystemClock().now():%Y%m%dT%H%M%S.%fZ}.old"
     try:
         for folder in (place.folder, place.database.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
