@@ -120,7 +120,7 @@ bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMAN
 
 .PHONY: bench-peers
 bench-peers: $(VENV)/.dev ## Compare with other products (PostgreSQL and Redis; ARGS=--quick)
-	$(BIN)/python benchmarks/peers/run.py $(ARGS)
+	$(BIN)/python -m benchmarks.peers.run $(ARGS)
 	$(BIN)/workbell bench page
 
 # ---- Products --------------------------------------------------------------------------------

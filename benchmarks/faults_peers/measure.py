@@ -293,7 +293,7 @@ def main() -> int:
                     rows.append(do(system, args.kills))
                 print(rows[-1], file=sys.stderr, flush=True)
     kept = {
-        "command": "python -m benchmarks.faults_peers.measure",
+        "command": f"python -m benchmarks.faults_peers.measure --kills {args.kills}",
         "measured": f"{datetime.now(UTC):%Y-%m-%d}",
         "patience": PATIENCE,
         "packages": [

@@ -13,14 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import plan
 import redis
-from serving import figures
-from venvs import PEERS, python_of
 
 from workbell.entrypoints.bench import keep_results
 from workbell.entrypoints.bench_places import Place
 from workbell.entrypoints.settings import Settings
+
+from . import plan
+from .serving import figures
+from .venvs import PEERS, python_of
 
 RESULTS = PEERS.parent / "results"
 MOST_SECONDS = 300

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import evolve, frozen
-from venvs import PEERS, python_of
 
 from workbell.entrypoints.bench_http import free_port, served
 from workbell.entrypoints.bench_load import Request, load
 from workbell.entrypoints.settings import Settings
+
+from .venvs import PEERS, python_of
 
 LOGIN_CLIENTS, LOGIN_SECONDS = 2, 4
 CREATE = {
@@ -111,7 +112,7 @@ def _asked(peer: str, url: str, port: int, python: Path, environment: dict[str, 
         login = Request(url=f"{url}/login", method="POST", headers=typed, body=body)
         token = json.loads(_exchange(port, "POST", "/login", body))["access"]
     else:
-        command = [python, "serve.py", "token"]
+        command = [str(python), "serve.py", "token"]
         token = subprocess.check_output(command, cwd=PEERS / peer, env=environment, text=True)
     tokens = [token.strip()]
     return Asked(

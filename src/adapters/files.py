@@ -33,9 +33,13 @@ class FolderFiles:
     folder: Path
     ids: Ids
 
-    def save(self, source: BinaryIO | Path | bytes) -> StoredFile:
+    def new_key(self) -> str:
+        """Return a key that no file has had."""
+        return self.ids.new()
+
+    def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
         """
-        Keep a copy of the source.
+        Keep a copy of the source under a new key.
 
         What opening or reading the source raises is passed on as it is.
 
@@ -44,8 +48,8 @@ class FolderFiles:
         """
         if isinstance(source, Path):
             with source.open("rb") as file:
-                return self._keep(file)
-        return self._keep(BytesIO(source) if isinstance(source, bytes) else source)
+                return self._keep(key, file)
+        return self._keep(key, BytesIO(source) if isinstance(source, bytes) else source)
 
     def read(self, key: str) -> Iterator[bytes]:
         """
@@ -68,7 +72,7 @@ class FolderFiles:
 
     def delete(self, key: str) -> None:
         """
-        Remove a file; one that is gone already is no error.
+        Remove a file, or what a crash left of it; one that is gone already is no error.
 
         Raises:
             Unavailable: The folder cannot be written.
@@ -76,15 +80,18 @@ class FolderFiles:
         if _KEY.fullmatch(key):
             try:
                 self._path(key).unlink(missing_ok=True)
+                self._draft(key).unlink(missing_ok=True)
             except OSError as error:
                 raise _unwritable() from error
 
     def _path(self, key: str) -> Path:
         return self.folder / key[-2:] / key
 
-    def _keep(self, source: BinaryIO) -> StoredFile:
-        key = self.ids.new()
-        path, draft = self._path(key), self.folder / f"{key}.tmp"
+    def _draft(self, key: str) -> Path:
+        return self.folder / f"{key}.tmp"
+
+    def _keep(self, key: str, source: BinaryIO) -> StoredFile:
+        path, draft = self._path(key), self._draft(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             target = draft.open("xb")

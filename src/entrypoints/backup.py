@@ -167,7 +167,8 @@ def _artifacts_of(database: Path) -> list[str]:
         tables = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'artifacts'")
         if not tables.fetchone()[0]:
             return []
-        return [key for (key,) in db.execute("SELECT DISTINCT key FROM artifacts ORDER BY key")]
+        names = "SELECT DISTINCT key FROM artifacts WHERE name NOT LIKE '/%' ORDER BY key"
+        return [key for (key,) in db.execute(names)]
 
 
 def _put(archive: zipfile.ZipFile, name: str, content: Pieces) -> str:

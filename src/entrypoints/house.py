@@ -4,6 +4,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,7 @@ class House:
     changes: Changes
     waker: "RedisWaker | None" = None
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
+    _closing: ExitStack = field(factory=ExitStack, alias="closing")
 
     def prepare(self) -> None:
         """
@@ -188,10 +190,11 @@ class House:
             self.waker.link.check()
 
     def close(self) -> None:
-        """Close the store, and remove what was only for this run."""
+        """Close every connection, and remove what was only for this run."""
         if isinstance(self.store, SqlStore):
             self.store.close()
         if self.waker is not None:
             self.waker.link.close()
+        self._closing.close()
         if self._scratch is not None:
             self._scratch.cleanup()

@@ -1,6 +1,7 @@
 """What lies outside the process: database, Redis, mail."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -103,12 +104,14 @@ def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -
     )
 
 
-def throttling_of(settings: Settings, store: AnyStore, clock: Clock) -> Throttling:
-    """Return the limits on requests, shared by Redis where there is one."""
+def throttling_of(
+    settings: Settings, store: AnyStore, clock: Clock, closing: ExitStack
+) -> Throttling:
+    """Return the limits on requests, shared by Redis where there is one, until it is closed."""
     url = settings.redis_url
     return Throttling(
         store=store,
-        limiter=MemoryRateLimiter() if url is None else _redis_limiter(url),
+        limiter=MemoryRateLimiter() if url is None else _redis_limiter(url, closing),
         clock=clock,
         policies=Policies.of(
             anonymous=settings.rate_limit_anon,
@@ -121,7 +124,9 @@ def throttling_of(settings: Settings, store: AnyStore, clock: Clock) -> Throttli
     )
 
 
-def _redis_limiter(url: str) -> RateLimiter:
+def _redis_limiter(url: str, closing: ExitStack) -> RateLimiter:
     from ..adapters.throttling.redis import RedisRateLimiter
 
-    return RedisRateLimiter.connect(url)
+    limiter = RedisRateLimiter.connect(url)
+    closing.callback(limiter.close)
+    return limiter

@@ -1,5 +1,7 @@
 """Summaries, their cache, and reminders, as the settings want them."""
 
+from typing import TYPE_CHECKING
+
 from ..adapters.caching.counting import CountingCache
 from ..adapters.caching.memory import MemoryCache
 from ..adapters.tasks.reminders import RUN_TASK
@@ -14,18 +16,19 @@ from .keys import secret_key
 from .outside import AnyStore
 from .settings import Settings
 
-
-def cache_of(settings: Settings, clock: Clock) -> CountingCache:
-    """Return the cache: in Redis where there is one, else in this process."""
-    url = settings.redis_url
-    return CountingCache(MemoryCache(clock) if url is None else _redis_cache(url))
+if TYPE_CHECKING:  # Redis is imported where it is used
+    from ..adapters.dramatiq.over_redis import RedisWaker
 
 
-def _redis_cache(url: str) -> Cache:
+def cache_of(waker: "RedisWaker | None", clock: Clock) -> CountingCache:
+    """Return the cache: over the waker's link to Redis where there is one, else in this process."""
+    return CountingCache(MemoryCache(clock) if waker is None else _redis_cache(waker))
+
+
+def _redis_cache(waker: "RedisWaker") -> Cache:
     from ..adapters.caching.redis import RedisCache
-    from ..adapters.redis_link import RedisLink
 
-    return RedisCache(RedisLink.connect(url, "summaries"))
+    return RedisCache(waker.link)
 
 
 def summaries_of(settings: Settings, store: AnyStore, clock: Clock, cache: Cache) -> Summaries:

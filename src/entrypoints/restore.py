@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
+from typing import Any
 
 from ..adapters.sql import revisions
 from ..adapters.system import SystemClock
@@ -17,6 +18,22 @@ from .backup import ARTIFACTS, DATABASE, KEY, Manifest, Place, check
 _FILE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BESIDE = ("-wal", "-shm", "-journal")
 _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def forgotten(url: str) -> str:
+    """Have Redis forget what has been since the backup; return what came of it."""
+    from redis import Redis, RedisError
+
+    from ..adapters.redis_link import options
+
+    client: Any = Redis.from_url(url, **options(2.0))
+    try:
+        with closing(client):
+            for key in client.scan_iter("workbell:*"):
+                client.delete(key)
+    except RedisError:
+        return "is away: flush it before the start"
+    return "emptied"
 
 
 def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest, list[str]]:
@@ -36,7 +53,7 @@ def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest
     revisions.refuse_newer(manifest.schema or None)
     if place.database.exists() and not force:
         raise Conflict(f"There is a database {place.database}; --force keeps it aside.")
-    stamp = f"{SystemClock().now():%Y%m%dT%H%M%SZ}.old"
+    stamp = f"{SystemClock().now():%Y%m%dT%H%M%S.%fZ}.old"
     try:
         for folder in (place.folder, place.database.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -41,8 +41,11 @@ def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
 def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
     """Put the backup FILE in the place of database, artifacts and key."""
     from .backup import place_of, summary
-    from .restore import put_back
+    from .restore import forgotten, put_back
 
-    place = place_of(house.settings())
-    manifest, aside = put_back(file, place, force=force)
-    show_one({**summary(file, manifest), "kept_aside": aside}, as_json=as_json)
+    settings = house.settings()
+    manifest, aside = put_back(file, place_of(settings), force=force)
+    told = {**summary(file, manifest), "kept_aside": aside}
+    if settings.redis_url is not None:
+        told["redis"] = forgotten(settings.redis_url)
+    show_one(told, as_json=as_json)

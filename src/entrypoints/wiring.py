@@ -4,6 +4,7 @@ import importlib
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
@@ -80,11 +81,12 @@ def build(
     mailer = mailer_of(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    reminding, cache = reminding_of(settings, store, clock), cache_of(settings, clock)
+    reminding, cache = reminding_of(settings, store, clock), cache_of(waker, clock)
     reminders = GoalReminders(reminding, mailer).tasks()
     for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
         registry.add(task)
-    throttling = throttling_of(settings, store, clock)
+    closing = ExitStack()
+    throttling = throttling_of(settings, store, clock, closing)
     identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return House(
@@ -116,6 +118,7 @@ def build(
         changes=changes,
         waker=waker,
         scratch=scratch,
+        closing=closing,
     )
 
 

@@ -19,9 +19,13 @@ class StoredFile:
 class FileStore(Protocol):
     """Where artifacts lie; a file is there whole or not at all."""
 
-    def save(self, source: BinaryIO | Path | bytes) -> StoredFile:
+    def new_key(self) -> str:
+        """Return a key that no file has had."""
+        ...
+
+    def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
         """
-        Keep a copy of the source.
+        Keep a copy of the source under a new key.
 
         Raises:
             Unavailable: There is no room, or the folder cannot be written.
@@ -38,5 +42,5 @@ class FileStore(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Remove a file; one that is gone already is no error."""
+        """Remove a file, or what a crash left of it; one that is gone already is no error."""
         ...

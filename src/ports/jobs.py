@@ -270,8 +270,12 @@ class JobLogs(Protocol):
         """Return lines in order of attempt and seq; `after` skips seqs up to it."""
         ...
 
-    def add_artifact(self, job_id: JobId, artifact: Artifact) -> None:
-        """Keep a file's row, in place of one of the same name made before."""
+    def announce_file(self, job_id: JobId, key: str) -> None:
+        """Keep the key of a file that may be made: on no list, but `prune` returns it."""
+        ...
+
+    def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
+        """Keep a file's row; return the key of one of the same name, now announced again."""
         ...
 
     def artifacts(self, job_id: JobId) -> Sequence[Artifact]:

@@ -124,11 +124,19 @@ class Execution:
         """
         Keep a file that a body made, under its name.
 
+        Its key is announced before there is a file, so that whatever a crash
+        leaves goes with the job.
+
         Raises:
+            OwnershipLost: The job is another's by now, or over.
             Unavailable: There is no room for it.
         """
-        stored = self.files.save(source)
-        self._keep(claim.id, Artifact(name, media_type, stored.size, stored.sha256, stored.key))
+        key = self.files.new_key()
+        self._announce(claim, key)
+        stored = self.files.save(key, source)
+        artifact = Artifact(name, media_type, stored.size, stored.sha256, key)
+        if (replaced := self._keep(claim, artifact)) is not None:
+            self.files.delete(replaced)
 
     @done_again
     def leave(self, worker_id: str) -> None:
@@ -223,9 +231,16 @@ class Execution:
         return value
 
     @done_again
-    def _keep(self, job_id: JobId, artifact: Artifact) -> None:
+    def _announce(self, claim: Claim, key: str) -> None:
         with self.store.begin() as tx:
-            tx.logs.add_artifact(job_id, artifact)
+            _owned(tx, claim)
+            tx.logs.announce_file(claim.id, key)
+
+    @done_again
+    def _keep(self, claim: Claim, artifact: Artifact) -> str | None:
+        with self.store.begin() as tx:
+            _owned(tx, claim)
+            return tx.logs.add_artifact(claim.id, artifact)
 
     def _owner(self, claim: Claim) -> Actor:
         if claim.owner == SYSTEM.user_id:
@@ -307,3 +322,10 @@ def plain(text: str) -> str:
     """Return a text that every database takes: no NUL, no surrogates, bounded."""
     clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     return clean[:MAX_ERROR]
+
+
+def _owned(tx: WorkTx, claim: Claim) -> None:
+    """Lock the job's row, where it is still the claim's."""
+    job = tx.jobs.get_for_update(EVERYTHING, claim.id)
+    if job.token != claim.token or job.state is not JobState.RUNNING:
+        raise OwnershipLost

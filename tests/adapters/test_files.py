@@ -4,13 +4,14 @@ import hashlib
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from attrs import define, field
 
 from workbell.adapters.files import PIECE, FolderFiles
 from workbell.domain.errors import NotFound, Unavailable
+from workbell.ports.files import StoredFile
 
 pytestmark = pytest.mark.unit
 
@@ -35,6 +36,10 @@ def names(files: FolderFiles) -> list[str]:
     return [path.name for path in files.folder.rglob("*") if path.is_file()]
 
 
+def save(files: FolderFiles, source: BinaryIO | Path | bytes) -> StoredFile:
+    return files.save(files.new_key(), source)
+
+
 CONTENT = os.urandom(2 * PIECE + 17)
 
 
@@ -42,7 +47,7 @@ CONTENT = os.urandom(2 * PIECE + 17)
 def test_what_is_saved_is_read_again(files: FolderFiles, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(content)
     for source in (content, BytesIO(content), tmp_path / "source"):
-        stored = files.save(source)
+        stored = save(files, source)
         assert stored.size == len(content)
         assert stored.sha256 == hashlib.sha256(content).hexdigest()
         pieces = list(files.read(stored.key))
@@ -51,17 +56,24 @@ def test_what_is_saved_is_read_again(files: FolderFiles, content: bytes, tmp_pat
 
 
 def test_equal_files_are_kept_apart(files: FolderFiles) -> None:
-    one, other = files.save(b"same"), files.save(b"same")
+    one, other = save(files, b"same"), save(files, b"same")
     files.delete(one.key)
     assert b"".join(files.read(other.key)) == b"same"
 
 
 def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: FolderFiles) -> None:
-    key = files.save(b"x").key
+    key = save(files, b"x").key
     files.delete(key)
     files.delete(key)
     with pytest.raises(NotFound):
         files.read(key)
+
+
+def test_what_a_crash_left_of_a_file_goes_by_its_key(files: FolderFiles) -> None:
+    key = save(files, b"x").key
+    (files.folder / f"{key}.tmp").write_bytes(b"half of i")
+    files.delete(key)
+    assert names(files) == []
 
 
 @pytest.mark.parametrize(
@@ -69,7 +81,7 @@ def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: FolderFiles) -> 
 )
 def test_no_key_leads_out_of_the_folder(files: FolderFiles, tmp_path: Path, key: str) -> None:
     (tmp_path / "secret").write_text("secret")
-    files.save(b"x")
+    save(files, b"x")
     with pytest.raises(NotFound):
         files.read(key)
     files.delete(key)
@@ -84,16 +96,16 @@ def test_a_source_that_fails_leaves_nothing_and_says_so_itself(files: FolderFile
             return super().read(size)
 
     with pytest.raises(ConnectionResetError):
-        files.save(Broken(CONTENT))
+        save(files, Broken(CONTENT))
     with pytest.raises(FileNotFoundError):
-        files.save(files.folder / "missing")
+        save(files, files.folder / "missing")
     assert names(files) == []
 
 
 def test_a_folder_that_is_none_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     files = FolderFiles(tmp_path / "file", Numbers())
-    for act in (lambda: files.save(b"x"), lambda: files.read("abc"), lambda: files.delete("abc")):
+    for act in (lambda: save(files, b"x"), lambda: files.read("abc"), lambda: files.delete("abc")):
         with pytest.raises(Unavailable):
             act()
 
@@ -110,7 +122,7 @@ def test_a_full_disk_leaves_nothing(
 
     monkeypatch.setattr(Path, "open", opened)
     with pytest.raises(Unavailable):
-        files.save(content)
+        save(files, content)
     assert names(files) == []
 
 
@@ -123,4 +135,4 @@ def test_what_is_not_surely_on_the_disk_is_not_saved(
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(Unavailable):
-        files.save(b"x")
+        save(files, b"x")

@@ -2,16 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event
 
+from tests.adapters.server_plans import Ask, plans_of
 from tests.contract.made import ALICE, NOON, ManualClock, a_job, a_schedule, after
 from tests.contract.servers import SERVERS, Server, server
-from workbell.adapters.sql.servers import ServerConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.attempts import Claim, Ending, Outcome, settle
 from workbell.domain.identity import Scope
@@ -22,8 +21,6 @@ from workbell.domain.ticks import common_step
 from workbell.ports.jobs import JobFilter
 
 pytestmark = pytest.mark.integration
-
-Ask = Callable[[SqlTx], object]
 
 SPREAD = {
     "postgresql": """
@@ -82,67 +79,6 @@ def store(database: Server) -> Iterator[SqlStore]:
     database.store(ManualClock())
 
 
-def statements_of(store: SqlStore, ask: Ask) -> list[tuple[str, Any]]:
-    """Return what a question sends, with its values."""
-    connections = store._connections
-    assert isinstance(connections, ServerConnections)
-    asked: list[tuple[str, Any]] = []
-
-    def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
-        asked.append((statement, parameters))
-
-    engine: Engine = connections._writers
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        with store.begin() as tx:
-            ask(tx)
-            tx._db.rollback()
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-    return asked
-
-
-def plan_on_postgresql(db: Connection, statement: str, parameters: Any) -> str:
-    """Return the plan of a statement that was prepared and executed six times."""
-    from psycopg import ClientCursor
-
-    bare, values = statement, []
-    for name, value in parameters.items():
-        while f"%({name})s" in bare:
-            values.append(value)
-            bare = bare.replace(f"%({name})s", f"${len(values)}", 1)
-    given = f"({', '.join(['%s'] * len(values))})" if values else ""
-    driver: Any = db.connection.dbapi_connection
-    with ClientCursor(driver) as opened:
-        cursor: Any = opened
-        cursor.execute(f"PREPARE asked AS {bare}".replace("%%", "%"))
-        for _ in range(6):
-            cursor.execute(f"EXECUTE asked{given}", values)
-        cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE asked{given}", values)
-        plan = cursor.fetchone()
-        cursor.execute("DEALLOCATE asked")
-    assert plan is not None
-    return json.dumps(plan[0])
-
-
-def plan_on_mariadb(db: Connection, statement: str, parameters: Any) -> str:
-    """Return the plan of a statement as JSON text."""
-    return str(db.exec_driver_sql(f"EXPLAIN FORMAT=JSON {statement}", parameters).scalar())
-
-
-def plans_of(store: SqlStore, ask: Ask, database: Server) -> list[str]:
-    """Return the plans of the statements that a question sends; nothing is kept."""
-    found: list[str] = []
-    for statement, parameters in statements_of(store, ask):
-        if isinstance(parameters, list):  # many rows by one statement, each by its id
-            continue
-        explain = plan_on_postgresql if database.kind == "postgresql" else plan_on_mariadb
-        with store._connections.writing() as db:
-            found.append(explain(db, statement, parameters))
-            db.rollback()
-    return found
-
-
 def claiming(tx: SqlTx) -> object:
     later = NOON + timedelta(seconds=30)
     return tx.jobs.claim(
@@ -198,14 +134,14 @@ def test_a_question_goes_by_its_index_without_a_sort(
     store: SqlStore, database: Server, question: str
 ) -> None:
     ask, index = QUESTIONS[question]
-    plan = plans_of(store, ask, database)[0]
+    plan = plans_of(store, ask, database.kind)[0]
     assert index in plan or question in OF_FEW, plan
     assert not SCANS.search(plan), plan
     assert question in OF_FEW or not sorts(plan), plan
 
 
 def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -> None:
-    plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON), database)[0]
+    plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON), database.kind)[0]
     assert "ix_jobs_claim" in plan, plan
     assert "ix_jobs_share" in plan, plan
     assert not sorts(plan), plan
@@ -216,7 +152,7 @@ def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
         lambda tx: tx.jobs.extend([(1, 1), (2, 1)], NOON),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):
-        for plan in plans_of(store, ask, database):
+        for plan in plans_of(store, ask, database.kind):
             assert "pk_jobs" in plan or "pk_schedules" in plan or '"key": "PRIMARY"' in plan, plan
 
 
@@ -265,6 +201,6 @@ def test_statements_in_several_steps_go_by_indexes_throughout(
 ) -> None:
     if database.kind != "postgresql":
         pytest.skip("only PostgreSQL reads and writes by one statement")
-    plans = "".join(plans_of(store, ask, database))
+    plans = "".join(plans_of(store, ask, database.kind))
     assert not LARGE_SCANS.search(plans), plans
     assert {index for index in indexes if index in plans} == indexes

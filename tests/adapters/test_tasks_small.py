@@ -50,7 +50,10 @@ class Outbox:
 class Shelf:
     deleted: list[str] = Factory(list)
 
-    def save(self, source: BinaryIO | Path | bytes) -> StoredFile:
+    def new_key(self) -> str:
+        raise NotImplementedError
+
+    def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
         raise NotImplementedError
 
     def read(self, key: str) -> Iterator[bytes]:

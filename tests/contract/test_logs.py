@@ -5,9 +5,9 @@ from contextlib import suppress
 import pytest
 from attrs import evolve
 
-from tests.contract.made import NOON, AnyStore, a_job, after, keep
+from tests.contract.made import NOON, AnyStore, a_job, after, ended, keep, running, write
 from workbell.domain.attempts import Artifact, LogLine
-from workbell.domain.jobs import JobId
+from workbell.domain.jobs import JobId, JobState
 
 
 @pytest.fixture
@@ -127,6 +127,23 @@ def test_an_artifact_takes_the_place_of_one_of_the_same_name(
     with store.view() as tx:
         assert list(tx.logs.artifacts(job_id)) == [newer]
         assert list(tx.logs.artifacts(other.id)) == [REPORT]
+
+
+def test_an_announced_file_is_on_no_list_and_goes_with_its_job(store: AnyStore) -> None:
+    """Whether it was never made, became an artifact, or was replaced as one."""
+    (job,) = running(store, a_job())
+    newer = evolve(REPORT, key="newer")
+    with store.begin() as tx:
+        for key in ("never-made", REPORT.key, newer.key):
+            tx.logs.announce_file(job.id, key)
+        assert tx.logs.artifacts(job.id) == []
+        assert tx.logs.add_artifact(job.id, REPORT) is None
+        assert tx.logs.add_artifact(job.id, newer) == REPORT.key
+        assert list(tx.logs.artifacts(job.id)) == [newer]
+    write(store, ended(job))
+    with store.begin() as tx:
+        gone = tx.jobs.prune([JobState.SUCCEEDED], after(1), limit=9)
+    assert sorted(gone) == sorted(["never-made", REPORT.key, newer.key])
 
 
 def test_lines_of_a_transaction_that_raises_are_gone(store: AnyStore, job_id: JobId) -> None:

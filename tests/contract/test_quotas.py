@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.made import NOON, ManualClock, after
+from tests.contract.servers import SERVERS, address, server
 from workbell.domain.throttling import Charge, Decision, Policy, Rate, Subject
 from workbell.ports.store import Store
 from workbell.ports.throttling import ThrottlingTx
@@ -156,11 +157,17 @@ def test_of_32_at_once_exactly_ten_are_admitted(store: Counting) -> None:
     assert at_once([store], BOB) == 10
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    """Return the address of a migrated SQLite file."""
+@pytest.fixture(
+    params=["sqlite", *[pytest.param(kind, marks=pytest.mark.integration) for kind in SERVERS]]
+)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the address of an empty, migrated database of each kind."""
     from workbell.adapters.sql.store import open_store
 
+    if request.param != "sqlite":
+        database = server(request.param)
+        database.store(ManualClock())
+        return address(database.url)
     url = f"sqlite:///{tmp_path}/quotas.db"
     store = open_store(url, ManualClock())
     store.migrate()
@@ -172,10 +179,10 @@ def test_a_restart_refills_nothing(path: str) -> None:
     from workbell.adapters.sql.store import open_store
 
     for n in range(1, 15):
-        store = open_store(path, ManualClock())
+        store = open_store(path, ManualClock(), pool_size=16)
         assert spend(store, ANN, after(n)).remaining == max(10 - n, 0)
         store.close()
-    store = open_store(path, ManualClock())
+    store = open_store(path, ManualClock(), pool_size=16)
     assert at_once([store], ANN) == 0
     assert spend(store, ANN, after(DAY + 1)).allowed
     store.close()
@@ -185,7 +192,7 @@ def test_two_processes_share_one_count(path: str) -> None:
     """Each store has connections of its own, as each process has."""
     from workbell.adapters.sql.store import open_store
 
-    stores = [open_store(path, ManualClock()) for _ in range(2)]
+    stores = [open_store(path, ManualClock(), pool_size=16) for _ in range(2)]
     assert at_once([*stores], ANN) == 10
     for each in stores:
         each.close()

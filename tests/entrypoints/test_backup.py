@@ -4,10 +4,12 @@ import json
 import sqlite3
 import zipfile
 from contextlib import closing
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import define
 from click.testing import CliRunner, Result
 
 import workbell
@@ -110,6 +112,41 @@ def test_a_backup_is_put_back_on_a_fresh_machine_and_over_a_damaged_file(
     assert run("restore", "copy.zip", "--force").exit_code == 0
     assert jobs(other) == 1
     assert not (other / "workbell.db-wal").exists()
+
+
+def test_restoring_has_redis_forget_what_has_been_since(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of others, and a Redis that is away is no obstacle."""
+    monkeypatch.setenv("WORKBELL_SECRET_KEY", "k" * 32)
+    work(home)
+    run("backup", "copy.zip")
+    monkeypatch.setenv("WORKBELL_REDIS_URL", "redis://127.0.0.1:1/0")
+    away = json.loads(run("restore", "copy.zip", "--force", "--json").output)
+    assert away["redis"] == "is away: flush it before the start"
+
+    client = FakeRedis({b"workbell:cache:summary", b"workbell:limits:x", b"another:key"})
+    monkeypatch.setattr("redis.Redis.from_url", lambda *_, **__: client)
+    again = run("restore", "copy.zip", "--force", "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.output)["redis"] == "emptied", again.output
+    assert client.keys == {b"another:key"}
+
+
+@define
+class FakeRedis:
+    """As much of a Redis as restoring asks of it."""
+
+    keys: set[bytes]
+
+    def scan_iter(self, pattern: str) -> list[bytes]:
+        return [key for key in self.keys if fnmatchcase(key, pattern.encode())]
+
+    def delete(self, key: bytes) -> None:
+        self.keys.remove(key)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def test_an_artifact_that_retention_took_meanwhile_is_named_missing(home: Path) -> None:

@@ -315,7 +315,7 @@ def poisoned(cluster: Cluster, kills: int) -> Row:
     cluster.settle()
     ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.FAILED))
     tries = set(ledger.attempts_of(poison).values())
-    row.note = f"given up after {tries} attempts"
+    row.note = f"given up after {', '.join(map(str, sorted(tries)))} attempts"
     row.expect(tries == {3}, f"poison was tried {tries} times")
     row.lost += ledger.states(poison)[JobState.SUCCEEDED]
     return row

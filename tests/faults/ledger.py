@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.faults.cluster import Client, Cluster
 from tests.faults.private import wait_until
+from workbell.adapters.sql.logs import ANNOUNCED
 from workbell.adapters.sql.schema import artifacts, attempts, jobs, schedules
 from workbell.domain.jobs import JobState
 
@@ -215,7 +216,7 @@ class Ledger:
         row.doubled += sum(count > 1 for count in ends_of.values())
         self._ticks(row, kept)
         self._bodies(row, tried, refusals=refusals)
-        row.lost += self._torn()
+        self._files(row)
         return row
 
     def _ticks(self, row: Row, kept: list[Any]) -> None:
@@ -259,14 +260,18 @@ class Ledger:
         bodies = Counter(job for job, _ in begun)
         row.rerun += sum(count - 1 for count in bodies.values())
 
-    def _torn(self) -> int:
-        """Return how many kept files are missing or differ."""
+    def _files(self, row: Row) -> None:
+        """Count kept files that are missing or differ; none may be there that no row knows."""
         folder = self.cluster.folder / "data" / "artifacts"
-        files = {path.name: path for path in folder.rglob("*") if path.is_file()}
-        return sum(
-            row.key not in files or _sha256(files[row.key]) != row.sha256
-            for row in self._rows(select(artifacts).where(artifacts.c.job_id > self.mark))
+        files = {path.stem: path for path in folder.rglob("*") if path.is_file()}
+        kept = self._rows(select(artifacts))
+        row.lost += sum(
+            file.key not in files or _sha256(files[file.key]) != file.sha256
+            for file in kept
+            if file.job_id > self.mark and not file.name.startswith(ANNOUNCED)
         )
+        unknown = files.keys() - {file.key for file in kept}
+        row.expect(not unknown, f"{len(unknown)} files belong to no job")
 
     def bodies(self) -> tuple[int, int]:
         """Return how many bodies have begun, and how many have ended."""

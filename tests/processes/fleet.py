@@ -159,6 +159,7 @@ class Fleet:
                 cwd=self.folder,
                 stdout=stream,
                 stderr=stream,
+                start_new_session=True,
             )
         made = Part(process, port, log)
         self.parts.append(made)
@@ -182,10 +183,10 @@ class Fleet:
         return self.see(job)
 
     def close(self) -> None:
-        """End every process at once."""
+        """End every process at once, with those that an API process has started."""
         for part in self.parts:
             if part.process.poll() is None:
-                part.process.kill()
+                os.killpg(part.process.pid, signal.SIGKILL)
                 part.process.wait()
         self.house.close()
 

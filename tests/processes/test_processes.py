@@ -5,7 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from redis import Redis
+from sqlalchemy import select, update
 
 from tests.contract.servers import admin_url
 from tests.processes.fleet import (
@@ -20,10 +21,12 @@ from tests.processes.fleet import (
     counted,
     until,
 )
+from workbell.adapters.sql.schema import schedules as schedule_rows
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.identity import EVERYTHING, SYSTEM
 from workbell.domain.jobs import JobOrigin, JobState
 from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
+from workbell.domain.throttling import Charge, Policy, Rate, Subject
 from workbell.ports.jobs import JobFilter
 from workbell.services.asked import NewSchedule
 
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.integration
 WITHOUT_GRANIAN = f"import sys; sys.modules['granian.constants'] = None; {START}"
 SCHEDULES = 30
 MISSED = 5
+USUAL_PORTS = {"postgresql": 5432, "mariadb": 3306}
 
 
 def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None:
@@ -51,8 +55,9 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
     ]
     assert isinstance(fleet.house.store, SqlStore)
     with fleet.house.store._connections.writing() as connection:
-        back = text("UPDATE schedules SET next_at = next_at - :by, cursor = cursor - :by")
-        connection.execute(back, {"by": timedelta(minutes=MISSED)})
+        c, by = schedule_rows.c, timedelta(minutes=MISSED)
+        for number, aim in connection.execute(select(c.id, c.next_at)).all():
+            connection.execute(update(schedule_rows).where(c.id == number).values(next_at=aim - by))
     parts = [fleet.start(part, ready=False) for part in ("worker", "scheduler") * 2]
 
     def caught_up() -> bool:
@@ -116,6 +121,19 @@ def test_work_goes_on_while_redis_is_away(fleet: Fleet, redis: OwnRedis) -> None
     assert worker.terminate() == 0
 
 
+def test_a_house_that_is_closed_leaves_no_connection(fleet: Fleet, redis: OwnRedis) -> None:
+    """Neither for wake-ups nor for limits, nor for what is kept of summaries."""
+    policy = Policy(name="probe", rate=Rate(5, 60), subject=Subject.USER)
+    with Redis.from_url(redis.url) as here:
+        fleet.enqueue("touch", file=str(fleet.folder / "never"))
+        fleet.house.cache.put("probe", 1, seconds=60)
+        fleet.house.throttling.limiter.hit([Charge(policy, "probe")], fleet.house.clock.now())
+        fleet.house.check_cache()
+        assert len(here.client_list()) > 1
+        fleet.house.close()
+        until(lambda: len(here.client_list()) == 1)
+
+
 def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
     """What ends in time has ended; what heeds the stop is done again by the next worker."""
     first = fleet.start("worker", shutdown_grace_seconds="20")
@@ -141,10 +159,10 @@ def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
     assert fleet.see(endless).state is JobState.RUNNING
 
 
-def test_readiness_follows_the_database(fleet: Fleet) -> None:
+def test_readiness_follows_the_database(fleet: Fleet, kind: str) -> None:
     """Worker, scheduler and API say so when the database goes, and when it is back."""
-    server = admin_url("postgresql")
-    gate = Gate((server.host or "127.0.0.1", server.port or 5432))
+    server = admin_url(kind)
+    gate = Gate((server.host or "127.0.0.1", server.port or USUAL_PORTS[kind]))
     gate.open()
     through = server.set(
         database=fleet.database_url.rpartition("/")[2], host="127.0.0.1", port=gate.port
@@ -182,6 +200,7 @@ def listed_workers(api: Part) -> set[int]:
     return {row["pid"] for row in (found["results"] if isinstance(found, dict) else found)}
 
 
+@pytest.mark.parametrize("kind", ["postgresql"])  # nothing here depends on the kind of server
 def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) -> None:
     """A taken port, a file in place of a server, a schema that is not there: exit 2."""
     from tests.contract.servers import address, new_database

@@ -1,6 +1,8 @@
 """Housekeeping: each state has its age, jobs of schedules another, and files go with them."""
 
 from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from attrs import evolve
@@ -12,6 +14,8 @@ from workbell.domain.attempts import Outcome
 from workbell.domain.errors import NotFound
 from workbell.domain.identity import SYSTEM, Actor
 from workbell.domain.jobs import Job, JobState
+from workbell.domain.tasks import OwnershipLost
+from workbell.ports.files import StoredFile
 from workbell.ports.operations import WorkerInfo
 from workbell.services.asked import NewJob
 
@@ -99,6 +103,51 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
     assert desk.jobs.workers(SYSTEM) == []
 
 
+def test_a_file_whose_job_is_killed_before_it_is_kept_goes_with_the_job(
+    desk: Desk, alice: Actor
+) -> None:
+    class Killed(FolderFiles):
+        def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
+            super().save(key, source)
+            raise KeyboardInterrupt
+
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    killed = evolve(desk.execution, files=Killed(desk.files.folder, desk.files.ids))
+    with pytest.raises(KeyboardInterrupt):
+        killed.keep(claim, "a", "text/plain", b"x")
+    assert desk.jobs.artifacts(alice, job.id) == []
+    assert files_of(desk)
+    desk.end(claim)
+    desk.wait(days=8)
+    assert desk.housekeeping.prune() == 1
+    assert not files_of(desk)
+
+
+def test_a_replaced_file_goes_at_once(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    for content in (b"first", b"second"):
+        desk.execution.keep(claim, "a", "text/plain", content)
+    (kept,) = desk.jobs.artifacts(alice, job.id)
+    assert b"".join(desk.files.read(kept.key)) == b"second"
+    assert len(files_of(desk)) == 1
+
+
+def test_whose_claim_is_lost_keeps_no_file(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    desk.end(claim)
+    with pytest.raises(OwnershipLost):
+        desk.execution.keep(claim, "a", "text/plain", b"x")
+    assert desk.jobs.artifacts(alice, job.id) == []
+    assert not files_of(desk)
+
+
+def files_of(desk: Desk) -> list[Path]:
+    return [path for path in desk.files.folder.rglob("*") if path.is_file()]
+
+
 def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -> None:
     """So that the next turn finds what is left of it, and no file is forgotten."""
     deleted: list[str] = []
@@ -121,4 +170,4 @@ def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -
     assert [row.id for row in desk.rows()] == [job.id]
     assert desk.housekeeping.prune() == 2
     assert desk.rows() == []
-    assert not [path for path in desk.files.folder.rglob("*") if path.is_file()]
+    assert not files_of(desk)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from math import inf
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -106,8 +107,8 @@ class Runtime:
     _due: datetime | None = None
     _reap_from: float = 0.0
     _noted: float = 0.0
-    _pruned: float = 0.0
-    _judged: float = 0.0
+    _pruned: float = -inf
+    _judged: float = -inf
     _loops: list[Loop] = field(factory=list[Loop])
     _stuck: bool = False
     _stopping: bool = False

@@ -8,6 +8,9 @@ from ...domain.attempts import Artifact, LogLine
 from ...domain.jobs import JobId
 from .tables import Tables
 
+ANNOUNCED = "/"
+"""Begins the name of a file that is no artifact; those have no slash in theirs."""
+
 
 @define(eq=False)
 class MemoryLogs:
@@ -39,14 +42,28 @@ class MemoryLogs:
             if attempt in {None, line.attempt} and line.seq > after
         ][:limit]
 
-    def add_artifact(self, job_id: JobId, artifact: Artifact) -> None:
-        """Keep a file's row, in place of one of the same name."""
-        others = (
-            file for file in self._tables.artifacts.get(job_id) or () if file.name != artifact.name
-        )
-        files = sorted((*others, artifact), key=lambda file: file.name)
-        self._tables.artifacts.put(job_id, tuple(files))
+    def announce_file(self, job_id: JobId, key: str) -> None:
+        """Keep the key of a file that may be made from now on."""
+        self._put(job_id, Artifact(f"{ANNOUNCED}{key}", "", 0, "", key))
+
+    def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
+        """Keep a file's row; return the key of the one that it replaces."""
+        found = self._tables.artifacts.get(job_id) or ()
+        replaced = next((file.key for file in found if file.name == artifact.name), None)
+        if replaced is not None:
+            self.announce_file(job_id, replaced)
+        self._put(job_id, artifact, but=f"{ANNOUNCED}{artifact.key}")
+        return replaced
 
     def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
         """Return a job's files by name."""
-        return self._tables.artifacts.get(job_id) or ()
+        found = self._tables.artifacts.get(job_id) or ()
+        return [file for file in found if not file.name.startswith(ANNOUNCED)]
+
+    def _put(self, job_id: JobId, artifact: Artifact, *, but: str = "") -> None:
+        names = {artifact.name, but}
+        others = (
+            file for file in self._tables.artifacts.get(job_id) or () if file.name not in names
+        )
+        files = sorted((*others, artifact), key=lambda file: file.name)
+        self._tables.artifacts.put(job_id, tuple(files))

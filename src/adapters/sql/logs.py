@@ -11,6 +11,9 @@ from .columns import moment_writer
 from .schema import artifacts, job_logs
 from .statements import AnyRow, prepared, put
 
+ANNOUNCED = "/"
+"""Begins the name of a file that is no artifact; those have no slash in theirs."""
+
 _l = job_logs.c
 _INSERT = prepared(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
 _of_attempt = (_l.job_id == bindparam("job"), _l.attempt == bindparam("nth"))
@@ -24,9 +27,15 @@ _LINES = (
     .order_by(_l.attempt, _l.seq)
     .limit(bindparam("most"))
 )
+_a = artifacts.c
 _ARTIFACTS = (
-    select(artifacts).where(artifacts.c.job_id == bindparam("job")).order_by(artifacts.c.name)
+    select(artifacts)
+    .where(_a.job_id == bindparam("job"), ~_a.name.startswith(ANNOUNCED))
+    .order_by(_a.name)
 )
+_ONE = (_a.job_id == bindparam("job"), _a.name == bindparam("named"))
+_KEY = select(_a.key).where(*_ONE)
+_FORGET = delete(artifacts).where(*_ONE)
 
 
 @frozen
@@ -58,9 +67,20 @@ class SqlLogs:
         values = {"job": job_id, "after": after, "most": limit}
         return [LogLine(*row) for row in self._db.execute(query, values)]
 
-    def add_artifact(self, job_id: JobId, artifact: Artifact) -> None:
-        """Keep a file's row, in place of one of the same name."""
+    def announce_file(self, job_id: JobId, key: str) -> None:
+        """Keep the key of a file that may be made from now on."""
+        file = Artifact(f"{ANNOUNCED}{key}", "", 0, "", key)
+        put(self._db, artifacts, {"job_id": job_id, **asdict(file)})
+
+    def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
+        """Keep a file's row; return the key of the one that it replaces."""
+        named = {"job": job_id, "named": artifact.name}
+        replaced: str | None = self._db.execute(_KEY, named).scalar_one_or_none()
+        if replaced is not None:
+            self.announce_file(job_id, replaced)
         put(self._db, artifacts, {"job_id": job_id, **asdict(artifact)})
+        self._db.execute(_FORGET, {"job": job_id, "named": f"{ANNOUNCED}{artifact.key}"})
+        return replaced
 
     def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
         """Return a job's files by name."""

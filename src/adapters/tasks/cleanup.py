@@ -78,10 +78,11 @@ class Cleaner:
                         if scheduled
                         else tx.jobs.prune(ENDED, before, limit=self.batch)
                     )
+                    # before the commit: a crash leaves rows to be pruned again, but never a file
+                    for key in filter(None, keys):
+                        self.files.delete(key)
                 if not keys:
                     break
-                for key in filter(None, keys):
-                    self.files.delete(key)
                 deleted += len(keys)
                 context.progress(deleted, note="records deleted")
         context.log.info("cleaned up", table=parameters.table_name, records=deleted)

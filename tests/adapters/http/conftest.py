@@ -191,7 +191,7 @@ class World:
 
     def keep_artifact(self, job_id: int, name: str, content: bytes, kind: str) -> None:
         """Keep a file with a job."""
-        kept = self.files.save(content)
+        kept = self.files.save(self.files.new_key(), content)
         with self.store.begin() as tx:
             tx.logs.add_artifact(
                 JobId(job_id), Artifact(name, kind, kept.size, kept.sha256, kept.key)
