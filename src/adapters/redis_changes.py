@@ -4,7 +4,7 @@ from typing import Final
 
 from attrs import frozen
 
-from .redis_link import RedisLink
+from .redis_link import RedisLink, packed
 
 PREFIX: Final = "workbell:changes"
 
@@ -17,7 +17,7 @@ class RedisChanges:
 
     def rise(self, queue: str) -> None:
         """Raise a counter."""
-        self._link.ask(lambda redis: redis.incr(f"{PREFIX}:{queue}"))
+        self._link.tell(packed("INCR", f"{PREFIX}:{queue}"))
 
     def count(self, queue: str) -> int | None:
         """Return how far a counter has risen, None where Redis is away."""

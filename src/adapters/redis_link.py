@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from attrs import Factory, define, field
+from redis import ConnectionError as BrokenConnectionError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -69,6 +70,77 @@ class Breaker:
         return was_open
 
 
+def packed(*words: str) -> bytes:
+    """Return a command as Redis reads it, made once for many uses."""
+    told = [word.encode() for word in words]
+    return b"*%d\r\n" % len(told) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in told)
+
+
+@define(eq=False)
+class Line:
+    """
+    A connection, and whether an answer is under way that nobody waits for.
+
+    After a failure it is closed, and opens itself anew.
+    """
+
+    connection: Any
+    _owes: bool = field(default=False, init=False)
+
+    def send(self, command: bytes) -> None:
+        """Send a command, and read what the last one left unread."""
+        self.connection.send_packed_command((command,))
+        if self._owes:
+            self.connection.read_response()
+        self._owes = True
+
+    def answer(self) -> Any:
+        """Return the answer to what was sent."""
+        self._owes = False
+        return self.connection.read_response()
+
+
+@define(eq=False)
+class Lines:
+    """
+    Connections that stay open, for commands that were packed beforehand.
+
+    They go past the client, which does much else for each command. One that
+    Redis has closed meanwhile is replaced.
+    """
+
+    _client: Any
+    _idle: list[Line] = field(factory=list[Line], init=False)
+
+    def use(self, command: bytes, *, waits: bool) -> Any:
+        """
+        Send a command, and return its answer if that is waited for.
+
+        Raises:
+            RedisError: Redis does not answer, or not so.
+        """
+        while True:
+            kept = self._kept()
+            line = kept or Line(self._client.connection_pool.get_connection())
+            try:
+                line.send(command)
+                answer = line.answer() if waits else None
+            except BaseException as error:
+                line.connection.disconnect()
+                self._client.connection_pool.release(line.connection)
+                if kept is None or not isinstance(error, BrokenConnectionError):
+                    raise
+            else:
+                self._idle.append(line)
+                return answer
+
+    def _kept(self) -> Line | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+
 @define(eq=False)
 class RedisLink:
     """Redis as somebody uses it who can do without: asked quickly, or not at all."""
@@ -77,6 +149,11 @@ class RedisLink:
     purpose: str
     _probe: Any
     _breaker: Breaker = Factory(Breaker)
+    _lines: Lines = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Have lines of the client's connections; none is opened yet."""
+        self._lines = Lines(self.client)
 
     @classmethod
     def connect(cls, url: str, purpose: str, *, timeout: float = TIMEOUT_SECONDS) -> "RedisLink":
@@ -102,6 +179,14 @@ class RedisLink:
         if self._breaker.succeeded():
             log.info("redis_is_back", purpose=self.purpose)
         return answer
+
+    def say(self, command: bytes) -> Any:
+        """Return what Redis answers to a packed command, or None where it is away."""
+        return self.ask(lambda _: self._lines.use(command, waits=True))
+
+    def tell(self, command: bytes) -> None:
+        """Send a packed command whose answer nobody needs, and do not wait for it."""
+        self.ask(lambda _: self._lines.use(command, waits=False))
 
     def check(self) -> None:
         """

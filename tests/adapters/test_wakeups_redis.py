@@ -11,9 +11,10 @@ from attrs import define, evolve, field
 from redis import Redis
 
 from tests.processes.fleet import OwnRedis, own_redis, until
+from workbell.adapters.changes import RedisChanges
 from workbell.adapters.dramatiq import runtime as engine
 from workbell.adapters.dramatiq.over_redis import RedisWaker, RedisWakeups
-from workbell.adapters.redis_link import RedisLink
+from workbell.adapters.redis_link import RedisLink, packed
 from workbell.domain.errors import Unavailable
 from workbell.domain.identity import SYSTEM
 from workbell.domain.jobs import JobId, JobState
@@ -107,6 +108,26 @@ def test_one_wake_up_is_under_way_until_somebody_takes_it(waker: RedisWaker, red
     redis.lpop(LIST)
     waker.wake(QUEUE)
     assert redis.llen(LIST) == 1
+
+
+def test_a_connection_that_redis_has_closed_is_replaced(waker: RedisWaker, redis: Redis) -> None:
+    """A restart costs no wake-up, as long as Redis is there again."""
+    waker.wake(QUEUE)
+    redis.delete(LIST)
+    redis.client_kill_filter(_type="normal", skipme=True)
+    assert waker.send(QUEUE)
+    assert redis.llen(LIST) == 1
+
+
+def test_nobody_takes_the_answer_to_what_was_told_for_their_own(
+    waker: RedisWaker, redis: Redis
+) -> None:
+    changes = RedisChanges(waker.link)
+    changes.rise(QUEUE)
+    changes.rise(QUEUE)
+    assert waker.link.say(packed("ECHO", "hello")) == b"hello"
+    changes.rise(QUEUE)
+    assert changes.count(QUEUE) == 3
 
 
 def test_an_idle_thread_is_called(worker: Callable[..., RedisWakeups], waker: RedisWaker) -> None:

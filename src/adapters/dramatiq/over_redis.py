@@ -1,24 +1,25 @@
 """Wake-ups over Redis: from any process, to one with an idle thread."""
 
 from collections.abc import Callable, Sequence
-from threading import Event
+from functools import cache
 from time import monotonic
 from typing import Any, Final, Protocol
 
 from attrs import define, field
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.message import Message
 from dramatiq.worker import Worker
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ..redis_link import RedisLink, options
-from .wakeups import IDLE_POLL_MS, declare
+from ..redis_link import Line, RedisLink, options, packed
+from .wakeups import IDLE_POLL_MS, Unasked, call, call_in, declare, message_of
 
 PREFIX: Final = "workbell:wake"
 BLOCK_SECONDS: Final = 1
 AWAY_SECONDS: Final = 0.5
+YIELD_SECONDS: Final = 0.001
+"""Who has called a thread lets go of the interpreter: it would keep that thread waiting."""
 
 _WAKE: Final = """
 if redis.call('llen', KEYS[1]) == 0 then
@@ -44,8 +45,9 @@ def _list(queue: str) -> str:
     return f"{PREFIX}:{queue}"
 
 
-def _message(queue: str) -> Message[None]:
-    return Message(queue_name=queue, actor_name=f"wake_{queue}", args=(), kwargs={}, options={})
+@cache
+def _wake(queue: str) -> bytes:
+    return packed("EVAL", _WAKE, "1", _list(queue), message_of(queue).encode().decode())
 
 
 @define(eq=False)
@@ -57,11 +59,6 @@ class RedisWaker:
     """
 
     link: RedisLink
-    _script: Any = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Prepare the script; nothing is sent yet."""
-        self._script = self.link.client.register_script(_WAKE)
 
     def wake(self, queue: str) -> None:
         """Wake some thread of some process, unless a wake-up is under way already."""
@@ -69,11 +66,10 @@ class RedisWaker:
 
     def send(self, queue: str) -> bool:
         """Wake as `wake` does; return whether Redis knows of it."""
-        keys, message = [_list(queue)], [_message(queue).encode()]
-        return self.link.ask(lambda _: self._script(keys, message)) is not None
+        return self.link.say(_wake(queue)) is not None
 
 
-class _WakeConsumer(Consumer):
+class _WakeConsumer(Unasked):
     """
     Takes wake-ups from a list that it blocks on, and only while a thread is idle.
 
@@ -84,29 +80,34 @@ class _WakeConsumer(Consumer):
     """
 
     def __init__(self, broker: "WakeBroker", queue: str) -> None:
+        super().__init__()
         self._broker = broker
         self._queue, self._list = queue, _list(queue)
-        self._closed = Event()
+        self._pop = packed("BLPOP", self._list, str(BLOCK_SECONDS))
+        self._line: Line | None = None
+        self._has_called = False
 
     def __next__(self) -> MessageProxy | None:
+        if self._has_called:
+            self._has_called = self.closed.wait(YIELD_SECONDS)
         if not self._broker.threads.wait_idle(BLOCK_SECONDS / 5):
             return None
         try:
-            found = self._broker.blocking.blpop([self._list], timeout=BLOCK_SECONDS)
-            if found is None:
+            if (found := self._popped()) is None:
                 return None
             if not self._broker.threads.take_idle():  # leave it to somebody else
                 self._broker.blocking.lpush(self._list, found[1])
                 return None
-            return MessageProxy(_message(self._queue))
+            self._has_called = True
+            return MessageProxy(message_of(self._queue))
         except Exception:  # noqa: BLE001 - no wake-up is worth an error; a sweep comes anyway
-            self._closed.wait(AWAY_SECONDS)
+            self.closed.wait(AWAY_SECONDS)
             return None
 
-    def ack(self, message: MessageProxy) -> None:
-        """Do nothing: it has left the list already."""
-
-    nack = ack
+    def _popped(self) -> Any:
+        self._line = self._line or Line(self._broker.blocking.connection_pool.get_connection())
+        self._line.send(self._pop)
+        return self._line.answer()
 
     def requeue(self, messages: Any) -> None:
         """Leave to others what nobody here came to."""
@@ -116,10 +117,6 @@ class _WakeConsumer(Consumer):
                     self._broker.blocking.lpush(self._list, message.encode())
         except (RedisError, OSError):
             return
-
-    def close(self) -> None:
-        """Wake whoever waits for Redis to come back."""
-        self._closed.set()
 
 
 class WakeBroker(RedisBroker):
@@ -180,7 +177,7 @@ class RedisWakeups:
 
     def wake_one_more(self, queue: str) -> None:
         """Wake one more thread of this process, which expects it, without Redis."""
-        self._worker.consumers[queue].handle_message(MessageProxy(_message(queue)))
+        call(self._worker, queue)
 
     def stir(self, queue: str) -> None:
         """Wake an idle thread of this process, if there is one, without Redis."""
@@ -197,18 +194,6 @@ class RedisWakeups:
             consumer.stop()
             consumer.close()
         self._broker.blocking.connection_pool.disconnect()  # whoever blocks there goes on
-        self._call_in(until)
+        call_in(self._worker, until)
         self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
         self._broker.blocking.close()
-
-    def _call_in(self, until: float) -> None:
-        """Have threads that wait for messages see that they are to stop; they look rarely."""
-        for thread in self._worker.workers:
-            thread.stop()
-        for consumer in list(self._worker.consumers.values())[:1]:
-            for _ in self._worker.workers:
-                nothing = MessageProxy(_message(consumer.queue_name))
-                nothing.fail()  # so that nobody acts on it
-                consumer.handle_message(nothing)
-        for thread in self._worker.workers:
-            thread.join(max(0.0, until - monotonic()))

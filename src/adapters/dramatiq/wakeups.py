@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from threading import Lock
+from functools import cache
+from threading import Event, Lock
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 import dramatiq
 from attrs import define, field
-from dramatiq.broker import Broker
+from dramatiq.broker import Broker, Consumer, MessageProxy
 from dramatiq.brokers.stub import StubBroker
+from dramatiq.message import Message
 from dramatiq.worker import Worker
 
 IDLE_POLL_MS = 1000
@@ -47,11 +49,8 @@ class Wakeups(Protocol):
         ...
 
 
-Actors = dict[str, dramatiq.Actor[[], None]]
-
-
-def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None]) -> Actors:
-    """Declare one actor a queue, and return them; it never retries, and `drain` never raises."""
+def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None]) -> None:
+    """Declare one actor a queue; it never retries, and `drain` never raises."""
 
     def body(queue: str) -> Callable[[], None]:
         def wake() -> None:
@@ -60,8 +59,8 @@ def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None])
         return wake
 
     logging.getLogger("dramatiq").setLevel(logging.ERROR)
-    return {
-        queue: dramatiq.Actor(
+    for queue in queues:
+        dramatiq.Actor(
             body(queue),
             broker=broker,
             actor_name=f"wake_{queue}",
@@ -69,8 +68,63 @@ def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None])
             priority=0,
             options={},
         )
-        for queue in queues
-    }
+
+
+@cache
+def message_of(queue: str) -> Message[None]:
+    """Return the one message that wakes for a queue."""
+    return Message(queue_name=queue, actor_name=f"wake_{queue}", args=(), kwargs={}, options={})
+
+
+def call(worker: Worker, queue: str) -> None:
+    """Have a thread drain a queue: its message goes past broker and consumer."""
+    worker.consumers[queue].handle_message(MessageProxy(message_of(queue)))
+
+
+def call_in(worker: Worker, until: float) -> None:
+    """Have threads that wait for messages see that they are to stop; they look rarely."""
+    for thread in worker.workers:
+        thread.stop()
+    for consumer in list(worker.consumers.values())[:1]:
+        for _ in worker.workers:
+            nothing = MessageProxy(message_of(consumer.queue_name))
+            nothing.fail()  # so that nobody acts on it
+            consumer.handle_message(nothing)
+    for thread in worker.workers:
+        thread.join(max(0.0, until - monotonic()))
+
+
+class Unasked(Consumer):
+    """A consumer of nothing: who wakes a thread here calls it."""
+
+    def __init__(self) -> None:
+        """Be open."""
+        self.closed = Event()
+
+    def __next__(self) -> MessageProxy | None:
+        """Wait, and find nothing."""
+        self.closed.wait(IDLE_POLL_MS / 1000)
+        return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Do nothing: it lies nowhere any more."""
+
+    nack = ack
+
+    def requeue(self, messages: Any) -> None:
+        """Do nothing: whoever comes next looks at the rows."""
+
+    def close(self) -> None:
+        """End the wait."""
+        self.closed.set()
+
+
+class _LocalBroker(StubBroker):
+    """Dramatiq's in-memory broker, whose messages are not taken one thread further."""
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:  # noqa: ARG002
+        """Return a consumer that finds nothing."""
+        return Unasked()
 
 
 @define(eq=False)
@@ -85,15 +139,14 @@ class LocalWakeups:
     queues: Sequence[str]
     threads: int
     drain: Callable[[str], None]
-    _broker: StubBroker = field(factory=lambda: StubBroker(middleware=[]))
-    _actors: Actors = field(init=False)
+    _broker: StubBroker = field(factory=lambda: _LocalBroker(middleware=[]))
     _under_way: set[str] = field(factory=set[str])
     _lock: Lock = field(factory=Lock)
     _worker: Worker | None = None
 
     def __attrs_post_init__(self) -> None:
         """Declare the actors."""
-        self._actors = declare(self._broker, self.queues, self.drain)
+        declare(self._broker, self.queues, self.drain)
 
     def start(self) -> None:
         """Start the threads that wake-ups wake."""
@@ -103,16 +156,17 @@ class LocalWakeups:
         self._worker.start()
 
     def wake(self, queue: str) -> None:
-        """Wake a thread, unless a wake-up for the queue is under way already."""
+        """Wake a thread, unless a wake-up is under way, or nobody has begun: who does looks."""
         with self._lock:
-            if queue in self._under_way or queue not in self._actors:
+            if queue in self._under_way or queue not in self.queues or self._worker is None:
                 return
             self._under_way.add(queue)
         self.wake_one_more(queue)
 
     def wake_one_more(self, queue: str) -> None:
         """Wake one more thread, whatever is under way."""
-        self._broker.enqueue(self._actors[queue].message())
+        if self._worker is not None:
+            call(self._worker, queue)
 
     def clear(self, queue: str) -> None:
         """Let the next `wake` through."""
@@ -131,19 +185,9 @@ class LocalWakeups:
         """Stop the threads; one that is still busy after the timeout is left behind."""
         if self._worker is not None:
             until = monotonic() + timeout
-            self._call_in(self._worker, until)
+            for consumer in self._worker.consumers.values():
+                consumer.stop()
+                consumer.close()
+            call_in(self._worker, until)
             self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
         self._broker.close()
-
-    def _call_in(self, worker: Worker, until: float) -> None:
-        """Have threads that wait for messages see that they are to stop; they look rarely."""
-        for thread in worker.workers:
-            thread.stop()
-        for _ in worker.workers:
-            self.wake_one_more(self.queues[0])
-        for thread in worker.workers:
-            thread.join(max(0.0, until - monotonic()))
-        last = self._actors[self.queues[0]].message().encode()
-        for name, consumer in worker.consumers.items():
-            consumer.stop()
-            self._broker.queues[name].put(last)
