@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
@@ -21,7 +22,7 @@ from ..adapters.sql.revisions import earlier
 from ..adapters.sql.store import SqlStore
 from ..adapters.system import UuidIds
 from ..domain.cron_zones import tzdata_version
-from ..domain.errors import Invalid
+from ..domain.errors import Invalid, Unavailable
 from ..domain.tasks import Tasks
 from ..ports.changes import Changes
 from ..ports.mail import Mailer
@@ -48,6 +49,8 @@ from .settings import Settings
 
 if TYPE_CHECKING:  # Redis is imported where it is used
     from ..adapters.dramatiq.over_redis import RedisWaker
+
+log = structlog.get_logger()
 
 
 @define(eq=False, kw_only=True, repr=False)
@@ -186,6 +189,13 @@ class House:
         """
         if self.waker is not None:
             self.waker.link.check()
+
+    def warn_of_absent_cache(self) -> None:
+        """Have the log say if Redis does not answer: work goes on without it, slower."""
+        try:
+            self.check_cache()
+        except Unavailable as error:
+            log.warning("redis is away", detail=error.detail)
 
     def close(self) -> None:
         """Close the store, and remove what was only for this run."""
