@@ -89,7 +89,7 @@ def place_of(settings: Settings) -> Place:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def backup(house: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Copy database, artifacts and key into FILE, while the service runs."""
+    """Copy database, artifacts and key into FILE, at any time."""
     place = place_of(house.settings())
     with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
         manifest = write(place, file, force=force, watch=lambda total: _lengthen(bar, total))

@@ -29,7 +29,7 @@ _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Put the backup FILE in the place of database, artifacts and key."""
+    """Put database, artifacts and key back from a backup FILE."""
     place = place_of(house.settings())
     manifest, aside = put_back(file, place, force=force)
     show_one({**summary(file, manifest), "kept_aside": aside}, as_json=as_json)

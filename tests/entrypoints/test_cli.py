@@ -34,6 +34,12 @@ def test_without_a_command_the_commands_are_listed(run: Any) -> None:
         assert command in said
 
 
+@pytest.mark.parametrize("group", ["", "bench", "jobs", "schedules", "superuser", "tasks"])
+def test_what_a_command_does_is_said_in_one_whole_line(run: Any, group: str) -> None:
+    commands = run(*group.split(), "--help").output.partition("Commands:")[2]
+    assert commands and "..." not in commands
+
+
 def test_migrate_says_the_revision(run: Any) -> None:
     assert "revision" in run("migrate").output
 
