@@ -12,8 +12,8 @@ COPY src src
 RUN /opt/workbell/bin/pip install --no-build-isolation --no-deps .
 
 FROM python:3.13-slim
-RUN groupadd --system --gid 10001 workbell \
-    && useradd --system --uid 10001 --gid workbell --home-dir /data --no-create-home workbell \
+RUN groupadd --gid 10001 workbell \
+    && useradd --uid 10001 --gid workbell --home-dir /data --no-create-home workbell \
     && install -d -o workbell -g workbell -m 0700 /data
 COPY --from=build /opt/workbell /opt/workbell
 ENV PATH=/opt/workbell/bin:$PATH \
@@ -27,6 +27,6 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+    CMD python -c "from urllib.request import urlopen; urlopen('http://127.0.0.1:${WORKBELL_PORT:-8000}/readyz', timeout=4)"
 ENTRYPOINT ["workbell"]
 CMD ["up"]

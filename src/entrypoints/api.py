@@ -94,6 +94,7 @@ def serve(settings: Settings, config: Path | None, workers: int) -> int:
 def _prepare(settings: Settings) -> None:
     """Look whether the store is ready, and create the administrator where there is none."""
     house = open_house(settings, "api")
+    house.warn_of_absent_cache()
     password = house.first_administrator()
     house.close()
     if password is not None:

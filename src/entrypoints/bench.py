@@ -94,7 +94,7 @@ def bench_jobs(
 def bench_ticks(
     schedules: Sequence[int], database: str | None, results: Path, as_json: bool
 ) -> None:
-    """Idle tick, schedules fired per second, lateness, starts and memory."""
+    """Idle tick, schedules fired per second, lateness, memory."""
     from .bench_places import Place
     from .bench_ticks import measure
 
@@ -117,7 +117,7 @@ def bench_ticks(
 @keep
 @as_json
 def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> None:
-    """Cost of asking as somebody, logins per second, and what a storm does to others."""
+    """Logins per second, and what a storm of them does to others."""
     from .bench_identity import measure
 
     command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
@@ -149,7 +149,7 @@ def bench_summaries(
     results: Path,
     as_json: bool,
 ) -> None:
-    """Summaries with and without the cache: of a --user, or of many in a scratch database."""
+    """Summaries with and without the cache, of a --user or of many."""
     from .bench_summaries import compare, measure
     from .output import show
 

@@ -94,7 +94,7 @@ def up(house: House, host: str | None, port: int | None) -> None:
 @main.command()
 @click.pass_obj
 def worker(house: House) -> None:
-    """Run jobs, beside other processes, on a database server."""
+    """Run jobs, on a database server."""
     from .parts import work
 
     sys.exit(work(house.settings()))
@@ -103,7 +103,7 @@ def worker(house: House) -> None:
 @main.command()
 @click.pass_obj
 def scheduler(house: House) -> None:
-    """Make jobs of due schedules, beside other processes, on a database server."""
+    """Make jobs of due schedules, on a database server."""
     from .parts import schedule
 
     sys.exit(schedule(house.settings()))
@@ -117,7 +117,7 @@ def scheduler(house: House) -> None:
 )
 @click.pass_obj
 def api(house: House, host: str | None, port: int | None, workers: int) -> None:
-    """Answer HTTP requests, beside other processes, on a database server."""
+    """Answer HTTP requests, on a database server."""
     from .api import serve
 
     sys.exit(serve(house.settings(host=host, port=port), house.config, workers))
@@ -136,7 +136,7 @@ def migrate(house: House) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def check(house: House, as_json: bool) -> None:
-    """Look for what is wrong or risky in settings, database and folders."""
+    """Say what is wrong or risky in settings, database and folders."""
     from .checks import findings
     from .output import show
 

@@ -90,7 +90,7 @@ def _schedule_row(listed: ListedSchedule) -> dict[str, Any]:
 @click.option("-n", "count", type=click.IntRange(1, 100), default=5, show_default=True)
 @as_json
 def preview_expression(expression: str, zone: str, count: int, as_json: bool) -> None:
-    """Explain a cron EXPRESSION: in words, with its next runs and warnings."""
+    """Explain a cron EXPRESSION in words, with its next runs."""
     from ..adapters.system import SystemClock
     from ..domain.cron_preview import preview
 
@@ -237,7 +237,7 @@ def cancel(house: Any, job_id: int) -> None:
 @click.argument("job_id", type=int)
 @click.pass_obj
 def retry(house: Any, job_id: int) -> None:
-    """Try a failed or cancelled job again; do a succeeded one once more."""
+    """Try a failed or cancelled job again, or a succeeded one."""
     opened = house.open()
     job, new = opened.jobs.retry(SYSTEM, JobId(job_id))
     opened.close()

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
@@ -22,7 +23,7 @@ from ..adapters.sql.revisions import earlier
 from ..adapters.sql.store import SqlStore
 from ..adapters.system import UuidIds
 from ..domain.cron_zones import tzdata_version
-from ..domain.errors import Invalid
+from ..domain.errors import Invalid, Unavailable
 from ..domain.tasks import Tasks
 from ..ports.changes import Changes
 from ..ports.mail import Mailer
@@ -49,6 +50,8 @@ from .settings import Settings
 
 if TYPE_CHECKING:  # Redis is imported where it is used
     from ..adapters.dramatiq.over_redis import RedisWaker
+
+log = structlog.get_logger()
 
 
 @define(eq=False, kw_only=True, repr=False)
@@ -188,6 +191,13 @@ class House:
         """
         if self.waker is not None:
             self.waker.link.check()
+
+    def warn_of_absent_cache(self) -> None:
+        """Have the log say if Redis does not answer: work goes on without it, slower."""
+        try:
+            self.check_cache()
+        except Unavailable as error:
+            log.warning("redis is away", detail=error.detail)
 
     def close(self) -> None:
         """Close every connection, and remove what was only for this run."""

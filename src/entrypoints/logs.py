@@ -7,6 +7,7 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from ..domain.errors import Unavailable
 from .choices import LogFormat
 from .settings import Settings
 
@@ -15,7 +16,12 @@ _opened: list[TextIO] = []
 
 
 def configure(settings: Settings) -> None:
-    """Have every log line of the process go where the settings say."""
+    """
+    Have every log line of the process go where the settings say.
+
+    Raises:
+        Unavailable: The log's file cannot be opened.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     stream = _stream(settings)
     renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
@@ -44,8 +50,12 @@ def configure(settings: Settings) -> None:
 def _stream(settings: Settings) -> TextIO:
     if settings.log_file is None:
         return sys.stderr
-    settings.log_file.parent.mkdir(parents=True, exist_ok=True)
-    stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
+    try:
+        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+        stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        reason = f"The log {settings.log_file} cannot be written: {error.strerror}."
+        raise Unavailable(reason) from error
     _opened.append(stream)
     return stream
 

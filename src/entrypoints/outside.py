@@ -14,6 +14,7 @@ from ..adapters.memory.store import MemoryStore
 from ..adapters.sql.store import SqlStore, open_store
 from ..adapters.system import AnchoredClock, SystemClock
 from ..adapters.throttling.memory import MemoryRateLimiter
+from ..domain.errors import Unavailable
 from ..domain.throttling import Policies
 from ..ports.changes import Changes
 from ..ports.mail import Mailer
@@ -35,12 +36,16 @@ def open_store_of(
     Return the store, its clock, and what re-reads that one's time.
 
     Raises:
-        Unavailable: The store cannot be opened.
+        Unavailable: The store cannot be opened, or DATA_DIR not be made.
     """
     if settings.database_url.startswith("memory"):
         clock = clock or SystemClock()
         return MemoryStore(clock), clock, _unmoved
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"The folder {settings.data_dir} cannot be made: {error.strerror}."
+        raise Unavailable(reason) from error
     store = open_store(
         settings.database_url, clock or SystemClock(), pool_size=settings.database_pool_size
     )

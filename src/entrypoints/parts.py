@@ -55,6 +55,7 @@ def _run(settings: Settings, part: str, *, threads: int) -> int:
     life = Life()
     life.heed_signals()
     house = open_house(settings, part)
+    house.warn_of_absent_cache()
     if not threads:
         house.keep_schedules()
     runtime = house.runtime(

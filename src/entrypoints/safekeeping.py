@@ -18,7 +18,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @as_json
 @click.pass_obj
 def backup(house: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Copy database, artifacts and key into FILE, while the service runs."""
+    """Copy database, artifacts and key into FILE, at any time."""
     from .backup import place_of, summary, write
 
     place = place_of(house.settings())
@@ -39,7 +39,7 @@ def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
 @as_json
 @click.pass_obj
 def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Put the backup FILE in the place of database, artifacts and key."""
+    """Put database, artifacts and key back from a backup FILE."""
     from .backup import place_of, summary
     from .restore import forgotten, put_back
 

@@ -47,6 +47,7 @@ def serve(settings: Settings) -> int:
     server.bind()
     house.prepare()
     house.keep_schedules()
+    house.warn_of_absent_cache()
     password = house.first_administrator()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,9 +67,7 @@ def gather(
     known = {variable(name) for name in fields} | {CONFIG}
     gathered = Gathered()
     gathered.add(known, dict(_ours(environ)), "")
-    dotenv = folder / ".env"
-    if dotenv.is_file():
-        gathered.add(known, dict(_ours(_dotenv(dotenv))), " (in .env)")
+    gathered.add(known, dict(_ours(_dotenv(folder / ".env"))), " (in .env)")
     named = gathered.given.pop(CONFIG, None)
     if config is None and named is not None and named.text:
         config = folder / named.text
@@ -88,13 +87,20 @@ def _ours(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _dotenv(path: Path) -> dict[str, str]:
+    try:
+        written = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):
+        return {}
+    except OSError as error:
+        raise Invalid(f"{path.absolute()}: {error.strerror}") from error
+    except ValueError as error:
+        raise Invalid(f"{path.absolute()}: {error}") from error
     found: dict[str, str] = {}
-    with path.open(encoding="utf-8-sig") as stream:
-        for line in parse_stream(stream):
-            if line.error:
-                raise Invalid(f"{path.name}, line {line.original.line}: not NAME=value")
-            if line.key is not None:
-                found[line.key] = line.value or ""
+    for line in parse_stream(StringIO(written)):
+        if line.error:
+            raise Invalid(f"{path.name}, line {line.original.line}: not NAME=value")
+        if line.key is not None:
+            found[line.key] = line.value or ""
     return found
 
 

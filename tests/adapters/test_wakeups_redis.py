@@ -11,9 +11,9 @@ from attrs import define, evolve, field
 from redis import Redis
 
 from tests.processes.fleet import OwnRedis, own_redis, until
-from workbell.adapters.changes import RedisChanges
 from workbell.adapters.dramatiq import runtime as engine
 from workbell.adapters.dramatiq.over_redis import RedisWaker, RedisWakeups
+from workbell.adapters.redis_changes import RedisChanges
 from workbell.adapters.redis_link import RedisLink, packed
 from workbell.domain.errors import Unavailable
 from workbell.domain.identity import SYSTEM

@@ -1,11 +1,13 @@
 """The command line: what it prints, and how it ends."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
 from workbell.entrypoints.cli import main
 from workbell.entrypoints.settings import Settings
@@ -30,6 +32,12 @@ def test_without_a_command_the_commands_are_listed(run: Any) -> None:
 
     for command in ("up", "migrate", "check", "tasks", "schedules", "jobs", "bench", "openapi"):
         assert command in said
+
+
+@pytest.mark.parametrize("group", ["", "bench", "jobs", "schedules", "superuser", "tasks"])
+def test_what_a_command_does_is_said_in_one_whole_line(run: Any, group: str) -> None:
+    commands = run(*group.split(), "--help").output.partition("Commands:")[2]
+    assert commands and "..." not in commands
 
 
 def test_migrate_says_the_revision(run: Any) -> None:
@@ -155,6 +163,45 @@ def test_check_says_that_redis_does_not_answer(run: Any, monkeypatch: pytest.Mon
     assert {"warning"} == {
         row["level"] for row in json.loads(result.output) if row["what"] == "REDIS_URL"
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DATA_DIR", "a-file", "The folder a-file cannot be made: File exists."),
+        ("LOG_FILE", "a-file/log", "The log a-file/log cannot be written: File exists."),
+        (
+            "DATABASE_URL",
+            "sqlite:////proc/nowhere/w.db",
+            "The database /proc/nowhere/w.db cannot be opened: unable to open database file.",
+        ),
+        (
+            "DATABASE_URL",
+            "postgresql://nobody@127.0.0.1:1/none",
+            (
+                "The database does not answer: connection failed: connection to server at "
+                '"127.0.0.1", port 1 failed: Connection refused.'
+            ),
+        ),
+    ],
+)
+def test_a_place_that_is_not_there_is_one_line_and_exit_2(
+    run: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    Path("a-file").touch()
+    monkeypatch.setenv("WORKBELL_SECRET_KEY", "x" * 40)
+    monkeypatch.setenv(f"WORKBELL_{name}", value)
+    result = run("up", "--port", "0")
+    assert (result.exit_code, result.stderr) == (2, f"workbell: {reason}\n")
+
+
+def test_a_redis_that_does_not_answer_is_logged_at_the_start(tmp_path: Path) -> None:
+    """Work goes on without it, so that nothing else would say that its address is wrong."""
+    settings = Settings(data_dir=tmp_path, secret_key="x" * 40, redis_url="redis://127.0.0.1:1/0")
+    house = build(settings)
+    with capture_logs() as logs, closing(house):
+        house.warn_of_absent_cache()
+    assert [(line["log_level"], line["event"]) for line in logs] == [("warning", "redis is away")]
 
 
 def test_a_superuser_is_created_once(run: Any) -> None:

@@ -166,6 +166,20 @@ def test_a_broken_env_file_is_refused(tmp_path: Path) -> None:
         right(tmp_path)
 
 
+def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """It may hold what matters; a folder of that name, as containers make them, holds nothing."""
+    (tmp_path / ".env").write_bytes(b"WORKBELL_PORT=\xff\n")
+    with pytest.raises(Invalid, match=r"\.env: .*can't decode"):
+        right(tmp_path)
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").symlink_to(".env")
+    with pytest.raises(Invalid, match=r"/\.env: .*symbolic links"):
+        right(tmp_path)
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").mkdir()
+    assert right(tmp_path) == Settings()
+
+
 # ---- Names
 
 

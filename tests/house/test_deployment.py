@@ -68,8 +68,15 @@ def test_health_is_asked_where_it_is_answered() -> None:
     for name in ("worker", "scheduler"):
         port = SERVICES[name]["environment"]["WORKBELL_METRICS_PORT"]
         assert f"127.0.0.1:{port}/readyz" in SERVICES[name]["healthcheck"]["test"][-1]
-    assert "127.0.0.1:8000/readyz" in STAGE and "healthcheck" not in SERVICES["api"]
-    assert SERVICES["postgres"]["healthcheck"] and SERVICES["redis"]["healthcheck"]
+    assert "127.0.0.1:${WORKBELL_PORT:-8000}/readyz" in STAGE
+    assert "healthcheck" not in SERVICES["api"]
+    assert SERVICES["redis"]["healthcheck"]
+
+
+def test_postgresql_is_asked_where_it_answers_only_once_it_is_whole() -> None:
+    """Its image first starts a server that listens on the socket only, to make the cluster."""
+    asked = SERVICES["postgres"]["healthcheck"]["test"]
+    assert asked[:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
 
 
 def test_everything_waits_for_the_tables() -> None:

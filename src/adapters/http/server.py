@@ -1,6 +1,7 @@
 """The embedded WSGI server: cheroot behind a strict reading of HTTP/1."""
 
 import errno
+import re
 import socket
 from queue import SimpleQueue
 from threading import Thread
@@ -16,6 +17,7 @@ from .connection import Connection
 from .framing import Limits
 
 _log = structlog.get_logger(__name__)
+_SYSTEM_S_WORD = re.compile(r"\[Errno -?\d+\] ([^)]+)")
 
 
 class _Workers:
@@ -145,7 +147,8 @@ class EmbeddedServer:
             self._server.prepare()
         except OSError as error:
             taken = f"Errno {errno.EADDRINUSE}]" in str(error)
-            why = "the port is taken" if taken else str(error)
+            said = _SYSTEM_S_WORD.search(str(error))  # cheroot wraps it in words of its own
+            why = "the port is taken" if taken else said[1] if said else str(error)
             raise Unavailable(f"Cannot listen on {host}:{port}: {why}.") from error
 
     def serve(self) -> None:

@@ -75,4 +75,6 @@ def _is_away(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).strip().rstrip(".")
+    """Return the driver's word; what PostgreSQL asks on further lines is left out."""
+    said = str(getattr(error, "orig", None) or error).strip()
+    return said.partition("\n")[0].rstrip(".")

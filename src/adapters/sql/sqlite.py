@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from attrs import Factory, define, field
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, NullPool, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from ...domain.errors import Conflict, Unavailable
 
@@ -258,7 +258,12 @@ class SqliteConnections:
 
 
 def open_sqlite(url: URL) -> SqliteConnections:
-    """Open a file, and make it, for its owner only, if it is not there."""
+    """
+    Open a file, and make it, for its owner only, if it is not there.
+
+    Raises:
+        Unavailable: It cannot be opened.
+    """
     if not url.database or url.database == ":memory:":
         raise ValueError("SQLite needs a file; the memory store needs none.")
     engine = create_engine(
@@ -269,7 +274,11 @@ def open_sqlite(url: URL) -> SqliteConnections:
     )
     event.listen(engine, "connect", _prepare)
     _make(Path(url.database))
-    connection = engine.connect()
+    try:
+        connection = engine.connect()
+    except OperationalError as error:
+        reason = f"The database {url.database} cannot be opened: {error.orig}."
+        raise Unavailable(reason) from error
     driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     writer = Writer(connection, driver)
     event.listen(engine, "handle_error", _watching(writer))
