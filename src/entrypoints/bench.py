@@ -194,7 +194,7 @@ def bench_http(
 @keep
 @as_json
 def bench_idle(results: Path, as_json: bool) -> None:
-    """Seconds until the service answers, and memory while idle; Linux only."""
+    """Seconds until the service answers, and its memory at rest."""
     from .bench_idle import measure
 
     _finish("idle", "workbell bench idle", measure(_say), results, as_json)
