@@ -99,8 +99,9 @@ WITH given AS MATERIALIZED (
         id bigint, version int, tick timestamp, following timestamp)
 )
 UPDATE schedules AS s SET cursor = s.next_at, next_at = given.following, runs = s.runs + 1
-FROM given WHERE s.id = given.id AND s.version = given.version
-    AND s.next_at IS NOT DISTINCT FROM given.tick AND s.deleted_at IS NULL"""),
+FROM given WHERE s.id = ANY(ARRAY(SELECT id FROM given)) AND s.id = given.id
+    AND s.version = given.version AND s.next_at IS NOT DISTINCT FROM given.tick
+    AND s.deleted_at IS NULL"""),
     "steps",
 )
 
