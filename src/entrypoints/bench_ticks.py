@@ -94,7 +94,7 @@ def _fill(house: House, size: int, burst: int) -> None:
                 _copy(connection, rows)
             else:
                 connection.execute(insert(schedules), rows)
-    with engine.connect() as connection:  # as a server in use is never without
+    with engine.begin() as connection:  # as a server in use is never without
         if connection.dialect.name == "postgresql":
             connection.execute(text("ANALYZE schedules"))
     engine.dispose()

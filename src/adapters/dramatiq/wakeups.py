@@ -11,6 +11,7 @@ import dramatiq
 from attrs import define, field
 from dramatiq.broker import Broker, Consumer, MessageProxy
 from dramatiq.brokers.stub import StubBroker
+from dramatiq.common import q_name
 from dramatiq.message import Message
 from dramatiq.worker import Worker
 
@@ -87,7 +88,7 @@ def call_in(worker: Worker, until: float) -> None:
         thread.stop()
     for consumer in list(worker.consumers.values())[:1]:
         for _ in worker.workers:
-            nothing = MessageProxy(message_of(consumer.queue_name))
+            nothing = MessageProxy(message_of(q_name(consumer.queue_name)))
             nothing.fail()  # so that nobody acts on it
             consumer.handle_message(nothing)
     for thread in worker.workers:

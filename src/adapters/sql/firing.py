@@ -20,12 +20,12 @@ WITH given AS MATERIALIZED (
         id bigint, version int, tick timestamp)
 ),
 standing AS MATERIALIZED (
-    SELECT id, version, next_at, overlap_policy FROM schedules
-    WHERE id = ANY(ARRAY(SELECT id FROM given)) AND next_at IS NOT NULL AND deleted_at IS NULL
-    ORDER BY id FOR UPDATE SKIP LOCKED
+    SELECT id, version, next_at, deleted_at, overlap_policy FROM schedules
+    WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR UPDATE SKIP LOCKED
 ),
 locked AS MATERIALIZED (
-    SELECT id, overlap_policy FROM standing JOIN given USING (id, version) WHERE next_at = tick
+    SELECT id, overlap_policy FROM standing JOIN given USING (id, version)
+    WHERE next_at = tick AND deleted_at IS NULL
 ),
 entered AS (
     INSERT INTO lanes (key, lane_limit)
@@ -41,31 +41,33 @@ WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(nth int, id bigint)
 ),
 alone AS MATERIALIZED (
-    SELECT given.nth, s.*,
-        coalesce(nullif(s.queue, ''), :queue) AS own_queue,
-        CAST(s.owner AS text) AS fair_key,
-        CASE WHEN s.overlap_policy <> 'allow_all' THEN 'schedule:' || s.id END AS lane
+    SELECT given.nth, s.id, owner, task, name, next_at, priority, weight, max_attempts,
+        timeout_seconds, parameters, coalesce(nullif(queue, ''), :queue) AS own_queue,
+        CAST(owner AS text) AS fair_key,
+        CASE WHEN overlap_policy <> 'allow_all' THEN 'schedule:' || s.id END AS lane
     FROM given CROSS JOIN LATERAL (SELECT * FROM schedules WHERE id = given.id LIMIT 1) AS s
-    WHERE s.overlap_policy = 'allow_all' OR NOT EXISTS (
+    WHERE overlap_policy = 'allow_all' OR NOT EXISTS (
         SELECT 1 FROM jobs WHERE schedule_id IS NOT NULL AND schedule_id = s.id AND state < 4
     ) AND NOT EXISTS (
         SELECT 1 FROM jobs
         WHERE lane IS NOT NULL AND lane = 'schedule:' || s.id AND state IN (2, 3)
     )
 ),
-ranked AS (
-    SELECT *, row_number() OVER (PARTITION BY own_queue, priority, fair_key ORDER BY nth) AS turn
-    FROM alone
+places AS MATERIALIZED (
+    SELECT own_queue, priority, (
+        SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
+            AND priority = each.priority ORDER BY fair_tag, id LIMIT 1
+    ) AS lowest
+    FROM (SELECT DISTINCT own_queue, priority FROM alone) AS each
 ),
-probed AS (
-    SELECT *, max(CASE WHEN turn = 1 THEN greatest(
-        (SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
-            AND priority = ranked.priority ORDER BY fair_tag, id LIMIT 1),
-        (SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
-            AND priority = ranked.priority AND fair_key = ranked.fair_key
-            ORDER BY fair_tag DESC LIMIT 1),
-        0) END) OVER (PARTITION BY own_queue, priority, fair_key) AS base
-    FROM ranked
+shares AS MATERIALIZED (
+    SELECT own_queue, priority, fair_key, greatest(lowest, (
+        SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
+            AND priority = each.priority AND fair_key = each.fair_key
+            ORDER BY fair_tag DESC LIMIT 1
+    ), 0) AS base
+    FROM (SELECT DISTINCT own_queue, priority, fair_key FROM alone) AS each
+        JOIN places USING (own_queue, priority)
 ),
 written AS (
     INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane, lane_limit,
@@ -73,12 +75,12 @@ written AS (
         owner, task, name, origin, schedule_id, tick, hidden, created_at, queued_at, description,
         parameters)
     SELECT 2, own_queue, priority,
-        base + turn / weight, fair_key, weight, next_at, lane, 1, CAST(:mode AS smallint),
-        CAST(:fails AS boolean), 0,
+        base + row_number() OVER (PARTITION BY own_queue, priority, fair_key ORDER BY nth) / weight,
+        fair_key, weight, next_at, lane, 1, CAST(:mode AS smallint), CAST(:fails AS boolean), 0,
         coalesce(nullif(max_attempts, 0), :attempts),
         coalesce(nullif(timeout_seconds, 0), :seconds), 0, false, owner, task, name, 'schedule',
         id, next_at, false, :now, :now, '', parameters
-    FROM probed ORDER BY nth
+    FROM alone JOIN shares USING (own_queue, priority, fair_key) ORDER BY nth
     ON CONFLICT DO NOTHING
 )
 SELECT nth, own_queue FROM alone ORDER BY nth"""),
@@ -98,8 +100,8 @@ WITH given AS MATERIALIZED (
 )
 UPDATE schedules AS s SET cursor = s.next_at, next_at = given.following, runs = s.runs + 1
 FROM given WHERE s.id = ANY(ARRAY(SELECT id FROM given)) AND s.id = given.id
-    AND s.next_at IS NOT NULL AND s.deleted_at IS NULL
-    AND s.version = given.version AND s.next_at = given.tick"""),
+    AND s.version = given.version AND s.next_at IS NOT DISTINCT FROM given.tick
+    AND s.deleted_at IS NULL"""),
     "steps",
 )
 
