@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 
 import workbell
 from workbell.adapters.dramatiq.runtime import Loop
+from workbell.adapters.dramatiq.wakeups import LocalWakeups
 from workbell.domain.attempts import Outcome
 from workbell.domain.identity import SYSTEM
 from workbell.domain.jobs import Job, JobId, JobState
@@ -397,3 +398,15 @@ def test_job_ids_are_numbers(house: House) -> None:
     """A job that was never made is not found."""
     with pytest.raises(workbell.NotFound):
         house.jobs.get(SYSTEM, JobId(10_000))
+
+
+@pytest.mark.parametrize("first", ["default", "default.DQ"])
+def test_who_is_called_in_leaves_no_complaint(first: str, caplog: Any) -> None:
+    wakeups = LocalWakeups(queues=["default"], threads=2, drain=lambda _: None)
+    wakeups.start()
+    worker = wakeups._worker
+    assert worker is not None
+    worker.consumers = dict(sorted(worker.consumers.items(), key=lambda each: each[0] != first))
+    assert next(iter(worker.consumers)) == first
+    wakeups.stop(5.0)
+    assert not [each for each in caplog.records if each.name.startswith("dramatiq")]
