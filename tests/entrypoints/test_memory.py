@@ -11,7 +11,7 @@ import workbell
 from workbell.entrypoints.bench_idle import measure
 
 # the goal is 120, and 90 is aimed at; what developers have beside is in these figures, too
-FIRST_START_MIB = 115
+FIRST_START_MIB = 100
 LATER_START_MIB = 90
 COVERAGE_MIB = 20 if "COVERAGE_PROCESS_CONFIG" in os.environ else 0
 
@@ -20,10 +20,11 @@ pytestmark = pytest.mark.integration
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it in /proc")
 def test_a_service_that_has_nothing_to_do_is_small() -> None:
-    """After the start that makes its tables, and after any later one."""
-    first, later, _ = (row["resident, MiB"] - COVERAGE_MIB for row in measure(print))
+    """After the start that makes its tables, after any later one, and after logins."""
+    first, later, used = (row["resident, MiB"] - COVERAGE_MIB for row in measure(print))
     assert first < FIRST_START_MIB
     assert later < LATER_START_MIB
+    assert used < FIRST_START_MIB
 
 
 def test_what_few_starts_need_is_not_imported_by_all() -> None:
