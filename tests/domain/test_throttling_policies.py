@@ -74,6 +74,12 @@ def test_the_console_has_its_own_limit_only() -> None:
     assert met(Route.CONSOLE) == ["console=console:192.0.2.7"]
 
 
+def test_who_asks_by_cookie_is_charged_as_the_console_is() -> None:
+    ann: dict[str, Any] = {"user_id": UserId(7), "session_id": "abc", "by_cookie": True}
+    assert met(Route.GENERAL, **ann) == ["console=console:abc"]
+    assert met(Route.INGEST, **ann) == ["ingest=ingest:7", "console=console:abc"]
+
+
 def test_off_is_no_limit() -> None:
     """Without a limit on anonymous requests there is none on logins by address."""
     assert met(Route.SIGN_IN, off="anonymous") == []
