@@ -114,15 +114,21 @@ class Schedule:
         next_at = self.tick_after(max(now, self.cursor or now))
         if next_at is None:
             raise Invalid.field("is_active", "The schedule has no run left before its end.")
-        return evolve(self, next_at=next_at, paused_reason=None).expecting()
+        return self._aimed(next_at, None)
 
     def pause(self, reason: str | None = None) -> Self:
         """Forget the next tick."""
-        return evolve(self, next_at=None, paused_reason=reason).expecting()
+        return self._aimed(None, reason)
 
     def expecting(self) -> Self:
         """Expect the next tick's success in time, if there is one and that is asked for."""
-        return evolve(self, alert_at=self._alert_of(self.next_at), overdue_since=None)
+        return self._aimed(self.next_at, self.paused_reason)
+
+    def _aimed(self, next_at: datetime | None, reason: str | None) -> Self:
+        alert_at = self._alert_of(next_at)
+        return evolve(
+            self, next_at=next_at, paused_reason=reason, alert_at=alert_at, overdue_since=None
+        )
 
     @property
     def expected_since(self) -> datetime:

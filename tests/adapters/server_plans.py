@@ -21,7 +21,7 @@ def statements_of(store: SqlStore, ask: Ask) -> list[tuple[str, Any]]:
     def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
         asked.append((statement, parameters))
 
-    engine: Engine = connections._writers
+    engine: Engine = connections._writers._engine
     event.listen(engine, "before_cursor_execute", note)
     try:
         with store.begin() as tx:

@@ -52,7 +52,7 @@ def store() -> SqlStore:
 def counted(store: SqlStore) -> Iterator[list[str]]:
     """Give the statements that transactions send meanwhile."""
     assert isinstance(store._connections, ServerConnections)
-    engine, sent = store._connections._writers, list[str]()
+    engine, sent = store._connections._writers._engine, list[str]()
 
     def note(_: object, __: object, statement: str, *___: object) -> None:
         sent.append(statement)

@@ -177,7 +177,7 @@ def test_after_one_error_of_the_short_way_the_next_transaction_has_a_new_connect
 def test_a_connection_that_nobody_began_keeps_what_its_caller_commits(store: SqlStore) -> None:
     connections = store._connections
     assert isinstance(connections, ServerConnections)
-    with connections._writers.connect() as db:
+    with connections._writers._engine.connect() as db:
         with store.within(db).begin() as tx:
             tx.schedules.add(a_schedule(name="undone"))
         db.rollback()
@@ -223,7 +223,7 @@ def test_an_exhausted_pool_is_unavailable(
 def test_a_pool_opens_no_more_connections_than_it_may(store: SqlStore) -> None:
     connections = store._connections
     assert isinstance(connections, ServerConnections)
-    engines = (connections._writers, connections._readers._engine)
+    engines = (connections._writers._engine, connections._readers._engine)
     sizes = [each.pool.size() for each in engines]  # type: ignore[attr-defined]
     assert sum(sizes) == 4
 
@@ -284,13 +284,13 @@ def raise_deadlock(database: Server) -> None:
 def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore) -> None:
     connections = store._connections
     assert isinstance(connections, ServerConnections)
-    with connections._writers.begin() as connection:
+    with connections._writers._engine.begin() as connection:
         (one,) = SqlJobs(connection).add([a_job(name="mine")], NOON)
         many = SqlJobs(connection).add([a_job(), a_job()], NOON)
     assert one is not None
     assert see(store, one) == one
     assert [job.state for job in many if job] == [JobState.READY, JobState.READY]
-    with connections._writers.connect() as connection:
+    with connections._writers._engine.connect() as connection:
         SqlJobs(connection).add([a_job(name="mine")], NOON)
         connection.rollback()
     with store.view() as tx:

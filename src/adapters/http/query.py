@@ -8,7 +8,7 @@ from typing import Annotated, Any, NewType, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import attrs
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from ...domain.errors import Invalid
 from ...ports.tasks import Shapes
@@ -19,22 +19,36 @@ _NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?", re.ASCII)
 _LOST_PLUS = re.compile(r" (?=\d\d:\d\d$)")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
+MOST_RECENT = 256
+SHORT = 200
+"""Queries up to this length are remembered."""
+
 Convert = Callable[[str], Any]
+Query = tuple[Any, Mapping[str, str]]
 
 
 @frozen
 class QueryReader:
-    """Reads query strings into the operations' query classes."""
+    """Reads query strings into the operations' query classes; short ones are remembered."""
 
     shapes: Shapes
+    _recent: Callable[[str, type | None], Query] = field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=Factory(lambda self: lru_cache(MOST_RECENT)(self._read), takes_self=True),
+    )
 
-    def read(self, text: str, cls: type | None) -> tuple[Any, Mapping[str, str]]:
+    def read(self, text: str, cls: type | None) -> Query:
         """
         Return the query as a value of the class, and as it was given.
 
         Raises:
             Invalid: A name is unknown or comes twice, or a value does not fit.
         """
+        return (self._recent if len(text) <= SHORT else self._read)(text, cls)
+
+    def _read(self, text: str, cls: type | None) -> Query:
         given = parameters(text) if text else {}
         converts = _converts(cls) if cls else {}
         if unknown := [name for name in given if name not in converts]:

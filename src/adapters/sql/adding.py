@@ -4,35 +4,39 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve, fields
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from ...domain.audit import AuditEntry
 from ...domain.identity import User
 from ...domain.scheduling import Schedule, ScheduleId
 from .columns import as_kept, json_text
-from .identity import USER_LOCKED, user_of_kept
+from .identity import user_of_kept
 from .schedule_rows import WRITTEN, schedule_values
-from .statements import prepared, together
+from .schema import users
+from .statements import plain_names, told_as_usual
 
 _NOTED = tuple(
     each.name for each in fields(AuditEntry) if each.name not in {"id", "object_id"}
 )  # the entry is about the row that is added with it
 _written, _noted = ", ".join(WRITTEN), ", ".join(_NOTED)
-_ADD = prepared(
-    text(
-        f"WITH added AS (INSERT INTO schedules ({_written}) SELECT {_written} "  # noqa: S608
-        "FROM json_populate_record(CAST(NULL AS schedules), CAST(:row AS json)) "
-        "WHERE EXISTS (SELECT 1 FROM users WHERE users.id = :owner) "
-        "AND (SELECT count(*) FROM schedules WHERE next_at IS NOT NULL "
-        "AND deleted_at IS NULL AND schedules.owner = :owner) < :most RETURNING id) "
-        f"INSERT INTO audit (object_id, {_noted}) SELECT CAST(added.id AS text), {_noted} "
-        "FROM added, json_populate_record(CAST(NULL AS audit), CAST(:entry AS json)) "
-        "RETURNING CAST(object_id AS bigint)"
-    ),
-    "row",
-    "entry",
-    "owner",
-    "most",
+_owner = ", ".join(f"users.{name}" for name in plain_names(users))
+_PREPARE = (
+    "PREPARE workbell_lock (bigint) AS SELECT 1 FROM users WHERE id = $1 FOR UPDATE; "  # noqa: S608
+    "PREPARE workbell_add (text, text, bigint, bigint) AS "
+    f"WITH added AS (INSERT INTO schedules ({_written}) SELECT {_written} "
+    "FROM json_populate_record(CAST(NULL AS schedules), CAST($1 AS json)) "
+    "WHERE EXISTS (SELECT 1 FROM users WHERE users.id = $3) "
+    # not `next_at IS NOT NULL`, which tempts PostgreSQL to read everybody's active ones
+    "AND (SELECT count(next_at) FROM schedules "
+    "WHERE deleted_at IS NULL AND schedules.owner = $3) < $4 RETURNING id), "
+    f"noted AS (INSERT INTO audit (object_id, {_noted}) SELECT CAST(added.id AS text), {_noted} "
+    "FROM added, json_populate_record(CAST(NULL AS audit), CAST($2 AS json)) "
+    "RETURNING object_id) "
+    f"SELECT CAST(noted.object_id AS bigint), {_owner} FROM noted, users WHERE users.id = $3"
+)
+_EXECUTE = (
+    b"EXECUTE workbell_lock(%(owner)b); "
+    b"EXECUTE workbell_add(%(row)b, %(entry)b, %(owner)b, %(most)b)"
 )
 
 
@@ -45,15 +49,21 @@ def add_within(
     They are two statements, for the second must see what was committed while
     the first one waited for the lock.
     """
-    values = schedule_values(schedule)
-    row, note = _json_of(values, db), _json_of({n: getattr(entry, n) for n in _NOTED}, db)
-    owners, added = together(
-        db, (USER_LOCKED, (schedule.owner,)), (_ADD, (row, note, schedule.owner, limit))
-    )
-    if not added:
+    from . import libpq
+
+    row, note = schedule_values(schedule), {name: getattr(entry, name) for name in _NOTED}
+    values = {
+        b"row": _json_of(row, db),
+        b"entry": _json_of(note, db),
+        b"owner": schedule.owner,
+        b"most": limit,
+    }
+    with told_as_usual(db, _PREPARE, values):
+        found = libpq.ask_together(db, _PREPARE, _EXECUTE, values)
+    if not found:
         return None
-    ((new,),) = added
-    return evolve(schedule, id=ScheduleId(new)), user_of_kept(db, owners[0])
+    ((new, *owner),) = found
+    return evolve(schedule, id=ScheduleId(new)), user_of_kept(db, owner)
 
 
 def _json_of(values: Mapping[str, Any], db: Connection) -> str | None:

@@ -54,7 +54,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _aware(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
+    if moment is None or moment.tzinfo is UTC:
+        return moment
+    return moment.replace(tzinfo=UTC)
 
 
 class Moment(TypeDecorator[datetime]):

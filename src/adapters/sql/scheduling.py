@@ -58,7 +58,8 @@ DUE = prepared(
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
 NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
 _COUNT_ACTIVE = prepared(
-    select(func.count()).select_from(schedules).where(IS_ACTIVE, _c.owner == bindparam("whose")),
+    # not by `next_at IS NOT NULL`, which tempts PostgreSQL to read everybody's active ones
+    select(func.count(_c.next_at)).where(_c.deleted_at.is_(None), _c.owner == bindparam("whose")),
     "whose",
 )
 _LOCK = (

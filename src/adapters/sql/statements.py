@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 Values = Sequence[Any]
 IDLE = 0
 """What libpq calls a connection on which no transaction has begun."""
+_LIBPQ = "libpq"
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
 
@@ -58,7 +59,7 @@ class Prepared:
         """
         with committed(db) if committing else nullcontext():
             if is_direct(db):
-                return _by_driver(db, *self.filled(db, values), reads=True)
+                return self._by_driver(db, values, reads=True)
             with closing(self.run(db, values)) as result:
                 assert result.cursor is not None
                 found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
@@ -67,7 +68,7 @@ class Prepared:
     def do(self, db: Connection, values: Values = ()) -> None:
         """Execute it once; it returns no rows."""
         if is_direct(db):
-            _by_driver(db, *self.filled(db, values), reads=False)
+            self._by_driver(db, values, reads=False)
         else:
             self.run(db, values)
 
@@ -83,6 +84,44 @@ class Prepared:
         text, arrange = self._for(db)
         return text, arrange(values)
 
+    def _by_driver(
+        self, db: Connection, values: Values, *, reads: bool
+    ) -> Sequence[tuple[Any, ...]]:
+        """
+        Execute it with psycopg, in its binary form; return the rows.
+
+        SQLAlchemy would describe every column of every result, which takes longer
+        than to read it.
+        """
+        from . import libpq
+
+        if not db.in_transaction():
+            db.begin()
+        driver: Any = db.connection.dbapi_connection
+        if libpq.may_ask(driver):
+            text, given = self._numbered(db, values)
+            with told_as_usual(db, text, given):
+                return libpq.ask(db, text, given)
+        text, given = self.filled(db, values)
+        with told_as_usual(db, text, given), driver.cursor(binary=True) as cursor:
+            cursor.execute(text, given)
+            found: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
+        return found
+
+    def _numbered(self, db: Connection, values: Values) -> tuple[str, Values]:
+        """Return the statement and its values as libpq takes them."""
+        found = self._compiled.get(_LIBPQ)
+        if found is None:
+            found = self._compiled[_LIBPQ] = self._number(db)
+        text, arrange = found
+        return text, arrange(values)
+
+    def _number(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
+        compiled, fixed = self._compilation(db)
+        places = {name: f"${n}" for n, name in enumerate((*self._names, *fixed), 1)}
+        more = tuple(fixed.values())
+        return str(compiled) % places, lambda values: (*values, *more)
+
     def _for(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
         found = self._compiled.get(db.dialect.name)
         if found is None:
@@ -90,11 +129,16 @@ class Prepared:
         return found
 
     def _compile(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
-        compiled = self._make(db.dialect.name).compile(
+        compiled, fixed = self._compilation(db)
+        return str(compiled), _arranger(self._names, fixed, compiled.positiontup)
+
+    def _compilation(self, db: Connection) -> tuple[Any, dict[str, Any]]:
+        """Return what SQLAlchemy makes of it, and the values that it has by itself."""
+        compiled: Any = self._make(db.dialect.name).compile(
             dialect=db.dialect, column_keys=list(self._names)
         )
         fixed = {name: each for name, each in compiled.params.items() if name not in self._names}
-        return str(compiled), _arranger(self._names, fixed, compiled.positiontup)
+        return compiled, fixed
 
 
 def _arranger(
@@ -120,24 +164,8 @@ def is_direct(db: Connection) -> bool:
     return db.dialect.driver == "psycopg" and not db.dispatch.before_cursor_execute
 
 
-def _by_driver(db: Connection, text: str, values: Any, *, reads: bool) -> Sequence[tuple[Any, ...]]:
-    """
-    Execute a statement with psycopg, in its binary form; return the rows.
-
-    SQLAlchemy would describe every column of every result, which takes longer
-    than to read it.
-    """
-    if not db.in_transaction():
-        db.begin()
-    driver: Any = db.connection.dbapi_connection
-    with _told_as_usual(db, text, values), driver.cursor(binary=True) as cursor:
-        cursor.execute(text, values)
-        found: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
-    return found
-
-
 @contextmanager
-def _told_as_usual(db: Connection, text: str, values: Any) -> Iterator[None]:
+def told_as_usual(db: Connection, text: str, values: Any) -> Iterator[None]:
     """Raise the driver's errors as SQLAlchemy does."""
     failure = db.dialect.loaded_dbapi.Error
     try:
@@ -145,23 +173,8 @@ def _told_as_usual(db: Connection, text: str, values: Any) -> Iterator[None]:
     except failure as error:
         driver: Any = db.connection.dbapi_connection
         if driver.closed:  # SQLAlchemy finds that as well, and renews its pool
-            db.exec_driver_sql(text, values)
+            db.exec_driver_sql("SELECT 1")
         raise DBAPIError.instance(text, values, error, failure, dialect=db.dialect) from error
-
-
-def together(db: Connection, *asked: tuple[Prepared, Values]) -> list[Sequence[tuple[Any, ...]]]:
-    """
-    Have psycopg execute statements in one round trip; return the rows of each.
-
-    Where no transaction has begun they are one of their own, committed at
-    once. Each sees what was committed before it began, not before the first.
-    """
-    driver: Any = db.connection.dbapi_connection
-    filled = [statement.filled(db, values) for statement, values in asked]
-    with _told_as_usual(db, *filled[-1]), committed(db):
-        with driver.pipeline():
-            cursors = [driver.cursor(binary=True).execute(*each) for each in filled]
-        return [cursor.fetchall() for cursor in cursors]
 
 
 @contextmanager
