@@ -166,9 +166,9 @@ def test_a_schedule_is_kept_with_its_entry_while_there_is_room(store: AnyStore) 
     plan(store, a_schedule(owner=other.id), a_schedule(owner=user.id, next_at=None))
     new = a_schedule(
         owner=user.id,
-        name="Nächtlich – 夜",
+        name="Nächtlich – 夜 \\' OR '1'='1'; -- $1 %(owner)b",
         cron=CronRule("30 2 * * 1-5", "Europe/Berlin", DstGap.SKIP, DstOverlap.BOTH),
-        parameters={"deep": {"ü": [1, 2.5, None, True, '"']}},
+        parameters={"deep": {"ü": [1, 2.5, None, True, '"', "\\'"]}},
         starts_at=after(-9).astimezone(ZoneInfo("Asia/Tokyo")),
         ends_at=after(9.000001),
         queue="mail",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from attrs import fields, frozen
 
 from ...domain.cron import DstGap, DstOverlap, Note
@@ -143,21 +144,24 @@ class BackfillBody:
     backfill: BackfillSummary
 
 
-_NAMES = tuple(each.name for each in fields(ScheduleBody))
-"""The names of an answer, in the order in which a list has its values."""
+_Listed: Any = msgspec.defstruct(
+    "_Listed", [(each.name, Any) for each in fields(ScheduleBody)], gc=False
+)
+"""The names of an answer, in the order in which a list has its values: sooner made than a dict."""
 
 
-def listed_body(listed: ListedSchedule) -> dict[str, Any]:
+def listed_body(listed: ListedSchedule) -> Any:
     """Return a schedule of a list as it is answered: what `ScheduleBody` describes."""
-    return dict(zip(_NAMES, listed, strict=False))  # the last one, the task's key, is not told
+    return _Listed(*listed[:-1])  # the last one, the task's key, is not told
 
 
 def a_listed_body(listed: ListedSchedule) -> dict[str, Any]:
     """Return the same as source A's routes answer it: what `AScheduleBody` describes."""
-    return {**listed_body(listed), "last_status": _a_word(listed.last_status)}
+    told = msgspec.structs.asdict(listed_body(listed))
+    return {**told, "last_status": _a_word(listed.last_status)}
 
 
-def schedule_body(view: ScheduleView) -> dict[str, Any]:
+def schedule_body(view: ScheduleView) -> Any:
     """Return a schedule as it is answered."""
     return listed_body(ListedSchedule.of(view))
 
