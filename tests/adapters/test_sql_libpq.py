@@ -1,4 +1,4 @@
-"""PostgreSQL by libpq itself: what is kept prepared, and what goes another way."""
+"""PostgreSQL by libpq itself: what is prepared, and what goes by psycopg."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +18,16 @@ pytestmark = pytest.mark.integration
 def db() -> Iterator[Connection]:
     """Have a connection for reading, which nobody else has used or will."""
     with server("postgresql").store(ManualClock()).view() as tx:
-        tx._db.invalidate()
+        renew(tx._db)
         yield tx._db
-        tx._db.invalidate()
+        renew(tx._db)
+
+
+def renew(db: Connection) -> None:
+    """Have a connection open another one to the server."""
+    db.rollback()
+    db.invalidate()
+    db.rollback()
 
 
 def more(number: int) -> Prepared:
@@ -53,6 +60,15 @@ def test_a_connection_that_must_not_prepare_goes_by_psycopg(db: Connection) -> N
     assert more(1).rows(db, (1,)) == [(2, "%")]
     with driver.pipeline():
         assert more(2).rows(db, (1,)) == [(3, "%")]
+    assert kept(db) == 0
+
+
+def test_what_was_discarded_is_prepared_anew(db: Connection) -> None:
+    """As psycopg does at a rollback, for its own sake."""
+    for _ in range(2):
+        assert more(1).rows(db, (1,)) == [(2, "%")]
+        assert more(2).rows(db, (1,)) == [(3, "%")]
+        db.exec_driver_sql("DEALLOCATE ALL")
     assert kept(db) == 0
 
 

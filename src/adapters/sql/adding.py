@@ -13,7 +13,7 @@ from .columns import as_kept, json_text
 from .identity import user_of_kept
 from .schedule_rows import WRITTEN, schedule_values
 from .schema import users
-from .statements import plain_names, told_as_usual
+from .statements import is_direct, plain_names, told_as_usual
 
 _NOTED = tuple(
     each.name for each in fields(AuditEntry) if each.name not in {"id", "object_id"}
@@ -38,6 +38,15 @@ _EXECUTE = (
     b"EXECUTE workbell_lock(%(owner)b); "
     b"EXECUTE workbell_add(%(row)b, %(entry)b, %(owner)b, %(most)b)"
 )
+
+
+def may_add(db: Connection) -> bool:
+    """Whether this is PostgreSQL, and nothing has begun."""
+    if not is_direct(db):
+        return False
+    from . import libpq
+
+    return libpq.is_free(db.connection.dbapi_connection)
 
 
 def add_within(

@@ -23,7 +23,7 @@ from .indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
 from .schedule_lists import ScheduleLists
 from .schedule_rows import WRITTEN, rule_of, schedule_of, schedule_values
 from .schema import jobs, schedules
-from .statements import AnyRow, chunks, is_direct, is_postgresql, named, new_id, prepared
+from .statements import AnyRow, chunks, is_postgresql, named, new_id, prepared
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -163,7 +163,7 @@ class SqlSchedules(ScheduleLists):
         self, schedule: Schedule, limit: int, entry: AuditEntry
     ) -> tuple[Schedule, User] | None:
         """Keep a new, active schedule and its audit entry, if the limit leaves room."""
-        if self._sole and is_direct(self._db):
+        if self._sole and adding.may_add(self._db):
             return adding.add_within(self._db, schedule, limit, entry)
         try:
             owner = SqlUsers(self._db).get_for_update(schedule.owner)
