@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-import os
 import re
-import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import cycle
-from threading import BoundedSemaphore, Thread, get_native_id
-from typing import Any, Self, TypeVar
+from threading import BoundedSemaphore
+from typing import Any, Self
 
 import argon2
 import jwt
@@ -23,6 +20,7 @@ from ..domain.errors import Unauthenticated, Unavailable
 from ..domain.identity import UserId
 from ..domain.sessions import Claims, TokenExpired, TokenKind
 from ..ports.system import Clock
+from .processors import PROCESSORS
 from .sodium import OneLane
 
 MIN_KEY_BYTES = 32
@@ -54,12 +52,8 @@ PROFILES: Mapping[str, Profile] = {
 """OWASP's least, the low-memory one of RFC 9106 (section 4), and a stronger one."""
 
 _CROWDED = "Too many people are signing in at once."
-_YIELDING = 10
-"""How much lower the priority of who hashes is: a tenth beside busy neighbours, not nothing."""
 _COME_AGAIN = (1.0, 2.0, 3.0)
 """Who is refused is told different times, or all would come again at once."""
-
-_T = TypeVar("_T")
 
 
 @define
@@ -127,7 +121,7 @@ class Argon2Hasher:
             Unavailable: Too many others are hashing, or there is no memory.
         """
         with self._slot():
-            return _yielding(lambda: self._hasher.hash(_bytes(password)))
+            return PROCESSORS.yielding(lambda: self._hasher.hash(_bytes(password)))
 
     def verify(self, password_hash: str, password: str) -> bool:
         """
@@ -139,7 +133,7 @@ class Argon2Hasher:
         kept = password_hash or self._nobody
         with self._slot():
             try:
-                _yielding(lambda: self._hasher.verify(kept, _bytes(password)))
+                PROCESSORS.yielding(lambda: self._hasher.verify(kept, _bytes(password)))
             except (VerifyMismatchError, InvalidHashError):
                 return False
         return bool(password_hash)
@@ -180,31 +174,6 @@ class Argon2Hasher:
 
     def _crowded(self) -> Unavailable:
         return Unavailable(_CROWDED, retry_after=next(self._come_again))
-
-
-def _yielding(work: Callable[[], _T]) -> _T:
-    """
-    Return what some work comes to, done in a thread that yields the processor.
-
-    It is a thread of its own because only a privileged process could take
-    back its priority. Where threads have none (all but Linux) it is an
-    ordinary one.
-    """
-    done: Future[_T] = Future()
-
-    def run() -> None:
-        if sys.platform == "linux":
-            with suppress(OSError):  # some containers forbid it
-                mine = get_native_id()
-                lower = os.getpriority(os.PRIO_PROCESS, mine) + _YIELDING  # at most 19 is kept
-                os.setpriority(os.PRIO_PROCESS, mine, lower)
-        try:
-            done.set_result(work())
-        except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
-            done.set_exception(error)
-
-    Thread(target=run, name="hash", daemon=True).start()
-    return done.result()
 
 
 def _bytes(password: str) -> bytes:

@@ -1,7 +1,6 @@
 """Wiring: one plain function that builds everything from the settings."""
 
 import importlib
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from ..adapters.changes import Announcer
 from ..adapters.crypto import Argon2Hasher, JwtTokens
 from ..adapters.files import FolderFiles
 from ..adapters.mail.background import BackgroundMailer
+from ..adapters.processors import PROCESSORS
 from ..adapters.shapes import JsonShapes
 from ..adapters.system import SystemRandomness, UuidIds, evened
 from ..adapters.tasks.catalogue import built_in
@@ -219,8 +219,9 @@ def _identity(
     mailer: Mailer,
     throttling: Throttling,
 ) -> tuple[Identity, SigningIn]:
-    # one processor is left to everybody else, however many sign in
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=max(1, (os.cpu_count() or 2) - 1))
+    # half of the processors are left to everybody else, however many sign in
+    slots = max(1, len(PROCESSORS.hashing))
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=slots)
     keys = (secret_key(settings), *settings.secret_key_previous)
     tokens = JwtTokens.create([key.encode() for key in keys], clock, issuer=settings.public_url)
     identity = Identity(

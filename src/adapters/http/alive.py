@@ -10,6 +10,7 @@ from attrs import Factory, frozen
 
 from ...ports.system import Ids
 from .. import jsontext
+from ..processors import PROCESSORS
 from ..tracing import span
 from .operations import JSON
 from .service import NO_STORE, LiveBody
@@ -81,4 +82,5 @@ class App(FalconApp):
         """Answer a WSGI request."""
         if self.alive is not None and self.alive.is_asked(env):
             return self.alive.answer(env, start_response)
+        PROCESSORS.keep_off()
         return super().__call__(env, start_response)

@@ -13,6 +13,7 @@ import structlog
 from cheroot.server import HTTPServer
 
 from ...domain.errors import Unavailable
+from ..processors import PROCESSORS
 from .connection import Connection
 from .framing import Limits
 
@@ -85,6 +86,7 @@ class _Server(HTTPServer):
 
     def process_conn(self, conn: Connection) -> None:
         """Hear a client; give it to a worker once it has asked for something."""
+        PROCESSORS.keep_off()
         try:
             if conn.crowded or not self.ready:
                 conn.refuse(503, "The server has no room for another connection.")

@@ -12,19 +12,29 @@ from ...domain.api_keys import ApiKey
 from ...domain.errors import Conflict, NotFound
 from ...domain.identity import KeyScope, UserId
 from ...domain.sessions import Session, SessionKind
+from .columns import as_kept, moment_reader
 from .schema import api_keys, sessions
-from .statements import AnyRow, named, new_id
+from .statements import AnyRow, Prepared, named, new_id, plain_names, prepared
 
 _s, _k = sessions.c, api_keys.c
-_SESSION = select(sessions).where(_s.id == bindparam("session_id"))
+_COLUMNS = plain_names(sessions)
+_MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
+_ONE = select(sessions).where(_s.id == bindparam("session_id"))
+_SESSION = prepared(_ONE, "session_id")
+_LOCKED = prepared(_ONE.with_for_update(), "session_id")
+_INSERT = prepared(insert(sessions), *_COLUMNS)
 _is_alive = (
     _s.user_id == bindparam("whose"),
     _s.revoked_at.is_(None),
     _s.expires_at > bindparam("now"),
 )
 _ALIVE = select(sessions).where(*_is_alive).order_by(_s.created_at.desc(), _s.id.desc())
-_OPENED_FROM = (
-    select(_s.id).where(_s.user_id == bindparam("whose"), _s.address == bindparam("where")).limit(1)
+_OPENED_FROM = prepared(
+    select(_s.id)
+    .where(_s.user_id == bindparam("whose"), _s.address == bindparam("where"))
+    .limit(1),
+    "whose",
+    "where",
 )
 _REVOKE_ALL = (
     update(sessions)
@@ -65,22 +75,22 @@ class SqlSessions:
         if self.find(session.id) is not None:
             raise Conflict("There is another session with this id.")
         try:
-            self._db.execute(insert(sessions).values(_values(session)))
+            values = _values(session)
+            row = as_kept([values[name] for name in _COLUMNS], self._db.dialect)
+            _INSERT.do(self._db, row)
         except IntegrityError as error:
             raise Conflict("There is another session with this id.") from error
 
     def find(self, session_id: str) -> Session | None:
         """Return a session whatever its state; None if unknown."""
-        row = self._db.execute(_SESSION, {"session_id": session_id}).one_or_none()
-        return None if row is None else _session(row)
+        return self._one(_SESSION, session_id)
 
     def get_for_update(self, session_id: str) -> Session:
         """Return a session as it now stands, and lock its row."""
-        query = _SESSION.with_for_update()
-        row = self._db.execute(query, {"session_id": session_id}).one_or_none()
-        if row is None:
+        session = self._one(_LOCKED, session_id)
+        if session is None:
             raise NotFound("There is no such session.")
-        return _session(row)
+        return session
 
     def replace(self, session: Session) -> None:
         """Keep a session as it now stands; its id, user and start stay."""
@@ -106,8 +116,7 @@ class SqlSessions:
 
     def opened_from(self, user_id: UserId, address: str) -> bool:
         """Whether a person has signed in from an address, as long as sessions are kept."""
-        values = {"whose": user_id, "where": address}
-        return self._db.execute(_OPENED_FROM, values).first() is not None
+        return bool(_OPENED_FROM.rows(self._db, (user_id, address)))
 
     def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
         """End every session of a person that is alive, but perhaps one."""
@@ -121,14 +130,25 @@ class SqlSessions:
         self._db.execute(delete(sessions).where(_s.id.in_(found)))
         return len(found)
 
+    def _one(self, query: Prepared, session_id: str) -> Session | None:
+        rows = query.rows(self._db, (session_id,))
+        if not rows:
+            return None
+        values = dict(zip(_COLUMNS, rows[0], strict=True))
+        read = moment_reader(self._db.dialect)
+        return _session_of(values | {name: read(values[name]) for name in _MOMENTS})
+
 
 def _values(session: Session) -> dict[str, Any]:
     return {**asdict(session), "kind": str(session.kind)}
 
 
 def _session(row: AnyRow) -> Session:
-    values: dict[str, Any] = named(row)
-    return Session(**{**values, "kind": SessionKind(row.kind)})
+    return _session_of(named(row))
+
+
+def _session_of(values: dict[str, Any]) -> Session:
+    return Session(**{**values, "kind": SessionKind(values["kind"])})
 
 
 @frozen

@@ -36,8 +36,8 @@ _USER = prepared(_ONE, "user_id")
 USER_LOCKED = prepared(_ONE.with_for_update(), "user_id")
 _COLUMNS = plain_names(users)
 _FLAGS = ("is_super_user", "is_active", "is_email_verified")
-_BY_USERNAME = select(users).where(_u.username_key == bindparam("login"))
-_BY_EMAIL = select(users).where(_u.email_key == bindparam("login"))
+_BY_USERNAME = prepared(select(users).where(_u.username_key == bindparam("login")), "login")
+_BY_EMAIL = prepared(select(users).where(_u.email_key == bindparam("login")), "login")
 _TAKEN = select(_u.username_key, _u.email_key).where(
     or_(_u.username_key == bindparam("name"), _u.email_key == bindparam("email")),
     _u.id != bindparam("itself"),
@@ -156,12 +156,12 @@ class SqlUsers:
             raise NotFound(f"There is no user {user_id}.")
         return user_of_kept(self._db, rows[0])
 
-    def _by_key(self, query: Any, identifier: str) -> User | None:
+    def _by_key(self, query: Prepared, identifier: str) -> User | None:
         key = login_key(identifier)
         if "\0" in key or any("\ud800" <= character <= "\udfff" for character in key):
             return None
-        row = self._db.execute(query, {"login": key}).one_or_none()
-        return None if row is None else _user(row)
+        rows = query.rows(self._db, (key,))
+        return user_of_kept(self._db, rows[0]) if rows else None
 
     def _check_free(self, values: Mapping[str, Any], itself: UserId) -> None:
         name, email = values["username_key"], values["email_key"]

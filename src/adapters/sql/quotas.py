@@ -7,13 +7,20 @@ from attrs import frozen
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from ...domain.throttling import Charge, Decision, admit, spend
+from .columns import as_kept, json_value
 from .schema import quotas
-from .statements import insert_unless_taken
+from .statements import Prepared, insert_unless_taken, prepared
 
 _q = quotas.c
-_PEEK = select(_q.log).where(_q.key == bindparam("of_key"))
-_LOCK = _PEEK.with_for_update()
-_WRITE = update(quotas).where(_q.key == bindparam("of_key"))
+_LOG = select(_q.log).where(_q.key == bindparam("of_key"))
+_PEEK = prepared(_LOG, "of_key")
+_LOCK = prepared(_LOG.with_for_update(), "of_key")
+_of_key = update(quotas).where(_q.key == bindparam("of_key"))
+_WRITE = prepared(
+    _of_key.values(log=bindparam("new"), until=bindparam("end")), "new", "end", "of_key"
+)
+_WRITE_LOG = prepared(_of_key.values(log=bindparam("new")), "new", "of_key")
+_INSERT = Prepared(lambda dialect: insert_unless_taken(quotas, dialect), ("key", "until", "log"))
 _OLD = select(_q.key).where(_q.until <= bindparam("now")).order_by(_q.until, _q.key)
 _DELETE = delete(quotas).where(
     _q.key.in_(bindparam("keys", expanding=True)), _q.until <= bindparam("now")
@@ -35,18 +42,17 @@ class SqlQuotas:
             return decision
         log = spend(policy.rate, log, at, cost)
         until = datetime.fromtimestamp(log[-1] + policy.rate.seconds, UTC) if log else now
-        self._db.execute(_WRITE.values(log=log, until=until), {"of_key": charge.key})
+        _WRITE.do(self._db, as_kept((log, until, charge.key), self._db.dialect))
         return decision.spent(cost)
 
     def peek(self, charge: Charge, now: datetime) -> Decision:
         """Return what the policy would say to one more."""
-        log = self._db.execute(_PEEK, {"of_key": charge.key}).scalar() or ()
-        return admit(charge.policy, log, now.timestamp())
+        return admit(charge.policy, self._log(_PEEK, charge.key) or (), now.timestamp())
 
     def give_back(self, charge: Charge) -> None:
         """Undo what was spent last under a key, if anything was."""
-        if log := self._db.execute(_LOCK, {"of_key": charge.key}).scalar():
-            self._db.execute(_WRITE.values(log=log[:-1]), {"of_key": charge.key})
+        if log := self._log(_LOCK, charge.key):
+            _WRITE_LOG.do(self._db, as_kept((log[:-1], charge.key), self._db.dialect))
 
     def prune(self, now: datetime, *, limit: int) -> int:
         """Delete at most so many keys under which nothing counts any more."""
@@ -57,8 +63,11 @@ class SqlQuotas:
 
     def _locked(self, key: str, now: datetime) -> Sequence[float]:
         """Return a key's log, its row locked; there is one from now on."""
-        new = insert_unless_taken(quotas, self._db.dialect.name)
-        while (log := self._db.execute(_LOCK, {"of_key": key}).scalar()) is None:
-            self._db.execute(new.values(key=key, until=now, log=[]))
-        found: Sequence[float] = log
+        while (log := self._log(_LOCK, key)) is None:
+            _INSERT.do(self._db, as_kept((key, now, []), self._db.dialect))
+        return log
+
+    def _log(self, query: Prepared, key: str) -> Sequence[float] | None:
+        rows = query.rows(self._db, (key,))
+        found: Sequence[float] | None = json_value(rows[0][0]) if rows else None
         return found
