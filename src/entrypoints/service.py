@@ -17,8 +17,8 @@ from .settings import Settings
 from .wiring import build, user_tasks
 
 API_THREADS = 8
-SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter while a request waits for it (of 5 ms)."""
+SWITCH_SECONDS = 0.002
+"""How long a thread may keep the interpreter while another waits for it (of 5 ms)."""
 
 log = structlog.get_logger()
 

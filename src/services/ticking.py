@@ -29,7 +29,7 @@ from ..ports.system import Clock, Randomness
 from .contention import done_again
 from .runs import cancel_runs
 
-BATCH = 500
+BATCH = 1_000
 PASS = 2_000
 TZDATA = "tzdata"
 
