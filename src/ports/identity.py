@@ -11,6 +11,7 @@ from ..domain.otp import OneTimeCode, Purpose
 from ..domain.sessions import Claims, Session, TokenKind
 from .api_keys import ApiKeys
 from .audit import AuditTrail
+from .second_factors import SecondFactors
 
 
 @frozen(kw_only=True)
@@ -330,6 +331,11 @@ class IdentityTx(Protocol):
     @property
     def api_keys(self) -> ApiKeys:
         """The keys of programs."""
+        ...
+
+    @property
+    def second_factors(self) -> SecondFactors:
+        """The second factors."""
         ...
 
     @property

@@ -19,6 +19,7 @@ from .queues import MemoryQueues, MemoryStatistics, MemoryWorkers
 from .quotas import MemoryQuotas
 from .reminders import MemoryReminders
 from .scheduling import MemoryDefinitions, MemoryFacts, MemorySchedules
+from .second_factors import MemorySecondFactors
 from .tables import Tables
 
 
@@ -30,6 +31,7 @@ class MemoryTx:
     codes: MemoryCodes
     sessions: MemorySessions
     api_keys: MemoryApiKeys
+    second_factors: MemorySecondFactors
     audit: MemoryAuditTrail
     definitions: MemoryDefinitions
     schedules: MemorySchedules
@@ -54,6 +56,7 @@ class MemoryTx:
             codes=MemoryCodes(tables),
             sessions=MemorySessions(tables),
             api_keys=MemoryApiKeys(tables),
+            second_factors=MemorySecondFactors(tables),
             audit=MemoryAuditTrail(tables),
             definitions=MemoryDefinitions(tables),
             schedules=MemorySchedules(tables),

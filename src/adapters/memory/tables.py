@@ -17,6 +17,7 @@ from ...domain.otp import OneTimeCode
 from ...domain.progress import Entry, EntryId, Timer
 from ...domain.reminders import Preferences, Reminded
 from ...domain.scheduling import Schedule, ScheduleId
+from ...domain.second_factor import SecondFactor
 from ...domain.sessions import Session
 from ...domain.tasks import TaskDefinition, TaskId
 from ...ports.operations import WorkerInfo
@@ -165,6 +166,7 @@ class Tables:
     codes: Table[int, OneTimeCode] = Factory(Table[int, OneTimeCode])
     sessions: Table[str, Session] = Factory(Table[str, Session])
     api_keys: Table[int, ApiKey] = Factory(Table[int, ApiKey])
+    second_factors: Table[UserId, SecondFactor] = Factory(Table[UserId, SecondFactor])
     audit: Table[int, AuditEntry] = Factory(Table[int, AuditEntry])
     definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
     schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])

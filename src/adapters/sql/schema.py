@@ -145,6 +145,19 @@ api_keys = Table(
     **_NUMBERED,
 )
 
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("user_id", Id, primary_key=True, autoincrement=False),
+    _text("seed", 64),
+    _text("key_id", 16),
+    _moment("created_at"),
+    _moment("confirmed_at", null=True),
+    _number("last_step"),
+    _text("recovery", 700),
+    **_KEYED,
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -28,6 +28,7 @@ from .progress import SqlEntries
 from .quotas import SqlQuotas
 from .reminders import SqlReminders
 from .scheduling import SqlSchedules
+from .second_factors import SqlSecondFactors
 from .servers import is_server, open_server
 from .sqlite import open_sqlite
 
@@ -88,6 +89,11 @@ class SqlTx:
     def api_keys(self) -> SqlApiKeys:
         """The keys of programs."""
         return SqlApiKeys(self._db)
+
+    @property
+    def second_factors(self) -> SqlSecondFactors:
+        """The second factors."""
+        return SqlSecondFactors(self._db)
 
     @property
     def audit(self) -> SqlAuditTrail:
