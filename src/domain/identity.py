@@ -190,7 +190,8 @@ class Actor:
 
     Who asks with an API key has its `key_scopes`, and the rights of a
     superuser or of a platform role only if ADMIN is among them; for everybody
-    else they are None. `session_id` is the login, if there was one.
+    else they are None. `session_id` is the login, if there was one. Who
+    `must_enrol` has to add a second factor before anything else.
     """
 
     user_id: UserId
@@ -201,6 +202,7 @@ class Actor:
     tier: Tier = Tier.FREE
     time_zone: str = "UTC"
     session_id: str = ""
+    must_enrol: bool = False
     key_scopes: frozenset[KeyScope] | None = None
     origin: Origin = Origin()
 
@@ -222,6 +224,7 @@ class Actor:
         session_id: str = "",
         origin: Origin | None = None,
         key_scopes: frozenset[KeyScope] | None = None,
+        must_enrol: bool = False,
     ) -> Self:
         """Return a person as the one who asks."""
         in_full = key_scopes is None or KeyScope.ADMIN in key_scopes
@@ -235,6 +238,7 @@ class Actor:
             tier=user.tier,
             time_zone=user.time_zone,
             session_id=session_id,
+            must_enrol=must_enrol,
             origin=origin or Origin(),
         )
 

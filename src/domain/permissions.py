@@ -38,6 +38,7 @@ class Action(StrEnum):
     CHANGE_ADDRESS = "profile.change_address"
     CHANGE_PASSWORD = "password.change"  # noqa: S105 - the name of an action
     RESET_PASSWORD = "password.reset"  # noqa: S105 - the same
+    USE_SECOND_FACTOR = "second_factor.use"
     SIGN_OUT = "sessions.sign_out"
     READ_SESSIONS = "sessions.read"
     REVOKE_SESSION = "sessions.revoke"
@@ -117,6 +118,7 @@ RULES: Mapping[Action, Rule] = {
     Action.CHANGE_PROFILE: _rule(_WRITE, _OWNER),
     Action.CHANGE_ADDRESS: _rule(None, _OWNER, note="With the current password."),
     Action.CHANGE_PASSWORD: _rule(None, _OWNER, note="With the current password."),
+    Action.USE_SECOND_FACTOR: _rule(None, _OWNER, note="To change it with the current password."),
     Action.SIGN_OUT: _rule(None, _OWNER),
     Action.READ_SESSIONS: _rule(None, _OWNER),
     Action.REVOKE_SESSION: _rule(None, _OWNER),

@@ -227,6 +227,10 @@ LOGIN_FAILURES: Final = Policy(
     name="login-failures", rate=Rate(20, 3_600), subject=Subject.ACCOUNT, exact=True
 )
 """Wrong passwords of one account, from wherever they come."""
+SECOND_FACTOR_FAILURES: Final = Policy(
+    name="second-factor-failures", rate=Rate(20, 86_400), subject=Subject.ACCOUNT, exact=True
+)
+"""Wrong codes of one person's second factor; recovery codes are too long to be guessed."""
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,7 @@ from .identity import Identity
 from .passwords import Passwords
 from .people import People
 from .profiles import Profiles
+from .second_factor import FactorKeeping
 from .signing_in import SigningIn
 
 
@@ -19,6 +20,7 @@ class Membership:
     profiles: Profiles
     people: People
     access: AccessControl
+    second_factor: FactorKeeping
 
     @classmethod
     def of(cls, identity: Identity, signing_in: SigningIn) -> "Membership":
@@ -40,5 +42,8 @@ class Membership:
                 clock=signing_in.clock,
                 ids=signing_in.ids,
                 recent=recent,
+            ),
+            second_factor=FactorKeeping(
+                gate=signing_in.gate, passwords=passwords, ids=signing_in.ids
             ),
         )

@@ -13,9 +13,10 @@ from ..domain.permissions import Action, check, may
 from ..domain.registration import email_errors, username_from_email
 from ..ports.identity import IdentityTx, UserFilter
 from ..ports.mail import Letter, Mailer
-from .codes import FreshCode, MailedCodes
+from .codes import FreshCode, MailedCodes, send_quietly
 from .contention import done_again, once_more_if_taken
 from .recent import RecentActors
+from .second_factor import factor_letter
 
 SUPERUSERS_ONLY = "Only superusers look after people."
 
@@ -140,6 +141,24 @@ class People:
         self.recent.forget(user_id)
         return ended
 
+    def remove_second_factor(self, actor: Actor, user_id: UserId) -> bool:
+        """
+        Remove a second factor that somebody has lost; return whether there was one.
+
+        All their sessions end, and mail tells them of it.
+
+        Raises:
+            NotAllowed: The actor is no superuser, or is one no more.
+            NotFound: There is no such person.
+            Conflict: It is the actor.
+        """
+        check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
+        if (user := self._without_second_factor(actor, user_id)) is None:
+            return False
+        self.recent.forget(user_id)
+        send_quietly(self.mailer, factor_letter(user, "was removed by an administrator"))
+        return True
+
     def invite(self, actor: Actor, email: str) -> tuple[User, bool]:
         """
         Return who has an address, added and invited by mail if nobody had it.
@@ -183,6 +202,17 @@ class People:
         self.codes.keep(tx, user, Purpose.RESET_PASSWORD, fresh, now)
         tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now))
         return user, True
+
+    @done_again
+    def _without_second_factor(self, actor: Actor, user_id: UserId) -> User | None:
+        with self.codes.store.begin() as tx:
+            user, now = self._locked(tx, actor, user_id), self.codes.clock.now()
+            if not tx.second_factors.remove(user.id):
+                return None
+            changes = {"sessions_ended": [None, tx.sessions.revoke_all(user.id, now)]}
+            removed = AuditEntry.of(actor, "SECOND_FACTOR_REMOVE", "user", user.id, now, changes)
+            tx.audit.add(removed)
+        return user
 
     def _name(self, tx: IdentityTx, email: str) -> str:
         plain = username_from_email(email)

@@ -9,10 +9,12 @@ from ..domain.api_keys import ApiKey
 from ..domain.errors import NotFound, Unauthenticated, Unavailable
 from ..domain.identity import Actor, Origin, User, UserId
 from ..domain.opaque import Opaque, Prefix, is_opaque
+from ..domain.second_factor import Duty
 from ..domain.sessions import MAX_LIFE, Claims, Session, SessionKind, TokenKind
 from ..ports.identity import IdentityTx, Tokens
 from ..ports.store import Store
 from ..ports.system import Clock
+from .factor_gate import must_enrol
 from .recent import RecentActors
 
 ENDED = "This session has ended: sign in again."
@@ -35,6 +37,7 @@ class Recognition:
     tokens: Tokens
     idle: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
+    duty: Duty = Duty.NONE
     recent: RecentActors = field(default=Factory(RecentActors), eq=False)
 
     def authenticate(self, token: str, origin: Origin = _NOWHERE) -> Actor:
@@ -67,25 +70,27 @@ class Recognition:
         with self.store.view() as tx:
             session = tx.sessions.find(opaque.id)
             user = _active(tx, session.user_id) if session else None
+            owes = user is not None and must_enrol(tx, self.duty, user)
         fits = opaque.fits(session.current_jti if session else _NOTHING_KEPT)
         if user is None or session is None or not fits or session.kind is not kind:
             raise Unauthenticated(ENDED)
         if not session.alive(now):
             raise Unauthenticated(ENDED)
         self._note_use(session, now)
-        return Actor.of(user, session_id=session.id, origin=origin)
+        return Actor.of(user, session_id=session.id, origin=origin, must_enrol=owes)
 
     def _by_claims(self, token: str, now: datetime) -> tuple[Actor, datetime]:
         claims = self.tokens.read(token, TokenKind.ACCESS)
         with self.store.view() as tx:
             session = tx.sessions.find(claims.session_id)
             user = user_of(tx, claims)
+            owes = user is not None and must_enrol(tx, self.duty, user)
         if user is None or session is None or not session.alive(now):
             raise Unauthenticated(ENDED)
         if session.user_id != user.id or session.kind is not SessionKind.TOKENS:
             raise Unauthenticated("This token does not serve here.")
         self._note_use(session, now)
-        actor = Actor.of(user, session_id=session.id)
+        actor = Actor.of(user, session_id=session.id, must_enrol=owes)
         return actor, min(claims.expires_at, session.expires_at)
 
     def _by_key(self, token: str, now: datetime) -> tuple[Actor, datetime]:

@@ -11,12 +11,14 @@ from ..domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
 from ..domain.identity import Actor, EmailNotVerified, Origin, User, WrongCredentials
 from ..domain.opaque import Opaque, Prefix
 from ..domain.permissions import Action, check
+from ..domain.second_factor import Duty, FactorKeys, SecondFactorRequired, WrongSecondFactor
 from ..domain.sessions import MAX_LIFE, Claims, Session, SessionKind, Standing, TokenKind
 from ..ports.identity import IdentityTx, PasswordHasher, Tokens
 from ..ports.store import Store
 from ..ports.system import Clock, Ids
 from .contention import done_again
 from .entries import Floods, entry
+from .factor_gate import FactorGate
 from .recent import RecentActors
 from .recognition import ENDED, Recognition, user_of
 from .throttling import Throttling, known_address, proved
@@ -65,6 +67,8 @@ class SigningIn:
     session_life: timedelta = MAX_LIFE
     require_verified_email: bool = False
     throttling: Throttling | None = None
+    factor_keys: FactorKeys = field(factory=FactorKeys)
+    second_factor_duty: Duty = Duty.NONE
     evened: Callable[[], AbstractContextManager[object]] = nullcontext
     recent: RecentActors = field(default=Factory(RecentActors), eq=False)
     recognition: Recognition = field(
@@ -76,6 +80,20 @@ class SigningIn:
                 idle=self.refresh_life,
                 session_life=self.session_life,
                 recent=self.recent,
+                duty=self.second_factor_duty,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
+    gate: FactorGate = field(
+        default=Factory(
+            lambda self: FactorGate(
+                store=self.store,
+                clock=self.clock,
+                keys=self.factor_keys,
+                duty=self.second_factor_duty,
+                throttling=self.throttling,
             ),
             takes_self=True,
         ),
@@ -89,21 +107,26 @@ class SigningIn:
         password: str,
         origin: Origin = _NOWHERE,
         *,
+        code: str = "",
         require_verified: bool = False,
     ) -> SignedIn:
         """
         Open a session for who has this username or address, and this password.
 
         Takes as long for a name that nobody has. A hash with old parameters
-        is made anew.
+        is made anew. Who has a second factor gives a `code` of it besides.
 
         Raises:
             WrongCredentials: There is no such active person and password.
             EmailNotVerified: They are right, but a verified address is wanted,
                 by the settings or by `require_verified`.
+            SecondFactorRequired, WrongSecondFactor: They are right, but the code
+                is missing or wrong.
+            TooMany: The password or the code was wrong too often.
             Unavailable: The store does not answer, or too many are hashing.
         """
         user = self._proven(identifier, password, origin, require_verified)
+        seed = self._passed_by(user, code, origin)
         session = Session.start(
             self.ids.new(),
             user.id,
@@ -112,7 +135,7 @@ class SigningIn:
             min(self.refresh_life, self.session_life),
             origin=origin,
         )
-        return self._signed_in(self._opened(user, password, session, origin), session)
+        return self._signed_in(self._opened(user, password, seed, session, origin), session)
 
     def login_opaque(
         self,
@@ -120,6 +143,7 @@ class SigningIn:
         password: str,
         origin: Origin = _NOWHERE,
         *,
+        code: str = "",
         kind: SessionKind = SessionKind.OPAQUE,
         replaces: str = "",
     ) -> Opened:
@@ -130,9 +154,11 @@ class SigningIn:
         nobody is left with a cookie that somebody else gave them.
 
         Raises:
-            WrongCredentials, EmailNotVerified, Unavailable: As `login` does.
+            WrongCredentials, EmailNotVerified, SecondFactorRequired,
+            WrongSecondFactor, TooMany, Unavailable: As `login` does.
         """
         user = self._proven(identifier, password, origin, require_verified=False)
+        seed = self._passed_by(user, code, origin)
         token = Opaque(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
         life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
         session = Session.start(
@@ -144,7 +170,7 @@ class SigningIn:
             kind=kind,
             origin=origin,
         )
-        current = self._opened(user, password, session, origin, replaces)
+        current = self._opened(user, password, seed, session, origin, replaces)
         return Opened(user=current, token=token, expires_at=session.expires_at)
 
     @done_again
@@ -203,7 +229,7 @@ class SigningIn:
     def _proven(
         self, identifier: str, password: str, origin: Origin, require_verified: bool
     ) -> User:
-        """Return who has this password: the one way to any token."""
+        """Return who has this password: the one way to any token, with `_passed_by`."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
             known_from = known_address(tx, user, origin.address)
@@ -214,14 +240,28 @@ class SigningIn:
             raise self._refused(user, EmailNotVerified(), origin)
         return user
 
+    def _passed_by(self, user: User, code: str, origin: Origin) -> str:
+        """Return the seed of the second factor that somebody has shown, if they have one."""
+        try:
+            return self.gate.pass_by(user, code, origin)
+        except (SecondFactorRequired, WrongSecondFactor) as error:
+            raise self._refused(user, error, origin) from None
+
     @done_again
     def _opened(
-        self, user: User, password: str, session: Session, origin: Origin, replaces: str = ""
+        self,
+        user: User,
+        password: str,
+        seed: str,
+        session: Session,
+        origin: Origin,
+        replaces: str = "",
     ) -> User:
         """Keep a new session, and return its user, whose hash may be a new one."""
         renewed = self._renewed(user, password)
         with self.store.begin() as tx:
             current = _unchanged(tx, user)
+            self.gate.check_passed(tx, current, seed)
             if renewed is not None:
                 tx.users.replace(evolve(current, password_hash=renewed))
             if replaces:

@@ -76,7 +76,7 @@ class Throttling:
         quick = [each for each in charges if not each.policy.exact]
         return [*exact, *self.limiter.hit(quick, now, cost=0)]
 
-    def try_login(self, account: str) -> None:
+    def try_login(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
         """
         Count one failed login of an account, before its password is compared.
 
@@ -88,10 +88,10 @@ class Throttling:
             TooMany: The account has failed too often within the hour.
             Unavailable: The store does not answer.
         """
-        self._try(LOGIN_FAILURES, account)
+        self._try(policy, account)
 
     @done_again
-    def forgive_login(self, account: str) -> None:
+    def forgive_login(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
         """
         Take back one `try_login`, which turned out to be right.
 
@@ -99,25 +99,27 @@ class Throttling:
             Unavailable: The store does not answer.
         """
         with self.store.begin() as tx:
-            tx.quotas.give_back(Charge(LOGIN_FAILURES, account))
+            tx.quotas.give_back(Charge(policy, account))
 
-    def proved(self, account: str, verify: Callable[[], bool]) -> bool:
+    def proved(
+        self, account: str, verify: Callable[[], bool], policy: Policy = LOGIN_FAILURES
+    ) -> bool:
         """
-        Return whether a password is right, counting it while nobody knows.
+        Return whether a password or code is right, counting it while nobody knows.
 
         What could not be compared is taken back like what was right.
 
         Raises:
-            TooMany: The account has failed too often within the hour.
+            TooMany: The account has failed too often, by the policy.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        self.try_login(account)
+        self.try_login(account, policy)
         right: bool | None = None
         try:
             right = verify()
         finally:
             if right is not False:
-                self.forgive_login(account)
+                self.forgive_login(account, policy)
         return right is True
 
     @done_again

@@ -10,6 +10,7 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.identity import Actor, User
 from workbell.domain.sessions import Session
+from workbell.ports.system import Randomness
 from workbell.services.identity import Identity
 from workbell.services.membership import Membership
 from workbell.services.signing_in import SignedIn, SigningIn
@@ -79,14 +80,18 @@ class Stage:
         return [entry.action for entry in self.audit()]
 
 
-def a_stage(*names: str) -> Stage:
-    """Return a stage with these people."""
+def a_stage(*names: str, chance: Randomness | None = None, **more: Any) -> Stage:
+    """Return a stage with these people, where signing in has these facts besides."""
     clock = Clock()
     store = MemoryStore(clock)
     hasher, outbox = Hasher(store), Outbox()
-    identity = Identity(store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox)
+    identity = Identity(
+        store=store, clock=clock, randomness=chance or Chance(), hasher=hasher, mailer=outbox
+    )
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    signing_in = SigningIn(store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens)
+    signing_in = SigningIn(
+        store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens, **more
+    )
     members = Membership.of(identity, signing_in)
     stage = Stage(clock, store, hasher, outbox, identity, signing_in, members)
     for name in names:
