@@ -168,6 +168,26 @@ def create_superuser(house: House, username: str, email: str, password: str) -> 
     opened.close()
 
 
+@superuser.command("remove-second-factor")
+@click.option("--username", required=True, help="Name or address of who has lost it.")
+@click.pass_obj
+def remove_second_factor(house: House, username: str) -> None:
+    """Remove a second factor that somebody has lost."""
+    from ..domain.identity import SYSTEM
+    from ..services.membership import Membership
+
+    opened = house.open()
+    with opened.store.view() as tx:
+        user = tx.users.by_login(username)
+    if user is None:
+        raise NotFound(f"There is no user {username!r}.")
+    people = Membership.of(opened.identity, opened.signing_in).people
+    removed = people.remove_second_factor(SYSTEM, user.id)
+    said = "was removed" if removed else "is not there"
+    click.echo(f"The second factor of {user.username} {said}.")
+    opened.close()
+
+
 @main.command()
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @click.pass_obj

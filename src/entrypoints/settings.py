@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from attrs import fields, frozen
 
 from ..domain.errors import Invalid
+from ..domain.second_factor import Duty
 from ..domain.throttling import Rate
 from .choices import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
 from .options import example_of, option, reference_of, variable
@@ -120,7 +121,7 @@ class Settings:
     )
     secret_key_previous: tuple[str, ...] = option(
         (),
-        "Former secret keys whose tokens are still accepted.",
+        "Former secret keys whose tokens and second factors are still accepted.",
         read=listed(text),
         check=long_secret,
         secret=True,
@@ -174,6 +175,11 @@ class Settings:
         VerifiedEmail.JOBS,
         "What needs a verified address: jobs, all or none.",
         read=one_of(VerifiedEmail),
+    )
+    require_second_factor: Duty = option(
+        Duty.NONE,
+        "Who must have a second factor: none, superusers or everyone; anybody may.",
+        read=one_of(Duty),
     )
     password_hashing: PasswordHashing = option(
         PasswordHashing.OWASP,

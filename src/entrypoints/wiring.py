@@ -19,6 +19,7 @@ from ..adapters.tasks.catalogue import built_in
 from ..adapters.tasks.reminders import GoalReminders
 from ..domain.errors import Invalid
 from ..domain.jobs import JobState
+from ..domain.second_factor import FactorKeys
 from ..domain.tasks import Task, Tasks
 from ..ports.mail import Mailer
 from ..ports.system import Clock, Ids
@@ -222,8 +223,8 @@ def _identity(
     # half of the processors are left to everybody else, however many sign in
     slots = max(1, len(PROCESSORS.hashing))
     hasher = Argon2Hasher.of(settings.password_hashing, slots=slots)
-    keys = (secret_key(settings), *settings.secret_key_previous)
-    tokens = JwtTokens.create([key.encode() for key in keys], clock, issuer=settings.public_url)
+    keys = [key.encode() for key in (secret_key(settings), *settings.secret_key_previous)]
+    tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)
     identity = Identity(
         store=store,
         clock=clock,
@@ -246,6 +247,8 @@ def _identity(
         session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
         throttling=throttling,
+        factor_keys=FactorKeys.of(keys),
+        second_factor_duty=settings.require_second_factor,
         evened=evened,
     )
     return identity, signing_in

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
+from workbell.domain.second_factor import FactorKeys
 from workbell.entrypoints.cli import main
 from workbell.entrypoints.settings import Settings
 from workbell.entrypoints.wiring import build
@@ -210,6 +211,25 @@ def test_a_superuser_is_created_once(run: Any) -> None:
     assert made.output == "Administrator root was created.\n"
     again = run(*words, "--password", "correct-horse-battery")
     assert again.exit_code == 2
+
+
+def test_a_lost_second_factor_is_removed(run: Any) -> None:
+    words = ("--username", "root", "--email", "root@example.org", "--password", "correct-horse")
+    run("superuser", "create", *words)
+    house = build(Settings(data_dir=Path(".workbell")))
+    with house.store.begin() as tx:
+        now = house.clock.now()
+        root = tx.users.by_login("root")
+        assert root is not None
+        tx.second_factors.put(FactorKeys.of([b"k" * 32]).begun(root.id, "ab" * 32, now))
+    house.close()
+    lost = ("superuser", "remove-second-factor", "--username")
+    removed = run(*lost, "root@example.org")
+    assert removed.output.endswith("The second factor of root was removed.\n")
+    assert run(*lost, "root").output == "The second factor of root is not there.\n"
+    nobody = run(*lost, "nobody")
+    assert nobody.exit_code == 2
+    assert "no user 'nobody'" in nobody.stderr
 
 
 def test_the_openapi_document_is_printed_or_written(run: Any, tmp_path: Path) -> None:

@@ -234,7 +234,7 @@ def operations(account: Account) -> Sequence[Operation]:
     said: dict[str, Any] = {"answers": {200: MessageBody}}
     return (
         Operation(
-            method="POST", path=f"{BASE}/logout", name="logout", keyless=True,
+            method="POST", path=f"{BASE}/logout", name="logout", keyless=True, enrols=True,
             summary="End the session that asks, at once.", handler=account.logout,
             errors=(400, 403), **said, **own,
         ),

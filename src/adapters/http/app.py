@@ -34,6 +34,7 @@ from . import (
     people,
     progress,
     schedules,
+    second_factor,
     service,
     summaries,
     work,
@@ -103,6 +104,7 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
             browser.BrowserSession(browser=_browser(parts), identity=parts.identity)
         ),
         *account.operations(account.Account(signing_in=parts.signing_in, members=parts.members)),
+        *second_factor.operations(second_factor.SecondFactorFace(members=parts.members)),
         *people.operations(people.Administration(people=parts.members.people)),
         *schedules.operations(schedule_face),
         *jobs.operations(job_face),

@@ -43,13 +43,16 @@ class Browser:
     signing_in: SigningIn
     public_url: str
 
-    def login(self, headers: Headers, identifier: str, password: str, origin: Origin) -> Opened:
+    def login(
+        self, headers: Headers, identifier: str, password: str, origin: Origin, code: str = ""
+    ) -> Opened:
         """
         Open a session, and end the one that the browser had.
 
         Raises:
             NotAllowed: The request comes from a page of somebody else's.
-            WrongCredentials, EmailNotVerified, Unavailable: As `login` does.
+            WrongCredentials, EmailNotVerified, SecondFactorRequired,
+            WrongSecondFactor, TooMany, Unavailable: As `login` does.
         """
         self.check_page(headers)
         before = self._token(headers)
@@ -57,6 +60,7 @@ class Browser:
             identifier,
             password,
             origin,
+            code=code,
             kind=SessionKind.BROWSER,
             replaces=before.id if before else "",
         )
@@ -152,7 +156,9 @@ class BrowserSession:
     def open(self, call: Call) -> Answer:
         """Sign somebody in, and give their browser a cookie."""
         asked: LoginBody = call.body
-        opened = self.browser.login(call.headers, asked.identifier, asked.password, call.origin)
+        opened = self.browser.login(
+            call.headers, asked.identifier, asked.password, call.origin, asked.code
+        )
         body = BrowserSessionBody(
             user=user_body(opened.user), csrf_token=csrf_token(opened.token.secret)
         )
@@ -187,10 +193,12 @@ def operations(session: BrowserSession) -> Sequence[Operation]:
         Operation(
             method="GET", path=path, name="get_browser_session",
             summary="Show who asks, and the CSRF token of their pages.",
-            handler=session.show, answers={200: BrowserSessionBody}, who=Access.SELF, tag=tag,
+            handler=session.show, answers={200: BrowserSessionBody}, who=Access.SELF, enrols=True,
+            tag=tag,
         ),
         Operation(
             method="DELETE", path=path, name="close_browser_session", keyless=True,
+            enrols=True,
             summary="End the session that asks, and take back its cookie.",
             handler=session.close, answers={204: None}, errors=(400, 403), who=Access.SELF,
             tag=tag,

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from ...domain.errors import NotAllowed, Unauthenticated, WorkbellError
 from ...domain.identity import NOBODY, Actor, EmailNotVerified, Origin, WrongCredentials
 from ...domain.permissions import KEYLESS, key_allows
+from ...domain.second_factor import SecondFactorRequired
 from ...domain.sessions import TokenExpired
 from ...domain.throttling import Asked, Route, TooMany
 from ...services.entries import Refusals
@@ -17,9 +18,12 @@ from ...services.throttling import Throttling
 from .. import jsontext
 from ..tracing import span
 from .browser import Browser
-from .operations import Access, Answer, Call, Operation, is_number
+from .operations import ENROL, Access, Answer, Call, Operation, is_number
 from .query import QueryReader
 from .wire import BodyReader, bearer, path_id, versions
+
+_KEPT = (EmailNotVerified, SecondFactorRequired)
+"""What the service remembers itself, where it refuses to sign somebody in."""
 
 
 class Verified(StrEnum):
@@ -143,6 +147,8 @@ class Dispatch:
             raise
         req.context.actor, req.context.user_id = actor, actor.user_id or None
         self._admit(req, operation, actor)
+        if actor.must_enrol and not operation.enrols:
+            raise SecondFactorRequired(ENROL)
         if not key_allows(actor, operation.key_scope):
             needed = operation.key_scope
             raise NotAllowed(f"This API key has not the scope {needed}." if needed else KEYLESS)
@@ -167,7 +173,7 @@ class Dispatch:
 
     def _remember(self, req: falcon.Request, operation: Operation, error: WorkbellError) -> None:
         """Keep what was refused for a reason of security, unless the service has done so."""
-        kept_already = operation.who is Access.ANYONE and isinstance(error, EmailNotVerified)
+        kept_already = operation.who is Access.ANYONE and isinstance(error, _KEPT)
         at_the_door = operation.route is Route.SIGN_IN and isinstance(error, TooMany)
         if isinstance(error, NotAllowed) and not kept_already:
             action, what = "DENIED", operation.name

@@ -19,6 +19,7 @@ BASE = "/api/v1/auth"
 Secret = Annotated[str, Limits(max_length=1024)]
 Address = Annotated[str, Limits(max_length=1024, example="ada@example.org")]
 Given = Annotated[str, Limits(max_length=1024)]
+Code = Annotated[str, Limits(max_length=64, example="492039")]
 Token = Annotated[str, Limits(min_length=1, max_length=8192)]
 
 
@@ -89,11 +90,12 @@ class CodeBody:
 
 @frozen(kw_only=True)
 class LoginBody:
-    """A username or an address, in either of two fields, and the password."""
+    """A username or an address, in either of two fields, the password, and a code if need be."""
 
     password: Secret = field(repr=False)
     username: Given | None = None
     email: Given | None = None
+    code: Code = field(default="", repr=False)
 
     @property
     def identifier(self) -> str:
@@ -209,7 +211,9 @@ class People:
     def login(self, call: Call) -> Answer:
         """Sign somebody in."""
         asked: LoginBody = call.body
-        found = self.signing_in.login(asked.identifier, asked.password, call.origin)
+        found = self.signing_in.login(
+            asked.identifier, asked.password, call.origin, code=asked.code
+        )
         body = LoginAnswer(access=found.access, refresh=found.refresh, user=user_body(found.user))
         return Answer(body=body)
 
@@ -255,6 +259,7 @@ def operations(people: People) -> Sequence[Operation]:
         ),
         Operation(
             method="GET", path=f"{BASE}/users/me", name="get_me", summary="Show who asks.",
-            handler=people.me, answers={200: UserBody}, who=Access.SELF, tag="identity",
+            handler=people.me, answers={200: UserBody}, who=Access.SELF, enrols=True,
+            tag="identity",
         ),
     )  # fmt: skip

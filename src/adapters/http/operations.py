@@ -16,6 +16,7 @@ from ...domain.throttling import Route
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+ENROL = "Add a second factor first: POST /api/v1/auth/second-factor."
 
 
 class Access(StrEnum):
@@ -124,7 +125,8 @@ class Operation:
     body may be left out, which is as good as an empty object. `statuses` are
     errors whose status differs from their family's. `reads` is for what changes
     nothing though it is no GET, `reveals` for what tells whether somebody has a
-    name or an address, `keyless` for what no API key is good for.
+    name or an address, `keyless` for what no API key is good for, `enrols` for what is open to who must
+    add a second factor first.
     """
 
     method: str
@@ -149,6 +151,7 @@ class Operation:
     reads: bool = False
     reveals: bool = False
     keyless: bool = False
+    enrols: bool = False
     documented: bool = True
     limit: Route | None = None
     path_names: tuple[str, ...] = field(init=False)

@@ -10,11 +10,12 @@ from attrs import field, frozen
 from ...domain.errors import Unavailable
 from ...domain.identity import SYSTEM
 from ...domain.permissions import Action, check
+from ...domain.second_factor import SecondFactorRequired
 from ...ports.operations import JobStats, QueueStats
 from ...services.jobs import JobCommands
 from ...services.signing_in import SigningIn
 from ..measures import TEXT, Measure, exposition, gauge
-from .operations import Access, Answer, Call, Operation
+from .operations import ENROL, Access, Answer, Call, Operation
 from .problems import refusal
 from .process import Readiness, state
 
@@ -94,6 +95,8 @@ class Service:
         ):
             return
         reader = self.signing_in.authenticate(call.token, call.origin)
+        if reader.must_enrol:
+            raise SecondFactorRequired(ENROL)
         check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
 
 

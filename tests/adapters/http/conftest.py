@@ -22,6 +22,7 @@ from workbell.adapters.system import SystemRandomness, UuidIds
 from workbell.domain.attempts import Artifact
 from workbell.domain.identity import Actor, Role, User
 from workbell.domain.jobs import JobId, JobState
+from workbell.domain.second_factor import STEP, Duty, FactorKeys, code_at
 from workbell.domain.tasks import Task, Tasks
 from workbell.domain.unsubscribing import UnsubscribeTokens
 from workbell.ports.mail import Letter
@@ -197,6 +198,25 @@ class World:
                 JobId(job_id), Artifact(name, kind, kept.size, kept.sha256, kept.key)
             )
 
+    def factor_code(self, who: str = "ada", steps: int = 0) -> str:
+        """Return the code that somebody's device shows now, or some steps later."""
+        with self.store.view() as tx:
+            factor = tx.second_factors.find(self.people[who].id)
+        assert factor is not None
+        secret = FACTOR_KEYS.secret(factor)
+        assert secret is not None
+        return code_at(secret, int(self.clock.at.timestamp()) // STEP + steps)
+
+    def enrol(self, who: str = "ada") -> list[str]:
+        """Give somebody a second factor over HTTP, wait a step, and return recovery codes."""
+        path = "/api/v1/auth/second-factor"
+        begun = self.post(path, who, {"current_password": PASSWORD})
+        assert begun.status_code == 201, begun.json
+        done = self.post(f"{path}/confirm", who, {"code": self.factor_code(who)})
+        assert done.status_code == 200, done.json
+        self.clock.at += timedelta(seconds=STEP)
+        return list(done.json["recovery_codes"])
+
     def operations(self) -> tuple[Operation, ...]:
         return operations_of(self.parts)
 
@@ -213,9 +233,12 @@ HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
 HASHED = HASHER.hash(PASSWORD)
 FIELDS = JsonShapes("is not a known field")
 KEY = b"k" * 32
+FACTOR_KEYS = FactorKeys.of([KEY])
 
 
-def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
+def build_world(
+    folder: Path, settings: FaceSettings | None = None, duty: Duty = Duty.NONE
+) -> World:
     """Return a face on an empty memory store, with two tasks and nobody."""
     clock, mail = StandingClock(), KeptMail()
     cache = CountingCache(MemoryCache(clock))
@@ -234,6 +257,8 @@ def build_world(folder: Path, settings: FaceSettings | None = None) -> World:
             ids=UuidIds(),
             hasher=HASHER,
             tokens=JwtTokens.create([KEY], clock, issuer="http://localhost"),
+            factor_keys=FACTOR_KEYS,
+            second_factor_duty=duty,
         ),
         scheduling=Scheduling(
             store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=FIELDS

@@ -32,6 +32,10 @@ ROUTES: Mapping[Action, str] = {
     """,
     Action.CHANGE_PROFILE: "change_me c_change_user set_notification_preferences",
     Action.CHANGE_PASSWORD: "change_password",
+    Action.USE_SECOND_FACTOR: """
+        get_second_factor begin_second_factor confirm_second_factor renew_recovery_codes
+        remove_second_factor
+    """,
     Action.SIGN_OUT: "logout c_logout close_browser_session",
     Action.READ_SESSIONS: "list_sessions",
     Action.REVOKE_SESSION: "revoke_session",
@@ -40,7 +44,7 @@ ROUTES: Mapping[Action, str] = {
     Action.REVOKE_KEY: "revoke_api_key",
     Action.LIST_NAMES: "b_list_usernames",
     Action.READ_PEOPLE: "list_users get_user",
-    Action.ADMINISTER_PEOPLE: "change_user sign_out_user",
+    Action.ADMINISTER_PEOPLE: "change_user sign_out_user remove_lost_second_factor",
     Action.INVITE_PEOPLE: "c_invite",
     Action.READ_TASKS: """
         list_task_definitions get_task_definition a_list_tasks a_list_available_tasks

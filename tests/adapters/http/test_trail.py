@@ -1,6 +1,7 @@
 """The trail of identity: every success leaves an entry, every failure one of a flood."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import pytest
 from attrs import frozen
 
 from workbell.adapters.http.app import operations_of
+from workbell.domain.errors import Conflict
 
 from .conftest import PASSWORD, World, build_world
 from .test_browser import HTTP, page_of
 from .test_matrix import ACTIONS, ALL, names_for
 
 NEW = "another good one, 7"
-IDENTITY = ("people", "profile", "password", "sessions", "keys")
+IDENTITY = ("people", "profile", "password", "second_factor", "sessions", "keys")
 WRITING = [
     one.name
     for one in operations_of(build_world(Path()).parts)
@@ -63,6 +65,32 @@ def reset(world: World) -> dict[str, str]:
     return {"email": "ada@example.org", "otp": world.mail.code(), "password": NEW}
 
 
+def begun(world: World) -> dict[str, str]:
+    world.parts.members.second_factor.begin(world.actor("ada"), PASSWORD)
+    return {"code": world.factor_code()}
+
+
+def both(world: World) -> dict[str, str]:
+    world.enrol()
+    return {"current_password": PASSWORD, "code": world.factor_code()}
+
+
+def lost(world: World) -> None:
+    world.enrol()
+
+
+def wrong_code(world: World) -> dict[str, str]:
+    with suppress(Conflict):
+        begun(world)
+    return {"code": "000000"}
+
+
+def both_wrong(world: World) -> dict[str, str]:
+    if not world.get("/api/v1/auth/second-factor").json["is_active"]:
+        world.enrol()
+    return {"current_password": PASSWORD, "code": "000000"}
+
+
 def given(**body: Any) -> Callable[[World], Any]:
     return lambda _: body
 
@@ -103,6 +131,11 @@ SUCCESSES: Mapping[str, Deed] = {
     ),
     "request_password_reset": Deed("SEND_RESET", given(email="ada@example.org")),
     "reset_password": Deed("PASSWORD_RESET", reset),
+    "begin_second_factor": Deed("SECOND_FACTOR_BEGIN", given(current_password=PASSWORD), "ada"),
+    "confirm_second_factor": Deed("SECOND_FACTOR_ADD", begun, "ada"),
+    "renew_recovery_codes": Deed("RECOVERY_CODES_RENEW", both, "ada"),
+    "remove_second_factor": Deed("SECOND_FACTOR_REMOVE", both, "ada"),
+    "remove_lost_second_factor": Deed("SECOND_FACTOR_REMOVE", lost, "root"),
     "revoke_session": Deed("REVOKE_SESSION", nothing, "ada"),
     "make_api_key": Deed("CREATE", given(name="k", scopes=["read"]), "ada"),
     "revoke_api_key": Deed("DELETE", nothing, "ada"),
@@ -135,6 +168,12 @@ FAILURES: Mapping[str, Deed] = {
     "change_password": Deed(
         "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99", password=NEW), "ada"
     ),
+    "begin_second_factor": Deed(
+        "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99"), "ada"
+    ),
+    "confirm_second_factor": Deed("SECOND_FACTOR_FAILED", wrong_code, "ada"),
+    "renew_recovery_codes": Deed("SECOND_FACTOR_FAILED", both_wrong, "ada"),
+    "remove_second_factor": Deed("SECOND_FACTOR_FAILED", both_wrong, "ada"),
     "change_me": Deed(
         "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99", email="x@example.org"), "ada"
     ),
@@ -147,7 +186,7 @@ FAILURES: Mapping[str, Deed] = {
     },
     **{
         name: Deed("DENIED", nothing, "ada")
-        for name in ("change_user", "sign_out_user", "c_invite")
+        for name in ("change_user", "sign_out_user", "remove_lost_second_factor", "c_invite")
     },
 }
 

@@ -18,7 +18,7 @@ from ....services.asked import NewSchedule
 from ....services.definitions import Definitions
 from ....services.identity import Identity
 from ....services.signing_in import SigningIn
-from ..identity import Given, PairBody, People, RefreshBody, Secret, UserBody, user_body
+from ..identity import Code, Given, PairBody, People, RefreshBody, Secret, UserBody, user_body
 from ..operations import Access, Answer, Call, Many, Operation, Style
 from ..paging import Cursor, PageNumber, PageSize, ordering
 from ..schedule_queries import ORDERINGS, ScheduleQuery, ScheduleSearch
@@ -55,10 +55,11 @@ class ARegistrationBody:
 
 @frozen(kw_only=True)
 class ALoginBody:
-    """A username and its password."""
+    """A username and its password, and a code if need be."""
 
     username: Given
     password: Secret = field(repr=False)
+    code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True, slots=False)
@@ -137,7 +138,9 @@ class AIdentity:
 
     def login(self, call: Call) -> Answer:
         """Sign somebody in."""
-        found = self.signing_in.login(call.body.username, call.body.password, call.origin)
+        found = self.signing_in.login(
+            call.body.username, call.body.password, call.origin, code=call.body.code
+        )
         body = ASignedIn(
             access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
         )

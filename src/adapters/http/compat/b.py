@@ -11,7 +11,7 @@ from ....services.identity import Identity
 from ....services.people import People
 from ....services.signing_in import SigningIn
 from .. import goals, progress, summaries
-from ..identity import Address, Given, PairBody, RefreshBody, Secret, pair_body
+from ..identity import Address, Code, Given, PairBody, RefreshBody, Secret, pair_body
 from ..identity import People as PeopleFace
 from ..operations import Access, Answer, Call, Many, Operation, Style
 
@@ -32,10 +32,11 @@ class BRegistrationBody:
 
 @frozen(kw_only=True)
 class BLoginBody:
-    """A username and its password."""
+    """A username and its password, and a code if need be."""
 
     username: Given
     password: Secret = field(repr=False)
+    code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True, slots=False)
@@ -83,9 +84,8 @@ class BIdentity:
     def login(self, call: Call) -> Answer:
         """Sign somebody in."""
         asked: BLoginBody = call.body
-        return Answer(
-            body=pair_body(self.signing_in.login(asked.username, asked.password, call.origin))
-        )
+        found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
+        return Answer(body=pair_body(found))
 
     def usernames(self, call: Call) -> Answer:
         """Return the usernames of all active people."""

@@ -12,7 +12,7 @@ from ....services.identity import Identity
 from ....services.membership import Membership
 from ....services.profiles import ProfileChange
 from ....services.signing_in import SigningIn
-from ..identity import Address, Given, MessageBody, Secret, UserBody, user_body
+from ..identity import Address, Code, Given, MessageBody, Secret, UserBody, user_body
 from ..operations import Access, Answer, Call, Many, Operation, Style
 from ..paging import PageNumber, PageSize, numbered, slice_of
 
@@ -23,6 +23,13 @@ class CAccountBody:
 
     email: Address
     password: Secret = field(repr=False)
+
+
+@frozen(kw_only=True)
+class CLoginBody(CAccountBody):
+    """An address and a password, and a code if need be."""
+
+    code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True)
@@ -93,8 +100,10 @@ class CIdentity:
 
     def login(self, call: Call) -> Answer:
         """Open a session."""
-        asked: CAccountBody = call.body
-        found = self.signing_in.login_opaque(asked.email, asked.password, call.origin)
+        asked: CLoginBody = call.body
+        found = self.signing_in.login_opaque(
+            asked.email, asked.password, call.origin, code=asked.code
+        )
         return Answer(body=CSignedIn(token=found.token.text, user_id=found.user.id))
 
     def logout(self, call: Call) -> Answer:
@@ -147,7 +156,7 @@ def identity_operations(own: CIdentity) -> Sequence[Operation]:
         ),
         Operation(
             method="POST", path="/users/login", name="c_login", summary="Sign in.",
-            handler=own.login, request=CAccountBody, answers={200: CSignedIn},
+            handler=own.login, request=CLoginBody, answers={200: CSignedIn},
             errors=(401, 403), who=Access.ANYONE, **style,
         ),
         Operation(

@@ -11,7 +11,7 @@ from ....domain.limits import Limits
 from ....services.asked import NewJob
 from ....services.identity import Identity
 from ....services.signing_in import SigningIn
-from ..identity import Address, CodeBody, MessageBody, PairBody, Secret, pair_body
+from ..identity import Address, Code, CodeBody, MessageBody, PairBody, Secret, pair_body
 from ..job_views import EJobBody, ResultBody, e_job_body
 from ..jobs import JobFilters, Jobs, ResultQuery
 from ..operations import Access, Answer, Call, Many, Operation, Style
@@ -30,6 +30,13 @@ class EAccountBody:
 
     email: Address
     password: Secret = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ELoginBody(EAccountBody):
+    """An address and a password, and a code if need be."""
+
+    code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True)
@@ -71,7 +78,11 @@ class EIdentity:
     def login(self, call: Call) -> Answer:
         """Sign in somebody whose address is verified."""
         found = self.signing_in.login(
-            call.body.email, call.body.password, call.origin, require_verified=True
+            call.body.email,
+            call.body.password,
+            call.origin,
+            code=call.body.code,
+            require_verified=True,
         )
         return Answer(body=pair_body(found))
 
@@ -119,7 +130,7 @@ def identity_operations(own: EIdentity) -> Sequence[Operation]:
         *verifies,
         Operation(
             method="POST", path="/api/login", name="e_login", summary="Sign in.",
-            handler=own.login, request=EAccountBody, answers={200: PairBody},
+            handler=own.login, request=ELoginBody, answers={200: PairBody},
             errors=(401, 403), **style,
         ),
     )  # fmt: skip

@@ -1,0 +1,68 @@
+"""The story of a second factor: added, asked for, used once, lost and removed."""
+
+import time
+from base64 import b32decode
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from workbell.domain.second_factor import STEP, code_at
+
+from .conftest import Client
+
+OWN = "/api/v1/auth/second-factor"
+LOGIN = "/api/v1/auth/login"
+PASSWORD = "SecurePass123!"
+
+
+class Device:
+    """What shows codes: it knows the secret from a QR code, and the time."""
+
+    def __init__(self, uri: str) -> None:
+        self.secret = b32decode(parse_qs(urlsplit(uri).query)["secret"][0])
+        self.last = 0
+
+    def code(self, now: float) -> str:
+        """Return a code that it has not shown yet; the service takes the next one already."""
+        self.last = max(int(now) // STEP - 1, self.last + 1)
+        return code_at(self.secret, self.last)
+
+
+def login(client: Client, status: int, **more: str) -> Any:
+    client.token = None
+    answer = client.post(LOGIN, {"username": "ana", "password": PASSWORD, **more}, status)
+    client.token = answer.get("access")
+    return answer
+
+
+def test_a_second_factor_from_its_first_code_to_its_loss(client: Client) -> None:
+    new = {"username": "ana", "email": "ana@example.org", "password": PASSWORD}
+    person = client.post("/api/v1/auth/users", new, 201)
+    login(client, 200)
+    device = Device(client.post(OWN, {"current_password": PASSWORD}, 201)["uri"])
+    login(client, 200)  # it does not count yet
+    recovery = client.post(f"{OWN}/confirm", {"code": device.code(time.time())})["recovery_codes"]
+    assert client.get(OWN)["is_active"]
+
+    assert login(client, 403)["code"] == "second_factor_required"
+    typed = device.code(time.time())
+    login(client, 200, code=typed)
+    assert client.get("/api/v1/auth/users/me")["username"] == "ana"
+    assert login(client, 401, code=typed)["code"] == "wrong_second_factor"  # once only
+
+    login(client, 200, code=recovery[0])
+    assert client.get(OWN)["recovery_codes_left"] == 9
+    login(client, 401, code=recovery[0])
+
+    client.token = None
+    client.post("/api/v1/auth/password/reset", {"email": "ana@example.org"})
+    reset = {"email": "ana@example.org", "otp": client.code_for("ana@example.org")}
+    client.post("/api/v1/auth/password/reset/confirm", {**reset, "password": PASSWORD + "x"})
+    body = {"username": "ana", "password": PASSWORD + "x"}
+    assert client.post(LOGIN, body, 403)["code"] == "second_factor_required"
+
+    admin = {"username": "admin", "password": "correct-horse-battery"}
+    client.token = client.post(LOGIN, admin)["access"]
+    assert client.call("DELETE", f"/api/v1/users/{person['id']}/second-factor")[0] == 204
+    client.token = None
+    client.token = client.post(LOGIN, body)["access"]
+    assert not client.get(OWN)["is_active"]
