@@ -50,10 +50,15 @@ def main() -> int:
         for peer, measure in wanted:
             broker.flushdb()
             failed += not _measured(place, peer, measure, asked, number, found)
+        _keep(asked, number, found)  # so that who has to stop early has whole rounds
     broker.flushdb()
-    command = "make bench-peers" + (" ARGS=--quick" if asked.quick else "")
-    keep_results("peers", command, rows(found), RESULTS if asked.keep else Path(asked.results))
     return 1 if failed else 0
+
+
+def _keep(asked: argparse.Namespace, rounds: int, found: Figures) -> None:
+    size = "--quick" if asked.quick else f"--rounds {rounds}"
+    folder = RESULTS if asked.keep else Path(asked.results)
+    keep_results("peers", f"make bench-peers ARGS='{size}'", rows(found), folder)
 
 
 def _measured(
