@@ -23,7 +23,7 @@ from workbell.ports.goals import EntryFilter, GoalFilter
 
 pytestmark = pytest.mark.integration
 
-BUSY, IDLE = 500, 1_500
+BUSY, IDLE = 500, 7_500
 FEW = [UserId(n) for n in range(BUSY + 1, BUSY + 6)]
 TABLES = ("users", "goal_books", "goals", "progress_entries", "progress_days",
           "notification_preferences", "goal_reminders")  # fmt: skip
@@ -43,7 +43,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def store(kind: str) -> Iterator[SqlStore]:
-    """Return a store of its own with 2,000 people, and 10,000 entries of the busy ones."""
+    """Return a store of its own with 8,000 people, and 10,000 entries of the busy ones."""
     url = new_database(kind)
     store = open_store(address(url), ManualClock(), pool_size=4)
     store.migrate()
