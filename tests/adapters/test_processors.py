@@ -42,7 +42,7 @@ def test_the_upper_half_hashes(everywhere: set[int], hashing: set[int]) -> None:
 
 
 def test_who_answers_keeps_off_who_hashes_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = Processors()
+    shared = Processors(PROCESSORS.everywhere)
     if not shared.hashing:
         pytest.skip("there is one processor")
     at, rest = [100.0], shared.everywhere - shared.hashing
@@ -61,7 +61,7 @@ def test_who_answers_keeps_off_who_hashes_and_comes_back(monkeypatch: pytest.Mon
 
 
 def test_a_hash_that_takes_long_is_kept_off_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    shared, begun, over = Processors(), threading.Event(), threading.Event()
+    shared, begun, over = Processors(PROCESSORS.everywhere), threading.Event(), threading.Event()
     if not shared.hashing:
         pytest.skip("there is one processor")
     at = [100.0]

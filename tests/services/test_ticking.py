@@ -15,7 +15,7 @@ from workbell.domain.jobs import Job, JobState
 from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.tasks import TaskId, Tasks
 from workbell.domain.ticks import plan
-from workbell.services.ticking import _recompute
+from workbell.services.ticking import BATCH, _recompute
 
 pytestmark = pytest.mark.unit
 
@@ -103,10 +103,11 @@ def test_jitter_puts_the_work_off_and_not_the_tick(desk: Desk, alice: Actor) -> 
 def test_a_transaction_takes_so_many_rows_only(desk: Desk) -> None:
     """A long absence of many schedules is made up for in portions."""
     root = desk.person("root", is_super_user=True)
-    for _ in range(11):
+    many = BATCH // 60 + 3
+    for _ in range(many):
         desk.schedule(root, misfire_policy=ALL, overlap_policy=OverlapPolicy.ALLOW_ALL)
-    assert desk.tick(hours=1) == 11
-    assert len(desk.rows()) == 11 * 60
+    assert desk.tick(hours=1) == many
+    assert len(desk.rows()) == many * 60
 
 
 def test_late_ticks_go_by_the_policy(desk: Desk, alice: Actor) -> None:
