@@ -84,4 +84,5 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _lowered(text: str) -> str:
+    text = text.removeprefix("JSON is malformed: ")
     return text[:1].lower() + text[1:].rstrip(".")

@@ -695,3 +695,8 @@ def test_what_was_dumped_is_loaded(value: dict[str, Any]) -> None:
 def test_an_evolved_value_is_written_like_any_other() -> None:
     optional: Optional[Part] = evolve(Part(1), label="ab")  # noqa: UP045
     assert SHAPES.write(optional) == {"size": 1, "label": "ab"}
+
+
+def test_what_is_wrong_with_a_text_is_said_once() -> None:
+    with pytest.raises(Invalid, match=r"^This is not valid JSON: trailing comma in array"):
+        jsontext.loads(b"[1,]")
