@@ -1,6 +1,6 @@
 """The backend for work that happens later."""
 
-from .domain.errors import (
+from workbell.domain.errors import (
     Conflict,
     Invalid,
     LimitReached,
@@ -11,11 +11,11 @@ from .domain.errors import (
     Unavailable,
     WorkbellError,
 )
-from .domain.jobs import Job
-from .domain.scheduling import Schedule
-from .domain.tasks import Cancelled, Interrupted, Snooze, Task, TaskContext, TimedOut
-from .entrypoints.library import Bell, task
-from .entrypoints.library import open_bell as open  # noqa: A004 - `workbell.open` is the face
+from workbell.domain.jobs import Job
+from workbell.domain.scheduling import Schedule
+from workbell.domain.tasks import Cancelled, Interrupted, Snooze, Task, TaskContext, TimedOut
+from workbell.entrypoints.library import Bell, task
+from workbell.entrypoints.library import open_bell as open  # noqa: A004 - `workbell.open` is the face
 
 __all__ = [
     "Bell",

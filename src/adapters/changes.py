@@ -4,8 +4,8 @@ from threading import Lock
 
 from attrs import define, field, frozen
 
-from ..ports.changes import Changes
-from ..ports.jobs import Waker
+from workbell.ports.changes import Changes
+from workbell.ports.jobs import Waker
 
 
 @define(eq=False)

@@ -16,12 +16,12 @@ import jwt
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError, VerifyMismatchError
 from attrs import define, field, frozen
 
-from ..domain.errors import Unauthenticated, Unavailable
-from ..domain.identity import UserId
-from ..domain.sessions import Claims, TokenExpired, TokenKind
-from ..ports.system import Clock
-from .processors import PROCESSORS
-from .sodium import OneLane
+from workbell.adapters.processors import PROCESSORS
+from workbell.adapters.sodium import OneLane
+from workbell.domain.errors import Unauthenticated, Unavailable
+from workbell.domain.identity import UserId
+from workbell.domain.sessions import Claims, TokenExpired, TokenKind
+from workbell.ports.system import Clock
 
 MIN_KEY_BYTES = 32
 """As long as the hash (RFC 7518, section 3.2)."""

@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from ..domain.errors import NotFound, Unavailable
-from ..ports.files import StoredFile
-from ..ports.system import Ids
+from workbell.domain.errors import NotFound, Unavailable
+from workbell.ports.files import StoredFile
+from workbell.ports.system import Ids
 
 PIECE = 64 * 1024
 

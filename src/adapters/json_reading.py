@@ -14,10 +14,10 @@ import attrs
 from attrs import Attribute, evolve
 from cattrs import Converter
 
-from ..domain.errors import Invalid
-from ..domain.limits import MAX_TEXT, Limits, limits_of
-from . import json_values
-from .json_values import Fault, Misfit, misfit
+from workbell.adapters import json_values
+from workbell.adapters.json_values import Fault, Misfit, misfit
+from workbell.domain.errors import Invalid
+from workbell.domain.limits import MAX_TEXT, Limits, limits_of
 
 Hook = Callable[[Any, Any], Any]
 Make = Callable[[Iterable[Any]], Any]

@@ -12,8 +12,8 @@ from uuid import UUID
 import attrs
 from attrs import Attribute, Factory, field, frozen
 
-from ..domain.limits import MAX_INTEGER, MAX_TEXT, MIN_INTEGER, Limits, limits_of
-from .json_reading import LISTS, OBJECTS, UNIONS, fields_of
+from workbell.adapters.json_reading import LISTS, OBJECTS, UNIONS, fields_of
+from workbell.domain.limits import MAX_INTEGER, MAX_TEXT, MIN_INTEGER, Limits, limits_of
 
 Schema = dict[str, Any]
 Write = Callable[[object], Any]

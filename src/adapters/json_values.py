@@ -12,8 +12,8 @@ from uuid import UUID
 import msgspec
 from attrs import evolve, frozen
 
-from ..domain.errors import Invalid
-from ..domain.limits import MAX_INTEGER, MIN_INTEGER
+from workbell.domain.errors import Invalid
+from workbell.domain.limits import MAX_INTEGER, MIN_INTEGER
 
 MAX_DEPTH = 32
 

@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ..domain.errors import Invalid
-from ..domain.limits import MAX_INTEGER, MIN_INTEGER
+from workbell.domain.errors import Invalid
+from workbell.domain.limits import MAX_INTEGER, MIN_INTEGER
 
 MAX_DEPTH = 32
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from attrs import frozen
 
-from .redis_link import RedisLink, packed
+from workbell.adapters.redis_link import RedisLink, packed
 
 PREFIX: Final = "workbell:changes"
 

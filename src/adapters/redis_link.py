@@ -12,7 +12,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ..domain.errors import Unavailable
+from workbell.domain.errors import Unavailable
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ import msgspec
 from attrs import field, frozen
 from cattrs import Converter
 
-from ..domain.errors import Invalid
-from . import json_reading, json_schema, json_values
-from .json_values import Misfit
+from workbell.adapters import json_reading, json_schema, json_values
+from workbell.adapters.json_values import Misfit
+from workbell.domain.errors import Invalid
 
 T = TypeVar("T")
 Write = Callable[[Any], Any]

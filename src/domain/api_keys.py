@@ -7,8 +7,8 @@ from typing import Self
 
 from attrs import evolve, field, frozen
 
-from .errors import Invalid
-from .identity import KeyScope, UserId
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import KeyScope, UserId
 
 NAME_LENGTH = 100
 MAX_KEYS = 50

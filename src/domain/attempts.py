@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from .identity import UserId
-from .jobs import JobId, JobState, Mode
+from workbell.domain.identity import UserId
+from workbell.domain.jobs import JobId, JobState, Mode
 
 LOST_RETRY = timedelta(seconds=1)
 RETRY_BASE = 10.0

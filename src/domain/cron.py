@@ -10,9 +10,17 @@ from itertools import islice, pairwise
 from attrs import field, frozen
 from croniter import CroniterBadDateError, croniter
 
-from . import cron_dialect
-from .cron_dialect import Field, Fields
-from .cron_zones import DAY, MINUTE, Stretch, minute_of, moment_of, stretches, zone_of
+from workbell.domain import cron_dialect
+from workbell.domain.cron_dialect import Field, Fields
+from workbell.domain.cron_zones import (
+    DAY,
+    MINUTE,
+    Stretch,
+    minute_of,
+    moment_of,
+    stretches,
+    zone_of,
+)
 
 HORIZON_YEARS = 40
 _EPOCH_DAY = date(1970, 1, 1).toordinal()

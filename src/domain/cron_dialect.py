@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from attrs import field, frozen
 
-from .errors import Invalid
+from workbell.domain.errors import Invalid
 
 MAX_LENGTH = 256
 MACROS: Mapping[str, str] = {

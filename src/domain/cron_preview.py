@@ -6,9 +6,9 @@ from itertools import islice
 
 from attrs import frozen
 
-from .cron import CronRule, Note, smallest_gap
-from .cron_words import in_words
-from .cron_zones import minute_of, moment_of, zone_of
+from workbell.domain.cron import CronRule, Note, smallest_gap
+from workbell.domain.cron_words import in_words
+from workbell.domain.cron_zones import minute_of, moment_of, zone_of
 
 
 @frozen

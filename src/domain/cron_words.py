@@ -1,6 +1,6 @@
 """Cron expressions in English words."""
 
-from .cron_dialect import MONTH, SUNDAY, Field, Fields, Span, Special
+from workbell.domain.cron_dialect import MONTH, SUNDAY, Field, Fields, Span, Special
 
 _MONTHS = (
     "January",

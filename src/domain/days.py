@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
-from .cron_zones import DAY, EPOCH, MINUTE, minute_of, stretches, zone_of
+from workbell.domain.cron_zones import DAY, EPOCH, MINUTE, minute_of, stretches, zone_of
 
 _SECOND = timedelta(seconds=1)
 _FIRST_DAY = EPOCH.date()

@@ -7,8 +7,8 @@ from typing import NewType, Self
 
 from attrs import evolve, frozen
 
-from .errors import Conflict
-from .identity import UserId
+from workbell.domain.errors import Conflict
+from workbell.domain.identity import UserId
 
 GoalId = NewType("GoalId", int)
 

@@ -8,7 +8,7 @@ from typing import NewType, Self
 
 from attrs import evolve, field, frozen
 
-from .errors import Invalid, NotAllowed, Unauthenticated
+from workbell.domain.errors import Invalid, NotAllowed, Unauthenticated
 
 UserId = NewType("UserId", int)
 

@@ -7,8 +7,8 @@ from typing import Any, NewType, Self
 
 from attrs import Factory, evolve, frozen
 
-from .errors import Conflict, LimitReached
-from .identity import SYSTEM_ID, UserId
+from workbell.domain.errors import Conflict, LimitReached
+from workbell.domain.identity import SYSTEM_ID, UserId
 
 JobId = NewType("JobId", int)
 

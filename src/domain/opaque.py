@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from .errors import Unauthenticated
+from workbell.domain.errors import Unauthenticated
 
 _FORM = re.compile(r"(wbk|wbs)_([A-Za-z0-9]{1,64})_([A-Za-z0-9]{1,128})", re.ASCII)
 

@@ -7,8 +7,8 @@ from typing import Self
 
 from attrs import evolve, field, frozen
 
-from .errors import Invalid
-from .identity import UserId
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import UserId
 
 DIGITS = 6
 LIFE = timedelta(minutes=10)

@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from .errors import NotAllowed
-from .identity import EVERYTHING, Actor, KeyScope, Role, Scope, UserId
+from workbell.domain.errors import NotAllowed
+from workbell.domain.identity import EVERYTHING, Actor, KeyScope, Role, Scope, UserId
 
 SIGN_IN = "This is for who has signed in."
 KEYLESS = "This API key is not good for that."

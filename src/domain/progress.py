@@ -6,11 +6,11 @@ from typing import NewType, Self
 
 from attrs import evolve, frozen
 
-from .cron_zones import EPOCH
-from .days import local_day, shares
-from .errors import Invalid
-from .goals import GoalId, percentage
-from .identity import UserId
+from workbell.domain.cron_zones import EPOCH
+from workbell.domain.days import local_day, shares
+from workbell.domain.errors import Invalid
+from workbell.domain.goals import GoalId, percentage
+from workbell.domain.identity import UserId
 
 EntryId = NewType("EntryId", int)
 

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from .cron_zones import zone_of
-from .errors import Invalid
-from .identity import (
+from workbell.domain.cron_zones import zone_of
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import (
     EMAIL_LENGTH,
     USERNAME_LENGTH,
     Role,
@@ -16,7 +16,7 @@ from .identity import (
     ascii_address,
     login_key,
 )
-from .passwords import password_errors
+from workbell.domain.passwords import password_errors
 
 NAME_LENGTH = 150
 

@@ -5,10 +5,10 @@ from datetime import date, datetime, time, timedelta
 
 from attrs import evolve, frozen
 
-from .cron import CronRule
-from .days import local_day
-from .errors import Invalid
-from .identity import UserId
+from workbell.domain.cron import CronRule
+from workbell.domain.days import local_day
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import UserId
 
 INACTIVE_DAYS = 7
 PAUSES: Mapping[int, int] = {1: 14, 2: 28}

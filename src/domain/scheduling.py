@@ -7,11 +7,11 @@ from typing import Any, NewType, Self
 
 from attrs import Factory, evolve, frozen
 
-from .cron import CronRule
-from .errors import Invalid, LimitReached
-from .identity import SYSTEM_ID, UserId
-from .jobs import Job, JobOrigin, Missed, Mode
-from .tasks import OnLost, Task
+from workbell.domain.cron import CronRule
+from workbell.domain.errors import Invalid, LimitReached
+from workbell.domain.identity import SYSTEM_ID, UserId
+from workbell.domain.jobs import Job, JobOrigin, Missed, Mode
+from workbell.domain.tasks import OnLost, Task
 
 ScheduleId = NewType("ScheduleId", int)
 

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
-from .errors import NotAllowed
-from .identity import User, UserId, WrongCredentials
-from .otp import DIGITS, looks_like_code, tidied
+from workbell.domain.errors import NotAllowed
+from workbell.domain.identity import User, UserId, WrongCredentials
+from workbell.domain.otp import DIGITS, looks_like_code, tidied
 
 STEP = 30
 """How many seconds a code stands for."""

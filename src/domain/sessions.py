@@ -6,8 +6,8 @@ from typing import Self
 
 from attrs import evolve, frozen
 
-from .errors import NotAllowed, Unauthenticated
-from .identity import Origin, UserId
+from workbell.domain.errors import NotAllowed, Unauthenticated
+from workbell.domain.identity import Origin, UserId
 
 GRACE = timedelta(seconds=10)
 """How long the token before the current one is answered with the same successor."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from .errors import Invalid
+from workbell.domain.errors import Invalid
 
 ONE_DAY = timedelta(days=1)
 MOST_DAYS = 3 * 366

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, NewType, Protocol
 
 from attrs import Factory, define, field, frozen
 
-from .errors import Conflict, Invalid, NotFound
-from .identity import Actor, UserId
+from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity import Actor, UserId
 
 TaskId = NewType("TaskId", int)
 

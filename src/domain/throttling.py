@@ -10,9 +10,9 @@ from typing import Final
 
 from attrs import field, frozen
 
-from .addresses import client_key
-from .errors import Invalid, Throttled
-from .identity import Tier, User, UserId, login_key
+from workbell.domain.addresses import client_key
+from workbell.domain.errors import Invalid, Throttled
+from workbell.domain.identity import Tier, User, UserId, login_key
 
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 _NOTATION: Final = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")

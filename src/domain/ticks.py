@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from attrs import frozen
 
-from .cron import CronRule
-from .jobs import Job, JobState, Missed
-from .scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.cron import CronRule
+from workbell.domain.jobs import Job, JobState, Missed
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 
 MISFIRE_GRACE = timedelta(seconds=60)
 CATCH_UP_WINDOW = timedelta(hours=24)

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from .errors import NotFound
-from .identity import UserId
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import UserId
 
 
 class Category(StrEnum):

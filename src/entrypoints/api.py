@@ -10,16 +10,16 @@ from pathlib import Path
 import click
 import structlog
 
-from ..adapters.http.alive import FalconApp
-from ..adapters.http.app import build_app
-from ..domain.errors import Unavailable
-from .face import parts
-from .logs import configure
-from .options import variable
-from .parts import open_house
-from .service import SWITCH_SECONDS
-from .settings import Settings, load
-from .sources import CONFIG
+from workbell.adapters.http.alive import FalconApp
+from workbell.adapters.http.app import build_app
+from workbell.domain.errors import Unavailable
+from workbell.entrypoints.face import parts
+from workbell.entrypoints.logs import configure
+from workbell.entrypoints.options import variable
+from workbell.entrypoints.parts import open_house
+from workbell.entrypoints.service import SWITCH_SECONDS
+from workbell.entrypoints.settings import Settings, load
+from workbell.entrypoints.sources import CONFIG
 
 THREADS = 8
 HEADER_MS = 10_000

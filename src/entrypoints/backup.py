@@ -17,11 +17,11 @@ import msgspec
 from attrs import frozen
 from sqlalchemy import make_url
 
-from ..adapters.files import FolderFiles
-from ..adapters.sql.store import open_store
-from ..adapters.system import SystemClock, UuidIds
-from ..domain.errors import Conflict, Invalid, NotFound, Unavailable
-from .settings import Settings
+from workbell.adapters.files import FolderFiles
+from workbell.adapters.sql.store import open_store
+from workbell.adapters.system import SystemClock, UuidIds
+from workbell.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from workbell.entrypoints.settings import Settings
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from ..domain.cron import DstGap, DstOverlap
-from ..domain.errors import Invalid
-from ..domain.identity import EVERYTHING, SYSTEM, UserId
-from ..domain.jobs import Job, JobId, JobOrigin, Status
-from ..domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
-from ..ports.jobs import JobFilter
-from ..ports.scheduling import ScheduleFilter
-from ..services.asked import NewJob, NewSchedule
-from ..services.scheduling import BackfillPlan
+from workbell.domain.cron import DstGap, DstOverlap
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import EVERYTHING, SYSTEM, UserId
+from workbell.domain.jobs import Job, JobId, JobOrigin, Status
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.ports.jobs import JobFilter
+from workbell.ports.scheduling import ScheduleFilter
+from workbell.services.asked import NewJob, NewSchedule
+from workbell.services.scheduling import BackfillPlan
 
 if TYPE_CHECKING:  # importing the package stays quick
     from sqlalchemy import Connection
 
-    from .house import House
+    from workbell.entrypoints.house import House
 
 
 def written(house: "House", parameters: Any) -> Mapping[str, Any]:

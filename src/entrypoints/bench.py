@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from ..domain.errors import Invalid
+from workbell.domain.errors import Invalid
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("PERFORMANCE.md")
@@ -65,8 +65,8 @@ def bench_jobs(
     as_json: bool,
 ) -> None:
     """Enqueue, drain and start latency, on SQLite or on a server."""
-    from .bench_jobs import measure
-    from .bench_places import Place
+    from workbell.entrypoints.bench_jobs import measure
+    from workbell.entrypoints.bench_places import Place
 
     place = Place.at(database, redis)
     if (processes or redis) and place.database is None:
@@ -95,8 +95,8 @@ def bench_ticks(
     schedules: Sequence[int], database: str | None, results: Path, as_json: bool
 ) -> None:
     """Idle tick, schedules fired per second, lateness, memory."""
-    from .bench_places import Place
-    from .bench_ticks import measure
+    from workbell.entrypoints.bench_places import Place
+    from workbell.entrypoints.bench_ticks import measure
 
     place = Place.at(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
@@ -118,7 +118,7 @@ def bench_ticks(
 @as_json
 def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> None:
     """Logins per second, and what a storm of them does to others."""
-    from .bench_identity import measure
+    from workbell.entrypoints.bench_identity import measure
 
     command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
     _finish("identity", command, measure(calls, _say, seconds=seconds), results, as_json)
@@ -150,8 +150,8 @@ def bench_summaries(
     as_json: bool,
 ) -> None:
     """Summaries with and without the cache, of a --user or of many."""
-    from .bench_summaries import compare, measure
-    from .output import show
+    from workbell.entrypoints.bench_summaries import compare, measure
+    from workbell.entrypoints.output import show
 
     if user is not None:
         show(compare(house.settings(), user), as_json=as_json)
@@ -179,8 +179,8 @@ def bench_http(
     database: str | None, redis: str | None, seconds: int, results: Path, as_json: bool
 ) -> None:
     """Requests per second of one server process, everything on."""
-    from .bench_http import measure
-    from .bench_places import Place
+    from workbell.entrypoints.bench_http import measure
+    from workbell.entrypoints.bench_places import Place
 
     place = Place.at(database, redis)
     if redis and place.database is None:
@@ -195,7 +195,7 @@ def bench_http(
 @as_json
 def bench_idle(results: Path, as_json: bool) -> None:
     """Seconds until the service answers, and its memory at rest."""
-    from .bench_idle import measure
+    from workbell.entrypoints.bench_idle import measure
 
     _finish("idle", "workbell bench idle", measure(_say), results, as_json)
 
@@ -223,7 +223,7 @@ def _say(line: str) -> None:
 
 def _finish(name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool) -> None:
     keep_results(name, command, rows, folder)
-    from .output import show
+    from workbell.entrypoints.output import show
 
     show(rows, as_json=as_json)
 

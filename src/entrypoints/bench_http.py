@@ -14,13 +14,13 @@ from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
-from ..domain.identity import Actor, User
-from ..services.asked import NewSchedule
-from .bench_load import Load, Request, client, load
-from .bench_places import Place
-from .house import House
-from .settings import Settings
-from .wiring import build
+from workbell.domain.identity import Actor, User
+from workbell.entrypoints.bench_load import Load, Request, client, load
+from workbell.entrypoints.bench_places import Place
+from workbell.entrypoints.house import House
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
+from workbell.services.asked import NewSchedule
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
 PEOPLE = 64

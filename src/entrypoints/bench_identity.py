@@ -18,19 +18,19 @@ from pathlib import Path
 from statistics import fmean, quantiles
 from typing import Any
 
-from ..adapters.http.app import build_app
-from ..adapters.http.server import EmbeddedServer
-from ..adapters.processors import PROCESSORS
-from ..domain.identity import Origin, Tier
-from ..domain.registration import Registration
-from ..domain.throttling import Asked, Rate, Route
-from .choices import LogFormat
-from .face import parts
-from .house import House
-from .logs import configure
-from .service import API_THREADS, SWITCH_SECONDS
-from .settings import Settings
-from .wiring import build
+from workbell.adapters.http.app import build_app
+from workbell.adapters.http.server import EmbeddedServer
+from workbell.adapters.processors import PROCESSORS
+from workbell.domain.identity import Origin, Tier
+from workbell.domain.registration import Registration
+from workbell.domain.throttling import Asked, Rate, Route
+from workbell.entrypoints.choices import LogFormat
+from workbell.entrypoints.face import parts
+from workbell.entrypoints.house import House
+from workbell.entrypoints.logs import configure
+from workbell.entrypoints.service import API_THREADS, SWITCH_SECONDS
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
 
 CLIENTS = 50
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database

@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import frozen
 
-from .bench_http import PASSWORD, environment_with, free_port, running
-from .bench_places import resident
+from workbell.entrypoints.bench_http import PASSWORD, environment_with, free_port, running
+from workbell.entrypoints.bench_places import resident
 
 LOGINS = 20
 REST_SECONDS = 1.0

@@ -10,13 +10,21 @@ from typing import Any
 
 from attrs import frozen
 
-from ..adapters.dramatiq.worker import JobWorker
-from ..adapters.sql import sqlite
-from ..domain.identity import SYSTEM
-from ..services.asked import NewJob
-from .bench_places import Place
-from .bench_workers import NOOP, ORDINARY, Starts, is_over, processes, running, until
-from .house import House
+from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.sql import sqlite
+from workbell.domain.identity import SYSTEM
+from workbell.entrypoints.bench_places import Place
+from workbell.entrypoints.bench_workers import (
+    NOOP,
+    ORDINARY,
+    Starts,
+    is_over,
+    processes,
+    running,
+    until,
+)
+from workbell.entrypoints.house import House
+from workbell.services.asked import NewJob
 
 PRODUCERS = 8
 PAUSE = 0.01

@@ -11,13 +11,13 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import URL, Connection, NullPool, create_engine, inspect, make_url
 
-from ..adapters.sql.servers import DRIVERS, is_server
-from ..domain.errors import Invalid
-from ..domain.tasks import Task
-from ..ports.system import Clock
-from .house import House
-from .settings import Settings
-from .wiring import build
+from workbell.adapters.sql.servers import DRIVERS, is_server
+from workbell.domain.errors import Invalid
+from workbell.domain.tasks import Task
+from workbell.entrypoints.house import House
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
+from workbell.ports.system import Clock
 
 _FORCE = {"postgresql": " WITH (FORCE)"}
 

@@ -21,19 +21,19 @@ import structlog
 from attrs import Factory, define, evolve, frozen
 from sqlalchemy import Connection, Table, create_engine, insert, make_url, select
 
-from ..adapters.http.app import build_app
-from ..adapters.http.server import EmbeddedServer
-from ..adapters.sql.goal_schema import goal_books, goals, progress_days, progress_entries
-from ..adapters.sql.schema import users
-from ..adapters.system import UuidIds
-from ..domain.errors import Conflict
-from ..domain.identity import Actor, UserId
-from ..services.recent import RecentActors
-from .bench_places import resident
-from .face import parts
-from .house import House
-from .settings import Settings
-from .wiring import build
+from workbell.adapters.http.app import build_app
+from workbell.adapters.http.server import EmbeddedServer
+from workbell.adapters.sql.goal_schema import goal_books, goals, progress_days, progress_entries
+from workbell.adapters.sql.schema import users
+from workbell.adapters.system import UuidIds
+from workbell.domain.errors import Conflict
+from workbell.domain.identity import Actor, UserId
+from workbell.entrypoints.bench_places import resident
+from workbell.entrypoints.face import parts
+from workbell.entrypoints.house import House
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
+from workbell.services.recent import RecentActors
 
 REQUESTS = 100
 WRITES = 500

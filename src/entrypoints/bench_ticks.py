@@ -11,15 +11,15 @@ from typing import Any
 from attrs import define
 from sqlalchemy import Connection, create_engine, insert, text
 
-from ..adapters.sql.columns import json_text
-from ..adapters.sql.schedule_rows import schedule_values
-from ..adapters.sql.schema import schedules
-from ..domain.cron import CronRule
-from ..domain.identity import UserId
-from ..domain.scheduling import Schedule
-from .bench_places import Place, resident
-from .bench_workers import Starts, is_over, running, until
-from .house import House
+from workbell.adapters.sql.columns import json_text
+from workbell.adapters.sql.schedule_rows import schedule_values
+from workbell.adapters.sql.schema import schedules
+from workbell.domain.cron import CronRule
+from workbell.domain.identity import UserId
+from workbell.domain.scheduling import Schedule
+from workbell.entrypoints.bench_places import Place, resident
+from workbell.entrypoints.bench_workers import Starts, is_over, running, until
+from workbell.entrypoints.house import House
 
 START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
 IDLE_TICKS = 2_000

@@ -10,10 +10,10 @@ from typing import Any
 
 from attrs import define, field
 
-from ..domain.tasks import Task, TaskContext
-from .house import House
-from .settings import Settings
-from .wiring import build
+from workbell.domain.tasks import Task, TaskContext
+from workbell.entrypoints.house import House
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build
 
 NOOP = "bench.noop"
 ORDINARY = "bench.ordinary"

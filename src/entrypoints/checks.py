@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from ..domain.errors import WorkbellError
-from .settings import Settings
+from workbell.domain.errors import WorkbellError
+from workbell.entrypoints.settings import Settings
 
 if TYPE_CHECKING:  # what it imports is slow, and most commands do without
-    from .house import House
+    from workbell.entrypoints.house import House
 
 
 @frozen
@@ -75,7 +75,7 @@ def _existing(path: Path) -> Path:
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
-    from .wiring import build
+    from workbell.entrypoints.wiring import build
 
     try:
         house = build(settings)

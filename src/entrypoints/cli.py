@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..domain.errors import Invalid, NotFound, Unavailable, WorkbellError
+from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -25,16 +25,16 @@ class House:
 
     def settings(self, **given: object) -> Any:
         """Return the settings, those of the command line first."""
-        from .options import variable
-        from .settings import load
+        from workbell.entrypoints.options import variable
+        from workbell.entrypoints.settings import load
 
         said = {variable(name): str(value) for name, value in given.items() if value is not None}
         return load({**os.environ, **said}, config=self.config)
 
     def open(self, *, prepared: bool = True) -> Any:
         """Return the built house, its store brought up to date."""
-        from .library import DECLARED
-        from .wiring import build, user_tasks
+        from workbell.entrypoints.library import DECLARED
+        from workbell.entrypoints.wiring import build, user_tasks
 
         settings = self.settings()
         user_tasks(settings.tasks)
@@ -86,7 +86,7 @@ def main(ctx: click.Context, config: Path | None) -> None:
 @click.pass_obj
 def up(house: House, host: str | None, port: int | None) -> None:
     """Start everything in one process: API, scheduler and workers."""
-    from .service import serve
+    from workbell.entrypoints.service import serve
 
     sys.exit(serve(house.settings(host=host, port=port)))
 
@@ -95,7 +95,7 @@ def up(house: House, host: str | None, port: int | None) -> None:
 @click.pass_obj
 def worker(house: House) -> None:
     """Run jobs, on a database server."""
-    from .parts import work
+    from workbell.entrypoints.parts import work
 
     sys.exit(work(house.settings()))
 
@@ -104,7 +104,7 @@ def worker(house: House) -> None:
 @click.pass_obj
 def scheduler(house: House) -> None:
     """Make jobs of due schedules, on a database server."""
-    from .parts import schedule
+    from workbell.entrypoints.parts import schedule
 
     sys.exit(schedule(house.settings()))
 
@@ -118,7 +118,7 @@ def scheduler(house: House) -> None:
 @click.pass_obj
 def api(house: House, host: str | None, port: int | None, workers: int) -> None:
     """Answer HTTP requests, on a database server."""
-    from .api import serve
+    from workbell.entrypoints.api import serve
 
     sys.exit(serve(house.settings(host=host, port=port), house.config, workers))
 
@@ -137,8 +137,8 @@ def migrate(house: House) -> None:
 @click.pass_obj
 def check(house: House, as_json: bool) -> None:
     """Say what is wrong or risky in settings, database and folders."""
-    from .checks import findings
-    from .output import show
+    from workbell.entrypoints.checks import findings
+    from workbell.entrypoints.output import show
 
     found = findings(house.settings())
     show(
@@ -173,8 +173,8 @@ def create_superuser(house: House, username: str, email: str, password: str) -> 
 @click.pass_obj
 def remove_second_factor(house: House, username: str) -> None:
     """Remove a second factor that somebody has lost."""
-    from ..domain.identity import SYSTEM
-    from ..services.membership import Membership
+    from workbell.domain.identity import SYSTEM
+    from workbell.services.membership import Membership
 
     opened = house.open()
     with opened.store.view() as tx:
@@ -193,7 +193,7 @@ def remove_second_factor(house: House, username: str) -> None:
 @click.pass_obj
 def openapi(house: House, output: Path | None) -> None:
     """Print the OpenAPI document."""
-    from .service import openapi_document
+    from workbell.entrypoints.service import openapi_document
 
     document = openapi_document(house.settings())
     if output is None:
@@ -209,7 +209,7 @@ def shell(house: House) -> None:
     import code
     from importlib import import_module
 
-    from .library import open_bell
+    from workbell.entrypoints.library import open_bell
 
     settings = house.settings()
     with open_bell(settings.database_url, data_dir=settings.data_dir) as bell:
@@ -220,10 +220,10 @@ def shell(house: House) -> None:
 
 
 def _register() -> None:
-    from .bench import bench
-    from .commands import jobs, schedules, tasks
-    from .demo import demo
-    from .safekeeping import backup, restore
+    from workbell.entrypoints.bench import bench
+    from workbell.entrypoints.commands import jobs, schedules, tasks
+    from workbell.entrypoints.demo import demo
+    from workbell.entrypoints.safekeeping import backup, restore
 
     for command in (tasks, schedules, jobs, backup, restore, bench, demo):
         main.add_command(command)

@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from ..domain.cron import CronRule
-from ..domain.identity import SYSTEM
-from ..domain.jobs import Job, JobId, Status
-from ..domain.scheduling import ScheduleId
-from ..domain.tasks import TaskId
-from ..ports.jobs import JobFilter
-from ..ports.scheduling import ListedSchedule, ScheduleFilter
-from ..services.asked import NewJob
-from .output import show, show_one
+from workbell.domain.cron import CronRule
+from workbell.domain.identity import SYSTEM
+from workbell.domain.jobs import Job, JobId, Status
+from workbell.domain.scheduling import ScheduleId
+from workbell.domain.tasks import TaskId
+from workbell.entrypoints.output import show, show_one
+from workbell.ports.jobs import JobFilter
+from workbell.ports.scheduling import ListedSchedule, ScheduleFilter
+from workbell.services.asked import NewJob
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 how_many = click.option(
@@ -91,8 +91,8 @@ def _schedule_row(listed: ListedSchedule) -> dict[str, Any]:
 @as_json
 def preview_expression(expression: str, zone: str, count: int, as_json: bool) -> None:
     """Explain a cron EXPRESSION in words, with its next runs."""
-    from ..adapters.system import SystemClock
-    from ..domain.cron_preview import preview
+    from workbell.adapters.system import SystemClock
+    from workbell.domain.cron_preview import preview
 
     said = preview(CronRule(expression, zone), SystemClock().now(), count)
     if not as_json:

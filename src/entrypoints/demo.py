@@ -26,8 +26,8 @@ SCHEDULES = (
 @click.pass_obj
 def demo(house: Any, port: int | None) -> None:
     """Start the service with demonstration data in a scratch folder."""
-    from .service import serve
-    from .wiring import build
+    from workbell.entrypoints.service import serve
+    from workbell.entrypoints.wiring import build
 
     with tempfile.TemporaryDirectory(prefix="workbell-demo-") as scratch:
         folder = Path(scratch)
@@ -48,9 +48,9 @@ def demo(house: Any, port: int | None) -> None:
 
 def _fill(house: Any) -> None:
     """Add people, schedules and jobs."""
-    from ..domain.identity import Actor
-    from ..domain.registration import Registration
-    from ..services.asked import NewJob, NewSchedule
+    from workbell.domain.identity import Actor
+    from workbell.domain.registration import Registration
+    from workbell.services.asked import NewJob, NewSchedule
 
     house.first_administrator()
     for username, email, first, last in PEOPLE:

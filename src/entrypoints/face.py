@@ -2,11 +2,11 @@
 
 from importlib.metadata import version
 
-from ..adapters.dramatiq.runtime import Runtime
-from ..adapters.http.app import Parts
-from ..adapters.http.face import FaceSettings
-from .house import House
-from .wiring import FIELDS
+from workbell.adapters.dramatiq.runtime import Runtime
+from workbell.adapters.http.app import Parts
+from workbell.adapters.http.face import FaceSettings
+from workbell.entrypoints.house import House
+from workbell.entrypoints.wiring import FIELDS
 
 
 def parts(house: House, runtime: Runtime | None = None) -> Parts:

@@ -12,44 +12,44 @@ import structlog
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
-from ..adapters.caching.counting import CountingCache
-from ..adapters.changes import Announcer
-from ..adapters.dramatiq.runtime import Runtime
-from ..adapters.dramatiq.wakeups import Wakeups
-from ..adapters.dramatiq.worker import JobWorker
-from ..adapters.files import FolderFiles
-from ..adapters.shapes import JsonShapes
-from ..adapters.sql.revisions import earlier
-from ..adapters.sql.store import SqlStore
-from ..adapters.system import UuidIds
-from ..domain.cron_zones import tzdata_version
-from ..domain.errors import Invalid, Unavailable
-from ..domain.tasks import Tasks
-from ..ports.changes import Changes
-from ..ports.mail import Mailer
-from ..ports.system import Clock
-from ..services.definitions import Definitions
-from ..services.execution import Execution
-from ..services.expectations import Expectations
-from ..services.goal_keeping import GoalKeeping
-from ..services.housekeeping import Housekeeping
-from ..services.identity import Identity
-from ..services.jobs import JobCommands
-from ..services.reminders import Reminding
-from ..services.scheduling import Scheduling
-from ..services.signing_in import SigningIn
-from ..services.summaries import Summaries
-from ..services.throttling import Throttling
-from ..services.ticking import Ticking
-from .outside import (
+from workbell.adapters.caching.counting import CountingCache
+from workbell.adapters.changes import Announcer
+from workbell.adapters.dramatiq.runtime import Runtime
+from workbell.adapters.dramatiq.wakeups import Wakeups
+from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.files import FolderFiles
+from workbell.adapters.shapes import JsonShapes
+from workbell.adapters.sql.revisions import earlier
+from workbell.adapters.sql.store import SqlStore
+from workbell.adapters.system import UuidIds
+from workbell.domain.cron_zones import tzdata_version
+from workbell.domain.errors import Invalid, Unavailable
+from workbell.domain.tasks import Tasks
+from workbell.entrypoints.outside import (
     AnyStore,
     wakeups_of,
 )
-from .reminding import keep_schedules
-from .settings import Settings
+from workbell.entrypoints.reminding import keep_schedules
+from workbell.entrypoints.settings import Settings
+from workbell.ports.changes import Changes
+from workbell.ports.mail import Mailer
+from workbell.ports.system import Clock
+from workbell.services.definitions import Definitions
+from workbell.services.execution import Execution
+from workbell.services.expectations import Expectations
+from workbell.services.goal_keeping import GoalKeeping
+from workbell.services.housekeeping import Housekeeping
+from workbell.services.identity import Identity
+from workbell.services.jobs import JobCommands
+from workbell.services.reminders import Reminding
+from workbell.services.scheduling import Scheduling
+from workbell.services.signing_in import SigningIn
+from workbell.services.summaries import Summaries
+from workbell.services.throttling import Throttling
+from workbell.services.ticking import Ticking
 
 if TYPE_CHECKING:  # Redis is imported where it is used
-    from ..adapters.dramatiq.over_redis import RedisWaker
+    from workbell.adapters.dramatiq.over_redis import RedisWaker
 
 log = structlog.get_logger()
 

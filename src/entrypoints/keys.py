@@ -5,10 +5,10 @@ import secrets
 from pathlib import Path
 from tempfile import mkstemp
 
-from ..domain.errors import Invalid
-from .options import variable
-from .readers import long_secret
-from .settings import Settings
+from workbell.domain.errors import Invalid
+from workbell.entrypoints.options import variable
+from workbell.entrypoints.readers import long_secret
+from workbell.entrypoints.settings import Settings
 
 
 def secret_key(settings: Settings) -> str:

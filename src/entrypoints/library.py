@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from ..domain.tasks import Body, Check, Delay, OnLost, Task, Tasks
-from ..ports.system import Clock
-from .bell import BellJobs, BellSchedules
+from workbell.domain.tasks import Body, Check, Delay, OnLost, Task, Tasks
+from workbell.entrypoints.bell import BellJobs, BellSchedules
+from workbell.ports.system import Clock
 
 if TYPE_CHECKING:  # importing the package stays quick: what opens a bell is imported then
-    from ..adapters.dramatiq.runtime import Runtime
-    from ..adapters.dramatiq.worker import JobWorker
-    from .house import House
+    from workbell.adapters.dramatiq.runtime import Runtime
+    from workbell.adapters.dramatiq.worker import JobWorker
+    from workbell.entrypoints.house import House
 
 DECLARED = Tasks()
 """The tasks that `@task` has declared in this process."""
@@ -132,7 +132,7 @@ class Bell:
     @contextmanager
     def _alive(self) -> Generator[None]:
         """Renew the leases of what this thread runs, while it does."""
-        from ..adapters.dramatiq.runtime import Loop
+        from workbell.adapters.dramatiq.runtime import Loop
 
         def beat() -> float:
             self._inline.beat()
@@ -180,8 +180,8 @@ def open_bell(
         Invalid: A setting is wrong.
         Unavailable: The store cannot be opened.
     """
-    from .settings import Settings
-    from .wiring import build
+    from workbell.entrypoints.settings import Settings
+    from workbell.entrypoints.wiring import build
 
     if data_dir is not None:
         settings["data_dir"] = Path(data_dir)

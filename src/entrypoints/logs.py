@@ -7,9 +7,9 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-from ..domain.errors import Unavailable
-from .choices import LogFormat
-from .settings import Settings
+from workbell.domain.errors import Unavailable
+from workbell.entrypoints.choices import LogFormat
+from workbell.entrypoints.settings import Settings
 
 _opened: list[TextIO] = []
 """The files of this process' logs: a logger keeps to the one that it wrote to first."""

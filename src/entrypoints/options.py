@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import Attribute, Converter, Factory, field, frozen
 
-from ..domain.errors import Invalid
+from workbell.domain.errors import Invalid
 
 Reader = Callable[[str], Any]
 Check = Callable[[Any], None]

@@ -5,26 +5,26 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..adapters.changes import LocalChanges
-from ..adapters.dramatiq.wakeups import LocalWakeups, Wakeups
-from ..adapters.dramatiq.worker import JobWorker
-from ..adapters.mail.folder import FolderMailer
-from ..adapters.mail.smtp import SmtpMailer, SmtpServer
-from ..adapters.memory.store import MemoryStore
-from ..adapters.sql.store import SqlStore, open_store
-from ..adapters.system import AnchoredClock, SystemClock
-from ..adapters.throttling.memory import MemoryRateLimiter
-from ..domain.errors import Unavailable
-from ..domain.throttling import Policies
-from ..ports.changes import Changes
-from ..ports.mail import Mailer
-from ..ports.system import Clock, Ids
-from ..ports.throttling import RateLimiter
-from ..services.throttling import Throttling
-from .settings import Settings
+from workbell.adapters.changes import LocalChanges
+from workbell.adapters.dramatiq.wakeups import LocalWakeups, Wakeups
+from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.mail.folder import FolderMailer
+from workbell.adapters.mail.smtp import SmtpMailer, SmtpServer
+from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.system import AnchoredClock, SystemClock
+from workbell.adapters.throttling.memory import MemoryRateLimiter
+from workbell.domain.errors import Unavailable
+from workbell.domain.throttling import Policies
+from workbell.entrypoints.settings import Settings
+from workbell.ports.changes import Changes
+from workbell.ports.mail import Mailer
+from workbell.ports.system import Clock, Ids
+from workbell.ports.throttling import RateLimiter
+from workbell.services.throttling import Throttling
 
 if TYPE_CHECKING:  # Redis is imported where it is used
-    from ..adapters.dramatiq.over_redis import RedisWaker
+    from workbell.adapters.dramatiq.over_redis import RedisWaker
 
 AnyStore = MemoryStore | SqlStore
 
@@ -78,8 +78,8 @@ def mailer_of(
 
 def waker_of(url: str) -> "RedisWaker":
     """Return what wakes the workers of other processes."""
-    from ..adapters.dramatiq.over_redis import RedisWaker
-    from ..adapters.redis_link import RedisLink
+    from workbell.adapters.dramatiq.over_redis import RedisWaker
+    from workbell.adapters.redis_link import RedisLink
 
     return RedisWaker(RedisLink.connect(url, "wake-ups"))
 
@@ -88,7 +88,7 @@ def changes_of(waker: "RedisWaker | None") -> Changes:
     """Return the counters of changes: shared by Redis where there is one."""
     if waker is None:
         return LocalChanges()
-    from ..adapters.redis_changes import RedisChanges
+    from workbell.adapters.redis_changes import RedisChanges
 
     return RedisChanges(waker.link)
 
@@ -97,7 +97,7 @@ def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -
     """Return what wakes the threads of a worker: from any process, or from this one only."""
     if url is None or waker is None:
         return LocalWakeups(queues=worker.queues, threads=worker.threads, drain=worker.drain)
-    from ..adapters.dramatiq.over_redis import RedisWakeups
+    from workbell.adapters.dramatiq.over_redis import RedisWakeups
 
     return RedisWakeups(
         url=url,
@@ -130,7 +130,7 @@ def throttling_of(
 
 
 def _redis_limiter(url: str, closing: ExitStack) -> RateLimiter:
-    from ..adapters.throttling.redis import RedisRateLimiter
+    from workbell.adapters.throttling.redis import RedisRateLimiter
 
     limiter = RedisRateLimiter.connect(url)
     closing.callback(limiter.close)

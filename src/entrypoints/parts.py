@@ -5,16 +5,16 @@ import os
 
 import structlog
 
-from ..adapters.dramatiq.runtime import Runtime
-from ..adapters.http.process import ProcessFace, Readiness, process_app
-from ..adapters.http.server import EmbeddedServer
-from ..domain.errors import Invalid
-from .house import House
-from .library import DECLARED
-from .logs import configure
-from .process import Life
-from .settings import Settings
-from .wiring import build, user_tasks
+from workbell.adapters.dramatiq.runtime import Runtime
+from workbell.adapters.http.process import ProcessFace, Readiness, process_app
+from workbell.adapters.http.server import EmbeddedServer
+from workbell.domain.errors import Invalid
+from workbell.entrypoints.house import House
+from workbell.entrypoints.library import DECLARED
+from workbell.entrypoints.logs import configure
+from workbell.entrypoints.process import Life
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build, user_tasks
 
 HEALTH_THREADS = 2
 

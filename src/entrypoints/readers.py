@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..domain.cron_zones import zone_of
-from ..domain.errors import Invalid
-from ..domain.throttling import Rate
+from workbell.domain.cron_zones import zone_of
+from workbell.domain.errors import Invalid
+from workbell.domain.throttling import Rate
 
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})

@@ -2,22 +2,22 @@
 
 from typing import TYPE_CHECKING
 
-from ..adapters.caching.counting import CountingCache
-from ..adapters.caching.memory import MemoryCache
-from ..adapters.tasks.reminders import RUN_TASK
-from ..domain.reminders import daily_at, every_step
-from ..domain.unsubscribing import UnsubscribeTokens
-from ..ports.cache import Cache
-from ..ports.system import Clock
-from ..services.built_in_schedules import BuiltInSchedules
-from ..services.reminders import Reminding
-from ..services.summaries import Summaries
-from .keys import secret_key
-from .outside import AnyStore
-from .settings import Settings
+from workbell.adapters.caching.counting import CountingCache
+from workbell.adapters.caching.memory import MemoryCache
+from workbell.adapters.tasks.reminders import RUN_TASK
+from workbell.domain.reminders import daily_at, every_step
+from workbell.domain.unsubscribing import UnsubscribeTokens
+from workbell.entrypoints.keys import secret_key
+from workbell.entrypoints.outside import AnyStore
+from workbell.entrypoints.settings import Settings
+from workbell.ports.cache import Cache
+from workbell.ports.system import Clock
+from workbell.services.built_in_schedules import BuiltInSchedules
+from workbell.services.reminders import Reminding
+from workbell.services.summaries import Summaries
 
 if TYPE_CHECKING:  # Redis is imported where it is used
-    from ..adapters.dramatiq.over_redis import RedisWaker
+    from workbell.adapters.dramatiq.over_redis import RedisWaker
 
 
 def cache_of(waker: "RedisWaker | None", clock: Clock) -> CountingCache:
@@ -26,7 +26,7 @@ def cache_of(waker: "RedisWaker | None", clock: Clock) -> CountingCache:
 
 
 def _redis_cache(waker: "RedisWaker") -> Cache:
-    from ..adapters.caching.redis import RedisCache
+    from workbell.adapters.caching.redis import RedisCache
 
     return RedisCache(waker.link)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import Any
 
-from ..adapters.sql import revisions
-from ..adapters.system import SystemClock
-from ..domain.errors import Conflict, Invalid, Unavailable
-from .backup import ARTIFACTS, DATABASE, KEY, Manifest, Place, check
+from workbell.adapters.sql import revisions
+from workbell.adapters.system import SystemClock
+from workbell.domain.errors import Conflict, Invalid, Unavailable
+from workbell.entrypoints.backup import ARTIFACTS, DATABASE, KEY, Manifest, Place, check
 
 _FILE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -24,7 +24,7 @@ def forgotten(url: str) -> str:
     """Have Redis forget what has been since the backup; return what came of it."""
     from redis import Redis, RedisError
 
-    from ..adapters.redis_link import options
+    from workbell.adapters.redis_link import options
 
     client: Any = Redis.from_url(url, **options(2.0))
     try:

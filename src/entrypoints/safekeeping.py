@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .output import show_one
+from workbell.entrypoints.output import show_one
 
 the_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -19,7 +19,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def backup(house: Any, file: Path, force: bool, as_json: bool) -> None:
     """Copy database, artifacts and key into FILE, at any time."""
-    from .backup import place_of, summary, write
+    from workbell.entrypoints.backup import place_of, summary, write
 
     place = place_of(house.settings())
     with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
@@ -40,8 +40,8 @@ def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
 @click.pass_obj
 def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
     """Put database, artifacts and key back from a backup FILE."""
-    from .backup import place_of, summary
-    from .restore import forgotten, put_back
+    from workbell.entrypoints.backup import place_of, summary
+    from workbell.entrypoints.restore import forgotten, put_back
 
     settings = house.settings()
     manifest, aside = put_back(file, place_of(settings), force=force)

@@ -6,15 +6,15 @@ import sys
 import click
 import structlog
 
-from ..adapters.http.app import build_app, openapi_of
-from ..adapters.http.server import EmbeddedServer
-from .face import parts
-from .house import House
-from .library import DECLARED
-from .logs import configure
-from .process import Life
-from .settings import Settings
-from .wiring import build, user_tasks
+from workbell.adapters.http.app import build_app, openapi_of
+from workbell.adapters.http.server import EmbeddedServer
+from workbell.entrypoints.face import parts
+from workbell.entrypoints.house import House
+from workbell.entrypoints.library import DECLARED
+from workbell.entrypoints.logs import configure
+from workbell.entrypoints.process import Life
+from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.wiring import build, user_tasks
 
 API_THREADS = 8
 SWITCH_SECONDS = 0.002

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from attrs import fields, frozen
 
-from ..domain.errors import Invalid
-from ..domain.second_factor import Duty
-from ..domain.throttling import Rate
-from .choices import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
-from .options import example_of, option, reference_of, variable
-from .readers import (
+from workbell.domain.errors import Invalid
+from workbell.domain.second_factor import Duty
+from workbell.domain.throttling import Rate
+from workbell.entrypoints.choices import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
+from workbell.entrypoints.options import example_of, option, reference_of, variable
+from workbell.entrypoints.readers import (
     between,
     clock_time,
     database_url,
@@ -32,7 +32,7 @@ from .readers import (
     whole,
     zone,
 )
-from .sources import gather
+from workbell.entrypoints.sources import gather
 
 _DAYS: Final = between(1, 36_500)
 _SERVED: Final = "api|users|accounts|destinations|server|admin|monitor|metrics|livez|readyz"

@@ -11,8 +11,8 @@ from typing import Any, Final
 from attrs import Attribute, Factory, frozen
 from dotenv.parser import parse_stream
 
-from ..domain.errors import Invalid
-from .options import PREFIX, option_of, variable
+from workbell.domain.errors import Invalid
+from workbell.entrypoints.options import PREFIX, option_of, variable
 
 CONFIG: Final = f"{PREFIX}CONFIG"
 _OTHERS: Final = re.compile(rf"{PREFIX}TEST_.*|.*_SERVICE_(HOST|PORT).*|.*_PORT_\d+_.*")

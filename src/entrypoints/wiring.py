@@ -8,36 +8,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
-from ..adapters.changes import Announcer
-from ..adapters.crypto import Argon2Hasher, JwtTokens
-from ..adapters.files import FolderFiles
-from ..adapters.mail.background import BackgroundMailer
-from ..adapters.processors import PROCESSORS
-from ..adapters.shapes import JsonShapes
-from ..adapters.system import SystemRandomness, UuidIds, evened
-from ..adapters.tasks.catalogue import built_in
-from ..adapters.tasks.reminders import GoalReminders
-from ..domain.errors import Invalid
-from ..domain.jobs import JobState
-from ..domain.second_factor import FactorKeys
-from ..domain.tasks import Task, Tasks
-from ..ports.mail import Mailer
-from ..ports.system import Clock, Ids
-from ..services.definitions import Definitions
-from ..services.execution import Execution
-from ..services.goal_keeping import GoalKeeping
-from ..services.housekeeping import Housekeeping
-from ..services.identity import Identity
-from ..services.jobs import JobCommands
-from ..services.membership import Membership
-from ..services.scheduling import Scheduling
-from ..services.signing_in import SigningIn
-from ..services.throttling import Throttling
-from ..services.ticking import Ticking
-from .choices import VerifiedEmail
-from .house import House
-from .keys import secret_key
-from .outside import (
+from workbell.adapters.changes import Announcer
+from workbell.adapters.crypto import Argon2Hasher, JwtTokens
+from workbell.adapters.files import FolderFiles
+from workbell.adapters.mail.background import BackgroundMailer
+from workbell.adapters.processors import PROCESSORS
+from workbell.adapters.shapes import JsonShapes
+from workbell.adapters.system import SystemRandomness, UuidIds, evened
+from workbell.adapters.tasks.catalogue import built_in
+from workbell.adapters.tasks.reminders import GoalReminders
+from workbell.domain.errors import Invalid
+from workbell.domain.jobs import JobState
+from workbell.domain.second_factor import FactorKeys
+from workbell.domain.tasks import Task, Tasks
+from workbell.entrypoints.choices import VerifiedEmail
+from workbell.entrypoints.house import House
+from workbell.entrypoints.keys import secret_key
+from workbell.entrypoints.outside import (
     AnyStore,
     changes_of,
     mailer_of,
@@ -45,8 +32,21 @@ from .outside import (
     throttling_of,
     waker_of,
 )
-from .reminding import cache_of, reminding_of, summaries_of
-from .settings import Settings
+from workbell.entrypoints.reminding import cache_of, reminding_of, summaries_of
+from workbell.entrypoints.settings import Settings
+from workbell.ports.mail import Mailer
+from workbell.ports.system import Clock, Ids
+from workbell.services.definitions import Definitions
+from workbell.services.execution import Execution
+from workbell.services.goal_keeping import GoalKeeping
+from workbell.services.housekeeping import Housekeeping
+from workbell.services.identity import Identity
+from workbell.services.jobs import JobCommands
+from workbell.services.membership import Membership
+from workbell.services.scheduling import Scheduling
+from workbell.services.signing_in import SigningIn
+from workbell.services.throttling import Throttling
+from workbell.services.ticking import Ticking
 
 FIELDS = JsonShapes("is not a known field")
 """How bodies are read; parameters of tasks have a word of their own."""

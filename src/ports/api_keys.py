@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from ..domain.api_keys import ApiKey
-from ..domain.identity import UserId
+from workbell.domain.api_keys import ApiKey
+from workbell.domain.identity import UserId
 
 
 class ApiKeys(Protocol):

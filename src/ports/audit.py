@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..domain.audit import AuditEntry
+from workbell.domain.audit import AuditEntry
 
 
 class AuditTrail(Protocol):

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..domain.goals import Book, Category, Goal, GoalId, GoalState
-from ..domain.identity import UserId
-from ..domain.progress import Entry, EntryId, Timer
-from .audit import AuditTrail
+from workbell.domain.goals import Book, Category, Goal, GoalId, GoalState
+from workbell.domain.identity import UserId
+from workbell.domain.progress import Entry, EntryId, Timer
+from workbell.ports.audit import AuditTrail
 
 
 @frozen(kw_only=True)

@@ -6,12 +6,12 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..domain.identity import Role, Tier, User, UserId
-from ..domain.otp import OneTimeCode, Purpose
-from ..domain.sessions import Claims, Session, TokenKind
-from .api_keys import ApiKeys
-from .audit import AuditTrail
-from .second_factors import SecondFactors
+from workbell.domain.identity import Role, Tier, User, UserId
+from workbell.domain.otp import OneTimeCode, Purpose
+from workbell.domain.sessions import Claims, Session, TokenKind
+from workbell.ports.api_keys import ApiKeys
+from workbell.ports.audit import AuditTrail
+from workbell.ports.second_factors import SecondFactors
 
 
 @frozen(kw_only=True)

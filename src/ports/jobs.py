@@ -6,15 +6,15 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..domain.attempts import Artifact, Attempt, Claim, LogLine, Settlement
-from ..domain.identity import Scope, UserId
-from ..domain.jobs import Job, JobId, JobOrigin, JobState, Progress, Status
-from ..domain.tasks import Task
-from ..domain.ticks import Step
-from .audit import AuditTrail
-from .identity import Users
-from .operations import Queues, Statistics, Workers
-from .scheduling import Facts, Schedules, TaskDefinitions
+from workbell.domain.attempts import Artifact, Attempt, Claim, LogLine, Settlement
+from workbell.domain.identity import Scope, UserId
+from workbell.domain.jobs import Job, JobId, JobOrigin, JobState, Progress, Status
+from workbell.domain.tasks import Task
+from workbell.domain.ticks import Step
+from workbell.ports.audit import AuditTrail
+from workbell.ports.identity import Users
+from workbell.ports.operations import Queues, Statistics, Workers
+from workbell.ports.scheduling import Facts, Schedules, TaskDefinitions
 
 
 @frozen(kw_only=True)

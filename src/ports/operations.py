@@ -6,7 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..domain.identity import Scope
+from workbell.domain.identity import Scope
 
 
 @frozen(kw_only=True)

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from ..domain.identity import UserId
-from ..domain.reminders import Person, Preferences, Reminded
-from .audit import AuditTrail
-from .goals import Goals
-from .identity import Users
-from .jobs import Jobs
-from .scheduling import Facts, Schedules
+from workbell.domain.identity import UserId
+from workbell.domain.reminders import Person, Preferences, Reminded
+from workbell.ports.audit import AuditTrail
+from workbell.ports.goals import Goals
+from workbell.ports.identity import Users
+from workbell.ports.jobs import Jobs
+from workbell.ports.scheduling import Facts, Schedules
 
 
 class Reminders(Protocol):

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple, Protocol
 
 from attrs import frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.cron import DstGap, DstOverlap
-from ..domain.identity import Scope, User, UserId
-from ..domain.jobs import Status
-from ..domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
-from ..domain.tasks import TaskDefinition, TaskId
-from ..domain.ticks import Due, Step
+from workbell.domain.audit import AuditEntry
+from workbell.domain.cron import DstGap, DstOverlap
+from workbell.domain.identity import Scope, User, UserId
+from workbell.domain.jobs import Status
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.tasks import TaskDefinition, TaskId
+from workbell.domain.ticks import Due, Step
 
 NEWEST_RUNS = 100
 """How many runs of a schedule are looked through for a success."""

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from ..domain.identity import UserId
-from ..domain.second_factor import SecondFactor
+from workbell.domain.identity import UserId
+from workbell.domain.second_factor import SecondFactor
 
 
 class SecondFactors(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from ..domain.throttling import Charge, Decision
+from workbell.domain.throttling import Charge, Decision
 
 
 class RateLimiter(Protocol):

@@ -5,19 +5,19 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from ..domain.api_keys import MAX_KEYS, ApiKey, check_new_key
-from ..domain.audit import AuditEntry
-from ..domain.errors import LimitReached, NotFound
-from ..domain.identity import Actor, KeyScope
-from ..domain.opaque import Opaque, Prefix
-from ..domain.otp import DAY
-from ..domain.permissions import Action, check
-from ..domain.sessions import Session, SignInAgain
-from ..ports.identity import IdentityTx
-from ..ports.store import Store
-from ..ports.system import Clock, Ids
-from .contention import done_again
-from .recent import RecentActors
+from workbell.domain.api_keys import MAX_KEYS, ApiKey, check_new_key
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import LimitReached, NotFound
+from workbell.domain.identity import Actor, KeyScope
+from workbell.domain.opaque import Opaque, Prefix
+from workbell.domain.otp import DAY
+from workbell.domain.permissions import Action, check
+from workbell.domain.sessions import Session, SignInAgain
+from workbell.ports.identity import IdentityTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Ids
+from workbell.services.contention import done_again
+from workbell.services.recent import RecentActors
 
 BATCH = 500
 CODES_KEPT = 2 * DAY

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from attrs import Factory, frozen
 
-from ..domain.cron import DstGap, DstOverlap
-from ..domain.errors import Invalid
-from ..domain.identity import Actor
-from ..domain.limits import Limits
-from ..domain.permissions import Action, may
-from ..domain.scheduling import MisfirePolicy, OverlapPolicy
-from ..ports.scheduling import ScheduleView
+from workbell.domain.cron import DstGap, DstOverlap
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import Actor
+from workbell.domain.limits import Limits
+from workbell.domain.permissions import Action, may
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
+from workbell.ports.scheduling import ScheduleView
 
 Name = Annotated[str, Limits(max_length=255)]
 Expression = Annotated[str, Limits(min_length=1, max_length=256, example="0 9 * * 1-5")]

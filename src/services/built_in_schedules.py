@@ -5,14 +5,14 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ..domain.cron import CronRule
-from ..domain.errors import NotFound
-from ..domain.identity import EVERYTHING, SYSTEM_ID
-from ..domain.scheduling import Schedule, ScheduleId
-from ..ports.jobs import WorkTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from .contention import done_again
+from workbell.domain.cron import CronRule
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import EVERYTHING, SYSTEM_ID
+from workbell.domain.scheduling import Schedule, ScheduleId
+from workbell.ports.jobs import WorkTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.contention import done_again
 
 LOCK = "built-in schedules"
 

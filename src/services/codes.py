@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from ..domain.errors import Invalid, NotFound, Unavailable
-from ..domain.identity import SYSTEM_ID, User
-from ..domain.otp import (
+from workbell.domain.errors import Invalid, NotFound, Unavailable
+from workbell.domain.identity import SYSTEM_ID, User
+from workbell.domain.otp import (
     DAY,
     HOUR,
     LIFE,
@@ -20,11 +20,11 @@ from ..domain.otp import (
     may_send,
     tidied,
 )
-from ..ports.identity import IdentityTx, PasswordHasher
-from ..ports.mail import Letter, Mailer
-from ..ports.store import Store
-from ..ports.system import Clock, Randomness
-from .contention import done_again
+from workbell.ports.identity import IdentityTx, PasswordHasher
+from workbell.ports.mail import Letter, Mailer
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Randomness
+from workbell.services.contention import done_again
 
 NO_CODE = 0
 """An id that no code has: what is done with it takes its time, and does nothing."""

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from ..domain.errors import Contended
-from ..domain.identity import Taken
+from workbell.domain.errors import Contended
+from workbell.domain.identity import Taken
 
 TIMES = 8
 

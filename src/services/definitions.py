@@ -6,20 +6,20 @@ from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.errors import Invalid, NotFound
-from ..domain.identity import EVERYTHING, Actor
-from ..domain.jobs import MAX_JSON_BYTES
-from ..domain.permissions import Action, check
-from ..domain.scheduling import Schedule, ScheduleId
-from ..domain.tasks import Task, TaskDefinition, TaskId, Tasks, parameter_errors
-from ..ports.jobs import WorkTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from ..ports.tasks import Shapes
-from .contention import done_again
-from .recent import LIFE
-from .runs import pause
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity import EVERYTHING, Actor
+from workbell.domain.jobs import MAX_JSON_BYTES
+from workbell.domain.permissions import Action, check
+from workbell.domain.scheduling import Schedule, ScheduleId
+from workbell.domain.tasks import Task, TaskDefinition, TaskId, Tasks, parameter_errors
+from workbell.ports.jobs import WorkTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.ports.tasks import Shapes
+from workbell.services.contention import done_again
+from workbell.services.recent import LIFE
+from workbell.services.runs import pause
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.errors import Unavailable, WorkbellError
-from ..domain.identity import SYSTEM_ID, Actor, Origin, User
-from ..ports.audit import AuditTrail
-from ..ports.identity import IdentityTx
-from ..ports.store import Store
-from ..ports.system import Clock
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Unavailable, WorkbellError
+from workbell.domain.identity import SYSTEM_ID, Actor, Origin, User
+from workbell.ports.audit import AuditTrail
+from workbell.ports.identity import IdentityTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
 
 FLOOD = timedelta(minutes=1)
 MOST = 10_000

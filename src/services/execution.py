@@ -7,12 +7,21 @@ from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
 
-from ..domain.attempts import Artifact, Claim, Ending, LogLine, Outcome, Settlement, reap, settle
-from ..domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from ..domain.identity import EVERYTHING, SYSTEM, Actor
-from ..domain.jobs import MAX_JSON_BYTES, JobId, JobState, Progress
-from ..domain.scheduling import FAILURES_TO_PAUSE, Schedule, ScheduleId
-from ..domain.tasks import (
+from workbell.domain.attempts import (
+    Artifact,
+    Claim,
+    Ending,
+    LogLine,
+    Outcome,
+    Settlement,
+    reap,
+    settle,
+)
+from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
+from workbell.domain.identity import EVERYTHING, SYSTEM, Actor
+from workbell.domain.jobs import MAX_JSON_BYTES, JobId, JobState, Progress
+from workbell.domain.scheduling import FAILURES_TO_PAUSE, Schedule, ScheduleId
+from workbell.domain.tasks import (
     Cancelled,
     OwnershipLost,
     ShuttingDown,
@@ -21,15 +30,15 @@ from ..domain.tasks import (
     TaskContext,
     TimedOut,
 )
-from ..ports.files import FileStore
-from ..ports.jobs import WorkTx
-from ..ports.operations import WorkerInfo
-from ..ports.store import Store
-from ..ports.system import Clock, Randomness
-from .contention import done_again
-from .definitions import Definitions
-from .notices import tell_owner
-from .runs import pause
+from workbell.ports.files import FileStore
+from workbell.ports.jobs import WorkTx
+from workbell.ports.operations import WorkerInfo
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Randomness
+from workbell.services.contention import done_again
+from workbell.services.definitions import Definitions
+from workbell.services.notices import tell_owner
+from workbell.services.runs import pause
 
 MAX_ERROR = 4000
 LOG_HEAD = 200

@@ -4,12 +4,12 @@ from datetime import datetime
 
 from attrs import frozen
 
-from ..domain.scheduling import Schedule
-from ..ports.jobs import WorkTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from .contention import done_again
-from .notices import tell_owner
+from workbell.domain.scheduling import Schedule
+from workbell.ports.jobs import WorkTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.contention import done_again
+from workbell.services.notices import tell_owner
 
 
 @frozen(kw_only=True)

@@ -2,22 +2,22 @@
 
 from attrs import Factory, field, frozen
 
-from ..domain.identity import Origin, User, WrongCredentials
-from ..domain.otp import looks_like_code, tidied
-from ..domain.second_factor import (
+from workbell.domain.identity import Origin, User, WrongCredentials
+from workbell.domain.otp import looks_like_code, tidied
+from workbell.domain.second_factor import (
     Duty,
     FactorKeys,
     SecondFactor,
     SecondFactorRequired,
     WrongSecondFactor,
 )
-from ..domain.throttling import SECOND_FACTOR_FAILURES, account_key
-from ..ports.identity import IdentityTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from .contention import done_again
-from .entries import Floods, entry
-from .throttling import Throttling
+from workbell.domain.throttling import SECOND_FACTOR_FAILURES, account_key
+from workbell.ports.identity import IdentityTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.contention import done_again
+from workbell.services.entries import Floods, entry
+from workbell.services.throttling import Throttling
 
 
 @frozen(kw_only=True)

@@ -2,13 +2,13 @@
 
 from attrs import frozen
 
-from ..ports.goals import GoalsTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from ..ports.tasks import Shapes
-from .goals import GoalCommands
-from .progress import ProgressCommands
-from .timers import TimerCommands
+from workbell.ports.goals import GoalsTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.ports.tasks import Shapes
+from workbell.services.goals import GoalCommands
+from workbell.services.progress import ProgressCommands
+from workbell.services.timers import TimerCommands
 
 
 @frozen(kw_only=True)

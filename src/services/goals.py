@@ -6,21 +6,21 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from ..domain.audit import AuditEntry, changed_since
-from ..domain.days import local_day
-from ..domain.errors import StaleVersion
-from ..domain.goals import Category, Goal, GoalState
-from ..domain.identity import Actor
-from ..domain.limits import Limits
-from ..domain.permissions import Action, check
-from ..domain.progress import Timer
-from ..ports.goals import GoalFilter, GoalsTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from ..ports.tasks import Shapes
-from .contention import done_again
-from .progress import NOT_BLANK, turn
-from .timers import stop_timer
+from workbell.domain.audit import AuditEntry, changed_since
+from workbell.domain.days import local_day
+from workbell.domain.errors import StaleVersion
+from workbell.domain.goals import Category, Goal, GoalState
+from workbell.domain.identity import Actor
+from workbell.domain.limits import Limits
+from workbell.domain.permissions import Action, check
+from workbell.domain.progress import Timer
+from workbell.ports.goals import GoalFilter, GoalsTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.ports.tasks import Shapes
+from workbell.services.contention import done_again
+from workbell.services.progress import NOT_BLANK, turn
+from workbell.services.timers import stop_timer
 
 GoalName = Annotated[
     str,

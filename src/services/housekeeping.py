@@ -5,12 +5,12 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from ..domain.jobs import ENDED, JobState
-from ..ports.files import FileStore
-from ..ports.jobs import WorkTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from .contention import done_again
+from workbell.domain.jobs import ENDED, JobState
+from workbell.ports.files import FileStore
+from workbell.ports.jobs import WorkTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.contention import done_again
 
 BATCH = 500
 WORKER_SILENCE = timedelta(minutes=5)

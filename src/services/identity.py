@@ -6,24 +6,24 @@ from datetime import timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.errors import Invalid
-from ..domain.identity import SYSTEM, Actor, Origin, Role, User
-from ..domain.otp import LIFE, OneTimeCode, Purpose, WrongCode
-from ..domain.passwords import MADE_UP_LIFE
-from ..domain.registration import (
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import SYSTEM, Actor, Origin, Role, User
+from workbell.domain.otp import LIFE, OneTimeCode, Purpose, WrongCode
+from workbell.domain.passwords import MADE_UP_LIFE
+from workbell.domain.registration import (
     Registration,
     email_errors,
     username_errors,
     username_from_email,
 )
-from ..ports.identity import IdentityTx, PasswordHasher
-from ..ports.mail import Letter, Mailer
-from ..ports.store import Store
-from ..ports.system import Clock, Randomness
-from .codes import FreshCode, MailedCodes, send_quietly
-from .contention import done_again, once_more_if_taken
-from .entries import Floods, entry
+from workbell.ports.identity import IdentityTx, PasswordHasher
+from workbell.ports.mail import Letter, Mailer
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Randomness
+from workbell.services.codes import FreshCode, MailedCodes, send_quietly
+from workbell.services.contention import done_again, once_more_if_taken
+from workbell.services.entries import Floods, entry
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LENGTH = 20

@@ -6,23 +6,23 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ..domain.attempts import Artifact, Attempt, LogLine
-from ..domain.audit import AuditEntry
-from ..domain.errors import Conflict, Invalid, NotFound
-from ..domain.identity import Actor, UserId
-from ..domain.jobs import Job, JobId, JobOrigin, JobState
-from ..domain.permissions import SIGN_IN, Action, check, scope_of
-from ..domain.scheduling import mode_of
-from ..domain.tasks import OnLost, Task
-from ..ports.files import FileStore
-from ..ports.jobs import JobFilter, WorkTx
-from ..ports.operations import JobStats, QueueStats, WorkerInfo
-from ..ports.store import Store
-from ..ports.system import Clock
-from .asked import NewJob, check_priority, check_queue
-from .contention import done_again
-from .definitions import Definitions
-from .runs import check_room
+from workbell.domain.attempts import Artifact, Attempt, LogLine
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity import Actor, UserId
+from workbell.domain.jobs import Job, JobId, JobOrigin, JobState
+from workbell.domain.permissions import SIGN_IN, Action, check, scope_of
+from workbell.domain.scheduling import mode_of
+from workbell.domain.tasks import OnLost, Task
+from workbell.ports.files import FileStore
+from workbell.ports.jobs import JobFilter, WorkTx
+from workbell.ports.operations import JobStats, QueueStats, WorkerInfo
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.asked import NewJob, check_priority, check_queue
+from workbell.services.contention import done_again
+from workbell.services.definitions import Definitions
+from workbell.services.runs import check_room
 
 COUNT_CAP = 10_000
 

@@ -2,14 +2,14 @@
 
 from attrs import frozen
 
-from .access import AccessControl
-from .entries import Floods
-from .identity import Identity
-from .passwords import Passwords
-from .people import People
-from .profiles import Profiles
-from .second_factor import FactorKeeping
-from .signing_in import SigningIn
+from workbell.services.access import AccessControl
+from workbell.services.entries import Floods
+from workbell.services.identity import Identity
+from workbell.services.passwords import Passwords
+from workbell.services.people import People
+from workbell.services.profiles import Profiles
+from workbell.services.second_factor import FactorKeeping
+from workbell.services.signing_in import SigningIn
 
 
 @frozen(kw_only=True)

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from ..domain.errors import NotFound
-from ..domain.jobs import Job, JobOrigin
-from ..domain.scheduling import Schedule
-from ..ports.jobs import WorkTx
+from workbell.domain.errors import NotFound
+from workbell.domain.jobs import Job, JobOrigin
+from workbell.domain.scheduling import Schedule
+from workbell.ports.jobs import WorkTx
 
 
 def tell_owner(tx: WorkTx, schedule: Schedule, word: str, what: str, now: datetime) -> None:

@@ -5,18 +5,18 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
-from ..domain.errors import Invalid
-from ..domain.identity import Actor, Origin, User
-from ..domain.otp import OneTimeCode, Purpose, WrongCode
-from ..domain.passwords import password_errors
-from ..domain.permissions import Action, check
-from ..ports.identity import IdentityTx
-from ..ports.mail import Letter, Mailer
-from .codes import FreshCode, MailedCodes, send_quietly
-from .contention import done_again
-from .entries import Floods, entry
-from .recent import RecentActors
-from .throttling import Throttling, known_address, proved
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import Actor, Origin, User
+from workbell.domain.otp import OneTimeCode, Purpose, WrongCode
+from workbell.domain.passwords import password_errors
+from workbell.domain.permissions import Action, check
+from workbell.ports.identity import IdentityTx
+from workbell.ports.mail import Letter, Mailer
+from workbell.services.codes import FreshCode, MailedCodes, send_quietly
+from workbell.services.contention import done_again
+from workbell.services.entries import Floods, entry
+from workbell.services.recent import RecentActors
+from workbell.services.throttling import Throttling, known_address, proved
 
 _NOWHERE = Origin()
 

@@ -5,18 +5,18 @@ from datetime import datetime
 
 from attrs import asdict, evolve, frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.errors import Conflict, Invalid, NotFound
-from ..domain.identity import Actor, Role, Tier, User, UserId
-from ..domain.otp import Purpose
-from ..domain.permissions import Action, check, may
-from ..domain.registration import email_errors, username_from_email
-from ..ports.identity import IdentityTx, UserFilter
-from ..ports.mail import Letter, Mailer
-from .codes import FreshCode, MailedCodes, send_quietly
-from .contention import done_again, once_more_if_taken
-from .recent import RecentActors
-from .second_factor import factor_letter
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity import Actor, Role, Tier, User, UserId
+from workbell.domain.otp import Purpose
+from workbell.domain.permissions import Action, check, may
+from workbell.domain.registration import email_errors, username_from_email
+from workbell.ports.identity import IdentityTx, UserFilter
+from workbell.ports.mail import Letter, Mailer
+from workbell.services.codes import FreshCode, MailedCodes, send_quietly
+from workbell.services.contention import done_again, once_more_if_taken
+from workbell.services.recent import RecentActors
+from workbell.services.second_factor import factor_letter
 
 SUPERUSERS_ONLY = "Only superusers look after people."
 

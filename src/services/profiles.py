@@ -5,17 +5,22 @@ from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.errors import Invalid, NotFound
-from ..domain.identity import Actor, User, UserId, login_key
-from ..domain.otp import Purpose
-from ..domain.permissions import Action, check, may
-from ..domain.registration import email_errors, name_errors, time_zone_errors, username_errors
-from ..ports.identity import IdentityTx
-from ..ports.mail import Letter
-from .codes import FreshCode, send_quietly
-from .contention import done_again
-from .passwords import Passwords, changed_letter, check_new_password
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity import Actor, User, UserId, login_key
+from workbell.domain.otp import Purpose
+from workbell.domain.permissions import Action, check, may
+from workbell.domain.registration import (
+    email_errors,
+    name_errors,
+    time_zone_errors,
+    username_errors,
+)
+from workbell.ports.identity import IdentityTx
+from workbell.ports.mail import Letter
+from workbell.services.codes import FreshCode, send_quietly
+from workbell.services.contention import done_again
+from workbell.services.passwords import Passwords, changed_letter, check_new_password
 
 
 @frozen(kw_only=True)

@@ -6,20 +6,20 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.cron_zones import zone_of
-from ..domain.errors import Invalid
-from ..domain.goals import Goal
-from ..domain.identity import Actor, UserId
-from ..domain.limits import MAX_TEXT, Limits
-from ..domain.permissions import Action, check
-from ..domain.progress import Entry, Logged, whole_seconds
-from ..ports.goals import EntryFilter, ExportRow, GoalsTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from ..ports.tasks import Shapes
-from .asked import ZoneName
-from .contention import done_again
+from workbell.domain.audit import AuditEntry
+from workbell.domain.cron_zones import zone_of
+from workbell.domain.errors import Invalid
+from workbell.domain.goals import Goal
+from workbell.domain.identity import Actor, UserId
+from workbell.domain.limits import MAX_TEXT, Limits
+from workbell.domain.permissions import Action, check
+from workbell.domain.progress import Entry, Logged, whole_seconds
+from workbell.ports.goals import EntryFilter, ExportRow, GoalsTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.ports.tasks import Shapes
+from workbell.services.asked import ZoneName
+from workbell.services.contention import done_again
 
 NOT_BLANK = r"[\s\S]*\S[\s\S]*"
 Note = Annotated[

@@ -6,7 +6,7 @@ from threading import Lock
 
 from attrs import Factory, define, field, frozen
 
-from ..domain.identity import Actor, UserId
+from workbell.domain.identity import Actor, UserId
 
 LIFE = timedelta(seconds=5)
 """How long other processes may go on without noticing that somebody is out."""

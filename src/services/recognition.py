@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from ..domain.api_keys import ApiKey
-from ..domain.errors import NotFound, Unauthenticated, Unavailable
-from ..domain.identity import Actor, Origin, User, UserId
-from ..domain.opaque import Opaque, Prefix, is_opaque
-from ..domain.second_factor import Duty
-from ..domain.sessions import MAX_LIFE, Claims, Session, SessionKind, TokenKind
-from ..ports.identity import IdentityTx, Tokens
-from ..ports.store import Store
-from ..ports.system import Clock
-from .factor_gate import must_enrol
-from .recent import RecentActors
+from workbell.domain.api_keys import ApiKey
+from workbell.domain.errors import NotFound, Unauthenticated, Unavailable
+from workbell.domain.identity import Actor, Origin, User, UserId
+from workbell.domain.opaque import Opaque, Prefix, is_opaque
+from workbell.domain.second_factor import Duty
+from workbell.domain.sessions import MAX_LIFE, Claims, Session, SessionKind, TokenKind
+from workbell.ports.identity import IdentityTx, Tokens
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.factor_gate import must_enrol
+from workbell.services.recent import RecentActors
 
 ENDED = "This session has ended: sign in again."
 _NOWHERE = Origin()

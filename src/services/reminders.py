@@ -5,14 +5,14 @@ from datetime import date, timedelta
 
 from attrs import evolve, frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.days import local_day
-from ..domain.errors import NotFound
-from ..domain.goals import Goal, GoalState
-from ..domain.identity import Actor, Origin, User, UserId
-from ..domain.jobs import Job, JobOrigin
-from ..domain.permissions import Action, check
-from ..domain.reminders import (
+from workbell.domain.audit import AuditEntry
+from workbell.domain.days import local_day
+from workbell.domain.errors import NotFound
+from workbell.domain.goals import Goal, GoalState
+from workbell.domain.identity import Actor, Origin, User, UserId
+from workbell.domain.jobs import Job, JobOrigin
+from workbell.domain.permissions import Action, check
+from workbell.domain.reminders import (
     INACTIVE_DAYS,
     IdleGoal,
     Person,
@@ -22,13 +22,13 @@ from ..domain.reminders import (
     mail_key,
     message,
 )
-from ..domain.unsubscribing import Category, UnsubscribeTokens, Unsubscription
-from ..ports.goals import GoalFilter
-from ..ports.mail import Letter
-from ..ports.reminders import RemindersTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from .contention import done_again
+from workbell.domain.unsubscribing import Category, UnsubscribeTokens, Unsubscription
+from workbell.ports.goals import GoalFilter
+from workbell.ports.mail import Letter
+from workbell.ports.reminders import RemindersTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.contention import done_again
 
 PAGE = 200
 """People of one transaction: short enough that nobody waits for it."""

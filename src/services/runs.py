@@ -5,13 +5,13 @@ from datetime import datetime
 
 from attrs import evolve
 
-from ..domain.errors import Invalid, NotFound
-from ..domain.identity import EVERYTHING, SYSTEM_ID, UserId
-from ..domain.jobs import Job, JobState, check_waiting_limit
-from ..domain.scheduling import MAX_BACKFILL, Schedule
-from ..domain.ticks import SkipReason, abandon
-from ..ports.jobs import WorkTx
-from ..ports.store import Store
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity import EVERYTHING, SYSTEM_ID, UserId
+from workbell.domain.jobs import Job, JobState, check_waiting_limit
+from workbell.domain.scheduling import MAX_BACKFILL, Schedule
+from workbell.domain.ticks import SkipReason, abandon
+from workbell.ports.jobs import WorkTx
+from workbell.ports.store import Store
 
 
 def cancel_runs(

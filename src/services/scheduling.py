@@ -6,25 +6,25 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ..domain.audit import AuditEntry, changed_since
-from ..domain.cron import CronRule
-from ..domain.cron_preview import Preview, preview
-from ..domain.errors import Invalid, NotFound, StaleVersion
-from ..domain.identity import Actor, User, UserId
-from ..domain.jobs import Job, JobOrigin
-from ..domain.permissions import SIGN_IN, Action, check, may, scope_of
-from ..domain.scheduling import Schedule, ScheduleId, check_active_limit, check_window
-from ..domain.tasks import TaskDefinition, Tasks
-from ..domain.ticks import SkipReason
-from ..ports.jobs import WorkTx
-from ..ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
-from ..ports.store import Store
-from ..ports.system import Clock
-from ..ports.tasks import Shapes
-from .asked import NewSchedule, check_priority, check_queue
-from .contention import done_again
-from .definitions import Definitions
-from .runs import check_room, let_go, pause, skip_due, ticks_of_range
+from workbell.domain.audit import AuditEntry, changed_since
+from workbell.domain.cron import CronRule
+from workbell.domain.cron_preview import Preview, preview
+from workbell.domain.errors import Invalid, NotFound, StaleVersion
+from workbell.domain.identity import Actor, User, UserId
+from workbell.domain.jobs import Job, JobOrigin
+from workbell.domain.permissions import SIGN_IN, Action, check, may, scope_of
+from workbell.domain.scheduling import Schedule, ScheduleId, check_active_limit, check_window
+from workbell.domain.tasks import TaskDefinition, Tasks
+from workbell.domain.ticks import SkipReason
+from workbell.ports.jobs import WorkTx
+from workbell.ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.ports.tasks import Shapes
+from workbell.services.asked import NewSchedule, check_priority, check_queue
+from workbell.services.contention import done_again
+from workbell.services.definitions import Definitions
+from workbell.services.runs import check_room, let_go, pause, skip_due, ticks_of_range
 
 
 @frozen(kw_only=True)

@@ -5,18 +5,18 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from ..domain.errors import Conflict, Invalid
-from ..domain.identity import Actor, User
-from ..domain.permissions import Action, check
-from ..domain.second_factor import SecondFactor, as_text, as_uri, draw_recovery_codes
-from ..ports.identity import IdentityTx
-from ..ports.mail import Letter
-from ..ports.system import Ids
-from .codes import send_quietly
-from .contention import done_again
-from .entries import entry
-from .factor_gate import FactorGate, working
-from .passwords import Passwords
+from workbell.domain.errors import Conflict, Invalid
+from workbell.domain.identity import Actor, User
+from workbell.domain.permissions import Action, check
+from workbell.domain.second_factor import SecondFactor, as_text, as_uri, draw_recovery_codes
+from workbell.ports.identity import IdentityTx
+from workbell.ports.mail import Letter
+from workbell.ports.system import Ids
+from workbell.services.codes import send_quietly
+from workbell.services.contention import done_again
+from workbell.services.entries import entry
+from workbell.services.factor_gate import FactorGate, working
+from workbell.services.passwords import Passwords
 
 WRONG = "The code is wrong, or was used already."
 

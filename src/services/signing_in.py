@@ -6,22 +6,22 @@ from datetime import datetime, timedelta
 
 from attrs import Factory, evolve, field, frozen
 
-from ..domain.audit import AuditEntry
-from ..domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
-from ..domain.identity import Actor, EmailNotVerified, Origin, User, WrongCredentials
-from ..domain.opaque import Opaque, Prefix
-from ..domain.permissions import Action, check
-from ..domain.second_factor import Duty, FactorKeys, SecondFactorRequired, WrongSecondFactor
-from ..domain.sessions import MAX_LIFE, Claims, Session, SessionKind, Standing, TokenKind
-from ..ports.identity import IdentityTx, PasswordHasher, Tokens
-from ..ports.store import Store
-from ..ports.system import Clock, Ids
-from .contention import done_again
-from .entries import Floods, entry
-from .factor_gate import FactorGate
-from .recent import RecentActors
-from .recognition import ENDED, Recognition, user_of
-from .throttling import Throttling, known_address, proved
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
+from workbell.domain.identity import Actor, EmailNotVerified, Origin, User, WrongCredentials
+from workbell.domain.opaque import Opaque, Prefix
+from workbell.domain.permissions import Action, check
+from workbell.domain.second_factor import Duty, FactorKeys, SecondFactorRequired, WrongSecondFactor
+from workbell.domain.sessions import MAX_LIFE, Claims, Session, SessionKind, Standing, TokenKind
+from workbell.ports.identity import IdentityTx, PasswordHasher, Tokens
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Ids
+from workbell.services.contention import done_again
+from workbell.services.entries import Floods, entry
+from workbell.services.factor_gate import FactorGate
+from workbell.services.recent import RecentActors
+from workbell.services.recognition import ENDED, Recognition, user_of
+from workbell.services.throttling import Throttling, known_address, proved
 
 _NOWHERE = Origin()
 

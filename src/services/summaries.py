@@ -5,9 +5,9 @@ from datetime import date
 
 from attrs import frozen
 
-from ..domain.days import local_day
-from ..domain.identity import Actor
-from ..domain.summaries import (
+from workbell.domain.days import local_day
+from workbell.domain.identity import Actor
+from workbell.domain.summaries import (
     Bucket,
     Comparison,
     Group,
@@ -23,10 +23,10 @@ from ..domain.summaries import (
     streak,
     total,
 )
-from ..ports.cache import Cache
-from ..ports.goals import GoalsTx
-from ..ports.store import Store
-from ..ports.system import Clock
+from workbell.ports.cache import Cache
+from workbell.ports.goals import GoalsTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
 
 
 @frozen(kw_only=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from ..domain.identity import SYSTEM_ID, Actor, User
-from ..domain.throttling import (
+from workbell.domain.identity import SYSTEM_ID, Actor, User
+from workbell.domain.throttling import (
     LOGIN_FAILURES,
     Asked,
     Charge,
@@ -16,11 +16,11 @@ from ..domain.throttling import (
     TooMany,
     account_key,
 )
-from ..ports.identity import IdentityTx, PasswordHasher
-from ..ports.store import Store
-from ..ports.system import Clock
-from ..ports.throttling import RateLimiter, ThrottlingTx
-from .contention import done_again
+from workbell.ports.identity import IdentityTx, PasswordHasher
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.ports.throttling import RateLimiter, ThrottlingTx
+from workbell.services.contention import done_again
 
 BATCH = 500
 

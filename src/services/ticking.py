@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
-from ..domain.errors import NotFound
-from ..domain.identity import EVERYTHING
-from ..domain.jobs import Job
-from ..domain.scheduling import Schedule, ScheduleId
-from ..domain.tasks import Tasks
-from ..domain.ticks import (
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import EVERYTHING
+from workbell.domain.jobs import Job
+from workbell.domain.scheduling import Schedule, ScheduleId
+from workbell.domain.tasks import Tasks
+from workbell.domain.ticks import (
     Decision,
     Due,
     PlannedTick,
@@ -22,12 +22,12 @@ from ..domain.ticks import (
     plan,
     superseded,
 )
-from ..ports.jobs import WorkTx
-from ..ports.scheduling import Advance
-from ..ports.store import Store
-from ..ports.system import Clock, Randomness
-from .contention import done_again
-from .runs import cancel_runs
+from workbell.ports.jobs import WorkTx
+from workbell.ports.scheduling import Advance
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Randomness
+from workbell.services.contention import done_again
+from workbell.services.runs import cancel_runs
 
 BATCH = 1_000
 PASS = 2_000

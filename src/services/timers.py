@@ -5,17 +5,17 @@ from typing import Annotated
 
 from attrs import frozen
 
-from ..domain.errors import Conflict, Invalid
-from ..domain.goals import Goal
-from ..domain.identity import Actor
-from ..domain.limits import MAX_TEXT, Limits
-from ..domain.permissions import Action, check
-from ..domain.progress import Entry, Logged, Timer, check_time, whole_seconds
-from ..ports.goals import GoalsTx
-from ..ports.store import Store
-from ..ports.system import Clock
-from .contention import done_again
-from .progress import record, remember, turn
+from workbell.domain.errors import Conflict, Invalid
+from workbell.domain.goals import Goal
+from workbell.domain.identity import Actor
+from workbell.domain.limits import MAX_TEXT, Limits
+from workbell.domain.permissions import Action, check
+from workbell.domain.progress import Entry, Logged, Timer, check_time, whole_seconds
+from workbell.ports.goals import GoalsTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.contention import done_again
+from workbell.services.progress import record, remember, turn
 
 
 class NoTimer(Conflict):

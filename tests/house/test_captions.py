@@ -121,9 +121,14 @@ def test_a_function_is_short() -> None:
     assert not long
 
 
-def test_inside_the_package_imports_are_relative() -> None:
-    """The package is mapped: an absolute import confuses the type checkers."""
-    assert [path for path in FILES if roots(parsed(path)) & {"workbell", "src"}] == []
+def test_inside_the_package_imports_are_absolute() -> None:
+    """`typings/workbell` maps the package, so every import can name it in full."""
+    relative = [
+        path
+        for path in FILES
+        if any(name.startswith(".") for name in imported(parsed(path)).values())
+    ]
+    assert relative == []
 
 
 def test_time_chance_and_environment_come_from_outside() -> None:

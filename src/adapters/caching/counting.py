@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 from attrs import Factory, define, field
 
-from ...ports.cache import Cache
-from ..measures import Measure
+from workbell.adapters.measures import Measure
+from workbell.ports.cache import Cache
 
 
 @define(eq=False)

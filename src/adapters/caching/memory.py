@@ -7,8 +7,8 @@ from typing import Any
 
 from attrs import Factory, define, field
 
-from ...ports.system import Clock
-from .. import jsontext
+from workbell.adapters import jsontext
+from workbell.ports.system import Clock
 
 MOST_ENTRIES = 10_000
 MOST_BYTES = 64 * 1024 * 1024

@@ -4,8 +4,8 @@ from typing import Any
 
 from attrs import frozen
 
-from .. import jsontext
-from ..redis_link import RedisLink
+from workbell.adapters import jsontext
+from workbell.adapters.redis_link import RedisLink
 
 PREFIX = "workbell:cache"
 

@@ -10,11 +10,11 @@ from typing import BinaryIO
 import msgspec
 from attrs import define, field
 
-from ...domain.attempts import Claim, LogLine
-from ...domain.errors import Invalid
-from ...domain.identity import UserId
-from ...domain.jobs import Progress
-from ...domain.tasks import (
+from workbell.domain.attempts import Claim, LogLine
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import UserId
+from workbell.domain.jobs import Progress
+from workbell.domain.tasks import (
     Cancelled,
     Interrupted,
     OwnershipLost,
@@ -22,8 +22,8 @@ from ...domain.tasks import (
     TaskLog,
     TimedOut,
 )
-from ...ports.system import Clock
-from ...services.execution import LOG_HEAD, LOG_TAIL, plain
+from workbell.ports.system import Clock
+from workbell.services.execution import LOG_HEAD, LOG_TAIL, plain
 
 MAX_LOG_BYTES = 256 * 1024
 MAX_LINE = 4000

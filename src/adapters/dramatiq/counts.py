@@ -6,9 +6,9 @@ from collections.abc import Set as AbstractSet
 
 from attrs import define, field
 
-from ...domain.attempts import Claim, Settlement
-from ...domain.jobs import JobId
-from ..measures import Counter, Measure
+from workbell.adapters.measures import Counter, Measure
+from workbell.domain.attempts import Claim, Settlement
+from workbell.domain.jobs import JobId
 
 
 def _counter(name: str, help: str, label: str = "") -> Callable[[], Counter]:

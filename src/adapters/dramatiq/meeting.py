@@ -5,7 +5,7 @@ from threading import Condition, Lock
 
 from attrs import define, field
 
-from ...domain.attempts import Claim, Settlement
+from workbell.domain.attempts import Claim, Settlement
 
 
 @define(eq=False)

@@ -12,8 +12,15 @@ from dramatiq.worker import Worker
 from redis import Redis
 from redis.exceptions import RedisError
 
-from ..redis_link import Line, RedisLink, options, packed
-from .wakeups import IDLE_POLL_MS, Unasked, call, call_in, declare, message_of
+from workbell.adapters.dramatiq.wakeups import (
+    IDLE_POLL_MS,
+    Unasked,
+    call,
+    call_in,
+    declare,
+    message_of,
+)
+from workbell.adapters.redis_link import Line, RedisLink, options, packed
 
 PREFIX: Final = "workbell:wake"
 BLOCK_SECONDS: Final = 1

@@ -10,18 +10,18 @@ from typing import Any
 import structlog
 from attrs import define, field
 
-from ...domain.errors import WorkbellError
-from ...ports.jobs import Waker
-from ...ports.system import Clock
-from ...services.execution import Execution
-from ...services.expectations import Expectations
-from ...services.housekeeping import Housekeeping
-from ...services.ticking import BATCH as TICK_BATCH
-from ...services.ticking import Ticking
-from ..measures import Measure, gauge
-from .counts import Counts
-from .wakeups import Wakeups
-from .worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
+from workbell.adapters.dramatiq.counts import Counts
+from workbell.adapters.dramatiq.wakeups import Wakeups
+from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
+from workbell.adapters.measures import Measure, gauge
+from workbell.domain.errors import WorkbellError
+from workbell.ports.jobs import Waker
+from workbell.ports.system import Clock
+from workbell.services.execution import Execution
+from workbell.services.expectations import Expectations
+from workbell.services.housekeeping import Housekeeping
+from workbell.services.ticking import BATCH as TICK_BATCH
+from workbell.services.ticking import Ticking
 
 SWEEP_SECONDS = 1.0
 NOTE_SECONDS = 1.0

@@ -12,16 +12,16 @@ import structlog
 from attrs import define, field
 from structlog.contextvars import bound_contextvars
 
-from ...domain.attempts import TIMEOUT_GRACE, Claim, Settlement
-from ...domain.jobs import JobId, Mode
-from ...ports.operations import WorkerInfo
-from ...ports.system import Clock
-from ...services.execution import Execution
-from ..tracing import span
-from .context import JobContext, LogBuffer
-from .counts import Counts
-from .meeting import Meeting, Round
-from .wakeups import Wakeups
+from workbell.adapters.dramatiq.context import JobContext, LogBuffer
+from workbell.adapters.dramatiq.counts import Counts
+from workbell.adapters.dramatiq.meeting import Meeting, Round
+from workbell.adapters.dramatiq.wakeups import Wakeups
+from workbell.adapters.tracing import span
+from workbell.domain.attempts import TIMEOUT_GRACE, Claim, Settlement
+from workbell.domain.jobs import JobId, Mode
+from workbell.ports.operations import WorkerInfo
+from workbell.ports.system import Clock
+from workbell.services.execution import Execution
 
 BATCH = 100
 TURN_SECONDS = 1.0

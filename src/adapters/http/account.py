@@ -6,14 +6,7 @@ from typing import Annotated, Any
 
 from attrs import field, frozen
 
-from ...domain.api_keys import NAME_LENGTH, ApiKey
-from ...domain.identity import KeyScope
-from ...domain.limits import Limits
-from ...domain.sessions import Session, SessionKind
-from ...services.membership import Membership
-from ...services.profiles import ProfileChange
-from ...services.signing_in import SigningIn
-from .identity import (
+from workbell.adapters.http.identity import (
     BASE,
     Address,
     AddressBody,
@@ -24,8 +17,15 @@ from .identity import (
     given,
     user_body,
 )
-from .operations import Access, Answer, Call, Many, Operation
-from .paging import PageNumber, PageSize, whole
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.paging import PageNumber, PageSize, whole
+from workbell.domain.api_keys import NAME_LENGTH, ApiKey
+from workbell.domain.identity import KeyScope
+from workbell.domain.limits import Limits
+from workbell.domain.sessions import Session, SessionKind
+from workbell.services.membership import Membership
+from workbell.services.profiles import ProfileChange
+from workbell.services.signing_in import SigningIn
 
 RESET = "If the address belongs to an account, a code is on its way to it."
 

@@ -8,13 +8,13 @@ import falcon
 import structlog
 from attrs import Factory, frozen
 
-from ...ports.system import Ids
-from .. import jsontext
-from ..processors import PROCESSORS
-from ..tracing import span
-from .operations import JSON
-from .service import NO_STORE, LiveBody
-from .wire import request_id
+from workbell.adapters import jsontext
+from workbell.adapters.http.operations import JSON
+from workbell.adapters.http.service import NO_STORE, LiveBody
+from workbell.adapters.http.wire import request_id
+from workbell.adapters.processors import PROCESSORS
+from workbell.adapters.tracing import span
+from workbell.ports.system import Ids
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -6,24 +6,8 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
-from ...domain.errors import WorkbellError
-from ...ports.store import Health
-from ...ports.system import Ids
-from ...ports.tasks import Shapes
-from ...services.definitions import Definitions
-from ...services.entries import Refusals
-from ...services.goal_keeping import GoalKeeping
-from ...services.identity import Identity
-from ...services.jobs import JobCommands
-from ...services.membership import Membership
-from ...services.reminders import Reminding
-from ...services.scheduling import Scheduling
-from ...services.signing_in import SigningIn
-from ...services.summaries import Summaries
-from ...services.throttling import Throttling
-from .. import jsontext
-from ..measures import Measure
-from . import (
+from workbell.adapters import jsontext
+from workbell.adapters.http import (
     account,
     browser,
     docs,
@@ -39,15 +23,31 @@ from . import (
     summaries,
     work,
 )
-from .alive import Alive, App, FalconApp
-from .compat import a, b, c, e
-from .dispatch import Dispatch, Verified
-from .face import Face, FaceSettings, Problems
-from .openapi import document
-from .operations import Operation, by_path
-from .process import Readiness
-from .query import QueryReader
-from .wire import BodyReader
+from workbell.adapters.http.alive import Alive, App, FalconApp
+from workbell.adapters.http.compat import a, b, c, e
+from workbell.adapters.http.dispatch import Dispatch, Verified
+from workbell.adapters.http.face import Face, FaceSettings, Problems
+from workbell.adapters.http.openapi import document
+from workbell.adapters.http.operations import Operation, by_path
+from workbell.adapters.http.process import Readiness
+from workbell.adapters.http.query import QueryReader
+from workbell.adapters.http.wire import BodyReader
+from workbell.adapters.measures import Measure
+from workbell.domain.errors import WorkbellError
+from workbell.ports.store import Health
+from workbell.ports.system import Ids
+from workbell.ports.tasks import Shapes
+from workbell.services.definitions import Definitions
+from workbell.services.entries import Refusals
+from workbell.services.goal_keeping import GoalKeeping
+from workbell.services.identity import Identity
+from workbell.services.jobs import JobCommands
+from workbell.services.membership import Membership
+from workbell.services.reminders import Reminding
+from workbell.services.scheduling import Scheduling
+from workbell.services.signing_in import SigningIn
+from workbell.services.summaries import Summaries
+from workbell.services.throttling import Throttling
 
 
 def _always() -> None:

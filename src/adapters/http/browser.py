@@ -6,14 +6,14 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from ...domain.errors import NotAllowed, Unauthenticated
-from ...domain.identity import Actor, Origin
-from ...domain.opaque import Opaque, csrf_fits, csrf_token
-from ...domain.sessions import SessionKind
-from ...services.identity import Identity
-from ...services.signing_in import Opened, SigningIn
-from .identity import BASE, LoginBody, UserBody, user_body
-from .operations import Access, Answer, Call, Operation
+from workbell.adapters.http.identity import BASE, LoginBody, UserBody, user_body
+from workbell.adapters.http.operations import Access, Answer, Call, Operation
+from workbell.domain.errors import NotAllowed, Unauthenticated
+from workbell.domain.identity import Actor, Origin
+from workbell.domain.opaque import Opaque, csrf_fits, csrf_token
+from workbell.domain.sessions import SessionKind
+from workbell.services.identity import Identity
+from workbell.services.signing_in import Opened, SigningIn
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "X-CSRF-Token"

@@ -12,10 +12,10 @@ import structlog
 from cheroot.server import HTTPRequest
 from cheroot.wsgi import Gateway_10
 
-from .framing import CONTROL, CRLF, Inbox, RefusedError, Request, problem
+from workbell.adapters.http.framing import CONTROL, CRLF, Inbox, RefusedError, Request, problem
 
 if TYPE_CHECKING:
-    from .server import _Server
+    from workbell.adapters.http.server import _Server
 _log = structlog.get_logger(__name__)
 _PIECE: Final = 65_536
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"

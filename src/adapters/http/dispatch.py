@@ -7,20 +7,20 @@ from typing import Any
 import falcon
 from attrs import evolve, frozen
 
-from ...domain.errors import NotAllowed, Unauthenticated, WorkbellError
-from ...domain.identity import NOBODY, Actor, EmailNotVerified, Origin, WrongCredentials
-from ...domain.permissions import KEYLESS, key_allows
-from ...domain.second_factor import SecondFactorRequired
-from ...domain.sessions import TokenExpired
-from ...domain.throttling import Asked, Route, TooMany
-from ...services.entries import Refusals
-from ...services.throttling import Throttling
-from .. import jsontext
-from ..tracing import span
-from .browser import Browser
-from .operations import ENROL, Access, Answer, Call, Operation, is_number
-from .query import QueryReader
-from .wire import BodyReader, bearer, path_id, versions
+from workbell.adapters import jsontext
+from workbell.adapters.http.browser import Browser
+from workbell.adapters.http.operations import ENROL, Access, Answer, Call, Operation, is_number
+from workbell.adapters.http.query import QueryReader
+from workbell.adapters.http.wire import BodyReader, bearer, path_id, versions
+from workbell.adapters.tracing import span
+from workbell.domain.errors import NotAllowed, Unauthenticated, WorkbellError
+from workbell.domain.identity import NOBODY, Actor, EmailNotVerified, Origin, WrongCredentials
+from workbell.domain.permissions import KEYLESS, key_allows
+from workbell.domain.second_factor import SecondFactorRequired
+from workbell.domain.sessions import TokenExpired
+from workbell.domain.throttling import Asked, Route, TooMany
+from workbell.services.entries import Refusals
+from workbell.services.throttling import Throttling
 
 _KEPT = (EmailNotVerified, SecondFactorRequired)
 """What the service remembers itself, where it refuses to sign somebody in."""

@@ -11,7 +11,7 @@ from typing import Any
 import falcon
 from attrs import field, frozen
 
-from .operations import JSON, Access, Answer, Call, Operation
+from workbell.adapters.http.operations import JSON, Access, Answer, Call, Operation
 
 YAML = "application/yaml"
 HTML = "text/html; charset=utf-8"

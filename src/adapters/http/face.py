@@ -9,14 +9,9 @@ import falcon
 import structlog
 from attrs import Factory, field, frozen
 
-from ...domain.addresses import client_address, is_secure
-from ...domain.errors import WorkbellError
-from ...domain.identity import NOBODY, Origin
-from ...domain.throttling import TooMany, header_texts
-from ...ports.system import Ids
-from .. import jsontext
-from .operations import PROBLEM, Operation, Style
-from .problems import (
+from workbell.adapters import jsontext
+from workbell.adapters.http.operations import PROBLEM, Operation, Style
+from workbell.adapters.http.problems import (
     Refusal,
     face_refusal,
     refusal,
@@ -24,7 +19,12 @@ from .problems import (
     styled,
     unknown_refusal,
 )
-from .wire import request_id
+from workbell.adapters.http.wire import request_id
+from workbell.domain.addresses import client_address, is_secure
+from workbell.domain.errors import WorkbellError
+from workbell.domain.identity import NOBODY, Origin
+from workbell.domain.throttling import TooMany, header_texts
+from workbell.ports.system import Ids
 
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
 UNHOSTED = frozenset({"/livez", "/readyz", "/api/health", "/metrics"})

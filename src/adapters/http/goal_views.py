@@ -7,13 +7,13 @@ from io import StringIO
 
 from attrs import frozen
 
-from ...domain.goals import Category, GoalState
-from ...domain.progress import Entry
-from ...domain.throttling import Decision
-from ...ports.goals import ExportRow
-from ...services.goals import GoalView
-from ...services.timers import Started
-from ..json_values import write_duration, write_moment
+from workbell.adapters.json_values import write_duration, write_moment
+from workbell.domain.goals import Category, GoalState
+from workbell.domain.progress import Entry
+from workbell.domain.throttling import Decision
+from workbell.ports.goals import ExportRow
+from workbell.services.goals import GoalView
+from workbell.services.timers import Started
 
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001

@@ -6,15 +6,29 @@ from typing import Any
 
 from attrs import frozen
 
-from ...domain.goals import Category, GoalState
-from ...ports.goals import GoalFilter
-from ...services.goals import GoalCommands, GoalView, NewGoal
-from ...services.timers import TimerCommands, TimerStop
-from .goal_views import GoalBody, ProgressBody, TimerBody, goal_body, progress_body, timer_body
-from .operations import Answer, Call, Many, Operation
-from .paging import Ordering, PageNumber, PageSize, numbered, ordering, slice_of
-from .schedule_queries import Text
-from .wire import etag
+from workbell.adapters.http.goal_views import (
+    GoalBody,
+    ProgressBody,
+    TimerBody,
+    goal_body,
+    progress_body,
+    timer_body,
+)
+from workbell.adapters.http.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.paging import (
+    Ordering,
+    PageNumber,
+    PageSize,
+    numbered,
+    ordering,
+    slice_of,
+)
+from workbell.adapters.http.schedule_queries import Text
+from workbell.adapters.http.wire import etag
+from workbell.domain.goals import Category, GoalState
+from workbell.ports.goals import GoalFilter
+from workbell.services.goals import GoalCommands, GoalView, NewGoal
+from workbell.services.timers import TimerCommands, TimerStop
 
 BASE = "/api/v1/goals"
 ONE = "/{goal_num}"

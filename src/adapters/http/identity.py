@@ -6,14 +6,14 @@ from typing import Annotated
 
 from attrs import field, frozen
 
-from ...domain.errors import Invalid
-from ...domain.identity import Role, Tier, User
-from ...domain.limits import Limits
-from ...domain.registration import Registration
-from ...domain.throttling import Route
-from ...services.identity import Identity
-from ...services.signing_in import SignedIn, SigningIn
-from .operations import Access, Answer, Call, Operation
+from workbell.adapters.http.operations import Access, Answer, Call, Operation
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import Role, Tier, User
+from workbell.domain.limits import Limits
+from workbell.domain.registration import Registration
+from workbell.domain.throttling import Route
+from workbell.services.identity import Identity
+from workbell.services.signing_in import SignedIn, SigningIn
 
 BASE = "/api/v1/auth"
 Secret = Annotated[str, Limits(max_length=1024)]

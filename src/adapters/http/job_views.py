@@ -6,11 +6,11 @@ from typing import Any
 
 from attrs import frozen
 
-from ...domain.attempts import Artifact, Attempt, LogLine, Outcome
-from ...domain.jobs import Job, JobOrigin, Status
-from ...domain.tasks import TaskDefinition
-from ...ports.operations import JobStats, QueueStats, WorkerInfo
-from .words import E_WORDS, EStatus
+from workbell.adapters.http.words import E_WORDS, EStatus
+from workbell.domain.attempts import Artifact, Attempt, LogLine, Outcome
+from workbell.domain.jobs import Job, JobOrigin, Status
+from workbell.domain.tasks import TaskDefinition
+from workbell.ports.operations import JobStats, QueueStats, WorkerInfo
 
 
 @frozen(kw_only=True, slots=False)

@@ -8,14 +8,7 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from ...domain.errors import Invalid
-from ...domain.identity import UserId
-from ...domain.jobs import Job, JobId, JobOrigin, Status
-from ...domain.limits import Limits
-from ...services.asked import NewJob
-from ...services.definitions import Definitions
-from ...services.jobs import JobCommands
-from .job_views import (
+from workbell.adapters.http.job_views import (
     ArtifactBody,
     AttemptBody,
     JobBody,
@@ -27,10 +20,17 @@ from .job_views import (
     log_line_body,
     result_body,
 )
-from .operations import Access, Answer, Call, Many, Operation
-from .paging import Cursor, Ordering, PageNumber, PageSize, ordering, whole
-from .schedule_queries import TaskName, Text, key_of
-from .schedules import history
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.paging import Cursor, Ordering, PageNumber, PageSize, ordering, whole
+from workbell.adapters.http.schedule_queries import TaskName, Text, key_of
+from workbell.adapters.http.schedules import history
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import UserId
+from workbell.domain.jobs import Job, JobId, JobOrigin, Status
+from workbell.domain.limits import Limits
+from workbell.services.asked import NewJob
+from workbell.services.definitions import Definitions
+from workbell.services.jobs import JobCommands
 
 BASE = "/api/v1/jobs"
 ONE = BASE + "/{job_id}"

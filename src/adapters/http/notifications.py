@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from ...domain.limits import Limits
-from ...domain.reminders import Preferences
-from ...domain.unsubscribing import Category
-from ...services.reminders import UNSUBSCRIBE, Reminding
-from .operations import JSON, Access, Answer, Call, Operation
+from workbell.adapters.http.operations import JSON, Access, Answer, Call, Operation
+from workbell.domain.limits import Limits
+from workbell.domain.reminders import Preferences
+from workbell.domain.unsubscribing import Category
+from workbell.services.reminders import UNSUBSCRIBE, Reminding
 
 PREFERENCES = "/api/v1/notification-preferences"
 HTML = "text/html"

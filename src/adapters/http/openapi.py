@@ -6,11 +6,11 @@ from typing import Any
 
 from attrs import define, field
 
-from ...ports.tasks import Shapes
-from .browser import CSRF_HEADER, SAFE_METHODS, cookie_name
-from .operations import JSON, PROBLEM, Access, Many, Operation, is_number
-from .problems import Problem
-from .wire import MAX_ID
+from workbell.adapters.http.browser import CSRF_HEADER, SAFE_METHODS, cookie_name
+from workbell.adapters.http.operations import JSON, PROBLEM, Access, Many, Operation, is_number
+from workbell.adapters.http.problems import Problem
+from workbell.adapters.http.wire import MAX_ID
+from workbell.ports.tasks import Shapes
 
 Schema = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
-from ...domain.errors import WorkbellError
-from ...domain.identity import Actor, KeyScope, Origin
-from ...domain.throttling import Route
+from workbell.domain.errors import WorkbellError
+from workbell.domain.identity import Actor, KeyScope, Origin
+from workbell.domain.throttling import Route
 
 # Classes of answers are written by their `__dict__`, hence `slots=False`: the
 # JSON writer keeps its order, while it takes slots in that of their names.

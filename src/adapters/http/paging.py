@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from ...domain.errors import Invalid, NotFound
-from ...domain.limits import Limits
-from .operations import Answer, Call, Style
-from .wire import MAX_ID
+from workbell.adapters.http.operations import Answer, Call, Style
+from workbell.adapters.http.wire import MAX_ID
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.limits import Limits
 
 PageNumber = Annotated[int, Limits(ge=1, description="Which page, from 1.", example=1)]
 PageSize = (

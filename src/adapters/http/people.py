@@ -5,13 +5,20 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from ...domain.identity import Role, Tier, UserId
-from ...domain.limits import Limits
-from ...ports.identity import UserFilter
-from ...services.people import People, UserChange
-from .identity import Address, MessageBody, UserBody, user_body
-from .operations import Access, Answer, Call, Many, Operation
-from .paging import Ordering, PageNumber, PageSize, numbered, ordering, slice_of
+from workbell.adapters.http.identity import Address, MessageBody, UserBody, user_body
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.paging import (
+    Ordering,
+    PageNumber,
+    PageSize,
+    numbered,
+    ordering,
+    slice_of,
+)
+from workbell.domain.identity import Role, Tier, UserId
+from workbell.domain.limits import Limits
+from workbell.ports.identity import UserFilter
+from workbell.services.people import People, UserChange
 
 BASE = "/api/v1/users"
 ONE = BASE + "/{user_id}"

@@ -8,7 +8,8 @@ from typing import Any
 import falcon
 from attrs import Factory, frozen
 
-from ...domain.errors import (
+from workbell.adapters.http.operations import Style
+from workbell.domain.errors import (
     Conflict,
     Invalid,
     LimitReached,
@@ -20,7 +21,6 @@ from ...domain.errors import (
     Unavailable,
     WorkbellError,
 )
-from .operations import Style
 
 FAMILIES: Mapping[type[WorkbellError], int] = {
     Invalid: 400,

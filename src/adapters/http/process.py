@@ -8,9 +8,9 @@ from typing import Any
 import falcon
 from attrs import field, frozen
 
-from ...domain.errors import Unavailable
-from ...ports.store import Health
-from ..measures import TEXT, Measure, exposition
+from workbell.adapters.measures import TEXT, Measure, exposition
+from workbell.domain.errors import Unavailable
+from workbell.ports.store import Health
 
 WsgiApp = falcon.App[falcon.Request, falcon.Response]
 

@@ -6,23 +6,30 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from ...domain.throttling import Route
-from ...ports.goals import EntryFilter
-from ...services.goals import GoalCommands
-from ...services.progress import EntryChange, NewEntry, ProgressCommands
-from ...services.throttling import Throttling
-from .goal_views import (
+from workbell.adapters.http.goal_views import (
     ProgressBody,
     QuotaBody,
     csv_pieces,
     policy_body,
     progress_body,
 )
-from .goals import ONE as GOAL
-from .goals import goal_num
-from .operations import Answer, Call, Many, Operation
-from .paging import Ordering, PageNumber, PageSize, numbered, ordering, slice_of
-from .schedule_queries import Text
+from workbell.adapters.http.goals import ONE as GOAL
+from workbell.adapters.http.goals import goal_num
+from workbell.adapters.http.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.paging import (
+    Ordering,
+    PageNumber,
+    PageSize,
+    numbered,
+    ordering,
+    slice_of,
+)
+from workbell.adapters.http.schedule_queries import Text
+from workbell.domain.throttling import Route
+from workbell.ports.goals import EntryFilter
+from workbell.services.goals import GoalCommands
+from workbell.services.progress import EntryChange, NewEntry, ProgressCommands
+from workbell.services.throttling import Throttling
 
 ROOT = "/api/v1"
 CSV = "text/csv"

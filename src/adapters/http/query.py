@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 import attrs
 from attrs import Factory, field, frozen
 
-from ...domain.errors import Invalid
-from ...ports.tasks import Shapes
+from workbell.domain.errors import Invalid
+from workbell.ports.tasks import Shapes
 
 MOST_PARAMETERS = 100
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)

@@ -6,13 +6,13 @@ from typing import Annotated, TypeVar
 
 from attrs import frozen
 
-from ...domain.errors import Invalid
-from ...domain.identity import UserId
-from ...domain.limits import Limits
-from ...ports.scheduling import ScheduleFilter
-from ...services.definitions import Definitions
-from .operations import Call
-from .paging import Ordering, PageNumber, PageSize
+from workbell.adapters.http.operations import Call
+from workbell.adapters.http.paging import Ordering, PageNumber, PageSize
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import UserId
+from workbell.domain.limits import Limits
+from workbell.ports.scheduling import ScheduleFilter
+from workbell.services.definitions import Definitions
 
 T = TypeVar("T")
 

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 from attrs import fields, frozen
 
-from ...domain.cron import DstGap, DstOverlap, Note
-from ...domain.cron_preview import Preview
-from ...domain.jobs import Job, Status
-from ...domain.scheduling import MisfirePolicy, OverlapPolicy
-from ...ports.scheduling import ListedSchedule, ScheduleView
-from ...services.scheduling import BackfillPlan
-from ..json_values import write_duration
-from .words import A_WORDS, AStatus
+from workbell.adapters.http.words import A_WORDS, AStatus
+from workbell.adapters.json_values import write_duration
+from workbell.domain.cron import DstGap, DstOverlap, Note
+from workbell.domain.cron_preview import Preview
+from workbell.domain.jobs import Job, Status
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
+from workbell.ports.scheduling import ListedSchedule, ScheduleView
+from workbell.services.scheduling import BackfillPlan
 
 
 @frozen(kw_only=True, slots=False)

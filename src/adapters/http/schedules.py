@@ -6,20 +6,9 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from ...domain.cron import CronRule, DstGap, DstOverlap
-from ...domain.errors import Invalid
-from ...domain.jobs import Job, JobId, Status
-from ...domain.limits import Limits
-from ...domain.scheduling import ScheduleId
-from ...ports.jobs import JobFilter
-from ...ports.scheduling import ListedSchedule, ScheduleView
-from ...services.asked import Expression, NewSchedule, ZoneName
-from ...services.definitions import Definitions
-from ...services.jobs import JobCommands
-from ...services.scheduling import Scheduling
-from .job_views import JobBody, job_body, job_facts
-from .operations import Answer, Call, Many, Operation
-from .paging import (
+from workbell.adapters.http.job_views import JobBody, job_body, job_facts
+from workbell.adapters.http.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.paging import (
     COUNT_CAP,
     Cursor,
     PageNumber,
@@ -30,8 +19,13 @@ from .paging import (
     ordering,
     slice_of,
 )
-from .schedule_queries import ORDERINGS, ScheduleFilters, ScheduleQuery, schedule_filter
-from .schedule_views import (
+from workbell.adapters.http.schedule_queries import (
+    ORDERINGS,
+    ScheduleFilters,
+    ScheduleQuery,
+    schedule_filter,
+)
+from workbell.adapters.http.schedule_views import (
     BackfillBody,
     BackfillSummary,
     PreviewBody,
@@ -43,7 +37,18 @@ from .schedule_views import (
     run_body,
     schedule_body,
 )
-from .wire import etag
+from workbell.adapters.http.wire import etag
+from workbell.domain.cron import CronRule, DstGap, DstOverlap
+from workbell.domain.errors import Invalid
+from workbell.domain.jobs import Job, JobId, Status
+from workbell.domain.limits import Limits
+from workbell.domain.scheduling import ScheduleId
+from workbell.ports.jobs import JobFilter
+from workbell.ports.scheduling import ListedSchedule, ScheduleView
+from workbell.services.asked import Expression, NewSchedule, ZoneName
+from workbell.services.definitions import Definitions
+from workbell.services.jobs import JobCommands
+from workbell.services.scheduling import Scheduling
 
 BASE = "/api/v1/schedules"
 ONE = BASE + "/{schedule_id}"

@@ -6,10 +6,10 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ...domain.identity import UserId
-from ...services.membership import Membership
-from .identity import BASE, Code, MessageBody, Secret
-from .operations import Access, Answer, Call, Operation
+from workbell.adapters.http.identity import BASE, Code, MessageBody, Secret
+from workbell.adapters.http.operations import Access, Answer, Call, Operation
+from workbell.domain.identity import UserId
+from workbell.services.membership import Membership
 
 PATH = f"{BASE}/second-factor"
 _NO_STORE = {"Cache-Control": "no-store"}

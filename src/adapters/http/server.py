@@ -12,10 +12,10 @@ from wsgiref.types import WSGIApplication
 import structlog
 from cheroot.server import HTTPServer
 
-from ...domain.errors import Unavailable
-from ..processors import PROCESSORS
-from .connection import Connection
-from .framing import Limits
+from workbell.adapters.http.connection import Connection
+from workbell.adapters.http.framing import Limits
+from workbell.adapters.processors import PROCESSORS
+from workbell.domain.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
 _SYSTEM_S_WORD = re.compile(r"\[Errno -?\d+\] ([^)]+)")

@@ -7,17 +7,17 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ...domain.errors import Unavailable
-from ...domain.identity import SYSTEM
-from ...domain.permissions import Action, check
-from ...domain.second_factor import SecondFactorRequired
-from ...ports.operations import JobStats, QueueStats
-from ...services.jobs import JobCommands
-from ...services.signing_in import SigningIn
-from ..measures import TEXT, Measure, exposition, gauge
-from .operations import ENROL, Access, Answer, Call, Operation
-from .problems import refusal
-from .process import Readiness, state
+from workbell.adapters.http.operations import ENROL, Access, Answer, Call, Operation
+from workbell.adapters.http.problems import refusal
+from workbell.adapters.http.process import Readiness, state
+from workbell.adapters.measures import TEXT, Measure, exposition, gauge
+from workbell.domain.errors import Unavailable
+from workbell.domain.identity import SYSTEM
+from workbell.domain.permissions import Action, check
+from workbell.domain.second_factor import SecondFactorRequired
+from workbell.ports.operations import JobStats, QueueStats
+from workbell.services.jobs import JobCommands
+from workbell.services.signing_in import SigningIn
 
 NO_STORE = {"Cache-Control": "no-store"}
 

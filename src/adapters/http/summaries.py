@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from ...domain.limits import Limits
-from ...domain.summaries import MOST_DAYS, Group, Streak, Worked, hours
-from ...services.summaries import Overview, Summaries
-from ..json_values import write_duration
-from .operations import Answer, Call, Many, Operation
+from workbell.adapters.http.operations import Answer, Call, Many, Operation
+from workbell.adapters.json_values import write_duration
+from workbell.domain.limits import Limits
+from workbell.domain.summaries import MOST_DAYS, Group, Streak, Worked, hours
+from workbell.services.summaries import Overview, Summaries
 
 ROOT = "/api/v1"
 

@@ -6,10 +6,10 @@ from typing import Any
 import falcon
 from attrs import frozen
 
-from ...domain.errors import Invalid
-from ...ports.tasks import Shapes
-from .. import jsontext
-from .operations import JSON, Operation
+from workbell.adapters import jsontext
+from workbell.adapters.http.operations import JSON, Operation
+from workbell.domain.errors import Invalid
+from workbell.ports.tasks import Shapes
 
 MAX_ID = 2**63 - 1
 _ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)

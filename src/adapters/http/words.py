@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from ...domain.jobs import Status
+from workbell.domain.jobs import Status
 
 
 class AStatus(StrEnum):

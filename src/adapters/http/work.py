@@ -5,10 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
-from ...domain.tasks import TaskId
-from ...services.definitions import Definitions
-from ...services.jobs import JobCommands
-from .job_views import (
+from workbell.adapters.http.job_views import (
     DefinitionBody,
     QueueBody,
     StatsBody,
@@ -18,8 +15,11 @@ from .job_views import (
     stats_body,
     worker_body,
 )
-from .operations import Access, Answer, Call, Many, Operation
-from .paging import PageNumber, PageSize, whole
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.paging import PageNumber, PageSize, whole
+from workbell.domain.tasks import TaskId
+from workbell.services.definitions import Definitions
+from workbell.services.jobs import JobCommands
 
 TASKS = "/api/v1/task-definitions"
 QUEUE = "/api/v1/queues/{name}"

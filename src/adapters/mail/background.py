@@ -6,8 +6,8 @@ from threading import Lock, Thread
 import structlog
 from attrs import Factory, define, field
 
-from ...domain.errors import WorkbellError
-from ...ports.mail import Letter, Mailer
+from workbell.domain.errors import WorkbellError
+from workbell.ports.mail import Letter, Mailer
 
 WAITING = 1_000
 IDLE_SECONDS = 5.0

@@ -7,10 +7,10 @@ from typing import TextIO
 import structlog
 from attrs import field, frozen
 
-from ...domain.errors import Unavailable
-from ...ports.mail import Letter
-from ...ports.system import Clock, Ids
-from .message import message_of, sender_address
+from workbell.adapters.mail.message import message_of, sender_address
+from workbell.domain.errors import Unavailable
+from workbell.ports.mail import Letter
+from workbell.ports.system import Clock, Ids
 
 _log = structlog.stdlib.get_logger(__name__)
 

@@ -8,9 +8,9 @@ from email.policy import SMTP, Policy
 from email.utils import format_datetime, parseaddr
 from typing import Any
 
-from ...domain.errors import Invalid
-from ...domain.identity import ascii_address
-from ...ports.mail import Letter
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import ascii_address
+from workbell.ports.mail import Letter
 
 MAX_SUBJECT_LENGTH = 255
 MAX_ADDRESS_LENGTH = 900

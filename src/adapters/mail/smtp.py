@@ -11,10 +11,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import structlog
 from attrs import field, frozen
 
-from ...domain.errors import Invalid, Unavailable
-from ...ports.mail import Letter
-from ...ports.system import Clock, Ids
-from .message import host_of, message_of, recipient_of, sender_address
+from workbell.adapters.mail.message import host_of, message_of, recipient_of, sender_address
+from workbell.domain.errors import Invalid, Unavailable
+from workbell.ports.mail import Letter
+from workbell.ports.system import Clock, Ids
 
 _log = structlog.stdlib.get_logger(__name__)
 

@@ -5,9 +5,9 @@ from itertools import islice
 
 from attrs import define, evolve
 
-from ...domain.audit import AuditEntry
-from .plain import plain
-from .tables import Tables
+from workbell.adapters.memory.plain import plain
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.audit import AuditEntry
 
 
 @define(eq=False)

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from attrs import define, evolve
 
-from ...domain.attempts import Attempt, Claim, Settlement
-from ...domain.jobs import Job, JobId, JobState, Progress, pick
-from .lanes import JobRows
-from .plain import plain
+from workbell.adapters.memory.lanes import JobRows
+from workbell.adapters.memory.plain import plain
+from workbell.domain.attempts import Attempt, Claim, Settlement
+from workbell.domain.jobs import Job, JobId, JobState, Progress, pick
 
 
 @define(eq=False)

@@ -6,14 +6,14 @@ from typing import Any
 
 from attrs import define, evolve
 
-from ...domain.errors import Conflict, NotFound
-from ...domain.goals import Book, Category, Goal, GoalId
-from ...domain.identity import UserId
-from ...domain.progress import Entry, EntryId, Timer
-from ...ports.goals import EntryFilter, ExportRow, GoalDay, GoalFilter
-from .listing import between, ordered
-from .plain import in_utc
-from .tables import Tables
+from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.plain import in_utc
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.goals import Book, Category, Goal, GoalId
+from workbell.domain.identity import UserId
+from workbell.domain.progress import Entry, EntryId, Timer
+from workbell.ports.goals import EntryFilter, ExportRow, GoalDay, GoalFilter
 
 _CATEGORIES = tuple(Category)
 _GOAL_ORDERINGS: Mapping[str, Callable[[Goal], Any]] = {

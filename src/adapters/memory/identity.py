@@ -6,14 +6,14 @@ from typing import Any
 
 from attrs import define, evolve
 
-from ...domain.api_keys import ApiKey
-from ...domain.errors import Conflict, NotFound
-from ...domain.identity import Taken, User, UserId, login_key
-from ...domain.otp import OneTimeCode, Purpose
-from ...domain.sessions import Session
-from ...ports.identity import UserFilter
-from .listing import ordered
-from .tables import Tables
+from workbell.adapters.memory.listing import ordered
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.api_keys import ApiKey
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.identity import Taken, User, UserId, login_key
+from workbell.domain.otp import OneTimeCode, Purpose
+from workbell.domain.sessions import Session
+from workbell.ports.identity import UserFilter
 
 _KEYS: Mapping[str, Callable[[User], Any]] = {
     "id": lambda user: user.id,

@@ -7,17 +7,17 @@ from typing import Any
 
 from attrs import define, evolve
 
-from ...domain.attempts import Attempt
-from ...domain.errors import NotFound
-from ...domain.identity import Scope, UserId
-from ...domain.jobs import Job, JobId, JobState, placed
-from ...domain.scheduling import Schedule
-from ...domain.tasks import Task
-from ...domain.ticks import Step
-from ...ports.jobs import JobFilter
-from .engine import MemoryEngine
-from .listing import between, ordered
-from .plain import in_utc, plain
+from workbell.adapters.memory.engine import MemoryEngine
+from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.plain import in_utc, plain
+from workbell.domain.attempts import Attempt
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import Scope, UserId
+from workbell.domain.jobs import Job, JobId, JobState, placed
+from workbell.domain.scheduling import Schedule
+from workbell.domain.tasks import Task
+from workbell.domain.ticks import Step
+from workbell.ports.jobs import JobFilter
 
 _WRITTEN = (
     "state",

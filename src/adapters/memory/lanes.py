@@ -9,9 +9,9 @@ from typing import Any
 
 from attrs import define, evolve
 
-from ...domain.jobs import Job, JobId, JobState, fair_tag
-from ...ports.system import Clock
-from .tables import Tables
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.jobs import Job, JobId, JobState, fair_tag
+from workbell.ports.system import Clock
 
 
 @define(eq=False)

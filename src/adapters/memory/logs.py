@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from attrs import define
 
-from ...domain.attempts import Artifact, LogLine
-from ...domain.jobs import JobId
-from .tables import Tables
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.attempts import Artifact, LogLine
+from workbell.domain.jobs import JobId
 
 ANNOUNCED = "/"
 """Begins the name of a file that is no artifact; those have no slash in theirs."""

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from attrs import asdict, evolve
 
-from ...domain.goals import Goal
-from ...domain.jobs import Job
-from ...domain.progress import Entry, Timer
-from ...domain.scheduling import Schedule
+from workbell.domain.goals import Goal
+from workbell.domain.jobs import Job
+from workbell.domain.progress import Entry, Timer
+from workbell.domain.scheduling import Schedule
 
 Row = TypeVar("Row", Job, Schedule, Goal, Entry, Timer)
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from attrs import define
 
-from ...domain.identity import Scope
-from ...domain.jobs import Job, JobState
-from ...ports.operations import JobStats, QueueStats, WorkerInfo
-from .tables import Tables
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.identity import Scope
+from workbell.domain.jobs import Job, JobState
+from workbell.ports.operations import JobStats, QueueStats, WorkerInfo
 
 _FINISHED = (JobState.SUCCEEDED, JobState.FAILED)
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from attrs import define
 
-from ...domain.throttling import Charge, Decision, admit, spend
-from .tables import Spent, Tables
+from workbell.adapters.memory.tables import Spent, Tables
+from workbell.domain.throttling import Charge, Decision, admit, spend
 
 
 @define(eq=False)

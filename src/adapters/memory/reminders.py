@@ -5,10 +5,10 @@ from datetime import date, datetime
 
 from attrs import define, evolve
 
-from ...domain.goals import Goal, GoalId, GoalState
-from ...domain.identity import UserId
-from ...domain.reminders import IdleGoal, Person, Preferences, Reminded
-from .tables import Notified, Tables
+from workbell.adapters.memory.tables import Notified, Tables
+from workbell.domain.goals import Goal, GoalId, GoalState
+from workbell.domain.identity import UserId
+from workbell.domain.reminders import IdleGoal, Person, Preferences, Reminded
 
 
 @define(eq=False)

@@ -6,24 +6,24 @@ from typing import Any
 
 from attrs import define, evolve
 
-from ...domain.audit import AuditEntry
-from ...domain.errors import NotFound
-from ...domain.identity import EVERYTHING, Scope, User, UserId
-from ...domain.jobs import JobState
-from ...domain.scheduling import Schedule, ScheduleId
-from ...domain.tasks import TaskDefinition, TaskId
-from ...domain.ticks import Due, Step
-from ...ports.scheduling import (
+from workbell.adapters.memory.audit import MemoryAuditTrail
+from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.plain import in_utc, plain
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import EVERYTHING, Scope, User, UserId
+from workbell.domain.jobs import JobState
+from workbell.domain.scheduling import Schedule, ScheduleId
+from workbell.domain.tasks import TaskDefinition, TaskId
+from workbell.domain.ticks import Due, Step
+from workbell.ports.scheduling import (
     NEWEST_RUNS,
     Advance,
     ListedSchedule,
     ScheduleFilter,
     ScheduleView,
 )
-from .audit import MemoryAuditTrail
-from .listing import between, ordered
-from .plain import in_utc, plain
-from .tables import Tables
 
 _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
     "id": lambda schedule: schedule.id,

@@ -2,9 +2,9 @@
 
 from attrs import define, evolve
 
-from ...domain.identity import UserId
-from ...domain.second_factor import SecondFactor
-from .tables import Tables
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.identity import UserId
+from workbell.domain.second_factor import SecondFactor
 
 
 @define(eq=False)

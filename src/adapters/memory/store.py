@@ -7,20 +7,25 @@ from threading import Lock, get_ident
 
 from attrs import Factory, define, field
 
-from ...ports.jobs import Waker
-from ...ports.system import Clock
-from .audit import MemoryAuditTrail
-from .goals import MemoryBooks, MemoryEntries, MemoryGoals, MemoryTimers
-from .identity import MemoryApiKeys, MemoryCodes, MemorySessions, MemoryUsers
-from .jobs import MemoryJobs
-from .lanes import JobRows
-from .logs import MemoryLogs
-from .queues import MemoryQueues, MemoryStatistics, MemoryWorkers
-from .quotas import MemoryQuotas
-from .reminders import MemoryReminders
-from .scheduling import MemoryDefinitions, MemoryFacts, MemorySchedules
-from .second_factors import MemorySecondFactors
-from .tables import Tables
+from workbell.adapters.memory.audit import MemoryAuditTrail
+from workbell.adapters.memory.goals import MemoryBooks, MemoryEntries, MemoryGoals, MemoryTimers
+from workbell.adapters.memory.identity import (
+    MemoryApiKeys,
+    MemoryCodes,
+    MemorySessions,
+    MemoryUsers,
+)
+from workbell.adapters.memory.jobs import MemoryJobs
+from workbell.adapters.memory.lanes import JobRows
+from workbell.adapters.memory.logs import MemoryLogs
+from workbell.adapters.memory.queues import MemoryQueues, MemoryStatistics, MemoryWorkers
+from workbell.adapters.memory.quotas import MemoryQuotas
+from workbell.adapters.memory.reminders import MemoryReminders
+from workbell.adapters.memory.scheduling import MemoryDefinitions, MemoryFacts, MemorySchedules
+from workbell.adapters.memory.second_factors import MemorySecondFactors
+from workbell.adapters.memory.tables import Tables
+from workbell.ports.jobs import Waker
+from workbell.ports.system import Clock
 
 
 @define(eq=False)

@@ -7,20 +7,20 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, fields, frozen
 
-from ...domain.api_keys import ApiKey
-from ...domain.attempts import Artifact, Attempt, LogLine
-from ...domain.audit import AuditEntry
-from ...domain.goals import Book, Goal, GoalId
-from ...domain.identity import User, UserId
-from ...domain.jobs import Job, JobId, JobState
-from ...domain.otp import OneTimeCode
-from ...domain.progress import Entry, EntryId, Timer
-from ...domain.reminders import Preferences, Reminded
-from ...domain.scheduling import Schedule, ScheduleId
-from ...domain.second_factor import SecondFactor
-from ...domain.sessions import Session
-from ...domain.tasks import TaskDefinition, TaskId
-from ...ports.operations import WorkerInfo
+from workbell.domain.api_keys import ApiKey
+from workbell.domain.attempts import Artifact, Attempt, LogLine
+from workbell.domain.audit import AuditEntry
+from workbell.domain.goals import Book, Goal, GoalId
+from workbell.domain.identity import User, UserId
+from workbell.domain.jobs import Job, JobId, JobState
+from workbell.domain.otp import OneTimeCode
+from workbell.domain.progress import Entry, EntryId, Timer
+from workbell.domain.reminders import Preferences, Reminded
+from workbell.domain.scheduling import Schedule, ScheduleId
+from workbell.domain.second_factor import SecondFactor
+from workbell.domain.sessions import Session
+from workbell.domain.tasks import TaskDefinition, TaskId
+from workbell.ports.operations import WorkerInfo
 
 K = TypeVar("K")
 V = TypeVar("V")

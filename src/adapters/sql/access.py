@@ -8,13 +8,13 @@ from attrs import asdict, evolve, frozen
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ...domain.api_keys import ApiKey
-from ...domain.errors import Conflict, NotFound
-from ...domain.identity import KeyScope, UserId
-from ...domain.sessions import Session, SessionKind
-from .columns import as_kept, moment_reader
-from .schema import api_keys, sessions
-from .statements import AnyRow, Prepared, named, new_id, plain_names, prepared
+from workbell.adapters.sql.columns import as_kept, moment_reader
+from workbell.adapters.sql.schema import api_keys, sessions
+from workbell.adapters.sql.statements import AnyRow, Prepared, named, new_id, plain_names, prepared
+from workbell.domain.api_keys import ApiKey
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.identity import KeyScope, UserId
+from workbell.domain.sessions import Session, SessionKind
 
 _s, _k = sessions.c, api_keys.c
 _COLUMNS = plain_names(sessions)

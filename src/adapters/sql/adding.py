@@ -6,14 +6,14 @@ from typing import Any
 from attrs import evolve, fields
 from sqlalchemy import Connection
 
-from ...domain.audit import AuditEntry
-from ...domain.identity import User
-from ...domain.scheduling import Schedule, ScheduleId
-from .columns import as_kept, json_text
-from .identity import user_of_kept
-from .schedule_rows import WRITTEN, schedule_values
-from .schema import users
-from .statements import is_direct, plain_names, told_as_usual
+from workbell.adapters.sql.columns import as_kept, json_text
+from workbell.adapters.sql.identity import user_of_kept
+from workbell.adapters.sql.schedule_rows import WRITTEN, schedule_values
+from workbell.adapters.sql.schema import users
+from workbell.adapters.sql.statements import is_direct, plain_names, told_as_usual
+from workbell.domain.audit import AuditEntry
+from workbell.domain.identity import User
+from workbell.domain.scheduling import Schedule, ScheduleId
 
 _NOTED = tuple(
     each.name for each in fields(AuditEntry) if each.name not in {"id", "object_id"}
@@ -44,7 +44,7 @@ def may_add(db: Connection) -> bool:
     """Whether this is PostgreSQL, and nothing has begun."""
     if not is_direct(db):
         return False
-    from . import libpq
+    from workbell.adapters.sql import libpq
 
     return libpq.is_free(db.connection.dbapi_connection)
 
@@ -58,7 +58,7 @@ def add_within(
     They are two statements, for the second must see what was committed while
     the first one waited for the lock.
     """
-    from . import libpq
+    from workbell.adapters.sql import libpq
 
     row, note = schedule_values(schedule), {name: getattr(entry, name) for name in _NOTED}
     values = {

@@ -7,10 +7,10 @@ from typing import Any
 from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select
 
-from ...domain.audit import AuditEntry
-from .columns import as_kept
-from .schema import audit
-from .statements import AnyRow, named, prepared
+from workbell.adapters.sql.columns import as_kept
+from workbell.adapters.sql.schema import audit
+from workbell.adapters.sql.statements import AnyRow, named, prepared
+from workbell.domain.audit import AuditEntry
 
 _NAMES = tuple(each.name for each in fields(AuditEntry) if each.name != "id")
 _INSERT = prepared(insert(audit), *_NAMES)

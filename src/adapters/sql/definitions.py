@@ -6,10 +6,10 @@ from typing import Any
 from attrs import evolve, frozen
 from sqlalchemy import Connection, bindparam, select, update
 
-from ...domain.errors import NotFound
-from ...domain.tasks import TaskDefinition, TaskId
-from .schema import facts, task_definitions
-from .statements import AnyRow, insert_unless_taken, named, put
+from workbell.adapters.sql.schema import facts, task_definitions
+from workbell.adapters.sql.statements import AnyRow, insert_unless_taken, named, put
+from workbell.domain.errors import NotFound
+from workbell.domain.tasks import TaskDefinition, TaskId
 
 _c = task_definitions.c
 _ALL = select(task_definitions).order_by(_c.id)

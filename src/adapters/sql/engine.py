@@ -8,17 +8,17 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import Select, bindparam, literal_column, null, select, update
 
-from ...domain.attempts import Claim, Settlement
-from ...domain.jobs import JobId, JobState, Progress, pick
-from . import lanes
-from .columns import json_text, moment_writer
-from .exchange import exchange, may_exchange
-from .indexes import IS_HELD, IS_READY, IS_RUNNING, IS_SCHEDULED
-from .placing import PLACED, JobRows, place, place_rows
-from .rows import CLAIM_COLUMNS, MODES, STATES, claim_of, progress_value
-from .schema import attempts, jobs, queues
-from .settling import write_settlements
-from .statements import AnyRow, chunks, is_postgresql, is_sqlite, prepared
+from workbell.adapters.sql import lanes
+from workbell.adapters.sql.columns import json_text, moment_writer
+from workbell.adapters.sql.exchange import exchange, may_exchange
+from workbell.adapters.sql.indexes import IS_HELD, IS_READY, IS_RUNNING, IS_SCHEDULED
+from workbell.adapters.sql.placing import PLACED, JobRows, place, place_rows
+from workbell.adapters.sql.rows import CLAIM_COLUMNS, MODES, STATES, claim_of, progress_value
+from workbell.adapters.sql.schema import attempts, jobs, queues
+from workbell.adapters.sql.settling import write_settlements
+from workbell.adapters.sql.statements import AnyRow, chunks, is_postgresql, is_sqlite, prepared
+from workbell.domain.attempts import Claim, Settlement
+from workbell.domain.jobs import JobId, JobState, Progress, pick
 
 _c = jobs.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))

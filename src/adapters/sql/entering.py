@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, make_url, text
 
-from ...domain.jobs import Job, JobState
-from .columns import Json, Moment, json_text, naive_of
-from .rows import JOB_COLUMNS, entered, job_values
-from .schema import jobs
-from .statements import Values, prepared
+from workbell.adapters.sql.columns import Json, Moment, json_text, naive_of
+from workbell.adapters.sql.rows import JOB_COLUMNS, entered, job_values
+from workbell.adapters.sql.schema import jobs
+from workbell.adapters.sql.statements import Values, prepared
+from workbell.domain.jobs import Job, JobState
 
 _dialect = make_url("postgresql+psycopg://").get_dialect()()
 _typed = ", ".join(f"{column.name} {column.type.compile(_dialect)}" for column in jobs.c)

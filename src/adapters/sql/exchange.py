@@ -6,10 +6,10 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, text
 
-from ...domain.attempts import Claim, Settlement
-from ...domain.jobs import JobId, JobState
-from .columns import json_text, naive_of
-from .statements import Values, prepared
+from workbell.adapters.sql.columns import json_text, naive_of
+from workbell.adapters.sql.statements import Values, prepared
+from workbell.domain.attempts import Claim, Settlement
+from workbell.domain.jobs import JobId, JobState
 
 _GIVEN = """
 given AS MATERIALIZED (

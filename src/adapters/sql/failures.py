@@ -14,7 +14,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ...domain.errors import Conflict, Contended, Invalid, Unavailable
+from workbell.domain.errors import Conflict, Contended, Invalid, Unavailable
 
 _CONTENDED_ON_MYSQL = frozenset({1020, 1205, 1213})
 """Changed since it was read, lock wait timeout, deadlock."""

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from ...domain.scheduling import mode_of
-from ...domain.tasks import OnLost, Task
-from ...domain.ticks import Step
-from . import lanes
-from .columns import json_text, naive_of
-from .statements import prepared
+from workbell.adapters.sql import lanes
+from workbell.adapters.sql.columns import json_text, naive_of
+from workbell.adapters.sql.statements import prepared
+from workbell.domain.scheduling import mode_of
+from workbell.domain.tasks import OnLost, Task
+from workbell.domain.ticks import Step
 
 # The lanes are locked here, and counted by the next statement: its snapshot is younger.
 _LOCK = prepared(

@@ -14,8 +14,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from .columns import Id, LongText, Moment
-from .schema import metadata
+from workbell.adapters.sql.columns import Id, LongText, Moment
+from workbell.adapters.sql.schema import metadata
 
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
 _NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}

@@ -17,15 +17,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from ...domain.errors import Conflict, NotFound
-from ...domain.goals import Book, Category, Goal, GoalId, GoalState
-from ...domain.identity import UserId
-from ...domain.progress import Timer
-from ...ports.goals import GoalFilter
-from .goal_schema import goal_books, goals, timers
-from .lists import equal, holds
-from .reminder_schema import goal_reminders
-from .statements import AnyRow, insert_unless_taken, named, new_id
+from workbell.adapters.sql.goal_schema import goal_books, goals, timers
+from workbell.adapters.sql.lists import equal, holds
+from workbell.adapters.sql.reminder_schema import goal_reminders
+from workbell.adapters.sql.statements import AnyRow, insert_unless_taken, named, new_id
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.goals import Book, Category, Goal, GoalId, GoalState
+from workbell.domain.identity import UserId
+from workbell.domain.progress import Timer
+from workbell.ports.goals import GoalFilter
 
 _b, _c, _t = goal_books.c, goals.c, timers.c
 _BOOK = select(goal_books).where(_b.owner == bindparam("whose"))

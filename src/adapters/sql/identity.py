@@ -21,14 +21,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from ...domain.errors import NotFound
-from ...domain.identity import Role, Taken, Tier, User, UserId, login_key
-from ...domain.otp import MAX_ATTEMPTS, OneTimeCode, Purpose
-from ...ports.identity import UserFilter
-from .columns import moment_reader
-from .lists import equal, holds, ordered
-from .schema import codes, users
-from .statements import AnyRow, Prepared, named, new_id, plain_names, prepared
+from workbell.adapters.sql.columns import moment_reader
+from workbell.adapters.sql.lists import equal, holds, ordered
+from workbell.adapters.sql.schema import codes, users
+from workbell.adapters.sql.statements import AnyRow, Prepared, named, new_id, plain_names, prepared
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import Role, Taken, Tier, User, UserId, login_key
+from workbell.domain.otp import MAX_ATTEMPTS, OneTimeCode, Purpose
+from workbell.ports.identity import UserFilter
 
 _u, _k = users.c, codes.c
 _ONE = select(users).where(_u.id == bindparam("user_id"))

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
 
-from ...domain.jobs import JobState
-from .schema import jobs, schedules
+from workbell.adapters.sql.schema import jobs, schedules
+from workbell.domain.jobs import JobState
 
 _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
 

@@ -6,13 +6,12 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from ...domain.jobs import Job, JobState
-from .columns import moment_writer
-from .entering import enter_all
-from .failures import is_taken_on_mysql
-from .rows import JOB_COLUMNS, entered, job_values
-from .schema import jobs as table
-from .statements import (
+from workbell.adapters.sql.columns import moment_writer
+from workbell.adapters.sql.entering import enter_all
+from workbell.adapters.sql.failures import is_taken_on_mysql
+from workbell.adapters.sql.rows import JOB_COLUMNS, entered, job_values
+from workbell.adapters.sql.schema import jobs as table
+from workbell.adapters.sql.statements import (
     Prepared,
     Values,
     insert_unless_taken,
@@ -20,6 +19,7 @@ from .statements import (
     is_sqlite,
     prepared,
 )
+from workbell.domain.jobs import Job, JobState
 
 Entry = tuple[JobState, float, datetime | None]
 """How a row enters: its state, its fair tag, and since when it is ready."""

@@ -7,25 +7,25 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import bindparam, func, select, update
 
-from ...domain.attempts import Attempt
-from ...domain.errors import NotFound
-from ...domain.identity import Scope, UserId
-from ...domain.jobs import Job, JobId, JobState, placed
-from ...domain.tasks import Task
-from ...domain.ticks import Step
-from . import firing, lanes, ticks
-from .engine import JobEngine
-from .entering import enter_one
-from .indexes import IS_UNFINISHED_RUN, IS_WAITING
-from .inserting import Entry, insert_jobs
-from .lists import JobLists
-from .placing import place
-from .retention import JobRetention
-from .rows import ATTEMPT, JOB, attempt_of, job_of, progress_value
-from .schema import attempts
-from .schema import jobs as table
-from .statements import chunks, is_postgresql, is_sqlite
-from .tags import Tags, tag_of_one
+from workbell.adapters.sql import firing, lanes, ticks
+from workbell.adapters.sql.engine import JobEngine
+from workbell.adapters.sql.entering import enter_one
+from workbell.adapters.sql.indexes import IS_UNFINISHED_RUN, IS_WAITING
+from workbell.adapters.sql.inserting import Entry, insert_jobs
+from workbell.adapters.sql.lists import JobLists
+from workbell.adapters.sql.placing import place
+from workbell.adapters.sql.retention import JobRetention
+from workbell.adapters.sql.rows import ATTEMPT, JOB, attempt_of, job_of, progress_value
+from workbell.adapters.sql.schema import attempts
+from workbell.adapters.sql.schema import jobs as table
+from workbell.adapters.sql.statements import chunks, is_postgresql, is_sqlite
+from workbell.adapters.sql.tags import Tags, tag_of_one
+from workbell.domain.attempts import Attempt
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import Scope, UserId
+from workbell.domain.jobs import Job, JobId, JobState, placed
+from workbell.domain.tasks import Task
+from workbell.domain.ticks import Step
 
 _c = table.c
 _VISIBLE = JOB.where(_c.id == bindparam("job_id"), _c.hidden.is_(False))

@@ -16,12 +16,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from ...domain.jobs import JobState
-from .columns import moment_writer
-from .indexes import IS_BUSY, IS_HELD
-from .schema import jobs, lanes, task_definitions
-from .statements import AnyRow, chunks, insert_unless_taken, is_sqlite, prepared
-from .tags import Tags
+from workbell.adapters.sql.columns import moment_writer
+from workbell.adapters.sql.indexes import IS_BUSY, IS_HELD
+from workbell.adapters.sql.schema import jobs, lanes, task_definitions
+from workbell.adapters.sql.statements import (
+    AnyRow,
+    chunks,
+    insert_unless_taken,
+    is_sqlite,
+    prepared,
+)
+from workbell.adapters.sql.tags import Tags
+from workbell.domain.jobs import JobState
 
 _c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")

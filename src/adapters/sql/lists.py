@@ -7,12 +7,12 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import BindParameter, ColumnElement, and_, func, or_, select
 
-from ...domain.identity import Scope
-from ...domain.jobs import Job, JobState, Status
-from ...ports.jobs import JobFilter
-from .placing import JobRows
-from .rows import JOB, job_of
-from .schema import jobs
+from workbell.adapters.sql.placing import JobRows
+from workbell.adapters.sql.rows import JOB, job_of
+from workbell.adapters.sql.schema import jobs
+from workbell.domain.identity import Scope
+from workbell.domain.jobs import Job, JobState, Status
+from workbell.ports.jobs import JobFilter
 
 _c = jobs.c
 _is_waiting = _c.state < int(JobState.RUNNING)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from ...domain.attempts import Artifact, LogLine
-from ...domain.jobs import JobId
-from .columns import moment_writer
-from .schema import artifacts, job_logs
-from .statements import AnyRow, prepared, put
+from workbell.adapters.sql.columns import moment_writer
+from workbell.adapters.sql.schema import artifacts, job_logs
+from workbell.adapters.sql.statements import AnyRow, prepared, put
+from workbell.domain.attempts import Artifact, LogLine
+from workbell.domain.jobs import JobId
 
 ANNOUNCED = "/"
 """Begins the name of a file that is no artifact; those have no slash in theirs."""

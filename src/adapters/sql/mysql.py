@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, inspect, literal_column, select, table
 
-from ...domain.errors import Unavailable
+from workbell.domain.errors import Unavailable
 
 PATIENCE_SECONDS = 600
 _LOCK = "CONCAT('workbell:', SHA1(DATABASE()))"

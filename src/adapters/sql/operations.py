@@ -18,14 +18,21 @@ from sqlalchemy import (
     update,
 )
 
-from ...domain.identity import Scope
-from ...domain.jobs import JobState, status_of
-from ...ports.operations import JobStats, QueueStats, WorkerInfo
-from .indexes import IS_ACTIVE, IS_EXPECTED, IS_OVERDUE, IS_READY, IS_RUNNING, IS_UNFINISHED
-from .lists import equal
-from .rows import STATES
-from .schema import jobs, queues, schedules, workers
-from .statements import named, put
+from workbell.adapters.sql.indexes import (
+    IS_ACTIVE,
+    IS_EXPECTED,
+    IS_OVERDUE,
+    IS_READY,
+    IS_RUNNING,
+    IS_UNFINISHED,
+)
+from workbell.adapters.sql.lists import equal
+from workbell.adapters.sql.rows import STATES
+from workbell.adapters.sql.schema import jobs, queues, schedules, workers
+from workbell.adapters.sql.statements import named, put
+from workbell.domain.identity import Scope
+from workbell.domain.jobs import JobState, status_of
+from workbell.ports.operations import JobStats, QueueStats, WorkerInfo
 
 _c = jobs.c
 _STANDING = (

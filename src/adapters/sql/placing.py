@@ -6,11 +6,11 @@ from datetime import datetime
 from attrs import Factory, frozen
 from sqlalchemy import Connection, bindparam, literal_column, select, update
 
-from ...domain.jobs import JobState
-from ...ports.system import Clock
-from . import lanes
-from .schema import jobs
-from .statements import AnyRow, chunks, prepared
+from workbell.adapters.sql import lanes
+from workbell.adapters.sql.schema import jobs
+from workbell.adapters.sql.statements import AnyRow, chunks, prepared
+from workbell.domain.jobs import JobState
+from workbell.ports.system import Clock
 
 _c = jobs.c
 PLACED = (*lanes.READIED, _c.lane, _c.task)

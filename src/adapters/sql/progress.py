@@ -8,14 +8,14 @@ from attrs import asdict, evolve, frozen
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ...domain.errors import Conflict, NotFound
-from ...domain.goals import Category, GoalId
-from ...domain.identity import UserId
-from ...domain.progress import Entry, EntryId
-from ...ports.goals import EntryFilter, ExportRow, GoalDay
-from .goal_schema import goals, progress_days, progress_entries
-from .lists import between, equal, holds, ordered
-from .statements import AnyRow, named, new_id
+from workbell.adapters.sql.goal_schema import goals, progress_days, progress_entries
+from workbell.adapters.sql.lists import between, equal, holds, ordered
+from workbell.adapters.sql.statements import AnyRow, named, new_id
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.goals import Category, GoalId
+from workbell.domain.identity import UserId
+from workbell.domain.progress import Entry, EntryId
+from workbell.ports.goals import EntryFilter, ExportRow, GoalDay
 
 _c, _d = progress_entries.c, progress_days.c
 _ONE = select(progress_entries).where(

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from attrs import frozen
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from ...domain.throttling import Charge, Decision, admit, spend
-from .columns import as_kept, json_value
-from .schema import quotas
-from .statements import Prepared, insert_unless_taken, prepared
+from workbell.adapters.sql.columns import as_kept, json_value
+from workbell.adapters.sql.schema import quotas
+from workbell.adapters.sql.statements import Prepared, insert_unless_taken, prepared
+from workbell.domain.throttling import Charge, Decision, admit, spend
 
 _q = quotas.c
 _LOG = select(_q.log).where(_q.key == bindparam("of_key"))

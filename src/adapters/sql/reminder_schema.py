@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, Date, Index, Integer, String, Table
 
-from .columns import Id, Moment
-from .schema import metadata
+from workbell.adapters.sql.columns import Id, Moment
+from workbell.adapters.sql.schema import metadata
 
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
 

@@ -22,13 +22,13 @@ from sqlalchemy import (
     update,
 )
 
-from ...domain.goals import GoalState
-from ...domain.identity import UserId
-from ...domain.reminders import IdleGoal, Person, Preferences, Reminded
-from .goal_schema import goal_books, goals
-from .reminder_schema import goal_reminders, notification_preferences
-from .schema import users
-from .statements import AnyRow, chunks, insert_unless_taken, is_postgresql
+from workbell.adapters.sql.goal_schema import goal_books, goals
+from workbell.adapters.sql.reminder_schema import goal_reminders, notification_preferences
+from workbell.adapters.sql.schema import users
+from workbell.adapters.sql.statements import AnyRow, chunks, insert_unless_taken, is_postgresql
+from workbell.domain.goals import GoalState
+from workbell.domain.identity import UserId
+from workbell.domain.reminders import IdleGoal, Person, Preferences, Reminded
 
 _p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
 _b = goal_books.c

@@ -7,11 +7,11 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import BindParameter, bindparam, delete, select
 
-from ...domain.jobs import JobState
-from .indexes import IS_ENDED_JOB, IS_ENDED_RUN
-from .placing import JobRows
-from .schema import artifacts, jobs
-from .statements import chunks
+from workbell.adapters.sql.indexes import IS_ENDED_JOB, IS_ENDED_RUN
+from workbell.adapters.sql.placing import JobRows
+from workbell.adapters.sql.schema import artifacts, jobs
+from workbell.adapters.sql.statements import chunks
+from workbell.domain.jobs import JobState
 
 _c = jobs.c
 _some: BindParameter[Any] = bindparam("ids", expanding=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Index, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from ...domain.errors import Unavailable
-from . import mysql
-from .indexes import belongs
-from .schema import metadata
-from .statements import is_sqlite
+from workbell.adapters.sql import mysql
+from workbell.adapters.sql.indexes import belongs
+from workbell.adapters.sql.schema import metadata
+from workbell.adapters.sql.statements import is_sqlite
+from workbell.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -9,12 +9,12 @@ import msgspec
 from attrs import fields
 from sqlalchemy import func, select
 
-from ...domain.attempts import Attempt, Claim, Outcome
-from ...domain.identity import UserId
-from ...domain.jobs import Job, JobId, JobOrigin, JobState, Missed, Mode, Progress
-from .columns import json_text
-from .schema import attempts, jobs
-from .statements import AnyRow, named
+from workbell.adapters.sql.columns import json_text
+from workbell.adapters.sql.schema import attempts, jobs
+from workbell.adapters.sql.statements import AnyRow, named
+from workbell.domain.attempts import Attempt, Claim, Outcome
+from workbell.domain.identity import UserId
+from workbell.domain.jobs import Job, JobId, JobOrigin, JobState, Missed, Mode, Progress
 
 STATES = tuple(JobState)
 MODES = tuple(Mode)

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...domain.cron import DstGap, DstOverlap
-from ...domain.identity import full_name
-from ...domain.jobs import status_of
-from ...domain.scheduling import MisfirePolicy, OverlapPolicy
-from ...domain.tasks import TaskId
-from ...ports.scheduling import ListedSchedule
-from .rows import STATES
+from workbell.adapters.sql.rows import STATES
+from workbell.domain.cron import DstGap, DstOverlap
+from workbell.domain.identity import full_name
+from workbell.domain.jobs import status_of
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
+from workbell.domain.tasks import TaskId
+from workbell.ports.scheduling import ListedSchedule
 
 LISTED = (
     *("id", "owner", "task", "name", "cron", "zone", "parameters", "misfire_policy"),

@@ -19,19 +19,19 @@ from sqlalchemy import (
     select,
 )
 
-from ...domain.errors import NotFound
-from ...domain.identity import Scope, full_name
-from ...domain.jobs import status_of
-from ...domain.scheduling import ScheduleId
-from ...domain.tasks import TaskId
-from ...ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
-from .columns import Moment, as_kept, json_value, moment_reader
-from .lists import holds, part_of
-from .rows import STATES
-from .schedule_lines import LISTED, listed
-from .schedule_rows import schedule_of
-from .schema import jobs, schedules, task_definitions, users
-from .statements import Prepared, plain_names, prepared
+from workbell.adapters.sql.columns import Moment, as_kept, json_value, moment_reader
+from workbell.adapters.sql.lists import holds, part_of
+from workbell.adapters.sql.rows import STATES
+from workbell.adapters.sql.schedule_lines import LISTED, listed
+from workbell.adapters.sql.schedule_rows import schedule_of
+from workbell.adapters.sql.schema import jobs, schedules, task_definitions, users
+from workbell.adapters.sql.statements import Prepared, plain_names, prepared
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import Scope, full_name
+from workbell.domain.jobs import status_of
+from workbell.domain.scheduling import ScheduleId
+from workbell.domain.tasks import TaskId
+from workbell.ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
 
 Read: TypeAlias = Callable[[Any], Any]
 _c = schedules.c

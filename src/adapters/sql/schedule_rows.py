@@ -3,8 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
-from ...domain.cron import CronRule, DstGap, DstOverlap
-from ...domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule
+from workbell.domain.cron import CronRule, DstGap, DstOverlap
+from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule
 
 _NAMES_AS_THEY_ARE = [
     "task",

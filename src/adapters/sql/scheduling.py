@@ -8,22 +8,22 @@ from typing import Any
 from attrs import evolve, frozen
 from sqlalchemy import and_, bindparam, case, func, insert, literal_column, select, update
 
-from ...domain.audit import AuditEntry
-from ...domain.errors import NotFound
-from ...domain.identity import Scope, User, UserId
-from ...domain.jobs import JobState
-from ...domain.scheduling import Schedule, ScheduleId
-from ...domain.ticks import Due, Step
-from ...ports.scheduling import NEWEST_RUNS, Advance
-from . import adding, firing
-from .audit import SqlAuditTrail
-from .columns import as_kept, moment_reader, moment_writer
-from .identity import SqlUsers
-from .indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
-from .schedule_lists import ScheduleLists
-from .schedule_rows import WRITTEN, rule_of, schedule_of, schedule_values
-from .schema import jobs, schedules
-from .statements import AnyRow, chunks, is_postgresql, named, new_id, prepared
+from workbell.adapters.sql import adding, firing
+from workbell.adapters.sql.audit import SqlAuditTrail
+from workbell.adapters.sql.columns import as_kept, moment_reader, moment_writer
+from workbell.adapters.sql.identity import SqlUsers
+from workbell.adapters.sql.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
+from workbell.adapters.sql.schedule_lists import ScheduleLists
+from workbell.adapters.sql.schedule_rows import WRITTEN, rule_of, schedule_of, schedule_values
+from workbell.adapters.sql.schema import jobs, schedules
+from workbell.adapters.sql.statements import AnyRow, chunks, is_postgresql, named, new_id, prepared
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import NotFound
+from workbell.domain.identity import Scope, User, UserId
+from workbell.domain.jobs import JobState
+from workbell.domain.scheduling import Schedule, ScheduleId
+from workbell.domain.ticks import Due, Step
+from workbell.ports.scheduling import NEWEST_RUNS, Advance
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from .columns import Id, Json, LongText, Moment
+from workbell.adapters.sql.columns import Id, Json, LongText, Moment
 
 metadata = MetaData(
     naming_convention={

@@ -5,10 +5,10 @@ from typing import Any
 from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from ...domain.identity import UserId
-from ...domain.second_factor import SecondFactor
-from .schema import second_factors
-from .statements import named, put
+from workbell.adapters.sql.schema import second_factors
+from workbell.adapters.sql.statements import named, put
+from workbell.domain.identity import UserId
+from workbell.domain.second_factor import SecondFactor
 
 _f = second_factors.c
 _is_theirs = _f.user_id == bindparam("whose")

@@ -11,7 +11,7 @@ from attrs import Factory, define
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
 
-from ...domain.errors import Invalid
+from workbell.domain.errors import Invalid
 
 POSTGRESQL = "postgresql+psycopg"
 MYSQL = "mysql+pymysql"

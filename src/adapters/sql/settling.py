@@ -6,13 +6,13 @@ from typing import Any
 from attrs import evolve
 from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 
-from ...domain.attempts import Settlement
-from ...domain.jobs import JobId, JobState
-from .columns import json_text, moment_writer
-from .exchange import settle_together
-from .rows import STATES
-from .schema import attempts, jobs
-from .statements import AnyRow, chunks, is_postgresql, prepared
+from workbell.adapters.sql.columns import json_text, moment_writer
+from workbell.adapters.sql.exchange import settle_together
+from workbell.adapters.sql.rows import STATES
+from workbell.adapters.sql.schema import attempts, jobs
+from workbell.adapters.sql.statements import AnyRow, chunks, is_postgresql, prepared
+from workbell.domain.attempts import Settlement
+from workbell.domain.jobs import JobId, JobState
 
 _c = jobs.c
 _row = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until).with_for_update()

@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from ...domain.errors import Conflict, Unavailable
+from workbell.domain.errors import Conflict, Unavailable
 
 MOST_IN_A_GROUP = 64
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")

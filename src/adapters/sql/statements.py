@@ -93,7 +93,7 @@ class Prepared:
         SQLAlchemy would describe every column of every result, which takes longer
         than to read it.
         """
-        from . import libpq
+        from workbell.adapters.sql import libpq
 
         if not db.in_transaction():
             db.begin()

@@ -10,27 +10,27 @@ from typing import Protocol
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
-from ...domain.errors import Contended, Unavailable
-from ...ports.jobs import Waker
-from ...ports.system import Clock
-from ..tracing import span
-from . import revisions
-from .access import SqlApiKeys, SqlSessions
-from .audit import SqlAuditTrail
-from .definitions import SqlDefinitions, SqlFacts
-from .failures import translated
-from .goals import SqlBooks, SqlGoals, SqlTimers
-from .identity import SqlCodes, SqlUsers
-from .jobs import SqlJobs
-from .logs import SqlLogs
-from .operations import SqlQueues, SqlStatistics, SqlWorkers
-from .progress import SqlEntries
-from .quotas import SqlQuotas
-from .reminders import SqlReminders
-from .scheduling import SqlSchedules
-from .second_factors import SqlSecondFactors
-from .servers import is_server, open_server
-from .sqlite import open_sqlite
+from workbell.adapters.sql import revisions
+from workbell.adapters.sql.access import SqlApiKeys, SqlSessions
+from workbell.adapters.sql.audit import SqlAuditTrail
+from workbell.adapters.sql.definitions import SqlDefinitions, SqlFacts
+from workbell.adapters.sql.failures import translated
+from workbell.adapters.sql.goals import SqlBooks, SqlGoals, SqlTimers
+from workbell.adapters.sql.identity import SqlCodes, SqlUsers
+from workbell.adapters.sql.jobs import SqlJobs
+from workbell.adapters.sql.logs import SqlLogs
+from workbell.adapters.sql.operations import SqlQueues, SqlStatistics, SqlWorkers
+from workbell.adapters.sql.progress import SqlEntries
+from workbell.adapters.sql.quotas import SqlQuotas
+from workbell.adapters.sql.reminders import SqlReminders
+from workbell.adapters.sql.scheduling import SqlSchedules
+from workbell.adapters.sql.second_factors import SqlSecondFactors
+from workbell.adapters.sql.servers import is_server, open_server
+from workbell.adapters.sql.sqlite import open_sqlite
+from workbell.adapters.tracing import span
+from workbell.domain.errors import Contended, Unavailable
+from workbell.ports.jobs import Waker
+from workbell.ports.system import Clock
 
 
 class Connections(Protocol):

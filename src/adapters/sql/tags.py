@@ -16,10 +16,10 @@ from sqlalchemy import (
     select,
 )
 
-from ...domain.jobs import Job, fair_tag
-from .indexes import IS_READY
-from .schema import jobs, task_definitions
-from .statements import is_sqlite, prepared
+from workbell.adapters.sql.indexes import IS_READY
+from workbell.adapters.sql.schema import jobs, task_definitions
+from workbell.adapters.sql.statements import is_sqlite, prepared
+from workbell.domain.jobs import Job, fair_tag
 
 _c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")

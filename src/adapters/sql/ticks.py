@@ -21,16 +21,16 @@ from sqlalchemy import (
     select,
 )
 
-from ...domain.jobs import JobOrigin, JobState, fair_tag
-from ...domain.scheduling import OverlapPolicy, mode_of
-from ...domain.tasks import OnLost, Task
-from ...domain.ticks import Step
-from . import lanes
-from .columns import json_text, moment_writer
-from .indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
-from .schema import jobs, schedules
-from .statements import Prepared, Values, insert_unless_taken, prepared
-from .tags import Share, highest_of, lowest_of
+from workbell.adapters.sql import lanes
+from workbell.adapters.sql.columns import json_text, moment_writer
+from workbell.adapters.sql.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
+from workbell.adapters.sql.schema import jobs, schedules
+from workbell.adapters.sql.statements import Prepared, Values, insert_unless_taken, prepared
+from workbell.adapters.sql.tags import Share, highest_of, lowest_of
+from workbell.domain.jobs import JobOrigin, JobState, fair_tag
+from workbell.domain.scheduling import OverlapPolicy, mode_of
+from workbell.domain.tasks import OnLost, Task
+from workbell.domain.ticks import Step
 
 _j, _s = jobs.c, schedules.c
 _zero: ColumnElement[Any] = literal_column("0")

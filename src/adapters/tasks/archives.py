@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, cast
 
 from attrs import Factory, define, field, frozen
 
-from ...domain.errors import Unavailable
-from ...domain.tasks import TaskContext
+from workbell.domain.errors import Unavailable
+from workbell.domain.tasks import TaskContext
 
 # the extra `tasks` brings it
 zstandard: Any = import_module("zstandard") if find_spec("zstandard") else None

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from ...domain.errors import Invalid, NotFound, Unavailable
-from ...domain.identity import Actor
-from ...domain.limits import Limits
-from ...domain.tasks import Task, TaskContext
-from . import archives
-from .folders import Folders
+from workbell.adapters.tasks import archives
+from workbell.adapters.tasks.folders import Folders
+from workbell.domain.errors import Invalid, NotFound, Unavailable
+from workbell.domain.identity import Actor
+from workbell.domain.limits import Limits
+from workbell.domain.tasks import Task, TaskContext
 
 
 @frozen(kw_only=True)

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...domain.tasks import Task
-from ...ports.files import FileStore
-from ...ports.jobs import WorkTx
-from ...ports.mail import Mailer
-from ...ports.store import Store
-from .backup import Backup
-from .cleanup import Cleaner
-from .data import DataProcessor
-from .echo import echo_task
-from .email import EmailSender
-from .folders import Folders
-from .reporting import Reporter
+from workbell.adapters.tasks.backup import Backup
+from workbell.adapters.tasks.cleanup import Cleaner
+from workbell.adapters.tasks.data import DataProcessor
+from workbell.adapters.tasks.echo import echo_task
+from workbell.adapters.tasks.email import EmailSender
+from workbell.adapters.tasks.folders import Folders
+from workbell.adapters.tasks.reporting import Reporter
+from workbell.domain.tasks import Task
+from workbell.ports.files import FileStore
+from workbell.ports.jobs import WorkTx
+from workbell.ports.mail import Mailer
+from workbell.ports.store import Store
 
 
 def built_in(

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from ...domain.errors import Invalid, NotAllowed, NotFound
-from ...domain.identity import SYSTEM_ID, Actor
-from ...domain.jobs import ENDED
-from ...domain.limits import Limits
-from ...domain.tasks import Task, TaskContext
-from ...ports.files import FileStore
-from ...ports.jobs import WorkTx
-from ...ports.store import Store
+from workbell.domain.errors import Invalid, NotAllowed, NotFound
+from workbell.domain.identity import SYSTEM_ID, Actor
+from workbell.domain.jobs import ENDED
+from workbell.domain.limits import Limits
+from workbell.domain.tasks import Task, TaskContext
+from workbell.ports.files import FileStore
+from workbell.ports.jobs import WorkTx
+from workbell.ports.store import Store
 
 TABLES = ("execution_logs",)
 BATCH = 500

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from attrs import define, field, frozen
 
-from ...domain.errors import Invalid
-from ...domain.identity import Actor
-from ...domain.limits import Limits
-from ...domain.tasks import Task, TaskContext
-from .datasets import MAX_COLUMNS, Batch, DataSet, MadeUp, file_kind
-from .folders import Folders
-from .statistics import Groups, Numbers, Texts, number_of
+from workbell.adapters.tasks.datasets import MAX_COLUMNS, Batch, DataSet, MadeUp, file_kind
+from workbell.adapters.tasks.folders import Folders
+from workbell.adapters.tasks.statistics import Groups, Numbers, Texts, number_of
+from workbell.domain.errors import Invalid
+from workbell.domain.identity import Actor
+from workbell.domain.limits import Limits
+from workbell.domain.tasks import Task, TaskContext
 
 Operation = Literal["describe", "count", "sum", "min", "max", "mean"]
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn, Protocol, TextIO
 
 from attrs import define, field, frozen
 
-from ...domain.errors import Invalid, NotFound
-from .statistics import label
+from workbell.adapters.tasks.statistics import label
+from workbell.domain.errors import Invalid, NotFound
 
 ROWS = 2_000
 MAX_LINE = 1_000_000

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...domain.tasks import Task, TaskContext
+from workbell.domain.tasks import Task, TaskContext
 
 
 def echo(_: TaskContext, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from attrs import Attribute, field, frozen
 
-from ...domain.limits import Limits
-from ...domain.tasks import Task, TaskContext
-from ...ports.mail import Letter, Mailer
+from workbell.domain.limits import Limits
+from workbell.domain.tasks import Task, TaskContext
+from workbell.ports.mail import Letter, Mailer
 
 MAX_DELAY = 30 * 24 * 3600
 MAX_BODY = 50_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from ...domain.errors import Invalid
+from workbell.domain.errors import Invalid
 
 
 def _real_paths(folders: Sequence[Path]) -> tuple[Path, ...]:

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from ...domain.errors import Invalid, NotAllowed
-from ...domain.identity import Actor, UserId
-from ...domain.limits import Limits
-from ...domain.tasks import Task, TaskContext
-from ...ports.mail import Mailer
-from ...services.reminders import MAIL_ATTEMPTS, MAIL_TASK, Reminding
+from workbell.domain.errors import Invalid, NotAllowed
+from workbell.domain.identity import Actor, UserId
+from workbell.domain.limits import Limits
+from workbell.domain.tasks import Task, TaskContext
+from workbell.ports.mail import Mailer
+from workbell.services.reminders import MAIL_ATTEMPTS, MAIL_TASK, Reminding
 
 RUN_TASK = "goals.remind"
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from attrs import frozen
 
-from ...domain.jobs import Job, JobState
-from ...ports.scheduling import ScheduleView
+from workbell.domain.jobs import Job, JobState
+from workbell.ports.scheduling import ScheduleView
 
 Cell = str | int | float
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 
-from ...domain.jobs import JobState
-from .report_facts import Cell, Facts, Section, mean_seconds, seconds
+from workbell.adapters.tasks.report_facts import Cell, Facts, Section, mean_seconds, seconds
+from workbell.domain.jobs import JobState
 
 FAILURES_SHOWN = 50
 BARS_SHOWN = 31

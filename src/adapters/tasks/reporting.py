@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 
 from attrs import evolve, frozen
 
-from ...domain.identity import Scope
-from ...domain.jobs import Job
-from ...domain.limits import Limits
-from ...domain.tasks import Task, TaskContext
-from ...ports.jobs import JobFilter, WorkTx
-from ...ports.scheduling import ScheduleFilter, ScheduleView
-from ...ports.store import Store
-from . import report_page
-from .report_facts import Facts, Section
+from workbell.adapters.tasks import report_page
+from workbell.adapters.tasks.report_facts import Facts, Section
+from workbell.domain.identity import Scope
+from workbell.domain.jobs import Job
+from workbell.domain.limits import Limits
+from workbell.domain.tasks import Task, TaskContext
+from workbell.ports.jobs import JobFilter, WorkTx
+from workbell.ports.scheduling import ScheduleFilter, ScheduleView
+from workbell.ports.store import Store
 
 ReportType = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]
 

@@ -9,7 +9,7 @@ from threading import Lock
 from attrs import Factory, define, field
 from limits.storage.base import MovingWindowSupport
 
-from ...domain.throttling import Charge, Decision
+from workbell.domain.throttling import Charge, Decision
 
 MOST_KEYS = 100_000
 """How many keys of one span are remembered: of more, the longest unused are forgotten."""

@@ -8,10 +8,10 @@ import structlog
 from attrs import Factory, define
 from limits.storage import RedisStorage
 
-from ...domain.throttling import Charge, Decision
-from ...ports.throttling import RateLimiter
-from ..redis_link import TIMEOUT_SECONDS, Breaker, options
-from .memory import MemoryRateLimiter
+from workbell.adapters.redis_link import TIMEOUT_SECONDS, Breaker, options
+from workbell.adapters.throttling.memory import MemoryRateLimiter
+from workbell.domain.throttling import Charge, Decision
+from workbell.ports.throttling import RateLimiter
 
 _log = structlog.get_logger(__name__)
 KEEP_SECONDS: Final = 60

@@ -7,22 +7,20 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from ....domain.errors import Invalid, LimitReached
-from ....domain.identity import WrongCredentials
-from ....domain.jobs import Job
-from ....domain.registration import Registration
-from ....domain.tasks import TaskDefinition
-from ....domain.throttling import Route
-from ....ports.scheduling import ScheduleView
-from ....services.asked import NewSchedule
-from ....services.definitions import Definitions
-from ....services.identity import Identity
-from ....services.signing_in import SigningIn
-from ..identity import Code, Given, PairBody, People, RefreshBody, Secret, UserBody, user_body
-from ..operations import Access, Answer, Call, Many, Operation, Style
-from ..paging import Cursor, PageNumber, PageSize, ordering
-from ..schedule_queries import ORDERINGS, ScheduleQuery, ScheduleSearch
-from ..schedule_views import (
+from workbell.adapters.http.identity import (
+    Code,
+    Given,
+    PairBody,
+    People,
+    RefreshBody,
+    Secret,
+    UserBody,
+    user_body,
+)
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.paging import Cursor, PageNumber, PageSize, ordering
+from workbell.adapters.http.schedule_queries import ORDERINGS, ScheduleQuery, ScheduleSearch
+from workbell.adapters.http.schedule_views import (
     ARunBody,
     AScheduleBody,
     AToggledBody,
@@ -31,8 +29,19 @@ from ..schedule_views import (
     a_schedule_body,
     a_toggled_body,
 )
-from ..schedules import Schedules
-from ..words import A_WORDS, AStatus, statuses
+from workbell.adapters.http.schedules import Schedules
+from workbell.adapters.http.words import A_WORDS, AStatus, statuses
+from workbell.domain.errors import Invalid, LimitReached
+from workbell.domain.identity import WrongCredentials
+from workbell.domain.jobs import Job
+from workbell.domain.registration import Registration
+from workbell.domain.tasks import TaskDefinition
+from workbell.domain.throttling import Route
+from workbell.ports.scheduling import ScheduleView
+from workbell.services.asked import NewSchedule
+from workbell.services.definitions import Definitions
+from workbell.services.identity import Identity
+from workbell.services.signing_in import SigningIn
 
 BASE = "/api/schedules"
 ONE = BASE + "/{schedule_id}"

@@ -5,15 +5,23 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from ....domain.identity import Tier
-from ....domain.registration import Registration
-from ....services.identity import Identity
-from ....services.people import People
-from ....services.signing_in import SigningIn
-from .. import goals, progress, summaries
-from ..identity import Address, Code, Given, PairBody, RefreshBody, Secret, pair_body
-from ..identity import People as PeopleFace
-from ..operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http import goals, progress, summaries
+from workbell.adapters.http.identity import (
+    Address,
+    Code,
+    Given,
+    PairBody,
+    RefreshBody,
+    Secret,
+    pair_body,
+)
+from workbell.adapters.http.identity import People as PeopleFace
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.domain.identity import Tier
+from workbell.domain.registration import Registration
+from workbell.services.identity import Identity
+from workbell.services.people import People
+from workbell.services.signing_in import SigningIn
 
 ROOT = "/api"
 

@@ -5,16 +5,24 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ....domain.identity import EmailNotVerified, UserId
-from ....domain.registration import Registration
-from ....ports.identity import UserFilter
-from ....services.identity import Identity
-from ....services.membership import Membership
-from ....services.profiles import ProfileChange
-from ....services.signing_in import SigningIn
-from ..identity import Address, Code, Given, MessageBody, Secret, UserBody, user_body
-from ..operations import Access, Answer, Call, Many, Operation, Style
-from ..paging import PageNumber, PageSize, numbered, slice_of
+from workbell.adapters.http.identity import (
+    Address,
+    Code,
+    Given,
+    MessageBody,
+    Secret,
+    UserBody,
+    user_body,
+)
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.paging import PageNumber, PageSize, numbered, slice_of
+from workbell.domain.identity import EmailNotVerified, UserId
+from workbell.domain.registration import Registration
+from workbell.ports.identity import UserFilter
+from workbell.services.identity import Identity
+from workbell.services.membership import Membership
+from workbell.services.profiles import ProfileChange
+from workbell.services.signing_in import SigningIn
 
 
 @frozen(kw_only=True)

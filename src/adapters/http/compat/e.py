@@ -7,16 +7,24 @@ from typing import Annotated, Any
 
 from attrs import Factory, evolve, field, frozen
 
-from ....domain.limits import Limits
-from ....services.asked import NewJob
-from ....services.identity import Identity
-from ....services.signing_in import SigningIn
-from ..identity import Address, Code, CodeBody, MessageBody, PairBody, Secret, pair_body
-from ..job_views import EJobBody, ResultBody, e_job_body
-from ..jobs import JobFilters, Jobs, ResultQuery
-from ..operations import Access, Answer, Call, Many, Operation, Style
-from ..schedule_queries import TaskName
-from ..words import E_WORDS, EStatus, statuses
+from workbell.adapters.http.identity import (
+    Address,
+    Code,
+    CodeBody,
+    MessageBody,
+    PairBody,
+    Secret,
+    pair_body,
+)
+from workbell.adapters.http.job_views import EJobBody, ResultBody, e_job_body
+from workbell.adapters.http.jobs import JobFilters, Jobs, ResultQuery
+from workbell.adapters.http.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.schedule_queries import TaskName
+from workbell.adapters.http.words import E_WORDS, EStatus, statuses
+from workbell.domain.limits import Limits
+from workbell.services.asked import NewJob
+from workbell.services.identity import Identity
+from workbell.services.signing_in import SigningIn
 
 BASE = "/api/jobs"
 ONE = BASE + "/{job_id}"
