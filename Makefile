@@ -126,7 +126,7 @@ bench-peers: $(VENV)/.dev ## Compare with other products (PostgreSQL and Redis; 
 # ---- Products --------------------------------------------------------------------------------
 
 .env.example: src/entrypoints/settings.py src/entrypoints/options.py | $(VENV)/.run
-	$(BIN)/python -c 'from workbell.entrypoints.settings import example; print(example(), end="")' > $@
+	$(BIN)/python -c 'from workbell.entrypoints.config.settings import example; print(example(), end="")' > $@
 
 .PHONY: docs
 docs: $(VENV)/.dev .env.example ## Build the documents (build/site)

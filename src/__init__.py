@@ -11,11 +11,11 @@ from workbell.domain.errors import (
     Unavailable,
     WorkbellError,
 )
-from workbell.domain.jobs import Job
-from workbell.domain.scheduling import Schedule
-from workbell.domain.tasks import Cancelled, Interrupted, Snooze, Task, TaskContext, TimedOut
-from workbell.entrypoints.library import Bell, task
-from workbell.entrypoints.library import open_bell as open  # noqa: A004 - `workbell.open` is the face
+from workbell.domain.jobs.job import Job
+from workbell.domain.jobs.task import Cancelled, Interrupted, Snooze, Task, TaskContext, TimedOut
+from workbell.domain.schedules.schedule import Schedule
+from workbell.entrypoints.library.client import Bell, task
+from workbell.entrypoints.library.client import open_bell as open  # noqa: A004 - `workbell.open` is the face
 
 __all__ = [
     "Bell",

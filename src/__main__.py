@@ -1,5 +1,5 @@
 """The command line, as `python -m workbell`."""
 
-from workbell.entrypoints.cli import main
+from workbell.entrypoints.cli.main import main
 
 main(prog_name="workbell")

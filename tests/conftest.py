@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from workbell.adapters.processors import PROCESSORS
+from workbell.adapters.cpu_affinity import PROCESSORS
 
 # in CI the same examples every time: what fails there fails here, with CI=true
 settings.register_profile("workbell", deadline=None, derandomize="CI" in os.environ)

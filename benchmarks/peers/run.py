@@ -15,9 +15,9 @@ from typing import Any
 
 import redis
 
-from workbell.entrypoints.bench import keep_results
-from workbell.entrypoints.bench_places import Place
-from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.bench.cli import keep_results
+from workbell.entrypoints.bench.targets import Place
+from workbell.entrypoints.config.settings import Settings
 
 from . import plan
 from .serving import figures

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from workbell.entrypoints.bench_http import free_port, served
-from workbell.entrypoints.bench_load import Request, load
-from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.bench.http import free_port, served
+from workbell.entrypoints.bench.load import Request, load
+from workbell.entrypoints.config.settings import Settings
 
 from .venvs import PEERS, python_of
 

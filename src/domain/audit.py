@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from attrs import Factory, frozen
 
-from workbell.domain.identity import Actor, UserId
+from workbell.domain.identity.user import Actor, UserId
 
 
 @frozen(kw_only=True)

@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 from attrs import Factory, frozen
 
-from workbell.domain.identity import SYSTEM_ID, UserId
-from workbell.domain.tasks import Cancelled
+from workbell.domain.identity.user import SYSTEM_ID, UserId
+from workbell.domain.jobs.task import Cancelled
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from workbell.adapters.sql.servers import ServerConnections
+from workbell.adapters.sql.database.server import ServerConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx
 
 Ask = Callable[[SqlTx], object]

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from jwt.utils import base64url_decode
 from nacl.exceptions import RuntimeError as SodiumError
 
-from workbell.adapters.crypto import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.domain.errors import Unauthenticated, Unavailable
-from workbell.domain.identity import UserId
-from workbell.domain.sessions import Claims, TokenKind
+from workbell.domain.identity.session import Claims, TokenKind
+from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
 

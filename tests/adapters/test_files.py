@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 from attrs import define, field
 
-from workbell.adapters.files import PIECE, FolderFiles
+from workbell.adapters.file_store import PIECE, FolderFiles
 from workbell.domain.errors import NotFound, Unavailable
 from workbell.ports.files import StoredFile
 

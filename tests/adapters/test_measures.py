@@ -4,7 +4,7 @@ from threading import Thread
 
 import pytest
 
-from workbell.adapters.measures import Counter, exposition, gauge
+from workbell.adapters.observability.metrics import Counter, exposition, gauge
 
 pytestmark = pytest.mark.unit
 

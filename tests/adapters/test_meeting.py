@@ -8,10 +8,10 @@ import pytest
 from attrs import define, field
 
 from tests.processes.fleet import until
-from workbell.adapters.dramatiq.meeting import Meeting, Round
-from workbell.domain.attempts import Claim, Outcome, Settlement
-from workbell.domain.identity import SYSTEM_ID
-from workbell.domain.jobs import JobId, JobState, Mode
+from workbell.adapters.dramatiq.group_commit import Meeting, Round
+from workbell.domain.identity.user import SYSTEM_ID
+from workbell.domain.jobs.attempt import Claim, Outcome, Settlement
+from workbell.domain.jobs.job import JobId, JobState, Mode
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 

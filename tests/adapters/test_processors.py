@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from falcon.testing import TestClient
 
-from workbell.adapters import processors
-from workbell.adapters.http.alive import App
-from workbell.adapters.processors import PROCESSORS, Processors
+from workbell.adapters import cpu_affinity as processors
+from workbell.adapters.cpu_affinity import PROCESSORS, Processors
+from workbell.adapters.http.liveness import App
 
 pytestmark = [
     pytest.mark.unit,

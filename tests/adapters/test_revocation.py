@@ -9,17 +9,17 @@ from subprocess import PIPE, Popen
 import pytest
 from attrs import define
 
-from workbell.adapters.crypto import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity import Actor, Role, User
+from workbell.domain.identity.user import Actor, Role, User
 from workbell.ports.mail import Letter
-from workbell.services.identity import Identity
-from workbell.services.membership import Membership
-from workbell.services.people import UserChange
-from workbell.services.recent import LIFE
-from workbell.services.signing_in import SigningIn
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.actor_cache import LIFE
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
+from workbell.services.identity.users import UserChange
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PASSWORD, NEW = "correct horse 7", "battery staple 9"

@@ -15,8 +15,8 @@ import falcon
 import pytest
 from structlog.testing import capture_logs
 
-from workbell.adapters.http.framing import Limits
-from workbell.adapters.http.server import EmbeddedServer
+from workbell.adapters.http.server.framing import Limits
+from workbell.adapters.http.server.server import EmbeddedServer
 from workbell.domain.errors import Unavailable
 
 pytestmark = pytest.mark.integration

@@ -14,11 +14,11 @@ from attrs import Factory, define, evolve, field, frozen, validators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbell.adapters import jsontext
-from workbell.adapters.shapes import JsonShapes
+from workbell.adapters.serialization import json_codec as jsontext
+from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.domain.constraints import Limits, limits_of
 from workbell.domain.errors import Invalid
-from workbell.domain.limits import Limits, limits_of
-from workbell.domain.tasks import TaskDefinition
+from workbell.domain.jobs.task import TaskDefinition
 
 pytestmark = pytest.mark.unit
 

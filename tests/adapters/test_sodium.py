@@ -4,7 +4,7 @@ import argon2
 import pytest
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 
-from workbell.adapters.sodium import OneLane
+from workbell.adapters.crypto.libsodium import OneLane
 
 pytestmark = pytest.mark.unit
 

@@ -17,17 +17,17 @@ import pytest
 from tests.contract.made import ALICE, NOON, ManualClock, a_job, a_schedule, a_user, keep
 from tests.contract.servers import SERVERS, Server, address, server
 from workbell.adapters.sql.store import SqlStore
-from workbell.domain.attempts import Claim, Ending, Outcome, Settlement, settle
 from workbell.domain.audit import AuditEntry
-from workbell.domain.cron import CronRule
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobId, JobState
-from workbell.domain.tasks import Tasks
-from workbell.ports.jobs import JobFilter
-from workbell.services.contention import done_again
-from workbell.services.expectations import Expectations
-from workbell.services.ticking import Ticking
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, settle
+from workbell.domain.jobs.job import JobId, JobState
+from workbell.domain.jobs.task import Tasks
+from workbell.ports.jobs.repository import JobFilter
+from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.ticker import Ticking
+from workbell.services.transaction_retry import done_again
 
 pytestmark = pytest.mark.integration
 

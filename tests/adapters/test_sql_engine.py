@@ -11,14 +11,14 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.exc import StatementError
 
 from tests.contract.made import NOON, ManualClock, a_job, after, in_lane, keep, see
-from workbell.adapters.sql.columns import moment_of, text_of
-from workbell.adapters.sql.jobs import SqlJobs
-from workbell.adapters.sql.schema import jobs
-from workbell.adapters.sql.statements import Prepared
+from workbell.adapters.sql.database.column_types import moment_of, text_of
+from workbell.adapters.sql.database.statements import Prepared
+from workbell.adapters.sql.jobs.repository import SqlJobs
+from workbell.adapters.sql.schema.tables import jobs
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import NotFound
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobId, JobState
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.job import JobId, JobState
 
 pytestmark = pytest.mark.unit
 

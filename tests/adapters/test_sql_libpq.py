@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.contract.made import ManualClock
 from tests.contract.servers import server
-from workbell.adapters.sql.statements import Prepared, prepared
+from workbell.adapters.sql.database.statements import Prepared, prepared
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from tests.contract.made import ManualClock, a_job, keep
-from workbell.adapters.sql import revisions
-from workbell.adapters.sql.schema import metadata
+from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.schema.tables import metadata
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Unavailable
 

@@ -19,15 +19,15 @@ from tests.contract.made import (
     in_lane,
     keep,
 )
-from workbell.adapters.sql.sqlite import SqliteConnections
+from workbell.adapters.sql.database.sqlite import SqliteConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
-from workbell.domain.goals import GoalId
-from workbell.domain.identity import EVERYTHING, Scope
-from workbell.domain.jobs import JobState
-from workbell.domain.scheduling import ScheduleId
-from workbell.ports.goals import EntryFilter
-from workbell.ports.jobs import JobFilter
-from workbell.ports.scheduling import ScheduleFilter
+from workbell.domain.goals.goal import GoalId
+from workbell.domain.identity.user import EVERYTHING, Scope
+from workbell.domain.jobs.job import JobState
+from workbell.domain.schedules.schedule import ScheduleId
+from workbell.ports.goals.repository import EntryFilter
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import ScheduleFilter
 
 pytestmark = pytest.mark.unit
 

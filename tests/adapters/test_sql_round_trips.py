@@ -21,17 +21,17 @@ from tests.contract.made import (
     keep,
 )
 from tests.contract.servers import server
-from workbell.adapters.sql.servers import ServerConnections
-from workbell.adapters.sql.statements import IDLE
+from workbell.adapters.sql.database.server import ServerConnections
+from workbell.adapters.sql.database.statements import IDLE
 from workbell.adapters.sql.store import SqlStore, SqlTx
-from workbell.domain.attempts import Claim
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, Unavailable
-from workbell.domain.identity import EVERYTHING, UserId
-from workbell.domain.jobs import JobId, JobState, Mode
-from workbell.domain.tasks import Task
-from workbell.domain.ticks import common_step
-from workbell.ports.jobs import JobFilter
+from workbell.domain.identity.user import EVERYTHING, UserId
+from workbell.domain.jobs.attempt import Claim
+from workbell.domain.jobs.job import JobId, JobState, Mode
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.ticks import common_step
+from workbell.ports.jobs.repository import JobFilter
 
 pytestmark = pytest.mark.integration
 

@@ -10,16 +10,16 @@ from sqlalchemy import create_engine, insert, literal, select
 from tests.adapters.server_plans import Ask, plans_of
 from tests.contract.made import ALICE, NOON, ManualClock
 from tests.contract.servers import SERVERS, address, new_database
-from workbell.adapters.sql.goal_schema import goals
-from workbell.adapters.sql.reminder_schema import goal_reminders, notification_preferences
-from workbell.adapters.sql.schema import users
+from workbell.adapters.sql.schema.goals import goals
+from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
+from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock
-from workbell.domain.goals import GoalId
-from workbell.domain.identity import UserId
-from workbell.domain.reminders import Reminded
-from workbell.entrypoints.bench_summaries import _fill
-from workbell.ports.goals import EntryFilter, GoalFilter
+from workbell.domain.goals.goal import GoalId
+from workbell.domain.goals.reminder import Reminded
+from workbell.domain.identity.user import UserId
+from workbell.entrypoints.bench.summaries import _fill
+from workbell.ports.goals.repository import EntryFilter, GoalFilter
 
 pytestmark = pytest.mark.integration
 

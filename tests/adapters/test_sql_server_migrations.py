@@ -9,10 +9,10 @@ from sqlalchemy import insert, inspect
 
 from tests.contract.made import ManualClock, a_job, a_schedule, a_user, claim, ended, keep, write
 from tests.contract.servers import SERVERS, address, drop_database, new_database
-from workbell.adapters.sql import revisions
-from workbell.adapters.sql.identity import _user_values as user_values
-from workbell.adapters.sql.schedule_rows import schedule_values
-from workbell.adapters.sql.schema import metadata, schedules, users
+from workbell.adapters.sql.identity.users import _user_values as user_values
+from workbell.adapters.sql.schedules.rows import schedule_values
+from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.schema.tables import metadata, schedules, users
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Unavailable
 

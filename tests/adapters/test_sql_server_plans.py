@@ -12,13 +12,13 @@ from tests.adapters.server_plans import Ask, plans_of
 from tests.contract.made import ALICE, NOON, ManualClock, a_job, a_schedule, after
 from tests.contract.servers import SERVERS, Server, server
 from workbell.adapters.sql.store import SqlStore, SqlTx
-from workbell.domain.attempts import Claim, Ending, Outcome, settle
-from workbell.domain.identity import Scope
-from workbell.domain.jobs import JobId, JobState, Mode
-from workbell.domain.scheduling import ScheduleId
-from workbell.domain.tasks import Task
-from workbell.domain.ticks import common_step
-from workbell.ports.jobs import JobFilter
+from workbell.domain.identity.user import Scope
+from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
+from workbell.domain.jobs.job import JobId, JobState, Mode
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.schedule import ScheduleId
+from workbell.domain.schedules.ticks import common_step
+from workbell.ports.jobs.repository import JobFilter
 
 pytestmark = pytest.mark.integration
 

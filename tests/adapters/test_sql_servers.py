@@ -23,18 +23,18 @@ from tests.contract.made import (
     see,
 )
 from tests.contract.servers import SERVERS, Server, address, administration, server
-from workbell.adapters.sql import servers
-from workbell.adapters.sql.jobs import SqlJobs
-from workbell.adapters.sql.servers import ServerConnections
+from workbell.adapters.sql.database import server as servers
+from workbell.adapters.sql.database.server import ServerConnections
+from workbell.adapters.sql.jobs.repository import SqlJobs
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import AnchoredClock, SystemClock
 from workbell.domain.errors import Conflict, Contended, Invalid, Unavailable
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobState
-from workbell.domain.tasks import Task
-from workbell.domain.ticks import Step
-from workbell.ports.jobs import JobFilter
-from workbell.ports.scheduling import ScheduleFilter
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.job import JobState
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.ticks import Step
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import ScheduleFilter
 
 pytestmark = pytest.mark.integration
 

@@ -11,12 +11,12 @@ import pytest
 from attrs import Factory, define
 
 from tests.contract.made import NOON, ManualClock, a_job, claim, ended, keep, write
-from workbell.adapters.sql.sqlite import MOST_IN_A_GROUP, SqliteConnections, Writer
+from workbell.adapters.sql.database.sqlite import MOST_IN_A_GROUP, SqliteConnections, Writer
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Conflict, NotFound, Unavailable
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobId
-from workbell.ports.jobs import JobFilter
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.job import JobId
+from workbell.ports.jobs.repository import JobFilter
 
 pytestmark = pytest.mark.unit
 

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from workbell.adapters.crypto import PROFILES, Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher, JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unavailable, WorkbellError
-from workbell.domain.identity import User
-from workbell.domain.registration import Registration
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import User
 from workbell.ports.mail import Letter
-from workbell.services.identity import Identity
-from workbell.services.membership import Membership
-from workbell.services.signing_in import SigningIn
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEY = b"k" * 32

@@ -13,13 +13,13 @@ import pytest
 import zstandard
 
 from tests.adapters.context import NOON, RecordedContext
-from workbell.adapters.shapes import JsonShapes
-from workbell.adapters.tasks import archives
-from workbell.adapters.tasks.backup import Backup, FileBackup
-from workbell.adapters.tasks.folders import Folders
+from workbell.adapters.builtin_tasks import tar_archive as archives
+from workbell.adapters.builtin_tasks.allowed_folders import Folders
+from workbell.adapters.builtin_tasks.file_backup import Backup, FileBackup
+from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import Invalid, NotFound, Unavailable
-from workbell.domain.identity import SYSTEM
-from workbell.domain.tasks import Cancelled
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.task import Cancelled
 
 pytestmark = pytest.mark.unit
 

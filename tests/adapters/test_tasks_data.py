@@ -11,14 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.adapters.context import RecordedContext
-from workbell.adapters.shapes import JsonShapes
-from workbell.adapters.tasks import data, datasets
-from workbell.adapters.tasks.data import DataProcessing, DataProcessor, Operation
-from workbell.adapters.tasks.folders import Folders
-from workbell.adapters.tasks.statistics import MAX_DISTINCT, Groups, Numbers, Texts, number_of
+from workbell.adapters.builtin_tasks import data_processing as data
+from workbell.adapters.builtin_tasks import datasets
+from workbell.adapters.builtin_tasks.allowed_folders import Folders
+from workbell.adapters.builtin_tasks.column_statistics import (
+    MAX_DISTINCT,
+    Groups,
+    Numbers,
+    Texts,
+    number_of,
+)
+from workbell.adapters.builtin_tasks.data_processing import DataProcessing, DataProcessor, Operation
+from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity import SYSTEM
-from workbell.domain.tasks import Cancelled
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.task import Cancelled
 
 pytestmark = pytest.mark.unit
 

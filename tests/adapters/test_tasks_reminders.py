@@ -7,15 +7,15 @@ from attrs import Factory, evolve, frozen
 
 from tests.adapters.context import RecordedContext
 from tests.contract.made import NOON, ManualClock, a_user
+from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders, MailReminder, RemindGoals
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.tasks.reminders import GoalReminders, MailReminder, RemindGoals
 from workbell.domain.errors import Invalid, NotAllowed
-from workbell.domain.goals import Category, Goal
-from workbell.domain.identity import SYSTEM, Actor, UserId
-from workbell.domain.tasks import Cancelled
-from workbell.domain.unsubscribing import UnsubscribeTokens
+from workbell.domain.goals.goal import Category, Goal
+from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.jobs.task import Cancelled
+from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Letter
-from workbell.services.reminders import Reminding
+from workbell.services.goals.reminders import Reminding
 
 pytestmark = pytest.mark.unit
 

@@ -9,20 +9,21 @@ import pytest
 from attrs import Factory, evolve, frozen
 
 from tests.adapters.context import NOON, RecordedContext
+from workbell.adapters.builtin_tasks import report_generation as reporting
+from workbell.adapters.builtin_tasks import report_html as report_page
+from workbell.adapters.builtin_tasks.database_cleanup import Cleaner, DatabaseCleanup
+from workbell.adapters.builtin_tasks.registry import built_in
+from workbell.adapters.builtin_tasks.report_generation import Reporter, ReportGeneration
+from workbell.adapters.builtin_tasks.send_email import EmailSender, SendEmail
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.shapes import JsonShapes
-from workbell.adapters.tasks import report_page, reporting
-from workbell.adapters.tasks.catalogue import built_in
-from workbell.adapters.tasks.cleanup import Cleaner, DatabaseCleanup
-from workbell.adapters.tasks.email import EmailSender, SendEmail
-from workbell.adapters.tasks.reporting import Reporter, ReportGeneration
-from workbell.domain.attempts import Artifact
-from workbell.domain.cron import CronRule
+from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotAllowed
-from workbell.domain.identity import SYSTEM, Actor, User, UserId
-from workbell.domain.jobs import Job, JobId, JobState
-from workbell.domain.scheduling import Schedule
-from workbell.domain.tasks import Cancelled, Task, TaskDefinition
+from workbell.domain.identity.user import SYSTEM, Actor, User, UserId
+from workbell.domain.jobs.attempt import Artifact
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import Cancelled, Task, TaskDefinition
+from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.files import StoredFile
 from workbell.ports.mail import Letter
 

@@ -17,10 +17,10 @@ from attrs import define
 from redis.exceptions import RedisError
 
 from tests.contract.made import NOON, after
-from workbell.adapters.redis_link import Breaker
-from workbell.adapters.throttling.memory import MemoryRateLimiter
-from workbell.adapters.throttling.redis import RedisRateLimiter, Windows
-from workbell.domain.throttling import Charge, Policy, Rate, Subject
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.adapters.rate_limits.redis import RedisRateLimiter, Windows
+from workbell.adapters.redis_client import Breaker
+from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
 
 pytestmark = pytest.mark.integration
 

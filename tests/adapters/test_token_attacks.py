@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity import UserId
-from workbell.domain.sessions import Claims, TokenKind
+from workbell.domain.identity.session import Claims, TokenKind
+from workbell.domain.identity.user import UserId
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEY, OTHER = b"k" * 32, b"o" * 32

@@ -11,8 +11,8 @@ import pytest
 from attrs import define, field
 
 import workbell
-from workbell.adapters import tracing
-from workbell.domain.tasks import Task
+from workbell.adapters.observability import tracing
+from workbell.domain.jobs.task import Task
 
 pytestmark = pytest.mark.unit
 

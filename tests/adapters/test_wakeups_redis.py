@@ -11,18 +11,18 @@ from attrs import define, evolve, field
 from redis import Redis
 
 from tests.processes.fleet import OwnRedis, own_redis, until
+from workbell.adapters.change_counters.redis import RedisChanges
 from workbell.adapters.dramatiq import runtime as engine
-from workbell.adapters.dramatiq.over_redis import RedisWaker, RedisWakeups
-from workbell.adapters.redis_changes import RedisChanges
-from workbell.adapters.redis_link import RedisLink, packed
+from workbell.adapters.dramatiq.redis_wakeups import RedisWaker, RedisWakeups
+from workbell.adapters.redis_client import RedisLink, packed
 from workbell.domain.errors import Unavailable
-from workbell.domain.identity import SYSTEM
-from workbell.domain.jobs import JobId, JobState
-from workbell.domain.tasks import Task
-from workbell.entrypoints.house import House
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.services.asked import NewJob
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.job import JobId, JobState
+from workbell.domain.jobs.task import Task
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.integration
 

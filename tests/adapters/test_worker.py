@@ -13,14 +13,14 @@ from attrs import define, evolve, field
 import workbell
 from workbell.adapters.dramatiq.runtime import Loop
 from workbell.adapters.dramatiq.wakeups import LocalWakeups
-from workbell.domain.attempts import Outcome
-from workbell.domain.identity import SYSTEM
-from workbell.domain.jobs import Job, JobId, JobState
-from workbell.domain.tasks import Interrupted, OnLost, Task
-from workbell.entrypoints.house import House
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.services.asked import NewJob
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import Interrupted, OnLost, Task
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.services.jobs.requests import NewJob
 
 PATIENCE = 10.0
 

@@ -6,16 +6,16 @@ from typing import Any, Protocol
 
 from attrs import define, evolve
 
-from workbell.domain.attempts import Claim, Ending, Outcome, Settlement, reap, settle
-from workbell.domain.cron import CronRule
-from workbell.domain.identity import EVERYTHING, User, UserId
-from workbell.domain.jobs import Job, JobId, JobState
-from workbell.domain.scheduling import Schedule
-from workbell.domain.tasks import TaskDefinition
-from workbell.ports.goals import GoalsTx
-from workbell.ports.identity import IdentityTx
-from workbell.ports.jobs import Waker, WorkTx
-from workbell.ports.reminders import RemindersTx
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.identity.user import EVERYTHING, User, UserId
+from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, reap, settle
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import TaskDefinition
+from workbell.domain.schedules.schedule import Schedule
+from workbell.ports.goals.reminders import RemindersTx
+from workbell.ports.goals.repository import GoalsTx
+from workbell.ports.identity.users import IdentityTx
+from workbell.ports.jobs.repository import Waker, WorkTx
 from workbell.ports.store import Health, Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_ur
 from sqlalchemy.exc import DBAPIError
 
 from tests.contract.made import ManualClock
-from workbell.adapters.sql.schema import metadata
+from workbell.adapters.sql.schema.tables import metadata
 from workbell.adapters.sql.store import SqlStore, open_store
 
 SERVERS = ("postgresql", "mariadb")

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from tests.contract.made import ALICE, NOON, AnyStore, after
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity import Actor, Origin, UserId
+from workbell.domain.identity.user import Actor, Origin, UserId
 
 
 def an_entry(n: int = 1) -> AuditEntry:

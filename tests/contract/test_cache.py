@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.contract.made import ManualClock, after
-from workbell.adapters.caching.counting import CountingCache
-from workbell.adapters.caching.memory import MemoryCache
+from workbell.adapters.cache.memory import MemoryCache
+from workbell.adapters.cache.metered import CountingCache
 from workbell.ports.cache import Cache
 
 REDIS = os.environ.get("WORKBELL_TEST_REDIS_URL", "redis://127.0.0.1:6379")
@@ -42,8 +42,8 @@ def cache(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cache]
         return
     import redis
 
-    from workbell.adapters.caching.redis import RedisCache
-    from workbell.adapters.redis_link import RedisLink
+    from workbell.adapters.cache.redis import RedisCache
+    from workbell.adapters.redis_client import RedisLink
 
     client = redis.Redis.from_url(REDIS)
     try:
@@ -124,8 +124,8 @@ def test_memory_is_bounded_by_the_bytes_that_are_still_kept(clock: ManualClock) 
 
 @pytest.mark.integration
 def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
-    from workbell.adapters.caching.redis import RedisCache
-    from workbell.adapters.redis_link import RedisLink
+    from workbell.adapters.cache.redis import RedisCache
+    from workbell.adapters.redis_client import RedisLink
 
     with closing(RedisLink.connect("redis://127.0.0.1:1", "tests")) as link, capture_logs() as logs:
         cache = RedisCache(link)
@@ -137,8 +137,8 @@ def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
 
 @pytest.mark.integration
 def test_what_somebody_else_has_put_there_is_a_miss() -> None:
-    from workbell.adapters.caching.redis import RedisCache
-    from workbell.adapters.redis_link import RedisLink
+    from workbell.adapters.cache.redis import RedisCache
+    from workbell.adapters.redis_client import RedisLink
 
     class Garbled:
         """A Redis that answers what is no JSON."""

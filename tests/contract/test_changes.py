@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.processes.fleet import OwnRedis, own_redis
-from workbell.adapters.changes import LocalChanges
-from workbell.adapters.redis_changes import RedisChanges
-from workbell.adapters.redis_link import RedisLink
-from workbell.domain.identity import SYSTEM
-from workbell.domain.tasks import Task
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.ports.changes import Changes
-from workbell.services.asked import NewJob
+from workbell.adapters.change_counters.local import LocalChanges
+from workbell.adapters.change_counters.redis import RedisChanges
+from workbell.adapters.redis_client import RedisLink
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.task import Task
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.ports.change_counters import Changes
+from workbell.services.jobs.requests import NewJob
 
 
 @pytest.fixture(scope="module")

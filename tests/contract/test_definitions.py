@@ -7,7 +7,7 @@ from attrs import evolve
 
 from tests.contract.made import NOON, AnyStore, a_definition, after
 from workbell.domain.errors import NotFound
-from workbell.domain.tasks import TaskId
+from workbell.domain.jobs.task import TaskId
 
 SCHEMA = {
     "type": "object",

@@ -14,9 +14,9 @@ from tests.contract.made import (
     write,
 )
 from tests.contract.test_schedules import plan, see
-from workbell.domain.attempts import Outcome
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.scheduling import ScheduleId
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.schedules.schedule import ScheduleId
 
 
 def test_due_alerts_are_found_oldest_first(store: AnyStore) -> None:

@@ -24,16 +24,16 @@ from tests.contract.made import (
     sweep,
     write,
 )
-from workbell.adapters.shapes import JsonShapes
+from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import LimitReached
-from workbell.domain.identity import Actor, UserId
-from workbell.domain.jobs import Job
-from workbell.domain.tasks import Task, Tasks
-from workbell.ports.scheduling import ScheduleView
-from workbell.services.asked import NewSchedule
-from workbell.services.contention import done_again
-from workbell.services.definitions import Definitions
-from workbell.services.scheduling import Scheduling
+from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.jobs.job import Job
+from workbell.domain.jobs.task import Task, Tasks
+from workbell.ports.schedules.repository import ScheduleView
+from workbell.services.jobs.requests import NewSchedule
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.commands import Scheduling
+from workbell.services.transaction_retry import done_again
 
 
 def order(store: AnyStore, at_a_time: int = 1) -> list[int]:

@@ -9,19 +9,19 @@ import pytest
 from attrs import Factory, define
 
 from tests.contract.made import NOON, AnyStore, ManualClock
-from workbell.adapters.shapes import JsonShapes
-from workbell.adapters.throttling.memory import MemoryRateLimiter
-from workbell.domain.goals import Category
-from workbell.domain.identity import Actor, Tier, UserId
-from workbell.domain.progress import Entry
-from workbell.domain.throttling import Asked, Policies, Rate, Route, TooMany
-from workbell.ports.goals import EntryFilter, GoalFilter
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.domain.goals.goal import Category
+from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.identity.user import Actor, Tier, UserId
+from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route, TooMany
+from workbell.ports.goals.repository import EntryFilter, GoalFilter
+from workbell.ports.rate_limits import ThrottlingTx
 from workbell.ports.store import Store
-from workbell.ports.throttling import ThrottlingTx
-from workbell.services.goal_keeping import GoalKeeping
-from workbell.services.goals import NewGoal
-from workbell.services.progress import NewEntry
-from workbell.services.throttling import Throttling
+from workbell.services.goals.commands import NewGoal
+from workbell.services.goals.goal_services import GoalKeeping
+from workbell.services.goals.progress import NewEntry
+from workbell.services.rate_limits import Throttling
 
 CROWD = 32
 ANN = Actor(user_id=UserId(1), username="ann")

@@ -7,9 +7,9 @@ import pytest
 
 from tests.contract.made import ALICE, BOB, NOON, AnyStore, after
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.goals import Book, Category, Goal, GoalState
-from workbell.domain.progress import Entry, Timer
-from workbell.ports.goals import EntryFilter, GoalDay, GoalFilter
+from workbell.domain.goals.goal import Book, Category, Goal, GoalState
+from workbell.domain.goals.progress_entry import Entry, Timer
+from workbell.ports.goals.repository import EntryFilter, GoalDay, GoalFilter
 
 HOUR = 3600
 

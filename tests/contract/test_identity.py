@@ -7,9 +7,11 @@ import pytest
 from attrs import evolve
 
 from tests.contract.made import ALICE, BOB, NOON, AnyStore, a_user, after
-from workbell.domain.api_keys import ApiKey
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity import (
+from workbell.domain.identity.api_key import ApiKey
+from workbell.domain.identity.one_time_code import LIFE, MAX_ATTEMPTS, OneTimeCode, Purpose
+from workbell.domain.identity.session import Session, SessionKind
+from workbell.domain.identity.user import (
     SYSTEM_ID,
     KeyScope,
     Origin,
@@ -19,9 +21,7 @@ from workbell.domain.identity import (
     User,
     UserId,
 )
-from workbell.domain.otp import LIFE, MAX_ATTEMPTS, OneTimeCode, Purpose
-from workbell.domain.sessions import Session, SessionKind
-from workbell.ports.identity import UserFilter
+from workbell.ports.identity.users import UserFilter
 
 VERIFY = Purpose.VERIFY_EMAIL
 

@@ -21,7 +21,7 @@ from tests.contract.made import (
     stand,
     write,
 )
-from workbell.domain.jobs import JobId, Mode, Progress
+from workbell.domain.jobs.job import JobId, Mode, Progress
 
 # ready -> running
 

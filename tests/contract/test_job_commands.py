@@ -32,10 +32,10 @@ from tests.contract.made import (
     switch,
     write,
 )
-from workbell.domain.attempts import Outcome
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity import EVERYTHING, SYSTEM_ID, Scope
-from workbell.domain.jobs import ENDED, Job, JobId, JobState, Progress
+from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID, Scope
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import ENDED, Job, JobId, JobState, Progress
 
 # commands
 

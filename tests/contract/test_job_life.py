@@ -30,10 +30,10 @@ from tests.contract.made import (
 )
 from tests.contract.made import move as command
 from tests.contract.servers import SERVERS, is_there
-from workbell.domain.attempts import Attempt, Claim, Outcome
-from workbell.domain.identity import EVERYTHING, UserId
-from workbell.domain.jobs import Job, JobId, JobState, Mode
-from workbell.ports.jobs import JobFilter
+from workbell.domain.identity.user import EVERYTHING, UserId
+from workbell.domain.jobs.attempt import Attempt, Claim, Outcome
+from workbell.domain.jobs.job import Job, JobId, JobState, Mode
+from workbell.ports.jobs.repository import JobFilter
 
 FULL = os.environ.get("WORKBELL_TEST_FULL") == "1"
 LIMITS = {"one": 1, "two": 2}

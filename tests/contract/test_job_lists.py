@@ -19,11 +19,11 @@ from tests.contract.made import (
     see,
     write,
 )
-from workbell.domain.attempts import Artifact, LogLine, Outcome
 from workbell.domain.errors import NotFound
-from workbell.domain.identity import EVERYTHING, Scope
-from workbell.domain.jobs import ENDED, Job, JobId, JobOrigin, JobState, Status
-from workbell.ports.jobs import JobFilter
+from workbell.domain.identity.user import EVERYTHING, Scope
+from workbell.domain.jobs.attempt import Artifact, LogLine, Outcome
+from workbell.domain.jobs.job import ENDED, Job, JobId, JobOrigin, JobState, Status
+from workbell.ports.jobs.repository import JobFilter
 
 
 def found(store: AnyStore, which: JobFilter | None = None, **ask: Any) -> list[int]:

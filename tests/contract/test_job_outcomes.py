@@ -30,8 +30,8 @@ from tests.contract.made import (
     switch,
     write,
 )
-from workbell.domain.attempts import Outcome, reap
-from workbell.domain.jobs import JobId, Mode
+from workbell.domain.jobs.attempt import Outcome, reap
+from workbell.domain.jobs.job import JobId, Mode
 
 # running -> an end, or once more
 

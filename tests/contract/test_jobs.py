@@ -29,7 +29,7 @@ from tests.contract.made import (
     sweep,
     write,
 )
-from workbell.domain.jobs import JobId, JobOrigin, JobState, Missed, Mode, Progress
+from workbell.domain.jobs.job import JobId, JobOrigin, JobState, Missed, Mode, Progress
 
 # new -> ready / scheduled / held / skipped
 

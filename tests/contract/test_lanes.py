@@ -30,10 +30,10 @@ from tests.contract.made import (
     switch,
     write,
 )
-from workbell.domain.attempts import Outcome
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobState
-from workbell.ports.jobs import JobFilter
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import JobState
+from workbell.ports.jobs.repository import JobFilter
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])

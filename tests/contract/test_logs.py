@@ -6,8 +6,8 @@ import pytest
 from attrs import evolve
 
 from tests.contract.made import NOON, AnyStore, a_job, after, ended, keep, running, write
-from workbell.domain.attempts import Artifact, LogLine
-from workbell.domain.jobs import JobId, JobState
+from workbell.domain.jobs.attempt import Artifact, LogLine
+from workbell.domain.jobs.job import JobId, JobState
 
 
 @pytest.fixture

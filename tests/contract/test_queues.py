@@ -20,10 +20,10 @@ from tests.contract.made import (
     sweep,
     write,
 )
-from workbell.domain.attempts import Outcome
-from workbell.domain.identity import EVERYTHING, SYSTEM_ID, Scope
-from workbell.domain.jobs import JobState
-from workbell.ports.operations import JobStats, QueueStats, WorkerInfo
+from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID, Scope
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import JobState
+from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
 
 def turn(store: AnyStore, name: str, state: str) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.contract.made import NOON, ManualClock, after
 from tests.contract.servers import SERVERS, address, server
-from workbell.domain.throttling import Charge, Decision, Policy, Rate, Subject
+from workbell.domain.rate_limits.policy import Charge, Decision, Policy, Rate, Subject
+from workbell.ports.rate_limits import ThrottlingTx
 from workbell.ports.store import Store
-from workbell.ports.throttling import ThrottlingTx
 
 Counting = Store[ThrottlingTx]
 DAY = 86_400

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.made import NOON, after
-from workbell.adapters.throttling.memory import MemoryRateLimiter, Windows
-from workbell.domain.throttling import Charge, Policy, Rate, Subject
-from workbell.ports.throttling import RateLimiter
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter, Windows
+from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
+from workbell.ports.rate_limits import RateLimiter
 
 REDIS = os.environ.get("WORKBELL_TEST_REDIS_URL", "redis://127.0.0.1:6379")
 REQUIRED = "redis" in os.environ.get("WORKBELL_TEST_REQUIRE", "")
@@ -37,8 +37,8 @@ def limiters(request: pytest.FixtureRequest) -> Iterator[tuple[RateLimiter, Rate
         return
     import redis
 
-    from workbell.adapters.throttling.redis import RedisRateLimiter
-    from workbell.adapters.throttling.redis import Windows as RedisWindows
+    from workbell.adapters.rate_limits.redis import RedisRateLimiter
+    from workbell.adapters.rate_limits.redis import Windows as RedisWindows
 
     try:
         with closing(redis.Redis.from_url(REDIS)) as client:

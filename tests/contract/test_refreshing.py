@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.made import NOON, AnyStore, ManualClock
-from workbell.adapters.crypto import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity import User
-from workbell.services.signing_in import SignedIn, SigningIn
+from workbell.domain.identity.user import User
+from workbell.services.identity.login import SignedIn, SigningIn
 
 PASSWORD = "correct horse 7"
 HASHER = Argon2Hasher.create(memory_kib=8, passes=1)

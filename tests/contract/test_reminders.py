@@ -8,12 +8,12 @@ from typing import Any
 from attrs import evolve
 
 from tests.contract.made import NOON, AnyStore, ManualClock, a_user
-from workbell.domain.cron import CronRule
-from workbell.domain.goals import Category, Goal, GoalState
-from workbell.domain.identity import EVERYTHING, UserId
-from workbell.domain.reminders import Person, Preferences, Reminded
-from workbell.ports.scheduling import ScheduleFilter
-from workbell.services.built_in_schedules import BuiltInSchedules
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.goals.goal import Category, Goal, GoalState
+from workbell.domain.goals.reminder import Person, Preferences, Reminded
+from workbell.domain.identity.user import EVERYTHING, UserId
+from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.services.schedules.built_in import BuiltInSchedules
 
 DAY = date(2030, 1, 1)
 LONG_AGO = NOON - timedelta(days=30)

@@ -21,12 +21,12 @@ from tests.contract.made import (
     running,
     write,
 )
-from workbell.domain.attempts import Outcome
-from workbell.domain.cron import CronRule
-from workbell.domain.identity import EVERYTHING, UserId
-from workbell.domain.jobs import JobState, Status
-from workbell.domain.scheduling import Schedule
-from workbell.ports.scheduling import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.identity.user import EVERYTHING, UserId
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import JobState, Status
+from workbell.domain.schedules.schedule import Schedule
+from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
 
 
 def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:

@@ -17,12 +17,12 @@ from tests.contract.made import (
     after,
 )
 from workbell.domain.audit import AuditEntry
-from workbell.domain.cron import CronRule, DstGap, DstOverlap
+from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import NotFound
-from workbell.domain.identity import EVERYTHING, Scope, User, UserId
-from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
-from workbell.domain.ticks import Due, Step
-from workbell.ports.scheduling import Advance, ScheduleFilter
+from workbell.domain.identity.user import EVERYTHING, Scope, User, UserId
+from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.schedules.ticks import Due, Step
+from workbell.ports.schedules.repository import Advance, ScheduleFilter
 
 
 def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:

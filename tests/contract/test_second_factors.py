@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from attrs import evolve
 
 from tests.contract.made import NOON, AnyStore, after
-from workbell.domain.identity import UserId
-from workbell.domain.second_factor import SecondFactor
+from workbell.domain.identity.second_factor import SecondFactor
+from workbell.domain.identity.user import UserId
 
 ANA, BOB = UserId(7), UserId(8)
 NEW = SecondFactor(user_id=ANA, seed="ab" * 32, key_id="k" * 16, created_at=NOON)

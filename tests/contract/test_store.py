@@ -28,11 +28,11 @@ from tests.contract.made import (
     switch,
     write,
 )
-from workbell.domain.attempts import Outcome
 from workbell.domain.errors import NotFound, Unavailable
-from workbell.domain.identity import EVERYTHING
-from workbell.ports.jobs import JobFilter
-from workbell.ports.scheduling import ScheduleFilter
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.attempt import Outcome
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import ScheduleFilter
 
 
 def count(store: AnyStore) -> int:

@@ -32,14 +32,14 @@ from tests.contract.made import (
     see,
     write,
 )
-from workbell.domain.cron import CronRule
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import NotFound
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import Job, JobId, JobState
-from workbell.domain.scheduling import OverlapPolicy, Schedule, ScheduleId
-from workbell.domain.tasks import OnLost, Task
-from workbell.domain.ticks import Due, PlannedTick, Step, TickPlan, common_step, plan
-from workbell.ports.jobs import JobFilter
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.domain.schedules.schedule import OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.schedules.ticks import Due, PlannedTick, Step, TickPlan, common_step, plan
+from workbell.ports.jobs.repository import JobFilter
 
 SHORT = ("memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.integration))
 

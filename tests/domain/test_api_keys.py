@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from workbell.domain.api_keys import NAME_LENGTH, ApiKey, check_new_key
 from workbell.domain.errors import Invalid
-from workbell.domain.identity import KeyScope, UserId
+from workbell.domain.identity.api_key import NAME_LENGTH, ApiKey, check_new_key
+from workbell.domain.identity.user import KeyScope, UserId
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity import Actor, Origin, UserId
+from workbell.domain.identity.user import Actor, Origin, UserId
 
 pytestmark = pytest.mark.unit
 

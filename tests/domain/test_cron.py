@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbell.domain import cron
-from workbell.domain.cron import CronRule, DstGap, DstOverlap, smallest_gap
-from workbell.domain.cron_zones import zone_of
+from workbell.domain.cron import rule as cron
+from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap, smallest_gap
+from workbell.domain.cron.time_zones import zone_of
 from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit

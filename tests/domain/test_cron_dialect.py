@@ -5,8 +5,8 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbell.domain.cron import CronRule
-from workbell.domain.cron_dialect import MACROS, read
+from workbell.domain.cron.expression import MACROS, read
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workbell.domain.cron import CronRule
-from workbell.domain.cron_preview import preview
+from workbell.domain.cron.preview import preview
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit

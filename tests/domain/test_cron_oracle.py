@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from cronsim import CronSim
 
-from workbell.domain.cron import CronRule, DstGap, DstOverlap
-from workbell.domain.cron_dialect import read
-from workbell.domain.cron_zones import minute_of, moment_of, stretches, zone_of
+from workbell.domain.cron.expression import read
+from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
+from workbell.domain.cron.time_zones import minute_of, moment_of, stretches, zone_of
 
 pytestmark = pytest.mark.unit
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workbell.domain.cron import CronRule, DstGap, Note
-from workbell.domain.cron_dialect import read
-from workbell.domain.cron_preview import preview
-from workbell.domain.cron_words import in_words
+from workbell.domain.cron.description import in_words
+from workbell.domain.cron.expression import read
+from workbell.domain.cron.preview import preview
+from workbell.domain.cron.rule import CronRule, DstGap, Note
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 
-from workbell.domain.cron_zones import minute_of, moment_of, stretches, tzdata_version, zone_of
+from workbell.domain.cron.time_zones import minute_of, moment_of, stretches, tzdata_version, zone_of
 from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.days import local_day, shares
 from workbell.domain.errors import Invalid
+from workbell.domain.goals.local_days import local_day, shares
 
 pytestmark = pytest.mark.unit
 

@@ -10,9 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbell.domain.errors import Invalid
-from workbell.domain.goals import Book, Category, Goal, GoalClosed, GoalId, GoalState, percentage
-from workbell.domain.identity import UserId
-from workbell.domain.progress import MAX_SECONDS, Entry, Logged, Timer, check_time, whole_seconds
+from workbell.domain.goals.goal import (
+    Book,
+    Category,
+    Goal,
+    GoalClosed,
+    GoalId,
+    GoalState,
+    percentage,
+)
+from workbell.domain.goals.progress_entry import (
+    MAX_SECONDS,
+    Entry,
+    Logged,
+    Timer,
+    check_time,
+    whole_seconds,
+)
+from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbell.domain.identity import (
+from workbell.domain.identity.user import (
     SYSTEM,
     Actor,
     EmailNotVerified,

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract.made import NOON, a_job, after
-from workbell.domain.attempts import (
+from workbell.domain.errors import Conflict, LimitReached
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.attempt import (
     LOST_RETRY,
     TIMEOUT_GRACE,
     Claim,
@@ -19,9 +21,7 @@ from workbell.domain.attempts import (
     retry_delay,
     settle,
 )
-from workbell.domain.errors import Conflict, LimitReached
-from workbell.domain.identity import UserId
-from workbell.domain.jobs import (
+from workbell.domain.jobs.job import (
     ENDED,
     UNFINISHED,
     WAITING,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.opaque import Opaque, Prefix, csrf_fits, csrf_token, is_opaque
+from workbell.domain.identity.opaque_token import Opaque, Prefix, csrf_fits, csrf_token, is_opaque
 
 pytestmark = pytest.mark.unit
 

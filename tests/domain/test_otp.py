@@ -7,8 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.identity import UserId
-from workbell.domain.otp import (
+from workbell.domain.identity.one_time_code import (
     LIFE,
     MAX_AN_HOUR,
     MAX_ATTEMPTS,
@@ -22,6 +21,7 @@ from workbell.domain.otp import (
     may_send,
     tidied,
 )
+from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbell.domain.passwords import common_passwords, password_errors
+from workbell.domain.identity.password_policy import common_passwords, password_errors
 
 pytestmark = pytest.mark.unit
 

@@ -7,17 +7,7 @@ from typing import Any
 import pytest
 
 from workbell.domain.errors import NotAllowed
-from workbell.domain.identity import (
-    EVERYTHING,
-    SYSTEM,
-    Actor,
-    KeyScope,
-    Role,
-    Scope,
-    User,
-    UserId,
-)
-from workbell.domain.permissions import (
+from workbell.domain.identity.permissions import (
     RULES,
     Action,
     Relation,
@@ -27,6 +17,16 @@ from workbell.domain.permissions import (
     may,
     relations_of,
     scope_of,
+)
+from workbell.domain.identity.user import (
+    EVERYTHING,
+    SYSTEM,
+    Actor,
+    KeyScope,
+    Role,
+    Scope,
+    User,
+    UserId,
 )
 
 pytestmark = pytest.mark.unit

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbell.domain.errors import Invalid
-from workbell.domain.identity import Role, Tier, login_key
-from workbell.domain.registration import (
+from workbell.domain.identity.registration import (
     Registration,
     email_errors,
     name_errors,
@@ -16,6 +15,7 @@ from workbell.domain.registration import (
     username_errors,
     username_from_email,
 )
+from workbell.domain.identity.user import Role, Tier, login_key
 
 pytestmark = pytest.mark.unit
 

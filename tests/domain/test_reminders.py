@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbell.domain.errors import Invalid
-from workbell.domain.identity import UserId
-from workbell.domain.reminders import (
+from workbell.domain.goals.reminder import (
     IdleGoal,
     Person,
     Preferences,
@@ -23,6 +22,7 @@ from workbell.domain.reminders import (
     message,
     next_reminder,
 )
+from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
 

@@ -6,16 +6,16 @@ import pytest
 from attrs import evolve
 
 from tests.contract.made import NOON, a_schedule, after
-from workbell.domain.cron import CronRule
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached
-from workbell.domain.jobs import JobOrigin, Missed, Mode
-from workbell.domain.scheduling import (
+from workbell.domain.jobs.job import JobOrigin, Missed, Mode
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.domain.schedules.schedule import (
     OverlapPolicy,
     ScheduleId,
     check_active_limit,
     check_window,
 )
-from workbell.domain.tasks import OnLost, Task
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from attrs import evolve
 
-from workbell.domain.identity import User, UserId
-from workbell.domain.second_factor import (
+from workbell.domain.identity.second_factor import (
     RECOVERY_CODES,
     STEP,
     Duty,
@@ -20,6 +19,7 @@ from workbell.domain.second_factor import (
     code_at,
     draw_recovery_codes,
 )
+from workbell.domain.identity.user import User, UserId
 
 pytestmark = pytest.mark.unit
 

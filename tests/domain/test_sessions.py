@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workbell.domain.identity import Origin, UserId
-from workbell.domain.sessions import GRACE, MAX_LIFE, Session, SessionKind, Standing
+from workbell.domain.identity.session import GRACE, MAX_LIFE, Session, SessionKind, Standing
+from workbell.domain.identity.user import Origin, UserId
 
 pytestmark = pytest.mark.unit
 

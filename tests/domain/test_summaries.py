@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workbell.domain.days import shares
 from workbell.domain.errors import Invalid
-from workbell.domain.summaries import (
+from workbell.domain.goals.local_days import shares
+from workbell.domain.goals.summary import (
     ONE_DAY,
     Bucket,
     Comparison,

@@ -4,9 +4,8 @@ import pytest
 
 from tests.contract.made import NOON
 from workbell.domain.errors import Conflict, Invalid, NotFound
-from workbell.domain.jobs import Mode
-from workbell.domain.scheduling import mode_of
-from workbell.domain.tasks import (
+from workbell.domain.jobs.job import Mode
+from workbell.domain.jobs.task import (
     OnLost,
     Snooze,
     Task,
@@ -14,6 +13,7 @@ from workbell.domain.tasks import (
     Tasks,
     parameter_errors,
 )
+from workbell.domain.schedules.schedule import mode_of
 
 pytestmark = pytest.mark.unit
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis.strategies import integers, sampled_from
 
 from workbell.domain.errors import Invalid
-from workbell.domain.throttling import Rate
+from workbell.domain.rate_limits.policy import Rate
 
 pytestmark = pytest.mark.unit
 

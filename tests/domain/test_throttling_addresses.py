@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.addresses import client_address, client_key, is_secure
+from workbell.domain.client_address import client_address, client_key, is_secure
 
 pytestmark = pytest.mark.unit
 

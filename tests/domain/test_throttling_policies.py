@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.contract.made import NOON, a_user
 from workbell.domain.errors import Invalid, Throttled
-from workbell.domain.identity import Tier, UserId
-from workbell.domain.throttling import (
+from workbell.domain.identity.user import Tier, UserId
+from workbell.domain.rate_limits.policy import (
     Asked,
     Decision,
     Policies,

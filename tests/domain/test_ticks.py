@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.contract.made import NOON, a_job, a_schedule, after
-from workbell.domain.cron import CronRule
-from workbell.domain.jobs import JobId, JobState, Missed
-from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule
-from workbell.domain.ticks import (
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.jobs.job import JobId, JobState, Missed
+from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule
+from workbell.domain.schedules.ticks import (
     CATCH_UP_MOST,
     Decision,
     PlannedTick,

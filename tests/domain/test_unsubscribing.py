@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbell.domain.errors import NotFound
-from workbell.domain.identity import UserId
-from workbell.domain.unsubscribing import Category, UnsubscribeTokens, Unsubscription
+from workbell.domain.identity.user import UserId
+from workbell.domain.notifications.unsubscribe import Category, UnsubscribeTokens, Unsubscription
 
 pytestmark = pytest.mark.unit
 

@@ -13,7 +13,7 @@ from attrs import define
 from click.testing import CliRunner, Result
 
 import workbell
-from workbell.entrypoints.cli import main
+from workbell.entrypoints.cli.main import main
 
 
 @pytest.fixture

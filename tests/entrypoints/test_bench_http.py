@@ -4,8 +4,9 @@ from typing import Self
 
 import pytest
 
-from workbell.entrypoints import bench_http, bench_load
-from workbell.entrypoints.bench_places import Place
+from workbell.entrypoints.bench import http as bench_http
+from workbell.entrypoints.bench import load as bench_load
+from workbell.entrypoints.bench.targets import Place
 
 
 def test_a_server_is_asked_by_many_and_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

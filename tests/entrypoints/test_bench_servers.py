@@ -8,12 +8,12 @@ from click.testing import CliRunner, Result
 from sqlalchemy import make_url
 
 from tests.contract.servers import address, administration, new_database, server
-from workbell.domain.identity import SYSTEM
-from workbell.domain.jobs import Status
-from workbell.entrypoints.bench_places import Place
-from workbell.entrypoints.bench_workers import NOOP, Starts, is_over, processes, until
-from workbell.entrypoints.cli import main
-from workbell.services.asked import NewJob
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.job import Status
+from workbell.entrypoints.bench.targets import Place
+from workbell.entrypoints.bench.workers import NOOP, Starts, is_over, processes, until
+from workbell.entrypoints.cli.main import main
+from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.integration
 

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
-from workbell.domain.second_factor import FactorKeys
-from workbell.entrypoints.cli import main
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
+from workbell.domain.identity.second_factor import FactorKeys
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.cli.main import main
+from workbell.entrypoints.config.settings import Settings
 
 
 @pytest.fixture

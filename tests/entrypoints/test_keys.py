@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.keys import secret_key
-from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.config.secret_key import secret_key
+from workbell.entrypoints.config.settings import Settings
 
 pytestmark = pytest.mark.unit
 

@@ -9,8 +9,8 @@ import pytest
 from attrs import define, frozen
 
 import workbell
-from workbell.domain.jobs import JobState
-from workbell.entrypoints.library import task_of
+from workbell.domain.jobs.job import JobState
+from workbell.entrypoints.library.client import task_of
 
 
 @define

@@ -4,14 +4,14 @@ from datetime import time, timedelta
 from pathlib import Path
 
 from tests.contract.made import NOON, ManualClock
-from workbell.domain.goals import Category
-from workbell.domain.identity import SYSTEM, Actor
-from workbell.domain.registration import Registration
-from workbell.entrypoints.house import House
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.ports.scheduling import ScheduleFilter
-from workbell.services.goals import NewGoal
+from workbell.domain.goals.goal import Category
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import SYSTEM, Actor
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.services.goals.commands import NewGoal
 
 KEY = "0123456789abcdef" * 2
 

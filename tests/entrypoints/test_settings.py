@@ -8,10 +8,10 @@ import pytest
 from attrs import fields
 
 from workbell.domain.errors import Invalid
-from workbell.domain.throttling import Rate
-from workbell.entrypoints.choices import LogFormat, LogLevel, VerifiedEmail
-from workbell.entrypoints.options import default_of, option_of, variable
-from workbell.entrypoints.settings import Settings, example, load, reference
+from workbell.domain.rate_limits.policy import Rate
+from workbell.entrypoints.config.enums import LogFormat, LogLevel, VerifiedEmail
+from workbell.entrypoints.config.option import default_of, option_of, variable
+from workbell.entrypoints.config.settings import Settings, example, load, reference
 
 pytestmark = pytest.mark.unit
 

@@ -17,14 +17,14 @@ from sqlalchemy import create_engine, func, select, update
 from tests.faults.cluster import LEASE_SECONDS, PASSWORD, Client, Cluster, Part
 from tests.faults.ledger import Ledger, Load, Row
 from tests.faults.private import wait_until
-from workbell.adapters.sql.schema import jobs
-from workbell.domain.identity import SYSTEM
-from workbell.domain.jobs import JobState
-from workbell.entrypoints.house import House
-from workbell.entrypoints.outside import waker_of
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.services.asked import NewJob
+from workbell.adapters.sql.schema.tables import jobs
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.job import JobState
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.backends import waker_of
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.services.jobs.requests import NewJob
 
 SERVERS = ("postgresql", "mariadb")
 EVERYWHERE = ("sqlite", *SERVERS)

@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.faults.cluster import Client, Cluster
 from tests.faults.private import wait_until
-from workbell.adapters.sql.logs import ANNOUNCED
-from workbell.adapters.sql.schema import artifacts, attempts, jobs, schedules
-from workbell.domain.jobs import JobState
+from workbell.adapters.sql.jobs.logs import ANNOUNCED
+from workbell.adapters.sql.schema.tables import artifacts, attempts, jobs, schedules
+from workbell.domain.jobs.job import JobState
 
 PATIENCE = 120.0
 MINUTE = timedelta(minutes=1)

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from workbell.domain.identity import EVERYTHING
-from workbell.domain.jobs import JobOrigin
-from workbell.entrypoints.bench_summaries import _fill
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.ports.jobs import JobFilter
-from workbell.services.reminders import PAGE
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.job import JobOrigin
+from workbell.entrypoints.bench.summaries import _fill
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.ports.jobs.repository import JobFilter
+from workbell.services.goals.reminders import PAGE
 
 PEOPLE = 6 * PAGE
 RUN = """
 import sys
 from pathlib import Path
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.entrypoints.bootstrap.build import build
 
 def say(looked):
     print(looked, flush=True)

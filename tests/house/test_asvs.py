@@ -10,18 +10,22 @@ from pathlib import Path
 import pytest
 from attrs import fields
 
-from workbell.adapters.crypto import PROFILES, Argon2Hasher
+from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.system import EVEN_SECONDS
-from workbell.domain import otp, passwords, second_factor, sessions, throttling
-from workbell.domain.identity import User
-from workbell.domain.passwords import common_passwords
-from workbell.entrypoints.face import parts
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.services import recent
-from workbell.services.reminders import UNSUBSCRIBE
-from workbell.services.signing_in import SigningIn
+from workbell.domain.identity import one_time_code as otp
+from workbell.domain.identity import password_policy as passwords
+from workbell.domain.identity import second_factor
+from workbell.domain.identity import session as sessions
+from workbell.domain.identity.password_policy import common_passwords
+from workbell.domain.identity.user import User
+from workbell.domain.rate_limits import policy as throttling
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.config.settings import Settings
+from workbell.services.goals.reminders import UNSUBSCRIBE
+from workbell.services.identity import actor_cache as recent
+from workbell.services.identity.login import SigningIn
 
 ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "docs" / "security"

@@ -11,9 +11,9 @@ import click
 import pytest
 from attrs import fields
 
-from workbell.entrypoints.cli import main
-from workbell.entrypoints.options import PREFIX, variable
-from workbell.entrypoints.settings import Settings
+from workbell.entrypoints.cli.main import main
+from workbell.entrypoints.config.option import PREFIX, variable
+from workbell.entrypoints.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))

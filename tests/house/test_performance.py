@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workbell.entrypoints.bench import PAGE, render
+from workbell.entrypoints.bench.cli import PAGE, render
 
 pytestmark = pytest.mark.unit
 

@@ -15,10 +15,10 @@ import pytest
 from attrs import define
 
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.server import EmbeddedServer
-from workbell.entrypoints.face import parts
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
+from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.config.settings import Settings
 
 PATIENCE = 20.0
 

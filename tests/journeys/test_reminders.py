@@ -10,14 +10,14 @@ from attrs import evolve
 
 import workbell
 from tests.contract.made import ManualClock
-from workbell.domain.goals import Category
-from workbell.domain.identity import SYSTEM, Actor, Origin
-from workbell.domain.registration import Registration
-from workbell.domain.reminders import Preferences
-from workbell.entrypoints.library import Bell
-from workbell.ports.jobs import JobFilter
-from workbell.ports.scheduling import ScheduleFilter
-from workbell.services.goals import NewGoal
+from workbell.domain.goals.goal import Category
+from workbell.domain.goals.reminder import Preferences
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import SYSTEM, Actor, Origin
+from workbell.entrypoints.library.client import Bell
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.services.goals.commands import NewGoal
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MIDNIGHT_THERE = datetime(2030, 1, 7, 18, 30, tzinfo=UTC)

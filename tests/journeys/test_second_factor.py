@@ -5,7 +5,7 @@ from base64 import b32decode
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from workbell.domain.second_factor import STEP, code_at
+from workbell.domain.identity.second_factor import STEP, code_at
 
 from .conftest import Client
 

@@ -19,19 +19,19 @@ import pytest
 from attrs import define, field
 
 import workbell
-from workbell.domain.identity import SYSTEM
-from workbell.domain.jobs import Job, JobId
-from workbell.entrypoints.house import House
-from workbell.entrypoints.settings import Settings
-from workbell.entrypoints.wiring import build
-from workbell.services.asked import NewJob
+from workbell.domain.identity.user import SYSTEM
+from workbell.domain.jobs.job import Job, JobId
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.services.jobs.requests import NewJob
 
 HERE = Path(__file__).parent
 PACKAGES = Path(workbell.__file__).parent.parent
 SECRET = "0123456789abcdef0123456789abcdef"
 PASSWORD = "correct-horse-battery"
 PATIENCE = 60.0
-START = "import sys; from workbell.entrypoints.cli import main; main(sys.argv[1:])"
+START = "import sys; from workbell.entrypoints.cli.main import main; main(sys.argv[1:])"
 SELDOM = f"from workbell.adapters.dramatiq import runtime; runtime.SWEEP_SECONDS = 600.0; {START}"
 
 

@@ -10,11 +10,11 @@ from attrs import define
 from sqlalchemy import Table, update
 
 from tests.processes.fleet import PASSWORD, Fleet, Part, counted, until
-from workbell.adapters.sql.schema import jobs as job_rows
-from workbell.adapters.sql.schema import schedules as schedule_rows
+from workbell.adapters.sql.schema.tables import jobs as job_rows
+from workbell.adapters.sql.schema.tables import schedules as schedule_rows
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.errors import NotFound
-from workbell.domain.jobs import JobState
+from workbell.domain.jobs.job import JobState
 
 pytestmark = pytest.mark.integration
 

@@ -21,14 +21,14 @@ from tests.processes.fleet import (
     counted,
     until,
 )
-from workbell.adapters.sql.schema import schedules as schedule_rows
+from workbell.adapters.sql.schema.tables import schedules as schedule_rows
 from workbell.adapters.sql.store import SqlStore
-from workbell.domain.identity import EVERYTHING, SYSTEM
-from workbell.domain.jobs import JobOrigin, JobState
-from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy
-from workbell.domain.throttling import Charge, Policy, Rate, Subject
-from workbell.ports.jobs import JobFilter
-from workbell.services.asked import NewSchedule
+from workbell.domain.identity.user import EVERYTHING, SYSTEM
+from workbell.domain.jobs.job import JobOrigin, JobState
+from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
+from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
+from workbell.ports.jobs.repository import JobFilter
+from workbell.services.jobs.requests import NewSchedule
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ import pytest
 
 import workbell
 from tests.processes.fleet import Fleet, until
-from workbell.adapters.sql.revisions import newest
-from workbell.domain.jobs import Job, JobState
+from workbell.adapters.sql.schema.upgrade import newest
+from workbell.domain.jobs.job import Job, JobState
 
 pytestmark = pytest.mark.integration
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.processes.fleet import PASSWORD, Fleet, Part
-from workbell.services.recent import LIFE
+from workbell.services.identity.actor_cache import LIFE
 
 pytestmark = pytest.mark.integration
 

@@ -9,23 +9,23 @@ from typing import Any
 from attrs import Factory, define, evolve, frozen
 
 from tests.contract.made import NOON, ManualClock, a_user
-from workbell.adapters.files import FolderFiles
+from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.shapes import JsonShapes
-from workbell.domain.attempts import Claim, Ending, Outcome, settle
-from workbell.domain.identity import EVERYTHING, Actor, UserId
-from workbell.domain.jobs import Job, JobId, JobState
-from workbell.domain.scheduling import Schedule
-from workbell.domain.tasks import Task, TaskContext, Tasks
-from workbell.ports.jobs import JobFilter
-from workbell.services.asked import NewJob, NewSchedule
-from workbell.services.definitions import Definitions
-from workbell.services.execution import Execution
-from workbell.services.expectations import Expectations
-from workbell.services.housekeeping import Housekeeping
-from workbell.services.jobs import JobCommands
-from workbell.services.scheduling import Scheduling
-from workbell.services.ticking import Ticking
+from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.domain.identity.user import EVERYTHING, Actor, UserId
+from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import Task, TaskContext, Tasks
+from workbell.domain.schedules.schedule import Schedule
+from workbell.ports.jobs.repository import JobFilter
+from workbell.services.jobs.commands import JobCommands
+from workbell.services.jobs.execution import Execution
+from workbell.services.jobs.requests import NewJob, NewSchedule
+from workbell.services.jobs.retention import Housekeeping
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.ticker import Ticking
 
 
 @frozen

@@ -10,10 +10,10 @@ from attrs import define, evolve, field
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity import Origin, User
-from workbell.domain.registration import Registration
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import Origin, User
 from workbell.ports.mail import Letter
-from workbell.services.identity import Identity
+from workbell.services.identity.registration import Identity
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ORIGIN = Origin(request_id="r", address="192.0.2.1", user_agent="test")

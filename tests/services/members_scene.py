@@ -5,15 +5,15 @@ from typing import Any
 from attrs import define, evolve
 
 from tests.services.identity_scene import ORIGIN, Chance, Clock, Hasher, Outbox
-from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity import Actor, User
-from workbell.domain.sessions import Session
+from workbell.domain.identity.session import Session
+from workbell.domain.identity.user import Actor, User
 from workbell.ports.system import Randomness
-from workbell.services.identity import Identity
-from workbell.services.membership import Membership
-from workbell.services.signing_in import SignedIn, SigningIn
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.login import SignedIn, SigningIn
+from workbell.services.identity.registration import Identity
 
 PASSWORD = "correct horse"
 

@@ -7,7 +7,6 @@ from attrs import evolve
 
 from tests.services.identity_scene import NOON, ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
-from workbell.domain.api_keys import MAX_KEYS
 from workbell.domain.errors import (
     Invalid,
     LimitReached,
@@ -16,9 +15,10 @@ from workbell.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from workbell.domain.identity import KeyScope, Origin, UserId, WrongCredentials
-from workbell.domain.sessions import FRESH, MAX_LIFE, SessionKind, SignInAgain
-from workbell.services.recent import LIFE, MOST, RecentActors
+from workbell.domain.identity.api_key import MAX_KEYS
+from workbell.domain.identity.session import FRESH, MAX_LIFE, SessionKind, SignInAgain
+from workbell.domain.identity.user import KeyScope, Origin, UserId, WrongCredentials
+from workbell.services.identity.actor_cache import LIFE, MOST, RecentActors
 
 pytestmark = pytest.mark.unit
 
@@ -361,7 +361,7 @@ def test_nobody_is_remembered_beyond_their_token(stage: Stage) -> None:
 
 def test_so_many_are_remembered_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST == 10_000
-    monkeypatch.setattr("workbell.services.recent.MOST", 2)
+    monkeypatch.setattr("workbell.services.identity.actor_cache.MOST", 2)
     recent, ana, end = RecentActors(), stage.ana(), NOON + timedelta(hours=1)
     for token in ("a", "b", "c"):
         recent.keep(token, ana, NOON, end, recent.mark())
@@ -385,8 +385,8 @@ def test_what_nothing_counts_any_more_is_removed(stage: Stage) -> None:
 
 
 def test_housekeeping_prunes_what_else_has_its_age(stage: Stage) -> None:
-    from workbell.domain.jobs import ENDED
-    from workbell.services.housekeeping import Housekeeping
+    from workbell.domain.jobs.job import ENDED
+    from workbell.services.jobs.retention import Housekeeping
 
     housekeeping = Housekeeping(
         store=stage.store,

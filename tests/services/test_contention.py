@@ -3,7 +3,7 @@
 import pytest
 
 from workbell.domain.errors import Conflict, Contended
-from workbell.services.contention import TIMES, done_again
+from workbell.services.transaction_retry import TIMES, done_again
 
 
 def met(times: int) -> tuple[list[int], object]:

@@ -9,10 +9,10 @@ from attrs import evolve, frozen
 
 from tests.services.desk import Desk, Letter, a_desk
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
-from workbell.domain.identity import Actor
-from workbell.domain.jobs import JobState
-from workbell.domain.scheduling import ScheduleId
-from workbell.domain.tasks import Task, TaskId
+from workbell.domain.identity.user import Actor
+from workbell.domain.jobs.job import JobState
+from workbell.domain.jobs.task import Task, TaskId
+from workbell.domain.schedules.schedule import ScheduleId
 
 pytestmark = pytest.mark.unit
 

@@ -7,8 +7,8 @@ import pytest
 from tests.services.identity_scene import NOON, ORIGIN
 from tests.services.members_scene import a_stage
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity import Origin, WrongCredentials
-from workbell.services.entries import MOST, Floods, entry
+from workbell.domain.identity.user import Origin, WrongCredentials
+from workbell.services.audit import MOST, Floods, entry
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +47,7 @@ def test_each_address_and_action_is_a_flood_of_its_own() -> None:
 
 def test_so_many_floods_are_watched_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST == 10_000
-    monkeypatch.setattr("workbell.services.entries.MOST", 2)
+    monkeypatch.setattr("workbell.services.audit.MOST", 2)
     floods, trail = Floods(), Trail()
     for action in ("A", "B", "C", "A"):
         floods.add(trail, entry(None, action, ORIGIN, NOON))

@@ -9,9 +9,9 @@ from attrs import define, evolve, field
 
 from tests.services.members_scene import Stage, a_stage
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity import WrongCredentials
-from workbell.services.identity import Identity
-from workbell.services.membership import Membership
+from workbell.domain.identity.user import WrongCredentials
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.registration import Identity
 
 NEW = "a good one, 77"
 

@@ -10,7 +10,6 @@ from attrs import evolve
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, FixedChance, Told, a_desk
-from workbell.domain.attempts import Claim, Ending, LogLine, Outcome, Settlement, reap, settle
 from workbell.domain.errors import (
     Conflict,
     Invalid,
@@ -19,10 +18,10 @@ from workbell.domain.errors import (
     Throttled,
     Unavailable,
 )
-from workbell.domain.identity import SYSTEM, Actor, UserId
-from workbell.domain.jobs import Job, JobState, Progress
-from workbell.domain.scheduling import OverlapPolicy
-from workbell.domain.tasks import (
+from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.jobs.attempt import Claim, Ending, LogLine, Outcome, Settlement, reap, settle
+from workbell.domain.jobs.job import Job, JobState, Progress
+from workbell.domain.jobs.task import (
     Cancelled,
     Interrupted,
     OnLost,
@@ -33,9 +32,10 @@ from workbell.domain.tasks import (
     TaskContext,
     TimedOut,
 )
-from workbell.ports.operations import WorkerInfo
-from workbell.services.asked import NewJob, NewSchedule
-from workbell.services.execution import plain
+from workbell.domain.schedules.schedule import OverlapPolicy
+from workbell.ports.jobs.queues import WorkerInfo
+from workbell.services.jobs.execution import plain
+from workbell.services.jobs.requests import NewJob, NewSchedule
 
 pytestmark = pytest.mark.unit
 

@@ -10,10 +10,10 @@ from attrs import define
 
 from tests.services.desk import Desk
 from workbell.adapters.memory.store import MemoryStore
-from workbell.domain.identity import SYSTEM, Actor, UserId
-from workbell.domain.scheduling import Schedule
-from workbell.services.asked import NewSchedule
-from workbell.services.expectations import Expectations
+from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.schedules.schedule import Schedule
+from workbell.services.jobs.requests import NewSchedule
+from workbell.services.schedules.overdue_alerts import Expectations
 
 pytestmark = pytest.mark.unit
 

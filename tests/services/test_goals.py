@@ -8,16 +8,16 @@ from attrs import define, evolve
 
 from tests.contract.made import NOON, ManualClock
 from tests.services.desk import Desk
-from workbell.adapters.shapes import JsonShapes
+from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
-from workbell.domain.goals import Category, Goal, GoalClosed, GoalState
-from workbell.domain.identity import SYSTEM, Actor, KeyScope
-from workbell.domain.progress import Entry
-from workbell.ports.goals import EntryFilter, GoalFilter
-from workbell.services.goal_keeping import GoalKeeping
-from workbell.services.goals import GoalView, NewGoal
-from workbell.services.progress import CHUNK, NewEntry
-from workbell.services.timers import NoTimer, TimerStop
+from workbell.domain.goals.goal import Category, Goal, GoalClosed, GoalState
+from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.identity.user import SYSTEM, Actor, KeyScope
+from workbell.ports.goals.repository import EntryFilter, GoalFilter
+from workbell.services.goals.commands import GoalView, NewGoal
+from workbell.services.goals.goal_services import GoalKeeping
+from workbell.services.goals.progress import CHUNK, NewEntry
+from workbell.services.goals.timers import NoTimer, TimerStop
 
 HOUR = timedelta(hours=1)
 

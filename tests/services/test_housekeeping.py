@@ -9,15 +9,15 @@ from attrs import evolve
 
 from tests.contract.made import NOON
 from tests.services.desk import Desk
-from workbell.adapters.files import FolderFiles
-from workbell.domain.attempts import Outcome
+from workbell.adapters.file_store import FolderFiles
 from workbell.domain.errors import NotFound
-from workbell.domain.identity import SYSTEM, Actor
-from workbell.domain.jobs import Job, JobState
-from workbell.domain.tasks import OwnershipLost
+from workbell.domain.identity.user import SYSTEM, Actor
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import Job, JobState
+from workbell.domain.jobs.task import OwnershipLost
 from workbell.ports.files import StoredFile
-from workbell.ports.operations import WorkerInfo
-from workbell.services.asked import NewJob
+from workbell.ports.jobs.queues import WorkerInfo
+from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.unit
 

@@ -10,9 +10,11 @@ from attrs import evolve
 
 from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
 from tests.services.members_scene import Numbers
-from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
-from workbell.domain.identity import (
+from workbell.domain.identity.one_time_code import Purpose, WrongCode
+from workbell.domain.identity.password_policy import MADE_UP_LIFE
+from workbell.domain.identity.user import (
     SYSTEM,
     Actor,
     Role,
@@ -21,11 +23,9 @@ from workbell.domain.identity import (
     UserId,
     WrongCredentials,
 )
-from workbell.domain.otp import Purpose, WrongCode
-from workbell.domain.passwords import MADE_UP_LIFE
-from workbell.services.identity import Identity
-from workbell.services.membership import Membership
-from workbell.services.signing_in import SigningIn
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
 
 pytestmark = pytest.mark.unit
 

@@ -10,14 +10,14 @@ from attrs import evolve, frozen
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, Letter, a_desk
 from workbell.adapters.memory.store import MemoryStore, MemoryTx
-from workbell.domain.attempts import LogLine, Outcome
 from workbell.domain.errors import Conflict, Invalid, LimitReached, NotAllowed, NotFound
-from workbell.domain.identity import SYSTEM, Actor, Tier, UserId
-from workbell.domain.jobs import JobId, JobOrigin, JobState, Mode, Status
-from workbell.domain.tasks import OnLost, Task
-from workbell.ports.jobs import JobFilter
-from workbell.ports.operations import WorkerInfo
-from workbell.services.asked import NewJob
+from workbell.domain.identity.user import SYSTEM, Actor, Tier, UserId
+from workbell.domain.jobs.attempt import LogLine, Outcome
+from workbell.domain.jobs.job import JobId, JobOrigin, JobState, Mode, Status
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.jobs.repository import JobFilter
+from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.unit
 

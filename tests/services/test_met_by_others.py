@@ -9,19 +9,19 @@ from attrs import define, field
 
 from tests.services.identity_scene import Chance, Clock, Hasher, Outbox
 from tests.services.members_scene import PASSWORD, Numbers, Stage
-from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.throttling.memory import MemoryRateLimiter
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Contended
-from workbell.domain.identity import KeyScope, Tier
-from workbell.domain.registration import Registration
-from workbell.domain.throttling import Policies
-from workbell.services.identity import Identity
-from workbell.services.membership import Membership
-from workbell.services.people import UserChange
-from workbell.services.profiles import ProfileChange
-from workbell.services.signing_in import SigningIn
-from workbell.services.throttling import Throttling
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import KeyScope, Tier
+from workbell.domain.rate_limits.policy import Policies
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.profiles import ProfileChange
+from workbell.services.identity.registration import Identity
+from workbell.services.identity.users import UserChange
+from workbell.services.rate_limits import Throttling
 
 NO_LIMITS = Policies.of(anonymous=None, user=None, login=None, ingest=None, free=None, premium=None)
 NEW = "battery staple 9"

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
-from workbell.domain.otp import WrongCode
+from workbell.domain.identity.one_time_code import WrongCode
 
 pytestmark = pytest.mark.unit
 

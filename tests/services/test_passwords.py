@@ -7,8 +7,8 @@ import pytest
 from tests.services.identity_scene import ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
 from workbell.domain.errors import Invalid, Unauthenticated, Unavailable
-from workbell.domain.identity import WrongCredentials
-from workbell.domain.otp import MAX_WRONG_A_DAY, WrongCode
+from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY, WrongCode
+from workbell.domain.identity.user import WrongCredentials
 
 pytestmark = pytest.mark.unit
 

@@ -14,9 +14,17 @@ from workbell.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from workbell.domain.identity import SYSTEM, Actor, KeyScope, Role, Tier, UserId, WrongCredentials
-from workbell.ports.identity import UserFilter
-from workbell.services.people import UserChange
+from workbell.domain.identity.user import (
+    SYSTEM,
+    Actor,
+    KeyScope,
+    Role,
+    Tier,
+    UserId,
+    WrongCredentials,
+)
+from workbell.ports.identity.users import UserFilter
+from workbell.services.identity.users import UserChange
 
 pytestmark = pytest.mark.unit
 

@@ -4,9 +4,9 @@ import pytest
 
 from tests.services.members_scene import PASSWORD, Stage, a_stage
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Unauthenticated
-from workbell.domain.identity import KeyScope, Taken, UserId
-from workbell.domain.otp import WrongCode
-from workbell.services.profiles import ProfileChange
+from workbell.domain.identity.one_time_code import WrongCode
+from workbell.domain.identity.user import KeyScope, Taken, UserId
+from workbell.services.identity.profiles import ProfileChange
 
 pytestmark = pytest.mark.unit
 

@@ -9,17 +9,17 @@ from attrs import define, evolve, field
 
 from tests.contract.made import NOON, ManualClock, a_job, a_user, claim, ids, keep
 from workbell.adapters.memory.store import MemoryStore
-from workbell.domain.cron import CronRule
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
-from workbell.domain.goals import Category, Goal, GoalState
-from workbell.domain.identity import EVERYTHING, SYSTEM_ID, Actor, KeyScope, Origin, UserId
-from workbell.domain.jobs import Job, JobOrigin
-from workbell.domain.reminders import Preferences
-from workbell.domain.unsubscribing import UnsubscribeTokens
-from workbell.ports.jobs import JobFilter
+from workbell.domain.goals.goal import Category, Goal, GoalState
+from workbell.domain.goals.reminder import Preferences
+from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID, Actor, KeyScope, Origin, UserId
+from workbell.domain.jobs.job import Job, JobOrigin
+from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
+from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.mail import Letter
-from workbell.services.built_in_schedules import BuiltInSchedules
-from workbell.services.reminders import MOST_GOALS, PAGE, Reminding
+from workbell.services.goals.reminders import MOST_GOALS, PAGE, Reminding
+from workbell.services.schedules.built_in import BuiltInSchedules
 
 pytestmark = pytest.mark.unit
 

@@ -10,16 +10,16 @@ from attrs import evolve
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, a_desk
-from workbell.domain.attempts import Outcome
-from workbell.domain.cron import CronRule
+from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached, NotFound, StaleVersion
-from workbell.domain.identity import SYSTEM, Actor, Role, Tier, UserId
-from workbell.domain.jobs import JobOrigin, JobState, Missed
-from workbell.domain.scheduling import OverlapPolicy, ScheduleId
-from workbell.domain.tasks import Task
-from workbell.ports.scheduling import ScheduleFilter
-from workbell.services.asked import NewSchedule
-from workbell.services.runs import cancel_runs
+from workbell.domain.identity.user import SYSTEM, Actor, Role, Tier, UserId
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import JobOrigin, JobState, Missed
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.schedule import OverlapPolicy, ScheduleId
+from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.services.jobs.requests import NewSchedule
+from workbell.services.jobs.schedule_runs import cancel_runs
 
 pytestmark = pytest.mark.unit
 

@@ -11,10 +11,9 @@ from attrs import define, evolve, field
 
 from tests.services.identity_scene import ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
-from workbell.adapters.throttling.memory import MemoryRateLimiter
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unauthenticated
-from workbell.domain.identity import SYSTEM, Actor, KeyScope, UserId, WrongCredentials
-from workbell.domain.second_factor import (
+from workbell.domain.identity.second_factor import (
     RECOVERY_CODES,
     STEP,
     Duty,
@@ -24,9 +23,10 @@ from workbell.domain.second_factor import (
     WrongSecondFactor,
     code_at,
 )
-from workbell.domain.sessions import SessionKind
-from workbell.domain.throttling import Policies, TooMany
-from workbell.services.throttling import Throttling
+from workbell.domain.identity.session import SessionKind
+from workbell.domain.identity.user import SYSTEM, Actor, KeyScope, UserId, WrongCredentials
+from workbell.domain.rate_limits.policy import Policies, TooMany
+from workbell.services.rate_limits import Throttling
 
 pytestmark = pytest.mark.unit
 

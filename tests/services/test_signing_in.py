@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from workbell.adapters.crypto import JwtTokens
+from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity import EmailNotVerified, Origin, User, UserId, WrongCredentials
-from workbell.domain.sessions import Claims, Session, TokenKind
-from workbell.services.signing_in import SignedIn, SigningIn
+from workbell.domain.identity.session import Claims, Session, TokenKind
+from workbell.domain.identity.user import EmailNotVerified, Origin, User, UserId, WrongCredentials
+from workbell.services.identity.login import SignedIn, SigningIn
 
 pytestmark = pytest.mark.unit
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.contract.made import NOON, ManualClock
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.goals import Category, Goal
-from workbell.domain.identity import Actor, UserId
-from workbell.domain.progress import Entry
-from workbell.domain.summaries import Group, Span, Streak
-from workbell.services.summaries import Summaries
+from workbell.domain.goals.goal import Category, Goal
+from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.goals.summary import Group, Span, Streak
+from workbell.domain.identity.user import Actor, UserId
+from workbell.services.goals.summaries import Summaries
 
 pytestmark = pytest.mark.unit
 

@@ -11,12 +11,12 @@ from attrs import Factory, define
 
 from tests.contract.made import ManualClock
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.throttling.memory import MemoryRateLimiter
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Unavailable
-from workbell.domain.identity import Actor, Tier, UserId
-from workbell.domain.throttling import Asked, Policies, Rate, Route, TooMany, account_key
-from workbell.ports.throttling import ThrottlingTx
-from workbell.services.throttling import Throttling
+from workbell.domain.identity.user import Actor, Tier, UserId
+from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route, TooMany, account_key
+from workbell.ports.rate_limits import ThrottlingTx
+from workbell.services.rate_limits import Throttling
 
 pytestmark = pytest.mark.unit
 

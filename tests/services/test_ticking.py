@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from tests.contract.made import NOON, after
 from tests.services.desk import Desk, a_desk
-from workbell.domain.attempts import Outcome
-from workbell.domain.identity import Actor
-from workbell.domain.jobs import Job, JobState
-from workbell.domain.scheduling import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
-from workbell.domain.tasks import TaskId, Tasks
-from workbell.domain.ticks import plan
-from workbell.services.ticking import BATCH, _recompute
+from workbell.domain.identity.user import Actor
+from workbell.domain.jobs.attempt import Outcome
+from workbell.domain.jobs.job import Job, JobState
+from workbell.domain.jobs.task import TaskId, Tasks
+from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.schedules.ticks import plan
+from workbell.services.schedules.ticker import BATCH, _recompute
 
 pytestmark = pytest.mark.unit
 

@@ -10,18 +10,18 @@ from typing import Any
 import structlog
 from attrs import define, field
 
-from workbell.adapters.dramatiq.counts import Counts
+from workbell.adapters.dramatiq.metrics import Counts
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
-from workbell.adapters.measures import Measure, gauge
+from workbell.adapters.observability.metrics import Measure, gauge
 from workbell.domain.errors import WorkbellError
-from workbell.ports.jobs import Waker
+from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
-from workbell.services.execution import Execution
-from workbell.services.expectations import Expectations
-from workbell.services.housekeeping import Housekeeping
-from workbell.services.ticking import BATCH as TICK_BATCH
-from workbell.services.ticking import Ticking
+from workbell.services.jobs.execution import Execution
+from workbell.services.jobs.retention import Housekeeping
+from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.ticker import BATCH as TICK_BATCH
+from workbell.services.schedules.ticker import Ticking
 
 SWEEP_SECONDS = 1.0
 NOTE_SECONDS = 1.0

@@ -12,16 +12,16 @@ import structlog
 from attrs import define, field
 from structlog.contextvars import bound_contextvars
 
-from workbell.adapters.dramatiq.context import JobContext, LogBuffer
-from workbell.adapters.dramatiq.counts import Counts
-from workbell.adapters.dramatiq.meeting import Meeting, Round
+from workbell.adapters.dramatiq.group_commit import Meeting, Round
+from workbell.adapters.dramatiq.job_context import JobContext, LogBuffer
+from workbell.adapters.dramatiq.metrics import Counts
 from workbell.adapters.dramatiq.wakeups import Wakeups
-from workbell.adapters.tracing import span
-from workbell.domain.attempts import TIMEOUT_GRACE, Claim, Settlement
-from workbell.domain.jobs import JobId, Mode
-from workbell.ports.operations import WorkerInfo
+from workbell.adapters.observability.tracing import span
+from workbell.domain.jobs.attempt import TIMEOUT_GRACE, Claim, Settlement
+from workbell.domain.jobs.job import JobId, Mode
+from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.system import Clock
-from workbell.services.execution import Execution
+from workbell.services.jobs.execution import Execution
 
 BATCH = 100
 TURN_SECONDS = 1.0

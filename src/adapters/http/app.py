@@ -6,48 +6,47 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
-from workbell.adapters import jsontext
-from workbell.adapters.http import (
-    account,
-    browser,
-    docs,
-    goals,
-    identity,
-    jobs,
-    notifications,
-    people,
-    progress,
-    schedules,
-    second_factor,
-    service,
-    summaries,
-    work,
-)
-from workbell.adapters.http.alive import Alive, App, FalconApp
-from workbell.adapters.http.compat import a, b, c, e
-from workbell.adapters.http.dispatch import Dispatch, Verified
-from workbell.adapters.http.face import Face, FaceSettings, Problems
-from workbell.adapters.http.openapi import document
-from workbell.adapters.http.operations import Operation, by_path
-from workbell.adapters.http.process import Readiness
-from workbell.adapters.http.query import QueryReader
-from workbell.adapters.http.wire import BodyReader
-from workbell.adapters.measures import Measure
+from workbell.adapters.http.compat import datamanager as c
+from workbell.adapters.http.compat import insighthub as a
+from workbell.adapters.http.compat import jobprocessing as e
+from workbell.adapters.http.compat import learnflow as b
+from workbell.adapters.http.goals import progress, summaries
+from workbell.adapters.http.goals import routes as goals
+from workbell.adapters.http.health import api_process as service
+from workbell.adapters.http.health.worker_process import Readiness
+from workbell.adapters.http.identity import account, browser_session_routes, second_factor
+from workbell.adapters.http.identity import auth as identity
+from workbell.adapters.http.identity import users as people
+from workbell.adapters.http.jobs import admin_routes as work
+from workbell.adapters.http.jobs import routes as jobs
+from workbell.adapters.http.liveness import Alive, App, FalconApp
+from workbell.adapters.http.notifications import routes as notifications
+from workbell.adapters.http.schedules import routes as schedules
+from workbell.adapters.http.web import browser_sessions as browser
+from workbell.adapters.http.web import docs_pages as docs
+from workbell.adapters.http.web.dispatch import Dispatch, Verified
+from workbell.adapters.http.web.middleware import Face, FaceSettings, Problems
+from workbell.adapters.http.web.openapi import document
+from workbell.adapters.http.web.operations import Operation, by_path
+from workbell.adapters.http.web.query_params import QueryReader
+from workbell.adapters.http.web.request import BodyReader
+from workbell.adapters.observability.metrics import Measure
+from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import WorkbellError
+from workbell.ports.serialization import Shapes
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
-from workbell.ports.tasks import Shapes
-from workbell.services.definitions import Definitions
-from workbell.services.entries import Refusals
-from workbell.services.goal_keeping import GoalKeeping
-from workbell.services.identity import Identity
-from workbell.services.jobs import JobCommands
-from workbell.services.membership import Membership
-from workbell.services.reminders import Reminding
-from workbell.services.scheduling import Scheduling
-from workbell.services.signing_in import SigningIn
-from workbell.services.summaries import Summaries
-from workbell.services.throttling import Throttling
+from workbell.services.audit import Refusals
+from workbell.services.goals.goal_services import GoalKeeping
+from workbell.services.goals.reminders import Reminding
+from workbell.services.goals.summaries import Summaries
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
+from workbell.services.jobs.commands import JobCommands
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.rate_limits import Throttling
+from workbell.services.schedules.commands import Scheduling
 
 
 def _always() -> None:
@@ -100,8 +99,8 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
     e_jobs = e.jobs_of(job_face)
     return (
         *identity.operations(face),
-        *browser.operations(
-            browser.BrowserSession(browser=_browser(parts), identity=parts.identity)
+        *browser_session_routes.operations(
+            browser_session_routes.BrowserSession(browser=_browser(parts), identity=parts.identity)
         ),
         *account.operations(account.Account(signing_in=parts.signing_in, members=parts.members)),
         *second_factor.operations(second_factor.SecondFactorFace(members=parts.members)),

@@ -9,7 +9,7 @@ from email.utils import format_datetime, parseaddr
 from typing import Any
 
 from workbell.domain.errors import Invalid
-from workbell.domain.identity import ascii_address
+from workbell.domain.identity.user import ascii_address
 from workbell.ports.mail import Letter
 
 MAX_SUBJECT_LENGTH = 255

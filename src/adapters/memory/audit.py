@@ -5,8 +5,8 @@ from itertools import islice
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.plain import plain
 from workbell.adapters.memory.tables import Tables
+from workbell.adapters.memory.values import plain
 from workbell.domain.audit import AuditEntry
 
 

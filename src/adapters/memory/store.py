@@ -8,23 +8,32 @@ from threading import Lock, get_ident
 from attrs import Factory, define, field
 
 from workbell.adapters.memory.audit import MemoryAuditTrail
-from workbell.adapters.memory.goals import MemoryBooks, MemoryEntries, MemoryGoals, MemoryTimers
-from workbell.adapters.memory.identity import (
+from workbell.adapters.memory.goals.goals import (
+    MemoryBooks,
+    MemoryEntries,
+    MemoryGoals,
+    MemoryTimers,
+)
+from workbell.adapters.memory.goals.reminders import MemoryReminders
+from workbell.adapters.memory.identity.second_factors import MemorySecondFactors
+from workbell.adapters.memory.identity.users import (
     MemoryApiKeys,
     MemoryCodes,
     MemorySessions,
     MemoryUsers,
 )
-from workbell.adapters.memory.jobs import MemoryJobs
-from workbell.adapters.memory.lanes import JobRows
-from workbell.adapters.memory.logs import MemoryLogs
-from workbell.adapters.memory.queues import MemoryQueues, MemoryStatistics, MemoryWorkers
-from workbell.adapters.memory.quotas import MemoryQuotas
-from workbell.adapters.memory.reminders import MemoryReminders
-from workbell.adapters.memory.scheduling import MemoryDefinitions, MemoryFacts, MemorySchedules
-from workbell.adapters.memory.second_factors import MemorySecondFactors
+from workbell.adapters.memory.jobs.logs import MemoryLogs
+from workbell.adapters.memory.jobs.queues import MemoryQueues, MemoryStatistics, MemoryWorkers
+from workbell.adapters.memory.jobs.repository import MemoryJobs
+from workbell.adapters.memory.jobs.staging import JobRows
+from workbell.adapters.memory.rate_limits import MemoryQuotas
+from workbell.adapters.memory.schedules.repository import (
+    MemoryDefinitions,
+    MemoryFacts,
+    MemorySchedules,
+)
 from workbell.adapters.memory.tables import Tables
-from workbell.ports.jobs import Waker
+from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
 

@@ -7,20 +7,20 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Factory, define, field, fields, frozen
 
-from workbell.domain.api_keys import ApiKey
-from workbell.domain.attempts import Artifact, Attempt, LogLine
 from workbell.domain.audit import AuditEntry
-from workbell.domain.goals import Book, Goal, GoalId
-from workbell.domain.identity import User, UserId
-from workbell.domain.jobs import Job, JobId, JobState
-from workbell.domain.otp import OneTimeCode
-from workbell.domain.progress import Entry, EntryId, Timer
-from workbell.domain.reminders import Preferences, Reminded
-from workbell.domain.scheduling import Schedule, ScheduleId
-from workbell.domain.second_factor import SecondFactor
-from workbell.domain.sessions import Session
-from workbell.domain.tasks import TaskDefinition, TaskId
-from workbell.ports.operations import WorkerInfo
+from workbell.domain.goals.goal import Book, Goal, GoalId
+from workbell.domain.goals.progress_entry import Entry, EntryId, Timer
+from workbell.domain.goals.reminder import Preferences, Reminded
+from workbell.domain.identity.api_key import ApiKey
+from workbell.domain.identity.one_time_code import OneTimeCode
+from workbell.domain.identity.second_factor import SecondFactor
+from workbell.domain.identity.session import Session
+from workbell.domain.identity.user import User, UserId
+from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.ports.jobs.queues import WorkerInfo
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -7,9 +7,9 @@ from typing import Any
 from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select
 
-from workbell.adapters.sql.columns import as_kept
-from workbell.adapters.sql.schema import audit
-from workbell.adapters.sql.statements import AnyRow, named, prepared
+from workbell.adapters.sql.database.column_types import as_kept
+from workbell.adapters.sql.database.statements import AnyRow, named, prepared
+from workbell.adapters.sql.schema.tables import audit
 from workbell.domain.audit import AuditEntry
 
 _NAMES = tuple(each.name for each in fields(AuditEntry) if each.name != "id")

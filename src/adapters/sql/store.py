@@ -10,26 +10,26 @@ from typing import Protocol
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
-from workbell.adapters.sql import revisions
-from workbell.adapters.sql.access import SqlApiKeys, SqlSessions
+from workbell.adapters.observability.tracing import span
 from workbell.adapters.sql.audit import SqlAuditTrail
-from workbell.adapters.sql.definitions import SqlDefinitions, SqlFacts
-from workbell.adapters.sql.failures import translated
-from workbell.adapters.sql.goals import SqlBooks, SqlGoals, SqlTimers
-from workbell.adapters.sql.identity import SqlCodes, SqlUsers
-from workbell.adapters.sql.jobs import SqlJobs
-from workbell.adapters.sql.logs import SqlLogs
-from workbell.adapters.sql.operations import SqlQueues, SqlStatistics, SqlWorkers
-from workbell.adapters.sql.progress import SqlEntries
-from workbell.adapters.sql.quotas import SqlQuotas
-from workbell.adapters.sql.reminders import SqlReminders
-from workbell.adapters.sql.scheduling import SqlSchedules
-from workbell.adapters.sql.second_factors import SqlSecondFactors
-from workbell.adapters.sql.servers import is_server, open_server
-from workbell.adapters.sql.sqlite import open_sqlite
-from workbell.adapters.tracing import span
+from workbell.adapters.sql.database.errors import translated
+from workbell.adapters.sql.database.server import is_server, open_server
+from workbell.adapters.sql.database.sqlite import open_sqlite
+from workbell.adapters.sql.goals.goals import SqlBooks, SqlGoals, SqlTimers
+from workbell.adapters.sql.goals.progress import SqlEntries
+from workbell.adapters.sql.goals.reminders import SqlReminders
+from workbell.adapters.sql.identity.second_factors import SqlSecondFactors
+from workbell.adapters.sql.identity.sessions import SqlApiKeys, SqlSessions
+from workbell.adapters.sql.identity.users import SqlCodes, SqlUsers
+from workbell.adapters.sql.jobs.logs import SqlLogs
+from workbell.adapters.sql.jobs.queues import SqlQueues, SqlStatistics, SqlWorkers
+from workbell.adapters.sql.jobs.repository import SqlJobs
+from workbell.adapters.sql.jobs.task_definitions import SqlDefinitions, SqlFacts
+from workbell.adapters.sql.rate_limits import SqlQuotas
+from workbell.adapters.sql.schedules.repository import SqlSchedules
+from workbell.adapters.sql.schema import upgrade as revisions
 from workbell.domain.errors import Contended, Unavailable
-from workbell.ports.jobs import Waker
+from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
 

@@ -9,31 +9,31 @@ import falcon.testing
 import pytest
 from attrs import define, field, frozen
 
-from workbell.adapters.caching.counting import CountingCache
-from workbell.adapters.caching.memory import MemoryCache
-from workbell.adapters.crypto import Argon2Hasher, JwtTokens
-from workbell.adapters.files import FolderFiles
+from workbell.adapters.cache.memory import MemoryCache
+from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.http.app import Parts, build_app, operations_of
-from workbell.adapters.http.face import FaceSettings
-from workbell.adapters.http.operations import Operation
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Operation
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.shapes import JsonShapes
+from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.system import SystemRandomness, UuidIds
-from workbell.domain.attempts import Artifact
-from workbell.domain.identity import Actor, Role, User
-from workbell.domain.jobs import JobId, JobState
-from workbell.domain.second_factor import STEP, Duty, FactorKeys, code_at
-from workbell.domain.tasks import Task, Tasks
-from workbell.domain.unsubscribing import UnsubscribeTokens
+from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, code_at
+from workbell.domain.identity.user import Actor, Role, User
+from workbell.domain.jobs.attempt import Artifact
+from workbell.domain.jobs.job import JobId, JobState
+from workbell.domain.jobs.task import Task, Tasks
+from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Letter
-from workbell.services.definitions import Definitions
-from workbell.services.goal_keeping import GoalKeeping
-from workbell.services.identity import Identity
-from workbell.services.jobs import JobCommands
-from workbell.services.reminders import Reminding
-from workbell.services.scheduling import Scheduling
-from workbell.services.signing_in import SigningIn
-from workbell.services.summaries import Summaries
+from workbell.services.goals.goal_services import GoalKeeping
+from workbell.services.goals.reminders import Reminding
+from workbell.services.goals.summaries import Summaries
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
+from workbell.services.jobs.commands import JobCommands
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.commands import Scheduling
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse 7"
@@ -174,7 +174,7 @@ class World:
                 )
                 if claim.id == job_id
             ]  # fmt: skip
-            from workbell.domain.attempts import Outcome, Settlement
+            from workbell.domain.jobs.attempt import Outcome, Settlement
 
             tx.jobs.settle(
                 [

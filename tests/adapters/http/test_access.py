@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.face import FaceSettings
-from workbell.adapters.http.operations import Access, Operation
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation
 
 from .conftest import World, build_world
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from workbell.domain.identity import KeyScope
+from workbell.domain.identity.user import KeyScope
 
 from .conftest import NOON, PASSWORD, World
 

@@ -8,13 +8,13 @@ import pytest
 from attrs import define, evolve
 
 from workbell.adapters.http.app import build_app, operations_of
-from workbell.adapters.http.browser import CSRF_HEADER, SAFE_METHODS
-from workbell.adapters.http.face import FaceSettings
-from workbell.adapters.http.operations import Access, Operation, is_number
-from workbell.adapters.throttling.memory import MemoryRateLimiter
-from workbell.domain.sessions import SessionKind
-from workbell.domain.throttling import Policies, Rate
-from workbell.services.throttling import Throttling
+from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation, is_number
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.domain.identity.session import SessionKind
+from workbell.domain.rate_limits.policy import Policies, Rate
+from workbell.services.rate_limits import Throttling
 
 from .conftest import PASSWORD, World, build_world
 

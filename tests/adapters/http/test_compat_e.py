@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbell.domain.jobs import JobState
+from workbell.domain.jobs.job import JobState
 
 from .conftest import World
 

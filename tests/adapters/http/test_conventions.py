@@ -14,8 +14,8 @@ import pytest
 from attrs import evolve
 
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.face import FaceSettings
-from workbell.adapters.http.operations import Access, Operation
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation
 
 from .conftest import A_SCHEDULE, World, build_world
 

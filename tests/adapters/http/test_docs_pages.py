@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from workbell.adapters.http.face import FaceSettings
+from workbell.adapters.http.web.middleware import FaceSettings
 
 from .conftest import World
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from workbell.adapters.http.goal_views import COLUMNS, plain_text
-from workbell.domain.throttling import Rate
+from workbell.adapters.http.goals.views import COLUMNS, plain_text
+from workbell.domain.rate_limits.policy import Rate
 
 from .conftest import NOON, World
 from .test_throttling import limited

@@ -11,9 +11,9 @@ import structlog.testing
 from attrs import fields
 
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.face import FaceSettings
-from workbell.adapters.http.operations import Access, Operation
-from workbell.domain.identity import Role, Tier, User
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation
+from workbell.domain.identity.user import Role, Tier, User
 
 from .conftest import PASSWORD, World, build_world
 from .test_matrix import names_for

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from workbell.domain.jobs import JobState
+from workbell.domain.jobs.job import JobState
 
 from .conftest import World
 

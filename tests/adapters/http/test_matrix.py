@@ -9,13 +9,13 @@ from attrs import frozen
 from falcon.inspect import inspect_routes
 
 from workbell.adapters.http.app import build_app, operations_of
-from workbell.adapters.http.docs import Docs
-from workbell.adapters.http.docs import operations as docs_operations
-from workbell.adapters.http.face import FaceSettings
-from workbell.adapters.http.operations import Operation, Style
-from workbell.domain.identity import Actor, KeyScope, Role
-from workbell.domain.permissions import RULES, Action, Relation, key_allows, relations_of
-from workbell.services.people import UserChange
+from workbell.adapters.http.web.docs_pages import Docs
+from workbell.adapters.http.web.docs_pages import operations as docs_operations
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Operation, Style
+from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
+from workbell.domain.identity.user import Actor, KeyScope, Role
+from workbell.services.identity.users import UserChange
 
 from .conftest import PASSWORD, World, build_world, peopled
 from .test_browser import HTTP, page_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbell.adapters.http import schedules
+from workbell.adapters.http.schedules import routes as schedules
 
 from .conftest import World
 

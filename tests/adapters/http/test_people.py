@@ -1,6 +1,6 @@
 """People over HTTP, as superusers look after them."""
 
-from workbell.domain.identity import Role
+from workbell.domain.identity.user import Role
 
 from .conftest import World
 

@@ -10,7 +10,7 @@ from attrs import define, evolve
 from workbell.adapters.http.app import build_app
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unavailable
-from workbell.domain.throttling import Rate
+from workbell.domain.rate_limits.policy import Rate
 
 from .conftest import PASSWORD, World
 from .test_browser import HTTP, page_of

@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
-from workbell.adapters.http.face import FaceSettings
+from workbell.adapters.http.web.middleware import FaceSettings
 
 from .conftest import PASSWORD, build_world
 

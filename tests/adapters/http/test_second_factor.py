@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.operations import Access
-from workbell.domain.otp import MAX_WRONG_A_DAY
-from workbell.domain.second_factor import STEP, Duty
-from workbell.domain.throttling import SECOND_FACTOR_FAILURES
+from workbell.adapters.http.web.operations import Access
+from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
+from workbell.domain.identity.second_factor import STEP, Duty
+from workbell.domain.rate_limits.policy import SECOND_FACTOR_FAILURES
 
 from .conftest import PASSWORD, World, build_world
 from .test_browser import HTTP, SESSION, page_of

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.face import FaceSettings
+from workbell.adapters.http.web.middleware import FaceSettings
 from workbell.domain.errors import Throttled, Unavailable
 
 from .conftest import World

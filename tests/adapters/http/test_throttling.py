@@ -9,16 +9,16 @@ from typing import Any
 import falcon.testing
 from attrs import define, evolve
 
-from workbell.adapters.crypto import Argon2Hasher
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.http.app import build_app, operations_of
-from workbell.adapters.http.face import FaceSettings
-from workbell.adapters.throttling.memory import MemoryRateLimiter
-from workbell.adapters.throttling.redis import RedisRateLimiter
-from workbell.domain.otp import MAX_WRONG_A_DAY
-from workbell.domain.throttling import Asked, Policies, Rate, Route
-from workbell.ports.throttling import RateLimiter
-from workbell.services.membership import Membership
-from workbell.services.throttling import Throttling
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.adapters.rate_limits.redis import RedisRateLimiter
+from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
+from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route
+from workbell.ports.rate_limits import RateLimiter
+from workbell.services.identity.account_services import Membership
+from workbell.services.rate_limits import Throttling
 
 from .conftest import PASSWORD, World
 

@@ -4,15 +4,17 @@ from typing import Any
 
 from alembic import context
 
-from workbell.adapters.sql.columns import Json, Moment
-from workbell.adapters.sql.revisions import includes
-from workbell.adapters.sql.schema import metadata
+from workbell.adapters.sql.database.column_types import Json, Moment
+from workbell.adapters.sql.schema.tables import metadata
+from workbell.adapters.sql.schema.upgrade import includes
 
 
 def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
     """Write our own column types by their names."""
     if kind == "type" and isinstance(item, Json | Moment):
-        autogen_context.imports.add("from workbell.adapters.sql.columns import Json, Moment")
+        autogen_context.imports.add(
+            "from workbell.adapters.sql.database.column_types import Json, Moment"
+        )
         return f"{type(item).__name__}()"
     return False
 

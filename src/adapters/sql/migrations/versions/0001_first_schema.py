@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 
-from workbell.adapters.sql.columns import Json, Moment
-from workbell.adapters.sql.mysql import clear_remains, table_options
+from workbell.adapters.sql.database.column_types import Json, Moment
+from workbell.adapters.sql.database.mysql import clear_remains, table_options
 
 revision = "0001"
 down_revision = None

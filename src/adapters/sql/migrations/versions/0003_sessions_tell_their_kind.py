@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from workbell.adapters.sql.columns import Moment
+from workbell.adapters.sql.database.column_types import Moment
 
 revision = "0003"
 down_revision = "0002"

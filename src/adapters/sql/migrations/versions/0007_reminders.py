@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from workbell.adapters.sql.columns import Id, Moment
-from workbell.adapters.sql.mysql import clear_remains, table_options
+from workbell.adapters.sql.database.column_types import Id, Moment
+from workbell.adapters.sql.database.mysql import clear_remains, table_options
 
 revision = "0007"
 down_revision = "0006"

@@ -1,1 +1,0 @@
-"""Caches: in the memory of one process, and in a shared Redis."""

@@ -1,0 +1,1 @@
+"""adapters/change_counters."""

@@ -1,0 +1,206 @@
+"""The context of one attempt: progress, log, artifacts, and when to stop."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
+
+import msgspec
+from attrs import define, field
+
+from workbell.domain.errors import Invalid
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.attempt import Claim, LogLine
+from workbell.domain.jobs.job import Progress
+from workbell.domain.jobs.task import (
+    Cancelled,
+    Interrupted,
+    OwnershipLost,
+    ShuttingDown,
+    TaskLog,
+    TimedOut,
+)
+from workbell.ports.system import Clock
+from workbell.services.jobs.execution import LOG_HEAD, LOG_TAIL, plain
+
+MAX_LOG_BYTES = 256 * 1024
+MAX_LINE = 4000
+MAX_ARTIFACT_NAME = 200
+
+Keep = Callable[[Claim, str, str, BinaryIO | Path | bytes], None]
+
+
+@define(eq=False)
+class LogBuffer:
+    """
+    What an attempt has logged and nobody has kept yet.
+
+    Holds the first lines and the last ones only; a flood costs no memory.
+    """
+
+    clock: Clock
+    attempt: int
+    _seq: int = 0
+    _bytes: int = 0
+    _head: list[LogLine] = field(factory=list[LogLine])
+    _tail: deque[LogLine] = field(factory=lambda: deque[LogLine](maxlen=LOG_TAIL))
+    _lock: Lock = field(factory=Lock)
+
+    def debug(self, event: str, **values: object) -> None:
+        """Note a detail."""
+        self._add("debug", event, values)
+
+    def info(self, event: str, **values: object) -> None:
+        """Note what happened."""
+        self._add("info", event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """Note what may need attention."""
+        self._add("warning", event, values)
+
+    def error(self, event: str, **values: object) -> None:
+        """Note what went wrong."""
+        self._add("error", event, values)
+
+    def take(self) -> list[LogLine]:
+        """Return the lines that were not taken before."""
+        with self._lock:
+            lines = [*self._head, *self._tail]
+            self._head.clear()
+            self._tail.clear()
+        return lines
+
+    def _add(self, level: str, event: str, values: dict[str, object]) -> None:
+        said = "".join(f" {name}={_short(value)}" for name, value in values.items())
+        text = plain(f"{event}{said}")[:MAX_LINE]
+        with self._lock:
+            self._seq += 1
+            self._bytes += len(text)
+            if self._bytes > MAX_LOG_BYTES and self._seq > LOG_HEAD:
+                text = text[: MAX_LOG_BYTES // (LOG_HEAD + LOG_TAIL)]
+            line = LogLine(self.attempt, self._seq, self.clock.now(), level, text)
+            (self._head if self._seq <= LOG_HEAD else self._tail).append(line)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str):
+        return value if value.isprintable() and " " not in value else repr(value)
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+
+
+@define(eq=False)
+class JobContext:
+    """What the body of one claimed job may ask and tell; satisfies `TaskContext`."""
+
+    claim: Claim
+    clock: Clock
+    keep: Keep
+    buffer: LogBuffer
+    claimed: float
+    _progress: Progress | None = None
+    _dirty: bool = False
+    _stop: type[Interrupted] | None = None
+
+    @property
+    def job_id(self) -> int:
+        """The job that is being tried."""
+        return self.claim.id
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1."""
+        return self.claim.attempt
+
+    @property
+    def owner(self) -> UserId:
+        """Whose job it is."""
+        return self.claim.owner
+
+    @property
+    def schedule_id(self) -> int | None:
+        """The schedule that made the job, if one did."""
+        return self.claim.schedule_id
+
+    @property
+    def tick(self) -> datetime | None:
+        """The nominal time that the job stands for."""
+        return self.claim.tick
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same key for every try of this job."""
+        return f"job-{self.claim.id}"
+
+    @property
+    def log(self) -> TaskLog:
+        """The attempt's log."""
+        return self.buffer
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self.clock.now()
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell how far the work is."""
+        self._progress = Progress(done, total, plain(note)[:200])
+        self._dirty = True
+
+    def check(self) -> None:
+        """
+        Give the engine a chance to stop the work.
+
+        Raises:
+            Interrupted: It was cancelled, is out of time, or must give way.
+        """
+        if self._stop is not None:
+            raise self._stop
+        if self.clock.now() > self.claim.deadline:
+            raise TimedOut
+
+    def artifact(
+        self,
+        name: str,
+        source: BinaryIO | Path | bytes,
+        media_type: str = "application/octet-stream",
+    ) -> None:
+        """
+        Keep a file with the job.
+
+        Raises:
+            Invalid: The name is no plain file name.
+        """
+        plain_name = name.isprintable() and not set(name) & set('/\\"') and name.strip(". ")
+        if not plain_name or len(name) > MAX_ARTIFACT_NAME:
+            raise Invalid(f"{name!r} is no plain file name.")
+        self.keep(self.claim, name, media_type, source)
+
+    # what the worker tells it
+
+    def cancel(self) -> None:
+        """Have the next check raise Cancelled."""
+        self._stop = self._stop or Cancelled
+
+    def shut_down(self) -> None:
+        """Have the next check raise ShuttingDown."""
+        self._stop = self._stop or ShuttingDown
+
+    def lose(self) -> None:
+        """Have the next check raise OwnershipLost, whatever else was asked."""
+        self._stop = OwnershipLost
+
+    @property
+    def lost(self) -> bool:
+        """Whether the claim is another's by now."""
+        return self._stop is OwnershipLost
+
+    def take_progress(self) -> Progress | None:
+        """Return the progress if it has changed since it was last taken."""
+        if not self._dirty:
+            return None
+        self._dirty = False
+        return self._progress

@@ -1,0 +1,192 @@
+"""Source C's routes: sign-in and people under /users/."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from workbell.adapters.http.identity.auth import (
+    Address,
+    Code,
+    Given,
+    MessageBody,
+    Secret,
+    UserBody,
+    user_body,
+)
+from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.web.pagination import PageNumber, PageSize, numbered, slice_of
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import EmailNotVerified, UserId
+from workbell.ports.identity.users import UserFilter
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.profiles import ProfileChange
+from workbell.services.identity.registration import Identity
+
+
+@frozen(kw_only=True)
+class CAccountBody:
+    """An address and a password."""
+
+    email: Address
+    password: Secret = field(repr=False)
+
+
+@frozen(kw_only=True)
+class CLoginBody(CAccountBody):
+    """An address and a password, and a code if need be."""
+
+    code: Code = field(default="", repr=False)
+
+
+@frozen(kw_only=True)
+class CInviteBody:
+    """Whom to invite."""
+
+    email: Address
+
+
+@frozen(kw_only=True)
+class CUserQuery:
+    """Which people to list."""
+
+    email: Address | None = None
+    page: PageNumber = 1
+    page_size: PageSize = None
+
+
+@frozen(kw_only=True)
+class CChangeBody:
+    """What changes of a person; what is left out or null stays."""
+
+    email: Address | None = None
+    first_name: Given | None = None
+    last_name: Given | None = None
+    password: Secret | None = field(default=None, repr=False)
+    current_password: Secret | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True, slots=False)
+class CRegistered:
+    """The new person, and a token to go on with, unless an address must be verified first."""
+
+    message: str
+    user: UserBody
+    token: str | None
+
+
+@frozen(kw_only=True, slots=False)
+class CSignedIn:
+    """An opaque token, and whose it is."""
+
+    token: str
+    user_id: int
+
+
+@frozen(kw_only=True)
+class CIdentity:
+    """Registering, signing in and people, in source C's shapes."""
+
+    identity: Identity
+    signing_in: SigningIn
+    members: Membership
+
+    def register(self, call: Call) -> Answer:
+        """Give a person an account, and open a session."""
+        asked: CAccountBody = call.body
+        new = Registration(email=asked.email, password=asked.password)
+        user = self.identity.register(new, call.origin)
+        token = None
+        try:
+            opened = self.signing_in.login_opaque(user.email, asked.password, call.origin)
+            token = opened.token.text
+        except EmailNotVerified:
+            pass
+        body = CRegistered(message="The user was registered.", user=user_body(user), token=token)
+        return Answer(status=201, body=body)
+
+    def login(self, call: Call) -> Answer:
+        """Open a session."""
+        asked: CLoginBody = call.body
+        found = self.signing_in.login_opaque(
+            asked.email, asked.password, call.origin, code=asked.code
+        )
+        return Answer(body=CSignedIn(token=found.token.text, user_id=found.user.id))
+
+    def logout(self, call: Call) -> Answer:
+        """End the session that asks."""
+        self.signing_in.logout(call.actor)
+        return Answer(body=MessageBody(message="You have signed out."))
+
+    def invite(self, call: Call) -> Answer:
+        """Add somebody by their address; who is new sets a password by a mailed code."""
+        asked: CInviteBody = call.body
+        user, is_new = self.members.people.invite(call.actor, asked.email)
+        return Answer(status=201 if is_new else 200, body=user_body(user))
+
+    def list(self, call: Call) -> Answer:
+        """Return a page of the people whom the caller may see."""
+        asked: CUserQuery = call.query
+        part = slice_of(call, asked.page, asked.page_size)
+        found, total = self.members.people.find_visible(
+            call.actor, UserFilter(email=asked.email), ("id",), part.offset, part.size
+        )
+        return numbered(call, part, [user_body(one) for one in found], total)
+
+    def change(self, call: Call) -> Answer:
+        """Change a person: oneself, or as a superuser anybody."""
+        asked: CChangeBody = call.body
+        change = ProfileChange(
+            email=asked.email,
+            first_name=asked.first_name,
+            last_name=asked.last_name,
+            password=asked.password,
+            current_password=asked.current_password,
+        )
+        changed = self.members.profiles.change(call.actor, change, UserId(call.ids["user_id"]))
+        return Answer(body=user_body(changed))
+
+    def exists(self, call: Call) -> object:
+        """Refuse a person whom the caller may not change, before the body is read."""
+        return self.members.profiles.seen(call.actor, UserId(call.ids["user_id"]))
+
+
+def identity_operations(own: CIdentity) -> Sequence[Operation]:
+    """Return the routes under /users/."""
+    style: dict[str, Any] = {"style": Style.C, "tag": "source C"}
+    return (
+        Operation(
+            method="POST", path="/users/register", name="c_register", summary="Register.",
+            reveals=True,
+            handler=own.register, request=CAccountBody, answers={201: CRegistered},
+            errors=(503,), who=Access.ANYONE, **style,
+        ),
+        Operation(
+            method="POST", path="/users/login", name="c_login", summary="Sign in.",
+            handler=own.login, request=CLoginBody, answers={200: CSignedIn},
+            errors=(401, 403), who=Access.ANYONE, **style,
+        ),
+        Operation(
+            method="POST", path="/users/logout", name="c_logout", keyless=True,
+            summary="End the session that asks, at once.", handler=own.logout,
+            answers={200: MessageBody}, errors=(400, 403), who=Access.SELF, **style,
+        ),
+        Operation(
+            method="POST", path="/users/invite", name="c_invite",
+            summary="Invite somebody who has no password yet.", handler=own.invite,
+            request=CInviteBody, answers={200: UserBody, 201: UserBody}, errors=(503,),
+            who=Access.SUPERUSER, **style,
+        ),
+        Operation(
+            method="GET", path="/users", name="c_list_users",
+            summary="List the people whom one may see.", handler=own.list, query=CUserQuery,
+            answers={200: Many(UserBody)}, errors=(404,), who=Access.USER, **style,
+        ),
+        Operation(
+            method="PUT", path="/users/{user_id}", name="c_change_user",
+            summary="Change oneself, or as a superuser anybody.", handler=own.change, reveals=True,
+            request=CChangeBody, answers={200: UserBody}, errors=(403, 503),
+            exists=own.exists, who=Access.USER, **style,
+        ),
+    )  # fmt: skip

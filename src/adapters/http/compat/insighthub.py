@@ -1,0 +1,344 @@
+"""Source A's routes: sign-in, tasks and schedules under /api/."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from workbell.adapters.http.identity.auth import (
+    Code,
+    Given,
+    PairBody,
+    People,
+    RefreshBody,
+    Secret,
+    UserBody,
+    user_body,
+)
+from workbell.adapters.http.jobs.source_statuses import A_WORDS, AStatus, statuses
+from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
+from workbell.adapters.http.schedules.routes import Schedules
+from workbell.adapters.http.schedules.views import (
+    ARunBody,
+    AScheduleBody,
+    AToggledBody,
+    a_listed_body,
+    a_run_body,
+    a_schedule_body,
+    a_toggled_body,
+)
+from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.web.pagination import Cursor, PageNumber, PageSize, ordering
+from workbell.domain.errors import Invalid, LimitReached
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import WrongCredentials
+from workbell.domain.jobs.job import Job
+from workbell.domain.jobs.task import TaskDefinition
+from workbell.domain.rate_limits.policy import Route
+from workbell.ports.schedules.repository import ScheduleView
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
+from workbell.services.jobs.requests import NewSchedule
+from workbell.services.jobs.task_definitions import Definitions
+
+BASE = "/api/schedules"
+ONE = BASE + "/{schedule_id}"
+LIMIT_TEXT = "Regular users cannot have more than {} active jobs"
+TYPE_WORDS = {"must be an integer": "must be a integer", "must be a number": "must be a float"}
+TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
+
+
+@frozen(kw_only=True)
+class ARegistrationBody:
+    """What a new person tells of themselves."""
+
+    username: Given
+    email: Given
+    password: Secret = field(repr=False)
+    password_confirm: Secret = field(repr=False)
+    first_name: Given = ""
+    last_name: Given = ""
+
+
+@frozen(kw_only=True)
+class ALoginBody:
+    """A username and its password, and a code if need be."""
+
+    username: Given
+    password: Secret = field(repr=False)
+    code: Code = field(default="", repr=False)
+
+
+@frozen(kw_only=True, slots=False)
+class ARegistered:
+    """The new person, and what to do next."""
+
+    user: UserBody
+    message: str
+
+
+@frozen(kw_only=True, slots=False)
+class ASignedIn:
+    """An access and a refresh token, and whose they are."""
+
+    access_token: str
+    refresh_token: str
+    user: UserBody
+
+
+@frozen(kw_only=True, slots=False)
+class ATaskBody:
+    """A task that can be scheduled, its parameters as names and types."""
+
+    id: int
+    name: str
+    description: str
+    input_schema: Mapping[str, str]
+    input_fields: Sequence[str]
+    is_active: bool
+    created_at: datetime
+
+
+@frozen(kw_only=True)
+class ARunsQuery:
+    """Which runs of a schedule to list, newest first."""
+
+    status: Sequence[AStatus] | None = None
+    page: PageNumber = 1
+    page_size: PageSize = None
+    cursor: Cursor = None
+
+
+def _task_body(definition: TaskDefinition) -> ATaskBody:
+    flat = definition.flat_schema()
+    return ATaskBody(
+        id=definition.id,
+        name=definition.name,
+        description=definition.description,
+        input_schema=flat,
+        input_fields=list(flat),
+        is_active=definition.is_active,
+        created_at=definition.created_at,
+    )
+
+
+@frozen(kw_only=True)
+class AIdentity:
+    """Registering and signing in, in source A's shapes."""
+
+    identity: Identity
+    signing_in: SigningIn
+
+    def register(self, call: Call) -> Answer:
+        """Give a person an account, and mail them a code."""
+        asked: ARegistrationBody = call.body
+        new = Registration(
+            username=asked.username,
+            email=asked.email,
+            password=asked.password,
+            password_confirm=asked.password_confirm,
+            first_name=asked.first_name,
+            last_name=asked.last_name,
+        )
+        user = user_body(self.identity.register(new, call.origin))
+        return Answer(status=201, body=ARegistered(user=user, message="The user was registered."))
+
+    def login(self, call: Call) -> Answer:
+        """Sign somebody in."""
+        found = self.signing_in.login(
+            call.body.username, call.body.password, call.origin, code=call.body.code
+        )
+        body = ASignedIn(
+            access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
+        )
+        return Answer(body=body)
+
+
+@frozen(kw_only=True)
+class ATasks:
+    """Task definitions, as plain lists."""
+
+    definitions: Definitions
+
+    def all(self, _: Call) -> Answer:
+        """Return every task, by id."""
+        return Answer(body=[_task_body(one) for one in self.definitions.all()])
+
+    def available(self, _: Call) -> Answer:
+        """Return the active tasks, by id."""
+        return Answer(body=[_task_body(one) for one in self.definitions.all() if one.is_active])
+
+
+@frozen(kw_only=True)
+class ASchedules:
+    """What source A says of schedules in words of its own."""
+
+    schedules: Schedules
+
+    def search(self, call: Call) -> Answer:
+        """Return a page of the schedules that the body selects."""
+        asked: ScheduleSearch = call.body
+        order = ordering(asked.ordering, ORDERINGS, "ordering")
+        return self.schedules.page(
+            call, asked.filters, order, asked.page, asked.page_size, "filters."
+        )
+
+    def toggle(self, call: Call) -> Answer:
+        """Pause or resume a schedule, and say which."""
+        return evolve(self.schedules, show=_toggled).toggle(call)
+
+
+def _toggled(view: ScheduleView) -> dict[str, Any]:
+    return a_toggled_body(view, TOGGLED[view.schedule.is_active])
+
+
+def in_its_words(handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+    """Return a handler whose errors read as source A's do."""
+
+    def handle(call: Call) -> Answer:
+        try:
+            return handler(call)
+        except LimitReached as error:
+            text = LIMIT_TEXT.format(error.limit)
+            raise LimitReached(text, used=error.used, limit=error.limit) from error
+        except Invalid as error:
+            raise Invalid(field_errors=_reworded(error.field_errors), detail="") from error
+
+    return handle
+
+
+def _reworded(errors: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    return {
+        path: [_type_word(text) for text in said] if path.startswith("parameters") else said
+        for path, said in errors.items()
+    }
+
+
+def _type_word(text: str) -> str:
+    for ours, theirs in TYPE_WORDS.items():
+        text = text.replace(ours, theirs)
+    return text
+
+
+def schedules_of(schedules: Schedules) -> Schedules:
+    """Return the canonical resource, showing schedules and runs as source A does."""
+    show_run: Callable[[Job, Any], Any] = a_run_body
+    return evolve(
+        schedules,
+        base=BASE,
+        show=a_schedule_body,
+        show_listed=a_listed_body,
+        show_run=show_run,
+        statuses=partial(statuses, A_WORDS),
+    )
+
+
+def identity_operations(own: AIdentity, people: People) -> Sequence[Operation]:
+    """Return the routes under /api/auth/."""
+    style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
+    return (
+        Operation(
+            method="POST", path="/api/auth/register", name="a_register", summary="Register.",
+            reveals=True,
+            handler=own.register, request=ARegistrationBody, answers={201: ARegistered},
+            errors=(503,), who=Access.ANYONE, **style,
+        ),
+        Operation(
+            method="POST", path="/api/auth/login", name="a_login", summary="Sign in.",
+            handler=own.login, request=ALoginBody, answers={200: ASignedIn}, errors=(403,),
+            statuses={WrongCredentials: 400}, who=Access.ANYONE, **style,
+        ),
+        Operation(
+            method="POST", path="/api/auth/refresh", name="a_refresh",
+            summary="Exchange a refresh token for the next pair.", handler=people.refresh,
+            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
+            **style,
+        ),
+        Operation(
+            method="GET", path="/api/auth/profile", name="a_profile", summary="Show who asks.",
+            handler=people.me, answers={200: UserBody}, who=Access.SELF, **style,
+        ),
+    )  # fmt: skip
+
+
+def task_operations(tasks: ATasks) -> Sequence[Operation]:
+    """Return the routes under /api/tasks/."""
+    style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
+    every: dict[int, type | Many | None] = {200: Many(ATaskBody, plain=True)}
+    return (
+        Operation(
+            method="GET", path="/api/tasks", name="a_list_tasks", summary="List the tasks.",
+            handler=tasks.all, answers=every, **style,
+        ),
+        Operation(
+            method="GET", path="/api/tasks/available", name="a_list_available_tasks",
+            summary="List the active tasks.", handler=tasks.available, answers=every, **style,
+        ),
+    )  # fmt: skip
+
+
+def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[Operation]:
+    """Return the routes under /api/schedules/."""
+    style: dict[str, Any] = {
+        "style": Style.A,
+        "tag": "source A",
+        "statuses": {LimitReached: 400},
+    }
+    return (*_of_all(schedules, own, style), *_of_one(schedules, own, style))
+
+
+def _of_all(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
+    return (
+        Operation(
+            method="GET", path=BASE, name="a_list_schedules", summary="List schedules.",
+            handler=schedules.list, query=ScheduleQuery, answers={200: Many(AScheduleBody)},
+            errors=(404,), **style,
+        ),
+        Operation(
+            method="POST", path=BASE, name="a_create_schedule", summary="Create a schedule.",
+            handler=in_its_words(schedules.create), request=NewSchedule,
+            answers={201: AScheduleBody}, **style,
+        ),
+        Operation(
+            method="POST", path=f"{BASE}/search", name="a_search_schedules",
+            summary="List schedules by filters in the body.", handler=own.search, reads=True,
+            request=ScheduleSearch, answers={200: Many(AScheduleBody)}, errors=(404,), **style,
+        ),
+    )  # fmt: skip
+
+
+def _of_one(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
+    shown: dict[int, type | Many | None] = {200: AScheduleBody}
+    return (
+        Operation(
+            method="GET", path=ONE, name="a_get_schedule", summary="Show a schedule.",
+            handler=schedules.get, answers=shown, etag=True, **style,
+        ),
+        Operation(
+            method="PUT", path=ONE, name="a_replace_schedule", summary="Replace a schedule.",
+            handler=in_its_words(schedules.replace), request=NewSchedule, partial=True,
+            exists=schedules.exists, answers=shown, etag=True, **style,
+        ),
+        Operation(
+            method="PATCH", path=ONE, name="a_change_schedule", summary="Change a schedule.",
+            handler=in_its_words(schedules.change), request=NewSchedule, partial=True,
+            exists=schedules.exists, answers=shown, etag=True, **style,
+        ),
+        Operation(
+            method="DELETE", path=ONE, name="a_delete_schedule", summary="Delete a schedule.",
+            handler=schedules.delete, answers={204: None}, etag=True, **style,
+        ),
+        Operation(
+            method="POST", path=f"{ONE}/toggle_active", name="a_toggle_schedule",
+            summary="Pause an active schedule, or resume a paused one.",
+            handler=in_its_words(own.toggle), answers={200: AToggledBody}, **style,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/logs", name="a_list_schedule_runs",
+            summary="List a schedule's runs, newest first.", handler=schedules.runs,
+            query=ARunsQuery, exists=schedules.exists,
+            answers={200: Many(ARunBody, history=True)}, **style,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+"""Source E's routes: sign-in by address, and jobs in its own words."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+from attrs import Factory, evolve, field, frozen
+
+from workbell.adapters.http.identity.auth import (
+    Address,
+    Code,
+    CodeBody,
+    MessageBody,
+    PairBody,
+    Secret,
+    pair_body,
+)
+from workbell.adapters.http.jobs.routes import JobFilters, Jobs, ResultQuery
+from workbell.adapters.http.jobs.source_statuses import E_WORDS, EStatus, statuses
+from workbell.adapters.http.jobs.views import EJobBody, ResultBody, e_job_body
+from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.web.query_types import TaskName
+from workbell.domain.constraints import Limits
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
+from workbell.services.jobs.requests import NewJob
+
+BASE = "/api/jobs"
+ONE = BASE + "/{job_id}"
+REGISTERED = "If the address was not registered yet, a code is on its way to it."
+VERIFIED = "The e-mail address is verified; you can sign in now."
+
+
+@frozen(kw_only=True)
+class EAccountBody:
+    """An address and a password."""
+
+    email: Address
+    password: Secret = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ELoginBody(EAccountBody):
+    """An address and a password, and a code if need be."""
+
+    code: Code = field(default="", repr=False)
+
+
+@frozen(kw_only=True)
+class ENewJob:
+    """A job with a name, to be run at a time."""
+
+    name: Annotated[str, Limits(min_length=1, max_length=255)]
+    scheduled_time: datetime
+    description: Annotated[str, Limits(max_length=10_000)] = ""
+    task_definition: TaskName = "echo"
+    parameters: Mapping[str, Any] = Factory(dict[str, Any])
+
+
+@frozen(kw_only=True)
+class EJobQuery(JobFilters):
+    """Which jobs to list, newest first unless ordered otherwise."""
+
+    status: Sequence[EStatus] | None = None
+
+
+@frozen(kw_only=True)
+class EIdentity:
+    """Registering and signing in by address, in source E's shapes."""
+
+    identity: Identity
+    signing_in: SigningIn
+
+    def register(self, call: Call) -> Answer:
+        """Register somebody, and answer the same whether the address was known."""
+        self.identity.register_quietly(call.body.email, call.body.password, call.origin)
+        return Answer(status=201, body=MessageBody(message=REGISTERED))
+
+    def verify(self, call: Call) -> Answer:
+        """Verify an address by the mailed code."""
+        asked: CodeBody = call.body
+        self.identity.verify_otp(asked.email, asked.code, call.origin)
+        return Answer(body=MessageBody(message=VERIFIED))
+
+    def login(self, call: Call) -> Answer:
+        """Sign in somebody whose address is verified."""
+        found = self.signing_in.login(
+            call.body.email,
+            call.body.password,
+            call.origin,
+            code=call.body.code,
+            require_verified=True,
+        )
+        return Answer(body=pair_body(found))
+
+
+@frozen(kw_only=True)
+class EJobs:
+    """What source E asks of a new job."""
+
+    jobs: Jobs
+
+    def create(self, call: Call) -> Answer:
+        """Enqueue a job; without a task it runs the built-in `echo`."""
+        asked: ENewJob = call.body
+        new = NewJob(
+            name=asked.name,
+            description=asked.description,
+            task_definition=asked.task_definition,
+            parameters=asked.parameters,
+            scheduled_time=asked.scheduled_time,
+        )
+        return self.jobs.enqueue(call, new)
+
+
+def jobs_of(jobs: Jobs) -> Jobs:
+    """Return the canonical resource, showing jobs as source E does."""
+    return evolve(jobs, base=BASE, show=e_job_body, statuses=partial(statuses, E_WORDS))
+
+
+def identity_operations(own: EIdentity) -> Sequence[Operation]:
+    """Return the routes under /api/ that sign people in."""
+    style: dict[str, Any] = {"style": Style.E, "tag": "source E", "who": Access.ANYONE}
+    verifies = [
+        Operation(
+            method="POST", path=f"/api/{path}", name=f"e_{path.replace('-', '_')}",
+            summary="Verify an e-mail address by the mailed code.", handler=own.verify,
+            request=CodeBody, answers={200: MessageBody}, **style,
+        )
+        for path in ("verify-otp", "verify-email")
+    ]  # fmt: skip
+    return (
+        Operation(
+            method="POST", path="/api/register", name="e_register", summary="Register.",
+            handler=own.register, request=EAccountBody, answers={201: MessageBody}, **style,
+        ),
+        *verifies,
+        Operation(
+            method="POST", path="/api/login", name="e_login", summary="Sign in.",
+            handler=own.login, request=ELoginBody, answers={200: PairBody},
+            errors=(401, 403), **style,
+        ),
+    )  # fmt: skip
+
+
+def job_operations(jobs: Jobs, own: EJobs) -> Sequence[Operation]:
+    """Return the routes under /api/jobs/ and /api/job-results/."""
+    style: dict[str, Any] = {"style": Style.E, "tag": "source E", "who": Access.VERIFIED}
+    return (
+        Operation(
+            method="GET", path=BASE, name="e_list_jobs", summary="List jobs, newest first.",
+            handler=jobs.list, query=EJobQuery, answers={200: Many(EJobBody, history=True)},
+            errors=(404,), **style,
+        ),
+        Operation(
+            method="POST", path=BASE, name="e_create_job", summary="Enqueue a job.",
+            handler=own.create, request=ENewJob, answers={201: EJobBody}, errors=(409,),
+            idempotent=True, **style,
+        ),
+        Operation(
+            method="GET", path=ONE, name="e_get_job", summary="Show a job.",
+            handler=jobs.get, answers={200: EJobBody}, **style,
+        ),
+        Operation(
+            method="DELETE", path=ONE, name="e_delete_job",
+            summary="Cancel a job that has not ended; hide one that has.",
+            handler=jobs.remove, answers={204: None}, errors=(409,), **style,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/result", name="e_get_job_result",
+            summary="Show what came of a completed job.", handler=jobs.result,
+            answers={200: ResultBody}, errors=(400,), **style,
+        ),
+        Operation(
+            method="GET", path="/api/job-results", name="e_list_job_results",
+            summary="List what came of completed jobs.", handler=jobs.results,
+            query=ResultQuery, answers={200: Many(ResultBody, history=True)},
+            errors=(404,), **style,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Source B's routes: sign-in, usernames, goals, progress and summaries."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from workbell.adapters.http.goals import progress, summaries
+from workbell.adapters.http.goals import routes as goals
+from workbell.adapters.http.identity.auth import (
+    Address,
+    Code,
+    Given,
+    PairBody,
+    RefreshBody,
+    Secret,
+    pair_body,
+)
+from workbell.adapters.http.identity.auth import People as PeopleFace
+from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import Tier
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
+from workbell.services.identity.users import People
+
+ROOT = "/api"
+
+
+@frozen(kw_only=True)
+class BRegistrationBody:
+    """What a new person tells of themselves."""
+
+    username: Given
+    email: Address
+    password: Secret = field(repr=False)
+    first_name: Given = ""
+    last_name: Given = ""
+    tier: Tier = Tier.FREE
+
+
+@frozen(kw_only=True)
+class BLoginBody:
+    """A username and its password, and a code if need be."""
+
+    username: Given
+    password: Secret = field(repr=False)
+    code: Code = field(default="", repr=False)
+
+
+@frozen(kw_only=True, slots=False)
+class BUserBody:
+    """A new person, as far as source B tells."""
+
+    id: int
+    username: str
+    email: str
+    first_name: str
+    last_name: str
+    tier: Tier
+
+
+@frozen(kw_only=True)
+class BIdentity:
+    """Registering and signing in, in source B's shapes."""
+
+    identity: Identity
+    signing_in: SigningIn
+    people: People
+
+    def register(self, call: Call) -> Answer:
+        """Give a person an account, and mail them a code."""
+        asked: BRegistrationBody = call.body
+        new = Registration(
+            username=asked.username,
+            email=asked.email,
+            password=asked.password,
+            first_name=asked.first_name,
+            last_name=asked.last_name,
+            tier=asked.tier,
+        )
+        user = self.identity.register(new, call.origin)
+        body = BUserBody(
+            id=user.id,
+            username=user.username,
+            email=user.email,
+            first_name=user.first_name,
+            last_name=user.last_name,
+            tier=user.tier,
+        )
+        return Answer(status=201, body=body)
+
+    def login(self, call: Call) -> Answer:
+        """Sign somebody in."""
+        asked: BLoginBody = call.body
+        found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
+        return Answer(body=pair_body(found))
+
+    def usernames(self, call: Call) -> Answer:
+        """Return the usernames of all active people."""
+        return Answer(body=list(self.people.usernames(call.actor)))
+
+
+def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operation]:
+    """Return the routes that sign people in, and list them."""
+    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    return (
+        Operation(
+            method="POST", path="/api/user", name="b_register", summary="Register.",
+            reveals=True,
+            handler=own.register, request=BRegistrationBody, answers={201: BUserBody},
+            errors=(503,), who=Access.ANYONE, **style,
+        ),
+        Operation(
+            method="POST", path="/api/token", name="b_login", summary="Sign in.",
+            handler=own.login, request=BLoginBody, answers={200: PairBody}, errors=(401, 403),
+            who=Access.ANYONE, **style,
+        ),
+        Operation(
+            method="POST", path="/api/token/refresh", name="b_refresh",
+            summary="Exchange a refresh token for the next pair.", handler=people.refresh,
+            request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE,
+            **style,
+        ),
+        Operation(
+            method="GET", path="/api/users", name="b_list_usernames",
+            summary="List the usernames of all active people.", handler=own.usernames,
+            answers={200: Many(str, plain=True)}, who=Access.USER, **style,
+        ),
+    )  # fmt: skip
+
+
+def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[Operation]:
+    """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
+    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    return (
+        *goals.commands(evolve(face, base=f"{ROOT}/goals"), "b_", style),
+        *progress.commands(evolve(entries, root=ROOT), "b_", style),
+    )
+
+
+def summary_operations(face: summaries.SummaryFace) -> Sequence[Operation]:
+    """Return the routes under /api/summary/: the canonical ones."""
+    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    return summaries.periods(face, ROOT, "b_", style)

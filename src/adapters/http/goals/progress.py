@@ -1,0 +1,203 @@
+"""Progress over HTTP: log time, list it, export it, and see the quota."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve, frozen
+
+from workbell.adapters.http.goals.routes import ONE as GOAL
+from workbell.adapters.http.goals.routes import goal_num
+from workbell.adapters.http.goals.views import (
+    ProgressBody,
+    QuotaBody,
+    csv_pieces,
+    policy_body,
+    progress_body,
+)
+from workbell.adapters.http.web.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.web.pagination import (
+    Ordering,
+    PageNumber,
+    PageSize,
+    numbered,
+    ordering,
+    slice_of,
+)
+from workbell.adapters.http.web.query_types import Text
+from workbell.domain.rate_limits.policy import Route
+from workbell.ports.goals.repository import EntryFilter
+from workbell.services.goals.commands import GoalCommands
+from workbell.services.goals.progress import EntryChange, NewEntry, ProgressCommands
+from workbell.services.rate_limits import Throttling
+
+ROOT = "/api/v1"
+CSV = "text/csv"
+ORDERINGS: Mapping[str, str] = {
+    "progress_num": "number",
+    "created_at": "created_at",
+    "logged_hours": "logged",
+    "total_hours": "total",
+}
+
+
+@frozen(kw_only=True)
+class EntryQuery:
+    """Which entries to list, newest first unless asked otherwise."""
+
+    is_complete: bool | None = None
+    created_at__gte: datetime | None = None
+    created_at__lte: datetime | None = None
+    search: Text | None = None
+    ordering: Ordering = "-created_at"
+    page: PageNumber = 1
+    page_size: PageSize = None
+
+
+@frozen(kw_only=True)
+class OfGoalQuery(EntryQuery):
+    """Which entries of a goal to list, by number unless asked otherwise."""
+
+    ordering: Ordering = "progress_num"
+
+
+@frozen(kw_only=True)
+class Progress:
+    """A person's progress entries, and what is left of their quota."""
+
+    progress: ProgressCommands
+    goals: GoalCommands
+    throttling: Throttling | None = None
+    root: str = ROOT
+
+    def list(self, call: Call) -> Answer:
+        """Return a page of all of the caller's entries."""
+        return self._page(call, EntryFilter())
+
+    def list_of_goal(self, call: Call) -> Answer:
+        """Return a page of a goal's entries."""
+        goal = self.goals.get(call.actor, goal_num(call)).goal
+        return self._page(call, EntryFilter(goal_id=goal.id))
+
+    def log(self, call: Call) -> Answer:
+        """Log time towards a goal."""
+        entry = self.progress.log(call.actor, goal_num(call), call.body)
+        location = f"{self.root}/goals/{entry.goal_number}/progress/{entry.number}"
+        return Answer(status=201, body=progress_body(entry), headers={"Location": location})
+
+    def get(self, call: Call) -> Answer:
+        """Return one entry."""
+        return Answer(body=progress_body(self.progress.get(call.actor, *_numbers(call))))
+
+    def change(self, call: Call) -> Answer:
+        """Change the fields of an entry that are given."""
+        entry = self.progress.edit(call.actor, *_numbers(call), call.body)
+        return Answer(body=progress_body(entry))
+
+    def delete(self, call: Call) -> Answer:
+        """Delete an entry."""
+        self.progress.delete(call.actor, *_numbers(call))
+        return Answer(status=204)
+
+    def export(self, call: Call) -> Answer:
+        """Return all of the caller's entries as CSV."""
+        headers = {"Content-Disposition": 'attachment; filename="progress.csv"'}
+        pieces = csv_pieces(self.progress.export(call.actor))
+        return Answer(
+            body=pieces, media_type=f"{CSV}; charset=utf-8; header=present", headers=headers
+        )
+
+    def quota(self, call: Call) -> Answer:
+        """Return what is left of the caller's quota and rate."""
+        policies = []
+        if self.throttling is not None:
+            now = self.throttling.clock.now()
+            policies = [policy_body(each, now) for each in self.throttling.left(call.actor)]
+        headers = {"Cache-Control": "no-store"}
+        return Answer(body=QuotaBody(tier=call.actor.tier, policies=policies), headers=headers)
+
+    def goal_exists(self, call: Call) -> object:
+        """Look for the goal, before anything that was sent is judged."""
+        return self.goals.get(call.actor, goal_num(call))
+
+    def exists(self, call: Call) -> object:
+        """Look for the entry, before anything that was sent is judged."""
+        return self.progress.get(call.actor, *_numbers(call))
+
+    def _page(self, call: Call, which: EntryFilter) -> Answer:
+        query: EntryQuery = call.query
+        order = ordering(query.ordering, ORDERINGS, "ordering")
+        part = slice_of(call, query.page, query.page_size)
+        which = evolve(
+            which,
+            is_complete=query.is_complete,
+            created_from=query.created_at__gte,
+            created_to=query.created_at__lte,
+            search=query.search,
+        )
+        found, total = self.progress.find(call.actor, which, order, part.offset, part.size)
+        return numbered(call, part, [progress_body(entry) for entry in found], total)
+
+
+def _numbers(call: Call) -> tuple[int, int]:
+    return goal_num(call), call.ids["progress_num"]
+
+
+def operations(progress: Progress) -> Sequence[Operation]:
+    """Return the canonical operations on progress."""
+    style = {"tag": "goals"}
+    return (*commands(progress, "", style), *_of_all(progress))
+
+
+def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Sequence[Operation]:
+    """Return the operations that list, log, show, change and delete entries, in a style."""
+    of_goal = f"{progress.root}/goals{GOAL}/progress"
+    one = f"{of_goal}/{{progress_num}}"
+    counted: dict[str, Any] = {**style, "limit": Route.PROGRESS}
+    shown: dict[int, type | Many | None] = {200: ProgressBody}
+    return (
+        Operation(
+            method="GET", path=of_goal, name=f"{prefix}list_goal_progress",
+            summary="List a goal's progress.", handler=progress.list_of_goal,
+            query=OfGoalQuery, exists=progress.goal_exists,
+            answers={200: Many(ProgressBody)}, **counted,
+        ),
+        Operation(
+            method="POST", path=of_goal, name=f"{prefix}log_progress",
+            summary="Log time towards a goal.", handler=progress.log, request=NewEntry,
+            exists=progress.goal_exists, answers={201: ProgressBody}, errors=(409,), **counted,
+        ),
+        Operation(
+            method="GET", path=one, name=f"{prefix}get_progress", summary="Show an entry.",
+            handler=progress.get, answers=shown, **counted,
+        ),
+        Operation(
+            method="PATCH", path=one, name=f"{prefix}change_progress",
+            summary="Change an entry.", handler=progress.change, request=EntryChange,
+            partial=True, exists=progress.exists, answers=shown, **counted,
+        ),
+        Operation(
+            method="DELETE", path=one, name=f"{prefix}delete_progress",
+            summary="Delete an entry.", handler=progress.delete, answers={204: None}, **counted,
+        ),
+        Operation(
+            method="GET", path=f"{progress.root}/progress", name=f"{prefix}list_progress",
+            summary="List all of one's progress, newest first.", handler=progress.list,
+            query=EntryQuery, answers={200: Many(ProgressBody)}, errors=(404,), **counted,
+        ),
+    )  # fmt: skip
+
+
+def _of_all(progress: Progress) -> Sequence[Operation]:
+    return (
+        Operation(
+            method="GET", path=f"{progress.root}/progress/export", name="export_progress",
+            summary="Download all of one's progress as CSV.", handler=progress.export,
+            media=(CSV,), limit=Route.PROGRESS, tag="goals",
+        ),
+        Operation(
+            method="GET", path=f"{progress.root}/quota", name="get_quota",
+            summary="Show what is left of one's quota; this costs nothing of it.",
+            handler=progress.quota, answers={200: QuotaBody}, tag="goals",
+        ),
+    )  # fmt: skip

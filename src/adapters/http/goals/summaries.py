@@ -1,0 +1,219 @@
+"""Summaries over HTTP: time by week, by month, and over any span."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+from attrs import frozen
+
+from workbell.adapters.http.web.operations import Answer, Call, Many, Operation
+from workbell.adapters.serialization.scalars import write_duration
+from workbell.domain.constraints import Limits
+from workbell.domain.goals.summary import MOST_DAYS, Group, Streak, Worked, hours
+from workbell.services.goals.summaries import Overview, Summaries
+
+ROOT = "/api/v1"
+
+
+@frozen(kw_only=True, slots=False)
+class WeekBody:
+    """The time of a week, which starts on Monday."""
+
+    week_start: date
+    total_hours: float
+
+
+@frozen(kw_only=True, slots=False)
+class MonthBody:
+    """The time of a calendar month."""
+
+    month_start: date
+    total_hours: float
+
+
+@frozen(kw_only=True)
+class RangeQuery:
+    """
+    Which local days to sum up, both ends included, and how to cut them.
+
+    Without them it is the 30 days that end today.
+    """
+
+    first: Annotated[
+        date | None, Limits(description=f"At most {MOST_DAYS:,} days before the last.")
+    ] = None
+    last: date | None = None
+    group: Group = Group.DAY
+    goal: Annotated[int | None, Limits(ge=1, description="The number of one goal.")] = None
+
+
+@frozen(kw_only=True, slots=False)
+class BucketBody:
+    """The time of some days in a row; those at the edges of the span may be fewer."""
+
+    first: date
+    last: date
+    total_time: str
+    total_hours: float
+
+
+@frozen(kw_only=True, slots=False)
+class PreviousBody:
+    """
+    The equally long span before, and how it has changed since.
+
+    `percent_change` is null where there was no time before.
+    """
+
+    first: date
+    last: date
+    total_time: str
+    total_hours: float
+    delta_hours: float
+    percent_change: float | None
+
+
+@frozen(kw_only=True, slots=False)
+class StreakBody:
+    """Days in a row with time: up to today, which breaks none while it lasts, and at the most."""
+
+    current: int
+    longest: int
+
+
+@frozen(kw_only=True, slots=False)
+class HeatBody:
+    """A day with time, and the quarter of the busiest day's time that it reaches, from 1 to 4."""
+
+    day: date
+    total_hours: float
+    level: int
+
+
+@frozen(kw_only=True, slots=False)
+class RangeBody:
+    """
+    A span in buckets, compared with the one before.
+
+    The buckets' `total_time` adds up to the span's exactly; hours are rounded
+    to two places. Streaks go over all that was ever logged, the heat map over
+    the year that ends with the span and without the days that have no time.
+    """
+
+    first: date
+    last: date
+    group: Group
+    goal: int | None
+    total_time: str
+    total_hours: float
+    buckets: Sequence[BucketBody]
+    previous: PreviousBody
+    streak: StreakBody
+    heat_map: Sequence[HeatBody]
+
+
+@frozen(kw_only=True)
+class SummaryFace:
+    """Summaries of a person's time."""
+
+    summaries: Summaries
+
+    def weekly(self, call: Call) -> Answer:
+        """Return the time of each week that has any."""
+        return Answer(body=[_week(each) for each in self._periods(call, Group.WEEK)])
+
+    def monthly(self, call: Call) -> Answer:
+        """Return the time of each month that has any."""
+        return Answer(body=[_month(each) for each in self._periods(call, Group.MONTH)])
+
+    def over(self, call: Call) -> Answer:
+        """Return the time of a span."""
+        asked: RangeQuery = call.query
+        found = self.summaries.over(
+            call.actor, asked.first, asked.last, asked.group, asked.goal
+        )  # fmt: skip
+        return Answer(body=_range(found))
+
+    def _periods(self, call: Call, group: Group) -> Sequence[Worked]:
+        return self.summaries.by_period(call.actor, group, call.ids.get("goal_num"))
+
+
+def _week(period: Worked) -> WeekBody:
+    return WeekBody(week_start=period[0], total_hours=hours(period[1]))
+
+
+def _month(period: Worked) -> MonthBody:
+    return MonthBody(month_start=period[0], total_hours=hours(period[1]))
+
+
+def _range(found: Overview) -> RangeBody:
+    return RangeBody(
+        first=found.span.first,
+        last=found.span.last,
+        group=found.group,
+        goal=found.goal,
+        **_time(found.seconds),
+        buckets=[
+            BucketBody(first=each.first, last=each.last, **_time(each.seconds))
+            for each in found.buckets
+        ],
+        previous=PreviousBody(
+            first=found.before.first,
+            last=found.before.last,
+            **_time(found.before.seconds),
+            delta_hours=hours(found.before.delta),
+            percent_change=found.before.percent,
+        ),
+        streak=_streak(found.streak),
+        heat_map=[
+            HeatBody(day=each.day, total_hours=hours(each.seconds), level=each.level)
+            for each in found.heat
+        ],
+    )
+
+
+def _streak(found: Streak) -> StreakBody:
+    return StreakBody(current=found.current, longest=found.longest)
+
+
+def _time(seconds: int) -> dict[str, Any]:
+    return {
+        "total_time": write_duration(timedelta(seconds=seconds)),
+        "total_hours": hours(seconds),
+    }
+
+
+def operations(face: SummaryFace) -> Sequence[Operation]:
+    """Return the canonical operations on summaries."""
+    style = {"tag": "goals"}
+    return (
+        *periods(face, ROOT, "", style),
+        Operation(
+            method="GET", path=f"{ROOT}/summary/range", name="get_summary_range",
+            summary="Sum up a span: buckets, the span before, streaks and a heat map.",
+            handler=face.over, query=RangeQuery, answers={200: RangeBody}, errors=(404,),
+            tag="goals",
+        ),
+    )  # fmt: skip
+
+
+def periods(
+    face: SummaryFace, root: str, prefix: str, style: Mapping[str, Any]
+) -> Sequence[Operation]:
+    """Return the operations that sum up weeks and months, in a style."""
+    kinds: tuple[tuple[str, Any, type], ...] = (
+        ("weekly", face.weekly, WeekBody),
+        ("monthly", face.monthly, MonthBody),
+    )
+    return tuple(
+        Operation(
+            method="GET", path=f"{root}/summary/{word}{of_one}",
+            name=f"{prefix}get_{word}_summary{of_goal}",
+            summary=f"Sum up {which} {word}, oldest first.", handler=handler,
+            answers={200: Many(body, plain=True)}, **style,
+        )
+        for word, handler, body in kinds
+        for of_one, of_goal, which in (
+            ("", "", "all goals"), ("/{goal_num}", "_of_goal", "one goal"),
+        )
+    )  # fmt: skip

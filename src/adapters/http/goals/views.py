@@ -1,0 +1,219 @@
+"""Goals, entries and quotas as they are answered."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
+from io import StringIO
+
+from attrs import frozen
+
+from workbell.adapters.serialization.scalars import write_duration, write_moment
+from workbell.domain.goals.goal import Category, GoalState
+from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.rate_limits.policy import Decision
+from workbell.ports.goals.repository import ExportRow
+from workbell.services.goals.commands import GoalView
+from workbell.services.goals.timers import Started
+
+# A spreadsheet takes a cell that begins like this for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+COLUMNS = (
+    "goal_num",
+    "goal_name",
+    "category",
+    "progress_num",
+    "progress",
+    "logged_hours",
+    "total_hours",
+    "is_complete",
+    "percentage_complete",
+    "local_day",
+    "time_zone",
+    "started_at",
+    "ended_at",
+    "created_at",
+)
+
+
+@frozen(kw_only=True, slots=False)
+class GoalBody:
+    """A goal, and how much of it is done."""
+
+    goal_num: int
+    goal_name: str
+    category: Category
+    is_complete: bool
+    deadline: date | None
+    completion_percentage: float
+    is_overdue: bool
+    state: GoalState
+    logged_hours: str
+    total_hours: str
+    timer_started_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+@frozen(kw_only=True, slots=False)
+class ProgressBody:
+    """Time that was logged towards a goal, of the time that was planned."""
+
+    goal_num: int
+    progress_num: int
+    progress: str
+    logged_hours: str
+    total_hours: str
+    is_complete: bool
+    percentage_complete: float
+    started_at: datetime | None
+    ended_at: datetime | None
+    local_day: date
+    time_zone: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@frozen(kw_only=True, slots=False)
+class TimerBody:
+    """The running timer, and the entry of the one that it has stopped, if there was one."""
+
+    goal_num: int
+    started_at: datetime
+    stopped: ProgressBody | None
+
+
+@frozen(kw_only=True, slots=False)
+class PolicyBody:
+    """
+    What one policy allows, and what is left of it.
+
+    At most `limit` requests in any `period_seconds`; some of what was used
+    comes back at `resets_at`, null where nothing was used.
+    """
+
+    policy: str
+    limit: int
+    period_seconds: int
+    used: int
+    remaining: int
+    resets_at: datetime | None
+
+
+@frozen(kw_only=True, slots=False)
+class QuotaBody:
+    """What the caller's tier allows, and what is left; the narrowest policy first."""
+
+    tier: str
+    policies: Sequence[PolicyBody]
+
+
+def _hours(seconds: int) -> str:
+    return write_duration(timedelta(seconds=seconds))
+
+
+def goal_body(view: GoalView) -> GoalBody:
+    """Return a goal as it is answered."""
+    goal = view.goal
+    return GoalBody(
+        goal_num=goal.number,
+        goal_name=goal.name,
+        category=goal.category,
+        is_complete=goal.is_complete,
+        deadline=goal.deadline,
+        completion_percentage=float(goal.completion_percentage),
+        is_overdue=view.is_overdue,
+        state=goal.state,
+        logged_hours=_hours(goal.logged_seconds),
+        total_hours=_hours(goal.total_seconds),
+        timer_started_at=view.timer_started_at,
+        created_at=goal.created_at,
+        updated_at=goal.updated_at,
+        version=goal.version,
+    )
+
+
+def progress_body(entry: Entry) -> ProgressBody:
+    """Return an entry as it is answered."""
+    return ProgressBody(
+        goal_num=entry.goal_number,
+        progress_num=entry.number,
+        progress=entry.note,
+        logged_hours=_hours(entry.logged_seconds),
+        total_hours=_hours(entry.total_seconds),
+        is_complete=entry.is_complete,
+        percentage_complete=float(entry.percentage_complete),
+        started_at=entry.started_at,
+        ended_at=entry.ended_at,
+        local_day=entry.local_day,
+        time_zone=entry.zone,
+        created_at=entry.created_at,
+        updated_at=entry.updated_at,
+    )
+
+
+def timer_body(started: Started) -> TimerBody:
+    """Return a running timer as it is answered."""
+    return TimerBody(
+        goal_num=started.timer.goal_number,
+        started_at=started.timer.started_at,
+        stopped=None if started.stopped is None else progress_body(started.stopped),
+    )
+
+
+def policy_body(decision: Decision, now: datetime) -> PolicyBody:
+    """Return what is left of a policy as it is answered."""
+    rate, used = decision.policy.rate, decision.policy.rate.count - decision.remaining
+    resets = now + timedelta(seconds=decision.reset_after)
+    return PolicyBody(
+        policy=decision.policy.name,
+        limit=rate.count,
+        period_seconds=rate.seconds,
+        used=used,
+        remaining=decision.remaining,
+        resets_at=resets if used else None,
+    )
+
+
+def csv_pieces(rows: Iterable[ExportRow]) -> Iterator[bytes]:
+    """Yield entries as CSV (RFC 4180, UTF-8), a line a piece, the names first."""
+    line = StringIO(newline="")
+    write = csv.writer(line).writerow
+    write(COLUMNS)
+    for row in rows:
+        yield _taken(line)
+        write(_cells(row))
+    yield _taken(line)
+
+
+def _taken(line: StringIO) -> bytes:
+    """Return what was written, and begin anew."""
+    text = line.getvalue()
+    line.seek(0)
+    line.truncate()
+    return text.encode()
+
+
+def _cells(row: ExportRow) -> Sequence[object]:
+    entry = row.entry
+    return (
+        entry.goal_number,
+        plain_text(row.goal_name),
+        str(row.category),
+        entry.number,
+        plain_text(entry.note),
+        _hours(entry.logged_seconds),
+        _hours(entry.total_seconds),
+        str(entry.is_complete).lower(),
+        entry.percentage_complete,
+        entry.local_day,
+        entry.zone,
+        "" if entry.started_at is None else write_moment(entry.started_at),
+        "" if entry.ended_at is None else write_moment(entry.ended_at),
+        write_moment(entry.created_at),
+    )
+
+
+def plain_text(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: with an apostrophe, if it might."""
+    return f"'{text}" if text.startswith(_FORMULA) else text

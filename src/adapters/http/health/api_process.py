@@ -1,0 +1,178 @@
+"""The service about itself, over HTTP: health, readiness, metrics, schema."""
+
+import hmac
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from workbell.adapters.http.health.worker_process import Readiness, state
+from workbell.adapters.http.web.operations import ENROL, Access, Answer, Call, Operation
+from workbell.adapters.http.web.problems import refusal
+from workbell.adapters.observability.metrics import TEXT, Measure, exposition, gauge
+from workbell.domain.errors import Unavailable
+from workbell.domain.identity.permissions import Action, check
+from workbell.domain.identity.second_factor import SecondFactorRequired
+from workbell.domain.identity.user import SYSTEM
+from workbell.ports.jobs.queues import JobStats, QueueStats
+from workbell.services.identity.login import SigningIn
+from workbell.services.jobs.commands import JobCommands
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@frozen(kw_only=True, slots=False)
+class HealthBody:
+    """Whether the parts that are needed answer."""
+
+    status: str
+    database: str
+    cache: str
+
+
+@frozen(kw_only=True, slots=False)
+class ReadyBody:
+    """Whether requests can be served, the revision of the tables, and how the cache is."""
+
+    status: str
+    schema_version: str
+    cache: str
+
+
+@frozen(kw_only=True, slots=False)
+class LiveBody:
+    """That the process answers."""
+
+    status: str
+
+
+@frozen(kw_only=True)
+class Service:
+    """What the service says of itself; `measures` are those of this process alone."""
+
+    readiness: Readiness
+    jobs: JobCommands
+    signing_in: SigningIn
+    measures: Callable[[], Iterable[Measure]]
+    metrics_token: str | None = field(repr=False)
+    version: str
+
+    def health(self, call: Call) -> Answer:
+        """Return whether database and cache answer."""
+        parts = {
+            "database": state(self.readiness.database.ping),
+            "cache": state(self.readiness.cache),
+        }
+        away = [name for name, found in parts.items() if found != "connected"]
+        if not away:
+            return Answer(body=HealthBody(status="healthy", **parts), headers=NO_STORE)
+        return _unavailable(call, f"Not connected: {', '.join(away)}.", parts)
+
+    def live(self, _: Call) -> Answer:
+        """Return that the process answers."""
+        return Answer(body=LiveBody(status="alive"), headers=NO_STORE)
+
+    def ready(self, call: Call) -> Answer:
+        """Return whether requests can be served."""
+        wrong, facts = self.readiness.look()
+        if wrong:
+            return _unavailable(call, " ".join(wrong), facts)
+        return Answer(body=ReadyBody(status="ready", **facts), headers=NO_STORE)
+
+    def metrics(self, call: Call) -> Answer:
+        """Return counts in the Prometheus text format, to who may read them."""
+        self._check_reader(call)
+        queues, now = self.jobs.queues(), self.jobs.clock.now()
+        rows = _of_rows(self.jobs.stats(SYSTEM), queues, self.version)
+        text = exposition((*rows, _longest_waits(queues, now), *self.measures()))
+        return Answer(body=text, media_type=TEXT, headers=NO_STORE)
+
+    def _check_reader(self, call: Call) -> None:
+        """Let in who has the token of the settings, and superusers."""
+        if self.metrics_token is not None and hmac.compare_digest(
+            call.token.encode(), self.metrics_token.encode()
+        ):
+            return
+        reader = self.signing_in.authenticate(call.token, call.origin)
+        if reader.must_enrol:
+            raise SecondFactorRequired(ENROL)
+        check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
+
+
+def _unavailable(call: Call, detail: str, more: Mapping[str, Any]) -> Answer:
+    refused = refusal(Unavailable(detail), 503, call.origin.request_id)
+    body = {**refused.members, **more}
+    return Answer(status=503, body=body, headers={**refused.headers, **NO_STORE})
+
+
+def _of_rows(stats: JobStats, queues: Sequence[QueueStats], version: str) -> Sequence[Measure]:
+    """Return what is counted in the tables: the same from every process, so from this one only."""
+    states = ("scheduled", "held", "ready", "running")
+    return (
+        gauge("workbell_info", "The running version.", [({"version": version}, 1)]),
+        gauge(
+            "workbell_jobs",
+            "Jobs by status.",
+            [({"status": name}, count) for name, count in sorted(stats.by_status.items())],
+        ),
+        gauge(
+            "workbell_jobs_finished_last_hour",
+            "Jobs that ended within the last hour.",
+            stats.finished_last_hour,
+        ),
+        gauge(
+            "workbell_jobs_failed_last_hour",
+            "Jobs that failed within the last hour.",
+            stats.failed_last_hour,
+        ),
+        gauge("workbell_schedules_active", "Active schedules.", stats.schedules_active),
+        gauge(
+            "workbell_schedules_overdue",
+            "Schedules that should have succeeded by now.",
+            stats.schedules_overdue,
+        ),
+        gauge(
+            "workbell_queue_jobs",
+            "Unfinished jobs of a queue, by state.",
+            [
+                ({"queue": queue.name, "state": state}, getattr(queue, state))
+                for queue in queues
+                for state in states
+            ],
+        ),
+    )
+
+
+def _longest_waits(queues: Sequence[QueueStats], now: datetime) -> Measure:
+    waits = [
+        ({"queue": queue.name}, max(0.0, (now - (queue.oldest_ready_at or now)).total_seconds()))
+        for queue in queues
+    ]
+    return gauge("workbell_queue_wait_seconds", "How long the oldest ready job waits.", waits)
+
+
+def operations(service: Service) -> Sequence[Operation]:
+    """Return the operations that anyone may call on the service itself."""
+    free: dict[str, Any] = {"who": Access.ANYONE, "tag": "operations"}
+    return (
+        Operation(
+            method="GET", path="/api/health", name="get_health",
+            summary="Show whether database and cache answer.", handler=service.health,
+            answers={200: HealthBody}, errors=(503,), **free,
+        ),
+        Operation(
+            method="GET", path="/livez", name="get_liveness", summary="Answer, if alive.",
+            handler=service.live, answers={200: LiveBody}, **free,
+        ),
+        Operation(
+            method="GET", path="/readyz", name="get_readiness",
+            summary="Show whether requests can be served.", handler=service.ready,
+            answers={200: ReadyBody}, errors=(503,), **free,
+        ),
+        Operation(
+            method="GET", path="/metrics", name="get_metrics",
+            summary="Show counts in the Prometheus text format.", handler=service.metrics,
+            media=("text/plain",), errors=(401, 403), **free,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,301 @@
+"""Jobs over HTTP: enqueue, follow, cancel, retry, and see what came."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from attrs import frozen
+
+from workbell.adapters.http.jobs.history import history
+from workbell.adapters.http.jobs.task_filter import key_of
+from workbell.adapters.http.jobs.views import (
+    ArtifactBody,
+    AttemptBody,
+    JobBody,
+    LogLineBody,
+    ResultBody,
+    artifact_body,
+    attempt_body,
+    job_body,
+    log_line_body,
+    result_body,
+)
+from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.web.pagination import (
+    Cursor,
+    Ordering,
+    PageNumber,
+    PageSize,
+    ordering,
+    whole,
+)
+from workbell.adapters.http.web.query_types import TaskName, Text
+from workbell.domain.constraints import Limits
+from workbell.domain.errors import Invalid
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
+from workbell.services.jobs.commands import JobCommands
+from workbell.services.jobs.requests import NewJob
+from workbell.services.jobs.task_definitions import Definitions
+
+BASE = "/api/v1/jobs"
+ONE = BASE + "/{job_id}"
+ORDERINGS: Mapping[str, str] = {
+    "created_at": "created_at",
+    "scheduled_time": "scheduled_time",
+    "status": "status",
+    "priority": "priority",
+    "task_definition": "task",
+    "name": "name",
+    "queue": "queue",
+}
+ENDED_WELL_OR_NOT = (Status.SUCCEEDED, Status.FAILED)
+SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
+
+
+@frozen(kw_only=True)
+class JobFilters:
+    """Which jobs to list, but for their status; what is left out narrows nothing down."""
+
+    task_definition: TaskName | None = None
+    queue: Text | None = None
+    origin: Sequence[JobOrigin] | None = None
+    schedule: int | None = None
+    owner: int | None = None
+    created_at__gte: datetime | None = None
+    created_at__lte: datetime | None = None
+    scheduled_time__gte: datetime | None = None
+    scheduled_time__lte: datetime | None = None
+    search: Text | None = None
+    ordering: Ordering = ""
+    page: PageNumber = 1
+    page_size: PageSize = None
+    cursor: Cursor = None
+
+
+@frozen(kw_only=True)
+class JobQuery(JobFilters):
+    """Which jobs to list, newest first unless ordered otherwise."""
+
+    status: Sequence[Status] | None = None
+
+
+@frozen(kw_only=True)
+class ResultQuery:
+    """Which results to list, those of the newest jobs first."""
+
+    task_definition: TaskName | None = None
+    page: PageNumber = 1
+    page_size: PageSize = None
+    cursor: Cursor = None
+
+
+@frozen(kw_only=True)
+class LogQuery:
+    """Which lines of a job's log to show: after a `seq`, at most so many."""
+
+    attempt: Annotated[int, Limits(ge=1)] | None = None
+    after: Annotated[int, Limits(ge=0)] = 0
+    limit: Annotated[int, Limits(ge=1, le=1000)] = 1000
+
+
+@frozen(kw_only=True)
+class Jobs:
+    """Jobs, shown in the form and the words of one style."""
+
+    jobs: JobCommands
+    definitions: Definitions
+    base: str = BASE
+    show: Callable[[Job], Any] = job_body
+    statuses: Callable[[Sequence[StrEnum] | None], Sequence[Any] | None] = lambda given: given
+
+    def list(self, call: Call) -> Answer:
+        """Return a page of the jobs that the query selects."""
+        query: Any = call.query
+        which = {
+            "statuses": self.statuses(query.status),
+            "task": self._task(query.task_definition),
+            "queue": query.queue,
+            "origins": query.origin,
+            "schedule_id": query.schedule,
+            "owner": _owner(call, query.owner),
+            "created_from": query.created_at__gte,
+            "created_to": query.created_at__lte,
+            "due_from": query.scheduled_time__gte,
+            "due_to": query.scheduled_time__lte,
+            "search": query.search,
+        }
+        return history(call, self.jobs, query, which, self.show, _order(query))
+
+    def create(self, call: Call) -> Answer:
+        """Enqueue a job; the same key and body answer the first one's."""
+        return self.enqueue(call, call.body)
+
+    def enqueue(self, call: Call, new: NewJob) -> Answer:
+        """Enqueue a job under the request's idempotency key, if it has one."""
+        job, _ = self.jobs.create(call.actor, new, idempotency_key=call.idempotency_key)
+        location = {"Location": f"{self.base}/{job.id}"}
+        return Answer(status=201, body=self.show(job), headers=location)
+
+    def get(self, call: Call) -> Answer:
+        """Return one job."""
+        return Answer(body=self.show(self.jobs.get(call.actor, _id(call))))
+
+    def cancel(self, call: Call) -> Answer:
+        """Cancel a waiting job, or ask a running one to stop."""
+        return Answer(body=self.show(self.jobs.cancel(call.actor, _id(call))))
+
+    def retry(self, call: Call) -> Answer:
+        """Try a failed or cancelled job once more; do a succeeded one again."""
+        job, new = self.jobs.retry(call.actor, _id(call))
+        headers = {"Location": f"{self.base}/{job.id}"} if new else {}
+        return Answer(status=201 if new else 200, body=self.show(job), headers=headers)
+
+    def remove(self, call: Call) -> Answer:
+        """Cancel a job that has not ended; hide one that has."""
+        self.jobs.remove(call.actor, _id(call))
+        return Answer(status=204)
+
+    def result(self, call: Call) -> Answer:
+        """Return what came of a completed job."""
+        return Answer(body=result_body(self.jobs.result(call.actor, _id(call))))
+
+    def results(self, call: Call) -> Answer:
+        """Return a page of what came of completed jobs."""
+        query: ResultQuery = call.query
+        which = {"statuses": ENDED_WELL_OR_NOT, "task": self._task(query.task_definition)}
+        return history(call, self.jobs, query, which, result_body)
+
+    def attempts(self, call: Call) -> Answer:
+        """Return a job's attempts, oldest first."""
+        found = self.jobs.attempts(call.actor, _id(call))
+        return whole(call, [attempt_body(attempt) for attempt in found], page_size=100)
+
+    def logs(self, call: Call) -> Answer:
+        """Return lines of a job's log, attempt by attempt."""
+        query: LogQuery = call.query
+        lines = self.jobs.logs(
+            call.actor, _id(call), attempt=query.attempt, after=query.after, limit=query.limit
+        )
+        shown = [log_line_body(line) for line in lines]
+        return Answer(body={"count": len(shown), "next": None, "previous": None, "results": shown})
+
+    def artifacts(self, call: Call) -> Answer:
+        """Return the files that a job has made."""
+        found = self.jobs.artifacts(call.actor, _id(call))
+        shown = [artifact_body(file, f"{call.url}/{quote(file.name, safe='')}") for file in found]
+        return Answer(body={"count": len(shown), "next": None, "previous": None, "results": shown})
+
+    def artifact(self, call: Call) -> Answer:
+        """Return the content of one of a job's files."""
+        artifact, pieces = self.jobs.artifact(call.actor, _id(call), call.names["name"])
+        return Answer(
+            body=pieces,
+            media_type=_plain_media_type(artifact.media_type),
+            headers={
+                "Content-Length": str(artifact.size),
+                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(artifact.name, safe='')}",
+                "Content-Security-Policy": SANDBOX,
+            },
+        )
+
+    def _task(self, name: int | str | None) -> str | None:
+        return None if name is None else key_of(self.definitions, name)
+
+
+def _id(call: Call) -> JobId:
+    return JobId(call.ids["job_id"])
+
+
+def _owner(call: Call, owner: int | None) -> UserId | None:
+    if owner is not None and not call.actor.is_super_user:
+        raise Invalid.field("owner", "is for superusers only")
+    return None if owner is None else UserId(owner)
+
+
+def _order(query: JobFilters) -> Sequence[str]:
+    if not query.ordering:
+        return ("-id",)
+    if query.cursor is not None:
+        raise Invalid.field("ordering", "does not go with a cursor")
+    return ordering(query.ordering, ORDERINGS, "ordering")
+
+
+def _plain_media_type(media_type: str) -> str:
+    """Return a task's own word for its file, unless it would not make a header."""
+    fits = media_type.isascii() and media_type.isprintable() and "/" in media_type
+    return media_type if fits else "application/octet-stream"
+
+
+def operations(jobs: Jobs) -> Sequence[Operation]:
+    """Return the canonical operations on jobs."""
+    return (*_commands(jobs), *_of_outcomes(jobs))
+
+
+def _commands(jobs: Jobs) -> Sequence[Operation]:
+    own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
+    return (
+        Operation(
+            method="GET", path=BASE, name="list_jobs", summary="List jobs, newest first.",
+            handler=jobs.list, query=JobQuery, answers={200: Many(JobBody, history=True)},
+            errors=(404,), **own,
+        ),
+        Operation(
+            method="POST", path=BASE, name="create_job", summary="Enqueue a job.",
+            handler=jobs.create, request=NewJob, answers={201: JobBody}, errors=(409,),
+            idempotent=True, **own,
+        ),
+        Operation(
+            method="GET", path=ONE, name="get_job", summary="Show a job.",
+            handler=jobs.get, answers={200: JobBody}, **own,
+        ),
+        Operation(
+            method="POST", path=f"{ONE}/cancel", name="cancel_job",
+            summary="Cancel a waiting job, or ask a running one to stop.",
+            handler=jobs.cancel, answers={200: JobBody}, errors=(409,), **own,
+        ),
+        Operation(
+            method="POST", path=f"{ONE}/retry", name="retry_job",
+            summary="Try a failed or cancelled job once more, or do a succeeded one again.",
+            handler=jobs.retry, answers={200: JobBody, 201: JobBody}, errors=(409,), **own,
+        ),
+    )  # fmt: skip
+
+
+def _of_outcomes(jobs: Jobs) -> Sequence[Operation]:
+    own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
+    return (
+        Operation(
+            method="GET", path=f"{ONE}/result", name="get_job_result",
+            summary="Show what came of a completed job.", handler=jobs.result,
+            answers={200: ResultBody}, errors=(400,), **own,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/logs", name="list_job_logs",
+            summary="Show what a job has logged.", handler=jobs.logs, query=LogQuery,
+            answers={200: Many(LogLineBody)}, **own,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/attempts", name="list_job_attempts",
+            summary="List a job's attempts, oldest first.", handler=jobs.attempts,
+            answers={200: Many(AttemptBody)}, **own,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/artifacts", name="list_job_artifacts",
+            summary="List the files that a job has made.", handler=jobs.artifacts,
+            answers={200: Many(ArtifactBody)}, **own,
+        ),
+        Operation(
+            method="GET", path=f"{ONE}/artifacts/{{name}}", name="download_job_artifact",
+            summary="Download a file that a job has made.", handler=jobs.artifact,
+            media=("*/*",), **own,
+        ),
+        Operation(
+            method="GET", path="/api/v1/job-results", name="list_job_results",
+            summary="List what came of completed jobs.", handler=jobs.results,
+            query=ResultQuery, answers={200: Many(ResultBody, history=True)},
+            errors=(404,), **own,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""Reminders in memory."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.tables import Notified, Tables
+from workbell.domain.goals.goal import Goal, GoalId, GoalState
+from workbell.domain.goals.reminder import IdleGoal, Person, Preferences, Reminded
+from workbell.domain.identity.user import UserId
+
+
+@define(eq=False)
+class MemoryReminders:
+    """Who wants reminders and when, and what of which goal was said."""
+
+    _tables: Tables
+
+    def preferences(self, owner: UserId) -> Preferences:
+        """Return what a person prefers, or the defaults."""
+        return self._row(owner).preferences
+
+    def keep(self, owner: UserId, preferences: Preferences) -> None:
+        """Keep what a person prefers; when they were reminded last stays."""
+        self._tables.notified.put(owner, evolve(self._row(owner), preferences=preferences))
+
+    def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
+        """Return people above an id, by id, who have an open goal idle since before a moment."""
+        found = {
+            goal.owner
+            for goal in self._tables.goals
+            if goal.owner > after and _is_idle(goal, before)
+        }
+        return sorted(found)[:limit]
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[UserId]:
+        """Return people whose own time has come, the longest ago first."""
+        found = [
+            (row.preferences.next_at, owner)
+            for owner, row in self._tables.notified.rows.items()
+            if row.preferences.next_at is not None and row.preferences.next_at <= now
+        ]
+        return [owner for _, owner in sorted(found)[:limit]]
+
+    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[Person]:
+        """Return people as they stand; the transaction is alone in any case."""
+        found = (self._tables.users.get(owner) for owner in sorted(owners))
+        return [
+            Person(
+                owner=user.id,
+                zone=user.time_zone,
+                preferences=self._row(user.id).preferences,
+                reminded_on=self._row(user.id).reminded_on,
+                goals=self._idle_goals(user.id, before),
+            )
+            for user in found
+            if user is not None and user.is_active
+        ]
+
+    def tell(self, days: Mapping[UserId, date], goals: Mapping[int, Reminded]) -> None:
+        """Keep on which day people were reminded last, and of which goals."""
+        for owner, day in days.items():
+            self._tables.notified.put(owner, evolve(self._row(owner), reminded_on=day))
+        for goal, told in goals.items():
+            self._tables.reminded.put(GoalId(goal), told)
+
+    def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+        """Keep the `zone` and `next_at` of people whose own time has come."""
+        for owner, wanted in people.items():
+            before = self.preferences(owner)
+            if before.next_at is not None and before.next_at <= now:
+                self.keep(owner, evolve(before, zone=wanted.zone, next_at=wanted.next_at))
+
+    def _row(self, owner: UserId) -> Notified:
+        return self._tables.notified.get(owner) or Notified()
+
+    def _idle_goals(self, owner: UserId, before: datetime) -> Sequence[IdleGoal]:
+        return [
+            IdleGoal(
+                id=goal.id,
+                name=goal.name,
+                active_at=goal.active_at,
+                reminded=self._tables.reminded.get(goal.id),
+            )
+            for goal in self._tables.goals
+            if goal.owner == owner and _is_idle(goal, before)
+        ]
+
+
+def _is_idle(goal: Goal, before: datetime) -> bool:
+    is_open = goal.state is GoalState.ACTIVE and not goal.is_complete
+    return is_open and goal.active_at < before

@@ -1,0 +1,46 @@
+"""Second factors in memory."""
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.identity.second_factor import SecondFactor
+from workbell.domain.identity.user import UserId
+
+
+@define(eq=False)
+class MemorySecondFactors:
+    """Second factors, at most one of a person, confirmed or not."""
+
+    _tables: Tables
+
+    def find(self, user_id: UserId) -> SecondFactor | None:
+        """Return a person's factor as it now stands."""
+        return self._tables.second_factors.get(user_id)
+
+    def put(self, factor: SecondFactor) -> None:
+        """Keep a new factor in place of the one that its person had."""
+        self._tables.second_factors.put(factor.user_id, factor)
+
+    def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
+        """Keep a factor as it now stands, if nobody has used or changed it since."""
+        kept = self.find(before.user_id)
+        if kept is None or _guard(kept) != _guard(before):
+            return False
+        changed = evolve(
+            kept,
+            confirmed_at=after.confirmed_at,
+            last_step=after.last_step,
+            recovery=after.recovery,
+        )
+        self._tables.second_factors.put(kept.user_id, changed)
+        return True
+
+    def remove(self, user_id: UserId) -> bool:
+        """Remove a person's factor with its recovery codes."""
+        there = self.find(user_id) is not None
+        self._tables.second_factors.drop(user_id)
+        return there
+
+
+def _guard(factor: SecondFactor) -> tuple[str, int, tuple[str, ...]]:
+    return factor.seed, factor.last_step, factor.recovery

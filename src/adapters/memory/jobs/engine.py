@@ -1,0 +1,294 @@
+"""The engine in memory: stage, claim, settle, reap, prune."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.jobs.staging import JobRows
+from workbell.adapters.memory.values import plain
+from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
+from workbell.domain.jobs.job import Job, JobId, JobState, Progress, pick
+
+
+@define(eq=False)
+class MemoryEngine:
+    """What workers and sweepers do to jobs."""
+
+    _rows: JobRows
+
+    def stage(self, now: datetime, *, limit: int = 500) -> int:
+        """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
+        entries = self._rows.tables.job_index.of("scheduled")[:limit]
+        jobs = self._rows.tables.jobs.rows
+        due = [jobs[job_id] for due_at, job_id in entries if due_at <= now]
+        self._rows.place(due, now)
+        return len(due)
+
+    def claim(
+        self,
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> Sequence[Claim]:
+        """Take ready rows of a queue that is not paused."""
+        if not self._runs(queue):
+            return []
+        rows = self._ready(queue, limit)
+        taken = rows[: pick([job.mode for job in rows], free_threads)]
+        claims = []
+        for job in taken:
+            running = evolve(
+                job,
+                state=JobState.RUNNING,
+                attempt=job.attempt + 1,
+                token=job.token + 1,
+                lease_until=lease_until,
+                worker=worker,
+                started_at=now,
+            )
+            self._rows.put(running)
+            claims.append(_claim(running))
+        return claims
+
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        """Settle, then claim."""
+        accepted = self.settle(settlements)
+        claims = self.claim(
+            queue,
+            worker=worker,
+            now=now,
+            lease_until=lease_until,
+            limit=limit,
+            free_threads=free_threads,
+        )
+        return claims, accepted
+
+    def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Write outcomes and their attempts; return the ids that were accepted."""
+        accepted: dict[JobId, Settlement] = {}
+        for each in settlements:
+            job = self._rows.running(each.id, each.token)
+            if job is None or job.lease_until is None:
+                continue
+            if each.lease_before is None or job.lease_until < each.lease_before:
+                self._rows.put(_settled(job, each))
+                self._close(each)
+                accepted[each.id] = each
+        if accepted:
+            now = max(each.ended_at for each in accepted.values())
+            jobs = [self._rows.tables.jobs.rows[job_id] for job_id in accepted]
+            self._rows.place(
+                [
+                    job
+                    for job in jobs
+                    if job.state is JobState.SCHEDULED and job.due_at <= accepted[job.id].ended_at
+                ],
+                now,
+            )
+            self._rows.release({job.lane for job in jobs if job.lane is not None}, now)
+        return set(accepted)
+
+    def extend(
+        self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
+    ) -> Mapping[JobId, bool]:
+        """Renew leases; return for each renewed one whether to cancel it."""
+        renewed = {}
+        for job_id, token in claims:
+            if (job := self._rows.running(job_id, token)) is not None:
+                self._rows.put(evolve(job, lease_until=lease_until))
+                renewed[job_id] = job.cancel_requested
+        return renewed
+
+    def give_back(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
+        given, freed = set(), set()
+        now = self._rows.clock.now()
+        for job_id, token in claims:
+            job = self._rows.running(job_id, token)
+            if job is None:
+                continue
+            given.add(job_id)
+            back = self._unclaimed(job)
+            if job.cancel_requested:
+                back = evolve(back, state=JobState.CANCELLED, ended_at=now)
+                freed.add(job.lane)
+            else:
+                self._rows.woken.add(job.queue)
+            self._rows.put(back)
+        self._rows.release(freed - {None}, now)
+        return given
+
+    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
+        """Return running rows whose lease ended before now, oldest first."""
+        entries = self._rows.tables.job_index.of("running")[:limit]
+        jobs = self._rows.tables.jobs.rows
+        return [_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
+
+    def release_lanes(self, now: datetime) -> int:
+        """Ready held rows whose lane has room and whose task is active."""
+        return self._rows.release(self._lanes_that_hold(), now)
+
+    def waiting_queues(self) -> Sequence[str]:
+        """Return the queues, neither paused nor draining, in which ready rows wait."""
+        queues = [queue for _, queue in self._rows.tables.job_index.keys("ready")]
+        return [queue for queue in queues if self._runs(queue)]
+
+    def hold_task(self, key: str) -> int:
+        """Move the READY rows of a task to HELD; return how many."""
+        rows = [
+            job for job in self._rows.tables.jobs if job.state is JobState.READY and job.task == key
+        ]
+        for job in rows:
+            self._rows.put(evolve(job, state=JobState.HELD))
+        freed = {job.lane for job in rows if job.lane is not None}
+        self._rows.release(freed, self._rows.clock.now())
+        return len(rows)
+
+    def release_task(self, key: str, now: datetime) -> int:
+        """Move the HELD rows of a task to READY as far as lanes allow."""
+        return self._rows.release(self._lanes_that_hold(), now, task=key)
+
+    def note_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
+        """Write the progress of (id, token) pairs that are still running."""
+        for job_id, token, progress in notes:
+            if (job := self._rows.running(job_id, token)) is not None:
+                self._rows.put(evolve(job, progress=progress))
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest SCHEDULED job is due."""
+        entries = self._rows.tables.job_index.of("scheduled")
+        return entries[0][0] if entries else None
+
+    def has_held(self) -> bool:
+        """Whether any row is HELD."""
+        return bool(self._lanes_that_hold())
+
+    def prune(self, states: Sequence[JobState], before: datetime, *, limit: int) -> Sequence[str]:
+        """Delete ended jobs without a schedule; return the file keys set free."""
+        return self._prune(
+            (
+                job
+                for job in self._rows.tables.jobs
+                if job.schedule_id is None and job.state in states
+            ),
+            before,
+            limit,
+        )
+
+    def prune_scheduled(self, before: datetime, *, limit: int) -> Sequence[str]:
+        """Delete ended jobs of schedules, the same way."""
+        return self._prune(
+            (job for job in self._rows.tables.jobs if job.schedule_id is not None), before, limit
+        )
+
+    def _prune(self, jobs: Iterable[Job], before: datetime, limit: int) -> list[str]:
+        tables = self._rows.tables
+        old = [job for job in jobs if job.state.ended and (job.ended_at or job.created_at) < before]
+        freed: list[str] = []
+        for job in sorted(old, key=lambda job: job.id)[:limit]:
+            freed += [file.key for file in tables.artifacts.get(job.id) or ()] or [""]
+            tables.drop_job(job)
+        return freed
+
+    def _ready(self, queue: str, limit: int) -> list[Job]:
+        jobs = self._rows.tables.jobs.rows
+        rows: list[Job] = []
+        for *_, job_id in self._rows.tables.job_index.of("ready", queue):
+            if len(rows) >= limit:
+                break
+            if not jobs[job_id].cancel_requested:
+                rows.append(jobs[job_id])
+        return rows
+
+    def _runs(self, queue: str) -> bool:
+        return self._rows.tables.queues.get(queue) in {None, "running"}
+
+    def _lanes_that_hold(self) -> list[str | None]:
+        return [lane or None for _, lane in self._rows.tables.job_index.keys("held")]
+
+    def _close(self, settlement: Settlement) -> None:
+        """Write the attempt that a settlement ends."""
+        attempts = self._rows.tables.attempts
+        attempt = Attempt(
+            job_id=settlement.id,
+            number=settlement.attempt,
+            queued_at=settlement.queued_at,
+            started_at=settlement.started_at,
+            ended_at=settlement.ended_at,
+            outcome=settlement.outcome,
+            error=settlement.error,
+            worker=settlement.worker,
+        )
+        attempts.put(settlement.id, (*(attempts.get(settlement.id) or ()), attempt))
+
+    def _unclaimed(self, job: Job) -> Job:
+        """Return a claimed job as it was before, under a new token."""
+        earlier = self._rows.tables.attempts.get(job.id)
+        return evolve(
+            job,
+            state=JobState.READY,
+            attempt=job.attempt - 1,
+            token=job.token + 1,
+            lease_until=None,
+            worker=earlier[-1].worker if earlier else None,
+            started_at=earlier[-1].started_at if earlier else None,
+        )
+
+
+def _settled(job: Job, settlement: Settlement) -> Job:
+    state = settlement.state
+    if state is JobState.SCHEDULED and job.cancel_requested:
+        state = JobState.CANCELLED
+    scheduled = state is JobState.SCHEDULED
+    return evolve(
+        job,
+        state=state,
+        due_at=(settlement.due_at or job.due_at) if scheduled else job.due_at,
+        max_attempts=settlement.max_attempts,
+        mode=settlement.mode,
+        result=plain(settlement.result),
+        reason=settlement.error,
+        lease_until=None,
+        ended_at=None if scheduled else settlement.ended_at,
+    )
+
+
+def _claim(job: Job) -> Claim:
+    assert job.started_at is not None
+    return Claim(
+        id=job.id,
+        token=job.token,
+        task=job.task,
+        owner=job.owner,
+        parameters=job.parameters,
+        queue=job.queue,
+        mode=job.mode,
+        fail_when_lost=job.fail_when_lost,
+        lane=job.lane,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        timeout_seconds=job.timeout_seconds,
+        due_at=job.due_at,
+        queued_at=job.queued_at,
+        started_at=job.started_at,
+        schedule_id=job.schedule_id,
+        tick=job.tick or job.for_tick,
+        cancel_requested=job.cancel_requested,
+        lease_until=job.lease_until,
+        worker=job.worker,
+    )

@@ -1,0 +1,69 @@
+"""Log lines and artifacts in memory."""
+
+from collections.abc import Sequence
+
+from attrs import define
+
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.jobs.attempt import Artifact, LogLine
+from workbell.domain.jobs.job import JobId
+
+ANNOUNCED = "/"
+"""Begins the name of a file that is no artifact; those have no slash in theirs."""
+
+
+@define(eq=False)
+class MemoryLogs:
+    """What attempts log, and the files they make."""
+
+    _tables: Tables
+
+    def append(
+        self, job_id: JobId, lines: Sequence[LogLine], *, keep_head: int, keep_tail: int
+    ) -> None:
+        """Add lines of one attempt, keeping its first and its last ones only."""
+        kept = self._tables.logs.get(job_id) or ()
+        for attempt in {line.attempt for line in lines}:
+            of_attempt = [line for line in (*kept, *lines) if line.attempt == attempt]
+            of_attempt.sort(key=lambda line: line.seq)
+            if len(of_attempt) > keep_head + keep_tail:
+                tail = of_attempt[len(of_attempt) - keep_tail :]
+                of_attempt = of_attempt[:keep_head] + tail
+            kept = (*(line for line in kept if line.attempt != attempt), *of_attempt)
+        self._tables.logs.put(job_id, tuple(sorted(kept, key=lambda at: (at.attempt, at.seq))))
+
+    def lines(
+        self, job_id: JobId, *, attempt: int | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[LogLine]:
+        """Return lines in order of attempt and seq; `after` skips seqs up to it."""
+        return [
+            line
+            for line in self._tables.logs.get(job_id) or ()
+            if attempt in {None, line.attempt} and line.seq > after
+        ][:limit]
+
+    def announce_file(self, job_id: JobId, key: str) -> None:
+        """Keep the key of a file that may be made from now on."""
+        self._put(job_id, Artifact(f"{ANNOUNCED}{key}", "", 0, "", key))
+
+    def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
+        """Keep a file's row; return the key of the one that it replaces."""
+        found = self._tables.artifacts.get(job_id) or ()
+        replaced = next((file.key for file in found if file.name == artifact.name), None)
+        if replaced is not None:
+            self.announce_file(job_id, replaced)
+        self._put(job_id, artifact, but=f"{ANNOUNCED}{artifact.key}")
+        return replaced
+
+    def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
+        """Return a job's files by name."""
+        found = self._tables.artifacts.get(job_id) or ()
+        return [file for file in found if not file.name.startswith(ANNOUNCED)]
+
+    def _put(self, job_id: JobId, artifact: Artifact, *, but: str = "") -> None:
+        names = {artifact.name, but}
+        others = (
+            file for file in self._tables.artifacts.get(job_id) or () if file.name not in names
+        )
+        files = sorted((*others, artifact), key=lambda file: file.name)
+        self._tables.artifacts.put(job_id, tuple(files))

@@ -1,0 +1,124 @@
+"""Queues, workers and counts in memory."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from attrs import define
+
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.identity.user import Scope
+from workbell.domain.jobs.job import Job, JobState
+from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
+
+_FINISHED = (JobState.SUCCEEDED, JobState.FAILED)
+
+
+@define(eq=False)
+class MemoryQueues:
+    """The switches of the queues: running, draining or paused."""
+
+    _tables: Tables
+
+    def all(self) -> Sequence[QueueStats]:
+        """Return every queue that has a switch or unfinished rows, by name."""
+        rows: dict[str, list[Job]] = {name: [] for name in self._tables.queues.rows}
+        for job in self._tables.jobs:
+            if not job.state.ended:
+                rows.setdefault(job.queue, []).append(job)
+        return [self._stats(name, rows[name]) for name in sorted(rows)]
+
+    def set_state(self, name: str, state: str, now: datetime) -> None:  # noqa: ARG002
+        """Set a switch: 'running', 'draining' or 'paused'."""
+        self._tables.queues.put(name, state)
+
+    def any_draining(self) -> bool:
+        """Whether any queue is draining."""
+        return "draining" in self._tables.queues
+
+    def settle_drains(self, now: datetime) -> int:
+        """Turn draining queues without a running row into paused ones."""
+        busy = {job.queue for job in self._tables.jobs if job.state is JobState.RUNNING}
+        drained = [
+            name
+            for name, state in self._tables.queues.rows.items()
+            if state == "draining" and name not in busy
+        ]
+        for name in drained:
+            self.set_state(name, "paused", now)
+        return len(drained)
+
+    def _stats(self, name: str, jobs: Sequence[Job]) -> QueueStats:
+        standing = Counter(job.state for job in jobs)
+        return QueueStats(
+            name=name,
+            state=self._tables.queues.get(name) or "running",
+            scheduled=standing[JobState.SCHEDULED],
+            held=standing[JobState.HELD],
+            ready=standing[JobState.READY],
+            running=standing[JobState.RUNNING],
+            oldest_ready_at=_oldest_ready(jobs),
+        )
+
+
+@define(eq=False)
+class MemoryWorkers:
+    """Who runs jobs."""
+
+    _tables: Tables
+
+    def seen(self, worker: WorkerInfo) -> None:
+        """Write or renew a process's row."""
+        self._tables.workers.put(worker.id, worker)
+
+    def gone(self, worker_id: str) -> None:
+        """Remove a process's row."""
+        self._tables.workers.drop(worker_id)
+
+    def all(self) -> Sequence[WorkerInfo]:
+        """Return the processes, the newest first."""
+        return sorted(
+            self._tables.workers, key=lambda worker: (worker.started_at, worker.id), reverse=True
+        )
+
+    def forget(self, before: datetime) -> None:
+        """Remove rows that were last seen before a time."""
+        for worker in list(self._tables.workers):
+            if worker.seen_at < before:
+                self._tables.workers.drop(worker.id)
+
+
+@define(eq=False)
+class MemoryStatistics:
+    """Counts over a scope."""
+
+    _tables: Tables
+
+    def jobs(self, scope: Scope, now: datetime) -> JobStats:
+        """Return the counts of a scope."""
+        jobs = [job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden]
+        hour_ago = now - timedelta(hours=1)
+        lately = Counter(
+            job.state for job in jobs if job.ended_at is not None and job.ended_at > hour_ago
+        )
+        return JobStats(
+            by_status=Counter(str(job.status) for job in jobs),
+            finished_last_hour=sum(lately[state] for state in _FINISHED),
+            failed_last_hour=lately[JobState.FAILED],
+            oldest_ready_at=_oldest_ready(jobs),
+            schedules_active=sum(
+                schedule.is_active and schedule.deleted_at is None and scope.covers(schedule.owner)
+                for schedule in self._tables.schedules
+            ),
+            schedules_overdue=sum(
+                schedule.overdue_since is not None and scope.covers(schedule.owner)
+                for schedule in self._tables.schedules
+            ),
+        )
+
+
+def _oldest_ready(jobs: Sequence[Job]) -> datetime | None:
+    return min(
+        (job.queued_at for job in jobs if job.state is JobState.READY and job.queued_at),
+        default=None,
+    )

@@ -1,0 +1,200 @@
+"""Jobs in memory: what is added, shown and moved by a command."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.jobs.engine import MemoryEngine
+from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.values import in_utc, plain
+from workbell.domain.errors import NotFound
+from workbell.domain.identity.user import Scope, UserId
+from workbell.domain.jobs.attempt import Attempt
+from workbell.domain.jobs.job import Job, JobId, JobState, placed
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.schedule import Schedule
+from workbell.domain.schedules.ticks import Step
+from workbell.ports.jobs.repository import JobFilter
+
+_WRITTEN = (
+    "state",
+    "due_at",
+    "token",
+    "max_attempts",
+    "cancel_requested",
+    "reason",
+    "progress",
+    "ended_at",
+    "hidden",
+)
+
+_ORDERINGS: Mapping[str, Callable[[Job], Any]] = {
+    "id": lambda job: job.id,
+    "created_at": lambda job: job.created_at,
+    "scheduled_time": lambda job: job.due_at,
+    "status": lambda job: job.state,
+    "priority": lambda job: job.priority,
+    "task": lambda job: job.task,
+    "name": lambda job: job.name,
+    "queue": lambda job: job.queue,
+}
+
+
+@define(eq=False)
+class MemoryJobs(MemoryEngine):
+    """Every piece of work."""
+
+    def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
+        """Keep new jobs and return them with ids; None where a key is taken."""
+        added: list[JobId | None] = []
+        ready: list[Job] = []
+        taking: dict[str | None, int] = {}
+        for job in jobs:
+            if self._taken(job):
+                added.append(None)
+                continue
+            new = self._new(job)
+            added.append(new.id)
+            if new.state.ended:
+                self._rows.put(new)
+                continue
+            if new.lane is not None:
+                self._rows.tables.lanes.put(new.lane, new.lane_limit)
+            room = self._rows.room(new.lane)
+            state = placed(
+                new,
+                now,
+                task_active=self._rows.is_active(new.task),
+                lane_free=room is None or room > taking.get(new.lane, 0),
+            )
+            if state is JobState.READY:
+                ready.append(new)
+                taking[new.lane] = taking.get(new.lane, 0) + 1
+            waits = state is JobState.SCHEDULED or state is JobState.READY
+            self._rows.put(evolve(new, state=JobState.SCHEDULED if waits else state))
+        self._rows.make_ready(ready, now)
+        return [None if job_id is None else self._rows.get(job_id) for job_id in added]
+
+    def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
+        """Keep the jobs of due ticks in the common case; return the steps accounted for."""
+        jobs: list[Job] = []
+        kept: list[Step] = []
+        for step in steps:
+            schedule = self._rows.tables.schedules.get(step.schedule)
+            if schedule is not None and step.fits(schedule) and self._is_free(task, schedule):
+                jobs.append(schedule.job(task, now, due_at=step.tick, tick=step.tick))
+                kept.append(step)
+        self.add(jobs, now)
+        return kept
+
+    def get(self, scope: Scope, job_id: JobId) -> Job:
+        """Return one job that whoever asks may see."""
+        job = self._rows.get(job_id)
+        if job is None or job.hidden or not scope.covers(job.owner):
+            raise NotFound(f"There is no job {job_id}.")
+        return job
+
+    def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
+        """Return one job; the transaction is alone in any case."""
+        return self.get(scope, job_id)
+
+    def replace(self, before: Job, after: Job) -> bool:
+        """Write a job that a command has moved, if it still stands as before."""
+        kept = self._rows.get(before.id)
+        if kept is None or (kept.state, kept.token) != (before.state, before.token):
+            return False
+        now = self._rows.clock.now()
+        changes = {name: getattr(after, name) for name in _WRITTEN}
+        moved = evolve(kept, **changes, result=plain(after.result))
+        if kept.state is JobState.RUNNING and moved.state is not JobState.RUNNING:
+            moved = evolve(moved, lease_until=None)
+        moved = in_utc(moved)
+        self._rows.put(moved)
+        stays = kept.state is JobState.READY and moved.state is JobState.READY
+        if moved.state.waiting and moved.due_at <= now and not stays:
+            self._rows.place([moved], now)
+        if kept.lane is not None:
+            self._rows.release([kept.lane], now)
+        return True
+
+    def find(
+        self,
+        scope: Scope,
+        which: JobFilter,
+        *,
+        ordering: Sequence[str] = ("-id",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[Job]:
+        """Return a part of a list; hidden jobs are left out."""
+        found = list(self._matching(scope, which))
+        return ordered(found, ordering, _ORDERINGS)[offset : offset + limit]
+
+    def count(self, scope: Scope, which: JobFilter, *, at_most: int) -> int:
+        """Return how many jobs the list has, counting no further than `at_most`."""
+        return sum(1 for _ in islice(self._matching(scope, which), at_most))
+
+    def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
+        """Return the job that an owner has made under a key."""
+        return next(self._rows.under("idempotency", owner, key), None)
+
+    def count_waiting(self, owner: UserId, *, at_most: int) -> int:
+        """Return how many jobs of an owner wait, counting no further than `at_most`."""
+        return min(len(self._rows.tables.job_index.of("waiting", owner)), at_most)
+
+    def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
+        """Return the waiting and running jobs of some schedules, oldest first."""
+        return {each: list(self._rows.under("unfinished", each)) for each in schedule_ids}
+
+    def attempts(self, job_id: JobId) -> Sequence[Attempt]:
+        """Return the closed attempts of a job, oldest first."""
+        return self._rows.tables.attempts.get(job_id) or ()
+
+    def _is_free(self, task: Task, schedule: Schedule) -> bool:
+        """Whether a task may run, and nothing of a schedule or in its lane is under way."""
+        if not self._rows.is_active(task.key):
+            return False
+        index, lane = self._rows.tables.job_index, schedule.lane
+        return lane is None or not (index.of("unfinished", schedule.id) or index.of("busy", lane))
+
+    def _new(self, job: Job) -> Job:
+        return evolve(
+            in_utc(job),
+            id=JobId(self._rows.tables.jobs.next_id()),
+            parameters=plain(dict(job.parameters)),
+            result=plain(job.result),
+        )
+
+    def _taken(self, job: Job) -> bool:
+        index = self._rows.tables.job_index
+        tick = job.tick is not None and job.schedule_id is not None
+        key = job.idempotency_key is not None
+        return bool(
+            (tick and index.of("tick", job.schedule_id, job.tick))
+            or (key and index.of("idempotency", job.owner, job.idempotency_key))
+        )
+
+    def _matching(self, scope: Scope, which: JobFilter) -> Iterator[Job]:
+        return (
+            job
+            for job in self._rows.tables.jobs
+            if not job.hidden and scope.covers(job.owner) and _fits(job, which)
+        )
+
+
+def _fits(job: Job, which: JobFilter) -> bool:
+    text = f"{job.name}\n{job.task}\n{job.description}".casefold()
+    return (which.statuses is None or job.status in which.statuses) and (
+        (which.task is None or job.task == which.task)
+        and (which.queue is None or job.queue == which.queue)
+        and (which.origins is None or job.origin in which.origins)
+        and (which.schedule_id is None or job.schedule_id == which.schedule_id)
+        and (which.owner is None or job.owner == which.owner)
+        and between(job.created_at, which.created_from, which.created_to)
+        and between(job.due_at, which.due_from, which.due_to)
+        and (which.search is None or which.search.casefold() in text)
+        and (which.before_id is None or job.id < which.before_id)
+    )

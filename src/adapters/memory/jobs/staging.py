@@ -1,0 +1,103 @@
+"""Rows on the move: fair tags on the way in, free lanes on the way out."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.jobs.job import Job, JobId, JobState, fair_tag
+from workbell.ports.system import Clock
+
+
+@define(eq=False)
+class JobRows:
+    """The jobs of one transaction, and the queues to wake after it."""
+
+    tables: Tables
+    clock: Clock
+    woken: set[str]
+
+    def get(self, job_id: JobId) -> Job | None:
+        """Return a job whoever's it is, if there is one."""
+        return self.tables.jobs.get(job_id)
+
+    def put(self, job: Job) -> None:
+        """Keep a job as it now stands."""
+        self.tables.put_job(job)
+
+    def under(self, *key: Any) -> Iterator[Job]:
+        """Yield the jobs under an index key, in the order of their entries."""
+        for entry in self.tables.job_index.of(*key):
+            yield self.tables.jobs.rows[entry[-1] if isinstance(entry, tuple) else entry]
+
+    def running(self, job_id: JobId, token: int) -> Job | None:
+        """Return a job if it is running under a token."""
+        job = self.get(job_id)
+        if job is None or job.state is not JobState.RUNNING or job.token != token:
+            return None
+        return job
+
+    def is_active(self, task: str) -> bool:
+        """Whether a task may run; one without a definition may."""
+        return all(known.is_active for known in self.tables.definitions if known.key == task)
+
+    def room(self, lane: str | None) -> int | None:
+        """Return how many more rows a lane may have ready or running; None is any number."""
+        if lane is None:
+            return None
+        return (self.tables.lanes.get(lane) or 0) - len(self.tables.job_index.of("busy", lane))
+
+    def make_ready(self, jobs: Sequence[Job], now: datetime) -> list[Job]:
+        """Move jobs to READY, with fair tags that are counted as in one statement."""
+        shares = {(job.queue, job.priority, job.share_key) for job in jobs}
+        ends = {share: self._tags(*share) for share in shares}
+        nth: Counter[tuple[str, int, str]] = Counter()
+        ready = []
+        for job in jobs:
+            share = (job.queue, job.priority, job.share_key)
+            nth[share] += 1
+            tag = fair_tag(*ends[share], nth[share], job.weight)
+            ready.append(evolve(job, state=JobState.READY, fair_tag=tag, queued_at=now))
+        for job in ready:
+            self.put(job)
+            self.woken.add(job.queue)
+        return ready
+
+    def place(self, jobs: Iterable[Job], now: datetime) -> None:
+        """Move due jobs to READY, or to HELD where the lane is full or the task inactive."""
+        ready, lanes = [], set()
+        for job in jobs:
+            if job.lane is None and self.is_active(job.task):
+                ready.append(job)
+                continue
+            self.put(evolve(job, state=JobState.HELD))
+            if job.lane is not None:
+                lanes.add(job.lane)
+        self.make_ready(ready, now)
+        self.release(lanes, now)
+
+    def release(self, lanes: Iterable[str | None], now: datetime, task: str | None = None) -> int:
+        """Ready the next held rows of lanes, as far as there is room; return how many."""
+        released: list[Job] = []
+        for lane in sorted(lanes, key=lambda lane: lane or ""):
+            held = (
+                job
+                for job in self.under("held", lane or "")
+                if task in {None, job.task} and self.is_active(job.task)
+            )
+            room = self.room(lane)
+            released += islice(held, None if room is None else max(room, 0))
+        return len(self.make_ready(released, now))
+
+    def _tags(self, queue: str, priority: int, share_key: str) -> tuple[float | None, float | None]:
+        """Return the lowest ready tag of a queue and priority, and a key's highest there."""
+        ready = self.tables.job_index.of("ready", queue)
+        first = bisect_left(ready, (-priority,))
+        lowest = ready[first][1] if first < len(ready) and ready[first][0] == -priority else None
+        share = self.tables.job_index.of("share", queue, priority, share_key)
+        return lowest, share[-1][0] if share else None

@@ -1,0 +1,312 @@
+"""Schedules, task definitions and facts in memory."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.audit import MemoryAuditTrail
+from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.tables import Tables
+from workbell.adapters.memory.values import in_utc, plain
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import NotFound
+from workbell.domain.identity.user import EVERYTHING, Scope, User, UserId
+from workbell.domain.jobs.job import JobState
+from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.schedules.ticks import Due, Step
+from workbell.ports.schedules.repository import (
+    NEWEST_RUNS,
+    Advance,
+    ListedSchedule,
+    ScheduleFilter,
+    ScheduleView,
+)
+
+_ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
+    "id": lambda schedule: schedule.id,
+    "created_at": lambda schedule: schedule.created_at,
+    "updated_at": lambda schedule: schedule.updated_at,
+    "name": lambda schedule: schedule.name,
+    "cron_expression": lambda schedule: schedule.cron.line,
+    "next_run_time": lambda schedule: schedule.next_at,
+    "is_active": lambda schedule: schedule.is_active,
+}
+
+
+@define(eq=False)
+class MemoryDefinitions:
+    """The tasks that the store knows, by id and by key."""
+
+    _tables: Tables
+
+    def add(self, definition: TaskDefinition) -> TaskDefinition:
+        """Keep a new definition; a known key returns the kept one."""
+        if (known := self._find(definition.key)) is not None:
+            return known
+        kept = evolve(
+            definition,
+            id=TaskId(self._tables.definitions.next_id()),
+            schema=plain(dict(definition.schema)),
+        )
+        self._tables.definitions.put(kept.id, kept)
+        return kept
+
+    def get(self, task_id: TaskId) -> TaskDefinition:
+        """Return one definition."""
+        if (found := self._tables.definitions.get(task_id)) is None:
+            raise NotFound(f"There is no task {task_id}.")
+        return found
+
+    def by_key(self, key: str) -> TaskDefinition:
+        """Return one definition."""
+        if (found := self._find(key)) is None:
+            raise NotFound(f"There is no task {key!r}.")
+        return found
+
+    def all(self) -> Sequence[TaskDefinition]:
+        """Return every definition, by id."""
+        return sorted(self._tables.definitions, key=lambda definition: definition.id)
+
+    def replace(self, definition: TaskDefinition) -> None:
+        """Keep a definition as it now stands."""
+        self.get(definition.id)
+        kept = evolve(definition, schema=plain(dict(definition.schema)))
+        self._tables.definitions.put(definition.id, kept)
+
+    def _find(self, key: str) -> TaskDefinition | None:
+        return next((known for known in self._tables.definitions if known.key == key), None)
+
+
+@define(eq=False)
+class MemorySchedules:
+    """Every schedule, active or paused; deleted ones are hidden."""
+
+    _tables: Tables
+
+    def add(self, schedule: Schedule) -> Schedule:
+        """Keep a new schedule, and return it with its id."""
+        kept = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
+        return self._put(kept)
+
+    def add_within(
+        self, schedule: Schedule, limit: int, entry: AuditEntry
+    ) -> tuple[Schedule, User] | None:
+        """Keep a new, active schedule and its audit entry, if the limit leaves room."""
+        owner = self._tables.users.get(schedule.owner)
+        if owner is None or self.count_active(schedule.owner) >= limit:
+            return None
+        kept = self.add(schedule)
+        MemoryAuditTrail(self._tables).add(evolve(entry, object_id=str(kept.id)))
+        return kept, owner
+
+    def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """Return one schedule that whoever asks may see."""
+        found = self._tables.schedules.get(schedule_id)
+        if found is None or found.deleted_at is not None or not scope.covers(found.owner):
+            raise NotFound(f"There is no schedule {schedule_id}.")
+        return found
+
+    def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
+        """Return one schedule as it is shown."""
+        return self._view(self.get(scope, schedule_id))
+
+    def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """Return one schedule; the transaction is alone in any case."""
+        return self.get(scope, schedule_id)
+
+    def replace(self, schedule: Schedule) -> None:
+        """Keep a schedule as it now stands."""
+        self.get(EVERYTHING, schedule.id)
+        self._put(schedule)
+
+    def find(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[ScheduleView]:
+        """Return a part of a list."""
+        found = ordered(list(self._matching(scope, which)), ordering, _ORDERINGS)
+        return [self._view(schedule) for schedule in found[offset : offset + limit]]
+
+    def page(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> tuple[Sequence[ListedSchedule], int]:
+        """Return a part of a list, and how many schedules the list has."""
+        found = self.find(scope, which, ordering=ordering, offset=offset, limit=limit)
+        return [ListedSchedule.of(view) for view in found], self.count(scope, which)
+
+    def count(self, scope: Scope, which: ScheduleFilter) -> int:
+        """Return how many schedules the list has."""
+        return sum(1 for _ in self._matching(scope, which))
+
+    def count_active(self, owner: UserId) -> int:
+        """Return how many active schedules an owner has."""
+        return sum(schedule.owner == owner for schedule in self._active())
+
+    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
+        """Return the active schedules whose time has come, in short, oldest first."""
+        due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
+        return [Due.of(each) for each in ordered(due, ("next_run_time",), _ORDERINGS)[:limit]]
+
+    def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
+        """Return the active ones of some schedules, in the order of the ids."""
+        return list(self._active(ids))
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest schedule is due."""
+        return min((s.next_at for s in self._active() if s.next_at is not None), default=None)
+
+    def lock(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, tuple[datetime | None, int]]:
+        """Return cursor and version of the active schedules among some."""
+        return {s.id: (s.cursor, s.version) for s in self._active(ids)}
+
+    def advance(self, steps: Sequence[Advance]) -> None:
+        """Move schedules on; rows whose cursor or version has changed are left."""
+        for step in steps:
+            schedule = self._tables.schedules.get(step.id)
+            if schedule is None or (schedule.cursor, schedule.version) != (
+                step.was_cursor,
+                step.version,
+            ):
+                continue
+            over = step.next_at is None
+            self._put(
+                evolve(
+                    schedule,
+                    cursor=step.cursor,
+                    next_at=step.next_at,
+                    runs=step.runs,
+                    paused_reason=step.paused_reason if over else schedule.paused_reason,
+                )
+            )
+
+    def take(self, steps: Sequence[Step]) -> None:
+        """Move schedules past one tick each; rows that have changed are left."""
+        for step in steps:
+            row = self._tables.schedules.get(step.schedule)
+            if row is not None and step.fits(row):
+                moved = evolve(row, cursor=step.tick, next_at=step.next_at, runs=row.runs + 1)
+                self._put(moved)
+
+    def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
+        """Return the fail streaks, above 0 only, of some schedules."""
+        rows = (self._tables.schedules.get(each) for each in ids)
+        return {row.id: row.fail_streak for row in rows if row is not None and row.fail_streak > 0}
+
+    def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
+        """Set the fail streaks of some schedules to 0."""
+        for each in ids:
+            if (row := self._tables.schedules.get(each)) is not None and row.fail_streak:
+                self._put(evolve(row, fail_streak=0))
+
+    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+        """Return the schedules whose alert is due, oldest first."""
+        due = [(s.alert_at, s.id, s) for s in self._tables.schedules if s.alert_at is not None]
+        return [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
+
+    def judge(self, before: Schedule, after: Schedule) -> bool:
+        """Keep what an alert came to, if the row still stands as before."""
+        row = self._tables.schedules.get(before.id)
+        if row is None or (row.version, row.alert_at) != (before.version, before.alert_at):
+            return False
+        self._put(evolve(row, alert_at=after.alert_at, overdue_since=after.overdue_since))
+        return True
+
+    def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
+        """Return when the newest successful run ended, if that is not before a time."""
+        newest = reversed(self._tables.job_index.of("last run", schedule_id)[-NEWEST_RUNS:])
+        runs = (self._tables.jobs.get(each) for each in newest)
+        ends = [run.ended_at for run in runs if run and run.state is JobState.SUCCEEDED]
+        return max((at for at in ends if at is not None and at >= since), default=None)
+
+    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+        """Return active schedules by id, above an id."""
+        above = (schedule for schedule in self._active() if schedule.id > after)
+        return sorted(above, key=lambda schedule: schedule.id)[:limit]
+
+    def _put(self, schedule: Schedule) -> Schedule:
+        kept = evolve(in_utc(schedule), parameters=plain(dict(schedule.parameters)))
+        self._tables.schedules.put(kept.id, kept)
+        return kept
+
+    def _active(self, ids: Sequence[ScheduleId] | None = None) -> Iterator[Schedule]:
+        rows: Iterator[Schedule | None] = iter(self._tables.schedules)
+        if ids is not None:
+            rows = (self._tables.schedules.get(each) for each in ids)
+        return (row for row in rows if row and row.is_active and row.deleted_at is None)
+
+    def _matching(self, scope: Scope, which: ScheduleFilter) -> Iterator[Schedule]:
+        names = {task.key: task.name for task in self._tables.definitions}
+        return (
+            row
+            for row in self._tables.schedules
+            if row.deleted_at is None
+            and scope.covers(row.owner)
+            and _fits(row, which, names.get(row.task, ""))
+        )
+
+    def _view(self, schedule: Schedule) -> ScheduleView:
+        owner = self._tables.users.get(schedule.owner)
+        task = next((t for t in self._tables.definitions if t.key == schedule.task), None)
+        runs = self._tables.job_index.of("last run", schedule.id)
+        run = self._tables.jobs.get(runs[-1]) if runs else None
+        return ScheduleView(
+            schedule=schedule,
+            owner_username=owner.username if owner else "",
+            owner_full_name=owner.full_name if owner else "",
+            task_id=task.id if task else TaskId(0),
+            task_name=task.name if task else "",
+            task_description=task.description if task else "",
+            last_run_time=run.started_at if run else None,
+            last_status=run.status if run else None,
+        )
+
+
+def _fits(row: Schedule, which: ScheduleFilter, task_name: str) -> bool:
+    lines = which.cron_expressions
+    return (
+        (which.is_active is None or row.is_active is which.is_active)
+        and (which.tasks is None or row.task in which.tasks)
+        and (which.owner is None or row.owner == which.owner)
+        and (which.name is None or row.name == which.name)
+        and _holds(row.name, which.name_contains)
+        and (lines is None or row.cron.line in lines)
+        and _holds(row.cron.line, which.cron_contains)
+        and between(row.created_at, which.created_from, which.created_to)
+        and between(row.updated_at, which.updated_from, which.updated_to)
+        and between(row.next_at, which.next_from, which.next_to)
+        and (which.ids is None or row.id in which.ids)
+        and _holds(f"{row.name}\n{row.cron.line}\n{task_name}", which.search)
+    )
+
+
+def _holds(text: str, part: str | None) -> bool:
+    return part is None or part.casefold() in text.casefold()
+
+
+@define(eq=False)
+class MemoryFacts:
+    """Small facts about the store itself, by name."""
+
+    _tables: Tables
+
+    def get(self, name: str) -> str | None:
+        """Return a fact, if it is known."""
+        return self._tables.facts.get(name)
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a fact."""
+        self._tables.facts.put(name, value)

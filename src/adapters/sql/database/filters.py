@@ -1,0 +1,49 @@
+"""Conditions and orderings of list queries."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, func
+
+
+def equal(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
+    """Yield the condition that a column has a value, if one is asked for."""
+    if value is not None:
+        yield column == value
+
+
+def between(
+    column: ColumnElement[Any], first: datetime | None, last: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions that a moment lies within bounds, both included."""
+    if first is not None:
+        yield column >= first
+    if last is not None:
+        yield column <= last
+
+
+def holds(column: ColumnElement[Any], part: str | BindParameter[str]) -> ColumnElement[bool]:
+    """Return the condition that a text holds another, regardless of case; bind `part_of` it."""
+    held = part_of(part) if isinstance(part, str) else part
+    return func.lower(column).contains(held, escape="/")
+
+
+def part_of(text: str) -> str:
+    """Return a text as `holds` compares it: folded, and without wildcards."""
+    plain = text.casefold().replace("/", "//")
+    return plain.replace("%", "/%").replace("_", "/_")
+
+
+def ordered(
+    ordering: Sequence[str], columns: Mapping[str, ColumnElement[Any]]
+) -> Iterator[ColumnElement[Any]]:
+    """
+    Yield the terms of an ordering by names, a minus before descending ones.
+
+    The id breaks ties, descending where the first name is.
+    """
+    descending = bool(ordering) and ordering[0].startswith("-")
+    for name in (*ordering, "-id" if descending else "id"):
+        column = columns[name.removeprefix("-")]
+        yield column.desc() if name.startswith("-") else column

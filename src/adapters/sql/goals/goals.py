@@ -1,0 +1,196 @@
+"""Goals, their books and timers, in SQL."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from workbell.adapters.sql.database.filters import equal, holds
+from workbell.adapters.sql.database.statements import AnyRow, insert_unless_taken, named, new_id
+from workbell.adapters.sql.schema.goals import goal_books, goals, timers
+from workbell.adapters.sql.schema.reminders import goal_reminders
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.goals.goal import Book, Category, Goal, GoalId, GoalState
+from workbell.domain.goals.progress_entry import Timer
+from workbell.domain.identity.user import UserId
+from workbell.ports.goals.repository import GoalFilter
+
+_b, _c, _t = goal_books.c, goals.c, timers.c
+_BOOK = select(goal_books).where(_b.owner == bindparam("whose"))
+_LOCK = _BOOK.with_for_update()
+_KEEP_BOOK = (
+    update(goal_books)
+    .where(_b.owner == bindparam("whose"))
+    .values(last_goal=bindparam("highest"), revision=bindparam("counted"))
+)
+_ONE = select(goals).where(_c.owner == bindparam("whose"), _c.number == bindparam("numbered"))
+_INSERT = insert(goals)
+_REPLACE = update(goals).where(_c.id == bindparam("goal"), _c.owner == bindparam("whose"))
+_TIMER = select(timers).where(_t.owner == bindparam("whose"))
+_WEIGHT = case({each.value: n for n, each in enumerate(Category)}, value=_c.category)
+_ORDERINGS: dict[str, ColumnElement[Any]] = {
+    "id": _c.id,
+    "number": _c.number,
+    "created_at": _c.created_at,
+    "updated_at": _c.updated_at,
+    "name": _c.name,
+    "category": _WEIGHT,
+    "deadline": _c.deadline,
+    "is_complete": _c.is_complete,
+}
+
+
+@frozen
+class SqlBooks:
+    """One row a person, locked before anything of theirs is changed."""
+
+    _db: Connection
+
+    def get(self, owner: UserId) -> Book:
+        """Return a person's book, an empty one where nothing was ever written."""
+        row = self._db.execute(_BOOK, {"whose": owner}).one_or_none()
+        return Book(owner=owner) if row is None else Book(**named(row))
+
+    def lock(self, owner: UserId) -> Book:
+        """Return a person's book and lock it; there is one from now on."""
+        new = insert_unless_taken(goal_books, self._db.dialect.name)
+        while (row := self._db.execute(_LOCK, {"whose": owner}).one_or_none()) is None:
+            self._db.execute(new.values(owner=owner, last_goal=0, revision=0))
+        return Book(**named(row))
+
+    def replace(self, book: Book) -> None:
+        """Keep a book as it now stands; it is locked already."""
+        values = {"whose": book.owner, "highest": book.last_goal, "counted": book.revision}
+        self._db.execute(_KEEP_BOOK, values)
+
+
+@frozen
+class SqlGoals:
+    """Everybody's goals; each is found by its owner and number only."""
+
+    _db: Connection
+
+    def add(self, goal: Goal) -> Goal:
+        """Keep a new goal, and return it with its id."""
+        try:
+            result = self._db.execute(_INSERT, _values(goal))
+        except IntegrityError as error:
+            raise Conflict(f"There is another goal {goal.number}.") from error
+        return evolve(goal, id=GoalId(new_id(result)))
+
+    def get(self, owner: UserId, number: int) -> Goal:
+        """Return one goal."""
+        return self._one(_ONE, owner, number)
+
+    def get_for_update(self, owner: UserId, number: int) -> Goal:
+        """Return one goal and lock its row."""
+        return self._one(_ONE.with_for_update(), owner, number)
+
+    def replace(self, goal: Goal) -> None:
+        """Keep a goal as it now stands; its owner's book is locked already."""
+        values = _values(goal) | {"goal": goal.id, "whose": goal.owner}
+        if self._db.execute(_REPLACE, values).rowcount == 0:
+            raise NotFound(f"There is no goal {goal.number}.")
+
+    def delete(self, goal: Goal) -> None:
+        """Remove a goal; its entries and what they share out go with it."""
+        self._db.execute(delete(goal_reminders).where(goal_reminders.c.goal_id == goal.id))
+        self._db.execute(delete(goals).where(_c.id == goal.id, _c.owner == goal.owner))
+
+    def find(
+        self,
+        owner: UserId,
+        which: GoalFilter,
+        *,
+        ordering: Sequence[str] = ("number",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[Goal]:
+        """Return a part of a person's goals."""
+        query = select(goals).where(*_conditions(owner, which)).order_by(*_ordered(ordering))
+        return [_goal(row) for row in self._db.execute(query.offset(offset).limit(limit))]
+
+    def count(self, owner: UserId, which: GoalFilter) -> int:
+        """Return how many goals the list has."""
+        query = select(func.count()).select_from(goals).where(*_conditions(owner, which))
+        return self._db.execute(query).scalar_one()
+
+    def _one(self, query: Any, owner: UserId, number: int) -> Goal:
+        row = self._db.execute(query, {"whose": owner, "numbered": number}).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no goal {number}.")
+        return _goal(row)
+
+
+@frozen
+class SqlTimers:
+    """The running timers: the key lets a person have one only."""
+
+    _db: Connection
+
+    def get(self, owner: UserId) -> Timer | None:
+        """Return a person's running timer, if there is one."""
+        row = self._db.execute(_TIMER, {"whose": owner}).one_or_none()
+        return None if row is None else Timer(**named(row))
+
+    def add(self, timer: Timer) -> None:
+        """Keep a person's running timer."""
+        try:
+            self._db.execute(insert(timers).values(asdict(timer)))
+        except IntegrityError as error:
+            raise Conflict("There is a running timer.") from error
+
+    def remove(self, owner: UserId) -> None:
+        """Forget a person's running timer, if there is one."""
+        self._db.execute(delete(timers).where(_t.owner == owner))
+
+
+def _values(goal: Goal) -> dict[str, Any]:
+    values = asdict(goal) | {"category": str(goal.category), "state": str(goal.state)}
+    del values["id"]
+    return values
+
+
+def _goal(row: AnyRow) -> Goal:
+    values = named(row)
+    values |= {"category": Category(row.category), "state": GoalState(row.state)}
+    return Goal(**values)
+
+
+def _conditions(owner: UserId, which: GoalFilter) -> Iterator[ColumnElement[bool]]:
+    yield _c.owner == owner
+    if which.ids is not None:
+        yield _c.id.in_(which.ids)
+    yield from equal(_c.category, which.category and str(which.category))
+    if which.is_complete is not None:
+        yield _c.is_complete.is_(which.is_complete)
+    if which.states is not None:
+        yield _c.state.in_([str(state) for state in which.states])
+    if which.deadline_from is not None:
+        yield _c.deadline >= which.deadline_from
+    if which.deadline_to is not None:
+        yield _c.deadline <= which.deadline_to
+    if which.search is not None:
+        yield holds(_c.name, which.search)
+
+
+def _ordered(ordering: Sequence[str]) -> Iterator[ColumnElement[Any]]:
+    """Yield the terms of an ordering; those without a deadline come last either way."""
+    descending = bool(ordering) and ordering[0].startswith("-")
+    for name in (*ordering, "-id" if descending else "id"):
+        column = _ORDERINGS[name.removeprefix("-")]
+        if column is _c.deadline:
+            yield _c.deadline.is_(None)
+        yield column.desc() if name.startswith("-") else column

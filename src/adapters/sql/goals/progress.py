@@ -1,0 +1,213 @@
+"""Progress entries in SQL, and the days on which their time falls."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from workbell.adapters.sql.database.filters import between, equal, holds, ordered
+from workbell.adapters.sql.database.statements import AnyRow, named, new_id
+from workbell.adapters.sql.schema.goals import goals, progress_days, progress_entries
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.goals.goal import Category, GoalId
+from workbell.domain.goals.progress_entry import Entry, EntryId
+from workbell.domain.identity.user import UserId
+from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay
+
+_c, _d = progress_entries.c, progress_days.c
+_ONE = select(progress_entries).where(
+    _c.owner == bindparam("whose"),
+    _c.goal_id == bindparam("goal"),
+    _c.number == bindparam("numbered"),
+)
+_LATEST = (
+    select(progress_entries)
+    .where(
+        _c.owner == bindparam("whose"),
+        _c.started_at < bindparam("moment"),
+        _c.id != bindparam("spared"),
+    )
+    .order_by(_c.started_at.desc())
+    .limit(1)
+)
+_EXPORT = (
+    select(progress_entries, goals.c.name.label("goal_name"), goals.c.category)
+    .join(goals, goals.c.id == _c.goal_id)
+    .where(_c.owner == bindparam("whose"), _c.id > bindparam("above"))
+    .order_by(_c.id)
+    .limit(bindparam("most"))
+)
+_INSERT = insert(progress_entries)
+_REPLACE = update(progress_entries).where(
+    _c.id == bindparam("entry"), _c.owner == bindparam("whose")
+)
+_SHARE = insert(progress_days)
+_UNSHARE = delete(progress_days).where(_d.entry_id == bindparam("of_entry"))
+_ORDERINGS: Mapping[str, ColumnElement[Any]] = {
+    "id": _c.id,
+    "number": _c.number,
+    "created_at": _c.created_at,
+    "logged": _c.logged_seconds,
+    "total": _c.total_seconds,
+}
+
+
+@frozen
+class SqlEntries:
+    """Everybody's progress entries, and what they share out over local days."""
+
+    _db: Connection
+
+    def add(self, entry: Entry) -> Entry:
+        """Keep a new entry and its shares, and return it with its id."""
+        try:
+            result = self._db.execute(_INSERT, _values(entry))
+        except IntegrityError as error:
+            raise Conflict(f"There is another entry {entry.number}.") from error
+        kept = evolve(entry, id=EntryId(new_id(result)))
+        self._share(kept)
+        return kept
+
+    def get(self, owner: UserId, goal_id: GoalId, number: int) -> Entry:
+        """Return one entry."""
+        values = {"whose": owner, "goal": goal_id, "numbered": number}
+        row = self._db.execute(_ONE, values).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no entry {number}.")
+        return _entry(row)
+
+    def replace(self, entry: Entry) -> None:
+        """Keep an entry as it now stands, and its shares."""
+        values = _values(entry) | {"entry": entry.id, "whose": entry.owner}
+        if self._db.execute(_REPLACE, values).rowcount == 0:
+            raise NotFound(f"There is no entry {entry.number}.")
+        self._db.execute(_UNSHARE, {"of_entry": entry.id})
+        self._share(entry)
+
+    def delete(self, entry: Entry) -> None:
+        """Remove an entry; its shares go with it."""
+        gone = delete(progress_entries).where(_c.id == entry.id, _c.owner == entry.owner)
+        self._db.execute(gone)
+
+    def find(
+        self,
+        owner: UserId,
+        which: EntryFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[Entry]:
+        """Return a part of a person's entries."""
+        query = (
+            select(progress_entries)
+            .where(*_conditions(owner, which))
+            .order_by(*ordered(ordering, _ORDERINGS))
+        )
+        return [_entry(row) for row in self._db.execute(query.offset(offset).limit(limit))]
+
+    def count(self, owner: UserId, which: EntryFilter) -> int:
+        """Return how many entries the list has."""
+        query = select(func.count()).select_from(progress_entries)
+        return self._db.execute(query.where(*_conditions(owner, which))).scalar_one()
+
+    def latest_before(
+        self, owner: UserId, moment: datetime, *, but: EntryId | None = None
+    ) -> Entry | None:
+        """Return the timed entry that started last before a moment, perhaps but for one."""
+        values = {"whose": owner, "moment": moment, "spared": but or 0}
+        row = self._db.execute(_LATEST, values).one_or_none()
+        return None if row is None else _entry(row)
+
+    def export(
+        self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
+    ) -> Sequence[ExportRow]:
+        """Return entries by id, above an id."""
+        values = {"whose": owner, "above": after or 0, "most": limit}
+        return [_export_row(row) for row in self._db.execute(_EXPORT, values)]
+
+    def days(
+        self,
+        owner: UserId,
+        goal_id: GoalId | None = None,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> Sequence[tuple[date, int]]:
+        """Return the seconds of each local day that has any, in order."""
+        query = (
+            select(_d.local_day, func.sum(_d.seconds))
+            .where(*_within(owner, first, last), *equal(_d.goal_id, goal_id))
+            .group_by(_d.local_day)
+            .order_by(_d.local_day)
+        )
+        return [(day, int(seconds)) for day, seconds in self._db.execute(query)]
+
+    def days_by_goal(
+        self, owner: UserId, first: date | None = None, last: date | None = None
+    ) -> Sequence[GoalDay]:
+        """Return the seconds of each local day and goal, by day and number."""
+        sums = (
+            select(_d.local_day, _d.goal_id, func.sum(_d.seconds).label("seconds"))
+            .where(*_within(owner, first, last))
+            .group_by(_d.local_day, _d.goal_id)
+            .subquery()
+        )
+        query = (
+            select(sums.c.local_day, goals.c.number, goals.c.category, sums.c.seconds)
+            .join(goals, goals.c.id == sums.c.goal_id)
+            .order_by(sums.c.local_day, goals.c.number)
+        )
+        return [
+            GoalDay(
+                day=day, goal_number=number, category=Category(category), seconds=int(seconds)
+            )
+            for day, number, category, seconds in self._db.execute(query)
+        ]  # fmt: skip
+
+    def _share(self, entry: Entry) -> None:
+        """Write down on which local days an entry's time falls."""
+        of_entry = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
+        rows = [
+            of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.shares()
+        ]  # fmt: skip
+        if rows:
+            self._db.execute(_SHARE, rows)
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    values = asdict(entry)
+    del values["id"]
+    return values
+
+
+def _entry(row: AnyRow) -> Entry:
+    values: dict[str, Any] = named(row)
+    return Entry(**values)
+
+
+def _export_row(row: AnyRow) -> ExportRow:
+    values: dict[str, Any] = named(row)
+    goal_name, category = values.pop("goal_name"), Category(values.pop("category"))
+    return ExportRow(entry=Entry(**values), goal_name=goal_name, category=category)
+
+
+def _within(owner: UserId, first: date | None, last: date | None) -> Iterator[ColumnElement[bool]]:
+    yield _d.owner == owner
+    if first is not None:
+        yield _d.local_day >= first
+    if last is not None:
+        yield _d.local_day <= last
+
+
+def _conditions(owner: UserId, which: EntryFilter) -> Iterator[ColumnElement[bool]]:
+    yield _c.owner == owner
+    yield from equal(_c.goal_id, which.goal_id)
+    if which.is_complete is not None:
+        complete = _c.logged_seconds == _c.total_seconds
+        yield complete if which.is_complete else ~complete
+    yield from between(_c.created_at, which.created_from, which.created_to)
+    if which.search is not None:
+        yield holds(_c.note, which.search)

@@ -1,0 +1,70 @@
+"""Second factors."""
+
+from typing import Any
+
+from attrs import asdict, frozen
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from workbell.adapters.sql.database.statements import named, put
+from workbell.adapters.sql.schema.tables import second_factors
+from workbell.domain.identity.second_factor import SecondFactor
+from workbell.domain.identity.user import UserId
+
+_f = second_factors.c
+_is_theirs = _f.user_id == bindparam("whose")
+_FIND = select(second_factors).where(_is_theirs)
+_REPLACE = (
+    update(second_factors)
+    .where(
+        _is_theirs,
+        _f.seed == bindparam("seed_before"),
+        _f.last_step == bindparam("step_before"),
+        _f.recovery == bindparam("recovery_before"),
+    )
+    .values(
+        confirmed_at=bindparam("confirmed"),
+        last_step=bindparam("step"),
+        recovery=bindparam("left"),
+    )
+)
+_REMOVE = delete(second_factors).where(_is_theirs)
+
+
+@frozen
+class SqlSecondFactors:
+    """Second factors, at most one of a person, confirmed or not."""
+
+    _db: Connection
+
+    def find(self, user_id: UserId) -> SecondFactor | None:
+        """Return a person's factor as it now stands."""
+        row = self._db.execute(_FIND, {"whose": user_id}).one_or_none()
+        if row is None:
+            return None
+        values: dict[str, Any] = named(row)
+        return SecondFactor(**{**values, "recovery": tuple(row.recovery.split())})
+
+    def put(self, factor: SecondFactor) -> None:
+        """Keep a new factor in place of the one that its person had."""
+        put(self._db, second_factors, {**asdict(factor), "recovery": _text(factor)})
+
+    def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
+        """Keep a factor as it now stands, if nobody has used or changed it since."""
+        values = {
+            "whose": before.user_id,
+            "seed_before": before.seed,
+            "step_before": before.last_step,
+            "recovery_before": _text(before),
+            "confirmed": after.confirmed_at,
+            "step": after.last_step,
+            "left": _text(after),
+        }
+        return self._db.execute(_REPLACE, values).rowcount == 1
+
+    def remove(self, user_id: UserId) -> bool:
+        """Remove a person's factor with its recovery codes."""
+        return self._db.execute(_REMOVE, {"whose": user_id}).rowcount == 1
+
+
+def _text(factor: SecondFactor) -> str:
+    return " ".join(factor.recovery)

@@ -1,0 +1,207 @@
+"""Sessions and API keys."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from workbell.adapters.sql.database.column_types import as_kept, moment_reader
+from workbell.adapters.sql.database.statements import (
+    AnyRow,
+    Prepared,
+    named,
+    new_id,
+    plain_names,
+    prepared,
+)
+from workbell.adapters.sql.schema.tables import api_keys, sessions
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.identity.api_key import ApiKey
+from workbell.domain.identity.session import Session, SessionKind
+from workbell.domain.identity.user import KeyScope, UserId
+
+_s, _k = sessions.c, api_keys.c
+_COLUMNS = plain_names(sessions)
+_MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
+_ONE = select(sessions).where(_s.id == bindparam("session_id"))
+_SESSION = prepared(_ONE, "session_id")
+_LOCKED = prepared(_ONE.with_for_update(), "session_id")
+_INSERT = prepared(insert(sessions), *_COLUMNS)
+_is_alive = (
+    _s.user_id == bindparam("whose"),
+    _s.revoked_at.is_(None),
+    _s.expires_at > bindparam("now"),
+)
+_ALIVE = select(sessions).where(*_is_alive).order_by(_s.created_at.desc(), _s.id.desc())
+_OPENED_FROM = prepared(
+    select(_s.id)
+    .where(_s.user_id == bindparam("whose"), _s.address == bindparam("where"))
+    .limit(1),
+    "whose",
+    "where",
+)
+_REVOKE_ALL = (
+    update(sessions)
+    .where(*_is_alive, _s.id != bindparam("spared"))
+    .values(revoked_at=bindparam("now"))
+)
+_NOTE_USE = (
+    update(sessions)
+    .where(_s.id == bindparam("session_id"), _s.revoked_at.is_(None))
+    .values(last_used_at=bindparam("used"), expires_at=bindparam("end"))
+)
+_BY_PREFIX = select(api_keys).where(_k.prefix == bindparam("given"))
+_is_one = (_k.user_id == bindparam("whose"), _k.id == bindparam("key_id"))
+_KEY = select(api_keys).where(*_is_one)
+_KEYS = (
+    select(api_keys)
+    .where(_k.user_id == bindparam("whose"), _k.revoked_at.is_(None))
+    .order_by(_k.id.desc())
+)
+_REVOKE_KEY = (
+    update(api_keys).where(*_is_one, _k.revoked_at.is_(None)).values(revoked_at=bindparam("now"))
+)
+_NOTE_KEY_USE = (
+    update(api_keys)
+    .where(_k.id == bindparam("key_id"), _k.revoked_at.is_(None))
+    .values(last_used_at=bindparam("used"))
+)
+
+
+@frozen
+class SqlSessions:
+    """Logins, by their opaque id."""
+
+    _db: Connection
+
+    def add(self, session: Session) -> None:
+        """Keep a new session."""
+        if self.find(session.id) is not None:
+            raise Conflict("There is another session with this id.")
+        try:
+            values = _values(session)
+            row = as_kept([values[name] for name in _COLUMNS], self._db.dialect)
+            _INSERT.do(self._db, row)
+        except IntegrityError as error:
+            raise Conflict("There is another session with this id.") from error
+
+    def find(self, session_id: str) -> Session | None:
+        """Return a session whatever its state; None if unknown."""
+        return self._one(_SESSION, session_id)
+
+    def get_for_update(self, session_id: str) -> Session:
+        """Return a session as it now stands, and lock its row."""
+        session = self._one(_LOCKED, session_id)
+        if session is None:
+            raise NotFound("There is no such session.")
+        return session
+
+    def replace(self, session: Session) -> None:
+        """Keep a session as it now stands; its id, user and start stay."""
+        values = _values(session)
+        del values["id"], values["user_id"], values["created_at"]
+        change = update(sessions).where(_s.id == session.id).values(values)
+        if self._db.execute(change).rowcount == 0:
+            raise NotFound("There is no such session.")
+
+    def note_use(self, session: Session) -> None:
+        """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
+        values = {
+            "session_id": session.id,
+            "used": session.last_used_at,
+            "end": session.expires_at,
+        }
+        self._db.execute(_NOTE_USE, values)
+
+    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+        """Return a person's sessions that are alive, the newest first."""
+        rows = self._db.execute(_ALIVE, {"whose": user_id, "now": now})
+        return [_session(row) for row in rows]
+
+    def opened_from(self, user_id: UserId, address: str) -> bool:
+        """Whether a person has signed in from an address, as long as sessions are kept."""
+        return bool(_OPENED_FROM.rows(self._db, (user_id, address)))
+
+    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
+        """End every session of a person that is alive, but perhaps one."""
+        values = {"whose": user_id, "now": now, "spared": but}
+        return self._db.execute(_REVOKE_ALL, values).rowcount
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove sessions that expired before a moment, at most so many; return how many."""
+        over = select(_s.id).where(_s.expires_at < before).limit(limit)
+        found = self._db.execute(over).scalars().all()
+        self._db.execute(delete(sessions).where(_s.id.in_(found)))
+        return len(found)
+
+    def _one(self, query: Prepared, session_id: str) -> Session | None:
+        rows = query.rows(self._db, (session_id,))
+        if not rows:
+            return None
+        values = dict(zip(_COLUMNS, rows[0], strict=True))
+        read = moment_reader(self._db.dialect)
+        return _session_of(values | {name: read(values[name]) for name in _MOMENTS})
+
+
+def _values(session: Session) -> dict[str, Any]:
+    return {**asdict(session), "kind": str(session.kind)}
+
+
+def _session(row: AnyRow) -> Session:
+    return _session_of(named(row))
+
+
+def _session_of(values: dict[str, Any]) -> Session:
+    return Session(**{**values, "kind": SessionKind(values["kind"])})
+
+
+@frozen
+class SqlApiKeys:
+    """API keys, by their prefix."""
+
+    _db: Connection
+
+    def add(self, key: ApiKey) -> ApiKey:
+        """Keep a new key, and return it with its id."""
+        values = {**asdict(key), "scopes": sorted(key.scopes)}
+        del values["id"]
+        if self.by_prefix(key.prefix) is not None:
+            raise Conflict("There is another key with this prefix.")
+        try:
+            result = self._db.execute(insert(api_keys).values(values))
+        except IntegrityError as error:
+            raise Conflict("There is another key with this prefix.") from error
+        return evolve(key, id=new_id(result))
+
+    def by_prefix(self, prefix: str) -> ApiKey | None:
+        """Return a key whatever its state; None if unknown."""
+        row = self._db.execute(_BY_PREFIX, {"given": prefix}).one_or_none()
+        return None if row is None else _key(row)
+
+    def get(self, user_id: UserId, key_id: int) -> ApiKey:
+        """Return one of a person's keys."""
+        row = self._db.execute(_KEY, {"whose": user_id, "key_id": key_id}).one_or_none()
+        if row is None:
+            raise NotFound("There is no such key.")
+        return _key(row)
+
+    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+        """Return a person's keys that are not revoked, the newest first."""
+        return [_key(row) for row in self._db.execute(_KEYS, {"whose": user_id})]
+
+    def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
+        """End one of a person's keys."""
+        values = {"whose": user_id, "key_id": key_id, "now": now}
+        return self._db.execute(_REVOKE_KEY, values).rowcount == 1
+
+    def note_use(self, key: ApiKey) -> None:
+        """Keep `last_used_at` of a key that is not revoked."""
+        self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "used": key.last_used_at})
+
+
+def _key(row: AnyRow) -> ApiKey:
+    values: dict[str, Any] = named(row)
+    return ApiKey(**{**values, "scopes": frozenset(KeyScope(name) for name in row.scopes)})

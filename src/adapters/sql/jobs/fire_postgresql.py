@@ -1,0 +1,147 @@
+"""Firing on PostgreSQL: the jobs of many due ticks by two statements."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from workbell.adapters.sql.database.column_types import json_text, naive_of
+from workbell.adapters.sql.database.statements import prepared
+from workbell.adapters.sql.jobs import lanes
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.domain.schedules.schedule import mode_of
+from workbell.domain.schedules.ticks import Step
+
+# The lanes are locked here, and counted by the next statement: its snapshot is younger.
+_LOCK = prepared(
+    text("""
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(
+        id bigint, version int, tick timestamp)
+),
+standing AS MATERIALIZED (
+    SELECT id, version, next_at, deleted_at, overlap_policy FROM schedules
+    WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR UPDATE SKIP LOCKED
+),
+locked AS MATERIALIZED (
+    SELECT id, overlap_policy FROM standing JOIN given USING (id, version)
+    WHERE next_at = tick AND deleted_at IS NULL
+),
+entered AS (
+    INSERT INTO lanes (key, lane_limit)
+    SELECT 'schedule:' || id AS key, 1 FROM locked WHERE overlap_policy <> 'allow_all' ORDER BY key
+    ON CONFLICT (key) DO UPDATE SET lane_limit = 1 WHERE lanes.lane_limit <> 1
+)
+SELECT id FROM locked"""),
+    "steps",
+)
+_FIRE = prepared(
+    text("""
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(nth int, id bigint)
+),
+alone AS MATERIALIZED (
+    SELECT given.nth, s.id, owner, task, name, next_at, priority, weight, max_attempts,
+        timeout_seconds, parameters, coalesce(nullif(queue, ''), :queue) AS own_queue,
+        CAST(owner AS text) AS fair_key,
+        CASE WHEN overlap_policy <> 'allow_all' THEN 'schedule:' || s.id END AS lane
+    FROM given CROSS JOIN LATERAL (SELECT * FROM schedules WHERE id = given.id LIMIT 1) AS s
+    WHERE overlap_policy = 'allow_all' OR NOT EXISTS (
+        SELECT 1 FROM jobs WHERE schedule_id IS NOT NULL AND schedule_id = s.id AND state < 4
+    ) AND NOT EXISTS (
+        SELECT 1 FROM jobs
+        WHERE lane IS NOT NULL AND lane = 'schedule:' || s.id AND state IN (2, 3)
+    )
+),
+places AS MATERIALIZED (
+    SELECT own_queue, priority, (
+        SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
+            AND priority = each.priority ORDER BY fair_tag, id LIMIT 1
+    ) AS lowest
+    FROM (SELECT DISTINCT own_queue, priority FROM alone) AS each
+),
+shares AS MATERIALIZED (
+    SELECT own_queue, priority, fair_key, greatest(lowest, (
+        SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
+            AND priority = each.priority AND fair_key = each.fair_key
+            ORDER BY fair_tag DESC LIMIT 1
+    ), 0) AS base
+    FROM (SELECT DISTINCT own_queue, priority, fair_key FROM alone) AS each
+        JOIN places USING (own_queue, priority)
+),
+written AS (
+    INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane, lane_limit,
+        mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token, cancel_requested,
+        owner, task, name, origin, schedule_id, tick, hidden, created_at, queued_at, description,
+        parameters)
+    SELECT 2, own_queue, priority,
+        base + row_number() OVER (PARTITION BY own_queue, priority, fair_key ORDER BY nth) / weight,
+        fair_key, weight, next_at, lane, 1, CAST(:mode AS smallint), CAST(:fails AS boolean), 0,
+        coalesce(nullif(max_attempts, 0), :attempts),
+        coalesce(nullif(timeout_seconds, 0), :seconds), 0, false, owner, task, name, 'schedule',
+        id, next_at, false, :now, :now, '', parameters
+    FROM alone JOIN shares USING (own_queue, priority, fair_key) ORDER BY nth
+    ON CONFLICT DO NOTHING
+)
+SELECT nth, own_queue FROM alone ORDER BY nth"""),
+    "steps",
+    "queue",
+    "mode",
+    "fails",
+    "attempts",
+    "seconds",
+    "now",
+)
+_TAKE = prepared(
+    text("""
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(
+        id bigint, version int, tick timestamp, following timestamp)
+)
+UPDATE schedules AS s SET cursor = s.next_at, next_at = given.following, runs = s.runs + 1
+FROM given WHERE s.id = ANY(ARRAY(SELECT id FROM given)) AND s.id = given.id
+    AND s.version = given.version AND s.next_at IS NOT DISTINCT FROM given.tick
+    AND s.deleted_at IS NULL"""),
+    "steps",
+)
+
+
+def fire(
+    db: Connection, task: Task, steps: Sequence[Step], now: datetime, woken: set[str]
+) -> Sequence[Step]:
+    """Keep the jobs of due ticks whose schedules nobody else has, or has anything under way."""
+    if task.key in lanes.inactive_tasks.run(db).scalars():
+        return []
+    expected = [
+        {"id": step.schedule, "version": step.version, "tick": naive_of(step.tick)}
+        for step in steps
+    ]
+    free = {schedule_id for (schedule_id,) in _LOCK.rows(db, (json_text(expected),))}
+    ours = [step for step in steps if step.schedule in free]
+    wanted = [{"nth": nth, "id": step.schedule} for nth, step in enumerate(ours)]
+    values = (
+        json_text(wanted),
+        task.queue,
+        int(mode_of(task)),
+        task.on_lost is OnLost.FAIL,
+        task.max_attempts,
+        task.timeout_seconds,
+        naive_of(now),
+    )
+    fired = _FIRE.rows(db, values)
+    woken.update(queue for _, queue in fired)
+    return [ours[nth] for nth, _ in fired]
+
+
+def take(db: Connection, steps: Sequence[Step]) -> None:
+    """Move schedules past one tick each; rows that have changed are left."""
+    rows = [
+        {
+            "id": step.schedule,
+            "version": step.version,
+            "tick": naive_of(step.tick),
+            "following": naive_of(step.next_at),
+        }
+        for step in steps
+    ]
+    _TAKE.run(db, (json_text(rows),))

@@ -1,0 +1,157 @@
+"""Ticks: in the common case, the jobs of many schedules by few statements."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    not_,
+    null,
+    or_,
+    select,
+)
+
+from workbell.adapters.sql.database.column_types import json_text, moment_writer
+from workbell.adapters.sql.database.statements import (
+    Prepared,
+    Values,
+    insert_unless_taken,
+    prepared,
+)
+from workbell.adapters.sql.jobs import lanes
+from workbell.adapters.sql.jobs.fair_queueing import Share, highest_of, lowest_of
+from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
+from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.domain.schedules.schedule import OverlapPolicy, mode_of
+from workbell.domain.schedules.ticks import Step
+
+_j, _s = jobs.c, schedules.c
+_zero: ColumnElement[Any] = literal_column("0")
+_one: ColumnElement[Any] = literal_column("1")
+_nothing: ColumnElement[Any] = literal_column("''")
+_prefix: ColumnElement[Any] = literal_column("'schedule:'")
+_allow_all: ColumnElement[Any] = literal_column(f"'{OverlapPolicy.ALLOW_ALL}'")
+_wanted = func.json_each(bindparam("ids")).table_valued("value", name="wanted").c.value
+_overlaps = _s.overlap_policy == _allow_all
+_own_lane = cast(_prefix, String) + cast(_s.id, String)
+_is_alone = and_(
+    not_(select(_j.id).where(IS_UNFINISHED_RUN, _j.schedule_id == _s.id).exists()),
+    not_(select(_j.id).where(IS_BUSY, _j.lane == _own_lane).exists()),
+)
+_queue = func.coalesce(func.nullif(_s.queue, _nothing), bindparam("queue"))
+_fair_key = cast(_s.owner, String)
+
+
+def _or_task(own: ColumnElement[int], of_task: str) -> ColumnElement[int]:
+    return func.coalesce(func.nullif(own, _zero), bindparam(of_task))
+
+
+_VARYING = {
+    "queue": _queue,
+    "priority": _s.priority,
+    "fair_key": _fair_key,
+    "weight": _s.weight,
+    "due_at": _s.next_at,
+    "lane": case((_overlaps, null()), else_=_own_lane),
+    "mode": bindparam("mode"),
+    "fail_when_lost": bindparam("fails"),
+    "max_attempts": _or_task(_s.max_attempts, "attempts"),
+    "timeout_seconds": _or_task(_s.timeout_seconds, "seconds"),
+    "owner": _s.owner,
+    "task": _s.task,
+    "name": _s.name,
+    "origin": literal_column(f"'{JobOrigin.SCHEDULE}'"),
+    "schedule_id": _s.id,
+    "tick": _s.next_at,
+    "created_at": bindparam("now"),
+    "queued_at": bindparam("now"),
+    "parameters": _s.parameters,
+}
+_FIXED = {
+    "state": literal_column(str(int(JobState.READY))),
+    "lane_limit": _one,
+    "attempt": _zero,
+    "token": _zero,
+    "cancel_requested": _zero,
+    "hidden": _zero,
+    "description": _nothing,
+}
+_ALONE = prepared(
+    select(
+        lowest_of(_queue, _s.priority),
+        highest_of(_queue, _s.priority, _fair_key),
+        _s.id,
+        _s.version,
+        *_VARYING.values(),
+    )
+    .select_from(_wanted.table, schedules)
+    .where(
+        IS_ACTIVE,
+        _s.id == _wanted,
+        or_(_overlaps, _is_alone),
+    ),
+    "ids",
+    "queue",
+    "mode",
+    "fails",
+    "attempts",
+    "seconds",
+    "now",
+)
+_TAGGED = ("queue", "priority", "fair_tag")
+_INSERT = Prepared(
+    lambda dialect: insert_unless_taken(jobs, dialect).values(_FIXED),
+    (*_TAGGED, *[name for name in _VARYING if name not in _TAGGED]),
+)
+
+
+def add_ticks(
+    db: Connection, task: Task, steps: Sequence[Step], now: datetime, woken: set[str]
+) -> Sequence[Step]:
+    """Keep the jobs of due ticks whose schedules have nothing else under way, on SQLite."""
+    if task.key in lanes.inactive_tasks.run(db).scalars():
+        return []
+    moment = cache(moment_writer(db.dialect))
+    values = (
+        json_text([step.schedule for step in steps]),
+        task.queue,
+        int(mode_of(task)),
+        task.on_lost is OnLost.FAIL,
+        task.max_attempts,
+        task.timeout_seconds,
+        moment(now),
+    )
+    expected = {step.schedule: step for step in steps}
+    given: dict[Share, int] = {}
+    kept: list[Step] = []
+    entered: list[str] = []
+    rows: list[Values] = []
+    for low, high, id_, version, queue, priority, key, weight, due, lane, *rest in _ALONE.rows(
+        db, values
+    ):
+        step = expected[id_]
+        if version != step.version or due != moment(step.tick):
+            continue
+        share = (queue, priority, key)
+        nth = given[share] = given.get(share, 0) + 1
+        tag = fair_tag(low, high, nth, weight)
+        rows.append((queue, priority, tag, key, weight, due, lane, *rest))
+        kept.append(step)
+        if lane is not None:
+            entered.append(lane)
+    lanes.put_single.run(db, (json_text(entered),))
+    _INSERT.run_many(db, rows)
+    woken.update(queue for queue, _, _ in given)
+    return kept

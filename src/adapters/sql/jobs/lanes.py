@@ -1,0 +1,189 @@
+"""Lanes: how many rows of a key may be ready or running at once."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+
+from workbell.adapters.sql.database.column_types import moment_writer
+from workbell.adapters.sql.database.statements import (
+    AnyRow,
+    chunks,
+    insert_unless_taken,
+    is_sqlite,
+    prepared,
+)
+from workbell.adapters.sql.jobs.fair_queueing import Tags
+from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
+from workbell.adapters.sql.schema.tables import jobs, lanes, task_definitions
+from workbell.domain.jobs.job import JobState
+
+_c = jobs.c
+_ONE: ColumnElement[int] = literal_column("1")
+_READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
+_busy = (
+    select(func.count()).select_from(jobs).where(_c.lane == lanes.c.key, IS_BUSY).scalar_subquery()
+)
+_wanted = lanes.c.key.in_(bindparam("keys", expanding=True))
+STANDING = select(lanes.c.key, lanes.c.lane_limit, _busy.label("busy")).where(_wanted)
+_LOCK = select(lanes.c.key).where(_wanted).order_by(lanes.c.key).with_for_update()
+_LOCK_FREE = _LOCK.with_for_update(skip_locked=True)
+_LIMIT = prepared(
+    update(lanes).where(lanes.c.key == bindparam("lane")).values(lane_limit=bindparam("new_limit")),
+    "new_limit",
+    "lane",
+)
+_keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+_new = sqlite.insert(lanes).from_select(
+    ["key", "lane_limit"], select(_keys.c.value, _ONE).where(_keys.c.value.is_not(None))
+)
+put_single = prepared(
+    _new.on_conflict_do_update(
+        index_elements=[lanes.c.key],
+        set_={"lane_limit": _ONE},
+        where=lanes.c.lane_limit != _ONE,
+    ),
+    "keys",
+)
+
+inactive_tasks = prepared(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
+_inactive = (
+    select(task_definitions.c.id)
+    .where(task_definitions.c.key == _c.task, not_(task_definitions.c.is_active))
+    .exists()
+)
+READIED = (_c.id, _c.queue, _c.priority, _c.fair_key, _c.weight)
+HELD_LANES = select(_c.lane).distinct().where(IS_HELD, _c.lane.is_not(None)).order_by(_c.lane)
+_HELD_LANES_OF = HELD_LANES.where(_c.lane.in_(bindparam("keys", expanding=True)))
+_HELD = (
+    select(*READIED).where(IS_HELD, not_(_inactive)).order_by(_c.priority.desc(), _c.due_at, _c.id)
+)
+_IS_OF_TASK = _c.task == bindparam("task")
+NEXT_HELD = _HELD.where(_c.lane == bindparam("lane")).limit(bindparam("room")).with_for_update()
+_NEXT_HELD_OF_TASK = NEXT_HELD.where(_IS_OF_TASK)
+HELD_FREELY = _HELD.where(_c.lane.is_(None)).with_for_update(skip_locked=True)
+_HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
+_MAKE_READY = prepared(
+    update(jobs)
+    .where(_c.id == bindparam("job_id"))
+    .values(state=_READY, fair_tag=bindparam("tag"), queued_at=bindparam("now")),
+    "tag",
+    "now",
+    "job_id",
+)
+
+
+def lock(db: Connection, keys: Collection[str]) -> None:
+    """Lock lanes in the order of their keys; SQLite's only writer needs no lock."""
+    if keys and not is_sqlite(db):
+        for some in chunks(sorted(keys)):
+            db.execute(_LOCK, {"keys": some}).all()
+
+
+def enter(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
+    """Lock lanes that get rows, set their limits, and return how much room each has."""
+    if not limits:
+        return {}
+    if not is_sqlite(db):
+        rows = [{"key": key, "lane_limit": limits[key]} for key in sorted(limits)]
+        db.execute(insert_unless_taken(lanes, db.dialect.name), rows)
+        lock(db, limits)
+    found = standing(db, limits)
+    new = [(key, limit) for key, limit in limits.items() if key not in found]
+    if new:
+        insert = insert_unless_taken(lanes, db.dialect.name)
+        db.execute(insert, [{"key": key, "lane_limit": limit} for key, limit in new])
+    changed = [(limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]]
+    _LIMIT.run_many(db, changed)
+    return {key: limit - found.get(key, (0, 0))[1] for key, limit in limits.items()}
+
+
+def standing(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Return the limit of each lane, and how many of its rows are ready or running."""
+    found: dict[str, tuple[int, int]] = {}
+    for some in chunks(sorted(keys)):
+        for key, limit, busy in db.execute(STANDING, {"keys": some}):
+            found[key] = limit, busy
+    return found
+
+
+def release(
+    db: Connection,
+    keys: Collection[str],
+    now: datetime,
+    woken: set[str],
+    *,
+    task: str | None = None,
+) -> int:
+    """
+    Make held rows of locked lanes ready as far as there is room; return how many.
+
+    Rows of inactive tasks stay held; `task` leaves all but one task's alone.
+    """
+    return make_ready(db, _released(db, keys, task), now, woken)
+
+
+def release_everywhere(
+    db: Connection, now: datetime, woken: set[str], *, task: str | None = None
+) -> int:
+    """
+    Make every held row ready that may be, those without a lane first.
+
+    Lanes and rows that others have locked are theirs to release.
+    """
+    keys = _lock_free(db, [key for key in db.execute(HELD_LANES).scalars() if key is not None])
+    query = HELD_FREELY if task is None else _HELD_FREELY_OF_TASK
+    rows = list(db.execute(query, {} if task is None else {"task": task}))
+    return make_ready(db, rows + _released(db, keys, task), now, woken)
+
+
+def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
+    """Lock the lanes that nobody else has locked; return them."""
+    if is_sqlite(db):
+        return keys
+    free: list[str] = []
+    for some in chunks(keys):
+        free += db.execute(_LOCK_FREE, {"keys": some}).scalars()
+    return free
+
+
+def _released(db: Connection, keys: Collection[str], task: str | None) -> list[AnyRow]:
+    held: list[Any] = []
+    for some in chunks(sorted(keys)):
+        held += db.execute(_HELD_LANES_OF, {"keys": some}).scalars()
+    rows: list[AnyRow] = []
+    for key, (limit, busy) in sorted(standing(db, held).items()):
+        if busy >= limit:
+            continue
+        values = {"lane": key, "room": limit - busy}
+        if task is None:
+            rows += db.execute(NEXT_HELD, values)
+        else:
+            rows += db.execute(_NEXT_HELD_OF_TASK, {**values, "task": task})
+    return rows
+
+
+def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> int:
+    """Make rows of `READIED` ready, with their fair tags; return how many."""
+    if not rows:
+        return 0
+    tags = Tags(db)
+    tags.probe((row.queue, row.priority, row.fair_key) for row in rows)
+    queued_at = moment_writer(db.dialect)(now)
+    changes = []
+    for job_id, queue, priority, fair_key, weight, *_ in rows:
+        changes.append((tags.next((queue, priority, fair_key), weight), queued_at, job_id))
+        woken.add(queue)
+    _MAKE_READY.run_many(db, changes)
+    return len(changes)

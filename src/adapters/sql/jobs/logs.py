@@ -1,0 +1,99 @@
+"""What attempts log, and the files they make."""
+
+from collections.abc import Sequence
+
+from attrs import asdict, frozen
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from workbell.adapters.sql.database.column_types import moment_writer
+from workbell.adapters.sql.database.statements import AnyRow, prepared, put
+from workbell.adapters.sql.schema.tables import artifacts, job_logs
+from workbell.domain.jobs.attempt import Artifact, LogLine
+from workbell.domain.jobs.job import JobId
+
+ANNOUNCED = "/"
+"""Begins the name of a file that is no artifact; those have no slash in theirs."""
+
+_l = job_logs.c
+_INSERT = prepared(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
+_of_attempt = (_l.job_id == bindparam("job"), _l.attempt == bindparam("nth"))
+_SEQS = select(_l.seq).where(*_of_attempt).order_by(_l.seq)
+_TRIM = delete(job_logs).where(
+    *_of_attempt, _l.seq >= bindparam("first"), _l.seq < bindparam("last")
+)
+_LINES = (
+    select(_l.attempt, _l.seq, _l.at, _l.level, _l.text)
+    .where(_l.job_id == bindparam("job"), _l.seq > bindparam("after"))
+    .order_by(_l.attempt, _l.seq)
+    .limit(bindparam("most"))
+)
+_a = artifacts.c
+_ARTIFACTS = (
+    select(artifacts)
+    .where(_a.job_id == bindparam("job"), ~_a.name.startswith(ANNOUNCED))
+    .order_by(_a.name)
+)
+_ONE = (_a.job_id == bindparam("job"), _a.name == bindparam("named"))
+_KEY = select(_a.key).where(*_ONE)
+_FORGET = delete(artifacts).where(*_ONE)
+
+
+@frozen
+class SqlLogs:
+    """Log lines and artifacts."""
+
+    _db: Connection
+
+    def append(
+        self, job_id: JobId, lines: Sequence[LogLine], *, keep_head: int, keep_tail: int
+    ) -> None:
+        """Add lines of one attempt, keeping its first and its last ones only."""
+        moment = moment_writer(self._db.dialect)
+        _INSERT.run_many(
+            self._db,
+            [
+                (job_id, line.attempt, line.seq, moment(line.at), line.level, line.text)
+                for line in lines
+            ],
+        )
+        for attempt in {line.attempt for line in lines}:
+            self._trim(job_id, attempt, keep_head, keep_tail)
+
+    def lines(
+        self, job_id: JobId, *, attempt: int | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[LogLine]:
+        """Return lines in order of attempt and seq; `after` skips seqs up to it."""
+        query = _LINES if attempt is None else _LINES.where(_l.attempt == attempt)
+        values = {"job": job_id, "after": after, "most": limit}
+        return [LogLine(*row) for row in self._db.execute(query, values)]
+
+    def announce_file(self, job_id: JobId, key: str) -> None:
+        """Keep the key of a file that may be made from now on."""
+        file = Artifact(f"{ANNOUNCED}{key}", "", 0, "", key)
+        put(self._db, artifacts, {"job_id": job_id, **asdict(file)})
+
+    def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
+        """Keep a file's row; return the key of the one that it replaces."""
+        named = {"job": job_id, "named": artifact.name}
+        replaced: str | None = self._db.execute(_KEY, named).scalar_one_or_none()
+        if replaced is not None:
+            self.announce_file(job_id, replaced)
+        put(self._db, artifacts, {"job_id": job_id, **asdict(artifact)})
+        self._db.execute(_FORGET, {"job": job_id, "named": f"{ANNOUNCED}{artifact.key}"})
+        return replaced
+
+    def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
+        """Return a job's files by name."""
+        return [_artifact(row) for row in self._db.execute(_ARTIFACTS, {"job": job_id})]
+
+    def _trim(self, job_id: JobId, attempt: int, head: int, tail: int) -> None:
+        of_attempt = {"job": job_id, "nth": attempt}
+        seqs = self._db.execute(_SEQS, of_attempt).scalars().all()
+        if len(seqs) > head + tail:
+            ends = [*seqs, seqs[-1] + 1]
+            cut = {"first": seqs[head], "last": ends[len(seqs) - tail]}
+            self._db.execute(_TRIM, {**of_attempt, **cut})
+
+
+def _artifact(row: AnyRow) -> Artifact:
+    return Artifact(row.name, row.media_type, row.size, row.sha256, row.key)

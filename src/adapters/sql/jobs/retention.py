@@ -1,0 +1,58 @@
+"""Retention: ended jobs are deleted with all that belongs to them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+from sqlalchemy import BindParameter, bindparam, delete, select
+
+from workbell.adapters.sql.database.statements import chunks
+from workbell.adapters.sql.jobs.staging import JobRows
+from workbell.adapters.sql.schema.indexes import IS_ENDED_JOB, IS_ENDED_RUN
+from workbell.adapters.sql.schema.tables import artifacts, jobs
+from workbell.domain.jobs.job import JobState
+
+_c = jobs.c
+_some: BindParameter[Any] = bindparam("ids", expanding=True)
+_IS_OLD = _c.ended_at < bindparam("before")
+_NEVER_TOLD = (_c.ended_at.is_(None), _c.created_at < bindparam("before"))
+_IN_STATE = _c.state == bindparam("state")
+_FIRST = select(_c.id).limit(bindparam("most")).with_for_update(skip_locked=True)
+OLD_JOBS = _FIRST.where(IS_ENDED_JOB, _IN_STATE, _IS_OLD).order_by(_c.ended_at)
+OLD_RUNS = _FIRST.where(IS_ENDED_RUN, _IS_OLD).order_by(_c.ended_at)
+_UNTOLD_JOBS = _FIRST.where(IS_ENDED_JOB, _IN_STATE, *_NEVER_TOLD)
+_UNTOLD_RUNS = _FIRST.where(IS_ENDED_RUN, *_NEVER_TOLD)
+_FILES = select(artifacts.c.job_id, artifacts.c.key).where(artifacts.c.job_id.in_(_some))
+_DELETE = delete(jobs).where(_c.id.in_(_some))
+
+
+@frozen
+class JobRetention(JobRows):
+    """What is not kept for ever."""
+
+    def prune(self, states: Sequence[JobState], before: datetime, *, limit: int) -> Sequence[str]:
+        """Delete ended jobs without a schedule; return the file keys set free."""
+        ids: list[int] = []
+        for state in states:
+            for query in (OLD_JOBS, _UNTOLD_JOBS):
+                values = {"state": int(state), "before": before, "most": limit - len(ids)}
+                ids += self._db.execute(query, values).scalars()
+        return self._delete(ids)
+
+    def prune_scheduled(self, before: datetime, *, limit: int) -> Sequence[str]:
+        """Delete ended jobs of schedules, the same way."""
+        ids: list[int] = []
+        for query in (OLD_RUNS, _UNTOLD_RUNS):
+            values = {"before": before, "most": limit - len(ids)}
+            ids += self._db.execute(query, values).scalars()
+        return self._delete(ids)
+
+    def _delete(self, ids: Sequence[int]) -> list[str]:
+        freed: list[str] = []
+        for some in chunks(ids):
+            files = self._db.execute(_FILES, {"ids": some}).all()
+            freed += [key for _, key in files]
+            freed += [""] * (len(some) - len({job_id for job_id, _ in files}))
+            self._db.execute(_DELETE, {"ids": some})
+        return freed

@@ -1,0 +1,150 @@
+"""Exchange on PostgreSQL: outcomes and claims, many rows by one statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, text
+
+from workbell.adapters.sql.database.column_types import json_text, naive_of
+from workbell.adapters.sql.database.statements import Values, prepared
+from workbell.domain.jobs.attempt import Claim, Settlement
+from workbell.domain.jobs.job import JobId, JobState
+
+_GIVEN = """
+given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:settled AS json)) AS g(
+        nth int, id bigint, token bigint, state smallint, due timestamp, most int, mode smallint,
+        result text, error text, lease_before timestamp, attempt int, queued timestamp,
+        started timestamp, ended timestamp, outcome text, worker text)
+),
+standing AS MATERIALIZED (
+    SELECT id, token, state, cancel_requested, lease_until FROM jobs
+    WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR UPDATE
+),
+accepted AS MATERIALIZED (
+    SELECT DISTINCT ON (given.id) given.*,
+        CASE WHEN given.state = 0 AND standing.cancel_requested THEN 6 ELSE given.state END AS goes
+    FROM given JOIN standing ON standing.id = given.id
+    WHERE standing.state = 3 AND standing.token = given.token
+        AND (given.lease_before IS NULL OR standing.lease_until < given.lease_before)
+    ORDER BY given.id, given.nth
+),
+written AS (
+    UPDATE jobs SET state = goes,
+        due_at = CASE WHEN goes >= 4 THEN due_at ELSE coalesce(due, due_at) END,
+        max_attempts = most, mode = accepted.mode, result = accepted.result, reason = error,
+        lease_until = NULL, ended_at = CASE WHEN goes >= 4 THEN ended END
+    FROM accepted WHERE jobs.id = accepted.id
+),
+told AS (
+    INSERT INTO attempts (job_id, number, queued_at, started_at, ended_at, outcome, worker, error)
+    SELECT id, attempt, queued, started, ended, outcome, worker, error FROM accepted
+)"""
+_CLAIMED = """
+found AS MATERIALIZED (
+    SELECT id, priority, fair_tag, mode FROM jobs
+    WHERE state = 2 AND queue = :queue AND NOT cancel_requested
+        AND NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND queues.state <> 'running')
+    ORDER BY priority DESC, fair_tag, id LIMIT CAST(:most AS int) FOR UPDATE SKIP LOCKED
+),
+counted AS (
+    SELECT id, row_number() OVER line AS nth,
+        count(*) FILTER (WHERE mode = 1) OVER line AS ordinary,
+        count(*) FILTER (WHERE mode = 2) OVER line AS alone
+    FROM found WINDOW line AS (ORDER BY priority DESC, fair_tag, id)
+),
+picked AS MATERIALIZED (
+    SELECT id, nth FROM counted WHERE CASE WHEN alone = 0
+        THEN ordinary <= CAST(:free AS int) ELSE nth = 1 END
+),
+claimed AS (
+    UPDATE jobs SET state = 3, lease_until = :lease, worker = :worker, started_at = :now,
+        attempt = attempt + 1, token = token + 1
+    FROM picked WHERE jobs.id = picked.id
+    RETURNING nth, jobs.id, token, task, owner, parameters::json, queue, mode, fail_when_lost,
+        lane, attempt, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
+        due_at AT TIME ZONE 'UTC' AS due_at, queued_at AT TIME ZONE 'UTC' AS queued_at,
+        started_at AT TIME ZONE 'UTC' AS started_at, lease_until AT TIME ZONE 'UTC' AS lease_until,
+        coalesce(tick, for_tick) AT TIME ZONE 'UTC' AS tick
+)"""
+_CLAIMS = "(SELECT CAST(json_agg(claimed ORDER BY nth) AS text) FROM claimed)"
+_ASKED = ("queue", "most", "free", "lease", "worker", "now")
+_SETTLE = prepared(text(f"WITH {_GIVEN} SELECT id, token, goes FROM accepted"), "settled")  # noqa: S608
+_CLAIM = prepared(text(f"WITH {_CLAIMED} SELECT NULL, {_CLAIMS}"), *_ASKED)
+_EXCHANGE = prepared(
+    text(f"WITH {_GIVEN}, {_CLAIMED} SELECT ARRAY(SELECT id FROM accepted), {_CLAIMS}"),  # noqa: S608
+    "settled",
+    *_ASKED,
+)
+_claims_of = msgspec.json.Decoder(list[Claim]).decode
+
+
+def settle_together(
+    db: Connection, settlements: Sequence[Settlement]
+) -> list[tuple[JobId, int, JobState]]:
+    """Write what is accepted, and its attempts; return id, token and state of each."""
+    rows = _SETTLE.rows(db, (_settled(settlements),))
+    return [(JobId(job_id), token, JobState(state)) for job_id, token, state in rows]
+
+
+def may_exchange(settlements: Sequence[Settlement]) -> bool:
+    """Whether outcomes have no consequence for other rows, nor a place to find at once."""
+    return all(
+        each.lane is None
+        and (each.state is not JobState.SCHEDULED or _later(each.due_at, each.ended_at))
+        for each in settlements
+    )
+
+
+def exchange(
+    db: Connection,
+    settlements: Sequence[Settlement],
+    asked: Values,
+    *,
+    committing: bool,
+) -> tuple[list[Claim], set[JobId]]:
+    """
+    Write outcomes that have no consequences, and claim.
+
+    `asked` is the queue, how many rows at most, the free threads, the end of
+    the lease, the worker and the time.
+    """
+    queue, most, free, lease, worker, now = asked
+    values = (queue, most, free, naive_of(lease), worker, naive_of(now))
+    if settlements:
+        rows = _EXCHANGE.rows(db, (_settled(settlements), *values), committing=committing)
+    else:
+        rows = _CLAIM.rows(db, values, committing=committing)
+    ((accepted, claims),) = rows
+    return _claims_of(claims or "[]"), {JobId(each) for each in accepted or ()}
+
+
+def _later(due_at: datetime | None, now: datetime) -> bool:
+    return due_at is not None and due_at > now
+
+
+def _settled(settlements: Sequence[Settlement]) -> str | None:
+    """Return outcomes as the JSON that `given` reads."""
+    rows = [
+        {
+            "nth": nth,
+            "id": each.id,
+            "token": each.token,
+            "state": int(each.state),
+            "due": naive_of(each.due_at),
+            "most": each.max_attempts,
+            "mode": int(each.mode),
+            "result": json_text(each.result),
+            "error": each.error,
+            "lease_before": naive_of(each.lease_before),
+            "attempt": each.attempt,
+            "queued": naive_of(each.queued_at),
+            "started": naive_of(each.started_at),
+            "ended": naive_of(each.ended_at),
+            "outcome": each.outcome.value,
+            "worker": each.worker,
+        }
+        for nth, each in enumerate(settlements)
+    ]
+    return json_text(rows)

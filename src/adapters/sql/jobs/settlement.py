@@ -1,0 +1,114 @@
+"""Settling: outcomes are written under the claim's token, or not at all."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import evolve
+from sqlalchemy import Connection, bindparam, func, insert, null, select, update
+
+from workbell.adapters.sql.database.column_types import json_text, moment_writer
+from workbell.adapters.sql.database.statements import AnyRow, chunks, is_postgresql, prepared
+from workbell.adapters.sql.jobs.rows import STATES
+from workbell.adapters.sql.jobs.settle_and_claim_postgresql import settle_together
+from workbell.adapters.sql.schema.tables import attempts, jobs
+from workbell.domain.jobs.attempt import Settlement
+from workbell.domain.jobs.job import JobId, JobState
+
+_c = jobs.c
+_row = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until).with_for_update()
+_STANDING = _row.where(_c.id.in_(bindparam("ids", expanding=True))).order_by(_c.id)
+_ONE_STANDING = prepared(_row.where(_c.id == bindparam("job_id")), "job_id")
+_SETTLE = prepared(
+    update(jobs)
+    .where(_c.id == bindparam("job_id"))
+    .values(
+        state=bindparam("to"),
+        due_at=func.coalesce(bindparam("due"), _c.due_at),
+        max_attempts=bindparam("most"),
+        mode=bindparam("how"),
+        result=bindparam("outcome"),
+        reason=bindparam("why"),
+        lease_until=null(),
+        ended_at=bindparam("ended"),
+    ),
+    "to",
+    "due",
+    "most",
+    "how",
+    "outcome",
+    "why",
+    "ended",
+    "job_id",
+)
+_ATTEMPT_COLUMNS = tuple(attempts.c.keys())
+_ATTEMPT = prepared(insert(attempts), *_ATTEMPT_COLUMNS)
+
+
+def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
+    """Write what is accepted, as it is accepted, and its attempts; return it by id."""
+    if is_postgresql(db):
+        given = {(each.id, each.token): each for each in reversed(settlements)}
+        return {
+            job_id: evolve(given[job_id, token], state=state)
+            for job_id, token, state in settle_together(db, settlements)
+        }
+    rows = {row.id: row for row in _standing(db, settlements)}
+    accepted: dict[JobId, Settlement] = {}
+    for each in settlements:
+        row = rows.get(each.id)
+        if row is not None and each.id not in accepted and _stands(row, each):
+            accepted[each.id] = _heeding(row, each)
+    moment = moment_writer(db.dialect)
+    ordered = sorted(accepted.values(), key=lambda each: each.id)
+    _SETTLE.run_many(db, [_job_row(each, moment) for each in ordered])
+    _ATTEMPT.run_many(db, [_attempt_row(each, moment) for each in ordered])
+    return accepted
+
+
+def _standing(db: Connection, settlements: Sequence[Settlement]) -> Iterable[AnyRow]:
+    """Lock the rows of settlements, in the order of their ids; a worker's own is mostly one."""
+    if len(settlements) == 1 and settlements[0].lease_before is None:
+        return _ONE_STANDING.run(db, (settlements[0].id,)).all()
+    ids = sorted({each.id for each in settlements})
+    return [row for some in chunks(ids) for row in db.execute(_STANDING, {"ids": some})]
+
+
+def _stands(row: AnyRow, settlement: Settlement) -> bool:
+    """Whether the row is running under the token and, for the reaper, has lost its lease."""
+    if STATES[row.state] is not JobState.RUNNING or row.token != settlement.token:
+        return False
+    return settlement.lease_before is None or row.lease_until < settlement.lease_before
+
+
+def _heeding(row: AnyRow, settlement: Settlement) -> Settlement:
+    """Return a settlement that tries nothing again whose cancelling was asked for."""
+    if settlement.state is JobState.SCHEDULED and row.cancel_requested:
+        return evolve(settlement, state=JobState.CANCELLED)
+    return settlement
+
+
+def _job_row(settlement: Settlement, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+    ended = settlement.state.ended
+    return (
+        int(settlement.state),
+        None if ended else moment(settlement.due_at),
+        settlement.max_attempts,
+        int(settlement.mode),
+        json_text(settlement.result),
+        settlement.error,
+        moment(settlement.ended_at) if ended else None,
+        settlement.id,
+    )
+
+
+def _attempt_row(settlement: Settlement, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+    return (
+        settlement.id,
+        settlement.attempt,
+        moment(settlement.queued_at),
+        moment(settlement.started_at),
+        moment(settlement.ended_at),
+        settlement.outcome.value,
+        settlement.worker,
+        settlement.error,
+    )

@@ -1,0 +1,264 @@
+"""Lists of schedules, filled by one query."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from attrs import fields, frozen
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+
+from workbell.adapters.sql.database.column_types import Moment, as_kept, json_value, moment_reader
+from workbell.adapters.sql.database.filters import holds, part_of
+from workbell.adapters.sql.database.statements import Prepared, plain_names, prepared
+from workbell.adapters.sql.jobs.rows import STATES
+from workbell.adapters.sql.schedules.list_rows import LISTED, listed
+from workbell.adapters.sql.schedules.rows import schedule_of
+from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions, users
+from workbell.domain.errors import NotFound
+from workbell.domain.identity.user import Scope, full_name
+from workbell.domain.jobs.job import status_of
+from workbell.domain.jobs.task import TaskId
+from workbell.domain.schedules.schedule import ScheduleId
+from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
+
+Read: TypeAlias = Callable[[Any], Any]
+_c = schedules.c
+_task_name = (
+    select(task_definitions.c.name).where(task_definitions.c.key == _c.task).scalar_subquery()
+)
+_IS_THERE = _c.deleted_at.is_(None)
+_CONDITIONS: Mapping[str, ColumnElement[bool]] = {
+    "scope": _c.owner == bindparam("scope"),
+    "owner": _c.owner == bindparam("owner"),
+    "name": _c.name == bindparam("name"),
+    "active": _c.next_at.is_not(None),
+    "inactive": _c.next_at.is_(None),
+    "tasks": _c.task.in_(bindparam("tasks", expanding=True)),
+    "cron_expressions": _c.cron.in_(bindparam("cron_expressions", expanding=True)),
+    "ids": _c.id.in_(bindparam("ids", expanding=True)),
+    "created_from": _c.created_at >= bindparam("created_from"),
+    "created_to": _c.created_at <= bindparam("created_to"),
+    "updated_from": _c.updated_at >= bindparam("updated_from"),
+    "updated_to": _c.updated_at <= bindparam("updated_to"),
+    "next_from": _c.next_at >= bindparam("next_from"),
+    "next_to": _c.next_at <= bindparam("next_to"),
+    "name_contains": holds(_c.name, bindparam("name_contains")),
+    "cron_contains": holds(_c.cron, bindparam("cron_contains")),
+    "search": or_(*[holds(each, bindparam("search")) for each in (_c.name, _c.cron, _task_name)]),
+}
+"""The conditions by the names of what is asked, see `ScheduleFilter`."""
+_LISTS = frozenset({"tasks", "cron_expressions", "ids"})
+"""Those whose number of values is part of the statement."""
+_ORDERINGS = ("id", "created_at", "updated_at", "name", "cron", "next_at", "is_active")
+_COLUMNS = plain_names(schedules)
+_ASKED = tuple(each.name for each in fields(ScheduleFilter))
+_JOINED = len(_COLUMNS)
+_RAN_AT = _JOINED + 6
+_MOMENTS = tuple(name for name in _COLUMNS if isinstance(_c[name].type, Moment))
+_NAMES = {"cron_expression": "cron", "next_run_time": "next_at"}
+
+
+@frozen
+class ScheduleLists:
+    """The schedules that a scope may see, a part at a time."""
+
+    _db: Connection
+    _sole: bool = False
+
+    def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
+        """Return one schedule as it is shown."""
+        found = self.find(scope, ScheduleFilter(ids=[schedule_id]), limit=1)
+        if not found:
+            raise NotFound(f"There is no schedule {schedule_id}.")
+        return found[0]
+
+    def find(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> Sequence[ScheduleView]:
+        """Return a part of a list, filled by one query."""
+        rows, moment, json = self._rows(_asked(scope, which), tuple(ordering), offset, limit)
+        return [_view(_read(row, moment, json), row, moment(row[_RAN_AT])) for row in rows]
+
+    def page(
+        self,
+        scope: Scope,
+        which: ScheduleFilter,
+        *,
+        ordering: Sequence[str] = ("-created_at",),
+        offset: int = 0,
+        limit: int = 20,
+    ) -> tuple[Sequence[ListedSchedule], int]:
+        """Return a part of a list in short, and how many schedules the list has."""
+        asked = _asked(scope, which)
+        rows, moment, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
+        total = rows[0][-1] if rows else self._number(asked) if offset else 0
+        return [listed(row, moment, json) for row in rows], total
+
+    def count(self, scope: Scope, which: ScheduleFilter) -> int:
+        """Return how many schedules the list has."""
+        return self._number(_asked(scope, which))
+
+    def _number(self, asked: Mapping[str, Any]) -> int:
+        return self._db.execute(_number(tuple(asked)), asked).scalar_one()
+
+    def _rows(
+        self,
+        asked: Mapping[str, Any],
+        ordering: tuple[str, ...],
+        offset: int,
+        limit: int,
+        *,
+        listed: bool = False,
+    ) -> tuple[Sequence[Sequence[Any]], Read, Read]:
+        """Return the rows of a part of a list, and what reads their moments and their JSON."""
+        names, values = tuple(asked), {**asked, "skipped": offset, "most": limit}
+        if not _LISTS.isdisjoint(asked):
+            found = self._db.execute(_query(names, ordering, listed), values).all()
+            return found, _as_it_is, _as_it_is
+        dialect = self._db.dialect
+        told = as_kept(values.values(), dialect)
+        rows = _prepared(names, ordering, listed).rows(self._db, told)
+        return rows, moment_reader(dialect), json_value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the id of the newest job of a schedule that was started."""
+    run = jobs.alias("run")
+    conditions = [run.c.schedule_id.is_not(None), run.c.started_at.is_not(None)]
+    return (
+        select(run.c.id)
+        .where(*conditions, run.c.schedule_id == schedule_id)
+        .order_by(run.c.schedule_id.desc(), run.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _with_facts(part: Any, columns: Iterable[Any], *more: Any) -> Select[*tuple[Any, ...]]:
+    """Join a part of the schedules with their owners, tasks and last runs."""
+    return (
+        select(
+            *columns,
+            users.c.username,
+            users.c.first_name,
+            users.c.last_name,
+            task_definitions.c.id.label("task_id"),
+            task_definitions.c.name.label("task_name"),
+            task_definitions.c.description.label("task_description"),
+            jobs.c.started_at.label("last_run_time"),
+            jobs.c.state.label("last_state"),
+            jobs.c.attempt.label("last_attempt"),
+            *more,
+        )
+        .select_from(part)
+        .outerjoin(users, users.c.id == part.c.owner)
+        .outerjoin(task_definitions, task_definitions.c.key == part.c.task)
+        .outerjoin(jobs, jobs.c.id == last_run(part.c.id))
+    )
+
+
+def _asked(scope: Scope, which: ScheduleFilter) -> dict[str, Any]:
+    """Return what narrows a list down, by the names of its conditions."""
+    values = {"scope": scope.owner, **{name: getattr(which, name) for name in _ASKED}}
+    is_active = values.pop("is_active")
+    values |= {"active": is_active or None, "inactive": is_active is False or None}
+    for name in ("name_contains", "cron_contains", "search"):
+        if values[name] is not None:
+            values[name] = part_of(values[name])
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@lru_cache(maxsize=256)
+def _query(
+    names: tuple[str, ...], ordering: tuple[str, ...], listed: bool
+) -> Select[*tuple[Any, ...]]:
+    """
+    Return the query for a part of a list; to build it costs more than to run it.
+
+    What is `listed` has fewer columns, and the number of the whole.
+    """
+    total = _number(names).scalar_subquery() if listed else literal_column("0")
+    part = (
+        select(schedules)
+        .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
+        .order_by(*_ordered(ordering, _c))
+        .offset(bindparam("skipped", type_=BigInteger))
+        .limit(bindparam("most", type_=Integer))
+        .subquery("part")
+    )
+    columns = [part.c[name] for name in LISTED] if listed else part.c
+    query = _with_facts(part, columns, total.label("total"))
+    return query.order_by(*_ordered(ordering, part.c))
+
+
+@lru_cache(maxsize=256)
+def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> Prepared:
+    """Return the same query for the driver; none of the conditions may be a list."""
+    return prepared(_query(names, ordering, listed), *names, "skipped", "most")
+
+
+@lru_cache(maxsize=256)
+def _number(names: tuple[str, ...]) -> Select[int]:
+    """Return the query that counts a list."""
+    conditions = [_CONDITIONS[name] for name in names]
+    return select(func.count()).select_from(schedules).where(_IS_THERE, *conditions)
+
+
+def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[Any]]:
+    """Yield the terms of an ordering; those without a next run come last either way."""
+    descending = bool(ordering) and ordering[0].startswith("-")
+    for name in (*ordering, "-id" if descending else "id"):
+        plain = _NAMES.get(name.removeprefix("-"), name.removeprefix("-"))
+        if plain not in _ORDERINGS:
+            raise KeyError(name)
+        if plain == "next_at":
+            yield columns.next_at.is_(None)
+        column = columns.next_at.is_not(None) if plain == "is_active" else columns[plain]
+        yield column.desc() if name.startswith("-") else column
+
+
+def _read(row: Sequence[Any], moment: Read, json: Read) -> dict[str, Any]:
+    """Return the columns of a schedule from how they are kept."""
+    values = dict(zip(_COLUMNS, row, strict=False))
+    for name in _MOMENTS:
+        if values[name] is not None:
+            values[name] = moment(values[name])
+    values["parameters"] = json(values["parameters"])
+    return values
+
+
+def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -> ScheduleView:
+    """Return a view of a schedule's columns, and of what the row has joined to them."""
+    username, first, last, task_id, task_name, description, _, state, attempt, _ = row[_JOINED:]
+    return ScheduleView(
+        schedule=schedule_of(values),
+        owner_username=username or "",
+        owner_full_name=full_name(username or "", first or "", last or ""),
+        task_id=TaskId(task_id or 0),
+        task_name=task_name or "",
+        task_description=description or "",
+        last_run_time=ran_at,
+        last_status=None if state is None else status_of(STATES[state], attempt),
+    )

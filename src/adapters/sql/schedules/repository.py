@@ -1,0 +1,311 @@
+"""Schedules: commands on one, and the ticks that are due."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from attrs import evolve, frozen
+from sqlalchemy import and_, bindparam, case, func, insert, literal_column, select, update
+
+from workbell.adapters.sql.audit import SqlAuditTrail
+from workbell.adapters.sql.database.column_types import as_kept, moment_reader, moment_writer
+from workbell.adapters.sql.database.statements import (
+    AnyRow,
+    chunks,
+    is_postgresql,
+    named,
+    new_id,
+    prepared,
+)
+from workbell.adapters.sql.identity.users import SqlUsers
+from workbell.adapters.sql.jobs import fire_postgresql as firing
+from workbell.adapters.sql.schedules import insert_postgresql as adding
+from workbell.adapters.sql.schedules.listing import ScheduleLists
+from workbell.adapters.sql.schedules.rows import WRITTEN, rule_of, schedule_of, schedule_values
+from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
+from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import NotFound
+from workbell.domain.identity.user import Scope, User, UserId
+from workbell.domain.jobs.job import JobState
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.domain.schedules.ticks import Due, Step
+from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
+
+_c = schedules.c
+_ids = _c.id.in_(bindparam("ids", expanding=True))
+_INSERT = insert(schedules)
+_INSERT_RETURNING = prepared(_INSERT.returning(_c.id), *WRITTEN)
+_VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
+_VISIBLE_LOCKED = _VISIBLE.with_for_update()
+_is_plain = and_(
+    _c.starts_at.is_(None),
+    _c.ends_at.is_(None),
+    _c.max_runs.is_(None),
+    _c.jitter_seconds == literal_column("0"),
+)
+DUE = prepared(
+    select(
+        _c.id,
+        _c.version,
+        _c.task,
+        _c.next_at,
+        _is_plain.label("is_plain"),
+        _c.cron,
+        _c.zone,
+        _c.dst_gap,
+        _c.dst_overlap,
+    )
+    .where(IS_ACTIVE, _c.next_at <= bindparam("now"))
+    .order_by(_c.next_at, _c.id)
+    .limit(bindparam("most")),
+    "now",
+    "most",
+)
+_ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
+NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
+_COUNT_ACTIVE = prepared(
+    # not by `next_at IS NOT NULL`, which tempts PostgreSQL to read everybody's active ones
+    select(func.count(_c.next_at)).where(_c.deleted_at.is_(None), _c.owner == bindparam("whose")),
+    "whose",
+)
+_LOCK = (
+    select(_c.id, _c.cursor, _c.version)
+    .where(IS_ACTIVE, _ids)
+    .order_by(_c.id)
+    .with_for_update(skip_locked=True)
+)
+_ADVANCE = prepared(
+    update(schedules)
+    .where(
+        _c.id == bindparam("schedule_id"),
+        _c.version == bindparam("was_version"),
+        _c.cursor.is_not_distinct_from(bindparam("was_cursor")),
+    )
+    .values(
+        cursor=bindparam("new_cursor"),
+        next_at=bindparam("following"),
+        runs=bindparam("ran"),
+        paused_reason=case((bindparam("is_over"), bindparam("why")), else_=_c.paused_reason),
+    ),
+    "new_cursor",
+    "following",
+    "ran",
+    "is_over",
+    "why",
+    "schedule_id",
+    "was_version",
+    "was_cursor",
+)
+_TAKE = prepared(
+    update(schedules)
+    .where(
+        IS_ACTIVE,
+        _c.id == bindparam("schedule_id"),
+        _c.version == bindparam("was_version"),
+        _c.next_at == bindparam("tick"),
+    )
+    .ordered_values(  # the cursor first: MySQL reads what it has set already
+        (_c.cursor, _c.next_at),
+        (_c.next_at, bindparam("following")),
+        (_c.runs, _c.runs + literal_column("1")),
+    ),
+    "following",
+    "schedule_id",
+    "was_version",
+    "tick",
+)
+_STREAKS = select(_c.id, _c.fail_streak).where(_ids, _c.fail_streak > 0)
+_CLEAR = update(schedules).where(_ids, _c.fail_streak > 0).values(fail_streak=0)
+TO_JUDGE = (
+    select(schedules)
+    .where(IS_EXPECTED, _c.alert_at <= bindparam("now"))
+    .order_by(_c.alert_at, _c.id)
+    .limit(bindparam("most"))
+)
+_JUDGE = (
+    update(schedules)
+    .where(
+        _c.id == bindparam("schedule_id"),
+        _c.version == bindparam("was_version"),
+        _c.alert_at == bindparam("was_alert_at"),
+    )
+    .values(alert_at=bindparam("look_at"), overdue_since=bindparam("since"))
+)
+_NEWEST_RUNS = (
+    select(jobs.c.state, jobs.c.ended_at)
+    .where(IS_STARTED_RUN, jobs.c.schedule_id == bindparam("schedule_id"))
+    .order_by(jobs.c.id.desc())
+    .limit(NEWEST_RUNS)
+    .with_hint(jobs, "FORCE INDEX (ix_jobs_started_plain)", "mysql")  # it would sort all runs
+    .with_hint(jobs, "FORCE INDEX (ix_jobs_started_plain)", "mariadb")
+    .subquery()
+)
+LAST_SUCCESS = select(func.max(_NEWEST_RUNS.c.ended_at)).where(
+    _NEWEST_RUNS.c.state == int(JobState.SUCCEEDED), _NEWEST_RUNS.c.ended_at >= bindparam("since")
+)
+_ACTIVE_AFTER = (
+    select(schedules)
+    .where(IS_ACTIVE, _c.id > bindparam("above"))
+    .order_by(_c.id)
+    .limit(bindparam("most"))
+)
+
+
+@frozen
+class SqlSchedules(ScheduleLists):
+    """Every schedule, active or paused; deleted ones are hidden."""
+
+    def add(self, schedule: Schedule) -> Schedule:
+        """Keep a new schedule, and return it with its id."""
+        values = schedule_values(schedule)
+        if is_postgresql(self._db):
+            told = as_kept(values.values(), self._db.dialect)
+            ((new,),) = _INSERT_RETURNING.rows(self._db, told)
+        else:
+            new = new_id(self._db.execute(_INSERT, values))
+        return evolve(schedule, id=ScheduleId(new))
+
+    def add_within(
+        self, schedule: Schedule, limit: int, entry: AuditEntry
+    ) -> tuple[Schedule, User] | None:
+        """Keep a new, active schedule and its audit entry, if the limit leaves room."""
+        if self._sole and adding.may_add(self._db):
+            return adding.add_within(self._db, schedule, limit, entry)
+        try:
+            owner = SqlUsers(self._db).get_for_update(schedule.owner)
+        except NotFound:
+            return None
+        if self.count_active(owner.id) >= limit:
+            return None
+        kept = self.add(schedule)
+        SqlAuditTrail(self._db).add(evolve(entry, object_id=str(kept.id)))
+        return kept, owner
+
+    def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """Return one schedule that whoever asks may see."""
+        return self._one(_VISIBLE, scope, schedule_id)
+
+    def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        """Return one schedule and lock its row."""
+        return self._one(_VISIBLE_LOCKED, scope, schedule_id)
+
+    def replace(self, schedule: Schedule) -> None:
+        """Keep a schedule as it now stands; its row is locked already."""
+        change = update(schedules).where(_c.id == schedule.id, _c.deleted_at.is_(None))
+        if self._db.execute(change.values(schedule_values(schedule))).rowcount == 0:
+            raise NotFound(f"There is no schedule {schedule.id}.")
+
+    def count_active(self, owner: UserId) -> int:
+        """Return how many active schedules an owner has."""
+        ((found,),) = _COUNT_ACTIVE.rows(self._db, (owner,))
+        return int(found)
+
+    def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
+        """Return the active schedules whose time has come, in short, oldest first, unlocked."""
+        dialect = self._db.dialect
+        moment = cache(moment_reader(dialect))
+        rows = DUE.rows(self._db, (moment_writer(dialect)(now), limit))
+        return [
+            Due(id_, version, task, rule_of(line, zone, gap, overlap), moment(at), bool(is_plain))
+            for id_, version, task, at, is_plain, line, zone, gap, overlap in rows
+        ]
+
+    def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
+        """Return the active ones of some schedules, in the order of the ids, unlocked."""
+        found: dict[int, Schedule] = {}
+        for some in chunks(ids):
+            found.update((each.id, each) for each in self._schedules(_ACTIVE_AMONG, {"ids": some}))
+        return [found[each] for each in ids if each in found]
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest schedule is due."""
+        found: datetime | None = self._db.execute(NEXT_DUE).scalar()
+        return found
+
+    def lock(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, tuple[datetime | None, int]]:
+        """Lock rows that nobody else has locked, by id; return cursor and version of each."""
+        found: dict[ScheduleId, tuple[datetime | None, int]] = {}
+        for some in chunks(sorted(ids)):
+            for row in self._db.execute(_LOCK, {"ids": some}):
+                found[ScheduleId(row.id)] = row.cursor, row.version
+        return found
+
+    def advance(self, steps: Sequence[Advance]) -> None:
+        """Move schedules on; rows whose cursor or version has changed are left."""
+        moment = moment_writer(self._db.dialect)
+        _ADVANCE.run_many(self._db, [_step(each, moment) for each in steps])
+
+    def take(self, steps: Sequence[Step]) -> None:
+        """Move schedules past one tick each; rows that have changed are left."""
+        if is_postgresql(self._db):
+            firing.take(self._db, steps)
+            return
+        moment = cache(moment_writer(self._db.dialect))
+        rows = [
+            (moment(next_at), schedule_id, version, moment(tick))
+            for schedule_id, version, tick, next_at in steps
+        ]
+        _TAKE.run_many(self._db, rows)
+
+    def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
+        """Return the fail streaks, above 0 only, of some schedules; unlocked."""
+        found: dict[ScheduleId, int] = {}
+        for some in chunks(ids):
+            for row in self._db.execute(_STREAKS, {"ids": some}):
+                found[ScheduleId(row.id)] = row.fail_streak
+        return found
+
+    def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
+        """Set the fail streaks of some schedules to 0."""
+        for some in chunks(sorted(ids)):
+            self._db.execute(_CLEAR, {"ids": some})
+
+    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+        """Return the schedules whose alert is due, oldest first, unlocked."""
+        return self._schedules(TO_JUDGE, {"now": now, "most": limit})
+
+    def judge(self, before: Schedule, after: Schedule) -> bool:
+        """Keep what an alert came to, if the row still stands as before."""
+        values = {
+            "schedule_id": before.id,
+            "was_version": before.version,
+            "was_alert_at": before.alert_at,
+            "look_at": after.alert_at,
+            "since": after.overdue_since,
+        }
+        return self._db.execute(_JUDGE, values).rowcount == 1
+
+    def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
+        """Return when the newest successful run ended, if that is not before a time."""
+        values = {"schedule_id": schedule_id, "since": since}
+        found: datetime | None = self._db.execute(LAST_SUCCESS, values).scalar()
+        return found
+
+    def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
+        """Return active schedules by id, above an id: to walk over all of them."""
+        return self._schedules(_ACTIVE_AFTER, {"above": after, "most": limit})
+
+    def _one(self, query: Any, scope: Scope, schedule_id: ScheduleId) -> Schedule:
+        row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()
+        if row is None or not scope.covers(row.owner):
+            raise NotFound(f"There is no schedule {schedule_id}.")
+        return schedule_of(named(row))
+
+    def _schedules(self, query: Any, values: Mapping[str, Any]) -> list[Schedule]:
+        rows: Sequence[AnyRow] = self._db.execute(query, values).all()
+        return [schedule_of(named(row)) for row in rows]
+
+
+def _step(step: Advance, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+    return (
+        moment(step.cursor),
+        moment(step.next_at),
+        step.runs,
+        step.next_at is None,
+        step.paused_reason,
+        step.id,
+        step.version,
+        moment(step.was_cursor),
+    )

@@ -1,0 +1,98 @@
+"""The tables of goals: books, goals, entries, their days, and timers."""
+
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from workbell.adapters.sql.database.column_types import Id, LongText, Moment
+from workbell.adapters.sql.schema.tables import metadata
+
+_KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
+_NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
+
+goal_books = Table(
+    "goal_books",
+    metadata,
+    Column("owner", Id, primary_key=True, autoincrement=False),
+    Column("last_goal", Id, nullable=False),
+    Column("revision", Id, nullable=False),
+    **_KEYED,
+)
+
+goals = Table(
+    "goals",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("owner", Id, nullable=False),
+    Column("number", Id, nullable=False),
+    Column("name", String(500), nullable=False),
+    Column("category", String(16), nullable=False),
+    Column("is_complete", Boolean, nullable=False),
+    Column("deadline", Date, nullable=True),
+    Column("state", String(16), nullable=False),
+    Column("logged_seconds", Id, nullable=False),
+    Column("total_seconds", Id, nullable=False),
+    Column("last_entry", Id, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("active_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    UniqueConstraint("owner", "number"),
+    **_NUMBERED,
+)
+
+progress_entries = Table(
+    "progress_entries",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("owner", Id, nullable=False),
+    Column("goal_id", Id, ForeignKey("goals.id", ondelete="CASCADE"), nullable=False),
+    Column("goal_number", Id, nullable=False),
+    Column("number", Id, nullable=False),
+    Column("logged_seconds", Integer, nullable=False),
+    Column("total_seconds", Integer, nullable=False),
+    Column("started_at", Moment, nullable=True),
+    Column("zone", String(64), nullable=False),
+    Column("local_day", Date, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("note", LongText, nullable=False),
+    UniqueConstraint("goal_id", "number"),
+    Index("ix_progress_entries_owner", "owner", "created_at", "id"),
+    Index("ix_progress_entries_started", "owner", "started_at"),
+    **_NUMBERED,
+)
+
+# The index holds all that a summary reads: of each person, by day.
+progress_days = Table(
+    "progress_days",
+    metadata,
+    Column("entry_id", Id, ForeignKey("progress_entries.id", ondelete="CASCADE"), primary_key=True),
+    Column("local_day", Date, primary_key=True),
+    Column("owner", Id, nullable=False),
+    Column("goal_id", Id, nullable=False),
+    Column("seconds", Integer, nullable=False),
+    Index("ix_progress_days_owner", "owner", "local_day", "goal_id", "seconds"),
+    **_KEYED,
+)
+
+timers = Table(
+    "timers",
+    metadata,
+    Column("owner", Id, primary_key=True, autoincrement=False),
+    Column("goal_id", Id, nullable=False),
+    Column("goal_number", Id, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("zone", String(64), nullable=False),
+    **_KEYED,
+)

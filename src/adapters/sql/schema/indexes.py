@@ -1,0 +1,98 @@
+"""Partial indexes, and the conditions by which queries use them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Dialect, Index, and_, literal_column
+
+from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.domain.jobs.job import JobState
+
+_MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
+
+
+def _number(state: JobState) -> ColumnElement[Any]:
+    """Return a state written out: no bound value ever matches a partial index."""
+    return literal_column(str(int(state)))
+
+
+def _is(state: JobState) -> ColumnElement[bool]:
+    return jobs.c.state == _number(state)
+
+
+IS_SCHEDULED = _is(JobState.SCHEDULED)
+IS_HELD = _is(JobState.HELD)
+IS_READY = _is(JobState.READY)
+IS_RUNNING = _is(JobState.RUNNING)
+IS_BUSY = and_(
+    jobs.c.lane.is_not(None),
+    jobs.c.state.in_((_number(JobState.READY), _number(JobState.RUNNING))),
+)
+IS_WAITING = jobs.c.state < _number(JobState.RUNNING)
+IS_UNFINISHED = jobs.c.state < _number(JobState.SUCCEEDED)
+IS_UNFINISHED_RUN = and_(jobs.c.schedule_id.is_not(None), IS_UNFINISHED)
+IS_STARTED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.started_at.is_not(None))
+IS_ENDED_JOB = and_(jobs.c.schedule_id.is_(None), jobs.c.state > _number(JobState.RUNNING))
+IS_ENDED_RUN = and_(jobs.c.schedule_id.is_not(None), jobs.c.state > _number(JobState.RUNNING))
+IS_EXPECTED = schedules.c.alert_at.is_not(None)
+IS_OVERDUE = schedules.c.overdue_since.is_not(None)
+IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
+
+
+def belongs(index: Index, dialect: Dialect) -> bool:
+    """Whether an index is for this database: MySQL has no partial ones."""
+    return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
+
+
+def _partial(
+    name: str,
+    condition: ColumnElement[bool],
+    *columns: ColumnElement[Any],
+    plain: Sequence[ColumnElement[Any]] = (),
+    unique: bool = False,
+) -> None:
+    """Declare a partial index, and what stands in its place on MySQL: a plain one."""
+    Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
+    Index(
+        name,
+        *columns,
+        unique=unique,
+        sqlite_where=condition,
+        postgresql_where=condition,
+        info={"mysql": False},
+    )
+
+
+def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
+    """Declare the index of the jobs in one state."""
+    _partial(name, condition, *columns, plain=(jobs.c.state, *columns))
+
+
+_j = jobs.c
+_partial("uq_jobs_tick", _j.tick.is_not(None), _j.schedule_id, _j.tick, unique=True)
+_partial(
+    "uq_jobs_idempotency_key",
+    _j.idempotency_key.is_not(None),
+    _j.owner,
+    _j.idempotency_key,
+    unique=True,
+)
+_due("ix_jobs_claim", IS_READY, _j.queue, _j.priority.desc(), _j.fair_tag, _j.id)
+_due("ix_jobs_share", IS_READY, _j.queue, _j.priority, _j.fair_key, _j.fair_tag)
+_due("ix_jobs_stage", IS_SCHEDULED, _j.due_at, _j.id)
+_partial("ix_jobs_busy", IS_BUSY, _j.lane, plain=(_j.lane, _j.state))
+_due("ix_jobs_held", IS_HELD, _j.lane, _j.priority.desc(), _j.due_at, _j.id)
+_due("ix_jobs_lease", IS_RUNNING, _j.lease_until, _j.id)
+_partial("ix_jobs_waiting", IS_WAITING, _j.owner, plain=(_j.owner, _j.state))
+_partial(
+    "ix_jobs_unfinished",
+    IS_UNFINISHED_RUN,
+    _j.schedule_id,
+    _j.id,
+    plain=(_j.schedule_id, _j.state, _j.id),
+)
+_partial("ix_jobs_started", IS_STARTED_RUN, _j.schedule_id, _j.id)
+_partial("ix_jobs_ended", IS_ENDED_JOB, _j.state, _j.ended_at)
+_partial("ix_jobs_ended_runs", IS_ENDED_RUN, _j.ended_at)
+_partial("ix_schedules_due", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
+_partial("ix_schedules_alert", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)

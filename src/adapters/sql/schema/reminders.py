@@ -1,0 +1,35 @@
+"""The tables of reminders: what people prefer, and what they were told."""
+
+from typing import Any
+
+from sqlalchemy import Boolean, Column, Date, Index, Integer, String, Table
+
+from workbell.adapters.sql.database.column_types import Id, Moment
+from workbell.adapters.sql.schema.tables import metadata
+
+_KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
+
+# A row for who prefers something, and for who was reminded.
+notification_preferences = Table(
+    "notification_preferences",
+    metadata,
+    Column("owner", Id, primary_key=True, autoincrement=False),
+    Column("reminders", Boolean, nullable=False),
+    Column("reminder_time", String(5), nullable=True),
+    Column("zone", String(64), nullable=False),
+    Column("next_at", Moment, nullable=True),
+    Column("reminded_on", Date, nullable=True),
+    Index("ix_notification_preferences_next_at", "next_at"),
+    **_KEYED,
+)
+
+# It goes with its goal, whose owner's book is locked whenever a row is written.
+goal_reminders = Table(
+    "goal_reminders",
+    metadata,
+    Column("goal_id", Id, primary_key=True, autoincrement=False),
+    Column("since", Date, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("last", Date, nullable=False),
+    **_KEYED,
+)

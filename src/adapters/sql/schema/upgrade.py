@@ -1,0 +1,178 @@
+"""Revisions: what schema a database has, and bringing it to the newest."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Index, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from workbell.adapters.sql.database import mysql
+from workbell.adapters.sql.database.statements import is_sqlite
+from workbell.adapters.sql.schema.indexes import belongs
+from workbell.adapters.sql.schema.tables import metadata
+from workbell.domain.errors import Unavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_SCRIPTS = Path(__file__).parent.parent / "migrations"
+_NAMED = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
+_LOCK_NUMBER = 7_214_533_905
+_VERSION = text("SELECT version_num FROM alembic_version")
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision that the tables have, or None where there are none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(_VERSION).scalar()
+
+
+def newest() -> str:
+    """Return the newest revision that this program knows."""
+    return known()[-1]
+
+
+def earlier() -> frozenset[str]:
+    """Return what databases have that this program would have to migrate first."""
+    return frozenset({*known()} - {newest()} | {""})
+
+
+def known() -> tuple[str, ...]:
+    """
+    Return the revisions of this program, the oldest first.
+
+    They are read, not run: Alembic, which costs a process some 10 MiB and a
+    quarter of a second, is for those that migrate.
+    """
+    scripts = (path.read_text(encoding="utf-8") for path in _SCRIPTS.glob("versions/*.py"))
+    named: list[Mapping[str, str]] = [dict(_NAMED.findall(script)) for script in scripts]
+    after = {each.get("down_revision"): each["revision"] for each in named}
+    found = [after[None]]
+    while found[-1] in after:
+        found.append(after[found[-1]])
+    return tuple(found)
+
+
+def check(connection: Connection) -> None:
+    """
+    Refuse a schema that is not this program's own.
+
+    Raises:
+        Unavailable: It is newer, or has yet to be migrated.
+    """
+    found = current(connection)
+    refuse_newer(found)
+    if found != newest():
+        raise Unavailable(
+            f"The database has schema {found or 'none'} and needs {newest()}: migrate it first."
+        )
+
+
+def upgrade(connection: Connection, backup: Callable[[Path], None], now: datetime) -> None:
+    """
+    Bring the schema to the newest revision, in one transaction where that is possible.
+
+    Raises:
+        Unavailable: The schema is newer than this program knows, or rows
+            would be left without what they refer to.
+    """
+    found = current(connection)
+    refuse_newer(found)
+    if found == newest():
+        return
+    from alembic import command
+
+    if found is not None and is_sqlite(connection):
+        backup(_backup_path(connection, found, now))
+    with _alone(connection):
+        command.upgrade(_config(connection), "head")
+
+
+def check_drift(connection: Connection) -> list[Any]:
+    """Return how the tables differ from the metadata: for tests, always nothing."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    options = {"compare_type": True, "include_object": includes(connection)}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def includes(connection: Connection) -> Callable[..., bool]:
+    """Return Alembic's filter: indexes that another database has are left out."""
+
+    def include(item: Any, _: object, kind: str, *__: object) -> bool:
+        if kind != "index" or not isinstance(item, Index):
+            return True
+        return belongs(item, connection.dialect)
+
+    return include
+
+
+def refuse_newer(found: str | None) -> None:
+    """
+    Refuse a schema that this program does not know.
+
+    Raises:
+        Unavailable: It is newer.
+    """
+    if found is not None and found not in known():
+        raise Unavailable(
+            f"The database has schema {found}, which is newer than this program: "
+            f"it knows up to {newest()}. Install the newer version, or restore a backup."
+        )
+
+
+def _config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _backup_path(connection: Connection, found: str, now: datetime) -> Path:
+    path = Path(str(connection.engine.url.database))
+    return path.with_name(f"{path.name}.{found}.{now:%Y%m%dT%H%M%SZ}.bak")
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Let one process upgrade at a time; keep all revisions together where that is possible."""
+    match connection.dialect.name:
+        case "sqlite":
+            with _together(connection, "BEGIN IMMEDIATE"):
+                yield
+                _check_references(connection)
+        case "postgresql":
+            with _together(connection, "BEGIN"):
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})")
+                yield
+        case _:
+            with mysql.alone(connection):
+                yield
+
+
+@contextmanager
+def _together(connection: Connection, begin: str) -> Iterator[None]:
+    """Keep all that the block does, or nothing."""
+    connection.exec_driver_sql(begin)
+    try:
+        yield
+    except BaseException:
+        with suppress(DBAPIError):  # the database may have rolled back, or be away
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+def _check_references(connection: Connection) -> None:
+    orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if orphans:
+        raise Unavailable(f"The upgrade would leave {len(orphans)} rows without their parent.")

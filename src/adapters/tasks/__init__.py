@@ -1,1 +1,0 @@
-"""The built-in tasks: real work, each in its own file."""

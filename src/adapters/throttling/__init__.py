@@ -1,1 +1,0 @@
-"""Rate limiters: in the memory of one process, and in a shared Redis."""

@@ -1,0 +1,165 @@
+"""Cron expressions in English words."""
+
+from workbell.domain.cron.expression import MONTH, SUNDAY, Field, Fields, Span, Special
+
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+_WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+_MOST_TIMES = 6
+
+
+def in_words(fields: Fields) -> str:
+    """Return an English sentence, without a full stop, that says when a line runs."""
+    time, days = _time(fields), _days(fields)
+    if not days and time.startswith("at ") and fields.fixed:
+        days = "every day"
+    words = ", ".join(filter(None, [time, days, _months(fields.month)]))
+    return words[0].upper() + words[1:]
+
+
+def _time(fields: Fields) -> str:
+    minute, hour = fields.minute, fields.hour
+    if _listed(minute) and _listed(hour):
+        times = [_clock(h, m) for h in hour.numbers for m in minute.numbers]
+        if len(times) <= _MOST_TIMES:
+            return f"at {_join(times)}"
+    if len(minute.numbers) == 1:
+        return _once_an_hour(minute.numbers[0], hour)
+    return _often_an_hour(minute, hour)
+
+
+def _once_an_hour(minute: int, hour: Field) -> str:
+    """Say at which hours something runs that runs once in each of them."""
+    if hour.free:
+        return "every hour" if minute == 0 else f"every hour, at minute {minute}"
+    if _listed(hour):
+        return f"at {_join([_clock(number, minute) for number in hour.numbers])}"
+    return _join([_hours(minute, span) for span in hour.spans])
+
+
+def _hours(minute: int, span: Span) -> str:
+    if len(span.numbers) == 1:
+        return f"at {_clock(span.first, minute)}"
+    every = "every hour" if span.step == 1 else f"every {span.step} hours"
+    if span.starred and 24 % span.step == 0:
+        return every if minute == 0 else f"{every}, at minute {minute}"
+    return f"{every} from {_clock(span.first, minute)} to {_clock(span.numbers[-1], minute)}"
+
+
+def _often_an_hour(minute: Field, hour: Field) -> str:
+    """Say at which minutes of which hours something runs."""
+    minutes = _minutes(minute)
+    if hour.free:
+        return minutes if minute.starred and len(minute.items) == 1 else f"{minutes} of every hour"
+    if len(hour.spans) == 1 and hour.spans[0].step == 1:
+        span = hour.spans[0]
+        return f"{minutes}, between {_clock(span.first, 0)} and {_clock(span.last, 59)}"
+    return f"{minutes}, in the hours {_join([f'{number:02}' for number in hour.numbers])}"
+
+
+def _minutes(minute: Field) -> str:
+    if _listed(minute):
+        return f"at minutes {_join([str(number) for number in minute.numbers])}"
+    return _join([_minute_span(span) for span in minute.spans])
+
+
+def _minute_span(span: Span) -> str:
+    if len(span.numbers) == 1:
+        return f"at minute {span.first}"
+    every = "every minute" if span.step == 1 else f"every {span.step} minutes"
+    if not span.starred:
+        return f"{every} from minute {span.first} to {span.numbers[-1]}"
+    return every if 60 % span.step == 0 else f"{every}, counted from each full hour"
+
+
+def _days(fields: Fields) -> str:
+    day = "" if fields.day.free else _day(fields.day)
+    weekday = "" if fields.weekday.free else _weekday(fields.weekday)
+    if not (day and weekday):
+        return day or weekday
+    return f"{day} or {weekday}" if fields.either_day else f"{day} if it is also {weekday}"
+
+
+def _day(field: Field) -> str:
+    if _listed(field) and not field.specials:
+        days = "day" if len(field.numbers) == 1 else "days"
+        return f"on {days} {_join([str(number) for number in field.numbers])} of the month"
+    said = [_day_item(item) for item in field.items]
+    return f"on {_join(said)} of the month"
+
+
+def _day_item(item: Span | Special) -> str:
+    if isinstance(item, Special):
+        if item.sign == "W":
+            return f"the weekday (Monday to Friday) nearest to day {item.number}"
+        return "the last day"
+    if len(item.numbers) == 1:
+        return f"day {item.first}"
+    if item.step == 1:
+        return f"days {item.first} to {item.last}"
+    return f"every {_nth(item.step)} day from day {item.first} to {item.numbers[-1]}"
+
+
+def _weekday(field: Field) -> str:
+    if field.specials:
+        return (
+            f"on {_join([_weekday_of_month(special) for special in field.specials])} of the month"
+        )
+    return _join([_weekday_span(span) for span in field.spans])
+
+
+def _weekday_of_month(special: Special) -> str:
+    name = _WEEKDAYS[special.number or 0]
+    return f"the last {name}" if special.nth is None else f"the {_ORDINALS[special.nth - 1]} {name}"
+
+
+def _weekday_span(span: Span) -> str:
+    names = [_WEEKDAYS[number % SUNDAY] for number in span.numbers]
+    if span.step == 1 and len(names) > 2:
+        return f"{names[0]} to {names[-1]}"
+    return _join(names)
+
+
+def _months(field: Field) -> str:
+    if field.free:
+        return ""
+    said = []
+    for span in field.spans:
+        names = [_MONTHS[number - MONTH.low] for number in span.numbers]
+        if span.step == 1 and len(names) > 2:
+            said.append(f"{names[0]} to {names[-1]}")
+        else:
+            said += names
+    return f"in {_join(said)}"
+
+
+def _listed(field: Field) -> bool:
+    """Return whether a field names single numbers only."""
+    return all(len(span.numbers) == 1 for span in field.spans)
+
+
+def _clock(hour: int, minute: int) -> str:
+    return f"{hour:02}:{minute:02}"
+
+
+def _nth(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number in (11, 12, 13) else ending}"
+
+
+def _join(parts: list[str]) -> str:
+    """Join by commas, and the last one by `and`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,0 +1,80 @@
+"""Previews of cron rules: words, the next runs, and what may surprise."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+
+from attrs import frozen
+
+from workbell.domain.cron.description import in_words
+from workbell.domain.cron.rule import CronRule, Note, smallest_gap
+from workbell.domain.cron.time_zones import minute_of, moment_of, zone_of
+
+
+@frozen
+class UpcomingRun:
+    """One run to come, in UTC and on the zone's clock, and what a clock change did to it."""
+
+    at: datetime
+    local: datetime
+    note: Note = Note.NONE
+
+
+@frozen
+class Preview:
+    """What a rule will do, in words and in runs."""
+
+    words: str
+    runs: tuple[UpcomingRun, ...]
+    warnings: tuple[str, ...]
+    smallest_gap: timedelta | None
+
+
+def preview(rule: CronRule, now: datetime, n: int = 5) -> Preview:
+    """Return a rule in words, its next n runs, warnings, and the smallest gap."""
+    runs = tuple(islice(_upcoming(rule, now), n))
+    return Preview(
+        words=in_words(rule.fields),
+        runs=runs,
+        warnings=(*_day_warning(rule), *_clock_warnings(rule, now, runs)),
+        smallest_gap=smallest_gap(rule, now),
+    )
+
+
+def _upcoming(rule: CronRule, now: datetime) -> Iterator[UpcomingRun]:
+    zone = zone_of(rule.zone)
+    for minute, note in rule.noted_ticks(now):
+        at = moment_of(minute)
+        yield UpcomingRun(at, at.astimezone(zone), note)
+
+
+def _day_warning(rule: CronRule) -> Iterator[str]:
+    fields = rule.fields
+    if fields.day.free or fields.weekday.free:
+        return
+    if fields.either_day:
+        yield (
+            "Day of month and weekday are both given: it runs on days that match either of them."
+        )
+    else:
+        yield (
+            "Day of month and weekday are both given and one begins with *: "
+            "it runs only on days that match both."
+        )
+
+
+def _clock_warnings(rule: CronRule, now: datetime, runs: tuple[UpcomingRun, ...]) -> Iterator[str]:
+    for run in runs:
+        if run.note is Note.SHIFTED:
+            yield (
+                f"On {run.local:%Y-%m-%d} the clock skips the time of a run; "
+                f"it runs at {run.local:%H:%M} instead."
+            )
+    repeated = [run for run in runs if run.note is Note.REPEATED]
+    for day in dict.fromkeys(run.local.date() for run in repeated):
+        count = sum(run.local.date() == day for run in repeated)
+        yield f"On {day} the clock shows a time twice; runs in its second copy: {count}."
+    if runs:
+        for change in rule.plan.skipped(minute_of(now) + 1, minute_of(runs[-1].at) + 1):
+            local = moment_of(change).astimezone(zone_of(rule.zone))
+            yield f"On {local:%Y-%m-%d} the clock skips the time of a run; it does not run."

@@ -1,0 +1,328 @@
+"""Cron rules: when a line fires in a time zone, clock changes included."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from itertools import islice, pairwise
+
+from attrs import field, frozen
+from croniter import CroniterBadDateError, croniter
+
+from workbell.domain.cron import expression as cron_dialect
+from workbell.domain.cron.expression import Field, Fields
+from workbell.domain.cron.time_zones import (
+    DAY,
+    MINUTE,
+    Stretch,
+    minute_of,
+    moment_of,
+    stretches,
+    zone_of,
+)
+
+HORIZON_YEARS = 40
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_HORIZON = HORIZON_YEARS * 366 * DAY
+_END_OF_TIME = minute_of(datetime(9999, 1, 1, tzinfo=UTC))
+_TRIAL = (
+    minute_of(datetime(2024, 1, 1, tzinfo=UTC)),
+    minute_of(datetime(2029, 1, 1, tzinfo=UTC)),
+)
+
+
+class DstGap(StrEnum):
+    """What becomes of a fixed time that the clock skips in spring."""
+
+    RUN_AFTER = "run_after"
+    SKIP = "skip"
+
+
+class DstOverlap(StrEnum):
+    """Which copies of a fixed time run when the clock shows it twice in autumn."""
+
+    FIRST = "first"
+    BOTH = "both"
+
+
+class Note(StrEnum):
+    """What a clock change did to a tick."""
+
+    NONE = ""
+    SHIFTED = "shifted"
+    REPEATED = "repeated"
+
+
+@lru_cache(maxsize=16384)
+def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, ...]:
+    """Return the days, counted from the epoch, that match both fields."""
+    start = datetime(year, month, 1)  # noqa: DTZ001 - a calendar has no zone
+    days = croniter(
+        f"0 0 {day} * {weekday}",
+        start - timedelta(minutes=1),
+        ret_type=datetime,
+        day_or=False,
+        max_years_between_matches=1,
+    )
+    found = []
+    try:
+        while (match := days.get_next(datetime)).month == month and match.year == year:
+            found.append(match.toordinal() - _EPOCH_DAY)
+    except CroniterBadDateError:
+        pass
+    return tuple(found)
+
+
+def _spell(part: Field) -> str:
+    """Return a day or weekday field in croniter's spelling, its ranges written out."""
+    if part.free:
+        return "*"
+    numbers = [str(number) for number in part.numbers]
+    specials = [
+        f"{special.number}#{special.nth}"
+        if special.sign == "#"
+        else f"{special.sign}{'' if special.number is None else special.number}"
+        for special in part.specials
+    ]
+    return ",".join(numbers + specials)
+
+
+@frozen
+class Calendar:
+    """
+    The wall-clock minutes that a line matches, clock changes left aside.
+
+    A wall-clock minute is counted from 1970-01-01 00:00 on the wall.
+    """
+
+    minutes: tuple[int, ...]
+    months: frozenset[int]
+    days: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, fields: Fields) -> "Calendar":
+        """Return the calendar of an expression."""
+        hours, minutes = fields.hour.numbers, fields.minute.numbers
+        day, weekday = _spell(fields.day), _spell(fields.weekday)
+        return cls(
+            tuple(hour * 60 + minute for hour in hours for minute in minutes),
+            frozenset(fields.month.numbers),
+            ((day, "*"), ("*", weekday)) if fields.either_day else ((day, weekday),),
+        )
+
+    def between(self, begin: int, end: int) -> Iterator[int]:
+        """Yield the matching minutes from begin up to, not including, end."""
+        for midnight, low, high in self._portions(begin, end):
+            for minute in self.minutes[low:high]:
+                yield midnight + minute
+
+    def any_between(self, begin: int, end: int) -> bool:
+        """Return whether any minute matches from begin up to, not including, end."""
+        return next(self.between(begin, end), None) is not None
+
+    def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
+        """Return the first and last matching minute and their count, day by day."""
+        first = last = count = 0
+        for midnight, low, high in self._portions(begin, end):
+            first = first if count else midnight + self.minutes[low]
+            last = midnight + self.minutes[high - 1]
+            count += high - low
+        return (first, last, count) if count else None
+
+    def _portions(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Yield each day with matches: its midnight, and the slice of its minutes."""
+        for day in self._days(begin // DAY, (end - 1) // DAY):
+            midnight = day * DAY
+            low = bisect_left(self.minutes, begin - midnight)
+            high = bisect_left(self.minutes, end - midnight)
+            if low < high:
+                yield midnight, low, high
+
+    def _days(self, first: int, last: int) -> Iterator[int]:
+        """Yield the matching days from the first to the last, both included."""
+        if last < first:
+            return
+        start = date.fromordinal(first + _EPOCH_DAY)
+        end = date.fromordinal(last + _EPOCH_DAY)
+        for index in range(start.year * 12 + start.month - 1, end.year * 12 + end.month):
+            year, month = divmod(index, 12)
+            if month + 1 in self.months:
+                days = self._month(year, month + 1)
+                yield from days[bisect_left(days, first) : bisect_left(days, last + 1)]
+
+    def _month(self, year: int, month: int) -> tuple[int, ...]:
+        if len(self.days) == 1:
+            return _days_of_month(*self.days[0], year, month)
+        either = {d for pair in self.days for d in _days_of_month(*pair, year, month)}
+        return tuple(sorted(either))
+
+
+@frozen
+class Plan:
+    """A calendar read on one zone's clock, by Debian's rule for clock changes."""
+
+    calendar: Calendar
+    zone: str
+    fixed: bool
+    skip: bool
+    both: bool
+
+    def ticks(self, begin: int, end: int) -> Iterator[tuple[int, Note]]:
+        """Yield the ticks from begin up to, not including, end, as UTC minutes."""
+        for stretch, low, high in self._stretches(begin, end):
+            if self._shifts(stretch, begin):
+                yield stretch.start, Note.SHIFTED
+            for wall in self.calendar.between(low, high):
+                again = wall < stretch.seen
+                yield wall - stretch.offset, Note.REPEATED if again else Note.NONE
+
+    def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
+        """Return the first and last tick of the same range and their count."""
+        first = last = count = 0
+        for stretch, low, high in self._stretches(begin, end):
+            if self._shifts(stretch, begin):
+                first = first if count else stretch.start
+                last = stretch.start
+                count += 1
+            if (plain := self.calendar.summary(low, high)) is not None:
+                first = first if count else plain[0] - stretch.offset
+                last = plain[1] - stretch.offset
+                count += plain[2]
+        return (first, last, count) if count else None
+
+    def skipped(self, begin: int, end: int) -> Iterator[int]:
+        """Yield the clock changes within the range that swallow a run altogether."""
+        if self.fixed and self.skip:
+            for stretch in stretches(self.zone, begin, end):
+                gap = (stretch.seen, stretch.first_wall)
+                if begin <= stretch.start and self.calendar.any_between(*gap):
+                    yield stretch.start
+
+    def _stretches(self, begin: int, end: int) -> Iterator[tuple[Stretch, int, int]]:
+        """Yield each stretch with the wall-clock minutes of it that count."""
+        for stretch in stretches(self.zone, begin, end):
+            low = max(begin, stretch.start) + stretch.offset
+            if self.fixed and not self.both:
+                low = max(low, stretch.seen)
+            yield stretch, low, min(end, stretch.end) + stretch.offset
+
+    def _shifts(self, stretch: Stretch, begin: int) -> bool:
+        """Return whether a time in the gap before a stretch runs at its start."""
+        if self.skip or not self.fixed or stretch.start < begin:
+            return False
+        wall = stretch.first_wall
+        at_the_end_anyway = self.calendar.any_between(wall, wall + 1)
+        return self.calendar.any_between(stretch.seen, wall) and not at_the_end_anyway
+
+
+@lru_cache(maxsize=8192)
+def _checked(line: str) -> tuple[Fields, Calendar]:
+    fields = cron_dialect.read(line)
+    calendar = Calendar.of(fields)
+    if not calendar.any_between(*_TRIAL):
+        cron_dialect.refuse("it does not run once in five years.")
+    return fields, calendar
+
+
+@lru_cache(maxsize=8192)
+def _plan(line: str, zone: str, skip: bool, both: bool) -> Plan:
+    fields, calendar = _checked(line)
+    return Plan(calendar, zone, fields.fixed, skip, both)
+
+
+@lru_cache(maxsize=50_000)
+def _next(line: str, zone: str, skip: bool, both: bool, minute: int) -> datetime | None:
+    begin, end = _range(minute)
+    tick = next(_plan(line, zone, skip, both).ticks(begin, end), None)
+    return None if tick is None else moment_of(tick[0])
+
+
+def _range(after: int, until: int | None = None) -> tuple[int, int]:
+    """Return the minutes to search: nothing before 1970, nothing past the horizon."""
+    begin = max(after + 1, 0)
+    end = min(begin + _HORIZON, _END_OF_TIME)
+    return begin, end if until is None else min(until + 1, end)
+
+
+def _normal_line(line: str) -> str:
+    return _checked(line)[0].text
+
+
+def _known_zone(zone: str) -> str:
+    zone_of(zone)
+    return zone
+
+
+@frozen
+class CronRule:
+    """
+    A cron line, the zone whose wall clock it is read by, and its DST options.
+
+    Spaces and the case of macros are normalised. Moments are aware; results
+    are in UTC, on whole minutes, from 1970 on and at most 40 years ahead.
+
+    Raises:
+        Invalid: The line is not in the dialect or never runs, under
+            `cron_expression`; or there is no such zone, under `time_zone`.
+    """
+
+    line: str = field(converter=_normal_line)
+    zone: str = field(default="UTC", converter=_known_zone)
+    dst_gap: DstGap = DstGap.RUN_AFTER
+    dst_overlap: DstOverlap = DstOverlap.FIRST
+
+    @property
+    def fields(self) -> Fields:
+        """The five fields of the line."""
+        return _checked(self.line)[0]
+
+    @property
+    def plan(self) -> Plan:
+        """The ticks behind the rule, as minutes."""
+        skip, both = self.dst_gap == DstGap.SKIP, self.dst_overlap == DstOverlap.BOTH
+        return _plan(self.line, self.zone, skip, both)
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """Return the first tick strictly after a moment, or None within 40 years."""
+        return _next(
+            self.line,
+            self.zone,
+            self.dst_gap == DstGap.SKIP,
+            self.dst_overlap == DstOverlap.BOTH,
+            minute_of(moment),
+        )
+
+    def ticks(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
+        """Yield the ticks after a moment, up to and including another, ascending."""
+        for minute, _ in self.noted_ticks(after, until):
+            yield moment_of(minute)
+
+    def noted_ticks(
+        self, after: datetime, until: datetime | None = None
+    ) -> Iterator[tuple[int, Note]]:
+        """Return the same ticks as minutes since the epoch, each with its note."""
+        limits = _range(minute_of(after), None if until is None else minute_of(until))
+        return self.plan.ticks(*limits)
+
+    def missed(self, after: datetime, until: datetime) -> tuple[datetime, datetime, int] | None:
+        """
+        Return the first tick after a moment, the last up to another, and their count.
+
+        A tick at `until` counts. The count is exact; the work grows with the
+        days in the range, not with the ticks, and the range ends after 40
+        years at the latest. None where there is no tick.
+        """
+        found = self.plan.summary(*_range(minute_of(after), minute_of(until)))
+        if found is None:
+            return None
+        first, last, count = found
+        return moment_of(first), moment_of(last), count
+
+
+def smallest_gap(rule: CronRule, now: datetime, n: int = 500) -> timedelta | None:
+    """Return the least time between two of the next n ticks, looking five years ahead."""
+    begin, end = _range(minute_of(now))
+    ticks = rule.plan.ticks(begin, min(end, begin + 5 * 366 * DAY))
+    minutes = [minute for minute, _ in islice(ticks, n)]
+    return min(((b - a) * MINUTE for a, b in pairwise(minutes)), default=None)

@@ -1,0 +1,51 @@
+"""Local days: on which date something falls, and how a span is shared out."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+from workbell.domain.cron.time_zones import DAY, EPOCH, MINUTE, minute_of, stretches, zone_of
+
+_SECOND = timedelta(seconds=1)
+_FIRST_DAY = EPOCH.date()
+
+
+def local_day(instant: datetime, zone: str) -> date:
+    """
+    Return the date that an aware moment has on a zone's calendar.
+
+    Raises:
+        Invalid: There is no such zone, under `time_zone`.
+    """
+    return instant.astimezone(zone_of(zone)).date()
+
+
+def shares(start: datetime, end: datetime, zone: str) -> tuple[tuple[date, int], ...]:
+    """
+    Split a span at the local midnights in it, by the seconds that passed.
+
+    Days come in order, each once, those with nothing left out. The seconds
+    add up to those of the span, rounded down: a day of 23 or 25 hours counts
+    as what it was, and so does one that the clock was put back into.
+
+    Raises:
+        Invalid: There is no such zone, under `time_zone`.
+    """
+    zone_of(zone)
+    found: dict[date, int] = {}
+    before = 0
+    for day, until in _pieces(start.astimezone(UTC), end.astimezone(UTC), zone):
+        passed = (until - start) // _SECOND
+        found[day] = found.get(day, 0) + passed - before
+        before = passed
+    return tuple((day, seconds) for day, seconds in sorted(found.items()) if seconds)
+
+
+def _pieces(start: datetime, end: datetime, zone: str) -> Iterator[tuple[date, datetime]]:
+    """Yield, piece by piece in order, a local date and until when it lasts."""
+    for stretch in stretches(zone, minute_of(start), minute_of(end) + 1):
+        minute = max(stretch.start, minute_of(start))
+        while minute < stretch.end and (at := EPOCH + minute * MINUTE) < end:
+            number = (minute + stretch.offset) // DAY
+            minute = min((number + 1) * DAY - stretch.offset, stretch.end)
+            if (until := min(EPOCH + minute * MINUTE, end)) > max(at, start):
+                yield _FIRST_DAY + timedelta(days=number), until

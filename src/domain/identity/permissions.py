@@ -1,0 +1,268 @@
+"""Who may do what: every action with the relations that allow it."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from attrs import frozen
+
+from workbell.domain.errors import NotAllowed
+from workbell.domain.identity.user import EVERYTHING, Actor, KeyScope, Role, Scope, UserId
+
+SIGN_IN = "This is for who has signed in."
+KEYLESS = "This API key is not good for that."
+
+
+class Relation(StrEnum):
+    """What somebody is to the platform, or to the thing at hand."""
+
+    ANYONE = "anyone"
+    SIGNED_IN = "signed in"
+    OWNER = "owner"
+    SUPERUSER = "superuser"
+    PLATFORM_ADMIN = "platform ADMIN"
+    PLATFORM_MANAGER = "platform MANAGER"
+    ACCOUNT_ADMIN = "account Admin"
+    ACCOUNT_NORMAL = "account Normal"
+    PROJECT_ADMIN = "project ADMIN"
+    PROJECT_MANAGER = "project MANAGER"
+    PROJECT_MEMBER = "project MEMBER"
+
+
+class Action(StrEnum):
+    """Everything that permission is asked for."""
+
+    REGISTER = "people.register"
+    SIGN_IN = "people.sign_in"
+    READ_PROFILE = "profile.read"
+    CHANGE_PROFILE = "profile.change"
+    CHANGE_ADDRESS = "profile.change_address"
+    CHANGE_PASSWORD = "password.change"  # noqa: S105 - the name of an action
+    RESET_PASSWORD = "password.reset"  # noqa: S105 - the same
+    USE_SECOND_FACTOR = "second_factor.use"
+    SIGN_OUT = "sessions.sign_out"
+    READ_SESSIONS = "sessions.read"
+    REVOKE_SESSION = "sessions.revoke"
+    READ_KEYS = "keys.read"
+    MAKE_KEY = "keys.make"
+    REVOKE_KEY = "keys.revoke"
+    LIST_NAMES = "people.list_names"
+    READ_PEOPLE = "people.read"
+    ADMINISTER_PEOPLE = "people.administer"
+    INVITE_PEOPLE = "people.invite"
+    READ_TASKS = "task_definitions.read"
+    SWITCH_TASKS = "task_definitions.switch"
+    READ_SCHEDULES = "schedules.read"
+    MAKE_SCHEDULE = "schedules.make"
+    CHANGE_SCHEDULES = "schedules.change"
+    EXCEED_SCHEDULES = "schedules.exceed_limit"
+    READ_JOBS = "jobs.read"
+    MAKE_JOB = "jobs.make"
+    CHANGE_JOBS = "jobs.change"
+    HURRY_JOBS = "jobs.raise_priority"
+    READ_QUEUES = "queues.read"
+    SWITCH_QUEUES = "queues.switch"
+    READ_WORKERS = "workers.read"
+    READ_METRICS = "metrics.read"
+    MAKE_ACCOUNT = "accounts.make"
+    READ_ACCOUNT = "accounts.read"
+    CHANGE_ACCOUNT = "accounts.change"
+    READ_ACCOUNT_SECRET = "accounts.read_secret"  # noqa: S105 - the name of an action
+    READ_DELIVERIES = "deliveries.read"
+    RETRY_DELIVERIES = "deliveries.retry"
+    SEND_EVENTS = "events.send"
+    MAKE_PROJECT = "projects.make"
+    READ_PROJECT = "projects.read"
+    MANAGE_PROJECT = "projects.manage"
+    MANAGE_BOARDS = "boards.manage"
+    WRITE_TASKS = "tasks.write"
+    DELETE_TASK = "tasks.delete"
+    COMMENT = "comments.write"
+    CHANGE_COMMENT = "comments.change"
+    READ_GOALS = "goals.read"
+    USE_GOALS = "goals.use"
+    READ_AUDIT = "audit.read"
+    VERIFY_AUDIT = "audit.verify"
+
+
+@frozen
+class Rule:
+    """
+    Who may do one thing.
+
+    `key` is the scope that an API key needs for it; without one, no key may:
+    only a person who has signed in.
+    """
+
+    relations: frozenset[Relation]
+    key: KeyScope | None
+    note: str = ""
+
+
+def _rule(key: KeyScope | None, *relations: Relation, note: str = "") -> Rule:
+    return Rule(frozenset(relations), key, note)
+
+
+_ANYONE, _SIGNED_IN, _OWNER = Relation.ANYONE, Relation.SIGNED_IN, Relation.OWNER
+_SUPERUSER = Relation.SUPERUSER
+_A_ADMIN, _A_NORMAL = Relation.ACCOUNT_ADMIN, Relation.ACCOUNT_NORMAL
+_P_MEMBERS = (Relation.PROJECT_ADMIN, Relation.PROJECT_MANAGER, Relation.PROJECT_MEMBER)
+_P_LEADERS = (Relation.PROJECT_ADMIN, Relation.PROJECT_MANAGER)
+_EVERYWHERE = (_SUPERUSER, Relation.PLATFORM_ADMIN)
+_READ, _WRITE, _ADMIN = KeyScope.READ, KeyScope.WRITE, KeyScope.ADMIN
+
+RULES: Mapping[Action, Rule] = {
+    Action.REGISTER: _rule(_READ, _ANYONE),
+    Action.SIGN_IN: _rule(_READ, _ANYONE, note="Also refresh, one-time codes and resets."),
+    Action.RESET_PASSWORD: _rule(_READ, _ANYONE, note="With a code that was mailed."),
+    Action.READ_PROFILE: _rule(_READ, _OWNER, _SUPERUSER),
+    Action.CHANGE_PROFILE: _rule(_WRITE, _OWNER),
+    Action.CHANGE_ADDRESS: _rule(None, _OWNER, note="With the current password."),
+    Action.CHANGE_PASSWORD: _rule(None, _OWNER, note="With the current password."),
+    Action.USE_SECOND_FACTOR: _rule(None, _OWNER, note="To change it with the current password."),
+    Action.SIGN_OUT: _rule(None, _OWNER),
+    Action.READ_SESSIONS: _rule(None, _OWNER),
+    Action.REVOKE_SESSION: _rule(None, _OWNER),
+    Action.READ_KEYS: _rule(None, _OWNER),
+    Action.MAKE_KEY: _rule(None, _OWNER),
+    Action.REVOKE_KEY: _rule(None, _OWNER),
+    Action.LIST_NAMES: _rule(_READ, _SIGNED_IN, note="Usernames only; source B documents it."),
+    Action.READ_PEOPLE: _rule(_ADMIN, _SUPERUSER),
+    Action.ADMINISTER_PEOPLE: _rule(_ADMIN, _SUPERUSER, note="Never oneself."),
+    Action.INVITE_PEOPLE: _rule(_ADMIN, _A_ADMIN, _SUPERUSER),
+    Action.READ_TASKS: _rule(_READ, _SIGNED_IN),
+    Action.SWITCH_TASKS: _rule(_ADMIN, _SUPERUSER),
+    Action.READ_SCHEDULES: _rule(_READ, _OWNER, _SUPERUSER),
+    Action.MAKE_SCHEDULE: _rule(_WRITE, _SIGNED_IN),
+    Action.CHANGE_SCHEDULES: _rule(_WRITE, _OWNER, _SUPERUSER),
+    Action.EXCEED_SCHEDULES: _rule(_ADMIN, _SUPERUSER),
+    Action.READ_JOBS: _rule(_READ, _OWNER, _SUPERUSER),
+    Action.MAKE_JOB: _rule(_WRITE, _SIGNED_IN, note="With a verified address."),
+    Action.CHANGE_JOBS: _rule(_WRITE, _OWNER, _SUPERUSER),
+    Action.HURRY_JOBS: _rule(_ADMIN, _SUPERUSER),
+    Action.READ_QUEUES: _rule(_READ, _SIGNED_IN),
+    Action.SWITCH_QUEUES: _rule(_ADMIN, _SUPERUSER),
+    Action.READ_WORKERS: _rule(_ADMIN, _SUPERUSER),
+    Action.READ_METRICS: _rule(_ADMIN, _SUPERUSER, note="Or with METRICS_TOKEN."),
+    Action.MAKE_ACCOUNT: _rule(_WRITE, _SIGNED_IN),
+    Action.READ_ACCOUNT: _rule(_READ, _A_ADMIN, _A_NORMAL, _SUPERUSER),
+    Action.CHANGE_ACCOUNT: _rule(
+        _WRITE, _A_ADMIN, _SUPERUSER, note="Also its members and destinations."
+    ),
+    Action.READ_ACCOUNT_SECRET: _rule(_WRITE, _A_ADMIN),
+    Action.READ_DELIVERIES: _rule(_READ, _A_ADMIN, _A_NORMAL, _SUPERUSER),
+    Action.RETRY_DELIVERIES: _rule(_WRITE, _A_ADMIN, _SUPERUSER),
+    Action.SEND_EVENTS: _rule(_WRITE, _A_ADMIN, _A_NORMAL),
+    Action.MAKE_PROJECT: _rule(_WRITE, _SIGNED_IN),
+    Action.READ_PROJECT: _rule(_READ, *_P_MEMBERS, Relation.PLATFORM_MANAGER, *_EVERYWHERE),
+    Action.MANAGE_PROJECT: _rule(_WRITE, Relation.PROJECT_ADMIN, *_EVERYWHERE),
+    Action.MANAGE_BOARDS: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE),
+    Action.WRITE_TASKS: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
+    Action.DELETE_TASK: _rule(
+        _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is who reported it."
+    ),
+    Action.COMMENT: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
+    Action.CHANGE_COMMENT: _rule(
+        _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is its author."
+    ),
+    Action.READ_GOALS: _rule(_READ, _OWNER),
+    Action.USE_GOALS: _rule(_WRITE, _OWNER),
+    Action.READ_AUDIT: _rule(
+        _READ, _OWNER, Relation.PROJECT_ADMIN, *_EVERYWHERE, note="One's own, and one's projects'."
+    ),
+    Action.VERIFY_AUDIT: _rule(_ADMIN, _SUPERUSER),
+}
+"""Whoever has one of the relations may; a scope of a key includes those before it."""
+
+_INCLUDED: Mapping[KeyScope, frozenset[KeyScope]] = {
+    _READ: frozenset({_READ}),
+    _WRITE: frozenset({_READ, _WRITE}),
+    _ADMIN: frozenset({_READ, _WRITE, _ADMIN}),
+}
+
+
+def key_allows(actor: Actor, needed: KeyScope | None) -> bool:
+    """Whether the key that an actor asks with, if any, is good for this scope."""
+    if actor.key_scopes is None:
+        return True
+    return needed is not None and any(needed in _INCLUDED[one] for one in actor.key_scopes)
+
+
+def relations_of(actor: Actor, owner: UserId | None = None) -> frozenset[Relation]:
+    """Return what an actor is to the platform, and to something of an owner's."""
+    found = {Relation.ANYONE}
+    if actor.user_id != 0 or actor.is_super_user:
+        found.add(Relation.SIGNED_IN)
+    if owner is not None and actor.user_id == owner:
+        found.add(Relation.OWNER)
+    if actor.is_super_user:
+        found.add(Relation.SUPERUSER)
+    if actor.role is Role.ADMIN:
+        found.add(Relation.PLATFORM_ADMIN)
+    if actor.role is Role.MANAGER:
+        found.add(Relation.PLATFORM_MANAGER)
+    return frozenset(found)
+
+
+def may(
+    actor: Actor, action: Action, *, owner: UserId | None = None, also: Iterable[Relation] = ()
+) -> bool:
+    """
+    Whether an actor may do something.
+
+    `owner` is whose the thing is; `also` is what the actor is to its account
+    or project, as far as that matters.
+    """
+    rule = RULES[action]
+    is_related = not rule.relations.isdisjoint(relations_of(actor, owner) | set(also))
+    return is_related and key_allows(actor, rule.key)
+
+
+def check(
+    actor: Actor,
+    action: Action,
+    said: str = "",
+    *,
+    owner: UserId | None = None,
+    also: Iterable[Relation] = (),
+) -> None:
+    """
+    Refuse what an actor may not do.
+
+    Raises:
+        NotAllowed: As `said`, or because the API key does not reach so far.
+    """
+    if not key_allows(actor, RULES[action].key):
+        raise NotAllowed(KEYLESS)
+    if not may(actor, action, owner=owner, also=also):
+        raise NotAllowed(said)
+
+
+def scope_of(actor: Actor, action: Action) -> Scope:
+    """Return whose things an actor may do it with: everybody's, or their own."""
+    everywhere = relations_of(actor) - {Relation.ANYONE, Relation.SIGNED_IN}
+    if not RULES[action].relations.isdisjoint(everywhere):
+        return EVERYTHING
+    return Scope(owner=actor.user_id)
+
+
+def as_markdown() -> str:
+    """Return the table as the page of the documents that shows it."""
+    shown = [r for r in Relation if r is not Relation.ANYONE]
+    head = ["action", *shown, "API key", "note"]
+    lines = [
+        "# Who may do what",
+        "",
+        "Made from `src/domain/permissions.py` by `workbell.domain.identity.permissions.as_markdown`.",
+        "A row allows whoever is marked; `anyone` in the note stands for people who have not",
+        "signed in. The column API key names the scope that a key needs; without one, only a",
+        "person who has signed in may. What somebody may not see answers 404, never 403.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{'---|' * len(head)}",
+    ]
+    for action, rule in RULES.items():
+        anyone = "anyone. " if Relation.ANYONE in rule.relations else ""
+        marks = ["x" if anyone or r in rule.relations else "" for r in shown]
+        cells = [f"`{action}`", *marks, rule.key or "", f"{anyone}{rule.note}".strip()]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

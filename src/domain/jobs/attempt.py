@@ -1,0 +1,232 @@
+"""Attempts: what a worker claims, how a body ends, and what follows."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from attrs import evolve, frozen
+
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.job import JobId, JobState, Mode
+
+LOST_RETRY = timedelta(seconds=1)
+RETRY_BASE = 10.0
+RETRY_CAP = 3600.0
+LONGEST_WAIT = timedelta(days=366)
+TIMEOUT_GRACE = timedelta(seconds=5)
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    SNOOZED = "snoozed"
+    INTERRUPTED = "interrupted"
+
+
+@frozen(kw_only=True)
+class Claim:
+    """
+    A job that this process has claimed: what running it takes.
+
+    `token` is the one that the claim raised; `tick` is the time that the job
+    stands for, whoever made it.
+    """
+
+    id: JobId
+    token: int
+    task: str
+    owner: UserId
+    parameters: Mapping[str, Any]
+    queue: str
+    mode: Mode
+    fail_when_lost: bool
+    lane: str | None
+    attempt: int
+    max_attempts: int
+    timeout_seconds: int
+    due_at: datetime
+    queued_at: datetime | None
+    started_at: datetime
+    schedule_id: int | None
+    tick: datetime | None
+    cancel_requested: bool = False
+    lease_until: datetime | None = None
+    worker: str | None = None
+
+    @property
+    def deadline(self) -> datetime:
+        """When the attempt is out of time."""
+        return self.started_at + timedelta(seconds=self.timeout_seconds)
+
+
+@frozen(kw_only=True)
+class Ending:
+    """How a body ended, before anybody has decided what follows from it."""
+
+    outcome: Outcome
+    result: Any = None
+    error: str | None = None
+    permanent: bool = False
+    retry_after: float | None = None
+
+
+@frozen(kw_only=True)
+class Settlement:
+    """
+    What is written at the end of an attempt, under the claim's token.
+
+    A store accepts it only while the row is running under that token; a
+    retry of a job whose cancelling was asked for is written as cancelled.
+    """
+
+    id: JobId
+    token: int
+    attempt: int
+    state: JobState
+    outcome: Outcome
+    lane: str | None
+    queued_at: datetime | None
+    started_at: datetime
+    ended_at: datetime
+    due_at: datetime | None = None
+    max_attempts: int
+    mode: Mode
+    error: str | None = None
+    result: Any = None
+    schedule_id: int | None = None
+    worker: str | None = None
+    lease_before: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """One try of a job, written at its end."""
+
+    job_id: JobId
+    number: int
+    queued_at: datetime | None
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None
+    error: str | None
+    worker: str | None
+
+
+@frozen
+class LogLine:
+    """One line that a body logged; `seq` counts from 1 within the attempt."""
+
+    attempt: int
+    seq: int
+    at: datetime
+    level: str
+    text: str
+
+
+@frozen
+class Artifact:
+    """A file that a job made: name, media type, size in bytes and SHA-256."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    key: str
+
+
+def retry_delay(attempt: int, chance: float) -> timedelta:
+    """
+    Return how long to wait after a failed attempt: full jitter.
+
+    `attempt` counts from 1, `chance` lies between 0 and 1. The bound doubles
+    from 10 s up to an hour.
+    """
+    bound = min(RETRY_CAP, RETRY_BASE * 2.0 ** min(attempt - 1, 16))
+    return timedelta(seconds=bound * chance)
+
+
+def _asked_wait(seconds: float) -> timedelta:
+    """Return the wait that a body asks for: neither negative nor beyond a year, whatever it says."""
+    return timedelta(seconds=min(max(0.0, seconds), LONGEST_WAIT.total_seconds()))
+
+
+def settle(claim: Claim, ending: Ending, now: datetime, chance: float) -> Settlement:
+    """Decide what follows from the end of an attempt; `chance` spreads retries."""
+    state, due_at, extra = JobState.FAILED, None, 0
+    match ending.outcome:
+        case Outcome.SUCCEEDED:
+            state = JobState.SUCCEEDED
+        case Outcome.CANCELLED:
+            state = JobState.CANCELLED
+        case Outcome.SNOOZED | Outcome.INTERRUPTED:
+            state, extra = JobState.SCHEDULED, 1
+            due_at = now + _asked_wait(ending.retry_after or 0.0)
+        case _ if claim.cancel_requested:
+            state = JobState.CANCELLED
+        case _ if not ending.permanent and claim.attempt < claim.max_attempts:
+            state = JobState.SCHEDULED
+            due_at = now + (
+                retry_delay(claim.attempt, chance)
+                if ending.retry_after is None
+                else _asked_wait(ending.retry_after)
+            )
+    return _settlement(claim, ending, state, now, due_at=due_at, extra=extra)
+
+
+def reap(claim: Claim, now: datetime) -> Settlement:
+    """
+    Decide what becomes of a claim whose lease has run out.
+
+    It counts as an attempt. A row that was claimed among others may not be
+    the one that killed the worker, so it gets one attempt more, once, and is
+    claimed alone from then on.
+    """
+    late = now > claim.deadline + TIMEOUT_GRACE
+    outcome = Outcome.TIMEOUT if late else Outcome.LOST
+    error = "the time limit was exceeded" if late else "the worker was lost"
+    extra = 1 if claim.mode is Mode.BATCH else 0
+    state, due_at = JobState.FAILED, None
+    if claim.cancel_requested:
+        state = JobState.CANCELLED
+    elif not claim.fail_when_lost and claim.attempt < claim.max_attempts + extra:
+        state, due_at = JobState.SCHEDULED, now + LOST_RETRY
+    settlement = _settlement(
+        claim, Ending(outcome=outcome, error=error), state, now, due_at=due_at, extra=extra
+    )
+    mode = Mode.ALONE if claim.mode is Mode.BATCH else claim.mode
+    return evolve(settlement, mode=mode, lease_before=now)
+
+
+def _settlement(
+    claim: Claim,
+    ending: Ending,
+    state: JobState,
+    now: datetime,
+    *,
+    due_at: datetime | None,
+    extra: int,
+) -> Settlement:
+    return Settlement(
+        id=claim.id,
+        token=claim.token,
+        attempt=claim.attempt,
+        state=state,
+        outcome=ending.outcome,
+        lane=claim.lane,
+        queued_at=claim.queued_at,
+        started_at=claim.started_at,
+        ended_at=max(now, claim.started_at),
+        due_at=due_at,
+        max_attempts=claim.max_attempts + extra,
+        mode=claim.mode,
+        error=ending.error,
+        result=ending.result,
+        schedule_id=claim.schedule_id,
+        worker=claim.worker,
+    )

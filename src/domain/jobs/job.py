@@ -1,0 +1,303 @@
+"""Jobs: the states of work, who may move it where, and in what order."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any, NewType, Self
+
+from attrs import Factory, evolve, frozen
+
+from workbell.domain.errors import Conflict, LimitReached
+from workbell.domain.identity.user import SYSTEM_ID, UserId
+
+JobId = NewType("JobId", int)
+
+MAX_JSON_BYTES = 64 * 1024
+
+
+class JobState(IntEnum):
+    """
+    Where a job stands; the numbers are those of the store.
+
+    Waiting: SCHEDULED (due later, or waiting for a retry), HELD (due, but its
+    lane is full or its task inactive) and READY. The last four are ends.
+    """
+
+    SCHEDULED = 0
+    HELD = 1
+    READY = 2
+    RUNNING = 3
+    SUCCEEDED = 4
+    FAILED = 5
+    CANCELLED = 6
+    SKIPPED = 7
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self >= JobState.SUCCEEDED
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has yet to be run."""
+        return self <= JobState.READY
+
+
+WAITING = (JobState.SCHEDULED, JobState.HELD, JobState.READY)
+UNFINISHED = (*WAITING, JobState.RUNNING)
+ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.SKIPPED)
+
+
+class Status(StrEnum):
+    """The public word for a state."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class Mode(IntEnum):
+    """How a job may be claimed: among many, up to the free threads, or alone."""
+
+    BATCH = 0
+    ORDINARY = 1
+    ALONE = 2
+
+
+class JobOrigin(StrEnum):
+    """What made a job."""
+
+    SCHEDULE = "schedule"
+    RUN_NOW = "run_now"
+    BACKFILL = "backfill"
+    API = "api"
+    LIBRARY = "library"
+    DELIVERY = "delivery"
+    MAIL = "mail"
+    SLA = "sla"
+    REMINDER = "reminder"
+    SYSTEM = "system"
+
+
+@frozen
+class Progress:
+    """How far the work is; `total` is None where nobody knows."""
+
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+@frozen
+class Missed:
+    """The ticks that one row stands for: first, last and how many."""
+
+    first: datetime
+    last: datetime
+    count: int
+
+
+@frozen(kw_only=True)
+class Job:
+    """
+    A piece of work, due at a time.
+
+    The id is 0 until the store gives one. `token` is the fencing token: it
+    rises with every claim, and an outcome counts only under the current one.
+    `due_at` = tick + jitter + delay; `tick` is set only on the one job that a
+    schedule made for it. `fail_when_lost` means that the body runs at most
+    once after a crash.
+    """
+
+    id: JobId = JobId(0)
+    owner: UserId = SYSTEM_ID
+    task: str
+    name: str = ""
+    description: str = ""
+    parameters: Mapping[str, Any] = Factory(dict[str, Any])
+    state: JobState = JobState.SCHEDULED
+    due_at: datetime
+    queue: str = "default"
+    priority: int = 0
+    weight: float = 1.0
+    fair_key: str = ""
+    fair_tag: float = 0.0
+    lane: str | None = None
+    lane_limit: int = 1
+    mode: Mode = Mode.ORDINARY
+    fail_when_lost: bool = False
+    attempt: int = 0
+    max_attempts: int = 3
+    timeout_seconds: int = 300
+    token: int = 0
+    lease_until: datetime | None = None
+    worker: str | None = None
+    cancel_requested: bool = False
+    progress: Progress | None = None
+    result: Any = None
+    reason: str | None = None
+    origin: JobOrigin = JobOrigin.API
+    schedule_id: int | None = None
+    tick: datetime | None = None
+    for_tick: datetime | None = None
+    missed: Missed | None = None
+    rerun_of: JobId | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    hidden: bool = False
+    created_at: datetime
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def status(self) -> Status:
+        """The public word for the state."""
+        return status_of(self.state, self.attempt)
+
+    @property
+    def share_key(self) -> str:
+        """Whose share of the workers it takes: the owner's, unless said otherwise."""
+        return self.fair_key or str(self.owner)
+
+    def cancel(self, now: datetime, reason: str = "cancelled on request") -> Self:
+        """
+        Return the job cancelled, or with its cancelling asked for if it runs.
+
+        Raises:
+            Conflict: It has ended.
+        """
+        if self.state.ended:
+            raise Conflict(f"The job has already {_past(self.state)}.")
+        if self.state is JobState.RUNNING:
+            return evolve(self, cancel_requested=True)
+        return evolve(self, state=JobState.CANCELLED, reason=reason, ended_at=now)
+
+    def skip(self, now: datetime, reason: str) -> Self:
+        """Return a tick that is not run, with the reason."""
+        return evolve(self, state=JobState.SKIPPED, reason=reason, ended_at=now)
+
+    def supersede(self, now: datetime) -> Self:
+        """Return a held tick as skipped, because a newer one takes its place."""
+        return self.skip(now, "superseded")
+
+    def retry(self, now: datetime) -> Self:
+        """
+        Return a failed or cancelled job, to be tried once more at once.
+
+        Raises:
+            Conflict: It is not failed or cancelled.
+        """
+        if self.state not in (JobState.FAILED, JobState.CANCELLED):
+            raise Conflict(f"A job that is {self.status} cannot be retried.")
+        return evolve(
+            self,
+            state=JobState.SCHEDULED,
+            due_at=now,
+            token=self.token + 1,
+            max_attempts=max(self.max_attempts, self.attempt) + 1,
+            cancel_requested=False,
+            reason=None,
+            result=None,
+            progress=None,
+            ended_at=None,
+            hidden=False,
+        )
+
+    def again(self, now: datetime) -> "Job":
+        """Return a new job that does the same as this one once more, now."""
+        return Job(
+            owner=self.owner,
+            task=self.task,
+            name=self.name,
+            description=self.description,
+            parameters=self.parameters,
+            due_at=now,
+            queue=self.queue,
+            priority=self.priority,
+            weight=self.weight,
+            fair_key=self.fair_key,
+            lane=self.lane,
+            lane_limit=self.lane_limit,
+            mode=self.mode,
+            fail_when_lost=self.fail_when_lost,
+            max_attempts=self.max_attempts,
+            timeout_seconds=self.timeout_seconds,
+            origin=self.origin,
+            schedule_id=self.schedule_id,
+            for_tick=self.tick or self.for_tick,
+            rerun_of=self.id,
+            created_at=now,
+        )
+
+
+def _past(state: JobState) -> str:
+    words = {JobState.CANCELLED: "been cancelled", JobState.SKIPPED: "been skipped"}
+    return words.get(state, state.name.lower())
+
+
+_STATUS = {
+    JobState.RUNNING: Status.RUNNING,
+    JobState.SUCCEEDED: Status.SUCCEEDED,
+    JobState.FAILED: Status.FAILED,
+    JobState.CANCELLED: Status.CANCELLED,
+    JobState.SKIPPED: Status.SKIPPED,
+}
+
+
+def status_of(state: JobState, attempt: int) -> Status:
+    """Return the public word: waiting is pending, or retrying after an attempt."""
+    return _STATUS.get(state) or (Status.RETRYING if attempt else Status.PENDING)
+
+
+def placed(job: Job, now: datetime, *, task_active: bool, lane_free: bool) -> JobState:
+    """Return the state in which a waiting job enters: ready, held or scheduled."""
+    if job.due_at > now:
+        return JobState.SCHEDULED
+    return JobState.READY if task_active and lane_free else JobState.HELD
+
+
+def fair_tag(lowest: float | None, highest: float | None, nth: int, weight: float) -> float:
+    """
+    Return the virtual time at which a job's turn comes (ENGINE.md, fairness).
+
+    `lowest` is the lowest tag of the ready rows of its queue and priority,
+    `highest` the highest of its key there; `nth` counts the rows of the same
+    key in the same statement, from 1.
+    """
+    return max(lowest or 0.0, highest or 0.0) + nth / weight
+
+
+def pick(modes: Sequence[Mode], free_threads: int) -> int:
+    """
+    Return how many of the rows, in their order, one claim may take.
+
+    Batch rows come in any number, ordinary ones up to the free threads, and
+    a row that must run alone only as the first and only one.
+    """
+    ordinary = 0
+    for n, mode in enumerate(modes):
+        if mode is Mode.ALONE:
+            return max(n, 1)
+        if mode is Mode.ORDINARY:
+            if ordinary >= free_threads:
+                return n
+            ordinary += 1
+    return len(modes)
+
+
+def check_waiting_limit(waiting: int, adding: int, limit: int) -> None:
+    """
+    Refuse more waiting jobs than an owner may have.
+
+    Raises:
+        LimitReached: There would be more than the limit.
+    """
+    if waiting + adding > limit:
+        raise LimitReached(
+            f"You have {waiting} of {limit} waiting jobs.", used=waiting, limit=limit
+        )

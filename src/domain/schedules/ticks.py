@@ -1,0 +1,255 @@
+"""Ticks: which of the due ones run, and what is written of the others."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from attrs import frozen
+
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.jobs.job import Job, JobState, Missed
+from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+
+MISFIRE_GRACE = timedelta(seconds=60)
+CATCH_UP_WINDOW = timedelta(hours=24)
+CATCH_UP_MOST = 100
+
+
+class SkipReason(StrEnum):
+    """Why a tick was not run."""
+
+    MISFIRE = "misfire"
+    OVERLAP = "overlap"
+    SUPERSEDED = "superseded"
+    TASK_INACTIVE = "task_inactive"
+    PAUSED = "paused"
+    EDITED = "edited"
+    DELETED = "deleted"
+
+
+@frozen(kw_only=True)
+class PlannedTick:
+    """One row to write: a job for the tick, or the reason why there is none."""
+
+    tick: datetime
+    skipped: SkipReason | None = None
+    missed: Missed | None = None
+
+    @property
+    def last(self) -> datetime:
+        """The last tick that the row accounts for."""
+        return self.missed.last if self.missed else self.tick
+
+
+@frozen(kw_only=True)
+class TickPlan:
+    """
+    What a schedule's due ticks come to, and where it aims next.
+
+    Every tick up to the cursor stands in one of the rows.
+    """
+
+    rows: Sequence[PlannedTick]
+    cursor: datetime
+    next_at: datetime | None
+    runs: int
+
+
+class Due(NamedTuple):
+    """
+    A schedule whose time has come, in short.
+
+    Where it is plain nothing but its rule says when it fires: it has no
+    start, no end, no run count and no jitter.
+    """
+
+    id: ScheduleId
+    version: int
+    task: str
+    cron: CronRule
+    tick: datetime
+    is_plain: bool
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> "Due":
+        """Return an active schedule in short."""
+        assert schedule.next_at is not None
+        bounds = (schedule.starts_at, schedule.ends_at, schedule.max_runs)
+        is_plain = bounds == (None, None, None) and not schedule.jitter_seconds
+        return cls(
+            schedule.id, schedule.version, schedule.task, schedule.cron, schedule.next_at, is_plain
+        )
+
+
+class Step(NamedTuple):
+    """The common step of a schedule: one tick becomes a job, the next one is aimed at."""
+
+    schedule: ScheduleId
+    version: int
+    tick: datetime
+    next_at: datetime
+
+    def fits(self, schedule: Schedule) -> bool:
+        """Whether the schedule still stands where the step begins."""
+        standing = (schedule.version, schedule.next_at, schedule.deleted_at)
+        return standing == (self.version, self.tick, None)
+
+
+def common_step(due: Due, now: datetime) -> Step | None:
+    """
+    Return what `plan` comes to in the common case: one tick, on time, of a plain schedule.
+
+    None where it takes a plan to tell.
+    """
+    if not due.is_plain or now - due.tick > MISFIRE_GRACE:
+        return None
+    next_at = due.cron.next_after(due.tick)
+    if next_at is None or next_at <= now:
+        return None
+    return Step(due.id, due.version, due.tick, next_at)
+
+
+def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> TickPlan:
+    """
+    Account for every tick of a schedule that is due.
+
+    A tick is late if more than a minute has passed since. `latest` lets the
+    newest due tick stand for all of them, `all` runs those of the last 24
+    hours (at most 100), `skip` runs none that is late. What does not run
+    leaves one skipped row per contiguous range. What lies beyond the run
+    count was never promised.
+    """
+    first = schedule.next_at
+    assert first is not None and first <= now
+    newest = _newest_due(schedule, first, now)
+    if not task_active:
+        rows = [_skipped(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
+    elif now - first <= MISFIRE_GRACE:
+        rows = [PlannedTick(tick=tick) for tick in _due(schedule, first, newest)]
+    else:
+        rows = _late(schedule, first, newest, now)
+    rows, runs = _within_max_runs(schedule, rows)
+    done = schedule.max_runs is not None and runs >= schedule.max_runs
+    return TickPlan(
+        rows=rows,
+        cursor=rows[-1].last if rows else newest,
+        next_at=None if done else schedule.tick_after(max(now, newest)),
+        runs=runs,
+    )
+
+
+def abandon(schedule: Schedule, now: datetime, reason: SkipReason) -> PlannedTick | None:
+    """Return the row of the ticks that are due but will not run any more, if there are any."""
+    first = schedule.next_at
+    if first is None or first > now:
+        return None
+    return _skipped(_range(schedule, first, _newest_due(schedule, first, now)), reason)
+
+
+def _late(
+    schedule: Schedule, first: datetime, newest: datetime, now: datetime
+) -> list[PlannedTick]:
+    if schedule.misfire_policy is MisfirePolicy.LATEST:
+        return [PlannedTick(tick=newest, missed=_range(schedule, first, newest))]
+    kept = _due(schedule, first, newest, _earliest(schedule, now))
+    if schedule.misfire_policy is MisfirePolicy.ALL:
+        kept = kept[-CATCH_UP_MOST:]
+    rows = [PlannedTick(tick=tick) for tick in kept]
+    if not kept or first < kept[0]:
+        before = kept[0] - datetime.resolution if kept else newest
+        rows.insert(0, _skipped(_range(schedule, first, before), SkipReason.MISFIRE))
+    return rows
+
+
+def _earliest(schedule: Schedule, now: datetime) -> datetime:
+    """Return from when on late ticks still run."""
+    every = schedule.misfire_policy is MisfirePolicy.ALL
+    return now - (CATCH_UP_WINDOW if every else MISFIRE_GRACE)
+
+
+def _due(
+    schedule: Schedule, first: datetime, last: datetime, earliest: datetime | None = None
+) -> list[datetime]:
+    """
+    Return the ticks from first to last, both included, none before the earliest.
+
+    The first was promised, even where newer time zone data would not have it.
+    """
+    if earliest is not None and first < earliest:
+        return list(schedule.cron.ticks(earliest - datetime.resolution, last))
+    return [first, *schedule.cron.ticks(first, last)]
+
+
+def _newest_due(schedule: Schedule, first: datetime, now: datetime) -> datetime:
+    following = schedule.cron.next_after(first)
+    until = now if schedule.ends_at is None else min(now, schedule.ends_at)
+    if following is None or following > until:
+        return first
+    return _range(schedule, first, until).last
+
+
+def _range(schedule: Schedule, first: datetime, last: datetime) -> Missed:
+    later = schedule.cron.missed(first, last)
+    return Missed(first, later[1], later[2] + 1) if later else Missed(first, first, 1)
+
+
+def _skipped(missed: Missed, reason: SkipReason) -> PlannedTick:
+    return PlannedTick(tick=missed.first, skipped=reason, missed=missed)
+
+
+def _within_max_runs(schedule: Schedule, rows: list[PlannedTick]) -> tuple[list[PlannedTick], int]:
+    """Cut the jobs to the run count; return them, and the count that comes of it."""
+    room = None if schedule.max_runs is None else schedule.max_runs - schedule.runs
+    kept: list[PlannedTick] = []
+    ran = 0
+    for row in rows:
+        if row.skipped is None:
+            if room is not None and ran >= room:
+                break
+            ran += 1
+        kept.append(row)
+    return kept, schedule.runs + ran
+
+
+class Decision(StrEnum):
+    """What a tick does while earlier runs of its schedule are not over."""
+
+    RUN = "run"
+    SKIP = "skip"
+    REPLACE = "replace"
+    CANCEL = "cancel"
+
+
+def decide(policy: OverlapPolicy, unfinished: Sequence[Job], fresh: Sequence[Job]) -> Decision:
+    """
+    Decide one tick against the runs of its schedule that are not over.
+
+    `unfinished` are kept already, `fresh` come of earlier ticks of the same
+    pass. RUN inserts the job (a full lane holds it), SKIP writes a skipped
+    row, REPLACE inserts it and skips the tick that is held, CANCEL inserts
+    it and cancels the others. A run that waits for its retry is not over.
+    """
+    if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or fresh):
+        return Decision.RUN
+    if policy is OverlapPolicy.SKIP:
+        return Decision.SKIP
+    if policy is OverlapPolicy.CANCEL_OTHER:
+        return Decision.CANCEL
+    return Decision.SKIP if _buffered_ahead(unfinished) else Decision.REPLACE
+
+
+def _buffered_ahead(unfinished: Sequence[Job]) -> bool:
+    """Whether a tick that jitter has put off is buffered already: it cannot be replaced."""
+    return len(unfinished) > 1 and any(
+        _never_tried(job) and job.state is JobState.SCHEDULED for job in unfinished
+    )
+
+
+def superseded(unfinished: Sequence[Job]) -> list[Job]:
+    """Return the buffered ticks that a newer one replaces: held, never tried."""
+    return [job for job in unfinished if _never_tried(job) and job.state is JobState.HELD]
+
+
+def _never_tried(job: Job) -> bool:
+    return job.tick is not None and job.attempt == 0

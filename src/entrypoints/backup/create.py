@@ -1,0 +1,220 @@
+"""Backups: database, artifacts and key of one installation in one file."""
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from attrs import frozen
+from sqlalchemy import make_url
+
+from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.sql.store import open_store
+from workbell.adapters.system import SystemClock, UuidIds
+from workbell.domain.errors import Conflict, Invalid, NotFound, Unavailable
+from workbell.entrypoints.config.settings import Settings
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DATABASE = "workbell.db"
+KEY = "secret_key"
+ARTIFACTS = "artifacts/"
+PIECE = 1024 * 1024
+
+Pieces = Iterable[bytes]
+Said = Callable[[int], None]
+
+
+class Manifest(msgspec.Struct, kw_only=True):
+    """What a backup holds: each entry's SHA-256 by name, and where it comes from."""
+
+    format: int
+    release: str
+    schema: str
+    made_at: datetime
+    sha256: dict[str, str]
+    missing: list[str]
+
+
+@frozen
+class Place:
+    """Where one installation keeps its database, its files and its key."""
+
+    database: Path
+    folder: Path
+    has_own_key: bool
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the artifacts."""
+        return self.folder / "artifacts"
+
+    @property
+    def key(self) -> Path:
+        """The file of the key that was made, where the settings give none."""
+        return self.folder / "secret_key"
+
+
+def place_of(settings: Settings) -> Place:
+    """
+    Return where an installation on SQLite keeps everything.
+
+    Raises:
+        Invalid: It is kept elsewhere: in memory, or by a server.
+    """
+    url = make_url(settings.database_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        tool = "pg_dump" if url.get_backend_name().startswith("postgres") else "mariadb-dump"
+        raise Invalid(
+            "This command is for SQLite. A server's database is copied by its own tools "
+            f"({tool}); the operations guide shows how."
+        )
+    return Place(Path(url.database), settings.data_dir, settings.secret_key is None)
+
+
+def summary(file: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return what people and programs are told of a backup."""
+    return {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "schema": manifest.schema,
+        "release": manifest.release,
+        "made_at": manifest.made_at,
+        "artifacts": sum(name.startswith(ARTIFACTS) for name in manifest.sha256),
+        "missing": len(manifest.missing),
+    }
+
+
+def write(
+    place: Place, file: Path, *, force: bool = False, watch: Callable[[int], Said]
+) -> Manifest:
+    """
+    Write a verified backup; the file appears whole or not at all.
+
+    The database is copied first. Artifacts that it names but that retention
+    has deleted meanwhile are listed as missing.
+
+    Raises:
+        NotFound: There is no database.
+        Conflict: The file is there already, and is not to be replaced.
+        Unavailable: The copy could not be made, or does not read back.
+    """
+    if not place.database.exists():
+        raise NotFound(f"There is no database {place.database}.")
+    if file.exists() and not force:
+        raise Conflict(f"There is a file {file} already; --force replaces it.")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".workbell-", dir=file.absolute().parent) as work:
+            draft = Path(work) / "backup"
+            manifest = _written(place, draft, Path(work) / DATABASE, watch)
+            check(draft)
+            draft.replace(file)
+    except OSError as error:
+        raise Unavailable(f"No backup was made: {error}") from error
+    return manifest
+
+
+def _written(place: Place, draft: Path, copy: Path, watch: Callable[[int], Said]) -> Manifest:
+    clock = SystemClock()
+    made_at = clock.now()
+    store = open_store(f"sqlite:///{place.database}", clock)
+    try:
+        store.backup(copy)
+        schema = store.schema_version()
+    finally:
+        store.close()
+    keys = _artifacts_of(copy)
+    said = watch(len(keys) + 1)
+    files = FolderFiles(place.artifacts, UuidIds())
+    manifest = Manifest(
+        format=FORMAT, release=version("workbell"), schema=schema, made_at=made_at,
+        sha256={}, missing=[],
+    )  # fmt: skip
+    with (
+        os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "w+b") as target,
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        manifest.sha256[DATABASE] = _put(archive, DATABASE, pieces(copy))
+        said(1)
+        if place.has_own_key and place.key.exists():
+            manifest.sha256[KEY] = _put(archive, KEY, [place.key.read_bytes()])
+        for key in keys:
+            try:
+                content = files.read(key)
+            except NotFound:
+                manifest.missing.append(key)
+            else:
+                manifest.sha256[ARTIFACTS + key] = _put(archive, ARTIFACTS + key, content)
+            said(1)
+        archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        archive.close()
+        target.flush()
+        os.fsync(target.fileno())
+    return manifest
+
+
+def _artifacts_of(database: Path) -> list[str]:
+    with closing(sqlite3.connect(database)) as db:
+        tables = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'artifacts'")
+        if not tables.fetchone()[0]:
+            return []
+        names = "SELECT DISTINCT key FROM artifacts WHERE name NOT LIKE '/%' ORDER BY key"
+        return [key for (key,) in db.execute(names)]
+
+
+def _put(archive: zipfile.ZipFile, name: str, content: Pieces) -> str:
+    digest = hashlib.sha256()
+    with archive.open(name, "w", force_zip64=True) as entry:
+        for piece in content:
+            digest.update(piece)
+            entry.write(piece)
+    return digest.hexdigest()
+
+
+def pieces(path: Path) -> Iterator[bytes]:
+    """Yield a file's content in pieces."""
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+def check(file: Path) -> Manifest:
+    """
+    Read a whole backup, and compare it with its manifest.
+
+    Raises:
+        NotFound: There is no such file.
+        Invalid: It is no backup, of a later format, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+            if manifest.format > FORMAT:
+                raise Invalid(f"{file} was written by a newer release, {manifest.release}.")
+            if set(archive.namelist()) != {*manifest.sha256, MANIFEST}:
+                raise Invalid(f"{file} does not hold what its manifest names.")
+            for name, sha256 in manifest.sha256.items():
+                if _digest(archive, name) != sha256:
+                    raise Invalid(f"{file} is damaged: {name}.")
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no file {file}.") from error
+    except (zipfile.BadZipFile, zlib.error, msgspec.DecodeError, KeyError, EOFError) as error:
+        raise Invalid(f"{file} is no backup, or is damaged: {error}") from error
+    return manifest
+
+
+def _digest(archive: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    with archive.open(name) as entry:
+        while piece := entry.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,146 @@
+"""Restoring: a backup takes the place of what is there."""
+
+import re
+import sqlite3
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from shutil import copyfileobj
+from typing import Any
+
+from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.system import SystemClock
+from workbell.domain.errors import Conflict, Invalid, Unavailable
+from workbell.entrypoints.backup.create import ARTIFACTS, DATABASE, KEY, Manifest, Place, check
+
+_FILE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BESIDE = ("-wal", "-shm", "-journal")
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def forgotten(url: str) -> str:
+    """Have Redis forget what has been since the backup; return what came of it."""
+    from redis import Redis, RedisError
+
+    from workbell.adapters.redis_client import options
+
+    client: Any = Redis.from_url(url, **options(2.0))
+    try:
+        with closing(client):
+            for key in client.scan_iter("workbell:*"):
+                client.delete(key)
+    except RedisError:
+        return "is away: flush it before the start"
+    return "emptied"
+
+
+def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest, list[str]]:
+    """
+    Verify a backup and let it take the place of what is there.
+
+    What was there gets another name; those names are returned.
+
+    Raises:
+        NotFound: There is no such file.
+        Invalid: It is no backup, or damaged.
+        Conflict: There is a database already, or a service runs on it.
+        Unavailable: The backup's schema is newer than this release, or the
+            folder cannot be written.
+    """
+    manifest = check(file)
+    revisions.refuse_newer(manifest.schema or None)
+    if place.database.exists() and not force:
+        raise Conflict(f"There is a database {place.database}; --force keeps it aside.")
+    stamp = f"{SystemClock().now():%Y%m%dT%H%M%S.%fZ}.old"
+    try:
+        for folder in (place.folder, place.database.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (
+            _alone(place.database),
+            tempfile.TemporaryDirectory(prefix=".restore-", dir=place.folder) as work,
+            tempfile.TemporaryDirectory(prefix=".restore-", dir=place.database.parent) as beside,
+            zipfile.ZipFile(file) as archive,
+        ):
+            _unpack(archive, manifest, Path(work), Path(beside))
+            aside = _exchange(place, Path(work), Path(beside), stamp)
+    except OSError as error:
+        raise Unavailable(f"The backup could not be put back: {error}") from error
+    return manifest, aside
+
+
+@contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """
+    Have a database to oneself: only its one connection can leave the write-ahead log.
+
+    A file that is damaged beyond opening has no users.
+
+    Raises:
+        Conflict: A process has it open.
+    """
+    if not database.exists():
+        yield
+        return
+    with closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as db:
+        try:
+            db.execute("PRAGMA journal_mode=DELETE")
+            db.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _IN_USE:
+                raise Conflict(f"A process is using {database}: stop the service first.") from error
+        yield
+
+
+def _unpack(archive: zipfile.ZipFile, manifest: Manifest, work: Path, beside: Path) -> None:
+    (work / "artifacts").mkdir()
+    for name in manifest.sha256:
+        path = _target(name, work, beside)
+        path.touch(mode=0o600, exist_ok=False)
+        with archive.open(name) as source, path.open("wb") as target:
+            copyfileobj(source, target)
+    copy = beside / DATABASE
+    with closing(sqlite3.connect(copy)) as db:
+        (answer,) = db.execute("PRAGMA integrity_check").fetchone()
+    if answer != "ok":
+        raise Invalid(f"The backup's database is damaged: {answer}")
+
+
+def _target(name: str, work: Path, beside: Path) -> Path:
+    if name == DATABASE:
+        return beside / DATABASE
+    if name == KEY:
+        return work / KEY
+    key = name.removeprefix(ARTIFACTS)
+    if not name.startswith(ARTIFACTS) or not _FILE_KEY.fullmatch(key):
+        raise Invalid(f"The backup holds {name!r:.80}, which has no place.")
+    folder = work / "artifacts" / key[-2:]
+    folder.mkdir(exist_ok=True)
+    return folder / key
+
+
+def _exchange(place: Place, work: Path, beside: Path, stamp: str) -> list[str]:
+    """Rename what is there, and what takes its place: the database last."""
+    aside: list[str] = []
+
+    def away(path: Path) -> None:
+        if path.exists():
+            other = path.with_name(f"{path.name}.{stamp}")
+            path.rename(other)
+            aside.append(str(other))
+
+    away(place.artifacts)
+    (work / "artifacts").rename(place.artifacts)
+    key = work / KEY
+    if place.has_own_key and key.exists():
+        if place.key.exists() and place.key.read_bytes() == key.read_bytes():
+            key.unlink()
+        else:
+            away(place.key)
+            key.rename(place.key)
+    for suffix in _BESIDE:  # a log that stayed would be replayed onto the other database
+        away(place.database.with_name(place.database.name + suffix))
+    away(place.database)
+    (beside / DATABASE).rename(place.database)
+    return aside

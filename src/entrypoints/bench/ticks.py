@@ -1,0 +1,156 @@
+"""The ticks benchmark: what many schedules cost, idle and firing."""
+
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from statistics import median, quantiles
+from typing import Any
+
+from attrs import define
+from sqlalchemy import Connection, create_engine, insert, text
+
+from workbell.adapters.sql.database.column_types import json_text
+from workbell.adapters.sql.schedules.rows import schedule_values
+from workbell.adapters.sql.schema.tables import schedules
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.identity.user import UserId
+from workbell.domain.schedules.schedule import Schedule
+from workbell.entrypoints.bench.targets import Place, resident
+from workbell.entrypoints.bench.workers import Starts, is_over, running, until
+from workbell.entrypoints.bootstrap.application import House
+
+START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
+IDLE_TICKS = 2_000
+BURST = 17_000
+EXPRESSIONS = 1_500
+FILL = 10_000
+
+_rule = cache(CronRule)
+
+
+@define
+class _SetClock:
+    """A clock that stands where it is put."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        """Return the time that was set."""
+        return self.at
+
+
+def measure(
+    sizes: Sequence[int], say: Callable[[str], None], place: Place | None = None
+) -> list[dict[str, Any]]:
+    """Return a row for each number of schedules; `say` is told the progress."""
+    rows = []
+    for size in sizes:
+        say(f"{size:,} schedules: filling the table")
+        row = _measure(size, place or Place())
+        say(", ".join(f"{key} {value}" for key, value in row.items()))
+        rows.append(row)
+    return rows
+
+
+def _measure(size: int, place: Place) -> dict[str, Any]:
+    clock, starts = _SetClock(START), Starts()
+    burst = min(BURST, size)
+    with place.house(starts.tasks(), clock) as house:
+        _fill(house, size, burst)
+        gc.freeze()
+        before = resident()
+        idle = _idle(house)
+        fired, lateness = _fire(house, clock, burst)
+        grown = resident() - before
+        with running(house, scheduler=False):
+            until(lambda: is_over(house))
+            recorded, started = starts.count, _start(house, clock, burst, starts)
+    assert (recorded, starts.count) == (burst, 2 * burst), "every tick runs once"
+    return {
+        "schedules": size,
+        "idle tick, ms (median)": round(idle * 1000, 4),
+        "due in one second": burst,
+        "fired/s": round(burst / fired),
+        "lateness p99, ms": round(lateness * 1000),
+        "recorded after, s": round(fired, 3),
+        "started after, s": round(started, 3),
+        "memory growth, MiB": round(grown / 2**20, 1),
+    }
+
+
+def _fill(house: House, size: int, burst: int) -> None:
+    """Put schedules in the table, of which so many are due in the next minute."""
+    soon = START.replace(second=0) + timedelta(minutes=1)
+    engine = create_engine(house.settings.database_url)
+    with engine.begin() as connection:
+        for begin in range(0, size, FILL):
+            rows = [
+                schedule_values(_nth(n, soon, due=n < burst))
+                for n in range(begin, min(begin + FILL, size))
+            ]
+            if connection.dialect.name == "postgresql":
+                _copy(connection, rows)
+            else:
+                connection.execute(insert(schedules), rows)
+    with engine.begin() as connection:  # as a server in use is never without
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE schedules"))
+    engine.dispose()
+
+
+def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put rows in the table as PostgreSQL takes a million within the minute."""
+    names = list(rows[0])
+    cursor: Any = connection.connection.cursor()
+    with cursor, cursor.copy(f"COPY schedules ({', '.join(names)}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(list({**row, "parameters": json_text(row["parameters"])}.values()))
+
+
+def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
+    """Return the schedule of a number: one of many expressions, or one of every minute."""
+    rule = "* * * * *" if due else f"{n % 60} {n % 24} {n % 28 + 1} * *"
+    if not due and n % EXPRESSIONS == 0:
+        rule = "0 0 1 1 *"
+    return Schedule(
+        owner=UserId(n % 1000 + 1),
+        task="bench.noop",
+        cron=_rule(rule),
+        parameters={"n": n},
+        next_at=soon if due else soon + timedelta(days=1 + n % 300),
+        created_at=START,
+        updated_at=START,
+    )
+
+
+def _idle(house: House) -> float:
+    """Return the median of a tick that finds nothing due, in seconds."""
+    times = []
+    for _ in range(IDLE_TICKS):
+        begun = time.perf_counter()
+        house.ticking.tick()
+        times.append(time.perf_counter() - begun)
+    return median(times)
+
+
+def _fire(house: House, clock: _SetClock, burst: int) -> tuple[float, float]:
+    """Return how long a burst took to record, and the 99th percentile of its lateness."""
+    clock.at = clock.at.replace(second=0) + timedelta(minutes=1)
+    late: list[float] = []
+    begun = time.perf_counter()
+    done = 0
+    while done < burst:
+        done += (moved := house.ticking.tick())
+        late += [time.perf_counter() - begun] * moved
+    return time.perf_counter() - begun, quantiles(late, n=100)[98]
+
+
+def _start(house: House, clock: _SetClock, burst: int, starts: Starts) -> float:
+    """Return when, in seconds after it was due, the last body of a burst began."""
+    wanted = starts.count + burst
+    begun = time.perf_counter()
+    _fire(house, clock, burst)
+    until(lambda: starts.count >= wanted and is_over(house))
+    return starts.last - begun

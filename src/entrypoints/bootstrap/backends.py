@@ -1,0 +1,137 @@
+"""What lies outside the process: database, Redis, mail."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from workbell.adapters.change_counters.local import LocalChanges
+from workbell.adapters.dramatiq.wakeups import LocalWakeups, Wakeups
+from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.mail.folder import FolderMailer
+from workbell.adapters.mail.smtp import SmtpMailer, SmtpServer
+from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.system import AnchoredClock, SystemClock
+from workbell.domain.errors import Unavailable
+from workbell.domain.rate_limits.policy import Policies
+from workbell.entrypoints.config.settings import Settings
+from workbell.ports.change_counters import Changes
+from workbell.ports.mail import Mailer
+from workbell.ports.rate_limits import RateLimiter
+from workbell.ports.system import Clock, Ids
+from workbell.services.rate_limits import Throttling
+
+if TYPE_CHECKING:  # Redis is imported where it is used
+    from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
+
+AnyStore = MemoryStore | SqlStore
+
+
+def open_store_of(
+    settings: Settings, clock: Clock | None
+) -> tuple[AnyStore, Clock, Callable[[], float]]:
+    """
+    Return the store, its clock, and what re-reads that one's time.
+
+    Raises:
+        Unavailable: The store cannot be opened, or DATA_DIR not be made.
+    """
+    if settings.database_url.startswith("memory"):
+        clock = clock or SystemClock()
+        return MemoryStore(clock), clock, _unmoved
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"The folder {settings.data_dir} cannot be made: {error.strerror}."
+        raise Unavailable(reason) from error
+    store = open_store(
+        settings.database_url, clock or SystemClock(), pool_size=settings.database_pool_size
+    )
+    if clock is not None:
+        return store, clock, _unmoved
+    store.clock = anchored = AnchoredClock(store.time)
+
+    def anchor() -> float:
+        moved = anchored.anchor()
+        return 0.0 if moved is None else moved.total_seconds()
+
+    return store, anchored, anchor
+
+
+def _unmoved() -> float:
+    return 0.0
+
+
+def mailer_of(
+    settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
+) -> Mailer:
+    """Return the mailer: to a server, or to files; `echo` is told of those, too."""
+    if settings.smtp_url is not None:
+        server = SmtpServer.parse(settings.smtp_url)
+        return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
+    return FolderMailer(
+        folder=folder / "mail", sender=settings.mail_from, clock=clock, ids=ids, echo=echo
+    )
+
+
+def waker_of(url: str) -> "RedisWaker":
+    """Return what wakes the workers of other processes."""
+    from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
+    from workbell.adapters.redis_client import RedisLink
+
+    return RedisWaker(RedisLink.connect(url, "wake-ups"))
+
+
+def changes_of(waker: "RedisWaker | None") -> Changes:
+    """Return the counters of changes: shared by Redis where there is one."""
+    if waker is None:
+        return LocalChanges()
+    from workbell.adapters.change_counters.redis import RedisChanges
+
+    return RedisChanges(waker.link)
+
+
+def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
+    """Return what wakes the threads of a worker: from any process, or from this one only."""
+    if url is None or waker is None:
+        return LocalWakeups(queues=worker.queues, threads=worker.threads, drain=worker.drain)
+    from workbell.adapters.dramatiq.redis_wakeups import RedisWakeups
+
+    return RedisWakeups(
+        url=url,
+        waker=waker,
+        queues=worker.queues,
+        threads=worker.threads,
+        drain=worker.drain,
+        idle=worker,
+    )
+
+
+def throttling_of(
+    settings: Settings, store: AnyStore, clock: Clock, closing: ExitStack
+) -> Throttling:
+    """Return the limits on requests, shared by Redis where there is one, until it is closed."""
+    url = settings.redis_url
+    return Throttling(
+        store=store,
+        limiter=MemoryRateLimiter() if url is None else _redis_limiter(url, closing),
+        clock=clock,
+        policies=Policies.of(
+            anonymous=settings.rate_limit_anon,
+            user=settings.rate_limit_user,
+            login=settings.rate_limit_login,
+            ingest=settings.rate_limit_ingest,
+            free=settings.rate_limit_progress_free,
+            premium=settings.rate_limit_progress_premium,
+        ),
+    )
+
+
+def _redis_limiter(url: str, closing: ExitStack) -> RateLimiter:
+    from workbell.adapters.rate_limits.redis import RedisRateLimiter
+
+    limiter = RedisRateLimiter.connect(url)
+    closing.callback(limiter.close)
+    return limiter

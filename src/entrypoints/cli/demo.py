@@ -1,0 +1,76 @@
+"""The demonstration: a scratch service with data, and jobs that run."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+PEOPLE = (
+    ("ada", "ada@example.org", "Ada", "Lovelace"),
+    ("grace", "grace@example.org", "Grace", "Hopper"),
+)
+PASSWORD = "correct-horse-battery"  # noqa: S105 - a demonstration has nothing to protect
+SCHEDULES = (
+    ("data.process", "* * * * *", "Nightly figures, every minute",
+     {"dataset_size": 20_000, "processing_type": "complex"}),
+    ("report.generate", "*/2 * * * *", "Report of the day",
+     {"report_type": "daily", "include_charts": True}),
+    ("email.send", "0 9 * * 1-5", "Morning mail",
+     {"email": "team@example.org", "delay": 5}),
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.pass_obj
+def demo(house: Any, port: int | None) -> None:
+    """Start the service with demonstration data in a scratch folder."""
+    from workbell.entrypoints.bootstrap.build import build
+    from workbell.entrypoints.processes.all_in_one import serve
+
+    with tempfile.TemporaryDirectory(prefix="workbell-demo-") as scratch:
+        folder = Path(scratch)
+        settings = house.settings(
+            data_dir=folder,
+            database_url=f"sqlite:///{folder / 'workbell.db'}",
+            admin_password=PASSWORD,
+            port=port,
+        )
+        opened = build(settings)
+        opened.prepare()
+        _fill(opened)
+        opened.close()
+        names = ", ".join(name for name, *_ in PEOPLE)
+        click.echo(f"Sign in as {names} or admin, password {PASSWORD}")
+        raise SystemExit(serve(settings))
+
+
+def _fill(house: Any) -> None:
+    """Add people, schedules and jobs."""
+    from workbell.domain.identity.registration import Registration
+    from workbell.domain.identity.user import Actor
+    from workbell.services.jobs.requests import NewJob, NewSchedule
+
+    house.first_administrator()
+    for username, email, first, last in PEOPLE:
+        new = Registration(
+            username=username, email=email, first_name=first, last_name=last, password=PASSWORD
+        )
+        person = Actor.of(house.identity.register(new))
+        for task, cron, name, parameters in SCHEDULES:
+            house.scheduling.create(
+                person,
+                NewSchedule(
+                    task_definition=task, cron_expression=cron, name=name, parameters=parameters
+                ),
+            )
+        for size in (1_000, 50_000, 400_000):
+            house.jobs.create(
+                person,
+                NewJob(
+                    name=f"Figures of {size:,} rows",
+                    task_definition="data.process",
+                    parameters={"dataset_size": size, "processing_type": "complex"},
+                ),
+            )

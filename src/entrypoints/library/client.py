@@ -1,0 +1,200 @@
+"""The Python face: declare tasks, open a bell, enqueue and schedule."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from workbell.domain.jobs.task import Body, Check, Delay, OnLost, Task, Tasks
+from workbell.entrypoints.library.facades import BellJobs, BellSchedules
+from workbell.ports.system import Clock
+
+if TYPE_CHECKING:  # importing the package stays quick: what opens a bell is imported then
+    from workbell.adapters.dramatiq.runtime import Runtime
+    from workbell.adapters.dramatiq.worker import JobWorker
+    from workbell.entrypoints.bootstrap.application import House
+
+DECLARED = Tasks()
+"""The tasks that `@task` has declared in this process."""
+
+
+def task(
+    key: str,
+    *,
+    name: str = "",
+    description: str = "",
+    max_attempts: int = 3,
+    timeout_seconds: int = 300,
+    queue: str = "default",
+    batch: bool = False,
+    on_lost: str = "retry",
+    check: Check | None = None,
+    delay: Delay | None = None,
+) -> Callable[[Body], Body]:
+    """
+    Declare a function as a task.
+
+    Its first argument is the `TaskContext`, its second the parameters: an
+    attrs class if it is annotated so, else any JSON object. `batch=True` is
+    for short, local, idempotent work; `on_lost="fail"` has the body run at
+    most once after a crash.
+
+    Raises:
+        Conflict: Another task has the key.
+    """
+
+    def declare(body: Body) -> Body:
+        declared = task_of(
+            body,
+            key,
+            name=name,
+            description=description,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+            queue=queue,
+            batch=batch,
+            on_lost=OnLost(on_lost),
+            check=check,
+            delay=delay,
+        )
+        DECLARED.add(declared)
+        return body
+
+    return declare
+
+
+def task_of(body: Body, key: str, *, name: str = "", description: str = "", **how: Any) -> Task:
+    """Return a function as a task, without making it known; see `task`."""
+    return Task(
+        key=key,
+        body=body,
+        name=name or key,
+        description=description or (body.__doc__ or "").strip().partition("\n")[0],
+        parameters=_parameters_of(body),
+        **how,
+    )
+
+
+def _parameters_of(body: Body) -> type | None:
+    import inspect
+
+    from attrs import has
+
+    second = list(inspect.signature(body, eval_str=True).parameters.values())[1:2]
+    wanted = second[0].annotation if second else None
+    return wanted if isinstance(wanted, type) and has(wanted) else None
+
+
+@define(eq=False)
+class Bell:
+    """An open Workbell: its jobs, its schedules, and its workers if it has any."""
+
+    house: "House" = field(repr=False)
+    _runtime: "Runtime | None" = field(repr=False)
+    _inline: "JobWorker" = field(repr=False)
+    jobs: BellJobs = field(init=False)
+    schedules: BellSchedules = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Open the two faces."""
+        self.jobs = BellJobs(self.house)
+        self.schedules = BellSchedules(self.house)
+
+    def wake(self, queue: str = "default") -> None:
+        """Wake a worker, after a commit of your own."""
+        if self.house.store.waker is not None:
+            self.house.store.waker.wake(queue)
+
+    def run_until_idle(self) -> None:
+        """
+        Run what is due, in this thread and the workers', until nothing is.
+
+        Later work, retries included, is left for its time.
+        """
+        with self._alive():
+            self._run_until_idle()
+
+    def _run_until_idle(self) -> None:
+        while True:
+            moved = self.house.ticking.tick()
+            swept = self.house.execution.sweep()
+            for queue in swept.queues:
+                self._inline.drain(queue)
+            running = self.jobs.find(statuses=["running"], limit=1)
+            if not moved and not swept.staged and not swept.queues and not running:
+                return
+            if running:
+                with self._inline.quiet:
+                    self._inline.quiet.wait(0.005)
+
+    @contextmanager
+    def _alive(self) -> Generator[None]:
+        """Renew the leases of what this thread runs, while it does."""
+        from workbell.adapters.dramatiq.runtime import Loop
+
+        def beat() -> float:
+            self._inline.beat()
+            return self.house.settings.lease_seconds / 3
+
+        heartbeat = Loop("heartbeat", beat)
+        heartbeat.start()
+        try:
+            yield
+        finally:
+            heartbeat.stop()
+            self._inline.flush()
+            self.house.execution.leave(self._inline.id)
+
+    def close(self, grace: float = 25.0) -> None:
+        """Stop the workers, give back what they have not started, close the store."""
+        if self._runtime is not None:
+            self._runtime.stop(grace)
+        self.house.close()
+
+
+@contextmanager
+def open_bell(
+    database_url: str = "sqlite:///workbell.db",
+    *,
+    workers: int = 0,
+    data_dir: str | Path | None = None,
+    tasks: Sequence[Task] = (),
+    clock: Clock | None = None,
+    **settings: Any,
+) -> Generator[Bell]:
+    """
+    Open a Workbell within this process, and close it at the end.
+
+    Args:
+        database_url: `sqlite:///file.db`, or `memory://` in tests.
+        workers: Threads that run jobs; with 0 the bell only talks, and
+            `run_until_idle` runs them in the caller's thread.
+        data_dir: Folder for artifacts and mail; `.workbell` if left out.
+        tasks: Tasks beside those that `@task` has declared.
+        clock: Another clock, for tests.
+        settings: Any other setting by its name in lower case.
+
+    Raises:
+        Invalid: A setting is wrong.
+        Unavailable: The store cannot be opened.
+    """
+    from workbell.entrypoints.bootstrap.build import build
+    from workbell.entrypoints.config.settings import Settings
+
+    if data_dir is not None:
+        settings["data_dir"] = Path(data_dir)
+    chosen = Settings(database_url=database_url, **settings)
+    house = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock)
+    house.prepare()
+    runtime = house.runtime(threads=workers) if workers else None
+    inline, wakeups = house.worker(1)
+    inline.wakeups = wakeups
+    bell = Bell(house, runtime, inline)
+    if runtime is not None:
+        runtime.start()
+    try:
+        yield bell
+    finally:
+        bell.close()

@@ -1,0 +1,267 @@
+"""The faces of an open bell: its jobs and its schedules."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from workbell.domain.cron.rule import DstGap, DstOverlap
+from workbell.domain.errors import Invalid
+from workbell.domain.identity.user import EVERYTHING, SYSTEM, UserId
+from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
+from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.services.jobs.requests import NewJob, NewSchedule
+from workbell.services.schedules.commands import BackfillPlan
+
+if TYPE_CHECKING:  # importing the package stays quick
+    from sqlalchemy import Connection
+
+    from workbell.entrypoints.bootstrap.application import House
+
+
+def written(house: "House", parameters: Any) -> Mapping[str, Any]:
+    """
+    Return parameters, of whatever class, as a JSON object.
+
+    Raises:
+        Invalid: They are no object.
+    """
+    data = {} if parameters is None else house.shapes.write(parameters)
+    if not isinstance(data, Mapping):
+        raise Invalid.field("parameters", "Must be an object.")
+    return data
+
+
+@frozen
+class BellJobs:
+    """The jobs of an open bell."""
+
+    _house: "House" = field(repr=False)
+
+    def enqueue(
+        self,
+        task: str,
+        parameters: Any = None,
+        *,
+        at: datetime | None = None,
+        delay: timedelta | None = None,
+        owner: int = 0,
+        name: str = "",
+        queue: str | None = None,
+        priority: int = 0,
+        max_attempts: int | None = None,
+        timeout_seconds: int | None = None,
+        idempotency_key: str | None = None,
+        connection: "Connection | None" = None,
+    ) -> Job:
+        """
+        Enqueue a job, and return it; the same key returns the first one.
+
+        With `connection`, a SQLAlchemy connection to the same database, the
+        job exists exactly if the caller's own transaction commits; nobody is
+        woken, so the sweeper finds it within a second, or `bell.wake()` does.
+
+        Raises:
+            Invalid: The parameters do not fit the task.
+            Conflict: The key was used for another request.
+        """
+        house = self._house
+        new = NewJob(
+            name=name,
+            task_definition=task,
+            parameters=written(self._house, parameters),
+            scheduled_time=at if delay is None else (at or house.clock.now()) + delay,
+            queue=queue,
+            priority=priority,
+            max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
+        )
+        create = house.jobs.create if connection is None else house.jobs_within(connection).create
+        job, _ = create(
+            SYSTEM,
+            new,
+            owner=UserId(owner),
+            idempotency_key=idempotency_key,
+            origin=JobOrigin.LIBRARY,
+        )
+        return job
+
+    def enqueue_many(
+        self, task: str, parameters: Sequence[Any], *, owner: int = 0, queue: str | None = None
+    ) -> Sequence[Job]:
+        """
+        Enqueue a job for each of the parameters, 500 a transaction.
+
+        Raises:
+            Invalid: Some parameters do not fit the task; none was enqueued.
+        """
+        news = [
+            NewJob(task_definition=task, parameters=written(self._house, each), queue=queue)
+            for each in parameters
+        ]
+        return self._house.jobs.create_many(SYSTEM, news, owner=UserId(owner))
+
+    def get(self, job_id: int) -> Job:
+        """
+        Return a job as it now stands.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._house.jobs.get(SYSTEM, JobId(job_id))
+
+    def find(
+        self,
+        *,
+        statuses: Sequence[str] | None = None,
+        task: str | None = None,
+        owner: int | None = None,
+        schedule_id: int | None = None,
+        limit: int = 100,
+    ) -> Sequence[Job]:
+        """Return the newest jobs that fit."""
+        which = JobFilter(
+            statuses=None if statuses is None else [Status(word) for word in statuses],
+            task=task,
+            owner=None if owner is None else UserId(owner),
+            schedule_id=schedule_id,
+        )
+        return self._house.jobs.find(SYSTEM, which, ("-id",), 0, limit)
+
+    def cancel(self, job_id: int) -> Job:
+        """
+        Cancel a waiting job, or ask a running one to stop.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It has ended.
+        """
+        return self._house.jobs.cancel(SYSTEM, JobId(job_id))
+
+    def retry(self, job_id: int) -> Job:
+        """
+        Try a failed or cancelled job again; do a succeeded one once more.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It has not ended.
+        """
+        return self._house.jobs.retry(SYSTEM, JobId(job_id))[0]
+
+
+@frozen
+class BellSchedules:
+    """The schedules of an open bell."""
+
+    _house: "House" = field(repr=False)
+
+    def create(
+        self,
+        *,
+        task: str,
+        cron: str,
+        parameters: Any = None,
+        owner: int = 0,
+        time_zone: str = "UTC",
+        name: str = "",
+        is_active: bool = True,
+        misfire_policy: str = "latest",
+        overlap_policy: str = "skip",
+        dst_gap: str = "run_after",
+        dst_overlap: str = "first",
+        starts_at: datetime | None = None,
+        ends_at: datetime | None = None,
+        max_runs: int | None = None,
+        jitter_seconds: int = 0,
+        queue: str | None = None,
+        alert_after_seconds: int | None = None,
+    ) -> Schedule:
+        """
+        Create a schedule; the limit of active ones does not apply here.
+
+        Raises:
+            Invalid: The expression, the zone or the parameters are wrong.
+        """
+        new = NewSchedule(
+            task_definition=task,
+            cron_expression=cron,
+            parameters=written(self._house, parameters),
+            is_active=is_active,
+            name=name,
+            time_zone=time_zone,
+            misfire_policy=MisfirePolicy(misfire_policy),
+            overlap_policy=OverlapPolicy(overlap_policy),
+            dst_gap=DstGap(dst_gap),
+            dst_overlap=DstOverlap(dst_overlap),
+            starts_at=starts_at,
+            ends_at=ends_at,
+            max_runs=max_runs,
+            jitter_seconds=jitter_seconds,
+            queue=queue,
+            alert_after_seconds=alert_after_seconds,
+        )
+        made = self._house.scheduling.create(SYSTEM, new, owner=UserId(owner))
+        return made.schedule
+
+    def get(self, schedule_id: int) -> Schedule:
+        """
+        Return a schedule as it now stands.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._house.scheduling.get(SYSTEM, ScheduleId(schedule_id)).schedule
+
+    def find(self, *, owner: int | None = None, limit: int = 100) -> Sequence[Schedule]:
+        """Return the newest schedules."""
+        which = ScheduleFilter(owner=None if owner is None else UserId(owner))
+        with self._house.store.view() as tx:
+            found = tx.schedules.find(EVERYTHING, which, limit=limit)
+        return [view.schedule for view in found]
+
+    def pause(self, schedule_id: int) -> Schedule:
+        """Pause a schedule; NotFound if there is none."""
+        return self._edit(schedule_id, {"is_active": False})
+
+    def resume(self, schedule_id: int) -> Schedule:
+        """Resume a schedule, counted from now; NotFound if there is none."""
+        return self._edit(schedule_id, {"is_active": True})
+
+    def edit(self, schedule_id: int, **changes: Any) -> Schedule:
+        """
+        Change the named fields of a schedule, by their names in the API.
+
+        Raises:
+            NotFound: There is none.
+            Invalid: A field is wrong.
+        """
+        return self._edit(schedule_id, changes)
+
+    def delete(self, schedule_id: int) -> None:
+        """Delete a schedule and cancel what waits of it; NotFound if there is none."""
+        self._house.scheduling.delete(SYSTEM, ScheduleId(schedule_id))
+
+    def run_now(self, schedule_id: int) -> Job:
+        """Run a schedule's task once more, now; NotFound if there is none."""
+        return self._house.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
+
+    def backfill(
+        self, schedule_id: int, start: datetime, end: datetime, *, dry_run: bool = False
+    ) -> BackfillPlan:
+        """
+        Run the ticks of a past range.
+
+        Raises:
+            NotFound: There is no such schedule.
+            Invalid: The range is empty, not past, or too long.
+        """
+        return self._house.scheduling.backfill(
+            SYSTEM, ScheduleId(schedule_id), start, end, dry_run=dry_run
+        )
+
+    def _edit(self, schedule_id: int, changes: Mapping[str, Any]) -> Schedule:
+        edited = self._house.scheduling.edit(SYSTEM, ScheduleId(schedule_id), changes)
+        return edited.schedule

@@ -1,0 +1,95 @@
+"""The service in one process: API, scheduler and workers on one machine."""
+
+import gc
+import sys
+
+import click
+import structlog
+
+from workbell.adapters.http.app import build_app, openapi_of
+from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.build import build, user_tasks
+from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.config.logging import configure
+from workbell.entrypoints.config.settings import Settings
+from workbell.entrypoints.library.client import DECLARED
+from workbell.entrypoints.processes.lifecycle import Life
+
+API_THREADS = 8
+SWITCH_SECONDS = 0.002
+"""How long a thread may keep the interpreter while another waits for it (of 5 ms)."""
+
+log = structlog.get_logger()
+
+
+def serve(settings: Settings) -> int:
+    """
+    Run everything until a signal says stop; return the exit status.
+
+    Raises:
+        Invalid: A setting or a module of tasks is wrong.
+        Unavailable: The store cannot be opened, or the port is taken.
+    """
+    configure(settings)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    user_tasks(settings.tasks)
+    echo = sys.stderr if sys.stderr.isatty() else None
+    house = build(settings, tasks=DECLARED.all(), echo=echo)
+    life = Life()
+    life.heed_signals()
+    runtime = house.runtime(
+        threads=settings.worker_threads, log_attempts=True, on_stuck=life.give_up
+    )
+    server = EmbeddedServer(
+        build_app(parts(house, runtime)), settings.host, settings.port, threads=API_THREADS
+    )
+    server.bind()
+    house.prepare()
+    house.keep_schedules()
+    house.warn_of_absent_cache()
+    password = house.first_administrator()
+    runtime.start()
+    gc.freeze()  # what was built stays: the collector need not walk it again and again
+    server.start()
+    _greet(settings, server.address, password)
+    life.wait()
+    log.info("stopping")
+    server.stop(grace=min(5.0, settings.shutdown_grace_seconds))
+    rested = runtime.stop(settings.shutdown_grace_seconds)
+    house.close()
+    log.info("stopped", rested=rested)
+    return life.end(rested=rested)
+
+
+def _greet(settings: Settings, address: tuple[str, int], password: str | None) -> None:
+    host, port = address
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only shown
+    at = f"http://{shown}:{port}"
+    lines = [
+        f"Workbell is running at {at}",
+        f"  API reference  {at}/api/docs/",
+        f"  Health         {at}/api/health/",
+        f"  Data           {settings.data_dir.absolute()}",
+    ]
+    if settings.smtp_url is None:
+        lines.append(
+            f"  Mail           {settings.data_dir.absolute() / 'mail'} (no SMTP_URL is set)"
+        )
+    if password is not None:
+        lines.append(f"  Administrator  {settings.admin_username}, password {password}")
+        lines.append(
+            "                 (shown only this once; it works for 7 days, unless you change it)"
+        )
+    click.echo("\n".join(lines))
+
+
+def openapi_document(settings: Settings) -> bytes:
+    """Return the OpenAPI document of this release as JSON."""
+    from attrs import evolve
+
+    house: House = build(evolve(settings, database_url="memory://"))
+    try:
+        return openapi_of(parts(house), settings.public_url)
+    finally:
+        house.close()

@@ -1,0 +1,95 @@
+"""Worker and scheduler as processes of their own."""
+
+import gc
+import os
+
+import structlog
+
+from workbell.adapters.dramatiq.runtime import Runtime
+from workbell.adapters.http.health.worker_process import ProcessFace, Readiness, process_app
+from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.domain.errors import Invalid
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.build import build, user_tasks
+from workbell.entrypoints.config.logging import configure
+from workbell.entrypoints.config.settings import Settings
+from workbell.entrypoints.library.client import DECLARED
+from workbell.entrypoints.processes.lifecycle import Life
+
+HEALTH_THREADS = 2
+
+log = structlog.get_logger()
+
+
+def work(settings: Settings) -> int:
+    """Run jobs until a signal says stop; return the exit status; see `run`."""
+    return _run(settings, "worker", threads=settings.worker_threads)
+
+
+def schedule(settings: Settings) -> int:
+    """Make jobs of schedules until a signal says stop; return the exit status; see `run`."""
+    return _run(settings, "scheduler", threads=0)
+
+
+def open_house(settings: Settings, part: str) -> House:
+    """
+    Return the house of a process that is one of several.
+
+    Raises:
+        Invalid: A setting or a module of tasks is wrong, or there is no server.
+        Unavailable: The store does not answer, or has another schema.
+    """
+    if settings.database_url.startswith(("sqlite", "memory")):
+        raise Invalid(
+            f"`workbell {part}` needs PostgreSQL, MySQL or MariaDB (WORKBELL_DATABASE_URL); "
+            "on SQLite, `workbell up` runs everything in one process."
+        )
+    user_tasks(settings.tasks)
+    house = build(settings, tasks=DECLARED.all())
+    house.join()
+    return house
+
+
+def _run(settings: Settings, part: str, *, threads: int) -> int:
+    configure(settings)
+    life = Life()
+    life.heed_signals()
+    house = open_house(settings, part)
+    house.warn_of_absent_cache()
+    if not threads:
+        house.keep_schedules()
+    runtime = house.runtime(
+        threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.give_up
+    )
+    server = _health(house, runtime) if settings.metrics_port is not None else None
+    runtime.start()
+    gc.freeze()  # what was built stays: the collector need not walk it again and again
+    log.info("started", part=part, pid=os.getpid(), threads=threads, queues=house.queues)
+    life.wait()
+    log.info("stopping", part=part)
+    rested = runtime.stop(settings.shutdown_grace_seconds)
+    if server is not None:
+        server.stop(grace=1.0)
+    house.close()
+    log.info("stopped", part=part, rested=rested)
+    return life.end(rested=rested)
+
+
+def _health(house: House, runtime: Runtime) -> EmbeddedServer:
+    """Serve health and measures on METRICS_PORT."""
+    settings = house.settings
+    face = ProcessFace(
+        readiness=Readiness(
+            database=house.store,
+            cache=house.check_cache,
+            outdated=house.outdated,
+            ailments=runtime.ailments,
+        ),
+        measures=runtime.measures,
+        token=settings.metrics_token,
+    )
+    port = settings.metrics_port or 0
+    server = EmbeddedServer(process_app(face), settings.host, port, threads=HEALTH_THREADS)
+    server.bind()
+    server.start()
+    return server

@@ -1,0 +1,262 @@
+"""Progress: log time towards a goal, change it, and hand it out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from attrs import frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.constraints import MAX_TEXT, Limits
+from workbell.domain.cron.time_zones import zone_of
+from workbell.domain.errors import Invalid
+from workbell.domain.goals.goal import Goal
+from workbell.domain.goals.progress_entry import Entry, Logged, whole_seconds
+from workbell.domain.identity.permissions import Action, check
+from workbell.domain.identity.user import Actor, UserId
+from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
+from workbell.ports.serialization import Shapes
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.jobs.requests import ZoneName
+from workbell.services.transaction_retry import done_again
+
+NOT_BLANK = r"[\s\S]*\S[\s\S]*"
+Note = Annotated[
+    str,
+    Limits(
+        min_length=1,
+        max_length=MAX_TEXT,
+        pattern=NOT_BLANK,
+        hint="must not be blank",
+        example="Read two chapters",
+    ),
+]
+CHUNK = 500
+
+
+@frozen(kw_only=True)
+class NewEntry:
+    """
+    Time that is to be logged: a duration, or a span that lies in the past.
+
+    `total_hours` is what was planned, and what was logged where it is left
+    out. `time_zone` says whose day it is, the person's own by default.
+    """
+
+    progress: Note
+    logged_hours: timedelta | None = None
+    total_hours: timedelta | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    time_zone: ZoneName | None = None
+
+
+@frozen(kw_only=True)
+class EntryChange:
+    """What of an entry can be changed; a span keeps its start."""
+
+    progress: Annotated[str, Limits(max_length=MAX_TEXT)]
+    logged_hours: timedelta
+    total_hours: timedelta
+
+    @classmethod
+    def of(cls, entry: Entry) -> "EntryChange":
+        """Return an entry as it may be changed, to be merged with a change."""
+        return cls(
+            progress=entry.note,
+            logged_hours=timedelta(seconds=entry.logged_seconds),
+            total_hours=timedelta(seconds=entry.total_seconds),
+        )
+
+
+@frozen(kw_only=True)
+class ProgressCommands:
+    """Log time towards a goal, list it, change it, and hand it out."""
+
+    store: Store[GoalsTx]
+    clock: Clock
+    shapes: Shapes
+
+    @done_again
+    def log(self, actor: Actor, goal_number: int, new: NewEntry) -> Entry:
+        """
+        Log time towards one of the actor's goals.
+
+        Raises:
+            NotFound: They have no such goal.
+            Invalid: A field is wrong, or the span overlaps another.
+            GoalClosed: The goal is archived.
+        """
+        check(actor, Action.USE_GOALS, owner=actor.user_id)
+        now = self.clock.now()
+        zone = new.time_zone or actor.time_zone
+        zone_of(zone)
+        time = Logged.of(new.logged_hours, new.total_hours, new.started_at, new.ended_at, now)
+        with self.store.begin() as tx:
+            turn(tx, actor.user_id)
+            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal.check_progress()
+            if time.started_at is not None:
+                ends = time.started_at + timedelta(seconds=time.logged)
+                check_free(tx, actor.user_id, time.started_at, ends, "started_at")
+            entry = record(tx, goal, time, new.progress, zone, now)
+            remember(tx, actor, "CREATE", entry, now)
+        return entry
+
+    def get(self, actor: Actor, goal_number: int, number: int) -> Entry:
+        """
+        Return one entry of the actor's.
+
+        Raises:
+            NotFound: They have no such goal, or it has no such entry.
+        """
+        with self.store.view() as tx:
+            goal = tx.goals.get(actor.user_id, goal_number)
+            return tx.entries.get(actor.user_id, goal.id, number)
+
+    def find(
+        self, actor: Actor, which: EntryFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[Entry], int]:
+        """Return a part of the actor's entries, and how many there are."""
+        with self.store.view() as tx:
+            total = tx.entries.count(actor.user_id, which)
+            found = tx.entries.find(
+                actor.user_id, which, ordering=ordering, offset=offset, limit=limit
+            )  # fmt: skip
+        return found, total
+
+    @done_again
+    def edit(
+        self, actor: Actor, goal_number: int, number: int, given: Mapping[str, Any]
+    ) -> Entry:  # fmt: skip
+        """
+        Change the given fields, and leave the others.
+
+        Raises:
+            NotFound: There is no such entry.
+            Invalid: A field is wrong, or the span would overlap another.
+        """
+        check(actor, Action.USE_GOALS, owner=actor.user_id)
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            turn(tx, actor.user_id)
+            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            before = tx.entries.get(actor.user_id, goal.id, number)
+            after, changes = self._changed(before, given, now)
+            _check_longer(tx, before, after)
+            tx.entries.replace(after)
+            tx.goals.replace(
+                goal.with_time(
+                    after.logged_seconds - before.logged_seconds,
+                    after.total_seconds - before.total_seconds,
+                )
+            )
+            remember(tx, actor, "UPDATE", after, now, changes)
+        return after
+
+    @done_again
+    def delete(self, actor: Actor, goal_number: int, number: int) -> None:
+        """
+        Remove an entry; its number stays taken.
+
+        Raises:
+            NotFound: There is no such entry.
+        """
+        check(actor, Action.USE_GOALS, owner=actor.user_id)
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            turn(tx, actor.user_id)
+            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            entry = tx.entries.get(actor.user_id, goal.id, number)
+            tx.entries.delete(entry)
+            tx.goals.replace(goal.with_time(-entry.logged_seconds, -entry.total_seconds))
+            remember(tx, actor, "DELETE", entry, now)
+
+    def export(self, actor: Actor) -> Iterator[ExportRow]:
+        """Yield all of the actor's entries, in the order in which they were made."""
+        after = None
+        while True:
+            with self.store.view() as tx:
+                rows = tx.entries.export(actor.user_id, after=after, limit=CHUNK)
+            yield from rows
+            if len(rows) < CHUNK:
+                return
+            after = rows[-1].entry.id
+
+    def _changed(
+        self, before: Entry, given: Mapping[str, Any], now: datetime
+    ) -> tuple[Entry, dict[str, Any]]:
+        """Return an entry's next self, and the changes for the audit trail."""
+        old = self.shapes.write(EntryChange.of(before))
+        asked = self.shapes.read({**old, **given}, EntryChange)
+        new = self.shapes.write(asked)
+        after = before.edited(
+            asked.progress,
+            whole_seconds(asked.logged_hours, "logged_hours"),
+            whole_seconds(asked.total_hours, "total_hours"),
+            now,
+        )
+        return after, {name: [old[name], new[name]] for name in new if old[name] != new[name]}
+
+
+def turn(tx: GoalsTx, owner: UserId) -> None:
+    """Lock a person's book, and count one more change in it."""
+    tx.books.replace(tx.books.lock(owner).changed())
+
+
+def record(
+    tx: GoalsTx, goal: Goal, time: Logged, note: str, zone: str, now: datetime
+) -> Entry:  # fmt: skip
+    """Keep time as the next entry of a locked goal, and return it."""
+    goal = goal.with_entry(time.logged, time.total, now)
+    tx.goals.replace(goal)
+    return tx.entries.add(
+        time.entry(goal.owner, goal.id, goal.number, goal.last_entry, note, zone, now)
+    )
+
+
+def check_free(
+    tx: GoalsTx,
+    owner: UserId,
+    start: datetime,
+    end: datetime,
+    field: str,
+    but: Entry | None = None,
+) -> None:
+    """
+    Refuse a span in which the same person has logged time already.
+
+    Raises:
+        Invalid: It overlaps another entry's span, or the running timer.
+    """
+    last = tx.entries.latest_before(owner, end, but=but.id if but else None)
+    if last is not None and last.ended_at is not None and last.ended_at > start:
+        said = f"overlaps entry {last.number} of goal {last.goal_number}"
+        raise Invalid.field(field, f"{field} {said}")
+    timer = tx.timers.get(owner)
+    if timer is not None and timer.started_at < end:
+        raise Invalid.field(field, f"{field} overlaps the running timer")
+
+
+def _check_longer(tx: GoalsTx, before: Entry, after: Entry) -> None:
+    """Refuse a span that has grown into another."""
+    start, end, was = after.started_at, after.ended_at, before.ended_at
+    if start is not None and end is not None and was is not None and end > was:
+        check_free(tx, after.owner, start, end, "logged_hours", but=before)
+
+
+def remember(
+    tx: GoalsTx,
+    actor: Actor,
+    action: str,
+    entry: Entry,
+    now: datetime,
+    changes: Mapping[str, Any] | None = None,
+) -> None:
+    """Keep in the audit trail what was done with an entry."""
+    if actor.is_system:
+        return
+    of_goal = {"goal_num": [entry.goal_number, entry.goal_number]}
+    told = changes if changes is not None else of_goal
+    tx.audit.add(AuditEntry.of(actor, action, "progress", entry.id, now, told))

@@ -1,0 +1,377 @@
+"""Signing in, staying signed in, and signing out."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+
+from attrs import Factory, evolve, field, frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
+from workbell.domain.identity.opaque_token import Opaque, Prefix
+from workbell.domain.identity.permissions import Action, check
+from workbell.domain.identity.second_factor import (
+    Duty,
+    FactorKeys,
+    SecondFactorRequired,
+    WrongSecondFactor,
+)
+from workbell.domain.identity.session import (
+    MAX_LIFE,
+    Claims,
+    Session,
+    SessionKind,
+    Standing,
+    TokenKind,
+)
+from workbell.domain.identity.user import Actor, EmailNotVerified, Origin, User, WrongCredentials
+from workbell.ports.identity.users import IdentityTx, PasswordHasher, Tokens
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Ids
+from workbell.services.audit import Floods, entry
+from workbell.services.identity.actor_cache import RecentActors
+from workbell.services.identity.authentication import ENDED, Recognition, user_of
+from workbell.services.identity.second_factor_check import FactorGate
+from workbell.services.rate_limits import Throttling, known_address, proved
+from workbell.services.transaction_retry import done_again
+
+_NOWHERE = Origin()
+
+
+@frozen(kw_only=True)
+class SignedIn:
+    """A person, and the two tokens that stand for them until they expire."""
+
+    user: User
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    access_expires_at: datetime
+    refresh_expires_at: datetime
+
+
+@frozen(kw_only=True)
+class Opened:
+    """A person, and the opaque token of the session that was opened for them."""
+
+    user: User
+    token: Opaque
+    expires_at: datetime
+
+
+@frozen(kw_only=True)
+class SigningIn:
+    """
+    Turn passwords into tokens, old tokens into new ones, and tokens into people.
+
+    Nothing is hashed within a transaction. No session lasts longer than
+    `session_life`, however often it is renewed; a browser's ends when it was
+    not used for `refresh_life`. Keeping that a login failed takes as long
+    whoever it was, by `evened`.
+    """
+
+    store: Store[IdentityTx]
+    clock: Clock
+    ids: Ids
+    hasher: PasswordHasher
+    tokens: Tokens
+    access_life: timedelta = timedelta(minutes=15)
+    refresh_life: timedelta = timedelta(days=1)
+    session_life: timedelta = MAX_LIFE
+    require_verified_email: bool = False
+    throttling: Throttling | None = None
+    factor_keys: FactorKeys = field(factory=FactorKeys)
+    second_factor_duty: Duty = Duty.NONE
+    evened: Callable[[], AbstractContextManager[object]] = nullcontext
+    recent: RecentActors = field(default=Factory(RecentActors), eq=False)
+    recognition: Recognition = field(
+        default=Factory(
+            lambda self: Recognition(
+                store=self.store,
+                clock=self.clock,
+                tokens=self.tokens,
+                idle=self.refresh_life,
+                session_life=self.session_life,
+                recent=self.recent,
+                duty=self.second_factor_duty,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
+    gate: FactorGate = field(
+        default=Factory(
+            lambda self: FactorGate(
+                store=self.store,
+                clock=self.clock,
+                keys=self.factor_keys,
+                duty=self.second_factor_duty,
+                throttling=self.throttling,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
+    _floods: Floods = field(factory=Floods, init=False, eq=False)
+
+    def login(
+        self,
+        identifier: str,
+        password: str,
+        origin: Origin = _NOWHERE,
+        *,
+        code: str = "",
+        require_verified: bool = False,
+    ) -> SignedIn:
+        """
+        Open a session for who has this username or address, and this password.
+
+        Takes as long for a name that nobody has. A hash with old parameters
+        is made anew. Who has a second factor gives a `code` of it besides.
+
+        Raises:
+            WrongCredentials: There is no such active person and password.
+            EmailNotVerified: They are right, but a verified address is wanted,
+                by the settings or by `require_verified`.
+            SecondFactorRequired, WrongSecondFactor: They are right, but the code
+                is missing or wrong.
+            TooMany: The password or the code was wrong too often.
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        user = self._proven(identifier, password, origin, require_verified)
+        seed = self._passed_by(user, code, origin)
+        session = Session.start(
+            self.ids.new(),
+            user.id,
+            self.ids.new(),
+            self.clock.now(),
+            min(self.refresh_life, self.session_life),
+            origin=origin,
+        )
+        return self._signed_in(self._opened(user, password, seed, session, origin), session)
+
+    def login_opaque(
+        self,
+        identifier: str,
+        password: str,
+        origin: Origin = _NOWHERE,
+        *,
+        code: str = "",
+        kind: SessionKind = SessionKind.OPAQUE,
+        replaces: str = "",
+    ) -> Opened:
+        """
+        Do as `login` does, and return one opaque token in place of the pair.
+
+        `replaces` is the session that a browser had before: it ends, so that
+        nobody is left with a cookie that somebody else gave them.
+
+        Raises:
+            WrongCredentials, EmailNotVerified, SecondFactorRequired,
+            WrongSecondFactor, TooMany, Unavailable: As `login` does.
+        """
+        user = self._proven(identifier, password, origin, require_verified=False)
+        seed = self._passed_by(user, code, origin)
+        token = Opaque(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
+        life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
+        session = Session.start(
+            token.id,
+            user.id,
+            token.kept,
+            self.clock.now(),
+            min(life, self.session_life),
+            kind=kind,
+            origin=origin,
+        )
+        current = self._opened(user, password, seed, session, origin, replaces)
+        return Opened(user=current, token=token, expires_at=session.expires_at)
+
+    @done_again
+    def refresh(self, token: str, origin: Origin = _NOWHERE) -> SignedIn:
+        """
+        Exchange a refresh token for the next pair of tokens.
+
+        The same token again within 10 s is answered with the same pair, so
+        that parallel or repeated calls sign nobody out. After that it was
+        stolen, on one side or the other, and the session ends.
+
+        Raises:
+            Unauthenticated: The token, its session or its user serves no more.
+        """
+        claims, next_jti = self.tokens.read(token, TokenKind.REFRESH), self.ids.new()
+        with self.store.begin() as tx:
+            now = self.clock.now()
+            found = _locked(tx, claims)
+            signed_in = found and self._exchanged(tx, found, claims.jti, next_jti, now, origin)
+        if signed_in is None:
+            self.recent.forget(claims.user_id)
+            raise Unauthenticated(ENDED)
+        return self._signed_in(*signed_in)
+
+    @done_again
+    def logout(self, actor: Actor) -> None:
+        """
+        End the session that the actor asks with, at once.
+
+        Raises:
+            NotAllowed: They ask with an API key.
+            Invalid: There is no session to end.
+        """
+        check(actor, Action.SIGN_OUT, owner=actor.user_id)
+        if not actor.session_id:
+            raise Invalid("There is no session to end.")
+        with self.store.begin() as tx:
+            session, now = tx.sessions.get_for_update(actor.session_id), self.clock.now()
+            if session.revoked_at is None:
+                tx.sessions.replace(session.revoked(now))
+                user = tx.users.get(actor.user_id)
+                tx.audit.add(_of_session(user, "LOGOUT", session, actor.origin, now))
+        self.recent.forget(actor.user_id)
+
+    def authenticate(self, token: str, origin: Origin = _NOWHERE) -> Actor:
+        """
+        Return who asks with this token: signed, opaque, or an API key.
+
+        Raises:
+            Unauthenticated: The token, its session or its user serves no more.
+        """
+        return self.recognition.authenticate(token, origin)
+
+    # ----------------------------------------------------------------------------- the gate
+
+    def _proven(
+        self, identifier: str, password: str, origin: Origin, require_verified: bool
+    ) -> User:
+        """Return who has this password: the one way to any token, with `_passed_by`."""
+        with self.store.view() as tx:
+            user = tx.users.by_login(identifier)
+            known_from = known_address(tx, user, origin.address)
+        fits = proved(self.throttling, self.hasher, user, identifier, password, known_from)
+        if user is None or not fits or not user.may_sign_in(self.clock.now()):
+            raise self._refused(user, WrongCredentials(), origin)
+        if (require_verified or self.require_verified_email) and not user.is_email_verified:
+            raise self._refused(user, EmailNotVerified(), origin)
+        return user
+
+    def _passed_by(self, user: User, code: str, origin: Origin) -> str:
+        """Return the seed of the second factor that somebody has shown, if they have one."""
+        try:
+            return self.gate.pass_by(user, code, origin)
+        except (SecondFactorRequired, WrongSecondFactor) as error:
+            raise self._refused(user, error, origin) from None
+
+    @done_again
+    def _opened(
+        self,
+        user: User,
+        password: str,
+        seed: str,
+        session: Session,
+        origin: Origin,
+        replaces: str = "",
+    ) -> User:
+        """Keep a new session, and return its user, whose hash may be a new one."""
+        renewed = self._renewed(user, password)
+        with self.store.begin() as tx:
+            current = _unchanged(tx, user)
+            self.gate.check_passed(tx, current, seed)
+            if renewed is not None:
+                tx.users.replace(evolve(current, password_hash=renewed))
+            if replaces:
+                _end(tx, replaces, session.created_at)
+            tx.sessions.add(session)
+            tx.audit.add(_of_session(user, "LOGIN", session, origin, session.created_at))
+        return current
+
+    def _refused(self, user: User | None, why: WorkbellError, origin: Origin) -> WorkbellError:
+        """Keep that somebody was refused, never what they typed; return the error."""
+        changes = {"reason": [None, why.code]}
+        with self.evened(), self.store.begin() as tx:
+            failed = entry(user, "LOGIN_FAILED", origin, self.clock.now(), changes)
+            self._floods.add(tx.audit, failed)
+        return why
+
+    def _renewed(self, user: User, password: str) -> str | None:
+        if not self.hasher.needs_rehash(user.password_hash):
+            return None
+        return self.hasher.hash(password)
+
+    def _exchanged(
+        self,
+        tx: IdentityTx,
+        found: tuple[User, Session],
+        jti: str,
+        next_jti: str,
+        now: datetime,
+        origin: Origin,
+    ) -> tuple[User, Session] | None:
+        """Return user and session as the exchange leaves them, or None if it is refused."""
+        user, session = found
+        standing = session.standing(jti, now)
+        if standing is Standing.JUST_ROTATED:
+            return found
+        if standing is Standing.CURRENT:
+            rotated = session.rotated(next_jti, now, self.refresh_life, self.session_life)
+            tx.sessions.replace(rotated)
+            tx.audit.add(_of_session(user, "REFRESH", session, origin, now))
+            return user, rotated
+        if standing is Standing.REUSED:
+            tx.sessions.replace(session.revoked(now))
+            tx.audit.add(_of_session(user, "REFRESH_REUSED", session, origin, now))
+        return None
+
+    def _signed_in(self, user: User, session: Session) -> SignedIn:
+        """Return the pair that belongs to a session as it stands: always the same one."""
+        access = self._claims(TokenKind.ACCESS, user, session)
+        refresh = self._claims(TokenKind.REFRESH, user, session)
+        return SignedIn(
+            user=user,
+            access=self.tokens.issue(access),
+            refresh=self.tokens.issue(refresh),
+            access_expires_at=access.expires_at,
+            refresh_expires_at=refresh.expires_at,
+        )
+
+    def _claims(self, kind: TokenKind, user: User, session: Session) -> Claims:
+        for_access = kind is TokenKind.ACCESS
+        end = session.expires_at
+        return Claims(
+            kind=kind,
+            user_id=user.id,
+            session_id=session.id,
+            jti=f"{session.current_jti}-a" if for_access else session.current_jti,
+            version=user.token_version,
+            issued_at=session.rotated_at,
+            expires_at=min(session.rotated_at + self.access_life, end) if for_access else end,
+        )
+
+
+def _unchanged(tx: IdentityTx, seen: User) -> User:
+    """Lock the user, and refuse if the password was changed while it was checked."""
+    current = tx.users.get_for_update(seen.id)
+    if current.password_hash != seen.password_hash or not current.is_active:
+        raise WrongCredentials
+    return current
+
+
+def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
+    """Return the user and the locked session of a refresh token."""
+    try:
+        session = tx.sessions.get_for_update(claims.session_id)
+    except NotFound:
+        return None
+    user = user_of(tx, claims)
+    if user is None or session.user_id != user.id or session.kind is not SessionKind.TOKENS:
+        return None
+    return user, session
+
+
+def _end(tx: IdentityTx, session_id: str, now: datetime) -> None:
+    before = tx.sessions.find(session_id)
+    if before is not None and before.alive(now):
+        tx.sessions.replace(before.revoked(now))
+
+
+def _of_session(
+    user: User, action: str, session: Session, origin: Origin, at: datetime
+) -> AuditEntry:
+    return entry(user, action, origin, at, model="session", subject=session.id)

@@ -1,0 +1,210 @@
+"""A person's own profile: names, time zone, username and address."""
+
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict, evolve, field, frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity.one_time_code import Purpose
+from workbell.domain.identity.permissions import Action, check, may
+from workbell.domain.identity.registration import (
+    email_errors,
+    name_errors,
+    time_zone_errors,
+    username_errors,
+)
+from workbell.domain.identity.user import Actor, User, UserId, login_key
+from workbell.ports.identity.users import IdentityTx
+from workbell.ports.mail import Letter
+from workbell.services.identity.one_time_codes import FreshCode, send_quietly
+from workbell.services.identity.passwords import Passwords, changed_letter, check_new_password
+from workbell.services.transaction_retry import done_again
+
+
+@frozen(kw_only=True)
+class ProfileChange:
+    """
+    What changes of a person; None leaves it as it is.
+
+    Another address or password of one's own takes the current password. An
+    address has to be verified anew.
+    """
+
+    username: str | None = None
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    time_zone: str | None = None
+    password: str | None = field(default=None, repr=False)
+    current_password: str | None = field(default=None, repr=False)
+
+    def values(self) -> dict[str, str]:
+        """Return what changes besides the password, without spaces around it."""
+        given = asdict(self)
+        del given["current_password"], given["password"]
+        return {name: text.strip() for name, text in given.items() if text is not None}
+
+    def check(self) -> None:
+        """
+        Refuse what is malformed.
+
+        Raises:
+            Invalid: With every field at fault.
+        """
+        checks = {
+            "username": username_errors,
+            "email": email_errors,
+            "first_name": name_errors,
+            "last_name": name_errors,
+            "time_zone": time_zone_errors,
+        }
+        errors = {name: checks[name](text) for name, text in self.values().items()}
+        if at_fault := {name: said for name, said in errors.items() if said}:
+            raise Invalid(field_errors=at_fault)
+
+
+@frozen
+class _Secrets:
+    """What was hashed for a change, before its transaction."""
+
+    fresh: FreshCode | None = None
+    password_hash: str | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class Profiles:
+    """Change one's own profile, and as a superuser anybody's."""
+
+    passwords: Passwords
+
+    def change(self, actor: Actor, change: ProfileChange, user_id: UserId | None = None) -> User:
+        """
+        Change a profile, the actor's own if left out, and mail a code to a new address.
+
+        Another password ends every session of that person but the actor's own.
+
+        Raises:
+            Invalid: With the fields at fault, `current_password` among them;
+                `Taken` for a name or address that another has.
+            NotFound: There is no such person, or the actor may not see them.
+            NotAllowed: An API key changes address or password, or may only read.
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        user = self.seen(actor, actor.user_id if user_id is None else user_id)
+        change.check()
+        secrets = self._proven(actor, user, change)
+        before, after = self._kept(actor, user, change, secrets)
+        self.passwords.recent.forget(user.id)
+        self._tell(before, after, secrets)
+        return after
+
+    def seen(self, actor: Actor, user_id: UserId) -> User:
+        """
+        Return whom the actor may change; others are not there for them.
+
+        Raises:
+            NotFound: There is no such person, or the actor may not see them.
+            NotAllowed: They ask with an API key that may only read.
+        """
+        own = user_id == actor.user_id
+        if not own and not may(actor, Action.ADMINISTER_PEOPLE):
+            raise NotFound(f"There is no user {user_id}.")
+        if own:
+            check(actor, Action.CHANGE_PROFILE, owner=user_id)
+        with self.passwords.codes.store.view() as tx:
+            return tx.users.get(user_id)
+
+    def _proven(self, actor: Actor, user: User, change: ProfileChange) -> _Secrets:
+        """Return code and hash for a new address and password, if the current one is right."""
+        moves = change.email is not None and login_key(change.email) != login_key(user.email)
+        if not moves and change.password is None:
+            return _Secrets()
+        if user.id == actor.user_id:
+            check(actor, Action.CHANGE_ADDRESS, owner=user.id)
+            if change.current_password is None:
+                raise Invalid.field("current_password", "This takes the current password.")
+            self.passwords.prove(user, change.current_password, actor.origin)
+        if change.password is None:
+            return _Secrets(self.passwords.codes.fresh())
+        check_new_password(user, change.password)
+        hashed = self.passwords.codes.hasher.hash(change.password)
+        return _Secrets(self.passwords.codes.fresh() if moves else None, hashed)
+
+    @done_again
+    def _kept(
+        self, actor: Actor, user: User, change: ProfileChange, secrets: _Secrets
+    ) -> tuple[User, User]:
+        """Keep a change whose secrets are proven; return the person before and after."""
+        codes = self.passwords.codes
+        with codes.store.begin() as tx:
+            before = tx.users.get_for_update(user.id)
+            after = self._changed(tx, before, change, secrets)
+            if secrets.password_hash is not None:
+                after = self.passwords.set_hash(
+                    tx, before, secrets.password_hash, actor, "PASSWORD_CHANGE"
+                )
+            if after != before:
+                tx.audit.add(_entry(actor, before, after, codes.clock.now()))
+        return before, after
+
+    def _changed(
+        self, tx: IdentityTx, before: User, change: ProfileChange, secrets: _Secrets
+    ) -> User:
+        values: dict[str, Any] = change.values()
+        if secrets.fresh is None:
+            values.pop("email", None)
+        else:
+            values["is_email_verified"] = False
+        after = evolve(before, **values)
+        if after != before:
+            tx.users.replace(after)
+        if secrets.fresh is not None:
+            codes, now = self.passwords.codes, self.passwords.codes.clock.now()
+            codes.keep(tx, after, Purpose.VERIFY_EMAIL, secrets.fresh, now)
+            codes.cancel(tx, after, Purpose.RESET_PASSWORD, now)
+        return after
+
+    def _tell(self, before: User, after: User, secrets: _Secrets) -> None:
+        letters = []
+        if secrets.fresh is not None:
+            letters += [_code_letter(after, secrets.fresh), _moved_letter(before)]
+        if secrets.password_hash is not None:
+            letters.append(changed_letter(before))
+        for letter in letters:
+            send_quietly(self.passwords.mailer, letter)
+
+
+def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
+    old, new = asdict(before), asdict(after)
+    secret = {"password_hash", "password_expires_at", "token_version"}
+    changes = {
+        name: [old[name], new[name]] for name in old.keys() - secret if old[name] != new[name]
+    }
+    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
+
+
+def _code_letter(user: User, fresh: FreshCode) -> Letter:
+    return Letter(
+        to=user.email,
+        subject="Verify your new e-mail address",
+        text=(
+            f"Hello {user.full_name},\n\n"
+            f"your code is {fresh.code}\n\n"
+            "It verifies this address, once. If you did not ask for it, somebody typed your "
+            "address by mistake, and nothing needs to be done.\n"
+        ),
+    )
+
+
+def _moved_letter(user: User) -> Letter:
+    return Letter(
+        to=user.email,
+        subject="Your e-mail address was changed",
+        text=(
+            f"Hello {user.full_name},\n\n"
+            "your account has another e-mail address now, and this one belongs to it no more. "
+            "If it was not you, tell the administrator at once.\n"
+        ),
+    )

@@ -1,0 +1,320 @@
+"""Registering people, and verifying their addresses by a mailed code."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+
+from attrs import Factory, evolve, field, frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid
+from workbell.domain.identity.one_time_code import LIFE, OneTimeCode, Purpose, WrongCode
+from workbell.domain.identity.password_policy import MADE_UP_LIFE
+from workbell.domain.identity.registration import (
+    Registration,
+    email_errors,
+    username_errors,
+    username_from_email,
+)
+from workbell.domain.identity.user import SYSTEM, Actor, Origin, Role, User
+from workbell.ports.identity.users import IdentityTx, PasswordHasher
+from workbell.ports.mail import Letter, Mailer
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Randomness
+from workbell.services.audit import Floods, entry
+from workbell.services.identity.one_time_codes import FreshCode, MailedCodes, send_quietly
+from workbell.services.transaction_retry import done_again, once_more_if_taken
+
+ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+PASSWORD_LENGTH = 20
+
+_NOBODY = Origin()
+
+
+@frozen(kw_only=True)
+class Identity:
+    """
+    Register people, and verify their addresses by a mailed code.
+
+    Mail goes out after the commit; what must not tell whether an address is
+    known goes by `quiet_mailer`, which should not make anybody wait, and takes
+    as long in either case by `evened` (see `MailedCodes`). Nothing is hashed
+    within a transaction. Locks are taken in the order user, code.
+    """
+
+    store: Store[IdentityTx]
+    clock: Clock
+    randomness: Randomness
+    hasher: PasswordHasher
+    mailer: Mailer
+    code_life: timedelta = LIFE
+    self_service_tier: bool = True
+    quiet_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
+    evened: Callable[[], AbstractContextManager[object]] = nullcontext
+    _floods: Floods = field(factory=Floods, init=False)
+    codes: MailedCodes = field(
+        default=Factory(
+            lambda self: MailedCodes(
+                store=self.store,
+                clock=self.clock,
+                randomness=self.randomness,
+                hasher=self.hasher,
+                life=self.code_life,
+                evened=self.evened,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
+
+    def register(self, new: Registration, origin: Origin = _NOBODY) -> User:
+        """
+        Give a person an account, and mail the code that verifies the address.
+
+        Raises:
+            Invalid: With the fields at fault; `Taken` for a name or address
+                that another has.
+            Unavailable: The account is there, but the code could not be
+                mailed: it can be asked for again.
+        """
+        new.check(self_service_tier=self.self_service_tier)
+        password_hash, fresh = self.hasher.hash(new.password), self.codes.fresh()
+
+        def add() -> User:
+            with self.store.begin() as tx:
+                return self._add(tx, new, password_hash, fresh, origin)
+
+        user = once_more_if_taken(add)
+        self.mailer.send(self._code_letter(user, fresh))
+        return user
+
+    def register_quietly(self, email: str, password: str, origin: Origin = _NOBODY) -> None:
+        """
+        Do as `register` does, without telling whether the address was known.
+
+        Whose address is known is told by mail that they have an account (or
+        gets a new code if it is unverified), as often as codes may be mailed.
+        Mail that cannot be sent is no error either.
+
+        Raises:
+            Invalid: With the fields at fault, known or not.
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        new = Registration(email=email, password=password)
+        new.check(self_service_tier=self.self_service_tier)
+        password_hash, fresh = self.hasher.hash(password), self.codes.fresh()
+
+        def add_or_remind() -> Letter | None:
+            with self.store.begin() as tx:
+                if (known := tx.users.by_email(new.email)) is not None:
+                    return self._remind(tx, known, fresh, origin)
+                user = self._add(tx, new, password_hash, fresh, origin)
+                return self._code_letter(user, fresh)
+
+        with self.evened():
+            send_quietly(self.quiet_mailer, once_more_if_taken(add_or_remind))
+
+    def verify_otp(self, email: str, code: str, origin: Origin = _NOBODY) -> User:
+        """
+        Use up the code that was mailed, and return the user as verified.
+
+        Every try is counted before the code is compared, and takes as long
+        whether there is such a person and code or not.
+
+        Raises:
+            WrongCode: It is wrong, expired, used or was tried too often; or
+                nobody waits for a code at this address.
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        user, fitting = self.codes.match(email, code, Purpose.VERIFY_EMAIL)
+        with self.evened():
+            verified = self._settle(user, fitting, origin)
+        if verified is None:
+            raise WrongCode
+        return verified
+
+    def resend_otp(self, email: str, origin: Origin = _NOBODY) -> None:
+        """
+        Mail a new code, which kills the old, to an unverified address.
+
+        For addresses that are unknown or verified, or got a code less than a
+        minute ago or five within the hour, nothing happens, and the answer is
+        the same; mail that cannot be sent is no error either.
+
+        Raises:
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        fresh = self.codes.fresh()
+        with self.evened():
+            send_quietly(self.quiet_mailer, self._resent(email, fresh, origin))
+
+    def me(self, actor: Actor) -> User:
+        """
+        Return who asks, as they now stand.
+
+        Raises:
+            NotFound: The system asks, or somebody who is there no more.
+        """
+        with self.store.view() as tx:
+            return tx.users.get(actor.user_id)
+
+    def ensure_administrator(self, username: str, email: str, password: str | None) -> str | None:
+        """
+        Make the first superuser, where there is none; verified, and free of the policy.
+
+        Returns the password that was made up for them, which works for a week
+        if it is not changed; None if one was given or there is a superuser
+        already.
+
+        Raises:
+            Invalid: The name or address is malformed; `Taken` if somebody
+                has it who is no superuser.
+        """
+        with self.store.view() as tx:
+            if tx.users.has_super_user():
+                return None
+        chosen = password or self._made_up_password()
+        administrator = self._administrator(username, email, self.hasher.hash(chosen))
+        if not password:
+            until = administrator.created_at + MADE_UP_LIFE
+            administrator = evolve(administrator, password_expires_at=until)
+
+        def add_if_first() -> bool:
+            with self.store.begin() as tx:
+                if tx.users.has_super_user():
+                    return False
+                user = tx.users.add(administrator)
+                tx.audit.add(AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at))
+                return True
+
+        added = once_more_if_taken(add_if_first)
+        return chosen if added and not password else None
+
+    def create_superuser(self, username: str, email: str, password: str) -> User:
+        """
+        Make a superuser; verified, and free of the password policy.
+
+        Raises:
+            Invalid: The name or address is malformed; `Taken` if somebody has it.
+        """
+        administrator = self._administrator(username, email, self.hasher.hash(password))
+        with self.store.begin() as tx:
+            user = tx.users.add(administrator)
+            tx.audit.add(AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at))
+        return user
+
+    # ------------------------------------------------------------- within a transaction
+
+    def _add(
+        self,
+        tx: IdentityTx,
+        new: Registration,
+        password_hash: str,
+        fresh: FreshCode,
+        origin: Origin,
+    ) -> User:
+        now = self.clock.now()
+        username = new.username or self._free_username(tx, new.email)
+        user = tx.users.add(new.user(username, password_hash, now))
+        self.codes.keep(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
+        tx.audit.add(entry(user, "REGISTER", origin, now))
+        return user
+
+    def _free_username(self, tx: IdentityTx, email: str) -> str:
+        """Return the local part, or the local part and a number where it is taken."""
+        plain = username_from_email(email)
+        if tx.users.by_login(plain) is None:
+            return plain
+        return username_from_email(email, f"-{self.randomness.below(10**6):06}")
+
+    def _remind(
+        self, tx: IdentityTx, known: User, fresh: FreshCode, origin: Origin
+    ) -> Letter | None:
+        """
+        Return the letter to somebody who is known, unless they had enough.
+
+        Who is verified gets a code too, which nobody is told: it counts.
+        """
+        now = self.clock.now()
+        user = tx.users.get_for_update(known.id)
+        if not self.codes.may_send(tx, user, Purpose.VERIFY_EMAIL, now):
+            self._floods.add(tx.audit, entry(user, "SEND_OTP_REFUSED", origin, now))
+            return None
+        self.codes.keep(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
+        tx.audit.add(entry(user, "SEND_OTP", origin, now))
+        return _known_letter(user) if user.is_email_verified else self._code_letter(user, fresh)
+
+    # ------------------------------------------------------------------- steps of their own
+
+    @done_again
+    def _resent(self, email: str, fresh: FreshCode, origin: Origin) -> Letter | None:
+        """Return the letter with a new code, if the address waits for one."""
+        with self.store.begin() as tx:
+            user = tx.users.by_email(email)
+            if user is not None and not user.is_email_verified:
+                return self._remind(tx, user, fresh, origin)
+            refused = entry(user, "SEND_OTP_REFUSED", origin, self.clock.now())
+            self._floods.add(tx.audit, refused)
+            return None
+
+    @done_again
+    def _settle(
+        self, known: User | None, fitting: OneTimeCode | None, origin: Origin
+    ) -> User | None:
+        """Return the user as verified, or None where no code fitted in time."""
+        with self.store.begin() as tx:
+            now = self.clock.now()
+            user = tx.users.get_for_update(known.id) if known else None
+            if not user or not fitting or not tx.codes.try_use(fitting.id, now):
+                failed = entry(user, "VERIFY_EMAIL_FAILED", origin, now)
+                self._floods.add(tx.audit, failed)
+                return None
+            verified = user.verified()
+            tx.users.replace(verified)
+            changes = {"is_email_verified": [user.is_email_verified, True]}
+            tx.audit.add(entry(user, "VERIFY_EMAIL", origin, now, changes))
+            return verified
+
+    def _administrator(self, username: str, email: str, password_hash: str) -> User:
+        errors = {"username": username_errors(username), "email": email_errors(email)}
+        if at_fault := {name: said for name, said in errors.items() if said}:
+            raise Invalid(field_errors=at_fault)
+        return User(
+            username=username,
+            email=email,
+            password_hash=password_hash,
+            role=Role.ADMIN,
+            is_super_user=True,
+            is_email_verified=True,
+            created_at=self.clock.now(),
+        )
+
+    def _made_up_password(self) -> str:
+        below = self.randomness.below
+        return "".join(ALPHABET[below(len(ALPHABET))] for _ in range(PASSWORD_LENGTH))
+
+    def _code_letter(self, user: User, fresh: FreshCode) -> Letter:
+        minutes = self.code_life // timedelta(minutes=1)
+        return Letter(
+            to=user.email,
+            subject="Verify your e-mail address",
+            text=(
+                f"Hello {user.full_name},\n\n"
+                f"your code is {fresh.code}\n\n"
+                f"It works once, within {minutes} minutes. If you did not ask for it, "
+                "somebody typed your address by mistake, and nothing needs to be done.\n"
+            ),
+        )
+
+
+def _known_letter(user: User) -> Letter:
+    return Letter(
+        to=user.email,
+        subject="You have an account already",
+        text=(
+            f"Hello {user.full_name},\n\n"
+            "somebody, perhaps you, registered with this address. You have an account "
+            f"already, with the username {user.username}; nothing was changed. Sign in as "
+            "usual. If it was not you, nothing needs to be done.\n"
+        ),
+    )

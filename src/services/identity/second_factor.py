@@ -1,0 +1,228 @@
+"""One's own second factor: added, confirmed, renewed and removed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import field, frozen
+
+from workbell.domain.errors import Conflict, Invalid
+from workbell.domain.identity.permissions import Action, check
+from workbell.domain.identity.second_factor import (
+    SecondFactor,
+    as_text,
+    as_uri,
+    draw_recovery_codes,
+)
+from workbell.domain.identity.user import Actor, User
+from workbell.ports.identity.users import IdentityTx
+from workbell.ports.mail import Letter
+from workbell.ports.system import Ids
+from workbell.services.audit import entry
+from workbell.services.identity.one_time_codes import send_quietly
+from workbell.services.identity.passwords import Passwords
+from workbell.services.identity.second_factor_check import FactorGate, working
+from workbell.services.transaction_retry import done_again
+
+WRONG = "The code is wrong, or was used already."
+
+
+@frozen(kw_only=True)
+class FactorState:
+    """Whether somebody has a second factor, since when, and whether they must."""
+
+    since: datetime | None
+    is_required: bool
+    recovery_codes_left: int
+
+
+@frozen
+class NewSecret:
+    """The secret of a new second factor, which nobody ever sees again."""
+
+    text: str = field(repr=False)
+    uri: str = field(repr=False)
+
+
+@frozen(kw_only=True)
+class FactorKeeping:
+    """
+    Add, renew and remove one's own second factor.
+
+    A new one takes the password, and counts once its first code has come;
+    what is there already is changed with the password and a code. Other
+    sessions end, and mail tells of it.
+    """
+
+    gate: FactorGate
+    passwords: Passwords
+    ids: Ids
+
+    def state(self, actor: Actor) -> FactorState:
+        """
+        Return how it stands with the actor's second factor.
+
+        Raises:
+            NotAllowed: They ask with an API key.
+        """
+        check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
+        with self.gate.store.view() as tx:
+            user = tx.users.get(actor.user_id)
+            factor = working(tx, user)
+        return FactorState(
+            since=factor.confirmed_at if factor else None,
+            is_required=self.gate.duty.binds(user),
+            recovery_codes_left=len(factor.recovery) if factor else 0,
+        )
+
+    def begin(self, actor: Actor, password: str) -> NewSecret:
+        """
+        Give the actor a new secret; it counts for nothing until it is confirmed.
+
+        Raises:
+            Invalid: The password is wrong.
+            Conflict: They have a second factor already.
+            NotAllowed: They ask with an API key.
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        user = self._proven(actor, password)
+        seed = self.ids.new() + self.ids.new()
+        factor = self.gate.keys.begun(user.id, seed, self.gate.clock.now())
+        secret = self.gate.keys.secret(factor) or b""
+        self._begun(actor, factor)
+        return NewSecret(as_text(secret), as_uri(secret, user.username))
+
+    def confirm(self, actor: Actor, code: str) -> Sequence[str]:
+        """
+        Have the new second factor count from now on; return its recovery codes.
+
+        All other sessions of the actor end.
+
+        Raises:
+            Invalid: The code is wrong.
+            Conflict: Nothing was begun, or it counts already.
+            NotAllowed: They ask with an API key.
+        """
+        check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
+        recovery = draw_recovery_codes(self.passwords.codes.randomness.below)
+        if not self._confirmed(actor, code, recovery):
+            raise Invalid.field("code", WRONG)
+        self._tell(actor, "was added")
+        return recovery
+
+    def renew(self, actor: Actor, password: str, code: str) -> Sequence[str]:
+        """
+        Return new recovery codes; the earlier ones work no more.
+
+        Raises:
+            Invalid: The password or the code is wrong.
+            Conflict: They have no second factor.
+            TooMany: Either was wrong too often.
+            NotAllowed: They ask with an API key.
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        user = self._proven(actor, password, code)
+        recovery = draw_recovery_codes(self.passwords.codes.randomness.below)
+        self._renewed(actor, user, recovery)
+        self._tell(actor, "has new recovery codes")
+        return recovery
+
+    def remove(self, actor: Actor, password: str, code: str) -> None:
+        """
+        Remove the actor's second factor; all their other sessions end.
+
+        Raises:
+            Invalid: The password or the code is wrong.
+            Conflict: They have no second factor.
+            TooMany: Either was wrong too often.
+            NotAllowed: They ask with an API key.
+            Unavailable: The store does not answer, or too many are hashing.
+        """
+        user = self._proven(actor, password, code)
+        self._removed(actor, user)
+        self._tell(actor, "was removed")
+
+    # ----------------------------------------------------------------------- proofs
+
+    def _proven(self, actor: Actor, password: str, code: str | None = None) -> User:
+        """Return the actor, who knows their password and, where one is asked for, a code."""
+        check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
+        with self.gate.store.view() as tx:
+            user = tx.users.get(actor.user_id)
+            factor = working(tx, user)
+        if (factor is None) != (code is None):
+            raise Conflict(
+                "There is one already." if code is None else "There is no second factor."
+            )
+        self.passwords.prove(user, password, actor.origin)
+        if code is not None and not self.gate.used_up(user, code, actor.origin):
+            raise Invalid.field("code", WRONG)
+        return user
+
+    # --------------------------------------------------------- within a transaction
+
+    @done_again
+    def _begun(self, actor: Actor, factor: SecondFactor) -> None:
+        with self.gate.store.begin() as tx:
+            user = tx.users.get_for_update(factor.user_id)
+            if working(tx, user):
+                raise Conflict("There is one already.")
+            tx.second_factors.put(factor)
+            begun = entry(user, "SECOND_FACTOR_BEGIN", actor.origin, factor.created_at)
+            tx.audit.add(begun)
+
+    @done_again
+    def _confirmed(self, actor: Actor, code: str, recovery: Sequence[str]) -> bool:
+        with self.gate.store.begin() as tx:
+            user, now = tx.users.get_for_update(actor.user_id), self.gate.clock.now()
+            before = tx.second_factors.find(user.id)
+            if before is None or before.works:
+                raise Conflict("There is no second factor that waits for its first code.")
+            after = before.confirmed(self.gate.keys, code, recovery, now)
+            if after is None or not tx.second_factors.replace(before, after):
+                failed = entry(user, "SECOND_FACTOR_FAILED", actor.origin, now)
+                self.gate.floods.add(tx.audit, failed)
+                return False
+            self._changed(tx, user, actor, "SECOND_FACTOR_ADD")
+            return True
+
+    @done_again
+    def _renewed(self, actor: Actor, user: User, recovery: Sequence[str]) -> None:
+        with self.gate.store.begin() as tx:
+            user, now = tx.users.get_for_update(user.id), self.gate.clock.now()
+            if (factor := working(tx, user)) is None:
+                raise Conflict("There is no second factor.")
+            tx.second_factors.replace(factor, factor.renewed(recovery))
+            tx.audit.add(entry(user, "RECOVERY_CODES_RENEW", actor.origin, now))
+
+    @done_again
+    def _removed(self, actor: Actor, user: User) -> None:
+        with self.gate.store.begin() as tx:
+            user = tx.users.get_for_update(user.id)
+            tx.second_factors.remove(user.id)
+            self._changed(tx, user, actor, "SECOND_FACTOR_REMOVE")
+
+    def _changed(self, tx: IdentityTx, user: User, actor: Actor, action: str) -> None:
+        """End the other sessions, and keep what was done."""
+        now = self.gate.clock.now()
+        ended = tx.sessions.revoke_all(user.id, now, but=actor.session_id)
+        told = {"sessions_ended": [None, ended]}
+        tx.audit.add(entry(user, action, actor.origin, now, told))
+
+    def _tell(self, actor: Actor, what: str) -> None:
+        self.passwords.recent.forget(actor.user_id)
+        with self.gate.store.view() as tx:
+            user = tx.users.get(actor.user_id)
+        send_quietly(self.passwords.mailer, factor_letter(user, what))
+
+
+def factor_letter(user: User, what: str) -> Letter:
+    """Return the letter that tells somebody of a change of their second factor."""
+    return Letter(
+        to=user.email,
+        subject="Your second factor",
+        text=(
+            f"Hello {user.full_name},\n\n"
+            f"the second factor of your account {what}. If it was not you, set a new password "
+            "at once, and tell an administrator.\n"
+        ),
+    )

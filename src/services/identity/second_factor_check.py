@@ -1,0 +1,112 @@
+"""The gate of the second factor: what a login needs besides the password."""
+
+from attrs import Factory, field, frozen
+
+from workbell.domain.identity.one_time_code import looks_like_code, tidied
+from workbell.domain.identity.second_factor import (
+    Duty,
+    FactorKeys,
+    SecondFactor,
+    SecondFactorRequired,
+    WrongSecondFactor,
+)
+from workbell.domain.identity.user import Origin, User, WrongCredentials
+from workbell.domain.rate_limits.policy import SECOND_FACTOR_FAILURES, account_key
+from workbell.ports.identity.users import IdentityTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.audit import Floods, entry
+from workbell.services.rate_limits import Throttling
+from workbell.services.transaction_retry import done_again
+
+
+@frozen(kw_only=True)
+class FactorGate:
+    """
+    Ask people who have a second factor for it, once their password was right.
+
+    A code is used up before a session is opened: it works once, whatever
+    comes of it. Wrong ones are counted while nobody knows, like passwords.
+    """
+
+    store: Store[IdentityTx]
+    clock: Clock
+    keys: FactorKeys
+    duty: Duty
+    throttling: Throttling | None
+    floods: Floods = field(default=Factory(Floods), eq=False)
+
+    def pass_by(self, user: User, typed: str, origin: Origin) -> str:
+        """
+        Use up a code, if the person has a second factor; return the seed of that.
+
+        Raises:
+            SecondFactorRequired: They have one, and gave no code.
+            WrongSecondFactor: The code is wrong, or was used already.
+            TooMany: Codes were wrong too often within a day.
+            Unavailable: The store does not answer.
+        """
+        with self.store.view() as tx:
+            factor = working(tx, user)
+        if factor is None:
+            return ""
+        if not typed.strip():
+            raise SecondFactorRequired
+        if not self.used_up(user, typed, origin):
+            raise WrongSecondFactor
+        return factor.seed
+
+    def used_up(self, user: User, typed: str, origin: Origin) -> bool:
+        """
+        Use up a code or recovery code of a person's; return whether it was one.
+
+        Raises:
+            TooMany: Codes were wrong too often within a day.
+            Unavailable: The store does not answer.
+        """
+        if self.throttling is None or not looks_like_code(tidied(typed)):
+            return self._used_up(user, typed, origin)
+        return self.throttling.proved(
+            account_key(user, ""),
+            lambda: self._used_up(user, typed, origin),
+            SECOND_FACTOR_FAILURES,
+        )
+
+    def check_passed(self, tx: IdentityTx, user: User, seed: str) -> None:
+        """
+        Refuse who has come by before their second factor was added or changed.
+
+        The caller holds the person's row, as whoever changes the factor does.
+
+        Raises:
+            WrongCredentials: It is another one than they have passed by.
+        """
+        factor = working(tx, user)
+        if (factor.seed if factor else "") != seed:
+            raise WrongCredentials
+
+    @done_again
+    def _used_up(self, user: User, typed: str, origin: Origin) -> bool:
+        with self.store.begin() as tx:
+            tx.users.get_for_update(user.id)
+            now, before = self.clock.now(), working(tx, user)
+            after = before and before.used(self.keys, typed, now)
+            if not before or not after or not tx.second_factors.replace(before, after):
+                failed = entry(user, "SECOND_FACTOR_FAILED", origin, now)
+                self.floods.add(tx.audit, failed)
+                return False
+            if after.recovery != before.recovery:
+                left = {"recovery_codes_left": [len(before.recovery), len(after.recovery)]}
+                tx.audit.add(entry(user, "RECOVERY_CODE_USED", origin, now, left))
+            return True
+
+
+def working(tx: IdentityTx, user: User) -> SecondFactor | None:
+    """Return a person's second factor, if they have confirmed one."""
+    found = tx.second_factors.find(user.id)
+    return found if found is not None and found.works else None
+
+
+def must_enrol(tx: IdentityTx, duty: Duty, user: User) -> bool:
+    """Whether a person must have a second factor, and has none."""
+    return duty.binds(user) and working(tx, user) is None

@@ -1,0 +1,268 @@
+"""People as superusers administer them, and as others may see them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import asdict, evolve, frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity.one_time_code import Purpose
+from workbell.domain.identity.permissions import Action, check, may
+from workbell.domain.identity.registration import email_errors, username_from_email
+from workbell.domain.identity.user import Actor, Role, Tier, User, UserId
+from workbell.ports.identity.users import IdentityTx, UserFilter
+from workbell.ports.mail import Letter, Mailer
+from workbell.services.identity.actor_cache import RecentActors
+from workbell.services.identity.one_time_codes import FreshCode, MailedCodes, send_quietly
+from workbell.services.identity.second_factor import factor_letter
+from workbell.services.transaction_retry import done_again, once_more_if_taken
+
+SUPERUSERS_ONLY = "Only superusers look after people."
+
+
+@frozen(kw_only=True)
+class UserChange:
+    """What a superuser changes of a person; None leaves it as it is."""
+
+    role: Role | None = None
+    tier: Tier | None = None
+    is_active: bool | None = None
+    is_super_user: bool | None = None
+
+    def applied_to(self, user: User) -> User:
+        """
+        Return the person as changed.
+
+        Who is switched off, or loses rights, has every token called back.
+        """
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        changed = evolve(user, **given)
+        less = any(new < old for new, old in zip(_rights(changed), _rights(user), strict=True))
+        return evolve(changed, token_version=user.token_version + 1) if less else changed
+
+
+_RANKS = {Role.MEMBER: 0, Role.MANAGER: 1, Role.ADMIN: 2}
+
+
+def _rights(user: User) -> tuple[int, int, int]:
+    return (user.is_active, user.is_super_user, _RANKS[user.role])
+
+
+@frozen(kw_only=True)
+class People:
+    """List people, change what they are, and invite those who have no password."""
+
+    codes: MailedCodes
+    mailer: Mailer
+    recent: RecentActors
+
+    def find(
+        self, actor: Actor, which: UserFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[User], int]:
+        """
+        Return a part of the list of all people, and how many it has.
+
+        Raises:
+            NotAllowed: The actor is no superuser.
+        """
+        check(actor, Action.READ_PEOPLE, SUPERUSERS_ONLY)
+        return self._found(which, ordering, offset, limit)
+
+    def find_visible(
+        self, actor: Actor, which: UserFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[User], int]:
+        """Return a part of the people whom the actor may see: all, or themselves."""
+        check(actor, Action.READ_PROFILE, owner=actor.user_id)
+        if not may(actor, Action.READ_PEOPLE):
+            if which.id not in {None, actor.user_id}:
+                return [], 0
+            which = evolve(which, id=actor.user_id)
+        return self._found(which, ordering, offset, limit)
+
+    def get(self, actor: Actor, user_id: UserId) -> User:
+        """
+        Return a person.
+
+        Raises:
+            NotAllowed: The actor is no superuser.
+            NotFound: There is none.
+        """
+        check(actor, Action.READ_PEOPLE, SUPERUSERS_ONLY)
+        with self.codes.store.view() as tx:
+            return tx.users.get(user_id)
+
+    def usernames(self, actor: Actor) -> Sequence[str]:
+        """Return the username of every active person, by id."""
+        check(actor, Action.LIST_NAMES)
+        with self.codes.store.view() as tx:
+            return tx.users.usernames()
+
+    @done_again
+    def change(self, actor: Actor, user_id: UserId, change: UserChange) -> User:
+        """
+        Change what a person is; it counts at once.
+
+        Who is switched off, or loses rights, is signed out everywhere.
+
+        Raises:
+            NotAllowed: The actor is no superuser, or is one no more.
+            NotFound: There is no such person.
+            Conflict: It is the actor: so that a superuser is always left.
+        """
+        check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
+        with self.codes.store.begin() as tx:
+            before = self._locked(tx, actor, user_id)
+            after, now = change.applied_to(before), self.codes.clock.now()
+            if after != before:
+                tx.users.replace(after)
+                tx.audit.add(_entry(actor, before, after, now))
+            if after.token_version != before.token_version:
+                tx.sessions.revoke_all(user_id, now)
+        self.recent.forget(user_id)
+        return after
+
+    @done_again
+    def sign_out(self, actor: Actor, user_id: UserId) -> int:
+        """
+        End every session of a person, at once; return how many there were.
+
+        Raises:
+            NotAllowed: The actor is no superuser, or is one no more.
+            NotFound: There is no such person.
+            Conflict: It is the actor.
+        """
+        check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
+        with self.codes.store.begin() as tx:
+            user, now = self._locked(tx, actor, user_id), self.codes.clock.now()
+            ended = tx.sessions.revoke_all(user.id, now)
+            changes = {"sessions_ended": [None, ended]}
+            tx.audit.add(AuditEntry.of(actor, "SIGN_OUT", "user", user.id, now, changes))
+        self.recent.forget(user_id)
+        return ended
+
+    def remove_second_factor(self, actor: Actor, user_id: UserId) -> bool:
+        """
+        Remove a second factor that somebody has lost; return whether there was one.
+
+        All their sessions end, and mail tells them of it.
+
+        Raises:
+            NotAllowed: The actor is no superuser, or is one no more.
+            NotFound: There is no such person.
+            Conflict: It is the actor.
+        """
+        check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
+        if (user := self._without_second_factor(actor, user_id)) is None:
+            return False
+        self.recent.forget(user_id)
+        send_quietly(self.mailer, factor_letter(user, "was removed by an administrator"))
+        return True
+
+    def invite(self, actor: Actor, email: str) -> tuple[User, bool]:
+        """
+        Return who has an address, added and invited by mail if nobody had it.
+
+        They have no password until they set one by a mailed code.
+
+        Raises:
+            NotAllowed: The actor is no superuser.
+            Invalid: This is no address.
+            Unavailable: The store does not answer, or too many are hashing;
+                or they are added, but the mail could not be sent.
+        """
+        check(actor, Action.INVITE_PEOPLE, SUPERUSERS_ONLY)
+        fresh = self.codes.fresh()
+
+        def add() -> tuple[User, bool]:
+            with self.codes.store.begin() as tx:
+                return self.add_invited(tx, actor, email, fresh)
+
+        user, is_new = once_more_if_taken(add)
+        if is_new:
+            self.mailer.send(invitation(user, fresh))
+        return user, is_new
+
+    def add_invited(
+        self, tx: IdentityTx, actor: Actor, email: str, fresh: FreshCode
+    ) -> tuple[User, bool]:
+        """
+        Do the part of `invite` that is kept, within somebody's transaction.
+
+        Raises:
+            Invalid: This is no address.
+        """
+        email = email.strip()
+        if errors := email_errors(email):
+            raise Invalid(field_errors={"email": errors})
+        if (known := tx.users.by_email(email)) is not None:
+            return known, False
+        now = self.codes.clock.now()
+        user = tx.users.add(User(username=self._name(tx, email), email=email, created_at=now))
+        self.codes.keep(tx, user, Purpose.RESET_PASSWORD, fresh, now)
+        tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now))
+        return user, True
+
+    @done_again
+    def _without_second_factor(self, actor: Actor, user_id: UserId) -> User | None:
+        with self.codes.store.begin() as tx:
+            user, now = self._locked(tx, actor, user_id), self.codes.clock.now()
+            if not tx.second_factors.remove(user.id):
+                return None
+            changes = {"sessions_ended": [None, tx.sessions.revoke_all(user.id, now)]}
+            removed = AuditEntry.of(actor, "SECOND_FACTOR_REMOVE", "user", user.id, now, changes)
+            tx.audit.add(removed)
+        return user
+
+    def _name(self, tx: IdentityTx, email: str) -> str:
+        plain = username_from_email(email)
+        if tx.users.by_login(plain) is None:
+            return plain
+        return username_from_email(email, f"-{self.codes.randomness.below(10**6):06}")
+
+    def _found(
+        self, which: UserFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[User], int]:
+        with self.codes.store.view() as tx:
+            found = tx.users.find(which, ordering=ordering, offset=offset, limit=limit)
+            return found, tx.users.count(which)
+
+    def _locked(self, tx: IdentityTx, actor: Actor, user_id: UserId) -> User:
+        """Return a person, locked after the actor, who is a superuser still."""
+        if actor.user_id == user_id:
+            raise Conflict("Ask another superuser to change what you are.")
+        locked = {
+            one: tx.users.get_for_update(one) for one in sorted({actor.user_id, user_id}) if one
+        }
+        still = actor.is_system or (
+            locked[actor.user_id].is_super_user and locked[actor.user_id].is_active
+        )
+        check(actor if still else evolve(actor, is_super_user=False), Action.ADMINISTER_PEOPLE)
+        if user_id not in locked:
+            raise NotFound(f"There is no user {user_id}.")
+        return locked[user_id]
+
+
+def invitation(user: User, fresh: FreshCode) -> Letter:
+    """Return the letter to somebody who has no password yet."""
+    return Letter(
+        to=user.email,
+        subject="You are invited",
+        text=(
+            f"Hello {user.full_name},\n\n"
+            f"you have an account now, with the username {user.username}.\n\n"
+            f"Your code is {fresh.code}\n\n"
+            "Set a password with it; when it works no more, have another one mailed where "
+            "forgotten passwords are set anew.\n"
+        ),
+    )
+
+
+def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
+    old, new = asdict(before), asdict(after)
+    changes = {
+        name: [old[name], new[name]]
+        for name in ("role", "tier", "is_active", "is_super_user")
+        if old[name] != new[name]
+    }
+    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)

@@ -1,0 +1,20 @@
+"""How many jobs of an owner may wait."""
+
+from workbell.domain.identity.user import SYSTEM_ID, UserId
+from workbell.domain.jobs.job import check_waiting_limit
+from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.store import Store
+
+
+def check_room(store: Store[WorkTx], owner: UserId, adding: int, limit: int) -> None:
+    """
+    Refuse more waiting jobs than an owner may have; the system may have any number.
+
+    Raises:
+        LimitReached: There would be more than the limit.
+    """
+    if owner == SYSTEM_ID:
+        return
+    with store.view() as tx:
+        waiting = tx.jobs.count_waiting(owner, at_most=limit)
+    check_waiting_limit(waiting, adding, limit)

@@ -1,0 +1,396 @@
+"""Job commands: enqueue, look, cancel, retry; queues and workers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from attrs import evolve, frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity.permissions import SIGN_IN, Action, check, scope_of
+from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
+from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.domain.schedules.schedule import mode_of
+from workbell.ports.files import FileStore
+from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
+from workbell.ports.jobs.repository import JobFilter, WorkTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.jobs.capacity import check_room
+from workbell.services.jobs.requests import NewJob, check_priority, check_queue
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.transaction_retry import done_again
+
+COUNT_CAP = 10_000
+
+
+@frozen(kw_only=True)
+class JobCommands:
+    """Enqueue jobs, follow them, cancel and retry them; look after queues."""
+
+    store: Store[WorkTx]
+    clock: Clock
+    definitions: Definitions
+    files: FileStore
+    max_waiting: int = 10_000
+    queues_known: Sequence[str] = ("default",)
+
+    @done_again
+    def create(
+        self,
+        actor: Actor,
+        new: NewJob,
+        *,
+        owner: UserId | None = None,
+        idempotency_key: str | None = None,
+        origin: JobOrigin = JobOrigin.API,
+    ) -> tuple[Job, bool]:
+        """
+        Enqueue a job; return it, and whether it is new.
+
+        The same key and request answer the job that was made first.
+
+        Raises:
+            Invalid: A field is wrong.
+            LimitReached: The owner has as many waiting jobs as they may have.
+            Conflict: The key was used for another request.
+            NotAllowed: The actor is nobody who has signed in.
+        """
+        check(actor, Action.MAKE_JOB, SIGN_IN)
+        owner = actor.user_id if owner is None else owner
+        if (kept := self._made_before(owner, idempotency_key, new)) is not None:
+            return kept, False
+        job = self.prepared(actor, new, owner=owner, idempotency_key=idempotency_key, origin=origin)
+        check_room(self.store, owner, 1, self.max_waiting)
+        with self.store.begin(sole=actor.is_system) as tx:  # who is no person leaves no audit
+            (added,) = tx.jobs.add([job], job.created_at)
+            if added is not None:
+                self._remember(tx, actor, "CREATE", added, {"task": [None, job.task]})
+                return added, True
+        if (kept := self._made_before(owner, idempotency_key, new)) is None:
+            raise Conflict("The same key has just been used by another request.")
+        return kept, False
+
+    def create_many(
+        self, actor: Actor, jobs: Sequence[NewJob], *, owner: UserId | None = None
+    ) -> Sequence[Job]:
+        """
+        Enqueue many jobs, all or none of each 500, with one wake-up a batch.
+
+        Raises:
+            Invalid: A field of one of them is wrong; none was kept.
+            LimitReached: The owner would have too many waiting jobs.
+        """
+        prepared = [
+            self.prepared(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs
+        ]
+        if prepared:
+            check_room(self.store, prepared[0].owner, len(prepared), self.max_waiting)
+        added: list[Job] = []
+        for at in range(0, len(prepared), 500):
+            added += self._add(prepared[at : at + 500])
+        return added
+
+    def prepared(
+        self,
+        actor: Actor,
+        new: NewJob,
+        *,
+        owner: UserId | None = None,
+        idempotency_key: str | None = None,
+        origin: JobOrigin = JobOrigin.API,
+    ) -> Job:
+        """
+        Return the job that a request comes to, checked but not yet kept.
+
+        Raises:
+            Invalid: A field is wrong.
+        """
+        now = self.clock.now()
+        task = self._task(new)
+        check_priority(actor, new.priority)
+        check_queue(new.queue, self.queues_known)
+        if new.scheduled_time is not None and new.scheduled_time < now:
+            raise Invalid.field("scheduled_time", "Must not lie in the past.")
+        parameters = self.definitions.check(actor, task, new.parameters)
+        return Job(
+            owner=actor.user_id if owner is None else owner,
+            task=task.key,
+            name=new.name,
+            description=new.description,
+            parameters=parameters,
+            due_at=(new.scheduled_time or now) + self._delay(task, parameters),
+            queue=new.queue or task.queue,
+            priority=new.priority,
+            weight=actor.tier.weight,
+            mode=mode_of(task),
+            fail_when_lost=task.on_lost is OnLost.FAIL,
+            max_attempts=new.max_attempts or task.max_attempts,
+            timeout_seconds=new.timeout_seconds or task.timeout_seconds,
+            origin=origin,
+            idempotency_key=idempotency_key,
+            request_hash=None if idempotency_key is None else self._digest(new),
+            created_at=now,
+        )
+
+    def get(self, actor: Actor, job_id: JobId) -> Job:
+        """
+        Return one job that the actor may see.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self.store.view() as tx:
+            return tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+
+    def find(
+        self, actor: Actor, which: JobFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> Sequence[Job]:
+        """Return a part of the actor's jobs."""
+        with self.store.view() as tx:
+            return tx.jobs.find(
+                scope_of(actor, Action.READ_JOBS),
+                which,
+                ordering=ordering,
+                offset=offset,
+                limit=limit,
+            )
+
+    def count(self, actor: Actor, which: JobFilter) -> int:
+        """Return how many jobs the list has; 10,001 stands for more than 10,000."""
+        with self.store.view() as tx:
+            return tx.jobs.count(scope_of(actor, Action.READ_JOBS), which, at_most=COUNT_CAP + 1)
+
+    @done_again
+    def cancel(self, actor: Actor, job_id: JobId) -> Job:
+        """
+        Cancel a waiting job, or ask a running one to stop.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It has ended.
+        """
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
+            after = before.cancel(now)
+            self._replace(tx, before, after)
+            self._remember(tx, actor, "CANCEL", after)
+        return self.get(actor, job_id)
+
+    @done_again
+    def retry(self, actor: Actor, job_id: JobId) -> tuple[Job, bool]:
+        """
+        Try a failed or cancelled job once more; do a succeeded one again.
+
+        Return the job, and whether it is a new one.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: It has not ended, or was skipped.
+        """
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
+            if before.state is JobState.SUCCEEDED:
+                (again,) = tx.jobs.add([before.again(now)], now)
+                assert again is not None
+                self._remember(tx, actor, "RERUN", again, {"rerun_of": [None, job_id]})
+                return again, True
+            self._replace(tx, before, before.retry(now))
+            self._remember(tx, actor, "RETRY", before)
+        return self.get(actor, job_id), False
+
+    @done_again
+    def remove(self, actor: Actor, job_id: JobId) -> None:
+        """
+        Cancel a job that has not ended; hide one that has.
+
+        Raises:
+            NotFound: There is none.
+        """
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
+            ended = before.state.ended
+            after = evolve(before, hidden=True) if ended else before.cancel(now)
+            self._replace(tx, before, after)
+            self._remember(tx, actor, "DELETE", after)
+
+    def result(self, actor: Actor, job_id: JobId) -> Job:
+        """
+        Return a job that has ended, for its result.
+
+        Raises:
+            NotFound: There is none.
+            Invalid: It has not ended.
+        """
+        job = self.get(actor, job_id)
+        if not job.state.ended:
+            raise Invalid("The job has not been completed yet.")
+        return job
+
+    def attempts(self, actor: Actor, job_id: JobId) -> Sequence[Attempt]:
+        """
+        Return a job's attempts, oldest first; a running one has no end.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self.store.view() as tx:
+            job = tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+            closed = list(tx.jobs.attempts(job_id))
+        if job.state is JobState.RUNNING and job.started_at is not None:
+            closed.append(
+                Attempt(
+                    job_id=job.id,
+                    number=job.attempt,
+                    queued_at=job.queued_at,
+                    started_at=job.started_at,
+                    ended_at=None,
+                    outcome=None,
+                    error=None,
+                    worker=job.worker,
+                )
+            )
+        return closed
+
+    def logs(
+        self, actor: Actor, job_id: JobId, *, attempt: int | None, after: int, limit: int
+    ) -> Sequence[LogLine]:
+        """
+        Return what a job has logged, attempt by attempt.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self.store.view() as tx:
+            tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+            return tx.logs.lines(job_id, attempt=attempt, after=after, limit=limit)
+
+    def artifacts(self, actor: Actor, job_id: JobId) -> Sequence[Artifact]:
+        """
+        Return a job's files by name.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        with self.store.view() as tx:
+            tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+            return tx.logs.artifacts(job_id)
+
+    def artifact(self, actor: Actor, job_id: JobId, name: str) -> tuple[Artifact, Iterator[bytes]]:
+        """
+        Return one of a job's files and its content in pieces.
+
+        Raises:
+            NotFound: There is no such job or file.
+        """
+        for artifact in self.artifacts(actor, job_id):
+            if artifact.name == name:
+                return artifact, self.files.read(artifact.key)
+        raise NotFound(f"The job has no file {name!r}.")
+
+    def stats(self, actor: Actor) -> JobStats:
+        """Return counts of the actor's jobs."""
+        with self.store.view() as tx:
+            return tx.statistics.jobs(scope_of(actor, Action.READ_JOBS), self.clock.now())
+
+    def queues(self) -> Sequence[QueueStats]:
+        """Return the queues, those without rows included."""
+        with self.store.view() as tx:
+            kept = {queue.name: queue for queue in tx.queues.all()}
+        for name in self.queues_known:
+            kept.setdefault(name, QueueStats(name=name, state="running"))
+        return [kept[name] for name in sorted(kept)]
+
+    @done_again
+    def switch_queue(self, actor: Actor, name: str, state: str) -> QueueStats:
+        """
+        Pause ('paused'), resume ('running') or drain ('draining') a queue.
+
+        Raises:
+            NotAllowed: The actor is no superuser.
+            NotFound: There is no such queue.
+        """
+        check(actor, Action.SWITCH_QUEUES, "Only superusers switch queues.")
+        before = self._queue(name)
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            tx.queues.set_state(name, state, now)
+            tx.queues.settle_drains(now)
+            changes = {"state": [before.state, state]}
+            tx.audit.add(AuditEntry.of(actor, "UPDATE", "queue", name, now, changes))
+        return self._queue(name)
+
+    def workers(self, actor: Actor) -> Sequence[WorkerInfo]:
+        """
+        Return the processes that run jobs.
+
+        Raises:
+            NotAllowed: The actor is no superuser.
+        """
+        check(actor, Action.READ_WORKERS, "Only superusers see the workers.")
+        with self.store.view() as tx:
+            return tx.workers.all()
+
+    # what the commands share
+
+    @done_again
+    def _add(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        with self.store.begin() as tx:
+            batch = tx.jobs.add(jobs, self.clock.now())
+        return [job for job in batch if job is not None]
+
+    def _queue(self, name: str) -> QueueStats:
+        for queue in self.queues():
+            if queue.name == name:
+                return queue
+        raise NotFound(f"There is no queue {name!r}.")
+
+    def _task(self, new: NewJob) -> Task:
+        known, name = self.definitions.tasks, new.task_definition
+        key = name if isinstance(name, str) else self.definitions.named(name).key
+        if (task := known.find(key)) is None:
+            key = self.definitions.named(key).key
+            raise Invalid.field("task_definition", f"No code here knows {key!r}.")
+        return task
+
+    def _delay(self, task: Task, parameters: Mapping[str, Any]) -> timedelta:
+        if task.delay is None:
+            return timedelta(0)
+        return timedelta(seconds=task.delay(self.definitions.read(task, parameters)))
+
+    def _digest(self, new: NewJob) -> str:
+        shapes = self.definitions.shapes
+        return shapes.digest(shapes.write(new))
+
+    def _made_before(self, owner: UserId, key: str | None, new: NewJob) -> Job | None:
+        """Return the job that the same request has made under its key."""
+        if key is None:
+            return None
+        if not (0 < len(key) <= 255 and key.isprintable()):
+            raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable characters.")
+        with self.store.view() as tx:
+            kept = tx.jobs.by_idempotency_key(owner, key)
+        if kept is not None and kept.request_hash != self._digest(new):
+            raise Conflict("The Idempotency-Key was used for another request.")
+        return kept
+
+    def _replace(self, tx: WorkTx, before: Job, after: Job) -> None:
+        if not tx.jobs.replace(before, after):
+            raise Conflict("The job has moved on meanwhile; look again.")
+
+    def _remember(
+        self,
+        tx: WorkTx,
+        actor: Actor,
+        action: str,
+        job: Job,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not actor.is_system:
+            tx.audit.add(AuditEntry.of(actor, action, "job", job.id, self.clock.now(), changes))

@@ -1,0 +1,340 @@
+"""Execution: claim jobs, run their bodies, and commit what came of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from attrs import evolve, frozen
+
+from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
+from workbell.domain.identity.user import EVERYTHING, SYSTEM, Actor
+from workbell.domain.jobs.attempt import (
+    Artifact,
+    Claim,
+    Ending,
+    LogLine,
+    Outcome,
+    Settlement,
+    reap,
+    settle,
+)
+from workbell.domain.jobs.job import MAX_JSON_BYTES, JobId, JobState, Progress
+from workbell.domain.jobs.task import (
+    Cancelled,
+    OwnershipLost,
+    ShuttingDown,
+    Snooze,
+    Task,
+    TaskContext,
+    TimedOut,
+)
+from workbell.domain.schedules.schedule import FAILURES_TO_PAUSE, Schedule, ScheduleId
+from workbell.ports.files import FileStore
+from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Randomness
+from workbell.services.jobs.schedule_notices import tell_owner
+from workbell.services.jobs.schedule_runs import pause
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.transaction_retry import done_again
+
+MAX_ERROR = 4000
+LOG_HEAD = 200
+LOG_TAIL = 800
+
+
+@frozen(kw_only=True)
+class Swept:
+    """What one sweep did: rows staged, reaped and released, and queues with work."""
+
+    staged: int
+    reaped: int
+    released: int
+    queues: Sequence[str]
+
+
+@frozen(kw_only=True)
+class Execution:
+    """
+    The engine's use cases: every method is one transaction, or a read.
+
+    Threads, batches and wake-ups are the business of whoever calls it.
+    """
+
+    store: Store[WorkTx]
+    clock: Clock
+    chance: Randomness
+    definitions: Definitions
+    files: FileStore
+    lease: timedelta
+
+    @done_again
+    def claim(
+        self,
+        queue: str,
+        *,
+        worker: str,
+        limit: int,
+        free_threads: int,
+        finished: Sequence[Settlement] = (),
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        """Commit outcomes and claim the next jobs in one transaction."""
+        now = self.clock.now()
+        alone = all(settlement.schedule_id is None for settlement in finished)
+        with self.store.begin(sole=alone) as tx:
+            recorded = set[JobId]() if alone else self._record(tx, finished)
+            claims, accepted = tx.jobs.exchange(
+                finished if alone else (),
+                queue,
+                worker=worker,
+                now=now,
+                lease_until=now + self.lease,
+                limit=limit,
+                free_threads=free_threads,
+            )
+        return claims, accepted | recorded
+
+    @done_again
+    def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Commit outcomes; those whose claim has been lost are refused."""
+        with self.store.begin() as tx:
+            return self._record(tx, settlements)
+
+    @done_again
+    def give_back(self, claims: Sequence[Claim]) -> set[JobId]:
+        """Return claims that were never started."""
+        with self.store.begin() as tx:
+            return tx.jobs.give_back([(claim.id, claim.token) for claim in claims])
+
+    @done_again
+    def beat(self, claims: Sequence[Claim], worker: WorkerInfo) -> Mapping[JobId, bool]:
+        """
+        Renew leases and the worker's own row.
+
+        Return for each claim that is still owned whether it should stop.
+        """
+        until = self.clock.now() + self.lease
+        with self.store.begin() as tx:
+            tx.workers.seen(worker)
+            if not claims:
+                return {}
+            return tx.jobs.extend([(claim.id, claim.token) for claim in claims], until)
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest scheduled job is due."""
+        with self.store.view() as tx:
+            return tx.jobs.next_due()
+
+    def keep(
+        self, claim: Claim, name: str, media_type: str, source: BinaryIO | Path | bytes
+    ) -> None:
+        """
+        Keep a file that a body made, under its name.
+
+        Its key is announced before there is a file, so that whatever a crash
+        leaves goes with the job.
+
+        Raises:
+            OwnershipLost: The job is another's by now, or over.
+            Unavailable: There is no room for it.
+        """
+        key = self.files.new_key()
+        self._announce(claim, key)
+        stored = self.files.save(key, source)
+        artifact = Artifact(name, media_type, stored.size, stored.sha256, key)
+        if (replaced := self._keep(claim, artifact)) is not None:
+            self.files.delete(replaced)
+
+    @done_again
+    def leave(self, worker_id: str) -> None:
+        """Remove the worker's row at its end."""
+        with self.store.begin() as tx:
+            tx.workers.gone(worker_id)
+
+    @done_again
+    def note(
+        self,
+        progress: Sequence[tuple[Claim, Progress]],
+        lines: Mapping[JobId, Sequence[LogLine]],
+    ) -> None:
+        """Keep progress and log lines of running attempts."""
+        with self.store.begin() as tx:
+            if progress:
+                tx.jobs.note_progress([(claim.id, claim.token, at) for claim, at in progress])
+            for job_id, logged in lines.items():
+                tx.logs.append(job_id, logged, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
+
+    @done_again
+    def sweep(self, *, reaping: bool = True) -> Swept:
+        """Stage what is due, reap what was lost, release lanes, settle drains."""
+        now = self.clock.now()
+        with self.store.view() as tx:
+            due = tx.jobs.next_due()
+            lost = tx.jobs.expired(now) if reaping else ()
+        staged = reaped = released = 0
+        if due is not None and due <= now:
+            with self.store.begin() as tx:
+                staged = tx.jobs.stage(now)
+        if lost:
+            reaped = len(self.settle([reap(claim, now) for claim in lost]))
+        with self.store.view() as tx:
+            held = tx.jobs.has_held()
+            draining = tx.queues.any_draining()
+            queues = tx.jobs.waiting_queues()
+        if held or draining:
+            with self.store.begin() as tx:
+                released = tx.jobs.release_lanes(now)
+                tx.queues.settle_drains(now)
+                queues = tx.jobs.waiting_queues()
+        return Swept(staged=staged, reaped=reaped, released=released, queues=queues)
+
+    def run(self, claim: Claim, context: TaskContext) -> Settlement | None:
+        """
+        Run a claimed job's body and decide what follows.
+
+        None means that the claim was lost: nothing may be written.
+        """
+        try:
+            ending = self._ending(claim, context)
+        except OwnershipLost:
+            return None
+        succeeded = ending.outcome is Outcome.SUCCEEDED
+        spread = 0.0 if succeeded else self.chance.uniform(0.0, 1.0)
+        return settle(claim, ending, self.clock.now(), spread)
+
+    def _ending(self, claim: Claim, context: TaskContext) -> Ending:
+        try:
+            task = self.definitions.tasks.get(claim.task)
+        except NotFound as error:
+            return Ending(outcome=Outcome.FAILED, error=error.detail)
+        try:
+            return self._succeeded(task.body(context, self._parameters(claim, task)))
+        except Snooze as snooze:
+            return Ending(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
+        except Cancelled:
+            return Ending(outcome=Outcome.CANCELLED, error="cancelled on request")
+        except TimedOut:
+            return Ending(outcome=Outcome.TIMEOUT, error="the time limit was exceeded")
+        except ShuttingDown:
+            return Ending(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
+        except (Invalid, NotAllowed, NotFound) as error:
+            return Ending(outcome=Outcome.FAILED, error=plain(error.detail), permanent=True)
+        except (Throttled, Unavailable) as error:
+            context.log.error(plain(error.detail))
+            return Ending(
+                outcome=Outcome.FAILED, error=plain(error.detail), retry_after=error.retry_after
+            )
+        except OwnershipLost:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a body may raise anything, SystemExit too
+            text = plain(f"{type(error).__name__}: {_said(error)}")
+            context.log.error(text)
+            return Ending(outcome=Outcome.FAILED, error=text)
+
+    def _parameters(self, claim: Claim, task: Task) -> Any:
+        value = self.definitions.read(task, claim.parameters)
+        if task.check is not None:
+            task.check(self._owner(claim), value)
+        return value
+
+    @done_again
+    def _announce(self, claim: Claim, key: str) -> None:
+        with self.store.begin() as tx:
+            _owned(tx, claim)
+            tx.logs.announce_file(claim.id, key)
+
+    @done_again
+    def _keep(self, claim: Claim, artifact: Artifact) -> str | None:
+        with self.store.begin() as tx:
+            _owned(tx, claim)
+            return tx.logs.add_artifact(claim.id, artifact)
+
+    def _owner(self, claim: Claim) -> Actor:
+        if claim.owner == SYSTEM.user_id:
+            return SYSTEM
+        with self.store.view() as tx:
+            try:
+                return Actor.of(tx.users.get(claim.owner))
+            except NotFound:
+                return Actor(user_id=claim.owner)
+
+    def _succeeded(self, result: Any) -> Ending:
+        shapes = self.definitions.shapes
+        written = shapes.write(result)
+        if shapes.size(written) > MAX_JSON_BYTES:
+            text = f"The result takes more than {MAX_JSON_BYTES} bytes; keep it as an artifact."
+            return Ending(outcome=Outcome.FAILED, error=text, permanent=True)
+        return Ending(outcome=Outcome.SUCCEEDED, result=written)
+
+    def _record(self, tx: WorkTx, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Write outcomes, and what they mean to their schedules."""
+        schedules = self._concerned(tx, settlements)
+        accepted = tx.jobs.settle(settlements)
+        for settlement in settlements:
+            schedule = schedules.get(settlement.schedule_id or 0)
+            if schedule is None or settlement.id not in accepted:
+                continue
+            if settlement.state is JobState.FAILED:
+                schedules[schedule.id] = self._failed(tx, schedule)
+            elif settlement.state is JobState.SUCCEEDED:
+                schedules[schedule.id] = self._recovered(tx, schedule)
+        return accepted
+
+    def _concerned(self, tx: WorkTx, settlements: Sequence[Settlement]) -> dict[int, Schedule]:
+        """Return, under lock, the schedules whose fail streak the outcomes change."""
+        ended = {state: set[ScheduleId]() for state in JobState}
+        for settlement in settlements:
+            if settlement.schedule_id is not None:
+                ended[settlement.state].add(ScheduleId(settlement.schedule_id))
+        ids, succeeded = ended[JobState.FAILED], ended[JobState.SUCCEEDED] - ended[JobState.FAILED]
+        if succeeded:
+            ids |= tx.schedules.streaks(sorted(succeeded)).keys()
+        locked: dict[int, Schedule] = {}
+        for schedule_id in sorted(ids):
+            try:
+                locked[schedule_id] = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+            except NotFound:  # deleted meanwhile: nobody counts its runs any more
+                continue
+        return locked
+
+    def _failed(self, tx: WorkTx, schedule: Schedule) -> Schedule:
+        """Count a failed run; pause the schedule and tell its owner when there are too many."""
+        counted = schedule.failed()
+        if not counted.has_failed_too_often:
+            tx.schedules.replace(counted)
+            return counted
+        reason = f"{counted.fail_streak} runs in a row have failed"
+        paused = pause(tx, counted, self.clock.now(), reason)
+        tell_owner(tx, paused, "paused", f"has been paused: {reason}", self.clock.now())
+        return paused
+
+    def _recovered(self, tx: WorkTx, schedule: Schedule) -> Schedule:
+        """End a fail streak; tell the owner if it was one that has paused the schedule."""
+        if schedule.fail_streak:
+            tx.schedules.clear_streaks([schedule.id])
+        if schedule.fail_streak >= FAILURES_TO_PAUSE:
+            what = "has recovered: its last run succeeded"
+            tell_owner(tx, schedule, "recovered", what, self.clock.now())
+        return evolve(schedule, fail_streak=0)
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a body's error may be as broken as the body
+        return "it cannot be written as text"
+
+
+def plain(text: str) -> str:
+    """Return a text that every database takes: no NUL, no surrogates, bounded."""
+    clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    return clean[:MAX_ERROR]
+
+
+def _owned(tx: WorkTx, claim: Claim) -> None:
+    """Lock the job's row, where it is still the claim's."""
+    job = tx.jobs.get_for_update(EVERYTHING, claim.id)
+    if job.token != claim.token or job.state is not JobState.RUNNING:
+        raise OwnershipLost

@@ -1,0 +1,71 @@
+"""Runs of a schedule: what waits, what is due, and what is let go."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import evolve
+
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.jobs.job import Job, JobState
+from workbell.domain.schedules.schedule import MAX_BACKFILL, Schedule
+from workbell.domain.schedules.ticks import SkipReason, abandon
+from workbell.ports.jobs.repository import WorkTx
+
+
+def cancel_runs(
+    tx: WorkTx, runs: Sequence[Job], now: datetime, reason: str, *, running: bool = False
+) -> None:
+    """Cancel the runs that wait, and ask those that run to stop if that is wanted."""
+    for run in runs:
+        try:
+            current = tx.jobs.get_for_update(EVERYTHING, run.id)
+        except NotFound:  # it has ended and been hidden since it was read
+            continue
+        if current.state.waiting or (running and current.state is JobState.RUNNING):
+            tx.jobs.replace(current, current.cancel(now, reason))
+
+
+def let_go(tx: WorkTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
+    """Account for the ticks that are due but will not run, and cancel the runs that wait."""
+    unfinished = tx.jobs.unfinished([schedule.id]).get(schedule.id, ())
+    cancel_runs(tx, unfinished, now, f"schedule {reason}")
+    return skip_due(tx, schedule, now, reason)
+
+
+def skip_due(tx: WorkTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
+    """Account for the ticks that are due but will not run; return the schedule past them."""
+    row = abandon(schedule, now, reason)
+    if row is None:
+        return schedule
+    job = schedule.job(None, now, due_at=row.tick, tick=row.tick, missed=row.missed)
+    tx.jobs.add([job.skip(now, str(reason))], now)
+    return evolve(schedule, cursor=row.last)
+
+
+def pause(tx: WorkTx, schedule: Schedule, now: datetime, reason: str | None = None) -> Schedule:
+    """Pause a schedule whose row is locked: its next version, already kept."""
+    paused = let_go(tx, schedule, now, SkipReason.PAUSED).pause(reason).stamped(now)
+    tx.schedules.replace(paused)
+    return paused
+
+
+def ticks_of_range(
+    schedule: Schedule, start: datetime, end: datetime, now: datetime
+) -> list[datetime]:
+    """
+    Return the ticks of a past range, both ends included.
+
+    Raises:
+        Invalid: The range is empty, not past, or holds more than 1,000 ticks.
+    """
+    if end < start:
+        raise Invalid.field("end", "The end must not lie before the start.")
+    if end > now:
+        raise Invalid.field("end", "The range must lie in the past.")
+    ticks: list[datetime] = []
+    for tick in schedule.cron.ticks(start - datetime.resolution, end):
+        ticks.append(tick)
+        if len(ticks) > MAX_BACKFILL:
+            raise Invalid.field("end", f"The range holds more than {MAX_BACKFILL} runs.")
+    return ticks

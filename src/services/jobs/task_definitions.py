@@ -1,0 +1,217 @@
+"""Task definitions: what the code declares, kept with ids and a switch."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import Factory, define, evolve, field, frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity.permissions import Action, check
+from workbell.domain.identity.user import EVERYTHING, Actor
+from workbell.domain.jobs.job import MAX_JSON_BYTES
+from workbell.domain.jobs.task import Task, TaskDefinition, TaskId, Tasks, parameter_errors
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.serialization import Shapes
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.identity.actor_cache import LIFE
+from workbell.services.jobs.schedule_runs import pause
+from workbell.services.transaction_retry import done_again
+
+ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
+@define(eq=False)
+class _Recent:
+    """Definitions by id or key, and until when they count; a change puts a new dict in place."""
+
+    known: dict[int | str, tuple[TaskDefinition, datetime]] = Factory(
+        dict[int | str, tuple[TaskDefinition, datetime]]
+    )
+
+    def forget(self) -> None:
+        self.known = {}
+
+
+@frozen(kw_only=True)
+class Definitions:
+    """List tasks, switch them on and off, and check parameters against them."""
+
+    store: Store[WorkTx]
+    clock: Clock
+    tasks: Tasks
+    shapes: Shapes
+    _recent: _Recent = field(default=Factory(_Recent), init=False, eq=False, repr=False)
+
+    def all(self) -> Sequence[TaskDefinition]:
+        """Return every definition, by id."""
+        with self.store.view() as tx:
+            return tx.definitions.all()
+
+    def get(self, task_id: TaskId) -> TaskDefinition:
+        """
+        Return one definition.
+
+        Raises:
+            NotFound: There is none with the id.
+        """
+        with self.store.view() as tx:
+            return tx.definitions.get(task_id)
+
+    def named(self, name: int | str) -> TaskDefinition:
+        """
+        Return the definition that a body names by id or key.
+
+        It is looked up once in a few seconds; what this process has changed
+        counts at once.
+
+        Raises:
+            Invalid: There is none.
+        """
+        now, recent = self.clock.now(), self._recent.known  # taken before the store is read
+        found = recent.get(name)
+        if found is None or now >= found[1]:
+            found = recent[name] = self._named(name), now + LIFE
+        return found[0]
+
+    def _named(self, name: int | str) -> TaskDefinition:
+        try:
+            with self.store.view() as tx:
+                if isinstance(name, int):
+                    return tx.definitions.get(TaskId(name))
+                return tx.definitions.by_key(name)
+        except NotFound:
+            raise Invalid.field("task_definition", f"There is no task {name!r}.") from None
+
+    @done_again
+    def set_active(self, actor: Actor, task_id: TaskId, *, active: bool) -> TaskDefinition:
+        """
+        Switch a task on or off; waiting jobs of an inactive one are held.
+
+        Raises:
+            NotFound: There is none with the id.
+            NotAllowed: The actor is no superuser.
+        """
+        check(actor, Action.SWITCH_TASKS, "Only superusers switch tasks on and off.")
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            before = tx.definitions.get(task_id)
+            after = evolve(before, is_active=active)
+            if after == before:
+                return before
+            tx.definitions.replace(after)
+            if active:
+                tx.jobs.release_task(after.key, now)
+            else:
+                tx.jobs.hold_task(after.key)
+            changes = {"is_active": [before.is_active, active]}
+            tx.audit.add(AuditEntry.of(actor, "UPDATE", "task_definition", task_id, now, changes))
+        self._recent.forget()
+        return after
+
+    def check(self, actor: Actor, task: Task, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """
+        Return parameters as they were given, once the task has nothing against them.
+
+        Raises:
+            Invalid: They do not fit, or the task refuses them.
+            NotAllowed: The task refuses them to this actor.
+        """
+        try:
+            given = self._bounded(parameters)
+            value = self.read(task, given)
+            if task.check is not None:
+                task.check(actor, value)
+            return given
+        except (Invalid, NotFound) as error:
+            wrong = error if isinstance(error, Invalid) else Invalid(error.detail)
+            raise parameter_errors(wrong) from error
+
+    def read(self, task: Task, parameters: Mapping[str, Any]) -> Any:
+        """
+        Return parameters as the value that the task's body takes.
+
+        Raises:
+            Invalid: They do not fit.
+        """
+        if task.parameters is None:
+            return parameters
+        return self.shapes.read(parameters, task.parameters)
+
+    def synchronise(self) -> None:
+        """
+        Bring the store's definitions up to the code's.
+
+        A changed schema raises the schema version, and a schedule whose
+        parameters no longer fit is paused with the exact error.
+        """
+        for task in self.tasks.all():
+            if self._declare(task):
+                self._pause_unfit(task)
+
+    def _bounded(self, value: object) -> Mapping[str, Any]:
+        """Return parameters as a JSON object that may be kept."""
+        written: Mapping[str, Any] = self.shapes.write(value)
+        if self.shapes.size(written) > MAX_JSON_BYTES:
+            raise Invalid(f"Must take at most {MAX_JSON_BYTES} bytes.")
+        return written
+
+    @done_again
+    def _declare(self, task: Task) -> bool:
+        """Keep a task's definition as declared; return whether its schema has changed."""
+        schema = self.shapes.schema(task.parameters) if task.parameters else ANY_OBJECT
+        declared = TaskDefinition(
+            key=task.key,
+            name=task.name or task.key,
+            description=task.description,
+            schema=schema,
+            created_at=self.clock.now(),
+        )
+        with self.store.begin() as tx:
+            kept = tx.definitions.add(declared)
+            changed = self.shapes.digest(kept.schema) != self.shapes.digest(schema)
+            current = evolve(
+                kept,
+                name=declared.name,
+                description=declared.description,
+                schema=schema if changed else kept.schema,
+                schema_version=kept.schema_version + changed,
+            )
+            if current != kept:
+                tx.definitions.replace(current)
+        self._recent.forget()
+        return changed
+
+    def _pause_unfit(self, task: Task) -> None:
+        """Pause the schedules of a task whose parameters its schema now refuses."""
+        after = ScheduleId(0)
+        while True:
+            with self.store.view() as tx:
+                page = tx.schedules.active_after(after)
+            if not page:
+                return
+            after = page[-1].id
+            for schedule in page:
+                if schedule.task == task.key and self._misfit(task, schedule) is not None:
+                    self._pause(task, schedule.id)
+
+    @done_again
+    def _pause(self, task: Task, schedule_id: ScheduleId) -> None:
+        with self.store.begin() as tx:
+            try:
+                schedule = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+            except NotFound:  # deleted meanwhile
+                return
+            if schedule.is_active and (wrong := self._misfit(task, schedule)) is not None:
+                pause(tx, schedule, self.clock.now(), f"its parameters no longer fit: {wrong}")
+
+    def _misfit(self, task: Task, schedule: Schedule) -> str | None:
+        """Return why a schedule's parameters do not fit its task, if they do not."""
+        try:
+            self.read(task, schedule.parameters)
+        except Invalid as error:
+            return error.detail
+        return None

@@ -1,0 +1,378 @@
+"""Schedules: create, change, pause, run and explain them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import evolve, frozen
+
+from workbell.domain.audit import AuditEntry, changed_since
+from workbell.domain.cron.preview import Preview, preview
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.errors import Invalid, NotFound, StaleVersion
+from workbell.domain.identity.permissions import SIGN_IN, Action, check, may, scope_of
+from workbell.domain.identity.user import Actor, User, UserId
+from workbell.domain.jobs.job import Job, JobOrigin
+from workbell.domain.jobs.task import TaskDefinition, Tasks
+from workbell.domain.schedules.schedule import (
+    Schedule,
+    ScheduleId,
+    check_active_limit,
+    check_window,
+)
+from workbell.domain.schedules.ticks import SkipReason
+from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.serialization import Shapes
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.jobs.capacity import check_room
+from workbell.services.jobs.requests import NewSchedule, check_priority, check_queue
+from workbell.services.jobs.schedule_runs import let_go, pause, skip_due, ticks_of_range
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.transaction_retry import done_again
+
+
+@frozen(kw_only=True)
+class BackfillPlan:
+    """Which past ticks of a schedule an explicit backfill runs."""
+
+    count: int
+    first: datetime | None
+    last: datetime | None
+    dry_run: bool
+    jobs: Sequence[Job] = ()
+
+
+@frozen(kw_only=True)
+class Scheduling:
+    """Create, change, pause, run and explain schedules."""
+
+    store: Store[WorkTx]
+    clock: Clock
+    tasks: Tasks
+    definitions: Definitions
+    shapes: Shapes
+    active_limit: int = 5
+    max_waiting: int = 10_000
+    queues: Sequence[str] = ("default",)
+
+    @done_again
+    def create(
+        self, actor: Actor, new: NewSchedule, *, owner: UserId | None = None
+    ) -> ScheduleView:
+        """
+        Give the actor a new schedule, active unless asked otherwise.
+
+        Raises:
+            Invalid: A field is wrong.
+            LimitReached: The owner has as many active ones as they may have.
+            NotAllowed: The actor is nobody who has signed in.
+        """
+        check(actor, Action.MAKE_SCHEDULE, SIGN_IN)
+        now, definition = self.clock.now(), self.definitions.named(new.task_definition)
+        fields = self._fields(actor, new, definition)
+        owner = actor.user_id if owner is None else owner
+        schedule = Schedule(
+            owner=owner, weight=actor.tier.weight, created_at=now, updated_at=now, **fields
+        )
+        check_window(schedule)
+        if new.is_active:
+            schedule = schedule.resume(now)
+        changes = {"task": [None, schedule.task]}
+        if new.is_active and not actor.is_system:
+            entry = AuditEntry.of(actor, "CREATE", "schedule", "", now, changes)
+            with self.store.begin(sole=True) as tx:
+                added = tx.schedules.add_within(schedule, self.active_limit, entry)
+            if added is not None:
+                return ScheduleView.first(*added, definition)
+        with self.store.begin() as tx:
+            if new.is_active:
+                self._check_limit(tx, actor, owner)
+            schedule = tx.schedules.add(schedule)
+            self._remember(tx, actor, "CREATE", schedule, now, changes)
+        return self.get(actor, schedule.id)
+
+    def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
+        """
+        Return one schedule that the actor may see.
+
+        Raises:
+            NotFound: There is none.
+        """
+        with self.store.view() as tx:
+            return tx.schedules.show(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
+
+    def find(
+        self, actor: Actor, which: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[ListedSchedule], int]:
+        """Return a part of the actor's schedules, and how many there are."""
+        scope = scope_of(actor, Action.READ_SCHEDULES)
+        with self.store.view() as tx:
+            return tx.schedules.page(scope, which, ordering=ordering, offset=offset, limit=limit)
+
+    @done_again
+    def edit(
+        self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+        given: Mapping[str, Any],
+        *,
+        version: int | None = None,
+    ) -> ScheduleView:
+        """
+        Change the given fields, and leave the others.
+
+        `version` is the one that the actor has seen, None where they do not
+        care. What waits of the old form is not taken back, unless the
+        schedule is paused. Pausing alone is always possible.
+
+        Raises:
+            NotFound: There is none.
+            Invalid: A field is wrong.
+            StaleVersion: It has been changed since.
+            LimitReached: It would become active, and there is no room.
+        """
+        now = self.clock.now()
+        shown = self.get(actor, schedule_id)
+        versions = {shown.schedule.version, shown.schedule.version if version is None else version}
+        new, fields, changes = self._changed(actor, shown, given)
+        with self.store.begin() as tx:
+            before = self._locked(tx, actor, shown.schedule.owner, schedule_id, versions)
+            after = self._moved(tx, actor, before, fields, now, active=new.is_active)
+            tx.schedules.replace(after)
+            changes["version"] = [before.version, after.version]
+            self._remember(tx, actor, "UPDATE", after, now, changes)
+        return self.get(actor, schedule_id)
+
+    @done_again
+    def delete(self, actor: Actor, schedule_id: ScheduleId, *, version: int | None = None) -> None:
+        """
+        Hide a schedule and cancel what waits of it; its history stays.
+
+        Raises:
+            NotFound: There is none.
+            StaleVersion: It has been changed since.
+        """
+        now = self.clock.now()
+        owner = self.get(actor, schedule_id).schedule.owner
+        versions = set[int]() if version is None else {version}
+        with self.store.begin() as tx:
+            schedule = self._locked(tx, actor, owner, schedule_id, versions)
+            gone = let_go(tx, schedule, now, SkipReason.DELETED).pause("deleted").stamped(now)
+            tx.schedules.replace(evolve(gone, deleted_at=now))
+            self._remember(tx, actor, "DELETE", schedule, now)
+
+    def toggle(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
+        """
+        Pause an active schedule, or resume a paused one.
+
+        Raises:
+            NotFound: There is none.
+            LimitReached: There is no room for one more active schedule.
+        """
+        active = self.get(actor, schedule_id).schedule.is_active
+        return self.edit(actor, schedule_id, {"is_active": not active})
+
+    @done_again
+    def run_now(self, actor: Actor, schedule_id: ScheduleId) -> Job:
+        """
+        Run a schedule's task once more, now; its lane still holds.
+
+        Raises:
+            NotFound: There is none.
+            LimitReached: The owner has as many waiting jobs as they may have.
+        """
+        now = self.clock.now()
+        self._check_room(self.get(actor, schedule_id).schedule, 1)
+        with self.store.begin() as tx:
+            schedule = tx.schedules.get(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
+            task = self.tasks.find(schedule.task)
+            job = schedule.job(task, now, due_at=now, origin=JobOrigin.RUN_NOW, for_tick=now)
+            (added,) = tx.jobs.add([job], now)
+            assert added is not None
+            self._remember(tx, actor, "RUN_NOW", schedule, now, {"job": [None, added.id]})
+        return added
+
+    @done_again
+    def backfill(
+        self,
+        actor: Actor,
+        schedule_id: ScheduleId,
+        start: datetime,
+        end: datetime,
+        *,
+        dry_run: bool = False,
+    ) -> BackfillPlan:
+        """
+        Run the ticks of a past range, both ends included.
+
+        Raises:
+            NotFound: There is none.
+            Invalid: The range is empty, not past, or holds more than 1,000 ticks.
+            LimitReached: The owner would have too many waiting jobs.
+        """
+        now = self.clock.now()
+        schedule = self.get(actor, schedule_id).schedule
+        ticks = ticks_of_range(schedule, start, end, now)
+        plan = BackfillPlan(
+            count=len(ticks),
+            first=ticks[0] if ticks else None,
+            last=ticks[-1] if ticks else None,
+            dry_run=dry_run,
+        )
+        if dry_run or not ticks:
+            return plan
+        self._check_room(schedule, len(ticks))
+        task = self.tasks.find(schedule.task)
+        jobs = [
+            schedule.job(task, now, due_at=now, origin=JobOrigin.BACKFILL, for_tick=tick)
+            for tick in ticks
+        ]
+        with self.store.begin() as tx:
+            added = tx.jobs.add(jobs, now)
+            self._remember(tx, actor, "BACKFILL", schedule, now, {"count": [None, len(ticks)]})
+        return evolve(plan, jobs=[job for job in added if job is not None])
+
+    def upcoming(self, actor: Actor, schedule_id: ScheduleId, n: int) -> Preview:
+        """
+        Explain a schedule's expression and its next runs.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return preview(self.get(actor, schedule_id).schedule.cron, self.clock.now(), n)
+
+    def explain(self, rule: CronRule, n: int) -> Preview:
+        """Explain an expression and its next runs."""
+        return preview(rule, self.clock.now(), n)
+
+    # what the commands share
+
+    def _fields(
+        self,
+        actor: Actor,
+        new: NewSchedule,
+        definition: TaskDefinition,
+        before: Schedule | None = None,
+    ) -> dict[str, Any]:
+        """Return the fields of a schedule that a request comes to, all of them checked."""
+        if (task := self.tasks.find(definition.key)) is None:
+            raise Invalid.field("task_definition", f"No code here knows {definition.key!r}.")
+        if before is None or new.priority != before.priority:
+            check_priority(actor, new.priority)
+        if before is None or new.queue != before.queue:
+            check_queue(new.queue, self.queues)
+        zone = new.time_zone or actor.time_zone
+        return {
+            "task": task.key,
+            "schema_version": definition.schema_version,
+            "cron": CronRule(new.cron_expression, zone, new.dst_gap, new.dst_overlap),
+            "parameters": self.definitions.check(actor, task, new.parameters),
+        } | {name: getattr(new, name) for name in _AS_ASKED}
+
+    def _changed(
+        self, actor: Actor, shown: ScheduleView, given: Mapping[str, Any]
+    ) -> tuple[NewSchedule, dict[str, Any], dict[str, Any]]:
+        """Return what a schedule is to be, its new fields, and the changes for the audit trail."""
+        before = self.shapes.write(NewSchedule.of(shown))
+        new = self.shapes.read({**before, **given}, NewSchedule)
+        after = self.shapes.write(new)
+        changes = {
+            name: [before[name], after[name]] for name in after if before[name] != after[name]
+        }
+        if dict(given) == {"is_active": False}:
+            return new, {}, changes
+        definition = self.definitions.named(new.task_definition)
+        fields = self._fields(actor, new, definition, shown.schedule)
+        check_window(evolve(shown.schedule, **fields))
+        return new, fields, changes
+
+    def _moved(
+        self,
+        tx: WorkTx,
+        actor: Actor,
+        before: Schedule,
+        fields: Mapping[str, Any],
+        now: datetime,
+        *,
+        active: bool,
+    ) -> Schedule:
+        """Return a locked schedule's next version, paused or resumed as was asked."""
+        if before.is_active and not active:
+            return evolve(pause(tx, before, now), **fields)
+        after = evolve(before, **fields)
+        if active and not before.is_active:
+            self._check_limit(tx, actor, after.owner)
+            return after.resume(now).stamped(now)
+        if after.fires_like(before):
+            same = after.alert_after_seconds == before.alert_after_seconds
+            return (after if same else after.expecting()).stamped(now)
+        passed = skip_due(tx, before, now, SkipReason.EDITED)
+        return evolve(after, cursor=passed.cursor).edited(now)
+
+    def _locked(
+        self,
+        tx: WorkTx,
+        actor: Actor,
+        owner: UserId,
+        schedule_id: ScheduleId,
+        versions: Collection[int],
+    ) -> Schedule:
+        """Return a schedule under lock, its owner's row first, if it has the versions given."""
+        if not actor.is_system:
+            _locked_owner(tx, owner)
+        schedule = tx.schedules.get_for_update(
+            scope_of(actor, Action.CHANGE_SCHEDULES), schedule_id
+        )
+        if any(version != schedule.version for version in versions):
+            entries = tx.audit.of("schedule", str(schedule_id))
+            raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
+        return schedule
+
+    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> None:
+        """Refuse an owner, locked, who has no room for one more."""
+        if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
+            return
+        active = tx.schedules.count_active(owner_id)
+        unlimited = may(Actor.of(owner), Action.EXCEED_SCHEDULES)
+        check_active_limit(active, self.active_limit, unlimited=unlimited)
+
+    def _check_room(self, schedule: Schedule, adding: int) -> None:
+        check_room(self.store, schedule.owner, adding, self.max_waiting)
+
+    def _remember(
+        self,
+        tx: WorkTx,
+        actor: Actor,
+        action: str,
+        schedule: Schedule,
+        now: datetime,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not actor.is_system:
+            tx.audit.add(AuditEntry.of(actor, action, "schedule", schedule.id, now, changes))
+
+
+_AS_ASKED = (
+    "name",
+    "misfire_policy",
+    "overlap_policy",
+    "starts_at",
+    "ends_at",
+    "max_runs",
+    "jitter_seconds",
+    "queue",
+    "priority",
+    "max_attempts",
+    "timeout_seconds",
+    "alert_after_seconds",
+)
+
+
+def _locked_owner(tx: WorkTx, owner: UserId) -> User | None:
+    """Return an owner under lock; the system and those of the library's user have no row."""
+    try:
+        return tx.users.get_for_update(owner)
+    except NotFound:
+        return None
