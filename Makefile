@@ -125,7 +125,7 @@ bench-peers: $(VENV)/.dev ## Compare with other products (PostgreSQL and Redis; 
 
 # ---- Products --------------------------------------------------------------------------------
 
-.env.example: src/entrypoints/settings.py src/entrypoints/options.py | $(VENV)/.run
+.env.example: src/entrypoints/config/settings.py src/entrypoints/config/option.py | $(VENV)/.run
 	$(BIN)/python -c 'from workbell.entrypoints.config.settings import example; print(example(), end="")' > $@
 
 .PHONY: docs

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import pytest
 from attrs import Factory, define
 
-from tests.contract.made import AnyStore, ManualClock
+from tests.contract.factories import AnyStore, ManualClock
 from workbell.adapters.memory.store import MemoryStore
 
 KINDS = (

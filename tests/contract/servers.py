@@ -12,7 +12,7 @@ from attrs import define
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.contract.made import ManualClock
+from tests.contract.factories import ManualClock
 from workbell.adapters.sql.schema.tables import metadata
 from workbell.adapters.sql.store import SqlStore, open_store
 

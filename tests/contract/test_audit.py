@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from attrs import evolve
 
-from tests.contract.made import ALICE, NOON, AnyStore, after
+from tests.contract.factories import ALICE, NOON, AnyStore, after
 from workbell.domain.audit import AuditEntry
 from workbell.domain.identity.user import Actor, Origin, UserId
 

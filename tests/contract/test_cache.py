@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tests.contract.made import ManualClock, after
+from tests.contract.factories import ManualClock, after
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
 from workbell.ports.cache import Cache

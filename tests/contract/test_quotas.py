@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.made import NOON, ManualClock, after
+from tests.contract.factories import NOON, ManualClock, after
 from tests.contract.servers import SERVERS, address, server
 from workbell.domain.rate_limits.policy import Charge, Decision, Policy, Rate, Subject
 from workbell.ports.rate_limits import ThrottlingTx

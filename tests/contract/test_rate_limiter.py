@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.made import NOON, after
+from tests.contract.factories import NOON, after
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter, Windows
 from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
 from workbell.ports.rate_limits import RateLimiter

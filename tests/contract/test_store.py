@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 
 from tests.contract.conftest import Bell
-from tests.contract.made import (
+from tests.contract.factories import (
     ALICE,
     NOON,
     AnyStore,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Client
+from tests.journeys.conftest import Client
 
 PASSWORD, NEW = "SecurePass123!", "another-good-one-7"
 

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .browser import Browser, open_browser
-from .conftest import Client, eventually
+from tests.journeys.browser import Browser, open_browser
+from tests.journeys.conftest import Client, eventually
 
 PAGES = ("/api/docs/", "/api/schema/swagger-ui/", "/api/redoc/", "/api/schema/redoc/")
 TRIED = "document.querySelector('#operations-operations-get_readiness')"

@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import evolve
 
 import workbell
-from tests.contract.made import ManualClock
+from tests.contract.factories import ManualClock
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.reminder import Preferences
 from workbell.domain.identity.registration import Registration

@@ -5,9 +5,8 @@ from base64 import b32decode
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.journeys.conftest import Client
 from workbell.domain.identity.second_factor import STEP, code_at
-
-from .conftest import Client
 
 OWN = "/api/v1/auth/second-factor"
 LOGIN = "/api/v1/auth/login"

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
-from tests.contract.made import NOON, ManualClock, a_user
+from tests.contract.factories import NOON, ManualClock, a_user
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonShapes

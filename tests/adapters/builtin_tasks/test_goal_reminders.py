@@ -1,0 +1,81 @@
+"""Goal reminders as tasks: who may run them, and what they answer."""
+
+from datetime import timedelta
+
+import pytest
+from attrs import Factory, evolve, frozen
+
+from tests.adapters.builtin_tasks.context import RecordedContext
+from tests.contract.factories import NOON, ManualClock, a_user
+from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders, MailReminder, RemindGoals
+from workbell.adapters.memory.store import MemoryStore
+from workbell.domain.errors import Invalid, NotAllowed
+from workbell.domain.goals.goal import Category, Goal
+from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.jobs.task import Cancelled
+from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
+from workbell.ports.mail import Letter
+from workbell.services.goals.reminders import Reminding
+
+pytestmark = pytest.mark.unit
+
+
+@frozen
+class Outbox:
+    letters: list[Letter] = Factory(list)
+
+    def send(self, letter: Letter) -> None:
+        self.letters.append(letter)
+
+
+@pytest.fixture
+def reminders() -> GoalReminders:
+    """Return the tasks over a store in which somebody has left a goal alone."""
+    clock = ManualClock(NOON + timedelta(days=7))
+    store = MemoryStore(clock)
+    with store.begin() as tx:
+        owner = tx.users.add(a_user()).id
+        tx.goals.add(
+            Goal(
+                owner=owner,
+                number=1,
+                name="goal",
+                category=Category.MINOR,
+                active_at=NOON,
+                created_at=NOON,
+                updated_at=NOON,
+            )
+        )
+    tokens = UnsubscribeTokens([b"k" * 32])
+    reminding = Reminding(store=store, clock=clock, tokens=tokens, public_url="http://bell")
+    return GoalReminders(reminding, Outbox())
+
+
+def test_the_run_tells_how_many_it_has_looked_at_and_told(reminders: GoalReminders) -> None:
+    context = RecordedContext()
+    assert reminders.run(context, RemindGoals()) == {"people": 1, "reminded": 1}
+    assert reminders.run(context, RemindGoals(own_times=True)) == {"people": 0, "reminded": 0}
+    assert context.notes == [(1, None, "people looked at")]
+    with pytest.raises(Cancelled):
+        reminders.run(RecordedContext(checks_left=[0]), RemindGoals())
+
+
+def test_a_mail_goes_out_under_the_same_id_in_every_try(reminders: GoalReminders) -> None:
+    asked = MailReminder(user_id=1, day="2030-01-08", goals=[1])
+    sent = reminders.mail(RecordedContext(), asked)
+    assert reminders.mail(RecordedContext(attempt=2), asked) == sent
+    assert isinstance(reminders.mailer, Outbox)
+    assert [letter.message_id for letter in reminders.mailer.letters] == [sent["message_id"]] * 2
+    unknown = reminders.mail(RecordedContext(), evolve(asked, user_id=9))
+    assert unknown == {"sent": False, "reason": "not wanted any more"}
+    with pytest.raises(Invalid):
+        reminders.mail(RecordedContext(), evolve(asked, day="2030-02-30"))
+
+
+def test_only_superusers_and_the_system_send_reminders(reminders: GoalReminders) -> None:
+    for task in reminders.tasks():
+        assert task.check is not None
+        task.check(SYSTEM, None)
+        task.check(Actor(user_id=UserId(2), is_super_user=True), None)
+        with pytest.raises(NotAllowed):
+            task.check(Actor(user_id=UserId(1)), None)

@@ -1,0 +1,352 @@
+"""Send Email, Echo, Database Cleanup, reports, and the catalogue of tasks."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from attrs import Factory, evolve, frozen
+
+from tests.adapters.builtin_tasks.context import NOON, RecordedContext
+from workbell.adapters.builtin_tasks import report_generation as reporting
+from workbell.adapters.builtin_tasks import report_html as report_page
+from workbell.adapters.builtin_tasks.database_cleanup import Cleaner, DatabaseCleanup
+from workbell.adapters.builtin_tasks.registry import built_in
+from workbell.adapters.builtin_tasks.report_generation import Reporter, ReportGeneration
+from workbell.adapters.builtin_tasks.send_email import EmailSender, SendEmail
+from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.errors import Invalid, NotAllowed
+from workbell.domain.identity.user import SYSTEM, Actor, User, UserId
+from workbell.domain.jobs.attempt import Artifact
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import Cancelled, Task, TaskDefinition
+from workbell.domain.schedules.schedule import Schedule
+from workbell.ports.files import StoredFile
+from workbell.ports.mail import Letter
+
+pytestmark = pytest.mark.unit
+
+SHAPES = JsonShapes()
+OWNER, OTHER = UserId(1), UserId(2)
+
+
+@frozen
+class FixedClock:
+    def now(self) -> Any:
+        return NOON
+
+
+@frozen
+class Outbox:
+    letters: list[Letter] = Factory(list)
+
+    def send(self, letter: Letter) -> None:
+        self.letters.append(letter)
+
+
+@frozen
+class Shelf:
+    deleted: list[str] = Factory(list)
+
+    def new_key(self) -> str:
+        raise NotImplementedError
+
+    def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
+        raise NotImplementedError
+
+    def read(self, key: str) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def delete(self, key: str) -> None:
+        self.deleted.append(key)
+
+
+def a_job(**changed: Any) -> Job:
+    given: dict[str, Any] = {
+        "owner": OWNER,
+        "task": "echo",
+        "due_at": NOON,
+        "created_at": NOON - timedelta(hours=1),
+        "state": JobState.SUCCEEDED,
+        "ended_at": NOON - timedelta(minutes=30),
+    }
+    return Job(**given | changed)
+
+
+# the catalogue
+
+
+def catalogue() -> dict[str, Task]:
+    tasks = built_in(store=MemoryStore(FixedClock()), files=Shelf(), mailer=Outbox())
+    return {task.key: task for task in tasks}
+
+
+def test_the_five_predefined_tasks_come_first_in_their_order() -> None:
+    assert [(task.key, task.name) for task in catalogue().values()] == [
+        ("email.send", "Send Email"),
+        ("data.process", "Data Processing"),
+        ("report.generate", "Report Generation"),
+        ("files.backup", "File Backup"),
+        ("database.cleanup", "Database Cleanup"),
+        ("echo", "Echo"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "flat"),
+    [
+        (
+            "email.send",
+            {"email": "string", "delay": "integer", "subject": "string", "body": "string"},
+        ),
+        (
+            "data.process",
+            {
+                "dataset_size": "integer",
+                "processing_type": "string",
+                "source": "string",
+                "columns": "object",
+                "operation": "string",
+            },
+        ),
+        ("report.generate", {"report_type": "string", "include_charts": "boolean"}),
+        (
+            "files.backup",
+            {
+                "source_path": "string",
+                "destination": "string",
+                "compress": "boolean",
+                "keep": "integer",
+            },
+        ),
+        ("database.cleanup", {"days_old": "integer", "table_name": "string"}),
+    ],
+    ids=["email", "data", "report", "backup", "cleanup"],
+)
+def test_parameters_are_listed_flat(key: str, flat: dict[str, str]) -> None:
+    parameters = catalogue()[key].parameters
+    assert parameters is not None
+    schema = SHAPES.schema(parameters)
+    definition = TaskDefinition(key=key, name="", schema=schema, created_at=NOON)
+    assert definition.flat_schema() == flat
+
+
+def test_echo_returns_what_it_was_given() -> None:
+    echo = catalogue()["echo"]
+    assert echo.parameters is None
+    assert echo.body(RecordedContext(), {"a": 1}) == {"a": 1}
+
+
+# mail
+
+
+def test_an_email_is_sent_under_the_same_id_in_every_try() -> None:
+    outbox = Outbox()
+    parameters = SHAPES.read({"email": "a@b.example", "delay": 5}, SendEmail)
+    sender = EmailSender(outbox)
+    results = [sender.run(RecordedContext(attempt=n), parameters) for n in (1, 2)]
+
+    assert outbox.letters[0] == outbox.letters[1]
+    letter = outbox.letters[0]
+    assert (letter.to, letter.subject, letter.text) == (
+        "a@b.example",
+        parameters.subject,
+        parameters.body,
+    )
+    assert results[0] == {
+        "email": "a@b.example",
+        "subject": letter.subject,
+        "message_id": letter.message_id,
+    }
+    sender.run(RecordedContext(idempotency_key="other"), parameters)
+    assert outbox.letters[2].message_id != letter.message_id
+    delay = sender.task().delay
+    assert delay is not None
+    assert delay(parameters) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"email": "nobody"}, "must be an e-mail address"),
+        ({"email": "a@b\n"}, "must be an e-mail address"),
+        ({"email": "a@b.example, c@d.example"}, "must be an e-mail address"),
+        ({"email": "a\x01@b.example"}, "must be an e-mail address"),
+        ({"delay": -1}, "at least 0"),
+        ({"delay": 10**9}, "at most"),
+        ({"delay": "5"}, "delay must be an integer"),
+        ({"subject": "a\r\nBcc: c@d.example"}, "single line"),
+        ({"subject": ""}, "not be empty"),
+        ({"bcc": "x"}, "is not a valid parameter"),
+    ],
+    ids=list("abcdefghij"),
+)
+def test_an_email_that_cannot_be_sent_is_refused_at_once(
+    changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Invalid, match=said):
+        SHAPES.read({"email": "a@b.example"} | changed, SendEmail)
+
+
+# cleanup
+
+
+def a_store(*jobs: Job) -> MemoryStore:
+    store = MemoryStore(FixedClock())
+    with store.begin() as tx:
+        for name in ("ada", "bob"):
+            tx.users.add(
+                User(
+                    username=name,
+                    email=f"{name}@x.example",
+                    created_at=NOON,
+                    is_super_user=name == "ada",
+                )
+            )
+        tx.definitions.add(TaskDefinition(key="echo", name="Echo", created_at=NOON))
+        tx.jobs.add(jobs, NOON)
+    return store
+
+
+EXECUTIONS = DatabaseCleanup(days_old=3, table_name="execution_logs")
+
+
+def old(days: int, **changed: Any) -> Job:
+    then = NOON - timedelta(days=days)
+    return a_job(created_at=then, due_at=then, ended_at=then, **changed)
+
+
+def test_old_executions_are_deleted_with_their_files() -> None:
+    store = a_store(*(old(days) for days in (1, 2, 4, 5, 6)), old(9, state=JobState.READY))
+    with store.begin() as tx:
+        tx.logs.add_artifact(JobId(3), Artifact("a.txt", "text/plain", 1, "0" * 64, "key-1"))
+        schedule = tx.schedules.add(
+            Schedule(task="echo", cron=CronRule("* * * * *"), created_at=NOON, updated_at=NOON)
+        )
+        tx.jobs.add([old(9, schedule_id=schedule.id)], NOON)
+    shelf, context = Shelf(), RecordedContext(owner=OWNER)
+    result = Cleaner(store, shelf, batch=2).run(context, EXECUTIONS)
+
+    assert result == {"table_name": "execution_logs", "days_old": 3, "records_deleted": 4}
+    assert shelf.deleted == ["key-1"]
+    assert context.notes[-1][0] == 4
+    assert Cleaner(store, shelf).run(RecordedContext(), EXECUTIONS)["records_deleted"] == 0
+
+
+def test_only_superusers_clean_up_even_when_the_job_runs_later() -> None:
+    store = a_store(old(9))
+    cleaner = Cleaner(store, Shelf())
+    with pytest.raises(NotAllowed, match="superusers"):
+        cleaner.check(Actor(user_id=OTHER), EXECUTIONS)
+    with pytest.raises(NotAllowed, match="superusers"):
+        cleaner.run(RecordedContext(owner=OTHER), EXECUTIONS)
+    with pytest.raises(NotAllowed, match="not a user"):
+        cleaner.run(RecordedContext(owner=UserId(99)), EXECUTIONS)
+    with store.begin() as tx:
+        tx.users.replace(evolve(tx.users.get_for_update(OWNER), is_active=False))
+    with pytest.raises(NotAllowed, match="not active"):
+        cleaner.run(RecordedContext(owner=OWNER), EXECUTIONS)
+
+
+@pytest.mark.parametrize("table", ["users", "audit_logs", "deliveries", "execution_logs; --"])
+def test_other_tables_are_refused_with_those_that_may_be(table: str) -> None:
+    cleaner = Cleaner(a_store(), Shelf())
+    other = evolve(EXECUTIONS, table_name=table)
+    with pytest.raises(Invalid, match="execution_logs"):
+        cleaner.check(SYSTEM, other)
+    with pytest.raises(Invalid):
+        cleaner.run(RecordedContext(), other)
+
+
+def test_a_cleanup_stops_between_two_batches() -> None:
+    with pytest.raises(Cancelled):
+        Cleaner(a_store(old(9)), Shelf()).run(RecordedContext(checks_left=[0]), EXECUTIONS)
+
+
+# reports
+
+
+def a_history() -> MemoryStore:
+    store = a_store(
+        a_job(name="=cmd()", started_at=NOON - timedelta(minutes=31)),
+        a_job(state=JobState.FAILED, task="<b>", reason="<script>alert(1)</script>", name="-x"),
+        a_job(state=JobState.READY, ended_at=None, due_at=NOON - timedelta(hours=1)),
+        old(3),
+        a_job(owner=OTHER, name="not mine"),
+    )
+    with store.begin() as tx:
+        for owner in (OWNER, OTHER):
+            tx.schedules.add(
+                Schedule(
+                    owner=owner,
+                    task="echo",
+                    name=f"of {owner}",
+                    cron=CronRule("0 9 * * *"),
+                    created_at=NOON,
+                    updated_at=NOON,
+                )
+            )
+    return store
+
+
+def test_a_report_shows_the_owners_rows_of_the_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "PAGE", 2)
+    context = RecordedContext(owner=OWNER)
+    result = Reporter(a_history()).run(context, ReportGeneration(include_charts=True))
+
+    assert SHAPES.write(result) == result
+    assert (result["jobs"], result["schedules"]) == (3, 1)
+    assert result["by_status"] == {"pending": 1, "failed": 1, "succeeded": 1}
+    assert result["period_start"] == "2026-02-28T12:00:00Z"
+    assert sorted(context.files) == sorted(result["artifacts"])
+    page = context.files["report.html"].decode()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<svg" in page
+    assert "not mine" not in page
+    assert "of 2" not in page
+    table = context.files["jobs.csv"].decode()
+    assert "'=cmd()" in table
+    assert "'-x" in table
+    assert ",60.0," in table
+    assert "0 9 * * *" in context.files["schedules.csv"].decode()
+
+
+def test_a_report_without_charts_or_rows_says_none() -> None:
+    context = RecordedContext()
+    result = Reporter(a_history()).run(context, ReportGeneration(report_type="monthly"))
+    page = context.files["report.html"].decode()
+    assert result["jobs"] == 0
+    assert "None in this period." in page
+    assert "<svg" not in page
+
+
+def test_a_period_reaches_back_from_now() -> None:
+    weekly = Reporter(a_history()).run(
+        RecordedContext(owner=OWNER), ReportGeneration(report_type="weekly")
+    )
+    assert weekly["jobs"] == 4
+
+
+def test_a_report_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "PAGE", 1)
+    monkeypatch.setattr(reporting, "MAX_JOBS", 2)
+    monkeypatch.setattr(reporting, "MAX_SCHEDULES", 1)
+    monkeypatch.setattr(report_page, "FAILURES_SHOWN", 0)
+    context = RecordedContext(owner=OWNER)
+    assert Reporter(a_history()).run(context, ReportGeneration())["jobs"] == 2
+    page = context.files["report.html"].decode()
+    assert "There were more jobs" in page
+    assert "The newest 0 of 1." in page
+
+
+def test_bars_are_drawn_to_scale_and_escaped() -> None:
+    drawn = report_page.bars([("<a>", 2.0), ("b", 0.0), ("c", 1.0)], "T & t")
+    assert "&lt;a&gt;" in drawn
+    assert "T &amp; t" in drawn
+    assert 'width="400.0"' in drawn
+    assert 'width="200.0"' in drawn
+    assert 'height="0"' in report_page.bars([], "none")

@@ -1,0 +1,201 @@
+"""Source A's routes: its shapes, its words, its errors."""
+
+from typing import Any
+
+import pytest
+
+from tests.adapters.http.conftest import A_SCHEDULE, PASSWORD, World
+from workbell.domain.jobs.job import JobState
+
+BASE = "/api/schedules/"
+NEW = {
+    "username": "grace",
+    "email": "grace@example.org",
+    "first_name": "Grace",
+    "last_name": "Hopper",
+    "password": "a compiler, 1952",
+    "password_confirm": "a compiler, 1952",
+}
+
+
+def test_register_login_refresh_profile(empty: World) -> None:
+    made = empty.post("/api/auth/register/", None, NEW)
+    assert made.status_code == 201
+    assert list(made.json) == ["user", "message"]
+    login = {"username": "grace", "password": NEW["password"]}
+    signed_in = empty.post("/api/auth/login/", None, login)
+    assert list(signed_in.json) == ["access_token", "refresh_token", "user"]
+    assert signed_in.json["user"]["full_name"] == "Grace Hopper"
+    empty.tokens["grace"] = signed_in.json["access_token"]
+    profile = empty.get("/api/auth/profile/", "grace")
+    assert profile.json == signed_in.json["user"]
+    for field in ("refresh", "refresh_token"):
+        again = empty.post("/api/auth/login/", None, login).json["refresh_token"]
+        pair = empty.post("/api/auth/refresh/", None, {field: again})
+        assert list(pair.json) == ["access", "refresh"]
+
+
+def test_wrong_credentials_are_400(world: World) -> None:
+    wrong = world.post("/api/auth/login/", None, {"username": "ada", "password": "wrong"})
+    assert wrong.status_code == 400
+    assert wrong.json["non_field_errors"] == [wrong.json["detail"]]
+    assert wrong.json["code"] == "wrong_credentials"
+
+
+def test_each_field_at_fault_is_a_key(world: World) -> None:
+    body = {**NEW, "username": "ada", "password_confirm": "another"}
+    refused = world.post("/api/auth/register/", None, body)
+    assert refused.status_code == 400
+    assert refused.json["password_confirm"] == ["The two passwords differ."]
+    taken = world.post("/api/auth/register/", None, {**NEW, "username": "ada"})
+    assert isinstance(taken.json["username"], list)
+    assert taken.json["field_errors"]["username"] == taken.json["username"]
+    missing = world.post("/api/auth/register/", None, {})
+    assert {"username", "email", "password", "password_confirm"} <= set(missing.json)
+
+
+def test_tasks_are_a_plain_list(world: World) -> None:
+    listed = world.get("/api/tasks/").json
+    fields = [
+        "id",
+        "name",
+        "description",
+        "input_schema",
+        "input_fields",
+        "is_active",
+        "created_at",
+    ]
+    assert [list(one) for one in listed] == [fields, fields]
+    assert listed[0]["input_schema"] == {"email": "string", "delay": "integer", "weight": "float"}
+    assert listed[0]["input_fields"] == ["email", "delay", "weight"]
+    world.call("PATCH", "/api/v1/task-definitions/1", "root", {"is_active": False})
+    assert [one["id"] for one in world.get("/api/tasks/available/").json] == [2]
+    assert [one["id"] for one in world.get("/api/tasks/").json] == [1, 2]
+
+
+def test_a_schedule_is_the_canonical_one(world: World) -> None:
+    made = world.post(BASE, json={**A_SCHEDULE, "is_active": True})
+    assert made.status_code == 201
+    assert made.headers["location"] == "/api/schedules/1"
+    assert made.json == world.get("/api/v1/schedules/1").json == world.get(f"{BASE}1/").json
+    put = world.call("PUT", f"{BASE}1/", "ada", {**A_SCHEDULE, "cron_expression": "0 8 * * *"})
+    assert put.json["cron_expression"] == "0 8 * * *"
+    patched = world.call("PATCH", f"{BASE}1/", "ada", {"name": "n"})
+    assert patched.json["name"] == "n"
+    stale = world.call("PATCH", f"{BASE}1/", "ada", {"name": "m"}, headers={"If-Match": '"v1"'})
+    assert stale.status_code == 412
+    assert world.call("DELETE", f"{BASE}1/", "ada").status_code == 204
+    assert world.get(f"{BASE}1/").status_code == 404
+
+
+def test_a_toggle_says_what_it_did(world: World) -> None:
+    world.post(BASE, json=A_SCHEDULE)
+    for active in (False, True):
+        toggled = world.post(f"{BASE}1/toggle_active/")
+        assert toggled.json["is_active"] is active
+        assert toggled.json["id"] == 1
+        assert toggled.json["message"]
+
+
+def test_the_sixth_active_schedule(world: World) -> None:
+    for _ in range(5):
+        assert world.post(BASE, json=A_SCHEDULE).status_code == 201
+    refused = world.post(BASE, json=A_SCHEDULE)
+    assert refused.status_code == 400
+    assert refused.json["detail"] == "Regular users cannot have more than 5 active jobs"
+    assert refused.json["non_field_errors"] == [refused.json["detail"]]
+    world.post(BASE, json={**A_SCHEDULE, "is_active": False})
+    assert world.post(f"{BASE}6/toggle_active/").status_code == 400
+    assert world.call("PATCH", f"{BASE}6/", "ada", {"is_active": True}).status_code == 400
+    for _ in range(6):
+        assert world.post(BASE, "root", json=A_SCHEDULE).status_code == 201
+
+
+def test_a_bad_expression_stands_under_its_own_key(world: World) -> None:
+    bad = world.post(BASE, json={**A_SCHEDULE, "cron_expression": "every day"})
+    assert bad.status_code == 400
+    assert bad.json["cron_expression"][0].startswith("Invalid cron expression")
+
+
+def test_wrong_parameters_read_as_source_a_has_them(world: World) -> None:
+    parameters = {"email": 1, "delay": "x", "weight": "x", "colour": "red"}
+    bad = world.post(BASE, json={**A_SCHEDULE, "parameters": parameters})
+    assert bad.json["parameters"] == [
+        "email must be a string",
+        "delay must be a integer",
+        "weight must be a float",
+        "colour is not a valid parameter",
+    ]
+
+
+def test_runs_are_in_its_words(world: World) -> None:
+    world.schedule(overlap_policy="allow_all")
+    words: list[Any] = []
+    for state in (JobState.SUCCEEDED, JobState.FAILED):
+        job = world.post("/api/v1/schedules/1/run_now").json["id"]
+        world.end(job, state)
+    cancelled = world.post("/api/v1/schedules/1/run_now").json["id"]
+    world.post(f"/api/v1/jobs/{cancelled}/cancel")
+    rows = world.get(f"{BASE}1/logs/").json["results"]
+    words = [row["status"] for row in rows]
+    assert words == ["cancelled", "failure", "success"]
+    assert rows[0]["error_message"] == "cancelled on request"
+    only = world.get(f"{BASE}1/logs/", query_string="status=failure,success").json
+    assert [row["status"] for row in only["results"]] == ["failure", "success"]
+    assert world.get(f"{BASE}1/logs/", query_string="status=failed").status_code == 400
+    assert world.get(f"{BASE}1/").json["last_status"] == "failure"
+
+
+def test_search_takes_filters_from_the_body(world: World) -> None:
+    world.schedule(name="alpha")
+    world.schedule(name="beta", is_active=False)
+    world.schedule(name="gamma", task_definition="echo", parameters={})
+    asked = {
+        "filters": {"is_active": True, "task_definition": 1},
+        "ordering": ["-created_at"],
+        "page_size": 5,
+    }
+    found = world.post(f"{BASE}search/", json=asked)
+    assert found.status_code == 200
+    assert [row["name"] for row in found.json["results"]] == ["alpha"]
+    many = {"filters": {"task_definition__in": [1, "echo"]}, "ordering": ["name"]}
+    names = [row["name"] for row in world.post(f"{BASE}search/", json=many).json["results"]]
+    assert names == ["alpha", "beta", "gamma"]
+    assert world.post(f"{BASE}search/", json={}).json["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"filters": {"password": 1}}, "filters.password"),
+        ({"filters": {"is_active": "true"}}, "filters.is_active"),
+        ({"filters": {"user": 1}}, "filters.user"),
+        ({"filters": {"task_definition": 9}}, "filters.task_definition"),
+        ({"ordering": ["id"]}, "ordering"),
+        ({"page": 0}, "page"),
+        ({"limit": 1}, "limit"),
+    ],
+)
+def test_search_has_the_same_allow_list(world: World, body: dict[str, Any], path: str) -> None:
+    refused = world.post(f"{BASE}search/", json=body)
+    assert refused.status_code == 400
+    assert list(refused.json["field_errors"]) == [path]
+    assert refused.json[path.partition(".")[0]]
+
+
+def test_pages_are_of_ten_and_larger_only_for_superusers(world: World) -> None:
+    for _ in range(12):
+        world.schedule(is_active=False)
+    for size in ("", "page_size=50"):
+        page = world.get(BASE, query_string=size).json
+        assert (page["count"], len(page["results"])) == (12, 10)
+    assert len(world.get(BASE, "root", query_string="page_size=50").json["results"]) == 12
+    assert len(world.post(f"{BASE}search/", json={"page_size": 3}).json["results"]) == 3
+    last = world.post(f"{BASE}search/", json={"page": 2}).json
+    assert len(last["results"]) == 2
+    assert world.post(f"{BASE}search/", json={"page": 3}).status_code == 404
+
+
+def test_passwords_are_never_answered(world: World) -> None:
+    login = {"username": "ada", "password": PASSWORD}
+    assert PASSWORD not in world.post("/api/auth/login/", None, login).text

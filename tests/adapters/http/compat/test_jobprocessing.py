@@ -1,0 +1,92 @@
+"""Source E's routes: registering without a trace, and jobs in its words."""
+
+import pytest
+
+from tests.adapters.http.conftest import World
+from workbell.domain.jobs.job import JobState
+
+BASE = "/api/jobs/"
+JOB = {"name": "nightly", "scheduled_time": "2026-06-01T00:00:00Z"}
+NEW = {"email": "grace@example.org", "password": "a compiler, 1952"}
+
+
+@pytest.mark.parametrize("path", ["/api/verify-otp/", "/api/verify-email/"])
+@pytest.mark.parametrize("field", ["otp", "otp_code"])
+def test_from_registering_to_a_result(empty: World, path: str, field: str) -> None:
+    made = empty.post("/api/register/", None, NEW)
+    assert (made.status_code, list(made.json)) == (201, ["message"])
+    assert empty.post("/api/login/", None, NEW).status_code == 403
+    code = {"email": NEW["email"], field: empty.mail.code()}
+    assert empty.post(path, None, {**code, field: "000000"}).status_code in {200, 400}
+    verified = empty.post(path, None, code)
+    assert (verified.status_code, list(verified.json)) == (200, ["message"])
+    assert empty.post(path, None, code).status_code == 400
+    pair = empty.post("/api/login/", None, NEW)
+    assert list(pair.json) == ["access", "refresh"]
+    empty.tokens["grace"] = pair.json["access"]
+    assert empty.post(BASE, "grace", JOB).status_code == 201
+
+
+def test_registering_tells_nothing_of_who_is_there(world: World) -> None:
+    texts = {
+        world.post("/api/register/", None, {**NEW, "email": f"{name}@example.org"}).text
+        for name in ("ada", "una", "nobody")
+    }
+    assert len(texts) == 1
+
+
+def test_an_expired_code_is_400(empty: World) -> None:
+    from datetime import timedelta
+
+    empty.post("/api/register/", None, NEW)
+    empty.clock.at += timedelta(minutes=10)
+    code = {"email": NEW["email"], "otp": empty.mail.code()}
+    assert empty.post("/api/verify-otp/", None, code).status_code == 400
+
+
+def test_wrong_credentials_are_401(world: World) -> None:
+    wrong = {"email": "ada@example.org", "password": "wrong"}
+    assert world.post("/api/login/", None, wrong).status_code == 401
+
+
+def test_a_job_needs_a_name_and_a_time(world: World) -> None:
+    missing = world.post(BASE, json={})
+    assert set(missing.json["field_errors"]) == {"name", "scheduled_time"}
+    past = world.post(BASE, json={**JOB, "scheduled_time": "2026-05-04T11:00:00Z"})
+    assert list(past.json["field_errors"]) == ["scheduled_time"]
+    for name in ("", "x" * 256):
+        assert world.post(BASE, json={**JOB, "name": name}).status_code == 400
+    made = world.post(BASE, json={**JOB, "name": "x" * 255, "description": "d"})
+    assert made.status_code == 201
+    assert made.headers["location"] == "/api/jobs/1"
+    assert (made.json["task_definition"], made.json["status"]) == ("echo", "pending")
+
+
+def test_jobs_are_in_its_words(world: World) -> None:
+    for state in (JobState.SUCCEEDED, JobState.FAILED):
+        world.end(world.job()["id"], state)
+    world.post(f"/api/v1/jobs/{world.job()['id']}/cancel")
+    world.post(BASE, json=JOB)
+    rows = world.get(BASE).json["results"]
+    assert [row["status"] for row in rows] == ["pending", "cancelled", "failed", "completed"]
+    done = world.get(BASE, query_string="status=completed").json["results"]
+    assert [row["id"] for row in done] == [1]
+    assert world.get(BASE, query_string="status=succeeded").status_code == 400
+    assert world.get(f"{BASE}1/").json["status"] == "completed"
+
+
+def test_results_are_there_once_completed(world: World) -> None:
+    world.post(BASE, json=JOB)
+    assert world.get(f"{BASE}1/result/").status_code == 400
+    world.end(world.job()["id"], result=[1, 2])
+    assert world.get(f"{BASE}2/result/").json["output"] == [1, 2]
+    assert [row["job"] for row in world.get("/api/job-results/").json["results"]] == [2]
+
+
+def test_deleting_cancels_what_waits_and_hides_what_has_ended(world: World) -> None:
+    world.post(BASE, json=JOB)
+    assert world.call("DELETE", f"{BASE}1/", "ada").status_code == 204
+    assert world.get(f"{BASE}1/").json["status"] == "cancelled"
+    assert world.call("DELETE", f"{BASE}1/", "ada").status_code == 204
+    assert world.get(f"{BASE}1/").status_code == 404
+    assert world.get(BASE).json["count"] == 0

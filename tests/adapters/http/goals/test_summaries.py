@@ -1,0 +1,183 @@
+"""Summaries, preferences and unsubscribing over HTTP, in both faces."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.adapters.http.conftest import NOON, World
+
+LINK = "/api/v1/unsubscribe/"
+
+
+def log(world: World, hours: str, days_ago: float = 0, goal: int = 1, who: str = "ada") -> None:
+    """Log time as of some days ago."""
+    world.clock.at = NOON - timedelta(days=days_ago)
+    body = {"progress": "x", "logged_hours": hours, "total_hours": "99:00:00"}
+    made = world.post(f"/api/v1/goals/{goal}/progress", who, body)
+    assert made.status_code == 201, made.json
+    world.clock.at = NOON
+
+
+@pytest.fixture
+def logged(world: World) -> World:
+    """A face on which ada has logged for two goals, and bob for one."""
+    world.goal()
+    world.goal()
+    world.goal("bob")
+    log(world, "01:20:00")
+    log(world, "00:30:00", 1, goal=2)
+    log(world, "02:00:00", 40)
+    log(world, "09:00:00", who="bob")
+    return world
+
+
+@pytest.mark.parametrize("root", ["/api/v1", "/api"])
+def test_weeks_and_months_come_oldest_first_with_two_decimals(logged: World, root: str) -> None:
+    assert logged.get(f"{root}/summary/weekly").json == [
+        {"week_start": "2026-03-23", "total_hours": 2.0},
+        {"week_start": "2026-04-27", "total_hours": 0.5},
+        {"week_start": "2026-05-04", "total_hours": 1.33},
+    ]
+    assert logged.get(f"{root}/summary/monthly/").json == [
+        {"month_start": "2026-03-01", "total_hours": 2.0},
+        {"month_start": "2026-05-01", "total_hours": 1.83},
+    ]
+    assert logged.get(f"{root}/summary/weekly/2/").json == [
+        {"week_start": "2026-04-27", "total_hours": 0.5}
+    ]
+    assert logged.get(f"{root}/summary/monthly/2").json[0]["total_hours"] == 0.5
+    assert logged.get(f"{root}/summary/weekly/3").status_code == 404
+    assert logged.get(f"{root}/summary/monthly/3").status_code == 404
+    assert logged.get(f"{root}/summary/weekly", "root").json == []
+
+
+def test_an_entry_shows_in_the_next_summary_and_the_cache_is_counted(logged: World) -> None:
+    for _ in range(2):
+        logged.get("/api/v1/summary/weekly")
+    log(logged, "01:00:00")
+    assert logged.get("/api/summary/weekly").json[-1]["total_hours"] == 2.33
+    seen = logged.get("/metrics", "root").text
+    assert 'workbell_cache_requests_total{summary="week",outcome="hit"} 1\n' in seen
+    assert 'workbell_cache_requests_total{summary="week",outcome="miss"} 2\n' in seen
+
+
+def test_a_span_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -> None:
+    path = "/api/v1/summary/range?first=2026-04-27&last=2026-05-04"
+    assert logged.get(f"{path}&group=week").json == {
+        "first": "2026-04-27",
+        "last": "2026-05-04",
+        "group": "week",
+        "goal": None,
+        "total_time": "01:50:00",
+        "total_hours": 1.83,
+        "buckets": [
+            {
+                "first": "2026-04-27", "last": "2026-05-03",
+                "total_time": "00:30:00", "total_hours": 0.5,
+            },
+            {
+                "first": "2026-05-04", "last": "2026-05-04",
+                "total_time": "01:20:00", "total_hours": 1.33,
+            },
+        ],
+        "previous": {
+            "first": "2026-04-19", "last": "2026-04-26", "total_time": "00:00:00",
+            "total_hours": 0.0, "delta_hours": 1.83, "percent_change": None,
+        },
+        "streak": {"current": 2, "longest": 2},
+        "heat_map": [
+            {"day": "2026-03-25", "total_hours": 2.0, "level": 4},
+            {"day": "2026-05-03", "total_hours": 0.5, "level": 1},
+            {"day": "2026-05-04", "total_hours": 1.33, "level": 3},
+        ],
+    }  # fmt: skip
+    assert len(logged.get(path).json["buckets"]) == 8
+    of_one = logged.get("/api/v1/summary/range?goal=2").json
+    assert (of_one["goal"], of_one["total_time"], of_one["first"]) == (2, "00:30:00", "2026-04-05")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("first=2026-05-02&last=2026-05-01", "last"),
+        ("first=2020-01-01&last=2026-05-01", "last"),
+        ("first=0001-01-01&last=0001-01-02", "first"),
+        ("last=0001-01-02", "last"),
+        ("last=9999-12-31", "last"),
+        ("first=9999-12-31&last=9999-12-31", "first"),
+        ("first=soon", "first"),
+        ("last=2026-02-30", "last"),
+        ("group=year", "group"),
+        ("goal=0", "goal"),
+        ("goal=x", "goal"),
+    ],
+)
+def test_what_a_span_may_not_be_is_named(world: World, query: str, field: str) -> None:
+    refused = world.get(f"/api/v1/summary/range?{query}")
+    assert refused.status_code == 400
+    assert list(refused.json["field_errors"]) == [field]
+
+
+def test_a_span_of_a_goal_that_is_not_there_is_404(logged: World) -> None:
+    assert logged.get("/api/v1/summary/range?goal=2", "bob").status_code == 404
+
+
+def test_preferences_are_ones_own(world: World) -> None:
+    path = "/api/v1/notification-preferences"
+    assert world.get(path).json == {"reminders": True, "reminder_time": None}
+    wanted = {"reminders": True, "reminder_time": "07:45"}
+    assert world.call("PUT", path, "ada", wanted).json == wanted
+    assert world.get(path).json == wanted
+    assert world.get(path, "bob").json["reminder_time"] is None
+    assert world.call("PUT", path, "ada", {}).json["reminder_time"] is None
+    for wrong in ({"reminder_time": "07:50"}, {"reminder_time": "24:00"}, {"reminders": "yes"}):
+        refused = world.call("PUT", path, "ada", wrong)
+        assert refused.status_code == 400
+        assert list(refused.json["field_errors"]) == list(wrong)
+
+
+def link_of(world: World, who: str) -> str:
+    """Return the address in a reminder of somebody's goals, without the host."""
+    world.goal(who)
+    day = (NOON + timedelta(days=7)).date()
+    letter = world.parts.reminding.letter(world.people[who].id, day, [1])
+    assert letter is not None
+    return letter.unsubscribe.removeprefix("http://localhost")
+
+
+def reminders_of(world: World, who: str) -> bool:
+    return bool(world.get("/api/v1/notification-preferences", who).json["reminders"])
+
+
+def test_one_click_ends_the_reminders_and_looking_does_not(world: World) -> None:
+    link = link_of(world, "ada")
+    assert link.startswith(LINK)
+    shown = world.get(link, None, headers={"Accept": "text/html,*/*"})
+    assert shown.headers["content-type"] == "text/html; charset=utf-8"
+    assert "form-action 'self'" in shown.headers["content-security-policy"]
+    assert '<form method="post">' in shown.text
+    assert world.get(link, None).json == {"category": "reminders", "unsubscribed": False}
+    assert reminders_of(world, "ada")
+
+    click: dict[str, Any] = {
+        "body": "List-Unsubscribe=One-Click",
+        "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+    }
+    for _ in range(2):
+        done = world.post(link, None, **click)
+        assert (done.status_code, done.json["unsubscribed"]) == (200, True)
+    assert not reminders_of(world, "ada")
+    assert reminders_of(world, "bob")
+    page = world.post(link, None, headers={"Accept": "text/html"})
+    assert "no more reminders" in page.text
+
+
+def test_a_link_that_was_tampered_with_is_404(world: World) -> None:
+    link = link_of(world, "ada")
+    other = link.replace(f"-{world.people['ada'].id}-", f"-{world.people['bob'].id}-")
+    for wrong in (other, link[:-1], f"{LINK}x", f"{LINK}reminders-1-%00"):
+        for method in ("GET", "POST"):
+            assert world.call(method, wrong, None).status_code == 404
+    assert reminders_of(world, "ada")
+    assert reminders_of(world, "bob")

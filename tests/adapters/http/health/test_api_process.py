@@ -1,0 +1,108 @@
+"""The service about itself: health, readiness, and errors with their headers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from tests.adapters.http.conftest import World
+from workbell.adapters.http.app import build_app
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.domain.errors import Throttled, Unavailable
+
+
+def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
+    assert empty.get("/api/health/", None).json == {
+        "status": "healthy",
+        "database": "connected",
+        "cache": "connected",
+    }
+    assert empty.get("/livez", None).json == {"status": "alive"}
+    assert empty.get("/readyz", None).json == {
+        "status": "ready",
+        "schema_version": "memory",
+        "cache": "connected",
+    }
+
+
+def test_health_tells_what_is_away(empty: World) -> None:
+    def away() -> None:
+        raise Unavailable("Redis does not answer.")
+
+    empty.client.app = build_app(evolve(empty.parts, cache=away))
+    result = empty.get("/api/health/", None)
+    assert result.status_code == 503
+    assert (result.json["database"], result.json["cache"]) == ("connected", "disconnected")
+    assert (result.json["code"], result.headers["retry-after"]) == ("unavailable", "1")
+    assert result.json["request_id"] == result.headers["x-request-id"]
+
+
+def test_tables_of_an_earlier_revision_are_not_ready(empty: World) -> None:
+    empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
+    result = empty.get("/readyz", None)
+    assert (result.status_code, result.json["schema_version"]) == (503, "memory")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "seconds"),
+    [(Throttled(2.1), 429, "3"), (Unavailable("away", retry_after=0.2), 503, "1")],
+)
+def test_who_must_wait_is_told_how_long(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, seconds: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(type(world.parts.jobs), "queues", fail)
+    result = world.get("/api/v1/queues")
+    assert (result.status_code, result.headers["retry-after"]) == (status, seconds)
+    assert result.headers["content-type"] == "application/problem+json"
+
+
+def test_a_request_is_logged_once_with_its_route(world: World) -> None:
+    from structlog.testing import capture_logs
+
+    world.schedule()
+    with capture_logs() as logs:
+        world.get("/api/v1/schedules/1")
+    (line,) = logs
+    assert line["event"] == "request"
+    assert line["route"] == "/api/v1/schedules/{schedule_id}"
+    assert (line["method"], line["status"], line["user_id"]) == ("GET", 200, 1)
+    assert line["operation"] == "get_schedule"
+    assert line["ms"] > 0
+    assert len(line["request_id"]) == 32
+
+
+@pytest.mark.parametrize("origins", [(), ("https://app.example",)])
+def test_the_usual_probe_is_answered_as_the_operation_answers(
+    make_world: Callable[[FaceSettings], World], origins: tuple[str, ...]
+) -> None:
+    """Falcon is asked where the probe asks for more."""
+    settings = FaceSettings(
+        public_url="https://workbell.example", cors_origins=origins, allowed_hosts=["workbell"]
+    )
+    world = make_world(settings)
+    asked = {"X-Request-ID": "one"}
+    usual = world.get("/livez", None, headers=asked)
+    whole = world.get("/livez/", None, headers=asked)
+    assert usual.text == whole.text == '{"status":"alive"}'
+    assert usual.headers == whole.headers
+    assert usual.headers["x-request-id"] == "one"
+    assert usual.headers["strict-transport-security"]
+    assert len(world.get("/livez", None).headers["x-request-id"]) == 32
+    assert world.get("/livez?much=1", None).status_code == 400
+    assert world.get("/livez", None, headers={"Accept": "text/html"}).status_code == 406
+    assert world.client.simulate_head("/livez").text == ""
+    assert world.client.simulate_post("/livez").status_code == 405
+
+
+def test_a_probe_is_logged_only_when_something_is_wrong(empty: World) -> None:
+    from structlog.testing import capture_logs
+
+    empty.client.app = build_app(evolve(empty.parts, outdated={"memory"}))
+    with capture_logs() as logs:
+        empty.get("/livez", None)
+        empty.get("/readyz", None)
+    assert [line["log_level"] for line in logs] == ["debug", "info"]

@@ -1,0 +1,224 @@
+"""Browser sessions: their cookie, and who may ask with it."""
+
+from pathlib import Path
+from typing import Any
+
+import falcon.testing
+import pytest
+from attrs import define, evolve
+
+from tests.adapters.http.conftest import PASSWORD, World, build_world
+from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation, is_number
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.domain.identity.session import SessionKind
+from workbell.domain.rate_limits.policy import Policies, Rate
+from workbell.services.rate_limits import Throttling
+
+HTTPS, HTTP = "https://bell.example.org", "http://localhost:8000"
+SESSION = "/api/v1/auth/session"
+LOGOUT = "/api/v1/auth/logout"
+OPERATIONS = {one.name: one for one in operations_of(build_world(Path()).parts)}
+GUARDED = [name for name, one in OPERATIONS.items() if one.who is not Access.ANYONE]
+OURS = [name for name in GUARDED if OPERATIONS[name].by_cookie]
+UNSAFE = [name for name in OURS if OPERATIONS[name].method not in SAFE_METHODS]
+
+
+@define
+class Page:
+    """A page of ours in somebody's browser."""
+
+    world: World
+    url: str
+    cookie: str = ""
+    csrf: str = ""
+
+    def ask(self, method: str, path: str, json: Any = None, **headers: str | None) -> Any:
+        """Make a request as the page does; a header given as None is left out."""
+        sent: dict[str, str | None] = {"Cookie": self.cookie or None}
+        if method not in SAFE_METHODS:
+            sent |= {"Origin": self.url, CSRF_HEADER: self.csrf or None}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        kept = {name: value for name, value in sent.items() if value is not None}
+        return self.world.call(method, path, None, json, headers=kept)
+
+    def login(self, name: str = "ada", password: str = PASSWORD, **headers: str | None) -> Any:
+        answer = self.ask("POST", SESSION, {"username": name, "password": password}, **headers)
+        if answer.status_code == 200:
+            self.cookie = answer.headers["set-cookie"].partition(";")[0]
+            self.csrf = answer.json["csrf_token"]
+        return answer
+
+    def call(self, operation: Operation, **headers: str | None) -> int:
+        names = {name: 1 if is_number(name) else "x" for name in operation.path_names}
+        path = operation.path.format(**names)
+        return int(self.ask(operation.method, path, **headers).status_code)
+
+
+def page_of(world: World, url: str) -> Page:
+    parts = evolve(world.parts, settings=FaceSettings(public_url=url, docs=False))
+    client = falcon.testing.TestClient(build_app(parts))
+    return Page(evolve(world, parts=parts, client=client), url)
+
+
+@pytest.fixture(params=[HTTPS, HTTP])
+def page(request: pytest.FixtureRequest, world: World) -> Page:
+    return page_of(world, request.param)
+
+
+def test_the_cookie_is_as_closed_as_can_be(world: World) -> None:
+    header = page_of(world, HTTPS).login().headers["set-cookie"]
+    assert header.startswith("__Host-workbell=wbs_")
+    assert set(header.split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
+    plain = page_of(world, HTTP).login()
+    assert plain.headers["set-cookie"].startswith("workbell=wbs_")
+    assert "Secure" not in plain.headers["set-cookie"]
+    assert plain.headers["cache-control"] == "no-store"
+
+
+def test_a_page_knows_its_person_and_its_token(page: Page) -> None:
+    """Also when it was loaded again, and has but the cookie."""
+    assert page.ask("GET", SESSION).status_code == 401
+    opened = page.login().json
+    shown = page.ask("GET", SESSION)
+    assert shown.json == opened
+    assert shown.json["user"]["username"] == "ada"
+    assert shown.headers["cache-control"] == "no-store"
+    listed = page.ask("GET", "/api/v1/schedules")
+    assert (listed.status_code, listed.headers["cache-control"]) == (200, "private, no-cache")
+    body = {"task_definition": 1, "cron_expression": "0 9 * * *", "parameters": {"email": "e"}}
+    assert page.ask("POST", "/api/v1/schedules", body).json["user_username"] == "ada"
+
+
+def test_with_a_token_there_is_no_csrf_token(world: World) -> None:
+    assert world.get(SESSION).json["csrf_token"] is None
+
+
+def test_what_changes_something_needs_the_sessions_own_token(page: Page) -> None:
+    page.login("bob")
+    bobs = page.csrf
+    page.login()
+    for token in (None, "", "wrong", bobs, "\u00e9"):
+        refused = page.ask("POST", LOGOUT, **{CSRF_HEADER: token})
+        assert refused.status_code == 403, token
+    assert page.ask("POST", LOGOUT, Origin=None, Sec_Fetch_Site="same-origin").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "https://bell.example.org.evil.example"},
+        {"Origin": "http://bell.example.org", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": "https://bell.example.org", "Sec_Fetch_Site": "cross-site"},
+        {"Origin": None, "Sec_Fetch_Site": "cross-site"},
+        {"Origin": None, "Sec_Fetch_Site": "same-site"},
+        {"Origin": None},
+    ],
+)
+def test_a_page_of_somebody_elses_gets_nowhere(page: Page, headers: dict[str, Any]) -> None:
+    page.login()
+    assert page.ask("POST", LOGOUT, **headers).status_code == 403
+    body = {"username": "bob", "password": PASSWORD}
+    refused = page.ask("POST", SESSION, body, **headers)
+    assert refused.status_code == 403
+    assert "set-cookie" not in refused.headers
+    if headers != {"Origin": None}:  # so comes what an old browser reads
+        assert page.ask("GET", SESSION, **headers).status_code == 403
+    assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
+
+
+def test_every_change_by_cookie_takes_the_token_and_our_origin(world: World) -> None:
+    page = page_of(world, HTTP)
+    for name in UNSAFE:
+        page.login("root")
+        assert page.call(OPERATIONS[name], **{CSRF_HEADER: None}) == 403, name
+        assert page.call(OPERATIONS[name], Origin="https://evil.example") == 403, name
+        assert page.call(OPERATIONS[name]) not in {401, 403}, name
+
+
+def test_a_cookie_serves_on_our_own_routes_only(world: World) -> None:
+    page = page_of(world, HTTP)
+    for name in GUARDED:
+        page.login("root")
+        status = page.call(OPERATIONS[name])
+        assert (status == 401) is (name not in OURS), (name, status)
+        assert page.call(OPERATIONS[name], Sec_Fetch_Site="cross-site") in {401, 403}, name
+
+
+def test_a_token_goes_before_a_cookie(page: Page, world: World) -> None:
+    """And needs no CSRF token: no browser sends it by itself."""
+    page.login()
+    bobs = f"Bearer {world.tokens['bob']}"
+    assert page.ask("GET", SESSION, Authorization=bobs).json["user"]["username"] == "bob"
+    assert page.ask("GET", SESSION, Authorization="Bearer x").status_code == 401
+    out = page.ask("POST", LOGOUT, Authorization=bobs, Origin=None, **{CSRF_HEADER: None})
+    assert out.status_code == 200
+    assert page.ask("GET", SESSION).status_code == 200
+    _, _, value = page.cookie.partition("=")
+    stolen = page.ask("GET", SESSION, Cookie=None, Authorization=f"Bearer {value}")
+    assert stolen.status_code == 401
+
+
+def test_signing_in_again_ends_what_the_browser_had(page: Page) -> None:
+    """So a planted cookie is worth nothing afterwards (session fixation)."""
+    page.login("bob")
+    planted = page.cookie
+    page.login("ada")
+    assert page.cookie != planted
+    assert page.ask("GET", SESSION, Cookie=planted).status_code == 401
+    assert page.ask("GET", SESSION).json["user"]["username"] == "ada"
+
+
+def test_logging_out_takes_the_cookie_back(page: Page) -> None:
+    page.login()
+    assert page.ask("DELETE", SESSION, **{CSRF_HEADER: None}).status_code == 403
+    out = page.ask("DELETE", SESSION)
+    assert out.status_code == 204
+    assert "Max-Age=0" in out.headers["set-cookie"]
+    assert "storage" in out.headers["clear-site-data"]
+    assert page.ask("GET", SESSION).status_code == 401
+
+
+def test_a_cookie_that_is_none_is_401(page: Page, world: World) -> None:
+    page.login()
+    name, _, good = page.cookie.partition("=")
+    opaque = world.parts.signing_in.login_opaque("ada", PASSWORD)
+    for value in (
+        "x", "", f"{name}=", f"{name}=wbs_a_b", f"{name}={good}x", f"{name}={good}; {name}={good}",
+        f"{name}={opaque.token.text}", f"{name}=wbk_a_b", f'{name}="\x7f', f"{name}={good[:-1]}",
+        f"other{name}={good}",
+    ):  # fmt: skip
+        assert page.ask("GET", SESSION, Cookie=value).status_code == 401, value
+
+
+def test_a_wrong_password_sets_no_cookie(page: Page) -> None:
+    refused = page.login(password="wrong")
+    assert refused.status_code == 401
+    assert "set-cookie" not in refused.headers
+
+
+def test_a_browsers_session_is_listed_as_one(page: Page, world: World) -> None:
+    page.login()
+    listed = world.get("/api/v1/auth/sessions").json["results"]
+    assert {one["kind"] for one in listed} == {SessionKind.BROWSER, SessionKind.TOKENS}
+
+
+def test_pages_have_a_limit_of_their_own(world: World) -> None:
+    """Ten a second in each session, and none of the person's hourly ones."""
+    off = dict.fromkeys(("anonymous", "login", "ingest", "free", "premium"))
+    policies = Policies.of(user=Rate(1, 3600), **off)
+    throttling = Throttling(
+        store=world.store, limiter=MemoryRateLimiter(), clock=world.clock, policies=policies
+    )
+    world.parts = evolve(world.parts, throttling=throttling)
+    page = page_of(world, HTTP)
+    page.login()
+    statuses = [page.ask("GET", SESSION).status_code for _ in range(11)]
+    assert statuses == [200] * 10 + [429]
+    assert 'console";q=10;w=1' in page.ask("GET", SESSION).headers["ratelimit-policy"]
+    page.login("bob")
+    assert page.ask("GET", SESSION).status_code == 200

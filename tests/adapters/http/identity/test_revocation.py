@@ -1,0 +1,160 @@
+"""Revocation across processes: at once in one's own, within 5 s in the others."""
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+import pytest
+from attrs import define
+
+from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
+from workbell.domain.errors import Unauthenticated
+from workbell.domain.identity.user import Actor, Role, User
+from workbell.ports.mail import Letter
+from workbell.services.identity.account_services import Membership
+from workbell.services.identity.actor_cache import LIFE
+from workbell.services.identity.login import SigningIn
+from workbell.services.identity.registration import Identity
+from workbell.services.identity.users import UserChange
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+PASSWORD, NEW = "correct horse 7", "battery staple 9"
+KEY = b"k" * 32
+HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
+
+
+@define
+class Clock:
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+
+class NoMail:
+    def send(self, letter: Letter) -> None:
+        """Send nothing."""
+
+
+@define
+class Process:
+    """What one process of the service has: everything but the database is its own."""
+
+    store: SqlStore
+    signing_in: SigningIn
+    members: Membership
+
+    def knows(self, token: str) -> bool:
+        try:
+            return bool(self.signing_in.authenticate(token).user_id)
+        except Unauthenticated:
+            return False
+
+
+def a_process(url: str, clock: Clock) -> Process:
+    store = open_store(url, clock)
+    identity = Identity(
+        store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=NoMail()
+    )
+    tokens = JwtTokens.create([KEY], clock, issuer="us")
+    signing_in = SigningIn(store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens)
+    return Process(store, signing_in, Membership.of(identity, signing_in))
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'w.db'}"
+    store = open_store(url, SystemClock())
+    store.migrate()
+    with store.begin() as tx:
+        for name, role in (("ana", Role.MANAGER), ("root", Role.ADMIN)):
+            tx.users.add(
+                User(
+                    username=name, email=f"{name}@example.org", role=role, created_at=NOON,
+                    password_hash=HASHER.hash(PASSWORD), is_super_user=name == "root",
+                )
+            )  # fmt: skip
+    store.close()
+    return url
+
+
+@pytest.fixture
+def processes(url: str) -> Iterator[tuple[Clock, Process, Process]]:
+    clock = Clock()
+    here, there = a_process(url, clock), a_process(url, clock)
+    yield clock, here, there
+    here.store.close()
+    there.store.close()
+
+
+def other_login(here: Process) -> Actor:
+    return here.signing_in.authenticate(here.signing_in.login("ana", PASSWORD).access)
+
+
+def root(here: Process) -> Actor:
+    return here.signing_in.authenticate(here.signing_in.login("root", PASSWORD).access)
+
+
+DEEDS: dict[str, Callable[[Process, Actor], object]] = {
+    "logout": lambda here, ana: here.signing_in.logout(ana),
+    "a changed password": lambda here, ana: here.members.passwords.change(
+        other_login(here), PASSWORD, NEW
+    ),
+    "deactivation": lambda here, ana: here.members.people.change(
+        root(here), ana.user_id, UserChange(is_active=False)
+    ),
+    "demotion": lambda here, ana: here.members.people.change(
+        root(here), ana.user_id, UserChange(role=Role.MEMBER)
+    ),
+    "revocation": lambda here, ana: here.members.access.revoke_session(
+        other_login(here), ana.session_id
+    ),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS.values(), ids=list(DEEDS))
+def test_it_counts_at_once_here_and_within_five_seconds_there(
+    processes: tuple[Clock, Process, Process], deed: Callable[[Process, Actor], object]
+) -> None:
+    clock, here, there = processes
+    token = here.signing_in.login("ana", PASSWORD).access
+    assert here.knows(token) and there.knows(token)
+    deed(here, here.signing_in.authenticate(token))
+    assert not here.knows(token)
+    clock.at += timedelta(seconds=5)
+    assert not there.knows(token)
+    assert timedelta(seconds=5) >= LIFE
+
+
+CHILD = """
+import sys
+from tests.adapters.http.identity.test_revocation import Clock, a_process
+there = a_process(sys.argv[1], Clock())
+for token in sys.stdin:
+    print(there.knows(token.strip()), flush=True)
+"""
+
+
+def test_another_process_that_never_saw_the_token_refuses_it_at_once(url: str) -> None:
+    """So what is remembered for 5 s is only what that process has checked itself."""
+    here = a_process(url, Clock())
+    first, second = (here.signing_in.login("ana", PASSWORD).access for _ in range(2))
+    root = Path(__file__).parents[4]
+    command = [sys.executable, "-c", CHILD, url]
+    with Popen(command, stdin=PIPE, stdout=PIPE, text=True, cwd=root) as there:
+        assert there.stdin and there.stdout
+
+        def knows(token: str) -> str:
+            print(token, file=there.stdin, flush=True)
+            return str(there.stdout.readline() if there.stdout else "").strip()
+
+        assert knows(first) == "True"
+        here.signing_in.logout(here.signing_in.authenticate(second))
+        assert knows(second) == "False"
+        assert knows(first) == "True"
+        there.stdin.close()
+    here.store.close()

@@ -1,0 +1,204 @@
+"""The second factor over HTTP: every way in, and what is open until there is one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.adapters.http.conftest import PASSWORD, World, build_world
+from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, page_of
+from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.web.operations import Access
+from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
+from workbell.domain.identity.second_factor import STEP, Duty
+from workbell.domain.rate_limits.policy import SECOND_FACTOR_FAILURES
+
+OWN = "/api/v1/auth/second-factor"
+LOGINS: Mapping[str, str] = {
+    "/api/v1/auth/login": "username",
+    SESSION: "username",
+    "/api/auth/login": "username",
+    "/api/token": "username",
+    "/users/login": "email",
+    "/api/login": "email",
+}
+"""Every route that takes a password for a token, and who it is called for."""
+ENROLLING = {
+    "get_second_factor", "begin_second_factor", "confirm_second_factor", "get_me", "logout",
+    "get_browser_session", "close_browser_session",
+}  # fmt: skip
+OPERATIONS = {one.name: one for one in operations_of(build_world(Path()).parts)}
+GUARDED = [name for name, one in OPERATIONS.items() if one.who is not Access.ANYONE]
+
+
+def sign_in(world: World, path: str, password: str = PASSWORD, **more: str) -> Any:
+    name = LOGINS[path]
+    body = {name: "ada" if name == "username" else "ada@example.org", "password": password, **more}
+    return world.post(path, None, body, headers={"Sec-Fetch-Site": "same-origin"})
+
+
+def test_every_route_that_takes_a_password_for_a_token_is_known() -> None:
+    taking = {
+        one.path
+        for one in OPERATIONS.values()
+        if (one.who is Access.ANYONE and one.request and "code" in one.request.__annotations__)
+        or one.name.endswith("login")
+    }  # fmt: skip
+    assert taking == set(LOGINS)
+
+
+@pytest.mark.parametrize("path", LOGINS)
+def test_every_way_in_asks_for_a_code_and_takes_it_once(world: World, path: str) -> None:
+    assert sign_in(world, path).status_code == 200
+    world.enrol()
+    asked = sign_in(world, path)
+    assert (asked.status_code, asked.json["code"]) == (403, "second_factor_required")
+    refusing = 400 if path == "/api/auth/login" else 401
+    wrong = sign_in(world, path, code="000000")
+    assert (wrong.status_code, wrong.json["code"]) == (refusing, "wrong_second_factor")
+    typed = world.factor_code()
+    stranger = sign_in(world, path, "wrong, 99", code=typed)
+    assert (stranger.status_code, stranger.json["code"]) == (refusing, "wrong_credentials")
+    assert sign_in(world, path, code=typed).status_code == 200
+    assert sign_in(world, path, code=typed).status_code == refusing
+
+
+@pytest.mark.parametrize("path", LOGINS)
+def test_without_a_second_factor_a_code_is_of_no_matter(world: World, path: str) -> None:
+    assert sign_in(world, path, code="123456").status_code == 200
+
+
+def test_recovery_codes_serve_as_well(world: World) -> None:
+    recovery = world.enrol()
+    assert sign_in(world, "/api/v1/auth/login", code=recovery[0]).status_code == 200
+    assert sign_in(world, "/api/v1/auth/login", code=recovery[0]).status_code == 401
+    assert world.get(OWN).json["recovery_codes_left"] == 9
+
+
+def test_what_is_shown_once_is_kept_nowhere(world: World) -> None:
+    begun = world.post(OWN, json={"current_password": PASSWORD})
+    assert begun.headers["cache-control"] == "no-store"
+    assert begun.json["uri"].startswith("otpauth://totp/Workbell:ada?secret=")
+    shown = world.post(f"{OWN}/confirm", json={"code": world.factor_code()})
+    assert shown.headers["cache-control"] == "no-store"
+    with world.store.view() as tx:
+        kept = repr((tx.second_factors.find(world.people["ada"].id), tx.audit.latest(limit=99)))
+    for secret in (begun.json["secret"], *shown.json["recovery_codes"]):
+        assert secret not in kept
+        assert secret not in json.dumps(world.get(OWN).json)
+
+
+def test_it_is_shown_renewed_and_removed(world: World) -> None:
+    assert world.get(OWN).json == {
+        "is_active": False, "is_required": False, "since": None, "recovery_codes_left": 0,
+    }  # fmt: skip
+    world.enrol()
+    assert world.get(OWN).json["is_active"]
+    both = {"current_password": PASSWORD, "code": world.factor_code()}
+    assert len(world.post(f"{OWN}/recovery-codes", json=both).json["recovery_codes"]) == 10
+    assert world.post(f"{OWN}/remove", json=both).status_code == 400, "the code was used"
+    both["code"] = world.factor_code(steps=1)
+    assert world.post(f"{OWN}/remove", json=both).status_code == 200
+    assert world.post(f"{OWN}/remove", json=both).status_code == 409
+    assert sign_in(world, "/api/v1/auth/login").status_code == 200
+
+
+def test_a_superuser_removes_a_lost_one(world: World) -> None:
+    world.enrol()
+    path = f"/api/v1/users/{world.people['ada'].id}/second-factor"
+    assert world.call("DELETE", path, "bob").status_code == 403
+    assert world.call("DELETE", path, "root").status_code == 204
+    assert world.get(OWN).status_code == 401, "the sessions have ended"
+    assert sign_in(world, "/api/v1/auth/login").status_code == 200
+    assert world.call("DELETE", path, "root").status_code == 204
+    root = f"/api/v1/users/{world.people['root'].id}/second-factor"
+    assert world.call("DELETE", root, "root").status_code == 409
+
+
+def test_as_many_codes_as_mailed_ones_may_be_wrong() -> None:
+    rate = SECOND_FACTOR_FAILURES.rate
+    assert (rate.count, rate.seconds) == (MAX_WRONG_A_DAY, 86_400)
+
+
+# ----------------------------------------------------------------------------------------- duty
+
+
+@pytest.fixture(scope="module")
+def bound(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A face where everyone must have a second factor, and nobody has."""
+    world = build_world(tmp_path_factory.mktemp("bound"), duty=Duty.EVERYONE)
+    world.join("ada")
+    world.join("root", is_super_user=True)
+    return world
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_until_there_is_one_only_adding_it_is_open(bound: World, name: str) -> None:
+    operation = OPERATIONS[name]
+    if name in {"logout", "close_browser_session"}:
+        assert operation.enrols
+        return
+    path = operation.path.format(**dict.fromkeys(operation.path_names, "1"))
+    answer = bound.call(operation.method, path, "root")
+    if name in ENROLLING:
+        assert answer.status_code in {200, 400}
+    else:
+        assert (answer.status_code, answer.json["code"]) == (403, "second_factor_required")
+        assert OWN in answer.json["detail"]
+
+
+def test_nothing_else_is_open_then(bound: World) -> None:
+    assert {one.name for one in OPERATIONS.values() if one.enrols} == ENROLLING
+    assert bound.get("/api/v1/jobs", "root").status_code == 403
+    metrics = OPERATIONS["get_metrics"]
+    answer = bound.call(metrics.method, metrics.path, "root")
+    assert (answer.status_code, answer.json["code"]) == (403, "second_factor_required")
+    [denied] = [
+        one for one in trail(bound) if one.action == "DENIED" and one.object_id == "list_jobs"
+    ]
+    assert denied.changes == {"reason": [None, "second_factor_required"]}
+
+
+def trail(world: World) -> list[Any]:
+    with world.store.view() as tx:
+        return list(tx.audit.latest(limit=1000))
+
+
+def test_adding_it_opens_the_rest_at_once(tmp_path: Path) -> None:
+    world = build_world(tmp_path, duty=Duty.SUPERUSERS)
+    world.join("root", is_super_user=True)
+    world.join("ada")
+    assert world.get("/api/v1/jobs").status_code == 200
+    assert world.get("/api/v1/jobs", "root").status_code == 403
+    assert world.get(OWN, "root").json["is_required"]
+    world.enrol("root")
+    assert world.get("/api/v1/jobs", "root").status_code == 200
+
+
+def test_a_browser_adds_it_as_well(tmp_path: Path) -> None:
+    world = build_world(tmp_path, duty=Duty.EVERYONE)
+    world.join("ada")
+    page = page_of(world, HTTP)
+    page.login()
+    assert page.ask("GET", "/api/v1/jobs").status_code == 403
+    assert page.ask("GET", SESSION).status_code == 200
+    assert page.ask("POST", OWN, {"current_password": PASSWORD}).status_code == 201
+    confirmed = page.ask("POST", f"{OWN}/confirm", {"code": world.factor_code()})
+    assert confirmed.status_code == 200
+    assert page.ask("GET", "/api/v1/jobs").status_code == 200
+
+
+def test_a_key_of_who_must_have_one_goes_on_working(tmp_path: Path) -> None:
+    world = build_world(tmp_path, duty=Duty.NONE)
+    world.join("ada")
+    made = world.post("/api/v1/auth/api-keys", json={"name": "k", "scopes": ["read"]})
+    world.enrol()
+    world.tokens["ada"] = made.json["key"]
+    assert world.get("/api/v1/jobs").status_code == 200
+    assert world.get(OWN).status_code == 403, "but it does not handle the factor"
+
+
+def test_a_step_is_as_long_as_devices_take_it() -> None:
+    assert STEP == 30

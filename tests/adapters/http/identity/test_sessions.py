@@ -1,0 +1,115 @@
+"""Access, for every operation of the table: who may call it, and on whose things."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.adapters.http.conftest import World, build_world
+from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation
+
+ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+IDS = {"schedule_id", "job_id"}
+OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
+PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]
+
+
+def call(world: World, operation: Operation, who: str | None, **ids: int) -> int:
+    names: dict[str, Any] = {"name": "default", "task_definition_id": 1, **ids}
+    names = {name: names.get(name, 1) for name in operation.path_names}
+    status: int = world.call(operation.method, operation.path.format(**names), who).status_code
+    return status
+
+
+def things(world: World, who: str) -> Mapping[str, int]:
+    """Return the ids of a schedule and a job of somebody, with a file and a result."""
+    schedule, job = world.schedule(who), world.job(who)
+    world.end(job["id"], result={"ok": True})
+    world.keep_artifact(job["id"], "default", b"content", "text/plain")
+    numbers = {"goal_num": world.goal(who)["goal_num"], "progress_num": 1}
+    world.log(1, who)
+    return {"schedule_id": schedule["id"], "job_id": job["id"], **numbers}
+
+
+@pytest.mark.parametrize("name", [n for n, o in ALL.items() if o.who is not Access.ANYONE])
+def test_a_token_that_is_none_is_401(used: World, name: str) -> None:
+    operation = ALL[name]
+    names = {n: 1 if n.endswith(("_id", "_num")) else "x" for n in operation.path_names}
+    for header in ("", "Bearer", "Bearer ", "Bearer x.y.z", "Basic YWRhOmFkYQ==", "Token nonsense"):
+        result = used.call(
+            operation.method, operation.path.format(**names), headers={"Authorization": header}
+        )
+        assert result.status_code == 401, header
+        assert result.headers["www-authenticate"] == 'Bearer realm="workbell"'
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_what_belongs_to_others_is_404(world: World, name: str) -> None:
+    ids = things(world, "ada")
+    assert call(world, ALL[name], "bob", **ids) == 404
+    assert call(world, ALL[name], "bob", schedule_id=99, job_id=99) == 404
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_goals_are_ones_own_even_to_superusers(world: World, name: str) -> None:
+    """Their numbers count per person, so that nobody can name those of others."""
+    ids = things(world, "ada")
+    for who in ("bob", "root"):
+        assert call(world, ALL[name], who, **ids) == 404
+    assert call(world, ALL[name], "ada", goal_num=9, progress_num=1) == 404
+    if "progress_num" in ALL[name].path_names:
+        assert call(world, ALL[name], "ada", goal_num=1, progress_num=9) == 404
+
+
+@pytest.mark.parametrize("name", OWNED)
+def test_superusers_reach_what_belongs_to_others(world: World, name: str) -> None:
+    operation = ALL[name]
+    status = call(world, operation, "root", **things(world, "ada"))
+    assert status not in {401, 403, 404}
+    assert status < 500
+
+
+def test_both_scheme_words_are_taken(world: World) -> None:
+    for scheme in ("Bearer", "bearer", "Token"):
+        headers = {"Authorization": f"{scheme} {world.tokens['ada']}"}
+        assert world.get("/api/v1/schedules", None, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("needed", "schedules", "jobs"), [("jobs", 200, 403), ("all", 403, 403), ("none", 200, 200)]
+)
+def test_the_settings_say_what_needs_a_verified_address(
+    make_world: Any, needed: str, schedules: int, jobs: int
+) -> None:
+    world = make_world(FaceSettings(require_verified_email=needed))
+    for path, status in {
+        "/api/v1/schedules": schedules, "/api/schedules": schedules, "/api/v1/jobs": jobs,
+        "/api/jobs": jobs, "/api/job-results": jobs, "/api/v1/auth/users/me": 200,
+    }.items():  # fmt: skip
+        assert world.get(path, "una").status_code == status, path
+    refused = world.get("/api/v1/jobs", "una")
+    if jobs == 403:
+        assert refused.json["code"] == "email_not_verified"
+
+
+def test_metrics_are_read_with_their_token(make_world: Any) -> None:
+    world = make_world(FaceSettings(metrics_token="let me see", version="9"))
+    assert world.get("/metrics", None).status_code == 401
+    assert world.get("/metrics", "ada").status_code == 403
+    assert world.get("/metrics", "root").status_code == 200
+    wrong = world.get("/metrics", None, headers={"Authorization": "Bearer let me sea"})
+    assert wrong.status_code == 401
+    world.schedule("ada")
+    seen = world.get("/metrics", None, headers={"Authorization": "Bearer let me see"})
+    assert seen.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "workbell_schedules_active 1\n" in seen.text
+    assert 'workbell_info{version="9"} 1\n' in seen.text
+    waits = 'workbell_queue_wait_seconds{queue="default"}'
+    assert f"{waits} 0\n" in seen.text
+    world.job()
+    world.clock.at += timedelta(seconds=90)
+    assert f"{waits} 90\n" in world.get("/metrics", "root").text

@@ -1,0 +1,70 @@
+"""People over HTTP, as superusers look after them."""
+
+from tests.adapters.http.conftest import World
+from workbell.domain.identity.user import Role
+
+BASE = "/api/v1/users"
+
+
+def test_people_are_listed_filtered_and_ordered(world: World) -> None:
+    everybody = world.get(BASE, "root").json
+    assert (everybody["count"], everybody["results"][0]["username"]) == (4, "ada")
+    assert "password" not in str(everybody)
+    for query, names in {
+        "is_super_user=true": ["root"],
+        "is_email_verified=false": ["una"],
+        "role=ADMIN": ["root"],
+        "tier=free&ordering=-username": ["una", "root", "bob", "ada"],
+        "search=BO": ["bob"],
+        "email=ADA@example.org": ["ada"],
+        "is_active=false": [],
+        "page=2&page_size=3": ["root"],
+    }.items():
+        found = world.get(f"{BASE}?{query}", "root")
+        assert [one["username"] for one in found.json["results"]] == names, query
+    for query in ("role=KING", "ordering=password_hash", "nonsense=1", "is_active=perhaps"):
+        assert world.get(f"{BASE}?{query}", "root").status_code == 400
+    assert world.get(f"{BASE}?page=9", "root").status_code == 404
+
+
+def test_what_somebody_is_changes_at_once(world: World) -> None:
+    path = f"{BASE}/{world.people['ada'].id}"
+    assert world.get(path, "root").json["username"] == "ada"
+    premium = world.call("PATCH", path, "root", {"tier": "premium"})
+    assert premium.json["tier"] == "premium"
+    assert world.get("/api/v1/auth/users/me").status_code == 200
+    off = world.call("PATCH", path, "root", {"is_active": False})
+    assert off.json["is_active"] is False
+    assert world.get("/api/v1/auth/users/me").status_code == 401
+
+
+def test_a_superuser_who_was_demoted_is_none_any_more(world: World) -> None:
+    world.join("second", is_super_user=True)
+    assert world.get(BASE, "second").status_code == 200
+    path = f"{BASE}/{world.people['second'].id}"
+    assert world.call("PATCH", path, "root", {"is_super_user": False}).status_code == 200
+    assert world.get(BASE, "second").status_code == 401
+
+
+def test_nobody_demotes_themselves(world: World) -> None:
+    path = f"{BASE}/{world.people['root'].id}"
+    assert world.call("PATCH", path, "root", {"is_super_user": False}).status_code == 409
+
+
+def test_a_platform_role_looks_after_nobody(world: World) -> None:
+    world.join("chief", role=Role.ADMIN)
+    assert world.get(BASE, "chief").status_code == 403
+
+
+def test_who_is_not_there_is_404(world: World) -> None:
+    assert world.get(f"{BASE}/999", "root").status_code == 404
+    assert world.call("PATCH", f"{BASE}/999", "root", {"tier": "free"}).status_code == 404
+    assert world.call("PATCH", f"{BASE}/1", "root", {"is_active": "no"}).status_code == 400
+
+
+def test_a_person_is_signed_out_everywhere(world: World) -> None:
+    path = f"{BASE}/{world.people['ada'].id}/sign_out"
+    assert world.post(path, "bob").status_code == 403
+    assert world.post(path, "root").json == {"message": "Sessions ended: 1."}
+    assert world.get("/api/v1/auth/users/me").status_code == 401
+    assert world.post(f"{BASE}/999/sign_out", "root").status_code == 404

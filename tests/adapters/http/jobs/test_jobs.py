@@ -1,0 +1,183 @@
+"""Jobs, queues and counts over HTTP."""
+
+from typing import Any
+
+import pytest
+
+from tests.adapters.http.conftest import World
+from workbell.domain.jobs.job import JobState
+
+BASE = "/api/v1/jobs"
+FIELDS = [
+    "id", "owner", "name", "description", "task_definition", "parameters", "scheduled_time",
+    "progress", "attempt", "max_attempts", "queue", "priority", "schedule_id", "rerun_of",
+    "origin", "created_at", "started_at", "completed_at", "error_message", "status",
+]  # fmt: skip
+
+
+def test_a_new_job_is_answered_whole(world: World) -> None:
+    made = world.post(BASE, json={"name": "once", "parameters": {"a": [1]}})
+    assert made.status_code == 201
+    assert made.headers["location"] == f"{BASE}/1"
+    assert list(made.json) == FIELDS
+    assert (made.json["status"], made.json["origin"]) == ("pending", "api")
+    assert made.json["scheduled_time"] == "2026-05-04T12:00:00Z"
+    assert world.get(f"{BASE}/1").json == made.json
+
+
+def test_a_past_time_is_refused(world: World) -> None:
+    past = world.post(BASE, json={"scheduled_time": "2026-05-04T11:59:59Z"})
+    assert list(past.json["field_errors"]) == ["scheduled_time"]
+
+
+@pytest.mark.parametrize("path", [BASE, "/api/jobs"])
+def test_the_same_key_and_body_make_one_job(world: World, path: str) -> None:
+    body = {"name": "n", "scheduled_time": "2026-06-01T00:00:00Z"}
+    key = {"Idempotency-Key": "order-1"}
+    first = world.post(path, json=body, headers=key)
+    again = world.post(path, json=body, headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json == again.json
+    other = world.post(path, json={**body, "name": "m"}, headers=key)
+    assert other.status_code == 409
+    assert world.get(path).json["count"] == 1
+    bad = world.post(path, json=body, headers={"Idempotency-Key": "x" * 256})
+    assert bad.status_code == 400
+    assert list(bad.json["field_errors"]) == ["Idempotency-Key"]
+
+
+def test_a_job_is_cancelled_and_retried(world: World) -> None:
+    world.job()
+    cancelled = world.post(f"{BASE}/1/cancel")
+    assert (cancelled.status_code, cancelled.json["status"]) == (200, "cancelled")
+    assert world.post(f"{BASE}/1/cancel").status_code == 409
+    retried = world.post(f"{BASE}/1/retry")
+    assert (retried.status_code, retried.json["id"]) == (200, 1)
+    assert world.post(f"{BASE}/1/retry").status_code == 409
+
+
+def test_a_success_is_done_again_as_a_new_job(world: World) -> None:
+    world.job()
+    world.end(1)
+    again = world.post(f"{BASE}/1/retry")
+    assert again.status_code == 201
+    assert again.json["rerun_of"] == 1
+    assert again.headers["location"] == f"{BASE}/2"
+
+
+def test_a_result_is_there_once_the_job_is_completed(world: World) -> None:
+    world.job()
+    early = world.get(f"{BASE}/1/result")
+    assert early.status_code == 400
+    world.end(1, result={"sum": 3})
+    assert world.get(f"{BASE}/1/result").json == {
+        "job": 1,
+        "output": {"sum": 3},
+        "error_message": None,
+        "completed_at": "2026-05-04T12:00:02Z",
+    }
+    world.job()
+    assert [row["job"] for row in world.get("/api/v1/job-results").json["results"]] == [1]
+
+
+def test_attempts_tell_how_each_try_ended(world: World) -> None:
+    world.job()
+    world.end(1, JobState.FAILED)
+    (attempt,) = world.get(f"{BASE}/1/attempts").json["results"]
+    assert (attempt["number"], attempt["outcome"]) == (1, "failed")
+    assert attempt["error_message"] == "it broke"
+    assert world.get(f"{BASE}/1/logs", query_string="attempt=1&after=5&limit=2").json == {
+        "count": 0,
+        "next": None,
+        "previous": None,
+        "results": [],
+    }
+
+
+def test_a_file_is_downloaded_and_never_shown(world: World) -> None:
+    world.job()
+    content = b"<script>alert(1)</script>" * 10_000
+    world.keep_artifact(1, 'a "b" ü.html', content, "text/html")
+    (listed,) = world.get(f"{BASE}/1/artifacts").json["results"]
+    assert listed["size"] == len(content)
+    path = listed["url"].partition("localhost")[2]
+    got = world.get(path)
+    assert got.content == content
+    headers = got.headers
+    assert headers["content-length"] == str(len(content))
+    assert headers["content-type"] == "text/html"
+    disposition = "attachment; filename*=UTF-8''a%20%22b%22%20%C3%BC.html"
+    assert headers["content-disposition"] == disposition
+    assert headers["content-security-policy"].startswith("sandbox;")
+    assert headers["x-content-type-options"] == "nosniff"
+    head = world.call("HEAD", path, "ada")
+    assert head.content == b""
+    assert head.headers["content-length"] == str(len(content))
+    assert world.get(f"{BASE}/1/artifacts/missing").status_code == 404
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/csv", "application/json"])
+def test_a_file_of_json_is_sent_as_it_is(world: World, accept: str) -> None:
+    world.job()
+    world.keep_artifact(1, "sums.json", b'{"a":   1}', "application/json")
+    got = world.get(f"{BASE}/1/artifacts/sums.json", headers={"Accept": accept})
+    assert (got.status_code, got.content) == (200, b'{"a":   1}')
+    assert got.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("", [3, 2, 1]),
+        ("status=pending", [3, 2]),
+        ("status=pending,succeeded", [3, 2, 1]),
+        ("task_definition=echo", [3, 2, 1]),
+        ("task_definition=1", []),
+        ("queue=default&origin=api", [3, 2, 1]),
+        ("origin=schedule,run_now", []),
+        ("schedule=1", []),
+        ("search=sec", [2]),
+        ("scheduled_time__gte=2026-06-01T00:00:00Z", [3]),
+        ("scheduled_time__lte=2026-05-31T00:00:00Z", [2, 1]),
+        ("created_at__gte=2026-05-05T00:00:00Z", []),
+        ("ordering=name", [1, 2, 3]),
+        ("ordering=-scheduled_time,name", [3, 1, 2]),
+    ],
+)
+def test_filters_and_orderings(world: World, query: str, ids: list[int]) -> None:
+    world.job(name="first")
+    world.end(1)
+    world.job(name="second")
+    world.job(name="third", scheduled_time="2026-06-01T00:00:00Z")
+    listed = world.get(BASE, query_string=query).json
+    assert [row["id"] for row in listed["results"]] == ids, listed
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=done", "owner=1", "ordering=owner", "cursor=@@@", "origin=x", "task_definition=nope"],
+)
+def test_a_bad_filter_is_named(world: World, query: str) -> None:
+    refused = world.get(BASE, query_string=query)
+    assert refused.status_code == 400
+    at_fault = [path.partition(".")[0] for path in refused.json["field_errors"]]
+    assert at_fault == [query.partition("=")[0]]
+
+
+def test_superusers_switch_queues(world: World) -> None:
+    listed: dict[str, Any] = world.get("/api/v1/queues").json
+    assert [queue["name"] for queue in listed["results"]] == ["default"]
+    assert world.post("/api/v1/queues/default/pause", "ada").status_code == 403
+    for word, state in {"pause": "paused", "resume": "running"}.items():
+        switched = world.post(f"/api/v1/queues/default/{word}", "root")
+        assert (switched.status_code, switched.json["state"]) == (200, state)
+    assert world.post("/api/v1/queues/default/drain", "root").status_code == 200
+    assert world.post("/api/v1/queues/missing/pause", "root").status_code == 404
+    assert world.get("/api/v1/workers", "root").json["count"] == 0
+
+
+def test_counts_are_those_of_the_caller(world: World) -> None:
+    world.job("ada")
+    world.job("bob")
+    assert world.get("/api/v1/stats/jobs").json["by_status"]["pending"] == 1
+    assert world.get("/api/v1/stats/jobs", "root").json["by_status"]["pending"] == 2

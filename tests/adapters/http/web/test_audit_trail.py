@@ -1,0 +1,234 @@
+"""The trail of identity: every success leaves an entry, every failure one of a flood."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from tests.adapters.http.conftest import PASSWORD, World, build_world
+from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
+from tests.adapters.http.web.test_permission_matrix import ACTIONS, ALL, names_for
+from workbell.adapters.http.app import operations_of
+from workbell.domain.errors import Conflict
+
+NEW = "another good one, 7"
+IDENTITY = ("people", "profile", "password", "second_factor", "sessions", "keys")
+WRITING = [
+    one.name
+    for one in operations_of(build_world(Path()).parts)
+    if one.method != "GET" and ACTIONS.get(one.name, "").split(".")[0] in IDENTITY
+]
+PAGE = {"Sec-Fetch-Site": "same-origin"}
+
+
+@frozen
+class Deed:
+    """What is sent to a route, by whom, and what the trail then says."""
+
+    said: str
+    body: Callable[[World], Any] = lambda _: None
+    who: str | None = None
+    headers: Mapping[str, str] = {}
+
+
+def registration(_: World) -> dict[str, str]:
+    return {"email": "new@example.org", "password": NEW}
+
+
+def named(world: World) -> dict[str, str]:
+    return {**registration(world), "username": "new", "first_name": "N", "last_name": "W"}
+
+
+def login(_: World) -> dict[str, str]:
+    return {"username": "ada", "password": PASSWORD}
+
+
+def by_address(_: World) -> dict[str, str]:
+    return {"email": "ada@example.org", "password": PASSWORD}
+
+
+def refresh(world: World) -> dict[str, str]:
+    return {"refresh": world.parts.signing_in.login("ada", PASSWORD).refresh}
+
+
+def code(world: World) -> dict[str, str]:
+    world.parts.identity.resend_otp("una@example.org")
+    return {"email": "una@example.org", "otp": world.mail.code()}
+
+
+def reset(world: World) -> dict[str, str]:
+    world.parts.members.passwords.request_reset("ada@example.org")
+    return {"email": "ada@example.org", "otp": world.mail.code(), "password": NEW}
+
+
+def begun(world: World) -> dict[str, str]:
+    world.parts.members.second_factor.begin(world.actor("ada"), PASSWORD)
+    return {"code": world.factor_code()}
+
+
+def both(world: World) -> dict[str, str]:
+    world.enrol()
+    return {"current_password": PASSWORD, "code": world.factor_code()}
+
+
+def lost(world: World) -> None:
+    world.enrol()
+
+
+def wrong_code(world: World) -> dict[str, str]:
+    with suppress(Conflict):
+        begun(world)
+    return {"code": "000000"}
+
+
+def both_wrong(world: World) -> dict[str, str]:
+    if not world.get("/api/v1/auth/second-factor").json["is_active"]:
+        world.enrol()
+    return {"current_password": PASSWORD, "code": "000000"}
+
+
+def given(**body: Any) -> Callable[[World], Any]:
+    return lambda _: body
+
+
+def nothing(_: World) -> None:
+    """Send no body."""
+
+
+SUCCESSES: Mapping[str, Deed] = {
+    "register": Deed("REGISTER", registration),
+    "a_register": Deed("REGISTER", lambda world: {**named(world), "password_confirm": NEW}),
+    "b_register": Deed("REGISTER", named),
+    "c_register": Deed("REGISTER", registration),
+    "e_register": Deed("REGISTER", registration),
+    "verify_email": Deed("VERIFY_EMAIL", code),
+    "e_verify_otp": Deed("VERIFY_EMAIL", code),
+    "e_verify_email": Deed("VERIFY_EMAIL", code),
+    "resend_otp": Deed("SEND_OTP", given(email="una@example.org")),
+    "login": Deed("LOGIN", login),
+    "a_login": Deed("LOGIN", login),
+    "b_login": Deed("LOGIN", login),
+    "c_login": Deed("LOGIN", by_address),
+    "e_login": Deed("LOGIN", by_address),
+    "open_browser_session": Deed("LOGIN", login, headers=PAGE),
+    "refresh": Deed("REFRESH", refresh),
+    "a_refresh": Deed("REFRESH", refresh),
+    "b_refresh": Deed("REFRESH", refresh),
+    "close_browser_session": Deed("LOGOUT", nothing, "ada"),
+    "logout": Deed("LOGOUT", nothing, "ada"),
+    "c_logout": Deed("LOGOUT", nothing, "ada"),
+    "change_me": Deed("UPDATE", given(first_name="Augusta"), "ada"),
+    "c_change_user": Deed("UPDATE", given(first_name="Augusta"), "ada"),
+    "set_notification_preferences": Deed(
+        "UPDATE", given(reminders=False, reminder_time="07:30"), "ada"
+    ),
+    "change_password": Deed(
+        "PASSWORD_CHANGE", given(current_password=PASSWORD, password=NEW), "ada"
+    ),
+    "request_password_reset": Deed("SEND_RESET", given(email="ada@example.org")),
+    "reset_password": Deed("PASSWORD_RESET", reset),
+    "begin_second_factor": Deed("SECOND_FACTOR_BEGIN", given(current_password=PASSWORD), "ada"),
+    "confirm_second_factor": Deed("SECOND_FACTOR_ADD", begun, "ada"),
+    "renew_recovery_codes": Deed("RECOVERY_CODES_RENEW", both, "ada"),
+    "remove_second_factor": Deed("SECOND_FACTOR_REMOVE", both, "ada"),
+    "remove_lost_second_factor": Deed("SECOND_FACTOR_REMOVE", lost, "root"),
+    "revoke_session": Deed("REVOKE_SESSION", nothing, "ada"),
+    "make_api_key": Deed("CREATE", given(name="k", scopes=["read"]), "ada"),
+    "revoke_api_key": Deed("DELETE", nothing, "ada"),
+    "change_user": Deed("UPDATE", given(tier="premium"), "root"),
+    "sign_out_user": Deed("SIGN_OUT", nothing, "root"),
+    "c_invite": Deed("INVITE", given(email="new@example.org"), "root"),
+}
+
+FAILURES: Mapping[str, Deed] = {
+    **{
+        name: Deed("LOGIN_FAILED", lambda _: {"username": "ada", "password": "wrong, 99"})
+        for name in ("login", "a_login", "b_login")
+    },
+    **{
+        name: Deed("LOGIN_FAILED", lambda _: {"email": "ada@example.org", "password": "wrong, 99"})
+        for name in ("c_login", "e_login")
+    },
+    "open_browser_session": Deed(
+        "LOGIN_FAILED", given(username="ada", password="wrong, 99"), headers=PAGE
+    ),
+    **{
+        name: Deed("VERIFY_EMAIL_FAILED", given(email="una@example.org", otp="000000"))
+        for name in ("verify_email", "e_verify_otp", "e_verify_email")
+    },
+    "resend_otp": Deed("SEND_OTP_REFUSED", given(email="nobody@example.org")),
+    "request_password_reset": Deed("SEND_RESET_REFUSED", given(email="nobody@example.org")),
+    "reset_password": Deed(
+        "PASSWORD_RESET_FAILED", given(email="ada@example.org", otp="000000", password=NEW)
+    ),
+    "change_password": Deed(
+        "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99", password=NEW), "ada"
+    ),
+    "begin_second_factor": Deed(
+        "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99"), "ada"
+    ),
+    "confirm_second_factor": Deed("SECOND_FACTOR_FAILED", wrong_code, "ada"),
+    "renew_recovery_codes": Deed("SECOND_FACTOR_FAILED", both_wrong, "ada"),
+    "remove_second_factor": Deed("SECOND_FACTOR_FAILED", both_wrong, "ada"),
+    "change_me": Deed(
+        "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99", email="x@example.org"), "ada"
+    ),
+    "c_change_user": Deed(
+        "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99", password=NEW), "ada"
+    ),
+    **{
+        name: Deed("CREDENTIAL_REFUSED", given(refresh="x.y.z"))
+        for name in ("refresh", "a_refresh", "b_refresh")
+    },
+    **{
+        name: Deed("DENIED", nothing, "ada")
+        for name in ("change_user", "sign_out_user", "remove_lost_second_factor", "c_invite")
+    },
+}
+
+
+def remembered(world: World, said: str) -> list[Any]:
+    with world.store.view() as tx:
+        return [one for one in tx.audit.latest(limit=1000) if one.action == said]
+
+
+def done(world: World, name: str, deed: Deed) -> int:
+    operation = ALL[name]
+    path = operation.path.format(**names_for(world, operation))
+    body = deed.body(world)
+    before = len(remembered(world, deed.said))
+    answer = world.call(operation.method, path, deed.who, body, headers=dict(deed.headers))
+    assert len(remembered(world, deed.said)) in {before, before + 1}
+    return int(answer.status_code)
+
+
+def test_every_route_that_changes_an_account_is_looked_at() -> None:
+    assert set(SUCCESSES) == set(WRITING)
+
+
+@pytest.mark.parametrize("name", SUCCESSES)
+def test_what_is_done_leaves_its_entry(world: World, name: str) -> None:
+    deed = SUCCESSES[name]
+    if name == "close_browser_session":
+        page = page_of(world, HTTP)
+        page.login()
+        assert page.ask("DELETE", ALL[name].path).status_code == 204
+    else:
+        assert done(world, name, deed) in {200, 201, 204}
+    entry = remembered(world, deed.said)[0]
+    assert entry.address == "127.0.0.1" and entry.request_id
+    for secret in (PASSWORD, NEW):
+        assert secret not in str(entry)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_fails_leaves_one_entry_of_a_flood(world: World, name: str) -> None:
+    deed = FAILURES[name]
+    for _ in range(5):
+        assert done(world, name, deed) in {200, 400, 401, 403}
+    [entry] = remembered(world, deed.said)
+    for secret in (PASSWORD, NEW, "wrong, 99", "000000", "x.y.z"):
+        assert secret not in str(entry)

@@ -1,0 +1,316 @@
+"""Conventions, for every operation of the table: bad input, headers, problems."""
+
+import json
+from collections import abc
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, NewType, get_args, get_origin
+
+import attrs
+import falcon.testing
+import pytest
+from attrs import evolve
+
+from tests.adapters.http.conftest import A_SCHEDULE, World, build_world
+from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation
+
+ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+WITH_BODY = [name for name, operation in ALL.items() if operation.request]
+GETS = [name for name, operation in ALL.items() if operation.method == "GET"]
+DEEP = "[" * 5000
+MALFORMED = [
+    b"", b" ", b"[]", b"null", b'"text"', b"{", b"{}}", b'{"a": NaN}', b'{"a": 1e999}',
+    b"\xff\xfe", DEEP.encode(), b'{"a":' * 40 + b"1" + b"}" * 40, b'{"a": "\\ud800"}',
+    b'{"a": "\\u0000"}', b'{"a": 1, "a": 2}', b'{"a": 123456789012345678901234567890}',
+]  # fmt: skip
+REFUSED = {400, 413, 415}
+NAIVE = "2026-05-04T12:00:00"
+
+
+def path_of(operation: Operation) -> str:
+    """Return a path that is there: everything has the id 1."""
+    names = {
+        name: 1 if name.endswith(("_id", "_num")) else "default" for name in operation.path_names
+    }
+    return operation.path.format(**names)
+
+
+def send(world: World, operation: Operation, body: bytes, **more: Any) -> falcon.testing.Result:
+    who = None if operation.who is Access.ANYONE else "root"
+    headers = {"Content-Type": "application/json", **more.pop("headers", {})}
+    return world.call(operation.method, path_of(operation), who, body=body, headers=headers, **more)
+
+
+def is_problem(
+    result: falcon.testing.Result, statuses: set[int], of: object = None
+) -> Mapping[str, Any]:
+    """Check the form of a problem document, the answer to something, and return it."""
+    assert result.status_code in statuses, (of, result.status_code, result.text)
+    assert result.headers["content-type"] == "application/problem+json"
+    problem: Mapping[str, Any] = result.json
+    members = {"type", "title", "status", "detail", "code", "field_errors", "request_id"}
+    assert members <= set(problem)
+    assert problem["status"] == result.status_code
+    assert problem["request_id"] == result.headers["x-request-id"]
+    return problem
+
+
+def fields(operation: Operation) -> Mapping[str, Any]:
+    assert operation.request is not None
+    attrs.resolve_types(operation.request)
+    return {a.name: a.type for a in attrs.fields(operation.request)}
+
+
+def kinds(kind: Any) -> Iterator[Any]:
+    """Yield the plain types that a field, or an entry of it, may have."""
+    if get_origin(kind) is Annotated or isinstance(kind, NewType):
+        yield from kinds(kind.__supertype__ if isinstance(kind, NewType) else kind.__origin__)
+    elif get_origin(kind) is None or get_origin(kind) is abc.Mapping:
+        yield get_origin(kind) or kind
+    else:
+        for part in get_args(kind):
+            yield from kinds(part)
+
+
+def a_body(operation: Operation) -> dict[str, Any]:
+    """Return a body that fits."""
+    whole = {
+        **A_SCHEDULE, "email": "new@example.org", "password": "a long enough 1", "otp": "123456",
+        "password_confirm": "a long enough 1", "username": "newcomer", "refresh": "x",
+        "is_active": True, "name": "n", "scheduled_time": "2027-01-01T00:00:00Z",
+        "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "dry_run": True,
+        "goal_name": "n", "category": "Minor", "progress": "p", "logged_hours": "01:00:00",
+    }  # fmt: skip
+    if operation.name in {"create_job", "e_create_job"}:
+        whole |= {"task_definition": "echo", "parameters": {}}
+    known = fields(operation)
+    return {name: value for name, value in whole.items() if name in known}
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_a_malformed_body_is_a_problem(used: World, name: str) -> None:
+    for body in MALFORMED:
+        may_be_left_out = ALL[name].optional and not body.strip()
+        statuses = {409} if may_be_left_out else {400}
+        is_problem(send(used, ALL[name], body), statuses, of=body)
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_an_unknown_field_is_named(used: World, name: str) -> None:
+    body = {**a_body(ALL[name]), "no_such_field": 1}
+    problem = is_problem(send(used, ALL[name], json.dumps(body).encode()), {400})
+    assert "no_such_field" in problem["field_errors"]
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_every_field_refuses_what_it_is_not(used: World, name: str) -> None:
+    """Of wrong types, long and strange texts and naive times, none is taken and each is named."""
+    operation = ALL[name]
+    for field, kind in fields(operation).items():
+        possible = set(kinds(kind))
+        is_object = abc.Mapping in possible or attrs.has(kind)
+        wrong: list[Any] = ["text", 5, []] if is_object else [{"$": 1.5}, [[]]]
+        if str in possible:
+            wrong += ["x" * 10_001, "nul\0"]
+        if any(k is not str and k is not NoneType for k in possible) and str not in possible:
+            wrong += [NAIVE]
+        if NoneType not in possible:
+            wrong += [None]
+        for value in wrong:
+            body = {**a_body(operation), field: value}
+            result = send(used, operation, json.dumps(body).encode())
+            problem = is_problem(result, {400}, of=(field, value))
+            at_fault = {path.partition(".")[0] for path in problem["field_errors"]}
+            if "\0" not in str(value):
+                assert field in at_fault, (field, value, problem)
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_a_lone_surrogate_in_a_text_is_refused(used: World, name: str) -> None:
+    operation = ALL[name]
+    for field in a_body(operation):
+        body = json.dumps({**a_body(operation), field: "\ud800"}).encode()
+        is_problem(send(used, operation, body), {400}, of=field)
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_a_body_of_another_kind_is_415(used: World, name: str) -> None:
+    for kind in ("text/plain", "application/xml", "application/json; charset=latin-1", ""):
+        sent = send(used, ALL[name], b'{"a": 1}', headers={"Content-Type": kind})
+        is_problem(sent, {415}, of=kind)
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_a_body_of_more_than_a_mebibyte_is_413(used: World, name: str) -> None:
+    is_problem(send(used, ALL[name], b" " * (1024 * 1024 + 1)), {413})
+
+
+@pytest.mark.parametrize("name", GETS)
+def test_an_unknown_parameter_is_named(used: World, name: str) -> None:
+    operation = ALL[name]
+    who = None if operation.who is Access.ANYONE else "root"
+    for query in ("no_such=1", "a=1&a=2", "x=%00", "x=%ff", "%00=1"):
+        result = used.call("GET", path_of(operation), who, query_string=query)
+        problem = is_problem(result, {400}, of=query)
+        if query == "no_such=1":
+            assert "no_such" in problem["field_errors"]
+
+
+@pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.query])
+def test_every_parameter_refuses_what_it_is_not(used: World, name: str) -> None:
+    operation = ALL[name]
+    assert operation.query is not None
+    attrs.resolve_types(operation.query)
+    for attribute in attrs.fields(operation.query):
+        possible = set(kinds(attribute.type))
+        values = ["x" * 10_001] if str in possible else ["no%20such", NAIVE, "", "9" * 30]
+        for value in values:
+            result = used.get(path_of(operation), "root", query_string=f"{attribute.name}={value}")
+            problem = is_problem(result, {400}, of=(attribute.name, value))
+            at_fault = {path.partition(".")[0] for path in problem["field_errors"]}
+            assert attribute.name in at_fault, (attribute.name, value)
+
+
+@pytest.mark.parametrize("name", [name for name, o in ALL.items() if o.path_names])
+def test_a_path_without_a_good_id_is_404(used: World, name: str) -> None:
+    operation = ALL[name]
+    for id_ in ("0", "-1", "x", "1.0", "01", "9" * 19, "9" * 40, "%00", "٣"):
+        names = {n: id_ if n.endswith(("_id", "_num")) else "missing" for n in operation.path_names}
+        result = used.call(operation.method, operation.path.format(**names), "root")
+        is_problem(result, {404}, of=id_)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_the_slash_at_the_end_is_optional(used: World, name: str) -> None:
+    operation = ALL[name]
+    without = used.call("OPTIONS", path_of(operation))
+    with_slash = used.call("OPTIONS", path_of(operation) + "/")
+    assert without.status_code == with_slash.status_code == 200
+    assert operation.method in without.headers["allow"]
+    assert without.headers["allow"] == with_slash.headers["allow"]
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_another_method_is_405_and_lists_those_that_there_are(used: World, name: str) -> None:
+    operation = ALL[name]
+    result = used.call("TRACE", path_of(operation))
+    is_problem(result, {405})
+    assert operation.method in result.headers["allow"]
+
+
+@pytest.mark.parametrize("name", GETS)
+def test_head_answers_as_get_without_a_body(used: World, name: str) -> None:
+    operation = ALL[name]
+    got = used.get(path_of(operation), "root")
+    head = used.call("HEAD", path_of(operation), "root")
+    assert head.status_code == got.status_code
+    assert head.content == b""
+    assert set(head.headers) == set(got.headers)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_every_answer_has_the_security_headers(used: World, name: str) -> None:
+    operation = ALL[name]
+    result = used.call(operation.method, path_of(operation))
+    headers = result.headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert len(headers["x-request-id"]) == 32
+    assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize("name", [n for n in GETS if "application/json" in ALL[n].media])
+def test_who_takes_no_json_gets_406(used: World, name: str) -> None:
+    operation = ALL[name]
+    headers = {"Accept": "image/png"}
+    is_problem(used.get(path_of(operation), "root", headers=headers), {406})
+
+
+def test_an_unknown_address_is_a_problem(world: World) -> None:
+    is_problem(world.get("/no/such/address"), {404})
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [("abc-1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False)]
+)
+def test_a_request_id_is_kept_if_it_is_one(world: World, given: str, taken: bool) -> None:
+    result = world.get("/livez", headers={"X-Request-ID": given})
+    assert (result.headers["x-request-id"] == given) is taken
+
+
+def test_an_error_that_nobody_foresaw_says_nothing_of_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret reason")
+
+    monkeypatch.setattr(type(world.store), "ping", fail)
+    result = world.get("/api/health/")
+    problem = is_problem(result, {500})
+    assert problem["code"] == "internal_error"
+    assert "secret" not in result.text
+
+
+def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
+    is_problem(world.get("/api/v1/schedules", headers={"Host": "evil.example"}), {400})
+    is_problem(world.get("/api/v1/schedules", headers={"Host": "localhost:99999x"}), {400})
+    assert world.get("/livez", headers={"Host": "10.0.0.1"}).status_code == 200
+    assert world.get("/metrics", "root", headers={"Host": "10.0.0.1"}).status_code == 200
+    assert world.get("/api/v1/schedules", headers={"Host": "LOCALHOST:1"}).status_code == 200
+    assert world.get("/api/v1/schedules", headers={"Host": "[::1]:80"}).status_code == 200
+
+
+def test_hsts_is_sent_where_the_address_is_https(make_world: Any) -> None:
+    world = make_world(FaceSettings(public_url="https://bell.example"))
+    headers = world.get("/livez").headers
+    assert headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) -> None:
+    behind = FaceSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    world = make_world(behind)
+    plain = world.get("/api/v1/schedules?page=2")
+    assert plain.status_code == 308
+    assert plain.headers["location"] == "https://localhost/api/v1/schedules?page=2"
+    assert world.get("/livez").status_code == 200
+    for said, status in ("https", 200), ("http, HTTPS", 200), ("https, http", 308):
+        answer = world.get("/api/v1/schedules", headers={"X-Forwarded-Proto": said})
+        assert answer.status_code == status, said
+    directly = make_world(evolve(behind, trusted_proxies=()))
+    claimed = directly.get("/api/v1/schedules", headers={"X-Forwarded-Proto": "https"})
+    assert claimed.status_code == 308
+
+
+def test_other_origins_are_let_in_only_where_the_settings_name_them(
+    world: World, make_world: Any
+) -> None:
+    asked = {
+        "Origin": "https://app.example",
+        "Access-Control-Request-Method": "POST",
+    }
+    closed = world.call("OPTIONS", "/api/v1/jobs", headers=asked)
+    assert "access-control-allow-origin" not in closed.headers
+
+    shared = make_world(FaceSettings(cors_origins=("https://app.example",)))
+    preflight = shared.call("OPTIONS", "/api/v1/jobs", headers=asked)
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    got = shared.get("/livez", headers={"Origin": "https://app.example"})
+    assert got.headers["access-control-allow-origin"] == "https://app.example"
+    assert "Origin" in got.headers["vary"]
+    other = shared.get("/livez", headers={"Origin": "https://other.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_existence_is_judged_before_the_body(world: World) -> None:
+    for name in WITH_BODY:
+        operation = ALL[name]
+        if any(n.endswith(("_id", "_num")) for n in operation.path_names):
+            result = world.call(operation.method, path_of(operation), "root", body=b"[")
+            is_problem(result, {415} if "task" in name or "user" in name else {404})

@@ -1,0 +1,84 @@
+"""Documentation pages: from the package alone, and asking nobody else."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.adapters.http.conftest import World
+from workbell.adapters.http.web.middleware import FaceSettings
+
+PAGES = ["/api/docs/", "/api/schema/swagger-ui/", "/api/redoc/", "/api/schema/redoc/"]
+FILES = [
+    "page.css", "swagger-ui/swagger-ui.css", "swagger-ui/swagger-ui-bundle.js",
+    "swagger-ui/start.js", "redoc/redoc.standalone.js", "redoc/start.js",
+]  # fmt: skip
+LOADS = re.compile(
+    r"""(?:src|href)\s*[=:]\s*["'](https?:)?//[^"']+\.(?:svg|png|js|css|woff2?)["']"""
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_only_what_is_served_here(documented: World, path: str) -> None:
+    page = documented.get(path, None)
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert '<meta charset="utf-8">' in page.text
+    assert "//" not in page.text.replace("<!doctype", "")
+    loaded = re.findall(r'(?:src|href|data-schema)="([^"]+)"', page.text)
+    assert len(loaded) >= 4
+    assert loaded.pop(0) == "data:,"  # no icon, so that no browser asks for one
+    for address in loaded:
+        assert address.startswith("/api/")
+        assert documented.get(address, None).status_code == 200
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_policy_lets_a_page_ask_nobody_else(documented: World, path: str) -> None:
+    policy = documented.get(path, None).headers["content-security-policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self'"
+    assert rules["connect-src"] == "'self'"
+    assert rules["frame-ancestors"] == "'none'"
+    for rule in rules.values():
+        assert set(rule.split()) <= {"'self'", "'none'", "'unsafe-inline'", "data:", "blob:"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_have_their_type_and_a_tag(documented: World, name: str) -> None:
+    got = documented.get(f"/api/static/{name}", None)
+    kind = "text/css" if name.endswith("css") else "text/javascript"
+    assert got.headers["content-type"] == f"{kind}; charset=utf-8"
+    assert "max-age" in got.headers["cache-control"]
+    headers = {"If-None-Match": got.headers["etag"]}
+    assert documented.get(f"/api/static/{name}", None, headers=headers).status_code == 304
+    assert "cdn.redoc.ly" not in got.text
+    assert "sourceMappingURL=swagger" not in got.text
+    assert LOADS.search(got.text) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../app.py", "..%2fapp.py", "swagger-ui/../../app.py", "swagger-ui/..%2f..%2fapp.py",
+     "%2e%2e/app.py", "//etc/passwd", "swagger-ui", "", "missing.js", "start.js"],
+)  # fmt: skip
+def test_no_path_leads_out_of_the_folder(documented: World, name: str) -> None:
+    assert documented.get(f"/api/static/{name}", None).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/", "/monitor/"])
+def test_old_addresses_lead_to_the_docs(documented: World, path: str) -> None:
+    led = documented.get(path, None)
+    assert (led.status_code, led.headers["location"]) == (302, "/api/docs/")
+
+
+def test_licences_are_served_with_what_they_cover(documented: World) -> None:
+    for name in ("swagger-ui/LICENSE.txt", "redoc/LICENSE.txt", "NOTICE.txt"):
+        assert documented.get(f"/api/static/{name}", None).status_code == 200
+
+
+def test_the_pages_can_be_switched_off(make_world: Any) -> None:
+    world = make_world(FaceSettings(docs=False))
+    for path in (*PAGES, "/api/schema/", "/"):
+        assert world.get(path, None).status_code == 404

@@ -1,0 +1,196 @@
+"""Hostile requests: rights asked for, headers forged, logs poisoned."""
+
+import json
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog.testing
+from attrs import fields
+
+from tests.adapters.http.conftest import PASSWORD, World, build_world
+from tests.adapters.http.web.test_permission_matrix import names_for
+from workbell.adapters.http.app import operations_of
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Access, Operation
+from workbell.domain.identity.user import Role, Tier, User
+
+ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
+PRIVILEGES: dict[str, Any] = {
+    "role": "ADMIN",
+    "tier": "premium",
+    "is_super_user": True,
+    "is_email_verified": True,
+    "is_active": True,
+    "is_staff": True,
+    "is_superuser": True,
+    "id": 4,
+    "user_id": 4,
+    "owner": 4,
+    "token_version": 0,
+    "password_hash": "x",
+}
+LOGIN = "/api/v1/auth/login"
+FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
+def test_no_route_gives_rights_to_who_asks_for_them(world: World, name: str) -> None:
+    """Whatever stands in a body besides its fields, nobody becomes more than they are."""
+    operation = ALL[name]
+    names = dict.fromkeys(operation.path_names, world.people["ada"].id)
+    for field, wish in PRIVILEGES.items():
+        new = f"new{field}"
+        body = {
+            "username": new, "email": f"{new}@example.org", "password": "a compiler, 1952",
+            "password_confirm": "a compiler, 1952", "first_name": "N", field: wish,
+        }  # fmt: skip
+        for bodies in (body, {field: wish}):
+            world.tokens["ada"] = world.parts.signing_in.login("ada", PASSWORD).access
+            world.call(operation.method, operation.path.format(**names), "ada", bodies)
+        with world.store.view() as tx:
+            ada, made = tx.users.by_login("ada"), tx.users.by_login(new)
+        assert ada is not None
+        is_nobody_special(ada)
+        assert ada.is_email_verified
+        assert ada.tier is Tier.FREE
+        if made is not None:
+            is_nobody_special(made)
+            assert not made.is_email_verified
+            assert made.tier is Tier.FREE or name in {"register", "b_register"}
+
+
+GRANTED: dict[str, set[str]] = {
+    "register": {"role", "tier", "is_super_user"},
+    "b_register": {"tier"},
+    "change_user": {"role", "tier", "is_super_user"},
+}
+"""Routes that know such a field: who registers may ask, superusers give."""
+
+
+@pytest.mark.parametrize("name", [name for name, one in ALL.items() if one.request])
+def test_a_privileged_field_is_refused_by_its_name(world: World, name: str) -> None:
+    """It is not passed over: whoever asks learns that it was not done."""
+    operation = ALL[name]
+    who = "root" if operation.who is Access.SUPERUSER else "ada"
+    needed = {"cron_expression": "0 9 * * *"} if operation.partial else {}
+    for field in (
+        PRIVILEGES.keys() - {"id", "user_id", "owner", "is_active"} - GRANTED.get(name, set())
+    ):
+        path = operation.path.format(**names_for(world, operation))
+        answer = world.call(operation.method, path, who, {**needed, field: PRIVILEGES[field]})
+        assert answer.status_code == 400, field
+        assert answer.json["field_errors"].keys() >= {field}, field
+
+
+@pytest.mark.parametrize("field", ["role", "is_super_user"])
+def test_who_registers_is_told_that_it_takes_a_superuser(world: World, field: str) -> None:
+    body = {"email": "new@example.org", "password": "a compiler, 1952"}
+    answer = world.post("/api/v1/auth/users", None, {**body, field: PRIVILEGES[field]})
+    assert answer.status_code == 400
+    assert answer.json["field_errors"].keys() == {field}
+
+
+def is_nobody_special(user: User) -> None:
+    assert user.role is Role.MEMBER
+    assert not user.is_super_user
+    assert user.password_hash != "x"
+    assert user.id != 4
+
+
+@pytest.mark.parametrize(
+    "agent", ["a\r\nX-Injected: 1", "a\nlevel=critical user=root", "\x1b[2J", "x" * 9000, "é"]
+)
+def test_a_user_agent_poisons_neither_log_nor_trail(world: World, agent: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        answer = world.post(
+            LOGIN, None, {"username": "ada\r\nroot", "password": "x\r\n"},
+            headers={"User-Agent": agent.encode().decode("latin-1")},
+        )  # fmt: skip
+    assert answer.status_code == 401
+    assert "x-injected" not in answer.headers
+    for line in lines:
+        assert "\n" not in json.dumps(line, default=str)
+    with world.store.view() as tx:
+        [entry] = tx.audit.latest(limit=1)
+    assert entry.action == "LOGIN_FAILED"
+    assert len(entry.user_agent) <= 256
+    assert "root" not in str(entry.changes)
+
+
+@pytest.mark.parametrize("found", ["a b", "x" * 65, "a\tb", "é", ""])
+def test_a_request_id_that_is_none_is_made_anew(world: World, found: str) -> None:
+    headers = {"X-Request-ID": found.encode().decode("latin-1")}
+    answer = world.get("/livez", None, headers=headers)
+    assert answer.headers["x-request-id"] not in {found, ""}
+
+
+def test_no_secret_reaches_the_log_or_the_trail(world: World) -> None:
+    with structlog.testing.capture_logs() as lines:
+        login = world.post(LOGIN, None, {"username": "ada", "password": PASSWORD}).json
+        world.post(LOGIN, None, {"username": "ada", "password": "a wrong one 99"})
+        world.post("/api/v1/auth/password/reset", None, {"email": "ada@example.org"})
+        code = world.mail.code()
+        made = world.post("/api/v1/auth/api-keys", "ada", {"name": "k", "scopes": ["read"]}).json
+        world.tokens["robot"] = made["key"]
+        world.get("/api/v1/auth/users/me", "robot")
+        world.post("/api/v1/auth/refresh", None, {"refresh": login["refresh"]})
+        opaque = {"email": "ada@example.org", "password": PASSWORD}
+        token = world.post("/users/login/", None, opaque).json["token"]
+    with world.store.view() as tx:
+        trail = str(tx.audit.latest(limit=100))
+    secrets = (PASSWORD, "a wrong one 99", login["access"], login["refresh"], code,
+               made["key"].rpartition("_")[2], token.rpartition("_")[2])  # fmt: skip
+    for secret in secrets:
+        assert secret not in str(lines)
+        assert secret not in trail
+
+
+def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
+    world: World, make_world: Callable[[FaceSettings], World]
+) -> None:
+    forged = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
+
+    def address(one: World) -> str:
+        one.post(LOGIN, None, {"username": "x", "password": "y"}, headers=forged)
+        with one.store.view() as tx:
+            return tx.audit.latest(limit=1)[0].address
+
+    assert address(world) == "127.0.0.1"
+    behind = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    assert address(behind) == "198.51.100.7"
+
+
+def fields_of(operation: Operation) -> frozenset[str]:
+    """Return the names of the fields that an operation's body may have."""
+    taken: Any = operation.request
+    return frozenset(one.name for one in fields(taken)) if taken else frozenset()
+
+
+NAMING = [
+    name
+    for name, one in ALL.items()
+    if one.who is Access.ANYONE and {"email", "username"} & fields_of(one)
+]
+
+
+@pytest.mark.parametrize("name", NAMING)
+def test_answers_do_not_tell_whether_somebody_is_known(world: World, name: str) -> None:
+    """But for those that reveal it as documented, and say so in the reference."""
+    operation = ALL[name]
+    taken = fields_of(operation)
+    answers = []
+    for who in ("ada", "una", "nobody"):
+        known = {"email": f"{who}@example.org", "password": "a compiler, 1952", "otp": "123456"}
+        body = {key: value for key, value in known.items() if key in taken}
+        if "email" not in taken or name in {"b_register", "a_register"}:
+            body["username"] = who
+        if name == "a_register":
+            body |= {"first_name": "A", "last_name": "B", "password_confirm": known["password"]}
+        answers.append(world.call("POST", operation.path, None, body, headers=FROM_OUR_PAGE))
+    headers = [{k: v for k, v in one.headers.items() if k != "x-request-id"} for one in answers]
+    texts = [one.text.replace(one.headers["x-request-id"], "") for one in answers]
+    alike = texts[0] == texts[1] == texts[2] and headers[0] == headers[1] == headers[2]
+    assert (alike and len({one.status_code for one in answers}) == 1) is not operation.reveals

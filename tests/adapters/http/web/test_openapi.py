@@ -1,0 +1,74 @@
+"""The OpenAPI document: valid, whole, and true to the operation table."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from openapi_spec_validator import validate
+
+from tests.adapters.http.conftest import World
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method.upper(), operation
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+def test_the_document_is_valid(documented: World) -> None:
+    document = documented.get("/api/schema/", None).json
+    assert document["openapi"] == "3.1.0"
+    assert document["servers"] == [{"url": "/"}]
+    validate(document)
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= known
+
+
+def test_every_operation_is_described(documented: World) -> None:
+    document = documented.get("/api/schema/", None).json
+    described = {operation["operationId"]: operation for *_, operation in operations(document)}
+    table = {operation.name: operation for operation in documented.operations()}
+    assert set(table) | {"get_schema"} == set(described)
+    for name, operation in table.items():
+        entry = described[name]
+        assert entry["summary"].endswith(".")
+        assert entry["tags"] == [operation.tag]
+        assert set(map(str, operation.error_statuses)) <= set(entry["responses"])
+        assert ("requestBody" in entry) is (operation.request is not None)
+        assert ("told as such" in entry["description"]) is operation.reveals
+        assert ("security" in entry) is (operation.who != "anyone")
+    tags = {tag["name"] for tag in document["tags"]}
+    assert {operation.tag for operation in table.values()} <= tags
+
+
+def test_headers_that_an_operation_reads_are_described(documented: World) -> None:
+    document = documented.get("/api/schema/", None).json
+    create = document["paths"]["/api/v1/jobs"]["post"]
+    assert [p["name"] for p in create["parameters"]] == ["Idempotency-Key"]
+    change = document["paths"]["/api/v1/schedules/{schedule_id}"]["patch"]
+    assert [p["name"] for p in change["parameters"]] == ["schedule_id", "If-Match"]
+    assert "required" not in change["requestBody"]["content"]["application/json"]["schema"]
+
+
+def test_the_document_comes_as_json_or_yaml_and_is_cached(documented: World) -> None:
+    got = documented.get("/api/schema/", None)
+    assert got.headers["content-type"] == "application/json"
+    for accept in ("application/yaml", "text/yaml, application/yaml"):
+        yaml = documented.get("/api/schema/", None, headers={"Accept": accept})
+        assert yaml.headers["content-type"] == "application/yaml"
+        assert json.loads(yaml.text) == got.json
+    again = documented.get("/api/schema/", None, headers={"If-None-Match": got.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    changed = documented.get("/api/schema/", None, headers={"If-None-Match": '"other"'})
+    assert changed.status_code == 200

@@ -1,0 +1,77 @@
+"""Pages by number and by cursor, and when counting stops."""
+
+import pytest
+
+from tests.adapters.http.conftest import World
+from workbell.adapters.http.schedules import routes as schedules
+
+BASE = "/api/v1/jobs"
+
+
+def local(url: str) -> str:
+    return url.removeprefix("http://localhost")
+
+
+def test_links_lead_through_all_pages_and_keep_the_filters(world: World) -> None:
+    for _ in range(5):
+        world.job()
+    first = world.get(BASE, query_string="page_size=2&status=pending,running").json
+    assert (first["count"], first["previous"]) == (5, None)
+    second = world.get(local(first["next"])).json
+    third = world.get(local(second["next"])).json
+    assert third["next"] is None
+    ids = [row["id"] for page in (first, second, third) for row in page["results"]]
+    assert ids == [5, 4, 3, 2, 1]
+    assert world.get(local(third["previous"])).json["results"] == second["results"]
+    assert "status=pending%2Crunning" in first["next"]
+
+
+def test_the_first_page_is_always_there_and_no_page_beyond_the_last(world: World) -> None:
+    for path in (BASE, "/api/v1/schedules", "/api/schedules", "/api/jobs", "/api/v1/workers"):
+        empty = world.get(path, "root").json
+        assert empty == {"count": 0, "next": None, "previous": None, "results": []}
+        beyond = world.get(path, "root", query_string="page=2")
+        assert (beyond.status_code, beyond.json["code"]) == (404, "not_found")
+        assert world.get(path, "root", query_string=f"page={2**63 - 1}").status_code == 404
+
+
+def test_a_page_has_twenty_and_at_most_a_hundred(world: World) -> None:
+    for _ in range(101):
+        world.job()
+    assert len(world.get(BASE).json["results"]) == 20
+    assert len(world.get(BASE, query_string="page_size=1000").json["results"]) == 100
+
+
+def test_a_cursor_goes_through_a_history_without_counting(world: World) -> None:
+    for _ in range(5):
+        world.job()
+    page = world.get(BASE, query_string="cursor=&page_size=2").json
+    assert "count" not in page
+    ids = [row["id"] for row in page["results"]]
+    world.job()
+    while page["next"]:
+        page = world.get(local(page["next"])).json
+        ids += [row["id"] for row in page["results"]]
+    assert ids == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("cursor", ["x", "MA", "LTE", "====", "OTk5OTk5OTk5OTk5OTk5OTk5OTk"])
+def test_a_cursor_that_was_not_made_here_is_refused(world: World, cursor: str) -> None:
+    refused = world.get(BASE, query_string=f"cursor={cursor}")
+    assert (refused.status_code, list(refused.json["field_errors"])) == (400, ["cursor"])
+
+
+def test_a_cursor_does_not_go_with_an_ordering(world: World) -> None:
+    refused = world.get(BASE, query_string="cursor=&ordering=name")
+    assert list(refused.json["field_errors"]) == ["ordering"]
+
+
+def test_counting_stops_at_its_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        world.job()
+    monkeypatch.setattr(schedules, "COUNT_CAP", 3)
+    page = world.get(BASE, query_string="page_size=2&page=2").json
+    assert (page["count"], page["count_capped"]) == (3, True)
+    assert page["next"]
+    assert world.get(BASE, query_string="page_size=2&page=3").json["next"] is None
+    assert world.get(BASE, query_string="page_size=2&page=4").status_code == 404

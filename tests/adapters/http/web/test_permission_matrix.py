@@ -1,0 +1,344 @@
+"""The matrix of permissions: every route, asked by everybody there is."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+from falcon.inspect import inspect_routes
+
+from tests.adapters.http.conftest import PASSWORD, World, build_world, peopled
+from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
+from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.web.docs_pages import Docs
+from workbell.adapters.http.web.docs_pages import operations as docs_operations
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.operations import Operation, Style
+from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
+from workbell.domain.identity.user import Actor, KeyScope, Role
+from workbell.services.identity.users import UserChange
+
+ROUTES: Mapping[Action, str] = {
+    Action.REGISTER: "register a_register b_register c_register e_register",
+    Action.SIGN_IN: """
+        login a_login b_login c_login e_login open_browser_session refresh a_refresh b_refresh
+        verify_email e_verify_email e_verify_otp resend_otp
+    """,
+    Action.RESET_PASSWORD: "request_password_reset reset_password",
+    Action.READ_PROFILE: """
+        get_me a_profile get_browser_session c_list_users get_notification_preferences
+    """,
+    Action.CHANGE_PROFILE: "change_me c_change_user set_notification_preferences",
+    Action.CHANGE_PASSWORD: "change_password",
+    Action.USE_SECOND_FACTOR: """
+        get_second_factor begin_second_factor confirm_second_factor renew_recovery_codes
+        remove_second_factor
+    """,
+    Action.SIGN_OUT: "logout c_logout close_browser_session",
+    Action.READ_SESSIONS: "list_sessions",
+    Action.REVOKE_SESSION: "revoke_session",
+    Action.READ_KEYS: "list_api_keys",
+    Action.MAKE_KEY: "make_api_key",
+    Action.REVOKE_KEY: "revoke_api_key",
+    Action.LIST_NAMES: "b_list_usernames",
+    Action.READ_PEOPLE: "list_users get_user",
+    Action.ADMINISTER_PEOPLE: "change_user sign_out_user remove_lost_second_factor",
+    Action.INVITE_PEOPLE: "c_invite",
+    Action.READ_TASKS: """
+        list_task_definitions get_task_definition a_list_tasks a_list_available_tasks
+    """,
+    Action.SWITCH_TASKS: "switch_task_definition",
+    Action.READ_SCHEDULES: """
+        list_schedules get_schedule list_schedule_runs list_upcoming_runs
+        a_list_schedules a_get_schedule a_search_schedules a_list_schedule_runs
+    """,
+    Action.MAKE_SCHEDULE: "create_schedule a_create_schedule preview_expression",
+    Action.CHANGE_SCHEDULES: """
+        replace_schedule change_schedule delete_schedule toggle_schedule run_schedule
+        backfill_schedule a_replace_schedule a_change_schedule a_delete_schedule a_toggle_schedule
+    """,
+    Action.READ_JOBS: """
+        list_jobs get_job get_job_result list_job_logs list_job_attempts list_job_artifacts
+        download_job_artifact list_job_results get_job_stats
+        e_list_jobs e_get_job e_get_job_result e_list_job_results
+    """,
+    Action.MAKE_JOB: "create_job e_create_job",
+    Action.CHANGE_JOBS: "cancel_job retry_job e_delete_job",
+    Action.READ_QUEUES: "list_queues",
+    Action.SWITCH_QUEUES: "pause_queue resume_queue drain_queue",
+    Action.READ_WORKERS: "list_workers",
+    Action.READ_METRICS: "get_metrics",
+    Action.READ_GOALS: """
+        list_goals get_goal list_goal_progress get_progress list_progress export_progress get_quota
+        get_weekly_summary get_weekly_summary_of_goal get_monthly_summary
+        get_monthly_summary_of_goal get_summary_range
+        b_list_goals b_get_goal b_list_goal_progress b_get_progress b_list_progress
+        b_get_weekly_summary b_get_weekly_summary_of_goal b_get_monthly_summary
+        b_get_monthly_summary_of_goal
+    """,
+    Action.USE_GOALS: """
+        create_goal change_goal delete_goal pause_goal resume_goal archive_goal start_timer
+        stop_timer log_progress change_progress delete_progress
+        b_create_goal b_change_goal b_delete_goal b_log_progress b_change_progress
+        b_delete_progress
+    """,
+}
+"""What permission each route asks for; a route that is not named here fails the test."""
+
+PUBLIC = """
+    get_health get_liveness get_readiness show_unsubscribe unsubscribe get_schema
+    show_api_docs show_api_redoc show_api_schema_swagger_ui show_api_schema_redoc
+    get_static_file get_static_file_of
+"""
+"""What asks for nothing: health and documentation, and the link that ends mails (RFC 8058)."""
+
+WITHIN = {Action.CHANGE_ADDRESS, Action.EXCEED_SCHEDULES, Action.HURRY_JOBS}
+"""What is asked for within routes of other actions; the services' tests prove it."""
+
+LATER = {one for one in Action if one.split(".")[0] in {
+    "accounts", "deliveries", "events", "projects", "boards", "tasks", "comments", "audit",
+}}  # fmt: skip
+"""What has no route yet."""
+
+ALSO = {"c_change_user": Action.ADMINISTER_PEOPLE}
+"""A second permission that does as well: superusers change people."""
+
+WITH_DOCS = FaceSettings(docs=True)
+DOCS = {one.name: one for one in docs_operations(Docs.of(b"", ""))}
+ALL = {one.name: one for one in operations_of(build_world(Path()).parts)} | DOCS
+ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
+OWN_IDS = {"schedule_id", "job_id", "goal_num", "progress_num", "key_id", "session"}
+OPEN = {Action.REGISTER, Action.SIGN_IN, Action.RESET_PASSWORD}
+
+
+@frozen
+class Caller:
+    """Somebody who asks: by which credential, and as whom they are known by it, if at all."""
+
+    credential: Callable[[World], str]
+    known_as: str | None
+    scope: KeyScope | None = None
+
+    def actor(self, world: World) -> Actor | None:
+        if self.known_as is None:
+            return None
+        with world.store.view() as tx:
+            user = tx.users.by_login(self.known_as)
+        assert user is not None
+        return Actor.of(user, key_scopes=frozenset([self.scope]) if self.scope else None)
+
+
+def signed_in(name: str) -> Caller:
+    return Caller(lambda world: world.parts.signing_in.login(name, PASSWORD).access, name)
+
+
+def opaque(name: str) -> Caller:
+    return Caller(
+        lambda world: world.parts.signing_in.login_opaque(name, PASSWORD).token.text, name
+    )
+
+
+def a_key(world: World, name: str, scope: KeyScope) -> str:
+    """Return a new key, and revoke the last one: there is a limit to how many one may have."""
+    access, actor = world.parts.members.access, world.actor(name)
+    for old in access.keys(actor):
+        if old.name == scope:
+            access.revoke_key(actor, old.id)
+    return access.make_key(actor, scope, [scope]).text
+
+
+def with_key(name: str, scope: KeyScope) -> Caller:
+    return Caller(lambda world: a_key(world, name, scope), name, scope)
+
+
+def a_revoked_key(world: World) -> str:
+    text = a_key(world, "root", KeyScope.ADMIN)
+    a_key(world, "root", KeyScope.ADMIN)
+    return text
+
+
+def changed(world: World, name: str, **facts: Any) -> str:
+    """Return the token of somebody whom a superuser has changed since."""
+    user_id, people = world.people[name].id, world.parts.members.people
+    before = UserChange(is_active=True, is_super_user=True)
+    people.change(world.actor("root"), user_id, before)
+    token = world.parts.signing_in.login(name, PASSWORD).access
+    assert world.parts.signing_in.authenticate(token).user_id == user_id
+    people.change(world.actor("root"), user_id, UserChange(**facts))
+    return token
+
+
+def signed_in_again(world: World) -> str:
+    changed(world, "was", is_super_user=False)
+    return world.parts.signing_in.login("was", PASSWORD).access
+
+
+def key_of_the_switched_off(world: World) -> str:
+    changed(world, "off", is_super_user=False)
+    key = a_key(world, "off", KeyScope.ADMIN)
+    changed(world, "off", is_active=False)
+    return key
+
+
+CALLERS: Mapping[str, Caller] = {
+    "nobody": Caller(lambda _: "", None),
+    "garbage": Caller(lambda _: "x.y.z", None),
+    "a refresh token": Caller(
+        lambda world: world.parts.signing_in.login("root", PASSWORD).refresh, None
+    ),
+    "ada, the owner": signed_in("ada"),
+    "ada, opaque": opaque("ada"),
+    "bob": signed_in("bob"),
+    "una, unverified": signed_in("una"),
+    "pat, platform ADMIN": signed_in("pat"),
+    "meg, platform MANAGER": signed_in("meg"),
+    "root": signed_in("root"),
+    **{f"ada's key, {one}": with_key("ada", one) for one in KeyScope},
+    **{f"bob's key, {one}": with_key("bob", one) for one in KeyScope},
+    **{f"root's key, {one}": with_key("root", one) for one in KeyScope},
+    "una's key": with_key("una", KeyScope.ADMIN),
+    "a revoked key": Caller(a_revoked_key, None),
+    "demoted": Caller(lambda world: changed(world, "was", is_super_user=False), None),
+    "demoted, signed in again": Caller(signed_in_again, "was"),
+    "switched off": Caller(lambda world: changed(world, "off", is_active=False), None),
+    "the key of who is switched off": Caller(key_of_the_switched_off, None),
+}
+
+
+def names_for(world: World, operation: Operation) -> Mapping[str, Any]:
+    """Return what the path names, fresh and all of it ada's."""
+    made: dict[str, Any] = {"name": "default", "file": "x", "token": "x", "task_definition_id": 1}
+    made["user_id"] = world.people["ada"].id
+    names = set(operation.path_names)
+    if "schedule_id" in names:
+        made["schedule_id"] = world.schedule("ada", is_active=False)["id"]
+    if "job_id" in names:
+        made["job_id"] = world.job("ada")["id"]
+        world.end(made["job_id"], result={"ok": True})
+        world.keep_artifact(made["job_id"], "default", b"content", "text/plain")
+    if "goal_num" in names:
+        made["goal_num"], made["progress_num"] = world.goal("ada")["goal_num"], 1
+        world.log(made["goal_num"], "ada")
+    ada = world.actor("ada")
+    if "key_id" in names:
+        made["key_id"] = world.parts.members.access.make_key(ada, "one", [KeyScope.READ]).key.id
+    if "session" in names:
+        other = world.parts.signing_in.login("ada", PASSWORD).access
+        made["session"] = world.parts.signing_in.authenticate(other).session_id
+    return {name: made[name] for name in names}
+
+
+def needs_verified(operation: Operation) -> bool:
+    """Whether source E asks for a verified address there: jobs and their results."""
+    path = operation.path.removeprefix("/api/").removeprefix("v1/")
+    return path.split("/")[0] in {"jobs", "job-results"}
+
+
+def refused_by(actor: Actor | None, operation: Operation, owner: Actor) -> int:
+    """Return the status by which the table refuses, 0 if it does not: from the rules alone."""
+    if actor is None:
+        return 401
+    action = ACTIONS[operation.name]
+    rule = RULES[action]
+    if not key_allows(actor, rule.key):
+        return 403
+    if needs_verified(operation) and not actor.is_email_verified:
+        return 403
+    if Relation.SIGNED_IN in rule.relations:
+        return 0
+    theirs = bool(OWN_IDS & set(operation.path_names)) or operation.name in ALSO
+    is_owned = Relation.OWNER in rule.relations
+    whose = owner.user_id if theirs else actor.user_id
+    if not rule.relations.isdisjoint(relations_of(actor, whose if is_owned else None)):
+        return 0
+    if operation.name in ALSO and refused_by_rule(actor, ALSO[operation.name]) == 0:
+        return 0
+    return 404 if is_owned else 403
+
+
+def refused_by_rule(actor: Actor, action: Action) -> int:
+    rule = RULES[action]
+    related = not rule.relations.isdisjoint(relations_of(actor))
+    return 0 if related and key_allows(actor, rule.key) else 403
+
+
+def a_world(folder: Path, settings: FaceSettings | None = None) -> World:
+    world = peopled(build_world(folder, settings))
+    world.join("pat", role=Role.ADMIN)
+    world.join("meg", role=Role.MANAGER)
+    world.join("was", is_super_user=True)
+    world.join("off")
+    return world
+
+
+def test_every_route_has_its_entry_and_every_action_its_routes() -> None:
+    public = {name for name in ALL if name.startswith("lead_from_")} | set(PUBLIC.split())
+    named = [name for names in ROUTES.values() for name in names.split()]
+    assert len(named) == len(set(named))
+    assert set(named).isdisjoint(public)
+    assert set(named) | public == set(ALL)
+    assert set(ROUTES) | WITHIN | LATER == set(Action)
+    assert set(ROUTES).isdisjoint(WITHIN | LATER)
+
+
+def test_the_application_has_no_route_besides(tmp_path: Path) -> None:
+    app = build_app(build_world(tmp_path, WITH_DOCS).parts)
+    found = {
+        (one.method, route.path)
+        for route in inspect_routes(app)
+        for one in route.methods
+        if one.method not in {"HEAD", "OPTIONS"} and not one.internal
+    }
+    assert found == {(one.method, one.path) for one in ALL.values()}
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
+def test_the_table_decides_for_everybody(tmp_path: Path, name: str) -> None:
+    """Refused as the rules say, or let through: with every credential that there is."""
+    world, operation = a_world(tmp_path), ALL[name]
+    for who, caller in CALLERS.items():
+        token = caller.credential(world)
+        path = operation.path.format(**names_for(world, operation))
+        expected = refused_by(caller.actor(world), operation, world.actor("ada"))
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        status = world.call(operation.method, path, headers=headers).status_code
+        if expected:
+            assert status == expected, (who, status)
+        else:
+            assert status not in {401, 403, 404}, (who, status)
+            assert status < 500, who
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n in ACTIONS and ACTIONS[n] not in OPEN])
+def test_a_cookie_reaches_as_far_as_its_person_on_our_own_routes(tmp_path: Path, name: str) -> None:
+    world, operation = a_world(tmp_path), ALL[name]
+    for who in ("ada", "bob", "una", "root"):
+        page = page_of(world, HTTP)
+        page.login(who)
+        path = operation.path.format(**names_for(world, operation))
+        expected = refused_by(signed_in(who).actor(world), operation, world.actor("ada"))
+        if operation.style is not Style.CANONICAL or name == "get_metrics":
+            expected = 401
+        status = page.ask(operation.method, path).status_code
+        if expected:
+            assert status == expected, (who, status)
+        else:
+            assert status not in {401, 403, 404}, (who, status)
+        forged = page.ask(operation.method, path, Sec_Fetch_Site="cross-site")
+        assert forged.status_code in {401, 403}, who
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n not in ACTIONS or ACTIONS[n] in OPEN])
+def test_what_is_open_is_open_to_everybody(tmp_path: Path, name: str) -> None:
+    """Whatever they send along; without a body nobody gets further than 400."""
+    world, operation = a_world(tmp_path, WITH_DOCS if name in DOCS else None), ALL[name]
+    found = set()
+    for caller in CALLERS.values():
+        names = names_for(world, operation)
+        headers = {"Authorization": f"Bearer {caller.credential(world)}"}
+        answer = world.call(operation.method, operation.path.format(**names), headers=headers)
+        found.add(answer.status_code)
+    assert len(found) == 1
+    assert found <= {200, 302, 400, 404}
+    assert found == {400} or operation.request is None

@@ -1,0 +1,210 @@
+"""Limits over HTTP: told on every answer, and kept."""
+
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Any
+
+import falcon.testing
+from attrs import define, evolve
+
+from tests.adapters.http.conftest import PASSWORD, World
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.http.app import build_app, operations_of
+from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.rate_limits.memory import MemoryRateLimiter
+from workbell.adapters.rate_limits.redis import RedisRateLimiter
+from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
+from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route
+from workbell.ports.rate_limits import RateLimiter
+from workbell.services.identity.account_services import Membership
+from workbell.services.rate_limits import Throttling
+
+WRONG = {"Authorization": "Bearer wrong"}
+
+
+def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | None) -> World:
+    """Return the world with such limits, none where nothing is said."""
+    given = dict.fromkeys(("anonymous", "user", "login", "ingest", "free", "premium"))
+    throttling = Throttling(
+        store=world.store,
+        limiter=limiter or MemoryRateLimiter(),
+        clock=world.clock,
+        policies=Policies.of(**{**given, **rates}),
+    )
+    signing_in = evolve(world.parts.signing_in, throttling=throttling)
+    parts = evolve(world.parts, throttling=throttling, signing_in=signing_in)
+    return evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
+
+
+def test_every_answer_tells_the_limit_and_what_is_left(world: World) -> None:
+    """In the two headers of the draft."""
+    answer = limited(world, user=Rate(5, 3600)).get("/api/v1/jobs")
+
+    assert answer.status_code == 200
+    assert "q=5" in answer.headers["ratelimit-policy"]
+    assert "r=4" in answer.headers["ratelimit"]
+
+
+def test_one_too_many_is_429_and_says_when_to_come_again(world: World) -> None:
+    """The refused request consumes nothing."""
+    world = limited(world, user=Rate(2, 3600))
+    for _ in range(2):
+        assert world.get("/api/v1/jobs").status_code == 200
+
+    refused = world.get("/api/v1/jobs")
+
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.headers["retry-after"] in refused.json["detail"]
+    assert refused.json["code"] == "throttled"
+    assert "r=0" in refused.headers["ratelimit"]
+
+
+def test_a_wrong_token_counts_as_anonymous(world: World) -> None:
+    """So guessing tokens is limited by address."""
+    world = limited(world, anonymous=Rate(2, 3600))
+    statuses = [world.get("/api/v1/jobs", None, headers=WRONG).status_code for _ in range(3)]
+
+    assert statuses == [401, 401, 429]
+
+
+def test_health_is_exempt(world: World) -> None:
+    """Probes may ask as often as they like."""
+    world = limited(world, anonymous=Rate(1, 3600), login=Rate(1, 3600))
+
+    for path in ("/livez", "/readyz", "/api/health/"):
+        for _ in range(3):
+            answer = world.get(path, None)
+            assert answer.status_code == 200
+            assert "ratelimit" not in answer.headers
+
+
+def test_signing_in_has_its_own_limit(world: World) -> None:
+    """Ten a minute by default; here two."""
+    world = limited(world, anonymous=Rate(100, 3600), login=Rate(2, 60))
+    body = {"username": "nobody", "password": "wrong"}
+    statuses = [world.post("/api/v1/auth/login", None, json=body).status_code for _ in range(3)]
+
+    assert statuses == [401, 401, 429]
+
+
+def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
+    """However many addresses guess; the right password costs nothing."""
+    world.join("eve")
+    world = limited(world)
+    right = {"username": "eve", "password": PASSWORD}
+    wrong = {"username": "eve", "password": "wrong"}
+
+    for _ in range(25):
+        assert world.post("/api/v1/auth/login", None, json=right).status_code == 200
+    statuses = [world.post("/api/v1/auth/login", None, json=wrong).status_code for _ in range(21)]
+
+    assert statuses == [401] * 20 + [429]
+    assert world.post("/api/v1/auth/login", None, json=right).status_code == 429
+
+
+def test_strangers_who_guess_do_not_shut_out_the_owner(
+    make_world: Callable[[FaceSettings], World],
+) -> None:
+    """Nor can they from the owner's address, where each account has its own count."""
+    world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    world = limited(world, login=Rate(1000, 60))
+    home, street = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "203.0.113.9"}
+
+    def login(password: str, headers: dict[str, str]) -> int:
+        body = {"username": "ada", "password": password}
+        return world.post("/api/v1/auth/login", None, body, headers=headers).status_code
+
+    assert login(PASSWORD, home) == 200
+    assert [login("wrong", street) for _ in range(22)] == [401] * 20 + [429] * 2
+    assert login(PASSWORD, street) == 429
+    assert login(PASSWORD, home) == 200
+    assert [login("wrong", home) for _ in range(21)] == [401] * 20 + [429]
+    world.clock.at += timedelta(hours=1)
+    assert login(PASSWORD, street) == 200
+    assert login("wrong", street) == 401
+
+
+@define
+class Watched:
+    """A hasher that counts what it compares with the hash of a real code."""
+
+    real: Any
+    compared: int = 0
+
+    def verify(self, kept: str, typed: str) -> bool:
+        self.compared += bool(kept)
+        return bool(self.real.verify(kept, typed))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
+    make_world: Callable[[FaceSettings], World],
+) -> None:
+    """A day of one account: wherever the guesses come from, and whichever code they are for."""
+    world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    hasher: Any = Watched(world.parts.identity.hasher)
+    identity = evolve(world.parts.identity, hasher=hasher)
+    members = Membership.of(identity, world.parts.signing_in)
+    world = evolve(world, parts=evolve(world.parts, identity=identity, members=members))
+    world = limited(world, login=Rate(10, 60), anonymous=Rate(100, 3600))
+    ways: tuple[tuple[str, dict[str, str]], ...] = (
+        ("verify-otp", {}),
+        ("password/reset/confirm", {"password": "battery staple 9"}),
+    )
+    found = set()
+    for n in range(1000):
+        sent = {"X-Forwarded-For": f"198.51.{n // 250}.{n % 250}"}
+        una = {"email": "una@example.org"}
+        world.clock.at += timedelta(seconds=20)
+        for way in ("resend-otp", "password/reset") if n % 10 == 0 else ():
+            world.post(f"/api/v1/auth/{way}", None, una, headers=sent)
+        for way, more in ways:
+            guess = {**una, **more, "otp": f"{n:06}"}
+            answer = world.post(f"/api/v1/auth/{way}", None, guess, headers=sent)
+            found.add((answer.status_code, answer.json["code"]))
+    assert found == {(400, "wrong_code")}
+    assert hasher.compared == MAX_WRONG_A_DAY
+
+
+def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: World) -> None:
+    """By every route that hashes: no row is written, no limit spent, no body read."""
+    full = Argon2Hasher.create(memory_kib=8, passes=1, slots=1, waiting=0)
+    world = limited(world, login=Rate(1, 60), anonymous=Rate(1, 60))
+    signing_in = evolve(world.parts.signing_in, hasher=full)
+    parts = evolve(world.parts, signing_in=signing_in)
+    crowded = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
+    hashing = [one for one in operations_of(parts) if one.route is Route.SIGN_IN]
+    with full._slot(), world.store.begin() as tx:  # nobody else could write
+        for one in hashing:
+            refused = crowded.call(one.method, one.path, json={})
+            assert (refused.status_code, refused.json["code"]) == (503, "unavailable"), one.name
+            assert 1 <= int(refused.headers["retry-after"]) <= 3
+        assert tx.users.by_login("ada") is not None
+    body = {"username": "ada", "password": PASSWORD}
+    assert crowded.post("/api/v1/auth/login", None, body).status_code == 200
+
+
+def test_without_redis_nothing_is_a_server_error_and_sign_in_is_still_counted(
+    world: World,
+) -> None:
+    """Ordinary routes are counted by the process, sign-in by the store."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody listens there
+        gone = RedisRateLimiter.connect(f"redis://127.0.0.1:{held.getsockname()[1]}")
+        world = limited(world, gone, login=Rate(2, 60), user=Rate(2, 60), anonymous=Rate(9, 60))
+        statuses = [world.get("/api/v1/jobs").status_code for _ in range(3)]
+        body = {"username": "ada", "password": PASSWORD}
+        logins = [world.post("/api/v1/auth/login", None, body).status_code for _ in range(3)]
+        gone.close()
+    assert statuses == [200, 200, 429]
+    assert logins == [200, 200, 429]
+    throttling = world.parts.throttling
+    assert throttling is not None
+    charge, *_ = throttling.policies.met_by(Asked(address="127.0.0.1", route=Route.SIGN_IN))
+    with world.store.view() as tx:
+        assert tx.quotas.peek(charge, world.clock.now()).remaining == 0

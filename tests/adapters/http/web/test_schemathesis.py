@@ -1,0 +1,58 @@
+"""Schemathesis: requests made up from the OpenAPI document, and no 5xx."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+
+from tests.adapters.http.conftest import PASSWORD, build_world
+from workbell.adapters.http.web.middleware import FaceSettings
+
+WORLD = build_world(Path("/nonexistent"), FaceSettings())
+WORLD.join("root", is_super_user=True)
+WORLD.schedule("root", is_active=False)
+WORLD.job("root")
+WORLD.goal("root")
+WORLD.log(1, "root")
+HEADERS = {"Host": "localhost", "Authorization": f"Bearer {WORLD.tokens['root']}"}
+
+CANONICAL = "^/api/v1/"
+
+schema = schemathesis.openapi.from_wsgi("/api/schema/", WORLD.client.app, headers=HEADERS)
+
+
+def examples(most: int) -> settings:
+    """Return settings that make up so many requests of an operation, the same ones every time."""
+    return settings(
+        max_examples=most,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
+    )
+
+
+def answer(case: Any) -> None:
+    """Make the request as root, signed in anew: some requests sign out."""
+    token = WORLD.parts.signing_in.login("root", PASSWORD).access
+    headers = {**HEADERS, "Authorization": f"Bearer {token}"}
+    case.call_and_validate(headers=headers, checks=[not_a_server_error])
+
+
+@pytest.mark.filterwarnings("ignore")
+@schema.include(path_regex=CANONICAL).parametrize()
+@examples(15)
+def test_no_canonical_request_is_answered_by_a_server_error(case: Any) -> None:
+    answer(case)
+
+
+@pytest.mark.filterwarnings("ignore")
+@schema.exclude(path_regex=CANONICAL).parametrize()
+@examples(5)
+def test_no_other_request_is_answered_by_a_server_error(case: Any) -> None:
+    """Most of them lead to the same code by another name."""
+    answer(case)

@@ -1,0 +1,176 @@
+"""Every due query goes by its index, and none of them sorts."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from tests.contract.factories import (
+    ALICE,
+    NOON,
+    ManualClock,
+    a_job,
+    a_schedule,
+    after,
+    claim,
+    in_lane,
+    keep,
+)
+from workbell.adapters.sql.database.sqlite import SqliteConnections
+from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
+from workbell.domain.goals.goal import GoalId
+from workbell.domain.identity.user import EVERYTHING, Scope
+from workbell.domain.jobs.job import JobState
+from workbell.domain.schedules.schedule import ScheduleId
+from workbell.ports.goals.repository import EntryFilter
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import ScheduleFilter
+
+pytestmark = pytest.mark.unit
+
+Ask = Callable[[SqlTx], object]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
+    """Return a store with rows in every state, and no statistics to mislead anybody."""
+    path: Path = tmp_path_factory.mktemp("plans") / "store.db"
+    opened = open_store(f"sqlite:///{path}", ManualClock())
+    opened.migrate()
+    with opened.begin() as tx:
+        schedule = tx.schedules.add(a_schedule())
+    keep(opened, *[a_job(queue="claimed") for _ in range(3)])
+    claim(opened, queue="claimed")
+    keep(opened, *[in_lane() for _ in range(3)], *[a_job(due_at=after(9)) for _ in range(3)])
+    keep(opened, *[a_job(schedule_id=schedule.id, tick=after(n)) for n in range(3)])
+    yield opened
+    opened.close()
+
+
+def plans_of(store: SqlStore, ask: Ask) -> list[str]:
+    """Return SQLite's plan of each statement that a question runs."""
+    assert isinstance(store._connections, SqliteConnections)
+    engine = store._connections._engine
+    asked: list[tuple[str, Any]] = []
+
+    def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        with store.begin() as tx:
+            ask(tx)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    with store._connections.reading() as db:
+        return [
+            " | ".join(row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values))
+            for sql, values in asked
+            if not isinstance(values, list)
+        ]
+
+
+def claiming(tx: SqlTx) -> object:
+    later = NOON + timedelta(seconds=30)
+    return tx.jobs.claim(
+        "nothing", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5
+    )
+
+
+QUESTIONS: dict[str, tuple[Ask, str]] = {
+    "stage": (lambda tx: tx.jobs.stage(NOON), "ix_jobs_stage"),
+    "claim": (claiming, "ix_jobs_claim"),
+    "expired": (lambda tx: tx.jobs.expired(NOON), "ix_jobs_lease"),
+    "next due": (lambda tx: tx.jobs.next_due(), "ix_jobs_stage"),
+    "has held": (lambda tx: tx.jobs.has_held(), "ix_jobs_held"),
+    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "ix_jobs_waiting"),
+    "unfinished": (lambda tx: tx.jobs.unfinished([1]), "ix_jobs_unfinished"),
+    "prune": (lambda tx: tx.jobs.prune([JobState.FAILED], NOON, limit=5), "ix_jobs_ended "),
+    "prune runs": (lambda tx: tx.jobs.prune_scheduled(NOON, limit=5), "ix_jobs_ended_runs"),
+    "newest of an owner": (
+        lambda tx: tx.jobs.find(Scope(owner=ALICE), JobFilter()),
+        "ix_jobs_owner",
+    ),
+    "schedules due": (lambda tx: tx.schedules.due(NOON - timedelta(days=1)), "ix_schedules_due"),
+    "schedules to judge": (lambda tx: tx.schedules.to_judge(NOON), "ix_schedules_alert"),
+    "last success": (lambda tx: tx.schedules.last_success(ScheduleId(1), NOON), "ix_jobs_started"),
+    "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
+    "active of an owner": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
+    "days of a person": (lambda tx: tx.entries.days(ALICE), "ix_progress_days_owner"),
+    "days of a goal": (lambda tx: tx.entries.days(ALICE, GoalId(1)), "ix_progress_days_owner"),
+    "newest progress": (
+        lambda tx: tx.entries.find(ALICE, EntryFilter()),
+        "ix_progress_entries_owner",
+    ),
+    "who is idle": (
+        lambda tx: tx.reminders.idle(ALICE, NOON, limit=5),
+        "sqlite_autoindex_goals_1",
+    ),
+    "own times due": (
+        lambda tx: tx.reminders.due(NOON, limit=5),
+        "ix_notification_preferences_next_at",
+    ),
+    "signed in from": (
+        lambda tx: tx.sessions.opened_from(ALICE, "192.0.2.1"),
+        "ix_sessions_from (user_id=? AND address=?)",
+    ),
+    "span before": (
+        lambda tx: tx.entries.latest_before(ALICE, NOON),
+        "ix_progress_entries_started",
+    ),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_goes_by_its_index_without_a_sort(store: SqlStore, question: str) -> None:
+    ask, index = QUESTIONS[question]
+    plan = plans_of(store, ask)[0]
+    assert f"INDEX {index.strip()}" in plan, plan
+    assert "TEMP B-TREE" not in plan, plan
+
+
+def test_adding_probes_both_ends_of_a_share(store: SqlStore) -> None:
+    plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON))[0]
+    assert "INDEX ix_jobs_claim (queue=? AND priority=?)" in plan
+    assert "INDEX ix_jobs_share (queue=? AND priority=? AND fair_key=?)" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_adding_many_probes_each_share_once(store: SqlStore) -> None:
+    jobs = [a_job(fair_key=key) for key in "abc"]
+    plans = plans_of(store, lambda tx: tx.jobs.add(jobs, NOON))
+    assert any("INDEX ix_jobs_share (queue=? AND priority=? AND fair_key=?)" in p for p in plans)
+    assert not any("TEMP B-TREE" in plan for plan in plans)
+
+
+def test_a_lane_is_counted_and_released_by_its_indexes(store: SqlStore) -> None:
+    plans = plans_of(store, lambda tx: tx.jobs.add([in_lane(limit=9)], NOON))
+    assert any("INDEX ix_jobs_busy (lane=?)" in plan for plan in plans), plans
+    plans = plans_of(store, lambda tx: tx.jobs.release_lanes(NOON))
+    assert any("INDEX ix_jobs_held (lane=?)" in plan for plan in plans), plans
+    assert not any("TEMP B-TREE" in plan for plan in plans), plans
+
+
+def test_waiting_queues_jump_from_one_to_the_next(store: SqlStore) -> None:
+    for plan in plans_of(store, lambda tx: tx.jobs.waiting_queues())[:-1]:
+        assert "(queue>?)" in plan
+        assert "TEMP B-TREE" not in plan
+
+
+def test_a_list_of_schedules_probes_its_last_runs(store: SqlStore) -> None:
+    (plan,) = plans_of(store, lambda tx: tx.schedules.find(EVERYTHING, ScheduleFilter()))
+    assert "INDEX ix_jobs_started (schedule_id=?)" in plan
+    assert "SEARCH jobs USING INTEGER PRIMARY KEY" in plan
+
+
+def test_rows_are_locked_and_moved_by_id(store: SqlStore) -> None:
+    for ask in (
+        lambda tx: tx.jobs.extend([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.give_back([(1, 9), (2, 9)]),
+        lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
+    ):
+        for plan in plans_of(store, ask):
+            assert "USING INTEGER PRIMARY KEY (rowid=?)" in plan, plan

@@ -1,0 +1,112 @@
+"""On servers, too, summaries and reminders go by their indexes."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pytest
+from sqlalchemy import create_engine, insert, literal, select
+
+from tests.adapters.sql.server_plans import Ask, plans_of
+from tests.contract.factories import ALICE, NOON, ManualClock
+from tests.contract.servers import SERVERS, address, new_database
+from workbell.adapters.sql.schema.goals import goals
+from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
+from workbell.adapters.sql.schema.tables import users
+from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.system import SystemClock
+from workbell.domain.goals.goal import GoalId
+from workbell.domain.goals.reminder import Reminded
+from workbell.domain.identity.user import UserId
+from workbell.entrypoints.bench.summaries import _fill
+from workbell.ports.goals.repository import EntryFilter, GoalFilter
+
+pytestmark = pytest.mark.integration
+
+BUSY, IDLE = 500, 7_500
+FEW = [UserId(n) for n in range(BUSY + 1, BUSY + 6)]
+TABLES = ("users", "goal_books", "goals", "progress_entries", "progress_days",
+          "notification_preferences", "goal_reminders")  # fmt: skip
+_NAMES = "|".join(TABLES)
+SCANS = re.compile(
+    rf'"Seq Scan"[^{{}}]*"Relation Name": "({_NAMES})"'
+    rf'|"table_name": "({_NAMES})",\s+"access_type": "ALL"'
+)
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return each kind of server."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def store(kind: str) -> Iterator[SqlStore]:
+    """Return a store of its own with 8,000 people, and 10,000 entries of the busy ones."""
+    url = new_database(kind)
+    store = open_store(address(url), ManualClock(), pool_size=4)
+    store.migrate()
+    _fill(address(url), BUSY, 10_000, IDLE)
+    now, day = SystemClock().now(), date(2030, 1, 1)
+    people = select(users.c.id, users.c.is_active, literal("UTC"), literal(now))
+    told = select(goals.c.id, literal(day), goals.c.number, literal(day))
+    engine = create_engine(url)
+    with engine.begin() as db:
+        columns = ["owner", "reminders", "zone", "next_at"]
+        db.execute(insert(notification_preferences).from_select(columns, people))
+        columns = ["goal_id", "since", "count", "last"]
+        db.execute(insert(goal_reminders).from_select(columns, told))
+    engine.dispose()
+    with store._connections.migrating() as db:
+        for table in TABLES:
+            db.exec_driver_sql(f"ANALYZE {'' if kind == 'postgresql' else 'TABLE '}{table}")
+    yield store
+    store.close()
+
+
+NOBODYS = 10**9
+"""A goal that is not there: a statement that is asked for its plan is also executed."""
+TOLD = Reminded(date(2030, 1, 1), 1, date(2030, 1, 2))
+OLD = SystemClock().now() - timedelta(days=5)
+QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
+    "days of a person": (lambda tx: tx.entries.days(ALICE), {"ix_progress_days_owner"}),
+    "days of a goal": (lambda tx: tx.entries.days(ALICE, GoalId(1)), {"ix_progress_days_owner"}),
+    "days by goal": (lambda tx: tx.entries.days_by_goal(ALICE), {"ix_progress_days_owner"}),
+    "newest progress": (
+        lambda tx: tx.entries.find(ALICE, EntryFilter()),
+        {"ix_progress_entries_owner"},
+    ),
+    "span before": (
+        lambda tx: tx.entries.latest_before(ALICE, NOON),
+        {"ix_progress_entries_started"},
+    ),
+    "revision": (lambda tx: tx.books.get(ALICE), {"pk_goal_books"}),
+    "goals of a person": (lambda tx: tx.goals.find(ALICE, GoalFilter()), {"uq_goals_owner_number"}),
+    "who is idle": (
+        lambda tx: tx.reminders.idle(UserId(BUSY), OLD, limit=5),
+        {"uq_goals_owner_number"},
+    ),
+    "own times due": (
+        lambda tx: tx.reminders.due(NOON, limit=5),
+        {"ix_notification_preferences_next_at"},
+    ),
+    "who is to be told what": (
+        lambda tx: tx.reminders.lock(FEW, OLD),
+        {"pk_goal_books", "uq_goals_owner_number", "pk_goal_reminders", "pk_users"},
+    ),
+    "who was told": (
+        lambda tx: tx.reminders.tell({FEW[0]: TOLD.last}, {NOBODYS: TOLD}),
+        {"pk_notification_preferences", "pk_goal_reminders", "pk_goals"},
+    ),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_goes_by_its_indexes(store: SqlStore, kind: str, question: str) -> None:
+    ask, indexes = QUESTIONS[question]
+    plans = "".join(plans_of(store, ask, kind))
+    if kind == "mariadb":  # it calls all primary keys the same
+        indexes = {"PRIMARY" if name.startswith("pk_") else name for name in indexes}
+    assert {name for name in indexes if name in plans} == indexes, plans
+    assert not SCANS.search(plans), plans

@@ -1,0 +1,186 @@
+"""Revisions on servers: complete, done once, and done again when cut short."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic import command, op
+from sqlalchemy import insert, inspect
+
+from tests.contract.factories import (
+    ManualClock,
+    a_job,
+    a_schedule,
+    a_user,
+    claim,
+    ended,
+    keep,
+    write,
+)
+from tests.contract.servers import SERVERS, address, drop_database, new_database
+from workbell.adapters.sql.identity.users import _user_values as user_values
+from workbell.adapters.sql.schedules.rows import schedule_values
+from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.schema.tables import metadata, schedules, users
+from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.domain.errors import Unavailable
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=SERVERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return each kind of server."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def url(kind: str) -> Iterator[str]:
+    """Return the address of a database without tables."""
+    made = new_database(kind)
+    yield address(made)
+    assert made.database is not None
+    drop_database(kind, made.database)
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlStore]:
+    """Return a store that was not migrated yet."""
+    opened = open_store(url, ManualClock(), pool_size=4)
+    yield opened
+    opened.close()
+
+
+def tables(store: SqlStore) -> set[str]:
+    with store._connections.reading() as db:
+        return set(inspect(db).get_table_names())
+
+
+def run(store: SqlStore, *statements: str) -> None:
+    with store._connections.migrating() as db:
+        for statement in statements:
+            db.exec_driver_sql(statement)
+
+
+def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:
+    assert store.schema_version() == ""
+    with pytest.raises(Unavailable, match="migrate it first"):
+        store.check_schema()
+    store.migrate()
+    store.check_schema()
+    assert set(metadata.tables) <= tables(store)
+    with store._connections.migrating() as db:
+        assert revisions.check_drift(db) == []
+
+
+def test_drift_would_be_found(store: SqlStore, kind: str) -> None:
+    store.migrate()
+    if kind == "postgresql":
+        run(store, "DROP INDEX ix_jobs_claim", "ALTER TABLE facts ADD COLUMN more TEXT")
+    else:
+        run(store, "DROP INDEX ix_jobs_claim_plain ON jobs", "ALTER TABLE facts ADD more TEXT")
+    with store._connections.migrating() as db:
+        assert len(revisions.check_drift(db)) == 2
+
+
+def test_each_revision_is_applied_to_tables_with_rows(store: SqlStore) -> None:
+    with store._connections.migrating() as db:
+        command.upgrade(revisions._config(db), revisions.known()[0])
+        for table, row in (
+            (schedules, schedule_values(a_schedule())),
+            (users, user_values(a_user())),
+        ):
+            there = {column["name"] for column in inspect(db).get_columns(table.name)}
+            db.execute(insert(table).values({n: row[n] for n in row if n in there}))
+    keep(store, a_job(), a_job())
+    write(store, *[ended(each) for each in claim(store, limit=1)])
+    store.migrate()
+    store.check_schema()
+    with store._connections.migrating() as db:
+        assert revisions.check_drift(db) == []
+        assert db.exec_driver_sql("SELECT COUNT(*) FROM jobs").scalar() == 2
+    assert len(claim(store)) == 1
+
+
+def test_migrating_twice_changes_nothing(store: SqlStore) -> None:
+    store.migrate()
+    keep(store, a_job())
+    store.migrate()
+    assert len(claim(store)) == 1
+
+
+def test_a_newer_schema_is_refused(store: SqlStore) -> None:
+    store.migrate()
+    run(store, "UPDATE alembic_version SET version_num = '9999'")
+    for refused in (store.migrate, store.check_schema):
+        with pytest.raises(Unavailable, match=r"9999.*newer than this program"):
+            refused()
+
+
+def test_processes_that_migrate_at_once_do_it_once(url: str) -> None:
+    stores = [open_store(url, ManualClock(), pool_size=2) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(each.migrate) for each in stores]:
+            done.result(60)
+    for each in stores:
+        each.check_schema()
+        each.close()
+
+
+@pytest.mark.parametrize("after", [1, 5, 14, 16, 24, 31])
+def test_an_upgrade_that_was_cut_short_is_done_again(
+    store: SqlStore, kind: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL keeps nothing of it; on MySQL its empty tables are made anew."""
+    left = after
+    with monkeypatch.context() as patch:
+
+        def counting(name: str) -> None:
+            plain = getattr(op, name)
+
+            def maybe(*arguments: object, **more: object) -> object:
+                nonlocal left
+                if not left:
+                    raise KeyboardInterrupt
+                left -= 1
+                return plain(*arguments, **more)
+
+            patch.setattr(op, name, maybe)
+
+        counting("create_table")
+        counting("create_index")
+        with pytest.raises(KeyboardInterrupt):
+            store.migrate()
+    if kind == "postgresql":
+        assert tables(store) == set()
+    store.migrate()
+    store.check_schema()
+    with store._connections.migrating() as db:
+        assert revisions.check_drift(db) == []
+
+
+def test_tables_with_rows_that_nobody_recorded_are_not_dropped(store: SqlStore, kind: str) -> None:
+    store.migrate()
+    keep(store, a_job())
+    run(store, "DELETE FROM alembic_version")
+    with pytest.raises(Exception, match=r"rows that no recorded|already exists"):
+        store.migrate()
+    assert len(claim(store)) == 1
+
+
+@pytest.mark.parametrize("recorded", ["0001", "0002", "0003", "0004", "0005", "0008"])
+def test_on_mariadb_what_was_done_but_not_recorded_is_no_hindrance(recorded: str) -> None:
+    made = new_database("mariadb")
+    store = open_store(address(made), ManualClock(), pool_size=2)
+    store.migrate()
+    keep(store, a_job())
+    run(store, f"UPDATE alembic_version SET version_num = '{recorded}'")
+    store.migrate()
+    store.check_schema()
+    with store._connections.migrating() as db:
+        assert revisions.check_drift(db) == []
+    assert len(claim(store)) == 1
+    store.close()
+    assert made.database is not None
+    drop_database("mariadb", made.database)

@@ -1,0 +1,210 @@
+"""On servers, too, every due query goes by its index, and none of them sorts."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.adapters.sql.server_plans import Ask, plans_of
+from tests.contract.factories import ALICE, NOON, ManualClock, a_job, a_schedule, after
+from tests.contract.servers import SERVERS, Server, server
+from workbell.adapters.sql.store import SqlStore, SqlTx
+from workbell.domain.identity.user import Scope
+from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
+from workbell.domain.jobs.job import JobId, JobState, Mode
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.schedule import ScheduleId
+from workbell.domain.schedules.ticks import common_step
+from workbell.ports.jobs.repository import JobFilter
+
+pytestmark = pytest.mark.integration
+
+SPREAD = {
+    "postgresql": """
+        INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
+            lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
+            created_at, queued_at, started_at, ended_at, description, parameters)
+        SELECT CASE WHEN n % 50 < 4 THEN n % 50 ELSE 4 + n % 3 END, 'default', 0, n, n % 20, 1,
+            timestamp '2030-01-01' + n * interval '1 second',
+            CASE WHEN n % 10 = 1 THEN 'lane' || n % 200 END, 9, 1, false, 1, 3, 60, 1,
+            CASE WHEN n % 50 = 3 THEN timestamp '2030-01-01' + n * interval '1 second' END, false,
+            n % 1000, 'echo', 'job', 'api', CASE WHEN n % 2 = 0 THEN n % 500 END, NULL, false,
+            timestamp '2030-01-01', NULL, timestamp '2030-01-01',
+            CASE WHEN n % 50 >= 4 THEN timestamp '2030-01-01' + n * interval '1 second' END,
+            '', '{}'
+        FROM generate_series(1, 20000) AS n
+    """,
+    "mariadb": """
+        INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
+            lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
+            lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
+            created_at, queued_at, started_at, ended_at, description, parameters)
+        SELECT IF(seq MOD 50 < 4, seq MOD 50, 4 + seq MOD 3), 'default', 0, seq, seq MOD 20, 1,
+            '2030-01-01' + INTERVAL seq SECOND, IF(seq MOD 10 = 1, CONCAT('lane', seq MOD 200),
+            NULL), 9, 1, 0, 1, 3, 60, 1,
+            IF(seq MOD 50 = 3, '2030-01-01' + INTERVAL seq SECOND, NULL), 0,
+            seq MOD 1000, 'echo', 'job', 'api', IF(seq MOD 2 = 0, seq MOD 500, NULL), NULL, 0,
+            '2030-01-01', NULL, '2030-01-01',
+            IF(seq MOD 50 >= 4, '2030-01-01' + INTERVAL seq SECOND, NULL), '', '{}'
+        FROM seq_1_to_20000
+    """,
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def database(request: pytest.FixtureRequest) -> Server:
+    """Return a database on each kind of server."""
+    return server(request.param)
+
+
+@pytest.fixture(scope="module")
+def store(database: Server) -> Iterator[SqlStore]:
+    """Return a store with 20,000 jobs in every state, and 2,000 schedules."""
+    store = database.store(ManualClock())
+    with store._connections.writing() as db:
+        db.exec_driver_sql(SPREAD[database.kind].replace("%", "%%"))
+    with store.begin() as tx:
+        for n in range(2_000):
+            tx.schedules.add(a_schedule(owner=n % 400, next_at=after(n)))
+    with store._connections.migrating() as db:
+        for table in ("jobs", "schedules"):
+            db.exec_driver_sql(
+                f"ANALYZE {'' if database.kind == 'postgresql' else 'TABLE '}{table}"
+            )
+    yield store
+    database.store(ManualClock())
+
+
+def claiming(tx: SqlTx) -> object:
+    later = NOON + timedelta(seconds=30)
+    return tx.jobs.claim(
+        "default", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5
+    )
+
+
+def sorts(plan: str) -> bool:
+    """Whether rows of a table are sorted; the few that a CTE has picked may be."""
+    if not plan.startswith("["):
+        return "filesort" in plan
+    return sorts_rows(json.loads(plan)[0]["Plan"], sorted_above=False)
+
+
+def sorts_rows(node: dict[str, Any], *, sorted_above: bool) -> bool:
+    if sorted_above and node.get("Relation Name") in {"jobs", "schedules"}:
+        return True
+    here = sorted_above or "Sort" in node["Node Type"]
+    return any(
+        sorts_rows(part, sorted_above=here and part["Parent Relationship"] != "InitPlan")
+        for part in node.get("Plans", ())
+    )
+
+
+SCANS = re.compile(r'"Seq Scan"|"table_name": "(jobs|schedules)",\s+"access_type": "ALL"')
+LARGE_SCANS = re.compile(r'"Seq Scan"[^{}]*"Relation Name": "(jobs|schedules|lanes)"')
+OF_FEW = {"unfinished", "of an owner"}
+"""Of some twenty rows a server may think sorting the cheapest."""
+EARLY = NOON - timedelta(hours=11)
+QUESTIONS: dict[str, tuple[Ask, str]] = {
+    "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "ix_jobs_stage"),
+    "claim": (claiming, "ix_jobs_claim"),
+    "expired": (lambda tx: tx.jobs.expired(EARLY, limit=10), "ix_jobs_lease"),
+    "next due": (lambda tx: tx.jobs.next_due(), "ix_jobs_stage"),
+    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "ix_jobs_waiting"),
+    "unfinished": (lambda tx: tx.jobs.unfinished([2]), "ix_jobs_unfinished"),
+    "prune": (lambda tx: tx.jobs.prune([JobState.FAILED], EARLY, limit=5), "ix_jobs_ended"),
+    "prune runs": (lambda tx: tx.jobs.prune_scheduled(EARLY, limit=5), "ix_jobs_ended_runs"),
+    "of an owner": (lambda tx: tx.jobs.find(Scope(owner=ALICE), JobFilter()), "ix_jobs_owner"),
+    "schedules due": (lambda tx: tx.schedules.due(after(9)), "ix_schedules_due"),
+    "schedules to judge": (lambda tx: tx.schedules.to_judge(after(9)), "ix_schedules_alert"),
+    "last success": (
+        lambda tx: tx.schedules.last_success(ScheduleId(1), EARLY),
+        "ix_jobs_started",
+    ),
+    "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
+    "active": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_goes_by_its_index_without_a_sort(
+    store: SqlStore, database: Server, question: str
+) -> None:
+    ask, index = QUESTIONS[question]
+    plan = plans_of(store, ask, database.kind)[0]
+    assert index in plan or question in OF_FEW, plan
+    assert not SCANS.search(plan), plan
+    assert question in OF_FEW or not sorts(plan), plan
+
+
+def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -> None:
+    plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON), database.kind)[0]
+    assert "ix_jobs_claim" in plan, plan
+    assert "ix_jobs_share" in plan, plan
+    assert not sorts(plan), plan
+
+
+def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
+    for ask in (
+        lambda tx: tx.jobs.extend([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
+    ):
+        for plan in plans_of(store, ask, database.kind):
+            assert "pk_jobs" in plan or "pk_schedules" in plan or '"key": "PRIMARY"' in plan, plan
+
+
+def exchanging(tx: SqlTx) -> object:
+    work = Claim(
+        id=JobId(3),
+        token=1,
+        task="echo",
+        owner=ALICE,
+        parameters={},
+        queue="default",
+        mode=Mode.BATCH,
+        fail_when_lost=False,
+        lane=None,
+        attempt=1,
+        max_attempts=3,
+        timeout_seconds=60,
+        due_at=NOON,
+        queued_at=NOON,
+        started_at=NOON,
+        schedule_id=None,
+        tick=None,
+    )
+    outcome = settle(work, Ending(outcome=Outcome.SUCCEEDED), NOON, 0.0)
+    later = NOON + timedelta(seconds=30)
+    return tx.jobs.exchange(
+        [outcome], "default", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5
+    )
+
+
+def firing(tx: SqlTx) -> object:
+    due = [step for each in tx.schedules.due(after(9)) if (step := common_step(each, after(9)))]
+    tx.schedules.take(kept := tx.jobs.add_ticks(Task(key="echo", body=print), due, after(9)))
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("ask", "indexes"),
+    [
+        (exchanging, {"pk_jobs", "ix_jobs_claim"}),
+        (firing, {"pk_schedules", "ix_jobs_unfinished", "ix_jobs_busy", "ix_jobs_share"}),
+    ],
+)
+def test_statements_in_several_steps_go_by_indexes_throughout(
+    store: SqlStore, database: Server, ask: Ask, indexes: set[str]
+) -> None:
+    if database.kind != "postgresql":
+        pytest.skip("only PostgreSQL reads and writes by one statement")
+    found = plans_of(store, ask, database.kind)
+    plans = "".join(found)
+    assert not LARGE_SCANS.search(plans), plans
+    assert not any("ix_schedules_due" in plan for plan in found[1:]), (
+        "only the first looks for them"
+    )
+    assert {index for index in indexes if index in plans} == indexes

@@ -1,0 +1,73 @@
+"""Import rules: layers, contexts and frameworks, checked by import-linter."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
+INNER = sorted(
+    path.relative_to(SOURCE)
+    for layer in ("domain", "ports", "services")
+    for path in (SOURCE / layer).rglob("*.py")
+)
+ADAPTERS = sorted(
+    path.relative_to(SOURCE)
+    for path in (SOURCE / "adapters").rglob("*.py")
+    if "migrations" not in path.parts
+)
+FOLDERS = {path.parts[1] for path in ADAPTERS if len(path.parts) > 2}
+SHARED = {"observability", "serialization", "change_counters"}
+"""Adapter packages that the others may use: spans and metrics, JSON, counters."""
+WELCOME = sys.stdlib_module_names | {"attrs", "workbell"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted name of every module or member that a file imports."""
+    for node in ast.walk(ast.parse((SOURCE / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.integration
+def test_the_contracts_hold() -> None:
+    """Imports run down only, adapters stay apart, and frameworks stay outside."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run(
+        [linter, "--config", "pyproject.toml", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("path", ADAPTERS, ids=str)
+def test_adapters_do_not_import_one_another(path: Path) -> None:
+    """An adapter may use the files beside the adapter packages, and a few shared packages."""
+    inside = path.parts[1] if len(path.parts) > 2 else None
+    for target in imports(path):
+        parts = target.split(".")
+        if (
+            parts[:2] == ["workbell", "adapters"]
+            and len(parts) > 2
+            and parts[2] in FOLDERS - SHARED
+        ):
+            assert parts[2] == inside, target
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("path", INNER, ids=str)
+def test_the_inner_layers_import_the_standard_library_and_attrs_only(path: Path) -> None:
+    """The standard library and attrs; cron arithmetic in one file besides."""
+    roots = {target.partition(".")[0] for target in imports(path)}
+    allowed = WELCOME | ({"croniter"} if path == Path("domain/cron/rule.py") else set())
+    assert roots <= allowed

@@ -1,0 +1,251 @@
+"""Goals, entries and timers: numbered once, owned, and shared out by day."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.goals.goal import Book, Category, Goal, GoalState
+from workbell.domain.goals.progress_entry import Entry, Timer
+from workbell.ports.goals.repository import EntryFilter, GoalDay, GoalFilter
+
+HOUR = 3600
+
+
+def a_goal(number: int = 1, **fields: Any) -> Goal:
+    values: dict[str, Any] = {
+        "owner": ALICE,
+        "number": number,
+        "name": f"Goal {number}",
+        "category": Category.PRIMARY,
+        "active_at": NOON,
+        "created_at": after(number),
+        "updated_at": NOON,
+    }
+    return Goal(**values | fields)
+
+
+def an_entry(goal: Goal, number: int = 1, **fields: Any) -> Entry:
+    values: dict[str, Any] = {
+        "owner": goal.owner,
+        "goal_id": goal.id,
+        "goal_number": goal.number,
+        "number": number,
+        "note": f"step {number}",
+        "logged_seconds": HOUR,
+        "total_seconds": 2 * HOUR,
+        "zone": "UTC",
+        "local_day": NOON.date(),
+        "created_at": after(number),
+        "updated_at": NOON,
+    }
+    return Entry(**values | fields)
+
+
+def kept(store: AnyStore, *goals: Goal) -> list[Goal]:
+    with store.begin() as tx:
+        return [tx.goals.add(goal) for goal in goals]
+
+
+def logged(store: AnyStore, *entries: Entry) -> list[Entry]:
+    with store.begin() as tx:
+        return [tx.entries.add(entry) for entry in entries]
+
+
+def test_a_book_is_empty_until_it_is_locked(store: AnyStore) -> None:
+    with store.view() as tx:
+        assert tx.books.get(ALICE) == Book(owner=ALICE)
+    with store.begin() as tx:
+        book = tx.books.lock(ALICE)
+        assert book == Book(owner=ALICE)
+        tx.books.replace(book.numbered().changed())
+    with store.begin() as tx:
+        assert tx.books.lock(ALICE) == Book(owner=ALICE, last_goal=1, revision=2)
+        assert tx.books.lock(BOB) == Book(owner=BOB)
+
+
+def test_a_goal_comes_back_as_it_was_and_to_its_owner_only(store: AnyStore) -> None:
+    (goal,) = kept(store, a_goal(deadline=date(2030, 2, 1), logged_seconds=3 * 10**9))
+    with store.begin() as tx:
+        assert tx.goals.get(ALICE, 1) == tx.goals.get_for_update(ALICE, 1) == goal
+        for owner, number in ((BOB, 1), (ALICE, 2)):
+            with pytest.raises(NotFound):
+                tx.goals.get(owner, number)
+        paused = goal.moved(GoalState.PAUSED, after(9))
+        tx.goals.replace(paused)
+        assert tx.goals.get(ALICE, 1) == paused
+        with pytest.raises(NotFound):
+            tx.goals.replace(a_goal(7))
+
+
+def test_a_number_is_given_once_a_person(store: AnyStore) -> None:
+    kept(store, a_goal(), a_goal(owner=BOB))
+    with pytest.raises(Conflict):
+        kept(store, a_goal())
+    (goal,) = kept(store, a_goal(2))
+    logged(store, an_entry(goal))
+    with pytest.raises(Conflict):
+        logged(store, an_entry(goal))
+
+
+def test_goals_are_filtered_and_ordered(store: AnyStore) -> None:
+    first, second, _, others = kept(
+        store,
+        a_goal(1, category=Category.MINOR, deadline=date(2030, 3, 1), name="Learn Django"),
+        a_goal(2, is_complete=True, deadline=date(2030, 1, 1)),
+        a_goal(3, category=Category.SECONDARY, state=GoalState.ARCHIVED),
+        a_goal(1, owner=BOB),
+    )
+
+    def numbers(which: GoalFilter = GoalFilter(), **more: Any) -> list[int]:  # noqa: B008
+        with store.view() as tx:
+            found = [goal.number for goal in tx.goals.find(ALICE, which, **more)]
+            assert more or tx.goals.count(ALICE, which) == len(found)
+        return found
+
+    assert numbers() == [1, 2, 3]
+    assert numbers(GoalFilter(ids=[second.id, others.id, first.id])) == [1, 2]
+    assert numbers(GoalFilter(ids=[])) == []
+    assert numbers(GoalFilter(category=Category.MINOR)) == [1]
+    assert numbers(GoalFilter(is_complete=True)) == [2]
+    assert numbers(GoalFilter(is_complete=False)) == [1, 3]
+    assert numbers(GoalFilter(states=[GoalState.ACTIVE, GoalState.PAUSED])) == [1, 2]
+    assert numbers(GoalFilter(deadline_from=date(2030, 1, 2))) == [1]
+    assert numbers(GoalFilter(deadline_to=date(2030, 3, 1))) == [1, 2]
+    assert numbers(GoalFilter(search="DJANGO")) == [1]
+    assert numbers(ordering=["category"]) == [2, 3, 1]
+    assert numbers(ordering=["deadline"]) == [2, 1, 3]
+    assert numbers(ordering=["-deadline"]) == [1, 2, 3]
+    assert numbers(ordering=["is_complete", "-number"]) == [3, 1, 2]
+    assert numbers(ordering=["-created_at"], offset=1, limit=1) == [2]
+
+
+def test_an_entry_is_found_by_goal_and_number(store: AnyStore) -> None:
+    (goal,) = kept(store, a_goal())
+    (entry,) = logged(store, an_entry(goal, started_at=after(-7200), note="ünï 日本"))
+    with store.begin() as tx:
+        assert tx.entries.get(ALICE, goal.id, 1) == entry
+        for owner, number in ((BOB, 1), (ALICE, 2)):
+            with pytest.raises(NotFound):
+                tx.entries.get(owner, goal.id, number)
+        with pytest.raises(NotFound):
+            tx.entries.replace(an_entry(goal, 7))
+        edited = entry.edited("less", 60, HOUR, NOON)
+        tx.entries.replace(edited)
+        assert tx.entries.get(ALICE, goal.id, 1) == edited
+        assert tx.entries.days(ALICE) == [(NOON.date(), 60)]
+        tx.entries.delete(edited)
+        assert tx.entries.days(ALICE) == []
+
+
+def test_entries_are_filtered_and_ordered(store: AnyStore) -> None:
+    first, second = kept(store, a_goal(1), a_goal(2))
+    logged(
+        store,
+        an_entry(first, 1),
+        an_entry(first, 2, logged_seconds=2 * HOUR, note="Read a book"),
+        an_entry(second, 1, created_at=after(60), total_seconds=HOUR),
+    )
+
+    def found(which: EntryFilter = EntryFilter(), **more: Any) -> list[tuple[int, int]]:  # noqa: B008
+        with store.view() as tx:
+            rows = [(e.goal_number, e.number) for e in tx.entries.find(ALICE, which, **more)]
+            assert more or tx.entries.count(ALICE, which) == len(rows)
+            assert tx.entries.find(BOB, which) == []
+        return rows
+
+    assert found() == [(2, 1), (1, 2), (1, 1)]
+    assert found(EntryFilter(goal_id=first.id)) == [(1, 2), (1, 1)]
+    assert found(EntryFilter(is_complete=True)) == [(2, 1), (1, 2)]
+    assert found(EntryFilter(is_complete=False)) == [(1, 1)]
+    assert found(EntryFilter(created_from=after(2), created_to=after(59))) == [(1, 2)]
+    assert found(EntryFilter(search="BOOK")) == [(1, 2)]
+    assert found(ordering=["logged", "-number"]) == [(1, 1), (2, 1), (1, 2)]
+    assert found(ordering=["-total"], offset=1, limit=1) == [(1, 1)]
+
+
+def test_time_is_shared_out_by_day_goal_and_bounds(store: AnyStore) -> None:
+    first, second = kept(store, a_goal(1), a_goal(2, category=Category.MINOR))
+    midnight = after(-12 * HOUR)
+    logged(
+        store,
+        an_entry(first, 1, started_at=midnight - timedelta(hours=1), logged_seconds=3 * HOUR),
+        an_entry(first, 2),
+        an_entry(second, 1, logged_seconds=60),
+        an_entry(second, 2, logged_seconds=0),
+    )
+    eve, new_year = date(2029, 12, 31), date(2030, 1, 1)
+    with store.view() as tx:
+        days = tx.entries.days
+        assert days(ALICE) == [(eve, HOUR), (new_year, 3 * HOUR + 60)]
+        assert days(ALICE, first.id) == [(eve, HOUR), (new_year, 3 * HOUR)]
+        assert days(ALICE, None, new_year) == days(ALICE, None, new_year, new_year)
+        assert days(ALICE, last=eve) == [(eve, HOUR)]
+        assert days(BOB) == []
+        of_first: dict[str, Any] = {"goal_number": 1, "category": Category.PRIMARY}
+        assert tx.entries.days_by_goal(ALICE) == [
+            GoalDay(day=eve, seconds=HOUR, **of_first),
+            GoalDay(day=new_year, seconds=3 * HOUR, **of_first),
+            GoalDay(day=new_year, seconds=60, goal_number=2, category=Category.MINOR),
+        ]
+        assert [each.day for each in tx.entries.days_by_goal(ALICE, eve, eve)] == [eve]
+
+
+def test_the_last_span_before_a_moment_is_found(store: AnyStore) -> None:
+    (goal,) = kept(store, a_goal())
+    first, second, _ = logged(
+        store,
+        an_entry(goal, 1, started_at=after(-9 * HOUR)),
+        an_entry(goal, 2, started_at=after(-5 * HOUR)),
+        an_entry(goal, 3),
+    )
+    with store.view() as tx:
+        latest = tx.entries.latest_before
+        assert latest(ALICE, NOON) == second
+        assert latest(ALICE, NOON, but=second.id) == first
+        assert latest(ALICE, after(-5 * HOUR)) == first
+        assert latest(ALICE, after(-9 * HOUR)) is None
+        assert latest(BOB, NOON) is None
+
+
+def test_an_export_walks_over_all_entries(store: AnyStore) -> None:
+    (goal,) = kept(store, a_goal(name="=1+1"))
+    entries = logged(store, *(an_entry(goal, n) for n in range(1, 6)))
+    with store.view() as tx:
+        rows = tx.entries.export(ALICE, limit=2)
+        assert [(row.entry, row.goal_name, row.category) for row in rows] == [
+            (entry, "=1+1", Category.PRIMARY) for entry in entries[:2]
+        ]
+        rest = tx.entries.export(ALICE, after=entries[1].id)
+        assert [row.entry for row in rest] == entries[2:]
+        assert tx.entries.export(BOB) == []
+
+
+def test_a_person_has_one_running_timer(store: AnyStore) -> None:
+    (goal,) = kept(store, a_goal())
+    timer = Timer(owner=ALICE, goal_id=goal.id, goal_number=1, started_at=NOON, zone="UTC")
+    with store.begin() as tx:
+        assert tx.timers.get(ALICE) is None
+        tx.timers.add(timer)
+    with pytest.raises(Conflict), store.begin() as tx:
+        tx.timers.add(timer)
+    with store.begin() as tx:
+        assert tx.timers.get(ALICE) == timer
+        assert tx.timers.get(BOB) is None
+        tx.timers.remove(ALICE)
+        tx.timers.remove(ALICE)
+        assert tx.timers.get(ALICE) is None
+
+
+def test_a_deleted_goal_takes_its_entries_along(store: AnyStore) -> None:
+    first, second = kept(store, a_goal(1), a_goal(2))
+    logged(store, an_entry(first), an_entry(second))
+    with store.begin() as tx:
+        tx.goals.delete(first)
+    with store.view() as tx:
+        assert tx.goals.count(ALICE, GoalFilter()) == 1
+        assert [e.goal_number for e in tx.entries.find(ALICE, EntryFilter())] == [2]
+        assert tx.entries.days(ALICE) == [(NOON.date(), HOUR)]
+    assert kept(store, a_goal(3))[0].id == 3

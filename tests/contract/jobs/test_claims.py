@@ -1,0 +1,152 @@
+"""Claims: who gets which rows, and how long they are theirs."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from attrs import evolve
+
+from tests.contract.factories import (
+    ALICE,
+    NOON,
+    RUNNING,
+    AnyStore,
+    a_job,
+    after,
+    claim,
+    ended,
+    ids,
+    keep,
+    move,
+    running,
+    see,
+    stand,
+    write,
+)
+from workbell.domain.jobs.job import JobId, Mode, Progress
+
+# ready -> running
+
+
+def test_a_claim_raises_attempt_and_token_and_takes_the_lease(store: AnyStore) -> None:
+    (job,) = keep(store, a_job(parameters={"a": 1}, schedule_id=4, tick=NOON, timeout_seconds=7))
+    (work,) = claim(store, now=after(1), worker="w1", lease=30)
+    row = see(store, job)
+    assert (row.state, row.attempt, row.token) == (RUNNING, 1, job.token + 1)
+    assert (row.lease_until, row.worker, row.started_at) == (after(31), "w1", after(1))
+    assert (work.id, work.token, work.attempt) == (row.id, row.token, 1)
+    assert (work.task, work.owner, work.parameters) == ("echo", ALICE, {"a": 1})
+    assert (work.schedule_id, work.tick, work.timeout_seconds) == (4, NOON, 7)
+    assert (work.due_at, work.queued_at, work.started_at) == (NOON, NOON, after(1))
+    assert (work.lease_until, work.worker) == (after(31), "w1")
+    assert not work.cancel_requested
+
+
+def test_only_ready_rows_of_the_queue_are_claimed(store: AnyStore) -> None:
+    keep(store, a_job(due_at=after(9)), a_job(queue="mail"))
+    (job,) = keep(store, a_job())
+    assert ids(claim(store)) == [job.id]
+    assert claim(store) == []
+
+
+def test_a_row_whose_cancelling_was_asked_for_is_not_claimed(store: AnyStore) -> None:
+    asked, other = keep(store, a_job(), a_job())
+    with store.begin() as tx:
+        assert tx.jobs.replace(asked, evolve(asked, cancel_requested=True))
+    assert ids(claim(store, limit=1)) == [other.id]
+    assert claim(store) == []
+
+
+def test_a_claim_takes_higher_priorities_first_and_no_more_than_its_limit(
+    store: AnyStore,
+) -> None:
+    low, high, middle, second = keep(
+        store, a_job(), a_job(priority=9), a_job(priority=5), a_job(priority=9)
+    )
+    assert ids(claim(store, limit=2)) == [high.id, second.id]
+    assert ids(claim(store, limit=2)) == [middle.id, low.id]
+
+
+def test_negative_priorities_come_last(store: AnyStore) -> None:
+    low, plain = keep(store, a_job(priority=-1), a_job())
+    assert ids(claim(store)) == [plain.id, low.id]
+
+
+def test_ordinary_rows_are_claimed_up_to_the_free_threads(store: AnyStore) -> None:
+    keep(store, *[a_job()] * 5)
+    assert len(claim(store, free_threads=2)) == 2
+    assert claim(store, free_threads=0) == []
+
+
+def test_batch_rows_are_claimed_beyond_the_free_threads(store: AnyStore) -> None:
+    jobs = keep(store, *[a_job(mode=Mode.BATCH)] * 5, a_job(), *[a_job(mode=Mode.BATCH)] * 5)
+    assert ids(claim(store, free_threads=0)) == ids(jobs[:5])
+    assert len(claim(store, free_threads=1)) == 6
+
+
+def test_a_row_that_runs_alone_is_claimed_alone(store: AnyStore) -> None:
+    first, alone, last = keep(store, a_job(), a_job(mode=Mode.ALONE), a_job())
+    assert ids(claim(store)) == [first.id]
+    assert ids(claim(store)) == [alone.id]
+    assert ids(claim(store)) == [last.id]
+
+
+def test_threads_never_claim_a_row_twice(store: AnyStore) -> None:
+    jobs = keep(store, *[a_job()] * 60)
+
+    def drain(n: int) -> list[int]:
+        taken: list[int] = []
+        while rows := claim(store, limit=3, worker=f"w{n}"):
+            taken += ids(rows)
+        return taken
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = [number for found in pool.map(drain, range(8)) for number in found]
+    assert sorted(taken) == sorted(ids(jobs))
+
+
+# running -> running
+
+
+def test_extending_renews_the_lease_under_the_token_only(store: AnyStore) -> None:
+    one, two = running(store, a_job(), a_job())
+    with store.begin() as tx:
+        renewed = tx.jobs.extend(
+            [(one.id, one.token), (two.id, two.token - 1), (JobId(999), 1)], after(60)
+        )
+        assert dict(renewed) == {one.id: False}
+        assert dict(tx.jobs.extend([], after(60))) == {}
+    assert see(store, one).lease_until == after(60)
+    assert see(store, two).lease_until == after(30)
+
+
+def test_extending_tells_of_a_cancel(store: AnyStore) -> None:
+    one, two = running(store, a_job(), a_job())
+    assert move(store, one, "cancel")
+    assert stand(store, one.id) == [RUNNING]
+    with store.begin() as tx:
+        renewed = tx.jobs.extend([(one.id, one.token), (two.id, two.token)], after(60))
+    assert dict(renewed) == {one.id: True, two.id: False}
+
+
+def test_what_has_ended_is_not_renewed(store: AnyStore) -> None:
+    (work,) = running(store, a_job())
+    write(store, ended(work))
+    with store.begin() as tx:
+        assert dict(tx.jobs.extend([(work.id, work.token)], after(60))) == {}
+    assert see(store, work).lease_until is None
+
+
+def test_progress_is_noted_under_the_token_only(store: AnyStore) -> None:
+    one, two = running(store, a_job(), a_job())
+    with store.begin() as tx:
+        tx.jobs.note_progress(
+            [
+                (one.id, one.token, Progress(1, None, "ünder way")),
+                (two.id, two.token + 1, Progress(2, 3)),
+            ]
+        )
+    assert see(store, one).progress == Progress(1, None, "ünder way")
+    assert see(store, two).progress is None
+    write(store, ended(one))
+    with store.begin() as tx:
+        tx.jobs.note_progress([(one.id, one.token, Progress(9))])
+    assert see(store, one).progress == Progress(1, None, "ünder way")

@@ -1,0 +1,141 @@
+"""The table of permissions: whole, narrow, and printed as it stands."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbell.domain.errors import NotAllowed
+from workbell.domain.identity.permissions import (
+    RULES,
+    Action,
+    Relation,
+    as_markdown,
+    check,
+    key_allows,
+    may,
+    relations_of,
+    scope_of,
+)
+from workbell.domain.identity.user import (
+    EVERYTHING,
+    SYSTEM,
+    Actor,
+    KeyScope,
+    Role,
+    Scope,
+    User,
+    UserId,
+)
+
+pytestmark = pytest.mark.unit
+
+PAGE = Path(__file__).parents[3] / "docs" / "security" / "permissions.md"
+NOBODY = Actor(user_id=UserId(0))
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+OWN = (Action.READ_SESSIONS, Action.REVOKE_SESSION, Action.READ_KEYS, Action.MAKE_KEY)
+FOR_SUPERUSERS = (
+    Action.READ_PEOPLE,
+    Action.ADMINISTER_PEOPLE,
+    Action.SWITCH_TASKS,
+    Action.SWITCH_QUEUES,
+    Action.EXCEED_SCHEDULES,
+    Action.HURRY_JOBS,
+    Action.READ_METRICS,
+    Action.VERIFY_AUDIT,
+)
+
+
+def an_actor(*scopes: KeyScope, **fields: Any) -> Actor:
+    user = User(id=UserId(7), username="ana", email="ana@example.com", created_at=NOON, **fields)
+    return Actor.of(user, key_scopes=frozenset(scopes) if scopes else None)
+
+
+def test_every_action_has_its_rule() -> None:
+    assert set(RULES) == set(Action)
+    assert all(rule.relations for rule in RULES.values())
+
+
+def test_the_page_of_the_documents_is_current() -> None:
+    assert PAGE.read_text("utf-8") == as_markdown(), "print as_markdown() into the page"
+
+
+def test_what_somebody_is_to_the_platform() -> None:
+    assert relations_of(NOBODY) == {Relation.ANYONE}
+    assert relations_of(an_actor()) == {Relation.ANYONE, Relation.SIGNED_IN}
+    assert Relation.OWNER in relations_of(an_actor(), UserId(7))
+    assert Relation.OWNER not in relations_of(an_actor(), UserId(8))
+    assert Relation.PLATFORM_ADMIN in relations_of(an_actor(role=Role.ADMIN))
+    assert Relation.PLATFORM_MANAGER in relations_of(an_actor(role=Role.MANAGER))
+    assert {Relation.SUPERUSER, Relation.SIGNED_IN} <= relations_of(SYSTEM)
+
+
+@pytest.mark.parametrize("action", FOR_SUPERUSERS)
+def test_what_is_for_superusers_is_for_nobody_else(action: Action) -> None:
+    assert may(an_actor(is_super_user=True), action)
+    for other in (NOBODY, an_actor(), an_actor(role=Role.ADMIN), an_actor(role=Role.MANAGER)):
+        assert not may(other, action, owner=UserId(7))
+
+
+@pytest.mark.parametrize("action", OWN)
+def test_ones_own_credentials_are_for_no_key_and_for_no_superuser(action: Action) -> None:
+    assert may(an_actor(), action, owner=UserId(7))
+    assert not may(an_actor(is_super_user=True), action, owner=UserId(8))
+    every = an_actor(*KeyScope, is_super_user=True)
+    assert not may(every, action, owner=UserId(7))
+
+
+def test_anyone_may_register_and_sign_in() -> None:
+    for action in (Action.REGISTER, Action.SIGN_IN, Action.RESET_PASSWORD):
+        assert may(NOBODY, action)
+    assert not may(NOBODY, Action.LIST_NAMES)
+
+
+def test_relations_to_an_account_or_a_project_come_from_outside() -> None:
+    ana = an_actor()
+    assert not may(ana, Action.MANAGE_BOARDS)
+    assert may(ana, Action.MANAGE_BOARDS, also=[Relation.PROJECT_MANAGER])
+    assert not may(ana, Action.MANAGE_PROJECT, also=[Relation.PROJECT_MANAGER])
+    assert may(an_actor(role=Role.ADMIN), Action.MANAGE_PROJECT)
+    assert may(an_actor(role=Role.MANAGER), Action.READ_PROJECT)
+    assert not may(an_actor(role=Role.MANAGER), Action.WRITE_TASKS)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "good_for"),
+    [
+        ((KeyScope.READ,), {KeyScope.READ}),
+        ((KeyScope.WRITE,), {KeyScope.READ, KeyScope.WRITE}),
+        ((KeyScope.ADMIN,), set(KeyScope)),
+        ((KeyScope.READ, KeyScope.ADMIN), set(KeyScope)),
+    ],
+)
+def test_a_scope_includes_those_before_it(
+    scopes: tuple[KeyScope, ...], good_for: set[KeyScope]
+) -> None:
+    assert {one for one in KeyScope if key_allows(an_actor(*scopes), one)} == good_for
+    assert not key_allows(an_actor(*scopes), None)
+
+
+def test_who_asks_without_a_key_needs_no_scope() -> None:
+    assert all(key_allows(an_actor(), one) for one in (None, *KeyScope))
+
+
+def test_a_refusal_says_why() -> None:
+    with pytest.raises(NotAllowed, match="key"):
+        check(an_actor(KeyScope.WRITE), Action.MAKE_KEY, owner=UserId(7))
+    with pytest.raises(NotAllowed, match="Only them"):
+        check(an_actor(), Action.READ_PEOPLE, "Only them.")
+    check(an_actor(), Action.MAKE_KEY, owner=UserId(7))
+
+
+def test_superusers_reach_everybodys_things_and_others_their_own() -> None:
+    own = Scope(owner=UserId(7))
+    for action in (Action.READ_JOBS, Action.CHANGE_JOBS, Action.CHANGE_SCHEDULES):
+        assert scope_of(an_actor(is_super_user=True), action) == EVERYTHING
+        assert scope_of(SYSTEM, action) == EVERYTHING
+        assert scope_of(an_actor(), action) == own
+        assert scope_of(an_actor(role=Role.ADMIN), action) == own
+        assert scope_of(an_actor(KeyScope.WRITE, is_super_user=True), action) == own
+    assert scope_of(an_actor(is_super_user=True), Action.USE_GOALS) == own

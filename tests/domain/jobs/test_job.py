@@ -1,0 +1,338 @@
+"""Jobs: the edges of the states table that are decided here, and no others."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.contract.factories import NOON, a_job, after
+from workbell.domain.errors import Conflict, LimitReached
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.attempt import (
+    LOST_RETRY,
+    TIMEOUT_GRACE,
+    Claim,
+    Ending,
+    Outcome,
+    reap,
+    retry_delay,
+    settle,
+)
+from workbell.domain.jobs.job import (
+    ENDED,
+    UNFINISHED,
+    WAITING,
+    JobId,
+    JobState,
+    Missed,
+    Mode,
+    Status,
+    check_waiting_limit,
+    fair_tag,
+    pick,
+    placed,
+    status_of,
+)
+
+pytestmark = pytest.mark.unit
+
+CANCELLED, FAILED, HELD, READY, RUNNING, SCHEDULED, SKIPPED, SUCCEEDED = (
+    JobState.CANCELLED,
+    JobState.FAILED,
+    JobState.HELD,
+    JobState.READY,
+    JobState.RUNNING,
+    JobState.SCHEDULED,
+    JobState.SKIPPED,
+    JobState.SUCCEEDED,
+)
+BATCH, ORDINARY, ALONE = Mode
+
+
+def a_claim(**fields: Any) -> Claim:
+    values: dict[str, Any] = {
+        "id": JobId(1),
+        "token": 3,
+        "task": "echo",
+        "owner": UserId(1),
+        "parameters": {},
+        "queue": "default",
+        "mode": ORDINARY,
+        "fail_when_lost": False,
+        "lane": "lane",
+        "attempt": 1,
+        "max_attempts": 3,
+        "timeout_seconds": 60,
+        "due_at": NOON,
+        "queued_at": NOON,
+        "started_at": NOON,
+        "schedule_id": 5,
+        "tick": NOON,
+        "worker": "w",
+    }
+    return Claim(**values | fields)
+
+
+# the states
+
+
+def test_every_state_waits_runs_or_has_ended() -> None:
+    assert {state for state in JobState if state.waiting} == set(WAITING)
+    assert {state for state in JobState if state.ended} == set(ENDED)
+    assert set(UNFINISHED) | set(ENDED) == set(JobState)
+    assert not RUNNING.waiting and not RUNNING.ended
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_what_waits_is_pending_or_retrying_after_an_attempt(state: JobState) -> None:
+    assert status_of(state, 0) is Status.PENDING
+    assert status_of(state, 1) is Status.RETRYING
+
+
+@pytest.mark.parametrize("state", [RUNNING, *ENDED])
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_the_other_states_are_called_what_they_are(state: JobState, attempt: int) -> None:
+    assert a_job(state=state, attempt=attempt).status == state.name.lower()
+
+
+# commands
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_what_waits_is_cancelled_at_once(state: JobState) -> None:
+    job = a_job(state=state).cancel(after(5), "because")
+    assert (job.state, job.reason, job.ended_at) == (CANCELLED, "because", after(5))
+
+
+def test_what_runs_is_asked_to_stop() -> None:
+    """Threads cannot be killed honestly."""
+    job = a_job(state=RUNNING).cancel(NOON)
+    assert (job.state, job.cancel_requested, job.ended_at) == (RUNNING, True, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (SUCCEEDED, "has already succeeded"),
+        (FAILED, "has already failed"),
+        (CANCELLED, "has already been cancelled"),
+        (SKIPPED, "has already been skipped"),
+    ],
+)
+def test_what_has_ended_cannot_be_cancelled(state: JobState, said: str) -> None:
+    with pytest.raises(Conflict, match=said):
+        a_job(state=state).cancel(NOON)
+
+
+def test_a_held_tick_gives_way_to_a_newer_one() -> None:
+    job = a_job(state=HELD).supersede(after(1))
+    assert (job.state, job.reason, job.ended_at) == (SKIPPED, "superseded", after(1))
+
+
+@pytest.mark.parametrize("state", [FAILED, CANCELLED])
+def test_a_retry_is_one_attempt_more_under_a_new_token(state: JobState) -> None:
+    """The new token keeps out whoever ran it before."""
+    old = a_job(
+        state=state, attempt=3, max_attempts=3, token=7, reason="no", result=1,
+        cancel_requested=True, hidden=True, ended_at=NOON,
+    )  # fmt: skip
+    job = old.retry(after(9))
+    assert (job.state, job.due_at, job.token, job.max_attempts) == (SCHEDULED, after(9), 8, 4)
+    assert (job.reason, job.result, job.ended_at) == (None, None, None)
+    assert not job.cancel_requested and not job.hidden
+    assert job.attempt == 3
+
+
+@pytest.mark.parametrize("state", sorted(set(JobState) - {FAILED, CANCELLED}))
+def test_nothing_else_can_be_retried(state: JobState) -> None:
+    with pytest.raises(Conflict, match="cannot be retried"):
+        a_job(state=state).retry(NOON)
+
+
+def test_doing_a_job_again_makes_a_new_one() -> None:
+    """It stands for the same tick without taking its place, and under no key."""
+    old = a_job(
+        id=JobId(4), state=SUCCEEDED, schedule_id=5, tick=NOON, idempotency_key="k", lane="l",
+        attempt=2, token=9, result=1, priority=3, ended_at=NOON,
+    )  # fmt: skip
+    job = old.again(after(60))
+    assert (job.rerun_of, job.tick, job.for_tick) == (4, None, NOON)
+    assert (job.state, job.due_at, job.created_at) == (SCHEDULED, after(60), after(60))
+    assert (job.id, job.attempt, job.token, job.idempotency_key) == (0, 0, 0, None)
+    assert (job.lane, job.priority, job.schedule_id) == ("l", 3, 5)
+    assert evolve(old, tick=None, for_tick=after(1)).again(NOON).for_tick == after(1)
+
+
+def test_a_job_takes_its_owners_share_unless_said_otherwise() -> None:
+    assert a_job(owner=UserId(7)).share_key == "7"
+    assert a_job(fair_key="destination:3").share_key == "destination:3"
+
+
+# the end of an attempt
+
+
+@given(st.integers(1, 100), st.floats(0, 1))
+def test_a_retry_waits_at_most_a_bound_that_doubles(attempt: int, chance: float) -> None:
+    """Full jitter: anything from nothing to min(1 h, 10 s x 2^(n-1))."""
+    bound = min(3600.0, 10.0 * 2.0 ** (attempt - 1))
+    assert timedelta(0) <= retry_delay(attempt, chance) <= timedelta(seconds=bound)
+    assert retry_delay(attempt, 1.0) == timedelta(seconds=bound)
+    assert retry_delay(attempt, 0.0) == timedelta(0)
+
+
+def test_a_success_ends_the_job_with_its_result() -> None:
+    done = settle(a_claim(), Ending(outcome=Outcome.SUCCEEDED, result={"a": 1}), after(2), 0.5)
+    assert (done.state, done.result, done.due_at) == (SUCCEEDED, {"a": 1}, None)
+    assert (done.token, done.attempt, done.max_attempts, done.lane) == (3, 1, 3, "lane")
+    assert (done.started_at, done.ended_at, done.worker) == (NOON, after(2), "w")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMEOUT])
+def test_a_failure_is_tried_again_while_attempts_last(outcome: Outcome) -> None:
+    ending = Ending(outcome=outcome, error="no")
+    again = settle(a_claim(attempt=2), ending, NOON, 0.5)
+    assert (again.state, again.due_at, again.error) == (SCHEDULED, after(10), "no")
+    last = settle(a_claim(attempt=3), ending, NOON, 0.5)
+    assert (last.state, last.due_at, last.max_attempts) == (FAILED, None, 3)
+
+
+def test_a_permanent_failure_is_not_tried_again() -> None:
+    ending = Ending(outcome=Outcome.FAILED, permanent=True, retry_after=3)
+    assert settle(a_claim(), ending, NOON, 0.5).state is FAILED
+
+
+def test_who_says_when_to_come_back_is_taken_at_their_word() -> None:
+    ending = Ending(outcome=Outcome.FAILED, retry_after=90)
+    assert settle(a_claim(), ending, NOON, 0.5).due_at == after(90)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SNOOZED, Outcome.INTERRUPTED])
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_snooze_and_interruption_give_the_attempt_back(outcome: Outcome, attempt: int) -> None:
+    """The number stays, so that (job, attempt) is unique; the bound rises by one."""
+    ending = Ending(outcome=outcome, retry_after=7 if outcome is Outcome.SNOOZED else None)
+    back = settle(a_claim(attempt=attempt), ending, NOON, 0.5)
+    assert (back.state, back.attempt, back.max_attempts) == (SCHEDULED, attempt, 4)
+    assert back.due_at == (after(7) if outcome is Outcome.SNOOZED else NOON)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waited"),
+    [(-5.0, 0), (float("nan"), 0), (1e300, 366 * 86400), (float("inf"), 366 * 86400)],
+)
+@pytest.mark.parametrize("outcome", [Outcome.SNOOZED, Outcome.FAILED])
+def test_a_wait_that_makes_no_sense_is_bounded(
+    seconds: float, waited: float, outcome: Outcome
+) -> None:
+    """A body may ask for anything; its outcome is committed all the same."""
+    settlement = settle(a_claim(), Ending(outcome=outcome, retry_after=seconds), NOON, 0.5)
+    assert settlement.due_at == after(waited)
+
+
+def test_who_stops_when_asked_is_cancelled() -> None:
+    assert settle(a_claim(), Ending(outcome=Outcome.CANCELLED), NOON, 0.5).state is CANCELLED
+
+
+def test_a_failure_of_what_was_cancelled_is_not_tried_again() -> None:
+    claim = a_claim(cancel_requested=True)
+    assert settle(claim, Ending(outcome=Outcome.FAILED), NOON, 0.5).state is CANCELLED
+    assert settle(claim, Ending(outcome=Outcome.SUCCEEDED), NOON, 0.5).state is SUCCEEDED
+
+
+def test_an_attempt_never_ends_before_it_starts() -> None:
+    """Not even where a clock has been set back."""
+    done = settle(a_claim(), Ending(outcome=Outcome.SUCCEEDED), after(-60), 0.5)
+    assert done.ended_at == NOON
+
+
+# a lease that has run out
+
+
+def test_a_lost_attempt_counts_and_is_tried_again_after_a_second() -> None:
+    lost = reap(a_claim(), after(40))
+    assert (lost.outcome, lost.state, lost.due_at) == (
+        Outcome.LOST, SCHEDULED, after(40) + LOST_RETRY,
+    )  # fmt: skip
+    assert (lost.error, lost.max_attempts, lost.mode) == ("the worker was lost", 3, ORDINARY)
+    assert lost.lease_before == after(40)
+    assert reap(a_claim(attempt=3), after(40)).state is FAILED
+
+
+def test_an_attempt_out_of_time_is_closed_as_such() -> None:
+    """The grace is the time in which its process may still say so itself."""
+    claim = a_claim()
+    bound = claim.deadline + TIMEOUT_GRACE
+    assert claim.deadline == after(60)
+    assert reap(claim, bound).outcome is Outcome.LOST
+    late = reap(claim, bound + timedelta.resolution)
+    assert (late.outcome, late.error) == (Outcome.TIMEOUT, "the time limit was exceeded")
+
+
+def test_what_may_run_once_only_fails_when_it_is_lost() -> None:
+    assert reap(a_claim(fail_when_lost=True, mode=ALONE), after(40)).state is FAILED
+
+
+def test_what_was_to_be_cancelled_is_so_when_it_is_lost() -> None:
+    assert reap(a_claim(cancel_requested=True), after(40)).state is CANCELLED
+
+
+def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone() -> None:
+    """Another row of the batch may have killed the worker."""
+    lost = reap(a_claim(mode=BATCH, attempt=3), after(40))
+    assert (lost.state, lost.max_attempts, lost.mode) == (SCHEDULED, 4, ALONE)
+    again = reap(a_claim(mode=ALONE, attempt=4, max_attempts=4), after(80))
+    assert (again.state, again.max_attempts) == (FAILED, 4)
+
+
+# rules of the queue
+
+
+@pytest.mark.parametrize(
+    ("due", "active", "free", "state"),
+    [
+        (1, True, True, SCHEDULED),
+        (0, True, True, READY),
+        (-1, True, True, READY),
+        (0, False, True, HELD),
+        (0, True, False, HELD),
+    ],
+)
+def test_a_job_enters_where_it_belongs(due: int, active: bool, free: bool, state: JobState) -> None:
+    job = a_job(due_at=after(due))
+    assert placed(job, NOON, task_active=active, lane_free=free) is state
+
+
+def test_a_key_queues_behind_itself_and_not_before_others() -> None:
+    assert fair_tag(None, None, 1, 1.0) == 1.0
+    assert fair_tag(5.0, None, 1, 1.0) == 6.0
+    assert fair_tag(5.0, 9.0, 2, 4.0) == 9.5
+
+
+@pytest.mark.parametrize(
+    ("modes", "free", "taken"),
+    [
+        ([], 4, 0),
+        ([BATCH] * 5, 0, 5),
+        ([ORDINARY] * 5, 3, 3),
+        ([BATCH, ORDINARY, BATCH, ORDINARY], 1, 3),
+        ([ALONE, BATCH], 4, 1),
+        ([BATCH, ALONE, BATCH], 4, 1),
+        ([ORDINARY, BATCH], 2, 2),
+    ],
+)
+def test_a_claim_takes_what_the_modes_allow(modes: list[Mode], free: int, taken: int) -> None:
+    assert pick(modes, free) == taken
+
+
+def test_an_owner_may_have_so_many_waiting_jobs() -> None:
+    check_waiting_limit(9, 1, 10)
+    with pytest.raises(LimitReached, match="9 of 10") as refusal:
+        check_waiting_limit(9, 2, 10)
+    assert (refusal.value.used, refusal.value.limit) == (9, 10)
+
+
+def test_a_range_of_missed_ticks_is_plain() -> None:
+    assert Missed(NOON, after(60), 2) == Missed(first=NOON, last=after(60), count=2)

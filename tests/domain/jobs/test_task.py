@@ -1,0 +1,104 @@
+"""Tasks: what may be declared, and how parameters are described."""
+
+import pytest
+
+from tests.contract.factories import NOON
+from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.jobs.job import Mode
+from workbell.domain.jobs.task import (
+    OnLost,
+    Snooze,
+    Task,
+    TaskDefinition,
+    Tasks,
+    parameter_errors,
+)
+from workbell.domain.schedules.schedule import mode_of
+
+pytestmark = pytest.mark.unit
+
+
+def a_task(**fields: object) -> Task:
+    values: dict[str, object] = {"key": "echo", "body": lambda *_: None}
+    return Task(**values | fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["max_attempts", "timeout_seconds"])
+def test_a_task_runs_at_least_once_and_for_some_time(field: str) -> None:
+    a_task(**{field: 1})
+    with pytest.raises(ValueError, match=f"{field} must be at least 1"):
+        a_task(**{field: 0})
+
+
+def test_what_becomes_of_a_lost_attempt_may_be_written_as_text() -> None:
+    assert a_task(on_lost="fail").on_lost is OnLost.FAIL
+    with pytest.raises(ValueError):
+        a_task(on_lost="shrug")
+
+
+def test_a_task_that_may_run_once_only_is_claimed_alone() -> None:
+    """Else it could be lost beside another that killed the worker."""
+    assert mode_of(a_task(on_lost="fail", batch=True)) is Mode.ALONE
+    assert mode_of(a_task(batch=True)) is Mode.BATCH
+    assert mode_of(a_task()) is Mode.ORDINARY
+    assert mode_of(None) is Mode.ORDINARY
+
+
+def test_a_body_is_not_shown() -> None:
+    assert "lambda" not in repr(a_task())
+
+
+def test_a_key_stands_for_one_task_only() -> None:
+    tasks = Tasks()
+    echo = tasks.add(a_task())
+    assert tasks.add(echo) is echo
+    with pytest.raises(Conflict):
+        tasks.add(a_task(name="another"))
+    assert list(tasks.all()) == [echo]
+
+
+def test_an_unknown_task_is_not_found() -> None:
+    tasks = Tasks()
+    echo = tasks.add(a_task())
+    assert tasks.get("echo") is tasks.find("echo") is echo
+    assert tasks.find("other") is None
+    with pytest.raises(NotFound, match="'other'"):
+        tasks.get("other")
+
+
+def test_a_snooze_says_how_long() -> None:
+    assert Snooze(5).seconds == 5
+    assert str(Snooze(5)) == "snoozed for 5 seconds"
+
+
+def test_the_flat_schema_names_each_parameters_type() -> None:
+    """Optional ones count as what they are when they are given."""
+    properties = {
+        "email": {"type": "string"},
+        "size": {"type": "integer"},
+        "ratio": {"type": "number"},
+        "charts": {"type": "boolean"},
+        "subject": {"anyOf": [{"type": "null"}, {"type": "string"}]},
+        "headers": {"type": "object"},
+    }
+    definition = TaskDefinition(
+        key="k", name="K", schema={"properties": properties}, created_at=NOON
+    )
+    assert definition.flat_schema() == {
+        "email": "string",
+        "size": "integer",
+        "ratio": "float",
+        "charts": "boolean",
+        "subject": "string",
+        "headers": "object",
+    }
+    assert TaskDefinition(key="k", name="K", created_at=NOON).flat_schema() == {}
+
+
+def test_errors_of_parameters_stand_under_parameters() -> None:
+    wrong = Invalid(field_errors={"to": ["must be text"], "": ["must be an object"]})
+    assert parameter_errors(wrong).field_errors == {
+        "parameters.to": ["must be text"],
+        "parameters": ["must be an object"],
+    }
+    assert parameter_errors(Invalid("No.")).field_errors == {"parameters": ["No."]}

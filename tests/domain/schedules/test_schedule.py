@@ -1,0 +1,157 @@
+"""Schedules: when one is active, where it aims, and what it makes jobs of."""
+
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+
+from tests.contract.factories import NOON, a_schedule, after
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.errors import Invalid, LimitReached
+from workbell.domain.jobs.job import JobOrigin, Missed, Mode
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.domain.schedules.schedule import (
+    OverlapPolicy,
+    ScheduleId,
+    check_active_limit,
+    check_window,
+)
+
+pytestmark = pytest.mark.unit
+
+HOUR = timedelta(hours=1)
+PAUSED = a_schedule(next_at=None)
+
+
+def test_a_schedule_is_active_as_long_as_it_knows_its_next_tick() -> None:
+    assert a_schedule().is_active
+    assert not PAUSED.is_active
+    assert not a_schedule().pause("enough").is_active
+    assert a_schedule().pause("enough").paused_reason == "enough"
+
+
+def test_resuming_aims_after_now() -> None:
+    """What was missed in the meantime never fires in retrospect."""
+    resumed = evolve(PAUSED, paused_reason="enough").resume(after(60))
+    assert (resumed.next_at, resumed.paused_reason) == (NOON + HOUR, None)
+
+
+def test_resuming_never_repeats_a_tick() -> None:
+    """Not even where the clock has been set back."""
+    assert evolve(PAUSED, cursor=NOON).resume(NOON - 3 * HOUR).next_at == NOON + HOUR
+
+
+def test_nothing_runs_before_the_start() -> None:
+    """The start itself counts."""
+    assert evolve(PAUSED, starts_at=NOON + 5 * HOUR).resume(NOON).next_at == NOON + 5 * HOUR
+    odd = evolve(PAUSED, starts_at=NOON + timedelta(seconds=30))
+    assert odd.resume(NOON).next_at == NOON + HOUR
+
+
+def test_nothing_runs_after_the_end() -> None:
+    """The end itself counts."""
+    assert evolve(PAUSED, ends_at=NOON + HOUR).resume(NOON).next_at == NOON + HOUR
+    with pytest.raises(Invalid, match="no run left"):
+        evolve(PAUSED, ends_at=NOON + HOUR).resume(NOON + HOUR)
+
+
+def test_nothing_runs_beyond_the_run_count() -> None:
+    assert evolve(PAUSED, max_runs=3, runs=2).resume(NOON).is_active
+    with pytest.raises(Invalid, match="no run left"):
+        evolve(PAUSED, max_runs=3, runs=3).resume(NOON)
+
+
+def test_an_edit_aims_anew_and_makes_a_version() -> None:
+    rule = CronRule("30 * * * *")
+    edited = a_schedule(cron=rule, cursor=NOON - HOUR, version=4).edited(NOON)
+    assert (edited.next_at, edited.version, edited.updated_at) == (after(1800), 5, NOON)
+
+
+def test_an_edit_never_repeats_a_tick() -> None:
+    assert a_schedule(cursor=NOON).edited(NOON - HOUR).next_at == NOON + HOUR
+
+
+def test_an_edit_that_leaves_no_run_ends_the_schedule() -> None:
+    ended = a_schedule(ends_at=NOON).edited(NOON)
+    assert (ended.is_active, ended.paused_reason) == (False, "ended")
+
+
+def test_an_edit_of_a_paused_schedule_does_not_resume_it() -> None:
+    edited = evolve(PAUSED, paused_reason="enough").edited(NOON)
+    assert (edited.is_active, edited.paused_reason) == (False, "enough")
+
+
+def test_two_schedules_fire_alike_by_rule_start_end_and_count() -> None:
+    one = a_schedule()
+    assert one.fires_like(evolve(one, name="x", priority=-1, version=9))
+    for changed in (
+        evolve(one, cron=CronRule("1 * * * *")),
+        evolve(one, starts_at=NOON),
+        evolve(one, ends_at=NOON),
+        evolve(one, max_runs=1),
+    ):
+        assert not one.fires_like(changed)
+
+
+def test_its_runs_share_a_lane_unless_they_may_overlap() -> None:
+    assert a_schedule(id=ScheduleId(7)).lane == "schedule:7"
+    assert a_schedule(overlap_policy=OverlapPolicy.ALLOW_ALL).lane is None
+
+
+def test_a_job_takes_the_tasks_defaults() -> None:
+    task = Task(
+        key="echo", body=lambda *_: None, queue="slow", max_attempts=9, timeout_seconds=8,
+        on_lost=OnLost.FAIL,
+    )  # fmt: skip
+    job = a_schedule(id=ScheduleId(7)).job(task, NOON, due_at=after(3), tick=NOON)
+    assert (job.queue, job.max_attempts, job.timeout_seconds) == ("slow", 9, 8)
+    assert (job.mode, job.fail_when_lost, job.lane) == (Mode.ALONE, True, "schedule:7")
+    assert (job.tick, job.due_at, job.created_at) == (NOON, after(3), NOON)
+    assert (job.schedule_id, job.origin) == (7, JobOrigin.SCHEDULE)
+
+
+def test_a_job_of_a_task_unknown_here_is_made_all_the_same() -> None:
+    """Another process may know it."""
+    job = a_schedule().job(None, NOON, due_at=NOON)
+    assert (job.queue, job.max_attempts, job.timeout_seconds) == ("default", 3, 300)
+    assert (job.mode, job.fail_when_lost) == (Mode.ORDINARY, False)
+
+
+def test_what_the_schedule_says_goes_before_the_task() -> None:
+    task = Task(key="echo", body=lambda *_: None, queue="slow")
+    schedule = a_schedule(queue="fast", max_attempts=1, timeout_seconds=2, priority=-3, weight=4.0)
+    missed = Missed(NOON, NOON, 1)
+    job = schedule.job(
+        task, NOON, due_at=NOON, origin=JobOrigin.BACKFILL, for_tick=NOON, missed=missed
+    )
+    assert (job.queue, job.max_attempts, job.timeout_seconds) == ("fast", 1, 2)
+    assert (job.priority, job.weight, job.origin) == (-3, 4.0, JobOrigin.BACKFILL)
+    assert (job.tick, job.for_tick, job.missed) == (None, NOON, missed)
+
+
+@pytest.mark.parametrize("before", [4, 9])
+def test_every_fifth_failure_in_a_row_is_one_too_many(before: int) -> None:
+    assert a_schedule(fail_streak=before).failed().has_failed_too_often
+    assert not a_schedule(fail_streak=before - 1).failed().has_failed_too_often
+    assert not a_schedule(fail_streak=before + 1).failed().has_failed_too_often
+
+
+def test_who_is_paused_cannot_fail_too_often() -> None:
+    assert not evolve(PAUSED, fail_streak=4).failed().has_failed_too_often
+    assert not a_schedule().has_failed_too_often
+
+
+def test_a_sixth_active_schedule_is_refused_with_used_and_limit() -> None:
+    check_active_limit(4, 5, unlimited=False)
+    check_active_limit(500, 5, unlimited=True)
+    with pytest.raises(LimitReached, match="You have 7 of 5 active schedules") as refusal:
+        check_active_limit(7, 5, unlimited=False)
+    assert (refusal.value.used, refusal.value.limit) == (7, 5)
+
+
+def test_an_end_lies_after_its_start() -> None:
+    check_window(a_schedule())
+    check_window(a_schedule(starts_at=NOON))
+    check_window(a_schedule(starts_at=NOON, ends_at=NOON + HOUR))
+    with pytest.raises(Invalid, match="ends_at"):
+        check_window(a_schedule(starts_at=NOON, ends_at=NOON))

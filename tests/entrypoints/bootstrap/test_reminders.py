@@ -1,0 +1,57 @@
+"""The settings of summaries and reminders reach what they are about."""
+
+from datetime import time, timedelta
+from pathlib import Path
+
+from tests.contract.factories import NOON, ManualClock
+from workbell.domain.goals.goal import Category
+from workbell.domain.identity.registration import Registration
+from workbell.domain.identity.user import SYSTEM, Actor
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.build import build
+from workbell.entrypoints.config.settings import Settings
+from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.services.goals.commands import NewGoal
+
+KEY = "0123456789abcdef" * 2
+
+
+def rules(house: House) -> list[tuple[str, str]]:
+    """Return when the built-in schedules fire, and by which clock."""
+    house.keep_schedules()
+    found, _ = house.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+    return [(each.cron_line, each.zone) for each in found]
+
+
+def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path) -> None:
+    house = build(
+        Settings(
+            data_dir=tmp_path,
+            secret_key=KEY,
+            public_url="https://bell.example/",
+            inactive_days=3,
+            reminder_time=time(6, 45),
+            reminder_time_zone="Europe/Berlin",
+            summary_cache_seconds=0,
+        ),
+        clock=ManualClock(NOON),
+    )
+    house.prepare()
+    assert rules(house) == [("45 6 * * *", "Europe/Berlin"), ("*/15 * * * *", "UTC")]
+    assert house.summaries.cache_seconds == 0
+    user = house.identity.register(
+        Registration(username="ann", email="ann@example.org", password="a-long-enough-one")
+    )
+    goal = NewGoal(goal_name="Swim", category=Category.MINOR)
+    house.goals.goals.create(Actor.of(user), goal)
+    letter = house.reminding.letter(user.id, NOON.date() + timedelta(days=3), [1])
+    assert letter is not None
+    assert letter.text.startswith("For 3 days or more")
+    assert letter.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/")
+    house.close()
+
+    later = build(Settings(data_dir=tmp_path, secret_key=KEY[::-1], secret_key_previous=(KEY,)))
+    assert rules(later) == [("0 0 * * *", "Asia/Kolkata"), ("*/15 * * * *", "UTC")]
+    token = letter.unsubscribe.rpartition("/")[2]
+    assert later.reminding.meant(token).owner == user.id
+    later.close()

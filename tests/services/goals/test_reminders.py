@@ -1,0 +1,372 @@
+"""Reminding: once a day at most, whatever dies meanwhile, and never against somebody's will."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+
+from tests.contract.factories import NOON, ManualClock, a_job, a_user, claim, ids, keep
+from workbell.adapters.memory.store import MemoryStore
+from workbell.domain.cron.rule import CronRule
+from workbell.domain.errors import Invalid, NotAllowed, NotFound
+from workbell.domain.goals.goal import Category, Goal, GoalState
+from workbell.domain.goals.reminder import Preferences
+from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID, Actor, KeyScope, Origin, UserId
+from workbell.domain.jobs.job import Job, JobOrigin
+from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.mail import Letter
+from workbell.services.goals.reminders import MOST_GOALS, PAGE, Reminding
+from workbell.services.schedules.built_in import BuiltInSchedules
+
+pytestmark = pytest.mark.unit
+
+TOKENS = UnsubscribeTokens([b"k" * 32])
+
+
+def unwatched(_: int) -> None:
+    """Let the run go on."""
+
+
+@define
+class Scene:
+    """People with goals in a store of their own."""
+
+    clock: ManualClock = field(factory=ManualClock)
+    store: MemoryStore = field(init=False)
+    reminding: Reminding = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.store = MemoryStore(self.clock)
+        self.reminding = Reminding(
+            store=self.store, clock=self.clock, tokens=TOKENS, public_url="https://bell.example"
+        )
+
+    def person(self, name: str = "ann", goals: int = 1, **fields: Any) -> UserId:
+        """Keep somebody with goals made now."""
+        with self.store.begin() as tx:
+            owner = tx.users.add(a_user(name, **{"is_email_verified": True} | fields)).id
+        for number in range(1, goals + 1):
+            self.goal(owner, number)
+        return owner
+
+    def goal(self, owner: UserId, number: int, **fields: Any) -> Goal:
+        """Keep a goal made now, or another form of one."""
+        now = self.clock.now()
+        with self.store.begin() as tx:
+            if fields:
+                kept = evolve(tx.goals.get(owner, number), **fields)
+                tx.goals.replace(kept)
+                return kept
+            return tx.goals.add(
+                Goal(
+                    owner=owner,
+                    number=number,
+                    name=f"goal {number}",
+                    category=Category.PRIMARY,
+                    active_at=now,
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+
+    def wait(self, **span: float) -> None:
+        """Let time pass."""
+        self.clock.at += timedelta(**span)
+
+    def run(self) -> int:
+        """Do the daily run; return how many were told."""
+        return self.reminding.remind_usual(unwatched)[1]
+
+    def mails(self) -> list[Job]:
+        """Return the jobs that mail reminders, oldest first."""
+        with self.store.view() as tx:
+            found = tx.jobs.find(EVERYTHING, JobFilter(), ordering=["id"], limit=10_000)
+        return list(found)
+
+    def days(self) -> list[str]:
+        """Return of which days there are mails."""
+        return [job.parameters["day"] for job in self.mails()]
+
+    def letter(self, which: int = -1) -> Letter | None:
+        """Return the letter of one of the mails, as it would be sent now."""
+        asked = self.mails()[which].parameters
+        return self.reminding.letter(
+            asked["user_id"], date.fromisoformat(asked["day"]), asked["goals"]
+        )
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_goal_without_any_entry_is_counted_from_its_creation(scene: Scene) -> None:
+    owner = scene.person(goals=2)
+    scene.wait(days=6)
+    assert scene.run() == 0
+    scene.wait(days=1)
+    assert scene.run() == 1
+    (mail,) = scene.mails()
+    assert (mail.origin, mail.owner, mail.task) == (JobOrigin.REMINDER, 0, "goals.mail_reminder")
+    assert mail.parameters == {"user_id": owner, "day": "2030-01-08", "goals": [1, 2]}
+    assert mail.idempotency_key == f"reminder:{owner}:2030-01-08"
+
+
+def test_the_second_comes_14_days_later_the_third_28_after_that_and_no_more(scene: Scene) -> None:
+    owner = scene.person()
+    for _ in range(120):
+        scene.wait(days=1)
+        scene.run()
+    assert scene.days() == ["2030-01-08", "2030-01-22", "2030-02-19"]
+    scene.goal(owner, 1, active_at=scene.clock.now())
+    for _ in range(8):
+        scene.run()
+        scene.wait(days=1)
+    assert len(scene.days()) == 4
+
+
+def test_one_mail_a_day_however_often_it_runs_and_whatever_becomes_due(scene: Scene) -> None:
+    owner = scene.person()
+    scene.wait(days=7)
+    assert [scene.run() for _ in range(3)] == [1, 0, 0]
+    scene.wait(hours=1)
+    scene.goal(owner, 2)
+    scene.goal(owner, 2, active_at=NOON - timedelta(days=99))
+    assert scene.run() == 0
+    scene.wait(days=1)
+    assert scene.run() == 1
+    assert [job.parameters["goals"] for job in scene.mails()] == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"is_complete": True},
+        {"state": GoalState.ARCHIVED},
+        {"state": GoalState.PAUSED},
+        {"active_at": NOON + timedelta(days=2)},
+    ],
+)
+def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
+    scene: Scene, changes: dict[str, Any]
+) -> None:
+    owner = scene.person()
+    scene.wait(days=7)
+    before = scene.goal(owner, 1, **changes)
+    assert scene.run() == 0
+    scene.goal(owner, 1, is_complete=False, state=GoalState.ACTIVE, active_at=NOON)
+    assert scene.run() == 1
+    scene.goal(owner, 1, **changes | {"active_at": scene.clock.now()})
+    assert scene.letter() is None
+    assert before.owner == owner
+
+
+def test_other_work_of_the_system_does_not_wait_behind_the_mails(scene: Scene) -> None:
+    for n in range(9):
+        scene.person(f"p{n}")
+    scene.wait(days=7)
+    assert scene.run() == 9
+    now = scene.clock.now()
+    (other,) = keep(scene.store, a_job(owner=SYSTEM_ID, due_at=now), now=now)
+    claimed = claim(scene.store, limit=3, now=now)
+    assert other.id in ids(claimed)
+
+
+def test_a_run_that_dies_is_done_again_without_telling_anybody_twice(scene: Scene) -> None:
+    for n in range(2 * PAGE + 1):
+        scene.person(f"p{n}")
+    scene.wait(days=7)
+
+    def die(looked: int) -> None:
+        if looked > PAGE:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scene.reminding.remind_usual(die)
+    assert len(scene.mails()) == 2 * PAGE
+    assert scene.run() == 1
+    assert len({job.parameters["user_id"] for job in scene.mails()}) == 2 * PAGE + 1
+
+
+def test_the_mail_names_the_goals_and_how_to_get_no_more(scene: Scene) -> None:
+    owner = scene.person(goals=2)
+    scene.wait(days=7)
+    scene.run()
+    letter = scene.letter()
+    assert letter is not None
+    assert (letter.to, letter.subject) == ("ann@example.com", "2 of your goals are waiting")
+    assert "  - goal 1\n  - goal 2\n" in letter.text
+    assert letter.unsubscribe in letter.text
+    assert letter.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/reminders-")
+    scene.goal(owner, 1, is_complete=True)
+    assert scene.letter() == evolve(
+        letter,
+        subject="Your goal goal 2 is waiting",
+        text=scene.letter().text,  # type: ignore[union-attr]
+    )
+
+
+def test_a_goal_is_told_of_however_many_others_there_are(scene: Scene) -> None:
+    owner = scene.person(goals=MOST_GOALS)
+    scene.goal(owner, MOST_GOALS + 1)
+    scene.goal(owner, MOST_GOALS + 1, active_at=NOON - timedelta(days=7))
+    assert scene.run() == 1
+    letter = scene.letter()
+    assert letter is not None
+    assert f"goal {MOST_GOALS + 1}" in letter.subject
+
+
+def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(scene: Scene) -> None:
+    scene.person(is_email_verified=False)
+    scene.wait(days=7)
+    scene.run()
+    letter = scene.letter()
+    assert letter is not None
+    assert "goal 1" not in letter.text + letter.subject
+
+
+def test_nothing_is_mailed_to_who_has_left_or_does_not_want_it_any_more(scene: Scene) -> None:
+    owner = scene.person()
+    scene.wait(days=7)
+    scene.run()
+    actor = Actor(user_id=owner)
+    scene.reminding.prefer(actor, Preferences(reminders=False))
+    assert scene.letter() is None
+    scene.reminding.prefer(actor, Preferences())
+    assert scene.letter() is not None
+    with scene.store.begin() as tx:
+        tx.users.replace(evolve(tx.users.get(owner), is_active=False))
+    assert scene.letter() is None
+    assert scene.reminding.letter(UserId(99), date(2030, 1, 8), [1]) is None
+
+
+def at_own_time(scene: Scene, **fields: Any) -> UserId:
+    """Keep somebody who wants to be reminded at half past seven."""
+    owner = scene.person("own", time_zone="Asia/Kolkata", **fields)
+    scene.reminding.prefer(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
+    return owner
+
+
+def own_run(scene: Scene) -> tuple[int, int]:
+    return scene.reminding.remind_at_own_times(unwatched)
+
+
+def test_an_own_time_takes_the_place_of_the_daily_run(scene: Scene) -> None:
+    at_own_time(scene)
+    scene.clock.at = datetime(2030, 1, 7, 2, 0, tzinfo=UTC)
+    assert own_run(scene) == (1, 0)  # late, and once for all the days before
+    scene.clock.at = datetime(2030, 1, 8, 1, 59, tzinfo=UTC)
+    assert own_run(scene) == (0, 0)
+    assert scene.run() == 0
+    scene.wait(minutes=1)
+    assert own_run(scene) == (1, 1)
+    assert own_run(scene) == (0, 0)
+    assert scene.days() == ["2030-01-08"]
+    scene.wait(days=14)
+    assert own_run(scene) == (1, 1)
+
+
+def test_who_moves_to_another_zone_is_reminded_by_its_clock(scene: Scene) -> None:
+    owner = at_own_time(scene)
+    with scene.store.begin() as tx:
+        tx.users.replace(evolve(tx.users.get(owner), time_zone="America/New_York"))
+    scene.clock.at = datetime(2030, 1, 9, 2, 0, tzinfo=UTC)
+    assert own_run(scene) == (1, 0)
+    scene.clock.at = datetime(2030, 1, 9, 12, 29, tzinfo=UTC)
+    assert own_run(scene) == (0, 0)
+    scene.wait(minutes=1)
+    assert own_run(scene) == (1, 1)
+
+
+def test_who_is_away_is_looked_at_another_day(scene: Scene) -> None:
+    owner = at_own_time(scene, is_active=False)
+    scene.wait(days=9)
+    assert own_run(scene) == (1, 0)
+    assert own_run(scene) == (0, 0)
+    with scene.store.begin() as tx:
+        tx.users.replace(evolve(tx.users.get(owner), is_active=True))
+    scene.wait(days=1)
+    assert own_run(scene) == (1, 0)
+    scene.wait(days=1)
+    assert own_run(scene) == (1, 1)
+
+
+def test_preferences_are_ones_own_audited_and_checked(scene: Scene) -> None:
+    actor = Actor(user_id=scene.person())
+    assert scene.reminding.preferences(actor) == Preferences()
+    with pytest.raises(Invalid, match="reminder_time"):
+        scene.reminding.prefer(actor, Preferences(reminder_time=time(7, 31)))
+    reader = evolve(actor, key_scopes=frozenset({KeyScope.READ}))
+    with pytest.raises(NotAllowed):
+        scene.reminding.prefer(reader, Preferences())
+    scene.reminding.prefer(actor, Preferences(reminder_time=time(7, 30)))
+    scene.reminding.prefer(actor, Preferences(reminder_time=time(7, 30)))
+    kept = scene.reminding.preferences(actor)
+    assert kept.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
+    changes = [entry.changes for entry in scene.store._tables.audit]
+    assert changes == [{"reminder_time": [None, "07:30"]}]
+
+
+def test_a_link_ends_the_reminders_of_one_person_and_may_be_followed_twice(scene: Scene) -> None:
+    ann, bob = scene.person(), scene.person("bob")
+    scene.wait(days=7)
+    scene.run()
+    letter = scene.letter(0)
+    assert letter is not None
+    token = letter.unsubscribe.rpartition("/")[2]
+    assert scene.reminding.meant(token).owner == ann
+    assert scene.reminding.preferences(Actor(user_id=ann)).reminders
+    for _ in range(2):
+        assert scene.reminding.unsubscribe(token, Origin()).owner == ann
+    assert not scene.reminding.preferences(Actor(user_id=ann)).reminders
+    assert scene.reminding.preferences(Actor(user_id=bob)).reminders
+    assert len(list(scene.store._tables.audit)) == 1
+    scene.wait(days=14)
+    assert scene.run() == 1
+    for ask in (scene.reminding.meant, lambda wrong: scene.reminding.unsubscribe(wrong, Origin())):
+        with pytest.raises(NotFound):
+            ask(token[:-1] + ("0" if token[-1] != "0" else "1"))
+
+
+@pytest.fixture
+def ensure(scene: Scene) -> Callable[..., Any]:
+    built_in = BuiltInSchedules(store=scene.store, clock=scene.clock)
+
+    def made(line: str = "0 0 * * *") -> Any:
+        return built_in.ensure("Reminders", "goals.remind", CronRule(line), {"own_times": False})
+
+    return made
+
+
+def test_a_built_in_schedule_is_made_once_and_keeps_to_the_settings(
+    ensure: Callable[..., Any], scene: Scene
+) -> None:
+    first = ensure()
+    assert (first.owner, first.next_at) == (0, datetime(2030, 1, 2, tzinfo=UTC))
+    assert ensure() == first
+    moved = ensure("30 6 * * *")
+    assert (moved.id, moved.next_at) == (first.id, datetime(2030, 1, 2, 6, 30, tzinfo=UTC))
+    with scene.store.view() as tx:
+        assert tx.schedules.get(EVERYTHING, first.id) == moved
+
+
+def test_what_was_paused_by_hand_stays_paused_and_what_failed_goes_on(
+    ensure: Callable[..., Any], scene: Scene
+) -> None:
+    made = ensure()
+
+    def keep(schedule: Any) -> None:
+        with scene.store.begin() as tx:
+            tx.schedules.replace(schedule)
+
+    keep(made.pause())
+    assert not ensure().is_active
+    keep(made.pause("5 runs in a row have failed"))
+    assert ensure().is_active
+    keep(evolve(made.pause(), deleted_at=NOON))
+    again = ensure()
+    assert again.is_active
+    assert again.id != made.id

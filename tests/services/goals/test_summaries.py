@@ -1,0 +1,163 @@
+"""Summaries: never stale, whether the cache has them or not."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from attrs import define, field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.contract.factories import NOON, ManualClock
+from workbell.adapters.memory.store import MemoryStore
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.goals.goal import Category, Goal
+from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.goals.summary import Group, Span, Streak
+from workbell.domain.identity.user import Actor, UserId
+from workbell.services.goals.summaries import Summaries
+
+pytestmark = pytest.mark.unit
+
+ANN, BOB = Actor(user_id=UserId(1)), Actor(user_id=UserId(2))
+
+
+@define
+class Remembering:
+    """A cache that remembers what it was asked, and never forgets by itself."""
+
+    kept: dict[str, Any] = field(factory=dict)
+    asked: list[str] = field(factory=list)
+
+    def get(self, key: str) -> Any | None:
+        self.asked.append(key)
+        return self.kept.get(key)
+
+    def put(self, key: str, value: Any, seconds: int) -> None:
+        assert seconds == 300
+        self.kept[key] = value
+
+
+@define
+class Scene:
+    """Goals and entries of two people, and summaries of them."""
+
+    clock: ManualClock = field(factory=ManualClock)
+    cache: Remembering = field(factory=Remembering)
+    store: MemoryStore = field(init=False)
+    summaries: Summaries = field(init=False)
+    uncached: Summaries = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.store = MemoryStore(self.clock)
+        self.summaries = Summaries(store=self.store, cache=self.cache, clock=self.clock)
+        self.uncached = Summaries(
+            store=self.store, cache=self.cache, clock=self.clock, cache_seconds=0
+        )
+        for actor in (ANN, BOB):
+            for number in (1, 2):
+                with self.store.begin() as tx:
+                    book = tx.books.lock(actor.user_id)
+                    tx.books.replace(book.numbered())
+                    tx.goals.add(
+                        Goal(
+                            owner=actor.user_id,
+                            number=number,
+                            name="goal",
+                            category=Category.MINOR,
+                            active_at=NOON,
+                            created_at=NOON,
+                            updated_at=NOON,
+                        )
+                    )
+
+    def log(self, day: date, seconds: int, actor: Actor = ANN, goal: int = 1) -> None:
+        """Log time, and raise the revision in the same transaction."""
+        at = datetime(day.year, day.month, day.day, 12, tzinfo=NOON.tzinfo)
+        with self.store.begin() as tx:
+            tx.books.replace(tx.books.lock(actor.user_id).changed())
+            kept = tx.goals.get(actor.user_id, goal)
+            tx.entries.add(
+                Entry(
+                    owner=actor.user_id,
+                    goal_id=kept.id,
+                    goal_number=goal,
+                    number=tx.books.get(actor.user_id).revision,
+                    logged_seconds=seconds,
+                    total_seconds=seconds,
+                    zone="UTC",
+                    local_day=day,
+                    created_at=at,
+                    updated_at=at,
+                )
+            )
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_weeks_and_months_are_summed_of_all_goals_or_of_one(scene: Scene) -> None:
+    scene.log(date(2029, 12, 31), 3600)
+    scene.log(date(2030, 1, 1), 1800, goal=2)
+    scene.log(date(2030, 1, 1), 99, actor=BOB)
+    assert scene.summaries.by_period(ANN, Group.WEEK) == [(date(2029, 12, 31), 5400)]
+    assert scene.summaries.by_period(ANN, Group.MONTH) == [
+        (date(2029, 12, 1), 3600),
+        (date(2030, 1, 1), 1800),
+    ]
+    assert scene.summaries.by_period(ANN, Group.WEEK, 2) == [(date(2029, 12, 31), 1800)]
+    with pytest.raises(NotFound):
+        scene.summaries.by_period(ANN, Group.WEEK, 3)
+
+
+def test_what_has_not_changed_comes_from_the_cache_and_is_the_same(scene: Scene) -> None:
+    scene.log(date(2030, 1, 1), 60)
+    first = scene.summaries.by_period(ANN, Group.WEEK)
+    assert scene.cache.kept == {"week:1:3:all": [["2029-12-31", 60]]}
+    assert scene.summaries.by_period(ANN, Group.WEEK) == first
+    assert scene.cache.asked == ["week:1:3:all"] * 2
+    assert scene.uncached.by_period(ANN, Group.WEEK) == first
+    assert len(scene.cache.asked) == 2
+
+
+LOGGED = st.tuples(st.integers(0, 60), st.integers(1, 9_000), st.integers(1, 2), st.booleans())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LOGGED, min_size=1, max_size=8))
+def test_a_cached_answer_is_never_stale(logged: list[tuple[int, int, int, bool]]) -> None:
+    """However reads and writes of two people follow one another."""
+    scene = Scene()
+    for days, seconds, goal, is_ann in logged:
+        scene.log(NOON.date() - timedelta(days=days), seconds, ANN if is_ann else BOB, goal)
+        for actor in (ANN, BOB):
+            for number in (None, 1, 2):
+                for group in (Group.WEEK, Group.MONTH):
+                    shown = scene.summaries.by_period(actor, group, number)
+                    assert shown == scene.uncached.by_period(actor, group, number)
+                assert scene.summaries.over(actor, goal=number) == scene.uncached.over(
+                    actor, goal=number
+                )
+
+
+def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise(scene: Scene) -> None:
+    scene.log(date(2030, 1, 1), 3600)
+    scene.log(date(2029, 12, 31), 1800)
+    scene.log(date(2029, 11, 30), 60)
+    found = scene.summaries.over(ANN)
+    assert found.span == Span(date(2029, 12, 3), date(2030, 1, 1))
+    assert (found.seconds, len(found.buckets), found.before.seconds) == (5400, 30, 60)
+    assert found.streak == Streak(2, 2)
+    assert [(heat.day, heat.level) for heat in found.heat][-1] == (date(2030, 1, 1), 4)
+    late = scene.summaries.over(ANN, first=date(2030, 6, 1), group=Group.MONTH)
+    assert late.span == Span(date(2030, 6, 1), date(2030, 6, 1))
+    with pytest.raises(Invalid, match="last"):
+        scene.summaries.over(ANN, first=date(2020, 1, 1))
+
+
+def test_today_is_that_of_the_persons_own_zone(scene: Scene) -> None:
+    scene.clock.at = NOON + timedelta(hours=11)
+    there = Actor(user_id=ANN.user_id, time_zone="Asia/Kolkata")
+    assert scene.summaries.over(there).span.last == date(2030, 1, 2)

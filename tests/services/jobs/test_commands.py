@@ -1,0 +1,402 @@
+"""Job commands: what may be enqueued, how often the same request counts, what can be undone."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve, frozen
+
+from tests.contract.factories import NOON, after
+from tests.services.desk import Desk, Letter, a_desk
+from workbell.adapters.memory.store import MemoryStore, MemoryTx
+from workbell.domain.errors import Conflict, Invalid, LimitReached, NotAllowed, NotFound
+from workbell.domain.identity.user import SYSTEM, Actor, Tier, UserId
+from workbell.domain.jobs.attempt import LogLine, Outcome
+from workbell.domain.jobs.job import JobId, JobOrigin, JobState, Mode, Status
+from workbell.domain.jobs.task import OnLost, Task
+from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.jobs.repository import JobFilter
+from workbell.services.jobs.requests import NewJob
+
+pytestmark = pytest.mark.unit
+
+NOWHERE = JobId(99)
+CANCELLED, FAILED, READY, RUNNING, SCHEDULED, SUCCEEDED = (
+    JobState.CANCELLED,
+    JobState.FAILED,
+    JobState.READY,
+    JobState.RUNNING,
+    JobState.SCHEDULED,
+    JobState.SUCCEEDED,
+)
+
+
+# enqueueing
+
+
+def test_a_job_without_a_time_is_due_at_once(desk: Desk, alice: Actor) -> None:
+    job, new = desk.jobs.create(alice, NewJob(name="mine", parameters={"a": 1}))
+    assert new
+    assert (job.state, job.due_at, job.owner) == (READY, NOON, alice.user_id)
+    assert (job.name, job.task, job.parameters) == ("mine", "echo", {"a": 1})
+    assert (job.origin, job.max_attempts, job.queue) == (JobOrigin.API, 3, "default")
+    assert desk.actions() == ["CREATE job"]
+
+
+def test_a_job_waits_for_its_time(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice, scheduled_time=after(60))
+    assert (job.state, job.due_at) == (SCHEDULED, after(60))
+    assert desk.enqueue(alice, scheduled_time=NOON).state is READY
+
+
+def test_a_task_may_put_its_work_off(tmp_path: Path) -> None:
+    """By its parameters; no worker sleeps meanwhile."""
+    late = Task(
+        key="late", body=lambda *_: None, parameters=Letter, delay=lambda letter: 10 * letter.copies
+    )
+    desk = a_desk(tmp_path, late)
+    parameters = {"to": "bob", "copies": 3}
+    job = desk.enqueue(desk.person(), task_definition="late", parameters=parameters)
+    assert (job.state, job.due_at) == (SCHEDULED, after(30))
+
+
+def test_a_job_takes_the_tasks_defaults_unless_asked_otherwise(tmp_path: Path) -> None:
+    once = Task(key="once", body=lambda *_: None, queue="slow", on_lost=OnLost.FAIL, max_attempts=7)
+    desk = a_desk(tmp_path, once)
+    alice = desk.person(tier=Tier.PREMIUM)
+    job = desk.enqueue(alice, task_definition="once")
+    assert (job.queue, job.max_attempts, job.timeout_seconds) == ("slow", 7, 300)
+    assert (job.mode, job.fail_when_lost, job.weight) == (Mode.ALONE, True, 4.0)
+    asked = desk.enqueue(
+        alice, task_definition="once", queue="default", max_attempts=1, timeout_seconds=9
+    )
+    assert (asked.queue, asked.max_attempts, asked.timeout_seconds) == ("default", 1, 9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"task_definition": "fax"}, "task_definition"),
+        ({"task_definition": "letter"}, "parameters.to"),
+        ({"scheduled_time": after(-1)}, "scheduled_time"),
+        ({"queue": "nowhere"}, "queue"),
+        ({"priority": 1}, "priority"),
+    ],
+)
+def test_a_wrong_field_is_named(
+    desk: Desk, alice: Actor, fields: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        desk.enqueue(alice, **fields)
+    assert list(refusal.value.field_errors) == [path]
+    assert desk.rows() == []
+
+
+def test_a_task_that_no_code_here_knows_cannot_be_enqueued(desk: Desk, alice: Actor) -> None:
+    ignorant = evolve(desk.definitions, tasks=type(desk.tasks)())
+    with pytest.raises(Invalid, match="No code here knows 'echo'"):
+        evolve(desk.jobs, definitions=ignorant).create(alice, NewJob())
+
+
+def test_higher_priorities_are_claimed_first(desk: Desk, alice: Actor, root: Actor) -> None:
+    low, plain, high = (
+        desk.enqueue(alice, priority=-5), desk.enqueue(alice), desk.enqueue(root, priority=5),
+    )  # fmt: skip
+    assert [claim.id for claim in desk.claim()] == [high.id, plain.id, low.id]
+
+
+def test_the_library_enqueues_in_anothers_name(desk: Desk, alice: Actor) -> None:
+    """And leaves no audit entry: no person did it."""
+    job, _ = desk.jobs.create(SYSTEM, NewJob(), owner=alice.user_id, origin=JobOrigin.LIBRARY)
+    assert (job.owner, job.origin) == (alice.user_id, JobOrigin.LIBRARY)
+    assert desk.actions() == []
+
+
+# idempotency
+
+
+def test_the_same_key_and_request_answer_the_first_job(desk: Desk, alice: Actor) -> None:
+    """Even when its time has come meanwhile, and when there is no room for another."""
+    new = NewJob(name="mine", scheduled_time=after(60))
+    tight = evolve(desk.jobs, max_waiting=1)
+    first, is_new = tight.create(alice, new, idempotency_key="k")
+    desk.wait(120)
+    again, is_new_again = tight.create(alice, new, idempotency_key="k")
+    assert (is_new, is_new_again) == (True, False)
+    assert again.id == first.id
+    assert len(desk.rows()) == 1
+    assert desk.actions() == ["CREATE job"]
+
+
+def test_the_same_key_for_another_request_is_a_conflict(desk: Desk, alice: Actor) -> None:
+    desk.jobs.create(alice, NewJob(), idempotency_key="k")
+    with pytest.raises(Conflict, match="another request"):
+        desk.jobs.create(alice, NewJob(name="other"), idempotency_key="k")
+
+
+def test_keys_of_different_owners_have_nothing_to_do_with_each_other(
+    desk: Desk, alice: Actor
+) -> None:
+    desk.jobs.create(alice, NewJob(), idempotency_key="k")
+    assert desk.jobs.create(desk.person("bob"), NewJob(name="x"), idempotency_key="k")[1]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\nb", "a\x00"])
+def test_a_key_is_printable_and_of_some_length(desk: Desk, alice: Actor, key: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        desk.jobs.create(alice, NewJob(), idempotency_key=key)
+    assert list(refusal.value.field_errors) == ["Idempotency-Key"]
+    assert desk.jobs.create(alice, NewJob(), idempotency_key="k" * 255)[1]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_of_two_requests_at_once_one_makes_the_job(tmp_path: Path, same: bool) -> None:
+    """The other finds it once its own is refused by the store; a removed one is a conflict."""
+    inner = NewJob(task_definition="racing", parameters={"first": True})
+
+    def race(actor: Actor, value: Any) -> None:
+        if not raced:
+            raced.append(True)
+            desk.jobs.create(actor, inner, idempotency_key="k")
+
+    raced: list[bool] = []
+    desk = a_desk(tmp_path, Task(key="racing", body=lambda *_: None, check=race))
+    alice = desk.person()
+    if same:
+        job, new = desk.jobs.create(alice, inner, idempotency_key="k")
+        assert (job.parameters, new) == ({"first": True}, False)
+    else:
+        with pytest.raises(Conflict):
+            desk.jobs.create(alice, evolve(inner, name="other"), idempotency_key="k")
+    assert len(desk.rows()) == 1
+
+
+@frozen
+class OldSnapshot:
+    """A store whose reads are of an earlier time than its transactions."""
+
+    live: MemoryStore
+    old: MemoryStore
+
+    def begin(self, *, sole: bool = False) -> AbstractContextManager[MemoryTx]:
+        return self.live.begin(sole=sole)
+
+    def view(self) -> AbstractContextManager[MemoryTx]:
+        return self.old.view()
+
+
+def test_who_cannot_see_the_first_job_yet_is_told_of_the_conflict(desk: Desk, alice: Actor) -> None:
+    """On a connection of the caller's, whose snapshot may be older than the other's commit."""
+    desk.jobs.create(alice, NewJob(), idempotency_key="k")
+    blind = evolve(desk.jobs, store=OldSnapshot(desk.store, MemoryStore(desk.clock)))
+    with pytest.raises(Conflict, match="just been used"):
+        blind.create(alice, NewJob(), idempotency_key="k")
+
+
+# room
+
+
+def test_an_owner_may_have_so_many_waiting_jobs(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path, max_waiting=3)
+    alice = desk.person()
+    desk.jobs.create_many(alice, [NewJob()] * 2)
+    with pytest.raises(LimitReached, match="2 of 3"):
+        desk.jobs.create_many(alice, [NewJob()] * 2)
+    desk.enqueue(alice)
+    with pytest.raises(LimitReached, match="3 of 3"):
+        desk.enqueue(alice)
+    desk.claim()
+    assert desk.enqueue(alice).state is READY
+    assert len(desk.jobs.create_many(SYSTEM, [NewJob()] * 9)) == 9
+
+
+def test_many_jobs_are_enqueued_in_portions(desk: Desk) -> None:
+    many = desk.jobs.create_many(SYSTEM, [NewJob()] * 1100, owner=UserId(7))
+    assert len({job.id for job in many}) == 1100
+    assert {job.owner for job in many} == {7}
+    assert {job.origin for job in many} == {JobOrigin.LIBRARY}
+    assert desk.jobs.create_many(SYSTEM, []) == []
+
+
+def test_one_wrong_job_among_many_refuses_all(desk: Desk) -> None:
+    with pytest.raises(Invalid):
+        desk.jobs.create_many(SYSTEM, [NewJob(), NewJob(queue="nowhere")])
+    assert desk.rows() == []
+
+
+# looking
+
+
+def test_everyone_sees_their_own_and_superusers_all(desk: Desk, alice: Actor, root: Actor) -> None:
+    his = desk.enqueue(desk.person("bob"))
+    hers = desk.enqueue(alice)
+    assert desk.jobs.find(alice, JobFilter(), ("-id",), 0, 20) == [hers]
+    assert (desk.jobs.count(alice, JobFilter()), desk.jobs.count(root, JobFilter())) == (1, 2)
+    assert desk.jobs.get(root, his.id) == his
+    commands: list[Any] = [
+        desk.jobs.get, desk.jobs.cancel, desk.jobs.retry, desk.jobs.remove, desk.jobs.result,
+        desk.jobs.attempts, desk.jobs.artifacts,
+    ]  # fmt: skip
+    for command in commands:
+        with pytest.raises(NotFound):
+            command(alice, his.id)
+    with pytest.raises(NotFound):
+        desk.jobs.logs(alice, his.id, attempt=None, after=0, limit=9)
+
+
+def test_a_result_is_there_once_the_job_has_ended(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    with pytest.raises(Invalid, match="not been completed"):
+        desk.jobs.result(alice, job.id)
+    (claim,) = desk.claim()
+    desk.end(claim, result={"a": 1})
+    assert desk.jobs.result(alice, job.id).result == {"a": 1}
+
+
+def test_attempts_are_listed_with_the_one_that_runs(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    assert desk.jobs.attempts(alice, job.id) == []
+    (claim,) = desk.claim()
+    desk.end(claim, Outcome.FAILED, error="no", retry_after=0)
+    desk.claim()
+    first, second = desk.jobs.attempts(alice, job.id)
+    assert (first.number, first.outcome, first.error) == (1, Outcome.FAILED, "no")
+    assert (second.number, second.outcome, second.ended_at) == (2, None, None)
+    assert (second.started_at, second.worker) == (NOON, "w")
+
+
+def test_logs_and_files_belong_to_the_job(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    desk.execution.note([], {job.id: [LogLine(1, n, NOON, "info", f"line {n}") for n in (1, 2)]})
+    desk.execution.keep(claim, "report.csv", "text/csv", b"a,b\n")
+    (line,) = desk.jobs.logs(alice, job.id, attempt=1, after=1, limit=9)
+    assert line.text == "line 2"
+    (listed,) = desk.jobs.artifacts(alice, job.id)
+    artifact, content = desk.jobs.artifact(alice, job.id, "report.csv")
+    assert (artifact, b"".join(content)) == (listed, b"a,b\n")
+    assert (artifact.size, artifact.media_type) == (4, "text/csv")
+    with pytest.raises(NotFound, match="no file 'other'"):
+        desk.jobs.artifact(alice, job.id, "other")
+
+
+def test_jobs_are_counted(desk: Desk, alice: Actor) -> None:
+    desk.enqueue(alice)
+    desk.schedule(alice)
+    stats = desk.jobs.stats(alice)
+    assert (stats.by_status, stats.schedules_active) == ({"pending": 1}, 1)
+
+
+# cancelling, retrying, removing
+
+
+def test_what_waits_is_cancelled_at_once(desk: Desk, alice: Actor) -> None:
+    job = desk.jobs.cancel(alice, desk.enqueue(alice).id)
+    assert (job.state, job.reason) == (CANCELLED, "cancelled on request")
+    with pytest.raises(Conflict, match="already been cancelled"):
+        desk.jobs.cancel(alice, job.id)
+    assert desk.actions() == ["CREATE job", "CANCEL job"]
+
+
+def test_what_runs_is_asked_to_stop(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    assert desk.jobs.cancel(alice, job.id).cancel_requested
+    desk.end(claim, Outcome.FAILED)
+    assert desk.see(job).state is CANCELLED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.CANCELLED])
+def test_what_failed_or_was_cancelled_is_tried_once_more(
+    desk: Desk, alice: Actor, outcome: Outcome
+) -> None:
+    job = desk.enqueue(alice, max_attempts=1)
+    (claim,) = desk.claim()
+    desk.end(claim, outcome, error="no")
+    retried, new = desk.jobs.retry(alice, job.id)
+    assert (retried.id, new, retried.state) == (job.id, False, READY)
+    assert (retried.status, retried.max_attempts) == (Status.RETRYING, 2)
+    assert desk.actions()[-1] == "RETRY job"
+
+
+def test_what_succeeded_is_done_again_by_a_new_job(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice, parameters={"a": 1})
+    (claim,) = desk.claim()
+    desk.end(claim)
+    again, new = desk.jobs.retry(alice, job.id)
+    assert (new, again.rerun_of, again.parameters) == (True, job.id, {"a": 1})
+    assert again.state is READY
+    assert desk.see(job).state is SUCCEEDED
+    assert desk.actions()[-1] == "RERUN job"
+
+
+def test_what_has_not_ended_cannot_be_retried(desk: Desk, alice: Actor) -> None:
+    with pytest.raises(Conflict, match="pending cannot be retried"):
+        desk.jobs.retry(alice, desk.enqueue(alice).id)
+
+
+def test_removing_cancels_what_has_not_ended_and_hides_what_has(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    desk.jobs.remove(alice, job.id)
+    assert desk.see(job).state is CANCELLED
+    desk.jobs.remove(alice, job.id)
+    with pytest.raises(NotFound):
+        desk.jobs.remove(alice, job.id)
+
+
+def test_a_job_that_moves_in_between_is_not_overwritten(desk: Desk, alice: Actor) -> None:
+    before = desk.enqueue(alice)
+    desk.claim()
+    with desk.store.begin() as tx, pytest.raises(Conflict, match="look again"):
+        desk.jobs._replace(tx, before, before.cancel(NOON))
+    assert desk.see(before).state is RUNNING
+
+
+# queues and workers
+
+
+def test_every_known_queue_is_listed(desk: Desk, alice: Actor) -> None:
+    desk.enqueue(alice)
+    default, slow = desk.jobs.queues()
+    assert (default.name, default.state, default.ready) == ("default", "running", 1)
+    assert (slow.name, slow.state, slow.ready) == ("slow", "running", 0)
+
+
+def test_a_paused_queue_is_not_claimed_from(desk: Desk, alice: Actor, root: Actor) -> None:
+    desk.enqueue(alice)
+    assert desk.jobs.switch_queue(root, "default", "paused").state == "paused"
+    assert desk.claim() == []
+    desk.jobs.switch_queue(root, "default", "running")
+    assert len(desk.claim()) == 1
+    assert desk.actions()[1:] == ["UPDATE queue"] * 2
+
+
+def test_a_queue_drains_until_nothing_runs(desk: Desk, alice: Actor, root: Actor) -> None:
+    desk.enqueue(alice)
+    (claim,) = desk.claim()
+    desk.enqueue(alice)
+    assert desk.jobs.switch_queue(root, "default", "draining").state == "draining"
+    assert desk.claim() == []
+    desk.end(claim)
+    desk.execution.sweep()
+    assert desk.jobs.queues()[0].state == "paused"
+    assert desk.jobs.switch_queue(root, "slow", "draining").state == "paused"
+
+
+def test_only_superusers_switch_queues_that_exist(desk: Desk, alice: Actor, root: Actor) -> None:
+    with pytest.raises(NotAllowed):
+        desk.jobs.switch_queue(alice, "default", "paused")
+    with pytest.raises(NotFound, match="'nowhere'"):
+        desk.jobs.switch_queue(root, "nowhere", "paused")
+
+
+def test_workers_are_seen_and_leave(desk: Desk) -> None:
+    worker = WorkerInfo(
+        id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=0,
+        queues=["default"],
+    )  # fmt: skip
+    assert desk.execution.beat([], worker) == {}
+    assert desk.jobs.workers(SYSTEM) == [worker]
+    desk.execution.leave("w")
+    assert desk.jobs.workers(SYSTEM) == []

@@ -1,0 +1,519 @@
+"""Execution: every body's end is committed once, whatever the body does."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from tests.contract.factories import NOON, after
+from tests.services.desk import Desk, FixedChance, Told, a_desk
+from workbell.domain.errors import (
+    Conflict,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    Throttled,
+    Unavailable,
+)
+from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.jobs.attempt import Claim, Ending, LogLine, Outcome, Settlement, reap, settle
+from workbell.domain.jobs.job import Job, JobState, Progress
+from workbell.domain.jobs.task import (
+    Cancelled,
+    Interrupted,
+    OnLost,
+    OwnershipLost,
+    ShuttingDown,
+    Snooze,
+    Task,
+    TaskContext,
+    TimedOut,
+)
+from workbell.domain.schedules.schedule import OverlapPolicy
+from workbell.ports.jobs.queues import WorkerInfo
+from workbell.services.jobs.execution import plain
+from workbell.services.jobs.requests import NewJob, NewSchedule
+
+pytestmark = pytest.mark.unit
+
+CANCELLED, FAILED, HELD, READY, RUNNING, SCHEDULED, SKIPPED, SUCCEEDED = (
+    JobState.CANCELLED,
+    JobState.FAILED,
+    JobState.HELD,
+    JobState.READY,
+    JobState.RUNNING,
+    JobState.SCHEDULED,
+    JobState.SKIPPED,
+    JobState.SUCCEEDED,
+)
+WORKER = WorkerInfo(
+    id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=1, queues=["default"]
+)
+
+
+def after_running(
+    folder: Path, body: Callable[[TaskContext, Any], Any], **fields: Any
+) -> tuple[Desk, Job, Told]:
+    """Run a body once; return the desk, the job and what the body told."""
+    desk = a_desk(folder, Task(key="body", body=body, **fields))
+    job = desk.enqueue(desk.person(), task_definition="body")
+    (claim,) = desk.claim()
+    told = desk.run(claim)
+    return desk, desk.see(job), told
+
+
+def raising(error: BaseException) -> Callable[[TaskContext, Any], Any]:
+    def body(_: TaskContext, __: Any) -> None:
+        raise error
+
+    return body
+
+
+# claiming and settling
+
+
+def test_outcomes_and_the_next_claim_are_one_transaction(desk: Desk, alice: Actor) -> None:
+    first = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    second = desk.enqueue(alice)
+    told = Told(claim, desk.clock)
+    settlement = desk.execution.run(claim, told)
+    assert settlement is not None
+    claims, accepted = desk.execution.claim(
+        "default", worker="w", limit=1, free_threads=1, finished=[settlement]
+    )
+    assert ([each.id for each in claims], accepted) == ([second.id], {first.id})
+    assert desk.see(first).state is SUCCEEDED
+
+
+def test_an_outcome_counts_under_the_current_token_only(desk: Desk, alice: Actor) -> None:
+    """A worker that was taken for lost writes nothing."""
+    job = desk.enqueue(alice)
+    (old,) = desk.claim()
+    desk.wait(31)
+    assert desk.execution.sweep().reaped == 1
+    assert (desk.see(job).state, desk.see(job).due_at) == (SCHEDULED, after(32))
+    assert not desk.end(old)
+    desk.wait(1)
+    assert desk.execution.sweep().staged == 1
+    (new,) = desk.claim()
+    assert not desk.end(old)
+    assert desk.end(new)
+    assert not desk.end(new)
+    attempts = desk.jobs.attempts(SYSTEM, job.id)
+    assert [each.outcome for each in attempts] == [Outcome.LOST, Outcome.SUCCEEDED]
+
+
+def test_claims_that_were_not_started_go_back(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    claims = desk.claim()
+    assert desk.execution.give_back(claims) == {job.id}
+    assert (desk.see(job).state, desk.see(job).attempt) == (READY, 0)
+    assert desk.execution.give_back(claims) == set()
+
+
+def test_a_heartbeat_renews_leases_and_brings_word(desk: Desk, alice: Actor) -> None:
+    """Of cancelling; and nothing of a claim that is another's by now."""
+    kept, stopped, lost = (desk.enqueue(alice) for _ in range(3))
+    claims = desk.claim()
+    desk.jobs.cancel(alice, stopped.id)
+    desk.execution.give_back([claim for claim in claims if claim.id == lost.id])
+    desk.wait(20)
+    assert desk.execution.beat(claims, WORKER) == {kept.id: False, stopped.id: True}
+    assert desk.see(kept).lease_until == after(50)
+    assert desk.jobs.workers(SYSTEM) == [WORKER]
+
+
+def test_progress_and_lines_are_kept_while_a_job_runs(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    line = LogLine(1, 1, NOON, "info", "hello")
+    desk.execution.note([(claim, Progress(1, 2, "half"))], {job.id: [line]})
+    assert desk.see(job).progress == Progress(1, 2, "half")
+    assert desk.jobs.logs(alice, job.id, attempt=None, after=0, limit=9) == [line]
+    desk.execution.note([], {})
+
+
+# sweeping
+
+
+def test_a_sweep_finds_nothing_to_do(desk: Desk) -> None:
+    swept = desk.execution.sweep()
+    assert (swept.staged, swept.reaped, swept.released, list(swept.queues)) == (0, 0, 0, [])
+    assert desk.execution.next_due() is None
+
+
+def test_a_sweep_stages_what_is_due(desk: Desk, alice: Actor) -> None:
+    desk.enqueue(alice, scheduled_time=after(60))
+    assert desk.execution.next_due() == after(60)
+    assert desk.execution.sweep().staged == 0
+    desk.wait(60)
+    swept = desk.execution.sweep()
+    assert (swept.staged, list(swept.queues)) == (1, ["default"])
+
+
+def test_a_sweep_may_be_told_not_to_reap(desk: Desk, alice: Actor) -> None:
+    """After the clock was moved nobody's lease can be judged for a while."""
+    job = desk.enqueue(alice)
+    desk.claim()
+    desk.wait(60)
+    assert desk.execution.sweep(reaping=False).reaped == 0
+    assert desk.see(job).state is RUNNING
+
+
+def test_a_sweep_releases_what_a_lane_has_held(desk: Desk, alice: Actor) -> None:
+    """Held rows are looked at again; a full lane keeps them."""
+    schedule = desk.schedule(alice)
+    desk.scheduling.run_now(alice, schedule.id)
+    held = desk.scheduling.run_now(alice, schedule.id)
+    assert desk.execution.sweep().released == 0
+    (claim,) = desk.claim()
+    desk.end(claim)
+    assert desk.see(held).state is READY
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [({}, SCHEDULED), ({"on_lost": OnLost.FAIL}, FAILED), ({"max_attempts": 1}, FAILED)],
+)
+def test_what_was_lost_goes_by_its_task(
+    tmp_path: Path, fields: dict[str, Any], state: JobState
+) -> None:
+    desk = a_desk(tmp_path, Task(key="body", body=lambda *_: None, **fields))
+    job = desk.enqueue(desk.person(), task_definition="body")
+    desk.claim()
+    desk.wait(31)
+    desk.execution.sweep()
+    assert desk.see(job).state is state
+
+
+# bodies
+
+
+def test_a_body_gets_its_parameters_and_gives_a_result(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice, parameters={"a": [1, None]})
+    desk.run(desk.claim()[0])
+    assert (desk.see(job).state, desk.see(job).result) == (SUCCEEDED, {"a": [1, None]})
+
+
+@pytest.mark.parametrize("owner", ["a user", "the system", "nobody known"])
+def test_the_tasks_own_check_is_asked_again_at_the_run(tmp_path: Path, owner: str) -> None:
+    """With the owner as they now are: who was demoted since may no longer."""
+
+    def for_superusers(actor: Actor, value: Any) -> None:
+        if not actor.is_super_user:
+            raise NotAllowed("Superusers only.")
+
+    desk = a_desk(tmp_path, Task(key="body", body=lambda *_: 1, check=for_superusers))
+    boss = desk.person(is_super_user=True)
+    owners = {"a user": boss.user_id, "the system": UserId(0), "nobody known": UserId(777)}
+    new = NewJob(task_definition="body")
+    first, _ = desk.jobs.create(SYSTEM, new, owner=owners[owner])
+    desk.run(desk.claim()[0])
+    allowed = owner != "nobody known"
+    assert desk.see(first).state is (SUCCEEDED if allowed else FAILED)
+    if owner == "a user":
+        second, _ = desk.jobs.create(boss, new)
+        desk.change(boss, is_super_user=False)
+        desk.run(desk.claim()[0])
+        assert (desk.see(second).state, desk.see(second).reason) == (FAILED, "Superusers only.")
+
+
+@pytest.mark.parametrize(
+    "error", [Invalid("No."), NotAllowed("No."), NotFound("No."), Invalid.field("to", "No.")]
+)
+def test_what_is_wrong_in_itself_fails_at_once(tmp_path: Path, error: Invalid) -> None:
+    """However many attempts there are: trying again would not help."""
+    _, job, _ = after_running(tmp_path, raising(error), max_attempts=9)
+    assert (job.state, job.attempt, job.reason) == (FAILED, 1, error.detail)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("broken"),
+        Conflict("broken"),
+        SystemExit("broken"),
+        KeyboardInterrupt("broken"),
+        GeneratorExit("broken"),
+        MemoryError("broken"),
+        Interrupted("broken"),
+        BaseExceptionGroup("broken", [KeyboardInterrupt()]),
+    ],
+)
+def test_a_body_may_raise_anything(tmp_path: Path, error: BaseException) -> None:
+    """It fails, is tried again, and the worker goes on."""
+    _, job, told = after_running(tmp_path, raising(error))
+    assert (job.state, job.status) == (SCHEDULED, "retrying")
+    assert job.due_at == after(5)
+    (line,) = told.lines
+    assert line.startswith(f"{type(error).__name__}: broken")
+
+
+def test_an_error_that_cannot_be_written_is_an_error_all_the_same(tmp_path: Path) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    _, job, told = after_running(tmp_path, raising(Mute()))
+    assert job.state is SCHEDULED
+    assert told.lines == ["Mute: it cannot be written as text"]
+
+
+def test_hostile_text_is_made_plain(tmp_path: Path) -> None:
+    assert plain("a\x00b\ud800c") == "ab?c"
+    assert len(plain("x" * 9999)) == 4000
+    _, job, _ = after_running(tmp_path, raising(ValueError("a\x00\ud800")), max_attempts=1)
+    assert job.reason == "ValueError: a?"
+
+
+def test_a_body_may_recurse_without_end(tmp_path: Path) -> None:
+    def body(context: TaskContext, value: Any) -> Any:
+        return body(context, value)
+
+    _, job, _ = after_running(tmp_path, body, max_attempts=1)
+    assert job.state is FAILED
+    assert job.reason is not None and job.reason.startswith("RecursionError")
+
+
+def test_a_body_may_return_what_is_nested_without_end(tmp_path: Path) -> None:
+    def body(_: TaskContext, __: Any) -> Any:
+        endless: list[Any] = []
+        endless.append(endless)
+        return endless
+
+    assert after_running(tmp_path, body)[1].state is FAILED
+
+
+def test_snoozing_gives_the_attempt_back(tmp_path: Path) -> None:
+    desk, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
+    assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
+    desk.wait(90)
+    desk.execution.sweep()
+    desk.run(desk.claim()[0])
+    assert desk.see(job).state is SCHEDULED
+
+
+@pytest.mark.parametrize("error", [Throttled(90), Unavailable("away", retry_after=90)])
+def test_who_says_when_to_come_back_is_taken_at_their_word(
+    tmp_path: Path, error: BaseException
+) -> None:
+    """It counts as an attempt, other than snoozing."""
+    _, job, told = after_running(tmp_path, raising(error), max_attempts=2)
+    assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
+    assert len(told.lines) == 1
+    assert after_running(tmp_path, raising(error), max_attempts=1)[1].state is FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "outcome", "attempts"),
+    [
+        (Cancelled(), CANCELLED, Outcome.CANCELLED, 3),
+        (TimedOut(), SCHEDULED, Outcome.TIMEOUT, 3),
+        (ShuttingDown(), READY, Outcome.INTERRUPTED, 4),
+    ],
+)
+def test_a_body_that_was_interrupted_says_by_what(
+    tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, attempts: int
+) -> None:
+    desk, job, _ = after_running(tmp_path, raising(error))
+    assert (job.state, job.max_attempts) == (state, attempts)
+    (attempt,) = desk.jobs.attempts(SYSTEM, job.id)
+    assert attempt.outcome is outcome
+
+
+def test_who_has_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
+    desk, job, told = after_running(tmp_path, raising(OwnershipLost()))
+    assert (job.state, told.lines) == (RUNNING, [])
+    assert desk.jobs.attempts(SYSTEM, job.id)[0].outcome is None
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ("x" * 70_000, "more than 65536 bytes"),
+        (object(), "object cannot be written"),
+        (threading.Lock(), "lock cannot be written"),
+    ],
+)
+def test_a_result_that_cannot_be_kept_fails_the_job(tmp_path: Path, result: Any, said: str) -> None:
+    """At once: the next try would end the same way."""
+    _, job, _ = after_running(tmp_path, lambda *_: result)
+    assert job.state is FAILED
+    assert job.reason is not None and said in job.reason
+
+
+def test_a_task_that_is_unknown_here_is_tried_again(desk: Desk, alice: Actor) -> None:
+    """The next worker may know it: two versions run side by side during an upgrade."""
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    ignorant = evolve(desk.definitions, tasks=type(desk.tasks)())
+    told = Told(claim, desk.clock)
+    settlement = evolve(desk.execution, definitions=ignorant).run(claim, told)
+    assert settlement is not None
+    assert settlement.error == "This process knows no task 'echo'."
+    desk.execution.settle([settlement])
+    assert desk.see(job).state is SCHEDULED
+
+
+def test_parameters_that_no_longer_fit_fail_at_once(tmp_path: Path) -> None:
+    desk = a_desk(tmp_path)
+    job = desk.enqueue(desk.person(), task_definition="letter", parameters={"to": "bob"})
+    (claim,) = desk.claim()
+    desk.run(evolve(claim, parameters={"to": 5}))
+    assert desk.see(job).state is FAILED
+
+
+@pytest.mark.parametrize(("share", "seconds"), [(0.0, 0), (1.0, 10)])
+def test_chance_spreads_retries(tmp_path: Path, share: float, seconds: int) -> None:
+    desk = a_desk(tmp_path, Task(key="body", body=raising(ValueError())))
+    job = desk.enqueue(desk.person(), task_definition="body")
+    (claim,) = desk.claim()
+    told = Told(claim, desk.clock)
+    settlement = evolve(desk.execution, chance=FixedChance(share)).run(claim, told)
+    assert settlement is not None
+    desk.execution.settle([settlement])
+    assert desk.see(job).due_at == after(seconds)
+
+
+# failures in a row
+
+
+def test_five_failed_runs_in_a_row_pause_the_schedule_and_tell_its_owner_once(
+    desk: Desk, alice: Actor
+) -> None:
+    schedule = desk.schedule(alice, name="mine\r\nBcc: eve@example.com")
+    desk.fails(schedule, 4)
+    assert desk.now_stands(schedule).is_active
+    waiting = desk.scheduling.run_now(alice, schedule.id)
+    (running,) = desk.claim()
+    desk.scheduling.run_now(alice, schedule.id)
+    desk.wait(60)
+    desk.end(running, Outcome.FAILED, permanent=True)
+    paused = desk.now_stands(schedule)
+    assert (paused.is_active, paused.fail_streak, paused.version) == (False, 5, 2)
+    assert paused.paused_reason == "5 runs in a row have failed"
+    assert desk.see(waiting).state is FAILED
+    assert desk.states(schedule)[-2:] == [CANCELLED, SKIPPED]
+    (letter,) = desk.letters()
+    assert letter["email"] == "alice@example.com"
+    assert letter["subject"] == "Schedule mine Bcc: eve@example.com paused"
+    assert letter["body"].endswith("has been paused: 5 runs in a row have failed.")
+    desk.fails(schedule)
+    assert len(desk.letters()) == 1
+
+
+def test_the_next_success_after_a_resume_says_recovered(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    desk.fails(schedule, 5)
+    desk.scheduling.toggle(alice, schedule.id)
+    desk.fails(schedule, 1)
+    assert desk.now_stands(schedule).is_active
+    desk.succeeds(schedule)
+    assert desk.now_stands(schedule).fail_streak == 0
+    desk.succeeds(schedule)
+    subjects = [letter["subject"] for letter in desk.letters()]
+    name = f"Schedule #{schedule.id} (echo)"
+    assert subjects == [f"{name} paused", f"{name} recovered"]
+
+
+def test_a_success_in_between_breaks_the_row_in_silence(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    desk.fails(schedule, 4)
+    desk.succeeds(schedule)
+    desk.fails(schedule, 4)
+    assert desk.now_stands(schedule).is_active
+    assert desk.letters() == []
+
+
+def test_a_success_without_failures_does_not_touch_the_schedule(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    desk.succeeds(schedule)
+    assert desk.now_stands(schedule) == schedule
+
+
+def test_an_attempt_that_will_be_retried_is_no_failed_run(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    desk.scheduling.run_now(alice, schedule.id)
+    desk.end(desk.claim()[0], Outcome.FAILED)
+    assert desk.now_stands(schedule).fail_streak == 0
+
+
+def test_an_outcome_that_was_refused_does_not_count(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice)
+    desk.scheduling.run_now(alice, schedule.id)
+    (claim,) = desk.claim()
+    desk.execution.give_back([claim])
+    assert not desk.end(claim, Outcome.FAILED, permanent=True)
+    assert desk.now_stands(schedule).fail_streak == 0
+
+
+def test_many_outcomes_of_one_schedule_count_one_by_one(desk: Desk, alice: Actor) -> None:
+    """Those of one batch, too; a lost run is a failed one when it is not tried again."""
+    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL, max_attempts=1)
+    for _ in range(7):
+        desk.scheduling.run_now(alice, schedule.id)
+    claims = desk.claim()
+    desk.wait(31)
+    settlements = [reap(claim, desk.clock.at) for claim in claims]
+    assert len(desk.execution.settle(settlements)) == 7
+    assert desk.now_stands(schedule).fail_streak == 7
+    assert len(desk.letters()) == 1
+
+
+def test_failures_and_a_success_of_one_batch_end_the_row(desk: Desk, alice: Actor) -> None:
+    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL, max_attempts=1)
+    for _ in range(3):
+        desk.scheduling.run_now(alice, schedule.id)
+    claims = desk.claim()
+    endings = [(claims[0], "failed"), (claims[1], "succeeded"), (claims[2], "failed")]
+    desk.execution.settle(
+        [_settlement(desk, claim, Outcome(outcome)) for claim, outcome in endings]
+    )
+    assert desk.now_stands(schedule).fail_streak == 1
+
+
+def _settlement(desk: Desk, claim: Claim, outcome: Outcome) -> Settlement:
+    return settle(claim, Ending(outcome=outcome), desk.clock.at, 0.5)
+
+
+def test_a_success_before_a_failure_of_one_batch_is_no_recovery(desk: Desk, alice: Actor) -> None:
+    """And what will be retried, or was cancelled, changes no count at all."""
+    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    for _ in range(4):
+        desk.scheduling.run_now(alice, schedule.id)
+    good, bad, cancelled, retried = desk.claim()
+    failed = settle(bad, Ending(outcome=Outcome.FAILED, permanent=True), desk.clock.at, 0.5)
+    others = [
+        _settlement(desk, good, Outcome.SUCCEEDED),
+        failed,
+        _settlement(desk, cancelled, Outcome.CANCELLED),
+        _settlement(desk, retried, Outcome.FAILED),
+    ]
+    assert len(desk.execution.settle(others)) == 4
+    assert desk.now_stands(schedule).fail_streak == 1
+    assert desk.letters() == []
+
+
+def test_nobody_counts_for_a_deleted_schedule(desk: Desk, alice: Actor) -> None:
+    """Its last runs still end as they end."""
+    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL)
+    desk.fails(schedule, 5)
+    for _ in range(2):
+        desk.scheduling.run_now(alice, schedule.id)
+    good, bad = (claim for claim in desk.claim() if claim.schedule_id == schedule.id)
+    desk.scheduling.delete(alice, schedule.id)
+    assert desk.end(good)
+    assert desk.end(bad, Outcome.FAILED, permanent=True)
+    assert len(desk.letters()) == 1
+
+
+def test_schedules_without_a_known_owner_are_paused_in_silence(desk: Desk) -> None:
+    new = NewSchedule(task_definition="echo", cron_expression="* * * * *")
+    schedule = desk.scheduling.create(SYSTEM, new).schedule
+    desk.fails(schedule, 5)
+    assert not desk.now_stands(schedule).is_active
+    assert desk.letters() == []
