@@ -142,7 +142,7 @@ def test_one_function_lets_people_in() -> None:
         for path in SOURCE.rglob("*.py")
         if "Session.start(" in path.read_text("utf-8")
     }
-    assert starts == {"services/signing_in.py"}
+    assert starts == {"services/identity/login.py"}
     for way in (SigningIn.login, SigningIn.login_opaque):
         assert "self._proven(" in inspect.getsource(way)
         assert "self._passed_by(" in inspect.getsource(way)

@@ -21,7 +21,7 @@ ADAPTERS = sorted(
     if "migrations" not in path.parts
 )
 FOLDERS = {path.parts[1] for path in ADAPTERS if len(path.parts) > 2}
-SHARED = {"observability", "serialization", "change_counters"}
+SHARED = {"change_counters", "observability", "serialization"}
 """Adapter packages that the others may use: spans and metrics, JSON, counters."""
 WELCOME = sys.stdlib_module_names | {"attrs", "workbell"}
 
