@@ -68,13 +68,16 @@ def texts_of(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, documented) and (text := ast.get_docstring(node)):
             yield (node.body[0].lineno, text)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if (
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and (
                 path.parts[0] == "src"
                 and " " in node.value.strip()
                 and not _is_statement(node.value)
-            ):
-                yield (node.lineno, node.value)
+            )
+        ):
+            yield (node.lineno, node.value)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield (token.start[0], token.string.lstrip("# "))
