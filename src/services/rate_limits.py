@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from workbell.domain.identity.user import SYSTEM_ID, Actor, User
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import SYSTEM_ID, User
 from workbell.domain.rate_limits.policy import (
     LOGIN_FAILURES,
     Asked,

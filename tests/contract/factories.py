@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from attrs import define, evolve
 
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.user import EVERYTHING, User, UserId
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, reap, settle
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition

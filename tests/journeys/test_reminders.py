@@ -12,8 +12,8 @@ import workbell
 from tests.contract.factories import ManualClock
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.reminder import Preferences
+from workbell.domain.identity.actor import SYSTEM, Actor, Origin
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import SYSTEM, Actor, Origin
 from workbell.entrypoints.library.client import Bell
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.repository import ScheduleFilter

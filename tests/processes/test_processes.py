@@ -23,7 +23,7 @@ from tests.processes.fleet import (
 )
 from workbell.adapters.sql.schema.tables import schedules as schedule_rows
 from workbell.adapters.sql.store import SqlStore
-from workbell.domain.identity.user import EVERYTHING, SYSTEM
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM
 from workbell.domain.jobs.job import JobOrigin, JobState
 from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy

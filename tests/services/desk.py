@@ -12,7 +12,8 @@ from tests.contract.factories import NOON, ManualClock, a_user
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonShapes
-from workbell.domain.identity.user import EVERYTHING, Actor, UserId
+from workbell.domain.identity.actor import EVERYTHING, Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task, TaskContext, Tasks

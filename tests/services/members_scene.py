@@ -8,8 +8,9 @@ from tests.services.identity_scene import ORIGIN, Chance, Clock, Hasher, Outbox
 from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.session import Session
-from workbell.domain.identity.user import Actor, User
+from workbell.domain.identity.user import User
 from workbell.ports.system import Randomness
 from workbell.services.identity.account_services import Membership
 from workbell.services.identity.login import SignedIn, SigningIn

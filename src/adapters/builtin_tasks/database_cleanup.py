@@ -7,7 +7,8 @@ from attrs import frozen
 
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
-from workbell.domain.identity.user import SYSTEM_ID, Actor
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.job import ENDED
 from workbell.domain.jobs.task import Task, TaskContext
 from workbell.ports.files import FileStore

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from workbell.adapters.builtin_tasks import report_html as report_page
 from workbell.adapters.builtin_tasks.report_data import Facts, Section
 from workbell.domain.constraints import Limits
-from workbell.domain.identity.user import Scope
+from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, TaskContext
 from workbell.ports.jobs.repository import JobFilter, WorkTx

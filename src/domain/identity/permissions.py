@@ -6,7 +6,8 @@ from enum import StrEnum
 from attrs import frozen
 
 from workbell.domain.errors import NotAllowed
-from workbell.domain.identity.user import EVERYTHING, Actor, KeyScope, Role, Scope, UserId
+from workbell.domain.identity.actor import EVERYTHING, Actor, Scope
+from workbell.domain.identity.user import KeyScope, Role, UserId
 
 SIGN_IN = "This is for who has signed in."
 KEYLESS = "This API key is not good for that."

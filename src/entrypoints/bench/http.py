@@ -14,7 +14,8 @@ from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
-from workbell.domain.identity.user import Actor, User
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import User
 from workbell.entrypoints.bench.load import Load, Request, client, load
 from workbell.entrypoints.bench.targets import Place
 from workbell.entrypoints.bootstrap.application import House

@@ -21,8 +21,9 @@ from typing import Any
 from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import Origin, Tier
+from workbell.domain.identity.user import Tier
 from workbell.domain.rate_limits.policy import Asked, Rate, Route
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build

@@ -27,7 +27,8 @@ from workbell.adapters.sql.schema.goals import goal_books, goals, progress_days,
 from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Conflict
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 from workbell.entrypoints.bench.targets import resident
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Job, JobId, Status
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import ScheduleId

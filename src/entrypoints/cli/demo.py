@@ -48,8 +48,8 @@ def demo(house: Any, port: int | None) -> None:
 
 def _fill(house: Any) -> None:
     """Add people, schedules and jobs."""
+    from workbell.domain.identity.actor import Actor
     from workbell.domain.identity.registration import Registration
-    from workbell.domain.identity.user import Actor
     from workbell.services.jobs.requests import NewJob, NewSchedule
 
     house.first_administrator()

@@ -173,7 +173,7 @@ def create_superuser(house: House, username: str, email: str, password: str) -> 
 @click.pass_obj
 def remove_second_factor(house: House, username: str) -> None:
     """Remove a second factor that somebody has lost."""
-    from workbell.domain.identity.user import SYSTEM
+    from workbell.domain.identity.actor import SYSTEM
     from workbell.services.identity.account_services import Membership
 
     opened = house.open()

@@ -8,7 +8,8 @@ from attrs import field, frozen
 
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import Invalid
-from workbell.domain.identity.user import EVERYTHING, SYSTEM, UserId
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.ports.jobs.repository import JobFilter

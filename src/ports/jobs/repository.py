@@ -6,7 +6,8 @@ from typing import Protocol
 
 from attrs import frozen
 
-from workbell.domain.identity.user import Scope, UserId
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, Claim, LogLine, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Progress, Status
 from workbell.domain.jobs.task import Task

@@ -8,7 +8,8 @@ from attrs import frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.cron.rule import DstGap, DstOverlap
-from workbell.domain.identity.user import Scope, User, UserId
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Status
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId

@@ -12,8 +12,9 @@ from workbell.domain.cron.time_zones import zone_of
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import Goal
 from workbell.domain.goals.progress_entry import Entry, Logged, whole_seconds
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store

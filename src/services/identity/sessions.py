@@ -7,12 +7,13 @@ from attrs import field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import LimitReached, NotFound
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.api_key import MAX_KEYS, ApiKey, check_new_key
 from workbell.domain.identity.one_time_code import DAY
 from workbell.domain.identity.opaque_token import Opaque, Prefix
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.session import Session, SignInAgain
-from workbell.domain.identity.user import Actor, KeyScope
+from workbell.domain.identity.user import KeyScope
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids

@@ -8,8 +8,9 @@ from attrs import evolve, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import SIGN_IN, Action, check, scope_of
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState
 from workbell.domain.jobs.task import OnLost, Task

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from workbell.domain.identity.user import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
 from workbell.domain.jobs.attempt import (
     Artifact,
     Claim,

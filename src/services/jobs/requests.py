@@ -9,8 +9,8 @@ from attrs import Factory, frozen
 from workbell.domain.constraints import Limits
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import Invalid
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, may
-from workbell.domain.identity.user import Actor
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.schedules.repository import ScheduleView
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from attrs import evolve
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.schedules.schedule import MAX_BACKFILL, Schedule
 from workbell.domain.schedules.ticks import SkipReason, abandon

@@ -8,8 +8,8 @@ from attrs import Factory, define, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity.actor import EVERYTHING, Actor
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import EVERYTHING, Actor
 from workbell.domain.jobs.job import MAX_JSON_BYTES
 from workbell.domain.jobs.task import Task, TaskDefinition, TaskId, Tasks, parameter_errors
 from workbell.domain.schedules.schedule import Schedule, ScheduleId

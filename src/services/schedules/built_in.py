@@ -7,7 +7,8 @@ from attrs import evolve, frozen
 
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.ports.jobs.repository import WorkTx
 from workbell.ports.store import Store

@@ -10,8 +10,9 @@ from workbell.domain.audit import AuditEntry, changed_since
 from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import SIGN_IN, Action, check, may, scope_of
-from workbell.domain.identity.user import Actor, User, UserId
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.jobs.task import TaskDefinition, Tasks
 from workbell.domain.schedules.schedule import (

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Tasks
 from workbell.domain.schedules.schedule import Schedule, ScheduleId

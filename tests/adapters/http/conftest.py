@@ -19,8 +19,9 @@ from workbell.adapters.http.web.operations import Operation
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, code_at
-from workbell.domain.identity.user import Actor, Role, User
+from workbell.domain.identity.user import Role, User
 from workbell.domain.jobs.attempt import Artifact
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks

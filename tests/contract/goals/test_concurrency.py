@@ -13,7 +13,8 @@ from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.progress_entry import Entry
-from workbell.domain.identity.user import Actor, Tier, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import Tier, UserId
 from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route, TooMany
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
 from workbell.ports.rate_limits import ThrottlingTx

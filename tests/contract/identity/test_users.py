@@ -8,19 +8,11 @@ from attrs import evolve
 
 from tests.contract.factories import ALICE, BOB, NOON, AnyStore, a_user, after
 from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.one_time_code import LIFE, MAX_ATTEMPTS, OneTimeCode, Purpose
 from workbell.domain.identity.session import Session, SessionKind
-from workbell.domain.identity.user import (
-    SYSTEM_ID,
-    KeyScope,
-    Origin,
-    Role,
-    Taken,
-    Tier,
-    User,
-    UserId,
-)
+from workbell.domain.identity.user import SYSTEM_ID, KeyScope, Role, Taken, Tier, User, UserId
 from workbell.ports.identity.users import UserFilter
 
 VERIFY = Purpose.VERIFY_EMAIL

@@ -26,7 +26,8 @@ from tests.contract.factories import (
 )
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import LimitReached
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.ports.schedules.repository import ScheduleView

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from workbell.domain.errors import NotAllowed
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor, Scope
 from workbell.domain.identity.permissions import (
     RULES,
     Action,
@@ -18,16 +19,7 @@ from workbell.domain.identity.permissions import (
     relations_of,
     scope_of,
 )
-from workbell.domain.identity.user import (
-    EVERYTHING,
-    SYSTEM,
-    Actor,
-    KeyScope,
-    Role,
-    Scope,
-    User,
-    UserId,
-)
+from workbell.domain.identity.user import KeyScope, Role, User, UserId
 
 pytestmark = pytest.mark.unit
 

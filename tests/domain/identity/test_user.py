@@ -6,14 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workbell.domain.identity.actor import SYSTEM, Actor, Origin, Scope
 from workbell.domain.identity.user import (
-    SYSTEM,
-    Actor,
     EmailNotVerified,
     KeyScope,
-    Origin,
     Role,
-    Scope,
     Taken,
     Tier,
     User,

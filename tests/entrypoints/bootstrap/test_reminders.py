@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.contract.factories import NOON, ManualClock
 from workbell.domain.goals.goal import Category
+from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import SYSTEM, Actor
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings

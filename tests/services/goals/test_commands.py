@@ -12,7 +12,8 @@ from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalClosed, GoalState
 from workbell.domain.goals.progress_entry import Entry
-from workbell.domain.identity.user import SYSTEM, Actor, KeyScope
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import KeyScope
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
 from workbell.services.goals.commands import GoalView, NewGoal
 from workbell.services.goals.goal_services import GoalKeeping

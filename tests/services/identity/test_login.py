@@ -12,8 +12,9 @@ from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unauthenticated
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.session import Claims, Session, TokenKind
-from workbell.domain.identity.user import EmailNotVerified, Origin, User, UserId, WrongCredentials
+from workbell.domain.identity.user import EmailNotVerified, User, UserId, WrongCredentials
 from workbell.services.identity.login import SignedIn, SigningIn
 
 pytestmark = pytest.mark.unit

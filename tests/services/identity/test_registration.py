@@ -12,17 +12,10 @@ from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
 from tests.services.members_scene import Numbers
 from workbell.adapters.crypto.password_hasher import JwtTokens
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
+from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.one_time_code import Purpose, WrongCode
 from workbell.domain.identity.password_policy import MADE_UP_LIFE
-from workbell.domain.identity.user import (
-    SYSTEM,
-    Actor,
-    Role,
-    Taken,
-    Tier,
-    UserId,
-    WrongCredentials,
-)
+from workbell.domain.identity.user import Role, Taken, Tier, UserId, WrongCredentials
 from workbell.services.identity.account_services import Membership
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity

@@ -13,6 +13,7 @@ from tests.services.identity_scene import ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unauthenticated
+from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.second_factor import (
     RECOVERY_CODES,
     STEP,
@@ -24,7 +25,7 @@ from workbell.domain.identity.second_factor import (
     code_at,
 )
 from workbell.domain.identity.session import SessionKind
-from workbell.domain.identity.user import SYSTEM, Actor, KeyScope, UserId, WrongCredentials
+from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
 from workbell.domain.rate_limits.policy import Policies, TooMany
 from workbell.services.rate_limits import Throttling
 

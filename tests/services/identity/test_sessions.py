@@ -15,9 +15,10 @@ from workbell.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.api_key import MAX_KEYS
 from workbell.domain.identity.session import FRESH, MAX_LIFE, SessionKind, SignInAgain
-from workbell.domain.identity.user import KeyScope, Origin, UserId, WrongCredentials
+from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
 from workbell.services.identity.actor_cache import LIFE, MOST, RecentActors
 
 pytestmark = pytest.mark.unit

@@ -14,15 +14,8 @@ from workbell.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from workbell.domain.identity.user import (
-    SYSTEM,
-    Actor,
-    KeyScope,
-    Role,
-    Tier,
-    UserId,
-    WrongCredentials,
-)
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import KeyScope, Role, Tier, UserId, WrongCredentials
 from workbell.ports.identity.users import UserFilter
 from workbell.services.identity.users import UserChange
 

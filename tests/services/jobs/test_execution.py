@@ -18,7 +18,8 @@ from workbell.domain.errors import (
     Throttled,
     Unavailable,
 )
-from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, Ending, LogLine, Outcome, Settlement, reap, settle
 from workbell.domain.jobs.job import Job, JobState, Progress
 from workbell.domain.jobs.task import (

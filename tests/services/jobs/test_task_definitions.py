@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from tests.services.desk import Desk, Letter, a_desk
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
-from workbell.domain.identity.user import Actor
+from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task, TaskId
 from workbell.domain.schedules.schedule import ScheduleId

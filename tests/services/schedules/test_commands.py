@@ -12,7 +12,8 @@ from tests.contract.factories import NOON, after
 from tests.services.desk import Desk, a_desk
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached, NotFound, StaleVersion
-from workbell.domain.identity.user import SYSTEM, Actor, Role, Tier, UserId
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import Role, Tier, UserId
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobOrigin, JobState, Missed
 from workbell.domain.jobs.task import Task

@@ -12,9 +12,9 @@ from workbell.adapters.http.web.operations import ENROL, Access, Answer, Call, O
 from workbell.adapters.http.web.problems import refusal
 from workbell.adapters.observability.metrics import TEXT, Measure, exposition, gauge
 from workbell.domain.errors import Unavailable
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.second_factor import SecondFactorRequired
-from workbell.domain.identity.user import SYSTEM
 from workbell.ports.jobs.queues import JobStats, QueueStats
 from workbell.services.identity.login import SigningIn
 from workbell.services.jobs.commands import JobCommands

@@ -14,10 +14,11 @@ from workbell.adapters.http.web.request import BodyReader, bearer, path_id, vers
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import NotAllowed, Unauthenticated, WorkbellError
+from workbell.domain.identity.actor import NOBODY, Actor, Origin
 from workbell.domain.identity.permissions import KEYLESS, key_allows
 from workbell.domain.identity.second_factor import SecondFactorRequired
 from workbell.domain.identity.session import TokenExpired
-from workbell.domain.identity.user import NOBODY, Actor, EmailNotVerified, Origin, WrongCredentials
+from workbell.domain.identity.user import EmailNotVerified, WrongCredentials
 from workbell.domain.rate_limits.policy import Asked, Route, TooMany
 from workbell.services.audit import Refusals
 from workbell.services.rate_limits import Throttling

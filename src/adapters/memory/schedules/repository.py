@@ -12,7 +12,8 @@ from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc, plain
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING, Scope, User, UserId
+from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId

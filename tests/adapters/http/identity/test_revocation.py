@@ -13,7 +13,8 @@ from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity.user import Actor, Role, User
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import Role, User
 from workbell.ports.mail import Letter
 from workbell.services.identity.account_services import Membership
 from workbell.services.identity.actor_cache import LIFE

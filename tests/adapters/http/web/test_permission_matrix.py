@@ -15,8 +15,9 @@ from workbell.adapters.http.web.docs_pages import Docs
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import FaceSettings
 from workbell.adapters.http.web.operations import Operation, Style
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
-from workbell.domain.identity.user import Actor, KeyScope, Role
+from workbell.domain.identity.user import KeyScope, Role
 from workbell.services.identity.users import UserChange
 
 ROUTES: Mapping[Action, str] = {
