@@ -17,7 +17,8 @@ from workbell.domain.rate_limits.policy import (
     TooMany,
     account_key,
 )
-from workbell.ports.identity.users import IdentityTx, PasswordHasher
+from workbell.ports.identity.crypto import PasswordHasher
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.rate_limits import RateLimiter, ThrottlingTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from attrs import frozen
 
-from workbell.domain.identity.session import Claims, TokenKind
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.audit import AuditTrail
 from workbell.ports.identity.api_keys import ApiKeys
@@ -128,61 +127,6 @@ class Users(Protocol):
 
     def usernames(self) -> Sequence[str]:
         """Return the username of every active person, by id."""
-        ...
-
-
-class PasswordHasher(Protocol):
-    """Slow, salted hashes of passwords and codes. Never called in a transaction."""
-
-    def hash(self, password: str) -> str:
-        """
-        Return a new hash, with its salt and parameters, as one text.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
-
-    def verify(self, password_hash: str, password: str) -> bool:
-        """
-        Whether a password made the hash.
-
-        The empty hash (nobody, or no password) never matches, and takes as
-        long as any other.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
-
-    def check_room(self) -> None:
-        """
-        Refuse early who would be refused later, before anything was done for them.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
-
-    def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than are used now."""
-        ...
-
-
-class Tokens(Protocol):
-    """Signed tokens that a client carries."""
-
-    def issue(self, claims: Claims) -> str:
-        """Return the token that says this; the same claims give the same text."""
-        ...
-
-    def read(self, token: str, kind: TokenKind) -> Claims:
-        """
-        Return what a token says, if we signed it and it has not expired.
-
-        Raises:
-            Unauthenticated: It is malformed, forged, expired or of another kind.
-        """
         ...
 
 

@@ -12,7 +12,8 @@ from workbell.domain.identity.opaque_token import Opaque, Prefix, is_opaque
 from workbell.domain.identity.second_factor import Duty
 from workbell.domain.identity.session import MAX_LIFE, Claims, Session, SessionKind, TokenKind
 from workbell.domain.identity.user import User, UserId
-from workbell.ports.identity.users import IdentityTx, Tokens
+from workbell.ports.identity.crypto import Tokens
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import RecentActors

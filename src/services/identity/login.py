@@ -26,7 +26,8 @@ from workbell.domain.identity.session import (
     TokenKind,
 )
 from workbell.domain.identity.user import EmailNotVerified, User, WrongCredentials
-from workbell.ports.identity.users import IdentityTx, PasswordHasher, Tokens
+from workbell.ports.identity.crypto import PasswordHasher, Tokens
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
 from workbell.services.audit import Floods, entry

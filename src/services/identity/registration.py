@@ -18,7 +18,8 @@ from workbell.domain.identity.registration import (
     username_from_email,
 )
 from workbell.domain.identity.user import Role, User
-from workbell.ports.identity.users import IdentityTx, PasswordHasher
+from workbell.ports.identity.crypto import PasswordHasher
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Letter, Mailer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
