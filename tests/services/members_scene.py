@@ -5,7 +5,7 @@ from typing import Any
 from attrs import define, evolve
 
 from tests.services.identity_scene import ORIGIN, Chance, Clock, Hasher, Outbox
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.identity.actor import Actor

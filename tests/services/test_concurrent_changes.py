@@ -9,7 +9,7 @@ from attrs import define, field
 
 from tests.services.identity_scene import Chance, Clock, Hasher, Outbox
 from tests.services.members_scene import PASSWORD, Numbers, Stage
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Contended

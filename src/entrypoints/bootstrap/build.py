@@ -12,7 +12,8 @@ from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import built_in
 from workbell.adapters.change_counters.local import Announcer
 from workbell.adapters.cpu_affinity import PROCESSORS
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.adapters.serialization.serializer import JsonShapes

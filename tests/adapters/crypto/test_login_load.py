@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from jwt.utils import base64url_decode
 from nacl.exceptions import RuntimeError as SodiumError
 
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.domain.errors import Unauthenticated, Unavailable
 from workbell.domain.identity.session import Claims, TokenKind
 from workbell.domain.identity.user import UserId

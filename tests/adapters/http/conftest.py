@@ -11,7 +11,8 @@ from attrs import define, field, frozen
 
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.http.app import Parts, build_app, operations_of
 from workbell.adapters.http.web.middleware import FaceSettings

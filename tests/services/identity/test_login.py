@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unauthenticated

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
 from tests.services.members_scene import Numbers
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.one_time_code import Purpose, WrongCode

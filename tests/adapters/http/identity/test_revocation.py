@@ -9,7 +9,8 @@ from subprocess import PIPE, Popen
 import pytest
 from attrs import define
 
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unauthenticated
