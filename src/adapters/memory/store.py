@@ -15,10 +15,11 @@ from workbell.adapters.memory.goals.goals import (
     MemoryTimers,
 )
 from workbell.adapters.memory.goals.reminders import MemoryReminders
+from workbell.adapters.memory.identity.api_keys import MemoryApiKeys
 from workbell.adapters.memory.identity.one_time_codes import MemoryCodes
 from workbell.adapters.memory.identity.second_factors import MemorySecondFactors
 from workbell.adapters.memory.identity.sessions import MemorySessions
-from workbell.adapters.memory.identity.users import MemoryApiKeys, MemoryUsers
+from workbell.adapters.memory.identity.users import MemoryUsers
 from workbell.adapters.memory.jobs.logs import MemoryLogs
 from workbell.adapters.memory.jobs.queues import MemoryQueues, MemoryStatistics, MemoryWorkers
 from workbell.adapters.memory.jobs.repository import MemoryJobs
