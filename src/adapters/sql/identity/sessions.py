@@ -23,7 +23,8 @@ from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import KeyScope, UserId
 
-_s, _k = sessions.c, api_keys.c
+_s = sessions.c
+_k = api_keys.c
 _COLUMNS = plain_names(sessions)
 _MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
 _ONE = select(sessions).where(_s.id == bindparam("session_id"))
