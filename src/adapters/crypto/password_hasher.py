@@ -1,4 +1,4 @@
-"""Slow hashes by Argon2id, and signed tokens (JWT, HS256)."""
+"""Slow hashes by Argon2id."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

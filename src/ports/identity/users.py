@@ -1,4 +1,4 @@
-"""People, their one-time codes and sessions; hashing and signing."""
+"""Repository of users, and the transaction of identity."""
 
 from collections.abc import Sequence
 from typing import Protocol

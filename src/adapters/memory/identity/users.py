@@ -1,4 +1,4 @@
-"""People, one-time codes and sessions in memory."""
+"""Users in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

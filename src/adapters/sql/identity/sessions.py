@@ -1,4 +1,4 @@
-"""Sessions and API keys."""
+"""Sessions in SQL."""
 
 from collections.abc import Sequence
 from datetime import datetime

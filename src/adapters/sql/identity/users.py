@@ -1,4 +1,4 @@
-"""People and one-time codes."""
+"""Users in SQL."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
