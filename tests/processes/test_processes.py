@@ -28,7 +28,7 @@ from workbell.domain.jobs.job import JobOrigin, JobState
 from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.jobs.repository import JobFilter
-from workbell.services.jobs.requests import NewSchedule
+from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.integration
 

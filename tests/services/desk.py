@@ -21,11 +21,12 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.jobs.repository import JobFilter
 from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.execution import Execution
-from workbell.services.jobs.requests import NewJob, NewSchedule
+from workbell.services.jobs.requests import NewJob
 from workbell.services.jobs.retention import Housekeeping
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.commands import Scheduling
 from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.requests import NewSchedule
 from workbell.services.schedules.ticker import Ticking
 
 

@@ -21,7 +21,7 @@ from workbell.entrypoints.bench.targets import Place
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.services.jobs.requests import NewSchedule
+from workbell.services.schedules.requests import NewSchedule
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
 PEOPLE = 64

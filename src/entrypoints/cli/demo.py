@@ -50,7 +50,8 @@ def _fill(house: Any) -> None:
     """Add people, schedules and jobs."""
     from workbell.domain.identity.actor import Actor
     from workbell.domain.identity.registration import Registration
-    from workbell.services.jobs.requests import NewJob, NewSchedule
+    from workbell.services.jobs.requests import NewJob
+    from workbell.services.schedules.requests import NewSchedule
 
     house.first_administrator()
     for username, email, first, last in PEOPLE:

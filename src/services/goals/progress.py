@@ -19,7 +19,7 @@ from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.jobs.requests import ZoneName
+from workbell.services.schedules.requests import ZoneName
 from workbell.services.transaction_retry import done_again
 
 NOT_BLANK = r"[\s\S]*\S[\s\S]*"

@@ -31,9 +31,9 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.ports.schedules.repository import ScheduleView
-from workbell.services.jobs.requests import NewSchedule
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.requests import NewSchedule
 from workbell.services.transaction_retry import done_again
 
 

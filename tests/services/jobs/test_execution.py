@@ -36,7 +36,8 @@ from workbell.domain.jobs.task import (
 from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.services.jobs.execution import plain
-from workbell.services.jobs.requests import NewJob, NewSchedule
+from workbell.services.jobs.requests import NewJob
+from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.unit
 

@@ -40,8 +40,8 @@ from workbell.domain.rate_limits.policy import Route
 from workbell.ports.schedules.repository import ScheduleView
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
-from workbell.services.jobs.requests import NewSchedule
 from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.requests import NewSchedule
 
 BASE = "/api/schedules"
 ONE = BASE + "/{schedule_id}"

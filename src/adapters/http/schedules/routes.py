@@ -43,9 +43,9 @@ from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.schedules.repository import ListedSchedule, ScheduleView
 from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.requests import Expression, NewSchedule, ZoneName
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.requests import Expression, NewSchedule, ZoneName
 
 BASE = "/api/v1/schedules"
 ONE = BASE + "/{schedule_id}"
