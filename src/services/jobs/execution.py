@@ -35,9 +35,9 @@ from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import WorkTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.jobs.schedule_notices import tell_owner
-from workbell.services.jobs.schedule_runs import pause
 from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.notices import tell_owner
+from workbell.services.schedules.runs import pause
 from workbell.services.transaction_retry import done_again
 
 MAX_ERROR = 4000

@@ -1,4 +1,4 @@
-"""What is asked for: new schedules and jobs, before they are checked."""
+"""Requests for jobs, before they are checked."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -18,7 +18,7 @@ from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import LIFE
-from workbell.services.jobs.schedule_runs import pause
+from workbell.services.schedules.runs import pause
 from workbell.services.transaction_retry import done_again
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}

@@ -29,9 +29,9 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.jobs.capacity import check_room
 from workbell.services.jobs.requests import check_priority, check_queue
-from workbell.services.jobs.schedule_runs import let_go, pause, skip_due, ticks_of_range
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.requests import NewSchedule
+from workbell.services.schedules.runs import let_go, pause, skip_due, ticks_of_range
 from workbell.services.transaction_retry import done_again
 
 

@@ -8,7 +8,7 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.jobs.repository import WorkTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.jobs.schedule_notices import tell_owner
+from workbell.services.schedules.notices import tell_owner
 from workbell.services.transaction_retry import done_again
 
 

@@ -26,7 +26,7 @@ from workbell.ports.jobs.repository import WorkTx
 from workbell.ports.schedules.repository import Advance
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.jobs.schedule_runs import cancel_runs
+from workbell.services.schedules.runs import cancel_runs
 from workbell.services.transaction_retry import done_again
 
 BATCH = 1_000

@@ -19,8 +19,8 @@ from workbell.domain.jobs.job import JobOrigin, JobState, Missed
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import OverlapPolicy, ScheduleId
 from workbell.ports.schedules.repository import ScheduleFilter
-from workbell.services.jobs.schedule_runs import cancel_runs
 from workbell.services.schedules.requests import NewSchedule
+from workbell.services.schedules.runs import cancel_runs
 
 pytestmark = pytest.mark.unit
 
