@@ -15,7 +15,8 @@ from workbell.domain.schedules.ticks import Step
 from workbell.ports.audit import AuditTrail
 from workbell.ports.identity.users import Users
 from workbell.ports.jobs.queues import Queues, Statistics, Workers
-from workbell.ports.schedules.repository import Facts, Schedules, TaskDefinitions
+from workbell.ports.jobs.task_definitions import TaskDefinitions
+from workbell.ports.schedules.repository import Facts, Schedules
 
 
 @frozen(kw_only=True)
