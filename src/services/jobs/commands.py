@@ -12,9 +12,8 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import SIGN_IN, Action, check, scope_of
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
-from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState
+from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, mode_of
 from workbell.domain.jobs.task import OnLost, Task
-from workbell.domain.schedules.schedule import mode_of
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.ports.jobs.repository import JobFilter, WorkTx

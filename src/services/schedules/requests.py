@@ -13,11 +13,7 @@ from workbell.ports.schedules.repository import ScheduleView
 from workbell.services.jobs.requests import Attempts, Name, Priority, QueueName, Seconds
 
 Expression = Annotated[str, Limits(min_length=1, max_length=256, example="0 9 * * 1-5")]
-
-
 ZoneName = Annotated[str, Limits(min_length=1, max_length=64, example="Europe/Berlin")]
-
-
 AlertSeconds = Annotated[
     int,
     Limits(
