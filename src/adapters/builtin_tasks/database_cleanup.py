@@ -12,7 +12,7 @@ from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.job import ENDED
 from workbell.domain.jobs.task import Task, TaskContext
 from workbell.ports.files import FileStore
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 
 TABLES = ("execution_logs",)
@@ -41,7 +41,7 @@ class DatabaseCleanup:
 class Cleaner:
     """Deletes old history; superusers only."""
 
-    store: Store[WorkTx]
+    store: Store[JobsTx]
     files: FileStore
     batch: int = BATCH
 

@@ -12,8 +12,8 @@ from workbell.domain.constraints import Limits
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, TaskContext
-from workbell.ports.jobs.repository import JobFilter, WorkTx
-from workbell.ports.schedules.repository import ScheduleFilter, ScheduleView
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import ScheduleFilter, SchedulesTx, ScheduleView
 from workbell.ports.store import Store
 
 ReportType = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]
@@ -43,7 +43,7 @@ class Reporter:
     the list with their contexts.
     """
 
-    store: Store[WorkTx]
+    store: Store[SchedulesTx]
     sections: Sequence[Callable[[Facts], Section]] = (
         report_page.outcomes,
         report_page.tasks,

@@ -11,7 +11,7 @@ from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import Job, JobOrigin, Missed, mode_of
-from workbell.domain.jobs.task import Task
+from workbell.domain.jobs.task import OnLost, Task
 
 ScheduleId = NewType("ScheduleId", int)
 

@@ -33,6 +33,7 @@ from workbell.entrypoints.bootstrap.goals import keep_schedules
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import Changes
 from workbell.ports.mail import Mailer
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
 from workbell.services.goals.goal_services import GoalKeeping
 from workbell.services.goals.reminders import Reminding
@@ -46,6 +47,7 @@ from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
 from workbell.services.schedules.commands import Scheduling
 from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.parameter_check import ParameterCheck
 from workbell.services.schedules.ticker import Ticking
 
 if TYPE_CHECKING:  # Redis is imported where it is used
@@ -67,6 +69,7 @@ class House:
     files: FolderFiles
     mailer: Mailer
     definitions: Definitions
+    parameter_check: ParameterCheck
     scheduling: Scheduling
     jobs: JobCommands
     goals: GoalKeeping
@@ -74,7 +77,7 @@ class House:
     summaries: Summaries
     reminding: Reminding
     ticking: Ticking
-    execution: Execution
+    execution: Execution[SchedulesTx]
     housekeeping: Housekeeping
     identity: Identity
     signing_in: SigningIn
@@ -110,7 +113,7 @@ class House:
         self._introduce()
 
     def _introduce(self) -> None:
-        self.definitions.synchronise()
+        self.parameter_check.pause_incompatible(self.definitions.synchronise())
         self.ticking.follow_time_zones(tzdata_version())
 
     def keep_schedules(self) -> None:

@@ -36,6 +36,7 @@ from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import secret_key
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.mail import Mailer
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock, Ids
 from workbell.services.goals.goal_services import GoalKeeping
 from workbell.services.identity.account_services import Membership
@@ -47,6 +48,8 @@ from workbell.services.jobs.retention import Housekeeping
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
 from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.parameter_check import ParameterCheck
+from workbell.services.schedules.run_outcomes import RunOutcomes
 from workbell.services.schedules.ticker import Ticking
 
 FIELDS = JsonShapes("is not a known field")
@@ -101,14 +104,15 @@ def build(
         files=files,
         mailer=mailer,
         definitions=definitions,
-        scheduling=_scheduling(settings, definitions, queues),
+        parameter_check=ParameterCheck(store=store, clock=clock, definitions=definitions),
+        scheduling=_scheduling(settings, store, definitions, queues),
         jobs=_jobs(settings, definitions, files, queues),
         goals=GoalKeeping.of(store, clock, FIELDS),
         cache=cache,
         summaries=summaries_of(settings, store, clock, cache),
         reminding=reminding,
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
-        execution=_execution(settings, definitions, files, chance),
+        execution=_execution(settings, store, definitions, files, chance),
         housekeeping=_housekeeping(
             settings, store, clock, files, Membership.of(identity, signing_in), throttling
         ),
@@ -124,9 +128,11 @@ def build(
     )
 
 
-def _scheduling(settings: Settings, definitions: Definitions, queues: Sequence[str]) -> Scheduling:
+def _scheduling(
+    settings: Settings, store: AnyStore, definitions: Definitions, queues: Sequence[str]
+) -> Scheduling:
     return Scheduling(
-        store=definitions.store,
+        store=store,
         clock=definitions.clock,
         tasks=definitions.tasks,
         definitions=definitions,
@@ -151,15 +157,20 @@ def _jobs(
 
 
 def _execution(
-    settings: Settings, definitions: Definitions, files: FolderFiles, chance: SystemRandomness
-) -> Execution:
+    settings: Settings,
+    store: AnyStore,
+    definitions: Definitions,
+    files: FolderFiles,
+    chance: SystemRandomness,
+) -> Execution[SchedulesTx]:
     return Execution(
-        store=definitions.store,
+        store=store,
         clock=definitions.clock,
         chance=chance,
         definitions=definitions,
         files=files,
         lease=timedelta(seconds=settings.lease_seconds),
+        on_settled=[RunOutcomes(clock=definitions.clock)],
     )
 
 

@@ -16,7 +16,6 @@ from workbell.ports.audit import AuditTrail
 from workbell.ports.identity.users import Users
 from workbell.ports.jobs.queues import Queues, Statistics, Workers
 from workbell.ports.jobs.task_definitions import TaskDefinitions
-from workbell.ports.schedules.repository import Facts, Schedules
 
 
 @frozen(kw_only=True)
@@ -285,8 +284,8 @@ class JobLogs(Protocol):
         ...
 
 
-class WorkTx(Protocol):
-    """What schedules, jobs and the engine may touch within one transaction."""
+class JobsTx(Protocol):
+    """The repositories that jobs and the engine use within one transaction."""
 
     @property
     def users(self) -> Users:
@@ -296,16 +295,6 @@ class WorkTx(Protocol):
     @property
     def definitions(self) -> TaskDefinitions:
         """The task definitions."""
-        ...
-
-    @property
-    def schedules(self) -> Schedules:
-        """The schedules."""
-        ...
-
-    @property
-    def facts(self) -> Facts:
-        """Facts about the store itself."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from workbell.domain.jobs.job import Status
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
+from workbell.ports.jobs.repository import JobsTx
 
 NEWEST_RUNS = 100
 """How many runs of a schedule are looked through for a success."""
@@ -336,4 +337,18 @@ class Facts(Protocol):
 
     def set(self, name: str, value: str) -> None:
         """Keep a fact."""
+        ...
+
+
+class SchedulesTx(JobsTx, Protocol):
+    """The repositories that schedules use within one transaction."""
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
+        """Facts about the store itself."""
         ...

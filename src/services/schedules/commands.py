@@ -22,8 +22,12 @@ from workbell.domain.schedules.schedule import (
     check_window,
 )
 from workbell.domain.schedules.ticks import SkipReason
-from workbell.ports.jobs.repository import WorkTx
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.repository import (
+    ListedSchedule,
+    ScheduleFilter,
+    SchedulesTx,
+    ScheduleView,
+)
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -50,7 +54,7 @@ class BackfillPlan:
 class Scheduling:
     """Create, change, pause, run and explain schedules."""
 
-    store: Store[WorkTx]
+    store: Store[SchedulesTx]
     clock: Clock
     tasks: Tasks
     definitions: Definitions
@@ -292,7 +296,7 @@ class Scheduling:
 
     def _moved(
         self,
-        tx: WorkTx,
+        tx: SchedulesTx,
         actor: Actor,
         before: Schedule,
         fields: Mapping[str, Any],
@@ -315,7 +319,7 @@ class Scheduling:
 
     def _locked(
         self,
-        tx: WorkTx,
+        tx: SchedulesTx,
         actor: Actor,
         owner: UserId,
         schedule_id: ScheduleId,
@@ -332,7 +336,7 @@ class Scheduling:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> None:
+    def _check_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> None:
         """Refuse an owner, locked, who has no room for one more."""
         if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
             return
@@ -345,7 +349,7 @@ class Scheduling:
 
     def _remember(
         self,
-        tx: WorkTx,
+        tx: SchedulesTx,
         actor: Actor,
         action: str,
         schedule: Schedule,
@@ -372,7 +376,7 @@ _AS_ASKED = (
 )
 
 
-def _locked_owner(tx: WorkTx, owner: UserId) -> User | None:
+def _locked_owner(tx: SchedulesTx, owner: UserId) -> User | None:
     """Return an owner under lock; the system and those of the library's user have no row."""
     try:
         return tx.users.get_for_update(owner)
