@@ -17,7 +17,6 @@ from workbell.domain.rate_limits.policy import Route
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
-ENROL = "Add a second factor first: POST /api/v1/auth/second-factor."
 
 
 class Access(StrEnum):
