@@ -33,7 +33,7 @@ def someone(bell: Bell, name: str) -> Actor:
         tx.users.replace(verified)
     actor = Actor.of(verified)
     goal = NewGoal(goal_name=f"Learn like {name}", category=Category.PRIMARY)
-    bell.house.goals.goals.create(actor, goal)
+    bell.house.goals.create(actor, goal)
     return actor
 
 

@@ -32,7 +32,6 @@ from workbell.domain.identity.user import UserId
 from workbell.entrypoints.bench.targets import resident
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
-from workbell.entrypoints.bootstrap.http import parts
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.identity.actor_cache import RecentActors
 
@@ -254,7 +253,7 @@ def _served(house: House, people: Sequence[UserId], *, cached: bool) -> Generato
     with house.store.view() as tx:
         known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
     signing_in = evolve(house.signing_in, recent=known)
-    face = evolve(parts(house), throttling=None, signing_in=signing_in)
+    face = evolve(house.app_dependencies(), throttling=None, signing_in=signing_in)
     if not cached:
         face = evolve(face, summaries=evolve(house.summaries, cache_seconds=0))
     server = EmbeddedServer(build_app(face), "127.0.0.1", 0, threads=1)

@@ -43,7 +43,7 @@ def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path
         Registration(username="ann", email="ann@example.org", password="a-long-enough-one")
     )
     goal = NewGoal(goal_name="Swim", category=Category.MINOR)
-    house.goals.goals.create(Actor.of(user), goal)
+    house.goals.create(Actor.of(user), goal)
     letter = house.reminding.letter(user.id, NOON.date() + timedelta(days=3), [1])
     assert letter is not None
     assert letter.text.startswith("For 3 days or more")

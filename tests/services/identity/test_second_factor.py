@@ -276,7 +276,7 @@ def test_a_key_goes_on_working_beside_it() -> None:
     """So that programs run, even of who must have a second factor and has none yet."""
     stage = made(Duty.EVERYONE)
     ana = stage.ana()
-    key = stage.members.access.make_key(ana, "one", [KeyScope.READ])
+    key = stage.members.api_keys.create(evolve(ana, must_enrol=False), "one", [KeyScope.READ])
     assert not stage.signing_in.authenticate(key.text).must_enrol
     enrolled(stage)
     assert stage.signing_in.authenticate(key.text).user_id == ana.user_id
