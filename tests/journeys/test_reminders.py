@@ -16,7 +16,7 @@ from workbell.domain.identity.actor import SYSTEM, Actor, Origin
 from workbell.domain.identity.registration import Registration
 from workbell.entrypoints.library.client import Bell
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)

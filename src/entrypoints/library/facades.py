@@ -13,7 +13,7 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.jobs.requests import NewJob
 from workbell.services.schedules.commands import BackfillPlan
 from workbell.services.schedules.requests import NewSchedule

@@ -22,12 +22,8 @@ from workbell.domain.schedules.schedule import (
     check_window,
 )
 from workbell.domain.schedules.ticks import SkipReason
-from workbell.ports.schedules.repository import (
-    ListedSchedule,
-    ScheduleFilter,
-    SchedulesTx,
-    ScheduleView,
-)
+from workbell.ports.schedules.repository import SchedulesTx
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store
 from workbell.ports.system import Clock

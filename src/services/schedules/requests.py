@@ -9,7 +9,7 @@ from attrs import Factory, frozen
 from workbell.domain.constraints import Limits
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
-from workbell.ports.schedules.repository import ScheduleView
+from workbell.ports.schedules.views import ScheduleView
 from workbell.services.jobs.requests import Attempts, Name, Priority, QueueName, Seconds
 
 Expression = Annotated[str, Limits(min_length=1, max_length=256, example="0 9 * * 1-5")]

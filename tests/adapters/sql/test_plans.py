@@ -27,7 +27,7 @@ from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.goals.repository import EntryFilter
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 
 pytestmark = pytest.mark.unit
 

@@ -34,7 +34,7 @@ from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import Step
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 
 pytestmark = pytest.mark.integration
 

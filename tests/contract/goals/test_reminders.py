@@ -13,7 +13,7 @@ from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.reminder import Person, Preferences, Reminded
 from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.identity.user import UserId
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.schedules.built_in import BuiltInSchedules
 
 DAY = date(2030, 1, 1)

@@ -30,7 +30,7 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, Tasks
-from workbell.ports.schedules.repository import ScheduleView
+from workbell.ports.schedules.views import ScheduleView
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.commands import Scheduling
 from workbell.services.schedules.requests import NewSchedule

@@ -23,7 +23,8 @@ from workbell.domain.identity.actor import EVERYTHING, Scope
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
-from workbell.ports.schedules.repository import Advance, ScheduleFilter
+from workbell.ports.schedules.repository import Advance
+from workbell.ports.schedules.views import ScheduleFilter
 
 
 def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:

@@ -10,7 +10,7 @@ from workbell.domain.identity.registration import Registration
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
 
 KEY = "0123456789abcdef" * 2

@@ -18,7 +18,7 @@ from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobOrigin, JobState, Missed
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import OverlapPolicy, ScheduleId
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.schedules.requests import NewSchedule
 from workbell.services.schedules.runs import cancel_runs
 

@@ -18,13 +18,8 @@ from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
-from workbell.ports.schedules.repository import (
-    NEWEST_RUNS,
-    Advance,
-    ListedSchedule,
-    ScheduleFilter,
-    ScheduleView,
-)
+from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
     "id": lambda schedule: schedule.id,

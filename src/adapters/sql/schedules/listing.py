@@ -32,7 +32,7 @@ from workbell.domain.identity.user import full_name
 from workbell.domain.jobs.job import status_of
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import ScheduleId
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 Read: TypeAlias = Callable[[Any], Any]
 _c = schedules.c
