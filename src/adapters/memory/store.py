@@ -26,7 +26,7 @@ from workbell.adapters.memory.jobs.repository import MemoryJobs
 from workbell.adapters.memory.jobs.staging import JobRows
 from workbell.adapters.memory.jobs.task_definitions import MemoryDefinitions
 from workbell.adapters.memory.rate_limits import MemoryQuotas
-from workbell.adapters.memory.schedules.repository import MemoryFacts, MemorySchedules
+from workbell.adapters.memory.schedules import MemoryFacts, MemorySchedules
 from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock

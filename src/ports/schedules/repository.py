@@ -1,4 +1,4 @@
-"""Schedules and task definitions as the store keeps them."""
+"""Repository of schedules, and their transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime

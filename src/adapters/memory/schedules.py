@@ -1,4 +1,4 @@
-"""Schedules, task definitions and facts in memory."""
+"""Schedules and facts about the store, in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
