@@ -13,6 +13,7 @@ from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.store import Facts
 
 NEWEST_RUNS = 100
 """How many runs of a schedule are looked through for a success."""
@@ -190,18 +191,6 @@ class Schedules(Protocol):
 
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
         """Return active schedules by id, above an id: to walk over all of them."""
-        ...
-
-
-class Facts(Protocol):
-    """Small facts about the store itself, by name: such as the tzdata version."""
-
-    def get(self, name: str) -> str | None:
-        """Return a fact, if it is known."""
-        ...
-
-    def set(self, name: str, value: str) -> None:
-        """Keep a fact."""
         ...
 
 
