@@ -1,15 +1,15 @@
-"""Repository of users, and the transaction of identity."""
+"""Repositories of users and their second factors, and the transaction of identity."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from attrs import frozen
 
+from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.audit import AuditTrail
 from workbell.ports.identity.api_keys import ApiKeys
 from workbell.ports.identity.one_time_codes import Codes
-from workbell.ports.identity.second_factors import SecondFactors
 from workbell.ports.identity.sessions import Sessions
 
 
@@ -130,6 +130,36 @@ class Users(Protocol):
         ...
 
 
+class SecondFactors(Protocol):
+    """Second factors, at most one of a person, confirmed or not."""
+
+    def find(self, user_id: UserId) -> SecondFactor | None:
+        """Return a person's factor as it now stands, without a lock."""
+        ...
+
+    def put(self, factor: SecondFactor) -> None:
+        """
+        Keep a new factor in place of the one that its person had.
+
+        The caller holds the person's row (`Users.get_for_update`).
+        """
+        ...
+
+    def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
+        """
+        Keep a factor as it now stands, if nobody has used or changed it since.
+
+        One UPDATE: `confirmed_at`, `last_step` and `recovery` change where
+        seed, `last_step` and `recovery` are those of `before`. False, and no
+        change, where no row fits; of parallel callers one gets True.
+        """
+        ...
+
+    def remove(self, user_id: UserId) -> bool:
+        """Remove a person's factor with its recovery codes; return whether there was one."""
+        ...
+
+
 class IdentityTx(Protocol):
     """What identity may touch within one transaction."""
 
@@ -161,34 +191,4 @@ class IdentityTx(Protocol):
     @property
     def audit(self) -> AuditTrail:
         """The audit trail."""
-        ...
-
-
-class SecondFactors(Protocol):
-    """Second factors, at most one of a person, confirmed or not."""
-
-    def find(self, user_id: UserId) -> SecondFactor | None:
-        """Return a person's factor as it now stands, without a lock."""
-        ...
-
-    def put(self, factor: SecondFactor) -> None:
-        """
-        Keep a new factor in place of the one that its person had.
-
-        The caller holds the person's row (`Users.get_for_update`).
-        """
-        ...
-
-    def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
-        """
-        Keep a factor as it now stands, if nobody has used or changed it since.
-
-        One UPDATE: `confirmed_at`, `last_step` and `recovery` change where
-        seed, `last_step` and `recovery` are those of `before`. False, and no
-        change, where no row fits; of parallel callers one gets True.
-        """
-        ...
-
-    def remove(self, user_id: UserId) -> bool:
-        """Remove a person's factor with its recovery codes; return whether there was one."""
         ...
