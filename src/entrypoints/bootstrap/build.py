@@ -74,11 +74,7 @@ def build(
         Invalid: A module of TASKS cannot be imported.
         Unavailable: The store cannot be opened.
     """
-    scratch = None
-    folder = settings.data_dir
-    if settings.database_url.startswith("memory"):
-        scratch = tempfile.TemporaryDirectory(prefix="workbell-")
-        folder = Path(scratch.name)
+    folder, scratch = _make_folder(settings)
     store, clock, anchor = open_store_of(settings, clock)
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
@@ -128,6 +124,14 @@ def build(
         scratch=scratch,
         closing=closing,
     )
+
+
+def _make_folder(settings: Settings) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+    """Return the folder of files; a store in memory has one for this run only."""
+    if not settings.database_url.startswith("memory"):
+        return settings.data_dir, None
+    scratch = tempfile.TemporaryDirectory(prefix="workbell-")
+    return Path(scratch.name), scratch
 
 
 def _make_scheduling(

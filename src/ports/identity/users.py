@@ -1,4 +1,4 @@
-"""Repositories of users and their second factors, and the transaction of identity."""
+"""Repositories of users and second factors; the transaction."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Parameters of schedules, checked again when a task's schema has changed."""
+"""Parameters of schedules, checked after a change of a schema."""
 
 from collections.abc import Iterable
 

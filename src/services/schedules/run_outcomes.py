@@ -1,4 +1,4 @@
-"""Outcomes of runs: a schedule whose runs fail is paused, and its owner notified."""
+"""Outcomes of runs: schedules whose runs fail are paused."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
