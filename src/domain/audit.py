@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from attrs import Factory, frozen
 
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 
 
 @frozen(kw_only=True)

@@ -58,3 +58,15 @@ class Health(Protocol):
     def schema_version(self) -> str:
         """Return the revision that the store's tables have."""
         ...
+
+
+class Facts(Protocol):
+    """Small facts about the store itself, by name: such as the tzdata version."""
+
+    def get(self, name: str) -> str | None:
+        """Return a fact, if it is known."""
+        ...
+
+    def set(self, name: str, value: str) -> None:
+        """Keep a fact."""
+        ...

@@ -10,7 +10,8 @@ from attrs import Factory, define, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unavailable, WorkbellError
-from workbell.domain.identity.user import SYSTEM_ID, Actor, Origin, User
+from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.user import SYSTEM_ID, User
 from workbell.ports.audit import AuditTrail
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
-from workbell.domain.identity.user import SYSTEM_ID, Actor, User
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import SYSTEM_ID, User
 from workbell.domain.rate_limits.policy import (
     LOGIN_FAILURES,
     Asked,
@@ -16,7 +17,8 @@ from workbell.domain.rate_limits.policy import (
     TooMany,
     account_key,
 )
-from workbell.ports.identity.users import IdentityTx, PasswordHasher
+from workbell.ports.identity.crypto import PasswordHasher
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.rate_limits import RateLimiter, ThrottlingTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 from attrs import define, evolve
 
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.user import EVERYTHING, User, UserId
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, reap, settle
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition
@@ -15,7 +16,8 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.jobs.repository import Waker, WorkTx
+from workbell.ports.jobs.repository import Waker
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Health, Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -40,7 +42,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(WorkTx, IdentityTx, GoalsTx, RemindersTx, Protocol):
+class Tx(SchedulesTx, IdentityTx, GoalsTx, RemindersTx, Protocol):
     """Everything that a transaction offers."""
 
 

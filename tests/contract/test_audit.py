@@ -6,7 +6,8 @@ from attrs import evolve
 
 from tests.contract.factories import ALICE, NOON, AnyStore, after
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity.user import Actor, Origin, UserId
+from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.user import UserId
 
 
 def an_entry(n: int = 1) -> AuditEntry:

@@ -9,7 +9,7 @@ from tests.processes.fleet import OwnRedis, own_redis
 from workbell.adapters.change_counters.local import LocalChanges
 from workbell.adapters.change_counters.redis import RedisChanges
 from workbell.adapters.redis_client import RedisLink
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.task import Task
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings

@@ -29,10 +29,10 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.errors import NotFound, Unavailable
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.attempt import Outcome
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 
 
 def count(store: AnyStore) -> int:

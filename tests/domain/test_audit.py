@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity.user import Actor, Origin, UserId
+from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
 

@@ -18,7 +18,7 @@ from tests.faults.cluster import LEASE_SECONDS, PASSWORD, Client, Cluster, Part
 from tests.faults.ledger import Ledger, Load, Row
 from tests.faults.private import wait_until
 from workbell.adapters.sql.schema.tables import jobs
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import JobState
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.backends import waker_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import JobOrigin
 from workbell.entrypoints.bench.summaries import _fill
 from workbell.entrypoints.bootstrap.build import build

@@ -12,11 +12,11 @@ import workbell
 from tests.contract.factories import ManualClock
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.reminder import Preferences
+from workbell.domain.identity.actor import SYSTEM, Actor, Origin
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import SYSTEM, Actor, Origin
 from workbell.entrypoints.library.client import Bell
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ def someone(bell: Bell, name: str) -> Actor:
         tx.users.replace(verified)
     actor = Actor.of(verified)
     goal = NewGoal(goal_name=f"Learn like {name}", category=Category.PRIMARY)
-    bell.house.goals.goals.create(actor, goal)
+    bell.house.goals.create(actor, goal)
     return actor
 
 

@@ -19,7 +19,7 @@ import pytest
 from attrs import define, field
 
 import workbell
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Job, JobId
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build

@@ -15,7 +15,7 @@ from sqlalchemy import URL, create_engine, select
 from tests.contract.servers import address, admin_url, drop_database
 from tests.processes.fleet import SECRET, Fleet, OwnRedis
 from workbell.adapters.sql.schema.tables import metadata
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import JobId
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings

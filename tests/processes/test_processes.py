@@ -23,12 +23,12 @@ from tests.processes.fleet import (
 )
 from workbell.adapters.sql.schema.tables import schedules as schedule_rows
 from workbell.adapters.sql.store import SqlStore
-from workbell.domain.identity.user import EVERYTHING, SYSTEM
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM
 from workbell.domain.jobs.job import JobOrigin, JobState
 from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.jobs.repository import JobFilter
-from workbell.services.jobs.requests import NewSchedule
+from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.integration
 

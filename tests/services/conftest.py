@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.desk import Desk, a_desk
-from workbell.domain.identity.user import Actor
+from workbell.domain.identity.actor import Actor
 
 
 @pytest.fixture

@@ -12,19 +12,24 @@ from tests.contract.factories import NOON, ManualClock, a_user
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonShapes
-from workbell.domain.identity.user import EVERYTHING, Actor, UserId
+from workbell.domain.identity.actor import EVERYTHING, Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task, TaskContext, Tasks
 from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.execution import Execution
-from workbell.services.jobs.requests import NewJob, NewSchedule
+from workbell.services.jobs.requests import NewJob
 from workbell.services.jobs.retention import Housekeeping
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.commands import Scheduling
 from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.parameter_check import ParameterCheck
+from workbell.services.schedules.requests import NewSchedule
+from workbell.services.schedules.run_outcomes import RunOutcomes
 from workbell.services.schedules.ticker import Ticking
 
 
@@ -126,10 +131,11 @@ class Desk:
     tasks: Tasks
     files: FolderFiles
     definitions: Definitions
+    parameter_check: ParameterCheck
     scheduling: Scheduling
     jobs: JobCommands
     ticking: Ticking
-    execution: Execution
+    execution: Execution[SchedulesTx]
     housekeeping: Housekeeping
     expectations: Expectations
 
@@ -267,6 +273,7 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
         tasks=registry,
         files=files,
         definitions=definitions,
+        parameter_check=ParameterCheck(store=store, clock=clock, definitions=definitions),
         scheduling=Scheduling(
             store=store,
             clock=clock,
@@ -293,6 +300,7 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             definitions=definitions,
             files=files,
             lease=timedelta(seconds=30),
+            on_settled=[RunOutcomes(clock=clock)],
         ),
         housekeeping=Housekeeping(
             store=store, clock=clock, files=files, keep=KEEP, keep_scheduled=timedelta(days=30)

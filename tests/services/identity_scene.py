@@ -10,8 +10,9 @@ from attrs import define, evolve, field
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import WorkbellError
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import Origin, User
+from workbell.domain.identity.user import User
 from workbell.ports.mail import Letter
 from workbell.services.identity.registration import Identity
 

@@ -2,18 +2,25 @@
 
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, frozen
 
 from tests.services.identity_scene import ORIGIN, Chance, Clock, Hasher, Outbox
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.session import Session
-from workbell.domain.identity.user import Actor, User
+from workbell.domain.identity.user import User
 from workbell.ports.system import Randomness
-from workbell.services.identity.account_services import Membership
+from workbell.services.audit import Floods
+from workbell.services.identity.api_keys import ApiKeyService
 from workbell.services.identity.login import SignedIn, SigningIn
+from workbell.services.identity.passwords import Passwords
+from workbell.services.identity.profiles import Profiles
 from workbell.services.identity.registration import Identity
+from workbell.services.identity.second_factor import FactorKeeping
+from workbell.services.identity.sessions import SessionService
+from workbell.services.identity.users import People
 
 PASSWORD = "correct horse"
 
@@ -27,6 +34,38 @@ class Numbers:
         return f"id{self.last}"
 
 
+@frozen(kw_only=True)
+class Members:
+    """The services of accounts, built around one cache of actors as an application does."""
+
+    passwords: Passwords
+    profiles: Profiles
+    people: People
+    sessions: SessionService
+    api_keys: ApiKeyService
+    second_factor: FactorKeeping
+
+    @classmethod
+    def of(cls, identity: Identity, signing_in: SigningIn) -> "Members":
+        codes, recent = identity.codes, signing_in.recent
+        store, clock, ids = signing_in.store, signing_in.clock, signing_in.ids
+        passwords = Passwords(
+            codes=codes,
+            mailer=identity.quiet_mailer,
+            recent=recent,
+            floods=Floods(),
+            throttling=signing_in.throttling,
+        )
+        return cls(
+            passwords=passwords,
+            profiles=Profiles(passwords=passwords),
+            people=People(codes=codes, mailer=identity.mailer, recent=recent),
+            sessions=SessionService(store=store, clock=clock, recent=recent),
+            api_keys=ApiKeyService(store=store, clock=clock, ids=ids, recent=recent),
+            second_factor=FactorKeeping(gate=signing_in.gate, passwords=passwords, ids=ids),
+        )
+
+
 @define
 class Stage:
     clock: Clock
@@ -35,7 +74,7 @@ class Stage:
     outbox: Outbox
     identity: Identity
     signing_in: SigningIn
-    members: Membership
+    members: Members
 
     def join(self, name: str, **fields: Any) -> User:
         user = User(
@@ -92,7 +131,7 @@ def a_stage(*names: str, chance: Randomness | None = None, **more: Any) -> Stage
     signing_in = SigningIn(
         store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens, **more
     )
-    members = Membership.of(identity, signing_in)
+    members = Members.of(identity, signing_in)
     stage = Stage(clock, store, hasher, outbox, identity, signing_in, members)
     for name in names:
         stage.join(name)

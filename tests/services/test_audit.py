@@ -7,7 +7,8 @@ import pytest
 from tests.services.identity_scene import NOON, ORIGIN
 from tests.services.members_scene import a_stage
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity.user import Origin, WrongCredentials
+from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.user import WrongCredentials
 from workbell.services.audit import MOST, Floods, entry
 
 pytestmark = pytest.mark.unit

@@ -8,15 +8,14 @@ import pytest
 from attrs import define, field
 
 from tests.services.identity_scene import Chance, Clock, Hasher, Outbox
-from tests.services.members_scene import PASSWORD, Numbers, Stage
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from tests.services.members_scene import PASSWORD, Members, Numbers, Stage
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Contended
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import KeyScope, Tier
 from workbell.domain.rate_limits.policy import Policies
-from workbell.services.identity.account_services import Membership
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.profiles import ProfileChange
 from workbell.services.identity.registration import Identity
@@ -63,7 +62,7 @@ def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str],
             store=store, limiter=MemoryRateLimiter(), clock=clock, policies=NO_LIMITS
         ),
     )
-    members = Membership.of(identity, signing_in)
+    members = Members.of(identity, signing_in)
     stage = Stage(clock, plain, hasher, outbox, identity, signing_in, members)
     stage.join("ana")
     stage.join("root", is_super_user=True)
@@ -93,7 +92,7 @@ DEEDS: dict[str, Callable[[Stage], object]] = {
         on.actor(on.login("root")), on.user("ana").id
     ),
     "invite": lambda on: on.members.people.invite(on.actor(on.login("root")), "new@example.com"),
-    "make a key": lambda on: on.members.access.make_key(on.ana(), "key", [KeyScope.READ]),
+    "make a key": lambda on: on.members.api_keys.create(on.ana(), "key", [KeyScope.READ]),
 }
 
 

@@ -13,7 +13,8 @@ from tests.contract.factories import ManualClock
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Unavailable
-from workbell.domain.identity.user import Actor, Tier, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import Tier, UserId
 from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route, TooMany, account_key
 from workbell.ports.rate_limits import ThrottlingTx
 from workbell.services.rate_limits import Throttling

@@ -13,7 +13,7 @@ from workbell.adapters.builtin_tasks.column_statistics import Groups, Numbers, T
 from workbell.adapters.builtin_tasks.datasets import MAX_COLUMNS, Batch, DataSet, MadeUp, file_kind
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid
-from workbell.domain.identity.user import Actor
+from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.task import Task, TaskContext
 
 Operation = Literal["describe", "count", "sum", "min", "max", "mean"]

@@ -7,11 +7,12 @@ from attrs import frozen
 
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
-from workbell.domain.identity.user import SYSTEM_ID, Actor
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.job import ENDED
 from workbell.domain.jobs.task import Task, TaskContext
 from workbell.ports.files import FileStore
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 
 TABLES = ("execution_logs",)
@@ -40,7 +41,7 @@ class DatabaseCleanup:
 class Cleaner:
     """Deletes old history; superusers only."""
 
-    store: Store[WorkTx]
+    store: Store[JobsTx]
     files: FileStore
     batch: int = BATCH
 

@@ -14,7 +14,7 @@ from workbell.adapters.builtin_tasks import tar_archive as archives
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid, NotFound, Unavailable
-from workbell.domain.identity.user import Actor
+from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.task import Task, TaskContext
 
 

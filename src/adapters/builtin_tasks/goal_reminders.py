@@ -9,7 +9,8 @@ from attrs import evolve, frozen
 
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid, NotAllowed
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.task import Task, TaskContext
 from workbell.ports.mail import Mailer
 from workbell.services.goals.reminders import MAIL_ATTEMPTS, MAIL_TASK, Reminding

@@ -12,14 +12,14 @@ from workbell.adapters.builtin_tasks.report_generation import Reporter
 from workbell.adapters.builtin_tasks.send_email import EmailSender
 from workbell.domain.jobs.task import Task
 from workbell.ports.files import FileStore
-from workbell.ports.jobs.repository import WorkTx
 from workbell.ports.mail import Mailer
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Store
 
 
 def built_in(
     *,
-    store: Store[WorkTx],
+    store: Store[SchedulesTx],
     files: FileStore,
     mailer: Mailer,
     input_dirs: Sequence[Path] = (),

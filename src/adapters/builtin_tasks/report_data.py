@@ -7,7 +7,7 @@ from datetime import datetime
 from attrs import frozen
 
 from workbell.domain.jobs.job import Job, JobState
-from workbell.ports.schedules.repository import ScheduleView
+from workbell.ports.schedules.views import ScheduleView
 
 Cell = str | int | float
 

@@ -9,11 +9,12 @@ from attrs import evolve, frozen
 from workbell.adapters.builtin_tasks import report_html as report_page
 from workbell.adapters.builtin_tasks.report_data import Facts, Section
 from workbell.domain.constraints import Limits
-from workbell.domain.identity.user import Scope
+from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, TaskContext
-from workbell.ports.jobs.repository import JobFilter, WorkTx
-from workbell.ports.schedules.repository import ScheduleFilter, ScheduleView
+from workbell.ports.jobs.repository import JobFilter
+from workbell.ports.schedules.repository import SchedulesTx
+from workbell.ports.schedules.views import ScheduleFilter, ScheduleView
 from workbell.ports.store import Store
 
 ReportType = Literal["daily", "weekly", "monthly", "quarterly", "yearly"]
@@ -43,7 +44,7 @@ class Reporter:
     the list with their contexts.
     """
 
-    store: Store[WorkTx]
+    store: Store[SchedulesTx]
     sections: Sequence[Callable[[Facts], Section]] = (
         report_page.outcomes,
         report_page.tasks,

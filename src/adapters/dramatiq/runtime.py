@@ -16,6 +16,7 @@ from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, J
 from workbell.adapters.observability.metrics import Measure, gauge
 from workbell.domain.errors import WorkbellError
 from workbell.ports.jobs.repository import Waker
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import Execution
 from workbell.services.jobs.retention import Housekeeping
@@ -92,7 +93,7 @@ class Runtime:
     found; `on_stuck` is called once when half of the threads no longer answer.
     """
 
-    execution: Execution
+    execution: Execution[SchedulesTx]
     clock: Clock
     lease: timedelta
     worker: JobWorker | None = None

@@ -20,6 +20,7 @@ from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import TIMEOUT_GRACE, Claim, Settlement
 from workbell.domain.jobs.job import JobId, Mode
 from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
 from workbell.services.jobs.execution import Execution
 
@@ -56,7 +57,7 @@ class JobWorker:
     batch tasks apart, be a line of the process's log.
     """
 
-    execution: Execution
+    execution: Execution[SchedulesTx]
     clock: Clock
     id: str
     host: str

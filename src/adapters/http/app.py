@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from types import SimpleNamespace
 
 import falcon
-from attrs import Factory, field, frozen
+from attrs import Factory, frozen
 
 from workbell.adapters.http.compat import datamanager as c
 from workbell.adapters.http.compat import insighthub as a
@@ -37,12 +37,19 @@ from workbell.ports.serialization import Shapes
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
 from workbell.services.audit import Refusals
-from workbell.services.goals.goal_services import GoalKeeping
+from workbell.services.goals.commands import GoalCommands
+from workbell.services.goals.progress import ProgressCommands
 from workbell.services.goals.reminders import Reminding
 from workbell.services.goals.summaries import Summaries
-from workbell.services.identity.account_services import Membership
+from workbell.services.goals.timers import TimerCommands
+from workbell.services.identity.api_keys import ApiKeyService
 from workbell.services.identity.login import SigningIn
+from workbell.services.identity.passwords import Passwords
+from workbell.services.identity.profiles import Profiles
 from workbell.services.identity.registration import Identity
+from workbell.services.identity.second_factor import FactorKeeping
+from workbell.services.identity.sessions import SessionService
+from workbell.services.identity.users import People
 from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
@@ -68,10 +75,18 @@ class Parts:
 
     identity: Identity
     signing_in: SigningIn
+    passwords: Passwords
+    profiles: Profiles
+    people: People
+    sessions: SessionService
+    api_keys: ApiKeyService
+    second_factor: FactorKeeping
     scheduling: Scheduling
     jobs: JobCommands
     definitions: Definitions
-    goals: GoalKeeping
+    goals: GoalCommands
+    progress: ProgressCommands
+    timers: TimerCommands
     summaries: Summaries
     reminding: Reminding
     shapes: Shapes
@@ -83,9 +98,6 @@ class Parts:
     ailments: Callable[[], Sequence[str]] = tuple
     measures: Callable[[], Iterable[Measure]] = tuple
     throttling: Throttling | None = None
-    members: Membership = field(
-        default=Factory(lambda self: Membership.of(self.identity, self.signing_in), takes_self=True)
-    )
 
 
 def operations_of(parts: Parts) -> tuple[Operation, ...]:
@@ -102,9 +114,19 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
         *browser_session_routes.operations(
             browser_session_routes.BrowserSession(browser=_browser(parts), identity=parts.identity)
         ),
-        *account.operations(account.Account(signing_in=parts.signing_in, members=parts.members)),
-        *second_factor.operations(second_factor.SecondFactorFace(members=parts.members)),
-        *people.operations(people.Administration(people=parts.members.people)),
+        *account.operations(
+            account.Account(
+                signing_in=parts.signing_in,
+                passwords=parts.passwords,
+                profiles=parts.profiles,
+                sessions=parts.sessions,
+                api_keys=parts.api_keys,
+            )
+        ),
+        *second_factor.operations(
+            second_factor.SecondFactorFace(second_factor=parts.second_factor, people=parts.people)
+        ),
+        *people.operations(people.Administration(people=parts.people)),
         *schedules.operations(schedule_face),
         *jobs.operations(job_face),
         *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
@@ -125,10 +147,13 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
 
 
 def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
-    own_b = b.BIdentity(
-        identity=parts.identity, signing_in=parts.signing_in, people=parts.members.people
+    own_b = b.BIdentity(identity=parts.identity, signing_in=parts.signing_in, people=parts.people)
+    own_c = c.CIdentity(
+        identity=parts.identity,
+        signing_in=parts.signing_in,
+        profiles=parts.profiles,
+        people=parts.people,
     )
-    own_c = c.CIdentity(identity=parts.identity, signing_in=parts.signing_in, members=parts.members)
     return (
         *b.identity_operations(own_b, face),
         *b.goal_operations(_goals(parts), _progress(parts)),
@@ -138,12 +163,12 @@ def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
 
 
 def _goals(parts: Parts) -> goals.Goals:
-    return goals.Goals(goals=parts.goals.goals, timers=parts.goals.timers)
+    return goals.Goals(goals=parts.goals, timers=parts.timers)
 
 
 def _progress(parts: Parts) -> progress.Progress:
     return progress.Progress(
-        progress=parts.goals.progress, goals=parts.goals.goals, throttling=parts.throttling
+        progress=parts.progress, goals=parts.goals, throttling=parts.throttling
     )
 
 

@@ -15,23 +15,18 @@ from workbell.adapters.memory.goals.goals import (
     MemoryTimers,
 )
 from workbell.adapters.memory.goals.reminders import MemoryReminders
+from workbell.adapters.memory.identity.api_keys import MemoryApiKeys
+from workbell.adapters.memory.identity.one_time_codes import MemoryCodes
 from workbell.adapters.memory.identity.second_factors import MemorySecondFactors
-from workbell.adapters.memory.identity.users import (
-    MemoryApiKeys,
-    MemoryCodes,
-    MemorySessions,
-    MemoryUsers,
-)
+from workbell.adapters.memory.identity.sessions import MemorySessions
+from workbell.adapters.memory.identity.users import MemoryUsers
 from workbell.adapters.memory.jobs.logs import MemoryLogs
 from workbell.adapters.memory.jobs.queues import MemoryQueues, MemoryStatistics, MemoryWorkers
 from workbell.adapters.memory.jobs.repository import MemoryJobs
 from workbell.adapters.memory.jobs.staging import JobRows
+from workbell.adapters.memory.jobs.task_definitions import MemoryDefinitions
 from workbell.adapters.memory.rate_limits import MemoryQuotas
-from workbell.adapters.memory.schedules.repository import (
-    MemoryDefinitions,
-    MemoryFacts,
-    MemorySchedules,
-)
+from workbell.adapters.memory.schedules import MemoryFacts, MemorySchedules
 from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock

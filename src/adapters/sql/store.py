@@ -18,9 +18,11 @@ from workbell.adapters.sql.database.sqlite import open_sqlite
 from workbell.adapters.sql.goals.goals import SqlBooks, SqlGoals, SqlTimers
 from workbell.adapters.sql.goals.progress import SqlEntries
 from workbell.adapters.sql.goals.reminders import SqlReminders
+from workbell.adapters.sql.identity.api_keys import SqlApiKeys
+from workbell.adapters.sql.identity.one_time_codes import SqlCodes
 from workbell.adapters.sql.identity.second_factors import SqlSecondFactors
-from workbell.adapters.sql.identity.sessions import SqlApiKeys, SqlSessions
-from workbell.adapters.sql.identity.users import SqlCodes, SqlUsers
+from workbell.adapters.sql.identity.sessions import SqlSessions
+from workbell.adapters.sql.identity.users import SqlUsers
 from workbell.adapters.sql.jobs.logs import SqlLogs
 from workbell.adapters.sql.jobs.queues import SqlQueues, SqlStatistics, SqlWorkers
 from workbell.adapters.sql.jobs.repository import SqlJobs

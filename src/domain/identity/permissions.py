@@ -6,7 +6,9 @@ from enum import StrEnum
 from attrs import frozen
 
 from workbell.domain.errors import NotAllowed
-from workbell.domain.identity.user import EVERYTHING, Actor, KeyScope, Role, Scope, UserId
+from workbell.domain.identity.actor import EVERYTHING, Actor, Scope
+from workbell.domain.identity.second_factor import EnrolmentRequired
+from workbell.domain.identity.user import KeyScope, Role, UserId
 
 SIGN_IN = "This is for who has signed in."
 KEYLESS = "This API key is not good for that."
@@ -173,6 +175,9 @@ RULES: Mapping[Action, Rule] = {
 }
 """Whoever has one of the relations may; a scope of a key includes those before it."""
 
+ENROLLING = frozenset({Action.READ_PROFILE, Action.USE_SECOND_FACTOR, Action.SIGN_OUT})
+"""All that users may do who must add a second factor and have none."""
+
 _INCLUDED: Mapping[KeyScope, frozenset[KeyScope]] = {
     _READ: frozenset({_READ}),
     _WRITE: frozenset({_READ, _WRITE}),
@@ -185,6 +190,17 @@ def key_allows(actor: Actor, needed: KeyScope | None) -> bool:
     if actor.key_scopes is None:
         return True
     return needed is not None and any(needed in _INCLUDED[one] for one in actor.key_scopes)
+
+
+def check_enrolment(actor: Actor, *, enrolling: bool = False) -> None:
+    """
+    Refuse actors who must add a second factor, except what is part of that.
+
+    Raises:
+        EnrolmentRequired: The actor must add a second factor first.
+    """
+    if actor.must_enrol and not enrolling:
+        raise EnrolmentRequired
 
 
 def relations_of(actor: Actor, owner: UserId | None = None) -> frozenset[Relation]:
@@ -212,6 +228,8 @@ def may(
     `owner` is whose the thing is; `also` is what the actor is to its account
     or project, as far as that matters.
     """
+    if actor.must_enrol and action not in ENROLLING:
+        return False
     rule = RULES[action]
     is_related = not rule.relations.isdisjoint(relations_of(actor, owner) | set(also))
     return is_related and key_allows(actor, rule.key)
@@ -230,7 +248,9 @@ def check(
 
     Raises:
         NotAllowed: As `said`, or because the API key does not reach so far.
+        EnrolmentRequired: The actor must add a second factor first.
     """
+    check_enrolment(actor, enrolling=action in ENROLLING)
     if not key_allows(actor, RULES[action].key):
         raise NotAllowed(KEYLESS)
     if not may(actor, action, owner=owner, also=also):

@@ -35,6 +35,10 @@ class SecondFactorRequired(NotAllowed):
     code = "second_factor_required"
 
 
+class EnrolmentRequired(SecondFactorRequired):
+    """Add a second factor first: the settings of the service require one."""
+
+
 class WrongSecondFactor(WrongCredentials):
     """The code of the second factor is wrong, or was used already."""
 

@@ -7,7 +7,8 @@ from typing import Self
 from attrs import evolve, frozen
 
 from workbell.domain.errors import NotAllowed, Unauthenticated
-from workbell.domain.identity.user import Origin, UserId
+from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.user import UserId
 
 GRACE = timedelta(seconds=10)
 """How long the token before the current one is answered with the same successor."""

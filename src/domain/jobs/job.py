@@ -9,6 +9,7 @@ from attrs import Factory, evolve, frozen
 
 from workbell.domain.errors import Conflict, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
+from workbell.domain.jobs.task import OnLost, Task
 
 JobId = NewType("JobId", int)
 
@@ -301,3 +302,10 @@ def check_waiting_limit(waiting: int, adding: int, limit: int) -> None:
         raise LimitReached(
             f"You have {waiting} of {limit} waiting jobs.", used=waiting, limit=limit
         )
+
+
+def mode_of(task: Task | None) -> Mode:
+    """Return how a task's jobs may be claimed."""
+    if task is not None and task.on_lost is OnLost.FAIL:
+        return Mode.ALONE
+    return Mode.BATCH if task is not None and task.batch else Mode.ORDINARY

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, NewType, Protocol
 from attrs import Factory, define, field, frozen
 
 from workbell.domain.errors import Conflict, Invalid, NotFound
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 
 TaskId = NewType("TaskId", int)
 

@@ -10,7 +10,7 @@ from attrs import Factory, evolve, frozen
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
-from workbell.domain.jobs.job import Job, JobOrigin, Missed, Mode
+from workbell.domain.jobs.job import Job, JobOrigin, Missed, mode_of
 from workbell.domain.jobs.task import OnLost, Task
 
 ScheduleId = NewType("ScheduleId", int)
@@ -226,13 +226,6 @@ class Schedule:
     def has_failed_too_often(self) -> bool:
         """Whether it is to be paused: at every fifth failure in a row."""
         return self.is_active and self.fail_streak % FAILURES_TO_PAUSE == 0 < self.fail_streak
-
-
-def mode_of(task: Task | None) -> Mode:
-    """Return how a task's jobs may be claimed."""
-    if task is not None and task.on_lost is OnLost.FAIL:
-        return Mode.ALONE
-    return Mode.BATCH if task is not None and task.batch else Mode.ORDINARY
 
 
 def _just_before(moment: datetime) -> datetime:

@@ -14,13 +14,14 @@ from typing import Any
 
 from attrs import Factory, define, evolve, frozen
 
-from workbell.domain.identity.user import Actor, User
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import User
 from workbell.entrypoints.bench.load import Load, Request, client, load
 from workbell.entrypoints.bench.targets import Place
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.services.jobs.requests import NewSchedule
+from workbell.services.schedules.requests import NewSchedule
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
 PEOPLE = 64

@@ -21,12 +21,12 @@ from typing import Any
 from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import Origin, Tier
+from workbell.domain.identity.user import Tier
 from workbell.domain.rate_limits.policy import Asked, Rate, Route
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
-from workbell.entrypoints.bootstrap.http import parts
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
@@ -201,7 +201,9 @@ def _cuts(times: Sequence[float]) -> Cuts:
 @contextmanager
 def _served(house: House) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = EmbeddedServer(build_app(parts(house)), "127.0.0.1", 0, threads=API_THREADS)
+    server = EmbeddedServer(
+        build_app(house.app_dependencies()), "127.0.0.1", 0, threads=API_THREADS
+    )
     server.bind()
     threading.Thread(target=server.serve, daemon=True).start()
     yield server.address[1]

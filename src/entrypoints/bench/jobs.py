@@ -12,7 +12,7 @@ from attrs import frozen
 
 from workbell.adapters.dramatiq.worker import JobWorker
 from workbell.adapters.sql.database import sqlite
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.entrypoints.bench.targets import Place
 from workbell.entrypoints.bench.workers import (
     NOOP,

@@ -27,11 +27,11 @@ from workbell.adapters.sql.schema.goals import goal_books, goals, progress_days,
 from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Conflict
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 from workbell.entrypoints.bench.targets import resident
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
-from workbell.entrypoints.bootstrap.http import parts
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.identity.actor_cache import RecentActors
 
@@ -253,7 +253,7 @@ def _served(house: House, people: Sequence[UserId], *, cached: bool) -> Generato
     with house.store.view() as tx:
         known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
     signing_in = evolve(house.signing_in, recent=known)
-    face = evolve(parts(house), throttling=None, signing_in=signing_in)
+    face = evolve(house.app_dependencies(), throttling=None, signing_in=signing_in)
     if not cached:
         face = evolve(face, summaries=evolve(house.summaries, cache_seconds=0))
     server = EmbeddedServer(build_app(face), "127.0.0.1", 0, threads=1)

@@ -1,4 +1,4 @@
-"""The house: everything that a process may need, put together."""
+"""The application: all services and connections of a process."""
 
 import os
 import socket
@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
 from attrs import define, evolve, field
 from sqlalchemy import Connection
 
+from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
 from workbell.adapters.cache.metered import CountingCache
 from workbell.adapters.change_counters.local import Announcer
 from workbell.adapters.dramatiq.runtime import Runtime
@@ -24,34 +26,51 @@ from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import UuidIds
 from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
+from workbell.domain.goals.reminder import daily_at, every_step
 from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import (
     AnyStore,
     wakeups_of,
 )
-from workbell.entrypoints.bootstrap.goals import keep_schedules
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import Changes
 from workbell.ports.mail import Mailer
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
-from workbell.services.goals.goal_services import GoalKeeping
+from workbell.services.audit import Floods
+from workbell.services.goals.commands import GoalCommands
+from workbell.services.goals.progress import ProgressCommands
 from workbell.services.goals.reminders import Reminding
 from workbell.services.goals.summaries import Summaries
+from workbell.services.goals.timers import TimerCommands
+from workbell.services.identity.api_keys import ApiKeyService
 from workbell.services.identity.login import SigningIn
+from workbell.services.identity.passwords import Passwords
+from workbell.services.identity.profiles import Profiles
 from workbell.services.identity.registration import Identity
+from workbell.services.identity.second_factor import FactorKeeping
+from workbell.services.identity.sessions import SessionService
+from workbell.services.identity.users import People
 from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.execution import Execution
 from workbell.services.jobs.retention import Housekeeping
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
+from workbell.services.schedules.built_in import BuiltInSchedules
 from workbell.services.schedules.commands import Scheduling
 from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.parameter_check import ParameterCheck
 from workbell.services.schedules.ticker import Ticking
 
-if TYPE_CHECKING:  # Redis is imported where it is used
+if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
+    from workbell.adapters.http.app import Parts
+    from workbell.adapters.http.web.middleware import FaceSettings
 
 log = structlog.get_logger()
+
+FIELDS = JsonShapes("is not a known field")
+"""How bodies are read; parameters of tasks have a word of their own."""
 
 
 @define(eq=False, kw_only=True, repr=False)
@@ -67,17 +86,20 @@ class House:
     files: FolderFiles
     mailer: Mailer
     definitions: Definitions
+    parameter_check: ParameterCheck
     scheduling: Scheduling
     jobs: JobCommands
-    goals: GoalKeeping
+    goals: GoalCommands
     cache: CountingCache
     summaries: Summaries
     reminding: Reminding
     ticking: Ticking
-    execution: Execution
+    execution: Execution[SchedulesTx]
     housekeeping: Housekeeping
     identity: Identity
     signing_in: SigningIn
+    people: People
+    sessions: SessionService
     throttling: Throttling
     queues: Sequence[str]
     anchor: Callable[[], float]
@@ -110,12 +132,22 @@ class House:
         self._introduce()
 
     def _introduce(self) -> None:
-        self.definitions.synchronise()
+        self.parameter_check.pause_incompatible(self.definitions.synchronise())
         self.ticking.follow_time_zones(tzdata_version())
 
     def keep_schedules(self) -> None:
-        """Have the built-in schedules, by the rules of the settings."""
-        keep_schedules(self.settings, self.store, self.clock)
+        """
+        Insert or update the schedules on which reminders go out.
+
+        Raises:
+            Unavailable: The store does not answer.
+        """
+        built_in = BuiltInSchedules(store=self.store, clock=self.clock)
+        daily = daily_at(self.settings.reminder_time, self.settings.reminder_time_zone)
+        built_in.ensure("Goal reminders", RUN_TASK, daily, {"own_times": False})
+        built_in.ensure(
+            "Goal reminders at people's own times", RUN_TASK, every_step(), {"own_times": True}
+        )
 
     def first_administrator(self) -> str | None:
         """Create the administrator of the settings where there is none; return a made password."""
@@ -166,6 +198,49 @@ class House:
         worker.wakeups = wakeups_of(self.settings.redis_url, self.waker, worker)
         return worker, worker.wakeups
 
+    def app_dependencies(self, runtime: Runtime | None = None) -> "Parts":
+        """Return the dependencies of the HTTP application; it reports on the runtime beside it."""
+        from workbell.adapters.http.app import Parts
+
+        passwords = Passwords(
+            codes=self.identity.codes,
+            mailer=self.identity.quiet_mailer,
+            recent=self.signing_in.recent,
+            floods=Floods(),
+            throttling=self.throttling,
+        )
+        return Parts(
+            identity=self.identity,
+            signing_in=self.signing_in,
+            passwords=passwords,
+            profiles=Profiles(passwords=passwords),
+            people=self.people,
+            sessions=self.sessions,
+            api_keys=ApiKeyService(
+                store=self.store, clock=self.clock, ids=self.ids, recent=self.signing_in.recent
+            ),
+            second_factor=FactorKeeping(
+                gate=self.signing_in.gate, passwords=passwords, ids=self.ids
+            ),
+            scheduling=self.scheduling,
+            jobs=self.jobs,
+            definitions=self.definitions,
+            goals=self.goals,
+            progress=ProgressCommands(store=self.store, clock=self.clock, shapes=FIELDS),
+            timers=TimerCommands(store=self.store, clock=self.clock),
+            summaries=self.summaries,
+            reminding=self.reminding,
+            shapes=FIELDS,
+            ids=self.ids,
+            database=self.store,
+            cache=self.check_cache,
+            outdated=self.outdated,
+            ailments=tuple if runtime is None else runtime.ailments,
+            measures=lambda: (self.cache.measure(), *(runtime.measures() if runtime else ())),
+            throttling=self.throttling,
+            settings=_http_settings(self.settings),
+        )
+
     def jobs_within(self, connection: Connection) -> JobCommands:
         """
         Return job commands that only execute on a connection of the caller's.
@@ -208,3 +283,19 @@ class House:
         self._closing.close()
         if self._scratch is not None:
             self._scratch.cleanup()
+
+
+def _http_settings(settings: Settings) -> "FaceSettings":
+    from workbell.adapters.http.web.middleware import FaceSettings
+
+    return FaceSettings(
+        public_url=settings.public_url,
+        allowed_hosts=settings.allowed_hosts,
+        trusted_proxies=settings.trusted_proxies,
+        cors_origins=settings.cors_origins,
+        hsts_seconds=settings.hsts_seconds,
+        force_https=settings.force_https,
+        require_verified_email=str(settings.require_verified_email),
+        metrics_token=settings.metrics_token,
+        version=version("workbell"),
+    )

@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from workbell.adapters.cache.memory import MemoryCache
+from workbell.adapters.cache.metered import CountingCache
 from workbell.adapters.change_counters.local import LocalChanges
 from workbell.adapters.dramatiq.wakeups import LocalWakeups, Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker
@@ -82,6 +84,15 @@ def waker_of(url: str) -> "RedisWaker":
     from workbell.adapters.redis_client import RedisLink
 
     return RedisWaker(RedisLink.connect(url, "wake-ups"))
+
+
+def cache_of(waker: "RedisWaker | None", clock: Clock) -> CountingCache:
+    """Return the cache: over the waker's link to Redis where there is one, else in this process."""
+    if waker is None:
+        return CountingCache(MemoryCache(clock))
+    from workbell.adapters.cache.redis import RedisCache
+
+    return CountingCache(RedisCache(waker.link))
 
 
 def changes_of(waker: "RedisWaker | None") -> Changes:

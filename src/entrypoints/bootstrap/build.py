@@ -10,9 +10,11 @@ from typing import TextIO
 
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import built_in
+from workbell.adapters.cache.metered import CountingCache
 from workbell.adapters.change_counters.local import Announcer
 from workbell.adapters.cpu_affinity import PROCESSORS
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.adapters.serialization.serializer import JsonShapes
@@ -21,35 +23,39 @@ from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import FactorKeys
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task, Tasks
-from workbell.entrypoints.bootstrap.application import House
+from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
+from workbell.entrypoints.bootstrap.application import FIELDS, House
 from workbell.entrypoints.bootstrap.backends import (
     AnyStore,
+    cache_of,
     changes_of,
     mailer_of,
     open_store_of,
     throttling_of,
     waker_of,
 )
-from workbell.entrypoints.bootstrap.goals import cache_of, reminding_of, summaries_of
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import secret_key
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.mail import Mailer
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock, Ids
-from workbell.services.goals.goal_services import GoalKeeping
-from workbell.services.identity.account_services import Membership
+from workbell.services.goals.commands import GoalCommands
+from workbell.services.goals.reminders import Reminding
+from workbell.services.goals.summaries import Summaries
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
+from workbell.services.identity.sessions import SessionService
+from workbell.services.identity.users import People
 from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.execution import Execution
 from workbell.services.jobs.retention import Housekeeping
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
 from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.parameter_check import ParameterCheck
+from workbell.services.schedules.run_outcomes import RunOutcomes
 from workbell.services.schedules.ticker import Ticking
-
-FIELDS = JsonShapes("is not a known field")
-"""How bodies are read; parameters of tasks have a word of their own."""
 
 
 def build(
@@ -68,11 +74,7 @@ def build(
         Invalid: A module of TASKS cannot be imported.
         Unavailable: The store cannot be opened.
     """
-    scratch = None
-    folder = settings.data_dir
-    if settings.database_url.startswith("memory"):
-        scratch = tempfile.TemporaryDirectory(prefix="workbell-")
-        folder = Path(scratch.name)
+    folder, scratch = _make_folder(settings)
     store, clock, anchor = open_store_of(settings, clock)
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
@@ -80,15 +82,15 @@ def build(
     shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
+    reminding, cache = _make_reminding(settings, store, clock), cache_of(waker, clock)
     registry = Tasks()
-    definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    reminding, cache = reminding_of(settings, store, clock), cache_of(waker, clock)
-    reminders = GoalReminders(reminding, mailer).tasks()
-    for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
+    for task in (*_make_built_in_tasks(settings, store, files, mailer, reminding), *tasks):
         registry.add(task)
+    definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
     closing = ExitStack()
     throttling = throttling_of(settings, store, clock, closing)
-    identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling)
+    identity, signing_in = _make_identity(settings, store, clock, ids, mailer, throttling)
+    sessions = SessionService(store=store, clock=clock, recent=signing_in.recent)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return House(
         settings=settings,
@@ -100,19 +102,20 @@ def build(
         files=files,
         mailer=mailer,
         definitions=definitions,
-        scheduling=_scheduling(settings, definitions, queues),
-        jobs=_jobs(settings, definitions, files, queues),
-        goals=GoalKeeping.of(store, clock, FIELDS),
+        parameter_check=ParameterCheck(store=store, clock=clock, definitions=definitions),
+        scheduling=_make_scheduling(settings, store, definitions, queues),
+        jobs=_make_jobs(settings, definitions, files, queues),
+        goals=GoalCommands(store=store, clock=clock, shapes=FIELDS),
         cache=cache,
-        summaries=summaries_of(settings, store, clock, cache),
+        summaries=_make_summaries(settings, store, clock, cache),
         reminding=reminding,
         ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
-        execution=_execution(settings, definitions, files, chance),
-        housekeeping=_housekeeping(
-            settings, store, clock, files, Membership.of(identity, signing_in), throttling
-        ),
+        execution=_make_execution(settings, store, definitions, files, chance),
+        housekeeping=_make_retention(settings, store, clock, files, sessions, throttling),
         identity=identity,
         signing_in=signing_in,
+        people=People(codes=identity.codes, mailer=identity.mailer, recent=signing_in.recent),
+        sessions=sessions,
         throttling=throttling,
         queues=settings.queues or queues,
         anchor=anchor,
@@ -123,9 +126,19 @@ def build(
     )
 
 
-def _scheduling(settings: Settings, definitions: Definitions, queues: Sequence[str]) -> Scheduling:
+def _make_folder(settings: Settings) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+    """Return the folder of files; a store in memory has one for this run only."""
+    if not settings.database_url.startswith("memory"):
+        return settings.data_dir, None
+    scratch = tempfile.TemporaryDirectory(prefix="workbell-")
+    return Path(scratch.name), scratch
+
+
+def _make_scheduling(
+    settings: Settings, store: AnyStore, definitions: Definitions, queues: Sequence[str]
+) -> Scheduling:
     return Scheduling(
-        store=definitions.store,
+        store=store,
         clock=definitions.clock,
         tasks=definitions.tasks,
         definitions=definitions,
@@ -136,7 +149,7 @@ def _scheduling(settings: Settings, definitions: Definitions, queues: Sequence[s
     )
 
 
-def _jobs(
+def _make_jobs(
     settings: Settings, definitions: Definitions, files: FolderFiles, queues: Sequence[str]
 ) -> JobCommands:
     return JobCommands(
@@ -149,28 +162,53 @@ def _jobs(
     )
 
 
-def _execution(
-    settings: Settings, definitions: Definitions, files: FolderFiles, chance: SystemRandomness
-) -> Execution:
+def _make_execution(
+    settings: Settings,
+    store: AnyStore,
+    definitions: Definitions,
+    files: FolderFiles,
+    chance: SystemRandomness,
+) -> Execution[SchedulesTx]:
     return Execution(
-        store=definitions.store,
+        store=store,
         clock=definitions.clock,
         chance=chance,
         definitions=definitions,
         files=files,
         lease=timedelta(seconds=settings.lease_seconds),
+        on_settled=[RunOutcomes(clock=definitions.clock)],
     )
 
 
-def _built_in(
-    settings: Settings, store: AnyStore, files: FolderFiles, mailer: Mailer
+def _make_built_in_tasks(
+    settings: Settings, store: AnyStore, files: FolderFiles, mailer: Mailer, reminding: Reminding
 ) -> Sequence[Task]:
-    return built_in(
+    general = built_in(
         store=store,
         files=files,
         mailer=mailer,
         input_dirs=settings.input_dirs,
         backup_dirs=settings.backup_dirs,
+    )
+    return (*general, *GoalReminders(reminding, mailer).tasks())
+
+
+def _make_summaries(
+    settings: Settings, store: AnyStore, clock: Clock, cache: CountingCache
+) -> Summaries:
+    return Summaries(
+        store=store, cache=cache, clock=clock, cache_seconds=settings.summary_cache_seconds
+    )
+
+
+def _make_reminding(settings: Settings, store: AnyStore, clock: Clock) -> Reminding:
+    keys = (secret_key(settings), *settings.secret_key_previous)
+    return Reminding(
+        store=store,
+        clock=clock,
+        tokens=UnsubscribeTokens([key.encode() for key in keys]),
+        public_url=settings.public_url.rstrip("/"),
+        inactive_days=settings.inactive_days,
     )
 
 
@@ -188,12 +226,12 @@ def user_tasks(modules: Sequence[str]) -> None:
             raise Invalid(f"WORKBELL_TASKS: {module!r} cannot be imported: {error}") from error
 
 
-def _housekeeping(
+def _make_retention(
     settings: Settings,
     store: AnyStore,
     clock: Clock,
     files: FolderFiles,
-    members: Membership,
+    sessions: SessionService,
     throttling: Throttling,
 ) -> Housekeeping:
     failed = timedelta(days=settings.retention_failed_days)
@@ -208,11 +246,11 @@ def _housekeeping(
             JobState.CANCELLED: failed,
         },
         keep_scheduled=timedelta(days=settings.retention_schedule_days),
-        also=(members.access.prune, throttling.prune),
+        also=(sessions.prune, throttling.prune),
     )
 
 
-def _identity(
+def _make_identity(
     settings: Settings,
     store: AnyStore,
     clock: Clock,

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Job, JobId, Status
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.entrypoints.terminal import show, show_one
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter
 from workbell.services.jobs.requests import NewJob
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

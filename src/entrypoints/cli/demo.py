@@ -48,9 +48,10 @@ def demo(house: Any, port: int | None) -> None:
 
 def _fill(house: Any) -> None:
     """Add people, schedules and jobs."""
+    from workbell.domain.identity.actor import Actor
     from workbell.domain.identity.registration import Registration
-    from workbell.domain.identity.user import Actor
-    from workbell.services.jobs.requests import NewJob, NewSchedule
+    from workbell.services.jobs.requests import NewJob
+    from workbell.services.schedules.requests import NewSchedule
 
     house.first_administrator()
     for username, email, first, last in PEOPLE:

@@ -173,16 +173,14 @@ def create_superuser(house: House, username: str, email: str, password: str) -> 
 @click.pass_obj
 def remove_second_factor(house: House, username: str) -> None:
     """Remove a second factor that somebody has lost."""
-    from workbell.domain.identity.user import SYSTEM
-    from workbell.services.identity.account_services import Membership
+    from workbell.domain.identity.actor import SYSTEM
 
     opened = house.open()
     with opened.store.view() as tx:
         user = tx.users.by_login(username)
     if user is None:
         raise NotFound(f"There is no user {username!r}.")
-    people = Membership.of(opened.identity, opened.signing_in).people
-    removed = people.remove_second_factor(SYSTEM, user.id)
+    removed = opened.people.remove_second_factor(SYSTEM, user.id)
     said = "was removed" if removed else "is not there"
     click.echo(f"The second factor of {user.username} {said}.")
     opened.close()

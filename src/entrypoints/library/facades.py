@@ -8,13 +8,15 @@ from attrs import field, frozen
 
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import Invalid
-from workbell.domain.identity.user import EVERYTHING, SYSTEM, UserId
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
-from workbell.services.jobs.requests import NewJob, NewSchedule
+from workbell.ports.schedules.views import ScheduleFilter
+from workbell.services.jobs.requests import NewJob
 from workbell.services.schedules.commands import BackfillPlan
+from workbell.services.schedules.requests import NewSchedule
 
 if TYPE_CHECKING:  # importing the package stays quick
     from sqlalchemy import Connection

@@ -10,7 +10,8 @@ from workbell.ports.audit import AuditTrail
 from workbell.ports.goals.repository import Goals
 from workbell.ports.identity.users import Users
 from workbell.ports.jobs.repository import Jobs
-from workbell.ports.schedules.repository import Facts, Schedules
+from workbell.ports.schedules.repository import Schedules
+from workbell.ports.store import Facts
 
 
 class Reminders(Protocol):

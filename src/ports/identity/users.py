@@ -1,17 +1,16 @@
-"""People, their one-time codes and sessions; hashing and signing."""
+"""Repositories of users and second factors; the transaction."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Protocol
 
 from attrs import frozen
 
-from workbell.domain.identity.one_time_code import OneTimeCode, Purpose
-from workbell.domain.identity.session import Claims, Session, TokenKind
+from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.audit import AuditTrail
 from workbell.ports.identity.api_keys import ApiKeys
-from workbell.ports.identity.second_factors import SecondFactors
+from workbell.ports.identity.one_time_codes import Codes
+from workbell.ports.identity.sessions import Sessions
 
 
 @frozen(kw_only=True)
@@ -131,182 +130,33 @@ class Users(Protocol):
         ...
 
 
-class Codes(Protocol):
-    """One-time codes; the rows stay, for counting, until they are purged."""
+class SecondFactors(Protocol):
+    """Second factors, at most one of a person, confirmed or not."""
 
-    def add(self, code: OneTimeCode) -> OneTimeCode:
+    def find(self, user_id: UserId) -> SecondFactor | None:
+        """Return a person's factor as it now stands, without a lock."""
+        ...
+
+    def put(self, factor: SecondFactor) -> None:
         """
-        Keep a new code, and return it with its id; ids grow.
+        Keep a new factor in place of the one that its person had.
 
-        Every earlier code of the same person and purpose expires at the new
-        one's `created_at`, unless it did before (`OneTimeCode.superseded`).
         The caller holds the person's row (`Users.get_for_update`).
         """
         ...
 
-    def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
-        """Return the code with the highest id, whatever its state; no lock."""
-        ...
-
-    def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
-        """Return how many codes were made after a moment (`created_at > since`)."""
-        ...
-
-    def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
+    def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
         """
-        Return how many tries failed, of all codes made after a moment.
+        Keep a factor as it now stands, if nobody has used or changed it since.
 
-        A code's `attempts` count, whatever it was for, less the one that used
-        it up. The caller holds the person's row, so that nobody is counted
-        past.
+        One UPDATE: `confirmed_at`, `last_step` and `recovery` change where
+        seed, `last_step` and `recovery` are those of `before`. False, and no
+        change, where no row fits; of parallel callers one gets True.
         """
         ...
 
-    def purge(self, before: datetime, *, limit: int) -> int:
-        """Remove codes made before a moment, at most so many; return how many."""
-        ...
-
-    def try_attempt(self, code_id: int, now: datetime) -> bool:
-        """
-        Count one try, before it is known whether it will succeed.
-
-        One UPDATE: `attempts` grows by one where `used_at` is null,
-        `expires_at > now` and `attempts < domain.otp.MAX_ATTEMPTS`. False,
-        and no change, where no row fits. It makes a flood of parallel guesses
-        no better than one after another.
-        """
-        ...
-
-    def try_use(self, code_id: int, now: datetime) -> bool:
-        """
-        Use a code up.
-
-        One UPDATE: `used_at` becomes now where `used_at` is null and
-        `expires_at > now`; attempts are not looked at, for the try was
-        counted already. False, and no change, where no row fits; of parallel
-        callers one gets True.
-        """
-        ...
-
-
-class Sessions(Protocol):
-    """Logins, by their opaque id (text of at most 64 characters)."""
-
-    def add(self, session: Session) -> None:
-        """
-        Keep a new session.
-
-        Raises:
-            Conflict: There is one with this id.
-        """
-        ...
-
-    def find(self, session_id: str) -> Session | None:
-        """Return a session whatever its state, without a lock; None if unknown."""
-        ...
-
-    def get_for_update(self, session_id: str) -> Session:
-        """
-        Return a session as it now stands, and lock its row.
-
-        Raises:
-            NotFound: There is none.
-        """
-        ...
-
-    def replace(self, session: Session) -> None:
-        """
-        Keep a session as it now stands; its id, user and start stay.
-
-        The caller holds its row (`get_for_update`).
-
-        Raises:
-            NotFound: There is none with this id.
-        """
-        ...
-
-    def note_use(self, session: Session) -> None:
-        """
-        Keep `last_used_at` and `expires_at` of a session that is not revoked.
-
-        One UPDATE, and no lock: who revokes it meanwhile wins.
-        """
-        ...
-
-    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
-        """Return a person's sessions that are alive, the newest first."""
-        ...
-
-    def opened_from(self, user_id: UserId, address: str) -> bool:
-        """Whether a person has signed in from an address, as long as sessions are kept."""
-        ...
-
-    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
-        """
-        End every session of a person that is alive, but perhaps one.
-
-        The caller holds the person's row, as every login does, so that none
-        slips in. Returns how many there were.
-        """
-        ...
-
-    def purge(self, before: datetime, *, limit: int) -> int:
-        """Remove sessions that expired before a moment, at most so many; return how many."""
-        ...
-
-
-class PasswordHasher(Protocol):
-    """Slow, salted hashes of passwords and codes. Never called in a transaction."""
-
-    def hash(self, password: str) -> str:
-        """
-        Return a new hash, with its salt and parameters, as one text.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
-
-    def verify(self, password_hash: str, password: str) -> bool:
-        """
-        Whether a password made the hash.
-
-        The empty hash (nobody, or no password) never matches, and takes as
-        long as any other.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
-
-    def check_room(self) -> None:
-        """
-        Refuse early who would be refused later, before anything was done for them.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
-
-    def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than are used now."""
-        ...
-
-
-class Tokens(Protocol):
-    """Signed tokens that a client carries."""
-
-    def issue(self, claims: Claims) -> str:
-        """Return the token that says this; the same claims give the same text."""
-        ...
-
-    def read(self, token: str, kind: TokenKind) -> Claims:
-        """
-        Return what a token says, if we signed it and it has not expired.
-
-        Raises:
-            Unauthenticated: It is malformed, forged, expired or of another kind.
-        """
+    def remove(self, user_id: UserId) -> bool:
+        """Remove a person's factor with its recovery codes; return whether there was one."""
         ...
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from workbell.domain.identity.user import Scope
+from workbell.domain.identity.actor import Scope
 
 
 @frozen(kw_only=True)

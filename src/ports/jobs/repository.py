@@ -6,7 +6,8 @@ from typing import Protocol
 
 from attrs import frozen
 
-from workbell.domain.identity.user import Scope, UserId
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, Claim, LogLine, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Progress, Status
 from workbell.domain.jobs.task import Task
@@ -14,7 +15,7 @@ from workbell.domain.schedules.ticks import Step
 from workbell.ports.audit import AuditTrail
 from workbell.ports.identity.users import Users
 from workbell.ports.jobs.queues import Queues, Statistics, Workers
-from workbell.ports.schedules.repository import Facts, Schedules, TaskDefinitions
+from workbell.ports.jobs.task_definitions import TaskDefinitions
 
 
 @frozen(kw_only=True)
@@ -283,8 +284,8 @@ class JobLogs(Protocol):
         ...
 
 
-class WorkTx(Protocol):
-    """What schedules, jobs and the engine may touch within one transaction."""
+class JobsTx(Protocol):
+    """The repositories that jobs and the engine use within one transaction."""
 
     @property
     def users(self) -> Users:
@@ -294,16 +295,6 @@ class WorkTx(Protocol):
     @property
     def definitions(self) -> TaskDefinitions:
         """The task definitions."""
-        ...
-
-    @property
-    def schedules(self) -> Schedules:
-        """The schedules."""
-        ...
-
-    @property
-    def facts(self) -> Facts:
-        """Facts about the store itself."""
         ...
 
     @property

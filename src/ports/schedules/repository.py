@@ -1,188 +1,22 @@
-"""Schedules and task definitions as the store keeps them."""
+"""Repository of schedules, and their transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 from attrs import frozen
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.cron.rule import DstGap, DstOverlap
-from workbell.domain.identity.user import Scope, User, UserId
-from workbell.domain.jobs.job import Status
-from workbell.domain.jobs.task import TaskDefinition, TaskId
-from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import User, UserId
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
+from workbell.ports.jobs.repository import JobsTx
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.store import Facts
 
 NEWEST_RUNS = 100
 """How many runs of a schedule are looked through for a success."""
-
-
-class TaskDefinitions(Protocol):
-    """The tasks that the store knows, by id and by key."""
-
-    def add(self, definition: TaskDefinition) -> TaskDefinition:
-        """Keep a new definition, and return it with its id; a known key returns the kept one."""
-        ...
-
-    def get(self, task_id: TaskId) -> TaskDefinition:
-        """
-        Return one definition.
-
-        Raises:
-            NotFound: There is none with the id.
-        """
-        ...
-
-    def by_key(self, key: str) -> TaskDefinition:
-        """
-        Return one definition.
-
-        Raises:
-            NotFound: There is none with the key.
-        """
-        ...
-
-    def all(self) -> Sequence[TaskDefinition]:
-        """Return every definition, by id."""
-        ...
-
-    def replace(self, definition: TaskDefinition) -> None:
-        """Keep a definition as it now stands."""
-        ...
-
-
-@frozen(kw_only=True)
-class ScheduleFilter:
-    """
-    Which schedules a list shows; None leaves a matter open.
-
-    Times from and to are both included; `..._contains` and `search` do not
-    regard case.
-    """
-
-    is_active: bool | None = None
-    tasks: Sequence[str] | None = None
-    owner: UserId | None = None
-    name: str | None = None
-    name_contains: str | None = None
-    cron_expressions: Sequence[str] | None = None
-    cron_contains: str | None = None
-    created_from: datetime | None = None
-    created_to: datetime | None = None
-    updated_from: datetime | None = None
-    updated_to: datetime | None = None
-    next_from: datetime | None = None
-    next_to: datetime | None = None
-    ids: Sequence[int] | None = None
-    search: str | None = None
-
-
-@frozen(kw_only=True)
-class ScheduleView:
-    """A schedule as it is shown: with its owner's, its task's and its last run's facts."""
-
-    schedule: Schedule
-    owner_username: str
-    owner_full_name: str
-    task_id: TaskId
-    task_name: str
-    task_description: str
-    last_run_time: datetime | None = None
-    last_status: Status | None = None
-
-    @classmethod
-    def first(cls, schedule: Schedule, owner: User, definition: TaskDefinition) -> "ScheduleView":
-        """Return a schedule that was just made, and has not run."""
-        return cls(
-            schedule=schedule,
-            owner_username=owner.username,
-            owner_full_name=owner.full_name,
-            task_id=definition.id,
-            task_name=definition.name,
-            task_description=definition.description,
-        )
-
-
-class ListedSchedule(NamedTuple):
-    """A schedule as a list shows it: what `ScheduleView` says, without the schedule itself."""
-
-    id: ScheduleId
-    owner: UserId
-    owner_username: str
-    owner_full_name: str
-    task_id: TaskId
-    task_name: str
-    task_description: str
-    name: str
-    cron_line: str
-    zone: str
-    parameters: Mapping[str, Any]
-    is_active: bool
-    misfire_policy: MisfirePolicy
-    overlap_policy: OverlapPolicy
-    dst_gap: DstGap
-    dst_overlap: DstOverlap
-    starts_at: datetime | None
-    ends_at: datetime | None
-    max_runs: int | None
-    jitter_seconds: int
-    queue: str | None
-    priority: int
-    max_attempts: int | None
-    timeout_seconds: int | None
-    alert_after_seconds: int | None
-    overdue_since: datetime | None
-    next_at: datetime | None
-    last_run_time: datetime | None
-    paused_reason: str | None
-    created_at: datetime
-    updated_at: datetime
-    version: int
-    last_status: Status | None
-    task: str
-
-    @classmethod
-    def of(cls, view: ScheduleView) -> "ListedSchedule":
-        """Return what a list shows of a view."""
-        schedule = view.schedule
-        rule = schedule.cron
-        return cls(
-            schedule.id,
-            schedule.owner,
-            view.owner_username,
-            view.owner_full_name,
-            view.task_id,
-            view.task_name,
-            view.task_description,
-            schedule.name,
-            rule.line,
-            rule.zone,
-            schedule.parameters,
-            schedule.is_active,
-            schedule.misfire_policy,
-            schedule.overlap_policy,
-            rule.dst_gap,
-            rule.dst_overlap,
-            schedule.starts_at,
-            schedule.ends_at,
-            schedule.max_runs,
-            schedule.jitter_seconds,
-            schedule.queue,
-            schedule.priority,
-            schedule.max_attempts,
-            schedule.timeout_seconds,
-            schedule.alert_after_seconds,
-            schedule.overdue_since,
-            schedule.next_at,
-            view.last_run_time,
-            schedule.paused_reason,
-            schedule.created_at,
-            schedule.updated_at,
-            schedule.version,
-            view.last_status,
-            schedule.task,
-        )
 
 
 @frozen(kw_only=True)
@@ -360,13 +194,15 @@ class Schedules(Protocol):
         ...
 
 
-class Facts(Protocol):
-    """Small facts about the store itself, by name: such as the tzdata version."""
+class SchedulesTx(JobsTx, Protocol):
+    """The repositories that schedules use within one transaction."""
 
-    def get(self, name: str) -> str | None:
-        """Return a fact, if it is known."""
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules."""
         ...
 
-    def set(self, name: str, value: str) -> None:
-        """Keep a fact."""
+    @property
+    def facts(self) -> Facts:
+        """Facts about the store itself."""
         ...

@@ -12,8 +12,8 @@ from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.progress_entry import Timer
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import Actor
 from workbell.ports.goals.repository import GoalFilter, GoalsTx
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store

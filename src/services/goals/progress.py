@@ -12,13 +12,14 @@ from workbell.domain.cron.time_zones import zone_of
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import Goal
 from workbell.domain.goals.progress_entry import Entry, Logged, whole_seconds
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.jobs.requests import ZoneName
+from workbell.services.schedules.requests import ZoneName
 from workbell.services.transaction_retry import done_again
 
 NOT_BLANK = r"[\s\S]*\S[\s\S]*"

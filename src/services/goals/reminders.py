@@ -19,8 +19,9 @@ from workbell.domain.goals.reminder import (
     mail_key,
     message,
 )
+from workbell.domain.identity.actor import Actor, Origin
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import Actor, Origin, User, UserId
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.unsubscribe import Category, UnsubscribeTokens, Unsubscription
 from workbell.ports.goals.reminders import RemindersTx

@@ -22,7 +22,7 @@ from workbell.domain.goals.summary import (
     streak,
     total,
 )
-from workbell.domain.identity.user import Actor
+from workbell.domain.identity.actor import Actor
 from workbell.ports.cache import Cache
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.store import Store

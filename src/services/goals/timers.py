@@ -9,8 +9,8 @@ from workbell.domain.constraints import MAX_TEXT, Limits
 from workbell.domain.errors import Conflict, Invalid
 from workbell.domain.goals.goal import Goal
 from workbell.domain.goals.progress_entry import Entry, Logged, Timer, check_time, whole_seconds
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import Actor
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock

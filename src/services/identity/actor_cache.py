@@ -6,7 +6,8 @@ from threading import Lock
 
 from attrs import Factory, define, field, frozen
 
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 
 LIFE = timedelta(seconds=5)
 """How long other processes may go on without noticing that somebody is out."""

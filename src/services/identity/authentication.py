@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.errors import NotFound, Unauthenticated, Unavailable
+from workbell.domain.identity.actor import Actor, Origin
 from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.opaque_token import Opaque, Prefix, is_opaque
 from workbell.domain.identity.second_factor import Duty
 from workbell.domain.identity.session import MAX_LIFE, Claims, Session, SessionKind, TokenKind
-from workbell.domain.identity.user import Actor, Origin, User, UserId
-from workbell.ports.identity.users import IdentityTx, Tokens
+from workbell.domain.identity.user import User, UserId
+from workbell.ports.identity.crypto import Tokens
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import RecentActors

@@ -8,6 +8,7 @@ from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
+from workbell.domain.identity.actor import Actor, Origin
 from workbell.domain.identity.opaque_token import Opaque, Prefix
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.second_factor import (
@@ -24,8 +25,9 @@ from workbell.domain.identity.session import (
     Standing,
     TokenKind,
 )
-from workbell.domain.identity.user import Actor, EmailNotVerified, Origin, User, WrongCredentials
-from workbell.ports.identity.users import IdentityTx, PasswordHasher, Tokens
+from workbell.domain.identity.user import EmailNotVerified, User, WrongCredentials
+from workbell.ports.identity.crypto import PasswordHasher, Tokens
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
 from workbell.services.audit import Floods, entry

@@ -20,7 +20,8 @@ from workbell.domain.identity.one_time_code import (
     tidied,
 )
 from workbell.domain.identity.user import SYSTEM_ID, User
-from workbell.ports.identity.users import IdentityTx, PasswordHasher
+from workbell.ports.identity.crypto import PasswordHasher
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Letter, Mailer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness

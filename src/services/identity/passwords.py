@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid
+from workbell.domain.identity.actor import Actor, Origin
 from workbell.domain.identity.one_time_code import OneTimeCode, Purpose, WrongCode
 from workbell.domain.identity.password_policy import password_errors
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import Actor, Origin, User
+from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Letter, Mailer
 from workbell.services.audit import Floods, entry

@@ -7,6 +7,7 @@ from attrs import asdict, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
 from workbell.domain.identity.permissions import Action, check, may
 from workbell.domain.identity.registration import (
@@ -15,7 +16,7 @@ from workbell.domain.identity.registration import (
     time_zone_errors,
     username_errors,
 )
-from workbell.domain.identity.user import Actor, User, UserId, login_key
+from workbell.domain.identity.user import User, UserId, login_key
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Letter
 from workbell.services.identity.one_time_codes import FreshCode, send_quietly

@@ -8,6 +8,7 @@ from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid
+from workbell.domain.identity.actor import SYSTEM, Actor, Origin
 from workbell.domain.identity.one_time_code import LIFE, OneTimeCode, Purpose, WrongCode
 from workbell.domain.identity.password_policy import MADE_UP_LIFE
 from workbell.domain.identity.registration import (
@@ -16,8 +17,9 @@ from workbell.domain.identity.registration import (
     username_errors,
     username_from_email,
 )
-from workbell.domain.identity.user import SYSTEM, Actor, Origin, Role, User
-from workbell.ports.identity.users import IdentityTx, PasswordHasher
+from workbell.domain.identity.user import Role, User
+from workbell.ports.identity.crypto import PasswordHasher
+from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Letter, Mailer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness

@@ -6,6 +6,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from workbell.domain.errors import Conflict, Invalid
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.second_factor import (
     SecondFactor,
@@ -13,7 +14,7 @@ from workbell.domain.identity.second_factor import (
     as_uri,
     draw_recovery_codes,
 )
-from workbell.domain.identity.user import Actor, User
+from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Letter
 from workbell.ports.system import Ids

@@ -2,6 +2,7 @@
 
 from attrs import Factory, field, frozen
 
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.one_time_code import looks_like_code, tidied
 from workbell.domain.identity.second_factor import (
     Duty,
@@ -10,7 +11,7 @@ from workbell.domain.identity.second_factor import (
     SecondFactorRequired,
     WrongSecondFactor,
 )
-from workbell.domain.identity.user import Origin, User, WrongCredentials
+from workbell.domain.identity.user import User, WrongCredentials
 from workbell.domain.rate_limits.policy import SECOND_FACTOR_FAILURES, account_key
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store

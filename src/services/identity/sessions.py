@@ -1,21 +1,18 @@
-"""A person's own sessions and API keys: listed, made, ended."""
+"""Sessions: listed and revoked by their user, and pruned after their end."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from attrs import field, frozen
+from attrs import frozen
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.errors import LimitReached, NotFound
-from workbell.domain.identity.api_key import MAX_KEYS, ApiKey, check_new_key
+from workbell.domain.errors import NotFound
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import DAY
-from workbell.domain.identity.opaque_token import Opaque, Prefix
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.session import Session, SignInAgain
-from workbell.domain.identity.user import Actor, KeyScope
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
-from workbell.ports.system import Clock, Ids
+from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import RecentActors
 from workbell.services.transaction_retry import done_again
 
@@ -27,23 +24,14 @@ SESSIONS_KEPT = 30 * DAY
 
 
 @frozen(kw_only=True)
-class NewKey:
-    """A new key with its text, which nobody ever sees again."""
-
-    key: ApiKey
-    text: str = field(repr=False)
-
-
-@frozen(kw_only=True)
-class AccessControl:
-    """List and end a person's sessions; make, list and end their API keys."""
+class SessionService:
+    """List and revoke the actor's own sessions; prune those that have ended."""
 
     store: Store[IdentityTx]
     clock: Clock
-    ids: Ids
     recent: RecentActors
 
-    def sessions(self, actor: Actor) -> Sequence[Session]:
+    def list_sessions(self, actor: Actor) -> Sequence[Session]:
         """
         Return the actor's sessions that are alive, the newest first.
 
@@ -55,7 +43,7 @@ class AccessControl:
             return tx.sessions.of_user(actor.user_id, self.clock.now())
 
     @done_again
-    def revoke_session(self, actor: Actor, session_id: str) -> None:
+    def revoke(self, actor: Actor, session_id: str) -> None:
         """
         End one of the actor's sessions, at once.
 
@@ -76,56 +64,7 @@ class AccessControl:
             if session_id != actor.session_id and not (own and own.fresh(now)):
                 raise SignInAgain("Sign in again, and end it within 10 minutes.")
             tx.sessions.replace(session.revoked(now))
-            tx.audit.add(_entry(actor, "REVOKE_SESSION", "session", session.id, now))
-        self.recent.forget(actor.user_id)
-
-    def keys(self, actor: Actor) -> Sequence[ApiKey]:
-        """
-        Return the actor's keys that are not revoked, the newest first.
-
-        Raises:
-            NotAllowed: They ask with an API key.
-        """
-        check(actor, Action.READ_KEYS, owner=actor.user_id)
-        with self.store.view() as tx:
-            return tx.api_keys.of_user(actor.user_id)
-
-    def make_key(
-        self,
-        actor: Actor,
-        name: str,
-        scopes: Sequence[KeyScope],
-        expires_at: datetime | None = None,
-    ) -> NewKey:
-        """
-        Give the actor a new key.
-
-        Raises:
-            Invalid: Name, scopes or end do not fit.
-            LimitReached: They have as many as they may have.
-            NotAllowed: They ask with an API key.
-        """
-        check(actor, Action.MAKE_KEY, owner=actor.user_id)
-        now, name = self.clock.now(), name.strip()
-        check_new_key(name, scopes, expires_at, now)
-        new, text = self._drawn(actor, name, scopes, expires_at, now)
-        return NewKey(key=self._kept(actor, new, now), text=text)
-
-    @done_again
-    def revoke_key(self, actor: Actor, key_id: int) -> None:
-        """
-        End one of the actor's keys, at once.
-
-        Raises:
-            NotFound: They have no such key, or ended it already.
-            NotAllowed: They ask with an API key.
-        """
-        check(actor, Action.REVOKE_KEY, owner=actor.user_id)
-        with self.store.begin() as tx:
-            now = self.clock.now()
-            if not tx.api_keys.revoke(actor.user_id, key_id, now):
-                raise NotFound("There is no such key.")
-            tx.audit.add(_entry(actor, "DELETE", "api_key", key_id, now))
+            tx.audit.add(AuditEntry.of(actor, "REVOKE_SESSION", "session", session.id, now))
         self.recent.forget(actor.user_id)
 
     @done_again
@@ -139,40 +78,3 @@ class AccessControl:
             gone += removed
             if not removed:
                 return gone
-
-    @done_again
-    def _kept(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:
-        with self.store.begin() as tx:
-            tx.users.get_for_update(actor.user_id)
-            working = sum(key.works(now) for key in tx.api_keys.of_user(actor.user_id))
-            if working >= MAX_KEYS:
-                raise LimitReached(
-                    f"You have {working} of {MAX_KEYS} keys.", used=working, limit=MAX_KEYS
-                )
-            key = tx.api_keys.add(new)
-            tx.audit.add(_entry(actor, "CREATE", "api_key", key.id, now))
-        return key
-
-    def _drawn(
-        self,
-        actor: Actor,
-        name: str,
-        scopes: Sequence[KeyScope],
-        expires_at: datetime | None,
-        now: datetime,
-    ) -> tuple[ApiKey, str]:
-        token = Opaque(Prefix.API_KEY, self.ids.new()[:16], self.ids.new() + self.ids.new())
-        key = ApiKey(
-            user_id=actor.user_id,
-            name=name,
-            prefix=token.id,
-            secret_hash=token.kept,
-            scopes=frozenset(scopes),
-            created_at=now,
-            expires_at=expires_at,
-        )
-        return key, token.text
-
-
-def _entry(actor: Actor, action: str, model: str, subject: object, at: datetime) -> AuditEntry:
-    return AuditEntry.of(actor, action, model, subject, at)

@@ -7,10 +7,11 @@ from attrs import asdict, evolve, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
 from workbell.domain.identity.permissions import Action, check, may
 from workbell.domain.identity.registration import email_errors, username_from_email
-from workbell.domain.identity.user import Actor, Role, Tier, User, UserId
+from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.identity.users import IdentityTx, UserFilter
 from workbell.ports.mail import Letter, Mailer
 from workbell.services.identity.actor_cache import RecentActors

@@ -2,11 +2,11 @@
 
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import check_waiting_limit
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 
 
-def check_room(store: Store[WorkTx], owner: UserId, adding: int, limit: int) -> None:
+def check_room(store: Store[JobsTx], owner: UserId, adding: int, limit: int) -> None:
     """
     Refuse more waiting jobs than an owner may have; the system may have any number.
 

@@ -8,15 +8,15 @@ from attrs import evolve, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import SIGN_IN, Action, check, scope_of
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
-from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState
+from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, mode_of
 from workbell.domain.jobs.task import OnLost, Task
-from workbell.domain.schedules.schedule import mode_of
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
-from workbell.ports.jobs.repository import JobFilter, WorkTx
+from workbell.ports.jobs.repository import JobFilter, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.jobs.capacity import check_room
@@ -31,7 +31,7 @@ COUNT_CAP = 10_000
 class JobCommands:
     """Enqueue jobs, follow them, cancel and retry them; look after queues."""
 
-    store: Store[WorkTx]
+    store: Store[JobsTx]
     clock: Clock
     definitions: Definitions
     files: FileStore
@@ -380,13 +380,13 @@ class JobCommands:
             raise Conflict("The Idempotency-Key was used for another request.")
         return kept
 
-    def _replace(self, tx: WorkTx, before: Job, after: Job) -> None:
+    def _replace(self, tx: JobsTx, before: Job, after: Job) -> None:
         if not tx.jobs.replace(before, after):
             raise Conflict("The job has moved on meanwhile; look again.")
 
     def _remember(
         self,
-        tx: WorkTx,
+        tx: JobsTx,
         actor: Actor,
         action: str,
         job: Job,

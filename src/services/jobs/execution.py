@@ -1,14 +1,14 @@
 """Execution: claim jobs, run their bodies, and commit what came of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from workbell.domain.identity.user import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
 from workbell.domain.jobs.attempt import (
     Artifact,
     Claim,
@@ -29,20 +29,20 @@ from workbell.domain.jobs.task import (
     TaskContext,
     TimedOut,
 )
-from workbell.domain.schedules.schedule import FAILURES_TO_PAUSE, Schedule, ScheduleId
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import WorkerInfo
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.jobs.schedule_notices import tell_owner
-from workbell.services.jobs.schedule_runs import pause
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.transaction_retry import done_again
 
 MAX_ERROR = 4000
 LOG_HEAD = 200
 LOG_TAIL = 800
+
+TxT = TypeVar("TxT", bound=JobsTx)
+TxT_contra = TypeVar("TxT_contra", contravariant=True)
 
 
 @frozen(kw_only=True)
@@ -55,20 +55,41 @@ class Swept:
     queues: Sequence[str]
 
 
+class SettlementHook(Protocol[TxT_contra]):
+    """Code of another context that reacts to outcomes in their own transaction."""
+
+    def applies_to(self, settlement: Settlement) -> bool:
+        """Whether the outcome concerns the other context at all."""
+        ...
+
+    def prepare(
+        self, tx: TxT_contra, settlements: Sequence[Settlement]
+    ) -> Callable[[Sequence[Settlement]], None]:
+        """
+        Lock the other context's rows before the rows of the jobs are written.
+
+        Return the function that is called in the same transaction with the
+        outcomes that the store has accepted.
+        """
+        ...
+
+
 @frozen(kw_only=True)
-class Execution:
+class Execution(Generic[TxT]):
     """
     The engine's use cases: every method is one transaction, or a read.
 
-    Threads, batches and wake-ups are the business of whoever calls it.
+    Threads, batches and wake-ups are the caller's business. `on_settled` are
+    the hooks of other contexts, called in this order.
     """
 
-    store: Store[WorkTx]
+    store: Store[TxT]
     clock: Clock
     chance: Randomness
     definitions: Definitions
     files: FileStore
     lease: timedelta
+    on_settled: Sequence[SettlementHook[TxT]] = ()
 
     @done_again
     def claim(
@@ -82,7 +103,7 @@ class Execution:
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Commit outcomes and claim the next jobs in one transaction."""
         now = self.clock.now()
-        alone = all(settlement.schedule_id is None for settlement in finished)
+        alone = not any(map(self._has_hook, finished))
         with self.store.begin(sole=alone) as tx:
             recorded = set[JobId]() if alone else self._record(tx, finished)
             claims, accepted = tx.jobs.exchange(
@@ -268,56 +289,17 @@ class Execution:
             return Ending(outcome=Outcome.FAILED, error=text, permanent=True)
         return Ending(outcome=Outcome.SUCCEEDED, result=written)
 
-    def _record(self, tx: WorkTx, settlements: Sequence[Settlement]) -> set[JobId]:
-        """Write outcomes, and what they mean to their schedules."""
-        schedules = self._concerned(tx, settlements)
+    def _record(self, tx: TxT, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Write outcomes, and call the hooks of other contexts."""
+        reactions = [hook.prepare(tx, settlements) for hook in self.on_settled]
         accepted = tx.jobs.settle(settlements)
-        for settlement in settlements:
-            schedule = schedules.get(settlement.schedule_id or 0)
-            if schedule is None or settlement.id not in accepted:
-                continue
-            if settlement.state is JobState.FAILED:
-                schedules[schedule.id] = self._failed(tx, schedule)
-            elif settlement.state is JobState.SUCCEEDED:
-                schedules[schedule.id] = self._recovered(tx, schedule)
+        stored = [settlement for settlement in settlements if settlement.id in accepted]
+        for react in reactions:
+            react(stored)
         return accepted
 
-    def _concerned(self, tx: WorkTx, settlements: Sequence[Settlement]) -> dict[int, Schedule]:
-        """Return, under lock, the schedules whose fail streak the outcomes change."""
-        ended = {state: set[ScheduleId]() for state in JobState}
-        for settlement in settlements:
-            if settlement.schedule_id is not None:
-                ended[settlement.state].add(ScheduleId(settlement.schedule_id))
-        ids, succeeded = ended[JobState.FAILED], ended[JobState.SUCCEEDED] - ended[JobState.FAILED]
-        if succeeded:
-            ids |= tx.schedules.streaks(sorted(succeeded)).keys()
-        locked: dict[int, Schedule] = {}
-        for schedule_id in sorted(ids):
-            try:
-                locked[schedule_id] = tx.schedules.get_for_update(EVERYTHING, schedule_id)
-            except NotFound:  # deleted meanwhile: nobody counts its runs any more
-                continue
-        return locked
-
-    def _failed(self, tx: WorkTx, schedule: Schedule) -> Schedule:
-        """Count a failed run; pause the schedule and tell its owner when there are too many."""
-        counted = schedule.failed()
-        if not counted.has_failed_too_often:
-            tx.schedules.replace(counted)
-            return counted
-        reason = f"{counted.fail_streak} runs in a row have failed"
-        paused = pause(tx, counted, self.clock.now(), reason)
-        tell_owner(tx, paused, "paused", f"has been paused: {reason}", self.clock.now())
-        return paused
-
-    def _recovered(self, tx: WorkTx, schedule: Schedule) -> Schedule:
-        """End a fail streak; tell the owner if it was one that has paused the schedule."""
-        if schedule.fail_streak:
-            tx.schedules.clear_streaks([schedule.id])
-        if schedule.fail_streak >= FAILURES_TO_PAUSE:
-            what = "has recovered: its last run succeeded"
-            tell_owner(tx, schedule, "recovered", what, self.clock.now())
-        return evolve(schedule, fail_streak=0)
+    def _has_hook(self, settlement: Settlement) -> bool:
+        return any(hook.applies_to(settlement) for hook in self.on_settled)
 
 
 def _said(error: BaseException) -> str:
@@ -333,7 +315,7 @@ def plain(text: str) -> str:
     return clean[:MAX_ERROR]
 
 
-def _owned(tx: WorkTx, claim: Claim) -> None:
+def _owned(tx: JobsTx, claim: Claim) -> None:
     """Lock the job's row, where it is still the claim's."""
     job = tx.jobs.get_for_update(EVERYTHING, claim.id)
     if job.token != claim.token or job.state is not JobState.RUNNING:

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from workbell.domain.jobs.job import ENDED, JobState
 from workbell.ports.files import FileStore
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.transaction_retry import done_again
@@ -25,7 +25,7 @@ class Housekeeping:
     things that have their own age; each returns how many went.
     """
 
-    store: Store[WorkTx]
+    store: Store[JobsTx]
     clock: Clock
     files: FileStore
     keep: Mapping[JobState, timedelta]

@@ -8,17 +8,15 @@ from attrs import Factory, define, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.user import EVERYTHING, Actor
 from workbell.domain.jobs.job import MAX_JSON_BYTES
 from workbell.domain.jobs.task import Task, TaskDefinition, TaskId, Tasks, parameter_errors
-from workbell.domain.schedules.schedule import Schedule, ScheduleId
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import LIFE
-from workbell.services.jobs.schedule_runs import pause
 from workbell.services.transaction_retry import done_again
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
@@ -40,7 +38,7 @@ class _Recent:
 class Definitions:
     """List tasks, switch them on and off, and check parameters against them."""
 
-    store: Store[WorkTx]
+    store: Store[JobsTx]
     clock: Clock
     tasks: Tasks
     shapes: Shapes
@@ -141,16 +139,14 @@ class Definitions:
             return parameters
         return self.shapes.read(parameters, task.parameters)
 
-    def synchronise(self) -> None:
+    def synchronise(self) -> Sequence[Task]:
         """
         Bring the store's definitions up to the code's.
 
-        A changed schema raises the schema version, and a schedule whose
-        parameters no longer fit is paused with the exact error.
+        A changed schema raises the schema version. Return the tasks whose
+        schema has changed: rows that hold parameters may no longer fit.
         """
-        for task in self.tasks.all():
-            if self._declare(task):
-                self._pause_unfit(task)
+        return [task for task in self.tasks.all() if self._declare(task)]
 
     def _bounded(self, value: object) -> Mapping[str, Any]:
         """Return parameters as a JSON object that may be kept."""
@@ -184,34 +180,3 @@ class Definitions:
                 tx.definitions.replace(current)
         self._recent.forget()
         return changed
-
-    def _pause_unfit(self, task: Task) -> None:
-        """Pause the schedules of a task whose parameters its schema now refuses."""
-        after = ScheduleId(0)
-        while True:
-            with self.store.view() as tx:
-                page = tx.schedules.active_after(after)
-            if not page:
-                return
-            after = page[-1].id
-            for schedule in page:
-                if schedule.task == task.key and self._misfit(task, schedule) is not None:
-                    self._pause(task, schedule.id)
-
-    @done_again
-    def _pause(self, task: Task, schedule_id: ScheduleId) -> None:
-        with self.store.begin() as tx:
-            try:
-                schedule = tx.schedules.get_for_update(EVERYTHING, schedule_id)
-            except NotFound:  # deleted meanwhile
-                return
-            if schedule.is_active and (wrong := self._misfit(task, schedule)) is not None:
-                pause(tx, schedule, self.clock.now(), f"its parameters no longer fit: {wrong}")
-
-    def _misfit(self, task: Task, schedule: Schedule) -> str | None:
-        """Return why a schedule's parameters do not fit its task, if they do not."""
-        try:
-            self.read(task, schedule.parameters)
-        except Invalid as error:
-            return error.detail
-        return None

@@ -7,9 +7,10 @@ from attrs import evolve, frozen
 
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.transaction_retry import done_again
@@ -21,7 +22,7 @@ LOCK = "built-in schedules"
 class BuiltInSchedules:
     """Schedules of the system: made where they are absent, and kept to the settings."""
 
-    store: Store[WorkTx]
+    store: Store[SchedulesTx]
     clock: Clock
 
     @done_again
@@ -58,7 +59,7 @@ class BuiltInSchedules:
                 tx.schedules.replace(after)
             return after
 
-    def _kept(self, tx: WorkTx, known: str | None) -> Schedule | None:
+    def _kept(self, tx: SchedulesTx, known: str | None) -> Schedule | None:
         """Return the schedule that a fact names, under lock, if it is still there."""
         if known is None:
             return None

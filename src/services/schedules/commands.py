@@ -10,8 +10,9 @@ from workbell.domain.audit import AuditEntry, changed_since
 from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import SIGN_IN, Action, check, may, scope_of
-from workbell.domain.identity.user import Actor, User, UserId
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.jobs.task import TaskDefinition, Tasks
 from workbell.domain.schedules.schedule import (
@@ -21,15 +22,16 @@ from workbell.domain.schedules.schedule import (
     check_window,
 )
 from workbell.domain.schedules.ticks import SkipReason
-from workbell.ports.jobs.repository import WorkTx
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.repository import SchedulesTx
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 from workbell.ports.serialization import Shapes
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.jobs.capacity import check_room
-from workbell.services.jobs.requests import NewSchedule, check_priority, check_queue
-from workbell.services.jobs.schedule_runs import let_go, pause, skip_due, ticks_of_range
+from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.requests import NewSchedule
+from workbell.services.schedules.runs import let_go, pause, skip_due, ticks_of_range
 from workbell.services.transaction_retry import done_again
 
 
@@ -48,7 +50,7 @@ class BackfillPlan:
 class Scheduling:
     """Create, change, pause, run and explain schedules."""
 
-    store: Store[WorkTx]
+    store: Store[SchedulesTx]
     clock: Clock
     tasks: Tasks
     definitions: Definitions
@@ -290,7 +292,7 @@ class Scheduling:
 
     def _moved(
         self,
-        tx: WorkTx,
+        tx: SchedulesTx,
         actor: Actor,
         before: Schedule,
         fields: Mapping[str, Any],
@@ -313,7 +315,7 @@ class Scheduling:
 
     def _locked(
         self,
-        tx: WorkTx,
+        tx: SchedulesTx,
         actor: Actor,
         owner: UserId,
         schedule_id: ScheduleId,
@@ -330,7 +332,7 @@ class Scheduling:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_limit(self, tx: WorkTx, actor: Actor, owner_id: UserId) -> None:
+    def _check_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> None:
         """Refuse an owner, locked, who has no room for one more."""
         if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
             return
@@ -343,7 +345,7 @@ class Scheduling:
 
     def _remember(
         self,
-        tx: WorkTx,
+        tx: SchedulesTx,
         actor: Actor,
         action: str,
         schedule: Schedule,
@@ -370,7 +372,7 @@ _AS_ASKED = (
 )
 
 
-def _locked_owner(tx: WorkTx, owner: UserId) -> User | None:
+def _locked_owner(tx: SchedulesTx, owner: UserId) -> User | None:
     """Return an owner under lock; the system and those of the library's user have no row."""
     try:
         return tx.users.get_for_update(owner)

@@ -5,10 +5,10 @@ from datetime import datetime
 from attrs import frozen
 
 from workbell.domain.schedules.schedule import Schedule
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.jobs.schedule_notices import tell_owner
+from workbell.services.schedules.notices import tell_owner
 from workbell.services.transaction_retry import done_again
 
 
@@ -20,7 +20,7 @@ class Expectations:
     Any number of processes may look; the guarded update lets one of them tell.
     """
 
-    store: Store[WorkTx]
+    store: Store[SchedulesTx]
     clock: Clock
 
     @done_again
@@ -39,11 +39,11 @@ class Expectations:
         return told
 
 
-def _judged(tx: WorkTx, schedule: Schedule, now: datetime) -> Schedule:
+def _judged(tx: SchedulesTx, schedule: Schedule, now: datetime) -> Schedule:
     return schedule.judged(now, tx.schedules.last_success(schedule.id, schedule.expected_since))
 
 
-def _tell(tx: WorkTx, before: Schedule, after: Schedule, now: datetime) -> bool:
+def _tell(tx: SchedulesTx, before: Schedule, after: Schedule, now: datetime) -> bool:
     if (before.overdue_since is None) is (after.overdue_since is None):
         return False
     if after.overdue_since is None:

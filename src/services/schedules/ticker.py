@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Tasks
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
@@ -22,11 +22,10 @@ from workbell.domain.schedules.ticks import (
     plan,
     superseded,
 )
-from workbell.ports.jobs.repository import WorkTx
-from workbell.ports.schedules.repository import Advance
+from workbell.ports.schedules.repository import Advance, SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.jobs.schedule_runs import cancel_runs
+from workbell.services.schedules.runs import cancel_runs
 from workbell.services.transaction_retry import done_again
 
 BATCH = 1_000
@@ -45,7 +44,7 @@ class Ticking:
     compared within it, tell whether it still holds.
     """
 
-    store: Store[WorkTx]
+    store: Store[SchedulesTx]
     clock: Clock
     chance: Randomness
     tasks: Tasks
@@ -126,7 +125,7 @@ class Ticking:
             with self.store.begin() as tx:
                 self._advance(tx, portion, now)
 
-    def _advance(self, tx: WorkTx, plans: Sequence[Planned], now: datetime) -> None:
+    def _advance(self, tx: SchedulesTx, plans: Sequence[Planned], now: datetime) -> None:
         locked = tx.schedules.lock(sorted(schedule.id for schedule, _ in plans))
         valid = [
             (schedule, planned)
@@ -146,7 +145,7 @@ class Ticking:
 
     def _rows(
         self,
-        tx: WorkTx,
+        tx: SchedulesTx,
         schedule: Schedule,
         planned: TickPlan,
         unfinished: Sequence[Job],
@@ -197,7 +196,7 @@ def _portions(plans: Iterable[Planned]) -> Iterator[Sequence[Planned]]:
 
 
 def _make_way(
-    tx: WorkTx, decision: Decision, unfinished: Sequence[Job], rows: list[Job], now: datetime
+    tx: SchedulesTx, decision: Decision, unfinished: Sequence[Job], rows: list[Job], now: datetime
 ) -> int:
     """
     Skip or cancel what a newer tick takes the place of; return how many were skipped.
@@ -238,7 +237,7 @@ def _aims_wrong(schedule: Schedule, now: datetime) -> bool:
     return not due and schedule.recompute(now).next_at != schedule.next_at
 
 
-def _recompute(tx: WorkTx, schedule_id: ScheduleId, now: datetime) -> bool:
+def _recompute(tx: SchedulesTx, schedule_id: ScheduleId, now: datetime) -> bool:
     try:
         current = tx.schedules.get_for_update(EVERYTHING, schedule_id)
     except NotFound:  # deleted meanwhile

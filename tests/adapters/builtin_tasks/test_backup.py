@@ -18,7 +18,7 @@ from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.adapters.builtin_tasks.file_backup import Backup, FileBackup
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import Invalid, NotFound, Unavailable
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.task import Cancelled
 
 pytestmark = pytest.mark.unit

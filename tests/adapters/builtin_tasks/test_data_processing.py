@@ -24,7 +24,7 @@ from workbell.adapters.builtin_tasks.column_statistics import (
 from workbell.adapters.builtin_tasks.data_processing import DataProcessing, DataProcessor, Operation
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.task import Cancelled
 
 pytestmark = pytest.mark.unit

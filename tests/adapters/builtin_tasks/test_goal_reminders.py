@@ -11,7 +11,8 @@ from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders, MailRe
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.errors import Invalid, NotAllowed
 from workbell.domain.goals.goal import Category, Goal
-from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.task import Cancelled
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Letter

@@ -19,7 +19,8 @@ from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotAllowed
-from workbell.domain.identity.user import SYSTEM, Actor, User, UserId
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.attempt import Artifact
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Cancelled, Task, TaskDefinition

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher, JwtTokens
+from tests.services.members_scene import Members
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
@@ -18,7 +20,6 @@ from workbell.domain.errors import Unavailable, WorkbellError
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import User
 from workbell.ports.mail import Letter
-from workbell.services.identity.account_services import Membership
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
 
@@ -73,7 +74,7 @@ class Service:
     hasher: CountingHasher
     identity: Identity
     signing_in: SigningIn
-    members: Membership
+    members: Members
 
 
 def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -> Service:
@@ -89,7 +90,7 @@ def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -
         hasher=counting,
         tokens=JwtTokens.create([KEY], clock, issuer="us"),
     )
-    return Service(counting, identity, signing_in, Membership.of(identity, signing_in))
+    return Service(counting, identity, signing_in, Members.of(identity, signing_in))
 
 
 def register(service: Service, name: str = "ana", password: str = "correct horse 7") -> User:

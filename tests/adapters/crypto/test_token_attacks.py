@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.session import Claims, TokenKind
 from workbell.domain.identity.user import UserId

@@ -16,7 +16,7 @@ from workbell.adapters.dramatiq import runtime as engine
 from workbell.adapters.dramatiq.redis_wakeups import RedisWaker, RedisWakeups
 from workbell.adapters.redis_client import RedisLink, packed
 from workbell.domain.errors import Unavailable
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task
 from workbell.entrypoints.bootstrap.application import House

@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 import workbell
 from workbell.adapters.dramatiq.runtime import Loop
 from workbell.adapters.dramatiq.wakeups import LocalWakeups
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Interrupted, OnLost, Task

@@ -9,9 +9,11 @@ import falcon.testing
 import pytest
 from attrs import define, field, frozen
 
+from tests.services.members_scene import Members
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.http.app import Parts, build_app, operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
@@ -19,16 +21,19 @@ from workbell.adapters.http.web.operations import Operation
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.system import SystemRandomness, UuidIds
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, code_at
-from workbell.domain.identity.user import Actor, Role, User
+from workbell.domain.identity.user import Role, User
 from workbell.domain.jobs.attempt import Artifact
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.mail import Letter
-from workbell.services.goals.goal_services import GoalKeeping
+from workbell.services.goals.commands import GoalCommands
+from workbell.services.goals.progress import ProgressCommands
 from workbell.services.goals.reminders import Reminding
 from workbell.services.goals.summaries import Summaries
+from workbell.services.goals.timers import TimerCommands
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
 from workbell.services.jobs.commands import JobCommands
@@ -247,25 +252,36 @@ def build_world(
     files = FolderFiles(folder=folder, ids=UuidIds())
     definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=JsonShapes())
     definitions.synchronise()
+    identity = Identity(
+        store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
+    )
+    signing_in = SigningIn(
+        store=store,
+        clock=clock,
+        ids=UuidIds(),
+        hasher=HASHER,
+        tokens=JwtTokens.create([KEY], clock, issuer="http://localhost"),
+        factor_keys=FACTOR_KEYS,
+        second_factor_duty=duty,
+    )
+    members = Members.of(identity, signing_in)
     parts = Parts(
-        identity=Identity(
-            store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
-        ),
-        signing_in=SigningIn(
-            store=store,
-            clock=clock,
-            ids=UuidIds(),
-            hasher=HASHER,
-            tokens=JwtTokens.create([KEY], clock, issuer="http://localhost"),
-            factor_keys=FACTOR_KEYS,
-            second_factor_duty=duty,
-        ),
+        identity=identity,
+        signing_in=signing_in,
+        passwords=members.passwords,
+        profiles=members.profiles,
+        people=members.people,
+        sessions=members.sessions,
+        api_keys=members.api_keys,
+        second_factor=members.second_factor,
         scheduling=Scheduling(
             store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=FIELDS
         ),
         jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
-        goals=GoalKeeping.of(store, clock, FIELDS),
+        goals=GoalCommands(store=store, clock=clock, shapes=FIELDS),
+        progress=ProgressCommands(store=store, clock=clock, shapes=FIELDS),
+        timers=TimerCommands(store=store, clock=clock),
         summaries=Summaries(store=store, cache=cache, clock=clock),
         reminding=Reminding(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"

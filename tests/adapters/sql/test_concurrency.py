@@ -20,7 +20,7 @@ from workbell.adapters.sql.store import SqlStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, settle
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Tasks

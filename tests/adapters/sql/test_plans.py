@@ -22,12 +22,12 @@ from tests.contract.factories import (
 from workbell.adapters.sql.database.sqlite import SqliteConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
 from workbell.domain.goals.goal import GoalId
-from workbell.domain.identity.user import EVERYTHING, Scope
+from workbell.domain.identity.actor import EVERYTHING, Scope
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.goals.repository import EntryFilter
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 
 pytestmark = pytest.mark.unit
 

@@ -26,7 +26,8 @@ from workbell.adapters.sql.database.statements import IDLE
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, Unavailable
-from workbell.domain.identity.user import EVERYTHING, UserId
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId, JobState, Mode
 from workbell.domain.jobs.task import Task

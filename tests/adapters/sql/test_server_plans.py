@@ -12,7 +12,7 @@ from tests.adapters.sql.server_plans import Ask, plans_of
 from tests.contract.factories import ALICE, NOON, ManualClock, a_job, a_schedule, after
 from tests.contract.servers import SERVERS, Server, server
 from workbell.adapters.sql.store import SqlStore, SqlTx
-from workbell.domain.identity.user import Scope
+from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
 from workbell.domain.jobs.job import JobId, JobState, Mode
 from workbell.domain.jobs.task import Task

@@ -29,12 +29,12 @@ from workbell.adapters.sql.jobs.repository import SqlJobs
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import AnchoredClock, SystemClock
 from workbell.domain.errors import Conflict, Contended, Invalid, Unavailable
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import Step
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 
 pytestmark = pytest.mark.integration
 

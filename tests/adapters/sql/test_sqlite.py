@@ -17,7 +17,7 @@ from workbell.adapters.sql.jobs.repository import SqlJobs
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import JobId, JobState
 
 pytestmark = pytest.mark.unit

@@ -14,7 +14,7 @@ from tests.contract.factories import NOON, ManualClock, a_job, claim, ended, kee
 from workbell.adapters.sql.database.sqlite import MOST_IN_A_GROUP, SqliteConnections, Writer
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Conflict, NotFound, Unavailable
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import JobFilter
 

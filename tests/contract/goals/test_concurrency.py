@@ -13,14 +13,15 @@ from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.progress_entry import Entry
-from workbell.domain.identity.user import Actor, Tier, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import Tier, UserId
 from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route, TooMany
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
 from workbell.ports.rate_limits import ThrottlingTx
 from workbell.ports.store import Store
-from workbell.services.goals.commands import NewGoal
-from workbell.services.goals.goal_services import GoalKeeping
-from workbell.services.goals.progress import NewEntry
+from workbell.services.goals.commands import GoalCommands, NewGoal
+from workbell.services.goals.progress import NewEntry, ProgressCommands
+from workbell.services.goals.timers import TimerCommands
 from workbell.services.rate_limits import Throttling
 
 CROWD = 32
@@ -41,22 +42,22 @@ def at_once(work: Callable[[int], T]) -> list[T]:
 
 
 @pytest.fixture
-def keeping(store: AnyStore, clock: ManualClock) -> GoalKeeping:
-    return GoalKeeping.of(store, clock, JsonShapes())
+def goals(store: AnyStore, clock: ManualClock) -> GoalCommands:
+    return GoalCommands(store=store, clock=clock, shapes=JsonShapes())
 
 
-def a_goal(keeping: GoalKeeping) -> int:
+def a_goal(goals: GoalCommands) -> int:
     new = NewGoal(goal_name="Swim", category=Category.MINOR)
-    return keeping.goals.create(ANN, new).goal.number
+    return goals.create(ANN, new).goal.number
 
 
-def test_no_number_of_a_goal_is_given_twice(store: AnyStore, keeping: GoalKeeping) -> None:
+def test_no_number_of_a_goal_is_given_twice(store: AnyStore, goals: GoalCommands) -> None:
     """Although every fourth goal is deleted at once."""
 
     def work(number: int) -> int:
-        made = a_goal(keeping)
+        made = a_goal(goals)
         if number % 4 == 0:
-            keeping.goals.delete(ANN, made)
+            goals.delete(ANN, made)
         return made
 
     assert sorted(at_once(work)) == list(range(1, CROWD + 1))
@@ -66,30 +67,36 @@ def test_no_number_of_a_goal_is_given_twice(store: AnyStore, keeping: GoalKeepin
         assert (book.last_goal, book.revision) == (CROWD, CROWD + CROWD // 4)
 
 
-def test_no_entry_is_lost_or_numbered_twice(store: AnyStore, keeping: GoalKeeping) -> None:
+def test_no_entry_is_lost_or_numbered_twice(
+    store: AnyStore, clock: ManualClock, goals: GoalCommands
+) -> None:
     """Its goal has the sum of them all."""
-    a_goal(keeping)
+    a_goal(goals)
     new = NewEntry(progress="a length", logged_hours=NOON - NOON.replace(hour=11))
-    entries = at_once(lambda _: keeping.progress.log(ANN, 1, new))
+    progress = ProgressCommands(store=store, clock=clock, shapes=JsonShapes())
+    entries = at_once(lambda _: progress.log(ANN, 1, new))
     assert sorted(entry.number for entry in entries) == list(range(1, CROWD + 1))
-    goal = keeping.goals.get(ANN, 1).goal
+    goal = goals.get(ANN, 1).goal
     assert (goal.logged_seconds, goal.last_entry) == (CROWD * 3600, CROWD)
     with store.view() as tx:
         assert tx.entries.days(ANN.user_id) == [(NOON.date(), CROWD * 3600)]
 
 
-def test_one_timer_runs_however_many_are_started(store: AnyStore, keeping: GoalKeeping) -> None:
+def test_one_timer_runs_however_many_are_started(
+    store: AnyStore, clock: ManualClock, goals: GoalCommands
+) -> None:
     """Every other one has become an entry, or was the one that ran already."""
     for _ in range(4):
-        a_goal(keeping)
-    started = at_once(lambda n: keeping.timers.start(ANN, n % 4 + 1))
+        a_goal(goals)
+    timers = TimerCommands(store=store, clock=clock)
+    started = at_once(lambda n: timers.start(ANN, n % 4 + 1))
     stopped: list[Entry] = [each.stopped for each in started if each.stopped is not None]
     with store.view() as tx:
         running = tx.timers.get(ANN.user_id)
         kept = tx.entries.find(ANN.user_id, EntryFilter(), limit=100)
     assert running is not None
     assert {entry.id for entry in kept} == {entry.id for entry in stopped}
-    runs = [keeping.goals.get(ANN, n).timer_started_at for n in range(1, 5)]
+    runs = [goals.get(ANN, n).timer_started_at for n in range(1, 5)]
     assert sum(each is not None for each in runs) == 1
 
 

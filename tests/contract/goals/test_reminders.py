@@ -11,8 +11,9 @@ from tests.contract.factories import NOON, AnyStore, ManualClock, a_user
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.reminder import Person, Preferences, Reminded
-from workbell.domain.identity.user import EVERYTHING, UserId
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import UserId
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.schedules.built_in import BuiltInSchedules
 
 DAY = date(2030, 1, 1)

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.factories import NOON, AnyStore, ManualClock
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.user import User

@@ -33,7 +33,8 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID, Scope
+from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import ENDED, Job, JobId, JobState, Progress
 

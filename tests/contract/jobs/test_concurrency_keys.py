@@ -30,7 +30,7 @@ from tests.contract.factories import (
     switch,
     write,
 )
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState
 from workbell.ports.jobs.repository import JobFilter

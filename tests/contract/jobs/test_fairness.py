@@ -26,13 +26,14 @@ from tests.contract.factories import (
 )
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import LimitReached
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, Tasks
-from workbell.ports.schedules.repository import ScheduleView
-from workbell.services.jobs.requests import NewSchedule
+from workbell.ports.schedules.views import ScheduleView
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.requests import NewSchedule
 from workbell.services.transaction_retry import done_again
 
 

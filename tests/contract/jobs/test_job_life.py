@@ -30,7 +30,8 @@ from tests.contract.factories import (
 )
 from tests.contract.factories import move as command
 from tests.contract.servers import SERVERS, is_there
-from workbell.domain.identity.user import EVERYTHING, UserId
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Claim, Outcome
 from workbell.domain.jobs.job import Job, JobId, JobState, Mode
 from workbell.ports.jobs.repository import JobFilter

@@ -20,7 +20,7 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING, Scope
+from workbell.domain.identity.actor import EVERYTHING, Scope
 from workbell.domain.jobs.attempt import Artifact, LogLine, Outcome
 from workbell.domain.jobs.job import ENDED, Job, JobId, JobOrigin, JobState, Status
 from workbell.ports.jobs.repository import JobFilter

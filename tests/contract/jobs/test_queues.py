@@ -20,7 +20,8 @@ from tests.contract.factories import (
     sweep,
     write,
 )
-from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID, Scope
+from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo

@@ -22,11 +22,12 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.user import EVERYTHING, UserId
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState, Status
 from workbell.domain.schedules.schedule import Schedule
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 
 def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:

@@ -14,7 +14,7 @@ from tests.contract.factories import (
     write,
 )
 from tests.contract.schedules.test_repository import plan, see
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.schedules.schedule import ScheduleId
 

@@ -19,10 +19,12 @@ from tests.contract.factories import (
 from workbell.domain.audit import AuditEntry
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING, Scope, User, UserId
+from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
-from workbell.ports.schedules.repository import Advance, ScheduleFilter
+from workbell.ports.schedules.repository import Advance
+from workbell.ports.schedules.views import ScheduleFilter
 
 
 def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:

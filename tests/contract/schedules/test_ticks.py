@@ -34,7 +34,7 @@ from tests.contract.factories import (
 )
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy, Schedule, ScheduleId

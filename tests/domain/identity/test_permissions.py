@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from workbell.domain.errors import NotAllowed
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor, Scope
 from workbell.domain.identity.permissions import (
     RULES,
     Action,
@@ -18,16 +20,8 @@ from workbell.domain.identity.permissions import (
     relations_of,
     scope_of,
 )
-from workbell.domain.identity.user import (
-    EVERYTHING,
-    SYSTEM,
-    Actor,
-    KeyScope,
-    Role,
-    Scope,
-    User,
-    UserId,
-)
+from workbell.domain.identity.second_factor import EnrolmentRequired
+from workbell.domain.identity.user import KeyScope, Role, User, UserId
 
 pytestmark = pytest.mark.unit
 
@@ -128,6 +122,18 @@ def test_a_refusal_says_why() -> None:
     with pytest.raises(NotAllowed, match="Only them"):
         check(an_actor(), Action.READ_PEOPLE, "Only them.")
     check(an_actor(), Action.MAKE_KEY, owner=UserId(7))
+
+
+@pytest.mark.parametrize("action", Action)
+def test_who_must_add_a_second_factor_may_do_nothing_else(action: Action) -> None:
+    free = an_actor(is_super_user=True)
+    bound = evolve(free, must_enrol=True)
+    if action in {Action.READ_PROFILE, Action.USE_SECOND_FACTOR, Action.SIGN_OUT}:
+        check(bound, action, owner=UserId(7))
+        return
+    assert not may(bound, action, owner=UserId(7))
+    with pytest.raises(EnrolmentRequired):
+        check(bound, action, owner=UserId(7))
 
 
 def test_superusers_reach_everybodys_things_and_others_their_own() -> None:

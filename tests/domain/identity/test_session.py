@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.session import GRACE, MAX_LIFE, Session, SessionKind, Standing
-from workbell.domain.identity.user import Origin, UserId
+from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
 

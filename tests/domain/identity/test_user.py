@@ -7,13 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbell.domain.identity.user import (
-    SYSTEM,
-    Actor,
     EmailNotVerified,
-    KeyScope,
-    Origin,
-    Role,
-    Scope,
     Taken,
     Tier,
     User,
@@ -137,37 +131,3 @@ def test_a_hash_is_not_shown() -> None:
 
 def test_paying_people_have_a_greater_share() -> None:
     assert (Tier.FREE.weight, Tier.PREMIUM.weight) == (1.0, 4.0)
-
-
-def test_ordinary_people_see_their_own() -> None:
-    actor = Actor.of(ana(), session_id="s", origin=Origin(address="::1"))
-    assert actor.scope == Scope(owner=UserId(7))
-    assert actor.scope.covers(UserId(7))
-    assert not actor.scope.covers(UserId(8))
-    assert not actor.is_system
-    assert (actor.session_id, actor.origin.address) == ("s", "::1")
-
-
-def test_superusers_see_everything() -> None:
-    actor = Actor.of(ana(is_super_user=True))
-    assert actor.scope.covers(UserId(8))
-    assert actor.origin == Origin()
-
-
-def test_a_platform_role_reaches_no_further_than_its_projects() -> None:
-    actor = Actor.of(ana(role=Role.ADMIN))
-    assert (actor.role, actor.is_super_user) == (Role.ADMIN, False)
-    assert not actor.scope.covers(UserId(8))
-
-
-def test_a_key_has_the_rights_of_its_person_only_if_it_says_so() -> None:
-    boss = ana(is_super_user=True, role=Role.ADMIN)
-    small = Actor.of(boss, key_scopes=frozenset({KeyScope.WRITE}))
-    assert (small.is_super_user, small.role) == (False, Role.MEMBER)
-    full = Actor.of(boss, key_scopes=frozenset({KeyScope.ADMIN}))
-    assert (full.is_super_user, full.role) == (True, Role.ADMIN)
-
-
-def test_the_system_sees_everything() -> None:
-    assert SYSTEM.is_system
-    assert SYSTEM.scope.covers(UserId(8))

@@ -4,7 +4,7 @@ import pytest
 
 from tests.contract.factories import NOON
 from workbell.domain.errors import Conflict, Invalid, NotFound
-from workbell.domain.jobs.job import Mode
+from workbell.domain.jobs.job import Mode, mode_of
 from workbell.domain.jobs.task import (
     OnLost,
     Snooze,
@@ -13,7 +13,6 @@ from workbell.domain.jobs.task import (
     Tasks,
     parameter_errors,
 )
-from workbell.domain.schedules.schedule import mode_of
 
 pytestmark = pytest.mark.unit
 

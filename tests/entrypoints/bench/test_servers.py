@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import make_url
 
 from tests.contract.servers import address, administration, new_database, server
-from workbell.domain.identity.user import SYSTEM
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Status
 from workbell.entrypoints.bench.targets import Place
 from workbell.entrypoints.bench.workers import NOOP, Starts, is_over, processes, until

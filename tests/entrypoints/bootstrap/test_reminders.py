@@ -5,12 +5,12 @@ from pathlib import Path
 
 from tests.contract.factories import NOON, ManualClock
 from workbell.domain.goals.goal import Category
+from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.registration import Registration
-from workbell.domain.identity.user import SYSTEM, Actor
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
 
 KEY = "0123456789abcdef" * 2
@@ -43,7 +43,7 @@ def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path
         Registration(username="ann", email="ann@example.org", password="a-long-enough-one")
     )
     goal = NewGoal(goal_name="Swim", category=Category.MINOR)
-    house.goals.goals.create(Actor.of(user), goal)
+    house.goals.create(Actor.of(user), goal)
     letter = house.reminding.letter(user.id, NOON.date() + timedelta(days=3), [1])
     assert letter is not None
     assert letter.text.startswith("For 3 days or more")

@@ -12,12 +12,12 @@ from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalClosed, GoalState
 from workbell.domain.goals.progress_entry import Entry
-from workbell.domain.identity.user import SYSTEM, Actor, KeyScope
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import KeyScope
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
-from workbell.services.goals.commands import GoalView, NewGoal
-from workbell.services.goals.goal_services import GoalKeeping
-from workbell.services.goals.progress import CHUNK, NewEntry
-from workbell.services.goals.timers import NoTimer, TimerStop
+from workbell.services.goals.commands import GoalCommands, GoalView, NewGoal
+from workbell.services.goals.progress import CHUNK, NewEntry, ProgressCommands
+from workbell.services.goals.timers import NoTimer, TimerCommands, TimerStop
 
 HOUR = timedelta(hours=1)
 
@@ -28,7 +28,9 @@ class Scene:
 
     desk: Desk
     clock: ManualClock
-    keeping: GoalKeeping
+    goals: GoalCommands
+    progress: ProgressCommands
+    timers: TimerCommands
     who: Actor
 
     def pass_(self, **time: float) -> datetime:
@@ -37,19 +39,19 @@ class Scene:
 
     def goal(self, name: str = "Swim", **fields: Any) -> Goal:
         asked: dict[str, Any] = {"category": Category.PRIMARY, **fields}
-        return self.keeping.goals.create(self.who, NewGoal(goal_name=name, **asked)).goal
+        return self.goals.create(self.who, NewGoal(goal_name=name, **asked)).goal
 
     def log(self, goal: int = 1, note: str = "a length", **fields: Any) -> Entry:
         asked: dict[str, Any] = fields
         if "started_at" not in fields:
             asked = {"logged_hours": HOUR, **fields}
-        return self.keeping.progress.log(self.who, goal, NewEntry(progress=note, **asked))
+        return self.progress.log(self.who, goal, NewEntry(progress=note, **asked))
 
     def see(self, goal: int = 1) -> GoalView:
-        return self.keeping.goals.get(self.who, goal)
+        return self.goals.get(self.who, goal)
 
     def entries(self) -> list[Entry]:
-        found, _ = self.keeping.progress.find(self.who, EntryFilter(), ["created_at"], 0, 100)
+        found, _ = self.progress.find(self.who, EntryFilter(), ["created_at"], 0, 100)
         return list(found)
 
     def trail(self) -> list[tuple[str, str]]:
@@ -67,8 +69,15 @@ class Scene:
 
 @pytest.fixture
 def scene(desk: Desk, alice: Actor) -> Scene:
-    keeping = GoalKeeping.of(desk.store, desk.clock, JsonShapes("is not a known field"))
-    return Scene(desk, desk.clock, keeping, alice)
+    store, clock, shapes = desk.store, desk.clock, JsonShapes("is not a known field")
+    return Scene(
+        desk,
+        clock,
+        GoalCommands(store=store, clock=clock, shapes=shapes),
+        ProgressCommands(store=store, clock=clock, shapes=shapes),
+        TimerCommands(store=store, clock=clock),
+        alice,
+    )
 
 
 @pytest.fixture
@@ -78,47 +87,47 @@ def goal(scene: Scene) -> Goal:
 
 def test_numbers_count_per_person_and_are_never_given_twice(scene: Scene, root: Actor) -> None:
     assert [scene.goal().number for _ in range(3)] == [1, 2, 3]
-    scene.keeping.goals.delete(scene.who, 3)
+    scene.goals.delete(scene.who, 3)
     assert scene.goal().number == 4
     other = evolve(scene, who=root)
     assert other.goal().number == 1
     assert [scene.log(2).number, scene.log(2).number, scene.log(4).number] == [1, 2, 1]
-    scene.keeping.progress.delete(scene.who, 2, 2)
+    scene.progress.delete(scene.who, 2, 2)
     assert scene.log(2).number == 3
 
 
 def test_goals_are_ones_own_whoever_asks(scene: Scene, goal: Goal, root: Actor) -> None:
     scene.log()
-    keeping, number = scene.keeping, goal.number
+    number = goal.number
     for refused in (
-        lambda: keeping.goals.get(root, number),
-        lambda: keeping.goals.edit(root, number, {}),
-        lambda: keeping.goals.archive(root, number),
-        lambda: keeping.goals.delete(root, number),
-        lambda: keeping.progress.log(root, number, NewEntry(progress="x", logged_hours=HOUR)),
-        lambda: keeping.progress.get(root, number, 1),
-        lambda: keeping.progress.edit(root, number, 1, {}),
-        lambda: keeping.progress.delete(root, number, 1),
-        lambda: keeping.timers.start(root, number),
-        lambda: keeping.timers.stop(root, number, TimerStop()),
+        lambda: scene.goals.get(root, number),
+        lambda: scene.goals.edit(root, number, {}),
+        lambda: scene.goals.archive(root, number),
+        lambda: scene.goals.delete(root, number),
+        lambda: scene.progress.log(root, number, NewEntry(progress="x", logged_hours=HOUR)),
+        lambda: scene.progress.get(root, number, 1),
+        lambda: scene.progress.edit(root, number, 1, {}),
+        lambda: scene.progress.delete(root, number, 1),
+        lambda: scene.timers.start(root, number),
+        lambda: scene.timers.stop(root, number, TimerStop()),
     ):
         with pytest.raises(NotFound):
             refused()
-    assert keeping.goals.find(root, GoalFilter(), ["number"], 0, 9) == ([], 0)
-    assert list(keeping.progress.export(root)) == []
+    assert scene.goals.find(root, GoalFilter(), ["number"], 0, 9) == ([], 0)
+    assert list(scene.progress.export(root)) == []
 
 
 def test_a_key_for_reading_only_reads(scene: Scene, goal: Goal) -> None:
     reader = evolve(scene.who, key_scopes=frozenset({KeyScope.READ}))
-    assert scene.keeping.goals.get(reader, goal.number).goal == goal
+    assert scene.goals.get(reader, goal.number).goal == goal
     with pytest.raises(NotAllowed):
-        scene.keeping.goals.create(reader, NewGoal(goal_name="x", category=Category.MINOR))
+        scene.goals.create(reader, NewGoal(goal_name="x", category=Category.MINOR))
 
 
 def test_a_goal_is_changed_field_by_field(scene: Scene, goal: Goal) -> None:
     scene.pass_(minutes=1)
     given = {"deadline": "2030-01-01", "is_complete": True}
-    view = scene.keeping.goals.edit(scene.who, 1, given, version=1)
+    view = scene.goals.edit(scene.who, 1, given, version=1)
     assert (view.goal.deadline, view.goal.is_complete) == (date(2030, 1, 1), True)
     assert (view.goal.name, view.goal.version, view.goal.updated_at) == (
         goal.name,
@@ -126,17 +135,17 @@ def test_a_goal_is_changed_field_by_field(scene: Scene, goal: Goal) -> None:
         scene.clock.at,
     )
     with pytest.raises(Invalid, match="category"):
-        scene.keeping.goals.edit(scene.who, 1, {"category": "Huge"})
+        scene.goals.edit(scene.who, 1, {"category": "Huge"})
     assert scene.trail()[-1] == ("goal", "UPDATE")
 
 
 def test_a_stale_change_is_told_what_has_changed_since(scene: Scene, goal: Goal) -> None:
-    scene.keeping.goals.edit(scene.who, 1, {"goal_name": "Dive"})
+    scene.goals.edit(scene.who, 1, {"goal_name": "Dive"})
     with pytest.raises(StaleVersion) as refused:
-        scene.keeping.goals.edit(scene.who, 1, {"goal_name": "Fly"}, version=goal.version)
+        scene.goals.edit(scene.who, 1, {"goal_name": "Fly"}, version=goal.version)
     assert (refused.value.version, refused.value.changed) == (2, ("goal_name",))
     with pytest.raises(StaleVersion):
-        scene.keeping.goals.delete(scene.who, 1, version=goal.version)
+        scene.goals.delete(scene.who, 1, version=goal.version)
     scene.log()
     assert scene.see().goal.version == 2
 
@@ -154,7 +163,7 @@ def test_progress_adds_up_and_is_corrected(scene: Scene, goal: Goal) -> None:
     assert (entry.logged_seconds, entry.total_seconds) == (9000, 18000)
     assert scene.see().goal.completion_percentage == 50
     later = scene.pass_(days=3)
-    edited = scene.keeping.progress.edit(scene.who, 1, 1, {"logged_hours": "05:00:00"})
+    edited = scene.progress.edit(scene.who, 1, 1, {"logged_hours": "05:00:00"})
     assert edited.is_complete
     assert edited.note == "a length"
     assert edited.updated_at == later
@@ -162,13 +171,13 @@ def test_progress_adds_up_and_is_corrected(scene: Scene, goal: Goal) -> None:
     assert scene.days() == {NOON.date(): 18000}
     for wrong in ({"logged_hours": "05:00:01"}, {"logged_hours": "-01:00:00"}, {"zone": "UTC"}):
         with pytest.raises(Invalid) as refused:
-            scene.keeping.progress.edit(scene.who, 1, 1, wrong)
+            scene.progress.edit(scene.who, 1, 1, wrong)
         assert list(refused.value.field_errors) == list(wrong)
-    scene.keeping.progress.delete(scene.who, 1, 1)
+    scene.progress.delete(scene.who, 1, 1)
     assert scene.see().goal.completion_percentage == 0
     assert scene.days() == {}
     with pytest.raises(NotFound):
-        scene.keeping.progress.get(scene.who, 1, 1)
+        scene.progress.get(scene.who, 1, 1)
     assert [action for model, action in scene.trail() if model == "progress"] == [
         "CREATE",
         "UPDATE",
@@ -196,16 +205,16 @@ def test_spans_of_one_person_do_not_overlap(scene: Scene, goal: Goal) -> None:
         with pytest.raises(Invalid, match=r"started_at overlaps entry 1 of goal [12]"):
             scene.log(1, started_at=begun, ended_at=begun + HOUR)
     scene.log(1)
-    keeping = scene.keeping.progress
+    progress = scene.progress
     with pytest.raises(Invalid, match="logged_hours overlaps"):
-        keeping.edit(scene.who, 1, 1, {"logged_hours": "01:00:01", "total_hours": "02:00:00"})
-    keeping.edit(scene.who, 1, 1, {"logged_hours": "00:30:00"})
-    keeping.edit(scene.who, 2, 1, {"logged_hours": "03:00:00", "total_hours": "03:00:00"})
+        progress.edit(scene.who, 1, 1, {"logged_hours": "01:00:01", "total_hours": "02:00:00"})
+    progress.edit(scene.who, 1, 1, {"logged_hours": "00:30:00"})
+    progress.edit(scene.who, 2, 1, {"logged_hours": "03:00:00", "total_hours": "03:00:00"})
     assert scene.entries()[1].ended_at == start + 4 * HOUR
 
 
 def test_a_span_does_not_overlap_the_running_timer(scene: Scene, goal: Goal) -> None:
-    scene.keeping.timers.start(scene.who, 1)
+    scene.timers.start(scene.who, 1)
     begun = scene.pass_(hours=1) - HOUR / 2
     with pytest.raises(Invalid, match="running timer"):
         scene.log(started_at=begun, ended_at=scene.clock.at)
@@ -213,46 +222,46 @@ def test_a_span_does_not_overlap_the_running_timer(scene: Scene, goal: Goal) -> 
 
 
 def test_a_timer_becomes_an_entry(scene: Scene, goal: Goal) -> None:
-    started = scene.keeping.timers.start(scene.who, 1)
+    started = scene.timers.start(scene.who, 1)
     assert (started.timer.started_at, started.stopped) == (NOON, None)
     assert scene.see().timer_started_at == NOON
     scene.pass_(minutes=30)
-    assert scene.keeping.timers.start(scene.who, 1).timer == started.timer
-    assert scene.keeping.goals.edit(scene.who, 1, {}).timer_started_at == NOON
+    assert scene.timers.start(scene.who, 1).timer == started.timer
+    assert scene.goals.edit(scene.who, 1, {}).timer_started_at == NOON
     scene.pass_(hours=13)
-    entry = scene.keeping.timers.stop(scene.who, 1, TimerStop(progress="the night"))
+    entry = scene.timers.stop(scene.who, 1, TimerStop(progress="the night"))
     assert (entry.note, entry.logged_seconds, entry.total_seconds) == ("the night", 48600, 48600)
     assert scene.days() == {date(2030, 1, 1): 12 * 3600, date(2030, 1, 2): 5400}
     assert scene.see().timer_started_at is None
     with pytest.raises(NoTimer):
-        scene.keeping.timers.stop(scene.who, 1, TimerStop())
+        scene.timers.stop(scene.who, 1, TimerStop())
 
 
 def test_starting_a_timer_stops_the_one_that_runs(scene: Scene, goal: Goal) -> None:
     scene.goal("Read")
-    scene.keeping.timers.start(scene.who, 1)
+    scene.timers.start(scene.who, 1)
     scene.pass_(hours=1)
-    started = scene.keeping.timers.start(scene.who, 2)
+    started = scene.timers.start(scene.who, 2)
     assert started.stopped is not None
     assert (started.stopped.goal_number, started.stopped.logged_seconds) == (1, 3600)
     with pytest.raises(NoTimer):
-        scene.keeping.timers.stop(scene.who, 1, TimerStop())
+        scene.timers.stop(scene.who, 1, TimerStop())
     assert scene.see(1).timer_started_at is None
     assert scene.see(2).timer_started_at == scene.clock.at
 
 
 def test_a_stopped_timer_may_have_had_more_planned(scene: Scene, goal: Goal) -> None:
-    scene.keeping.timers.start(scene.who, 1)
+    scene.timers.start(scene.who, 1)
     scene.pass_(hours=2)
     for wrong in (HOUR, timedelta(hours=10_000), timedelta(hours=3, microseconds=5)):
         with pytest.raises(Invalid, match="total_hours"):
-            scene.keeping.timers.stop(scene.who, 1, TimerStop(total_hours=wrong))
-    entry = scene.keeping.timers.stop(scene.who, 1, TimerStop(total_hours=4 * HOUR))
+            scene.timers.stop(scene.who, 1, TimerStop(total_hours=wrong))
+    entry = scene.timers.stop(scene.who, 1, TimerStop(total_hours=4 * HOUR))
     assert entry.percentage_complete == 50
 
 
 def test_pausing_and_archiving_stop_the_timer(scene: Scene, goal: Goal) -> None:
-    goals, timers = scene.keeping.goals, scene.keeping.timers
+    goals, timers = scene.goals, scene.timers
     timers.start(scene.who, 1)
     scene.pass_(hours=1)
     paused = goals.pause(scene.who, 1)
@@ -278,17 +287,17 @@ def test_pausing_and_archiving_stop_the_timer(scene: Scene, goal: Goal) -> None:
 
 def test_another_goals_timer_runs_on(scene: Scene, goal: Goal) -> None:
     scene.goal("Read")
-    scene.keeping.timers.start(scene.who, 2)
-    scene.keeping.goals.pause(scene.who, 1)
-    scene.keeping.goals.delete(scene.who, 1)
+    scene.timers.start(scene.who, 2)
+    scene.goals.pause(scene.who, 1)
+    scene.goals.delete(scene.who, 1)
     assert scene.see(2).timer_started_at == NOON
-    scene.keeping.goals.delete(scene.who, 2)
-    scene.keeping.timers.start(scene.who, scene.goal().number)
+    scene.goals.delete(scene.who, 2)
+    scene.timers.start(scene.who, scene.goal().number)
     assert scene.entries() == []
 
 
 def test_every_change_raises_the_revision(scene: Scene, goal: Goal) -> None:
-    goals, progress, timers = scene.keeping.goals, scene.keeping.progress, scene.keeping.timers
+    goals, progress, timers = scene.goals, scene.progress, scene.timers
     for change in (
         lambda: goals.edit(scene.who, 1, {"is_complete": True}),
         scene.log,
@@ -308,7 +317,7 @@ def test_every_change_raises_the_revision(scene: Scene, goal: Goal) -> None:
 def test_an_export_has_every_entry_in_order(scene: Scene, goal: Goal) -> None:
     for _ in range(CHUNK + 3):
         scene.log(logged_hours=timedelta(seconds=1))
-    rows = list(scene.keeping.progress.export(scene.who))
+    rows = list(scene.progress.export(scene.who))
     assert [row.entry.number for row in rows] == list(range(1, CHUNK + 4))
     assert {row.goal_name for row in rows} == {goal.name}
 

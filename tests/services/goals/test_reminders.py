@@ -13,7 +13,8 @@ from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.reminder import Preferences
-from workbell.domain.identity.user import EVERYTHING, SYSTEM_ID, Actor, KeyScope, Origin, UserId
+from workbell.domain.identity.actor import EVERYTHING, Actor, Origin
+from workbell.domain.identity.user import SYSTEM_ID, KeyScope, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.jobs.repository import JobFilter

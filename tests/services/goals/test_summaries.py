@@ -14,7 +14,8 @@ from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.goals.goal import Category, Goal
 from workbell.domain.goals.progress_entry import Entry
 from workbell.domain.goals.summary import Group, Span, Streak
-from workbell.domain.identity.user import Actor, UserId
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import UserId
 from workbell.services.goals.summaries import Summaries
 
 pytestmark = pytest.mark.unit

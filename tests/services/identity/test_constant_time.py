@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from tests.services.members_scene import Stage, a_stage
+from tests.services.members_scene import Members, Stage, a_stage
 from workbell.domain.errors import WorkbellError
 from workbell.domain.identity.user import WrongCredentials
-from workbell.services.identity.account_services import Membership
 from workbell.services.identity.registration import Identity
 
 NEW = "a good one, 77"
@@ -56,7 +55,7 @@ class Watched:
             self.outside.append(what)
 
 
-Flow = Callable[[Identity, Membership, str], object]
+Flow = Callable[[Identity, Members, str], object]
 FLOWS: dict[str, Flow] = {
     "register": lambda identity, _, email: identity.register_quietly(email, NEW),
     "resend": lambda identity, _, email: identity.resend_otp(email),
@@ -86,7 +85,7 @@ def test_all_that_depends_on_who_is_known_is_in_blocks_of_even_length(
         identity = evolve(stage.identity, store=watched, quiet_mailer=watched, evened=even.evened)
         before = stage.hasher.made, len(stage.hasher.compared)
         with suppress(WorkbellError):
-            flow(identity, Membership.of(identity, stage.signing_in), f"{name}@example.com")
+            flow(identity, Members.of(identity, stage.signing_in), f"{name}@example.com")
         assert watched.outside == []
         hashes = stage.hasher.made - before[0], len(stage.hasher.compared) - before[1]
         blocks.add((even.blocks, *hashes))

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unauthenticated
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.session import Claims, Session, TokenKind
-from workbell.domain.identity.user import EmailNotVerified, Origin, User, UserId, WrongCredentials
+from workbell.domain.identity.user import EmailNotVerified, User, UserId, WrongCredentials
 from workbell.services.identity.login import SignedIn, SigningIn
 
 pytestmark = pytest.mark.unit

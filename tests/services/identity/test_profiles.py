@@ -139,13 +139,13 @@ def test_superusers_change_anybody_without_knowing_a_password(stage: Stage) -> N
 
 
 def test_a_key_changes_names_but_no_address(stage: Stage) -> None:
-    made = stage.members.access.make_key(stage.ana(), "w", [KeyScope.WRITE])
+    made = stage.members.api_keys.create(stage.ana(), "w", [KeyScope.WRITE])
     actor = stage.signing_in.authenticate(made.text)
     assert stage.members.profiles.change(actor, ProfileChange(first_name="A")).first_name == "A"
     moving = ProfileChange(email="new@example.com", current_password=PASSWORD)
     with pytest.raises(NotAllowed):
         stage.members.profiles.change(actor, moving)
-    small = stage.members.access.make_key(stage.ana(), "r", [KeyScope.READ])
+    small = stage.members.api_keys.create(stage.ana(), "r", [KeyScope.READ])
     with pytest.raises(NotAllowed):
         stage.members.profiles.change(
             stage.signing_in.authenticate(small.text), ProfileChange(first_name="B")

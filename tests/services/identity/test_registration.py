@@ -9,21 +9,13 @@ import pytest
 from attrs import evolve
 
 from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
-from tests.services.members_scene import Numbers
-from workbell.adapters.crypto.password_hasher import JwtTokens
+from tests.services.members_scene import Members, Numbers
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
+from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.one_time_code import Purpose, WrongCode
 from workbell.domain.identity.password_policy import MADE_UP_LIFE
-from workbell.domain.identity.user import (
-    SYSTEM,
-    Actor,
-    Role,
-    Taken,
-    Tier,
-    UserId,
-    WrongCredentials,
-)
-from workbell.services.identity.account_services import Membership
+from workbell.domain.identity.user import Role, Taken, Tier, UserId, WrongCredentials
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
 
@@ -256,7 +248,7 @@ def test_a_made_up_password_works_for_a_week(scene: Scene) -> None:
         hasher=scene.hasher,
         tokens=JwtTokens.create([b"k" * 32], scene.clock, issuer="us"),
     )
-    members = Membership.of(scene.identity, signing_in)
+    members = Members.of(scene.identity, signing_in)
     assert password is not None
     scene.clock.wait(MADE_UP_LIFE.total_seconds() - 1)
     signing_in.login("admin", password)

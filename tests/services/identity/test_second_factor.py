@@ -13,6 +13,7 @@ from tests.services.identity_scene import ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unauthenticated
+from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.second_factor import (
     RECOVERY_CODES,
     STEP,
@@ -24,7 +25,7 @@ from workbell.domain.identity.second_factor import (
     code_at,
 )
 from workbell.domain.identity.session import SessionKind
-from workbell.domain.identity.user import SYSTEM, Actor, KeyScope, UserId, WrongCredentials
+from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
 from workbell.domain.rate_limits.policy import Policies, TooMany
 from workbell.services.rate_limits import Throttling
 
@@ -275,7 +276,7 @@ def test_a_key_goes_on_working_beside_it() -> None:
     """So that programs run, even of who must have a second factor and has none yet."""
     stage = made(Duty.EVERYONE)
     ana = stage.ana()
-    key = stage.members.access.make_key(ana, "one", [KeyScope.READ])
+    key = stage.members.api_keys.create(evolve(ana, must_enrol=False), "one", [KeyScope.READ])
     assert not stage.signing_in.authenticate(key.text).must_enrol
     enrolled(stage)
     assert stage.signing_in.authenticate(key.text).user_id == ana.user_id

@@ -1,4 +1,4 @@
-"""A person's own sessions and API keys, and who they are known by."""
+"""A person's own sessions, and who they are known by."""
 
 from datetime import timedelta
 
@@ -9,15 +9,13 @@ from tests.services.identity_scene import NOON, ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
 from workbell.domain.errors import (
     Invalid,
-    LimitReached,
-    NotAllowed,
     NotFound,
     Unauthenticated,
     Unavailable,
 )
-from workbell.domain.identity.api_key import MAX_KEYS
+from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.session import FRESH, MAX_LIFE, SessionKind, SignInAgain
-from workbell.domain.identity.user import KeyScope, Origin, UserId, WrongCredentials
+from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
 from workbell.services.identity.actor_cache import LIFE, MOST, RecentActors
 
 pytestmark = pytest.mark.unit
@@ -75,31 +73,31 @@ def test_ones_sessions_are_listed_and_ended(stage: Stage) -> None:
     second = stage.login()
     bobs = stage.actor(stage.login("bob"))
     ana = stage.actor(second)
-    found = stage.members.access.sessions(ana)
+    found = stage.members.sessions.list_sessions(ana)
     assert [one.id == ana.session_id for one in found] == [True, False]
     assert (found[0].address, found[0].user_agent) == ("192.0.2.1", "test")
-    stage.members.access.revoke_session(ana, found[1].id)
+    stage.members.sessions.revoke(ana, found[1].id)
     assert refused(stage, first.access)
-    assert len(stage.members.access.sessions(ana)) == 1
+    assert len(stage.members.sessions.list_sessions(ana)) == 1
     assert stage.actions()[-1] == "REVOKE_SESSION"
     for session_id in (found[1].id, bobs.session_id, "nonsense"):
         with pytest.raises(NotFound):
-            stage.members.access.revoke_session(ana, session_id)
+            stage.members.sessions.revoke(ana, session_id)
 
 
 def test_another_session_is_ended_after_a_login_of_a_moment_ago(stage: Stage) -> None:
     """ASVS 7.5.2: renewing a session is no login; the session that asks may always end."""
     old, other = stage.login(), stage.actor(stage.login())
     stage.clock.wait(FRESH.seconds - 1)
-    stage.members.access.revoke_session(stage.actor(old), other.session_id)
+    stage.members.sessions.revoke(stage.actor(old), other.session_id)
     other = stage.actor(stage.login())
     stage.clock.wait(1)
     old = stage.signing_in.refresh(old.refresh)
     with pytest.raises(SignInAgain):
-        stage.members.access.revoke_session(stage.actor(old), other.session_id)
-    stage.members.access.revoke_session(stage.actor(stage.login()), other.session_id)
+        stage.members.sessions.revoke(stage.actor(old), other.session_id)
+    stage.members.sessions.revoke(stage.actor(stage.login()), other.session_id)
     own = stage.actor(old)
-    stage.members.access.revoke_session(own, own.session_id)
+    stage.members.sessions.revoke(own, own.session_id)
     assert refused(stage, old.access)
 
 
@@ -214,110 +212,6 @@ def test_a_browsers_session_goes_on_while_it_is_used(stage: Stage) -> None:
         stage.signing_in.recognition.by_session(opened.token.text, SessionKind.BROWSER)
 
 
-# ---------------------------------------------------------------------------------- API keys
-
-
-def test_a_key_is_shown_once_and_kept_as_a_hash(stage: Stage) -> None:
-    ana = stage.ana()
-    made = stage.members.access.make_key(ana, " nightly ", [READ])
-    assert made.text.startswith(f"wbk_{made.key.prefix}_")
-    secret = made.text.rpartition("_")[2]
-    assert made.key.name == "nightly"
-    assert secret not in repr(made) + str(stage.members.access.keys(ana)) + str(stage.audit())
-    assert stage.members.access.keys(ana) == [made.key]
-    assert (stage.actions()[-1], stage.audit()[-1].model_name) == ("CREATE", "api_key")
-
-
-def test_a_key_speaks_for_its_person_within_its_scopes(stage: Stage) -> None:
-    stage.change("ana", is_super_user=True)
-    ana = stage.ana()
-    small = stage.members.access.make_key(ana, "small", [WRITE])
-    actor = stage.signing_in.authenticate(small.text, ORIGIN)
-    assert (actor.user_id, actor.is_super_user, actor.session_id) == (ana.user_id, False, "")
-    assert actor.origin == ORIGIN
-    full = stage.members.access.make_key(ana, "full", [ADMIN])
-    assert stage.signing_in.authenticate(full.text).is_super_user
-
-
-def test_a_key_ends_when_it_says_or_is_revoked(stage: Stage) -> None:
-    ana, access = stage.ana(), stage.members.access
-    brief = access.make_key(ana, "brief", [READ], NOON + timedelta(seconds=3))
-    lasting = access.make_key(ana, "lasting", [READ])
-    assert not refused(stage, brief.text)
-    stage.clock.wait(3)
-    assert refused(stage, brief.text)
-    assert not refused(stage, lasting.text)
-    access.revoke_key(ana, lasting.key.id)
-    assert refused(stage, lasting.text)
-    assert stage.actions()[-1] == "DELETE"
-    for key_id in (lasting.key.id, 999):
-        with pytest.raises(NotFound):
-            access.revoke_key(ana, key_id)
-
-
-def test_another_persons_key_is_not_there(stage: Stage) -> None:
-    made = stage.members.access.make_key(stage.ana(), "mine", [READ])
-    with pytest.raises(NotFound):
-        stage.members.access.revoke_key(stage.actor(stage.login("bob")), made.key.id)
-    assert not refused(stage, made.text)
-
-
-@pytest.mark.parametrize("change", [{"is_active": False}])
-def test_a_key_falls_with_its_person(stage: Stage, change: dict[str, bool]) -> None:
-    made = stage.members.access.make_key(stage.ana(), "mine", [READ])
-    stage.change("ana", **change)
-    assert refused(stage, made.text)
-
-
-def test_a_key_with_another_secret_or_prefix_is_none(stage: Stage) -> None:
-    made = stage.members.access.make_key(stage.ana(), "mine", [READ])
-    assert refused(stage, f"wbk_{made.key.prefix}_{'x' * 64}")
-    assert refused(stage, f"wbk_other_{made.text.rpartition('_')[2]}")
-    assert refused(stage, f"wbk_{made.key.prefix}_{made.key.secret_hash}")
-
-
-def test_the_use_of_a_key_is_noted_once_a_minute(stage: Stage) -> None:
-    ana = stage.ana()
-    made = stage.members.access.make_key(ana, "mine", [READ])
-    stage.signing_in.authenticate(made.text)
-    assert stage.members.access.keys(ana)[0].last_used_at == NOON
-    stage.clock.wait(30)
-    stage.signing_in.authenticate(made.text)
-    assert stage.members.access.keys(ana)[0].last_used_at == NOON
-    stage.clock.wait(30)
-    stage.signing_in.authenticate(made.text)
-    assert stage.members.access.keys(ana)[0].last_used_at == stage.clock.at
-
-
-def test_nobody_has_more_keys_than_they_may_have(stage: Stage) -> None:
-    ana, access = stage.ana(), stage.members.access
-    keys = [access.make_key(ana, f"{n}", [READ]) for n in range(MAX_KEYS)]
-    with pytest.raises(LimitReached) as caught:
-        access.make_key(ana, "one more", [READ])
-    assert (caught.value.used, caught.value.limit) == (MAX_KEYS, MAX_KEYS)
-    access.revoke_key(ana, keys[0].key.id)
-    access.make_key(ana, "one more", [READ])
-
-
-def test_a_key_handles_no_credentials(stage: Stage) -> None:
-    made = stage.members.access.make_key(stage.ana(), "all", [READ, WRITE, ADMIN])
-    actor = stage.signing_in.authenticate(made.text)
-    access = stage.members.access
-    for attempt in (
-        lambda: access.make_key(actor, "another", [READ]),
-        lambda: access.keys(actor),
-        lambda: access.revoke_key(actor, made.key.id),
-        lambda: access.sessions(actor),
-        lambda: access.revoke_session(actor, "s"),
-        lambda: stage.signing_in.logout(actor),
-        lambda: stage.members.passwords.change(actor, PASSWORD, "another good one"),
-    ):
-        with pytest.raises(NotAllowed):
-            attempt()
-    with pytest.raises(Invalid):
-        access.make_key(stage.ana(), "", [])
-
-
 # ------------------------------------------------------------------------ who asked recently
 
 
@@ -377,11 +271,11 @@ def test_what_nothing_counts_any_more_is_removed(stage: Stage) -> None:
     stage.login()
     stage.identity.resend_otp("ana@example.com")
     stage.clock.wait(2 * 24 * 3600)
-    assert stage.members.access.prune() == 0
+    assert stage.members.sessions.prune() == 0
     stage.clock.wait(1)
-    assert stage.members.access.prune() == 1
+    assert stage.members.sessions.prune() == 1
     stage.clock.wait(30 * 24 * 3600)
-    assert stage.members.access.prune() == 1
+    assert stage.members.sessions.prune() == 1
 
 
 def test_housekeeping_prunes_what_else_has_its_age(stage: Stage) -> None:

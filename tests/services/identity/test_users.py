@@ -14,15 +14,8 @@ from workbell.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from workbell.domain.identity.user import (
-    SYSTEM,
-    Actor,
-    KeyScope,
-    Role,
-    Tier,
-    UserId,
-    WrongCredentials,
-)
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import KeyScope, Role, Tier, UserId, WrongCredentials
 from workbell.ports.identity.users import UserFilter
 from workbell.services.identity.users import UserChange
 
@@ -124,7 +117,7 @@ def test_who_loses_a_right_is_signed_out_at_once(
 
 def test_who_was_switched_off_and_on_again_has_to_sign_in(stage: Stage, root: Actor) -> None:
     signed_in = stage.login()
-    made = stage.members.access.make_key(stage.actor(signed_in), "k", [KeyScope.READ])
+    made = stage.members.api_keys.create(stage.actor(signed_in), "k", [KeyScope.READ])
     change(stage, root, "ana", is_active=False)
     with pytest.raises(WrongCredentials):
         stage.login()

@@ -11,7 +11,8 @@ from tests.contract.factories import NOON, after
 from tests.services.desk import Desk, Letter, a_desk
 from workbell.adapters.memory.store import MemoryStore, MemoryTx
 from workbell.domain.errors import Conflict, Invalid, LimitReached, NotAllowed, NotFound
-from workbell.domain.identity.user import SYSTEM, Actor, Tier, UserId
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import Tier, UserId
 from workbell.domain.jobs.attempt import LogLine, Outcome
 from workbell.domain.jobs.job import JobId, JobOrigin, JobState, Mode, Status
 from workbell.domain.jobs.task import OnLost, Task

@@ -1,12 +1,12 @@
 """Execution: every body's end is committed once, whatever the body does."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
 
 from tests.contract.factories import NOON, after
 from tests.services.desk import Desk, FixedChance, Told, a_desk
@@ -18,8 +18,9 @@ from workbell.domain.errors import (
     Throttled,
     Unavailable,
 )
-from workbell.domain.identity.user import SYSTEM, Actor, UserId
-from workbell.domain.jobs.attempt import Claim, Ending, LogLine, Outcome, Settlement, reap, settle
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.attempt import Claim, Ending, LogLine, Outcome, Settlement, settle
 from workbell.domain.jobs.job import Job, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
@@ -32,10 +33,10 @@ from workbell.domain.jobs.task import (
     TaskContext,
     TimedOut,
 )
-from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.ports.jobs.queues import WorkerInfo
+from workbell.ports.schedules.repository import SchedulesTx
 from workbell.services.jobs.execution import plain
-from workbell.services.jobs.requests import NewJob, NewSchedule
+from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.unit
 
@@ -379,141 +380,73 @@ def test_chance_spreads_retries(tmp_path: Path, share: float, seconds: int) -> N
     assert desk.see(job).due_at == after(seconds)
 
 
-# failures in a row
+# hooks of other contexts
 
 
-def test_five_failed_runs_in_a_row_pause_the_schedule_and_tell_its_owner_once(
+@frozen
+class RecordingHook:
+    """A hook that writes down its calls, and may fail."""
+
+    calls: list[str]
+    error: Exception | None = None
+
+    def applies_to(self, settlement: Settlement) -> bool:
+        return settlement.schedule_id is not None
+
+    def prepare(
+        self, tx: SchedulesTx, settlements: Sequence[Settlement]
+    ) -> Callable[[Sequence[Settlement]], None]:
+        running = [tx.jobs.get(EVERYTHING, each.id).state for each in settlements]
+        self.calls.append(f"prepare {running}")
+
+        def react(stored: Sequence[Settlement]) -> None:
+            ended = [tx.jobs.get(EVERYTHING, each.id).state for each in stored]
+            self.calls.append(f"react {ended}")
+            if self.error is not None:
+                raise self.error
+
+        return react
+
+
+def test_a_hook_is_called_before_and_after_outcomes_are_stored(desk: Desk, alice: Actor) -> None:
+    hook = RecordingHook([])
+    execution = evolve(desk.execution, on_settled=[hook])
+    job, lost = desk.enqueue(alice), desk.enqueue(alice)
+    ours, theirs = desk.claim()
+    desk.execution.give_back([theirs])
+    assert execution.settle([_succeeded(desk, ours), _succeeded(desk, theirs)]) == {job.id}
+    assert hook.calls == [f"prepare {[RUNNING, READY]}", f"react {[SUCCEEDED]}"]
+    assert desk.see(lost).state is READY
+
+
+def test_an_outcome_is_not_stored_where_a_hook_fails(desk: Desk, alice: Actor) -> None:
+    job = desk.enqueue(alice)
+    (claim,) = desk.claim()
+    execution = evolve(desk.execution, on_settled=[RecordingHook([], ValueError("no"))])
+    with pytest.raises(ValueError, match="no"):
+        execution.settle([_succeeded(desk, claim)])
+    assert desk.see(job).state is RUNNING
+
+
+def test_claiming_calls_the_hooks_only_for_outcomes_to_which_they_apply(
     desk: Desk, alice: Actor
 ) -> None:
-    schedule = desk.schedule(alice, name="mine\r\nBcc: eve@example.com")
-    desk.fails(schedule, 4)
-    assert desk.now_stands(schedule).is_active
-    waiting = desk.scheduling.run_now(alice, schedule.id)
-    (running,) = desk.claim()
-    desk.scheduling.run_now(alice, schedule.id)
-    desk.wait(60)
-    desk.end(running, Outcome.FAILED, permanent=True)
-    paused = desk.now_stands(schedule)
-    assert (paused.is_active, paused.fail_streak, paused.version) == (False, 5, 2)
-    assert paused.paused_reason == "5 runs in a row have failed"
-    assert desk.see(waiting).state is FAILED
-    assert desk.states(schedule)[-2:] == [CANCELLED, SKIPPED]
-    (letter,) = desk.letters()
-    assert letter["email"] == "alice@example.com"
-    assert letter["subject"] == "Schedule mine Bcc: eve@example.com paused"
-    assert letter["body"].endswith("has been paused: 5 runs in a row have failed.")
-    desk.fails(schedule)
-    assert len(desk.letters()) == 1
+    hook = RecordingHook([])
+    execution = evolve(desk.execution, on_settled=[hook])
+    desk.enqueue(alice)
+    desk.scheduling.run_now(alice, desk.schedule(alice).id)
+    plain_job, run = sorted(desk.claim(), key=lambda claim: claim.schedule_id or 0)
+    for claim in (plain_job, run):
+        _, accepted = execution.claim(
+            "default",
+            worker="w",
+            limit=1,
+            free_threads=1,
+            finished=[_succeeded(desk, claim)],
+        )
+        assert accepted == {claim.id}
+    assert hook.calls == [f"prepare {[RUNNING]}", f"react {[SUCCEEDED]}"]
 
 
-def test_the_next_success_after_a_resume_says_recovered(desk: Desk, alice: Actor) -> None:
-    schedule = desk.schedule(alice)
-    desk.fails(schedule, 5)
-    desk.scheduling.toggle(alice, schedule.id)
-    desk.fails(schedule, 1)
-    assert desk.now_stands(schedule).is_active
-    desk.succeeds(schedule)
-    assert desk.now_stands(schedule).fail_streak == 0
-    desk.succeeds(schedule)
-    subjects = [letter["subject"] for letter in desk.letters()]
-    name = f"Schedule #{schedule.id} (echo)"
-    assert subjects == [f"{name} paused", f"{name} recovered"]
-
-
-def test_a_success_in_between_breaks_the_row_in_silence(desk: Desk, alice: Actor) -> None:
-    schedule = desk.schedule(alice)
-    desk.fails(schedule, 4)
-    desk.succeeds(schedule)
-    desk.fails(schedule, 4)
-    assert desk.now_stands(schedule).is_active
-    assert desk.letters() == []
-
-
-def test_a_success_without_failures_does_not_touch_the_schedule(desk: Desk, alice: Actor) -> None:
-    schedule = desk.schedule(alice)
-    desk.succeeds(schedule)
-    assert desk.now_stands(schedule) == schedule
-
-
-def test_an_attempt_that_will_be_retried_is_no_failed_run(desk: Desk, alice: Actor) -> None:
-    schedule = desk.schedule(alice)
-    desk.scheduling.run_now(alice, schedule.id)
-    desk.end(desk.claim()[0], Outcome.FAILED)
-    assert desk.now_stands(schedule).fail_streak == 0
-
-
-def test_an_outcome_that_was_refused_does_not_count(desk: Desk, alice: Actor) -> None:
-    schedule = desk.schedule(alice)
-    desk.scheduling.run_now(alice, schedule.id)
-    (claim,) = desk.claim()
-    desk.execution.give_back([claim])
-    assert not desk.end(claim, Outcome.FAILED, permanent=True)
-    assert desk.now_stands(schedule).fail_streak == 0
-
-
-def test_many_outcomes_of_one_schedule_count_one_by_one(desk: Desk, alice: Actor) -> None:
-    """Those of one batch, too; a lost run is a failed one when it is not tried again."""
-    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL, max_attempts=1)
-    for _ in range(7):
-        desk.scheduling.run_now(alice, schedule.id)
-    claims = desk.claim()
-    desk.wait(31)
-    settlements = [reap(claim, desk.clock.at) for claim in claims]
-    assert len(desk.execution.settle(settlements)) == 7
-    assert desk.now_stands(schedule).fail_streak == 7
-    assert len(desk.letters()) == 1
-
-
-def test_failures_and_a_success_of_one_batch_end_the_row(desk: Desk, alice: Actor) -> None:
-    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL, max_attempts=1)
-    for _ in range(3):
-        desk.scheduling.run_now(alice, schedule.id)
-    claims = desk.claim()
-    endings = [(claims[0], "failed"), (claims[1], "succeeded"), (claims[2], "failed")]
-    desk.execution.settle(
-        [_settlement(desk, claim, Outcome(outcome)) for claim, outcome in endings]
-    )
-    assert desk.now_stands(schedule).fail_streak == 1
-
-
-def _settlement(desk: Desk, claim: Claim, outcome: Outcome) -> Settlement:
-    return settle(claim, Ending(outcome=outcome), desk.clock.at, 0.5)
-
-
-def test_a_success_before_a_failure_of_one_batch_is_no_recovery(desk: Desk, alice: Actor) -> None:
-    """And what will be retried, or was cancelled, changes no count at all."""
-    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL)
-    for _ in range(4):
-        desk.scheduling.run_now(alice, schedule.id)
-    good, bad, cancelled, retried = desk.claim()
-    failed = settle(bad, Ending(outcome=Outcome.FAILED, permanent=True), desk.clock.at, 0.5)
-    others = [
-        _settlement(desk, good, Outcome.SUCCEEDED),
-        failed,
-        _settlement(desk, cancelled, Outcome.CANCELLED),
-        _settlement(desk, retried, Outcome.FAILED),
-    ]
-    assert len(desk.execution.settle(others)) == 4
-    assert desk.now_stands(schedule).fail_streak == 1
-    assert desk.letters() == []
-
-
-def test_nobody_counts_for_a_deleted_schedule(desk: Desk, alice: Actor) -> None:
-    """Its last runs still end as they end."""
-    schedule = desk.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL)
-    desk.fails(schedule, 5)
-    for _ in range(2):
-        desk.scheduling.run_now(alice, schedule.id)
-    good, bad = (claim for claim in desk.claim() if claim.schedule_id == schedule.id)
-    desk.scheduling.delete(alice, schedule.id)
-    assert desk.end(good)
-    assert desk.end(bad, Outcome.FAILED, permanent=True)
-    assert len(desk.letters()) == 1
-
-
-def test_schedules_without_a_known_owner_are_paused_in_silence(desk: Desk) -> None:
-    new = NewSchedule(task_definition="echo", cron_expression="* * * * *")
-    schedule = desk.scheduling.create(SYSTEM, new).schedule
-    desk.fails(schedule, 5)
-    assert not desk.now_stands(schedule).is_active
-    assert desk.letters() == []
+def _succeeded(desk: Desk, claim: Claim) -> Settlement:
+    return settle(claim, Ending(outcome=Outcome.SUCCEEDED), desk.clock.at, 0.5)

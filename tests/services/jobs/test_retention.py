@@ -11,7 +11,7 @@ from tests.contract.factories import NOON
 from tests.services.desk import Desk
 from workbell.adapters.file_store import FolderFiles
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import SYSTEM, Actor
+from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.jobs.task import OwnershipLost

@@ -12,14 +12,15 @@ from tests.contract.factories import NOON, after
 from tests.services.desk import Desk, a_desk
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached, NotFound, StaleVersion
-from workbell.domain.identity.user import SYSTEM, Actor, Role, Tier, UserId
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import Role, Tier, UserId
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobOrigin, JobState, Missed
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import OverlapPolicy, ScheduleId
-from workbell.ports.schedules.repository import ScheduleFilter
-from workbell.services.jobs.requests import NewSchedule
-from workbell.services.jobs.schedule_runs import cancel_runs
+from workbell.ports.schedules.views import ScheduleFilter
+from workbell.services.schedules.requests import NewSchedule
+from workbell.services.schedules.runs import cancel_runs
 
 pytestmark = pytest.mark.unit
 

@@ -10,10 +10,11 @@ from attrs import define
 
 from tests.services.desk import Desk
 from workbell.adapters.memory.store import MemoryStore
-from workbell.domain.identity.user import SYSTEM, Actor, UserId
+from workbell.domain.identity.actor import SYSTEM, Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
-from workbell.services.jobs.requests import NewSchedule
 from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, after
 from tests.services.desk import Desk, a_desk
-from workbell.domain.identity.user import Actor
+from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.jobs.task import TaskId, Tasks

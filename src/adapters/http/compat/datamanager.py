@@ -19,10 +19,10 @@ from workbell.adapters.http.web.pagination import PageNumber, PageSize, numbered
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import EmailNotVerified, UserId
 from workbell.ports.identity.users import UserFilter
-from workbell.services.identity.account_services import Membership
 from workbell.services.identity.login import SigningIn
-from workbell.services.identity.profiles import ProfileChange
+from workbell.services.identity.profiles import ProfileChange, Profiles
 from workbell.services.identity.registration import Identity
+from workbell.services.identity.users import People
 
 
 @frozen(kw_only=True)
@@ -90,7 +90,8 @@ class CIdentity:
 
     identity: Identity
     signing_in: SigningIn
-    members: Membership
+    profiles: Profiles
+    people: People
 
     def register(self, call: Call) -> Answer:
         """Give a person an account, and open a session."""
@@ -122,14 +123,14 @@ class CIdentity:
     def invite(self, call: Call) -> Answer:
         """Add somebody by their address; who is new sets a password by a mailed code."""
         asked: CInviteBody = call.body
-        user, is_new = self.members.people.invite(call.actor, asked.email)
+        user, is_new = self.people.invite(call.actor, asked.email)
         return Answer(status=201 if is_new else 200, body=user_body(user))
 
     def list(self, call: Call) -> Answer:
         """Return a page of the people whom the caller may see."""
         asked: CUserQuery = call.query
         part = slice_of(call, asked.page, asked.page_size)
-        found, total = self.members.people.find_visible(
+        found, total = self.people.find_visible(
             call.actor, UserFilter(email=asked.email), ("id",), part.offset, part.size
         )
         return numbered(call, part, [user_body(one) for one in found], total)
@@ -144,12 +145,12 @@ class CIdentity:
             password=asked.password,
             current_password=asked.current_password,
         )
-        changed = self.members.profiles.change(call.actor, change, UserId(call.ids["user_id"]))
+        changed = self.profiles.change(call.actor, change, UserId(call.ids["user_id"]))
         return Answer(body=user_body(changed))
 
     def exists(self, call: Call) -> object:
         """Refuse a person whom the caller may not change, before the body is read."""
-        return self.members.profiles.seen(call.actor, UserId(call.ids["user_id"]))
+        return self.profiles.seen(call.actor, UserId(call.ids["user_id"]))
 
 
 def identity_operations(own: CIdentity) -> Sequence[Operation]:

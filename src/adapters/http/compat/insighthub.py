@@ -37,11 +37,11 @@ from workbell.domain.identity.user import WrongCredentials
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.rate_limits.policy import Route
-from workbell.ports.schedules.repository import ScheduleView
+from workbell.ports.schedules.views import ScheduleView
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
-from workbell.services.jobs.requests import NewSchedule
 from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.requests import NewSchedule
 
 BASE = "/api/schedules"
 ONE = BASE + "/{schedule_id}"

@@ -8,13 +8,12 @@ from typing import Any
 from attrs import field, frozen
 
 from workbell.adapters.http.health.worker_process import Readiness, state
-from workbell.adapters.http.web.operations import ENROL, Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
 from workbell.adapters.http.web.problems import refusal
 from workbell.adapters.observability.metrics import TEXT, Measure, exposition, gauge
 from workbell.domain.errors import Unavailable
+from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.identity.permissions import Action, check
-from workbell.domain.identity.second_factor import SecondFactorRequired
-from workbell.domain.identity.user import SYSTEM
 from workbell.ports.jobs.queues import JobStats, QueueStats
 from workbell.services.identity.login import SigningIn
 from workbell.services.jobs.commands import JobCommands
@@ -95,8 +94,6 @@ class Service:
         ):
             return
         reader = self.signing_in.authenticate(call.token, call.origin)
-        if reader.must_enrol:
-            raise SecondFactorRequired(ENROL)
         check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
 
 

@@ -23,9 +23,11 @@ from workbell.domain.constraints import Limits
 from workbell.domain.identity.api_key import NAME_LENGTH, ApiKey
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import KeyScope
-from workbell.services.identity.account_services import Membership
+from workbell.services.identity.api_keys import ApiKeyService
 from workbell.services.identity.login import SigningIn
-from workbell.services.identity.profiles import ProfileChange
+from workbell.services.identity.passwords import Passwords
+from workbell.services.identity.profiles import ProfileChange, Profiles
+from workbell.services.identity.sessions import SessionService
 
 RESET = "If the address belongs to an account, a code is on its way to it."
 
@@ -155,7 +157,10 @@ class Account:
     """One's own account."""
 
     signing_in: SigningIn
-    members: Membership
+    passwords: Passwords
+    profiles: Profiles
+    sessions: SessionService
+    api_keys: ApiKeyService
 
     def logout(self, call: Call) -> Answer:
         """End the session that asks."""
@@ -173,12 +178,12 @@ class Account:
             time_zone=asked.time_zone,
             current_password=asked.current_password,
         )
-        return Answer(body=user_body(self.members.profiles.change(call.actor, change)))
+        return Answer(body=user_body(self.profiles.change(call.actor, change)))
 
     def change_password(self, call: Call) -> Answer:
         """Change one's own password, and end all other sessions."""
         asked: PasswordBody = call.body
-        self.members.passwords.change(
+        self.passwords.change(
             call.actor, asked.current_password, asked.password, asked.password_confirm
         )
         said = "The password is changed, and all other sessions have ended."
@@ -186,44 +191,44 @@ class Account:
 
     def request_reset(self, call: Call) -> Answer:
         """Mail a code for a new password, if the address is known."""
-        self.members.passwords.request_reset(call.body.email, call.origin)
+        self.passwords.request_reset(call.body.email, call.origin)
         return Answer(body=MessageBody(message=RESET))
 
     def reset(self, call: Call) -> Answer:
         """Set a password by the mailed code, and end all sessions."""
         asked: ResetBody = call.body
-        self.members.passwords.reset(
+        self.passwords.reset(
             asked.email, asked.code, asked.password, call.origin, asked.password_confirm
         )
         return Answer(body=MessageBody(message="The password is set; sign in with it."))
 
-    def sessions(self, call: Call) -> Answer:
+    def list_sessions(self, call: Call) -> Answer:
         """Return one's own sessions, the newest first."""
         current = call.actor.session_id
-        found = [_session_body(one, current) for one in self.members.access.sessions(call.actor)]
+        found = [_session_body(one, current) for one in self.sessions.list_sessions(call.actor)]
         return whole(call, found, call.query.page, call.query.page_size)
 
     def revoke_session(self, call: Call) -> Answer:
         """End one of one's own sessions."""
-        self.members.access.revoke_session(call.actor, call.names["session"])
+        self.sessions.revoke(call.actor, call.names["session"])
         return Answer(status=204)
 
-    def keys(self, call: Call) -> Answer:
+    def list_keys(self, call: Call) -> Answer:
         """Return one's own API keys, the newest first."""
-        found = [KeyBody(**_key_values(key)) for key in self.members.access.keys(call.actor)]
+        found = [KeyBody(**_key_values(key)) for key in self.api_keys.list_keys(call.actor)]
         return whole(call, found, call.query.page, call.query.page_size)
 
     def make_key(self, call: Call) -> Answer:
         """Make an API key."""
         asked: NewKeyBody = call.body
-        made = self.members.access.make_key(call.actor, asked.name, asked.scopes, asked.expires_at)
+        made = self.api_keys.create(call.actor, asked.name, asked.scopes, asked.expires_at)
         body = MadeKeyBody(**_key_values(made.key), key=made.text)
         headers = {"Location": f"{BASE}/api-keys/{made.key.id}", "Cache-Control": "no-store"}
         return Answer(status=201, body=body, headers=headers)
 
     def revoke_key(self, call: Call) -> Answer:
         """End one of one's own API keys."""
-        self.members.access.revoke_key(call.actor, call.ids["key_id"])
+        self.api_keys.revoke(call.actor, call.ids["key_id"])
         return Answer(status=204)
 
 
@@ -261,7 +266,7 @@ def operations(account: Account) -> Sequence[Operation]:
         ),
         Operation(
             method="GET", path=f"{BASE}/sessions", name="list_sessions", keyless=True,
-            summary="List one's own sessions, the newest first.", handler=account.sessions,
+            summary="List one's own sessions, the newest first.", handler=account.list_sessions,
             query=PageQuery, answers={200: Many(SessionBody)}, errors=(403, 404), **own,
         ),
         Operation(
@@ -272,7 +277,7 @@ def operations(account: Account) -> Sequence[Operation]:
         ),
         Operation(
             method="GET", path=f"{BASE}/api-keys", name="list_api_keys", keyless=True,
-            summary="List one's own API keys.", handler=account.keys, query=PageQuery,
+            summary="List one's own API keys.", handler=account.list_keys, query=PageQuery,
             answers={200: Many(KeyBody)}, errors=(403, 404), **own,
         ),
         Operation(

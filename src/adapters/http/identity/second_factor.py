@@ -9,7 +9,8 @@ from attrs import field, frozen
 from workbell.adapters.http.identity.auth import BASE, Code, MessageBody, Secret
 from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
 from workbell.domain.identity.user import UserId
-from workbell.services.identity.account_services import Membership
+from workbell.services.identity.second_factor import FactorKeeping
+from workbell.services.identity.users import People
 
 PATH = f"{BASE}/second-factor"
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -66,11 +67,12 @@ class RecoveryBody:
 class SecondFactorFace:
     """One's own second factor."""
 
-    members: Membership
+    second_factor: FactorKeeping
+    people: People
 
     def show(self, call: Call) -> Answer:
         """Return how it stands."""
-        state = self.members.second_factor.state(call.actor)
+        state = self.second_factor.state(call.actor)
         body = FactorBody(
             is_active=state.since is not None,
             is_required=state.is_required,
@@ -82,32 +84,30 @@ class SecondFactorFace:
     def begin(self, call: Call) -> Answer:
         """Return a new secret."""
         asked: PasswordProofBody = call.body
-        made = self.members.second_factor.begin(call.actor, asked.current_password)
+        made = self.second_factor.begin(call.actor, asked.current_password)
         headers = {**_NO_STORE, "Location": PATH}
         return Answer(status=201, body=SecretBody(secret=made.text, uri=made.uri), headers=headers)
 
     def confirm(self, call: Call) -> Answer:
         """Have it count, and return recovery codes."""
-        return _recovery(self.members.second_factor.confirm(call.actor, call.body.code))
+        return _recovery(self.second_factor.confirm(call.actor, call.body.code))
 
     def renew(self, call: Call) -> Answer:
         """Return new recovery codes."""
         asked: BothProofsBody = call.body
-        return _recovery(
-            self.members.second_factor.renew(call.actor, asked.current_password, asked.code)
-        )
+        return _recovery(self.second_factor.renew(call.actor, asked.current_password, asked.code))
 
     def remove(self, call: Call) -> Answer:
         """Remove it."""
         asked: BothProofsBody = call.body
-        self.members.second_factor.remove(call.actor, asked.current_password, asked.code)
+        self.second_factor.remove(call.actor, asked.current_password, asked.code)
         said = "The second factor is removed, and all other sessions have ended."
         return Answer(body=MessageBody(message=said))
 
     def remove_lost(self, call: Call) -> Answer:
         """Remove somebody else's."""
         user_id = UserId(call.ids["user_id"])
-        self.members.people.remove_second_factor(call.actor, user_id)
+        self.people.remove_second_factor(call.actor, user_id)
         return Answer(status=204)
 
 

@@ -13,7 +13,7 @@ from workbell.adapters.http.web.query_types import TaskName, Text
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
-from workbell.ports.schedules.repository import ScheduleFilter
+from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.jobs.task_definitions import Definitions
 
 T = TypeVar("T")

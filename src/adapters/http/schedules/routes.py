@@ -41,11 +41,11 @@ from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import ScheduleId
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleView
+from workbell.ports.schedules.views import ListedSchedule, ScheduleView
 from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.requests import Expression, NewSchedule, ZoneName
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.requests import Expression, NewSchedule, ZoneName
 
 BASE = "/api/v1/schedules"
 ONE = BASE + "/{schedule_id}"

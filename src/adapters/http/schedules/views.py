@@ -13,7 +13,7 @@ from workbell.domain.cron.preview import Preview
 from workbell.domain.cron.rule import DstGap, DstOverlap, Note
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleView
+from workbell.ports.schedules.views import ListedSchedule, ScheduleView
 from workbell.services.schedules.commands import BackfillPlan
 
 

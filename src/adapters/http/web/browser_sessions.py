@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from workbell.domain.errors import NotAllowed, Unauthenticated
+from workbell.domain.identity.actor import Actor, Origin
 from workbell.domain.identity.opaque_token import Opaque, csrf_fits, csrf_token
 from workbell.domain.identity.session import SessionKind
-from workbell.domain.identity.user import Actor, Origin
 from workbell.services.identity.login import Opened, SigningIn
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -8,16 +8,17 @@ import falcon
 from attrs import evolve, frozen
 
 from workbell.adapters.http.web.browser_sessions import Browser
-from workbell.adapters.http.web.operations import ENROL, Access, Answer, Call, Operation, is_number
+from workbell.adapters.http.web.operations import Access, Answer, Call, Operation, is_number
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader, bearer, path_id, versions
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import NotAllowed, Unauthenticated, WorkbellError
-from workbell.domain.identity.permissions import KEYLESS, key_allows
+from workbell.domain.identity.actor import NOBODY, Actor, Origin
+from workbell.domain.identity.permissions import KEYLESS, check_enrolment, key_allows
 from workbell.domain.identity.second_factor import SecondFactorRequired
 from workbell.domain.identity.session import TokenExpired
-from workbell.domain.identity.user import NOBODY, Actor, EmailNotVerified, Origin, WrongCredentials
+from workbell.domain.identity.user import EmailNotVerified, WrongCredentials
 from workbell.domain.rate_limits.policy import Asked, Route, TooMany
 from workbell.services.audit import Refusals
 from workbell.services.rate_limits import Throttling
@@ -147,8 +148,7 @@ class Dispatch:
             raise
         req.context.actor, req.context.user_id = actor, actor.user_id or None
         self._admit(req, operation, actor)
-        if actor.must_enrol and not operation.enrols:
-            raise SecondFactorRequired(ENROL)
+        check_enrolment(actor, enrolling=operation.enrols)
         if not key_allows(actor, operation.key_scope):
             needed = operation.key_scope
             raise NotAllowed(f"This API key has not the scope {needed}." if needed else KEYLESS)

@@ -22,7 +22,7 @@ from workbell.adapters.http.web.request import request_id
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.client_address import client_address, is_secure
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity.user import NOBODY, Origin
+from workbell.domain.identity.actor import NOBODY, Origin
 from workbell.domain.rate_limits.policy import TooMany, header_texts
 from workbell.ports.system import Ids
 

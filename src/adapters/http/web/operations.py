@@ -8,7 +8,8 @@ from typing import Any
 from attrs import Factory, field, frozen
 
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity.user import Actor, KeyScope, Origin
+from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.user import KeyScope
 from workbell.domain.rate_limits.policy import Route
 
 # Classes of answers are written by their `__dict__`, hence `slots=False`: the
@@ -16,7 +17,6 @@ from workbell.domain.rate_limits.policy import Route
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
-ENROL = "Add a second factor first: POST /api/v1/auth/second-factor."
 
 
 class Access(StrEnum):

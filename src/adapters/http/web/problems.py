@@ -21,6 +21,7 @@ from workbell.domain.errors import (
     Unavailable,
     WorkbellError,
 )
+from workbell.domain.identity.second_factor import EnrolmentRequired
 
 FAMILIES: Mapping[type[WorkbellError], int] = {
     Invalid: 400,
@@ -33,6 +34,7 @@ FAMILIES: Mapping[type[WorkbellError], int] = {
     Throttled: 429,
     Unavailable: 503,
 }
+ENROL = "Add a second factor first: POST /api/v1/auth/second-factor."
 FACE_CODES: Mapping[int, str] = {
     400: "invalid",
     404: "not_found",
@@ -82,7 +84,10 @@ def refusal(error: WorkbellError, status: int, request_id: str) -> Refusal:
     """Return what is answered to an error of the package."""
     headers: dict[str, str] = {}
     extra: dict[str, Any] = {}
+    detail = error.detail
     match error:
+        case EnrolmentRequired():
+            detail = ENROL
         case Unauthenticated() if status == 401:
             headers["WWW-Authenticate"] = 'Bearer realm="workbell"'
         case Throttled() | Unavailable():
@@ -91,7 +96,7 @@ def refusal(error: WorkbellError, status: int, request_id: str) -> Refusal:
             extra = {"version": error.version, "changed": list(error.changed)}
             headers["ETag"] = f'"v{error.version}"'
     fields = error.field_errors if isinstance(error, Invalid) else {}
-    members = _members(status, error.detail, error.code, request_id, fields)
+    members = _members(status, detail, error.code, request_id, fields)
     return Refusal(status, headers, members | extra)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from attrs import define
 
 from workbell.adapters.memory.tables import Tables
-from workbell.domain.identity.user import Scope
+from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job, JobState
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 

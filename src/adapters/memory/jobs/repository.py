@@ -11,7 +11,8 @@ from workbell.adapters.memory.jobs.engine import MemoryEngine
 from workbell.adapters.memory.listing import between, ordered
 from workbell.adapters.memory.values import in_utc, plain
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import Scope, UserId
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt
 from workbell.domain.jobs.job import Job, JobId, JobState, placed
 from workbell.domain.jobs.task import Task

@@ -1,10 +1,10 @@
-"""Sessions and API keys."""
+"""Sessions in SQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -13,17 +13,15 @@ from workbell.adapters.sql.database.statements import (
     AnyRow,
     Prepared,
     named,
-    new_id,
     plain_names,
     prepared,
 )
-from workbell.adapters.sql.schema.tables import api_keys, sessions
+from workbell.adapters.sql.schema.tables import sessions
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.session import Session, SessionKind
-from workbell.domain.identity.user import KeyScope, UserId
+from workbell.domain.identity.user import UserId
 
-_s, _k = sessions.c, api_keys.c
+_s = sessions.c
 _COLUMNS = plain_names(sessions)
 _MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
 _ONE = select(sessions).where(_s.id == bindparam("session_id"))
@@ -52,22 +50,6 @@ _NOTE_USE = (
     update(sessions)
     .where(_s.id == bindparam("session_id"), _s.revoked_at.is_(None))
     .values(last_used_at=bindparam("used"), expires_at=bindparam("end"))
-)
-_BY_PREFIX = select(api_keys).where(_k.prefix == bindparam("given"))
-_is_one = (_k.user_id == bindparam("whose"), _k.id == bindparam("key_id"))
-_KEY = select(api_keys).where(*_is_one)
-_KEYS = (
-    select(api_keys)
-    .where(_k.user_id == bindparam("whose"), _k.revoked_at.is_(None))
-    .order_by(_k.id.desc())
-)
-_REVOKE_KEY = (
-    update(api_keys).where(*_is_one, _k.revoked_at.is_(None)).values(revoked_at=bindparam("now"))
-)
-_NOTE_KEY_USE = (
-    update(api_keys)
-    .where(_k.id == bindparam("key_id"), _k.revoked_at.is_(None))
-    .values(last_used_at=bindparam("used"))
 )
 
 
@@ -156,52 +138,3 @@ def _session(row: AnyRow) -> Session:
 
 def _session_of(values: dict[str, Any]) -> Session:
     return Session(**{**values, "kind": SessionKind(values["kind"])})
-
-
-@frozen
-class SqlApiKeys:
-    """API keys, by their prefix."""
-
-    _db: Connection
-
-    def add(self, key: ApiKey) -> ApiKey:
-        """Keep a new key, and return it with its id."""
-        values = {**asdict(key), "scopes": sorted(key.scopes)}
-        del values["id"]
-        if self.by_prefix(key.prefix) is not None:
-            raise Conflict("There is another key with this prefix.")
-        try:
-            result = self._db.execute(insert(api_keys).values(values))
-        except IntegrityError as error:
-            raise Conflict("There is another key with this prefix.") from error
-        return evolve(key, id=new_id(result))
-
-    def by_prefix(self, prefix: str) -> ApiKey | None:
-        """Return a key whatever its state; None if unknown."""
-        row = self._db.execute(_BY_PREFIX, {"given": prefix}).one_or_none()
-        return None if row is None else _key(row)
-
-    def get(self, user_id: UserId, key_id: int) -> ApiKey:
-        """Return one of a person's keys."""
-        row = self._db.execute(_KEY, {"whose": user_id, "key_id": key_id}).one_or_none()
-        if row is None:
-            raise NotFound("There is no such key.")
-        return _key(row)
-
-    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
-        """Return a person's keys that are not revoked, the newest first."""
-        return [_key(row) for row in self._db.execute(_KEYS, {"whose": user_id})]
-
-    def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
-        """End one of a person's keys."""
-        values = {"whose": user_id, "key_id": key_id, "now": now}
-        return self._db.execute(_REVOKE_KEY, values).rowcount == 1
-
-    def note_use(self, key: ApiKey) -> None:
-        """Keep `last_used_at` of a key that is not revoked."""
-        self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "used": key.last_used_at})
-
-
-def _key(row: AnyRow) -> ApiKey:
-    values: dict[str, Any] = named(row)
-    return ApiKey(**{**values, "scopes": frozenset(KeyScope(name) for name in row.scopes)})

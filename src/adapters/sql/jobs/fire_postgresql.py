@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 from workbell.adapters.sql.database.column_types import json_text, naive_of
 from workbell.adapters.sql.database.statements import prepared
 from workbell.adapters.sql.jobs import lanes
+from workbell.domain.jobs.job import mode_of
 from workbell.domain.jobs.task import OnLost, Task
-from workbell.domain.schedules.schedule import mode_of
 from workbell.domain.schedules.ticks import Step
 
 # The lanes are locked here, and counted by the next statement: its snapshot is younger.

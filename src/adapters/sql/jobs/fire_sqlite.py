@@ -32,9 +32,9 @@ from workbell.adapters.sql.jobs import lanes
 from workbell.adapters.sql.jobs.fair_queueing import Share, highest_of, lowest_of
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
 from workbell.adapters.sql.schema.tables import jobs, schedules
-from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag
+from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag, mode_of
 from workbell.domain.jobs.task import OnLost, Task
-from workbell.domain.schedules.schedule import OverlapPolicy, mode_of
+from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.domain.schedules.ticks import Step
 
 _j, _s = jobs.c, schedules.c

@@ -10,7 +10,7 @@ from workbell.adapters.sql.database.filters import between, equal, holds, ordere
 from workbell.adapters.sql.jobs.rows import JOB, job_of
 from workbell.adapters.sql.jobs.staging import JobRows
 from workbell.adapters.sql.schema.tables import jobs
-from workbell.domain.identity.user import Scope
+from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job, JobState, Status
 from workbell.ports.jobs.repository import JobFilter
 

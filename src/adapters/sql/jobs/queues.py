@@ -30,7 +30,7 @@ from workbell.adapters.sql.schema.indexes import (
     IS_UNFINISHED,
 )
 from workbell.adapters.sql.schema.tables import jobs, queues, schedules, workers
-from workbell.domain.identity.user import Scope
+from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import JobState, status_of
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 

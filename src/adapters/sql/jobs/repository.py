@@ -23,7 +23,8 @@ from workbell.adapters.sql.schema.indexes import IS_UNFINISHED_RUN, IS_WAITING
 from workbell.adapters.sql.schema.tables import attempts
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import Scope, UserId
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt
 from workbell.domain.jobs.job import Job, JobId, JobState, placed
 from workbell.domain.jobs.task import Task

@@ -9,7 +9,7 @@ from workbell.domain.identity.user import full_name
 from workbell.domain.jobs.job import status_of
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
-from workbell.ports.schedules.repository import ListedSchedule
+from workbell.ports.schedules.views import ListedSchedule
 
 LISTED = (
     *("id", "owner", "task", "name", "cron", "zone", "parameters", "misfire_policy"),

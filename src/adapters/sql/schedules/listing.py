@@ -27,11 +27,12 @@ from workbell.adapters.sql.schedules.list_rows import LISTED, listed
 from workbell.adapters.sql.schedules.rows import schedule_of
 from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions, users
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import Scope, full_name
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import full_name
 from workbell.domain.jobs.job import status_of
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import ScheduleId
-from workbell.ports.schedules.repository import ListedSchedule, ScheduleFilter, ScheduleView
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 Read: TypeAlias = Callable[[Any], Any]
 _c = schedules.c

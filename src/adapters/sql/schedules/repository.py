@@ -27,7 +27,8 @@ from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STAR
 from workbell.adapters.sql.schema.tables import jobs, schedules
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import Scope, User, UserId
+from workbell.domain.identity.actor import Scope
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step

@@ -9,13 +9,15 @@ from subprocess import PIPE, Popen
 import pytest
 from attrs import define
 
-from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from tests.services.members_scene import Members
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity.user import Actor, Role, User
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.user import Role, User
 from workbell.ports.mail import Letter
-from workbell.services.identity.account_services import Membership
 from workbell.services.identity.actor_cache import LIFE
 from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
@@ -46,7 +48,7 @@ class Process:
 
     store: SqlStore
     signing_in: SigningIn
-    members: Membership
+    members: Members
 
     def knows(self, token: str) -> bool:
         try:
@@ -62,7 +64,7 @@ def a_process(url: str, clock: Clock) -> Process:
     )
     tokens = JwtTokens.create([KEY], clock, issuer="us")
     signing_in = SigningIn(store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens)
-    return Process(store, signing_in, Membership.of(identity, signing_in))
+    return Process(store, signing_in, Members.of(identity, signing_in))
 
 
 @pytest.fixture
@@ -110,9 +112,7 @@ DEEDS: dict[str, Callable[[Process, Actor], object]] = {
     "demotion": lambda here, ana: here.members.people.change(
         root(here), ana.user_id, UserChange(role=Role.MEMBER)
     ),
-    "revocation": lambda here, ana: here.members.access.revoke_session(
-        other_login(here), ana.session_id
-    ),
+    "revocation": lambda here, ana: here.members.sessions.revoke(other_login(here), ana.session_id),
 }
 
 

@@ -60,12 +60,12 @@ def code(world: World) -> dict[str, str]:
 
 
 def reset(world: World) -> dict[str, str]:
-    world.parts.members.passwords.request_reset("ada@example.org")
+    world.parts.passwords.request_reset("ada@example.org")
     return {"email": "ada@example.org", "otp": world.mail.code(), "password": NEW}
 
 
 def begun(world: World) -> dict[str, str]:
-    world.parts.members.second_factor.begin(world.actor("ada"), PASSWORD)
+    world.parts.second_factor.begin(world.actor("ada"), PASSWORD)
     return {"code": world.factor_code()}
 
 

@@ -15,8 +15,9 @@ from workbell.adapters.http.web.docs_pages import Docs
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import FaceSettings
 from workbell.adapters.http.web.operations import Operation, Style
+from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
-from workbell.domain.identity.user import Actor, KeyScope, Role
+from workbell.domain.identity.user import KeyScope, Role
 from workbell.services.identity.users import UserChange
 
 ROUTES: Mapping[Action, str] = {
@@ -141,11 +142,11 @@ def opaque(name: str) -> Caller:
 
 def a_key(world: World, name: str, scope: KeyScope) -> str:
     """Return a new key, and revoke the last one: there is a limit to how many one may have."""
-    access, actor = world.parts.members.access, world.actor(name)
-    for old in access.keys(actor):
+    api_keys, actor = world.parts.api_keys, world.actor(name)
+    for old in api_keys.list_keys(actor):
         if old.name == scope:
-            access.revoke_key(actor, old.id)
-    return access.make_key(actor, scope, [scope]).text
+            api_keys.revoke(actor, old.id)
+    return api_keys.create(actor, scope, [scope]).text
 
 
 def with_key(name: str, scope: KeyScope) -> Caller:
@@ -160,7 +161,7 @@ def a_revoked_key(world: World) -> str:
 
 def changed(world: World, name: str, **facts: Any) -> str:
     """Return the token of somebody whom a superuser has changed since."""
-    user_id, people = world.people[name].id, world.parts.members.people
+    user_id, people = world.people[name].id, world.parts.people
     before = UserChange(is_active=True, is_super_user=True)
     people.change(world.actor("root"), user_id, before)
     token = world.parts.signing_in.login(name, PASSWORD).access
@@ -222,7 +223,7 @@ def names_for(world: World, operation: Operation) -> Mapping[str, Any]:
         world.log(made["goal_num"], "ada")
     ada = world.actor("ada")
     if "key_id" in names:
-        made["key_id"] = world.parts.members.access.make_key(ada, "one", [KeyScope.READ]).key.id
+        made["key_id"] = world.parts.api_keys.create(ada, "one", [KeyScope.READ]).key.id
     if "session" in names:
         other = world.parts.signing_in.login("ada", PASSWORD).access
         made["session"] = world.parts.signing_in.authenticate(other).session_id

@@ -7,9 +7,10 @@ from ipaddress import ip_network
 from typing import Any
 
 import falcon.testing
-from attrs import define, evolve
+from attrs import define, evolve, fields
 
 from tests.adapters.http.conftest import PASSWORD, World
+from tests.services.members_scene import Members
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
@@ -18,7 +19,6 @@ from workbell.adapters.rate_limits.redis import RedisRateLimiter
 from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
 from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route
 from workbell.ports.rate_limits import RateLimiter
-from workbell.services.identity.account_services import Membership
 from workbell.services.rate_limits import Throttling
 
 WRONG = {"Authorization": "Bearer wrong"}
@@ -149,8 +149,9 @@ def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
     world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     hasher: Any = Watched(world.parts.identity.hasher)
     identity = evolve(world.parts.identity, hasher=hasher)
-    members = Membership.of(identity, world.parts.signing_in)
-    world = evolve(world, parts=evolve(world.parts, identity=identity, members=members))
+    members = Members.of(identity, world.parts.signing_in)
+    changed = {field.name: getattr(members, field.name) for field in fields(Members)}
+    world = evolve(world, parts=evolve(world.parts, identity=identity, **changed))
     world = limited(world, login=Rate(10, 60), anonymous=Rate(100, 3600))
     ways: tuple[tuple[str, dict[str, str]], ...] = (
         ("verify-otp", {}),

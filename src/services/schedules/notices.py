@@ -5,10 +5,10 @@ from datetime import datetime
 from workbell.domain.errors import NotFound
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.schedules.schedule import Schedule
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.schedules.repository import SchedulesTx
 
 
-def tell_owner(tx: WorkTx, schedule: Schedule, word: str, what: str, now: datetime) -> None:
+def tell_owner(tx: SchedulesTx, schedule: Schedule, word: str, what: str, now: datetime) -> None:
     """Mail a schedule's owner, by a job of the same transaction."""
     try:
         owner = tx.users.get(schedule.owner)

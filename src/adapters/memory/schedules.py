@@ -1,4 +1,4 @@
-"""Schedules, task definitions and facts in memory."""
+"""Schedules and facts about the store, in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,18 +12,14 @@ from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc, plain
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import EVERYTHING, Scope, User, UserId
+from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import JobState
-from workbell.domain.jobs.task import TaskDefinition, TaskId
+from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
-from workbell.ports.schedules.repository import (
-    NEWEST_RUNS,
-    Advance,
-    ListedSchedule,
-    ScheduleFilter,
-    ScheduleView,
-)
+from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
+from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
     "id": lambda schedule: schedule.id,
@@ -34,50 +30,6 @@ _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
     "next_run_time": lambda schedule: schedule.next_at,
     "is_active": lambda schedule: schedule.is_active,
 }
-
-
-@define(eq=False)
-class MemoryDefinitions:
-    """The tasks that the store knows, by id and by key."""
-
-    _tables: Tables
-
-    def add(self, definition: TaskDefinition) -> TaskDefinition:
-        """Keep a new definition; a known key returns the kept one."""
-        if (known := self._find(definition.key)) is not None:
-            return known
-        kept = evolve(
-            definition,
-            id=TaskId(self._tables.definitions.next_id()),
-            schema=plain(dict(definition.schema)),
-        )
-        self._tables.definitions.put(kept.id, kept)
-        return kept
-
-    def get(self, task_id: TaskId) -> TaskDefinition:
-        """Return one definition."""
-        if (found := self._tables.definitions.get(task_id)) is None:
-            raise NotFound(f"There is no task {task_id}.")
-        return found
-
-    def by_key(self, key: str) -> TaskDefinition:
-        """Return one definition."""
-        if (found := self._find(key)) is None:
-            raise NotFound(f"There is no task {key!r}.")
-        return found
-
-    def all(self) -> Sequence[TaskDefinition]:
-        """Return every definition, by id."""
-        return sorted(self._tables.definitions, key=lambda definition: definition.id)
-
-    def replace(self, definition: TaskDefinition) -> None:
-        """Keep a definition as it now stands."""
-        self.get(definition.id)
-        kept = evolve(definition, schema=plain(dict(definition.schema)))
-        self._tables.definitions.put(definition.id, kept)
-
-    def _find(self, key: str) -> TaskDefinition | None:
-        return next((known for known in self._tables.definitions if known.key == key), None)
 
 
 @define(eq=False)

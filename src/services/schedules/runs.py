@@ -6,15 +6,15 @@ from datetime import datetime
 from attrs import evolve
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.user import EVERYTHING
+from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.schedules.schedule import MAX_BACKFILL, Schedule
 from workbell.domain.schedules.ticks import SkipReason, abandon
-from workbell.ports.jobs.repository import WorkTx
+from workbell.ports.schedules.repository import SchedulesTx
 
 
 def cancel_runs(
-    tx: WorkTx, runs: Sequence[Job], now: datetime, reason: str, *, running: bool = False
+    tx: SchedulesTx, runs: Sequence[Job], now: datetime, reason: str, *, running: bool = False
 ) -> None:
     """Cancel the runs that wait, and ask those that run to stop if that is wanted."""
     for run in runs:
@@ -26,14 +26,14 @@ def cancel_runs(
             tx.jobs.replace(current, current.cancel(now, reason))
 
 
-def let_go(tx: WorkTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
+def let_go(tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
     """Account for the ticks that are due but will not run, and cancel the runs that wait."""
     unfinished = tx.jobs.unfinished([schedule.id]).get(schedule.id, ())
     cancel_runs(tx, unfinished, now, f"schedule {reason}")
     return skip_due(tx, schedule, now, reason)
 
 
-def skip_due(tx: WorkTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
+def skip_due(tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
     """Account for the ticks that are due but will not run; return the schedule past them."""
     row = abandon(schedule, now, reason)
     if row is None:
@@ -43,7 +43,9 @@ def skip_due(tx: WorkTx, schedule: Schedule, now: datetime, reason: SkipReason) 
     return evolve(schedule, cursor=row.last)
 
 
-def pause(tx: WorkTx, schedule: Schedule, now: datetime, reason: str | None = None) -> Schedule:
+def pause(
+    tx: SchedulesTx, schedule: Schedule, now: datetime, reason: str | None = None
+) -> Schedule:
     """Pause a schedule whose row is locked: its next version, already kept."""
     paused = let_go(tx, schedule, now, SkipReason.PAUSED).pause(reason).stamped(now)
     tx.schedules.replace(paused)

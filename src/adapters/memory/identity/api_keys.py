@@ -1,0 +1,60 @@
+"""API keys in memory."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.identity.api_key import ApiKey
+from workbell.domain.identity.user import UserId
+
+
+@define(eq=False)
+class MemoryApiKeys:
+    """API keys, by their prefix."""
+
+    _tables: Tables
+
+    def add(self, key: ApiKey) -> ApiKey:
+        """Keep a new key, and return it with its id."""
+        if self.by_prefix(key.prefix) is not None:
+            raise Conflict("There is another key with this prefix.")
+        kept = evolve(key, id=self._tables.api_keys.next_id())
+        self._tables.api_keys.put(kept.id, kept)
+        return kept
+
+    def by_prefix(self, prefix: str) -> ApiKey | None:
+        """Return a key whatever its state; None if unknown."""
+        return next((key for key in self._tables.api_keys if key.prefix == prefix), None)
+
+    def get(self, user_id: UserId, key_id: int) -> ApiKey:
+        """Return one of a person's keys."""
+        key = self._tables.api_keys.get(key_id)
+        if key is None or key.user_id != user_id:
+            raise NotFound("There is no such key.")
+        return key
+
+    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+        """Return a person's keys that are not revoked, the newest first."""
+        keys = [
+            key
+            for key in self._tables.api_keys
+            if key.user_id == user_id and key.revoked_at is None
+        ]
+        return keys[::-1]
+
+    def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
+        """End one of a person's keys."""
+        key = self._tables.api_keys.get(key_id)
+        if key is None or key.user_id != user_id or key.revoked_at is not None:
+            return False
+        self._tables.api_keys.put(key_id, key.revoked(now))
+        return True
+
+    def note_use(self, key: ApiKey) -> None:
+        """Keep `last_used_at` of a key that is not revoked."""
+        kept = self._tables.api_keys.get(key.id)
+        if kept is not None and kept.revoked_at is None:
+            self._tables.api_keys.put(key.id, evolve(kept, last_used_at=key.last_used_at))

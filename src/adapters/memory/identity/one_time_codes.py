@@ -1,0 +1,70 @@
+"""One-time codes in memory."""
+
+from datetime import datetime
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.tables import Tables
+from workbell.domain.identity.one_time_code import OneTimeCode, Purpose
+from workbell.domain.identity.user import UserId
+
+
+@define(eq=False)
+class MemoryCodes:
+    """One-time codes; the rows stay, for counting, until they are purged."""
+
+    _tables: Tables
+
+    def add(self, code: OneTimeCode) -> OneTimeCode:
+        """Keep a new code, which supersedes the earlier ones."""
+        for earlier in self._of(code.user_id, code.purpose):
+            self._tables.codes.put(earlier.id, earlier.superseded(code.created_at))
+        kept = evolve(code, id=self._tables.codes.next_id())
+        self._tables.codes.put(kept.id, kept)
+        return kept
+
+    def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
+        """Return the code with the highest id, whatever its state."""
+        return max(self._of(user_id, purpose), key=lambda code: code.id, default=None)
+
+    def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
+        """Return how many codes were made after a moment."""
+        return sum(code.created_at > since for code in self._of(user_id, purpose))
+
+    def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
+        """Return how many tries failed, of all codes made after a moment."""
+        return sum(
+            code.attempts - (code.used_at is not None and code.attempts > 0)
+            for code in self._tables.codes
+            if code.user_id == user_id and code.created_at > since
+        )
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove codes made before a moment, at most so many; return how many."""
+        old = [code.id for code in self._tables.codes if code.created_at < before][:limit]
+        for code_id in old:
+            self._tables.codes.drop(code_id)
+        return len(old)
+
+    def try_attempt(self, code_id: int, now: datetime) -> bool:
+        """Count one try, before it is known whether it will succeed."""
+        code = self._tables.codes.get(code_id)
+        if code is None or not code.may_be_tried(now):
+            return False
+        self._tables.codes.put(code_id, code.tried())
+        return True
+
+    def try_use(self, code_id: int, now: datetime) -> bool:
+        """Use a code up."""
+        code = self._tables.codes.get(code_id)
+        if code is None or not code.usable(now):
+            return False
+        self._tables.codes.put(code_id, code.used(now))
+        return True
+
+    def _of(self, user_id: UserId, purpose: Purpose) -> list[OneTimeCode]:
+        return [
+            code
+            for code in self._tables.codes
+            if code.user_id == user_id and code.purpose is purpose
+        ]

@@ -1,0 +1,54 @@
+"""Task definitions in memory."""
+
+from collections.abc import Sequence
+
+from attrs import define, evolve
+
+from workbell.adapters.memory.tables import Tables
+from workbell.adapters.memory.values import plain
+from workbell.domain.errors import NotFound
+from workbell.domain.jobs.task import TaskDefinition, TaskId
+
+
+@define(eq=False)
+class MemoryDefinitions:
+    """The tasks that the store knows, by id and by key."""
+
+    _tables: Tables
+
+    def add(self, definition: TaskDefinition) -> TaskDefinition:
+        """Keep a new definition; a known key returns the kept one."""
+        if (known := self._find(definition.key)) is not None:
+            return known
+        kept = evolve(
+            definition,
+            id=TaskId(self._tables.definitions.next_id()),
+            schema=plain(dict(definition.schema)),
+        )
+        self._tables.definitions.put(kept.id, kept)
+        return kept
+
+    def get(self, task_id: TaskId) -> TaskDefinition:
+        """Return one definition."""
+        if (found := self._tables.definitions.get(task_id)) is None:
+            raise NotFound(f"There is no task {task_id}.")
+        return found
+
+    def by_key(self, key: str) -> TaskDefinition:
+        """Return one definition."""
+        if (found := self._find(key)) is None:
+            raise NotFound(f"There is no task {key!r}.")
+        return found
+
+    def all(self) -> Sequence[TaskDefinition]:
+        """Return every definition, by id."""
+        return sorted(self._tables.definitions, key=lambda definition: definition.id)
+
+    def replace(self, definition: TaskDefinition) -> None:
+        """Keep a definition as it now stands."""
+        self.get(definition.id)
+        kept = evolve(definition, schema=plain(dict(definition.schema)))
+        self._tables.definitions.put(definition.id, kept)
+
+    def _find(self, key: str) -> TaskDefinition | None:
+        return next((known for known in self._tables.definitions if known.key == key), None)

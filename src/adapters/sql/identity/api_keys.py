@@ -1,0 +1,98 @@
+"""API keys in SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from workbell.adapters.sql.database.statements import (
+    AnyRow,
+    named,
+    new_id,
+)
+from workbell.adapters.sql.schema.tables import api_keys
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.identity.api_key import ApiKey
+from workbell.domain.identity.user import KeyScope, UserId
+
+_k = api_keys.c
+
+
+_BY_PREFIX = select(api_keys).where(_k.prefix == bindparam("given"))
+
+
+_is_one = (_k.user_id == bindparam("whose"), _k.id == bindparam("key_id"))
+
+
+_KEY = select(api_keys).where(*_is_one)
+
+
+_KEYS = (
+    select(api_keys)
+    .where(_k.user_id == bindparam("whose"), _k.revoked_at.is_(None))
+    .order_by(_k.id.desc())
+)
+
+
+_REVOKE_KEY = (
+    update(api_keys).where(*_is_one, _k.revoked_at.is_(None)).values(revoked_at=bindparam("now"))
+)
+
+
+_NOTE_KEY_USE = (
+    update(api_keys)
+    .where(_k.id == bindparam("key_id"), _k.revoked_at.is_(None))
+    .values(last_used_at=bindparam("used"))
+)
+
+
+@frozen
+class SqlApiKeys:
+    """API keys, by their prefix."""
+
+    _db: Connection
+
+    def add(self, key: ApiKey) -> ApiKey:
+        """Keep a new key, and return it with its id."""
+        values = {**asdict(key), "scopes": sorted(key.scopes)}
+        del values["id"]
+        if self.by_prefix(key.prefix) is not None:
+            raise Conflict("There is another key with this prefix.")
+        try:
+            result = self._db.execute(insert(api_keys).values(values))
+        except IntegrityError as error:
+            raise Conflict("There is another key with this prefix.") from error
+        return evolve(key, id=new_id(result))
+
+    def by_prefix(self, prefix: str) -> ApiKey | None:
+        """Return a key whatever its state; None if unknown."""
+        row = self._db.execute(_BY_PREFIX, {"given": prefix}).one_or_none()
+        return None if row is None else _key(row)
+
+    def get(self, user_id: UserId, key_id: int) -> ApiKey:
+        """Return one of a person's keys."""
+        row = self._db.execute(_KEY, {"whose": user_id, "key_id": key_id}).one_or_none()
+        if row is None:
+            raise NotFound("There is no such key.")
+        return _key(row)
+
+    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+        """Return a person's keys that are not revoked, the newest first."""
+        return [_key(row) for row in self._db.execute(_KEYS, {"whose": user_id})]
+
+    def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
+        """End one of a person's keys."""
+        values = {"whose": user_id, "key_id": key_id, "now": now}
+        return self._db.execute(_REVOKE_KEY, values).rowcount == 1
+
+    def note_use(self, key: ApiKey) -> None:
+        """Keep `last_used_at` of a key that is not revoked."""
+        self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "used": key.last_used_at})
+
+
+def _key(row: AnyRow) -> ApiKey:
+    values: dict[str, Any] = named(row)
+    return ApiKey(**{**values, "scopes": frozenset(KeyScope(name) for name in row.scopes)})

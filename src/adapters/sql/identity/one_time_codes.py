@@ -1,0 +1,117 @@
+"""One-time codes in SQL."""
+
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from workbell.adapters.sql.database.statements import (
+    named,
+    new_id,
+)
+from workbell.adapters.sql.schema.tables import codes
+from workbell.domain.identity.one_time_code import MAX_ATTEMPTS, OneTimeCode, Purpose
+from workbell.domain.identity.user import UserId
+
+_k = codes.c
+
+
+_of_person = (_k.user_id == bindparam("whose"), _k.purpose == bindparam("what_for"))
+
+
+_LATEST = select(codes).where(*_of_person).order_by(_k.id.desc()).limit(1)
+
+
+_COUNT_SINCE = (
+    select(func.count()).select_from(codes).where(*_of_person, _k.created_at > bindparam("since"))
+)
+
+
+_WRONG = select(
+    func.coalesce(
+        func.sum(
+            case((_k.used_at.is_not(None) & (_k.attempts > 0), _k.attempts - 1), else_=_k.attempts)
+        ),
+        0,
+    )
+).where(_k.user_id == bindparam("whose"), _k.created_at > bindparam("since"))
+
+
+_SUPERSEDE = (
+    update(codes)
+    .where(*_of_person, _k.expires_at > bindparam("now"))
+    .values(expires_at=bindparam("now"))
+)
+
+
+_is_usable = (
+    _k.id == bindparam("code_id"),
+    _k.used_at.is_(None),
+    _k.expires_at > bindparam("now"),
+)
+
+
+_TRY = update(codes).where(*_is_usable, _k.attempts < MAX_ATTEMPTS).values(attempts=_k.attempts + 1)
+
+
+_USE = update(codes).where(*_is_usable).values(used_at=bindparam("now"))
+
+
+@frozen
+class SqlCodes:
+    """One-time codes; the rows stay, for counting, until they are purged."""
+
+    _db: Connection
+
+    def add(self, code: OneTimeCode) -> OneTimeCode:
+        """Keep a new code, which supersedes the earlier ones."""
+        person = {"whose": code.user_id, "what_for": str(code.purpose)}
+        self._db.execute(_SUPERSEDE, {**person, "now": code.created_at})
+        values = {**asdict(code), "purpose": str(code.purpose)}
+        del values["id"]
+        result = self._db.execute(insert(codes).values(values))
+        return evolve(code, id=new_id(result))
+
+    def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
+        """Return the code with the highest id, whatever its state."""
+        person = {"whose": user_id, "what_for": str(purpose)}
+        row = self._db.execute(_LATEST, person).one_or_none()
+        if row is None:
+            return None
+        values: dict[str, Any] = named(row)
+        values["purpose"] = Purpose(row.purpose)
+        return OneTimeCode(**values)
+
+    def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
+        """Return how many codes were made after a moment."""
+        values = {"whose": user_id, "what_for": str(purpose), "since": since}
+        return self._db.execute(_COUNT_SINCE, values).scalar_one()
+
+    def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
+        """Return how many tries failed, of all codes made after a moment."""
+        return int(self._db.execute(_WRONG, {"whose": user_id, "since": since}).scalar_one())
+
+    def purge(self, before: datetime, *, limit: int) -> int:
+        """Remove codes made before a moment, at most so many; return how many."""
+        old = select(_k.id).where(_k.created_at < before).order_by(_k.id).limit(limit)
+        found = self._db.execute(old).scalars().all()
+        self._db.execute(delete(codes).where(_k.id.in_(found)))
+        return len(found)
+
+    def try_attempt(self, code_id: int, now: datetime) -> bool:
+        """Count one try, before it is known whether it will succeed."""
+        return self._db.execute(_TRY, {"code_id": code_id, "now": now}).rowcount == 1
+
+    def try_use(self, code_id: int, now: datetime) -> bool:
+        """Use a code up."""
+        return self._db.execute(_USE, {"code_id": code_id, "now": now}).rowcount == 1

@@ -1,0 +1,119 @@
+"""API keys: listed, created and revoked by their user."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import field, frozen
+
+from workbell.domain.audit import AuditEntry
+from workbell.domain.errors import LimitReached, NotFound
+from workbell.domain.identity.actor import Actor
+from workbell.domain.identity.api_key import MAX_KEYS, ApiKey, check_new_key
+from workbell.domain.identity.opaque_token import Opaque, Prefix
+from workbell.domain.identity.permissions import Action, check
+from workbell.domain.identity.user import KeyScope
+from workbell.ports.identity.users import IdentityTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock, Ids
+from workbell.services.identity.actor_cache import RecentActors
+from workbell.services.transaction_retry import done_again
+
+
+@frozen(kw_only=True)
+class NewKey:
+    """A new key with its text, which nobody ever sees again."""
+
+    key: ApiKey
+    text: str = field(repr=False)
+
+
+@frozen(kw_only=True)
+class ApiKeyService:
+    """List, create and revoke the actor's own API keys."""
+
+    store: Store[IdentityTx]
+    clock: Clock
+    ids: Ids
+    recent: RecentActors
+
+    def list_keys(self, actor: Actor) -> Sequence[ApiKey]:
+        """
+        Return the actor's keys that are not revoked, the newest first.
+
+        Raises:
+            NotAllowed: They ask with an API key.
+        """
+        check(actor, Action.READ_KEYS, owner=actor.user_id)
+        with self.store.view() as tx:
+            return tx.api_keys.of_user(actor.user_id)
+
+    def create(
+        self,
+        actor: Actor,
+        name: str,
+        scopes: Sequence[KeyScope],
+        expires_at: datetime | None = None,
+    ) -> NewKey:
+        """
+        Create a key for the actor.
+
+        Raises:
+            Invalid: Name, scopes or end do not fit.
+            LimitReached: They have as many as they may have.
+            NotAllowed: They ask with an API key.
+        """
+        check(actor, Action.MAKE_KEY, owner=actor.user_id)
+        now, name = self.clock.now(), name.strip()
+        check_new_key(name, scopes, expires_at, now)
+        new, text = self._generate(actor, name, scopes, expires_at, now)
+        return NewKey(key=self._insert(actor, new, now), text=text)
+
+    @done_again
+    def revoke(self, actor: Actor, key_id: int) -> None:
+        """
+        End one of the actor's keys, at once.
+
+        Raises:
+            NotFound: They have no such key, or ended it already.
+            NotAllowed: They ask with an API key.
+        """
+        check(actor, Action.REVOKE_KEY, owner=actor.user_id)
+        with self.store.begin() as tx:
+            now = self.clock.now()
+            if not tx.api_keys.revoke(actor.user_id, key_id, now):
+                raise NotFound("There is no such key.")
+            tx.audit.add(AuditEntry.of(actor, "DELETE", "api_key", key_id, now))
+        self.recent.forget(actor.user_id)
+
+    @done_again
+    def _insert(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:
+        with self.store.begin() as tx:
+            tx.users.get_for_update(actor.user_id)
+            working = sum(key.works(now) for key in tx.api_keys.of_user(actor.user_id))
+            if working >= MAX_KEYS:
+                raise LimitReached(
+                    f"You have {working} of {MAX_KEYS} keys.", used=working, limit=MAX_KEYS
+                )
+            key = tx.api_keys.add(new)
+            tx.audit.add(AuditEntry.of(actor, "CREATE", "api_key", key.id, now))
+        return key
+
+    def _generate(
+        self,
+        actor: Actor,
+        name: str,
+        scopes: Sequence[KeyScope],
+        expires_at: datetime | None,
+        now: datetime,
+    ) -> tuple[ApiKey, str]:
+        token = Opaque(Prefix.API_KEY, self.ids.new()[:16], self.ids.new() + self.ids.new())
+        key = ApiKey(
+            user_id=actor.user_id,
+            name=name,
+            prefix=token.id,
+            secret_hash=token.kept,
+            scopes=frozenset(scopes),
+            created_at=now,
+            expires_at=expires_at,
+        )
+        return key, token.text

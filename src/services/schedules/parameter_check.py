@@ -1,0 +1,58 @@
+"""Parameters of schedules, checked after a change of a schema."""
+
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from workbell.domain.errors import Invalid, NotFound
+from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.schedule import Schedule, ScheduleId
+from workbell.ports.schedules.repository import SchedulesTx
+from workbell.ports.store import Store
+from workbell.ports.system import Clock
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.runs import pause
+from workbell.services.transaction_retry import done_again
+
+
+@frozen(kw_only=True)
+class ParameterCheck:
+    """Pauses schedules whose parameters their task no longer accepts."""
+
+    store: Store[SchedulesTx]
+    clock: Clock
+    definitions: Definitions
+
+    def pause_incompatible(self, tasks: Iterable[Task]) -> None:
+        """Pause the tasks' active schedules that no longer fit, with the exact error."""
+        by_key = {task.key: task for task in tasks}
+        after = ScheduleId(0)
+        while by_key:
+            with self.store.view() as tx:
+                page = tx.schedules.active_after(after)
+            if not page:
+                return
+            after = page[-1].id
+            for schedule in page:
+                task = by_key.get(schedule.task)
+                if task is not None and self._schema_error(task, schedule) is not None:
+                    self._pause(task, schedule.id)
+
+    @done_again
+    def _pause(self, task: Task, schedule_id: ScheduleId) -> None:
+        with self.store.begin() as tx:
+            try:
+                schedule = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+            except NotFound:  # deleted since it was read
+                return
+            if schedule.is_active and (error := self._schema_error(task, schedule)) is not None:
+                pause(tx, schedule, self.clock.now(), f"its parameters no longer fit: {error}")
+
+    def _schema_error(self, task: Task, schedule: Schedule) -> str | None:
+        """Return why a schedule's parameters do not fit its task, if they do not."""
+        try:
+            self.definitions.read(task, schedule.parameters)
+        except Invalid as error:
+            return error.detail
+        return None

@@ -1,0 +1,242 @@
+"""Signed tokens: only our own are accepted."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from attrs import define, evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jwt.utils import base64url_decode
+
+from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.domain.errors import Unauthenticated
+from workbell.domain.identity.session import Claims, TokenKind
+from workbell.domain.identity.user import UserId
+
+pytestmark = pytest.mark.unit
+
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+KEY, OLD_KEY = b"k" * 32, b"o" * 32
+
+
+CLAIMS = Claims(
+    kind=TokenKind.ACCESS,
+    user_id=UserId(7),
+    session_id="session",
+    jti="one",
+    version=0,
+    issued_at=NOON,
+    expires_at=NOON + timedelta(minutes=15),
+)
+
+
+@define
+class Clock:
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+
+def tokens(*keys: bytes, clock: Clock | None = None, issuer: str = "us") -> JwtTokens:
+    return JwtTokens.create(keys or (KEY,), clock or Clock(), issuer=issuer)
+
+
+def forged(
+    header: dict[str, Any] | str | None = None, payload: dict[str, Any] | str | None = None
+) -> str:
+    """Return a token signed with the right key, but not as we would write it."""
+    genuine = tokens().issue(CLAIMS)
+    ours, said = (json.loads(part) for part in _parts(genuine))
+    texts = [
+        new if isinstance(new, str) else json.dumps(old | (new or {}))
+        for old, new in ((ours, header), (said, payload))
+    ]
+    signed = ".".join(urlsafe_b64encode(text.encode()).rstrip(b"=").decode() for text in texts)
+    signature = jwt.get_algorithm_by_name("HS256").sign(signed.encode(), KEY)
+    return f"{signed}.{urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def _parts(token: str) -> Iterator[bytes]:
+    for segment in token.split(".")[:2]:
+        yield base64url_decode(segment)
+
+
+def said(**changes: Any) -> str:
+    """Return the payload of a good token with some members changed, or gone if None."""
+    payload = json.loads(list(_parts(tokens().issue(CLAIMS)))[1]) | changes
+    return json.dumps({name: value for name, value in payload.items() if value is not None})
+
+
+@pytest.mark.parametrize("kind", list(TokenKind))
+def test_a_token_says_what_was_put_into_it(kind: TokenKind) -> None:
+    claims = evolve(CLAIMS, kind=kind)
+    assert tokens().read(tokens().issue(claims), kind) == claims
+
+
+def test_the_same_claims_make_the_same_token() -> None:
+    assert tokens().issue(CLAIMS) == tokens().issue(CLAIMS)
+
+
+def test_times_are_whole_seconds() -> None:
+    claims = evolve(CLAIMS, expires_at=CLAIMS.expires_at + timedelta(microseconds=9))
+    assert tokens().read(tokens().issue(claims), TokenKind.ACCESS) == CLAIMS
+
+
+def test_a_token_of_one_kind_does_not_serve_as_the_other() -> None:
+    with pytest.raises(Unauthenticated):
+        tokens().read(tokens().issue(CLAIMS), TokenKind.REFRESH)
+
+
+def test_a_token_expires_by_our_clock() -> None:
+    clock = Clock(CLAIMS.expires_at - timedelta(microseconds=1))
+    checking = tokens(clock=clock)
+    token = checking.issue(CLAIMS)
+    assert checking.read(token, TokenKind.ACCESS) == CLAIMS
+    clock.at = CLAIMS.expires_at
+    with pytest.raises(Unauthenticated, match="expired"):
+        checking.read(token, TokenKind.ACCESS)
+
+
+def test_a_clock_that_was_set_back_signs_nobody_out() -> None:
+    earlier = tokens(clock=Clock(NOON - timedelta(days=1)))
+    assert earlier.read(tokens().issue(CLAIMS), TokenKind.ACCESS) == CLAIMS
+
+
+def test_an_older_key_still_checks_but_signs_no_more() -> None:
+    old = tokens(OLD_KEY).issue(CLAIMS)
+    both = tokens(KEY, OLD_KEY)
+    assert both.read(old, TokenKind.ACCESS) == CLAIMS
+    assert both.issue(CLAIMS) == tokens(KEY).issue(CLAIMS)
+    with pytest.raises(Unauthenticated):
+        tokens(KEY).read(old, TokenKind.ACCESS)
+
+
+@pytest.mark.parametrize("keys", [[], [b"k" * 31], [KEY, b"short"]])
+def test_short_keys_are_refused(keys: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        JwtTokens.create(keys, Clock(), issuer="us")
+
+
+def test_keys_are_not_shown() -> None:
+    assert "kkkk" not in repr(tokens())
+
+
+def test_the_forger_of_these_tests_makes_good_tokens_too() -> None:
+    assert tokens().read(forged(), TokenKind.ACCESS) == CLAIMS
+    assert tokens().read(forged(payload=said()), TokenKind.ACCESS) == CLAIMS
+
+
+def test_a_token_of_other_issuers_or_for_others_is_refused() -> None:
+    for payload in ({"iss": "them"}, {"aud": "them"}):
+        with pytest.raises(Unauthenticated, match="not ours"):
+            tokens().read(forged(payload=payload), TokenKind.ACCESS)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "HS384", "hs256", "RS256", "", [], 1])
+def test_other_algorithms_are_refused(algorithm: Any) -> None:
+    with pytest.raises(Unauthenticated):
+        tokens().read(forged(header={"alg": algorithm}), TokenKind.ACCESS)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"jku": "https://example.com"},
+        {"jwk": {}},
+        {"crit": ["b64"]},
+        {"kid": "../../etc/passwd"},
+        {"kid": ["x"]},
+        {"typ": "JWT"},
+        "[]",
+        "{}",
+        "{",
+        '{"alg":"none","alg":"HS256"}',
+        "[" * 2900,
+        "\ud7ff",
+    ],
+)
+def test_other_headers_are_refused(header: Any) -> None:
+    with pytest.raises(Unauthenticated):
+        tokens().read(forged(header=header), TokenKind.ACCESS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": None},
+        {"exp": "1924992000"},
+        {"exp": 1924992000.5},
+        {"exp": True},
+        {"exp": 10**17},
+        {"exp": 10**30},
+        {"iat": "now"},
+        {"iat": -(10**17)},
+        {"ver": "0"},
+        {"sub": 7},
+        {"sub": "0"},
+        {"sub": "-7"},
+        {"sub": "007"},
+        {"sub": "9" * 30},
+        {"jti": ""},
+        {"jti": "a b"},
+        {"jti": "a" * 65},
+        {"sid": 5},
+        {"sid": "../x"},
+        {"role": "ADMIN"},
+        {"nbf": 0},
+    ],
+)
+def test_other_claims_are_refused_though_they_are_signed(changes: dict[str, Any]) -> None:
+    with pytest.raises(Unauthenticated):
+        tokens().read(forged(payload=said(**changes)), TokenKind.ACCESS)
+
+
+def test_a_claim_that_stands_there_twice_is_refused() -> None:
+    twice = said().replace("{", '{"sub": "1", ', 1)
+    with pytest.raises(Unauthenticated):
+        tokens().read(forged(payload=twice), TokenKind.ACCESS)
+
+
+def test_only_one_spelling_of_a_token_is_taken() -> None:
+    token = tokens().issue(CLAIMS)
+    head, body, signature = token.split(".")
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    sibling = last[last.index(signature[-1]) ^ 1]
+    for other in (
+        f"{token}=",
+        f"{token}\n",
+        f" {token}",
+        f"{token}.",
+        f"{head}.{body}",
+        f"{head}.{body}.",
+        f"{head}.{body}.{signature[:-1]}{sibling}",
+        f"{head}.{body}.{signature[:-1]}",
+        f"{head}.{body}.{signature}ä",
+        f"{head}..{signature}",
+        f"{head}.{body}.{'A' * 43}",
+        f"{head}.{body}.{'A' * 4096}",
+        "",
+        "..",
+        "\ud800.a.b",
+    ):
+        with pytest.raises(Unauthenticated):
+            tokens().read(other, TokenKind.ACCESS)
+
+
+@given(st.text(), st.integers(0, 400))
+@settings(deadline=None)
+def test_no_other_text_passes(text: str, position: int) -> None:
+    token = tokens().issue(CLAIMS)
+    for other in (text, token[:position] + text + token[position + len(text) :]):
+        if other != token:
+            with pytest.raises(Unauthenticated):
+                tokens().read(other, TokenKind.ACCESS)

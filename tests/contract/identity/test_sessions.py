@@ -1,0 +1,125 @@
+"""Sessions."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
+from workbell.domain.errors import Conflict, NotFound
+from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.one_time_code import LIFE
+from workbell.domain.identity.session import Session, SessionKind
+from workbell.domain.identity.user import UserId
+
+
+def a_session(**fields: Any) -> Session:
+    return evolve(Session.start("session-1", ALICE, "jti-1", NOON, LIFE), **fields)
+
+
+@pytest.mark.usefixtures("people")
+def test_a_session_comes_back_as_it_went_in(store: AnyStore) -> None:
+    with store.begin() as tx:
+        tx.sessions.add(a_session())
+        assert tx.sessions.get_for_update("session-1") == a_session()
+    with store.view() as tx:
+        assert tx.sessions.find("session-1") == a_session()
+        assert tx.sessions.find("session-2") is None
+
+
+@pytest.mark.usefixtures("people")
+def test_an_id_stands_for_one_session(store: AnyStore) -> None:
+    with store.begin() as tx:
+        tx.sessions.add(a_session())
+    with pytest.raises(Conflict), store.begin() as tx:
+        tx.sessions.add(a_session(user_id=BOB))
+    with store.view() as tx:
+        assert tx.sessions.find("session-1") == a_session()
+
+
+@pytest.mark.usefixtures("people")
+def test_a_session_is_replaced_but_for_id_user_and_start(store: AnyStore) -> None:
+    rotated = a_session().rotated("jti-2", after(9), LIFE).revoked(after(10))
+    with store.begin() as tx:
+        tx.sessions.add(a_session())
+        tx.sessions.replace(evolve(rotated, user_id=BOB, created_at=after(5)))
+    with store.view() as tx:
+        assert tx.sessions.find("session-1") == rotated
+
+
+def test_a_session_that_is_not_there_is_not_found(store: AnyStore) -> None:
+    with store.begin() as tx:
+        with pytest.raises(NotFound):
+            tx.sessions.get_for_update("session-1")
+        with pytest.raises(NotFound):
+            tx.sessions.replace(a_session())
+
+
+@pytest.mark.usefixtures("people")
+def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
+    session = Session.start(
+        "s", ALICE, "h" * 64, NOON, LIFE, kind=SessionKind.BROWSER,
+        origin=Origin(address="2001:db8::1", user_agent="Agent/1 – é"),
+    )  # fmt: skip
+    with store.begin() as tx:
+        tx.sessions.add(session)
+    with store.view() as tx:
+        found = tx.sessions.find("s")
+    assert found == session
+    assert found is not None
+    assert type(found.kind) is SessionKind
+
+
+@pytest.mark.usefixtures("people")
+def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
+    """Also when the session is over, and nobody else is."""
+    session = Session.start("s", ALICE, "h", NOON, LIFE, origin=Origin(address="192.0.2.1"))
+    with store.begin() as tx:
+        tx.sessions.add(session.revoked(NOON))
+    with store.view() as tx:
+        assert tx.sessions.opened_from(ALICE, "192.0.2.1")
+        assert not tx.sessions.opened_from(ALICE, "192.0.2.11")
+        assert not tx.sessions.opened_from(ALICE, "")
+        assert not tx.sessions.opened_from(BOB, "192.0.2.1")
+        assert not tx.sessions.opened_from(UserId(0), "192.0.2.1")
+
+
+@pytest.mark.usefixtures("people")
+def test_the_use_of_a_session_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
+    used = evolve(a_session(), last_used_at=after(60), expires_at=after(999))
+    with store.begin() as tx:
+        tx.sessions.note_use(used)
+        tx.sessions.add(a_session())
+        tx.sessions.note_use(evolve(used, current_jti="not noted"))
+        assert tx.sessions.find("session-1") == used
+        tx.sessions.replace(used.revoked(after(70)))
+        tx.sessions.note_use(evolve(used, last_used_at=after(80)))
+        assert tx.sessions.find("session-1") == used.revoked(after(70))
+
+
+@pytest.mark.usefixtures("people")
+def test_all_sessions_of_a_person_end_but_one(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for number in (1, 2, 3):
+            tx.sessions.add(a_session(id=f"a-{number}", created_at=after(number)))
+        tx.sessions.add(a_session(id="over", expires_at=after(5)))
+        tx.sessions.add(a_session(id="bobs", user_id=BOB))
+        assert [one.id for one in tx.sessions.of_user(ALICE, after(9))] == ["a-3", "a-2", "a-1"]
+        assert tx.sessions.revoke_all(ALICE, after(10), but="a-2") == 2
+        assert [one.id for one in tx.sessions.of_user(ALICE, after(11))] == ["a-2"]
+        assert tx.sessions.revoke_all(ALICE, after(12)) == 1
+        assert tx.sessions.of_user(ALICE, after(13)) == []
+        assert [one.id for one in tx.sessions.of_user(BOB, after(13))] == ["bobs"]
+        first = tx.sessions.find("a-1")
+        assert first is not None and first.revoked_at == after(10)
+
+
+@pytest.mark.usefixtures("people")
+def test_sessions_that_are_over_are_purged_a_few_at_a_time(store: AnyStore) -> None:
+    with store.begin() as tx:
+        for number in (1, 2, 3):
+            tx.sessions.add(a_session(id=f"a-{number}", expires_at=after(number)))
+        assert tx.sessions.purge(after(3), limit=1) == 1
+        assert tx.sessions.purge(after(3), limit=9) == 1
+        assert tx.sessions.purge(after(3), limit=9) == 0
+        assert tx.sessions.find("a-3") is not None
