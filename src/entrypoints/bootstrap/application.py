@@ -14,10 +14,12 @@ from sqlalchemy import Connection
 
 from workbell.adapters.cache.metered import CountingCache
 from workbell.adapters.change_counters.local import Announcer
+from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.wakeups import Wakeups
-from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
 from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.sql.schema.upgrade import earlier
 from workbell.adapters.sql.store import SqlStore
@@ -70,6 +72,8 @@ class House:
     scheduling: Scheduling
     jobs: JobCommands
     goals: GoalKeeping
+    metrics: MetricsRegistry
+    engine_metrics: EngineMetrics
     cache: CountingCache
     summaries: Summaries
     reminding: Reminding
@@ -141,6 +145,7 @@ class House:
             execution=self.execution,
             clock=self.clock,
             lease=timedelta(seconds=self.settings.lease_seconds),
+            metrics=self.engine_metrics,
             worker=worker,
             wakeups=wakeups,
             waker=self.waker,
@@ -156,11 +161,15 @@ class House:
         worker = JobWorker(
             execution=self.execution,
             clock=self.clock,
-            id=f"{socket.gethostname()}:{os.getpid()}:{self.ids.new()[:8]}",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self.queues,
-            threads=threads,
+            metrics=self.engine_metrics,
+            process=WorkerProcess(
+                id=f"{socket.gethostname()}:{os.getpid()}:{self.ids.new()[:8]}",
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=self.clock.now(),
+                threads=threads,
+                queues=self.queues,
+            ),
             log_attempts=log_attempts,
         )
         worker.wakeups = wakeups_of(self.settings.redis_url, self.waker, worker)

@@ -95,17 +95,18 @@ def changes_of(waker: "RedisWaker | None") -> Changes:
 
 def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
     """Return what wakes the threads of a worker: from any process, or from this one only."""
+    process = worker.process
     if url is None or waker is None:
-        return LocalWakeups(queues=worker.queues, threads=worker.threads, drain=worker.drain)
+        return LocalWakeups(queues=process.queues, threads=process.threads, drain=worker.drain)
     from workbell.adapters.dramatiq.redis_wakeups import RedisWakeups
 
     return RedisWakeups(
         url=url,
         waker=waker,
-        queues=worker.queues,
-        threads=worker.threads,
+        queues=process.queues,
+        threads=process.threads,
         drain=worker.drain,
-        idle=worker,
+        idle=worker.threads,
     )
 
 

@@ -13,6 +13,7 @@ from workbell.adapters.builtin_tasks.registry import built_in
 from workbell.adapters.change_counters.local import Announcer
 from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.adapters.serialization.serializer import JsonShapes
@@ -31,6 +32,7 @@ from workbell.entrypoints.bootstrap.backends import (
     waker_of,
 )
 from workbell.entrypoints.bootstrap.goals import cache_of, reminding_of, summaries_of
+from workbell.entrypoints.bootstrap.metrics import make_registry
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import secret_key
 from workbell.entrypoints.config.settings import Settings
@@ -82,7 +84,8 @@ def build(
     mailer = mailer_of(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    reminding, cache = reminding_of(settings, store, clock), cache_of(waker, clock)
+    metrics = make_registry()
+    reminding, cache = reminding_of(settings, store, clock), cache_of(waker, clock, metrics)
     reminders = GoalReminders(reminding, mailer).tasks()
     for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
         registry.add(task)
@@ -103,6 +106,8 @@ def build(
         scheduling=_scheduling(settings, definitions, queues),
         jobs=_jobs(settings, definitions, files, queues),
         goals=GoalKeeping.of(store, clock, FIELDS),
+        metrics=metrics,
+        engine_metrics=EngineMetrics(metrics, registry),
         cache=cache,
         summaries=summaries_of(settings, store, clock, cache),
         reminding=reminding,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.domain.goals.reminder import daily_at, every_step
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.entrypoints.bootstrap.backends import AnyStore
@@ -20,9 +21,9 @@ if TYPE_CHECKING:  # Redis is imported where it is used
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
 
 
-def cache_of(waker: "RedisWaker | None", clock: Clock) -> CountingCache:
+def cache_of(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> CountingCache:
     """Return the cache: over the waker's link to Redis where there is one, else in this process."""
-    return CountingCache(MemoryCache(clock) if waker is None else _redis_cache(waker))
+    return CountingCache(MemoryCache(clock) if waker is None else _redis_cache(waker), metrics)
 
 
 def _redis_cache(waker: "RedisWaker") -> Cache:

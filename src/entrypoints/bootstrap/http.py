@@ -1,5 +1,6 @@
 """The HTTP face of a house: its parts, put together."""
 
+from datetime import timedelta
 from importlib.metadata import version
 
 from workbell.adapters.dramatiq.runtime import Runtime
@@ -26,8 +27,9 @@ def parts(house: House, runtime: Runtime | None = None) -> Parts:
         database=house.store,
         cache=house.check_cache,
         outdated=house.outdated,
-        ailments=tuple if runtime is None else runtime.ailments,
-        measures=lambda: (house.cache.measure(), *(runtime.measures() if runtime else ())),
+        ailments=tuple if runtime is None else runtime.health_problems,
+        metrics=house.metrics,
+        worker_lease=timedelta(seconds=settings.lease_seconds),
         throttling=house.throttling,
         settings=FaceSettings(
             public_url=settings.public_url,
