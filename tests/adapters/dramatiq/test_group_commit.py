@@ -1,57 +1,15 @@
 """Group commit: threads that wait together share a transaction, and none is lost."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from threading import Event, Thread
 
 import pytest
 from attrs import define, field
 
+from tests.adapters.dramatiq.factories import claim, settlement
 from tests.processes.fleet import until
 from workbell.adapters.dramatiq.group_commit import CommitGroup, GroupCommit
-from workbell.domain.identity.user import SYSTEM_ID
-from workbell.domain.jobs.attempt import Claim, Outcome, Settlement
-from workbell.domain.jobs.job import JobId, JobState, Mode
-
-NOW = datetime(2026, 3, 2, tzinfo=UTC)
-
-
-def claim(number: int) -> Claim:
-    return Claim(
-        id=JobId(number),
-        token=1,
-        task="t",
-        owner=SYSTEM_ID,
-        parameters={},
-        queue="default",
-        mode=Mode.ORDINARY,
-        fail_when_lost=False,
-        lane=None,
-        attempt=1,
-        max_attempts=1,
-        timeout_seconds=60,
-        due_at=NOW,
-        queued_at=NOW,
-        started_at=NOW,
-        schedule_id=None,
-        tick=None,
-    )
-
-
-def outcome(number: int) -> Settlement:
-    return Settlement(
-        id=JobId(number),
-        token=1,
-        attempt=1,
-        state=JobState.SUCCEEDED,
-        outcome=Outcome.SUCCEEDED,
-        lane=None,
-        max_attempts=1,
-        mode=Mode.ORDINARY,
-        queued_at=NOW,
-        started_at=NOW,
-        ended_at=NOW,
-    )
+from workbell.domain.jobs.attempt import Claim
 
 
 @define(eq=False)
@@ -80,7 +38,7 @@ def _all_commit(commits: GroupCommit, store: Store, threads: int) -> list[Claim 
 
     def run(number: int) -> None:
         try:
-            got.append(commits.commit_and_claim(outcome(number)))
+            got.append(commits.commit_and_claim(settlement(number)))
         except OSError:
             got.append(None)
 
