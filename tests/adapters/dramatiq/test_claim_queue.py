@@ -85,9 +85,9 @@ def test_one_thread_at_a_time_waits_for_a_batch() -> None:
     queue = ClaimQueue()
     assert queue.start_batch()
     assert not queue.start_batch()
-    assert queue.is_batch_pending
+    pending = [queue.is_batch_pending]
     queue.end_batch()
-    assert not queue.is_batch_pending
+    assert [*pending, queue.is_batch_pending] == [True, False]
     assert queue.start_batch()
 
 
