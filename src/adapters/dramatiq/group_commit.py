@@ -1,4 +1,4 @@
-"""Group commit: threads that finish while a transaction runs share the next one."""
+"""Group commit: threads that wait for a transaction share the next."""
 
 from collections.abc import Callable, Sequence
 from threading import Condition, Lock

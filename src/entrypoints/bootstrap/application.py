@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from sqlalchemy import Connection
 
 from workbell.adapters.cache.metered import CountingCache
@@ -73,7 +73,9 @@ class House:
     jobs: JobCommands
     goals: GoalKeeping
     metrics: MetricsRegistry
-    engine_metrics: EngineMetrics
+    engine_metrics: EngineMetrics = field(
+        default=Factory(lambda self: EngineMetrics(self.metrics, self.tasks), takes_self=True)
+    )
     cache: CountingCache
     summaries: Summaries
     reminding: Reminding

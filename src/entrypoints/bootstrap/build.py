@@ -13,7 +13,6 @@ from workbell.adapters.builtin_tasks.registry import built_in
 from workbell.adapters.change_counters.local import Announcer
 from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
-from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.adapters.serialization.serializer import JsonShapes
@@ -70,8 +69,7 @@ def build(
         Invalid: A module of TASKS cannot be imported.
         Unavailable: The store cannot be opened.
     """
-    scratch = None
-    folder = settings.data_dir
+    scratch, folder = None, settings.data_dir
     if settings.database_url.startswith("memory"):
         scratch = tempfile.TemporaryDirectory(prefix="workbell-")
         folder = Path(scratch.name)
@@ -79,12 +77,11 @@ def build(
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
     store.waker = Announcer(changes, waker)
-    shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
+    shapes, ids, chance, metrics = JsonShapes(), UuidIds(), SystemRandomness(), make_registry()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    metrics = make_registry()
     reminding, cache = reminding_of(settings, store, clock), cache_of(waker, clock, metrics)
     reminders = GoalReminders(reminding, mailer).tasks()
     for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
@@ -107,7 +104,6 @@ def build(
         jobs=_jobs(settings, definitions, files, queues),
         goals=GoalKeeping.of(store, clock, FIELDS),
         metrics=metrics,
-        engine_metrics=EngineMetrics(metrics, registry),
         cache=cache,
         summaries=summaries_of(settings, store, clock, cache),
         reminding=reminding,
