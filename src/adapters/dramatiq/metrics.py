@@ -1,7 +1,7 @@
 """The metrics of the engine: worker, sweeper and scheduler."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Sequence, Sized
 from typing import Final
 
 from attrs import define, field, frozen
@@ -96,16 +96,14 @@ class EngineMetrics:
             waited = (claim.started_at - claim.due_at).total_seconds()
             self._histograms(claim.task).wait.observe(waited)
 
-    def record_attempts(self, attempts: Iterable[tuple[str, Settlement]]) -> None:
+    def record_attempts(self, attempts: Sequence[tuple[str, Settlement]]) -> None:
         """Record accepted settlements, each with the key of its task."""
-        outcomes: Tally[tuple[str, str]] = Tally()
         for task, settlement in attempts:
-            histograms = self._histograms(task)
             took = (settlement.ended_at - settlement.started_at).total_seconds()
-            histograms.run.observe(took)
-            outcomes[histograms.label, settlement.outcome] += 1
-        for (label, outcome), count in outcomes.items():
-            self.attempts.labels(label, str(outcome)).inc(count)
+            self._histograms(task).run.observe(took)
+        outcomes = Tally((task, settlement.outcome) for task, settlement in attempts)
+        for (task, outcome), count in outcomes.items():
+            self.attempts.labels(self._histograms(task).label, str(outcome)).inc(count)
 
     def _histograms(self, task: str) -> _TaskHistograms:
         """Return the bound histograms of a task, or those of `other`."""
