@@ -283,7 +283,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_RDWR)
 
 
-def counted(measures: str) -> Mapping[str, float]:
-    """Return the values of the measures that a process answers."""
-    lines = (line.rpartition(" ") for line in measures.splitlines() if not line.startswith("#"))
+def counted(exposition: str) -> Mapping[str, float]:
+    """Return the values of the metrics in an exposition, by series."""
+    lines = (line.rpartition(" ") for line in exposition.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}

@@ -74,7 +74,7 @@ def test_every_line_says_which_request_job_and_attempt(fleet: Fleet) -> None:
     api, worker = (fleet.start(part, log_format="json") for part in ("api", "worker"))
     asked = {"task_definition": "touch", "parameters": {"file": str(fleet.folder / "told")}}
     number = Admin.at(api).ask("POST", "/jobs", asked)["id"]
-    (line,) = until(lambda: lines_of(worker, "attempt ended"))
+    (line,) = until(lambda: lines_of(worker, "attempt_ended"))
     assert (line["job"], line["attempt"], line["task"]) == (number, 1, "touch")
     assert line["outcome"] == "succeeded"
     (line,) = [at for at in lines_of(api, "request") if at["operation"] == "create_job"]

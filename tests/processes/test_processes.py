@@ -102,9 +102,9 @@ def test_what_is_enqueued_here_wakes_a_worker_elsewhere(fleet: Fleet) -> None:
     status, said = worker.get("/metrics", "token-of-prometheus")
     assert status == 200
     found = counted(said)
-    assert found["workbell_claims_total"] == 3
-    assert found['workbell_attempts_total{outcome="succeeded"}'] == 3
-    assert found["workbell_threads"] == 2
+    assert found['workbell_job_wait_seconds_count{task="touch"}'] == 3
+    assert found['workbell_job_attempts_total{outcome="succeeded",task="touch"}'] == 3
+    assert found["workbell_worker_threads"] == 2
 
 
 def test_work_goes_on_while_redis_is_away(fleet: Fleet, redis: OwnRedis) -> None:

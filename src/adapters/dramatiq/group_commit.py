@@ -1,4 +1,4 @@
-"""Meetings: threads that come for work at once share one transaction."""
+"""Group commit: threads that wait for a transaction share the next."""
 
 from collections.abc import Callable, Sequence
 from threading import Condition, Lock
@@ -9,82 +9,92 @@ from workbell.domain.jobs.attempt import Claim, Settlement
 
 
 @define(eq=False)
-class Round:
-    """Threads that are served together, and the outcomes that they bring."""
+class CommitGroup:
+    """
+    Threads that share a transaction, and the settlements that it commits.
 
-    change: Condition = field(factory=Condition)
+    `starts_turn` is true if one of the threads claims for the first time in
+    its turn. `committed` and `claims` are set by the thread that commits.
+    """
+
+    changed: Condition = field(factory=Condition)
     threads: int = 0
     settlements: list[Settlement] = field(factory=list[Settlement])
-    begins: bool = False
-    served: bool = False
-    found: bool = False
+    starts_turn: bool = False
+    committed: bool = False
+    has_claims: bool = False
     claims: list[Claim] = field(factory=list[Claim])
 
 
 @define(eq=False)
-class Meeting:
+class GroupCommit:
     """
-    Has the threads of a queue take turns at the store, those who wait together.
+    Shares transactions among the threads that work on one queue.
 
-    Whoever comes while nobody is served is served at once, alone. Who comes
-    meanwhile is served with all others who did, by one of them: `serve`
-    commits the outcomes of a round and returns claims, at most one a thread.
+    A thread that arrives while no transaction runs commits at once, alone.
+    The threads that arrive during a transaction form the next group, and one
+    of them commits for all: `commit` writes the group's settlements and
+    returns claims, at most one a thread.
     """
 
-    serve: Callable[[Round], Sequence[Claim]]
+    commit: Callable[[CommitGroup], Sequence[Claim]]
     _lock: Lock = field(factory=Lock)
-    _next: Round = field(init=False)
-    _serving: bool = False
+    _next_group: CommitGroup = field(init=False)
+    _is_committing: bool = False
 
     def __attrs_post_init__(self) -> None:
-        """Begin the first round."""
-        self._next = Round(Condition(self._lock))
+        """Open the first group."""
+        self._next_group = CommitGroup(Condition(self._lock))
 
-    def join(self, settlement: Settlement | None, *, begins: bool = False) -> Claim | None:
+    def commit_and_claim(
+        self, settlement: Settlement | None, *, starts_turn: bool = False
+    ) -> Claim | None:
         """
-        Commit an outcome and return a claim, or None where the round found none.
+        Commit a settlement and return a claim, or None if there is no work.
 
-        `begins` marks the first claim of a turn. Who led a round is told its
-        error; the others of it come back without a claim.
+        `starts_turn` marks the first claim of a turn. The leader re-raises the
+        error of its transaction; the other threads of the group return None.
         """
         while True:
             with self._lock:
-                mine, leads = self._enter(settlement, begins=begins)
-            if leads:
-                self._lead(mine)
+                group, is_leader = self._wait_for_turn(settlement, starts_turn=starts_turn)
+            if is_leader:
+                self._commit_group(group)
             with self._lock:
-                if mine.claims:
-                    return mine.claims.pop(0)
-            if not mine.found:
+                if group.claims:
+                    return group.claims.pop(0)
+            if not group.has_claims:
                 return None
-            settlement, begins = None, False
+            settlement, starts_turn = None, False
 
-    def pass_by(self, *, begins: bool) -> Claim | None:
-        """Return a claim, or None, from a round of one's own beside all others."""
-        claims = self.serve(Round(threads=1, begins=begins))
+    def claim_alone(self, *, starts_turn: bool) -> Claim | None:
+        """Return a claim, or None, from a group of one thread beside all others."""
+        claims = self.commit(CommitGroup(threads=1, starts_turn=starts_turn))
         return claims[0] if claims else None
 
-    def _enter(self, settlement: Settlement | None, *, begins: bool) -> tuple[Round, bool]:
-        """Be of the next round; return it once it was served, or is this thread's to serve."""
-        mine = self._next
-        mine.threads += 1
-        mine.begins |= begins
+    def _wait_for_turn(
+        self, settlement: Settlement | None, *, starts_turn: bool
+    ) -> tuple[CommitGroup, bool]:
+        """Join the next group; return it with True if this thread must commit it."""
+        group = self._next_group
+        group.threads += 1
+        group.starts_turn |= starts_turn
         if settlement is not None:
-            mine.settlements.append(settlement)
-        while self._serving and not mine.served:
-            mine.change.wait()
-        if mine.served:
-            return mine, False
-        self._serving, self._next = True, Round(Condition(self._lock))
-        return mine, True
+            group.settlements.append(settlement)
+        while self._is_committing and not group.committed:
+            group.changed.wait()
+        if group.committed:
+            return group, False
+        self._is_committing, self._next_group = True, CommitGroup(Condition(self._lock))
+        return group, True
 
-    def _lead(self, mine: Round) -> None:
+    def _commit_group(self, group: CommitGroup) -> None:
         claims: Sequence[Claim] = ()
         try:
-            claims = self.serve(mine)
+            claims = self.commit(group)
         finally:
             with self._lock:
-                mine.claims, mine.found, mine.served = list(claims), bool(claims), True
-                self._serving = False
-                mine.change.notify_all()
-                self._next.change.notify()
+                group.claims, group.has_claims = list(claims), bool(claims)
+                group.committed, self._is_committing = True, False
+                group.changed.notify_all()
+                self._next_group.changed.notify()

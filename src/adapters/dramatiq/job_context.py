@@ -64,8 +64,8 @@ class LogBuffer:
         """Note what went wrong."""
         self._add("error", event, values)
 
-    def take(self) -> list[LogLine]:
-        """Return the lines that were not taken before."""
+    def drain(self) -> list[LogLine]:
+        """Remove and return the lines."""
         with self._lock:
             lines = [*self._head, *self._tail]
             self._head.clear()
@@ -189,7 +189,7 @@ class JobContext:
         """Have the next check raise ShuttingDown."""
         self._stop = self._stop or ShuttingDown
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         """Have the next check raise OwnershipLost, whatever else was asked."""
         self._stop = OwnershipLost
 
@@ -198,8 +198,8 @@ class JobContext:
         """Whether the claim is another's by now."""
         return self._stop is OwnershipLost
 
-    def take_progress(self) -> Progress | None:
-        """Return the progress if it has changed since it was last taken."""
+    def drain_progress(self) -> Progress | None:
+        """Return the progress if it has changed since the last call, or None."""
         if not self._dirty:
             return None
         self._dirty = False

@@ -1,81 +1,137 @@
-"""What the engine counts in one process, as operators want to see it."""
+"""The metrics of the engine: worker, sweeper and scheduler."""
 
 from collections import Counter as Tally
-from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence, Sized
+from typing import Final
 
-from attrs import define, field
+from attrs import define, field, frozen
+from prometheus_client import Counter, Gauge, Histogram
 
-from workbell.adapters.observability.metrics import Counter, Measure
+from workbell.adapters.dramatiq.thread_slots import ThreadSlots
+from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.domain.jobs.attempt import Claim, Settlement
-from workbell.domain.jobs.job import JobId
+from workbell.domain.jobs.task import Tasks
+
+BUCKETS: Final = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+)  # fmt: skip
+"""Upper bounds in seconds, from 5 ms to 10 minutes."""
+
+OTHER: Final = "other"
+"""The label value of tasks that this process does not know."""
 
 
-def _counter(name: str, help: str, label: str = "") -> Callable[[], Counter]:
-    return lambda: Counter(f"workbell_{name}", help, label)
+@frozen
+class _TaskHistograms:
+    """The histograms of one task, with the label already bound."""
+
+    label: str
+    wait: Histogram
+    run: Histogram
 
 
 @define(eq=False)
-class Counts:
-    """The counters of worker, sweeper and scheduler; those of absent parts stay at 0."""
+class EngineMetrics:
+    """
+    What worker, sweeper and scheduler record; those of absent parts stay at 0.
 
-    claimed: Counter = field(factory=_counter("claims_total", "Jobs claimed."))
-    waited: Counter = field(
-        factory=_counter("wait_seconds_total", "Seconds that claimed jobs had been due.")
-    )
-    ended: Counter = field(
-        factory=_counter("attempts_total", "Attempts that ended, by outcome.", "outcome")
-    )
-    ran: Counter = field(factory=_counter("attempt_seconds_total", "Seconds that attempts took."))
-    stale: Counter = field(
-        factory=_counter("stale_finishes_total", "Outcomes refused: the claim was lost.")
-    )
-    staged: Counter = field(factory=_counter("staged_total", "Jobs that became due."))
-    reaped: Counter = field(
-        factory=_counter("reaped_total", "Attempts that were closed because nobody did.")
-    )
-    ticked: Counter = field(
-        factory=_counter("schedules_ticked_total", "Schedules whose ticks were recorded.")
-    )
-    late: Counter = field(
-        factory=_counter("tick_lateness_seconds_total", "Lateness of each pass over schedules.")
-    )
-    moves: Counter = field(
-        factory=_counter("clock_moves_total", "Times the store's clock moved by over 2 seconds.")
-    )
-    passes: Counter = field(
-        factory=_counter("tick_passes_total", "Passes over schedules that found any due.")
-    )
+    The values of the label `task` are the keys of `tasks` and `other`, so
+    that rows with unknown tasks cannot create series.
+    """
 
-    def took(self, claims: Sequence[Claim]) -> None:
-        """Count claims, and how long they had waited."""
-        self.claimed.add(len(claims))
-        self.waited.add(sum((c.started_at - c.due_at).total_seconds() for c in claims))
+    registry: MetricsRegistry
+    tasks: Tasks
+    wait_seconds: Histogram = field(init=False)
+    run_seconds: Histogram = field(init=False)
+    attempts: Counter = field(init=False)
+    stale: Counter = field(init=False)
+    staged: Counter = field(init=False)
+    reaped: Counter = field(init=False)
+    ticked: Counter = field(init=False)
+    tick_lateness: Histogram = field(init=False)
+    clock_jumps: Counter = field(init=False)
+    threads: Gauge = field(init=False)
+    busy_threads: Gauge = field(init=False)
+    held_claims: Gauge = field(init=False)
+    _by_task: dict[str, _TaskHistograms] = field(factory=dict[str, _TaskHistograms])
 
-    def finished(self, settlements: Sequence[Settlement], accepted: AbstractSet[JobId]) -> None:
-        """Count outcomes, accepted and refused, and what they took."""
-        kept = [each for each in settlements if each.id in accepted]
-        if len(kept) < len(settlements):
-            self.stale.add(len(settlements) - len(kept))
-        self.ran.add(sum((each.ended_at - each.started_at).total_seconds() for each in kept))
-        for outcome, count in Tally(each.outcome for each in kept).items():
-            self.ended.add(count, str(outcome))
+    def __attrs_post_init__(self) -> None:
+        """Create the metrics."""
+        self.wait_seconds = self._histogram(
+            "job_wait_seconds", "Seconds from due to claimed, by task.", ["task"]
+        )
+        self.run_seconds = self._histogram(
+            "job_run_seconds", "Seconds that an attempt took, by task.", ["task"]
+        )
+        self.attempts = self._counter(
+            "job_attempts", "Attempts that ended, by task and outcome.", ["task", "outcome"]
+        )
+        self.stale = self._counter(
+            "job_stale_outcomes", "Outcomes refused because the claim was lost."
+        )
+        self.staged = self._counter("jobs_staged", "Jobs that became due.")
+        self.reaped = self._counter("jobs_reaped", "Attempts closed after their lease ran out.")
+        self.ticked = self._counter("schedules_ticked", "Schedules whose ticks were recorded.")
+        self.tick_lateness = self._histogram(
+            "schedule_tick_lateness_seconds", "Lateness of each pass over due schedules."
+        )
+        self.clock_jumps = self._counter(
+            "clock_jumps", "Jumps of the store's clock by over 2 seconds."
+        )
+        self.threads = self._gauge("worker_threads", "Threads that run jobs.")
+        self.busy_threads = self._gauge("worker_threads_busy", "Threads that are running jobs.")
+        self.held_claims = self._gauge("worker_claims", "Claims that are not settled yet.")
 
-    def measures(self) -> Sequence[Measure]:
-        """Return all of them as they stand."""
-        return [
-            each.measure()
-            for each in (
-                self.claimed,
-                self.waited,
-                self.ended,
-                self.ran,
-                self.stale,
-                self.staged,
-                self.reaped,
-                self.ticked,
-                self.late,
-                self.passes,
-                self.moves,
-            )
-        ]
+    def bind_worker(self, threads: ThreadSlots, held: Sized) -> None:
+        """Read the gauges from a worker's parts, and create the series of every task at 0."""
+        self.threads.set_function(lambda: threads.total)
+        self.busy_threads.set_function(lambda: threads.busy)
+        self.held_claims.set_function(lambda: len(held))
+        for task in self.tasks.all():
+            self._histograms(task.key)
+
+    def record_claims(self, claims: Sequence[Claim]) -> None:
+        """Record how long claimed jobs have waited since they were due."""
+        for claim in claims:
+            waited = (claim.started_at - claim.due_at).total_seconds()
+            self._histograms(claim.task).wait.observe(waited)
+
+    def record_attempts(self, attempts: Sequence[tuple[str, Settlement]]) -> None:
+        """Record accepted settlements, each with the key of its task."""
+        for task, settlement in attempts:
+            took = (settlement.ended_at - settlement.started_at).total_seconds()
+            self._histograms(task).run.observe(took)
+        outcomes = Tally((task, settlement.outcome) for task, settlement in attempts)
+        for (task, outcome), count in outcomes.items():
+            self.attempts.labels(self._histograms(task).label, str(outcome)).inc(count)
+
+    def _histograms(self, task: str) -> _TaskHistograms:
+        """Return the bound histograms of a task, or those of `other`."""
+        if (bound := self._by_task.get(task)) is not None:
+            return bound
+        label = OTHER if self.tasks.find(task) is None else task
+        bound = _TaskHistograms(
+            label, self.wait_seconds.labels(label), self.run_seconds.labels(label)
+        )
+        if label == task:
+            self._by_task[task] = bound
+        return bound
+
+    def _counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
+        registry = self.registry.collectors
+        return Counter(name, help, labels, namespace="workbell", registry=registry)
+
+    def _gauge(self, name: str, help: str) -> Gauge:
+        return Gauge(
+            name,
+            help,
+            namespace="workbell",
+            registry=self.registry.collectors,
+            multiprocess_mode="livesum",
+        )
+
+    def _histogram(self, name: str, help: str, labels: Sequence[str] = ()) -> Histogram:
+        registry = self.registry.collectors
+        return Histogram(
+            name, help, labels, namespace="workbell", registry=registry, buckets=BUCKETS
+        )

@@ -1,6 +1,6 @@
 """The runtime of a process: worker, heartbeat, sweeper, scheduler."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from math import inf
 from threading import Event, Thread
@@ -10,10 +10,9 @@ from typing import Any
 import structlog
 from attrs import define, field
 
-from workbell.adapters.dramatiq.metrics import Counts
+from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import FINISH_DELAY, UNSTARTED_SECONDS, JobWorker
-from workbell.adapters.observability.metrics import Measure, gauge
 from workbell.domain.errors import WorkbellError
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.schedules.repository import SchedulesTx
@@ -36,14 +35,14 @@ log = structlog.get_logger()
 
 
 @define(eq=False)
-class Loop:
-    """A thread that does something again and again until it is stopped."""
+class PeriodicThread:
+    """A thread that repeats a turn, with the pause that it returns, until it is stopped."""
 
     name: str
     turn: Callable[[], float]
     done_at: float = field(factory=monotonic)
     _stop: Event = field(factory=Event)
-    _nudge: Event = field(factory=Event)
+    _trigger: Event = field(factory=Event)
     _thread: Thread | None = None
 
     def start(self) -> None:
@@ -51,9 +50,9 @@ class Loop:
         self._thread = Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
-    def nudge(self) -> None:
-        """Have the next turn begin at once."""
-        self._nudge.set()
+    def trigger(self) -> None:
+        """Start the next turn at once."""
+        self._trigger.set()
 
     @property
     def alive(self) -> bool:
@@ -63,7 +62,7 @@ class Loop:
     def stop(self, timeout: float = 5.0) -> None:
         """Let the turn end and wait for the thread."""
         self._stop.set()
-        self._nudge.set()
+        self._trigger.set()
         if self._thread is not None:
             self._thread.join(timeout)
 
@@ -78,8 +77,8 @@ class Loop:
             except Exception:
                 log.exception("turn failed", loop=self.name)
                 pause = 1.0
-            self._nudge.wait(pause)
-            self._nudge.clear()
+            self._trigger.wait(pause)
+            self._trigger.clear()
 
 
 @define(eq=False)
@@ -96,6 +95,7 @@ class Runtime:
     execution: Execution[SchedulesTx]
     clock: Clock
     lease: timedelta
+    metrics: EngineMetrics
     worker: JobWorker | None = None
     wakeups: Wakeups | None = None
     waker: Waker | None = None
@@ -104,29 +104,24 @@ class Runtime:
     expectations: Expectations | None = None
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
-    counts: Counts = field(init=False)
     _due: datetime | None = None
     _reap_from: float = 0.0
     _noted: float = 0.0
     _pruned: float = -inf
     _judged: float = -inf
-    _loops: list[Loop] = field(factory=list[Loop])
+    _loops: list[PeriodicThread] = field(factory=list[PeriodicThread])
     _stuck: bool = False
     _stopping: bool = False
 
-    def __attrs_post_init__(self) -> None:
-        """Count in one place."""
-        self.counts = Counts() if self.worker is None else self.worker.counts
-
     def start(self) -> None:
         """Start every thread."""
-        loops = [Loop("heartbeat", self.beat)]
+        loops = [PeriodicThread("heartbeat", self.beat)]
         if self.worker is not None:
-            loops.append(Loop("settler", self._settle))
+            loops.append(PeriodicThread("settler", self._settle))
         if self.ticking is not None:
-            loops.append(Loop("scheduler", self._tick))
+            loops.append(PeriodicThread("scheduler", self._tick))
         if self.worker is not None or self.ticking is not None:
-            loops.append(Loop("sweeper", self.sweep))
+            loops.append(PeriodicThread("sweeper", self.sweep))
         if self.wakeups is not None:
             self.wakeups.start()
         self._loops = loops
@@ -144,18 +139,18 @@ class Runtime:
         for name in ("scheduler", "sweeper"):
             if name in by_name:
                 by_name[name].stop()
-        rested = self.worker is None or _did(self.worker.shut_down, grace)
+        rested = self.worker is None or _best_effort(self.worker.shut_down, grace)
         for name in ("settler", "heartbeat"):
             if name in by_name:
                 by_name[name].stop()
         if self.wakeups is not None:
             self.wakeups.stop(timeout=1.0)
         if self.worker is not None:
-            _did(self.execution.leave, self.worker.id)
+            _best_effort(self.execution.leave, self.worker.process.id)
         return rested
 
-    def ailments(self) -> list[str]:
-        """Return what keeps it from its work: nothing, where all is well."""
+    def health_problems(self) -> list[str]:
+        """Return what prevents it from working, or an empty list."""
         if self._stopping:
             return ["The process is stopping."]
         wrong = ["Half of the threads are stuck."] if self._stuck else []
@@ -166,23 +161,11 @@ class Runtime:
                 wrong.append(f"The {loop.name} has not come round for {silence:.0f} s.")
         return wrong
 
-    def measures(self) -> Sequence[Measure]:
-        """Return what this process counts, and how its threads are."""
-        worker = self.worker
-        if worker is None:
-            return self.counts.measures()
-        return [
-            *self.counts.measures(),
-            gauge("workbell_threads", "Threads that run jobs.", worker.threads),
-            gauge("workbell_threads_busy", "Those that are at work.", worker.busy),
-            gauge("workbell_claims_held", "Claims not yet settled.", len(worker.running)),
-        ]
-
     def sweep(self) -> float:
         """Sweep once and wake where work waits; return the pause until the next, in seconds."""
         swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
-        self.counts.staged.add(swept.staged)
-        self.counts.reaped.add(swept.reaped)
+        self.metrics.staged.inc(swept.staged)
+        self.metrics.reaped.inc(swept.reaped)
         for queue in swept.queues:
             if self.wakeups is not None:
                 self.wakeups.stir(queue)
@@ -196,12 +179,11 @@ class Runtime:
         assert self.ticking is not None
         now, due = self.clock.now(), self._due
         if due is not None and due <= now:
-            self.counts.passes.add()
-            self.counts.late.add((now - due).total_seconds())
+            self.metrics.tick_lateness.observe((now - due).total_seconds())
         more = True
         while more:
             ticked = self.ticking.tick()
-            self.counts.ticked.add(ticked)
+            self.metrics.ticked.inc(ticked)
             more = ticked >= TICK_BATCH
         self._due = self.ticking.next_due()
         return self._until(self._due)
@@ -218,15 +200,15 @@ class Runtime:
         self.worker.give_back(older_than=UNSTARTED_SECONDS)
         if monotonic() - self._noted > NOTE_SECONDS:
             self._noted = monotonic()
-            self.worker.note()
-        return FINISH_DELAY / 2 if self.worker.running else FINISH_DELAY * 5
+            self.worker.held.store_notes()
+        return FINISH_DELAY / 2 if self.worker.held else FINISH_DELAY * 5
 
     def beat(self) -> float:
         """Renew the leases, and look to the clock and the threads; return the pause."""
         moved = abs(self.anchor())
         if moved > 2.0:
             log.warning("the store's clock moved", seconds=moved)
-            self.counts.moves.add()
+            self.metrics.clock_jumps.inc()
             self._reap_from = monotonic() + self.lease.total_seconds()
         if self.worker is not None:
             self._beat_of(self.worker)
@@ -234,11 +216,10 @@ class Runtime:
 
     def _beat_of(self, worker: JobWorker) -> None:
         stuck = worker.beat()
-        if stuck * 2 >= worker.threads and not self._stuck:
+        if stuck * 2 >= worker.threads.total and not self._stuck:
             self._stuck = True
             log.critical("half of the threads are stuck", stuck=stuck)
-            worker.claiming = False
-            worker.give_back()
+            worker.stop_claiming()
             self.on_stuck()
 
     def _judge(self) -> None:
@@ -256,7 +237,7 @@ class Runtime:
             log.info("history pruned", jobs=gone)
 
 
-def _did(step: Callable[[Any], object], argument: Any) -> bool:
+def _best_effort(step: Callable[[Any], object], argument: Any) -> bool:
     """Take a step of stopping, whether or not the store answers; return its word, if it has one."""
     try:
         return step(argument) is not False

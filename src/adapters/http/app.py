@@ -1,10 +1,11 @@
 """The WSGI application: parts in, one Falcon app out."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 
 import falcon
-from attrs import Factory, frozen
+from attrs import Factory, field, frozen
 
 from workbell.adapters.http.compat import datamanager as c
 from workbell.adapters.http.compat import insighthub as a
@@ -30,7 +31,7 @@ from workbell.adapters.http.web.openapi import document
 from workbell.adapters.http.web.operations import Operation, by_path
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader
-from workbell.adapters.observability.metrics import Measure
+from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import WorkbellError
 from workbell.ports.serialization import Shapes
@@ -69,7 +70,8 @@ class Parts:
     be one about fields. `outdated` are the revisions of the
     database that this code cannot work with; `cache` raises
     Unavailable where a cache does not answer; `ailments` tells what is wrong
-    with the process, `measures` what it counts. Without `throttling` nobody is
+    with the process; a worker without a heartbeat for `worker_lease` counts as
+    gone. Without `throttling` nobody is
     limited.
     """
 
@@ -96,7 +98,8 @@ class Parts:
     cache: Callable[[], None] = _always
     outdated: Collection[str] = ()
     ailments: Callable[[], Sequence[str]] = tuple
-    measures: Callable[[], Iterable[Measure]] = tuple
+    metrics: MetricsRegistry = field(factory=MetricsRegistry)
+    worker_lease: timedelta = timedelta(seconds=30)
     throttling: Throttling | None = None
 
 
@@ -229,7 +232,8 @@ def _service(parts: Parts) -> service.Service:
         ),
         jobs=parts.jobs,
         signing_in=parts.signing_in,
-        measures=parts.measures,
+        metrics_registry=parts.metrics,
+        worker_lease=parts.worker_lease,
         metrics_token=parts.settings.metrics_token,
         version=parts.settings.version,
     )

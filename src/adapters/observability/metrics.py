@@ -1,70 +1,64 @@
-"""Measures: what a process counts, in the text format of Prometheus."""
+"""The Prometheus metrics of a process, in a registry of its own."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from threading import Lock
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import field, frozen
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
-TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-Labels = Mapping[str, str]
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
 @frozen
-class Measure:
-    """One measure: its name, what it says, its kind, and a value for each set of labels."""
+class MetricsRegistry:
+    """
+    The metrics of one process, never those of the library's global registry.
 
-    name: str
-    help: str
-    kind: str
-    samples: Sequence[tuple[Labels, float]]
+    Metrics are created with `registry=self.collectors`. With `shared_folder`
+    the processes that serve one port write their values to files in that
+    folder, and each of them exposes the merged values of all; see
+    `entrypoints/bootstrap/metrics.py`.
+    """
 
+    shared_folder: Path | None = None
+    collectors: CollectorRegistry = field(factory=CollectorRegistry, init=False)
 
-def gauge(name: str, help: str, value: float | Sequence[tuple[Labels, float]]) -> Measure:
-    """Return something that rises and falls."""
-    return Measure(name, help, "gauge", value if isinstance(value, Sequence) else [({}, value)])
+    def exposition(self, additional: Iterable[Metric] = ()) -> bytes:
+        """Return the metrics, the additional ones first, in Prometheus' text format."""
+        return generate_latest(_Snapshot((*additional, *self._collect())))
 
-
-def exposition(measures: Iterable[Measure]) -> bytes:
-    """Return measures as Prometheus reads them."""
-    return "".join(f"{line}\n" for each in measures for line in _lines(each)).encode()
-
-
-def _lines(measure: Measure) -> Iterator[str]:
-    yield f"# HELP {measure.name} {measure.help}"
-    yield f"# TYPE {measure.name} {measure.kind}"
-    for labels, value in measure.samples:
-        said = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-        yield f"{measure.name}{{{said}}} {value:.15g}" if said else f"{measure.name} {value:.15g}"
+    def _collect(self) -> Iterator[Metric]:
+        if self.shared_folder is None:
+            yield from self.collectors.collect()
+        else:
+            yield from MultiProcessCollector(None, str(self.shared_folder)).collect()  # type: ignore[no-untyped-call]
 
 
-def _escaped(label: str) -> str:
-    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+@frozen
+class _Snapshot:
+    """Metrics without the `_created` series, of which the text format has no use."""
+
+    metrics: Iterable[Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self.metrics:
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
 
 
-@define(eq=False)
-class Counter:
-    """Something that only rises, apart for each value of one label."""
+def gauge(name: str, help: str, value: float) -> Metric:
+    """Return a gauge without labels that was read just now."""
+    return GaugeMetricFamily(name, help, value=value)
 
-    name: str
-    help: str
-    label: str = ""
-    _values: dict[str, float] = field(factory=dict[str, float])
-    _lock: Lock = field(factory=Lock)
 
-    def add(self, amount: float = 1, of: str = "") -> None:
-        """Raise it, for a value of its label."""
-        with self._lock:
-            self._values[of] = self._values.get(of, 0) + amount
-
-    def value(self, of: str = "") -> float:
-        """Return how far it has risen, for a value of its label."""
-        return self._values.get(of, 0)
-
-    def measure(self) -> Measure:
-        """Return it as it stands; without a label it is there from the beginning."""
-        with self._lock:
-            values = dict(self._values) if self.label else {"": self.value()}
-        samples = [({self.label: of} if self.label else {}, v) for of, v in sorted(values.items())]
-        return Measure(self.name, self.help, "counter", samples)
+def labelled_gauge(
+    name: str, help: str, labels: Iterable[str], values: Iterable[tuple[Iterable[str], float]]
+) -> Metric:
+    """Return a gauge that was read just now, with a value for each set of label values."""
+    metric = GaugeMetricFamily(name, help, labels=[*labels])
+    for label_values, value in values:
+        metric.add_metric([*label_values], value)
+    return metric

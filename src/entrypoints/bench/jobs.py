@@ -186,13 +186,14 @@ def _create(house: House, parameters: dict[str, Any], task: str = NOOP) -> None:
 def _one_by_one(house: House, worker: JobWorker, starts: Starts, total: int) -> None:
     """Claim a job, run it, settle it: two commits each, until all are done."""
     while starts.count < total:
-        claims, _ = house.execution.claim("default", worker=worker.id, limit=1, free_threads=1)
+        claims, _ = house.execution.claim(
+            "default", worker=worker.process.id, limit=1, free_threads=1
+        )
         if not claims:
             time.sleep(0.0005)
             continue
-        worker.adopt("default", claims)
+        worker.held.add(claims)
         settlement = worker.run(claims[0])
-        worker.batches["default"].clear()
-        worker.running.clear()
+        worker.held.release(claim.id for claim in claims)
         if settlement is not None:
             house.execution.settle([settlement])

@@ -10,16 +10,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from sqlalchemy import Connection
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
 from workbell.adapters.cache.metered import CountingCache
 from workbell.adapters.change_counters.local import Announcer
+from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.wakeups import Wakeups
-from workbell.adapters.dramatiq.worker import JobWorker
+from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
 from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.sql.schema.upgrade import earlier
 from workbell.adapters.sql.store import SqlStore
@@ -90,6 +92,10 @@ class House:
     scheduling: Scheduling
     jobs: JobCommands
     goals: GoalCommands
+    metrics: MetricsRegistry
+    engine_metrics: EngineMetrics = field(
+        default=Factory(lambda self: EngineMetrics(self.metrics, self.tasks), takes_self=True)
+    )
     cache: CountingCache
     summaries: Summaries
     reminding: Reminding
@@ -173,6 +179,7 @@ class House:
             execution=self.execution,
             clock=self.clock,
             lease=timedelta(seconds=self.settings.lease_seconds),
+            metrics=self.engine_metrics,
             worker=worker,
             wakeups=wakeups,
             waker=self.waker,
@@ -188,11 +195,15 @@ class House:
         worker = JobWorker(
             execution=self.execution,
             clock=self.clock,
-            id=f"{socket.gethostname()}:{os.getpid()}:{self.ids.new()[:8]}",
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self.queues,
-            threads=threads,
+            metrics=self.engine_metrics,
+            process=WorkerProcess(
+                id=f"{socket.gethostname()}:{os.getpid()}:{self.ids.new()[:8]}",
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=self.clock.now(),
+                threads=threads,
+                queues=self.queues,
+            ),
             log_attempts=log_attempts,
         )
         worker.wakeups = wakeups_of(self.settings.redis_url, self.waker, worker)
@@ -235,8 +246,9 @@ class House:
             database=self.store,
             cache=self.check_cache,
             outdated=self.outdated,
-            ailments=tuple if runtime is None else runtime.ailments,
-            measures=lambda: (self.cache.measure(), *(runtime.measures() if runtime else ())),
+            ailments=tuple if runtime is None else runtime.health_problems,
+            metrics=self.metrics,
+            worker_lease=timedelta(seconds=self.settings.lease_seconds),
             throttling=self.throttling,
             settings=_http_settings(self.settings),
         )

@@ -13,6 +13,7 @@ from workbell.adapters.dramatiq.worker import JobWorker
 from workbell.adapters.mail.folder import FolderMailer
 from workbell.adapters.mail.smtp import SmtpMailer, SmtpServer
 from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import AnchoredClock, SystemClock
@@ -86,13 +87,13 @@ def waker_of(url: str) -> "RedisWaker":
     return RedisWaker(RedisLink.connect(url, "wake-ups"))
 
 
-def cache_of(waker: "RedisWaker | None", clock: Clock) -> CountingCache:
+def cache_of(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> CountingCache:
     """Return the cache: over the waker's link to Redis where there is one, else in this process."""
     if waker is None:
-        return CountingCache(MemoryCache(clock))
+        return CountingCache(MemoryCache(clock), metrics)
     from workbell.adapters.cache.redis import RedisCache
 
-    return CountingCache(RedisCache(waker.link))
+    return CountingCache(RedisCache(waker.link), metrics)
 
 
 def changes_of(waker: "RedisWaker | None") -> Changes:
@@ -106,17 +107,18 @@ def changes_of(waker: "RedisWaker | None") -> Changes:
 
 def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
     """Return what wakes the threads of a worker: from any process, or from this one only."""
+    process = worker.process
     if url is None or waker is None:
-        return LocalWakeups(queues=worker.queues, threads=worker.threads, drain=worker.drain)
+        return LocalWakeups(queues=process.queues, threads=process.threads, drain=worker.drain)
     from workbell.adapters.dramatiq.redis_wakeups import RedisWakeups
 
     return RedisWakeups(
         url=url,
         waker=waker,
-        queues=worker.queues,
-        threads=worker.threads,
+        queues=process.queues,
+        threads=process.threads,
         drain=worker.drain,
-        idle=worker,
+        idle=worker.threads,
     )
 
 

@@ -34,6 +34,7 @@ from workbell.entrypoints.bootstrap.backends import (
     throttling_of,
     waker_of,
 )
+from workbell.entrypoints.bootstrap.metrics import make_registry
 from workbell.entrypoints.config.enums import VerifiedEmail
 from workbell.entrypoints.config.secret_key import secret_key
 from workbell.entrypoints.config.settings import Settings
@@ -79,10 +80,10 @@ def build(
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
     store.waker = Announcer(changes, waker)
-    shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
+    shapes, ids, chance, metrics = JsonShapes(), UuidIds(), SystemRandomness(), make_registry()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
-    reminding, cache = _make_reminding(settings, store, clock), cache_of(waker, clock)
+    reminding, cache = _make_reminding(settings, store, clock), cache_of(waker, clock, metrics)
     registry = Tasks()
     for task in (*_make_built_in_tasks(settings, store, files, mailer, reminding), *tasks):
         registry.add(task)
@@ -106,6 +107,7 @@ def build(
         scheduling=_make_scheduling(settings, store, definitions, queues),
         jobs=_make_jobs(settings, definitions, files, queues),
         goals=GoalCommands(store=store, clock=clock, shapes=FIELDS),
+        metrics=metrics,
         cache=cache,
         summaries=_make_summaries(settings, store, clock, cache),
         reminding=reminding,

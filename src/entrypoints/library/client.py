@@ -126,26 +126,25 @@ class Bell:
             if not moved and not swept.staged and not swept.queues and not running:
                 return
             if running:
-                with self._inline.quiet:
-                    self._inline.quiet.wait(0.005)
+                self._inline.threads.wait_turn_end(0.005)
 
     @contextmanager
     def _alive(self) -> Generator[None]:
         """Renew the leases of what this thread runs, while it does."""
-        from workbell.adapters.dramatiq.runtime import Loop
+        from workbell.adapters.dramatiq.runtime import PeriodicThread
 
         def beat() -> float:
             self._inline.beat()
             return self.house.settings.lease_seconds / 3
 
-        heartbeat = Loop("heartbeat", beat)
+        heartbeat = PeriodicThread("heartbeat", beat)
         heartbeat.start()
         try:
             yield
         finally:
             heartbeat.stop()
             self._inline.flush()
-            self.house.execution.leave(self._inline.id)
+            self.house.execution.leave(self._inline.process.id)
 
     def close(self, grace: float = 25.0) -> None:
         """Stop the workers, give back what they have not started, close the store."""

@@ -76,16 +76,16 @@ def _run(settings: Settings, part: str, *, threads: int) -> int:
 
 
 def _health(house: House, runtime: Runtime) -> EmbeddedServer:
-    """Serve health and measures on METRICS_PORT."""
+    """Serve health and metrics on METRICS_PORT."""
     settings = house.settings
     face = ProcessFace(
         readiness=Readiness(
             database=house.store,
             cache=house.check_cache,
             outdated=house.outdated,
-            ailments=runtime.ailments,
+            ailments=runtime.health_problems,
         ),
-        measures=runtime.measures,
+        metrics_registry=house.metrics,
         token=settings.metrics_token,
     )
     port = settings.metrics_port or 0

@@ -239,9 +239,9 @@ def test_a_process_wakes_its_own_threads_while_redis_is_away(
         evolve(house.waker.link, client=Redis.from_url("redis://127.0.0.1:1"))
     )
     run(house)
-    assert runtime.ailments() == []
+    assert runtime.health_problems() == []
     assert runtime.stop(5.0)
-    assert runtime.ailments() == ["The process is stopping."]
+    assert runtime.health_problems() == ["The process is stopping."]
     away.link.close()
 
 
@@ -251,7 +251,7 @@ def test_what_keeps_a_runtime_from_its_work_is_told(house: House) -> None:
     sweeper = next(loop for loop in runtime._loops if loop.name == "sweeper")
     sweeper.stop()
     runtime._stuck = True
-    told: list[Any] = runtime.ailments()
+    told: list[Any] = runtime.health_problems()
     assert told[0] == "Half of the threads are stuck."
     assert told[1].startswith("The sweeper has not come round for ")
     assert len(told) == 2

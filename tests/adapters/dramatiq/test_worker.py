@@ -11,7 +11,8 @@ import pytest
 from attrs import define, evolve, field
 
 import workbell
-from workbell.adapters.dramatiq.runtime import Loop
+from tests.processes import fleet
+from workbell.adapters.dramatiq.runtime import PeriodicThread
 from workbell.adapters.dramatiq.wakeups import LocalWakeups
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.attempt import Outcome
@@ -94,6 +95,11 @@ def create(house: House, task: str, **parameters: Any) -> Job:
 def see(house: House, job: Job) -> Job:
     """Return a job as it stands."""
     return house.jobs.get(SYSTEM, job.id)
+
+
+def counted(house: House) -> Mapping[str, float]:
+    """Return the values of the metrics of a house."""
+    return fleet.counted(house.metrics.exposition().decode())
 
 
 def until(look: Callable[[], Any]) -> Any:
@@ -228,7 +234,7 @@ def test_a_worker_that_was_given_up_writes_nothing(house: House, bodies: Bodies)
 
     assert reaped.state is JobState.SCHEDULED
     assert see(house, made) == reaped
-    assert worker.counts.stale.value() == 1
+    assert counted(house)["workbell_job_stale_outcomes_total"] == 1
 
 
 def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(house: House, bodies: Bodies) -> None:
@@ -245,7 +251,7 @@ def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(house: House, bodies: B
     thread.join(PATIENCE)
 
     assert bodies.seen == ["OwnershipLost"]
-    assert worker.counts.stale.value() == 0
+    assert counted(house)["workbell_job_stale_outcomes_total"] == 0
     assert see(house, made).state is JobState.SCHEDULED
 
 
@@ -270,15 +276,15 @@ def test_rows_that_nobody_started_go_back(house: House) -> None:
     worker, _ = house.worker(1)
     first = create(house, "echo")
     house.jobs.create_many(SYSTEM, [NewJob(task_definition="batch")] * 3)
-    claims, _ = house.execution.claim("default", worker=worker.id, limit=10, free_threads=4)
+    claims, _ = house.execution.claim("default", worker=worker.process.id, limit=10, free_threads=4)
     assert len(claims) == 4
-    worker.adopt("default", claims)
+    worker.enqueue_claims("default", claims)
 
     worker.give_back()
 
     assert see(house, first).state is JobState.READY
     assert see(house, first).attempt == 0
-    assert not worker.running
+    assert not worker.held
 
 
 def test_a_process_with_half_of_its_threads_stuck_says_so(house: House, bodies: Bodies) -> None:
@@ -290,7 +296,8 @@ def test_a_process_with_half_of_its_threads_stuck_says_so(house: House, bodies: 
     thread = Thread(target=runtime.worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
-    context = runtime.worker.running[made.id]
+    context = runtime.worker.held.find(made.id)
+    assert context is not None
     long_ago = context.claim.started_at - timedelta(hours=1)
     context.claim = evolve(context.claim, started_at=long_ago)
 
@@ -298,7 +305,7 @@ def test_a_process_with_half_of_its_threads_stuck_says_so(house: House, bodies: 
     runtime.beat()
 
     assert calls == ["stuck"]
-    assert not runtime.worker.claiming
+    assert not runtime.worker.threads.is_open
     bodies.go.set()
     thread.join()
 
@@ -309,14 +316,14 @@ def test_a_moved_clock_reaps_nothing_for_one_lease(house: House) -> None:
     runtime.anchor = lambda: -3600.0
     worker, _ = house.worker(1)
     made = create(house, "echo")
-    house.execution.claim("default", worker=worker.id, limit=1, free_threads=1)
+    house.execution.claim("default", worker=worker.process.id, limit=1, free_threads=1)
     until(lambda: house.clock.now() > (see(house, made).lease_until or house.clock.now()))
 
     runtime.beat()
     runtime.sweep()
 
     assert see(house, made).state is JobState.RUNNING
-    assert runtime.counts.moves.value() == 1
+    assert counted(house)["workbell_clock_jumps_total"] == 1
 
 
 def test_a_failing_turn_is_tried_again() -> None:
@@ -326,7 +333,7 @@ def test_a_failing_turn_is_tried_again() -> None:
 
     def turn() -> float:
         turns.append(1)
-        loop.nudge()
+        loop.trigger()
         if len(turns) == 3:
             enough.set()
         if len(turns) == 1:
@@ -335,7 +342,7 @@ def test_a_failing_turn_is_tried_again() -> None:
             raise RuntimeError("worse")
         return 60.0
 
-    loop = Loop("test", turn)
+    loop = PeriodicThread("test", turn)
     loop.start()
 
     assert enough.wait(PATIENCE)
@@ -363,7 +370,7 @@ def test_outcomes_that_could_not_be_committed_are_kept(house: House) -> None:
     worker.flush()
 
     assert see(house, made).state is JobState.SUCCEEDED
-    assert worker.done == 1
+    assert counted(house)['workbell_job_run_seconds_count{task="batch"}'] == 1
 
 
 class _Patched:

@@ -19,6 +19,7 @@ from workbell.adapters.http.app import Parts, build_app, operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
 from workbell.adapters.http.web.operations import Operation
 from workbell.adapters.memory.store import MemoryStore
+from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.system import SystemRandomness, UuidIds
 from workbell.domain.identity.actor import Actor
@@ -246,7 +247,8 @@ def build_world(
 ) -> World:
     """Return a face on an empty memory store, with two tasks and nobody."""
     clock, mail = StandingClock(), KeptMail()
-    cache = CountingCache(MemoryCache(clock))
+    metrics = MetricsRegistry()
+    cache = CountingCache(MemoryCache(clock), metrics)
     store = MemoryStore(clock)
     tasks = known_tasks()
     files = FolderFiles(folder=folder, ids=UuidIds())
@@ -286,7 +288,7 @@ def build_world(
         reminding=Reminding(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
-        measures=lambda: [cache.measure()],
+        metrics=metrics,
         shapes=FIELDS,
         ids=UuidIds(),
         database=store,

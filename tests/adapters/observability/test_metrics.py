@@ -1,44 +1,62 @@
-"""Measures as Prometheus reads them."""
+"""The registry of a process and the text that Prometheus reads."""
 
-from threading import Thread
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from prometheus_client import Counter
+from prometheus_client.parser import text_string_to_metric_families
 
-from workbell.adapters.observability.metrics import Counter, exposition, gauge
+from workbell.adapters.observability.metrics import MetricsRegistry, gauge, labelled_gauge
 
 pytestmark = pytest.mark.unit
 
 
-def test_measures_are_written_as_prometheus_reads_them() -> None:
-    jobs = gauge("jobs", "Jobs by queue.", [({"queue": 'a"\\\nb', "state": "ready"}, 2)])
-    plain = Counter("runs_total", "Runs.")
-    text = exposition([jobs, plain.measure()]).decode()
+def test_additional_metrics_come_before_those_of_the_process() -> None:
+    registry = MetricsRegistry()
+    Counter("runs", "Runs.", registry=registry.collectors).inc(2)
+    jobs = labelled_gauge("jobs", "Jobs by queue.", ["queue", "state"], [(['a"\\\nb', "ready"], 2)])
+    text = registry.exposition([gauge("active", "Active.", 1), jobs]).decode()
     assert text.splitlines() == [
+        "# HELP active Active.",
+        "# TYPE active gauge",
+        "active 1.0",
         "# HELP jobs Jobs by queue.",
         "# TYPE jobs gauge",
-        'jobs{queue="a\\"\\\\\\nb",state="ready"} 2',
+        'jobs{queue="a\\"\\\\\\nb",state="ready"} 2.0',
         "# HELP runs_total Runs.",
         "# TYPE runs_total counter",
-        "runs_total 0",
+        "runs_total 2.0",
     ]
 
 
-def test_a_large_count_is_written_in_full() -> None:
-    runs = Counter("runs_total", "Runs.")
-    runs.add(123_456_789)
-    assert exposition([runs.measure()]).decode().endswith("runs_total 123456789\n")
+def test_what_is_written_is_what_prometheus_parses() -> None:
+    label = 'a"\\\nb'
+    text = MetricsRegistry().exposition(
+        [labelled_gauge("jobs", "Jobs.", ["queue"], [([label], 2)])]
+    )
+    (metric,) = text_string_to_metric_families(text.decode())
+    (sample,) = metric.samples
+    assert (metric.type, metric.documentation) == ("gauge", "Jobs.")
+    assert (sample.labels, sample.value) == ({"queue": label}, 2)
+
+
+def test_two_registries_share_nothing() -> None:
+    first, second = MetricsRegistry(), MetricsRegistry()
+    for registry in (first, second):
+        Counter("runs", "Runs.", registry=registry.collectors)
+    Counter("other", "Others.", registry=first.collectors).inc()
+    assert b"other_total 1.0" in first.exposition()
+    assert b"other" not in second.exposition()
 
 
 def test_a_counter_loses_nothing_to_threads() -> None:
-    ended = Counter("ended_total", "Ends.", "outcome")
+    registry = MetricsRegistry()
+    ends = Counter("ends", "Ends.", ["outcome"], registry=registry.collectors)
 
-    def count() -> None:
+    def count(_: int) -> None:
         for _ in range(2_000):
-            ended.add(of="failed")
+            ends.labels("failed").inc()
 
-    threads = [Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert ended.measure().samples == [({"outcome": "failed"}, 8_000)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(count, range(4)))
+    assert b'ends_total{outcome="failed"} 8000.0' in registry.exposition()

@@ -1,20 +1,26 @@
 """The service about itself, over HTTP: health, readiness, metrics, schema."""
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import field, frozen
+from prometheus_client.core import Metric
 
 from workbell.adapters.http.health.worker_process import Readiness, state
 from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
 from workbell.adapters.http.web.problems import refusal
-from workbell.adapters.observability.metrics import TEXT, Measure, exposition, gauge
+from workbell.adapters.observability.metrics import (
+    CONTENT_TYPE,
+    MetricsRegistry,
+    gauge,
+    labelled_gauge,
+)
 from workbell.domain.errors import Unavailable
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.identity.permissions import Action, check
-from workbell.ports.jobs.queues import JobStats, QueueStats
+from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.services.identity.login import SigningIn
 from workbell.services.jobs.commands import JobCommands
 
@@ -48,12 +54,13 @@ class LiveBody:
 
 @frozen(kw_only=True)
 class Service:
-    """What the service says of itself; `measures` are those of this process alone."""
+    """What the service says of itself; `metrics_registry` has the metrics of its processes."""
 
     readiness: Readiness
     jobs: JobCommands
     signing_in: SigningIn
-    measures: Callable[[], Iterable[Measure]]
+    metrics_registry: MetricsRegistry
+    worker_lease: timedelta
     metrics_token: str | None = field(repr=False)
     version: str
 
@@ -82,10 +89,20 @@ class Service:
     def metrics(self, call: Call) -> Answer:
         """Return counts in the Prometheus text format, to who may read them."""
         self._check_reader(call)
-        queues, now = self.jobs.queues(), self.jobs.clock.now()
-        rows = _of_rows(self.jobs.stats(SYSTEM), queues, self.version)
-        text = exposition((*rows, _longest_waits(queues, now), *self.measures()))
-        return Answer(body=text, media_type=TEXT, headers=NO_STORE)
+        stats, queues = self.jobs.stats(SYSTEM), self.jobs.queues()
+        workers, now = self.jobs.workers(SYSTEM), self.jobs.clock.now()
+        text = self.metrics_registry.exposition(
+            (
+                labelled_gauge(
+                    "workbell_build_info", "The running version.", ["version"],
+                    [([self.version], 1)],
+                ),
+                *_job_metrics(stats),
+                *_queue_metrics(queues, now),
+                _live_workers(workers, now - self.worker_lease),
+            )
+        )  # fmt: skip
+        return Answer(body=text, media_type=CONTENT_TYPE, headers=NO_STORE)
 
     def _check_reader(self, call: Call) -> None:
         """Let in who has the token of the settings, and superusers."""
@@ -103,50 +120,54 @@ def _unavailable(call: Call, detail: str, more: Mapping[str, Any]) -> Answer:
     return Answer(status=503, body=body, headers={**refused.headers, **NO_STORE})
 
 
-def _of_rows(stats: JobStats, queues: Sequence[QueueStats], version: str) -> Sequence[Measure]:
-    """Return what is counted in the tables: the same from every process, so from this one only."""
-    states = ("scheduled", "held", "ready", "running")
+def _job_metrics(stats: JobStats) -> Sequence[Metric]:
+    """Return counts of rows; only the API exposes them, as each process would read the same."""
     return (
-        gauge("workbell_info", "The running version.", [({"version": version}, 1)]),
-        gauge(
-            "workbell_jobs",
-            "Jobs by status.",
-            [({"status": name}, count) for name, count in sorted(stats.by_status.items())],
+        labelled_gauge(
+            "workbell_jobs", "Jobs by status.", ["status"],
+            [([name], count) for name, count in sorted(stats.by_status.items())],
         ),
         gauge(
-            "workbell_jobs_finished_last_hour",
-            "Jobs that ended within the last hour.",
+            "workbell_jobs_finished_last_hour", "Jobs that ended within the last hour.",
             stats.finished_last_hour,
         ),
         gauge(
-            "workbell_jobs_failed_last_hour",
-            "Jobs that failed within the last hour.",
+            "workbell_jobs_failed_last_hour", "Jobs that failed within the last hour.",
             stats.failed_last_hour,
         ),
         gauge("workbell_schedules_active", "Active schedules.", stats.schedules_active),
         gauge(
-            "workbell_schedules_overdue",
-            "Schedules that should have succeeded by now.",
+            "workbell_schedules_overdue", "Schedules that should have succeeded by now.",
             stats.schedules_overdue,
         ),
-        gauge(
-            "workbell_queue_jobs",
-            "Unfinished jobs of a queue, by state.",
+    )  # fmt: skip
+
+
+def _queue_metrics(queues: Sequence[QueueStats], now: datetime) -> Sequence[Metric]:
+    states = ("scheduled", "held", "ready", "running")
+    return (
+        labelled_gauge(
+            "workbell_queue_jobs", "Unfinished jobs by queue and state.", ["queue", "state"],
             [
-                ({"queue": queue.name, "state": state}, getattr(queue, state))
+                ([queue.name, state], getattr(queue, state))
                 for queue in queues
                 for state in states
             ],
         ),
-    )
+        labelled_gauge(
+            "workbell_queue_oldest_wait_seconds", "Seconds that the oldest ready job has waited.",
+            ["queue"],
+            [
+                ([queue.name], max(0.0, (now - (queue.oldest_ready_at or now)).total_seconds()))
+                for queue in queues
+            ],
+        ),
+    )  # fmt: skip
 
 
-def _longest_waits(queues: Sequence[QueueStats], now: datetime) -> Measure:
-    waits = [
-        ({"queue": queue.name}, max(0.0, (now - (queue.oldest_ready_at or now)).total_seconds()))
-        for queue in queues
-    ]
-    return gauge("workbell_queue_wait_seconds", "How long the oldest ready job waits.", waits)
+def _live_workers(workers: Sequence[WorkerInfo], since: datetime) -> Metric:
+    live = sum(worker.seen_at >= since for worker in workers)
+    return gauge("workbell_workers_live", "Worker processes whose leases have not run out.", live)
 
 
 def operations(service: Service) -> Sequence[Operation]:

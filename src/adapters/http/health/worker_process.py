@@ -1,14 +1,14 @@
 """A process without an API about itself: alive, ready, and what it counts."""
 
 import hmac
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import falcon
 from attrs import field, frozen
 
-from workbell.adapters.observability.metrics import TEXT, Measure, exposition
+from workbell.adapters.observability.metrics import CONTENT_TYPE, MetricsRegistry
 from workbell.domain.errors import Unavailable
 from workbell.ports.store import Health
 
@@ -63,7 +63,7 @@ class ProcessFace:
     """
 
     readiness: Readiness
-    measures: Callable[[], Iterable[Measure]]
+    metrics_registry: MetricsRegistry
     token: str | None = field(repr=False)
 
     def live(self, _: falcon.Request, resp: falcon.Response) -> None:
@@ -77,14 +77,14 @@ class ProcessFace:
         resp.media = {"status": "not ready" if wrong else "ready", "reasons": [*wrong], **facts}
 
     def metrics(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer what the process counts."""
+        """Return the metrics of the process."""
         given = req.get_header("Authorization", default="").encode()
         if self.token is not None and not hmac.compare_digest(
             given, f"Bearer {self.token}".encode()
         ):
             raise falcon.HTTPUnauthorized(challenges=["Bearer"])
-        resp.content_type = TEXT
-        resp.data = exposition(self.measures())
+        resp.content_type = CONTENT_TYPE
+        resp.data = self.metrics_registry.exposition()
 
 
 def process_app(face: ProcessFace) -> WsgiApp:

@@ -58,8 +58,8 @@ def test_an_entry_shows_in_the_next_summary_and_the_cache_is_counted(logged: Wor
     log(logged, "01:00:00")
     assert logged.get("/api/summary/weekly").json[-1]["total_hours"] == 2.33
     seen = logged.get("/metrics", "root").text
-    assert 'workbell_cache_requests_total{summary="week",outcome="hit"} 1\n' in seen
-    assert 'workbell_cache_requests_total{summary="week",outcome="miss"} 2\n' in seen
+    assert 'workbell_cache_requests_total{outcome="hit",summary="week"} 1.0\n' in seen
+    assert 'workbell_cache_requests_total{outcome="miss",summary="week"} 2.0\n' in seen
 
 
 def test_a_span_has_buckets_a_comparison_streaks_and_a_heat_map(logged: World) -> None:

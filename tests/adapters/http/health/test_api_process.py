@@ -1,15 +1,18 @@
 """The service about itself: health, readiness, and errors with their headers."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from attrs import evolve
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.adapters.http.conftest import World
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.web.middleware import FaceSettings
 from workbell.domain.errors import Throttled, Unavailable
+from workbell.ports.jobs.queues import WorkerInfo
 
 
 def test_health_and_readiness_need_no_sign_in(empty: World) -> None:
@@ -106,3 +109,41 @@ def test_a_probe_is_logged_only_when_something_is_wrong(empty: World) -> None:
         empty.get("/livez", None)
         empty.get("/readyz", None)
     assert [line["log_level"] for line in logs] == ["debug", "info"]
+
+
+def test_every_metric_of_the_api_has_a_help_text(world: World) -> None:
+    text = world.get("/metrics", "root").text
+    found = {each.name: each for each in text_string_to_metric_families(text)}
+    assert set(found) == {
+        "workbell_build_info",
+        "workbell_jobs",
+        "workbell_jobs_finished_last_hour",
+        "workbell_jobs_failed_last_hour",
+        "workbell_schedules_active",
+        "workbell_schedules_overdue",
+        "workbell_queue_jobs",
+        "workbell_queue_oldest_wait_seconds",
+        "workbell_workers_live",
+        "workbell_cache_requests",
+    }
+    assert all(each.documentation for each in found.values())
+
+
+def test_a_worker_is_live_while_its_leases_last(world: World) -> None:
+    now, lease = world.clock.at, world.parts.worker_lease
+    ages = [timedelta(), lease, lease + timedelta(seconds=1)]
+    with world.store.begin() as tx:
+        for number, age in enumerate(ages):
+            tx.workers.seen(
+                WorkerInfo(
+                    id=f"w{number}",
+                    host="h",
+                    pid=number,
+                    started_at=now - age,
+                    seen_at=now - age,
+                    threads=1,
+                    running=0,
+                    queues=("default",),
+                )
+            )
+    assert "workbell_workers_live 2.0\n" in world.get("/metrics", "root").text

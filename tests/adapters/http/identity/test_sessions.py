@@ -106,10 +106,10 @@ def test_metrics_are_read_with_their_token(make_world: Any) -> None:
     world.schedule("ada")
     seen = world.get("/metrics", None, headers={"Authorization": "Bearer let me see"})
     assert seen.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert "workbell_schedules_active 1\n" in seen.text
-    assert 'workbell_info{version="9"} 1\n' in seen.text
-    waits = 'workbell_queue_wait_seconds{queue="default"}'
-    assert f"{waits} 0\n" in seen.text
+    assert "workbell_schedules_active 1.0\n" in seen.text
+    assert 'workbell_build_info{version="9"} 1.0\n' in seen.text
+    waits = 'workbell_queue_oldest_wait_seconds{queue="default"}'
+    assert f"{waits} 0.0\n" in seen.text
     world.job()
     world.clock.at += timedelta(seconds=90)
-    assert f"{waits} 90\n" in world.get("/metrics", "root").text
+    assert f"{waits} 90.0\n" in world.get("/metrics", "root").text

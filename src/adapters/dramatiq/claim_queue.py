@@ -1,0 +1,100 @@
+"""The claims of one queue that wait for a thread."""
+
+from collections import deque
+from collections.abc import Sequence
+from threading import Lock
+from time import monotonic
+from typing import NamedTuple
+
+from attrs import define, field
+
+from workbell.domain.jobs.attempt import Claim
+from workbell.domain.jobs.job import Mode
+
+BATCH_SIZE = 100
+BROADCAST_SECONDS = 0.05
+"""How often a thread in mid-turn may wake other processes for a queue."""
+
+
+class _WaitingClaim(NamedTuple):
+    since: float
+    claim: Claim
+
+
+@define(eq=False)
+class ClaimQueue:
+    """
+    The claims of one queue that wait for a thread of this process.
+
+    It also holds what the last claim showed about the queue: `saturated` if as
+    many rows as asked for were returned, so that there may be more, and
+    `has_batch_tasks` if batch tasks were among them. `is_batch_pending` is true
+    while a thread waits for batch tasks to accumulate before it claims.
+    """
+
+    saturated: bool = False
+    has_batch_tasks: bool = False
+    is_batch_pending: bool = False
+    _waiting: deque[_WaitingClaim] = field(factory=deque[_WaitingClaim])
+    _last_broadcast: float = 0.0
+    _lock: Lock = field(factory=Lock)
+
+    def __len__(self) -> int:
+        """Return the number of claims that wait."""
+        return len(self._waiting)
+
+    def push(self, claims: Sequence[Claim]) -> None:
+        """Append claims."""
+        now = monotonic()
+        with self._lock:
+            self._waiting.extend(_WaitingClaim(now, claim) for claim in claims)
+
+    def pop(self) -> Claim | None:
+        """Remove and return the oldest claim, or None if there is none."""
+        with self._lock:
+            return self._waiting.popleft().claim if self._waiting else None
+
+    def pop_older_than(self, seconds: float) -> list[Claim]:
+        """Remove and return the claims that have waited for so many seconds."""
+        before = monotonic() - seconds
+        expired: list[Claim] = []
+        with self._lock:
+            while self._waiting and self._waiting[0].since <= before:
+                expired.append(self._waiting.popleft().claim)
+        return expired
+
+    def batch_size(self, free_threads: int) -> int:
+        """Return how many rows the next claim asks for; each one asked for is locked."""
+        return max(BATCH_SIZE, free_threads) if self.has_batch_tasks else free_threads
+
+    def adapt_batch_size(self, claims: Sequence[Claim], limit: int) -> None:
+        """Learn from the claims that a request for `limit` rows returned."""
+        self.saturated = len(claims) >= limit
+        if claims:
+            self.has_batch_tasks = any(claim.mode is Mode.BATCH for claim in claims)
+
+    def start_batch(self) -> bool:
+        """Begin to wait for batch tasks; return False if another thread does already."""
+        with self._lock:
+            if self.is_batch_pending:
+                return False
+            self.is_batch_pending = True
+            return True
+
+    def end_batch(self) -> None:
+        """End the wait for batch tasks."""
+        self.is_batch_pending = False
+
+    def allows_broadcast(self, *, starts_turn: bool) -> bool:
+        """
+        Whether a thread that leaves work behind may wake another process now.
+
+        Always at the start of a turn, so that a wake-up spreads until threads
+        or work are used up; in mid-turn once in `BROADCAST_SECONDS`.
+        """
+        now = monotonic()
+        with self._lock:
+            if not starts_turn and now - self._last_broadcast < BROADCAST_SECONDS:
+                return False
+            self._last_broadcast = now
+            return True

@@ -1,0 +1,54 @@
+"""Claims and settlements for tests of the worker's parts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from attrs import evolve
+
+from workbell.domain.identity.user import SYSTEM_ID
+from workbell.domain.jobs.attempt import Claim, Outcome, Settlement
+from workbell.domain.jobs.job import JobId, JobState, Mode
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def claim(number: int, **fields: Any) -> Claim:
+    """Return a claim of an ordinary job that was due two seconds ago."""
+    made = Claim(
+        id=JobId(number),
+        token=1,
+        task="t",
+        owner=SYSTEM_ID,
+        parameters={},
+        queue="default",
+        mode=Mode.ORDINARY,
+        fail_when_lost=False,
+        lane=None,
+        attempt=1,
+        max_attempts=1,
+        timeout_seconds=60,
+        due_at=NOW - timedelta(seconds=2),
+        queued_at=NOW,
+        started_at=NOW,
+        schedule_id=None,
+        tick=None,
+    )
+    return evolve(made, **fields)
+
+
+def settlement(number: int, **fields: Any) -> Settlement:
+    """Return a successful settlement of an attempt of three seconds."""
+    made = Settlement(
+        id=JobId(number),
+        token=1,
+        attempt=1,
+        state=JobState.SUCCEEDED,
+        outcome=Outcome.SUCCEEDED,
+        lane=None,
+        max_attempts=1,
+        mode=Mode.ORDINARY,
+        queued_at=NOW,
+        started_at=NOW,
+        ended_at=NOW + timedelta(seconds=3),
+    )
+    return evolve(made, **fields)

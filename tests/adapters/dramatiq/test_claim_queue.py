@@ -1,0 +1,102 @@
+"""The claims of a queue: order, expiry, and what a claim teaches about the next."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.adapters.dramatiq.factories import claim
+from workbell.adapters.dramatiq import claim_queue
+from workbell.adapters.dramatiq.claim_queue import BATCH_SIZE, BROADCAST_SECONDS, ClaimQueue
+from workbell.domain.jobs.attempt import Claim
+from workbell.domain.jobs.job import Mode
+
+
+class Stopwatch:
+    """A monotonic clock that only the test moves."""
+
+    seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
+    watch = Stopwatch()
+    monkeypatch.setattr(claim_queue, "monotonic", watch)
+    return watch
+
+
+def test_the_oldest_claim_comes_first() -> None:
+    queue = ClaimQueue()
+    queue.push([claim(1), claim(2)])
+    queue.push([claim(3)])
+    assert len(queue) == 3
+    assert [one.id for one in (queue.pop(), queue.pop(), queue.pop()) if one] == [1, 2, 3]
+    assert queue.pop() is None
+
+
+def test_only_claims_that_waited_too_long_expire(stopwatch: Stopwatch) -> None:
+    queue = ClaimQueue()
+    queue.push([claim(1), claim(2)])
+    stopwatch.seconds += 0.2
+    queue.push([claim(3)])
+    assert [one.id for one in queue.pop_older_than(0.1)] == [1, 2]
+    assert queue.pop_older_than(0.1) == []
+    assert [one.id for one in queue.pop_older_than(0.0)] == [3]
+
+
+def test_threads_never_get_the_same_claim() -> None:
+    queue = ClaimQueue()
+    queue.push([claim(number) for number in range(2_000)])
+
+    def take(expired: bool) -> list[Claim]:
+        taken: list[Claim] = []
+        while len(queue):
+            if expired:
+                taken += queue.pop_older_than(0.0)
+            elif (one := queue.pop()) is not None:
+                taken.append(one)
+        return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [one.id for each in pool.map(take, [False, False, False, True]) for one in each]
+    assert sorted(taken) == list(range(2_000))
+
+
+def test_a_queue_of_batch_tasks_asks_for_a_full_batch() -> None:
+    queue = ClaimQueue()
+    assert queue.batch_size(4) == 4
+    queue.adapt_batch_size([claim(1), claim(2, mode=Mode.BATCH)], limit=4)
+    assert (queue.batch_size(4), queue.saturated) == (BATCH_SIZE, False)
+    assert queue.batch_size(BATCH_SIZE + 1) == BATCH_SIZE + 1
+    queue.adapt_batch_size([claim(3)], limit=1)
+    assert (queue.batch_size(4), queue.saturated) == (4, True)
+
+
+def test_an_empty_claim_says_nothing_about_the_kind_of_tasks() -> None:
+    queue = ClaimQueue()
+    queue.adapt_batch_size([claim(1, mode=Mode.BATCH)], limit=1)
+    queue.adapt_batch_size([], limit=BATCH_SIZE)
+    assert (queue.has_batch_tasks, queue.saturated) == (True, False)
+
+
+def test_one_thread_at_a_time_waits_for_a_batch() -> None:
+    queue = ClaimQueue()
+    assert queue.start_batch()
+    assert not queue.start_batch()
+    pending = [queue.is_batch_pending]
+    queue.end_batch()
+    assert [*pending, queue.is_batch_pending] == [True, False]
+    assert queue.start_batch()
+
+
+def test_a_broadcast_is_limited_in_mid_turn_only(stopwatch: Stopwatch) -> None:
+    queue = ClaimQueue()
+    assert queue.allows_broadcast(starts_turn=False)
+    assert not queue.allows_broadcast(starts_turn=False)
+    assert queue.allows_broadcast(starts_turn=True)
+    stopwatch.seconds += BROADCAST_SECONDS - 0.01
+    assert not queue.allows_broadcast(starts_turn=False)
+    stopwatch.seconds += 0.02
+    assert queue.allows_broadcast(starts_turn=False)
