@@ -10,7 +10,6 @@ from typing import TextIO
 
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import built_in
-from workbell.adapters.change_counters.local import Announcer
 from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.file_store import FolderFiles
@@ -26,6 +25,7 @@ from workbell.entrypoints.bootstrap.backends import (
     AnyStore,
     changes_of,
     mailer_of,
+    make_store_waker,
     open_store_of,
     throttling_of,
     waker_of,
@@ -76,7 +76,7 @@ def build(
     store, clock, anchor = open_store_of(settings, clock)
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
-    store.waker = Announcer(changes, waker)
+    store.waker = make_store_waker(changes, waker)
     shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:  # Redis is imported where it is used
 
 
 def cache_of(waker: "RedisWaker | None", clock: Clock) -> CountingCache:
-    """Return the cache: over the waker's link to Redis where there is one, else in this process."""
+    """Return the cache: in the waker's Redis if there is one, else in this process."""
     return CountingCache(MemoryCache(clock) if waker is None else _redis_cache(waker))
 
 
 def _redis_cache(waker: "RedisWaker") -> Cache:
     from workbell.adapters.cache.redis import RedisCache
 
-    return RedisCache(waker.link)
+    return RedisCache(waker.redis)
 
 
 def summaries_of(settings: Settings, store: AnyStore, clock: Clock, cache: Cache) -> Summaries:
