@@ -1,6 +1,8 @@
 """Wiring: one plain function that builds everything from the settings."""
 
 import importlib
+import os
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -10,7 +12,6 @@ from typing import TextIO
 
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import built_in
-from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
@@ -212,6 +213,13 @@ def _housekeeping(
     )
 
 
+def parallel_hashes() -> int:
+    """Return how many password hashes may run at a time: half of the CPUs, at least one."""
+    # a hash occupies a CPU for some 20 ms; the other half answers requests during a login storm
+    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cpus // 2)
+
+
 def _identity(
     settings: Settings,
     store: AnyStore,
@@ -220,9 +228,7 @@ def _identity(
     mailer: Mailer,
     throttling: Throttling,
 ) -> tuple[Identity, SigningIn]:
-    # half of the processors are left to everybody else, however many sign in
-    slots = max(1, len(PROCESSORS.hashing))
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=slots)
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
     keys = [key.encode() for key in (secret_key(settings), *settings.secret_key_previous)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)
     identity = Identity(

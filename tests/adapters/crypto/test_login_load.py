@@ -152,9 +152,7 @@ class Watched:
 def test_forty_parallel_logins_take_the_memory_of_two() -> None:
     """Hashes wait for a slot, so a storm cannot use up the memory."""
     watched: Any = Watched()
-    hasher = Argon2Hasher(
-        watched, threading.BoundedSemaphore(2), threading.BoundedSemaphore(40), 10.0
-    )
+    hasher = Argon2Hasher(watched, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
     one = service(MemoryStore(SystemClock()), hasher)
     with one.identity.store.begin() as tx:
         tx.users.add(
@@ -168,9 +166,7 @@ def test_forty_parallel_logins_take_the_memory_of_two() -> None:
 
 def test_who_waits_too_long_is_told_when_to_come_back() -> None:
     watched: Any = Watched()
-    hasher = Argon2Hasher(
-        watched, threading.BoundedSemaphore(1), threading.BoundedSemaphore(20), 0.01
-    )
+    hasher = Argon2Hasher(watched, ThreadPoolExecutor(1), threading.BoundedSemaphore(20), 0.01)
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(lambda _: _outcome(hasher), range(20)))
     assert True in outcomes
