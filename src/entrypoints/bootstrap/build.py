@@ -13,6 +13,7 @@ from typing import TextIO
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import built_in
 from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.adapters.serialization.serializer import JsonShapes
@@ -253,6 +254,7 @@ def _identity(
         session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
         throttling=throttling,
+        totp=PyotpTotp(),
         factor_keys=FactorKeys.of(keys),
         second_factor_duty=settings.require_second_factor,
         evened=evened,

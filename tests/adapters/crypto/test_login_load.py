@@ -11,6 +11,7 @@ import pytest
 from attrs import Factory, define
 
 from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher, JwtTokens
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
@@ -88,6 +89,7 @@ def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -
         ids=UuidIds(),
         hasher=counting,
         tokens=JwtTokens.create([KEY], clock, issuer="us"),
+        totp=PyotpTotp(),
     )
     return Service(counting, identity, signing_in, Membership.of(identity, signing_in))
 

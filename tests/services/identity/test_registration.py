@@ -11,6 +11,7 @@ from attrs import evolve
 from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
 from tests.services.members_scene import Numbers
 from workbell.adapters.crypto.password_hasher import JwtTokens
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
 from workbell.domain.identity.one_time_code import Purpose, WrongCode
 from workbell.domain.identity.password_policy import MADE_UP_LIFE
@@ -255,6 +256,7 @@ def test_a_made_up_password_works_for_a_week(scene: Scene) -> None:
         ids=Numbers(),
         hasher=scene.hasher,
         tokens=JwtTokens.create([b"k" * 32], scene.clock, issuer="us"),
+        totp=PyotpTotp(),
     )
     members = Membership.of(scene.identity, signing_in)
     assert password is not None
