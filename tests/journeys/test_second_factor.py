@@ -4,7 +4,7 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pyotp
+from pyotp.totp import TOTP
 
 from tests.journeys.conftest import Client
 from workbell.domain.identity.second_factor import STEP
@@ -18,7 +18,7 @@ class Device:
     """What shows codes: it knows the secret from a QR code, and the time."""
 
     def __init__(self, uri: str) -> None:
-        self.totp = pyotp.TOTP(parse_qs(urlsplit(uri).query)["secret"][0])
+        self.totp = TOTP(parse_qs(urlsplit(uri).query)["secret"][0])
         self.last = 0
 
     def code(self, now: float) -> str:

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-import pyotp
 from attrs import frozen
 from pyotp.exceptions import OTPVerificationError
+from pyotp.totp import TOTP
 
 from workbell.domain.identity.one_time_code import DIGITS
 from workbell.domain.identity.second_factor import ISSUER, STEP, WINDOW, base32_secret
@@ -26,5 +26,5 @@ class PyotpTotp:
         return _totp(secret).provisioning_uri(name=username, issuer_name=ISSUER)
 
 
-def _totp(secret: bytes) -> pyotp.TOTP:
-    return pyotp.TOTP(base32_secret(secret), digits=DIGITS, interval=STEP)
+def _totp(secret: bytes) -> TOTP:
+    return TOTP(base32_secret(secret), digits=DIGITS, interval=STEP)

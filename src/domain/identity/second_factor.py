@@ -1,4 +1,4 @@
-"""The second factor: which time steps and recovery codes were used, and its secret."""
+"""The second factor: its secret, used time steps and recovery codes."""
 
 import hashlib
 import hmac

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import falcon.testing
-import pyotp
 import pytest
 from attrs import define, field, frozen
+from pyotp.totp import TOTP
 
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
@@ -207,7 +207,7 @@ class World:
         assert factor is not None
         secret = FACTOR_KEYS.secret(factor)
         assert secret is not None
-        return pyotp.TOTP(base32_secret(secret)).at(self.clock.at, counter_offset=steps)
+        return TOTP(base32_secret(secret)).at(self.clock.at, counter_offset=steps)
 
     def enrol(self, who: str = "ada") -> list[str]:
         """Give somebody a second factor over HTTP, wait a step, and return recovery codes."""

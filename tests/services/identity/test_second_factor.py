@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 from unittest import mock
 
-import pyotp
 import pytest
 from attrs import define, evolve, field
+from pyotp.totp import TOTP
 
 from tests.services.identity_scene import ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
@@ -82,7 +82,7 @@ def code(stage: Stage, name: str = "ana", steps: int = 0) -> str:
     assert kept is not None
     secret = KEYS.secret(kept)
     assert secret is not None
-    return pyotp.TOTP(base32_secret(secret)).at(stage.clock.at, counter_offset=steps)
+    return TOTP(base32_secret(secret)).at(stage.clock.at, counter_offset=steps)
 
 
 def enrolled(stage: Stage, name: str = "ana") -> Sequence[str]:
