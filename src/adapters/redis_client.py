@@ -1,4 +1,4 @@
-"""The link to Redis: short waits, and a breaker that spares even those."""
+"""Redis for optional uses: short timeouts and a circuit breaker."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -7,7 +7,6 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from attrs import Factory, define, field
-from redis import ConnectionError as BrokenConnectionError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -17,7 +16,7 @@ from workbell.domain.errors import Unavailable
 T = TypeVar("T")
 
 TIMEOUT_SECONDS: Final = 0.04
-"""For connecting and for an answer; with what surrounds them below 50 ms."""
+"""For connecting and for an answer, each: a call takes less than 50 ms in all."""
 REST_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 1.0
 
@@ -25,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
-    """Return how a client waits, in seconds, for connecting and for an answer: once each."""
+    """Return client options: one attempt, with a timeout in seconds to connect and to read."""
     return {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -34,15 +33,15 @@ def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
 
 
 @define(eq=False)
-class Breaker:
-    """Open for a while after a failure; then one call may try, and the others wait."""
+class CircuitBreaker:
+    """Circuit breaker; half-open after `rest_seconds`, when one trial call is let through."""
 
     _rest_seconds: float = REST_SECONDS
     _time: Callable[[], float] = monotonic
     _open_until: float | None = field(default=None, init=False)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
-    def admits(self) -> bool:
+    def allows(self) -> bool:
         """Whether a call may be made now."""
         if self._open_until is None:
             return True
@@ -54,15 +53,15 @@ class Breaker:
                 self._open_until = now + self._rest_seconds
             return True
 
-    def failed(self) -> bool:
-        """Open; return whether it was closed before."""
+    def record_failure(self) -> bool:
+        """Open the circuit; return whether it was closed before."""
         with self._lock:
             was_closed = self._open_until is None
             self._open_until = self._time() + self._rest_seconds
         return was_closed
 
-    def succeeded(self) -> bool:
-        """Close; return whether it was open before."""
+    def record_success(self) -> bool:
+        """Close the circuit; return whether it was open before."""
         if self._open_until is None:
             return False
         with self._lock:
@@ -70,134 +69,52 @@ class Breaker:
         return was_open
 
 
-def packed(*words: str) -> bytes:
-    """Return a command as Redis reads it, made once for many uses."""
-    told = [word.encode() for word in words]
-    return b"*%d\r\n" % len(told) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in told)
-
-
 @define(eq=False)
-class Line:
-    """
-    A connection, and whether an answer is under way that nobody waits for.
-
-    After a failure it is closed, and opens itself anew.
-    """
-
-    connection: Any
-    _owes: bool = field(default=False, init=False)
-
-    def send(self, command: bytes) -> None:
-        """Send a command, and read what the last one left unread."""
-        self.connection.send_packed_command((command,))
-        if self._owes:
-            self.connection.read_response()
-        self._owes = True
-
-    def answer(self) -> Any:
-        """Return the answer to what was sent."""
-        self._owes = False
-        return self.connection.read_response()
-
-
-@define(eq=False)
-class Lines:
-    """
-    Connections that stay open, for commands that were packed beforehand.
-
-    They go past the client, which does much else for each command. One that
-    Redis has closed meanwhile is replaced.
-    """
-
-    _client: Any
-    _idle: list[Line] = field(factory=list[Line], init=False)
-
-    def use(self, command: bytes, *, waits: bool) -> Any:
-        """
-        Send a command, and return its answer if that is waited for.
-
-        Raises:
-            RedisError: Redis does not answer, or not so.
-        """
-        while True:
-            kept = self._kept()
-            line = kept or Line(self._client.connection_pool.get_connection())
-            try:
-                line.send(command)
-                answer = line.answer() if waits else None
-            except BaseException as error:
-                line.connection.disconnect()
-                self._client.connection_pool.release(line.connection)
-                if kept is None or not isinstance(error, BrokenConnectionError):
-                    raise
-            else:
-                self._idle.append(line)
-                return answer
-
-    def _kept(self) -> Line | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
-
-
-@define(eq=False)
-class RedisLink:
-    """Redis as somebody uses it who can do without: asked quickly, or not at all."""
+class OptionalRedis:
+    """Redis for optional uses: short timeouts and a circuit breaker; failures return None."""
 
     client: Any
     purpose: str
     _probe: Any
-    _breaker: Breaker = Factory(Breaker)
-    _lines: Lines = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Have lines of the client's connections; none is opened yet."""
-        self._lines = Lines(self.client)
+    _breaker: CircuitBreaker = Factory(CircuitBreaker)
 
     @classmethod
-    def connect(cls, url: str, purpose: str, *, timeout: float = TIMEOUT_SECONDS) -> "RedisLink":
+    def connect(
+        cls, url: str, purpose: str, *, timeout: float = TIMEOUT_SECONDS
+    ) -> "OptionalRedis":
         """
-        Return a link; nothing is sent yet. `purpose` is how logs call it.
+        Return a client; nothing is sent yet. `purpose` names it in log events.
 
         Raises:
-            ValueError: The address is not one of Redis.
+            ValueError: The URL is not a Redis URL.
         """
         client = Redis.from_url(url, **options(timeout))
         return cls(client, purpose, Redis.from_url(url, **options(PROBE_SECONDS)))
 
-    def ask(self, question: Callable[[Any], T]) -> T | None:
-        """Return what Redis answers, or None where it is away; never raises."""
-        if not self._breaker.admits():
+    def call(self, command: Callable[[Any], T]) -> T | None:
+        """Return the result of `command(client)`, or None if Redis is unavailable; never raises."""
+        if not self._breaker.allows():
             return None
         try:
-            answer = question(self.client)
-        except Exception as error:  # noqa: BLE001 - whatever listens there, nobody waits for it
-            if self._breaker.failed():
+            result = command(self.client)
+        except Exception as error:  # noqa: BLE001 - an optional server must not fail its callers
+            if self._breaker.record_failure():
                 log.warning("redis_is_away", purpose=self.purpose, reason=type(error).__name__)
             return None
-        if self._breaker.succeeded():
+        if self._breaker.record_success():
             log.info("redis_is_back", purpose=self.purpose)
-        return answer
-
-    def say(self, command: bytes) -> Any:
-        """Return what Redis answers to a packed command, or None where it is away."""
-        return self.ask(lambda _: self._lines.use(command, waits=True))
-
-    def tell(self, command: bytes) -> None:
-        """Send a packed command whose answer nobody needs, and do not wait for it."""
-        self.ask(lambda _: self._lines.use(command, waits=False))
+        return result
 
     def check(self) -> None:
         """
-        Do the smallest round trip, for a probe that can wait longer than a request.
+        Ping Redis, for a probe that can wait longer than a request.
 
         Raises:
             Unavailable: Redis does not answer within a second.
         """
         try:
             self._probe.ping()
-        except Exception as error:  # whatever listens there
+        except Exception as error:  # also a server that does not speak the protocol
             raise Unavailable("Redis does not answer.") from error
 
     def close(self) -> None:

@@ -1,20 +1,17 @@
-"""Change counters: whether work may have changed since somebody looked."""
+"""Change counters: whether a queue may have new work since the last read."""
 
 from typing import Protocol
 
 
-class Changes(Protocol):
+class ChangeCounters(Protocol):
     """
-    A counter for each queue, raised after commits that gave it work.
+    A counter for each queue, incremented after each commit that gives it work.
 
-    They are for who shows work and would rather not read it again; nothing
-    depends on them, so a lost change shows up late, and not never.
+    A client that displays a queue reads it again only if the counter has
+    changed. A lost increment delays that until the next one. Wake-ups that
+    workers pass on may increment it, too.
     """
 
-    def rise(self, queue: str) -> None:
-        """Raise a counter; never raises an error and takes at most 50 ms."""
-        ...
-
-    def count(self, queue: str) -> int | None:
-        """Return how far a counter has risen, None where nobody knows."""
+    def value(self, queue: str) -> int | None:
+        """Return a counter's value, or None if it is unavailable; takes at most 50 ms."""
         ...

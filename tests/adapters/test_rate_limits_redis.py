@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from tests.contract.factories import NOON, after
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.rate_limits.redis import RedisRateLimiter, Windows
-from workbell.adapters.redis_client import Breaker
+from workbell.adapters.redis_client import CircuitBreaker
 from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
 
 pytestmark = pytest.mark.integration
@@ -178,22 +178,22 @@ def test_strange_answers_are_no_answers(answer: bytes) -> None:
 def test_one_call_a_second_tries_again() -> None:
     """The others do not wait for it."""
     time = ManualTime()
-    breaker = Breaker(1.0, time)
-    assert breaker.admits()
-    assert breaker.failed()
-    assert not breaker.failed()
-    assert not breaker.admits()
+    breaker = CircuitBreaker(1.0, time)
+    assert breaker.allows()
+    assert breaker.record_failure()
+    assert not breaker.record_failure()
+    assert not breaker.allows()
     time.at = 1.0
-    assert [breaker.admits() for _ in range(3)] == [True, False, False]
+    assert [breaker.allows() for _ in range(3)] == [True, False, False]
     time.at = 1.05
-    assert not breaker.failed()
+    assert not breaker.record_failure()
     time.at = 2.0
-    assert not breaker.admits()
+    assert not breaker.allows()
     time.at = 2.05
-    assert breaker.admits()
-    assert breaker.succeeded()
-    assert not breaker.succeeded()
-    assert all(breaker.admits() for _ in range(3))
+    assert breaker.allows()
+    assert breaker.record_success()
+    assert not breaker.record_success()
+    assert all(breaker.allows() for _ in range(3))
 
 
 def test_an_outage_is_tried_once_a_second() -> None:
@@ -208,7 +208,7 @@ def test_an_outage_is_tried_once_a_second() -> None:
             raise RedisError
 
     limiter = RedisRateLimiter(
-        Failing("redis://127.0.0.1:1"), MemoryRateLimiter(), Breaker(1.0, time)
+        Failing("redis://127.0.0.1:1"), MemoryRateLimiter(), CircuitBreaker(1.0, time)
     )
     for n in range(4_000):
         time.at = n / 1_000
@@ -260,7 +260,7 @@ def test_redis_goes_and_comes_back(relay: Any) -> None:
         windows = RedisRateLimiter.connect(
             f"redis://127.0.0.1:{port}", prefix=prefix, timeout=1
         )._windows
-        limiter = RedisRateLimiter(windows, MemoryRateLimiter(), Breaker(1.0, time))
+        limiter = RedisRateLimiter(windows, MemoryRateLimiter(), CircuitBreaker(1.0, time))
         assert admitted(limiter, charge, 3) == 3
     relay.cut()
     assert admitted(limiter, charge, 9) == 5

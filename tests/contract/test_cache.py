@@ -45,7 +45,7 @@ def cache(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cache]
     import redis
 
     from workbell.adapters.cache.redis import RedisCache
-    from workbell.adapters.redis_client import RedisLink
+    from workbell.adapters.redis_client import OptionalRedis
 
     client = redis.Redis.from_url(REDIS)
     try:
@@ -55,7 +55,7 @@ def cache(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cache]
             raise
         pytest.skip(f"no Redis at {REDIS}")
     prefix = f"workbell-test-{uuid4().hex}"
-    with closing(RedisLink.connect(REDIS, "tests", timeout=1.0)) as link:
+    with closing(OptionalRedis.connect(REDIS, "tests", timeout=1.0)) as link:
         yield RedisCache(link, prefix)
         for key in client.scan_iter(f"{prefix}:*"):
             assert 0 < client.ttl(key) <= 300
@@ -127,9 +127,12 @@ def test_memory_is_bounded_by_the_bytes_that_are_still_kept(clock: ManualClock) 
 @pytest.mark.integration
 def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
     from workbell.adapters.cache.redis import RedisCache
-    from workbell.adapters.redis_client import RedisLink
+    from workbell.adapters.redis_client import OptionalRedis
 
-    with closing(RedisLink.connect("redis://127.0.0.1:1", "tests")) as link, capture_logs() as logs:
+    with (
+        closing(OptionalRedis.connect("redis://127.0.0.1:1", "tests")) as link,
+        capture_logs() as logs,
+    ):
         cache = RedisCache(link)
         for _ in range(1_000):
             cache.put("k", 1, 300)
@@ -140,7 +143,7 @@ def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
 @pytest.mark.integration
 def test_what_somebody_else_has_put_there_is_a_miss() -> None:
     from workbell.adapters.cache.redis import RedisCache
-    from workbell.adapters.redis_client import RedisLink
+    from workbell.adapters.redis_client import OptionalRedis
 
     class Garbled:
         """A Redis that answers what is no JSON."""
@@ -148,7 +151,7 @@ def test_what_somebody_else_has_put_there_is_a_miss() -> None:
         def get(self, _: str) -> bytes:
             return b"{"
 
-    assert RedisCache(RedisLink(Garbled(), "tests", None)).get("k") is None
+    assert RedisCache(OptionalRedis(Garbled(), "tests", None)).get("k") is None
 
 
 def test_hits_and_misses_are_counted_and_logged(clock: ManualClock) -> None:

@@ -1,4 +1,4 @@
-"""Change counters: risen after a commit that gave a queue work, and never in the way."""
+"""Change counters: incremented after each commit that gives a queue work."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from tests.processes.fleet import OwnRedis, own_redis
-from workbell.adapters.change_counters.local import LocalChanges
-from workbell.adapters.change_counters.redis import RedisChanges
-from workbell.adapters.redis_client import RedisLink
+from workbell.adapters.change_counters.local import LocalChangeCounters, NotifyingWaker
+from workbell.adapters.change_counters.redis import RedisChangeCounters
+from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
+from workbell.adapters.redis_client import OptionalRedis
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.task import Task
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.ports.change_counters import Changes
+from workbell.ports.change_counters import ChangeCounters
+from workbell.ports.jobs.repository import Waker
 from workbell.services.jobs.requests import NewJob
 
 
@@ -25,43 +27,54 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
 
 
 @pytest.fixture(params=["local", "redis"])
-def changes(request: pytest.FixtureRequest) -> Iterator[Changes]:
-    """Return counters of each kind."""
+def counted(request: pytest.FixtureRequest) -> Iterator[tuple[ChangeCounters, Waker]]:
+    """Return counters of each kind, and the waker of a store that increments them."""
     if request.param == "local":
-        yield LocalChanges()
+        local = LocalChangeCounters()
+        yield local, NotifyingWaker(local)
         return
     server: OwnRedis = request.getfixturevalue("redis")
-    link = RedisLink.connect(server.url, "changes", timeout=5.0)
-    link.client.flushall()
-    yield RedisChanges(link)
-    link.close()
+    optional = OptionalRedis.connect(server.url, "changes", timeout=5.0)
+    optional.client.flushall()
+    yield RedisChangeCounters(optional), RedisWaker(optional)
+    optional.close()
 
 
 @pytest.mark.integration
-def test_each_queue_has_a_counter_of_its_own(changes: Changes) -> None:
-    assert changes.count("mail") == 0
-    changes.rise("mail")
-    changes.rise("mail")
-    changes.rise("reports")
-    assert (changes.count("mail"), changes.count("reports")) == (2, 1)
+def test_each_queue_has_a_counter_of_its_own(counted: tuple[ChangeCounters, Waker]) -> None:
+    counters, waker = counted
+    assert counters.value("mail") == 0
+    waker.wake("mail")
+    waker.wake("mail")
+    waker.wake("reports")
+    assert (counters.value("mail"), counters.value("reports")) == (2, 1)
 
 
 @pytest.mark.integration
-def test_without_redis_nobody_knows() -> None:
-    link = RedisLink.connect("redis://127.0.0.1:1", "changes")
-    changes = RedisChanges(link)
-    changes.rise("mail")
-    assert changes.count("mail") is None
-    link.close()
+def test_without_redis_no_value_is_known() -> None:
+    optional = OptionalRedis.connect("redis://127.0.0.1:1", "changes")
+    RedisWaker(optional).wake("mail")
+    assert RedisChangeCounters(optional).value("mail") is None
+    optional.close()
 
 
 @pytest.mark.integration
-def test_a_commit_that_gives_work_raises_the_counter_and_wakes(tmp_path: Path) -> None:
-    """Also where no worker is near: whoever shows the queue is told."""
+@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("kind", ["local", "redis"])
+def test_a_commit_that_gives_work_increments_the_counter(
+    kind: str, threads: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """With a worker in the process, and without one."""
+    url = None if kind == "local" else request.getfixturevalue("redis").url
     task = Task(key="tell", body=lambda *_: None)
-    house = build(Settings(database_url="memory://", data_dir=tmp_path), tasks=[task])
+    settings = Settings(
+        database_url="memory://", data_dir=tmp_path, redis_url=url, secret_key="k" * 32
+    )
+    house = build(settings, tasks=[task])
     house.prepare()
-    before = house.changes.count("default")
+    if threads:
+        house.runtime(threads=threads)
+    before = house.changes.value("default")
     house.jobs.create(SYSTEM, NewJob(task_definition="tell", parameters={}))
-    assert before is not None and house.changes.count("default") == before + 1
+    assert before is not None and house.changes.value("default") == before + 1
     house.close()

@@ -6,6 +6,7 @@ from attrs import define, evolve, frozen
 
 from tests.services.identity_scene import ORIGIN, Chance, Clock, Hasher, Outbox
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.identity.actor import Actor
@@ -129,7 +130,13 @@ def a_stage(*names: str, chance: Randomness | None = None, **more: Any) -> Stage
     )
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
     signing_in = SigningIn(
-        store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens, **more
+        store=store,
+        clock=clock,
+        ids=Numbers(),
+        hasher=hasher,
+        tokens=tokens,
+        totp=PyotpTotp(),
+        **more,
     )
     members = Members.of(identity, signing_in)
     stage = Stage(clock, store, hasher, outbox, identity, signing_in, members)

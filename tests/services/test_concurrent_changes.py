@@ -10,6 +10,7 @@ from attrs import define, field
 from tests.services.identity_scene import Chance, Clock, Hasher, Outbox
 from tests.services.members_scene import PASSWORD, Members, Numbers, Stage
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Contended
@@ -58,6 +59,7 @@ def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str],
         ids=Numbers(),
         hasher=hasher,
         tokens=JwtTokens.create([b"k" * 32], clock, issuer="us"),
+        totp=PyotpTotp(),
         throttling=Throttling(
             store=store, limiter=MemoryRateLimiter(), clock=clock, policies=NO_LIMITS
         ),

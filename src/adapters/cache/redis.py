@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import frozen
 
-from workbell.adapters.redis_client import RedisLink
+from workbell.adapters.redis_client import OptionalRedis
 from workbell.adapters.serialization import json_codec as jsontext
 
 PREFIX = "workbell:cache"
@@ -14,7 +14,7 @@ PREFIX = "workbell:cache"
 class RedisCache:
     """JSON text by key; Redis forgets it in time, and while it is away every answer is a miss."""
 
-    _link: RedisLink
+    _redis: OptionalRedis
     _prefix: str = PREFIX
 
     def get(self, key: str) -> Any | None:
@@ -24,10 +24,10 @@ class RedisCache:
             text: bytes | None = redis.get(f"{self._prefix}:{key}")
             return None if text is None else jsontext.loads(text)
 
-        return self._link.ask(look)
+        return self._redis.call(look)
 
     def put(self, key: str, value: Any, seconds: int) -> None:
         """Keep a JSON value under a key, for so many seconds at most."""
         text = jsontext.dumps(value)
         if seconds > 0:
-            self._link.ask(lambda redis: redis.set(f"{self._prefix}:{key}", text, ex=seconds))
+            self._redis.call(lambda redis: redis.set(f"{self._prefix}:{key}", text, ex=seconds))

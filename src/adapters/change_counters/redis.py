@@ -1,24 +1,25 @@
-"""Change counters in Redis, for many processes."""
+"""Change counters in Redis, shared by many processes."""
 
 from typing import Final
 
 from attrs import frozen
 
-from workbell.adapters.redis_client import RedisLink, packed
+from workbell.adapters.redis_client import OptionalRedis
 
 PREFIX: Final = "workbell:changes"
 
 
+def counter_key(queue: str) -> str:
+    """Return the Redis key of a queue's counter; each wake-up increments it."""
+    return f"{PREFIX}:{queue}"
+
+
 @frozen
-class RedisChanges:
-    """The counters that many processes share; while Redis is away, nobody knows them."""
+class RedisChangeCounters:
+    """Counters that many processes share; None while Redis is unavailable."""
 
-    _link: RedisLink
+    _redis: OptionalRedis
 
-    def rise(self, queue: str) -> None:
-        """Raise a counter."""
-        self._link.tell(packed("INCR", f"{PREFIX}:{queue}"))
-
-    def count(self, queue: str) -> int | None:
-        """Return how far a counter has risen, None where Redis is away."""
-        return self._link.ask(lambda redis: int(redis.get(f"{PREFIX}:{queue}") or 0))
+    def value(self, queue: str) -> int | None:
+        """Return a counter's value, or None if Redis is unavailable."""
+        return self._redis.call(lambda client: int(client.get(counter_key(queue)) or 0))

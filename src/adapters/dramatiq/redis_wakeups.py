@@ -1,7 +1,6 @@
 """Wake-ups over Redis: from any process, to one with an idle thread."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -12,6 +11,7 @@ from dramatiq.worker import Worker
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workbell.adapters.change_counters.redis import counter_key
 from workbell.adapters.dramatiq.wakeups import (
     IDLE_POLL_MS,
     Unasked,
@@ -20,20 +20,13 @@ from workbell.adapters.dramatiq.wakeups import (
     declare,
     message_of,
 )
-from workbell.adapters.redis_client import Line, RedisLink, options, packed
+from workbell.adapters.redis_client import OptionalRedis, options
 
 PREFIX: Final = "workbell:wake"
 BLOCK_SECONDS: Final = 1
 AWAY_SECONDS: Final = 0.5
 YIELD_SECONDS: Final = 0.001
-"""Who has called a thread lets go of the interpreter: it would keep that thread waiting."""
-
-_WAKE: Final = """
-if redis.call('llen', KEYS[1]) == 0 then
-    redis.call('rpush', KEYS[1], ARGV[1])
-end
-return 1
-"""
+"""Sleep after dispatching, so that the woken thread gets the interpreter lock at once."""
 
 
 class IdleThreads(Protocol):
@@ -52,46 +45,48 @@ def _list(queue: str) -> str:
     return f"{PREFIX}:{queue}"
 
 
-@cache
-def _wake(queue: str) -> bytes:
-    return packed("EVAL", _WAKE, "1", _list(queue), message_of(queue).encode().decode())
-
-
 @define(eq=False)
 class RedisWaker:
     """
     Sends wake-ups from a process that may have no workers; satisfies `Waker`.
 
-    One wake-up per queue lies there at a time, until somebody takes it.
+    A queue's list holds at most one wake-up, which a worker process pops. The
+    same round trip increments the queue's change counter.
     """
 
-    link: RedisLink
+    redis: OptionalRedis
 
     def wake(self, queue: str) -> None:
-        """Wake some thread of some process, unless a wake-up is under way already."""
+        """Wake a thread of any process, unless a wake-up is pending already."""
         self.send(queue)
 
     def send(self, queue: str) -> bool:
-        """Wake as `wake` does; return whether Redis knows of it."""
-        return self.link.say(_wake(queue)) is not None
+        """Wake as `wake` does; return whether Redis has accepted the wake-up."""
+
+        def push(client: Any) -> Any:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.rpush(_list(queue), message_of(queue).encode())
+            pipeline.ltrim(_list(queue), 0, 0)  # the one that was pending stays
+            pipeline.incr(counter_key(queue))
+            return pipeline.execute()
+
+        return self.redis.call(push) is not None
 
 
 class _WakeConsumer(Unasked):
     """
-    Takes wake-ups from a list that it blocks on, and only while a thread is idle.
+    Pops wake-ups with a blocking command, and only while a thread is idle.
 
-    Whatever lies in the list is one: while it lies there no other is sent, and
-    a thread that was taken for it must be called. The stock consumer polls with
-    pauses of up to a second, and fetches for threads that are busy. Nothing is
-    acknowledged: a lost wake-up costs time only.
+    Any value in the list is a wake-up: while one is pending no other is sent,
+    and a thread that was reserved for it must be called. Dramatiq's own consumer
+    polls with pauses of up to a second, and fetches for threads that are busy.
+    Nothing is acknowledged: a lost wake-up costs time only.
     """
 
     def __init__(self, broker: "WakeBroker", queue: str) -> None:
         super().__init__()
         self._broker = broker
         self._queue, self._list = queue, _list(queue)
-        self._pop = packed("BLPOP", self._list, str(BLOCK_SECONDS))
-        self._line: Line | None = None
         self._has_called = False
 
     def __next__(self) -> MessageProxy | None:
@@ -100,24 +95,19 @@ class _WakeConsumer(Unasked):
         if not self._broker.threads.wait_idle(BLOCK_SECONDS / 5):
             return None
         try:
-            if (found := self._popped()) is None:
+            if (found := self._broker.blocking.blpop(self._list, BLOCK_SECONDS)) is None:
                 return None
-            if not self._broker.threads.take_idle():  # leave it to somebody else
+            if not self._broker.threads.take_idle():  # another process may take it
                 self._broker.blocking.lpush(self._list, found[1])
                 return None
             self._has_called = True
             return MessageProxy(message_of(self._queue))
-        except Exception:  # noqa: BLE001 - no wake-up is worth an error; a sweep comes anyway
+        except Exception:  # noqa: BLE001 - the next sweep finds the work
             self.closed.wait(AWAY_SECONDS)
             return None
 
-    def _popped(self) -> Any:
-        self._line = self._line or Line(self._broker.blocking.connection_pool.get_connection())
-        self._line.send(self._pop)
-        return self._line.answer()
-
     def requeue(self, messages: Any) -> None:
-        """Leave to others what nobody here came to."""
+        """Push undelivered wake-ups back to Redis for other processes."""
         try:
             for message in messages:
                 if not message.failed:
@@ -136,7 +126,7 @@ class WakeBroker(RedisBroker):
         super().__init__(client=self.blocking, middleware=[])  # type: ignore[no-untyped-call]
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002
-        """Return a consumer; how much it takes is a matter of idle threads."""
+        """Return a consumer; idle threads, and not `prefetch`, bound what it pops."""
         return _WakeConsumer(self, queue_name)
 
     def declare_queue(self, queue_name: str) -> None:
@@ -151,7 +141,7 @@ class RedisWakeups:
     """
     Wake-ups among processes, for one that runs jobs; satisfies `Waker`.
 
-    While Redis is away, it wakes the threads of its own process.
+    While Redis is unavailable, it wakes the threads of its own process.
     """
 
     url: str
@@ -176,7 +166,7 @@ class RedisWakeups:
         self._worker.start()
 
     def wake(self, queue: str) -> None:
-        """Wake some thread of some process, unless a wake-up is under way already."""
+        """Wake a thread of any process, unless a wake-up is pending already."""
         if not self.waker.send(queue):
             self.stir(queue)
 
@@ -192,7 +182,7 @@ class RedisWakeups:
             self.wake_one_more(queue)
 
     def clear(self, queue: str) -> None:
-        """Do nothing: a wake-up that was taken lies nowhere any more."""
+        """Do nothing: popping a wake-up has removed it."""
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is still busy after the timeout is left behind."""
@@ -200,7 +190,7 @@ class RedisWakeups:
         for consumer in self._worker.consumers.values():
             consumer.stop()
             consumer.close()
-        self._broker.blocking.connection_pool.disconnect()  # whoever blocks there goes on
+        self._broker.blocking.connection_pool.disconnect()  # ends blocked reads
         call_in(self._worker, until)
         self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
         self._broker.blocking.close()

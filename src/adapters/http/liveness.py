@@ -8,7 +8,6 @@ import falcon
 import structlog
 from attrs import Factory, frozen
 
-from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.http.health.api_process import NO_STORE, LiveBody
 from workbell.adapters.http.web.operations import JSON
 from workbell.adapters.http.web.request import request_id
@@ -82,5 +81,4 @@ class App(FalconApp):
         """Answer a WSGI request."""
         if self.alive is not None and self.alive.is_asked(env):
             return self.alive.answer(env, start_response)
-        PROCESSORS.keep_off()
         return super().__call__(env, start_response)

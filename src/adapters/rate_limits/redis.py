@@ -9,7 +9,7 @@ from attrs import Factory, define
 from limits.storage import RedisStorage
 
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
-from workbell.adapters.redis_client import TIMEOUT_SECONDS, Breaker, options
+from workbell.adapters.redis_client import TIMEOUT_SECONDS, CircuitBreaker, options
 from workbell.domain.rate_limits.policy import Charge, Decision
 from workbell.ports.rate_limits import RateLimiter
 
@@ -98,7 +98,7 @@ class RedisRateLimiter:
 
     _windows: Windows
     _local: RateLimiter = Factory(MemoryRateLimiter)
-    _breaker: Breaker = Factory(Breaker)
+    _breaker: CircuitBreaker = Factory(CircuitBreaker)
 
     @classmethod
     def connect(
@@ -118,14 +118,14 @@ class RedisRateLimiter:
         """Spend the cost under every charge, or under none if one refuses."""
         if not charges:
             return []
-        if self._breaker.admits():
+        if self._breaker.allows():
             try:
                 decisions = self._shared(charges, now.timestamp(), cost)
             except Exception as error:  # noqa: BLE001 - whatever listens there, nobody waits for it
-                if self._breaker.failed():
+                if self._breaker.record_failure():
                     _log.warning("rate_limits_are_local", reason=type(error).__name__)
             else:
-                if self._breaker.succeeded():
+                if self._breaker.record_success():
                     _log.info("rate_limits_are_shared")
                 return decisions
         return self._local.hit(charges, now, cost)

@@ -1,4 +1,4 @@
-"""The second factor: time-based codes (RFC 6238), and recovery codes."""
+"""The second factor: its secret, used time steps and recovery codes."""
 
 import hashlib
 import hmac
@@ -7,18 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
-from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
 from workbell.domain.errors import NotAllowed
-from workbell.domain.identity.one_time_code import DIGITS, looks_like_code, tidied
+from workbell.domain.identity.one_time_code import tidied
 from workbell.domain.identity.user import User, UserId, WrongCredentials
 
 STEP = 30
-"""How many seconds a code stands for."""
+"""Seconds of a time step, which has one code (RFC 6238, section 4.1)."""
 WINDOW = 1
-"""How many steps early or late a clock may be (RFC 6238, section 5.2)."""
+"""Time steps by which a device's clock may be early or late (RFC 6238, section 5.2)."""
 RECOVERY_CODES = 10
 RECOVERY_LENGTH = 24
 """Of 32 characters each: 120 random bits, so that a fast hash of it is enough (ASVS 6.5.2)."""
@@ -81,37 +80,31 @@ class SecondFactor:
         """Whether it was confirmed, and is asked for."""
         return self.confirmed_at is not None
 
-    def confirmed(
-        self, keys: "FactorKeys", typed: str, recovery: Sequence[str], now: datetime
-    ) -> Self | None:
-        """Return the factor as its first code confirms it, or None if the code is wrong."""
-        used = self._after_code(keys, tidied(typed), now)
+    def confirm(self, step: int | None, recovery: Sequence[str], now: datetime) -> Self | None:
+        """Return the factor confirmed by a code of this step, or None as `use_step` does."""
+        used = self.use_step(step)
         return used and evolve(used, confirmed_at=now).renewed(recovery)
 
     def renewed(self, recovery: Sequence[str]) -> Self:
         """Return the factor with new recovery codes; the earlier ones work no more."""
         return evolve(self, recovery=tuple(_kept(code) for code in recovery))
 
-    def used(self, keys: "FactorKeys", typed: str, now: datetime) -> Self | None:
-        """Return the factor with a code or recovery code used up, or None if it is neither."""
-        tidy = tidied(typed)
-        return self._after_code(keys, tidy, now) or self._after_recovery(tidy)
+    def use_step(self, step: int | None) -> Self | None:
+        """
+        Return the factor with a code of this step used.
 
-    def _after_code(self, keys: "FactorKeys", code: str, now: datetime) -> Self | None:
-        secret = keys.secret(self)
-        if secret is None or not looks_like_code(code):
+        None if there is no step, or if a code of it or of a later one was used.
+        """
+        if step is None or step <= self.last_step:
             return None
-        current = int(now.timestamp()) // STEP
-        for step in range(max(current - WINDOW, self.last_step + 1), current + WINDOW + 1):
-            if hmac.compare_digest(code_at(secret, step), code):
-                return evolve(self, last_step=step)
-        return None
+        return evolve(self, last_step=step)
 
-    def _after_recovery(self, code: str) -> Self | None:
-        kept = _kept(code)
-        if kept not in self.recovery:
+    def use_recovery_code(self, typed: str) -> Self | None:
+        """Return the factor without this recovery code, or None if it is none."""
+        used = _kept(typed)
+        if used not in self.recovery:
             return None
-        return evolve(self, recovery=tuple(one for one in self.recovery if one != kept))
+        return evolve(self, recovery=tuple(one for one in self.recovery if one != used))
 
 
 @frozen
@@ -138,23 +131,9 @@ class FactorKeys:
         return derived.digest()[:_SECRET_BYTES]
 
 
-def code_at(secret: bytes, step: int) -> str:
-    """Return the code of a step since 1970 (RFC 4226, section 5.3, with SHA-1)."""
-    digest = hmac.new(secret, step.to_bytes(8, "big"), hashlib.sha1).digest()
-    offset = digest[-1] & 0xF
-    number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFF_FFFF
-    return f"{number % 10**DIGITS:0{DIGITS}}"
-
-
-def as_text(secret: bytes) -> str:
-    """Return a secret as people type it into their device."""
+def base32_secret(secret: bytes) -> str:
+    """Return a secret as text, for people who type it into their device."""
     return b32encode(secret).decode("ascii")
-
-
-def as_uri(secret: bytes, username: str) -> str:
-    """Return a secret as devices read it from a QR code."""
-    label = quote(f"{ISSUER}:{username}", safe=":")
-    return f"otpauth://totp/{label}?secret={as_text(secret)}&issuer={ISSUER}"
 
 
 def draw_recovery_codes(below: Callable[[int], int]) -> list[str]:

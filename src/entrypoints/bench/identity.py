@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import fmean, quantiles
 from typing import Any
 
-from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import EmbeddedServer
 from workbell.domain.identity.actor import Origin
@@ -42,12 +41,6 @@ PLENTY = Rate(100_000, 60)
 """Limits are counted, as everywhere, but do not bite."""
 CLIENTS_NICE = 5
 """The crowd yields to the service: it is the service that is measured."""
-
-_CLIENTS = {
-    "client anywhere": PROCESSORS.everywhere,
-    "client off the processors that hash": PROCESSORS.everywhere - PROCESSORS.hashing,
-}
-"""Who asks from another machine waits for no processor of ours: the latter is like that."""
 
 Cuts = tuple[float, float]
 """The p50 and the p99, in ms."""
@@ -77,14 +70,13 @@ def measure(
         add("ratio of the two", ours / theirs, "x")
         with _served(house) as port:
             token = _token(house)
-            for whose, where in _CLIENTS.items():
-                idle, busy, logins = _stormed(port, token, seconds, where)
-                add(f"a list of schedules while idle, {whose}, p50", idle[0], "ms")
-                add(f"a list of schedules while idle, {whose}, p99", idle[1], "ms")
-                add(f"the same while {CLIENTS} clients log in, p50", busy[0], "ms")
-                add(f"the same while {CLIENTS} clients log in, p99", busy[1], "ms")
-                add("ratio of the two p99", busy[1] / idle[1], "x")
-                add(f"logins of {CLIENTS} clients who come again when refused", logins, "logins/s")
+            idle, busy, logins = _stormed(port, token, seconds)
+            add("a list of schedules while idle, p50", idle[0], "ms")
+            add("a list of schedules while idle, p99", idle[1], "ms")
+            add(f"the same while {CLIENTS} clients log in, p50", busy[0], "ms")
+            add(f"the same while {CLIENTS} clients log in, p99", busy[1], "ms")
+            add("ratio of the two p99", busy[1] / idle[1], "x")
+            add(f"logins of {CLIENTS} clients who come again when refused", logins, "logins/s")
     return rows
 
 
@@ -164,20 +156,13 @@ def _another_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def _stormed(
-    port: int, token: str, seconds: float, where: Collection[int]
-) -> tuple[Cuts, Cuts, float]:
-    """
-    Return p50 and p99 of reads while idle and in a storm, in turns, and its logins/s.
-
-    `where` are the processors of who reads.
-    """
+def _stormed(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
+    """Return p50 and p99 of reads while idle and in a storm, in turns, and its logins/s."""
     idle: list[float] = []
     busy: list[float] = []
     logins: list[float] = []
     with _another_process() as reader, _another_process() as crowd:
         reader.submit(_asked, port, token, seconds).result()  # the first call starts the process
-        reader.submit(_bind, where).result()
         crowd.submit(os.nice, CLIENTS_NICE).result()
         for _ in range(ROUNDS):
             idle += reader.submit(_asked, port, token, seconds).result()
@@ -186,11 +171,6 @@ def _stormed(
             busy += reader.submit(_asked, port, token, seconds).result()
             logins.append(storm.result())
     return _cuts(idle), _cuts(busy), fmean(logins)
-
-
-def _bind(where: Collection[int]) -> None:
-    if sys.platform == "linux":
-        os.sched_setaffinity(0, where)
 
 
 def _cuts(times: Sequence[float]) -> Cuts:

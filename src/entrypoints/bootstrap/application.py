@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
 from workbell.adapters.cache.metered import CountingCache
-from workbell.adapters.change_counters.local import Announcer
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.wakeups import Wakeups
@@ -32,10 +31,11 @@ from workbell.domain.goals.reminder import daily_at, every_step
 from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import (
     AnyStore,
+    make_store_waker,
     wakeups_of,
 )
 from workbell.entrypoints.config.settings import Settings
-from workbell.ports.change_counters import Changes
+from workbell.ports.change_counters import ChangeCounters
 from workbell.ports.mail import Mailer
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
@@ -109,7 +109,7 @@ class House:
     throttling: Throttling
     queues: Sequence[str]
     anchor: Callable[[], float]
-    changes: Changes
+    changes: ChangeCounters
     waker: "RedisWaker | None" = None
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
     _closing: ExitStack = field(factory=ExitStack, alias="closing")
@@ -174,7 +174,7 @@ class House:
             self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
         )
         if wakeups is not None:
-            self.store.waker = Announcer(self.changes, wakeups)
+            self.store.waker = make_store_waker(self.changes, wakeups)
         return Runtime(
             execution=self.execution,
             clock=self.clock,
@@ -277,7 +277,7 @@ class House:
             Unavailable: Redis does not answer.
         """
         if self.waker is not None:
-            self.waker.link.check()
+            self.waker.redis.check()
 
     def warn_of_absent_cache(self) -> None:
         """Have the log say if Redis does not answer: work goes on without it, slower."""
@@ -291,7 +291,7 @@ class House:
         if isinstance(self.store, SqlStore):
             self.store.close()
         if self.waker is not None:
-            self.waker.link.close()
+            self.waker.redis.close()
         self._closing.close()
         if self._scratch is not None:
             self._scratch.cleanup()

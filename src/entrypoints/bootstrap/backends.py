@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
-from workbell.adapters.change_counters.local import LocalChanges
+from workbell.adapters.change_counters.local import LocalChangeCounters, NotifyingWaker
 from workbell.adapters.dramatiq.wakeups import LocalWakeups, Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker
 from workbell.adapters.mail.folder import FolderMailer
@@ -20,7 +20,8 @@ from workbell.adapters.system import AnchoredClock, SystemClock
 from workbell.domain.errors import Unavailable
 from workbell.domain.rate_limits.policy import Policies
 from workbell.entrypoints.config.settings import Settings
-from workbell.ports.change_counters import Changes
+from workbell.ports.change_counters import ChangeCounters
+from workbell.ports.jobs.repository import Waker
 from workbell.ports.mail import Mailer
 from workbell.ports.rate_limits import RateLimiter
 from workbell.ports.system import Clock, Ids
@@ -82,9 +83,9 @@ def mailer_of(
 def waker_of(url: str) -> "RedisWaker":
     """Return what wakes the workers of other processes."""
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
-    from workbell.adapters.redis_client import RedisLink
+    from workbell.adapters.redis_client import OptionalRedis
 
-    return RedisWaker(RedisLink.connect(url, "wake-ups"))
+    return RedisWaker(OptionalRedis.connect(url, "wake-ups"))
 
 
 def cache_of(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> CountingCache:
@@ -93,16 +94,23 @@ def cache_of(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry)
         return CountingCache(MemoryCache(clock), metrics)
     from workbell.adapters.cache.redis import RedisCache
 
-    return CountingCache(RedisCache(waker.link), metrics)
+    return CountingCache(RedisCache(waker.redis), metrics)
 
 
-def changes_of(waker: "RedisWaker | None") -> Changes:
-    """Return the counters of changes: shared by Redis where there is one."""
+def changes_of(waker: "RedisWaker | None") -> ChangeCounters:
+    """Return the change counters: in Redis if there is one, else in this process."""
     if waker is None:
-        return LocalChanges()
-    from workbell.adapters.change_counters.redis import RedisChanges
+        return LocalChangeCounters()
+    from workbell.adapters.change_counters.redis import RedisChangeCounters
 
-    return RedisChanges(waker.link)
+    return RedisChangeCounters(waker.redis)
+
+
+def make_store_waker(changes: ChangeCounters, waker: Waker | None) -> Waker | None:
+    """Return what the store calls after a commit; a wake-up over Redis counts by itself."""
+    if isinstance(changes, LocalChangeCounters):
+        return NotifyingWaker(changes, waker)
+    return waker
 
 
 def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:

@@ -1,6 +1,8 @@
 """Wiring: one plain function that builds everything from the settings."""
 
 import importlib
+import os
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -11,10 +13,9 @@ from typing import TextIO
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import built_in
 from workbell.adapters.cache.metered import CountingCache
-from workbell.adapters.change_counters.local import Announcer
-from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.adapters.serialization.serializer import JsonShapes
@@ -30,6 +31,7 @@ from workbell.entrypoints.bootstrap.backends import (
     cache_of,
     changes_of,
     mailer_of,
+    make_store_waker,
     open_store_of,
     throttling_of,
     waker_of,
@@ -79,7 +81,7 @@ def build(
     store, clock, anchor = open_store_of(settings, clock)
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
-    store.waker = Announcer(changes, waker)
+    store.waker = make_store_waker(changes, waker)
     shapes, ids, chance, metrics = JsonShapes(), UuidIds(), SystemRandomness(), make_registry()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
@@ -252,6 +254,13 @@ def _make_retention(
     )
 
 
+def parallel_hashes() -> int:
+    """Return how many password hashes may run at a time: half of the CPUs, at least one."""
+    # a hash occupies a CPU for some 20 ms; the other half answers requests during a login storm
+    cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, cpus // 2)
+
+
 def _make_identity(
     settings: Settings,
     store: AnyStore,
@@ -260,9 +269,7 @@ def _make_identity(
     mailer: Mailer,
     throttling: Throttling,
 ) -> tuple[Identity, SigningIn]:
-    # half of the processors are left to everybody else, however many sign in
-    slots = max(1, len(PROCESSORS.hashing))
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=slots)
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
     keys = [key.encode() for key in (secret_key(settings), *settings.secret_key_previous)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)
     identity = Identity(
@@ -287,6 +294,7 @@ def _make_identity(
         session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
         throttling=throttling,
+        totp=PyotpTotp(),
         factor_keys=FactorKeys.of(keys),
         second_factor_duty=settings.require_second_factor,
         evened=evened,

@@ -27,6 +27,7 @@ from workbell.domain.identity.session import (
 )
 from workbell.domain.identity.user import EmailNotVerified, User, WrongCredentials
 from workbell.ports.identity.crypto import PasswordHasher, Tokens
+from workbell.ports.identity.totp import Totp
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
@@ -76,6 +77,7 @@ class SigningIn:
     ids: Ids
     hasher: PasswordHasher
     tokens: Tokens
+    totp: Totp
     access_life: timedelta = timedelta(minutes=15)
     refresh_life: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
@@ -106,6 +108,7 @@ class SigningIn:
                 store=self.store,
                 clock=self.clock,
                 keys=self.factor_keys,
+                totp=self.totp,
                 duty=self.second_factor_duty,
                 throttling=self.throttling,
             ),

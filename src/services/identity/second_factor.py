@@ -10,8 +10,7 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.second_factor import (
     SecondFactor,
-    as_text,
-    as_uri,
+    base32_secret,
     draw_recovery_codes,
 )
 from workbell.domain.identity.user import User
@@ -90,7 +89,9 @@ class FactorKeeping:
         factor = self.gate.keys.begun(user.id, seed, self.gate.clock.now())
         secret = self.gate.keys.secret(factor) or b""
         self._begun(actor, factor)
-        return NewSecret(as_text(secret), as_uri(secret, user.username))
+        return NewSecret(
+            base32_secret(secret), self.gate.totp.provisioning_uri(secret, user.username)
+        )
 
     def confirm(self, actor: Actor, code: str) -> Sequence[str]:
         """
@@ -178,7 +179,7 @@ class FactorKeeping:
             before = tx.second_factors.find(user.id)
             if before is None or before.works:
                 raise Conflict("There is no second factor that waits for its first code.")
-            after = before.confirmed(self.gate.keys, code, recovery, now)
+            after = before.confirm(self.gate.find_step(before, code, now), recovery, now)
             if after is None or not tx.second_factors.replace(before, after):
                 failed = entry(user, "SECOND_FACTOR_FAILED", actor.origin, now)
                 self.gate.floods.add(tx.audit, failed)

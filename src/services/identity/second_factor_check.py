@@ -1,5 +1,7 @@
 """The gate of the second factor: what a login needs besides the password."""
 
+from datetime import datetime
+
 from attrs import Factory, field, frozen
 
 from workbell.domain.identity.actor import Origin
@@ -13,6 +15,7 @@ from workbell.domain.identity.second_factor import (
 )
 from workbell.domain.identity.user import User, WrongCredentials
 from workbell.domain.rate_limits.policy import SECOND_FACTOR_FAILURES, account_key
+from workbell.ports.identity.totp import Totp
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -33,6 +36,7 @@ class FactorGate:
     store: Store[IdentityTx]
     clock: Clock
     keys: FactorKeys
+    totp: Totp
     duty: Duty
     throttling: Throttling | None
     floods: Floods = field(default=Factory(Floods), eq=False)
@@ -86,12 +90,23 @@ class FactorGate:
         if (factor.seed if factor else "") != seed:
             raise WrongCredentials
 
+    def find_step(self, factor: SecondFactor, typed: str, now: datetime) -> int | None:
+        """Return the time step that a typed code is of, or None if it is no code of the factor."""
+        code, secret = tidied(typed), self.keys.secret(factor)
+        if secret is None or not looks_like_code(code):
+            return None
+        return self.totp.find_step(secret, code, now)
+
+    def _consume(self, factor: SecondFactor, typed: str, now: datetime) -> SecondFactor | None:
+        step = self.find_step(factor, typed, now)
+        return factor.use_step(step) or factor.use_recovery_code(typed)
+
     @done_again
     def _used_up(self, user: User, typed: str, origin: Origin) -> bool:
         with self.store.begin() as tx:
             tx.users.get_for_update(user.id)
             now, before = self.clock.now(), working(tx, user)
-            after = before and before.used(self.keys, typed, now)
+            after = before and self._consume(before, typed, now)
             if not before or not after or not tx.second_factors.replace(before, after):
                 failed = entry(user, "SECOND_FACTOR_FAILED", origin, now)
                 self.floods.add(tx.audit, failed)

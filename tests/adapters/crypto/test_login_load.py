@@ -13,6 +13,7 @@ from attrs import Factory, define
 from tests.services.members_scene import Members
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
@@ -89,6 +90,7 @@ def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -
         ids=UuidIds(),
         hasher=counting,
         tokens=JwtTokens.create([KEY], clock, issuer="us"),
+        totp=PyotpTotp(),
     )
     return Service(counting, identity, signing_in, Members.of(identity, signing_in))
 
@@ -153,9 +155,7 @@ class Watched:
 def test_forty_parallel_logins_take_the_memory_of_two() -> None:
     """Hashes wait for a slot, so a storm cannot use up the memory."""
     watched: Any = Watched()
-    hasher = Argon2Hasher(
-        watched, threading.BoundedSemaphore(2), threading.BoundedSemaphore(40), 10.0
-    )
+    hasher = Argon2Hasher(watched, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
     one = service(MemoryStore(SystemClock()), hasher)
     with one.identity.store.begin() as tx:
         tx.users.add(
@@ -169,9 +169,7 @@ def test_forty_parallel_logins_take_the_memory_of_two() -> None:
 
 def test_who_waits_too_long_is_told_when_to_come_back() -> None:
     watched: Any = Watched()
-    hasher = Argon2Hasher(
-        watched, threading.BoundedSemaphore(1), threading.BoundedSemaphore(20), 0.01
-    )
+    hasher = Argon2Hasher(watched, ThreadPoolExecutor(1), threading.BoundedSemaphore(20), 0.01)
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(lambda _: _outcome(hasher), range(20)))
     assert True in outcomes

@@ -1,20 +1,19 @@
 """Slow hashes: what makes them, and how many are made at once."""
 
 import os
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from threading import BoundedSemaphore
 from typing import Any
+from unittest import mock
 
 import argon2
 import pytest
 from argon2.exceptions import HashingError, VerificationError
-from nacl.exceptions import RuntimeError as SodiumError
 
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.domain.errors import Unavailable
+from workbell.entrypoints.bootstrap.build import parallel_hashes
 
 pytestmark = pytest.mark.unit
 
@@ -70,12 +69,13 @@ def test_a_hash_by_other_parameters_still_serves_and_should_be_made_anew() -> No
 
 def test_who_waits_too_long_for_a_slot_is_refused_and_told_when_to_come_again() -> None:
     """Not all at the same time, or they would come as one crowd again."""
-    hasher, told = quick(slots=1, patience=0.01), []
-    with hasher._slot():
-        for ask in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")) * 2:
-            with pytest.raises(Unavailable) as caught:
-                ask()
-            told.append(caught.value.retry_after)
+    hasher, told, release = quick(slots=1, patience=0.01), list[float | None](), threading.Event()
+    hasher._pool.submit(release.wait)
+    for ask in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")) * 2:
+        with pytest.raises(Unavailable) as caught:
+            ask()
+        told.append(caught.value.retry_after)
+    release.set()
     assert told == [1.0, 2.0, 3.0, 1.0]
     assert hasher.hash("x")
 
@@ -83,25 +83,12 @@ def test_who_waits_too_long_for_a_slot_is_refused_and_told_when_to_come_again() 
 def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
     hasher = quick(slots=1, waiting=0, patience=60.0)
     hasher.check_room()
-    with hasher._slot():
+    with hasher._admitted:
         for ask in (lambda: hasher.hash("x"), hasher.check_room):
             with pytest.raises(Unavailable):
                 ask()
     hasher.check_room()
     assert hasher.hash("x")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority")
-def test_who_hashes_yields_to_all_others() -> None:
-    class Priority:
-        def hash(self, _: bytes) -> str:
-            return str(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-
-    watched: Any = Priority()
-    hasher = Argon2Hasher(watched, BoundedSemaphore(1), BoundedSemaphore(1), 1.0)
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    assert hasher.hash("x") == str(min(own + 10, 19))
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 def test_no_thread_to_hash_in_is_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,11 +112,33 @@ def test_a_slot_is_given_back_after_every_outcome() -> None:
     assert found == [False, True] * 20
 
 
-@pytest.mark.parametrize(
-    "error", [HashingError("no memory"), VerificationError("no memory"), SodiumError("no memory")]
-)
+@pytest.mark.parametrize("error", [HashingError("no memory"), VerificationError("no memory")])
 def test_no_memory_is_no_wrong_password(error: Exception) -> None:
-    hasher = quick(slots=1, patience=0.01)
-    with pytest.raises(Unavailable), hasher._slot():
-        raise error
+    hasher = quick(slots=1, waiting=0)
+    failing = mock.Mock(**{"verify.side_effect": error})
+    with mock.patch.object(hasher, "_hasher", failing), pytest.raises(Unavailable):
+        hasher.verify("", "x")
     assert hasher.hash("x")
+
+
+def test_a_hash_that_has_started_is_awaited() -> None:
+    """However long it takes: it occupies its slot anyway."""
+    hasher = quick(slots=1, patience=0.01)
+    assert hasher._run(lambda: not threading.Event().wait(0.1))
+
+
+def test_hashes_that_gave_up_waiting_are_never_computed() -> None:
+    hasher, release, computed = quick(slots=1, patience=0.01), threading.Event(), list[int]()
+    hasher._pool.submit(release.wait)
+    with pytest.raises(Unavailable):
+        hasher._run(lambda: computed.append(1))
+    release.set()
+    hasher._run(lambda: computed.append(2))
+    assert computed == [2]
+
+
+@pytest.mark.parametrize(("cpus", "hashes"), [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8)])
+def test_half_of_the_cpus_hash(cpus: int, hashes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    assert parallel_hashes() == hashes

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+from unittest import mock
 
 import pytest
 from attrs import define, evolve, field
-from redis import Redis
+from redis import Connection, Redis
 
 from tests.processes.fleet import OwnRedis, own_redis, until
-from workbell.adapters.change_counters.redis import RedisChanges
+from workbell.adapters.change_counters.redis import RedisChangeCounters
 from workbell.adapters.dramatiq import runtime as engine
 from workbell.adapters.dramatiq.redis_wakeups import RedisWaker, RedisWakeups
-from workbell.adapters.redis_client import RedisLink, packed
+from workbell.adapters.redis_client import OptionalRedis
 from workbell.domain.errors import Unavailable
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import JobId, JobState
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.integration
 
 QUEUE = "default"
 LIST = "workbell:wake:default"
+SEND_PACKED = Connection.send_packed_command
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +50,9 @@ def redis(redis_of_module: OwnRedis) -> Iterator[Redis]:
 @pytest.fixture
 def waker(redis_of_module: OwnRedis, redis: Redis) -> Iterator[RedisWaker]:
     """Return what any process wakes others with; patient, for this machine may be busy."""
-    made = RedisWaker(RedisLink.connect(redis_of_module.url, "tests", timeout=5.0))
+    made = RedisWaker(OptionalRedis.connect(redis_of_module.url, "tests", timeout=5.0))
     yield made
-    made.link.close()
+    made.redis.close()
 
 
 @define(eq=False)
@@ -111,7 +113,7 @@ def test_one_wake_up_is_under_way_until_somebody_takes_it(waker: RedisWaker, red
 
 
 def test_a_connection_that_redis_has_closed_is_replaced(waker: RedisWaker, redis: Redis) -> None:
-    """A restart costs no wake-up, as long as Redis is there again."""
+    """A restart costs no wake-up, as long as Redis is available again."""
     waker.wake(QUEUE)
     redis.delete(LIST)
     redis.client_kill_filter(_type="normal", skipme=True)
@@ -119,15 +121,29 @@ def test_a_connection_that_redis_has_closed_is_replaced(waker: RedisWaker, redis
     assert redis.llen(LIST) == 1
 
 
-def test_nobody_takes_the_answer_to_what_was_told_for_their_own(
-    waker: RedisWaker, redis: Redis
-) -> None:
-    changes = RedisChanges(waker.link)
-    changes.rise(QUEUE)
-    changes.rise(QUEUE)
-    assert waker.link.say(packed("ECHO", "hello")) == b"hello"
-    changes.rise(QUEUE)
-    assert changes.count(QUEUE) == 3
+def test_a_wake_up_is_one_round_trip_that_also_counts(waker: RedisWaker, redis: Redis) -> None:
+    """Also while another wake-up is pending: there is new work to display."""
+    counters = RedisChangeCounters(waker.redis)
+    waker.wake(QUEUE)
+    waker.wake(QUEUE)
+    waker.wake("reports")
+    assert (counters.value(QUEUE), counters.value("reports")) == (2, 1)
+    assert counters.value("mail") == 0
+    with mock.patch.object(Connection, "send_packed_command", autospec=True) as sent:
+        sent.side_effect = SEND_PACKED
+        waker.wake(QUEUE)
+    assert sent.call_count == 1
+
+
+def test_a_pending_wake_up_stays_the_oldest(waker: RedisWaker, redis: Redis) -> None:
+    redis.rpush(LIST, b"pending")
+    waker.wake(QUEUE)
+    assert redis.lrange(LIST, 0, -1) == [b"pending"]
+
+
+def test_an_error_reply_is_no_accepted_wake_up(waker: RedisWaker, redis: Redis) -> None:
+    redis.set(LIST, "not a list")
+    assert not waker.send(QUEUE)
 
 
 def test_an_idle_thread_is_called(worker: Callable[..., RedisWakeups], waker: RedisWaker) -> None:
@@ -193,15 +209,15 @@ def test_without_redis_nobody_waits_twice(silent: bool) -> None:
         port = server.getsockname()[1]
         if not silent:
             server.close()
-        link = RedisLink.connect(f"redis://127.0.0.1:{port}", "tests")
-        waker = RedisWaker(link)
+        optional = OptionalRedis.connect(f"redis://127.0.0.1:{port}", "tests")
+        waker = RedisWaker(optional)
         assert not waker.send(QUEUE)
-        assert link.ask(lambda _: asked.append(1)) is None
+        assert optional.call(lambda _: asked.append(1)) is None
         waker.wake(QUEUE)
         with pytest.raises(Unavailable):
-            link.check()
+            optional.check()
         assert asked == []
-        link.close()
+        optional.close()
 
 
 @pytest.fixture
@@ -236,13 +252,13 @@ def test_a_process_wakes_its_own_threads_while_redis_is_away(
     assert house.waker is not None and isinstance(runtime.wakeups, RedisWakeups)
     house.check_cache()
     runtime.wakeups.waker = away = RedisWaker(
-        evolve(house.waker.link, client=Redis.from_url("redis://127.0.0.1:1"))
+        evolve(house.waker.redis, client=Redis.from_url("redis://127.0.0.1:1"))
     )
     run(house)
     assert runtime.health_problems() == []
     assert runtime.stop(5.0)
     assert runtime.health_problems() == ["The process is stopping."]
-    away.link.close()
+    away.redis.close()
 
 
 def test_what_keeps_a_runtime_from_its_work_is_told(house: House) -> None:

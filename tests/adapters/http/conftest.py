@@ -8,12 +8,14 @@ from typing import Any
 import falcon.testing
 import pytest
 from attrs import define, field, frozen
+from pyotp.totp import TOTP
 
 from tests.services.members_scene import Members
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.http.app import Parts, build_app, operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
@@ -23,7 +25,7 @@ from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.system import SystemRandomness, UuidIds
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, code_at
+from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, base32_secret
 from workbell.domain.identity.user import Role, User
 from workbell.domain.jobs.attempt import Artifact
 from workbell.domain.jobs.job import JobId, JobState
@@ -211,7 +213,7 @@ class World:
         assert factor is not None
         secret = FACTOR_KEYS.secret(factor)
         assert secret is not None
-        return code_at(secret, int(self.clock.at.timestamp()) // STEP + steps)
+        return TOTP(base32_secret(secret)).at(self.clock.at, counter_offset=steps)
 
     def enrol(self, who: str = "ada") -> list[str]:
         """Give somebody a second factor over HTTP, wait a step, and return recovery codes."""
@@ -263,6 +265,7 @@ def build_world(
         ids=UuidIds(),
         hasher=HASHER,
         tokens=JwtTokens.create([KEY], clock, issuer="http://localhost"),
+        totp=PyotpTotp(),
         factor_keys=FACTOR_KEYS,
         second_factor_duty=duty,
     )

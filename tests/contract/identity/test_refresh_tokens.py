@@ -8,6 +8,7 @@ import pytest
 from tests.contract.factories import NOON, AnyStore, ManualClock
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.user import User
@@ -19,7 +20,9 @@ HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
 
 def a_process(store: AnyStore, clock: ManualClock) -> SigningIn:
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    return SigningIn(store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens)
+    return SigningIn(
+        store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens, totp=PyotpTotp()
+    )
 
 
 def signed_in(process: SigningIn) -> SignedIn:

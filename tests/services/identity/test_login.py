@@ -9,6 +9,7 @@ import pytest
 from attrs import define, evolve, field
 
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unauthenticated
@@ -104,7 +105,9 @@ def scene() -> Scene:
     clock, hasher = Clock(), Hasher()
     store = MemoryStore(clock)
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    signing_in = SigningIn(store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens)
+    signing_in = SigningIn(
+        store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens, totp=PyotpTotp()
+    )
     ana = User(username="ana", email=ANA, password_hash=f"hash of {PASSWORD}", created_at=NOON)
     with store.begin() as tx:
         ana = tx.users.add(ana)

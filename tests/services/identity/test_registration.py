@@ -11,6 +11,7 @@ from attrs import evolve
 from tests.services.identity_scene import ANA, NOON, ORIGIN, Scene, a_scene
 from tests.services.members_scene import Members, Numbers
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.one_time_code import Purpose, WrongCode
@@ -247,6 +248,7 @@ def test_a_made_up_password_works_for_a_week(scene: Scene) -> None:
         ids=Numbers(),
         hasher=scene.hasher,
         tokens=JwtTokens.create([b"k" * 32], scene.clock, issuer="us"),
+        totp=PyotpTotp(),
     )
     members = Members.of(scene.identity, signing_in)
     assert password is not None

@@ -5,12 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
 from typing import Any
+from unittest import mock
 
 import pytest
 from attrs import define, evolve, field
+from pyotp.totp import TOTP
 
 from tests.services.identity_scene import ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Conflict, Invalid, NotAllowed, NotFound, Unauthenticated
 from workbell.domain.identity.actor import SYSTEM, Actor
@@ -22,7 +25,7 @@ from workbell.domain.identity.second_factor import (
     SecondFactor,
     SecondFactorRequired,
     WrongSecondFactor,
-    code_at,
+    base32_secret,
 )
 from workbell.domain.identity.session import SessionKind
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
@@ -80,7 +83,7 @@ def code(stage: Stage, name: str = "ana", steps: int = 0) -> str:
     assert kept is not None
     secret = KEYS.secret(kept)
     assert secret is not None
-    return code_at(secret, int(stage.clock.at.timestamp()) // STEP + steps)
+    return TOTP(base32_secret(secret)).at(stage.clock.at, counter_offset=steps)
 
 
 def enrolled(stage: Stage, name: str = "ana") -> Sequence[str]:
@@ -447,3 +450,33 @@ def test_adding_one_counts_at_once() -> None:
     assert stage.actor(session).must_enrol
     own.confirm(stage.actor(session), code(stage))
     assert not stage.actor(session).must_enrol
+
+
+def test_a_code_may_be_typed_with_spaces_and_hyphens(stage: Stage) -> None:
+    enrolled(stage)
+    kept, now, typed = factor(stage), stage.clock.at, code(stage)
+    assert kept is not None
+    step = int(now.timestamp()) // STEP
+    for spelled in (typed, f" {typed[:3]} {typed[3:]}", f"{typed[:3]}-{typed[3:]}"):
+        assert stage.signing_in.gate.find_step(kept, spelled, now) == step
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "٣٣٣٣٣٣", "\ud800", "-" * 24])
+def test_what_does_not_look_like_a_code_is_never_compared(stage: Stage, typed: str) -> None:
+    enrolled(stage)
+    kept = factor(stage)
+    assert kept is not None
+    with mock.patch.object(PyotpTotp, "find_step") as compared:
+        assert stage.signing_in.gate.find_step(kept, typed, stage.clock.at) is None
+    compared.assert_not_called()
+
+
+def test_without_its_key_only_recovery_codes_serve(stage: Stage) -> None:
+    recovery = enrolled(stage)
+    signing_in = evolve(stage.signing_in, factor_keys=FactorKeys.of([b"l" * 32]))
+    other = evolve(stage, signing_in=signing_in)
+    with pytest.raises(WrongSecondFactor):
+        signed_in(other, code(stage))
+    assert signed_in(other, recovery[0]).user_id == stage.user("ana").id
+    rotated = evolve(stage.signing_in, factor_keys=FactorKeys.of([b"l" * 32, b"k" * 32]))
+    assert signed_in(evolve(stage, signing_in=rotated), code(stage)).user_id

@@ -12,7 +12,6 @@ from wsgiref.types import WSGIApplication
 import structlog
 from cheroot.server import HTTPServer
 
-from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.http.server.connection import Connection
 from workbell.adapters.http.server.framing import Limits
 from workbell.domain.errors import Unavailable
@@ -86,7 +85,6 @@ class _Server(HTTPServer):
 
     def process_conn(self, conn: Connection) -> None:
         """Hear a client; give it to a worker once it has asked for something."""
-        PROCESSORS.keep_off()
         try:
             if conn.crowded or not self.ready:
                 conn.refuse(503, "The server has no room for another connection.")

@@ -12,6 +12,7 @@ from attrs import define
 from tests.services.members_scene import Members
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
+from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unauthenticated
@@ -63,7 +64,9 @@ def a_process(url: str, clock: Clock) -> Process:
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=NoMail()
     )
     tokens = JwtTokens.create([KEY], clock, issuer="us")
-    signing_in = SigningIn(store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens)
+    signing_in = SigningIn(
+        store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens, totp=PyotpTotp()
+    )
     return Process(store, signing_in, Members.of(identity, signing_in))
 
 

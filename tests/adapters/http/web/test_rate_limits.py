@@ -180,7 +180,7 @@ def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: Wor
     parts = evolve(world.parts, signing_in=signing_in)
     crowded = evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
     hashing = [one for one in operations_of(parts) if one.route is Route.SIGN_IN]
-    with full._slot(), world.store.begin() as tx:  # nobody else could write
+    with full._admitted, world.store.begin() as tx:  # nobody else could write
         for one in hashing:
             refused = crowded.call(one.method, one.path, json={})
             assert (refused.status_code, refused.json["code"]) == (503, "unavailable"), one.name
