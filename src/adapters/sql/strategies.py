@@ -13,10 +13,12 @@ from workbell.adapters.sql.jobs import (
     settlement,
 )
 from workbell.adapters.sql.schedules import advance
+from workbell.adapters.sql.schedules import insert as schedule_insert
 
 _MYSQL = Strategy(
     insert_jobs=insert.insert_jobs_mysql,
     write_settlements=settlement.write_settlements,
+    insert_schedule=schedule_insert.insert_schedule,
     advance_by_one=advance.advance_by_one,
     is_among=is_in_list,
 )
@@ -25,6 +27,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         insert_jobs=insert.insert_jobs_sqlite,
         write_settlements=settlement.write_settlements,
         fire_ticks=fire_sqlite.fire_ticks,
+        insert_schedule=schedule_insert.insert_schedule,
         advance_by_one=advance.advance_by_one,
         is_among=is_in_list,
     ),
@@ -34,6 +37,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         write_settlements=settle_and_claim_postgresql.write_settlements,
         settle_and_claim=settle_and_claim_postgresql.settle_and_claim,
         fire_ticks=fire_postgresql.fire_ticks,
+        insert_schedule=schedule_insert.insert_schedule_returning,
         advance_by_one=fire_postgresql.advance_by_one,
         is_among=is_in_array,
     ),

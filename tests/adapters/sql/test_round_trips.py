@@ -157,8 +157,9 @@ def test_an_active_schedule_is_four_statements_in_one_transaction(store: SqlStor
 
 
 def test_schedules_of_the_system_are_not_counted(store: SqlStore) -> None:
+    service = scheduling(store)
     with counted(store) as sent:
-        scheduling(store).create(SYSTEM, EVERY_MINUTE)
+        service.create(SYSTEM, EVERY_MINUTE)
     assert len(sent) == 1
 
 

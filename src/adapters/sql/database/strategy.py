@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.schedule import Schedule
 from workbell.domain.schedules.ticks import Step
 
 Entry: TypeAlias = tuple[JobState, float, datetime | None]
@@ -23,6 +24,7 @@ SettleAndClaim: TypeAlias = Callable[
 ]
 FireTicks: TypeAlias = Callable[[Connection, Task, Sequence[Step], datetime, set[str]], list[Step]]
 AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[Step]], None]
+InsertSchedule: TypeAlias = Callable[[Connection, Schedule], int]
 IsAmong: TypeAlias = Callable[[Any, str], ColumnElement[bool]]
 
 
@@ -37,6 +39,7 @@ class Strategy:
     Attributes:
         insert_jobs: Insert rows unless their keys are taken; None for each refused one.
         write_settlements: Write accepted outcomes and their attempts.
+        insert_schedule: Insert a schedule and return its id.
         advance_by_one: Move schedules past one tick each.
         is_among: The condition that a column is among the ids of a parameter.
         insert_job: Insert one waiting job without a lane by one statement; the
@@ -49,6 +52,7 @@ class Strategy:
 
     insert_jobs: InsertJobs
     write_settlements: WriteSettlements
+    insert_schedule: InsertSchedule
     advance_by_one: AdvanceByOne
     is_among: IsAmong
     insert_job: InsertJob | None = None

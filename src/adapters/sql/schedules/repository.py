@@ -6,14 +6,13 @@ from functools import cache
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Select, and_, bindparam, func, literal_column, select, update
 
 from workbell.adapters.sql.database.column_types import moment_reader, moment_writer
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
     named,
-    new_id,
     prepare,
 )
 from workbell.adapters.sql.schedules import advance
@@ -30,7 +29,6 @@ from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
-_INSERT = insert(schedules)
 _VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
 _VISIBLE_LOCKED = _VISIBLE.with_for_update()
 _is_plain = and_(
@@ -58,11 +56,13 @@ DUE = prepare(
     "most",
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
-_COUNT_ACTIVE = select(func.count()).select_from(
+_ACTIVE_OF_OWNER: Select[Any] = (
     select(literal_column("1"))
     .where(IS_ACTIVE, _c.owner == bindparam("owner"))
     .limit(bindparam("limit"))
-    .subquery()
+)
+_COUNT_ACTIVE = prepare(
+    select(func.count()).select_from(_ACTIVE_OF_OWNER.subquery()), "owner", "limit"
 )
 NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
 _LOCK = (
@@ -114,7 +114,7 @@ class SqlSchedules(ScheduleLists):
 
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
-        new = new_id(self._db.execute(_INSERT, schedule_values(schedule)))
+        new = self._strategy.insert_schedule(self._db, schedule)
         return evolve(schedule, id=ScheduleId(new))
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
@@ -133,8 +133,8 @@ class SqlSchedules(ScheduleLists):
 
     def count_active(self, owner: UserId, *, limit: int) -> int:
         """Return how many active schedules an owner has, counting up to a limit."""
-        values = {"owner": owner, "limit": limit}
-        return self._db.execute(_COUNT_ACTIVE, values).scalar_one()
+        ((found,),) = _COUNT_ACTIVE.fetch_all(self._db, (owner, limit))
+        return int(found)
 
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the active schedules whose time has come, in short, oldest first, unlocked."""
