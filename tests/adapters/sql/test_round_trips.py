@@ -26,7 +26,7 @@ from workbell.adapters.sql.database.server import ServerConnections
 from workbell.adapters.sql.database.statements import IDLE
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.errors import LimitReached, Unavailable
-from workbell.domain.identity.user import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.user import EVERYTHING, SYSTEM, Actor, UserId
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId, JobState, Mode
 from workbell.domain.jobs.task import Task, Tasks
@@ -154,6 +154,19 @@ def test_an_active_schedule_is_four_statements_in_one_transaction(store: SqlStor
         service.create(root, EVERY_MINUTE)
     assert not [statement for statement in sent if "count" in statement]
     assert len(sent) == 3
+
+
+def test_counting_reads_the_schedules_of_one_owner(store: SqlStore) -> None:
+    """PostgreSQL has no statistics yet, and must not read what is active of every owner."""
+    with store.begin() as tx:
+        for owner in range(1, 301):
+            tx.schedules.add(a_schedule(owner=UserId(owner)))
+    with counted(store) as sent, store.begin() as tx:
+        assert tx.schedules.count_active(UserId(7), limit=5) == 1
+        (plan,) = tx._db.exec_driver_sql(
+            f"EXPLAIN (FORMAT JSON) {sent[0]}", {"owner": 7, "limit": 5, "param_1": 1}
+        ).scalar_one()
+    assert "schedules_owner" in str(plan)
 
 
 def test_schedules_of_the_system_are_not_counted(store: SqlStore) -> None:

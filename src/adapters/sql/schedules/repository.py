@@ -6,7 +6,17 @@ from functools import cache
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Select, and_, bindparam, func, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from workbell.adapters.sql.database.column_types import moment_reader, moment_writer
 from workbell.adapters.sql.database.statements import (
@@ -56,9 +66,16 @@ DUE = prepare(
     "most",
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
+_ONE: ColumnElement[int] = literal_column("1")
 _ACTIVE_OF_OWNER: Select[Any] = (
-    select(literal_column("1"))
-    .where(IS_ACTIVE, _c.owner == bindparam("owner"))
+    select(_ONE)
+    .where(
+        _c.owner == bindparam("owner"),
+        _c.deleted_at.is_(None),
+        # Not `next_at IS NOT NULL`: without statistics PostgreSQL would then read the
+        # active schedules of every owner, by the index of those that are due.
+        case((_c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
+    )
     .limit(bindparam("limit"))
 )
 _COUNT_ACTIVE = prepare(
