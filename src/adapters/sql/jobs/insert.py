@@ -1,4 +1,4 @@
-"""Inserting jobs on SQLite and MySQL: rows whose keys are taken are refused."""
+"""Inserting jobs on SQLite and MySQL, unless their keys are taken."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Reading jobs: one, lists and counts that stop somewhere, and what is due."""
+"""Reading jobs: single ones, lists, capped counts, and due rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
