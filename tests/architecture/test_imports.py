@@ -1,9 +1,11 @@
 """Import rules: layers, contexts and frameworks, checked by import-linter."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,9 @@ ADAPTERS = sorted(
 FOLDERS = {path.parts[1] for path in ADAPTERS if len(path.parts) > 2}
 SHARED = {"change_counters", "observability", "serialization"}
 """Adapter packages that the others may use: spans and metrics, JSON, counters."""
+SQL = "workbell.adapters.sql"
+DEEPEST = 5
+"""The longest chain of imports, each from one file of adapters/sql to another."""
 WELCOME = sys.stdlib_module_names | {"attrs", "workbell"}
 
 
@@ -71,3 +76,57 @@ def test_the_inner_layers_import_the_standard_library_and_attrs_only(path: Path)
     roots = {target.partition(".")[0] for target in imports(path)}
     allowed = WELCOME | ({"croniter"} if path == Path("domain/cron/rule.py") else set())
     assert roots <= allowed
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a file below src."""
+    return ".".join(("workbell", *path.with_suffix("").parts))
+
+
+def sql_imports() -> dict[str, set[str]]:
+    """Return which files of adapters/sql each of them imports, wherever in the file."""
+    files = {module_name(path): path for path in ADAPTERS if path.parts[1] == "sql"}
+    graph: dict[str, set[str]] = {}
+    for name, path in files.items():
+        targets = {part for each in imports(path) for part in (each, each.rpartition(".")[0])}
+        graph[name] = targets & files.keys() - {name}
+    return graph
+
+
+@pytest.mark.unit
+def test_imports_inside_adapters_sql_are_at_most_five_deep() -> None:
+    """
+    Follow the imports from file to file: no chain has more than five, and none is a cycle.
+
+    The store, at the top, is a chain's first file; a chain of five imports has
+    six files. Migrations do not count.
+    """
+    graph = sql_imports()
+
+    @cache
+    def longest(name: str, above: tuple[str, ...] = ()) -> tuple[str, ...]:
+        assert name not in above, f"cycle: {' -> '.join((*above, name))}"
+        chains = [longest(target, (*above, name)) for target in graph[name]]
+        return (name, *max(chains, key=len, default=()))
+
+    chain = max((longest(name) for name in graph), key=len)
+    assert chain[0] == f"{SQL}.store"
+    assert len(chain) - 1 <= DEEPEST, " -> ".join(chain)
+
+
+@pytest.mark.unit
+def test_one_table_says_which_database_takes_which_path() -> None:
+    """Statements do not ask for the database: types, the schema and connections may."""
+    pattern = re.compile(r"dialect\.name\s*(==|!=|in\b)|is_(postgresql|sqlite|mysql)\(")
+    asking = {
+        path.as_posix()
+        for path in ADAPTERS
+        if path.parts[1] == "sql" and pattern.search((SOURCE / path).read_text(encoding="utf-8"))
+    }
+    assert asking <= {
+        "adapters/sql/database/column_types.py",
+        "adapters/sql/database/mysql.py",
+        "adapters/sql/database/server.py",
+        "adapters/sql/schema/indexes.py",
+        "adapters/sql/schema/upgrade.py",
+    }

@@ -93,7 +93,7 @@ class Server:
         """Return an empty store; its connections are kept for the next one."""
         with self.engine.connect() as connection:
             empty(connection)
-        return SqlStore(clock, self.opened._connections)
+        return SqlStore(clock, self.opened._connections, self.opened._strategy)
 
 
 @cache

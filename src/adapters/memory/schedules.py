@@ -6,14 +6,12 @@ from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.audit import MemoryAuditTrail
 from workbell.adapters.memory.listing import between, ordered
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc, plain
-from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import EVERYTHING, Scope
-from workbell.domain.identity.user import User, UserId
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
@@ -42,17 +40,6 @@ class MemorySchedules:
         """Keep a new schedule, and return it with its id."""
         kept = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
         return self._put(kept)
-
-    def add_within(
-        self, schedule: Schedule, limit: int, entry: AuditEntry
-    ) -> tuple[Schedule, User] | None:
-        """Keep a new, active schedule and its audit entry, if the limit leaves room."""
-        owner = self._tables.users.get(schedule.owner)
-        if owner is None or self.count_active(schedule.owner) >= limit:
-            return None
-        kept = self.add(schedule)
-        MemoryAuditTrail(self._tables).add(evolve(entry, object_id=str(kept.id)))
-        return kept, owner
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule that whoever asks may see."""
@@ -104,9 +91,9 @@ class MemorySchedules:
         """Return how many schedules the list has."""
         return sum(1 for _ in self._matching(scope, which))
 
-    def count_active(self, owner: UserId) -> int:
-        """Return how many active schedules an owner has."""
-        return sum(schedule.owner == owner for schedule in self._active())
+    def count_active(self, owner: UserId, *, limit: int) -> int:
+        """Return how many active schedules an owner has, counting up to a limit."""
+        return min(limit, sum(schedule.owner == owner for schedule in self._active()))
 
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the active schedules whose time has come, in short, oldest first."""

@@ -8,12 +8,12 @@ from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select
 
 from workbell.adapters.sql.database.column_types import as_kept
-from workbell.adapters.sql.database.statements import AnyRow, named, prepared
+from workbell.adapters.sql.database.statements import AnyRow, named, prepare
 from workbell.adapters.sql.schema.tables import audit
 from workbell.domain.audit import AuditEntry
 
 _NAMES = tuple(each.name for each in fields(AuditEntry) if each.name != "id")
-_INSERT = prepared(insert(audit), *_NAMES)
+_INSERT = prepare(insert(audit), *_NAMES)
 _values = attrgetter(*_NAMES)
 _LATEST = select(audit).order_by(audit.c.id.desc())
 
@@ -30,7 +30,7 @@ class SqlAuditTrail:
 
     def add(self, entry: AuditEntry) -> None:
         """Keep one more entry."""
-        _INSERT.do(self._db, as_kept(_values(entry), self._db.dialect))
+        _INSERT.execute_no_result(self._db, as_kept(_values(entry), self._db.dialect))
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
         """Return the newest entries, or the newest before an id."""

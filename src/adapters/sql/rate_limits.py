@@ -7,20 +7,26 @@ from attrs import frozen
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from workbell.adapters.sql.database.column_types import as_kept, json_value
-from workbell.adapters.sql.database.statements import Prepared, insert_unless_taken, prepared
+from workbell.adapters.sql.database.statements import (
+    PreparedStatement,
+    insert_unless_taken,
+    prepare,
+)
 from workbell.adapters.sql.schema.tables import quotas
 from workbell.domain.rate_limits.policy import Charge, Decision, admit, spend
 
 _q = quotas.c
 _LOG = select(_q.log).where(_q.key == bindparam("of_key"))
-_PEEK = prepared(_LOG, "of_key")
-_LOCK = prepared(_LOG.with_for_update(), "of_key")
+_PEEK = prepare(_LOG, "of_key")
+_LOCK = prepare(_LOG.with_for_update(), "of_key")
 _of_key = update(quotas).where(_q.key == bindparam("of_key"))
-_WRITE = prepared(
+_WRITE = prepare(
     _of_key.values(log=bindparam("new"), until=bindparam("end")), "new", "end", "of_key"
 )
-_WRITE_LOG = prepared(_of_key.values(log=bindparam("new")), "new", "of_key")
-_INSERT = Prepared(lambda dialect: insert_unless_taken(quotas, dialect), ("key", "until", "log"))
+_WRITE_LOG = prepare(_of_key.values(log=bindparam("new")), "new", "of_key")
+_INSERT = PreparedStatement(
+    lambda dialect: insert_unless_taken(quotas, dialect), ("key", "until", "log")
+)
 _OLD = select(_q.key).where(_q.until <= bindparam("now")).order_by(_q.until, _q.key)
 _DELETE = delete(quotas).where(
     _q.key.in_(bindparam("keys", expanding=True)), _q.until <= bindparam("now")
@@ -42,7 +48,7 @@ class SqlQuotas:
             return decision
         log = spend(policy.rate, log, at, cost)
         until = datetime.fromtimestamp(log[-1] + policy.rate.seconds, UTC) if log else now
-        _WRITE.do(self._db, as_kept((log, until, charge.key), self._db.dialect))
+        _WRITE.execute_no_result(self._db, as_kept((log, until, charge.key), self._db.dialect))
         return decision.spent(cost)
 
     def peek(self, charge: Charge, now: datetime) -> Decision:
@@ -52,7 +58,9 @@ class SqlQuotas:
     def give_back(self, charge: Charge) -> None:
         """Undo what was spent last under a key, if anything was."""
         if log := self._log(_LOCK, charge.key):
-            _WRITE_LOG.do(self._db, as_kept((log[:-1], charge.key), self._db.dialect))
+            _WRITE_LOG.execute_no_result(
+                self._db, as_kept((log[:-1], charge.key), self._db.dialect)
+            )
 
     def prune(self, now: datetime, *, limit: int) -> int:
         """Delete at most so many keys under which nothing counts any more."""
@@ -64,10 +72,10 @@ class SqlQuotas:
     def _locked(self, key: str, now: datetime) -> Sequence[float]:
         """Return a key's log, its row locked; there is one from now on."""
         while (log := self._log(_LOCK, key)) is None:
-            _INSERT.do(self._db, as_kept((key, now, []), self._db.dialect))
+            _INSERT.execute_no_result(self._db, as_kept((key, now, []), self._db.dialect))
         return log
 
-    def _log(self, query: Prepared, key: str) -> Sequence[float] | None:
-        rows = query.rows(self._db, (key,))
+    def _log(self, query: PreparedStatement, key: str) -> Sequence[float] | None:
+        rows = query.fetch_all(self._db, (key,))
         found: Sequence[float] | None = json_value(rows[0][0]) if rows else None
         return found

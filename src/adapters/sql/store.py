@@ -15,6 +15,7 @@ from workbell.adapters.sql.audit import SqlAuditTrail
 from workbell.adapters.sql.database.errors import translated
 from workbell.adapters.sql.database.server import is_server, open_server
 from workbell.adapters.sql.database.sqlite import open_sqlite
+from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.goals.goals import SqlBooks, SqlGoals, SqlTimers
 from workbell.adapters.sql.goals.progress import SqlEntries
 from workbell.adapters.sql.goals.reminders import SqlReminders
@@ -30,6 +31,7 @@ from workbell.adapters.sql.jobs.task_definitions import SqlDefinitions, SqlFacts
 from workbell.adapters.sql.rate_limits import SqlQuotas
 from workbell.adapters.sql.schedules.repository import SqlSchedules
 from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import Contended, Unavailable
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
@@ -68,6 +70,7 @@ class SqlTx:
     """Every repository, over one connection."""
 
     _db: Connection
+    _strategy: Strategy
     _clock: Clock
     woken: set[str] = Factory(set[str])
     _sole: bool = False
@@ -110,12 +113,12 @@ class SqlTx:
     @property
     def schedules(self) -> SqlSchedules:
         """The schedules."""
-        return SqlSchedules(self._db, self._sole)
+        return SqlSchedules(self._db, self._strategy)
 
     @property
     def jobs(self) -> SqlJobs:
         """The jobs."""
-        return SqlJobs(self._db, self.woken, self._clock, self._sole)
+        return SqlJobs(self._db, self._strategy, self.woken, self._clock, self._sole)
 
     @property
     def logs(self) -> SqlLogs:
@@ -165,7 +168,7 @@ class SqlTx:
     @property
     def reminders(self) -> SqlReminders:
         """The reminders."""
-        return SqlReminders(self._db)
+        return SqlReminders(self._db, self._strategy)
 
     @property
     def facts(self) -> SqlFacts:
@@ -188,6 +191,7 @@ class SqlStore:
 
     clock: Clock
     _connections: Connections
+    _strategy: Strategy
     waker: Waker | None = None
     _machine: Clock = field(init=False, default=Factory(_clock_of, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
@@ -210,7 +214,7 @@ class SqlStore:
         self._threads.writes = True
         try:
             with translated(), span("transaction"), self._connections.writing() as connection:
-                yield SqlTx(connection, self.clock, woken, sole)
+                yield SqlTx(connection, self._strategy, self.clock, woken, sole)
         finally:
             self._threads.writes = False
         if woken and self.waker is not None:
@@ -226,7 +230,7 @@ class SqlStore:
             Unavailable: The database does not answer.
         """
         with translated(), self._connections.reading() as connection:
-            yield SqlTx(connection, self.clock)
+            yield SqlTx(connection, self._strategy, self.clock)
 
     def ping(self) -> None:
         """
@@ -282,7 +286,7 @@ class SqlStore:
 
     def within(self, connection: Connection) -> "JoinedStore":
         """Return a store that only executes, on a connection of the caller's."""
-        return JoinedStore(connection, self.clock)
+        return JoinedStore(connection, self._strategy, self.clock)
 
     def close(self) -> None:
         """Close every connection."""
@@ -298,6 +302,7 @@ class JoinedStore:
     """
 
     _connection: Connection
+    _strategy: Strategy
     _clock: Clock
 
     @contextmanager
@@ -310,7 +315,7 @@ class JoinedStore:
         """
         try:
             with translated():
-                yield SqlTx(self._connection, self._clock)
+                yield SqlTx(self._connection, self._strategy, self._clock)
         except Contended as error:  # only the caller can begin their transaction again
             raise Unavailable(error.detail) from error
 
@@ -338,8 +343,9 @@ def open_store(url: str, clock: Clock, *, pool_size: int = 12) -> SqlStore:
     """
     parsed = make_url(url)
     if is_server(parsed):
-        return SqlStore(clock, open_server(parsed, pool_size))
+        server = open_server(parsed, pool_size)
+        return SqlStore(clock, server, STRATEGIES[parsed.get_backend_name()])
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"There is no store for {parsed.get_backend_name()!r}.")
     with translated():
-        return SqlStore(clock, open_sqlite(parsed))
+        return SqlStore(clock, open_sqlite(parsed), STRATEGIES["sqlite"])

@@ -232,14 +232,14 @@ def _just_before(moment: datetime) -> datetime:
     return moment - datetime.resolution
 
 
-def check_active_limit(active: int, limit: int, *, unlimited: bool) -> None:
+def check_active_limit(active: int, limit: int) -> None:
     """
-    Refuse one more active schedule than the limit, except to a superuser.
+    Refuse one more active schedule than the limit.
 
     Raises:
         LimitReached: The owner has as many as they may have.
     """
-    if active >= limit and not unlimited:
+    if active >= limit:
         raise LimitReached(
             f"You have {active} of {limit} active schedules.", used=active, limit=limit
         )

@@ -6,9 +6,8 @@ from typing import Protocol
 
 from attrs import frozen
 
-from workbell.domain.audit import AuditEntry
 from workbell.domain.identity.actor import Scope
-from workbell.domain.identity.user import User, UserId
+from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
 from workbell.ports.jobs.repository import JobsTx
@@ -37,19 +36,6 @@ class Schedules(Protocol):
 
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
-        ...
-
-    def add_within(
-        self, schedule: Schedule, limit: int, entry: AuditEntry
-    ) -> tuple[Schedule, User] | None:
-        """
-        Keep a new, active schedule and its audit entry, if the limit leaves room.
-
-        The owner's row is locked before their active schedules are counted,
-        and the entry's `object_id` becomes the new id. Return the schedule
-        with its id, and the owner; None, and nothing is kept, where as many
-        as the limit are active, or the owner has no row.
-        """
         ...
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
@@ -121,8 +107,8 @@ class Schedules(Protocol):
         """Return how many schedules the list has."""
         ...
 
-    def count_active(self, owner: UserId) -> int:
-        """Return how many active schedules an owner has."""
+    def count_active(self, owner: UserId, *, limit: int) -> int:
+        """Return how many active schedules an owner has, counting up to a limit."""
         ...
 
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:

@@ -82,18 +82,13 @@ class Scheduling:
         if new.is_active:
             schedule = schedule.resume(now)
         changes = {"task": [None, schedule.task]}
-        if new.is_active and not actor.is_system:
-            entry = AuditEntry.of(actor, "CREATE", "schedule", "", now, changes)
-            with self.store.begin(sole=True) as tx:
-                added = tx.schedules.add_within(schedule, self.active_limit, entry)
-            if added is not None:
-                return ScheduleView.first(*added, definition)
         with self.store.begin() as tx:
-            if new.is_active:
-                self._check_limit(tx, actor, owner)
+            user = self._check_limit(tx, actor, owner) if new.is_active else None
             schedule = tx.schedules.add(schedule)
             self._remember(tx, actor, "CREATE", schedule, now, changes)
-        return self.get(actor, schedule.id)
+        if user is None:
+            return self.get(actor, schedule.id)
+        return ScheduleView.first(schedule, user, definition)
 
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """
@@ -332,13 +327,20 @@ class Scheduling:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> None:
-        """Refuse an owner, locked, who has no room for one more."""
+    def _check_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> User | None:
+        """
+        Refuse an owner who has as many active schedules as the limit.
+
+        The owner's row is locked before the schedules are counted. The system
+        and superusers have no limit, so nothing is counted for them. Return
+        the owner where one was locked.
+        """
         if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
-            return
-        active = tx.schedules.count_active(owner_id)
-        unlimited = may(Actor.of(owner), Action.EXCEED_SCHEDULES)
-        check_active_limit(active, self.active_limit, unlimited=unlimited)
+            return None
+        if not may(Actor.of(owner), Action.EXCEED_SCHEDULES):
+            active = tx.schedules.count_active(owner_id, limit=self.active_limit)
+            check_active_limit(active, self.active_limit)
+        return owner
 
     def _check_room(self, schedule: Schedule, adding: int) -> None:
         check_room(self.store, schedule.owner, adding, self.max_waiting)

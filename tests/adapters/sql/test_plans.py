@@ -98,7 +98,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "schedules to judge": (lambda tx: tx.schedules.to_judge(NOON), "ix_schedules_alert"),
     "last success": (lambda tx: tx.schedules.last_success(ScheduleId(1), NOON), "ix_jobs_started"),
     "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
-    "active of an owner": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
+    "active of an owner": (
+        lambda tx: tx.schedules.count_active(ALICE, limit=9),
+        "ix_schedules_owner",
+    ),
     "days of a person": (lambda tx: tx.entries.days(ALICE), "ix_progress_days_owner"),
     "days of a goal": (lambda tx: tx.entries.days(ALICE, GoalId(1)), "ix_progress_days_owner"),
     "newest progress": (

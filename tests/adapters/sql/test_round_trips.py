@@ -21,25 +21,25 @@ from tests.contract.factories import (
     keep,
 )
 from tests.contract.servers import server
+from workbell.adapters.serialization.serializer import JsonShapes
 from workbell.adapters.sql.database.server import ServerConnections
 from workbell.adapters.sql.database.statements import IDLE
 from workbell.adapters.sql.store import SqlStore, SqlTx
-from workbell.domain.audit import AuditEntry
-from workbell.domain.errors import Invalid, Unavailable
-from workbell.domain.identity.actor import EVERYTHING
-from workbell.domain.identity.user import UserId
+from workbell.domain.errors import LimitReached, Unavailable
+from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId, JobState, Mode
-from workbell.domain.jobs.task import Task
+from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.schedules.ticks import common_step
 from workbell.ports.jobs.repository import JobFilter
+from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.schedules.commands import Scheduling
+from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.integration
 
 LEASE: dict[str, Any] = {"worker": "w", "now": NOON, "lease_until": after(30)}
-CREATED = AuditEntry(
-    user_id=UserId(0), action="CREATE", model_name="schedule", object_id="", at=NOON
-)
+EVERY_MINUTE = NewSchedule(task_definition="echo", cron_expression="* * * * *")
 ECHO = Task(key="echo", body=lambda _, __: None)
 
 
@@ -76,6 +76,23 @@ def disconnect(store: SqlStore, tx: SqlTx) -> None:
     driver: Any = tx._db.connection.dbapi_connection
     with store._connections.migrating() as other:
         other.exec_driver_sql(f"SELECT pg_terminate_backend({driver.info.backend_pid})")
+
+
+def scheduling(store: SqlStore) -> Scheduling:
+    """Return the schedule service on a store, its task registered."""
+    clock, shapes, tasks = ManualClock(), JsonShapes(), Tasks()
+    tasks.add(ECHO)
+    definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=shapes)
+    definitions.synchronise()
+    return Scheduling(store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=shapes)
+
+
+def owners(store: SqlStore) -> tuple[Actor, Actor]:
+    """Return a person who has a limit, and a superuser."""
+    with store.begin() as tx:
+        person = tx.users.add(a_user())
+        root = tx.users.add(a_user("root", is_super_user=True))
+    return Actor.of(person), Actor.of(root)
 
 
 def states(store: SqlStore) -> list[JobState]:
@@ -123,50 +140,62 @@ def test_with_nothing_ready_outcomes_are_accepted_all_the_same(store: SqlStore) 
     assert found == ([], {work.id})
 
 
-def test_a_schedule_within_its_limit_commits_itself(store: SqlStore) -> None:
-    """Nobody may listen to the statements here: who does has them one by one."""
+def test_an_active_schedule_is_four_statements_in_one_transaction(store: SqlStore) -> None:
+    """Lock the owner, count up to the limit, insert the schedule and the audit entry."""
+    service, (person, root) = scheduling(store), owners(store)
+    with counted(store) as sent:
+        service.create(person, EVERY_MINUTE)
+    lock, count, schedule, entry = sent
+    assert "FOR UPDATE" in lock
+    assert "LIMIT" in count
+    assert "INSERT INTO" in schedule and "RETURNING" in schedule
+    assert "INSERT INTO" in entry
+    with counted(store) as sent:
+        service.create(root, EVERY_MINUTE)
+    assert not [statement for statement in sent if "count" in statement]
+    assert len(sent) == 3
+
+
+def test_counting_reads_the_schedules_of_one_owner(store: SqlStore) -> None:
+    """PostgreSQL has no statistics yet, and must not read what is active of every owner."""
     with store.begin() as tx:
-        user = tx.users.add(a_user())
-    entry = evolve(CREATED, user_id=user.id)
-    with store.begin(sole=True) as tx:
-        assert tx.schedules.add_within(a_schedule(owner=user.id), 1, entry) is not None
-        assert is_idle(tx)
-    with pytest.raises(Invalid), store.begin(sole=True) as tx:
-        tx.schedules.add_within(a_schedule(owner=user.id, name="\0"), 2, entry)
-    with store.view() as tx:
-        assert tx.schedules.count_active(user.id) == 1
+        for owner in range(1, 301):
+            tx.schedules.add(a_schedule(owner=UserId(owner)))
+    with counted(store) as sent, store.begin() as tx:
+        assert tx.schedules.count_active(UserId(7), limit=5) == 1
+        (plan,) = tx._db.exec_driver_sql(
+            f"EXPLAIN (FORMAT JSON) {sent[0]}", {"owner": 7, "limit": 5, "param_1": 1}
+        ).scalar_one()
+    assert "schedules_owner" in str(plan)
 
 
-def test_what_goes_out_together_sees_what_is_committed_meanwhile(store: SqlStore) -> None:
-    """The count is newer than the wait for the lock: the other one's schedule counts."""
-    with store.begin() as tx:
-        user = tx.users.add(a_user())
-    entry = evolve(CREATED, user_id=user.id)
+def test_schedules_of_the_system_are_not_counted(store: SqlStore) -> None:
+    service = scheduling(store)
+    with counted(store) as sent:
+        service.create(SYSTEM, EVERY_MINUTE)
+    assert len(sent) == 1
 
-    def add() -> object:
-        with store.begin(sole=True) as tx:
-            return tx.schedules.add_within(a_schedule(owner=user.id), 1, entry)
 
+def test_a_count_under_a_lock_sees_what_was_committed_meanwhile(store: SqlStore) -> None:
+    """The count is newer than the wait for the owner's lock."""
+    service, (person, _) = evolve(scheduling(store), active_limit=1), owners(store)
     with ThreadPoolExecutor(1) as pool:
         with store.begin() as tx:
-            tx.users.get_for_update(user.id)
-            tx.schedules.add(a_schedule(owner=user.id))
-            waiting = pool.submit(add)
+            tx.users.get_for_update(person.user_id)
+            tx.schedules.add(a_schedule(owner=person.user_id))
+            waiting = pool.submit(service.create, person, EVERY_MINUTE)
             with pytest.raises(TimeoutError):
                 waiting.result(0.5)
-        assert waiting.result(10) is None
+        with pytest.raises(LimitReached):
+            waiting.result(10)
 
 
 def test_a_connection_that_is_lost_is_an_unavailable_store(store: SqlStore) -> None:
-    with store.begin() as tx:
-        user = tx.users.add(a_user())
-    entry = evolve(CREATED, user_id=user.id)
-
     def add(*, cut_off: bool) -> object:
         with store.begin(sole=True) as tx:
             if cut_off:
                 disconnect(store, tx)
-            return tx.schedules.add_within(a_schedule(owner=user.id), 1, entry)
+            return tx.jobs.add([a_job()], NOON)
 
     with pytest.raises(Unavailable):
         add(cut_off=True)

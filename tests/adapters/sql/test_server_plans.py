@@ -125,7 +125,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         "ix_jobs_started",
     ),
     "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
-    "active": (lambda tx: tx.schedules.count_active(ALICE), "ix_schedules_owner"),
+    "active": (lambda tx: tx.schedules.count_active(ALICE, limit=9), "ix_schedules_owner"),
 }
 
 

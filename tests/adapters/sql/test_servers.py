@@ -27,6 +27,7 @@ from workbell.adapters.sql.database import server as servers
 from workbell.adapters.sql.database.server import ServerConnections
 from workbell.adapters.sql.jobs.repository import SqlJobs
 from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.adapters.system import AnchoredClock, SystemClock
 from workbell.domain.errors import Conflict, Contended, Invalid, Unavailable
 from workbell.domain.identity.actor import EVERYTHING
@@ -164,14 +165,14 @@ def test_after_one_error_of_the_short_way_the_next_transaction_has_a_new_connect
 ) -> None:
     def cut_while_counting() -> None:
         with store.begin() as first:
-            first.schedules.count_active(ALICE)
+            first.schedules.count_active(ALICE, limit=9)
             cut(store, database)
-            first.schedules.count_active(ALICE)
+            first.schedules.count_active(ALICE, limit=9)
 
     with pytest.raises(Unavailable):
         cut_while_counting()
     with store.begin() as tx:
-        assert tx.schedules.count_active(ALICE) == 0
+        assert tx.schedules.count_active(ALICE, limit=9) == 0
 
 
 def test_a_connection_that_nobody_began_keeps_what_its_caller_commits(store: SqlStore) -> None:
@@ -238,7 +239,7 @@ def test_readers_share_few_connections_and_none_waits_for_nothing(
     def read(_: int) -> None:
         for _ in range(100):
             with small.view() as tx:
-                tx.schedules.count_active(ALICE)
+                tx.schedules.count_active(ALICE, limit=9)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(read, range(8)))
@@ -285,13 +286,17 @@ def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore) -> None
     connections = store._connections
     assert isinstance(connections, ServerConnections)
     with connections._writers._engine.begin() as connection:
-        (one,) = SqlJobs(connection).add([a_job(name="mine")], NOON)
-        many = SqlJobs(connection).add([a_job(), a_job()], NOON)
+        (one,) = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+            [a_job(name="mine")], NOON
+        )
+        many = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+            [a_job(), a_job()], NOON
+        )
     assert one is not None
     assert see(store, one) == one
     assert [job.state for job in many if job] == [JobState.READY, JobState.READY]
     with connections._writers._engine.connect() as connection:
-        SqlJobs(connection).add([a_job(name="mine")], NOON)
+        SqlJobs(connection, STRATEGIES[connection.dialect.name]).add([a_job(name="mine")], NOON)
         connection.rollback()
     with store.view() as tx:
         assert tx.jobs.count(EVERYTHING, JobFilter(), at_most=9) == 3

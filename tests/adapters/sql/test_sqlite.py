@@ -12,10 +12,11 @@ from sqlalchemy.exc import StatementError
 
 from tests.contract.factories import NOON, ManualClock, a_job, after, in_lane, keep, see
 from workbell.adapters.sql.database.column_types import moment_of, text_of
-from workbell.adapters.sql.database.statements import Prepared
+from workbell.adapters.sql.database.statements import PreparedStatement
 from workbell.adapters.sql.jobs.repository import SqlJobs
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.adapters.sql.store import SqlStore, open_store
+from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import EVERYTHING
 from workbell.domain.jobs.job import JobId, JobState
@@ -41,8 +42,12 @@ def engine(store: SqlStore, tmp_path: Path) -> Iterator[Engine]:
 
 def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore, engine: Engine) -> None:
     with engine.begin() as connection:
-        (one,) = SqlJobs(connection).add([a_job(name="mine")], NOON)
-        many = SqlJobs(connection).add([a_job(), in_lane(), in_lane()], NOON)
+        (one,) = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+            [a_job(name="mine")], NOON
+        )
+        many = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+            [a_job(), in_lane(), in_lane()], NOON
+        )
     assert one is not None
     assert see(store, one) == one
     assert [job.state for job in many if job] == [JobState.READY, JobState.READY, JobState.HELD]
@@ -50,7 +55,7 @@ def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore, engine:
 
 def test_jobs_go_with_the_callers_rollback(store: SqlStore, engine: Engine) -> None:
     with engine.connect() as connection:
-        (job,) = SqlJobs(connection).add([a_job()], NOON)
+        (job,) = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add([a_job()], NOON)
         connection.rollback()
     assert job is not None
     with store.view() as tx, pytest.raises(NotFound):
@@ -60,7 +65,7 @@ def test_jobs_go_with_the_callers_rollback(store: SqlStore, engine: Engine) -> N
 def test_a_callers_own_connection_has_no_clock(engine: Engine, store: SqlStore) -> None:
     (job,) = keep(store, a_job())
     with engine.begin() as connection, pytest.raises(RuntimeError, match="knows the time"):
-        SqlJobs(connection).replace(job, job.cancel(NOON))
+        SqlJobs(connection, STRATEGIES[connection.dialect.name]).replace(job, job.cancel(NOON))
 
 
 def test_refused_jobs_leave_gaps_in_a_batch(store: SqlStore) -> None:
@@ -112,18 +117,29 @@ def test_a_foreign_key_takes_the_log_with_its_job(store: SqlStore) -> None:
 
 
 _MODULES = [
-    "definitions",
-    "engine",
-    "identity",
-    "jobs",
-    "lanes",
-    "logs",
-    "operations",
-    "placing",
-    "retention",
-    "scheduling",
-    "settling",
-    "tags",
+    "audit",
+    "goals.goals",
+    "goals.progress",
+    "goals.reminders",
+    "identity.second_factors",
+    "identity.sessions",
+    "identity.users",
+    "jobs.claims",
+    "jobs.fair_queueing",
+    "jobs.insert",
+    "jobs.lanes",
+    "jobs.listing",
+    "jobs.logs",
+    "jobs.queues",
+    "jobs.repository",
+    "jobs.retention",
+    "jobs.settlement",
+    "jobs.task_definitions",
+    "rate_limits",
+    "schedules.advance",
+    "schedules.insert",
+    "schedules.listing",
+    "schedules.repository",
 ]
 
 
@@ -133,7 +149,7 @@ def test_statements_can_be_spelled_for_the_servers(make: type[Dialect], name: st
     """Running them there is the servers' own suite; this keeps them portable."""
     dialect, module = make(), import_module(f"workbell.adapters.sql.{name}")
     for each in vars(module).values():
-        if isinstance(each, Prepared):
+        if isinstance(each, PreparedStatement):
             statement = each._make(dialect.name)
         elif isinstance(each, Select | Update | Delete):
             statement = each

@@ -13,14 +13,12 @@ from tests.contract.factories import (
     NOON,
     AnyStore,
     a_schedule,
-    a_user,
     after,
 )
-from workbell.domain.audit import AuditEntry
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import EVERYTHING, Scope
-from workbell.domain.identity.user import User, UserId
+from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
 from workbell.ports.schedules.repository import Advance
@@ -124,7 +122,7 @@ def test_deleted_schedules_are_hidden_everywhere(store: AnyStore) -> None:
                 read(EVERYTHING, gone.id)
         assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 1
         assert [v.schedule for v in tx.schedules.find(EVERYTHING, ScheduleFilter())] == [kept]
-        assert tx.schedules.count_active(ALICE) == 0
+        assert tx.schedules.count_active(ALICE, limit=9) == 0
         assert list(tx.schedules.due(after(9))) == []
         assert tx.schedules.next_due() is None
         assert tx.schedules.lock([gone.id, kept.id]) == {}
@@ -134,40 +132,20 @@ def test_deleted_schedules_are_hidden_everywhere(store: AnyStore) -> None:
 def test_active_schedules_of_an_owner_are_counted(store: AnyStore) -> None:
     plan(store, a_schedule(), a_schedule(), a_schedule(next_at=None), a_schedule(owner=BOB))
     with store.view() as tx:
-        assert tx.schedules.count_active(ALICE) == 2
-        assert tx.schedules.count_active(BOB) == 1
-        assert tx.schedules.count_active(UserId(9)) == 0
+        assert tx.schedules.count_active(ALICE, limit=9) == 2
+        assert tx.schedules.count_active(BOB, limit=9) == 1
+        assert tx.schedules.count_active(UserId(9), limit=9) == 0
 
 
-# within a limit
+def test_active_schedules_are_counted_up_to_the_limit(store: AnyStore) -> None:
+    plan(store, *[a_schedule() for _ in range(4)])
+    with store.view() as tx:
+        counts = [tx.schedules.count_active(ALICE, limit=limit) for limit in (0, 3, 4, 5)]
+    assert counts == [0, 3, 4, 4]
 
 
-def created(user: User, name: str = "") -> AuditEntry:
-    return AuditEntry(
-        user_id=user.id,
-        action="CREATE",
-        model_name="schedule",
-        object_id="",
-        changes={"task": [None, name]},
-        address="192.0.2.1",
-        user_agent="Nächtlich 夜",
-        request_id="r",
-        at=after(0.000001),
-    )
-
-
-def within(store: AnyStore, schedule: Schedule, limit: int, user: User) -> Any:
-    """Ask as a service does: as the sole call of a transaction."""
-    with store.begin(sole=True) as tx:
-        return tx.schedules.add_within(schedule, limit, created(user, schedule.task))
-
-
-def test_a_schedule_is_kept_with_its_entry_while_there_is_room(store: AnyStore) -> None:
-    with store.begin() as tx:
-        user, other = tx.users.add(a_user(first_name="Al")), tx.users.add(a_user("bob"))
-    plan(store, a_schedule(owner=other.id), a_schedule(owner=user.id, next_at=None))
+def test_a_schedule_is_inserted_as_it_is_given(store: AnyStore) -> None:
     new = a_schedule(
-        owner=user.id,
         name="Nächtlich – 夜 \\' OR '1'='1'; -- $1 %(owner)b",
         cron=CronRule("30 2 * * 1-5", "Europe/Berlin", DstGap.SKIP, DstOverlap.BOTH),
         parameters={"deep": {"ü": [1, 2.5, None, True, '"', "\\'"]}},
@@ -177,36 +155,16 @@ def test_a_schedule_is_kept_with_its_entry_while_there_is_room(store: AnyStore) 
         weight=4.0,
         next_at=after(0.000001),
     )
-    kept, owner = within(store, new, 1, user)
-    assert kept == evolve(new, id=kept.id) == see(store, kept)
-    assert owner == user
-    with store.view() as tx:
-        (entry,) = tx.audit.latest()
-    assert entry == evolve(created(user, "echo"), id=entry.id, object_id=str(kept.id))
-    assert within(store, new, 1, user) is None
-    assert within(store, new, 2, user) is not None
-    with store.view() as tx:
-        assert tx.schedules.count_active(user.id) == 2
-        assert len(tx.audit.latest()) == 2
+    (inserted,) = plan(store, new)
+    assert inserted == evolve(new, id=inserted.id) == see(store, inserted)
 
 
-def test_without_an_owner_nothing_is_kept_within_a_limit(store: AnyStore) -> None:
-    nobody = evolve(a_user(), id=UserId(99))
-    assert within(store, a_schedule(owner=nobody.id), 5, nobody) is None
-    with store.view() as tx:
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 0
-        assert tx.audit.latest() == []
-
-
-def test_what_is_added_within_a_limit_is_undone_with_the_rest(store: AnyStore) -> None:
-    with store.begin() as tx:
-        user = tx.users.add(a_user())
+def test_an_inserted_schedule_is_rolled_back_with_the_rest(store: AnyStore) -> None:
     with suppress(KeyError), store.begin() as tx:
-        assert tx.schedules.add_within(a_schedule(owner=user.id), 5, created(user)) is not None
+        tx.schedules.add(a_schedule())
         raise KeyError
     with store.view() as tx:
-        assert tx.schedules.count_active(user.id) == 0
-        assert tx.audit.latest() == []
+        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 0
 
 
 # due

@@ -142,10 +142,9 @@ def test_who_is_paused_cannot_fail_too_often() -> None:
 
 
 def test_a_sixth_active_schedule_is_refused_with_used_and_limit() -> None:
-    check_active_limit(4, 5, unlimited=False)
-    check_active_limit(500, 5, unlimited=True)
+    check_active_limit(4, 5)
     with pytest.raises(LimitReached, match="You have 7 of 5 active schedules") as refusal:
-        check_active_limit(7, 5, unlimited=False)
+        check_active_limit(7, 5)
     assert (refusal.value.used, refusal.value.limit) == (7, 5)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BindParameter, ColumnElement, func
+from sqlalchemy import ARRAY, BigInteger, BindParameter, ColumnElement, any_, bindparam, func
 
 
 def equal(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
@@ -47,3 +47,17 @@ def ordered(
     for name in (*ordering, "-id" if descending else "id"):
         column = columns[name.removeprefix("-")]
         yield column.desc() if name.startswith("-") else column
+
+
+def is_in_list(column: Any, name: str) -> ColumnElement[bool]:
+    """Return the condition that a column is among the values of a parameter."""
+    return cast("ColumnElement[bool]", column.in_(bindparam(name, expanding=True)))
+
+
+def is_in_array(column: Any, name: str) -> ColumnElement[bool]:
+    """
+    Return the same condition for PostgreSQL, whose parameter may be an array.
+
+    One parameter replaces hundreds, so neither side parses a long statement anew.
+    """
+    return cast("ColumnElement[bool]", column == any_(bindparam(name, type_=ARRAY(BigInteger))))

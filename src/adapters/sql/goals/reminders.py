@@ -1,18 +1,15 @@
 """Reminders in SQL: people are read, locked and marked by the page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
-from typing import Any, cast
+from functools import cache
+from typing import Any
 
 from attrs import frozen
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
     Connection,
     Date,
     Integer,
-    any_,
     bindparam,
     delete,
     insert,
@@ -26,8 +23,8 @@ from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
     insert_unless_taken,
-    is_postgresql,
 )
+from workbell.adapters.sql.database.strategy import IsAmong, Strategy
 from workbell.adapters.sql.schema.goals import goal_books, goals
 from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
 from workbell.adapters.sql.schema.tables import users
@@ -64,8 +61,6 @@ _CHANGED = (
     )
 )
 
-_Among = Callable[[Any, str], ColumnElement[bool]]
-
 
 @frozen
 class _OfMany:
@@ -80,7 +75,7 @@ class _OfMany:
     mark: Any
 
     @classmethod
-    def of(cls, among: _Among) -> "_OfMany":
+    def of(cls, among: IsAmong) -> "_OfMany":
         """Return them, made with a way to say that a column is among the ids of a parameter."""
         marked = select(
             _g.id,
@@ -110,16 +105,9 @@ class _OfMany:
         )
 
 
-def _listed(column: Any, name: str) -> ColumnElement[bool]:
-    return cast(ColumnElement[bool], column.in_(bindparam(name, expanding=True)))
-
-
-def _in_array(column: Any, name: str) -> ColumnElement[bool]:
-    """One parameter in place of hundreds: neither side reads a long statement anew each time."""
-    return cast(ColumnElement[bool], column == any_(bindparam(name, type_=ARRAY(BigInteger))))
-
-
-_LISTS, _ARRAYS = _OfMany.of(_listed), _OfMany.of(_in_array)
+@cache
+def _statements(is_among: IsAmong) -> _OfMany:
+    return _OfMany.of(is_among)
 
 
 @frozen
@@ -127,10 +115,11 @@ class SqlReminders:
     """Who wants reminders and when, and what of which goal was said."""
 
     _db: Connection
+    _strategy: Strategy
 
     @property
     def _of_many(self) -> _OfMany:
-        return _ARRAYS if is_postgresql(self._db) else _LISTS
+        return _statements(self._strategy.is_among)
 
     def preferences(self, owner: UserId) -> Preferences:
         """Return what a person prefers, or the defaults."""

@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from workbell.adapters.sql.database.column_types import as_kept, moment_reader
 from workbell.adapters.sql.database.statements import (
     AnyRow,
-    Prepared,
+    PreparedStatement,
     named,
     plain_names,
-    prepared,
+    prepare,
 )
 from workbell.adapters.sql.schema.tables import sessions
 from workbell.domain.errors import Conflict, NotFound
@@ -25,16 +25,16 @@ _s = sessions.c
 _COLUMNS = plain_names(sessions)
 _MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
 _ONE = select(sessions).where(_s.id == bindparam("session_id"))
-_SESSION = prepared(_ONE, "session_id")
-_LOCKED = prepared(_ONE.with_for_update(), "session_id")
-_INSERT = prepared(insert(sessions), *_COLUMNS)
+_SESSION = prepare(_ONE, "session_id")
+_LOCKED = prepare(_ONE.with_for_update(), "session_id")
+_INSERT = prepare(insert(sessions), *_COLUMNS)
 _is_alive = (
     _s.user_id == bindparam("whose"),
     _s.revoked_at.is_(None),
     _s.expires_at > bindparam("now"),
 )
 _ALIVE = select(sessions).where(*_is_alive).order_by(_s.created_at.desc(), _s.id.desc())
-_OPENED_FROM = prepared(
+_OPENED_FROM = prepare(
     select(_s.id)
     .where(_s.user_id == bindparam("whose"), _s.address == bindparam("where"))
     .limit(1),
@@ -66,7 +66,7 @@ class SqlSessions:
         try:
             values = _values(session)
             row = as_kept([values[name] for name in _COLUMNS], self._db.dialect)
-            _INSERT.do(self._db, row)
+            _INSERT.execute_no_result(self._db, row)
         except IntegrityError as error:
             raise Conflict("There is another session with this id.") from error
 
@@ -105,7 +105,7 @@ class SqlSessions:
 
     def opened_from(self, user_id: UserId, address: str) -> bool:
         """Whether a person has signed in from an address, as long as sessions are kept."""
-        return bool(_OPENED_FROM.rows(self._db, (user_id, address)))
+        return bool(_OPENED_FROM.fetch_all(self._db, (user_id, address)))
 
     def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
         """End every session of a person that is alive, but perhaps one."""
@@ -119,8 +119,8 @@ class SqlSessions:
         self._db.execute(delete(sessions).where(_s.id.in_(found)))
         return len(found)
 
-    def _one(self, query: Prepared, session_id: str) -> Session | None:
-        rows = query.rows(self._db, (session_id,))
+    def _one(self, query: PreparedStatement, session_id: str) -> Session | None:
+        rows = query.fetch_all(self._db, (session_id,))
         if not rows:
             return None
         values = dict(zip(_COLUMNS, rows[0], strict=True))

@@ -22,11 +22,11 @@ from workbell.adapters.sql.database.column_types import moment_reader
 from workbell.adapters.sql.database.filters import equal, holds, ordered
 from workbell.adapters.sql.database.statements import (
     AnyRow,
-    Prepared,
+    PreparedStatement,
     named,
     new_id,
     plain_names,
-    prepared,
+    prepare,
 )
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.errors import NotFound
@@ -35,12 +35,12 @@ from workbell.ports.identity.users import UserFilter
 
 _u = users.c
 _ONE = select(users).where(_u.id == bindparam("user_id"))
-_USER = prepared(_ONE, "user_id")
-USER_LOCKED = prepared(_ONE.with_for_update(), "user_id")
+_USER = prepare(_ONE, "user_id")
+USER_LOCKED = prepare(_ONE.with_for_update(), "user_id")
 _COLUMNS = plain_names(users)
 _FLAGS = ("is_super_user", "is_active", "is_email_verified")
-_BY_USERNAME = prepared(select(users).where(_u.username_key == bindparam("login")), "login")
-_BY_EMAIL = prepared(select(users).where(_u.email_key == bindparam("login")), "login")
+_BY_USERNAME = prepare(select(users).where(_u.username_key == bindparam("login")), "login")
+_BY_EMAIL = prepare(select(users).where(_u.email_key == bindparam("login")), "login")
 _TAKEN = select(_u.username_key, _u.email_key).where(
     or_(_u.username_key == bindparam("name"), _u.email_key == bindparam("email")),
     _u.id != bindparam("itself"),
@@ -128,17 +128,17 @@ class SqlUsers:
         """Return the username of every active person, by id."""
         return self._db.execute(_USERNAMES).scalars().all()
 
-    def _one(self, query: Prepared, user_id: UserId) -> User:
-        rows = query.rows(self._db, (user_id,))
+    def _one(self, query: PreparedStatement, user_id: UserId) -> User:
+        rows = query.fetch_all(self._db, (user_id,))
         if not rows:
             raise NotFound(f"There is no user {user_id}.")
         return user_of_kept(self._db, rows[0])
 
-    def _by_key(self, query: Prepared, identifier: str) -> User | None:
+    def _by_key(self, query: PreparedStatement, identifier: str) -> User | None:
         key = login_key(identifier)
         if "\0" in key or any("\ud800" <= character <= "\udfff" for character in key):
             return None
-        rows = query.rows(self._db, (key,))
+        rows = query.fetch_all(self._db, (key,))
         return user_of_kept(self._db, rows[0]) if rows else None
 
     def _check_free(self, values: Mapping[str, Any], itself: UserId) -> None:

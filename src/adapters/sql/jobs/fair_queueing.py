@@ -1,7 +1,5 @@
 """Fair tags: when, in virtual time, rows have their turn."""
 
-import json
-from collections.abc import Iterable
 from typing import Any
 
 from attrs import Factory, define, field
@@ -10,30 +8,30 @@ from sqlalchemy import (
     Connection,
     ScalarSelect,
     bindparam,
-    func,
     literal_column,
     not_,
     select,
 )
 
-from workbell.adapters.sql.database.statements import is_sqlite, prepared
-from workbell.adapters.sql.schema.indexes import IS_READY
+from workbell.adapters.sql.database.statements import prepare
 from workbell.adapters.sql.schema.tables import jobs, task_definitions
-from workbell.domain.jobs.job import Job, fair_tag
+from workbell.domain.jobs.job import Job, JobState, fair_tag
 
 _c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")
+_IS_READY = _c.state == literal_column(str(int(JobState.READY)))
+"""Written out, for no bound value ever matches a partial index."""
 
 
 def lowest_of(queue: Any, priority: Any) -> ScalarSelect[Any]:
     """Return a probe of the lowest ready tag of a queue and priority."""
-    ready = select(_c.fair_tag).where(IS_READY, _c.queue == queue, _c.priority == priority)
+    ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
     return ready.order_by(_c.fair_tag, _c.id).limit(_ONE).scalar_subquery()
 
 
 def highest_of(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
     """Return a probe of a fair key's highest ready tag there."""
-    ready = select(_c.fair_tag).where(IS_READY, _c.queue == queue, _c.priority == priority)
+    ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
     of_key = ready.where(_c.fair_key == key)
     return of_key.order_by(_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
 
@@ -46,21 +44,13 @@ _is_inactive = (
     .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
     .exists()
 )
-_probe = prepared(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")
-_probe_with_task = prepared(
+_probe = prepare(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")
+_probe_with_task = prepare(
     select(_is_inactive, _LOWEST, _HIGHEST),
     "task",
     "queue",
     "priority",
     "fair_key",
-)
-_lowest = prepared(select(_LOWEST), "queue", "priority")
-_keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
-_highest = prepared(
-    select(_keys.c.value, highest_of(*_there, _keys.c.value)),
-    "queue",
-    "priority",
-    "keys",
 )
 
 Share = tuple[str, int, str]
@@ -70,7 +60,7 @@ Share = tuple[str, int, str]
 def tag_of_one(db: Connection, job: Job) -> tuple[bool, float]:
     """Return whether a job's task is active, and its tag as the only row, by one probe."""
     values = (job.task, job.queue, job.priority, job.share_key)
-    inactive, lowest, highest = _probe_with_task.run(db, values).one()
+    inactive, lowest, highest = _probe_with_task.execute(db, values).one()
     return not inactive, fair_tag(lowest, highest, 1, job.weight)
 
 
@@ -84,29 +74,10 @@ class Tags:
     )
     _given: dict[Share, int] = field(init=False, default=Factory(dict))
 
-    def probe(self, shares: Iterable[Share]) -> None:
-        """Look the shares up that many rows are about to ask for."""
-        places: dict[tuple[str, int], list[str]] = {}
-        for queue, priority, key in set(shares):
-            places.setdefault((queue, priority), []).append(key)
-        for (queue, priority), keys in places.items():
-            if len(keys) == 1 or not is_sqlite(self._db):
-                for key in keys:
-                    self._probe((queue, priority, key))
-                continue
-            lowest = _lowest.run(self._db, (queue, priority)).scalar()
-            rows = _highest.run(self._db, (queue, priority, json.dumps(keys)))
-            for key, highest in rows:
-                self._known[queue, priority, key] = lowest, highest
-
     def next(self, share: Share, weight: float) -> float:
         """Return the tag of one more row of a share."""
         if share not in self._known:
-            self._probe(share)
+            self._known[share] = tuple(_probe.execute(self._db, share).one())
         nth = self._given[share] = self._given.get(share, 0) + 1
         lowest, highest = self._known[share]
         return fair_tag(lowest, highest, nth, weight)
-
-    def _probe(self, share: Share) -> None:
-        lowest, highest = _probe.run(self._db, share).one()
-        self._known[share] = lowest, highest

@@ -6,14 +6,13 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from workbell.adapters.sql.database.column_types import json_text, naive_of
-from workbell.adapters.sql.database.statements import prepared
-from workbell.adapters.sql.jobs import lanes
+from workbell.adapters.sql.database.statements import prepare
 from workbell.domain.jobs.job import mode_of
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.ticks import Step
 
 # The lanes are locked here, and counted by the next statement: its snapshot is younger.
-_LOCK = prepared(
+_LOCK = prepare(
     text("""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(
@@ -35,7 +34,7 @@ entered AS (
 SELECT id FROM locked"""),
     "steps",
 )
-_FIRE = prepared(
+_FIRE = prepare(
     text("""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(nth int, id bigint)
@@ -92,7 +91,7 @@ SELECT nth, own_queue FROM alone ORDER BY nth"""),
     "seconds",
     "now",
 )
-_TAKE = prepared(
+_TAKE = prepare(
     text("""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(
@@ -106,17 +105,15 @@ FROM given WHERE s.id = ANY(ARRAY(SELECT id FROM given)) AND s.id = given.id
 )
 
 
-def fire(
+def fire_ticks(
     db: Connection, task: Task, steps: Sequence[Step], now: datetime, woken: set[str]
-) -> Sequence[Step]:
+) -> list[Step]:
     """Keep the jobs of due ticks whose schedules nobody else has, or has anything under way."""
-    if task.key in lanes.inactive_tasks.run(db).scalars():
-        return []
     expected = [
         {"id": step.schedule, "version": step.version, "tick": naive_of(step.tick)}
         for step in steps
     ]
-    free = {schedule_id for (schedule_id,) in _LOCK.rows(db, (json_text(expected),))}
+    free = {schedule_id for (schedule_id,) in _LOCK.fetch_all(db, (json_text(expected),))}
     ours = [step for step in steps if step.schedule in free]
     wanted = [{"nth": nth, "id": step.schedule} for nth, step in enumerate(ours)]
     values = (
@@ -128,12 +125,12 @@ def fire(
         task.timeout_seconds,
         naive_of(now),
     )
-    fired = _FIRE.rows(db, values)
+    fired = _FIRE.fetch_all(db, values)
     woken.update(queue for _, queue in fired)
     return [ours[nth] for nth, _ in fired]
 
 
-def take(db: Connection, steps: Sequence[Step]) -> None:
+def advance_by_one(db: Connection, steps: Sequence[Step]) -> None:
     """Move schedules past one tick each; rows that have changed are left."""
     rows = [
         {
@@ -144,4 +141,4 @@ def take(db: Connection, steps: Sequence[Step]) -> None:
         }
         for step in steps
     ]
-    _TAKE.run(db, (json_text(rows),))
+    _TAKE.execute(db, (json_text(rows),))

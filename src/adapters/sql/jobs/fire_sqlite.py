@@ -20,18 +20,18 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.dialects import sqlite
 
 from workbell.adapters.sql.database.column_types import json_text, moment_writer
 from workbell.adapters.sql.database.statements import (
-    Prepared,
+    PreparedStatement,
     Values,
     insert_unless_taken,
-    prepared,
+    prepare,
 )
-from workbell.adapters.sql.jobs import lanes
 from workbell.adapters.sql.jobs.fair_queueing import Share, highest_of, lowest_of
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
-from workbell.adapters.sql.schema.tables import jobs, schedules
+from workbell.adapters.sql.schema.tables import jobs, lanes, schedules
 from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag, mode_of
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy
@@ -88,7 +88,7 @@ _FIXED = {
     "hidden": _zero,
     "description": _nothing,
 }
-_ALONE = prepared(
+_ALONE = prepare(
     select(
         lowest_of(_queue, _s.priority),
         highest_of(_queue, _s.priority, _fair_key),
@@ -111,18 +111,28 @@ _ALONE = prepared(
     "now",
 )
 _TAGGED = ("queue", "priority", "fair_tag")
-_INSERT = Prepared(
+_INSERT = PreparedStatement(
     lambda dialect: insert_unless_taken(jobs, dialect).values(_FIXED),
     (*_TAGGED, *[name for name in _VARYING if name not in _TAGGED]),
 )
+_keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
+_new_lanes = sqlite.insert(lanes).from_select(
+    ["key", "lane_limit"], select(_keys.c.value, _one).where(_keys.c.value.is_not(None))
+)
+_PUT_SINGLE = prepare(
+    _new_lanes.on_conflict_do_update(
+        index_elements=[lanes.c.key],
+        set_={"lane_limit": _one},
+        where=lanes.c.lane_limit != _one,
+    ),
+    "keys",
+)
 
 
-def add_ticks(
+def fire_ticks(
     db: Connection, task: Task, steps: Sequence[Step], now: datetime, woken: set[str]
-) -> Sequence[Step]:
+) -> list[Step]:
     """Keep the jobs of due ticks whose schedules have nothing else under way, on SQLite."""
-    if task.key in lanes.inactive_tasks.run(db).scalars():
-        return []
     moment = cache(moment_writer(db.dialect))
     values = (
         json_text([step.schedule for step in steps]),
@@ -138,7 +148,7 @@ def add_ticks(
     kept: list[Step] = []
     entered: list[str] = []
     rows: list[Values] = []
-    for low, high, id_, version, queue, priority, key, weight, due, lane, *rest in _ALONE.rows(
+    for low, high, id_, version, queue, priority, key, weight, due, lane, *rest in _ALONE.fetch_all(
         db, values
     ):
         step = expected[id_]
@@ -151,7 +161,7 @@ def add_ticks(
         kept.append(step)
         if lane is not None:
             entered.append(lane)
-    lanes.put_single.run(db, (json_text(entered),))
-    _INSERT.run_many(db, rows)
+    _PUT_SINGLE.execute(db, (json_text(entered),))
+    _INSERT.execute_many(db, rows)
     woken.update(queue for queue, _, _ in given)
     return kept

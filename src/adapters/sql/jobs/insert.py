@@ -1,7 +1,6 @@
-"""New jobs: every row gets its id, and none whose keys are taken is kept."""
+"""Inserting jobs on SQLite and MySQL, unless their keys are taken."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
@@ -9,39 +8,27 @@ from sqlalchemy.exc import IntegrityError
 from workbell.adapters.sql.database.column_types import moment_writer
 from workbell.adapters.sql.database.errors import is_taken_on_mysql
 from workbell.adapters.sql.database.statements import (
-    Prepared,
+    PreparedStatement,
     Values,
     insert_unless_taken,
-    is_postgresql,
-    is_sqlite,
-    prepared,
+    prepare,
 )
-from workbell.adapters.sql.jobs.insert_postgresql import enter_all
+from workbell.adapters.sql.database.strategy import Entry
 from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, entered, job_values
 from workbell.adapters.sql.schema.tables import jobs as table
-from workbell.domain.jobs.job import Job, JobState
-
-Entry = tuple[JobState, float, datetime | None]
-"""How a row enters: its state, its fair tag, and since when it is ready."""
+from workbell.domain.jobs.job import Job
 
 _id = table.c.id
-_INSERT = Prepared(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
+_INSERT = PreparedStatement(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
 _LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
 _KEPT = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
-_NEW_IDS = text(
-    "SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :rows)"
-)
-_PLAIN_INSERT = prepared(insert(table), *JOB_COLUMNS)
+_PLAIN_INSERT = prepare(insert(table), *JOB_COLUMNS)
 
 
-def insert_jobs(
+def insert_jobs_sqlite(
     db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
 ) -> Sequence[Job | None]:
-    """Insert rows unless their keys are taken; return the jobs as kept, None for the refused."""
-    if not jobs:
-        return []
-    if is_postgresql(db):
-        return _on_postgresql(db, jobs, entries)
+    """Insert rows unless their keys are taken; None for each refused job."""
     moment = moment_writer(db.dialect)
 
     def rows(ids: Sequence[int | None]) -> list[Values]:
@@ -50,13 +37,27 @@ def insert_jobs(
             for job, job_id, entry in zip(jobs, ids, entries, strict=True)
         ]
 
-    if is_sqlite(db):
-        kept = _on_sqlite(db, len(jobs), rows)
-    else:
-        kept = [_on_mysql(db, row) for row in rows([None] * len(jobs))]
+    return _inserted(jobs, entries, _on_sqlite(db, len(jobs), rows))
+
+
+def insert_jobs_mysql(
+    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
+) -> Sequence[Job | None]:
+    """Insert rows unless their keys are taken; None for each refused job."""
+    moment = moment_writer(db.dialect)
+    ids = [
+        _on_mysql(db, job_values(job, None, *entry, moment))
+        for job, entry in zip(jobs, entries, strict=True)
+    ]
+    return _inserted(jobs, entries, ids)
+
+
+def _inserted(
+    jobs: Sequence[Job], entries: Sequence[Entry], ids: Sequence[int | None]
+) -> Sequence[Job | None]:
     return [
         None if job_id is None else entered(job, job_id, *entry)
-        for job, job_id, entry in zip(jobs, kept, entries, strict=True)
+        for job, job_id, entry in zip(jobs, ids, entries, strict=True)
     ]
 
 
@@ -65,26 +66,14 @@ def _on_sqlite(
 ) -> Sequence[int | None]:
     """Number the rows here, for whoever writes is alone."""
     if count == 1:
-        result = _INSERT.run(db, rows([None])[0])
+        result = _INSERT.execute(db, rows([None])[0])
         return [result.lastrowid if result.rowcount == 1 else None]
     first = (db.execute(_LAST_ID).scalar() or 0) + 1
     ids = range(first, first + count)
-    if _INSERT.run_many(db, rows(ids)) == count:
+    if _INSERT.execute_many(db, rows(ids)) == count:
         return ids
     kept = set(db.execute(_KEPT, {"first": ids[0], "last": ids[-1]}).scalars())
     return [each if each in kept else None for each in ids]
-
-
-def _on_postgresql(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
-) -> Sequence[Job | None]:
-    """Take the ids from the sequence first: RETURNING tells of no row which one it was."""
-    ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": len(jobs)}).scalars())
-    new = [
-        entered(job, job_id, *entry) for job, job_id, entry in zip(jobs, ids, entries, strict=True)
-    ]
-    kept = enter_all(db, new)
-    return [job if job.id in kept else None for job in new]
 
 
 def _on_mysql(db: Connection, row: Values) -> int | None:
@@ -97,7 +86,7 @@ def _on_mysql(db: Connection, row: Values) -> int | None:
     that was there) nor the last id says whether a row is ours.
     """
     try:
-        return _PLAIN_INSERT.run(db, row).lastrowid
+        return _PLAIN_INSERT.execute(db, row).lastrowid
     except IntegrityError as error:
         if is_taken_on_mysql(error):
             return None

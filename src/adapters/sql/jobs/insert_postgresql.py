@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Column, Connection, make_url, text
 
 from workbell.adapters.sql.database.column_types import Json, Moment, json_text, naive_of
-from workbell.adapters.sql.database.statements import Values, prepared
+from workbell.adapters.sql.database.statements import Values, prepare
+from workbell.adapters.sql.database.strategy import Entry
 from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, entered, job_values
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.domain.jobs.job import Job, JobState
@@ -31,7 +32,7 @@ def _read_as(column: Column[Any]) -> str:
 
 
 _kinds = {column.name: _read_as(column) for column in jobs.c}
-_INSERT_ALL = prepared(
+_INSERT_ALL = prepare(
     text(
         f"INSERT INTO jobs ({', '.join(_kinds)}) SELECT "  # noqa: S608 - the schema's own names
         + ", ".join(
@@ -43,6 +44,9 @@ _INSERT_ALL = prepared(
         + ") ON CONFLICT DO NOTHING RETURNING id"
     ),
     "rows",
+)
+_NEW_IDS = text(
+    "SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :rows)"
 )
 _TAG = """
 greatest(
@@ -61,7 +65,7 @@ _HELD_INSTEAD = {
 }
 _named = ", ".join(JOB_COLUMNS[1:])
 _entering = ", ".join(_HELD_INSTEAD.get(name, name) for name in JOB_COLUMNS[1:])
-_ENTER = prepared(
+_ENTER = prepare(
     text(
         "WITH given AS MATERIALIZED "  # noqa: S608 - the schema's own names
         f"(SELECT given.*, state = 2 AND {_IS_INACTIVE} AS waits FROM ({_GIVEN}) AS given) "
@@ -72,18 +76,30 @@ _ENTER = prepared(
 )
 
 
-def enter_all(db: Connection, jobs: Sequence[Job]) -> set[int]:
-    """Insert jobs, which have their ids, unless their keys are taken; return the ids."""
-    return {job_id for (job_id,) in _INSERT_ALL.rows(db, (json_text(jobs),))}
+def insert_jobs(
+    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
+) -> Sequence[Job | None]:
+    """
+    Insert rows unless their keys are taken; None for each refused job.
+
+    The ids are read from the sequence first: RETURNING does not say which of
+    the given rows a returned one was.
+    """
+    ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": len(jobs)}).scalars())
+    new = [
+        entered(job, job_id, *entry) for job, job_id, entry in zip(jobs, ids, entries, strict=True)
+    ]
+    inserted = {job_id for (job_id,) in _INSERT_ALL.fetch_all(db, (json_text(new),))}
+    return [job if job.id in inserted else None for job in new]
 
 
-def enter_one(db: Connection, job: Job, now: datetime, *, committing: bool) -> Job | None:
-    """Keep a job without a lane as it is to enter; None where its key is taken."""
+def insert_job(db: Connection, job: Job, now: datetime, committing: bool) -> Job | None:
+    """Insert a waiting job without a lane; None where its key is taken."""
     later = job.due_at > now
     state = JobState.SCHEDULED if later else JobState.READY
     queued_at = job.queued_at if later else now
     row = job_values(job, None, state, job.fair_tag, queued_at, naive_of)
-    for job_id, stands, tag in _ENTER.rows(db, (_json_of([row]),), committing=committing):
+    for job_id, stands, tag in _ENTER.fetch_all(db, (_json_of([row]),), committing=committing):
         if stands == JobState.HELD:
             queued_at = None
         return entered(job, job_id, JobState(stands), tag, queued_at)

@@ -1,4 +1,4 @@
-"""Lanes: how many rows of a key may be ready or running at once."""
+"""Lanes, and the rows that become ready or are held while a lane is full."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -14,15 +14,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
 
 from workbell.adapters.sql.database.column_types import moment_writer
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
     insert_unless_taken,
-    is_sqlite,
-    prepared,
+    prepare,
 )
 from workbell.adapters.sql.jobs.fair_queueing import Tags
 from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
@@ -30,7 +28,6 @@ from workbell.adapters.sql.schema.tables import jobs, lanes, task_definitions
 from workbell.domain.jobs.job import JobState
 
 _c = jobs.c
-_ONE: ColumnElement[int] = literal_column("1")
 _READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
 _busy = (
     select(func.count()).select_from(jobs).where(_c.lane == lanes.c.key, IS_BUSY).scalar_subquery()
@@ -39,31 +36,26 @@ _wanted = lanes.c.key.in_(bindparam("keys", expanding=True))
 STANDING = select(lanes.c.key, lanes.c.lane_limit, _busy.label("busy")).where(_wanted)
 _LOCK = select(lanes.c.key).where(_wanted).order_by(lanes.c.key).with_for_update()
 _LOCK_FREE = _LOCK.with_for_update(skip_locked=True)
-_LIMIT = prepared(
+_LIMIT = prepare(
     update(lanes).where(lanes.c.key == bindparam("lane")).values(lane_limit=bindparam("new_limit")),
     "new_limit",
     "lane",
 )
-_keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
-_new = sqlite.insert(lanes).from_select(
-    ["key", "lane_limit"], select(_keys.c.value, _ONE).where(_keys.c.value.is_not(None))
-)
-put_single = prepared(
-    _new.on_conflict_do_update(
-        index_elements=[lanes.c.key],
-        set_={"lane_limit": _ONE},
-        where=lanes.c.lane_limit != _ONE,
-    ),
-    "keys",
-)
-
-inactive_tasks = prepared(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
+inactive_tasks = prepare(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
 _inactive = (
     select(task_definitions.c.id)
     .where(task_definitions.c.key == _c.task, not_(task_definitions.c.is_active))
     .exists()
 )
 READIED = (_c.id, _c.queue, _c.priority, _c.fair_key, _c.weight)
+PLACED = (*READIED, _c.lane, _c.task)
+_ROWS = select(*PLACED).where(_c.id.in_(bindparam("ids", expanding=True)))
+_HOLD = prepare(
+    update(jobs)
+    .where(_c.id == bindparam("job_id"))
+    .values(state=literal_column(str(int(JobState.HELD)))),
+    "job_id",
+)
 HELD_LANES = select(_c.lane).distinct().where(IS_HELD, _c.lane.is_not(None)).order_by(_c.lane)
 _HELD_LANES_OF = HELD_LANES.where(_c.lane.in_(bindparam("keys", expanding=True)))
 _HELD = (
@@ -74,7 +66,7 @@ NEXT_HELD = _HELD.where(_c.lane == bindparam("lane")).limit(bindparam("room")).w
 _NEXT_HELD_OF_TASK = NEXT_HELD.where(_IS_OF_TASK)
 HELD_FREELY = _HELD.where(_c.lane.is_(None)).with_for_update(skip_locked=True)
 _HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
-_MAKE_READY = prepared(
+_MAKE_READY = prepare(
     update(jobs)
     .where(_c.id == bindparam("job_id"))
     .values(state=_READY, fair_tag=bindparam("tag"), queued_at=bindparam("now")),
@@ -85,28 +77,22 @@ _MAKE_READY = prepared(
 
 
 def lock(db: Connection, keys: Collection[str]) -> None:
-    """Lock lanes in the order of their keys; SQLite's only writer needs no lock."""
-    if keys and not is_sqlite(db):
-        for some in chunks(sorted(keys)):
-            db.execute(_LOCK, {"keys": some}).all()
+    """Lock lanes in the order of their keys."""
+    for some in chunks(sorted(keys)):
+        db.execute(_LOCK, {"keys": some}).all()
 
 
 def enter(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
     """Lock lanes that get rows, set their limits, and return how much room each has."""
     if not limits:
         return {}
-    if not is_sqlite(db):
-        rows = [{"key": key, "lane_limit": limits[key]} for key in sorted(limits)]
-        db.execute(insert_unless_taken(lanes, db.dialect.name), rows)
-        lock(db, limits)
+    rows = [{"key": key, "lane_limit": limits[key]} for key in sorted(limits)]
+    db.execute(insert_unless_taken(lanes, db.dialect.name), rows)
+    lock(db, limits)
     found = standing(db, limits)
-    new = [(key, limit) for key, limit in limits.items() if key not in found]
-    if new:
-        insert = insert_unless_taken(lanes, db.dialect.name)
-        db.execute(insert, [{"key": key, "lane_limit": limit} for key, limit in new])
     changed = [(limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]]
-    _LIMIT.run_many(db, changed)
-    return {key: limit - found.get(key, (0, 0))[1] for key, limit in limits.items()}
+    _LIMIT.execute_many(db, changed)
+    return {key: limit - found[key][1] for key, limit in limits.items()}
 
 
 def standing(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
@@ -150,8 +136,6 @@ def release_everywhere(
 
 def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
     """Lock the lanes that nobody else has locked; return them."""
-    if is_sqlite(db):
-        return keys
     free: list[str] = []
     for some in chunks(keys):
         free += db.execute(_LOCK_FREE, {"keys": some}).scalars()
@@ -179,11 +163,28 @@ def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set
     if not rows:
         return 0
     tags = Tags(db)
-    tags.probe((row.queue, row.priority, row.fair_key) for row in rows)
     queued_at = moment_writer(db.dialect)(now)
     changes = []
     for job_id, queue, priority, fair_key, weight, *_ in rows:
         changes.append((tags.next((queue, priority, fair_key), weight), queued_at, job_id))
         woken.add(queue)
-    _MAKE_READY.run_many(db, changes)
+    _MAKE_READY.execute_many(db, changes)
     return len(changes)
+
+
+def place(db: Connection, ids: Sequence[int], now: datetime, woken: set[str]) -> None:
+    """Move rows, whose lanes are locked, to READY or HELD, in the order of their ids here."""
+    found: dict[int, AnyRow] = {}
+    for some in chunks(ids):
+        found.update((row.id, row) for row in db.execute(_ROWS, {"ids": some}))
+    place_rows(db, [found[each] for each in ids], now, woken)
+
+
+def place_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
+    """Move rows of `PLACED` to READY or HELD; laned ones wait for their lane's next turn."""
+    inactive = frozenset(inactive_tasks.execute(db).scalars())
+    ready = [row for row in rows if row.lane is None and row.task not in inactive]
+    held = [row for row in rows if row.lane is not None or row.task in inactive]
+    _HOLD.execute_many(db, [(row.id,) for row in held])
+    make_ready(db, ready, now, woken)
+    release(db, {row.lane for row in held if row.lane is not None}, now, woken)

@@ -1,17 +1,37 @@
-"""Lists of jobs: filters, orderings, and counts that stop somewhere."""
+"""Reading jobs: single ones, lists, capped counts, and due rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 
 from workbell.adapters.sql.database.filters import between, equal, holds, ordered
-from workbell.adapters.sql.jobs.rows import JOB, job_of
-from workbell.adapters.sql.jobs.staging import JobRows
-from workbell.adapters.sql.schema.tables import jobs
+from workbell.adapters.sql.database.statements import chunks
+from workbell.adapters.sql.jobs.rows import (
+    ATTEMPT,
+    CLAIM_COLUMNS,
+    JOB,
+    JobRows,
+    attempt_of,
+    claim_of,
+    job_of,
+)
+from workbell.adapters.sql.schema.indexes import (
+    IS_HELD,
+    IS_READY,
+    IS_RUNNING,
+    IS_SCHEDULED,
+    IS_UNFINISHED_RUN,
+    IS_WAITING,
+)
+from workbell.adapters.sql.schema.tables import attempts, jobs, queues
+from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
-from workbell.domain.jobs.job import Job, JobState, Status
+from workbell.domain.identity.user import UserId
+from workbell.domain.jobs.attempt import Attempt, Claim
+from workbell.domain.jobs.job import Job, JobId, JobState, Status
 from workbell.ports.jobs.repository import JobFilter
 
 _c = jobs.c
@@ -35,6 +55,32 @@ _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
     "name": _c.name,
     "queue": _c.queue,
 }
+EXPIRED = (
+    select(*CLAIM_COLUMNS)
+    .where(IS_RUNNING, _c.lease_until < bindparam("now"))
+    .order_by(_c.lease_until, _c.id)
+    .limit(bindparam("most"))
+)
+NEXT_QUEUE = (
+    select(_c.queue).where(IS_READY, _c.queue > bindparam("after")).order_by(_c.queue).limit(1)
+)
+_SWITCHED_OFF = select(queues.c.name).where(queues.c.state != "running")
+NEXT_DUE = select(_c.due_at).where(IS_SCHEDULED).order_by(_c.due_at, _c.id).limit(1)
+HAS_HELD: Select[Any] = select(literal_column("1")).where(IS_HELD).limit(1)
+
+
+VISIBLE = JOB.where(_c.id == bindparam("job_id"), _c.hidden.is_(False))
+_BY_KEY = JOB.where(
+    _c.owner == bindparam("owner"), _c.idempotency_key == bindparam("idempotency_key")
+)
+UNFINISHED = JOB.where(
+    IS_UNFINISHED_RUN, _c.schedule_id.in_(bindparam("ids", expanding=True))
+).order_by(_c.schedule_id, _c.id)
+WAITING = (
+    select(_c.id).where(IS_WAITING, _c.owner == bindparam("owner")).limit(bindparam("at_most"))
+)
+_COUNT_WAITING = select(func.count()).select_from(WAITING.subquery())
+_ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(attempts.c.number)
 
 
 @frozen
@@ -63,6 +109,59 @@ class JobLists(JobRows):
         """Return how many jobs the list has, counting no further than `at_most`."""
         some = select(_c.id).where(*_conditions(scope, which)).limit(at_most).subquery()
         return self._db.execute(select(func.count()).select_from(some)).scalar_one()
+
+    def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
+        """Return running rows whose lease ended before now, oldest first."""
+        rows = self._db.execute(EXPIRED, {"now": now, "most": limit})
+        return [claim_of(row) for row in rows]
+
+    def waiting_queues(self) -> Sequence[str]:
+        """Return the queues, neither paused nor draining, in which ready rows wait."""
+        found: list[str] = []
+        queue: str | None = ""
+        while (queue := self._db.execute(NEXT_QUEUE, {"after": queue}).scalar()) is not None:
+            found.append(queue)
+        off = set(self._db.execute(_SWITCHED_OFF).scalars()) if found else set()
+        return [queue for queue in found if queue not in off]
+
+    def next_due(self) -> datetime | None:
+        """Return when the earliest SCHEDULED job is due."""
+        found: datetime | None = self._db.execute(NEXT_DUE).scalar()
+        return found
+
+    def has_held(self) -> bool:
+        """Whether any row is HELD: one index probe."""
+        return self._db.execute(HAS_HELD).first() is not None
+
+    def get(self, scope: Scope, job_id: JobId) -> Job:
+        """Return one job that whoever asks may see."""
+        row = self._db.execute(VISIBLE, {"job_id": job_id}).one_or_none()
+        if row is None or not scope.covers(row.owner):
+            raise NotFound(f"There is no job {job_id}.")
+        return job_of(row)
+
+    def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
+        """Return the job that an owner has made under a key."""
+        values = {"owner": owner, "idempotency_key": key}
+        row = self._db.execute(_BY_KEY, values).one_or_none()
+        return None if row is None else job_of(row)
+
+    def count_waiting(self, owner: UserId, *, at_most: int) -> int:
+        """Return how many jobs of an owner wait, counting no further than `at_most`."""
+        values = {"owner": owner, "at_most": at_most}
+        return self._db.execute(_COUNT_WAITING, values).scalar_one()
+
+    def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
+        """Return the waiting and running jobs of some schedules, oldest first."""
+        found: dict[int, list[Job]] = {each: [] for each in schedule_ids}
+        for some in chunks(list(found)):
+            for row in self._db.execute(UNFINISHED, {"ids": some}):
+                found[row.schedule_id].append(job_of(row))
+        return found
+
+    def attempts(self, job_id: JobId) -> Sequence[Attempt]:
+        """Return the closed attempts of a job, oldest first."""
+        return [attempt_of(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
 
 
 def _conditions(scope: Scope, which: JobFilter) -> Iterator[ColumnElement[bool]]:

@@ -6,7 +6,7 @@ from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from workbell.adapters.sql.database.column_types import moment_writer
-from workbell.adapters.sql.database.statements import AnyRow, prepared, put
+from workbell.adapters.sql.database.statements import AnyRow, prepare, put
 from workbell.adapters.sql.schema.tables import artifacts, job_logs
 from workbell.domain.jobs.attempt import Artifact, LogLine
 from workbell.domain.jobs.job import JobId
@@ -15,7 +15,7 @@ ANNOUNCED = "/"
 """Begins the name of a file that is no artifact; those have no slash in theirs."""
 
 _l = job_logs.c
-_INSERT = prepared(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
+_INSERT = prepare(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
 _of_attempt = (_l.job_id == bindparam("job"), _l.attempt == bindparam("nth"))
 _SEQS = select(_l.seq).where(*_of_attempt).order_by(_l.seq)
 _TRIM = delete(job_logs).where(
@@ -49,7 +49,7 @@ class SqlLogs:
     ) -> None:
         """Add lines of one attempt, keeping its first and its last ones only."""
         moment = moment_writer(self._db.dialect)
-        _INSERT.run_many(
+        _INSERT.execute_many(
             self._db,
             [
                 (job_id, line.attempt, line.seq, moment(line.at), line.level, line.text)

@@ -1,68 +1,79 @@
 """Jobs: adding them, commands on one, and a schedule's unfinished runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, null, select, update
 
-from workbell.adapters.sql.database.statements import chunks, is_postgresql, is_sqlite
-from workbell.adapters.sql.jobs import fire_postgresql as firing
-from workbell.adapters.sql.jobs import fire_sqlite as ticks
+from workbell.adapters.sql.database.statements import AnyRow, chunks
+from workbell.adapters.sql.database.strategy import Entry
 from workbell.adapters.sql.jobs import lanes
-from workbell.adapters.sql.jobs.engine import JobEngine
+from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import Tags, tag_of_one
-from workbell.adapters.sql.jobs.insert import Entry, insert_jobs
-from workbell.adapters.sql.jobs.insert_postgresql import enter_one
-from workbell.adapters.sql.jobs.listing import JobLists
+from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
 from workbell.adapters.sql.jobs.retention import JobRetention
-from workbell.adapters.sql.jobs.rows import ATTEMPT, JOB, attempt_of, job_of, progress_value
-from workbell.adapters.sql.jobs.staging import place
-from workbell.adapters.sql.schema.indexes import IS_UNFINISHED_RUN, IS_WAITING
+from workbell.adapters.sql.jobs.rows import job_of, progress_value
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED
 from workbell.adapters.sql.schema.tables import attempts
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
-from workbell.domain.identity.user import UserId
-from workbell.domain.jobs.attempt import Attempt
+from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobState, placed
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import Step
 
 _c = table.c
-_VISIBLE = JOB.where(_c.id == bindparam("job_id"), _c.hidden.is_(False))
-_BY_KEY = JOB.where(
-    _c.owner == bindparam("owner"), _c.idempotency_key == bindparam("idempotency_key")
+_ids = _c.id.in_(bindparam("ids", expanding=True))
+_STILL_SCHEDULED = (
+    select(_c.id).where(IS_SCHEDULED, _ids).order_by(_c.id).with_for_update(skip_locked=True)
 )
-UNFINISHED = JOB.where(
-    IS_UNFINISHED_RUN, _c.schedule_id.in_(bindparam("ids", expanding=True))
-).order_by(_c.schedule_id, _c.id)
-WAITING = (
-    select(_c.id).where(IS_WAITING, _c.owner == bindparam("owner")).limit(bindparam("at_most"))
+STAGED = (
+    select(*lanes.PLACED)
+    .where(IS_SCHEDULED, _c.due_at <= bindparam("now"))
+    .order_by(_c.due_at, _c.id)
+    .limit(bindparam("most"))
 )
-_COUNT_WAITING = select(func.count()).select_from(WAITING.subquery())
-_ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(attempts.c.number)
+_LANES_AMONG = select(_c.lane).where(_ids, _c.lane.is_not(None))
+_last_attempt = attempts.c.job_id == _c.id, attempts.c.number == _c.attempt - 1
+# In this order: MySQL reads what it has set already.
+_UNCLAIM = (
+    update(table)
+    .where(_ids)
+    .ordered_values(
+        (_c.state, bindparam("to")),
+        (_c.ended_at, bindparam("ended")),
+        (_c.started_at, select(attempts.c.started_at).where(*_last_attempt).scalar_subquery()),
+        (_c.worker, select(attempts.c.worker).where(*_last_attempt).scalar_subquery()),
+        (_c.attempt, _c.attempt - 1),
+        (_c.token, _c.token + 1),
+        (_c.lease_until, null()),
+    )
+)
+_HOLD_TASK = update(table).where(_ids, IS_READY).values(state=int(JobState.HELD))
+_READY_OF_TASK = select(_c.id, _c.lane).where(IS_READY, _c.task == bindparam("task"))
 
 
 @frozen
-class SqlJobs(JobEngine, JobLists, JobRetention):
+class SqlJobs(JobClaims, JobLists, JobRetention):
     """
     Every piece of work, within a connection's transaction.
 
-    `SqlJobs(connection).add(jobs, now)` enqueues within a caller's own
-    transaction: it only executes, and neither commits nor wakes.
+    Within a caller's own transaction it only executes, and neither commits
+    nor wakes.
     """
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
         """Keep new jobs and return them with ids; None where a key is taken."""
-        if _is_lone(jobs) and is_postgresql(self._db):
-            kept_one = enter_one(self._db, jobs[0], now, committing=self._sole)
+        if _is_lone(jobs) and (insert_job := self._strategy.insert_job) is not None:
+            kept_one = insert_job(self._db, jobs[0], now, self._sole)
             if kept_one is not None and kept_one.state is JobState.READY:
                 self._woken.add(kept_one.queue)
             return [kept_one]
         states = self._states(jobs, now)
-        kept = insert_jobs(self._db, jobs, states)
+        kept = self._strategy.insert_jobs(self._db, jobs, states)
         self._woken.update(
             job.queue for job in kept if job is not None and job.state is JobState.READY
         )
@@ -73,26 +84,16 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
 
     def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
         """Keep the jobs of due ticks in the common case; return the steps accounted for."""
-        if is_postgresql(self._db):
-            return firing.fire(self._db, task, steps, now, self._woken)
-        if not is_sqlite(self._db):
+        fire_ticks = self._strategy.fire_ticks
+        if fire_ticks is None or task.key in lanes.inactive_tasks.execute(self._db).scalars():
             return []
-        return ticks.add_ticks(self._db, task, steps, now, self._woken)
-
-    def get(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job that whoever asks may see."""
-        row = self._db.execute(_VISIBLE, {"job_id": job_id}).one_or_none()
-        if row is None or not scope.covers(row.owner):
-            raise NotFound(f"There is no job {job_id}.")
-        return job_of(row)
+        return fire_ticks(self._db, task, steps, now, self._woken)
 
     def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
         """Return one job and lock its row, and first its lane's."""
-        if is_sqlite(self._db):
-            return self.get(scope, job_id)
         lane = self.get(scope, job_id).lane
         lanes.lock(self._db, [] if lane is None else [lane])
-        query = _VISIBLE.with_for_update()
+        query = VISIBLE.with_for_update()
         row = self._db.execute(query, {"job_id": job_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
             raise NotFound(f"There is no job {job_id}.")
@@ -122,33 +123,105 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
             return False
         stays = before.state is JobState.READY and after.state is JobState.READY
         if after.state.waiting and after.due_at <= now and not stays:
-            place(self._db, [before.id], now, self._woken)
+            lanes.place(self._db, [before.id], now, self._woken)
         if before.lane is not None:
             lanes.release(self._db, [before.lane], now, self._woken)
         return True
 
-    def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
-        """Return the job that an owner has made under a key."""
-        values = {"owner": owner, "idempotency_key": key}
-        row = self._db.execute(_BY_KEY, values).one_or_none()
-        return None if row is None else job_of(row)
+    def stage(self, now: datetime, *, limit: int = 500) -> int:
+        """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
+        rows = self._db.execute(STAGED, {"now": now, "most": limit}).all()
+        if not rows:
+            return 0
+        lanes.lock(self._db, {row.lane for row in rows if row.lane is not None})
+        rows = self._still_scheduled(rows)
+        lanes.place_rows(self._db, rows, now, self._woken)
+        return len(rows)
 
-    def count_waiting(self, owner: UserId, *, at_most: int) -> int:
-        """Return how many jobs of an owner wait, counting no further than `at_most`."""
-        values = {"owner": owner, "at_most": at_most}
-        return self._db.execute(_COUNT_WAITING, values).scalar_one()
+    def exchange(
+        self,
+        settlements: Sequence[Settlement],
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> tuple[Sequence[Claim], set[JobId]]:
+        """Settle, then claim: by one statement where there is one for both."""
+        settle_and_claim = self._strategy.settle_and_claim
+        if settle_and_claim is not None and _have_no_consequence(settlements):
+            asked = (queue, limit, free_threads, lease_until, worker, now)
+            return settle_and_claim(self._db, settlements, asked, self._sole)
+        accepted = self.settle(settlements)
+        claims = self.claim(
+            queue,
+            worker=worker,
+            now=now,
+            lease_until=lease_until,
+            limit=limit,
+            free_threads=free_threads,
+        )
+        return claims, accepted
 
-    def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
-        """Return the waiting and running jobs of some schedules, oldest first."""
-        found: dict[int, list[Job]] = {each: [] for each in schedule_ids}
-        for some in chunks(list(found)):
-            for row in self._db.execute(UNFINISHED, {"ids": some}):
-                found[row.schedule_id].append(job_of(row))
-        return found
+    def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
+        """Write outcomes and their attempts; return the ids that were accepted."""
+        if not settlements:
+            return set()
+        freed = {each.lane for each in settlements if each.lane is not None}
+        lanes.lock(self._db, freed)
+        accepted = self._strategy.write_settlements(self._db, settlements)
+        if not accepted:
+            return set()
+        now = max(each.ended_at for each in accepted.values())
+        due = [
+            each.id
+            for each in accepted.values()
+            if each.state is JobState.SCHEDULED
+            and (each.due_at is None or each.due_at <= each.ended_at)
+        ]
+        if due:
+            lanes.place(self._db, due, now, self._woken)
+        if freed:
+            lanes.release(self._db, freed, now, self._woken)
+        return set(accepted)
 
-    def attempts(self, job_id: JobId) -> Sequence[Attempt]:
-        """Return the closed attempts of a job, oldest first."""
-        return [attempt_of(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
+    def give_back(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+        """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
+        self._lock_lanes_of(claims)
+        rows = self._running(claims)
+        if not rows:
+            return set()
+        now = self.now()
+        cancelled = [row for row in rows if row.cancel_requested]
+        others = [row for row in rows if not row.cancel_requested]
+        self._unclaim(others, JobState.READY, None)
+        self._unclaim(cancelled, JobState.CANCELLED, now)
+        self._woken.update(row.queue for row in others)
+        freed = {row.lane for row in cancelled if row.lane is not None}
+        lanes.release(self._db, freed, now, self._woken)
+        return {JobId(row.id) for row in rows}
+
+    def release_lanes(self, now: datetime) -> int:
+        """Ready held rows whose lane has room and whose task is active."""
+        return lanes.release_everywhere(self._db, now, self._woken)
+
+    def hold_task(self, key: str) -> int:
+        """Move the READY rows of a task to HELD; return how many."""
+        rows = self._db.execute(_READY_OF_TASK, {"task": key}).all()
+        freed = {row.lane for row in rows if row.lane is not None}
+        lanes.lock(self._db, freed)
+        held = 0
+        for some in chunks(sorted(row.id for row in rows)):
+            held += self._db.execute(_HOLD_TASK, {"ids": some}).rowcount
+        if freed:
+            lanes.release(self._db, freed, self.now(), self._woken)
+        return held
+
+    def release_task(self, key: str, now: datetime) -> int:
+        """Move the HELD rows of a task to READY as far as lanes allow."""
+        return lanes.release_everywhere(self._db, now, self._woken, task=key)
 
     def _states(self, jobs: Sequence[Job], now: datetime) -> list[Entry]:
         """Decide where each job enters: its state, its tag, and when it was queued."""
@@ -158,7 +231,7 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
             job.lane: job.lane_limit for job in jobs if job.lane is not None and job.state.waiting
         }
         room = lanes.enter(self._db, limits)
-        inactive = frozenset(lanes.inactive_tasks.run(self._db).scalars())
+        inactive = frozenset(lanes.inactive_tasks.execute(self._db).scalars())
         states: list[JobState] = []
         for job in jobs:
             if job.state.ended:
@@ -183,11 +256,6 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
         self, jobs: Sequence[Job], states: Sequence[JobState], now: datetime
     ) -> list[Entry]:
         tags = Tags(self._db)
-        tags.probe(
-            (job.queue, job.priority, job.share_key)
-            for job, state in zip(jobs, states, strict=True)
-            if state is JobState.READY
-        )
         return [
             (state, tags.next((job.queue, job.priority, job.share_key), job.weight), now)
             if state is JobState.READY
@@ -195,7 +263,38 @@ class SqlJobs(JobEngine, JobLists, JobRetention):
             for job, state in zip(jobs, states, strict=True)
         ]
 
+    def _still_scheduled(self, rows: Sequence[AnyRow]) -> list[AnyRow]:
+        """Lock candidates by id; keep those that nobody has moved or locked."""
+        locked: set[int] = set()
+        for some in chunks(sorted(row.id for row in rows)):
+            locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": some}).scalars())
+        return [row for row in rows if row.id in locked]
+
+    def _lock_lanes_of(self, claims: Sequence[tuple[JobId, int]]) -> None:
+        """Lock the lanes of claims, before their rows are locked."""
+        keys: set[str] = set()
+        for some in chunks([job_id for job_id, _ in claims]):
+            keys.update(self._db.execute(_LANES_AMONG, {"ids": some}).scalars())
+        lanes.lock(self._db, keys)
+
+    def _unclaim(self, rows: Sequence[AnyRow], to: JobState, ended: datetime | None) -> None:
+        ids = [row.id for row in rows]
+        for some in chunks(ids):
+            self._db.execute(_UNCLAIM, {"ids": some, "to": int(to), "ended": ended})
+
 
 def _is_lone(jobs: Sequence[Job]) -> bool:
     """Whether it is one job that waits, in no lane."""
     return len(jobs) == 1 and jobs[0].lane is None and jobs[0].state.waiting
+
+
+def _have_no_consequence(settlements: Sequence[Settlement]) -> bool:
+    """Whether outcomes free no lane, and make no row ready at once."""
+    return all(
+        each.lane is None
+        and (
+            each.state is not JobState.SCHEDULED
+            or (each.due_at is not None and each.due_at > each.ended_at)
+        )
+        for each in settlements
+    )

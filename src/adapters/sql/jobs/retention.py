@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy import BindParameter, bindparam, delete, select
 
 from workbell.adapters.sql.database.statements import chunks
-from workbell.adapters.sql.jobs.staging import JobRows
+from workbell.adapters.sql.jobs.rows import JobRows
 from workbell.adapters.sql.schema.indexes import IS_ENDED_JOB, IS_ENDED_RUN
 from workbell.adapters.sql.schema.tables import artifacts, jobs
 from workbell.domain.jobs.job import JobState

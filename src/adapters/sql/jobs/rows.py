@@ -6,15 +6,17 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
-from attrs import fields
-from sqlalchemy import func, select
+from attrs import Factory, fields, frozen
+from sqlalchemy import Connection, func, select
 
 from workbell.adapters.sql.database.column_types import json_text
 from workbell.adapters.sql.database.statements import AnyRow, named
+from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.schema.tables import attempts, jobs
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Claim, Outcome
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Missed, Mode, Progress
+from workbell.ports.system import Clock
 
 STATES = tuple(JobState)
 MODES = tuple(Mode)
@@ -201,3 +203,25 @@ def attempt_of(row: AnyRow) -> Attempt:
 
 
 ATTEMPT = select(attempts)
+
+
+@frozen
+class JobRows:
+    """The jobs of one connection, the queues to wake, and the store's clock."""
+
+    _db: Connection
+    _strategy: Strategy
+    _woken: set[str] = Factory(set[str])
+    _clock: Clock | None = None
+    _sole: bool = False
+
+    def now(self) -> datetime:
+        """
+        Return the store's own time.
+
+        Raises:
+            RuntimeError: There is no store: the connection is a caller's own.
+        """
+        if self._clock is None:
+            raise RuntimeError("Only a store's own transaction knows the time.")
+        return self._clock.now()

@@ -1,13 +1,13 @@
 """Exchange on PostgreSQL: outcomes and claims, many rows by one statement."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
+from attrs import evolve
 from sqlalchemy import Connection, text
 
 from workbell.adapters.sql.database.column_types import json_text, naive_of
-from workbell.adapters.sql.database.statements import Values, prepared
+from workbell.adapters.sql.database.statements import Values, prepare
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import JobId, JobState
 
@@ -70,9 +70,9 @@ claimed AS (
 )"""
 _CLAIMS = "(SELECT CAST(json_agg(claimed ORDER BY nth) AS text) FROM claimed)"
 _ASKED = ("queue", "most", "free", "lease", "worker", "now")
-_SETTLE = prepared(text(f"WITH {_GIVEN} SELECT id, token, goes FROM accepted"), "settled")  # noqa: S608
-_CLAIM = prepared(text(f"WITH {_CLAIMED} SELECT NULL, {_CLAIMS}"), *_ASKED)
-_EXCHANGE = prepared(
+_SETTLE = prepare(text(f"WITH {_GIVEN} SELECT id, token, goes FROM accepted"), "settled")  # noqa: S608
+_CLAIM = prepare(text(f"WITH {_CLAIMED} SELECT NULL, {_CLAIMS}"), *_ASKED)
+_EXCHANGE = prepare(
     text(f"WITH {_GIVEN}, {_CLAIMED} SELECT ARRAY(SELECT id FROM accepted), {_CLAIMS}"),  # noqa: S608
     "settled",
     *_ASKED,
@@ -80,28 +80,19 @@ _EXCHANGE = prepared(
 _claims_of = msgspec.json.Decoder(list[Claim]).decode
 
 
-def settle_together(
-    db: Connection, settlements: Sequence[Settlement]
-) -> list[tuple[JobId, int, JobState]]:
-    """Write what is accepted, and its attempts; return id, token and state of each."""
-    rows = _SETTLE.rows(db, (_settled(settlements),))
-    return [(JobId(job_id), token, JobState(state)) for job_id, token, state in rows]
+def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
+    """Write accepted outcomes and their attempts; return the outcomes by id."""
+    given = {(each.id, each.token): each for each in reversed(settlements)}
+    return {
+        JobId(job_id): evolve(given[job_id, token], state=JobState(state))
+        for job_id, token, state in _SETTLE.fetch_all(db, (_settled(settlements),))
+    }
 
 
-def may_exchange(settlements: Sequence[Settlement]) -> bool:
-    """Whether outcomes have no consequence for other rows, nor a place to find at once."""
-    return all(
-        each.lane is None
-        and (each.state is not JobState.SCHEDULED or _later(each.due_at, each.ended_at))
-        for each in settlements
-    )
-
-
-def exchange(
+def settle_and_claim(
     db: Connection,
     settlements: Sequence[Settlement],
     asked: Values,
-    *,
     committing: bool,
 ) -> tuple[list[Claim], set[JobId]]:
     """
@@ -113,15 +104,11 @@ def exchange(
     queue, most, free, lease, worker, now = asked
     values = (queue, most, free, naive_of(lease), worker, naive_of(now))
     if settlements:
-        rows = _EXCHANGE.rows(db, (_settled(settlements), *values), committing=committing)
+        rows = _EXCHANGE.fetch_all(db, (_settled(settlements), *values), committing=committing)
     else:
-        rows = _CLAIM.rows(db, values, committing=committing)
+        rows = _CLAIM.fetch_all(db, values, committing=committing)
     ((accepted, claims),) = rows
     return _claims_of(claims or "[]"), {JobId(each) for each in accepted or ()}
-
-
-def _later(due_at: datetime | None, now: datetime) -> bool:
-    return due_at is not None and due_at > now
 
 
 def _settled(settlements: Sequence[Settlement]) -> str | None:

@@ -7,9 +7,8 @@ from attrs import evolve
 from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 
 from workbell.adapters.sql.database.column_types import json_text, moment_writer
-from workbell.adapters.sql.database.statements import AnyRow, chunks, is_postgresql, prepared
+from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
 from workbell.adapters.sql.jobs.rows import STATES
-from workbell.adapters.sql.jobs.settle_and_claim_postgresql import settle_together
 from workbell.adapters.sql.schema.tables import attempts, jobs
 from workbell.domain.jobs.attempt import Settlement
 from workbell.domain.jobs.job import JobId, JobState
@@ -17,8 +16,8 @@ from workbell.domain.jobs.job import JobId, JobState
 _c = jobs.c
 _row = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until).with_for_update()
 _STANDING = _row.where(_c.id.in_(bindparam("ids", expanding=True))).order_by(_c.id)
-_ONE_STANDING = prepared(_row.where(_c.id == bindparam("job_id")), "job_id")
-_SETTLE = prepared(
+_ONE_STANDING = prepare(_row.where(_c.id == bindparam("job_id")), "job_id")
+_SETTLE = prepare(
     update(jobs)
     .where(_c.id == bindparam("job_id"))
     .values(
@@ -41,17 +40,11 @@ _SETTLE = prepared(
     "job_id",
 )
 _ATTEMPT_COLUMNS = tuple(attempts.c.keys())
-_ATTEMPT = prepared(insert(attempts), *_ATTEMPT_COLUMNS)
+_ATTEMPT = prepare(insert(attempts), *_ATTEMPT_COLUMNS)
 
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
     """Write what is accepted, as it is accepted, and its attempts; return it by id."""
-    if is_postgresql(db):
-        given = {(each.id, each.token): each for each in reversed(settlements)}
-        return {
-            job_id: evolve(given[job_id, token], state=state)
-            for job_id, token, state in settle_together(db, settlements)
-        }
     rows = {row.id: row for row in _standing(db, settlements)}
     accepted: dict[JobId, Settlement] = {}
     for each in settlements:
@@ -60,15 +53,15 @@ def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict
             accepted[each.id] = _heeding(row, each)
     moment = moment_writer(db.dialect)
     ordered = sorted(accepted.values(), key=lambda each: each.id)
-    _SETTLE.run_many(db, [_job_row(each, moment) for each in ordered])
-    _ATTEMPT.run_many(db, [_attempt_row(each, moment) for each in ordered])
+    _SETTLE.execute_many(db, [_job_row(each, moment) for each in ordered])
+    _ATTEMPT.execute_many(db, [_attempt_row(each, moment) for each in ordered])
     return accepted
 
 
 def _standing(db: Connection, settlements: Sequence[Settlement]) -> Iterable[AnyRow]:
     """Lock the rows of settlements, in the order of their ids; a worker's own is mostly one."""
     if len(settlements) == 1 and settlements[0].lease_before is None:
-        return _ONE_STANDING.run(db, (settlements[0].id,)).all()
+        return _ONE_STANDING.execute(db, (settlements[0].id,)).all()
     ids = sorted({each.id for each in settlements})
     return [row for some in chunks(ids) for row in db.execute(_STANDING, {"ids": some})]
 

@@ -21,20 +21,35 @@ from sqlalchemy import (
 
 from workbell.adapters.sql.database.column_types import Moment, as_kept, json_value, moment_reader
 from workbell.adapters.sql.database.filters import holds, part_of
-from workbell.adapters.sql.database.statements import Prepared, plain_names, prepared
+from workbell.adapters.sql.database.statements import PreparedStatement, plain_names, prepare
+from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.jobs.rows import STATES
-from workbell.adapters.sql.schedules.list_rows import LISTED, listed
 from workbell.adapters.sql.schedules.rows import schedule_of
 from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions, users
+from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import full_name
 from workbell.domain.jobs.job import status_of
 from workbell.domain.jobs.task import TaskId
-from workbell.domain.schedules.schedule import ScheduleId
+from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, ScheduleId
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 Read: TypeAlias = Callable[[Any], Any]
+LISTED = (
+    *("id", "owner", "task", "name", "cron", "zone", "parameters", "misfire_policy"),
+    *("overlap_policy", "dst_gap", "dst_overlap", "starts_at", "ends_at", "max_runs"),
+    *("jitter_seconds", "queue", "priority", "max_attempts", "timeout_seconds"),
+    *("alert_after_seconds", "overdue_since", "next_at", "paused_reason", "created_at"),
+    *("updated_at", "version"),
+)
+"""The columns of a schedule that a list shows, in the order of `listed`."""
+
+_MISFIRES = {str(policy): policy for policy in MisfirePolicy}
+_OVERLAPS = {str(policy): policy for policy in OverlapPolicy}
+_GAPS = {str(policy): policy for policy in DstGap}
+_DST_OVERLAPS = {str(policy): policy for policy in DstOverlap}
+
 _c = schedules.c
 _task_name = (
     select(task_definitions.c.name).where(task_definitions.c.key == _c.task).scalar_subquery()
@@ -76,7 +91,7 @@ class ScheduleLists:
     """The schedules that a scope may see, a part at a time."""
 
     _db: Connection
-    _sole: bool = False
+    _strategy: Strategy
 
     def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
         """Return one schedule as it is shown."""
@@ -111,7 +126,7 @@ class ScheduleLists:
         asked = _asked(scope, which)
         rows, moment, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
         total = rows[0][-1] if rows else self._number(asked) if offset else 0
-        return [listed(row, moment, json) for row in rows], total
+        return [_listed(row, moment, json) for row in rows], total
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
         """Return how many schedules the list has."""
@@ -136,7 +151,7 @@ class ScheduleLists:
             return found, _as_it_is, _as_it_is
         dialect = self._db.dialect
         told = as_kept(values.values(), dialect)
-        rows = _prepared(names, ordering, listed).rows(self._db, told)
+        rows = _prepared(names, ordering, listed).fetch_all(self._db, told)
         return rows, moment_reader(dialect), json_value
 
 
@@ -215,9 +230,9 @@ def _query(
 
 
 @lru_cache(maxsize=256)
-def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> Prepared:
+def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> PreparedStatement:
     """Return the same query for the driver; none of the conditions may be a list."""
-    return prepared(_query(names, ordering, listed), *names, "skipped", "most")
+    return prepare(_query(names, ordering, listed), *names, "skipped", "most")
 
 
 @lru_cache(maxsize=256)
@@ -263,3 +278,30 @@ def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -
         last_run_time=ran_at,
         last_status=None if state is None else status_of(STATES[state], attempt),
     )
+
+
+def _listed(
+    row: Sequence[Any], moment: Callable[[Any], Any], json: Callable[[Any], Any]
+) -> ListedSchedule:
+    """
+    Return a schedule as a list shows it.
+
+    `moment` and `json` turn what the row holds into times and values.
+    """
+    # fmt: off
+    (
+        id_, owner, task, name, cron, zone, parameters, misfire, overlap, dst_gap, dst_overlap,
+        starts_at, ends_at, max_runs, jitter, queue, priority, max_attempts, timeout,
+        alert_after, overdue_since, next_at, paused_reason, created_at, updated_at, version,
+        username, first, last, task_id, task_name, description, ran_at, state, attempt, _,
+    ) = row
+    return ListedSchedule(
+        id_, owner, username or "", full_name(username or "", first or "", last or ""),
+        TaskId(task_id or 0), task_name or "", description or "", name, cron, zone,
+        json(parameters), next_at is not None, _MISFIRES[misfire], _OVERLAPS[overlap],
+        _GAPS[dst_gap], _DST_OVERLAPS[dst_overlap], moment(starts_at), moment(ends_at), max_runs,
+        jitter, queue, priority, max_attempts, timeout, alert_after, moment(overdue_since),
+        moment(next_at), moment(ran_at), paused_reason, moment(created_at), moment(updated_at),
+        version, None if state is None else status_of(STATES[state], attempt), task,
+    )
+    # fmt: on

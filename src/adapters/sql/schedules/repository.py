@@ -1,34 +1,38 @@
 """Schedules: commands on one, and the ticks that are due."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import and_, bindparam, case, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
-from workbell.adapters.sql.audit import SqlAuditTrail
-from workbell.adapters.sql.database.column_types import as_kept, moment_reader, moment_writer
+from workbell.adapters.sql.database.column_types import moment_reader, moment_writer
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
-    is_postgresql,
     named,
-    new_id,
-    prepared,
+    prepare,
 )
-from workbell.adapters.sql.identity.users import SqlUsers
-from workbell.adapters.sql.jobs import fire_postgresql as firing
-from workbell.adapters.sql.schedules import insert_postgresql as adding
+from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules.listing import ScheduleLists
-from workbell.adapters.sql.schedules.rows import WRITTEN, rule_of, schedule_of, schedule_values
+from workbell.adapters.sql.schedules.rows import rule_of, schedule_of, schedule_values
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
 from workbell.adapters.sql.schema.tables import jobs, schedules
-from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
-from workbell.domain.identity.user import User, UserId
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, Step
@@ -36,8 +40,6 @@ from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
-_INSERT = insert(schedules)
-_INSERT_RETURNING = prepared(_INSERT.returning(_c.id), *WRITTEN)
 _VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
 _VISIBLE_LOCKED = _VISIBLE.with_for_update()
 _is_plain = and_(
@@ -46,7 +48,7 @@ _is_plain = and_(
     _c.max_runs.is_(None),
     _c.jitter_seconds == literal_column("0"),
 )
-DUE = prepared(
+DUE = prepare(
     select(
         _c.id,
         _c.version,
@@ -65,57 +67,27 @@ DUE = prepared(
     "most",
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
-NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
-_COUNT_ACTIVE = prepared(
-    # not by `next_at IS NOT NULL`, which tempts PostgreSQL to read everybody's active ones
-    select(func.count(_c.next_at)).where(_c.deleted_at.is_(None), _c.owner == bindparam("whose")),
-    "whose",
+_ONE: ColumnElement[int] = literal_column("1")
+_ACTIVE_OF_OWNER: Select[Any] = (
+    select(_ONE)
+    .where(
+        _c.owner == bindparam("owner"),
+        _c.deleted_at.is_(None),
+        # Not `next_at IS NOT NULL`: without statistics PostgreSQL would then read the
+        # active schedules of every owner, by the index of those that are due.
+        case((_c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
+    )
+    .limit(bindparam("limit"))
 )
+_COUNT_ACTIVE = prepare(
+    select(func.count()).select_from(_ACTIVE_OF_OWNER.subquery()), "owner", "limit"
+)
+NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
 _LOCK = (
     select(_c.id, _c.cursor, _c.version)
     .where(IS_ACTIVE, _ids)
     .order_by(_c.id)
     .with_for_update(skip_locked=True)
-)
-_ADVANCE = prepared(
-    update(schedules)
-    .where(
-        _c.id == bindparam("schedule_id"),
-        _c.version == bindparam("was_version"),
-        _c.cursor.is_not_distinct_from(bindparam("was_cursor")),
-    )
-    .values(
-        cursor=bindparam("new_cursor"),
-        next_at=bindparam("following"),
-        runs=bindparam("ran"),
-        paused_reason=case((bindparam("is_over"), bindparam("why")), else_=_c.paused_reason),
-    ),
-    "new_cursor",
-    "following",
-    "ran",
-    "is_over",
-    "why",
-    "schedule_id",
-    "was_version",
-    "was_cursor",
-)
-_TAKE = prepared(
-    update(schedules)
-    .where(
-        IS_ACTIVE,
-        _c.id == bindparam("schedule_id"),
-        _c.version == bindparam("was_version"),
-        _c.next_at == bindparam("tick"),
-    )
-    .ordered_values(  # the cursor first: MySQL reads what it has set already
-        (_c.cursor, _c.next_at),
-        (_c.next_at, bindparam("following")),
-        (_c.runs, _c.runs + literal_column("1")),
-    ),
-    "following",
-    "schedule_id",
-    "was_version",
-    "tick",
 )
 _STREAKS = select(_c.id, _c.fail_streak).where(_ids, _c.fail_streak > 0)
 _CLEAR = update(schedules).where(_ids, _c.fail_streak > 0).values(fail_streak=0)
@@ -160,29 +132,8 @@ class SqlSchedules(ScheduleLists):
 
     def add(self, schedule: Schedule) -> Schedule:
         """Keep a new schedule, and return it with its id."""
-        values = schedule_values(schedule)
-        if is_postgresql(self._db):
-            told = as_kept(values.values(), self._db.dialect)
-            ((new,),) = _INSERT_RETURNING.rows(self._db, told)
-        else:
-            new = new_id(self._db.execute(_INSERT, values))
+        new = self._strategy.insert_schedule(self._db, schedule)
         return evolve(schedule, id=ScheduleId(new))
-
-    def add_within(
-        self, schedule: Schedule, limit: int, entry: AuditEntry
-    ) -> tuple[Schedule, User] | None:
-        """Keep a new, active schedule and its audit entry, if the limit leaves room."""
-        if self._sole and adding.may_add(self._db):
-            return adding.add_within(self._db, schedule, limit, entry)
-        try:
-            owner = SqlUsers(self._db).get_for_update(schedule.owner)
-        except NotFound:
-            return None
-        if self.count_active(owner.id) >= limit:
-            return None
-        kept = self.add(schedule)
-        SqlAuditTrail(self._db).add(evolve(entry, object_id=str(kept.id)))
-        return kept, owner
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule that whoever asks may see."""
@@ -198,16 +149,16 @@ class SqlSchedules(ScheduleLists):
         if self._db.execute(change.values(schedule_values(schedule))).rowcount == 0:
             raise NotFound(f"There is no schedule {schedule.id}.")
 
-    def count_active(self, owner: UserId) -> int:
-        """Return how many active schedules an owner has."""
-        ((found,),) = _COUNT_ACTIVE.rows(self._db, (owner,))
+    def count_active(self, owner: UserId, *, limit: int) -> int:
+        """Return how many active schedules an owner has, counting up to a limit."""
+        ((found,),) = _COUNT_ACTIVE.fetch_all(self._db, (owner, limit))
         return int(found)
 
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the active schedules whose time has come, in short, oldest first, unlocked."""
         dialect = self._db.dialect
         moment = cache(moment_reader(dialect))
-        rows = DUE.rows(self._db, (moment_writer(dialect)(now), limit))
+        rows = DUE.fetch_all(self._db, (moment_writer(dialect)(now), limit))
         return [
             Due(id_, version, task, rule_of(line, zone, gap, overlap), moment(at), bool(is_plain))
             for id_, version, task, at, is_plain, line, zone, gap, overlap in rows
@@ -235,20 +186,11 @@ class SqlSchedules(ScheduleLists):
 
     def advance(self, steps: Sequence[Advance]) -> None:
         """Move schedules on; rows whose cursor or version has changed are left."""
-        moment = moment_writer(self._db.dialect)
-        _ADVANCE.run_many(self._db, [_step(each, moment) for each in steps])
+        advance.advance(self._db, steps)
 
     def take(self, steps: Sequence[Step]) -> None:
         """Move schedules past one tick each; rows that have changed are left."""
-        if is_postgresql(self._db):
-            firing.take(self._db, steps)
-            return
-        moment = cache(moment_writer(self._db.dialect))
-        rows = [
-            (moment(next_at), schedule_id, version, moment(tick))
-            for schedule_id, version, tick, next_at in steps
-        ]
-        _TAKE.run_many(self._db, rows)
+        self._strategy.advance_by_one(self._db, steps)
 
     def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
         """Return the fail streaks, above 0 only, of some schedules; unlocked."""
@@ -297,16 +239,3 @@ class SqlSchedules(ScheduleLists):
     def _schedules(self, query: Any, values: Mapping[str, Any]) -> list[Schedule]:
         rows: Sequence[AnyRow] = self._db.execute(query, values).all()
         return [schedule_of(named(row)) for row in rows]
-
-
-def _step(step: Advance, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
-    return (
-        moment(step.cursor),
-        moment(step.next_at),
-        step.runs,
-        step.next_at is None,
-        step.paused_reason,
-        step.id,
-        step.version,
-        moment(step.was_cursor),
-    )

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Index, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from workbell.adapters.sql.database import mysql
-from workbell.adapters.sql.database.statements import is_sqlite
 from workbell.adapters.sql.schema.indexes import belongs
 from workbell.adapters.sql.schema.tables import metadata
 from workbell.domain.errors import Unavailable
@@ -87,7 +86,7 @@ def upgrade(connection: Connection, backup: Callable[[Path], None], now: datetim
         return
     from alembic import command
 
-    if found is not None and is_sqlite(connection):
+    if found is not None and connection.dialect.name == "sqlite":
         backup(_backup_path(connection, found, now))
     with _alone(connection):
         command.upgrade(_config(connection), "head")

@@ -1,0 +1,60 @@
+"""What a database may do in its own way: the fields of the strategy table."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from attrs import frozen
+from sqlalchemy import ColumnElement, Connection
+
+from workbell.domain.jobs.attempt import Claim, Settlement
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.domain.jobs.task import Task
+from workbell.domain.schedules.schedule import Schedule
+from workbell.domain.schedules.ticks import Step
+
+Entry: TypeAlias = tuple[JobState, float, datetime | None]
+"""The state of a new row, its fair tag, and the time from which it is ready."""
+
+InsertJobs: TypeAlias = Callable[[Connection, Sequence[Job], Sequence[Entry]], Sequence[Job | None]]
+InsertJob: TypeAlias = Callable[[Connection, Job, datetime, bool], Job | None]
+WriteSettlements: TypeAlias = Callable[[Connection, Sequence[Settlement]], dict[JobId, Settlement]]
+SettleAndClaim: TypeAlias = Callable[
+    [Connection, Sequence[Settlement], Sequence[Any], bool], tuple[list[Claim], set[JobId]]
+]
+FireTicks: TypeAlias = Callable[[Connection, Task, Sequence[Step], datetime, set[str]], list[Step]]
+AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[Step]], None]
+InsertSchedule: TypeAlias = Callable[[Connection, Schedule], int]
+IsAmong: TypeAlias = Callable[[Any, str], ColumnElement[bool]]
+
+
+@frozen(kw_only=True)
+class Strategy:
+    """
+    The paths of one database, where the databases differ.
+
+    None stands for a path that the database does not have: the repository
+    then goes the portable way.
+
+    Attributes:
+        insert_jobs: Insert rows unless their keys are taken; None for each refused one.
+        write_settlements: Write accepted outcomes and their attempts.
+        insert_schedule: Insert a schedule and return its id.
+        advance_by_one: Move schedules past one tick each.
+        is_among: The condition that a column is among the ids of a parameter.
+        insert_job: Insert one waiting job without a lane by one statement; the
+            last argument says whether the statement commits by itself.
+        settle_and_claim: Write outcomes and claim by one statement; the last
+            argument says whether the statement commits by itself.
+        fire_ticks: Insert the jobs of due ticks by few statements; return the
+            steps that are accounted for.
+    """
+
+    insert_jobs: InsertJobs
+    write_settlements: WriteSettlements
+    insert_schedule: InsertSchedule
+    advance_by_one: AdvanceByOne
+    is_among: IsAmong
+    insert_job: InsertJob | None = None
+    settle_and_claim: SettleAndClaim | None = None
+    fire_ticks: FireTicks | None = None

@@ -1,0 +1,148 @@
+"""Claims: taking ready rows, extending leases, and noting progress."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+
+from attrs import frozen
+from sqlalchemy import bindparam, literal_column, select, update
+
+from workbell.adapters.sql.database.column_types import json_text, moment_writer
+from workbell.adapters.sql.database.statements import (
+    AnyRow,
+    chunks,
+    prepare,
+)
+from workbell.adapters.sql.jobs.rows import (
+    CLAIM_COLUMNS,
+    MODES,
+    STATES,
+    JobRows,
+    claim_of,
+    progress_value,
+)
+from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
+from workbell.adapters.sql.schema.tables import jobs, queues
+from workbell.domain.jobs.attempt import Claim
+from workbell.domain.jobs.job import JobId, JobState, Progress, pick
+
+_c = jobs.c
+_ids = _c.id.in_(bindparam("ids", expanding=True))
+CLAIMED = (
+    select(*CLAIM_COLUMNS)
+    .where(
+        IS_READY,
+        _c.queue == bindparam("queue"),
+        _c.cancel_requested.is_(False),
+        ~select(queues.c.name)
+        .where(queues.c.name == bindparam("queue"), queues.c.state != "running")
+        .exists(),
+    )
+    .order_by(_c.priority.desc(), _c.fair_tag, _c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_claim = update(jobs).values(
+    state=literal_column(str(int(JobState.RUNNING))),
+    lease_until=bindparam("lease"),
+    worker=bindparam("claimer"),
+    started_at=bindparam("now"),
+    attempt=_c.attempt + literal_column("1"),
+    token=_c.token + literal_column("1"),
+)
+_CLAIM = prepare(_claim.where(_c.id == bindparam("job_id")), "lease", "claimer", "now", "job_id")
+_CLAIM_TOGETHER = _claim.where(_ids)
+RUNNING = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lane, _c.queue).where(_ids)
+_LOCK_RUNNING = RUNNING.order_by(_c.id).with_for_update()
+_EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("lease"))
+_PROGRESS = prepare(
+    update(jobs)
+    .where(_c.id == bindparam("job_id"), _c.token == bindparam("under"), IS_RUNNING)
+    .values(progress=bindparam("told")),
+    "told",
+    "job_id",
+    "under",
+)
+
+
+@frozen
+class JobClaims(JobRows):
+    """What workers do to the rows that they claim."""
+
+    def claim(
+        self,
+        queue: str,
+        *,
+        worker: str,
+        now: datetime,
+        lease_until: datetime,
+        limit: int,
+        free_threads: int,
+    ) -> Sequence[Claim]:
+        """Take ready rows of a queue that is not paused."""
+        if (settle_and_claim := self._strategy.settle_and_claim) is not None:
+            asked = (queue, limit, free_threads, lease_until, worker, now)
+            return settle_and_claim(self._db, (), asked, self._sole)[0]
+        rows = self._claimable(queue, limit, free_threads)
+        if not rows:
+            return []
+        self._mark_claimed([row.id for row in rows], worker, now, lease_until)
+        return [
+            claim_of(
+                row,
+                token=row.token + 1,
+                attempt=row.attempt + 1,
+                started_at=now,
+                lease_until=lease_until,
+                worker=worker,
+            )
+            for row in rows
+        ]
+
+    def extend(
+        self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
+    ) -> Mapping[JobId, bool]:
+        """Renew leases; return for each renewed one whether to cancel it."""
+        renewed = {JobId(row.id): bool(row.cancel_requested) for row in self._running(claims)}
+        for some in chunks(list(renewed)):
+            self._db.execute(_EXTEND, {"ids": some, "lease": lease_until})
+        return renewed
+
+    def note_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
+        """Write the progress of (id, token) pairs that are still running."""
+        rows = [
+            (json_text(progress_value(told)), job_id, token)
+            for job_id, token, told in sorted(notes, key=lambda note: note[0])
+        ]
+        _PROGRESS.execute_many(self._db, rows)
+
+    def _mark_claimed(
+        self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime
+    ) -> None:
+        """Write the claims of locked rows by one statement."""
+        if len(ids) == 1:
+            moment = moment_writer(self._db.dialect)
+            _CLAIM.execute(self._db, (moment(lease_until), worker, moment(now), ids[0]))
+            return
+        values = {"ids": ids, "lease": lease_until, "claimer": worker, "now": now}
+        self._db.execute(_CLAIM_TOGETHER, values)
+
+    def _claimable(self, queue: str, limit: int, free_threads: int) -> Sequence[AnyRow]:
+        """Return the rows that one claim may take, reading on only where it may take more."""
+        with closing(self._db.execute(CLAIMED, {"queue": queue, "most": limit})) as found:
+            rows = list(found.fetchmany(free_threads + 1))
+            if pick([MODES[row.mode] for row in rows], free_threads) == len(rows):
+                rows += found.fetchall()
+        return rows[: pick([MODES[row.mode] for row in rows], free_threads)]
+
+    def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
+        """Lock rows by id; return those that are RUNNING under the tokens."""
+        tokens = dict(claims)
+        rows: list[AnyRow] = []
+        for some in chunks(sorted(tokens)):
+            rows += self._db.execute(_LOCK_RUNNING, {"ids": some})
+        return [
+            row
+            for row in rows
+            if STATES[row.state] is JobState.RUNNING and row.token == tokens[row.id]
+        ]

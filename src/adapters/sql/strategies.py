@@ -1,0 +1,47 @@
+"""Which database takes which path: one table, looked up once per store."""
+
+from collections.abc import Mapping
+
+from workbell.adapters.sql.database.filters import is_in_array, is_in_list
+from workbell.adapters.sql.database.strategy import Strategy
+from workbell.adapters.sql.jobs import (
+    fire_postgresql,
+    fire_sqlite,
+    insert,
+    insert_postgresql,
+    settle_and_claim_postgresql,
+    settlement,
+)
+from workbell.adapters.sql.schedules import advance
+from workbell.adapters.sql.schedules import insert as schedule_insert
+
+_MYSQL = Strategy(
+    insert_jobs=insert.insert_jobs_mysql,
+    write_settlements=settlement.write_settlements,
+    insert_schedule=schedule_insert.insert_schedule,
+    advance_by_one=advance.advance_by_one,
+    is_among=is_in_list,
+)
+STRATEGIES: Mapping[str, Strategy] = {
+    "sqlite": Strategy(
+        insert_jobs=insert.insert_jobs_sqlite,
+        write_settlements=settlement.write_settlements,
+        fire_ticks=fire_sqlite.fire_ticks,
+        insert_schedule=schedule_insert.insert_schedule,
+        advance_by_one=advance.advance_by_one,
+        is_among=is_in_list,
+    ),
+    "postgresql": Strategy(
+        insert_jobs=insert_postgresql.insert_jobs,
+        insert_job=insert_postgresql.insert_job,
+        write_settlements=settle_and_claim_postgresql.write_settlements,
+        settle_and_claim=settle_and_claim_postgresql.settle_and_claim,
+        fire_ticks=fire_postgresql.fire_ticks,
+        insert_schedule=schedule_insert.insert_schedule_returning,
+        advance_by_one=fire_postgresql.advance_by_one,
+        is_among=is_in_array,
+    ),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+}
+"""The paths of each database, by the name of its SQLAlchemy dialect."""
