@@ -33,7 +33,7 @@ from workbell.adapters.http.web.request import BodyReader
 from workbell.adapters.observability.metrics import Measure
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import WorkbellError
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
 from workbell.services.audit import Refusals
@@ -58,7 +58,7 @@ class Parts:
     """
     What the HTTP face is made of.
 
-    `shapes` reads bodies and queries, so its word for unknown names should
+    `serializer` reads bodies and queries, so its word for unknown names should
     be one about fields. `outdated` are the revisions of the
     database that this code cannot work with; `cache` raises
     Unavailable where a cache does not answer; `ailments` tells what is wrong
@@ -74,7 +74,7 @@ class Parts:
     goals: GoalKeeping
     summaries: Summaries
     reminding: Reminding
-    shapes: Shapes
+    serializer: Serializer
     ids: Ids
     database: Health
     settings: FaceSettings = Factory(FaceSettings)
@@ -150,7 +150,7 @@ def _progress(parts: Parts) -> progress.Progress:
 def openapi_of(parts: Parts, server: str) -> bytes:
     """Return the OpenAPI document of the whole face on a server, as JSON."""
     described = (*operations_of(parts), *docs.operations(docs.Docs.of(b"", "")))
-    return jsontext.dumps(document(described, parts.shapes, parts.settings.version, server))
+    return jsontext.dumps(document(described, parts.serializer, parts.settings.version, server))
 
 
 def build_app(parts: Parts) -> FalconApp:
@@ -162,8 +162,8 @@ def build_app(parts: Parts) -> FalconApp:
         operations = (*operations, *docs.operations(pages))
     dispatch = Dispatch.of(
         _browser(parts),
-        BodyReader(parts.shapes, parts.settings.most_body_bytes),
-        QueryReader(parts.shapes),
+        BodyReader(parts.serializer, parts.settings.most_body_bytes),
+        QueryReader(parts.serializer),
         Verified(parts.settings.require_verified_email),
         Refusals(store=parts.signing_in.store, clock=parts.signing_in.clock),
         parts.throttling,

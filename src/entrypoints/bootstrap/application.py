@@ -18,7 +18,7 @@ from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker
 from workbell.adapters.file_store import FolderFiles
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import earlier
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import UuidIds
@@ -62,7 +62,7 @@ class House:
     clock: Clock
     store: AnyStore
     tasks: Tasks
-    shapes: JsonShapes
+    serializer: JsonSerializer
     ids: UuidIds
     files: FolderFiles
     mailer: Mailer

@@ -15,7 +15,7 @@ from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds, evened
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import FactorKeys
@@ -48,7 +48,7 @@ from workbell.services.rate_limits import Throttling
 from workbell.services.schedules.commands import Scheduling
 from workbell.services.schedules.ticker import Ticking
 
-FIELDS = JsonShapes("is not a known field")
+FIELDS = JsonSerializer("is not a known field")
 """How bodies are read; parameters of tasks have a word of their own."""
 
 
@@ -77,11 +77,11 @@ def build(
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
     store.waker = Announcer(changes, waker)
-    shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
+    serializer, ids, chance = JsonSerializer(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
     registry = Tasks()
-    definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
+    definitions = Definitions(store=store, clock=clock, tasks=registry, serializer=serializer)
     reminding, cache = reminding_of(settings, store, clock), cache_of(waker, clock)
     reminders = GoalReminders(reminding, mailer).tasks()
     for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
@@ -95,7 +95,7 @@ def build(
         clock=clock,
         store=store,
         tasks=registry,
-        shapes=shapes,
+        serializer=serializer,
         ids=ids,
         files=files,
         mailer=mailer,
@@ -129,7 +129,7 @@ def _scheduling(settings: Settings, definitions: Definitions, queues: Sequence[s
         clock=definitions.clock,
         tasks=definitions.tasks,
         definitions=definitions,
-        shapes=FIELDS,
+        serializer=FIELDS,
         active_limit=settings.max_active_schedules,
         max_waiting=settings.max_waiting_jobs,
         queues=queues,

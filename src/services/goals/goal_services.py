@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from workbell.ports.goals.repository import GoalsTx
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.goals.commands import GoalCommands
@@ -20,10 +20,10 @@ class GoalKeeping:
     timers: TimerCommands
 
     @classmethod
-    def of(cls, store: Store[GoalsTx], clock: Clock, shapes: Shapes) -> "GoalKeeping":
+    def of(cls, store: Store[GoalsTx], clock: Clock, serializer: Serializer) -> "GoalKeeping":
         """Return the services over a store."""
         return cls(
-            goals=GoalCommands(store=store, clock=clock, shapes=shapes),
-            progress=ProgressCommands(store=store, clock=clock, shapes=shapes),
+            goals=GoalCommands(store=store, clock=clock, serializer=serializer),
+            progress=ProgressCommands(store=store, clock=clock, serializer=serializer),
             timers=TimerCommands(store=store, clock=clock),
         )

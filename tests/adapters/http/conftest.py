@@ -17,7 +17,7 @@ from workbell.adapters.http.app import Parts, build_app, operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
 from workbell.adapters.http.web.operations import Operation
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
 from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, code_at
 from workbell.domain.identity.user import Actor, Role, User
@@ -231,7 +231,7 @@ def known_tasks() -> Tasks:
 
 HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
 HASHED = HASHER.hash(PASSWORD)
-FIELDS = JsonShapes("is not a known field")
+FIELDS = JsonSerializer("is not a known field")
 KEY = b"k" * 32
 FACTOR_KEYS = FactorKeys.of([KEY])
 
@@ -245,7 +245,7 @@ def build_world(
     store = MemoryStore(clock)
     tasks = known_tasks()
     files = FolderFiles(folder=folder, ids=UuidIds())
-    definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=JsonShapes())
+    definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=JsonSerializer())
     definitions.synchronise()
     parts = Parts(
         identity=Identity(
@@ -261,7 +261,7 @@ def build_world(
             second_factor_duty=duty,
         ),
         scheduling=Scheduling(
-            store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=FIELDS
+            store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=FIELDS
         ),
         jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
@@ -271,7 +271,7 @@ def build_world(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
         measures=lambda: [cache.measure()],
-        shapes=FIELDS,
+        serializer=FIELDS,
         ids=UuidIds(),
         database=store,
         settings=settings or FaceSettings(version="1.2.3", docs=False),

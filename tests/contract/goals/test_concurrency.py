@@ -10,7 +10,7 @@ from attrs import Factory, define
 
 from tests.contract.factories import NOON, AnyStore, ManualClock
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.progress_entry import Entry
 from workbell.domain.identity.user import Actor, Tier, UserId
@@ -42,7 +42,7 @@ def at_once(work: Callable[[int], T]) -> list[T]:
 
 @pytest.fixture
 def keeping(store: AnyStore, clock: ManualClock) -> GoalKeeping:
-    return GoalKeeping.of(store, clock, JsonShapes())
+    return GoalKeeping.of(store, clock, JsonSerializer())
 
 
 def a_goal(keeping: GoalKeeping) -> int:

@@ -8,7 +8,7 @@ from attrs import define, evolve
 
 from tests.contract.factories import NOON, ManualClock
 from tests.services.desk import Desk
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalClosed, GoalState
 from workbell.domain.goals.progress_entry import Entry
@@ -67,7 +67,7 @@ class Scene:
 
 @pytest.fixture
 def scene(desk: Desk, alice: Actor) -> Scene:
-    keeping = GoalKeeping.of(desk.store, desk.clock, JsonShapes("is not a known field"))
+    keeping = GoalKeeping.of(desk.store, desk.clock, JsonSerializer("is not a known field"))
     return Scene(desk, desk.clock, keeping, alice)
 
 

@@ -10,7 +10,7 @@ from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHOD
 from workbell.adapters.http.web.operations import JSON, PROBLEM, Access, Many, Operation, is_number
 from workbell.adapters.http.web.problems import Problem
 from workbell.adapters.http.web.request import MAX_ID
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 
 Schema = dict[str, Any]
 
@@ -46,9 +46,11 @@ WHO: Mapping[Access, str] = {
 REVEALS = " A name or an address that somebody has is told as such."
 
 
-def document(operations: Iterable[Operation], shapes: Shapes, version: str, url: str) -> Schema:
+def document(
+    operations: Iterable[Operation], serializer: Serializer, version: str, url: str
+) -> Schema:
     """Return the OpenAPI document of the documented operations."""
-    components = Components(shapes)
+    components = Components(serializer)
     paths: dict[str, Schema] = {}
     for operation in operations:
         if operation.documented:
@@ -82,7 +84,7 @@ def document(operations: Iterable[Operation], shapes: Shapes, version: str, url:
 class Components:
     """The schemas of classes, each under its name and once."""
 
-    _shapes: Shapes
+    _serializer: Serializer
     schemas: dict[str, Schema] = field(factory=dict[str, Schema])
 
     def of(self, cls: type) -> Schema:
@@ -90,7 +92,7 @@ class Components:
         if cls is str:
             return {"type": "string"}
         if cls.__name__ not in self.schemas:
-            whole = dict(self._shapes.schema(cls))
+            whole = dict(self._serializer.schema(cls))
             whole.pop("$schema", None)
             parts = whole.pop("$defs", {})
             self.schemas[cls.__name__] = _relocated(whole)
@@ -100,7 +102,7 @@ class Components:
 
     def properties(self, cls: type) -> Mapping[str, Schema]:
         """Return the schemas of a class's fields."""
-        whole = self._shapes.schema(cls)
+        whole = self._serializer.schema(cls)
         for name, part in whole.get("$defs", {}).items():
             self.schemas.setdefault(name, _relocated(part))
         found: Mapping[str, Schema] = _relocated(whole["properties"])
