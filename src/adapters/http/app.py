@@ -27,7 +27,7 @@ from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.dispatch import Dispatch, Verified
 from workbell.adapters.http.web.middleware import Face, FaceSettings, Problems
 from workbell.adapters.http.web.openapi import document
-from workbell.adapters.http.web.operations import Operation, by_path
+from workbell.adapters.http.web.operations import AnyOperation, by_path
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader
 from workbell.adapters.observability.metrics import Measure
@@ -88,7 +88,7 @@ class Parts:
     )
 
 
-def operations_of(parts: Parts) -> tuple[Operation, ...]:
+def operations_of(parts: Parts) -> tuple[AnyOperation, ...]:
     """Return the whole operation table, but for the documentation's own."""
     face = identity.People(identity=parts.identity, signing_in=parts.signing_in)
     schedule_face = schedules.Schedules(
@@ -124,7 +124,7 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
     )
 
 
-def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
+def _b_and_c(parts: Parts, face: identity.People) -> tuple[AnyOperation, ...]:
     own_b = b.BIdentity(
         identity=parts.identity, signing_in=parts.signing_in, people=parts.members.people
     )
@@ -155,7 +155,7 @@ def openapi_of(parts: Parts, server: str) -> bytes:
 
 def build_app(parts: Parts) -> FalconApp:
     """Return the application; what can be made once is made here."""
-    operations: Sequence[Operation] = operations_of(parts)
+    operations: Sequence[AnyOperation] = operations_of(parts)
     if parts.settings.docs:
         # whoever reads it here asks the same server, by whichever name it was found
         pages = docs.Docs.of(openapi_of(parts, "/"), "Workbell API")

@@ -1,4 +1,4 @@
-"""Structuring of JSON values as attrs classes: strict, with all errors at once."""
+"""Strict structuring of JSON values, with all errors of a value at once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta

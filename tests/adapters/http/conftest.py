@@ -15,7 +15,7 @@ from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.http.app import Parts, build_app, operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Operation
+from workbell.adapters.http.web.operations import AnyOperation
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
@@ -217,7 +217,7 @@ class World:
         self.clock.at += timedelta(seconds=STEP)
         return list(done.json["recovery_codes"])
 
-    def operations(self) -> tuple[Operation, ...]:
+    def operations(self) -> tuple[AnyOperation, ...]:
         return operations_of(self.parts)
 
 

@@ -17,7 +17,15 @@ from workbell.adapters.http.identity.auth import (
     pair_body,
 )
 from workbell.adapters.http.identity.auth import People as PeopleFace
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+    Style,
+)
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Tier
 from workbell.services.identity.login import SigningIn
@@ -68,9 +76,9 @@ class BIdentity:
     signing_in: SigningIn
     people: People
 
-    def register(self, call: Call) -> Answer:
+    def register(self, call: Call[BRegistrationBody]) -> Answer:
         """Give a person an account, and mail them a code."""
-        asked: BRegistrationBody = call.body
+        asked = call.body
         new = Registration(
             username=asked.username,
             email=asked.email,
@@ -90,9 +98,9 @@ class BIdentity:
         )
         return Answer(status=201, body=body)
 
-    def login(self, call: Call) -> Answer:
+    def login(self, call: Call[BLoginBody]) -> Answer:
         """Sign somebody in."""
-        asked: BLoginBody = call.body
+        asked = call.body
         found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
         return Answer(body=pair_body(found))
 
@@ -101,7 +109,7 @@ class BIdentity:
         return Answer(body=list(self.people.usernames(call.actor)))
 
 
-def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operation]:
+def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[AnyOperation]:
     """Return the routes that sign people in, and list them."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
     return (
@@ -130,7 +138,7 @@ def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operatio
     )  # fmt: skip
 
 
-def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[Operation]:
+def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[AnyOperation]:
     """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
     return (
@@ -139,7 +147,7 @@ def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[O
     )
 
 
-def summary_operations(face: summaries.SummaryFace) -> Sequence[Operation]:
+def summary_operations(face: summaries.SummaryFace) -> Sequence[AnyOperation]:
     """Return the routes under /api/summary/: the canonical ones."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
     return summaries.periods(face, ROOT, "b_", style)

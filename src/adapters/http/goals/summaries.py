@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.adapters.http.web.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import Answer, AnyOperation, Call, Many, Operation
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.constraints import Limits
 from workbell.domain.goals.summary import MOST_DAYS, Group, Streak, Worked, hours
@@ -126,9 +126,9 @@ class SummaryFace:
         """Return the time of each month that has any."""
         return Answer(body=[_month(each) for each in self._periods(call, Group.MONTH)])
 
-    def over(self, call: Call) -> Answer:
+    def over(self, call: Call[object, RangeQuery]) -> Answer:
         """Return the time of a span."""
-        asked: RangeQuery = call.query
+        asked = call.query
         found = self.summaries.over(
             call.actor, asked.first, asked.last, asked.group, asked.goal
         )  # fmt: skip
@@ -183,7 +183,7 @@ def _time(seconds: int) -> dict[str, Any]:
     }
 
 
-def operations(face: SummaryFace) -> Sequence[Operation]:
+def operations(face: SummaryFace) -> Sequence[AnyOperation]:
     """Return the canonical operations on summaries."""
     style = {"tag": "goals"}
     return (
@@ -199,7 +199,7 @@ def operations(face: SummaryFace) -> Sequence[Operation]:
 
 def periods(
     face: SummaryFace, root: str, prefix: str, style: Mapping[str, Any]
-) -> Sequence[Operation]:
+) -> Sequence[AnyOperation]:
     """Return the operations that sum up weeks and months, in a style."""
     kinds: tuple[tuple[str, Any, type], ...] = (
         ("weekly", face.weekly, WeekBody),

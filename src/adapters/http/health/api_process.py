@@ -8,7 +8,14 @@ from typing import Any
 from attrs import field, frozen
 
 from workbell.adapters.http.health.worker_process import Readiness, state
-from workbell.adapters.http.web.operations import ENROL, Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import (
+    ENROL,
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Operation,
+)
 from workbell.adapters.http.web.problems import refusal
 from workbell.adapters.observability.metrics import TEXT, Measure, exposition, gauge
 from workbell.domain.errors import Unavailable
@@ -152,7 +159,7 @@ def _longest_waits(queues: Sequence[QueueStats], now: datetime) -> Measure:
     return gauge("workbell_queue_wait_seconds", "How long the oldest ready job waits.", waits)
 
 
-def operations(service: Service) -> Sequence[Operation]:
+def operations(service: Service) -> Sequence[AnyOperation]:
     """Return the operations that anyone may call on the service itself."""
     free: dict[str, Any] = {"who": Access.ANYONE, "tag": "operations"}
     return (

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from workbell.adapters.http.identity.auth import BASE, Code, MessageBody, Secret
-from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
 from workbell.domain.identity.user import UserId
 from workbell.services.identity.account_services import Membership
 
@@ -79,27 +79,27 @@ class SecondFactorFace:
         )
         return Answer(body=body)
 
-    def begin(self, call: Call) -> Answer:
+    def begin(self, call: Call[PasswordProofBody]) -> Answer:
         """Return a new secret."""
-        asked: PasswordProofBody = call.body
+        asked = call.body
         made = self.members.second_factor.begin(call.actor, asked.current_password)
         headers = {**_NO_STORE, "Location": PATH}
         return Answer(status=201, body=SecretBody(secret=made.text, uri=made.uri), headers=headers)
 
-    def confirm(self, call: Call) -> Answer:
+    def confirm(self, call: Call[FirstCodeBody]) -> Answer:
         """Have it count, and return recovery codes."""
         return _recovery(self.members.second_factor.confirm(call.actor, call.body.code))
 
-    def renew(self, call: Call) -> Answer:
+    def renew(self, call: Call[BothProofsBody]) -> Answer:
         """Return new recovery codes."""
-        asked: BothProofsBody = call.body
+        asked = call.body
         return _recovery(
             self.members.second_factor.renew(call.actor, asked.current_password, asked.code)
         )
 
-    def remove(self, call: Call) -> Answer:
+    def remove(self, call: Call[BothProofsBody]) -> Answer:
         """Remove it."""
-        asked: BothProofsBody = call.body
+        asked = call.body
         self.members.second_factor.remove(call.actor, asked.current_password, asked.code)
         said = "The second factor is removed, and all other sessions have ended."
         return Answer(body=MessageBody(message=said))
@@ -115,7 +115,7 @@ def _recovery(codes: Sequence[str]) -> Answer:
     return Answer(body=RecoveryBody(recovery_codes=list(codes)), headers=_NO_STORE)
 
 
-def operations(face: SecondFactorFace) -> Sequence[Operation]:
+def operations(face: SecondFactorFace) -> Sequence[AnyOperation]:
     """Return the operations on second factors."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "identity", "keyless": True}
     both: dict[str, Any] = {"request": BothProofsBody, "errors": (403, 409, 503), **own}

@@ -9,7 +9,7 @@ import falcon
 import structlog
 from attrs import Factory, field, frozen
 
-from workbell.adapters.http.web.operations import PROBLEM, Operation, Style
+from workbell.adapters.http.web.operations import PROBLEM, AnyOperation, Style
 from workbell.adapters.http.web.problems import (
     Refusal,
     face_refusal,
@@ -126,7 +126,7 @@ class Face:
             resp.set_header("content-security-policy", API_CSP)
         if self.origins:
             self._share(req, resp)
-        operation: Operation | None = context.operation
+        operation: AnyOperation | None = context.operation
         said = self.log.debug if _is_probe(req) and resp.status_code == 200 else self.log.info
         said(
             "request",
@@ -191,7 +191,7 @@ class Problems:
         self, req: falcon.Request, resp: falcon.Response, error: WorkbellError, _: object
     ) -> None:
         """Answer an error that was raised on purpose."""
-        operation: Operation | None = req.context.operation
+        operation: AnyOperation | None = req.context.operation
         if isinstance(error, TooMany):
             req.context.limits = error.decisions
         status = status_of(error, operation.statuses if operation else {})
@@ -212,7 +212,7 @@ class Problems:
         self._answer(req, resp, unknown_refusal(found))
 
     def _answer(self, req: falcon.Request, resp: falcon.Response, refused: Refusal) -> None:
-        operation: Operation | None = req.context.operation
+        operation: AnyOperation | None = req.context.operation
         style = operation.style if operation else Style.CANONICAL
         resp.status = refused.status
         resp.set_headers(dict(refused.headers))

@@ -7,7 +7,14 @@ from typing import Any
 from attrs import define, field
 
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS, cookie_name
-from workbell.adapters.http.web.operations import JSON, PROBLEM, Access, Many, Operation, is_number
+from workbell.adapters.http.web.operations import (
+    JSON,
+    PROBLEM,
+    Access,
+    AnyOperation,
+    Many,
+    is_number,
+)
 from workbell.adapters.http.web.problems import Problem
 from workbell.adapters.http.web.request import MAX_ID
 from workbell.ports.serialization import Serializer
@@ -47,7 +54,7 @@ REVEALS = " A name or an address that somebody has is told as such."
 
 
 def document(
-    operations: Iterable[Operation], serializer: Serializer, version: str, url: str
+    operations: Iterable[AnyOperation], serializer: Serializer, version: str, url: str
 ) -> Schema:
     """Return the OpenAPI document of the documented operations."""
     components = Components(serializer)
@@ -127,7 +134,7 @@ def _shown_path(path: str) -> str:
     return path if own else f"{path}/"
 
 
-def _operation(operation: Operation, components: Components) -> Schema:
+def _operation(operation: AnyOperation, components: Components) -> Schema:
     found: Schema = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -146,14 +153,14 @@ def _operation(operation: Operation, components: Components) -> Schema:
     return found
 
 
-def _cookie(operation: Operation) -> list[Schema]:
+def _cookie(operation: AnyOperation) -> list[Schema]:
     """Return what a browser's session needs, where it serves."""
     if not operation.by_cookie:
         return []
     return [{"cookie": []} if operation.method in SAFE_METHODS else {"cookie": [], "csrf": []}]
 
 
-def _request(operation: Operation, components: Components) -> Schema:
+def _request(operation: AnyOperation, components: Components) -> Schema:
     """Return the body's schema; in a partial one nothing is required."""
     assert operation.request is not None
     if not operation.partial:
@@ -168,7 +175,7 @@ def _request(operation: Operation, components: Components) -> Schema:
     return found
 
 
-def _parameters(operation: Operation, components: Components) -> list[Schema]:
+def _parameters(operation: AnyOperation, components: Components) -> list[Schema]:
     found: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
         for name in operation.path_names
@@ -222,7 +229,7 @@ def _without_null(schema: Mapping[str, Any]) -> Schema:
     return {**rest, "anyOf": options} if options else rest
 
 
-def _responses(operation: Operation, components: Components) -> Schema:
+def _responses(operation: AnyOperation, components: Components) -> Schema:
     found: Schema = {}
     for status, answer in operation.answers.items():
         response: Schema = {"description": HTTPStatus(status).phrase}

@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 from attrs import frozen
 
-from workbell.adapters.http.web.operations import JSON, Operation
+from workbell.adapters.http.web.operations import JSON, AnyOperation
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import Invalid
 from workbell.ports.serialization import Serializer
@@ -25,7 +25,7 @@ class BodyReader:
     serializer: Serializer
     most: int
 
-    def read(self, req: falcon.Request, operation: Operation) -> Any:
+    def read(self, req: falcon.Request, operation: AnyOperation) -> Any:
         """
         Return the body as the value that the operation takes.
 

@@ -10,7 +10,7 @@ import pytest
 from tests.adapters.http.conftest import World, build_world
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Access, Operation
+from workbell.adapters.http.web.operations import Access, AnyOperation
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
 IDS = {"schedule_id", "job_id"}
@@ -18,7 +18,7 @@ OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
 PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]
 
 
-def call(world: World, operation: Operation, who: str | None, **ids: int) -> int:
+def call(world: World, operation: AnyOperation, who: str | None, **ids: int) -> int:
     names: dict[str, Any] = {"name": "default", "task_definition_id": 1, **ids}
     names = {name: names.get(name, 1) for name in operation.path_names}
     status: int = world.call(operation.method, operation.path.format(**names), who).status_code

@@ -14,7 +14,7 @@ from tests.adapters.http.conftest import PASSWORD, World, build_world
 from tests.adapters.http.web.test_permission_matrix import names_for
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Access, Operation
+from workbell.adapters.http.web.operations import Access, AnyOperation
 from workbell.domain.identity.user import Role, Tier, User
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
@@ -163,7 +163,7 @@ def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
     assert address(behind) == "198.51.100.7"
 
 
-def fields_of(operation: Operation) -> frozenset[str]:
+def fields_of(operation: AnyOperation) -> frozenset[str]:
     """Return the names of the fields that an operation's body may have."""
     taken: Any = operation.request
     return frozenset(one.name for one in fields(taken)) if taken else frozenset()

@@ -14,7 +14,7 @@ from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.http.web.docs_pages import Docs
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Operation, Style
+from workbell.adapters.http.web.operations import AnyOperation, Style
 from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
 from workbell.domain.identity.user import Actor, KeyScope, Role
 from workbell.services.identity.users import UserChange
@@ -206,7 +206,7 @@ CALLERS: Mapping[str, Caller] = {
 }
 
 
-def names_for(world: World, operation: Operation) -> Mapping[str, Any]:
+def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
     """Return what the path names, fresh and all of it ada's."""
     made: dict[str, Any] = {"name": "default", "file": "x", "token": "x", "task_definition_id": 1}
     made["user_id"] = world.people["ada"].id
@@ -229,13 +229,13 @@ def names_for(world: World, operation: Operation) -> Mapping[str, Any]:
     return {name: made[name] for name in names}
 
 
-def needs_verified(operation: Operation) -> bool:
+def needs_verified(operation: AnyOperation) -> bool:
     """Whether source E asks for a verified address there: jobs and their results."""
     path = operation.path.removeprefix("/api/").removeprefix("v1/")
     return path.split("/")[0] in {"jobs", "job-results"}
 
 
-def refused_by(actor: Actor | None, operation: Operation, owner: Actor) -> int:
+def refused_by(actor: Actor | None, operation: AnyOperation, owner: Actor) -> int:
     """Return the status by which the table refuses, 0 if it does not: from the rules alone."""
     if actor is None:
         return 401
