@@ -21,7 +21,7 @@ from workbell.domain.identity.password_policy import common_passwords
 from workbell.domain.identity.user import User
 from workbell.domain.rate_limits import policy as throttling
 from workbell.entrypoints.bootstrap.build import build
-from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.bootstrap.http import make_app_dependencies
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.goals.reminders import UNSUBSCRIBE
 from workbell.services.identity import actor_cache as recent
@@ -172,7 +172,7 @@ def test_reference_tokens_have_enough_bits() -> None:
 
 def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
     house = build(Settings(data_dir=tmp_path, database_url="memory://"))
-    for operation in operations_of(parts(house)):
+    for operation in operations_of(make_app_dependencies(house)):
         if operation.path.startswith(UNSUBSCRIBE):
             continue  # RFC 8058 wants it there; it opens nothing, it ends mails
         names = [*operation.path_names]

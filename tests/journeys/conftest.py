@@ -17,7 +17,7 @@ from attrs import define
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import EmbeddedServer
 from workbell.entrypoints.bootstrap.build import build
-from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.bootstrap.http import make_app_dependencies
 from workbell.entrypoints.config.settings import Settings
 
 PATIENCE = 20.0
@@ -102,7 +102,7 @@ def client(tmp_path: Path) -> Generator[Client]:
     house = build(settings)
     house.prepare()
     house.first_administrator()
-    server = EmbeddedServer(build_app(parts(house)), "127.0.0.1", 0, threads=4)
+    server = EmbeddedServer(build_app(make_app_dependencies(house)), "127.0.0.1", 0, threads=4)
     server.bind()
     threading.Thread(target=server.serve, daemon=True).start()
     runtime = house.runtime(threads=2)

@@ -26,7 +26,7 @@ from workbell.domain.identity.user import Origin, Tier
 from workbell.domain.rate_limits.policy import Asked, Rate, Route
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build
-from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.bootstrap.http import make_app_dependencies
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
@@ -201,7 +201,9 @@ def _cuts(times: Sequence[float]) -> Cuts:
 @contextmanager
 def _served(house: House) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = EmbeddedServer(build_app(parts(house)), "127.0.0.1", 0, threads=API_THREADS)
+    server = EmbeddedServer(
+        build_app(make_app_dependencies(house)), "127.0.0.1", 0, threads=API_THREADS
+    )
     server.bind()
     threading.Thread(target=server.serve, daemon=True).start()
     yield server.address[1]

@@ -1,18 +1,18 @@
-"""The HTTP face of a house: its parts, put together."""
+"""Dependencies of the HTTP application."""
 
 from importlib.metadata import version
 
 from workbell.adapters.dramatiq.runtime import Runtime
-from workbell.adapters.http.app import Parts
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.app import AppDependencies
+from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import FIELDS
 
 
-def parts(house: House, runtime: Runtime | None = None) -> Parts:
-    """Return what the HTTP face of a house is made of; it tells of the runtime beside it."""
+def make_app_dependencies(house: House, runtime: Runtime | None = None) -> AppDependencies:
+    """Return what the HTTP application needs; a runtime adds its health and metrics."""
     settings = house.settings
-    return Parts(
+    return AppDependencies(
         identity=house.identity,
         signing_in=house.signing_in,
         scheduling=house.scheduling,
@@ -29,7 +29,7 @@ def parts(house: House, runtime: Runtime | None = None) -> Parts:
         ailments=tuple if runtime is None else runtime.ailments,
         measures=lambda: (house.cache.measure(), *(runtime.measures() if runtime else ())),
         throttling=house.throttling,
-        settings=FaceSettings(
+        settings=HttpSettings(
             public_url=settings.public_url,
             allowed_hosts=settings.allowed_hosts,
             trusted_proxies=settings.trusted_proxies,

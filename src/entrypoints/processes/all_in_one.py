@@ -10,7 +10,7 @@ from workbell.adapters.http.app import build_app, openapi_of
 from workbell.adapters.http.server.server import EmbeddedServer
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build, user_tasks
-from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.bootstrap.http import make_app_dependencies
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
@@ -42,7 +42,10 @@ def serve(settings: Settings) -> int:
         threads=settings.worker_threads, log_attempts=True, on_stuck=life.give_up
     )
     server = EmbeddedServer(
-        build_app(parts(house, runtime)), settings.host, settings.port, threads=API_THREADS
+        build_app(make_app_dependencies(house, runtime)),
+        settings.host,
+        settings.port,
+        threads=API_THREADS,
     )
     server.bind()
     house.prepare()
@@ -90,6 +93,6 @@ def openapi_document(settings: Settings) -> bytes:
 
     house: House = build(evolve(settings, database_url="memory://"))
     try:
-        return openapi_of(parts(house), settings.public_url)
+        return openapi_of(make_app_dependencies(house), settings.public_url)
     finally:
         house.close()

@@ -13,7 +13,7 @@ import structlog
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.liveness import FalconApp
 from workbell.domain.errors import Unavailable
-from workbell.entrypoints.bootstrap.http import parts
+from workbell.entrypoints.bootstrap.http import make_app_dependencies
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.option import variable
 from workbell.entrypoints.config.settings import Settings, load
@@ -42,7 +42,7 @@ def application() -> FalconApp:
     configure(settings)
     house = open_house(settings, "api")
     runtime = house.runtime(threads=0, scheduler=False)
-    app = build_app(parts(house, runtime))
+    app = build_app(make_app_dependencies(house, runtime))
     runtime.start()
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()  # what was built stays: the collector need not walk it again and again

@@ -13,8 +13,8 @@ from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
 from workbell.adapters.crypto.password_hasher import Argon2Hasher, JwtTokens
 from workbell.adapters.file_store import FolderFiles
-from workbell.adapters.http.app import Parts, build_app, operations_of
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.app import AppDependencies, build_app, operations_of
+from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonSerializer
@@ -85,7 +85,7 @@ class World:
     clock: StandingClock
     mail: KeptMail
     store: MemoryStore
-    parts: Parts
+    parts: AppDependencies
     files: FolderFiles
     client: falcon.testing.TestClient
     hashed: str
@@ -237,7 +237,7 @@ FACTOR_KEYS = FactorKeys.of([KEY])
 
 
 def build_world(
-    folder: Path, settings: FaceSettings | None = None, duty: Duty = Duty.NONE
+    folder: Path, settings: HttpSettings | None = None, duty: Duty = Duty.NONE
 ) -> World:
     """Return a face on an empty memory store, with two tasks and nobody."""
     clock, mail = StandingClock(), KeptMail()
@@ -247,7 +247,7 @@ def build_world(
     files = FolderFiles(folder=folder, ids=UuidIds())
     definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=JsonSerializer())
     definitions.synchronise()
-    parts = Parts(
+    parts = AppDependencies(
         identity=Identity(
             store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
         ),
@@ -274,7 +274,7 @@ def build_world(
         serializer=FIELDS,
         ids=UuidIds(),
         database=store,
-        settings=settings or FaceSettings(version="1.2.3", docs=False),
+        settings=settings or HttpSettings(version="1.2.3", docs=False),
     )
     client = falcon.testing.TestClient(build_app(parts))
     return World(clock, mail, store, parts, files, client, HASHED)
@@ -315,14 +315,14 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A face with the documentation, which the other tests do without."""
-    return peopled(build_world(tmp_path_factory.mktemp("docs"), FaceSettings(version="1.2.3")))
+    return peopled(build_world(tmp_path_factory.mktemp("docs"), HttpSettings(version="1.2.3")))
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Callable[[FaceSettings], World]:
+def make_world(tmp_path: Path) -> Callable[[HttpSettings], World]:
     """Make a face with other settings, ada and root in it."""
 
-    def make(settings: FaceSettings) -> World:
+    def make(settings: HttpSettings) -> World:
         made = build_world(tmp_path, settings)
         made.join("ada")
         made.join("una", is_email_verified=False)

@@ -16,7 +16,7 @@ from workbell.adapters.http.identity.auth import (
     Secret,
     pair_body,
 )
-from workbell.adapters.http.identity.auth import People as PeopleFace
+from workbell.adapters.http.identity.auth import People as PeopleRoutes
 from workbell.adapters.http.web.operations import (
     Access,
     Answer,
@@ -109,7 +109,7 @@ class BIdentity:
         return Answer(body=list(self.people.usernames(call.actor)))
 
 
-def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[AnyOperation]:
+def identity_operations(own: BIdentity, people: PeopleRoutes) -> Sequence[AnyOperation]:
     """Return the routes that sign people in, and list them."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
     return (
@@ -138,16 +138,16 @@ def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[AnyOpera
     )  # fmt: skip
 
 
-def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[AnyOperation]:
+def goal_operations(goal_routes: goals.Goals, entries: progress.Progress) -> Sequence[AnyOperation]:
     """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
     return (
-        *goals.commands(evolve(face, base=f"{ROOT}/goals"), "b_", style),
+        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "b_", style),
         *progress.commands(evolve(entries, root=ROOT), "b_", style),
     )
 
 
-def summary_operations(face: summaries.SummaryFace) -> Sequence[AnyOperation]:
+def summary_operations(routes: summaries.SummaryRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/summary/: the canonical ones."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
-    return summaries.periods(face, ROOT, "b_", style)
+    return summaries.periods(routes, ROOT, "b_", style)

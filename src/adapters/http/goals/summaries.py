@@ -113,7 +113,7 @@ class RangeBody:
 
 
 @frozen(kw_only=True)
-class SummaryFace:
+class SummaryRoutes:
     """Summaries of a person's time."""
 
     summaries: Summaries
@@ -183,27 +183,27 @@ def _time(seconds: int) -> dict[str, Any]:
     }
 
 
-def operations(face: SummaryFace) -> Sequence[AnyOperation]:
+def operations(routes: SummaryRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on summaries."""
     style = {"tag": "goals"}
     return (
-        *periods(face, ROOT, "", style),
+        *periods(routes, ROOT, "", style),
         Operation(
             method="GET", path=f"{ROOT}/summary/range", name="get_summary_range",
             summary="Sum up a span: buckets, the span before, streaks and a heat map.",
-            handler=face.over, query=RangeQuery, answers={200: RangeBody}, errors=(404,),
+            handler=routes.over, query=RangeQuery, answers={200: RangeBody}, errors=(404,),
             tag="goals",
         ),
     )  # fmt: skip
 
 
 def periods(
-    face: SummaryFace, root: str, prefix: str, style: Mapping[str, Any]
+    routes: SummaryRoutes, root: str, prefix: str, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
     """Return the operations that sum up weeks and months, in a style."""
     kinds: tuple[tuple[str, Any, type], ...] = (
-        ("weekly", face.weekly, WeekBody),
-        ("monthly", face.monthly, MonthBody),
+        ("weekly", routes.weekly, WeekBody),
+        ("monthly", routes.monthly, MonthBody),
     )
     return tuple(
         Operation(

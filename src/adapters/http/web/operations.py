@@ -1,4 +1,4 @@
-"""Operations: the one table that routes, guards and documents the face."""
+"""Operations: the one table that routes, guards and documents the API."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum

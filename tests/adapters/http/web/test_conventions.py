@@ -15,7 +15,7 @@ from attrs import evolve
 
 from tests.adapters.http.conftest import A_SCHEDULE, World, build_world
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import Access, AnyOperation
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
@@ -266,13 +266,13 @@ def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
 
 
 def test_hsts_is_sent_where_the_address_is_https(make_world: Any) -> None:
-    world = make_world(FaceSettings(public_url="https://bell.example"))
+    world = make_world(HttpSettings(public_url="https://bell.example"))
     headers = world.get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000"
 
 
 def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) -> None:
-    behind = FaceSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    behind = HttpSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
     world = make_world(behind)
     plain = world.get("/api/v1/schedules?page=2")
     assert plain.status_code == 308
@@ -296,7 +296,7 @@ def test_other_origins_are_let_in_only_where_the_settings_name_them(
     closed = world.call("OPTIONS", "/api/v1/jobs", headers=asked)
     assert "access-control-allow-origin" not in closed.headers
 
-    shared = make_world(FaceSettings(cors_origins=("https://app.example",)))
+    shared = make_world(HttpSettings(cors_origins=("https://app.example",)))
     preflight = shared.call("OPTIONS", "/api/v1/jobs", headers=asked)
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-origin"] == "https://app.example"

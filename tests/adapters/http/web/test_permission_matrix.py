@@ -13,7 +13,7 @@ from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
 from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.http.web.docs_pages import Docs
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation, Style
 from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
 from workbell.domain.identity.user import Actor, KeyScope, Role
@@ -104,7 +104,7 @@ LATER = {one for one in Action if one.split(".")[0] in {
 ALSO = {"c_change_user": Action.ADMINISTER_PEOPLE}
 """A second permission that does as well: superusers change people."""
 
-WITH_DOCS = FaceSettings(docs=True)
+WITH_DOCS = HttpSettings(docs=True)
 DOCS = {one.name: one for one in docs_operations(Docs.of(b"", ""))}
 ALL = {one.name: one for one in operations_of(build_world(Path()).parts)} | DOCS
 ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
@@ -263,7 +263,7 @@ def refused_by_rule(actor: Actor, action: Action) -> int:
     return 0 if related and key_allows(actor, rule.key) else 403
 
 
-def a_world(folder: Path, settings: FaceSettings | None = None) -> World:
+def a_world(folder: Path, settings: HttpSettings | None = None) -> World:
     world = peopled(build_world(folder, settings))
     world.join("pat", role=Role.ADMIN)
     world.join("meg", role=Role.MANAGER)
