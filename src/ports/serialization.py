@@ -1,4 +1,4 @@
-"""Shapes: how parameters and results cross from JSON to classes and back."""
+"""Serialization of parameters, bodies and results as JSON values."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
@@ -6,19 +6,19 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Shapes(Protocol):
-    """Strict reading and writing of attrs classes as JSON values."""
+class Serializer(Protocol):
+    """Strict conversion between JSON values and attrs classes."""
 
-    def read(self, data: object, cls: type[T]) -> T:
+    def structure(self, data: object, cls: type[T]) -> T:
         """
         Return JSON data as a value of the class.
 
         Raises:
-            Invalid: It does not fit; every field at fault is named.
+            Invalid: The data do not fit; every wrong field is named.
         """
         ...
 
-    def write(self, value: object) -> Any:
+    def unstructure(self, value: object) -> Any:
         """
         Return a value as JSON data: texts, numbers, lists, dicts and None.
 

@@ -11,7 +11,7 @@ from attrs import Factory, define, evolve, frozen
 from tests.contract.factories import NOON, ManualClock, a_user
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.identity.actor import EVERYTHING, Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
@@ -257,14 +257,14 @@ KEEP = {
 def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000) -> Desk:
     """Return a desk at noon with the tasks 'echo', 'letter' and the given ones."""
     clock, chance = ManualClock(NOON), FixedChance()
-    store, shapes = MemoryStore(clock), JsonShapes()
+    store, serializer = MemoryStore(clock), JsonSerializer()
     files = FolderFiles(folder, CountingIds())
     registry = Tasks()
     registry.add(Task(key="echo", body=lambda _, parameters: parameters))
     registry.add(Task(key="letter", body=lambda *_: None, parameters=Letter))
     for task in tasks:
         registry.add(task)
-    definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
+    definitions = Definitions(store=store, clock=clock, tasks=registry, serializer=serializer)
     definitions.synchronise()
     return Desk(
         clock=clock,
@@ -279,7 +279,7 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             clock=clock,
             tasks=registry,
             definitions=definitions,
-            shapes=JsonShapes("is not a known field"),
+            serializer=JsonSerializer("is not a known field"),
             active_limit=limit,
             max_waiting=max_waiting,
             queues=("default", "slow"),

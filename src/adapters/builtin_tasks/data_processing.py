@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.adapters.builtin_tasks.column_statistics import Groups, Numbers, Texts, number_of
 from workbell.adapters.builtin_tasks.datasets import MAX_COLUMNS, Batch, DataSet, MadeUp, file_kind
+from workbell.adapters.serialization.csv_text import escape_formula
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
@@ -211,6 +212,6 @@ def _table(statistics: Mapping[str, Any]) -> bytes:
     writer = csv.writer(text)
     writer.writerow(["column", *names])
     for name, row in plain.items():
-        shown = f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
+        shown = escape_formula(name)
         writer.writerow([shown, *(row.get(key, "") for key in names)])
     return text.getvalue().encode()

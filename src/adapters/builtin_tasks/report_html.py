@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 
 from workbell.adapters.builtin_tasks.report_data import Cell, Facts, Section, mean_seconds, seconds
+from workbell.adapters.serialization.csv_text import escape_formula
 from workbell.domain.jobs.job import JobState
 
 FAILURES_SHOWN = 50
@@ -174,15 +175,10 @@ def _csv(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(head)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    writer.writerows(
+        [escape_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
     return text.getvalue().encode()
-
-
-def _harmless(cell: Cell) -> Cell:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{cell}"
-    return cell
 
 
 def moment_text(moment: datetime | None) -> str:

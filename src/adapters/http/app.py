@@ -1,4 +1,4 @@
-"""The WSGI application: parts in, one Falcon app out."""
+"""The WSGI application, made of the services that it serves."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
@@ -7,18 +7,14 @@ from types import SimpleNamespace
 import falcon
 from attrs import Factory, field, frozen
 
-from workbell.adapters.http.compat import datamanager as c
-from workbell.adapters.http.compat import insighthub as a
-from workbell.adapters.http.compat import jobprocessing as e
-from workbell.adapters.http.compat import learnflow as b
+from workbell.adapters.http.compat import datamanager, insighthub, jobprocessing, learnflow
 from workbell.adapters.http.goals import progress, summaries
 from workbell.adapters.http.goals import routes as goals
-from workbell.adapters.http.health import api_process as service
+from workbell.adapters.http.health import api_process
 from workbell.adapters.http.health.worker_process import Readiness
-from workbell.adapters.http.identity import account, browser_session_routes, second_factor
+from workbell.adapters.http.identity import account, browser_session_routes, second_factor, users
 from workbell.adapters.http.identity import auth as identity
-from workbell.adapters.http.identity import users as people
-from workbell.adapters.http.jobs import admin_routes as work
+from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
 from workbell.adapters.http.liveness import Alive, App, FalconApp
 from workbell.adapters.http.notifications import routes as notifications
@@ -26,15 +22,15 @@ from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import browser_sessions as browser
 from workbell.adapters.http.web import docs_pages as docs
 from workbell.adapters.http.web.dispatch import Dispatch, Verified
-from workbell.adapters.http.web.middleware import Face, FaceSettings, Problems
+from workbell.adapters.http.web.middleware import HttpMiddleware, HttpSettings, Problems
 from workbell.adapters.http.web.openapi import document
-from workbell.adapters.http.web.operations import Operation, by_path
+from workbell.adapters.http.web.operations import AnyOperation, by_path
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import WorkbellError
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
 from workbell.services.audit import Refusals
@@ -62,17 +58,16 @@ def _always() -> None:
 
 
 @frozen(kw_only=True)
-class Parts:
+class AppDependencies:
     """
-    What the HTTP face is made of.
+    Services and settings of the HTTP application.
 
-    `shapes` reads bodies and queries, so its word for unknown names should
-    be one about fields. `outdated` are the revisions of the
-    database that this code cannot work with; `cache` raises
-    Unavailable where a cache does not answer; `ailments` tells what is wrong
-    with the process; a worker without a heartbeat for `worker_lease` counts as
-    gone. Without `throttling` nobody is
-    limited.
+    `serializer` reads bodies and queries, so its message for unknown names
+    should speak of fields. `outdated` are the database revisions that this
+    code cannot work with; `cache` raises Unavailable if a cache does not
+    answer; `ailments` returns the problems of the process; a worker without
+    a heartbeat for `worker_lease` counts as lost. Without `throttling` no rate
+    limits apply.
     """
 
     identity: Identity
@@ -91,10 +86,10 @@ class Parts:
     timers: TimerCommands
     summaries: Summaries
     reminding: Reminding
-    shapes: Shapes
+    serializer: Serializer
     ids: Ids
     database: Health
-    settings: FaceSettings = Factory(FaceSettings)
+    settings: HttpSettings = Factory(HttpSettings)
     cache: Callable[[], None] = _always
     outdated: Collection[str] = ()
     ailments: Callable[[], Sequence[str]] = tuple
@@ -103,102 +98,152 @@ class Parts:
     throttling: Throttling | None = None
 
 
-def operations_of(parts: Parts) -> tuple[Operation, ...]:
-    """Return the whole operation table, but for the documentation's own."""
-    face = identity.People(identity=parts.identity, signing_in=parts.signing_in)
-    schedule_face = schedules.Schedules(
-        scheduling=parts.scheduling, jobs=parts.jobs, definitions=parts.definitions
-    )
-    job_face = jobs.Jobs(jobs=parts.jobs, definitions=parts.definitions)
-    a_schedules = a.schedules_of(schedule_face)
-    e_jobs = e.jobs_of(job_face)
+def operations_of(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+    """Return every operation except those that serve the documentation."""
+    return (*_canonical(dependencies), *_compatible(dependencies))
+
+
+def _canonical(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+    sessions = browser_session_routes
     return (
-        *identity.operations(face),
-        *browser_session_routes.operations(
-            browser_session_routes.BrowserSession(browser=_browser(parts), identity=parts.identity)
+        *identity.operations(_people(dependencies)),
+        *sessions.operations(
+            sessions.BrowserSession(browser=_browser(dependencies), identity=dependencies.identity)
         ),
         *account.operations(
             account.Account(
-                signing_in=parts.signing_in,
-                passwords=parts.passwords,
-                profiles=parts.profiles,
-                sessions=parts.sessions,
-                api_keys=parts.api_keys,
+                signing_in=dependencies.signing_in,
+                passwords=dependencies.passwords,
+                profiles=dependencies.profiles,
+                sessions=dependencies.sessions,
+                api_keys=dependencies.api_keys,
             )
         ),
         *second_factor.operations(
-            second_factor.SecondFactorFace(second_factor=parts.second_factor, people=parts.people)
+            second_factor.SecondFactorRoutes(
+                second_factor=dependencies.second_factor, people=dependencies.people
+            )
         ),
-        *people.operations(people.Administration(people=parts.people)),
-        *schedules.operations(schedule_face),
-        *jobs.operations(job_face),
-        *work.operations(work.Work(jobs=parts.jobs, definitions=parts.definitions)),
-        *goals.operations(_goals(parts)),
-        *progress.operations(_progress(parts)),
-        *summaries.operations(summaries.SummaryFace(summaries=parts.summaries)),
-        *notifications.operations(notifications.Notifications(reminding=parts.reminding)),
-        *service.operations(_service(parts)),
-        *a.identity_operations(
-            a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
+        *users.operations(users.Administration(people=dependencies.people)),
+        *schedules.operations(_schedules(dependencies)),
+        *jobs.operations(_jobs(dependencies)),
+        *admin_routes.operations(
+            admin_routes.Work(jobs=dependencies.jobs, definitions=dependencies.definitions)
         ),
-        *a.task_operations(a.ATasks(definitions=parts.definitions)),
-        *a.schedule_operations(a_schedules, a.ASchedules(schedules=a_schedules)),
-        *_b_and_c(parts, face),
-        *e.identity_operations(e.EIdentity(identity=parts.identity, signing_in=parts.signing_in)),
-        *e.job_operations(e_jobs, e.EJobs(jobs=e_jobs)),
+        *goals.operations(_goals(dependencies)),
+        *progress.operations(_progress(dependencies)),
+        *summaries.operations(summaries.SummaryRoutes(summaries=dependencies.summaries)),
+        *notifications.operations(notifications.Notifications(reminding=dependencies.reminding)),
+        *api_process.operations(_service(dependencies)),
     )
 
 
-def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
-    own_b = b.BIdentity(identity=parts.identity, signing_in=parts.signing_in, people=parts.people)
-    own_c = c.CIdentity(
-        identity=parts.identity,
-        signing_in=parts.signing_in,
-        profiles=parts.profiles,
-        people=parts.people,
+def _compatible(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+    return (
+        *_insighthub(dependencies),
+        *_learnflow(dependencies),
+        *datamanager.identity_operations(
+            datamanager.CIdentity(
+                identity=dependencies.identity,
+                signing_in=dependencies.signing_in,
+                profiles=dependencies.profiles,
+                people=dependencies.people,
+            )
+        ),
+        *_jobprocessing(dependencies),
+    )
+
+
+def _insighthub(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+    own = insighthub.AIdentity(identity=dependencies.identity, signing_in=dependencies.signing_in)
+    schedule_routes = insighthub.schedules_of(_schedules(dependencies))
+    return (
+        *insighthub.identity_operations(own, _people(dependencies)),
+        *insighthub.task_operations(insighthub.ATasks(definitions=dependencies.definitions)),
+        *insighthub.schedule_operations(
+            schedule_routes, insighthub.ASchedules(schedules=schedule_routes)
+        ),
+    )
+
+
+def _learnflow(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+    own = learnflow.BIdentity(
+        identity=dependencies.identity,
+        signing_in=dependencies.signing_in,
+        people=dependencies.people,
     )
     return (
-        *b.identity_operations(own_b, face),
-        *b.goal_operations(_goals(parts), _progress(parts)),
-        *b.summary_operations(summaries.SummaryFace(summaries=parts.summaries)),
-        *c.identity_operations(own_c),
+        *learnflow.identity_operations(own, _people(dependencies)),
+        *learnflow.goal_operations(_goals(dependencies), _progress(dependencies)),
+        *learnflow.summary_operations(summaries.SummaryRoutes(summaries=dependencies.summaries)),
     )
 
 
-def _goals(parts: Parts) -> goals.Goals:
-    return goals.Goals(goals=parts.goals, timers=parts.timers)
+def _jobprocessing(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
+    own = jobprocessing.EIdentity(
+        identity=dependencies.identity, signing_in=dependencies.signing_in
+    )
+    job_routes = jobprocessing.jobs_of(_jobs(dependencies))
+    return (
+        *jobprocessing.identity_operations(own),
+        *jobprocessing.job_operations(job_routes, jobprocessing.EJobs(jobs=job_routes)),
+    )
 
 
-def _progress(parts: Parts) -> progress.Progress:
+def _people(dependencies: AppDependencies) -> identity.People:
+    return identity.People(identity=dependencies.identity, signing_in=dependencies.signing_in)
+
+
+def _schedules(dependencies: AppDependencies) -> schedules.Schedules:
+    return schedules.Schedules(
+        scheduling=dependencies.scheduling,
+        jobs=dependencies.jobs,
+        definitions=dependencies.definitions,
+    )
+
+
+def _jobs(dependencies: AppDependencies) -> jobs.Jobs:
+    return jobs.Jobs(jobs=dependencies.jobs, definitions=dependencies.definitions)
+
+
+def _goals(dependencies: AppDependencies) -> goals.Goals:
+    return goals.Goals(goals=dependencies.goals, timers=dependencies.timers)
+
+
+def _progress(dependencies: AppDependencies) -> progress.Progress:
     return progress.Progress(
-        progress=parts.progress, goals=parts.goals, throttling=parts.throttling
+        progress=dependencies.progress,
+        goals=dependencies.goals,
+        throttling=dependencies.throttling,
     )
 
 
-def openapi_of(parts: Parts, server: str) -> bytes:
-    """Return the OpenAPI document of the whole face on a server, as JSON."""
-    described = (*operations_of(parts), *docs.operations(docs.Docs.of(b"", "")))
-    return jsontext.dumps(document(described, parts.shapes, parts.settings.version, server))
+def openapi_of(dependencies: AppDependencies, server: str) -> bytes:
+    """Return the OpenAPI document of the whole API on a server, as JSON."""
+    described = (*operations_of(dependencies), *docs.operations(docs.Docs.of(b"", "")))
+    return jsontext.dumps(
+        document(described, dependencies.serializer, dependencies.settings.version, server)
+    )
 
 
-def build_app(parts: Parts) -> FalconApp:
+def build_app(dependencies: AppDependencies) -> FalconApp:
     """Return the application; what can be made once is made here."""
-    operations: Sequence[Operation] = operations_of(parts)
-    if parts.settings.docs:
-        # whoever reads it here asks the same server, by whichever name it was found
-        pages = docs.Docs.of(openapi_of(parts, "/"), "Workbell API")
+    operations: Sequence[AnyOperation] = operations_of(dependencies)
+    if dependencies.settings.docs:
+        # a reader of these pages calls the server that serves them, under any of its names
+        pages = docs.Docs.of(openapi_of(dependencies, "/"), "Workbell API")
         operations = (*operations, *docs.operations(pages))
     dispatch = Dispatch.of(
-        _browser(parts),
-        BodyReader(parts.shapes, parts.settings.most_body_bytes),
-        QueryReader(parts.shapes),
-        Verified(parts.settings.require_verified_email),
-        Refusals(store=parts.signing_in.store, clock=parts.signing_in.clock),
-        parts.throttling,
+        _browser(dependencies),
+        BodyReader(dependencies.serializer, dependencies.settings.most_body_bytes),
+        QueryReader(dependencies.serializer),
+        Verified(dependencies.settings.require_verified_email),
+        Refusals(store=dependencies.signing_in.store, clock=dependencies.signing_in.clock),
+        dependencies.throttling,
     )
-    face = Face.of(parts.settings, parts.ids)
-    app = App(middleware=[face], independent_middleware=True)
-    app.alive = Alive.of(parts.ids, face.fixed)
+    middleware = HttpMiddleware.of(dependencies.settings, dependencies.ids)
+    app = App(middleware=[middleware], independent_middleware=True)
+    app.alive = Alive.of(dependencies.ids, middleware.fixed)
     app.req_options.strip_url_path_trailing_slash = True
     _add_error_handlers(app)
     for path, methods in by_path(operations).items():
@@ -218,22 +263,24 @@ def _add_error_handlers(app: FalconApp) -> None:
     app.add_error_handler(WorkbellError, problems.known)
 
 
-def _browser(parts: Parts) -> browser.Browser:
-    return browser.Browser(signing_in=parts.signing_in, public_url=parts.settings.public_url)
+def _browser(dependencies: AppDependencies) -> browser.Browser:
+    return browser.Browser(
+        signing_in=dependencies.signing_in, public_url=dependencies.settings.public_url
+    )
 
 
-def _service(parts: Parts) -> service.Service:
-    return service.Service(
+def _service(dependencies: AppDependencies) -> api_process.Service:
+    return api_process.Service(
         readiness=Readiness(
-            database=parts.database,
-            cache=parts.cache,
-            outdated=parts.outdated,
-            ailments=parts.ailments,
+            database=dependencies.database,
+            cache=dependencies.cache,
+            outdated=dependencies.outdated,
+            ailments=dependencies.ailments,
         ),
-        jobs=parts.jobs,
-        signing_in=parts.signing_in,
-        metrics_registry=parts.metrics,
-        worker_lease=parts.worker_lease,
-        metrics_token=parts.settings.metrics_token,
-        version=parts.settings.version,
+        jobs=dependencies.jobs,
+        signing_in=dependencies.signing_in,
+        metrics_registry=dependencies.metrics,
+        worker_lease=dependencies.worker_lease,
+        metrics_token=dependencies.settings.metrics_token,
+        version=dependencies.settings.version,
     )

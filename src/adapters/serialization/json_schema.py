@@ -12,7 +12,8 @@ from uuid import UUID
 import attrs
 from attrs import Attribute, Factory, field, frozen
 
-from workbell.adapters.serialization.structure import LISTS, OBJECTS, UNIONS, fields_of
+from workbell.adapters.serialization.class_hook import fields_of
+from workbell.adapters.serialization.structure import LISTS, OBJECTS, UNIONS
 from workbell.domain.constraints import MAX_INTEGER, MAX_TEXT, MIN_INTEGER, Limits, limits_of
 
 Schema = dict[str, Any]

@@ -1,7 +1,6 @@
 """JSON values: each kind read strictly, and written in one form."""
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -10,8 +9,8 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
-from attrs import evolve, frozen
 
+from workbell.adapters.serialization.field_errors import structure_error
 from workbell.domain.constraints import MAX_INTEGER, MIN_INTEGER
 from workbell.domain.errors import Invalid
 
@@ -24,55 +23,14 @@ _CENT = Decimal("0.01")
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@frozen
-class Fault:
-    """
-    What is wrong at a path within a value.
-
-    A bare one has yet to be told which field it speaks of: "must be ...".
-    """
-
-    path: str
-    said: str
-    bare: bool = True
-
-    def within(self, name: str) -> "Fault":
-        """Return the fault as seen from one level further out."""
-        return evolve(self, path=f"{name}.{self.path}" if self.path else name)
-
-    def __str__(self) -> str:
-        return f"{self.path} {self.said}" if self.bare and self.path else self.said
-
-
-class Misfit(Exception):
-    """A value that is not what it should be, with everything that is wrong."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        """Keep what is wrong."""
-        super().__init__(faults)
-        self.faults = faults
-
-    def by_path(self) -> dict[str, list[str]]:
-        """Return what is wrong under each dotted path."""
-        found: dict[str, list[str]] = {}
-        for fault in self.faults:
-            found.setdefault(fault.path, []).append(str(fault))
-        return found
-
-
-def misfit(*said: str) -> Misfit:
-    """Return the error of a value that is itself at fault."""
-    return Misfit([Fault("", text) for text in said])
-
-
 def text(value: Any) -> str:
     """Return a text; NUL and lone surrogates are refused."""
     if not isinstance(value, str):
-        raise misfit("must be a string")
+        raise structure_error("must be a string")
     if "\0" in value:
-        raise misfit("must not contain NUL")
+        raise structure_error("must not contain NUL")
     if not value.isascii() and not _is_unicode(value):
-        raise misfit("must not contain lone surrogates")
+        raise structure_error("must not contain lone surrogates")
     return value
 
 
@@ -89,9 +47,9 @@ def integer(value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise misfit("must be an integer")
+        raise structure_error("must be an integer")
     if not MIN_INTEGER <= value <= MAX_INTEGER:
-        raise misfit("must be an integer of at most 64 bits")
+        raise structure_error("must be an integer of at most 64 bits")
     return value
 
 
@@ -101,23 +59,23 @@ def number(value: Any) -> float:
         try:
             found = float(value)
         except OverflowError:
-            raise misfit("must be a number of 64 bits") from None
+            raise structure_error("must be a number of 64 bits") from None
         if isfinite(found):
             return found
-    raise misfit("must be a number")
+    raise structure_error("must be a number")
 
 
 def boolean(value: Any) -> bool:
     """Return true or false."""
     if not isinstance(value, bool):
-        raise misfit("must be a boolean")
+        raise structure_error("must be a boolean")
     return value
 
 
 def nothing(value: Any) -> None:
     """Return null."""
     if value is not None:
-        raise misfit("must be null")
+        raise structure_error("must be null")
 
 
 def moment(value: Any) -> datetime:
@@ -128,9 +86,11 @@ def moment(value: Any) -> datetime:
             if found.tzinfo is not None:
                 return found.astimezone(UTC)
         except (msgspec.ValidationError, OverflowError, UnicodeError):
-            raise misfit("must be a date-time such as 2026-01-31T09:30:00Z") from None
-        raise misfit("must be a date-time with its offset from UTC, such as 2026-01-31T09:30:00Z")
-    raise misfit("must be a date-time")
+            raise structure_error("must be a date-time such as 2026-01-31T09:30:00Z") from None
+        raise structure_error(
+            "must be a date-time with its offset from UTC, such as 2026-01-31T09:30:00Z"
+        )
+    raise structure_error("must be a date-time")
 
 
 def day(value: Any) -> date:
@@ -140,7 +100,7 @@ def day(value: Any) -> date:
             return msgspec.convert(value, date)
         except (msgspec.ValidationError, UnicodeError):
             pass
-    raise misfit("must be a date such as 2026-01-31")
+    raise structure_error("must be a date such as 2026-01-31")
 
 
 def duration(value: Any) -> timedelta:
@@ -153,7 +113,7 @@ def duration(value: Any) -> timedelta:
             seconds=int(seconds),
             microseconds=int((fraction or ".")[1:].ljust(6, "0")),
         )
-    raise misfit("must be a duration in the form HH:MM:SS")
+    raise structure_error("must be a duration in the form HH:MM:SS")
 
 
 def decimal(value: Any) -> Decimal:
@@ -164,7 +124,7 @@ def decimal(value: Any) -> Decimal:
         found = Decimal(str(value))
         if found.is_finite() and abs(found) < _DECIMAL_BOUND and found == found.quantize(_CENT):
             return found
-    raise misfit("must be a decimal with at most two places")
+    raise structure_error("must be a decimal with at most two places")
 
 
 def uuid(value: Any) -> UUID:
@@ -174,7 +134,7 @@ def uuid(value: Any) -> UUID:
             return msgspec.convert(value, UUID)
         except (msgspec.ValidationError, UnicodeError):
             pass
-    raise misfit("must be a UUID")
+    raise structure_error("must be a UUID")
 
 
 def free(value: Any, depth: int = MAX_DEPTH) -> Any:
@@ -188,9 +148,9 @@ def free(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, float):
         return number(value)
     if not isinstance(value, dict | list):
-        raise misfit("must be a JSON value")
+        raise structure_error("must be a JSON value")
     if depth == 0:
-        raise misfit(f"must be at most {MAX_DEPTH} levels deep")
+        raise structure_error(f"must be at most {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
         for name in value:
             text(name)

@@ -1,4 +1,4 @@
-"""Shapes: attrs classes to JSON values and back, without coercion."""
+"""Serialization of attrs classes as JSON values, without coercion."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -17,10 +17,10 @@ import msgspec
 from attrs import field, frozen
 from cattrs import Converter
 
-from workbell.adapters.serialization import json_schema
-from workbell.adapters.serialization import scalars as json_values
-from workbell.adapters.serialization import structure as json_reading
-from workbell.adapters.serialization.scalars import Misfit
+from workbell.adapters.serialization import json_schema, scalars
+from workbell.adapters.serialization.class_hook import fields_of
+from workbell.adapters.serialization.field_errors import StructureError
+from workbell.adapters.serialization.structure import make_converter
 from workbell.domain.errors import Invalid
 
 T = TypeVar("T")
@@ -28,38 +28,38 @@ Write = Callable[[Any], Any]
 
 
 @frozen
-class JsonShapes:
+class JsonSerializer:
     """
-    Strict crossing between JSON values and attrs classes.
+    Strict conversion between JSON values and attrs classes.
 
-    Nothing is coerced, unknown names are refused, and every fault is
-    reported under its dotted path. `unknown` is what is said of a name that
-    the class does not have.
+    Nothing is coerced, unknown names are refused, and every error of a value
+    is reported under its dotted path. `unknown` is the message for a name
+    that the class does not have.
     """
 
     unknown: str = "is not a valid parameter"
-    _reading: Converter = field(init=False, repr=False, eq=False)
-    _writing: Write = field(init=False, repr=False, eq=False)
+    _converter: Converter = field(init=False, repr=False, eq=False)
+    _unstructure: Write = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        """Teach the converters; they remember every class they have seen."""
+        """Make the converters; they cache the hooks of every class."""
         # a frozen class sets its own fields this way (attrs, "Post Init")
-        object.__setattr__(self, "_reading", json_reading.reader(self.unknown))
-        object.__setattr__(self, "_writing", _writer())
+        object.__setattr__(self, "_converter", make_converter(self.unknown))
+        object.__setattr__(self, "_unstructure", _make_unstructure())
 
-    def read(self, data: object, cls: type[T]) -> T:
+    def structure(self, data: object, cls: type[T]) -> T:
         """
         Return JSON data as a value of the class.
 
         Raises:
-            Invalid: It does not fit; every field at fault is named.
+            Invalid: The data do not fit; every wrong field is named.
         """
         try:
-            return cast(T, self._reading.get_structure_hook(cls)(data, cls))
-        except Misfit as found:
-            raise Invalid(field_errors=found.by_path()) from None
+            return cast(T, self._converter.get_structure_hook(cls)(data, cls))
+        except StructureError as error:
+            raise Invalid(field_errors=error.by_path()) from None
 
-    def write(self, value: object) -> Any:
+    def unstructure(self, value: object) -> Any:
         """
         Return a value as JSON data: texts, numbers, lists, dicts and None.
 
@@ -67,7 +67,7 @@ class JsonShapes:
             Invalid: It holds something that JSON has no form for.
         """
         try:
-            return self._writing(value)
+            return self._unstructure(value)
         except RecursionError:
             raise Invalid("It is nested too deeply to be written as JSON.") from None
 
@@ -81,11 +81,11 @@ class JsonShapes:
 
     def schema(self, cls: type) -> Mapping[str, Any]:
         """Return the JSON Schema (2020-12) of a class, unknown names refused."""
-        return json_schema.schema(cls, self.write)
+        return json_schema.schema(cls, self.unstructure)
 
 
 class _Hooks(dict[type, Write]):
-    """How to write each class; cattrs is asked once for every class that is met."""
+    """Unstructure hooks by class; cattrs is asked once a class."""
 
     def __init__(self, converter: Converter) -> None:
         super().__init__()
@@ -100,17 +100,17 @@ class _Hooks(dict[type, Write]):
         return self[value.__class__](value)
 
 
-def _writer() -> Write:
+def _make_unstructure() -> Write:
     writing = Converter()
     hooks = _Hooks(writing)
-    scalars: Mapping[type, Write] = {
-        str: json_values.write_text,
-        int: json_values.write_integer,
-        float: json_values.write_number,
-        Decimal: json_values.write_decimal,
-        datetime: json_values.write_moment,
+    by_type: Mapping[type, Write] = {
+        str: scalars.write_text,
+        int: scalars.write_integer,
+        float: scalars.write_number,
+        Decimal: scalars.write_decimal,
+        datetime: scalars.write_moment,
         date: date.isoformat,
-        timedelta: json_values.write_duration,
+        timedelta: scalars.write_duration,
         UUID: str,
         bool: _itself,
         NoneType: _itself,
@@ -123,7 +123,7 @@ def _writer() -> Write:
     writing.register_unstructure_hook_func(lambda _: True, _refuse)
     writing.register_unstructure_hook_func(_is_set, _set_writer(hooks))
     writing.register_unstructure_hook_func(_is_mapping, _object_writer(hooks))
-    for kind, hook in scalars.items():
+    for kind, hook in by_type.items():
         writing.register_unstructure_hook(kind, hook)
     writing.register_unstructure_hook_factory(attrs.has, lambda cls: _class_writer(cls, hooks))
     return hooks.write
@@ -158,13 +158,13 @@ def _object_writer(hooks: _Hooks) -> Write:
         for name in value:
             if not isinstance(name, str):
                 raise Invalid("A JSON object has texts for names.")
-        return {json_values.write_text(name): hooks.write(part) for name, part in value.items()}
+        return {scalars.write_text(name): hooks.write(part) for name, part in value.items()}
 
     return write
 
 
 def _class_writer(cls: type, hooks: _Hooks) -> Write:
-    fields = [(a.alias or a.name, attrgetter(a.name)) for a in json_reading.fields_of(cls)]
+    fields = [(a.alias or a.name, attrgetter(a.name)) for a in fields_of(cls)]
 
     def write(value: Any) -> dict[str, Any]:
         return {name: hooks[(part := get(value)).__class__](part) for name, get in fields}

@@ -253,10 +253,10 @@ def _served(house: House, people: Sequence[UserId], *, cached: bool) -> Generato
     with house.store.view() as tx:
         known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
     signing_in = evolve(house.signing_in, recent=known)
-    face = evolve(house.app_dependencies(), throttling=None, signing_in=signing_in)
+    dependencies = evolve(house.app_dependencies(), throttling=None, signing_in=signing_in)
     if not cached:
-        face = evolve(face, summaries=evolve(house.summaries, cache_seconds=0))
-    server = EmbeddedServer(build_app(face), "127.0.0.1", 0, threads=1)
+        dependencies = evolve(dependencies, summaries=evolve(house.summaries, cache_seconds=0))
+    server = EmbeddedServer(build_app(dependencies), "127.0.0.1", 0, threads=1)
     server.bind()
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])

@@ -21,7 +21,7 @@ from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.observability.metrics import MetricsRegistry
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.schema.upgrade import earlier
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import UuidIds
@@ -66,12 +66,12 @@ from workbell.services.schedules.ticker import Ticking
 
 if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
-    from workbell.adapters.http.app import Parts
-    from workbell.adapters.http.web.middleware import FaceSettings
+    from workbell.adapters.http.app import AppDependencies
+    from workbell.adapters.http.web.middleware import HttpSettings
 
 log = structlog.get_logger()
 
-FIELDS = JsonShapes("is not a known field")
+FIELDS = JsonSerializer("is not a known field")
 """How bodies are read; parameters of tasks have a word of their own."""
 
 
@@ -83,7 +83,7 @@ class House:
     clock: Clock
     store: AnyStore
     tasks: Tasks
-    shapes: JsonShapes
+    serializer: JsonSerializer
     ids: UuidIds
     files: FolderFiles
     mailer: Mailer
@@ -209,9 +209,9 @@ class House:
         worker.wakeups = wakeups_of(self.settings.redis_url, self.waker, worker)
         return worker, worker.wakeups
 
-    def app_dependencies(self, runtime: Runtime | None = None) -> "Parts":
+    def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
         """Return the dependencies of the HTTP application; it reports on the runtime beside it."""
-        from workbell.adapters.http.app import Parts
+        from workbell.adapters.http.app import AppDependencies
 
         passwords = Passwords(
             codes=self.identity.codes,
@@ -220,7 +220,7 @@ class House:
             floods=Floods(),
             throttling=self.throttling,
         )
-        return Parts(
+        return AppDependencies(
             identity=self.identity,
             signing_in=self.signing_in,
             passwords=passwords,
@@ -237,11 +237,11 @@ class House:
             jobs=self.jobs,
             definitions=self.definitions,
             goals=self.goals,
-            progress=ProgressCommands(store=self.store, clock=self.clock, shapes=FIELDS),
+            progress=ProgressCommands(store=self.store, clock=self.clock, serializer=FIELDS),
             timers=TimerCommands(store=self.store, clock=self.clock),
             summaries=self.summaries,
             reminding=self.reminding,
-            shapes=FIELDS,
+            serializer=FIELDS,
             ids=self.ids,
             database=self.store,
             cache=self.check_cache,
@@ -297,10 +297,10 @@ class House:
             self._scratch.cleanup()
 
 
-def _http_settings(settings: Settings) -> "FaceSettings":
-    from workbell.adapters.http.web.middleware import FaceSettings
+def _http_settings(settings: Settings) -> "HttpSettings":
+    from workbell.adapters.http.web.middleware import HttpSettings
 
-    return FaceSettings(
+    return HttpSettings(
         public_url=settings.public_url,
         allowed_hosts=settings.allowed_hosts,
         trusted_proxies=settings.trusted_proxies,

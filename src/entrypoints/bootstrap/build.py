@@ -18,7 +18,7 @@ from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.mail.background import BackgroundMailer
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds, evened
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import FactorKeys
@@ -82,14 +82,19 @@ def build(
     waker = None if settings.redis_url is None else waker_of(settings.redis_url)
     changes = changes_of(waker)
     store.waker = make_store_waker(changes, waker)
-    shapes, ids, chance, metrics = JsonShapes(), UuidIds(), SystemRandomness(), make_registry()
+    serializer, ids, chance, metrics = (
+        JsonSerializer(),
+        UuidIds(),
+        SystemRandomness(),
+        make_registry(),
+    )
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
     reminding, cache = _make_reminding(settings, store, clock), cache_of(waker, clock, metrics)
     registry = Tasks()
     for task in (*_make_built_in_tasks(settings, store, files, mailer, reminding), *tasks):
         registry.add(task)
-    definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
+    definitions = Definitions(store=store, clock=clock, tasks=registry, serializer=serializer)
     closing = ExitStack()
     throttling = throttling_of(settings, store, clock, closing)
     identity, signing_in = _make_identity(settings, store, clock, ids, mailer, throttling)
@@ -100,7 +105,7 @@ def build(
         clock=clock,
         store=store,
         tasks=registry,
-        shapes=shapes,
+        serializer=serializer,
         ids=ids,
         files=files,
         mailer=mailer,
@@ -108,7 +113,7 @@ def build(
         parameter_check=ParameterCheck(store=store, clock=clock, definitions=definitions),
         scheduling=_make_scheduling(settings, store, definitions, queues),
         jobs=_make_jobs(settings, definitions, files, queues),
-        goals=GoalCommands(store=store, clock=clock, shapes=FIELDS),
+        goals=GoalCommands(store=store, clock=clock, serializer=FIELDS),
         metrics=metrics,
         cache=cache,
         summaries=_make_summaries(settings, store, clock, cache),
@@ -146,7 +151,7 @@ def _make_scheduling(
         clock=definitions.clock,
         tasks=definitions.tasks,
         definitions=definitions,
-        shapes=FIELDS,
+        serializer=FIELDS,
         active_limit=settings.max_active_schedules,
         max_waiting=settings.max_waiting_jobs,
         queues=queues,

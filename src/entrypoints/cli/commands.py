@@ -188,8 +188,8 @@ def show_job(house: Any, job_id: int, as_json: bool) -> None:
     opened.close()
     facts = {**_job_row(job), "parameters": job.parameters, "result": job.result}
     if as_json:
-        facts["attempts"] = [opened.shapes.write(attempt) for attempt in attempts]
-        facts["logs"] = [opened.shapes.write(line) for line in lines]
+        facts["attempts"] = [opened.serializer.unstructure(attempt) for attempt in attempts]
+        facts["logs"] = [opened.serializer.unstructure(line) for line in lines]
     show_one(facts, as_json=as_json)
     if not as_json:
         for attempt in attempts:

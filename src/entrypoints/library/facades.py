@@ -31,7 +31,7 @@ def written(house: "House", parameters: Any) -> Mapping[str, Any]:
     Raises:
         Invalid: They are no object.
     """
-    data = {} if parameters is None else house.shapes.write(parameters)
+    data = {} if parameters is None else house.serializer.unstructure(parameters)
     if not isinstance(data, Mapping):
         raise Invalid.field("parameters", "Must be an object.")
     return data

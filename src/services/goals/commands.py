@@ -15,7 +15,7 @@ from workbell.domain.goals.progress_entry import Timer
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.ports.goals.repository import GoalFilter, GoalsTx
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.goals.progress import NOT_BLANK, turn
@@ -69,7 +69,7 @@ class GoalCommands:
 
     store: Store[GoalsTx]
     clock: Clock
-    shapes: Shapes
+    serializer: Serializer
 
     @done_again
     def create(self, actor: Actor, new: NewGoal) -> GoalView:
@@ -222,9 +222,9 @@ class GoalCommands:
 
     def _changed(self, before: Goal, given: Mapping[str, Any]) -> tuple[Goal, dict[str, Any]]:
         """Return a goal with other fields, and the changes for the audit trail."""
-        old = self.shapes.write(NewGoal.of(before))
-        asked = self.shapes.read({**old, **given}, NewGoal)
-        new = self.shapes.write(asked)
+        old = self.serializer.unstructure(NewGoal.of(before))
+        asked = self.serializer.structure({**old, **given}, NewGoal)
+        new = self.serializer.unstructure(asked)
         after = evolve(
             before,
             name=asked.goal_name,

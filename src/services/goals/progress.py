@@ -16,7 +16,7 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.schedules.requests import ZoneName
@@ -77,7 +77,7 @@ class ProgressCommands:
 
     store: Store[GoalsTx]
     clock: Clock
-    shapes: Shapes
+    serializer: Serializer
 
     @done_again
     def log(self, actor: Actor, goal_number: int, new: NewEntry) -> Entry:
@@ -189,9 +189,9 @@ class ProgressCommands:
         self, before: Entry, given: Mapping[str, Any], now: datetime
     ) -> tuple[Entry, dict[str, Any]]:
         """Return an entry's next self, and the changes for the audit trail."""
-        old = self.shapes.write(EntryChange.of(before))
-        asked = self.shapes.read({**old, **given}, EntryChange)
-        new = self.shapes.write(asked)
+        old = self.serializer.unstructure(EntryChange.of(before))
+        asked = self.serializer.structure({**old, **given}, EntryChange)
+        new = self.serializer.unstructure(asked)
         after = before.edited(
             asked.progress,
             whole_seconds(asked.logged_hours, "logged_hours"),

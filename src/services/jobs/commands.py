@@ -365,8 +365,8 @@ class JobCommands:
         return timedelta(seconds=task.delay(self.definitions.read(task, parameters)))
 
     def _digest(self, new: NewJob) -> str:
-        shapes = self.definitions.shapes
-        return shapes.digest(shapes.write(new))
+        serializer = self.definitions.serializer
+        return serializer.digest(serializer.unstructure(new))
 
     def _made_before(self, owner: UserId, key: str | None, new: NewJob) -> Job | None:
         """Return the job that the same request has made under its key."""

@@ -282,9 +282,9 @@ class Execution(Generic[TxT]):
                 return Actor(user_id=claim.owner)
 
     def _succeeded(self, result: Any) -> Ending:
-        shapes = self.definitions.shapes
-        written = shapes.write(result)
-        if shapes.size(written) > MAX_JSON_BYTES:
+        serializer = self.definitions.serializer
+        written = serializer.unstructure(result)
+        if serializer.size(written) > MAX_JSON_BYTES:
             text = f"The result takes more than {MAX_JSON_BYTES} bytes; keep it as an artifact."
             return Ending(outcome=Outcome.FAILED, error=text, permanent=True)
         return Ending(outcome=Outcome.SUCCEEDED, result=written)

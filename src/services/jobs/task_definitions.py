@@ -13,7 +13,7 @@ from workbell.domain.identity.permissions import Action, check
 from workbell.domain.jobs.job import MAX_JSON_BYTES
 from workbell.domain.jobs.task import Task, TaskDefinition, TaskId, Tasks, parameter_errors
 from workbell.ports.jobs.repository import JobsTx
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import LIFE
@@ -41,7 +41,7 @@ class Definitions:
     store: Store[JobsTx]
     clock: Clock
     tasks: Tasks
-    shapes: Shapes
+    serializer: Serializer
     _recent: _Recent = field(default=Factory(_Recent), init=False, eq=False, repr=False)
 
     def all(self) -> Sequence[TaskDefinition]:
@@ -137,7 +137,7 @@ class Definitions:
         """
         if task.parameters is None:
             return parameters
-        return self.shapes.read(parameters, task.parameters)
+        return self.serializer.structure(parameters, task.parameters)
 
     def synchronise(self) -> Sequence[Task]:
         """
@@ -150,15 +150,15 @@ class Definitions:
 
     def _bounded(self, value: object) -> Mapping[str, Any]:
         """Return parameters as a JSON object that may be kept."""
-        written: Mapping[str, Any] = self.shapes.write(value)
-        if self.shapes.size(written) > MAX_JSON_BYTES:
+        written: Mapping[str, Any] = self.serializer.unstructure(value)
+        if self.serializer.size(written) > MAX_JSON_BYTES:
             raise Invalid(f"Must take at most {MAX_JSON_BYTES} bytes.")
         return written
 
     @done_again
     def _declare(self, task: Task) -> bool:
         """Keep a task's definition as declared; return whether its schema has changed."""
-        schema = self.shapes.schema(task.parameters) if task.parameters else ANY_OBJECT
+        schema = self.serializer.schema(task.parameters) if task.parameters else ANY_OBJECT
         declared = TaskDefinition(
             key=task.key,
             name=task.name or task.key,
@@ -168,7 +168,7 @@ class Definitions:
         )
         with self.store.begin() as tx:
             kept = tx.definitions.add(declared)
-            changed = self.shapes.digest(kept.schema) != self.shapes.digest(schema)
+            changed = self.serializer.digest(kept.schema) != self.serializer.digest(schema)
             current = evolve(
                 kept,
                 name=declared.name,

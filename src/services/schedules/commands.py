@@ -24,7 +24,7 @@ from workbell.domain.schedules.schedule import (
 from workbell.domain.schedules.ticks import SkipReason
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.jobs.capacity import check_room
@@ -54,7 +54,7 @@ class Scheduling:
     clock: Clock
     tasks: Tasks
     definitions: Definitions
-    shapes: Shapes
+    serializer: Serializer
     active_limit: int = 5
     max_waiting: int = 10_000
     queues: Sequence[str] = ("default",)
@@ -272,9 +272,9 @@ class Scheduling:
         self, actor: Actor, shown: ScheduleView, given: Mapping[str, Any]
     ) -> tuple[NewSchedule, dict[str, Any], dict[str, Any]]:
         """Return what a schedule is to be, its new fields, and the changes for the audit trail."""
-        before = self.shapes.write(NewSchedule.of(shown))
-        new = self.shapes.read({**before, **given}, NewSchedule)
-        after = self.shapes.write(new)
+        before = self.serializer.unstructure(NewSchedule.of(shown))
+        new = self.serializer.structure({**before, **given}, NewSchedule)
+        after = self.serializer.unstructure(new)
         changes = {
             name: [before[name], after[name]] for name in after if before[name] != after[name]
         }

@@ -16,7 +16,7 @@ from tests.adapters.builtin_tasks.context import NOON, RecordedContext
 from workbell.adapters.builtin_tasks import tar_archive as archives
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.adapters.builtin_tasks.file_backup import Backup, FileBackup
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid, NotFound, Unavailable
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.task import Cancelled
@@ -42,7 +42,7 @@ def task(home: Path) -> Backup:
 def back_up(home: Path, context: RecordedContext | None = None, **changed: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"source_path": "photos", "destination": "daily"} | changed
     result = task(home).run(context or RecordedContext(), FileBackup(**given))
-    assert JsonShapes().write(result) == result
+    assert JsonSerializer().unstructure(result) == result
     return result
 
 

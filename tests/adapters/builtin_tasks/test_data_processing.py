@@ -22,7 +22,7 @@ from workbell.adapters.builtin_tasks.column_statistics import (
     number_of,
 )
 from workbell.adapters.builtin_tasks.data_processing import DataProcessing, DataProcessor, Operation
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.task import Cancelled
@@ -37,7 +37,7 @@ def processed(
 ) -> dict[str, Any]:
     context = context or RecordedContext()
     result = DataProcessor(Folders("INPUT_DIRS", (folder,))).run(context, parameters)
-    assert JsonShapes().write(result) == result
+    assert JsonSerializer().unstructure(result) == result
     assert (
         json.loads(context.files["statistics.json"])["processed_records"]
         == (result["processed_records"])

@@ -16,7 +16,7 @@ from workbell.adapters.builtin_tasks.registry import built_in
 from workbell.adapters.builtin_tasks.report_generation import Reporter, ReportGeneration
 from workbell.adapters.builtin_tasks.send_email import EmailSender, SendEmail
 from workbell.adapters.memory.store import MemoryStore
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotAllowed
 from workbell.domain.identity.actor import SYSTEM, Actor
@@ -30,7 +30,7 @@ from workbell.ports.mail import Letter
 
 pytestmark = pytest.mark.unit
 
-SHAPES = JsonShapes()
+SERIALIZER = JsonSerializer()
 OWNER, OTHER = UserId(1), UserId(2)
 
 
@@ -130,7 +130,7 @@ def test_the_five_predefined_tasks_come_first_in_their_order() -> None:
 def test_parameters_are_listed_flat(key: str, flat: dict[str, str]) -> None:
     parameters = catalogue()[key].parameters
     assert parameters is not None
-    schema = SHAPES.schema(parameters)
+    schema = SERIALIZER.schema(parameters)
     definition = TaskDefinition(key=key, name="", schema=schema, created_at=NOON)
     assert definition.flat_schema() == flat
 
@@ -146,7 +146,7 @@ def test_echo_returns_what_it_was_given() -> None:
 
 def test_an_email_is_sent_under_the_same_id_in_every_try() -> None:
     outbox = Outbox()
-    parameters = SHAPES.read({"email": "a@b.example", "delay": 5}, SendEmail)
+    parameters = SERIALIZER.structure({"email": "a@b.example", "delay": 5}, SendEmail)
     sender = EmailSender(outbox)
     results = [sender.run(RecordedContext(attempt=n), parameters) for n in (1, 2)]
 
@@ -189,7 +189,7 @@ def test_an_email_that_cannot_be_sent_is_refused_at_once(
     changed: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(Invalid, match=said):
-        SHAPES.read({"email": "a@b.example"} | changed, SendEmail)
+        SERIALIZER.structure({"email": "a@b.example"} | changed, SendEmail)
 
 
 # cleanup
@@ -298,7 +298,7 @@ def test_a_report_shows_the_owners_rows_of_the_period(monkeypatch: pytest.Monkey
     context = RecordedContext(owner=OWNER)
     result = Reporter(a_history()).run(context, ReportGeneration(include_charts=True))
 
-    assert SHAPES.write(result) == result
+    assert SERIALIZER.unstructure(result) == result
     assert (result["jobs"], result["schedules"]) == (3, 1)
     assert result["by_status"] == {"pending": 1, "failed": 1, "succeeded": 1}
     assert result["period_start"] == "2026-02-28T12:00:00Z"

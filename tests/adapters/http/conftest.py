@@ -17,12 +17,12 @@ from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.file_store import FolderFiles
-from workbell.adapters.http.app import Parts, build_app, operations_of
-from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Operation
+from workbell.adapters.http.app import AppDependencies, build_app, operations_of
+from workbell.adapters.http.web.middleware import HttpSettings
+from workbell.adapters.http.web.operations import AnyOperation
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.observability.metrics import MetricsRegistry
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, base32_secret
@@ -93,7 +93,7 @@ class World:
     clock: StandingClock
     mail: KeptMail
     store: MemoryStore
-    parts: Parts
+    parts: AppDependencies
     files: FolderFiles
     client: falcon.testing.TestClient
     hashed: str
@@ -225,7 +225,7 @@ class World:
         self.clock.at += timedelta(seconds=STEP)
         return list(done.json["recovery_codes"])
 
-    def operations(self) -> tuple[Operation, ...]:
+    def operations(self) -> tuple[AnyOperation, ...]:
         return operations_of(self.parts)
 
 
@@ -239,13 +239,13 @@ def known_tasks() -> Tasks:
 
 HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
 HASHED = HASHER.hash(PASSWORD)
-FIELDS = JsonShapes("is not a known field")
+FIELDS = JsonSerializer("is not a known field")
 KEY = b"k" * 32
 FACTOR_KEYS = FactorKeys.of([KEY])
 
 
 def build_world(
-    folder: Path, settings: FaceSettings | None = None, duty: Duty = Duty.NONE
+    folder: Path, settings: HttpSettings | None = None, duty: Duty = Duty.NONE
 ) -> World:
     """Return a face on an empty memory store, with two tasks and nobody."""
     clock, mail = StandingClock(), KeptMail()
@@ -254,7 +254,7 @@ def build_world(
     store = MemoryStore(clock)
     tasks = known_tasks()
     files = FolderFiles(folder=folder, ids=UuidIds())
-    definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=JsonShapes())
+    definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=JsonSerializer())
     definitions.synchronise()
     identity = Identity(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
@@ -270,7 +270,7 @@ def build_world(
         second_factor_duty=duty,
     )
     members = Members.of(identity, signing_in)
-    parts = Parts(
+    parts = AppDependencies(
         identity=identity,
         signing_in=signing_in,
         passwords=members.passwords,
@@ -280,22 +280,22 @@ def build_world(
         api_keys=members.api_keys,
         second_factor=members.second_factor,
         scheduling=Scheduling(
-            store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=FIELDS
+            store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=FIELDS
         ),
         jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
-        goals=GoalCommands(store=store, clock=clock, shapes=FIELDS),
-        progress=ProgressCommands(store=store, clock=clock, shapes=FIELDS),
+        goals=GoalCommands(store=store, clock=clock, serializer=FIELDS),
+        progress=ProgressCommands(store=store, clock=clock, serializer=FIELDS),
         timers=TimerCommands(store=store, clock=clock),
         summaries=Summaries(store=store, cache=cache, clock=clock),
         reminding=Reminding(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
         metrics=metrics,
-        shapes=FIELDS,
+        serializer=FIELDS,
         ids=UuidIds(),
         database=store,
-        settings=settings or FaceSettings(version="1.2.3", docs=False),
+        settings=settings or HttpSettings(version="1.2.3", docs=False),
     )
     client = falcon.testing.TestClient(build_app(parts))
     return World(clock, mail, store, parts, files, client, HASHED)
@@ -336,14 +336,14 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A face with the documentation, which the other tests do without."""
-    return peopled(build_world(tmp_path_factory.mktemp("docs"), FaceSettings(version="1.2.3")))
+    return peopled(build_world(tmp_path_factory.mktemp("docs"), HttpSettings(version="1.2.3")))
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Callable[[FaceSettings], World]:
+def make_world(tmp_path: Path) -> Callable[[HttpSettings], World]:
     """Make a face with other settings, ada and root in it."""
 
-    def make(settings: FaceSettings) -> World:
+    def make(settings: HttpSettings) -> World:
         made = build_world(tmp_path, settings)
         made.join("ada")
         made.join("una", is_email_verified=False)

@@ -1,4 +1,4 @@
-"""Shapes: strict reading, plain writing, schemas, and JSON text."""
+"""Serialization: strict reading, plain writing, schemas, and JSON text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbell.adapters.serialization import json_codec as jsontext
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.constraints import Limits, limits_of
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import TaskDefinition
 
 pytestmark = pytest.mark.unit
 
-SHAPES = JsonShapes()
+SERIALIZER = JsonSerializer()
 Number = NewType("Number", int)
 
 
@@ -105,14 +105,16 @@ def numbered(cases: Sequence[object]) -> list[str]:
     return [str(n) for n in range(len(cases))]
 
 
-def faults(data: object, cls: type = Whole, shapes: JsonShapes = SHAPES) -> dict[str, list[str]]:
+def faults(
+    data: object, cls: type = Whole, serializer: JsonSerializer = SERIALIZER
+) -> dict[str, list[str]]:
     with pytest.raises(Invalid) as caught:
-        shapes.read(data, cls)
+        serializer.structure(data, cls)
     return caught.value.field_errors
 
 
 def test_every_kind_of_field_is_read() -> None:
-    whole = SHAPES.read(GOOD, Whole)
+    whole = SERIALIZER.structure(GOOD, Whole)
 
     assert whole.number == 3
     assert type(whole.number) is int
@@ -187,7 +189,7 @@ def test_nothing_is_coerced(name: str, value: object, said: str) -> None:
 
 
 def test_a_duration_or_depth_out_of_bounds_is_refused() -> None:
-    assert SHAPES.read("999999999:00:00", timedelta) == timedelta(hours=999_999_999)
+    assert SERIALIZER.structure("999999999:00:00", timedelta) == timedelta(hours=999_999_999)
     deep: Any = []
     for _ in range(40):
         deep = [deep]
@@ -226,7 +228,7 @@ def test_a_value_that_is_no_object_has_no_path() -> None:
 
 
 def test_the_caller_chooses_what_is_said_of_unknown_names() -> None:
-    said = faults({"size": 1, "b": 2}, Part, JsonShapes("is not a known field"))
+    said = faults({"size": 1, "b": 2}, Part, JsonSerializer("is not a known field"))
     assert said == {"b": ["b is not a known field"]}
 
 
@@ -236,8 +238,8 @@ class Either:
 
 
 def test_a_union_speaks_of_the_member_that_came_closest() -> None:
-    assert SHAPES.read({"part": {"size": 1}}, Either) == Either(Part(1))
-    assert SHAPES.read({"part": None}, Either) == Either()
+    assert SERIALIZER.structure({"part": {"size": 1}}, Either) == Either(Part(1))
+    assert SERIALIZER.structure({"part": None}, Either) == Either()
     assert faults({"part": {"size": "x"}}, Either) == {
         "part.size": ["part.size must be an integer"]
     }
@@ -302,9 +304,9 @@ def test_an_error_of_the_whole_value_has_no_path() -> None:
 
 
 def test_a_private_field_is_read_and_written_under_its_public_name() -> None:
-    checked = SHAPES.read({"low": 1, "secret": 4}, Checked)
-    assert SHAPES.write(checked)["secret"] == 4
-    assert "made" not in SHAPES.write(checked)
+    checked = SERIALIZER.structure({"low": 1, "secret": 4}, Checked)
+    assert SERIALIZER.unstructure(checked)["secret"] == 4
+    assert "made" not in SERIALIZER.unstructure(checked)
 
 
 @define
@@ -324,8 +326,8 @@ class Tree:
 
 def test_a_class_may_hold_itself() -> None:
     tree = Tree("a", (Tree("b"),))
-    assert SHAPES.read(SHAPES.write(tree), Tree) == tree
-    assert SHAPES.schema(Tree)["$defs"]["Tree"]["properties"]["leaves"]["items"] == {
+    assert SERIALIZER.structure(SERIALIZER.unstructure(tree), Tree) == tree
+    assert SERIALIZER.schema(Tree)["$defs"]["Tree"]["properties"]["leaves"]["items"] == {
         "$ref": "#/$defs/Tree"
     }
 
@@ -338,7 +340,7 @@ class Untyped:  # type: ignore[no-untyped-def]
 
 
 def test_a_field_without_a_type_takes_any_json() -> None:
-    assert SHAPES.read({"free": {"a": [1]}}, Untyped) == Untyped(
+    assert SERIALIZER.structure({"free": {"a": [1]}}, Untyped) == Untyped(
         free={"a": [1]}  # pyright: ignore[reportCallIssue]
     )
 
@@ -350,14 +352,14 @@ class Shout(str):
 @pytest.mark.parametrize("kind", [Shout, bytes, Path, complex, tuple[int, str], set[int]])
 def test_a_field_that_json_cannot_give_is_a_mistake_of_the_class(kind: Any) -> None:
     with pytest.raises(TypeError, match="No field of a shape"):
-        SHAPES.read("x", kind)
+        SERIALIZER.structure("x", kind)
 
 
 def test_a_literal_may_name_a_member_of_an_enumeration() -> None:
     red: Any = Literal[Colour.RED]
-    assert SHAPES.read("red", red) is Colour.RED
+    assert SERIALIZER.structure("red", red) is Colour.RED
     with pytest.raises(Invalid, match="must be one of: red"):
-        SHAPES.read("blue", red)
+        SERIALIZER.structure("blue", red)
 
 
 # limits
@@ -381,7 +383,7 @@ class Limited:
 
 
 def test_limits_are_checked() -> None:
-    assert SHAPES.read({"name": "n" * 20_000}, Limited).rate is None
+    assert SERIALIZER.structure({"name": "n" * 20_000}, Limited).rate is None
     bad = {
         "name": "",
         "code": "abc\n",
@@ -415,7 +417,7 @@ def test_limits_ask_nothing_of_a_value_that_they_do_not_fit() -> None:
 
 
 def test_the_schema_states_the_limits() -> None:
-    schema = SHAPES.schema(Limited)
+    schema = SERIALIZER.schema(Limited)
 
     assert schema["properties"] == {
         "name": {
@@ -465,7 +467,7 @@ def test_the_schema_states_the_limits() -> None:
 
 
 def test_the_schema_describes_every_kind_and_gives_the_flat_form() -> None:
-    schema = SHAPES.schema(Whole)
+    schema = SERIALIZER.schema(Whole)
 
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["title"] == "Whole"
@@ -493,9 +495,9 @@ class Own:
 
 def test_a_schema_cannot_be_given_for_what_json_cannot_give() -> None:
     with pytest.raises(TypeError, match="Path"):
-        SHAPES.schema(Wrong)
-    assert "default" not in SHAPES.schema(Own)["properties"]["name"]
-    assert "required" not in SHAPES.schema(Own)
+        SERIALIZER.schema(Wrong)
+    assert "default" not in SERIALIZER.schema(Own)["properties"]["name"]
+    assert "required" not in SERIALIZER.schema(Own)
 
 
 # writing
@@ -503,7 +505,7 @@ def test_a_schema_cannot_be_given_for_what_json_cannot_give() -> None:
 
 def test_values_are_written_in_one_form() -> None:
     berlin = timezone(timedelta(hours=2))
-    assert SHAPES.write(
+    assert SERIALIZER.unstructure(
         {
             "a": datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=berlin),
             "b": timedelta(hours=-30),
@@ -553,14 +555,14 @@ def _endless() -> list[Any]:
 )
 def test_what_json_has_no_form_for_is_refused(value: object) -> None:
     with pytest.raises(Invalid):
-        SHAPES.write([value])
+        SERIALIZER.unstructure([value])
 
 
 def test_size_and_digest_do_not_depend_on_the_order_of_names() -> None:
     one, other = {"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1}
-    assert SHAPES.size(one) == len(b'{"a":1,"b":{"c":2,"d":3}}')
-    assert SHAPES.digest(one) == SHAPES.digest(other)
-    assert SHAPES.digest(one) != SHAPES.digest({"a": 1})
+    assert SERIALIZER.size(one) == len(b'{"a":1,"b":{"c":2,"d":3}}')
+    assert SERIALIZER.digest(one) == SERIALIZER.digest(other)
+    assert SERIALIZER.digest(one) != SERIALIZER.digest({"a": 1})
 
 
 JSON = st.recursive(
@@ -605,9 +607,9 @@ WHOLES = st.builds(
 @settings(deadline=None)
 @given(WHOLES)
 def test_what_was_written_is_read_back(whole: Whole) -> None:
-    written = SHAPES.write(whole)
-    assert SHAPES.read(written, Whole) == whole
-    assert SHAPES.read(jsontext.loads(jsontext.dumps(written)), Whole) == whole
+    written = SERIALIZER.unstructure(whole)
+    assert SERIALIZER.structure(written, Whole) == whole
+    assert SERIALIZER.structure(jsontext.loads(jsontext.dumps(written)), Whole) == whole
 
 
 @settings(deadline=None)
@@ -616,7 +618,7 @@ def test_random_json_raises_nothing_but_invalid(data: Any, changed: dict[str, An
     for given_ in (data, {**GOOD, **changed}):
         for cls in (Whole, Limited, Checked, Tree, Either):
             try:
-                SHAPES.read(given_, cls)
+                SERIALIZER.structure(given_, cls)
             except Invalid:
                 continue
 
@@ -694,7 +696,7 @@ def test_what_was_dumped_is_loaded(value: dict[str, Any]) -> None:
 
 def test_an_evolved_value_is_written_like_any_other() -> None:
     optional: Optional[Part] = evolve(Part(1), label="ab")  # noqa: UP045
-    assert SHAPES.write(optional) == {"size": 1, "label": "ab"}
+    assert SERIALIZER.unstructure(optional) == {"size": 1, "label": "ab"}
 
 
 def test_what_is_wrong_with_a_text_is_said_once() -> None:

@@ -21,12 +21,13 @@ from tests.contract.factories import (
     keep,
 )
 from tests.contract.servers import server
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.sql.database.server import ServerConnections
 from workbell.adapters.sql.database.statements import IDLE
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.errors import LimitReached, Unavailable
 from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId, JobState, Mode
 from workbell.domain.jobs.task import Task, Tasks
@@ -80,11 +81,13 @@ def disconnect(store: SqlStore, tx: SqlTx) -> None:
 
 def scheduling(store: SqlStore) -> Scheduling:
     """Return the schedule service on a store, its task registered."""
-    clock, shapes, tasks = ManualClock(), JsonShapes(), Tasks()
+    clock, serializer, tasks = ManualClock(), JsonSerializer(), Tasks()
     tasks.add(ECHO)
-    definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=shapes)
+    definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=serializer)
     definitions.synchronise()
-    return Scheduling(store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=shapes)
+    return Scheduling(
+        store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=serializer
+    )
 
 
 def owners(store: SqlStore) -> tuple[Actor, Actor]:

@@ -10,7 +10,7 @@ from attrs import Factory, define
 
 from tests.contract.factories import NOON, AnyStore, ManualClock
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.progress_entry import Entry
 from workbell.domain.identity.actor import Actor
@@ -43,7 +43,7 @@ def at_once(work: Callable[[int], T]) -> list[T]:
 
 @pytest.fixture
 def goals(store: AnyStore, clock: ManualClock) -> GoalCommands:
-    return GoalCommands(store=store, clock=clock, shapes=JsonShapes())
+    return GoalCommands(store=store, clock=clock, serializer=JsonSerializer())
 
 
 def a_goal(goals: GoalCommands) -> int:
@@ -73,7 +73,7 @@ def test_no_entry_is_lost_or_numbered_twice(
     """Its goal has the sum of them all."""
     a_goal(goals)
     new = NewEntry(progress="a length", logged_hours=NOON - NOON.replace(hour=11))
-    progress = ProgressCommands(store=store, clock=clock, shapes=JsonShapes())
+    progress = ProgressCommands(store=store, clock=clock, serializer=JsonSerializer())
     entries = at_once(lambda _: progress.log(ANN, 1, new))
     assert sorted(entry.number for entry in entries) == list(range(1, CROWD + 1))
     goal = goals.get(ANN, 1).goal

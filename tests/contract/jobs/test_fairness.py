@@ -24,7 +24,7 @@ from tests.contract.factories import (
     sweep,
     write,
 )
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import LimitReached
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
@@ -161,12 +161,12 @@ def test_a_flood_from_many_threads_does_not_starve_newcomers(store: AnyStore) ->
 
 def test_the_service_lets_nobody_past_the_limit_on_any_way(store: AnyStore) -> None:
     """Creating and resuming at once, from many threads: five are active, never more."""
-    clock, shapes, tasks = ManualClock(), JsonShapes(), Tasks()
+    clock, serializer, tasks = ManualClock(), JsonSerializer(), Tasks()
     tasks.add(Task(key="echo", body=lambda *_: None))
-    definitions = Definitions(store=store, clock=clock, tasks=tasks, shapes=shapes)
+    definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=serializer)
     definitions.synchronise()
     service = Scheduling(
-        store=store, clock=clock, tasks=tasks, definitions=definitions, shapes=shapes
+        store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=serializer
     )
     with store.begin() as tx:
         actor = Actor.of(tx.users.add(a_user()))

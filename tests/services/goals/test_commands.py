@@ -8,7 +8,7 @@ from attrs import define, evolve
 
 from tests.contract.factories import NOON, ManualClock
 from tests.services.desk import Desk
-from workbell.adapters.serialization.serializer import JsonShapes
+from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalClosed, GoalState
 from workbell.domain.goals.progress_entry import Entry
@@ -69,12 +69,12 @@ class Scene:
 
 @pytest.fixture
 def scene(desk: Desk, alice: Actor) -> Scene:
-    store, clock, shapes = desk.store, desk.clock, JsonShapes("is not a known field")
+    store, clock, serializer = desk.store, desk.clock, JsonSerializer("is not a known field")
     return Scene(
         desk,
         clock,
-        GoalCommands(store=store, clock=clock, shapes=shapes),
-        ProgressCommands(store=store, clock=clock, shapes=shapes),
+        GoalCommands(store=store, clock=clock, serializer=serializer),
+        ProgressCommands(store=store, clock=clock, serializer=serializer),
         TimerCommands(store=store, clock=clock),
         alice,
     )

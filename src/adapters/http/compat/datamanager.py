@@ -14,7 +14,15 @@ from workbell.adapters.http.identity.auth import (
     UserBody,
     user_body,
 )
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+    Style,
+)
 from workbell.adapters.http.web.pagination import PageNumber, PageSize, numbered, slice_of
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import EmailNotVerified, UserId
@@ -93,9 +101,9 @@ class CIdentity:
     profiles: Profiles
     people: People
 
-    def register(self, call: Call) -> Answer:
+    def register(self, call: Call[CAccountBody]) -> Answer:
         """Give a person an account, and open a session."""
-        asked: CAccountBody = call.body
+        asked = call.body
         new = Registration(email=asked.email, password=asked.password)
         user = self.identity.register(new, call.origin)
         token = None
@@ -107,9 +115,9 @@ class CIdentity:
         body = CRegistered(message="The user was registered.", user=user_body(user), token=token)
         return Answer(status=201, body=body)
 
-    def login(self, call: Call) -> Answer:
+    def login(self, call: Call[CLoginBody]) -> Answer:
         """Open a session."""
-        asked: CLoginBody = call.body
+        asked = call.body
         found = self.signing_in.login_opaque(
             asked.email, asked.password, call.origin, code=asked.code
         )
@@ -120,24 +128,24 @@ class CIdentity:
         self.signing_in.logout(call.actor)
         return Answer(body=MessageBody(message="You have signed out."))
 
-    def invite(self, call: Call) -> Answer:
+    def invite(self, call: Call[CInviteBody]) -> Answer:
         """Add somebody by their address; who is new sets a password by a mailed code."""
-        asked: CInviteBody = call.body
+        asked = call.body
         user, is_new = self.people.invite(call.actor, asked.email)
         return Answer(status=201 if is_new else 200, body=user_body(user))
 
-    def list(self, call: Call) -> Answer:
+    def list(self, call: Call[object, CUserQuery]) -> Answer:
         """Return a page of the people whom the caller may see."""
-        asked: CUserQuery = call.query
+        asked = call.query
         part = slice_of(call, asked.page, asked.page_size)
         found, total = self.people.find_visible(
             call.actor, UserFilter(email=asked.email), ("id",), part.offset, part.size
         )
         return numbered(call, part, [user_body(one) for one in found], total)
 
-    def change(self, call: Call) -> Answer:
+    def change(self, call: Call[CChangeBody]) -> Answer:
         """Change a person: oneself, or as a superuser anybody."""
-        asked: CChangeBody = call.body
+        asked = call.body
         change = ProfileChange(
             email=asked.email,
             first_name=asked.first_name,
@@ -153,7 +161,7 @@ class CIdentity:
         return self.profiles.seen(call.actor, UserId(call.ids["user_id"]))
 
 
-def identity_operations(own: CIdentity) -> Sequence[Operation]:
+def identity_operations(own: CIdentity) -> Sequence[AnyOperation]:
     """Return the routes under /users/."""
     style: dict[str, Any] = {"style": Style.C, "tag": "source C"}
     return (

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
-from typing import Any
+from functools import partial, wraps
+from typing import Any, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -29,7 +29,16 @@ from workbell.adapters.http.schedules.views import (
     a_schedule_body,
     a_toggled_body,
 )
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+    PartialOperation,
+    Style,
+)
 from workbell.adapters.http.web.pagination import Cursor, PageNumber, PageSize, ordering
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
@@ -42,6 +51,9 @@ from workbell.services.identity.login import SigningIn
 from workbell.services.identity.registration import Identity
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.schedules.requests import NewSchedule
+
+B = TypeVar("B")
+Q = TypeVar("Q")
 
 BASE = "/api/schedules"
 ONE = BASE + "/{schedule_id}"
@@ -131,9 +143,9 @@ class AIdentity:
     identity: Identity
     signing_in: SigningIn
 
-    def register(self, call: Call) -> Answer:
+    def register(self, call: Call[ARegistrationBody]) -> Answer:
         """Give a person an account, and mail them a code."""
-        asked: ARegistrationBody = call.body
+        asked = call.body
         new = Registration(
             username=asked.username,
             email=asked.email,
@@ -145,7 +157,7 @@ class AIdentity:
         user = user_body(self.identity.register(new, call.origin))
         return Answer(status=201, body=ARegistered(user=user, message="The user was registered."))
 
-    def login(self, call: Call) -> Answer:
+    def login(self, call: Call[ALoginBody]) -> Answer:
         """Sign somebody in."""
         found = self.signing_in.login(
             call.body.username, call.body.password, call.origin, code=call.body.code
@@ -177,9 +189,9 @@ class ASchedules:
 
     schedules: Schedules
 
-    def search(self, call: Call) -> Answer:
+    def search(self, call: Call[ScheduleSearch]) -> Answer:
         """Return a page of the schedules that the body selects."""
-        asked: ScheduleSearch = call.body
+        asked = call.body
         order = ordering(asked.ordering, ORDERINGS, "ordering")
         return self.schedules.page(
             call, asked.filters, order, asked.page, asked.page_size, "filters."
@@ -194,10 +206,11 @@ def _toggled(view: ScheduleView) -> dict[str, Any]:
     return a_toggled_body(view, TOGGLED[view.schedule.is_active])
 
 
-def in_its_words(handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+def in_its_words(handler: Callable[[Call[B, Q]], Answer]) -> Callable[[Call[B, Q]], Answer]:
     """Return a handler whose errors read as source A's do."""
 
-    def handle(call: Call) -> Answer:
+    @wraps(handler)
+    def handle(call: Call[B, Q]) -> Answer:
         try:
             return handler(call)
         except LimitReached as error:
@@ -235,7 +248,7 @@ def schedules_of(schedules: Schedules) -> Schedules:
     )
 
 
-def identity_operations(own: AIdentity, people: People) -> Sequence[Operation]:
+def identity_operations(own: AIdentity, people: People) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
     style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
     return (
@@ -263,7 +276,7 @@ def identity_operations(own: AIdentity, people: People) -> Sequence[Operation]:
     )  # fmt: skip
 
 
-def task_operations(tasks: ATasks) -> Sequence[Operation]:
+def task_operations(tasks: ATasks) -> Sequence[AnyOperation]:
     """Return the routes under /api/tasks/."""
     style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
     every: dict[int, type | Many | None] = {200: Many(ATaskBody, plain=True)}
@@ -279,7 +292,7 @@ def task_operations(tasks: ATasks) -> Sequence[Operation]:
     )  # fmt: skip
 
 
-def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[Operation]:
+def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
     style: dict[str, Any] = {
         "style": Style.A,
@@ -289,7 +302,9 @@ def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[Opera
     return (*_of_all(schedules, own, style), *_of_one(schedules, own, style))
 
 
-def _of_all(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
+def _of_all(
+    schedules: Schedules, own: ASchedules, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=BASE, name="a_list_schedules", summary="List schedules.",
@@ -309,21 +324,23 @@ def _of_all(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> 
     )  # fmt: skip
 
 
-def _of_one(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
+def _of_one(
+    schedules: Schedules, own: ASchedules, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
     shown: dict[int, type | Many | None] = {200: AScheduleBody}
     return (
         Operation(
             method="GET", path=ONE, name="a_get_schedule", summary="Show a schedule.",
             handler=schedules.get, answers=shown, etag=True, **style,
         ),
-        Operation(
+        PartialOperation(
             method="PUT", path=ONE, name="a_replace_schedule", summary="Replace a schedule.",
-            handler=in_its_words(schedules.replace), request=NewSchedule, partial=True,
+            handler=in_its_words(schedules.replace), request=NewSchedule,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
-        Operation(
+        PartialOperation(
             method="PATCH", path=ONE, name="a_change_schedule", summary="Change a schedule.",
-            handler=in_its_words(schedules.change), request=NewSchedule, partial=True,
+            handler=in_its_words(schedules.change), request=NewSchedule,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
         Operation(

@@ -19,7 +19,15 @@ from workbell.adapters.http.identity.auth import (
 from workbell.adapters.http.jobs.routes import JobFilters, Jobs, ResultQuery
 from workbell.adapters.http.jobs.source_statuses import E_WORDS, EStatus, statuses
 from workbell.adapters.http.jobs.views import EJobBody, ResultBody, e_job_body
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+    Style,
+)
 from workbell.adapters.http.web.query_types import TaskName
 from workbell.domain.constraints import Limits
 from workbell.services.identity.login import SigningIn
@@ -72,18 +80,18 @@ class EIdentity:
     identity: Identity
     signing_in: SigningIn
 
-    def register(self, call: Call) -> Answer:
+    def register(self, call: Call[EAccountBody]) -> Answer:
         """Register somebody, and answer the same whether the address was known."""
         self.identity.register_quietly(call.body.email, call.body.password, call.origin)
         return Answer(status=201, body=MessageBody(message=REGISTERED))
 
-    def verify(self, call: Call) -> Answer:
+    def verify(self, call: Call[CodeBody]) -> Answer:
         """Verify an address by the mailed code."""
-        asked: CodeBody = call.body
+        asked = call.body
         self.identity.verify_otp(asked.email, asked.code, call.origin)
         return Answer(body=MessageBody(message=VERIFIED))
 
-    def login(self, call: Call) -> Answer:
+    def login(self, call: Call[ELoginBody]) -> Answer:
         """Sign in somebody whose address is verified."""
         found = self.signing_in.login(
             call.body.email,
@@ -101,9 +109,9 @@ class EJobs:
 
     jobs: Jobs
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: Call[ENewJob]) -> Answer:
         """Enqueue a job; without a task it runs the built-in `echo`."""
-        asked: ENewJob = call.body
+        asked = call.body
         new = NewJob(
             name=asked.name,
             description=asked.description,
@@ -119,7 +127,7 @@ def jobs_of(jobs: Jobs) -> Jobs:
     return evolve(jobs, base=BASE, show=e_job_body, statuses=partial(statuses, E_WORDS))
 
 
-def identity_operations(own: EIdentity) -> Sequence[Operation]:
+def identity_operations(own: EIdentity) -> Sequence[AnyOperation]:
     """Return the routes under /api/ that sign people in."""
     style: dict[str, Any] = {"style": Style.E, "tag": "source E", "who": Access.ANYONE}
     verifies = [
@@ -144,7 +152,7 @@ def identity_operations(own: EIdentity) -> Sequence[Operation]:
     )  # fmt: skip
 
 
-def job_operations(jobs: Jobs, own: EJobs) -> Sequence[Operation]:
+def job_operations(jobs: Jobs, own: EJobs) -> Sequence[AnyOperation]:
     """Return the routes under /api/jobs/ and /api/job-results/."""
     style: dict[str, Any] = {"style": Style.E, "tag": "source E", "who": Access.VERIFIED}
     return (

@@ -16,8 +16,16 @@ from workbell.adapters.http.identity.auth import (
     Secret,
     pair_body,
 )
-from workbell.adapters.http.identity.auth import People as PeopleFace
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
+from workbell.adapters.http.identity.auth import People as PeopleRoutes
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+    Style,
+)
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Tier
 from workbell.services.identity.login import SigningIn
@@ -68,9 +76,9 @@ class BIdentity:
     signing_in: SigningIn
     people: People
 
-    def register(self, call: Call) -> Answer:
+    def register(self, call: Call[BRegistrationBody]) -> Answer:
         """Give a person an account, and mail them a code."""
-        asked: BRegistrationBody = call.body
+        asked = call.body
         new = Registration(
             username=asked.username,
             email=asked.email,
@@ -90,9 +98,9 @@ class BIdentity:
         )
         return Answer(status=201, body=body)
 
-    def login(self, call: Call) -> Answer:
+    def login(self, call: Call[BLoginBody]) -> Answer:
         """Sign somebody in."""
-        asked: BLoginBody = call.body
+        asked = call.body
         found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
         return Answer(body=pair_body(found))
 
@@ -101,7 +109,7 @@ class BIdentity:
         return Answer(body=list(self.people.usernames(call.actor)))
 
 
-def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operation]:
+def identity_operations(own: BIdentity, people: PeopleRoutes) -> Sequence[AnyOperation]:
     """Return the routes that sign people in, and list them."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
     return (
@@ -130,16 +138,16 @@ def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operatio
     )  # fmt: skip
 
 
-def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[Operation]:
+def goal_operations(goal_routes: goals.Goals, entries: progress.Progress) -> Sequence[AnyOperation]:
     """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
     return (
-        *goals.commands(evolve(face, base=f"{ROOT}/goals"), "b_", style),
+        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "b_", style),
         *progress.commands(evolve(entries, root=ROOT), "b_", style),
     )
 
 
-def summary_operations(face: summaries.SummaryFace) -> Sequence[Operation]:
+def summary_operations(routes: summaries.SummaryRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/summary/: the canonical ones."""
     style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
-    return summaries.periods(face, ROOT, "b_", style)
+    return summaries.periods(routes, ROOT, "b_", style)

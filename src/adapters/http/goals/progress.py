@@ -15,7 +15,14 @@ from workbell.adapters.http.goals.views import (
     policy_body,
     progress_body,
 )
-from workbell.adapters.http.web.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+    PartialOperation,
+)
 from workbell.adapters.http.web.pagination import (
     Ordering,
     PageNumber,
@@ -70,16 +77,16 @@ class Progress:
     throttling: Throttling | None = None
     root: str = ROOT
 
-    def list(self, call: Call) -> Answer:
+    def list(self, call: Call[object, EntryQuery]) -> Answer:
         """Return a page of all of the caller's entries."""
         return self._page(call, EntryFilter())
 
-    def list_of_goal(self, call: Call) -> Answer:
+    def list_of_goal(self, call: Call[object, EntryQuery]) -> Answer:
         """Return a page of a goal's entries."""
         goal = self.goals.get(call.actor, goal_num(call)).goal
         return self._page(call, EntryFilter(goal_id=goal.id))
 
-    def log(self, call: Call) -> Answer:
+    def log(self, call: Call[NewEntry]) -> Answer:
         """Log time towards a goal."""
         entry = self.progress.log(call.actor, goal_num(call), call.body)
         location = f"{self.root}/goals/{entry.goal_number}/progress/{entry.number}"
@@ -89,7 +96,7 @@ class Progress:
         """Return one entry."""
         return Answer(body=progress_body(self.progress.get(call.actor, *_numbers(call))))
 
-    def change(self, call: Call) -> Answer:
+    def change(self, call: Call[Mapping[str, Any]]) -> Answer:
         """Change the fields of an entry that are given."""
         entry = self.progress.edit(call.actor, *_numbers(call), call.body)
         return Answer(body=progress_body(entry))
@@ -124,8 +131,8 @@ class Progress:
         """Look for the entry, before anything that was sent is judged."""
         return self.progress.get(call.actor, *_numbers(call))
 
-    def _page(self, call: Call, which: EntryFilter) -> Answer:
-        query: EntryQuery = call.query
+    def _page(self, call: Call[object, EntryQuery], which: EntryFilter) -> Answer:
+        query = call.query
         order = ordering(query.ordering, ORDERINGS, "ordering")
         part = slice_of(call, query.page, query.page_size)
         which = evolve(
@@ -143,13 +150,13 @@ def _numbers(call: Call) -> tuple[int, int]:
     return goal_num(call), call.ids["progress_num"]
 
 
-def operations(progress: Progress) -> Sequence[Operation]:
+def operations(progress: Progress) -> Sequence[AnyOperation]:
     """Return the canonical operations on progress."""
     style = {"tag": "goals"}
     return (*commands(progress, "", style), *_of_all(progress))
 
 
-def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Sequence[Operation]:
+def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
     """Return the operations that list, log, show, change and delete entries, in a style."""
     of_goal = f"{progress.root}/goals{GOAL}/progress"
     one = f"{of_goal}/{{progress_num}}"
@@ -171,10 +178,10 @@ def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Seque
             method="GET", path=one, name=f"{prefix}get_progress", summary="Show an entry.",
             handler=progress.get, answers=shown, **counted,
         ),
-        Operation(
+        PartialOperation(
             method="PATCH", path=one, name=f"{prefix}change_progress",
             summary="Change an entry.", handler=progress.change, request=EntryChange,
-            partial=True, exists=progress.exists, answers=shown, **counted,
+            exists=progress.exists, answers=shown, **counted,
         ),
         Operation(
             method="DELETE", path=one, name=f"{prefix}delete_progress",
@@ -188,7 +195,7 @@ def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Seque
     )  # fmt: skip
 
 
-def _of_all(progress: Progress) -> Sequence[Operation]:
+def _of_all(progress: Progress) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=f"{progress.root}/progress/export", name="export_progress",

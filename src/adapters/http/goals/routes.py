@@ -1,6 +1,6 @@
 """Goals over HTTP: set, list, change, pause, archive, and time them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -14,7 +14,15 @@ from workbell.adapters.http.goals.views import (
     progress_body,
     timer_body,
 )
-from workbell.adapters.http.web.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    Answer,
+    AnyOperation,
+    Call,
+    Handler,
+    Many,
+    Operation,
+    PartialOperation,
+)
 from workbell.adapters.http.web.pagination import (
     Ordering,
     PageNumber,
@@ -66,9 +74,9 @@ class Goals:
     timers: TimerCommands
     base: str = BASE
 
-    def list(self, call: Call) -> Answer:
+    def list(self, call: Call[object, GoalQuery]) -> Answer:
         """Return a page of the caller's goals."""
-        query: GoalQuery = call.query
+        query = call.query
         order = ordering(query.ordering, ORDERINGS, "ordering")
         part = slice_of(call, query.page, query.page_size)
         which = GoalFilter(
@@ -82,7 +90,7 @@ class Goals:
         found, total = self.goals.find(call.actor, which, order, part.offset, part.size)
         return numbered(call, part, [goal_body(view) for view in found], total)
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: Call[NewGoal]) -> Answer:
         """Give the caller a new goal."""
         view = self.goals.create(call.actor, call.body)
         location = {"Location": f"{self.base}/{view.goal.number}"}
@@ -92,7 +100,7 @@ class Goals:
         """Return one goal."""
         return _answer(self._seen(call))
 
-    def change(self, call: Call) -> Answer:
+    def change(self, call: Call[Mapping[str, Any]]) -> Answer:
         """Change the fields of a goal that are given."""
         version = call.version(self._seen(call).goal.version)
         view = self.goals.edit(call.actor, goal_num(call), call.body, version=version)
@@ -120,7 +128,7 @@ class Goals:
         """Start the caller's timer; the one that runs is stopped."""
         return Answer(body=timer_body(self.timers.start(call.actor, goal_num(call))))
 
-    def stop_timer(self, call: Call) -> Answer:
+    def stop_timer(self, call: Call[TimerStop]) -> Answer:
         """Stop the caller's timer; return the entry of its time."""
         entry = self.timers.stop(call.actor, goal_num(call), call.body)
         return Answer(body=progress_body(entry))
@@ -145,12 +153,12 @@ def _answer(
     return Answer(status=status, body=goal_body(view), headers=tags)
 
 
-def operations(goals: Goals) -> Sequence[Operation]:
+def operations(goals: Goals) -> Sequence[AnyOperation]:
     """Return the canonical operations on goals and timers."""
     return (*commands(goals, "", {"tag": "goals"}), *_switches(goals), *_of_timers(goals))
 
 
-def commands(goals: Goals, prefix: str, style: Mapping[str, Any]) -> Sequence[Operation]:
+def commands(goals: Goals, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
     """Return the operations that list, make, show, change and delete goals, in a style."""
     base, one = goals.base, goals.base + ONE
     shown: dict[int, type | Many | None] = {200: GoalBody}
@@ -168,9 +176,9 @@ def commands(goals: Goals, prefix: str, style: Mapping[str, Any]) -> Sequence[Op
             method="GET", path=one, name=f"{prefix}get_goal", summary="Show a goal.",
             handler=goals.get, answers=shown, etag=True, **style,
         ),
-        Operation(
+        PartialOperation(
             method="PATCH", path=one, name=f"{prefix}change_goal", summary="Change a goal.",
-            handler=goals.change, request=NewGoal, partial=True, exists=goals.exists,
+            handler=goals.change, request=NewGoal, exists=goals.exists,
             answers=shown, etag=True, **style,
         ),
         Operation(
@@ -181,8 +189,8 @@ def commands(goals: Goals, prefix: str, style: Mapping[str, Any]) -> Sequence[Op
     )  # fmt: skip
 
 
-def _switches(goals: Goals) -> Sequence[Operation]:
-    def switch(word: str, summary: str, handler: Callable[[Call], Answer]) -> Operation:
+def _switches(goals: Goals) -> Sequence[AnyOperation]:
+    def switch(word: str, summary: str, handler: Handler) -> AnyOperation:
         return Operation(
             method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal",
             summary=summary, handler=handler, answers={200: GoalBody}, errors=(409,), tag="goals",
@@ -195,7 +203,7 @@ def _switches(goals: Goals) -> Sequence[Operation]:
     )
 
 
-def _of_timers(goals: Goals) -> Sequence[Operation]:
+def _of_timers(goals: Goals) -> Sequence[AnyOperation]:
     timer = f"{goals.base}{ONE}/timer"
     return (
         Operation(

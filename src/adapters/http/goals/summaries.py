@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.adapters.http.web.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import Answer, AnyOperation, Call, Many, Operation
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.constraints import Limits
 from workbell.domain.goals.summary import MOST_DAYS, Group, Streak, Worked, hours
@@ -113,7 +113,7 @@ class RangeBody:
 
 
 @frozen(kw_only=True)
-class SummaryFace:
+class SummaryRoutes:
     """Summaries of a person's time."""
 
     summaries: Summaries
@@ -126,9 +126,9 @@ class SummaryFace:
         """Return the time of each month that has any."""
         return Answer(body=[_month(each) for each in self._periods(call, Group.MONTH)])
 
-    def over(self, call: Call) -> Answer:
+    def over(self, call: Call[object, RangeQuery]) -> Answer:
         """Return the time of a span."""
-        asked: RangeQuery = call.query
+        asked = call.query
         found = self.summaries.over(
             call.actor, asked.first, asked.last, asked.group, asked.goal
         )  # fmt: skip
@@ -183,27 +183,27 @@ def _time(seconds: int) -> dict[str, Any]:
     }
 
 
-def operations(face: SummaryFace) -> Sequence[Operation]:
+def operations(routes: SummaryRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on summaries."""
     style = {"tag": "goals"}
     return (
-        *periods(face, ROOT, "", style),
+        *periods(routes, ROOT, "", style),
         Operation(
             method="GET", path=f"{ROOT}/summary/range", name="get_summary_range",
             summary="Sum up a span: buckets, the span before, streaks and a heat map.",
-            handler=face.over, query=RangeQuery, answers={200: RangeBody}, errors=(404,),
+            handler=routes.over, query=RangeQuery, answers={200: RangeBody}, errors=(404,),
             tag="goals",
         ),
     )  # fmt: skip
 
 
 def periods(
-    face: SummaryFace, root: str, prefix: str, style: Mapping[str, Any]
-) -> Sequence[Operation]:
+    routes: SummaryRoutes, root: str, prefix: str, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
     """Return the operations that sum up weeks and months, in a style."""
     kinds: tuple[tuple[str, Any, type], ...] = (
-        ("weekly", face.weekly, WeekBody),
-        ("monthly", face.monthly, MonthBody),
+        ("weekly", routes.weekly, WeekBody),
+        ("monthly", routes.monthly, MonthBody),
     )
     return tuple(
         Operation(

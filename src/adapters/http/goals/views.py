@@ -7,6 +7,7 @@ from io import StringIO
 
 from attrs import frozen
 
+from workbell.adapters.serialization.csv_text import escape_formula
 from workbell.adapters.serialization.scalars import write_duration, write_moment
 from workbell.domain.goals.goal import Category, GoalState
 from workbell.domain.goals.progress_entry import Entry
@@ -15,8 +16,6 @@ from workbell.ports.goals.repository import ExportRow
 from workbell.services.goals.commands import GoalView
 from workbell.services.goals.timers import Started
 
-# A spreadsheet takes a cell that begins like this for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 COLUMNS = (
     "goal_num",
     "goal_name",
@@ -198,10 +197,10 @@ def _cells(row: ExportRow) -> Sequence[object]:
     entry = row.entry
     return (
         entry.goal_number,
-        plain_text(row.goal_name),
+        escape_formula(row.goal_name),
         str(row.category),
         entry.number,
-        plain_text(entry.note),
+        escape_formula(entry.note),
         _hours(entry.logged_seconds),
         _hours(entry.total_seconds),
         str(entry.is_complete).lower(),
@@ -212,8 +211,3 @@ def _cells(row: ExportRow) -> Sequence[object]:
         "" if entry.ended_at is None else write_moment(entry.ended_at),
         write_moment(entry.created_at),
     )
-
-
-def plain_text(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: with an apostrophe, if it might."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

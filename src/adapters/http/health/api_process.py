@@ -9,7 +9,7 @@ from attrs import field, frozen
 from prometheus_client.core import Metric
 
 from workbell.adapters.http.health.worker_process import Readiness, state
-from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
 from workbell.adapters.http.web.problems import refusal
 from workbell.adapters.observability.metrics import (
     CONTENT_TYPE,
@@ -170,7 +170,7 @@ def _live_workers(workers: Sequence[WorkerInfo], since: datetime) -> Metric:
     return gauge("workbell_workers_live", "Worker processes whose leases have not run out.", live)
 
 
-def operations(service: Service) -> Sequence[Operation]:
+def operations(service: Service) -> Sequence[AnyOperation]:
     """Return the operations that anyone may call on the service itself."""
     free: dict[str, Any] = {"who": Access.ANYONE, "tag": "operations"}
     return (

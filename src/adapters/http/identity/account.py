@@ -17,7 +17,14 @@ from workbell.adapters.http.identity.auth import (
     given,
     user_body,
 )
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+)
 from workbell.adapters.http.web.pagination import PageNumber, PageSize, whole
 from workbell.domain.constraints import Limits
 from workbell.domain.identity.api_key import NAME_LENGTH, ApiKey
@@ -167,9 +174,9 @@ class Account:
         self.signing_in.logout(call.actor)
         return Answer(body=MessageBody(message="You have signed out."))
 
-    def change_profile(self, call: Call) -> Answer:
+    def change_profile(self, call: Call[ProfileBody]) -> Answer:
         """Change one's own profile."""
-        asked: ProfileBody = call.body
+        asked = call.body
         change = ProfileChange(
             username=asked.username,
             email=asked.email,
@@ -180,29 +187,29 @@ class Account:
         )
         return Answer(body=user_body(self.profiles.change(call.actor, change)))
 
-    def change_password(self, call: Call) -> Answer:
+    def change_password(self, call: Call[PasswordBody]) -> Answer:
         """Change one's own password, and end all other sessions."""
-        asked: PasswordBody = call.body
+        asked = call.body
         self.passwords.change(
             call.actor, asked.current_password, asked.password, asked.password_confirm
         )
         said = "The password is changed, and all other sessions have ended."
         return Answer(body=MessageBody(message=said))
 
-    def request_reset(self, call: Call) -> Answer:
+    def request_reset(self, call: Call[AddressBody]) -> Answer:
         """Mail a code for a new password, if the address is known."""
         self.passwords.request_reset(call.body.email, call.origin)
         return Answer(body=MessageBody(message=RESET))
 
-    def reset(self, call: Call) -> Answer:
+    def reset(self, call: Call[ResetBody]) -> Answer:
         """Set a password by the mailed code, and end all sessions."""
-        asked: ResetBody = call.body
+        asked = call.body
         self.passwords.reset(
             asked.email, asked.code, asked.password, call.origin, asked.password_confirm
         )
         return Answer(body=MessageBody(message="The password is set; sign in with it."))
 
-    def list_sessions(self, call: Call) -> Answer:
+    def list_sessions(self, call: Call[object, PageQuery]) -> Answer:
         """Return one's own sessions, the newest first."""
         current = call.actor.session_id
         found = [_session_body(one, current) for one in self.sessions.list_sessions(call.actor)]
@@ -213,14 +220,14 @@ class Account:
         self.sessions.revoke(call.actor, call.names["session"])
         return Answer(status=204)
 
-    def list_keys(self, call: Call) -> Answer:
+    def list_keys(self, call: Call[object, PageQuery]) -> Answer:
         """Return one's own API keys, the newest first."""
         found = [KeyBody(**_key_values(key)) for key in self.api_keys.list_keys(call.actor)]
         return whole(call, found, call.query.page, call.query.page_size)
 
-    def make_key(self, call: Call) -> Answer:
+    def make_key(self, call: Call[NewKeyBody]) -> Answer:
         """Make an API key."""
-        asked: NewKeyBody = call.body
+        asked = call.body
         made = self.api_keys.create(call.actor, asked.name, asked.scopes, asked.expires_at)
         body = MadeKeyBody(**_key_values(made.key), key=made.text)
         headers = {"Location": f"{BASE}/api-keys/{made.key.id}", "Cache-Control": "no-store"}
@@ -232,7 +239,7 @@ class Account:
         return Answer(status=204)
 
 
-def operations(account: Account) -> Sequence[Operation]:
+def operations(account: Account) -> Sequence[AnyOperation]:
     """Return the canonical operations on one's own account."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "identity"}
     free: dict[str, Any] = {"who": Access.ANYONE, "tag": "identity"}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from attrs import field, frozen
 
-from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.registration import Registration
@@ -190,36 +190,36 @@ class People:
     identity: Identity
     signing_in: SigningIn
 
-    def register(self, call: Call) -> Answer:
+    def register(self, call: Call[RegistrationBody]) -> Answer:
         """Give a person an account, and mail them a code."""
-        asked: RegistrationBody = call.body
+        asked = call.body
         user = self.identity.register(asked.registration(), call.origin)
         return Answer(status=201, body=user_body(user), headers={"Location": f"{BASE}/users/me"})
 
-    def verify(self, call: Call) -> Answer:
+    def verify(self, call: Call[CodeBody]) -> Answer:
         """Verify an address by the mailed code."""
-        asked: CodeBody = call.body
+        asked = call.body
         self.identity.verify_otp(asked.email, asked.code, call.origin)
         return Answer(body=MessageBody(message="The e-mail address is verified."))
 
-    def resend(self, call: Call) -> Answer:
+    def resend(self, call: Call[AddressBody]) -> Answer:
         """Mail a new code, if the address waits for one."""
         self.identity.resend_otp(call.body.email, call.origin)
         said = "If the address waits for a code, a new one is on its way."
         return Answer(body=MessageBody(message=said))
 
-    def login(self, call: Call) -> Answer:
+    def login(self, call: Call[LoginBody]) -> Answer:
         """Sign somebody in."""
-        asked: LoginBody = call.body
+        asked = call.body
         found = self.signing_in.login(
             asked.identifier, asked.password, call.origin, code=asked.code
         )
         body = LoginAnswer(access=found.access, refresh=found.refresh, user=user_body(found.user))
         return Answer(body=body)
 
-    def refresh(self, call: Call) -> Answer:
+    def refresh(self, call: Call[RefreshBody]) -> Answer:
         """Exchange a refresh token for the next pair."""
-        asked: RefreshBody = call.body
+        asked = call.body
         return Answer(body=pair_body(self.signing_in.refresh(asked.token, call.origin)))
 
     def me(self, call: Call) -> Answer:
@@ -227,7 +227,7 @@ class People:
         return Answer(body=user_body(self.identity.me(call.actor)))
 
 
-def operations(people: People) -> Sequence[Operation]:
+def operations(people: People) -> Sequence[AnyOperation]:
     """Return the canonical operations on people."""
     return (
         Operation(

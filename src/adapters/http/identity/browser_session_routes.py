@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from workbell.adapters.http.identity.auth import BASE, LoginBody, UserBody, user_body
 from workbell.adapters.http.web.browser_sessions import Browser
-from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
 from workbell.domain.identity.opaque_token import csrf_token
 from workbell.services.identity.registration import Identity
 
@@ -31,9 +31,9 @@ class BrowserSession:
     browser: Browser
     identity: Identity
 
-    def open(self, call: Call) -> Answer:
+    def open(self, call: Call[LoginBody]) -> Answer:
         """Sign somebody in, and give their browser a cookie."""
-        asked: LoginBody = call.body
+        asked = call.body
         opened = self.browser.login(
             call.headers, asked.identifier, asked.password, call.origin, asked.code
         )
@@ -58,7 +58,7 @@ class BrowserSession:
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def operations(session: BrowserSession) -> Sequence[Operation]:
+def operations(session: BrowserSession) -> Sequence[AnyOperation]:
     """Return the operations that browsers sign in and out by."""
     path, tag = f"{BASE}/session", "identity"
     return (

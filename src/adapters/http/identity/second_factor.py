@@ -7,7 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from workbell.adapters.http.identity.auth import BASE, Code, MessageBody, Secret
-from workbell.adapters.http.web.operations import Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
 from workbell.domain.identity.user import UserId
 from workbell.services.identity.second_factor import FactorKeeping
 from workbell.services.identity.users import People
@@ -64,7 +64,7 @@ class RecoveryBody:
 
 
 @frozen(kw_only=True)
-class SecondFactorFace:
+class SecondFactorRoutes:
     """One's own second factor."""
 
     second_factor: FactorKeeping
@@ -81,25 +81,25 @@ class SecondFactorFace:
         )
         return Answer(body=body)
 
-    def begin(self, call: Call) -> Answer:
+    def begin(self, call: Call[PasswordProofBody]) -> Answer:
         """Return a new secret."""
-        asked: PasswordProofBody = call.body
+        asked = call.body
         made = self.second_factor.begin(call.actor, asked.current_password)
         headers = {**_NO_STORE, "Location": PATH}
         return Answer(status=201, body=SecretBody(secret=made.text, uri=made.uri), headers=headers)
 
-    def confirm(self, call: Call) -> Answer:
+    def confirm(self, call: Call[FirstCodeBody]) -> Answer:
         """Have it count, and return recovery codes."""
         return _recovery(self.second_factor.confirm(call.actor, call.body.code))
 
-    def renew(self, call: Call) -> Answer:
+    def renew(self, call: Call[BothProofsBody]) -> Answer:
         """Return new recovery codes."""
-        asked: BothProofsBody = call.body
+        asked = call.body
         return _recovery(self.second_factor.renew(call.actor, asked.current_password, asked.code))
 
-    def remove(self, call: Call) -> Answer:
+    def remove(self, call: Call[BothProofsBody]) -> Answer:
         """Remove it."""
-        asked: BothProofsBody = call.body
+        asked = call.body
         self.second_factor.remove(call.actor, asked.current_password, asked.code)
         said = "The second factor is removed, and all other sessions have ended."
         return Answer(body=MessageBody(message=said))
@@ -115,43 +115,43 @@ def _recovery(codes: Sequence[str]) -> Answer:
     return Answer(body=RecoveryBody(recovery_codes=list(codes)), headers=_NO_STORE)
 
 
-def operations(face: SecondFactorFace) -> Sequence[Operation]:
+def operations(routes: SecondFactorRoutes) -> Sequence[AnyOperation]:
     """Return the operations on second factors."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "identity", "keyless": True}
     both: dict[str, Any] = {"request": BothProofsBody, "errors": (403, 409, 503), **own}
     return (
         Operation(
             method="GET", path=PATH, name="get_second_factor",
-            summary="Show how it stands with one's own second factor.", handler=face.show,
+            summary="Show how it stands with one's own second factor.", handler=routes.show,
             answers={200: FactorBody}, errors=(403,), enrols=True, **own,
         ),
         Operation(
             method="POST", path=PATH, name="begin_second_factor",
             summary="Have a secret for a second factor; it counts once it is confirmed.",
-            handler=face.begin, request=PasswordProofBody, answers={201: SecretBody},
+            handler=routes.begin, request=PasswordProofBody, answers={201: SecretBody},
             errors=(403, 409, 503), enrols=True, **own,
         ),
         Operation(
             method="POST", path=f"{PATH}/confirm", name="confirm_second_factor",
             summary="Confirm a second factor by its first code; all other sessions end.",
-            handler=face.confirm, request=FirstCodeBody, answers={200: RecoveryBody},
+            handler=routes.confirm, request=FirstCodeBody, answers={200: RecoveryBody},
             errors=(403, 409), enrols=True, **own,
         ),
         Operation(
             method="POST", path=f"{PATH}/recovery-codes", name="renew_recovery_codes",
             summary="Have new recovery codes; the earlier ones work no more.",
-            handler=face.renew, answers={200: RecoveryBody}, **both,
+            handler=routes.renew, answers={200: RecoveryBody}, **both,
         ),
         Operation(
             method="POST", path=f"{PATH}/remove", name="remove_second_factor",
             summary="Remove one's own second factor; all other sessions end.",
-            handler=face.remove, answers={200: MessageBody}, **both,
+            handler=routes.remove, answers={200: MessageBody}, **both,
         ),
         Operation(
             method="DELETE", path="/api/v1/users/{user_id}/second-factor",
             name="remove_lost_second_factor",
             summary="Remove a second factor that somebody has lost; all their sessions end.",
-            handler=face.remove_lost, answers={204: None}, errors=(409,),
+            handler=routes.remove_lost, answers={204: None}, errors=(409,),
             who=Access.SUPERUSER, tag="identity",
         ),
     )  # fmt: skip

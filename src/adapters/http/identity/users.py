@@ -6,7 +6,14 @@ from typing import Annotated, Any
 from attrs import frozen
 
 from workbell.adapters.http.identity.auth import Address, MessageBody, UserBody, user_body
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+)
 from workbell.adapters.http.web.pagination import (
     Ordering,
     PageNumber,
@@ -69,9 +76,9 @@ class Administration:
 
     people: People
 
-    def list(self, call: Call) -> Answer:
+    def list(self, call: Call[object, UserQuery]) -> Answer:
         """Return a page of all people."""
-        asked: UserQuery = call.query
+        asked = call.query
         part = slice_of(call, asked.page, asked.page_size)
         order = ordering(asked.ordering, ORDERINGS, "ordering")
         found, total = self.people.find(call.actor, asked.filter(), order, part.offset, part.size)
@@ -81,9 +88,9 @@ class Administration:
         """Return a person."""
         return Answer(body=user_body(self.people.get(call.actor, _id(call))))
 
-    def change(self, call: Call) -> Answer:
+    def change(self, call: Call[UserChangeBody]) -> Answer:
         """Change what a person is."""
-        asked: UserChangeBody = call.body
+        asked = call.body
         change = UserChange(
             role=asked.role,
             tier=asked.tier,
@@ -102,7 +109,7 @@ def _id(call: Call) -> UserId:
     return UserId(call.ids["user_id"])
 
 
-def operations(administration: Administration) -> Sequence[Operation]:
+def operations(administration: Administration) -> Sequence[AnyOperation]:
     """Return the operations on people."""
     style: dict[str, Any] = {"who": Access.SUPERUSER, "tag": "identity"}
     return (

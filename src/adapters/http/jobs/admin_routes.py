@@ -1,7 +1,6 @@
 """What work runs on, over HTTP: task definitions, queues, workers, counts."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from attrs import frozen
 
@@ -15,7 +14,15 @@ from workbell.adapters.http.jobs.views import (
     stats_body,
     worker_body,
 )
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Handler,
+    Many,
+    Operation,
+)
 from workbell.adapters.http.web.pagination import PageNumber, PageSize, whole
 from workbell.domain.jobs.task import TaskId
 from workbell.services.jobs.commands import JobCommands
@@ -48,7 +55,7 @@ class Work:
     jobs: JobCommands
     definitions: Definitions
 
-    def list_definitions(self, call: Call) -> Answer:
+    def list_definitions(self, call: Call[object, PageQuery]) -> Answer:
         """Return a page of the tasks that can be scheduled."""
         found = [definition_body(one) for one in self.definitions.all()]
         return whole(call, found, call.query.page, call.query.page_size)
@@ -61,24 +68,24 @@ class Work:
         """Look for the task, before anything that was sent is judged."""
         return self.definitions.get(_task(call))
 
-    def switch(self, call: Call) -> Answer:
+    def switch(self, call: Call[SwitchBody]) -> Answer:
         """Switch a task on or off."""
-        asked: SwitchBody = call.body
+        asked = call.body
         changed = self.definitions.set_active(call.actor, _task(call), active=asked.is_active)
         return Answer(body=definition_body(changed))
 
-    def list_queues(self, call: Call) -> Answer:
+    def list_queues(self, call: Call[object, PageQuery]) -> Answer:
         """Return a page of the queues."""
         found = [queue_body(queue) for queue in self.jobs.queues()]
         return whole(call, found, call.query.page, call.query.page_size)
 
-    def switch_queue(self, state: str) -> Any:
+    def switch_queue(self, state: str) -> Handler:
         """Return the handler that sets a queue's switch."""
         return lambda call: Answer(
             body=queue_body(self.jobs.switch_queue(call.actor, call.names["name"], state))
         )
 
-    def list_workers(self, call: Call) -> Answer:
+    def list_workers(self, call: Call[object, PageQuery]) -> Answer:
         """Return a page of the processes that run jobs."""
         found = [worker_body(worker) for worker in self.jobs.workers(call.actor)]
         return whole(call, found, call.query.page, call.query.page_size)
@@ -92,12 +99,12 @@ def _task(call: Call) -> TaskId:
     return TaskId(call.ids["task_definition_id"])
 
 
-def operations(work: Work) -> Sequence[Operation]:
+def operations(work: Work) -> Sequence[AnyOperation]:
     """Return the canonical operations on what work runs on."""
     return (*_of_definitions(work), *_of_queues(work))
 
 
-def _of_definitions(work: Work) -> Sequence[Operation]:
+def _of_definitions(work: Work) -> Sequence[AnyOperation]:
     one = TASKS + "/{task_definition_id}"
     return (
         Operation(
@@ -117,7 +124,7 @@ def _of_definitions(work: Work) -> Sequence[Operation]:
     )  # fmt: skip
 
 
-def _of_queues(work: Work) -> Sequence[Operation]:
+def _of_queues(work: Work) -> Sequence[AnyOperation]:
     switches = [
         Operation(
             method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",

@@ -1,7 +1,8 @@
 """Pages of a job history, by number or by cursor."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Any, Protocol
 
 from workbell.adapters.http.web.operations import Answer, Call
 from workbell.adapters.http.web.pagination import (
@@ -16,10 +17,38 @@ from workbell.ports.jobs.repository import JobFilter
 from workbell.services.jobs.commands import JobCommands
 
 
+class HistoryQuery(Protocol):
+    """Which part of a history to return: a page, or what follows a cursor."""
+
+    @property
+    def page(self) -> int:
+        """The number of the page, from 1."""
+        ...
+
+    @property
+    def page_size(self) -> int | None:
+        """The number of entries; None for the default of the style."""
+        ...
+
+    @property
+    def cursor(self) -> str | None:
+        """The cursor, "" to begin with; None to page by number."""
+        ...
+
+
+class StatusQuery(HistoryQuery, Protocol):
+    """A part of a history, of some statuses only, in the words of a style."""
+
+    @property
+    def status(self) -> Sequence[StrEnum] | None:
+        """The statuses; None for all."""
+        ...
+
+
 def history(
     call: Call,
     jobs: JobCommands,
-    query: Any,
+    query: HistoryQuery,
     which: Mapping[str, Any],
     show: Callable[[Job], Any],
     order: Sequence[str] = ("-id",),

@@ -22,7 +22,14 @@ from workbell.adapters.http.jobs.views import (
     log_line_body,
     result_body,
 )
-from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+)
 from workbell.adapters.http.web.pagination import (
     Cursor,
     Ordering,
@@ -57,7 +64,7 @@ SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 @frozen(kw_only=True)
 class JobFilters:
-    """Which jobs to list, but for their status; what is left out narrows nothing down."""
+    """Which jobs to list; what is left out narrows nothing down. Each style has its statuses."""
 
     task_definition: TaskName | None = None
     queue: Text | None = None
@@ -73,6 +80,7 @@ class JobFilters:
     page: PageNumber = 1
     page_size: PageSize = None
     cursor: Cursor = None
+    status: Sequence[StrEnum] | None = None
 
 
 @frozen(kw_only=True)
@@ -111,9 +119,9 @@ class Jobs:
     show: Callable[[Job], Any] = job_body
     statuses: Callable[[Sequence[StrEnum] | None], Sequence[Any] | None] = lambda given: given
 
-    def list(self, call: Call) -> Answer:
+    def list(self, call: Call[object, JobFilters]) -> Answer:
         """Return a page of the jobs that the query selects."""
-        query: Any = call.query
+        query = call.query
         which = {
             "statuses": self.statuses(query.status),
             "task": self._task(query.task_definition),
@@ -129,7 +137,7 @@ class Jobs:
         }
         return history(call, self.jobs, query, which, self.show, _order(query))
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: Call[NewJob]) -> Answer:
         """Enqueue a job; the same key and body answer the first one's."""
         return self.enqueue(call, call.body)
 
@@ -162,9 +170,9 @@ class Jobs:
         """Return what came of a completed job."""
         return Answer(body=result_body(self.jobs.result(call.actor, _id(call))))
 
-    def results(self, call: Call) -> Answer:
+    def results(self, call: Call[object, ResultQuery]) -> Answer:
         """Return a page of what came of completed jobs."""
-        query: ResultQuery = call.query
+        query = call.query
         which = {"statuses": ENDED_WELL_OR_NOT, "task": self._task(query.task_definition)}
         return history(call, self.jobs, query, which, result_body)
 
@@ -173,9 +181,9 @@ class Jobs:
         found = self.jobs.attempts(call.actor, _id(call))
         return whole(call, [attempt_body(attempt) for attempt in found], page_size=100)
 
-    def logs(self, call: Call) -> Answer:
+    def logs(self, call: Call[object, LogQuery]) -> Answer:
         """Return lines of a job's log, attempt by attempt."""
-        query: LogQuery = call.query
+        query = call.query
         lines = self.jobs.logs(
             call.actor, _id(call), attempt=query.attempt, after=query.after, limit=query.limit
         )
@@ -229,12 +237,12 @@ def _plain_media_type(media_type: str) -> str:
     return media_type if fits else "application/octet-stream"
 
 
-def operations(jobs: Jobs) -> Sequence[Operation]:
+def operations(jobs: Jobs) -> Sequence[AnyOperation]:
     """Return the canonical operations on jobs."""
     return (*_commands(jobs), *_of_outcomes(jobs))
 
 
-def _commands(jobs: Jobs) -> Sequence[Operation]:
+def _commands(jobs: Jobs) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
     return (
         Operation(
@@ -264,7 +272,7 @@ def _commands(jobs: Jobs) -> Sequence[Operation]:
     )  # fmt: skip
 
 
-def _of_outcomes(jobs: Jobs) -> Sequence[Operation]:
+def _of_outcomes(jobs: Jobs) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
     return (
         Operation(

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.adapters.http.web.operations import JSON, Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import (
+    JSON,
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Operation,
+)
 from workbell.domain.constraints import Limits
 from workbell.domain.goals.reminder import Preferences
 from workbell.domain.notifications.unsubscribe import Category
@@ -71,9 +78,9 @@ class Notifications:
         """Return what the caller prefers."""
         return Answer(body=_body(self.reminding.preferences(call.actor)))
 
-    def prefer(self, call: Call) -> Answer:
+    def prefer(self, call: Call[PreferencesBody]) -> Answer:
         """Keep what the caller prefers."""
-        asked: PreferencesBody = call.body
+        asked = call.body
         at = asked.reminder_time
         wanted = Preferences(
             reminders=asked.reminders, reminder_time=None if at is None else time.fromisoformat(at)
@@ -114,7 +121,7 @@ def _body(preferences: Preferences) -> PreferencesBody:
     )
 
 
-def operations(face: Notifications) -> Sequence[Operation]:
+def operations(notifications: Notifications) -> Sequence[AnyOperation]:
     """Return the operations on notifications."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "notifications"}
     link: dict[str, Any] = {
@@ -127,21 +134,21 @@ def operations(face: Notifications) -> Sequence[Operation]:
     return (
         Operation(
             method="GET", path=PREFERENCES, name="get_notification_preferences",
-            summary="Show which notifications one wants.", handler=face.preferences,
+            summary="Show which notifications one wants.", handler=notifications.preferences,
             answers={200: PreferencesBody}, **own,
         ),
         Operation(
             method="PUT", path=PREFERENCES, name="set_notification_preferences",
-            summary="Say which notifications one wants.", handler=face.prefer,
+            summary="Say which notifications one wants.", handler=notifications.prefer,
             request=PreferencesBody, answers={200: PreferencesBody}, errors=(403,), **own,
         ),
         Operation(
             method="GET", name="show_unsubscribe",
-            summary="Show what a link in a mail ends; nothing is done.", handler=face.ask, **link,
+            summary="Show what a link in a mail ends; nothing is done.", handler=notifications.ask, **link,
         ),
         Operation(
             method="POST", name="unsubscribe",
             summary="End mails by the link in one of them, without signing in (RFC 8058).",
-            handler=face.unsubscribe, errors=(503,), **link,
+            handler=notifications.unsubscribe, errors=(503,), **link,
         ),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.adapters.http.jobs.history import history
+from workbell.adapters.http.jobs.history import StatusQuery, history
 from workbell.adapters.http.jobs.views import JobBody, job_body, job_facts
 from workbell.adapters.http.schedules.filters import (
     ORDERINGS,
@@ -26,7 +26,14 @@ from workbell.adapters.http.schedules.views import (
     run_body,
     schedule_body,
 )
-from workbell.adapters.http.web.operations import Answer, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    Answer,
+    AnyOperation,
+    Call,
+    Many,
+    Operation,
+    PartialOperation,
+)
 from workbell.adapters.http.web.pagination import (
     Cursor,
     PageNumber,
@@ -109,9 +116,9 @@ class Schedules:
     show_run: Callable[[Job, ScheduleView], Any] = run_body
     statuses: Callable[[Sequence[Any] | None], Sequence[Status] | None] = lambda given: given
 
-    def list(self, call: Call) -> Answer:
+    def list(self, call: Call[object, ScheduleQuery]) -> Answer:
         """Return a page of the schedules that the query selects."""
-        query: ScheduleQuery = call.query
+        query = call.query
         order = ordering(query.ordering, ORDERINGS, "ordering")
         return self.page(call, query, order, query.page, query.page_size)
 
@@ -130,7 +137,7 @@ class Schedules:
         found, total = self.scheduling.find(call.actor, which, order, part.offset, part.size)
         return numbered(call, part, [self.show_listed(each) for each in found], total)
 
-    def create(self, call: Call) -> Answer:
+    def create(self, call: Call[NewSchedule]) -> Answer:
         """Give the caller a new schedule."""
         view = self.scheduling.create(call.actor, call.body)
         location = {"Location": f"{self.base}/{view.schedule.id}"}
@@ -140,12 +147,12 @@ class Schedules:
         """Return one schedule."""
         return self._answer(self._seen(call))
 
-    def replace(self, call: Call) -> Answer:
+    def replace(self, call: Call[Mapping[str, Any]]) -> Answer:
         """Change a schedule; parameters and switch take their defaults where left out."""
         _check_replacement(call.body)
         return self._edit(call, {"parameters": {}, "is_active": True, **call.body})
 
-    def change(self, call: Call) -> Answer:
+    def change(self, call: Call[Mapping[str, Any]]) -> Answer:
         """Change the fields of a schedule that are given."""
         return self._edit(call, call.body)
 
@@ -164,9 +171,9 @@ class Schedules:
         job = self.scheduling.run_now(call.actor, _id(call))
         return Answer(status=202, body=job_body(job), headers=_location(job))
 
-    def backfill(self, call: Call) -> Answer:
+    def backfill(self, call: Call[RangeBody]) -> Answer:
         """Run the ticks of a past range."""
-        asked: RangeBody = call.body
+        asked = call.body
         plan = self.scheduling.backfill(
             call.actor, _id(call), asked.start, asked.end, dry_run=asked.dry_run
         )
@@ -177,22 +184,22 @@ class Schedules:
         body = BackfilledBody(status=first.status, backfill=summary, **job_facts(first))
         return Answer(status=202, body=body, headers=_location(first))
 
-    def runs(self, call: Call) -> Answer:
+    def runs(self, call: Call[object, StatusQuery]) -> Answer:
         """Return a schedule's runs, newest first."""
-        query: RunsQuery = call.query
+        query = call.query
         view = self._seen(call)
         which = {"schedule_id": view.schedule.id, "statuses": self.statuses(query.status)}
         return history(call, self.jobs, query, which, lambda job: self.show_run(job, view))
 
-    def upcoming(self, call: Call) -> Answer:
+    def upcoming(self, call: Call[object, UpcomingQuery]) -> Answer:
         """Explain the schedule's expression and its next runs."""
         return Answer(
             body=preview_body(self.scheduling.upcoming(call.actor, _id(call), call.query.n))
         )
 
-    def explain(self, call: Call) -> Answer:
+    def explain(self, call: Call[ExpressionBody]) -> Answer:
         """Explain an expression and its next runs."""
-        asked: ExpressionBody = call.body
+        asked = call.body
         zone = asked.time_zone or call.actor.time_zone
         rule = CronRule(asked.cron_expression, zone, asked.dst_gap, asked.dst_overlap)
         return Answer(body=preview_body(self.scheduling.explain(rule, asked.n)))
@@ -228,12 +235,12 @@ def _location(job: Job) -> dict[str, str]:
     return {"Location": f"/api/v1/jobs/{job.id}"}
 
 
-def operations(schedules: Schedules) -> Sequence[Operation]:
+def operations(schedules: Schedules) -> Sequence[AnyOperation]:
     """Return the canonical operations on schedules."""
     return (*_commands(schedules), *_of_runs(schedules))
 
 
-def _commands(schedules: Schedules) -> Sequence[Operation]:
+def _commands(schedules: Schedules) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
     shown: dict[int, type | Many | None] = {200: ScheduleBody}
     return (
@@ -251,14 +258,14 @@ def _commands(schedules: Schedules) -> Sequence[Operation]:
             method="GET", path=ONE, name="get_schedule", summary="Show a schedule.",
             handler=schedules.get, answers=shown, etag=True, tag="schedules",
         ),
-        Operation(
+        PartialOperation(
             method="PUT", path=ONE, name="replace_schedule", summary="Replace a schedule.",
-            handler=schedules.replace, request=NewSchedule, partial=True, answers=shown,
+            handler=schedules.replace, request=NewSchedule, answers=shown,
             errors=(409,), etag=True, **own,
         ),
-        Operation(
+        PartialOperation(
             method="PATCH", path=ONE, name="change_schedule", summary="Change a schedule.",
-            handler=schedules.change, request=NewSchedule, partial=True, answers=shown,
+            handler=schedules.change, request=NewSchedule, answers=shown,
             errors=(409,), etag=True, **own,
         ),
         Operation(
@@ -273,7 +280,7 @@ def _commands(schedules: Schedules) -> Sequence[Operation]:
     )  # fmt: skip
 
 
-def _of_runs(schedules: Schedules) -> Sequence[Operation]:
+def _of_runs(schedules: Schedules) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
     return (
         Operation(

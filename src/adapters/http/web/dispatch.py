@@ -8,7 +8,7 @@ import falcon
 from attrs import evolve, frozen
 
 from workbell.adapters.http.web.browser_sessions import Browser
-from workbell.adapters.http.web.operations import Access, Answer, Call, Operation, is_number
+from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, is_number
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader, bearer, path_id, versions
 from workbell.adapters.observability.tracing import span
@@ -79,7 +79,7 @@ class Dispatch:
             throttling=throttling,
         )
 
-    def responder(self, operation: Operation) -> Callable[..., None]:
+    def responder(self, operation: AnyOperation) -> Callable[..., None]:
         """Return the Falcon responder of an operation."""
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
@@ -95,7 +95,7 @@ class Dispatch:
 
         return respond
 
-    def call(self, req: falcon.Request, operation: Operation, path: Mapping[str, str]) -> Call:
+    def call(self, req: falcon.Request, operation: AnyOperation, path: Mapping[str, str]) -> Call:
         """
         Return the request as the operation's handler sees it.
 
@@ -134,7 +134,7 @@ class Dispatch:
         return as_call(query, parameters, body)
 
     def _actor(
-        self, req: falcon.Request, operation: Operation, token: str, origin: Origin
+        self, req: falcon.Request, operation: AnyOperation, token: str, origin: Origin
     ) -> Actor:
         """Return who asks, if they may, and not too often."""
         if operation.route is Route.SIGN_IN:
@@ -159,7 +159,7 @@ class Dispatch:
         return actor
 
     def _authenticated(
-        self, req: falcon.Request, operation: Operation, token: str, origin: Origin
+        self, req: falcon.Request, operation: AnyOperation, token: str, origin: Origin
     ) -> Actor:
         """Return who asks, with a token or, where there is none, with a cookie."""
         if operation.who is Access.ANYONE:
@@ -171,7 +171,7 @@ class Dispatch:
             return self.browser.actor(req.method, req.get_header, origin)
         raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
 
-    def _remember(self, req: falcon.Request, operation: Operation, error: WorkbellError) -> None:
+    def _remember(self, req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> None:
         """Keep what was refused for a reason of security, unless the service has done so."""
         kept_already = operation.who is Access.ANYONE and isinstance(error, _KEPT)
         at_the_door = operation.route is Route.SIGN_IN and isinstance(error, TooMany)
@@ -186,7 +186,7 @@ class Dispatch:
         actor = evolve(req.context.actor, origin=req.context.origin)
         self.refusals.remember(actor, action, what, error)
 
-    def _admit(self, req: falcon.Request, operation: Operation, actor: Actor) -> None:
+    def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:
         """Count the request; where it is refused, its headers still tell the limits."""
         if self.throttling is None:
             return
@@ -201,7 +201,7 @@ class Dispatch:
         req.context.limits = self.throttling.admit(asked)
 
 
-def _is_bad_token(req: falcon.Request, operation: Operation, error: WorkbellError) -> bool:
+def _is_bad_token(req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> bool:
     """Whether a token was bad that the handler itself has read: one to refresh, or of metrics."""
     if operation.who is not Access.ANYONE or not isinstance(error, Unauthenticated):
         return False

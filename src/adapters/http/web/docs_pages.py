@@ -11,7 +11,14 @@ from typing import Any
 import falcon
 from attrs import field, frozen
 
-from workbell.adapters.http.web.operations import JSON, Access, Answer, Call, Operation
+from workbell.adapters.http.web.operations import (
+    JSON,
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Operation,
+)
 
 YAML = "application/yaml"
 HTML = "text/html; charset=utf-8"
@@ -122,7 +129,7 @@ class Docs:
         return Kept.of(file.read_bytes(), MEDIA_TYPES[Path(name).suffix]).answer({})
 
 
-def operations(docs: Docs) -> Sequence[Operation]:
+def operations(docs: Docs) -> Sequence[AnyOperation]:
     """Return the operations that show the documentation."""
     free: dict[str, Any] = {"method": "GET", "who": Access.ANYONE, "tag": "operations"}
     hidden = {**free, "documented": False, "media": ("*/*",)}

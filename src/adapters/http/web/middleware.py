@@ -1,4 +1,4 @@
-"""The face of every answer: hosts, origins, ids, headers, problems."""
+"""Middleware: hosts, origins, request ids, headers and problem documents."""
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -9,10 +9,10 @@ import falcon
 import structlog
 from attrs import Factory, field, frozen
 
-from workbell.adapters.http.web.operations import PROBLEM, Operation, Style
+from workbell.adapters.http.web.operations import PROBLEM, AnyOperation, Style
 from workbell.adapters.http.web.problems import (
     Refusal,
-    face_refusal,
+    http_refusal,
     refusal,
     status_of,
     styled,
@@ -34,8 +34,8 @@ MAX_AGE = "600"
 
 
 @frozen(kw_only=True)
-class FaceSettings:
-    """What of the settings matters to the HTTP face."""
+class HttpSettings:
+    """Settings of the HTTP application."""
 
     public_url: str = "http://127.0.0.1:8000"
     allowed_hosts: Sequence[str] = ("localhost", "127.0.0.1", "[::1]")
@@ -51,8 +51,8 @@ class FaceSettings:
 
 
 @frozen
-class Face:
-    """Falcon middleware: what is done before and after every operation."""
+class HttpMiddleware:
+    """Falcon middleware that runs before and after every operation."""
 
     ids: Ids
     hosts: frozenset[str]
@@ -63,8 +63,8 @@ class Face:
     log: Any = Factory(structlog.get_logger)
 
     @classmethod
-    def of(cls, settings: FaceSettings, ids: Ids) -> "Face":
-        """Return the face that the settings ask for."""
+    def of(cls, settings: HttpSettings, ids: Ids) -> "HttpMiddleware":
+        """Return the middleware for the settings."""
         headers = {
             "x-content-type-options": "nosniff",
             "referrer-policy": "no-referrer",
@@ -126,7 +126,7 @@ class Face:
             resp.set_header("content-security-policy", API_CSP)
         if self.origins:
             self._share(req, resp)
-        operation: Operation | None = context.operation
+        operation: AnyOperation | None = context.operation
         said = self.log.debug if _is_probe(req) and resp.status_code == 200 else self.log.info
         said(
             "request",
@@ -191,7 +191,7 @@ class Problems:
         self, req: falcon.Request, resp: falcon.Response, error: WorkbellError, _: object
     ) -> None:
         """Answer an error that was raised on purpose."""
-        operation: Operation | None = req.context.operation
+        operation: AnyOperation | None = req.context.operation
         if isinstance(error, TooMany):
             req.context.limits = error.decisions
         status = status_of(error, operation.statuses if operation else {})
@@ -200,8 +200,8 @@ class Problems:
     def of_http(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: object
     ) -> None:
-        """Answer an error that the HTTP face found by itself."""
-        self._answer(req, resp, face_refusal(error, req.context.origin.request_id))
+        """Answer an error that Falcon or an HTTP check has raised."""
+        self._answer(req, resp, http_refusal(error, req.context.origin.request_id))
 
     def unknown(
         self, req: falcon.Request, resp: falcon.Response, error: Exception, _: object
@@ -212,7 +212,7 @@ class Problems:
         self._answer(req, resp, unknown_refusal(found))
 
     def _answer(self, req: falcon.Request, resp: falcon.Response, refused: Refusal) -> None:
-        operation: Operation | None = req.context.operation
+        operation: AnyOperation | None = req.context.operation
         style = operation.style if operation else Style.CANONICAL
         resp.status = refused.status
         resp.set_headers(dict(refused.headers))

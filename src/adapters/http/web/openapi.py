@@ -7,10 +7,17 @@ from typing import Any
 from attrs import define, field
 
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS, cookie_name
-from workbell.adapters.http.web.operations import JSON, PROBLEM, Access, Many, Operation, is_number
+from workbell.adapters.http.web.operations import (
+    JSON,
+    PROBLEM,
+    Access,
+    AnyOperation,
+    Many,
+    is_number,
+)
 from workbell.adapters.http.web.problems import Problem
 from workbell.adapters.http.web.request import MAX_ID
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 
 Schema = dict[str, Any]
 
@@ -46,9 +53,11 @@ WHO: Mapping[Access, str] = {
 REVEALS = " A name or an address that somebody has is told as such."
 
 
-def document(operations: Iterable[Operation], shapes: Shapes, version: str, url: str) -> Schema:
+def document(
+    operations: Iterable[AnyOperation], serializer: Serializer, version: str, url: str
+) -> Schema:
     """Return the OpenAPI document of the documented operations."""
-    components = Components(shapes)
+    components = Components(serializer)
     paths: dict[str, Schema] = {}
     for operation in operations:
         if operation.documented:
@@ -82,7 +91,7 @@ def document(operations: Iterable[Operation], shapes: Shapes, version: str, url:
 class Components:
     """The schemas of classes, each under its name and once."""
 
-    _shapes: Shapes
+    _serializer: Serializer
     schemas: dict[str, Schema] = field(factory=dict[str, Schema])
 
     def of(self, cls: type) -> Schema:
@@ -90,7 +99,7 @@ class Components:
         if cls is str:
             return {"type": "string"}
         if cls.__name__ not in self.schemas:
-            whole = dict(self._shapes.schema(cls))
+            whole = dict(self._serializer.schema(cls))
             whole.pop("$schema", None)
             parts = whole.pop("$defs", {})
             self.schemas[cls.__name__] = _relocated(whole)
@@ -100,7 +109,7 @@ class Components:
 
     def properties(self, cls: type) -> Mapping[str, Schema]:
         """Return the schemas of a class's fields."""
-        whole = self._shapes.schema(cls)
+        whole = self._serializer.schema(cls)
         for name, part in whole.get("$defs", {}).items():
             self.schemas.setdefault(name, _relocated(part))
         found: Mapping[str, Schema] = _relocated(whole["properties"])
@@ -125,7 +134,7 @@ def _shown_path(path: str) -> str:
     return path if own else f"{path}/"
 
 
-def _operation(operation: Operation, components: Components) -> Schema:
+def _operation(operation: AnyOperation, components: Components) -> Schema:
     found: Schema = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -144,14 +153,14 @@ def _operation(operation: Operation, components: Components) -> Schema:
     return found
 
 
-def _cookie(operation: Operation) -> list[Schema]:
+def _cookie(operation: AnyOperation) -> list[Schema]:
     """Return what a browser's session needs, where it serves."""
     if not operation.by_cookie:
         return []
     return [{"cookie": []} if operation.method in SAFE_METHODS else {"cookie": [], "csrf": []}]
 
 
-def _request(operation: Operation, components: Components) -> Schema:
+def _request(operation: AnyOperation, components: Components) -> Schema:
     """Return the body's schema; in a partial one nothing is required."""
     assert operation.request is not None
     if not operation.partial:
@@ -166,7 +175,7 @@ def _request(operation: Operation, components: Components) -> Schema:
     return found
 
 
-def _parameters(operation: Operation, components: Components) -> list[Schema]:
+def _parameters(operation: AnyOperation, components: Components) -> list[Schema]:
     found: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
         for name in operation.path_names
@@ -220,7 +229,7 @@ def _without_null(schema: Mapping[str, Any]) -> Schema:
     return {**rest, "anyOf": options} if options else rest
 
 
-def _responses(operation: Operation, components: Components) -> Schema:
+def _responses(operation: AnyOperation, components: Components) -> Schema:
     found: Schema = {}
     for status, answer in operation.answers.items():
         response: Schema = {"description": HTTPStatus(status).phrase}

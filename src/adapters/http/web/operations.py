@@ -1,11 +1,12 @@
-"""Operations: the one table that routes, guards and documents the face."""
+"""Operations: the one table that routes, guards and documents the API."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from string import Formatter
-from typing import Any
+from typing import Any, Generic
 
 from attrs import Factory, field, frozen
+from typing_extensions import TypeVar
 
 from workbell.domain.errors import WorkbellError
 from workbell.domain.identity.actor import Actor, Origin
@@ -17,6 +18,8 @@ from workbell.domain.rate_limits.policy import Route
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+BodyT_co = TypeVar("BodyT_co", default=object, covariant=True)
+QueryT_co = TypeVar("QueryT_co", default=object, covariant=True)
 
 
 class Access(StrEnum):
@@ -45,11 +48,12 @@ class Style(StrEnum):
 
 
 @frozen(kw_only=True)
-class Call:
+class Call(Generic[BodyT_co, QueryT_co]):
     """
     One request, as an operation's handler sees it.
 
-    `ids` are the positive integers and `names` the texts of the path; `url`
+    A handler names the classes that it reads: `Call[NewJob]` for a body,
+    `Call[object, JobQuery]` for a query, `Call` for neither. `ids` are the positive integers and `names` the texts of the path; `url`
     is the address without its query, `parameters` the query as it was given.
     `versions` are those that `If-Match` would accept, None for any; `headers`
     returns any header by its name, for what only few handlers want to know.
@@ -59,8 +63,8 @@ class Call:
     origin: Origin
     ids: Mapping[str, int]
     names: Mapping[str, str]
-    body: Any
-    query: Any
+    body: BodyT_co
+    query: QueryT_co
     url: str
     parameters: Mapping[str, str]
     style: Style
@@ -93,7 +97,7 @@ class Answer:
     cookie: str = field(default="", repr=False)
 
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[Call[BodyT_co, QueryT_co]], Answer]
 
 
 @frozen
@@ -110,19 +114,20 @@ def is_number(name: str) -> bool:
     return name.endswith(("_id", "_num"))
 
 
-def _names(operation: "Operation") -> tuple[str, ...]:
+def _names(operation: "AnyOperation") -> tuple[str, ...]:
     return tuple(name for _, name, *_ in Formatter().parse(operation.path) if name)
 
 
 @frozen(kw_only=True)
-class Operation:
+class AnyOperation:
     """
     One method at one path: who may, what it takes, what it answers.
 
+    Declared as an `Operation` or a `PartialOperation`, which bind the handler
+    to the classes that it reads.
+
     `exists` is asked before the body is read, so that what is not there is
-    never judged by what was sent to it. `partial` hands the body over as the
-    plain object that it is: the service merges and checks it. An `optional`
-    body may be left out, which is as good as an empty object. `statuses` are
+    never judged by what was sent to it. An `optional` body may be left out, which is as good as an empty object. `statuses` are
     errors whose status differs from their family's. `reads` is for what changes
     nothing though it is no GET, `reveals` for what tells whether somebody has a
     name or an address, `keyless` for what no API key is good for, `enrols` for what is open to who must
@@ -133,12 +138,12 @@ class Operation:
     path: str
     name: str
     summary: str
-    handler: Handler
+    handler: Handler[Any, Any]
     tag: str
     who: Access = Access.USER
     style: Style = Style.CANONICAL
-    request: type | None = None
-    partial: bool = False
+    request: type | None
+    partial: bool = field(default=False, init=False)
     optional: bool = False
     query: type | None = None
     answers: Mapping[int, type | Many | None] = Factory(lambda: {200: None})
@@ -208,14 +213,37 @@ class Operation:
         return tuple(sorted(found))
 
 
-def by_path(operations: Iterable[Operation]) -> dict[str, dict[str, Operation]]:
+@frozen(kw_only=True)
+class Operation(AnyOperation, Generic[BodyT_co, QueryT_co]):
+    """An operation whose handler reads a body and a query of the declared classes."""
+
+    handler: Handler[BodyT_co, QueryT_co]
+    request: type[BodyT_co] | None = None
+    query: type[QueryT_co] | None = None
+
+
+@frozen(kw_only=True)
+class PartialOperation(AnyOperation):
+    """
+    An operation that changes some fields of the request class.
+
+    The handler reads the body as the plain object that was sent; the service
+    merges it with the present state, and checks the whole.
+    """
+
+    handler: Handler[Mapping[str, Any], object]
+    request: type
+    partial: bool = field(default=True, init=False)
+
+
+def by_path(operations: Iterable[AnyOperation]) -> dict[str, dict[str, AnyOperation]]:
     """
     Return the operations by path and method.
 
     Raises:
         ValueError: Two have the same method and path, or the same name.
     """
-    found: dict[str, dict[str, Operation]] = {}
+    found: dict[str, dict[str, AnyOperation]] = {}
     names: set[str] = set()
     for operation in operations:
         at_path = found.setdefault(operation.path, {})

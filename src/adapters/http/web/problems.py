@@ -35,7 +35,7 @@ FAMILIES: Mapping[type[WorkbellError], int] = {
     Unavailable: 503,
 }
 ENROL = "Add a second factor first: POST /api/v1/auth/second-factor."
-FACE_CODES: Mapping[int, str] = {
+HTTP_CODES: Mapping[int, str] = {
     400: "invalid",
     404: "not_found",
     405: "method_not_allowed",
@@ -44,7 +44,7 @@ FACE_CODES: Mapping[int, str] = {
     415: "unsupported_media_type",
     500: "internal_error",
 }
-FACE_DETAILS: Mapping[int, str] = {
+HTTP_DETAILS: Mapping[int, str] = {
     404: "There is nothing at this address.",
     405: "This address does not take the method; the header Allow lists those that it takes.",
 }
@@ -100,11 +100,11 @@ def refusal(error: WorkbellError, status: int, request_id: str) -> Refusal:
     return Refusal(status, headers, members | extra)
 
 
-def face_refusal(error: falcon.HTTPError, request_id: str) -> Refusal:
-    """Return what is answered to an error that the HTTP face found by itself."""
+def http_refusal(error: falcon.HTTPError, request_id: str) -> Refusal:
+    """Return the answer to an error that Falcon or an HTTP check has raised."""
     status = error.status_code
-    detail = error.description or FACE_DETAILS.get(status) or HTTPStatus(status).phrase
-    code = FACE_CODES.get(status, "invalid")
+    detail = error.description or HTTP_DETAILS.get(status) or HTTPStatus(status).phrase
+    code = HTTP_CODES.get(status, "invalid")
     headers: dict[str, str] = dict(error.headers or ())
     return Refusal(status, headers, _members(status, detail, code, request_id, {}))
 
@@ -112,7 +112,7 @@ def face_refusal(error: falcon.HTTPError, request_id: str) -> Refusal:
 def unknown_refusal(request_id: str) -> Refusal:
     """Return what is answered when nobody foresaw the error; it says nothing of it."""
     detail = f"Something went wrong here; the log has it under the request id {request_id}."
-    return Refusal(500, {}, _members(500, detail, FACE_CODES[500], request_id, {}))
+    return Refusal(500, {}, _members(500, detail, HTTP_CODES[500], request_id, {}))
 
 
 def styled(refused: Refusal, style: Style) -> Mapping[str, Any]:

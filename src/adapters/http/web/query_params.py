@@ -11,7 +11,7 @@ import attrs
 from attrs import Factory, field, frozen
 
 from workbell.domain.errors import Invalid
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 
 MOST_PARAMETERS = 100
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
@@ -31,7 +31,7 @@ Query = tuple[Any, Mapping[str, str]]
 class QueryReader:
     """Reads query strings into the operations' query classes; short ones are remembered."""
 
-    shapes: Shapes
+    serializer: Serializer
     _recent: Callable[[str, type | None], Query] = field(
         init=False,
         eq=False,
@@ -56,7 +56,7 @@ class QueryReader:
         if cls is None:
             return None, given
         data = {name: converts[name](value) for name, value in given.items()}
-        return self.shapes.read(data, cls), given
+        return self.serializer.structure(data, cls), given
 
 
 def parameters(text: str) -> dict[str, str]:

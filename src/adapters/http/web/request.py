@@ -6,10 +6,10 @@ from typing import Any
 import falcon
 from attrs import frozen
 
-from workbell.adapters.http.web.operations import JSON, Operation
+from workbell.adapters.http.web.operations import JSON, AnyOperation
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import Invalid
-from workbell.ports.serialization import Shapes
+from workbell.ports.serialization import Serializer
 
 MAX_ID = 2**63 - 1
 _ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
@@ -22,10 +22,10 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 class BodyReader:
     """Reads JSON bodies of a bounded size into the operations' request classes."""
 
-    shapes: Shapes
+    serializer: Serializer
     most: int
 
-    def read(self, req: falcon.Request, operation: Operation) -> Any:
+    def read(self, req: falcon.Request, operation: AnyOperation) -> Any:
         """
         Return the body as the value that the operation takes.
 
@@ -38,12 +38,12 @@ class BodyReader:
         data = self._bytes(req)
         if not data.strip():
             if operation.optional:
-                return self.shapes.read({}, operation.request)
+                return self.serializer.structure({}, operation.request)
             raise Invalid("The body is empty; a JSON object is needed.")
         self._check_type(req)
         value = jsontext.loads(data)
         if not operation.partial:
-            return self.shapes.read(value, operation.request)
+            return self.serializer.structure(value, operation.request)
         if not isinstance(value, dict):
             raise Invalid("The body must be a JSON object.")
         return value

@@ -9,7 +9,7 @@ import pytest
 
 from tests.adapters.http.conftest import NOON, World
 from tests.adapters.http.web.test_rate_limits import limited
-from workbell.adapters.http.goals.views import COLUMNS, plain_text
+from workbell.adapters.http.goals.views import COLUMNS
 from workbell.domain.rate_limits.policy import Rate
 
 GOALS = "/api/v1/goals"
@@ -201,12 +201,6 @@ def test_an_export_is_csv_that_no_spreadsheet_runs(world: World) -> None:
     assert second[4:5] + second[11:13] == [
         "plain ü", "2026-05-04T08:00:00Z", "2026-05-04T09:00:00Z",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
-def test_what_looks_like_a_formula_gets_an_apostrophe(start: str) -> None:
-    assert plain_text(f"{start}1") == f"'{start}1"
-    assert plain_text(f"a{start}1") == f"a{start}1"
 
 
 def test_the_tiers_quota_covers_progress_on_both_faces_and_nothing_else(world: World) -> None:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.adapters.http.conftest import World
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.domain.errors import Throttled, Unavailable
 from workbell.ports.jobs.queues import WorkerInfo
 
@@ -80,10 +80,10 @@ def test_a_request_is_logged_once_with_its_route(world: World) -> None:
 
 @pytest.mark.parametrize("origins", [(), ("https://app.example",)])
 def test_the_usual_probe_is_answered_as_the_operation_answers(
-    make_world: Callable[[FaceSettings], World], origins: tuple[str, ...]
+    make_world: Callable[[HttpSettings], World], origins: tuple[str, ...]
 ) -> None:
     """Falcon is asked where the probe asks for more."""
-    settings = FaceSettings(
+    settings = HttpSettings(
         public_url="https://workbell.example", cors_origins=origins, allowed_hosts=["workbell"]
     )
     world = make_world(settings)

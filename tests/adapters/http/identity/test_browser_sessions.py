@@ -10,8 +10,8 @@ from attrs import define, evolve
 from tests.adapters.http.conftest import PASSWORD, World, build_world
 from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS
-from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Access, Operation, is_number
+from workbell.adapters.http.web.middleware import HttpSettings
+from workbell.adapters.http.web.operations import Access, AnyOperation, is_number
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.identity.session import SessionKind
 from workbell.domain.rate_limits.policy import Policies, Rate
@@ -51,14 +51,14 @@ class Page:
             self.csrf = answer.json["csrf_token"]
         return answer
 
-    def call(self, operation: Operation, **headers: str | None) -> int:
+    def call(self, operation: AnyOperation, **headers: str | None) -> int:
         names = {name: 1 if is_number(name) else "x" for name in operation.path_names}
         path = operation.path.format(**names)
         return int(self.ask(operation.method, path, **headers).status_code)
 
 
 def page_of(world: World, url: str) -> Page:
-    parts = evolve(world.parts, settings=FaceSettings(public_url=url, docs=False))
+    parts = evolve(world.parts, settings=HttpSettings(public_url=url, docs=False))
     client = falcon.testing.TestClient(build_app(parts))
     return Page(evolve(world, parts=parts, client=client), url)
 

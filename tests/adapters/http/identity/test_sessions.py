@@ -9,8 +9,8 @@ import pytest
 
 from tests.adapters.http.conftest import World, build_world
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Access, Operation
+from workbell.adapters.http.web.middleware import HttpSettings
+from workbell.adapters.http.web.operations import Access, AnyOperation
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
 IDS = {"schedule_id", "job_id"}
@@ -18,7 +18,7 @@ OWNED = [n for n, o in ALL.items() if IDS & set(o.path_names)]
 PRIVATE = [n for n, o in ALL.items() if "goal_num" in o.path_names]
 
 
-def call(world: World, operation: Operation, who: str | None, **ids: int) -> int:
+def call(world: World, operation: AnyOperation, who: str | None, **ids: int) -> int:
     names: dict[str, Any] = {"name": "default", "task_definition_id": 1, **ids}
     names = {name: names.get(name, 1) for name in operation.path_names}
     status: int = world.call(operation.method, operation.path.format(**names), who).status_code
@@ -85,7 +85,7 @@ def test_both_scheme_words_are_taken(world: World) -> None:
 def test_the_settings_say_what_needs_a_verified_address(
     make_world: Any, needed: str, schedules: int, jobs: int
 ) -> None:
-    world = make_world(FaceSettings(require_verified_email=needed))
+    world = make_world(HttpSettings(require_verified_email=needed))
     for path, status in {
         "/api/v1/schedules": schedules, "/api/schedules": schedules, "/api/v1/jobs": jobs,
         "/api/jobs": jobs, "/api/job-results": jobs, "/api/v1/auth/users/me": 200,
@@ -97,7 +97,7 @@ def test_the_settings_say_what_needs_a_verified_address(
 
 
 def test_metrics_are_read_with_their_token(make_world: Any) -> None:
-    world = make_world(FaceSettings(metrics_token="let me see", version="9"))
+    world = make_world(HttpSettings(metrics_token="let me see", version="9"))
     assert world.get("/metrics", None).status_code == 401
     assert world.get("/metrics", "ada").status_code == 403
     assert world.get("/metrics", "root").status_code == 200

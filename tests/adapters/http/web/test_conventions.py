@@ -15,8 +15,8 @@ from attrs import evolve
 
 from tests.adapters.http.conftest import A_SCHEDULE, World, build_world
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Access, Operation
+from workbell.adapters.http.web.middleware import HttpSettings
+from workbell.adapters.http.web.operations import Access, AnyOperation
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
 WITH_BODY = [name for name, operation in ALL.items() if operation.request]
@@ -31,7 +31,7 @@ REFUSED = {400, 413, 415}
 NAIVE = "2026-05-04T12:00:00"
 
 
-def path_of(operation: Operation) -> str:
+def path_of(operation: AnyOperation) -> str:
     """Return a path that is there: everything has the id 1."""
     names = {
         name: 1 if name.endswith(("_id", "_num")) else "default" for name in operation.path_names
@@ -39,7 +39,7 @@ def path_of(operation: Operation) -> str:
     return operation.path.format(**names)
 
 
-def send(world: World, operation: Operation, body: bytes, **more: Any) -> falcon.testing.Result:
+def send(world: World, operation: AnyOperation, body: bytes, **more: Any) -> falcon.testing.Result:
     who = None if operation.who is Access.ANYONE else "root"
     headers = {"Content-Type": "application/json", **more.pop("headers", {})}
     return world.call(operation.method, path_of(operation), who, body=body, headers=headers, **more)
@@ -59,7 +59,7 @@ def is_problem(
     return problem
 
 
-def fields(operation: Operation) -> Mapping[str, Any]:
+def fields(operation: AnyOperation) -> Mapping[str, Any]:
     assert operation.request is not None
     attrs.resolve_types(operation.request)
     return {a.name: a.type for a in attrs.fields(operation.request)}
@@ -76,7 +76,7 @@ def kinds(kind: Any) -> Iterator[Any]:
             yield from kinds(part)
 
 
-def a_body(operation: Operation) -> dict[str, Any]:
+def a_body(operation: AnyOperation) -> dict[str, Any]:
     """Return a body that fits."""
     whole = {
         **A_SCHEDULE, "email": "new@example.org", "password": "a long enough 1", "otp": "123456",
@@ -266,13 +266,13 @@ def test_a_host_that_is_not_ours_is_refused(world: World) -> None:
 
 
 def test_hsts_is_sent_where_the_address_is_https(make_world: Any) -> None:
-    world = make_world(FaceSettings(public_url="https://bell.example"))
+    world = make_world(HttpSettings(public_url="https://bell.example"))
     headers = world.get("/livez").headers
     assert headers["strict-transport-security"] == "max-age=31536000"
 
 
 def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) -> None:
-    behind = FaceSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    behind = HttpSettings(force_https=True, trusted_proxies=(ip_network("127.0.0.0/8"),))
     world = make_world(behind)
     plain = world.get("/api/v1/schedules?page=2")
     assert plain.status_code == 308
@@ -296,7 +296,7 @@ def test_other_origins_are_let_in_only_where_the_settings_name_them(
     closed = world.call("OPTIONS", "/api/v1/jobs", headers=asked)
     assert "access-control-allow-origin" not in closed.headers
 
-    shared = make_world(FaceSettings(cors_origins=("https://app.example",)))
+    shared = make_world(HttpSettings(cors_origins=("https://app.example",)))
     preflight = shared.call("OPTIONS", "/api/v1/jobs", headers=asked)
     assert preflight.status_code == 204
     assert preflight.headers["access-control-allow-origin"] == "https://app.example"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.http.conftest import World
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.middleware import HttpSettings
 
 PAGES = ["/api/docs/", "/api/schema/swagger-ui/", "/api/redoc/", "/api/schema/redoc/"]
 FILES = [
@@ -79,6 +79,6 @@ def test_licences_are_served_with_what_they_cover(documented: World) -> None:
 
 
 def test_the_pages_can_be_switched_off(make_world: Any) -> None:
-    world = make_world(FaceSettings(docs=False))
+    world = make_world(HttpSettings(docs=False))
     for path in (*PAGES, "/api/schema/", "/"):
         assert world.get(path, None).status_code == 404

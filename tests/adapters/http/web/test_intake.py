@@ -13,8 +13,8 @@ from attrs import fields
 from tests.adapters.http.conftest import PASSWORD, World, build_world
 from tests.adapters.http.web.test_permission_matrix import names_for
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Access, Operation
+from workbell.adapters.http.web.middleware import HttpSettings
+from workbell.adapters.http.web.operations import Access, AnyOperation
 from workbell.domain.identity.user import Role, Tier, User
 
 ALL = {operation.name: operation for operation in operations_of(build_world(Path()).parts)}
@@ -149,7 +149,7 @@ def test_no_secret_reaches_the_log_or_the_trail(world: World) -> None:
 
 
 def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
-    world: World, make_world: Callable[[FaceSettings], World]
+    world: World, make_world: Callable[[HttpSettings], World]
 ) -> None:
     forged = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
 
@@ -159,11 +159,11 @@ def test_the_clients_address_is_the_sockets_unless_a_proxy_is_trusted(
             return tx.audit.latest(limit=1)[0].address
 
     assert address(world) == "127.0.0.1"
-    behind = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    behind = make_world(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     assert address(behind) == "198.51.100.7"
 
 
-def fields_of(operation: Operation) -> frozenset[str]:
+def fields_of(operation: AnyOperation) -> frozenset[str]:
     """Return the names of the fields that an operation's body may have."""
     taken: Any = operation.request
     return frozenset(one.name for one in fields(taken)) if taken else frozenset()

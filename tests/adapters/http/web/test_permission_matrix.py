@@ -13,8 +13,8 @@ from tests.adapters.http.identity.test_browser_sessions import HTTP, page_of
 from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.http.web.docs_pages import Docs
 from workbell.adapters.http.web.docs_pages import operations as docs_operations
-from workbell.adapters.http.web.middleware import FaceSettings
-from workbell.adapters.http.web.operations import Operation, Style
+from workbell.adapters.http.web.middleware import HttpSettings
+from workbell.adapters.http.web.operations import AnyOperation, Style
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
 from workbell.domain.identity.user import KeyScope, Role
@@ -105,7 +105,7 @@ LATER = {one for one in Action if one.split(".")[0] in {
 ALSO = {"c_change_user": Action.ADMINISTER_PEOPLE}
 """A second permission that does as well: superusers change people."""
 
-WITH_DOCS = FaceSettings(docs=True)
+WITH_DOCS = HttpSettings(docs=True)
 DOCS = {one.name: one for one in docs_operations(Docs.of(b"", ""))}
 ALL = {one.name: one for one in operations_of(build_world(Path()).parts)} | DOCS
 ACTIONS = {name: action for action, names in ROUTES.items() for name in names.split()}
@@ -207,7 +207,7 @@ CALLERS: Mapping[str, Caller] = {
 }
 
 
-def names_for(world: World, operation: Operation) -> Mapping[str, Any]:
+def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
     """Return what the path names, fresh and all of it ada's."""
     made: dict[str, Any] = {"name": "default", "file": "x", "token": "x", "task_definition_id": 1}
     made["user_id"] = world.people["ada"].id
@@ -230,13 +230,13 @@ def names_for(world: World, operation: Operation) -> Mapping[str, Any]:
     return {name: made[name] for name in names}
 
 
-def needs_verified(operation: Operation) -> bool:
+def needs_verified(operation: AnyOperation) -> bool:
     """Whether source E asks for a verified address there: jobs and their results."""
     path = operation.path.removeprefix("/api/").removeprefix("v1/")
     return path.split("/")[0] in {"jobs", "job-results"}
 
 
-def refused_by(actor: Actor | None, operation: Operation, owner: Actor) -> int:
+def refused_by(actor: Actor | None, operation: AnyOperation, owner: Actor) -> int:
     """Return the status by which the table refuses, 0 if it does not: from the rules alone."""
     if actor is None:
         return 401
@@ -264,7 +264,7 @@ def refused_by_rule(actor: Actor, action: Action) -> int:
     return 0 if related and key_allows(actor, rule.key) else 403
 
 
-def a_world(folder: Path, settings: FaceSettings | None = None) -> World:
+def a_world(folder: Path, settings: HttpSettings | None = None) -> World:
     world = peopled(build_world(folder, settings))
     world.join("pat", role=Role.ADMIN)
     world.join("meg", role=Role.MANAGER)

@@ -13,7 +13,7 @@ from tests.adapters.http.conftest import PASSWORD, World
 from tests.services.members_scene import Members
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.http.app import build_app, operations_of
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.rate_limits.redis import RedisRateLimiter
 from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
@@ -106,10 +106,10 @@ def test_an_account_is_guessed_twenty_times_an_hour(world: World) -> None:
 
 
 def test_strangers_who_guess_do_not_shut_out_the_owner(
-    make_world: Callable[[FaceSettings], World],
+    make_world: Callable[[HttpSettings], World],
 ) -> None:
     """Nor can they from the owner's address, where each account has its own count."""
-    world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    world = make_world(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     world = limited(world, login=Rate(1000, 60))
     home, street = {"X-Forwarded-For": "198.51.100.1"}, {"X-Forwarded-For": "203.0.113.9"}
 
@@ -143,10 +143,10 @@ class Watched:
 
 
 def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
-    make_world: Callable[[FaceSettings], World],
+    make_world: Callable[[HttpSettings], World],
 ) -> None:
     """A day of one account: wherever the guesses come from, and whichever code they are for."""
-    world = make_world(FaceSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
+    world = make_world(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     hasher: Any = Watched(world.parts.identity.hasher)
     identity = evolve(world.parts.identity, hasher=hasher)
     members = Members.of(identity, world.parts.signing_in)

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
 
 from tests.adapters.http.conftest import PASSWORD, build_world
-from workbell.adapters.http.web.middleware import FaceSettings
+from workbell.adapters.http.web.middleware import HttpSettings
 
-WORLD = build_world(Path("/nonexistent"), FaceSettings())
+WORLD = build_world(Path("/nonexistent"), HttpSettings())
 WORLD.join("root", is_super_user=True)
 WORLD.schedule("root", is_active=False)
 WORLD.job("root")
