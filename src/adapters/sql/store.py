@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import local
 from typing import Protocol
 
+import structlog
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
@@ -15,6 +16,7 @@ from workbell.adapters.sql.audit import SqlAuditTrail
 from workbell.adapters.sql.database.errors import translated
 from workbell.adapters.sql.database.server import is_server, open_server
 from workbell.adapters.sql.database.sqlite import open_sqlite
+from workbell.adapters.sql.database.statements import in_schema
 from workbell.adapters.sql.goals.goals import SqlBooks, SqlGoals, SqlTimers
 from workbell.adapters.sql.goals.progress import SqlEntries
 from workbell.adapters.sql.goals.reminders import SqlReminders
@@ -28,9 +30,11 @@ from workbell.adapters.sql.jobs.task_definitions import SqlDefinitions, SqlFacts
 from workbell.adapters.sql.rate_limits import SqlQuotas
 from workbell.adapters.sql.schedules.repository import SqlSchedules
 from workbell.adapters.sql.schema import upgrade as revisions
-from workbell.domain.errors import Contended, Unavailable
+from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
+
+log = structlog.get_logger()
 
 
 class Connections(Protocol):
@@ -187,6 +191,7 @@ class SqlStore:
     clock: Clock
     _connections: Connections
     waker: Waker | None = None
+    schema: str | None = None
     _machine: Clock = field(init=False, default=Factory(_clock_of, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
 
@@ -261,11 +266,15 @@ class SqlStore:
         """
         Bring the schema to the newest revision; SQLite's file is backed up first.
 
+        Logs `schema_migrated` with both revisions if anything was done.
+
         Raises:
             Unavailable: The schema is newer than this program knows.
         """
         with translated(), self._connections.migrating() as connection:
-            revisions.upgrade(connection, self._connections.backup, self.clock.now())
+            done = revisions.upgrade(connection, self._connections.backup, self.clock.now())
+        if done is not None:
+            log.info("schema_migrated", from_revision=done[0] or None, to_revision=done[1])
 
     def backup(self, target: Path) -> None:
         """
@@ -280,7 +289,7 @@ class SqlStore:
 
     def within(self, connection: Connection) -> "JoinedStore":
         """Return a store that only executes, on a connection of the caller's."""
-        return JoinedStore(connection, self.clock)
+        return JoinedStore(connection, self.clock, self.schema)
 
     def close(self) -> None:
         """Close every connection."""
@@ -297,6 +306,7 @@ class JoinedStore:
 
     _connection: Connection
     _clock: Clock
+    _schema: str | None = None
 
     @contextmanager
     def begin(self, *, sole: bool = False) -> Generator[SqlTx]:  # noqa: ARG002 - never alone here
@@ -307,7 +317,7 @@ class JoinedStore:
             Unavailable: The database does not answer.
         """
         try:
-            with translated():
+            with translated(), _qualifying(self._connection, self._schema):
                 yield SqlTx(self._connection, self._clock)
         except Contended as error:  # only the caller can begin their transaction again
             raise Unavailable(error.detail) from error
@@ -324,19 +334,37 @@ class JoinedStore:
             yield tx
 
 
-def open_store(url: str, clock: Clock, *, pool_size: int = 12) -> SqlStore:
+@contextmanager
+def _qualifying(connection: Connection, schema: str | None) -> Generator[None]:
+    """Qualify the names of tables on the caller's connection, within the block only."""
+    before = connection.get_execution_options().get("schema_translate_map")
+    connection.execution_options(**in_schema(schema))
+    try:
+        yield
+    finally:
+        connection.execution_options(schema_translate_map=before)
+
+
+def open_store(
+    url: str, clock: Clock, *, pool_size: int = 12, schema: str | None = None
+) -> SqlStore:
     """
     Open the database at a URL; its schema is not looked at.
 
     `pool_size` bounds the connections to a server; they are opened as needed.
+    `schema` is the PostgreSQL schema of all tables; without it, new tables go
+    to the first schema of the search path.
 
     Raises:
+        Invalid: A schema is given for another database than PostgreSQL.
         ValueError: There is no store for such a URL.
         Unavailable: The database does not answer.
     """
     parsed = make_url(url)
+    if schema is not None and parsed.get_backend_name() != "postgresql":
+        raise Invalid(f"Only PostgreSQL has schemas: {schema!r} cannot be used here.")
     if is_server(parsed):
-        return SqlStore(clock, open_server(parsed, pool_size))
+        return SqlStore(clock, open_server(parsed, pool_size, schema), schema=schema)
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"There is no store for {parsed.get_backend_name()!r}.")
     with translated():

@@ -96,7 +96,7 @@ def _fill(house: House, size: int, burst: int) -> None:
                 connection.execute(insert(schedules), rows)
     with engine.begin() as connection:  # as a server in use is never without
         if connection.dialect.name == "postgresql":
-            connection.execute(text("ANALYZE schedules"))
+            connection.execute(text("ANALYZE workbell_schedules"))
     engine.dispose()
 
 

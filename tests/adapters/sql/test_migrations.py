@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 def set_revision(store: SqlStore, revision: str) -> None:
     with store._connections.writing() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
+        db.execute(text("UPDATE workbell_schema_version SET version_num = :to"), {"to": revision})
 
 
 def test_an_empty_file_gets_every_table(store: SqlStore, tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:
 def test_drift_would_be_found(store: SqlStore) -> None:
     store.migrate()
     with store._connections.writing() as db:
-        db.exec_driver_sql("DROP INDEX ix_jobs_claim")
-        db.exec_driver_sql("ALTER TABLE facts ADD COLUMN more TEXT")
+        db.exec_driver_sql("DROP INDEX workbell_jobs_claim_idx")
+        db.exec_driver_sql("ALTER TABLE workbell_metadata ADD COLUMN more TEXT")
     with store._connections.reading() as db:
         assert len(revisions.check_drift(db)) == 2
 
@@ -98,7 +98,7 @@ def test_a_newer_schema_is_refused_with_a_clear_word(store: SqlStore) -> None:
 
 
 def test_a_schema_that_is_missing_is_named(store: SqlStore) -> None:
-    with pytest.raises(Unavailable, match="migrate it first"):
+    with pytest.raises(Unavailable, match="run `workbell migrate` first"):
         store.check_schema()
 
 
@@ -144,7 +144,7 @@ def test_rows_without_their_parent_stop_an_upgrade(
 
     def orphaning(config: object, to: str) -> None:
         config.attributes["connection"].exec_driver_sql(  # type: ignore[attr-defined]
-            "INSERT INTO artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')"
+            "INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')"
         )
 
     monkeypatch.setattr(command, "upgrade", orphaning)

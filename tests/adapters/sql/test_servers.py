@@ -259,7 +259,7 @@ def test_a_value_that_does_not_fit_is_invalid(store: SqlStore) -> None:
 
 def test_a_row_without_its_parent_is_a_conflict(store: SqlStore) -> None:
     with pytest.raises(Conflict), store.begin() as tx:
-        tx._db.exec_driver_sql("INSERT INTO artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
+        tx._db.exec_driver_sql("INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
 
 
 def test_a_callers_own_transaction_is_not_begun_again(store: SqlStore, database: Server) -> None:

@@ -1,5 +1,6 @@
 """Statements: prepared once per dialect, and spelled as each one wants it."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache
@@ -7,16 +8,32 @@ from sys import intern
 from typing import Any, TypeAlias, cast
 
 from attrs import Factory, define, field
-from sqlalchemy import Connection, CursorResult, Executable, Row, Table, update
+from sqlalchemy import Connection, CursorResult, Executable, Row, Table, TextClause, text, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 Values = Sequence[Any]
+_TABLE = re.compile(r"\bworkbell_\w+")
 IDLE = 0
 """What libpq calls a connection on which no transaction has begun."""
 _LIBPQ = "libpq"
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
+
+
+def schema_of(db: Connection) -> str | None:
+    """Return the schema that qualifies the names of tables, None for the search path."""
+    translated = db.get_execution_options().get("schema_translate_map")
+    return translated[None] if translated else None
+
+
+def in_schema(schema: str | None) -> dict[str, Any]:
+    """Return the execution options by which tables are found in a schema."""
+    return {"schema_translate_map": None if schema is None else {None: schema}}
+
+
+def _qualified(statement: TextClause, schema: str) -> TextClause:
+    return text(_TABLE.sub(rf'"{schema}".\g<0>', statement.text))
 
 
 def is_sqlite(db: Connection) -> bool:
@@ -32,7 +49,7 @@ def is_postgresql(db: Connection) -> bool:
 @define(eq=False)
 class Prepared:
     """
-    A hot statement, compiled once per dialect and handed to the driver.
+    A hot statement, compiled once per dialect and schema and handed to the driver.
 
     It spares SQLAlchemy's work per execution. Values are given in the order
     of `names`, in their form on disk; rows come as the driver returns them.
@@ -40,7 +57,7 @@ class Prepared:
 
     _make: Callable[[str], Any]
     _names: tuple[str, ...]
-    _compiled: dict[str, tuple[str, Callable[[Values], Any]]] = field(
+    _compiled: dict[tuple[str, str | None], tuple[str, Callable[[Values], Any]]] = field(
         init=False, default=Factory(dict)
     )
 
@@ -110,9 +127,10 @@ class Prepared:
 
     def _numbered(self, db: Connection, values: Values) -> tuple[str, Values]:
         """Return the statement and its values as libpq takes them."""
-        found = self._compiled.get(_LIBPQ)
+        key = _LIBPQ, schema_of(db)
+        found = self._compiled.get(key)
         if found is None:
-            found = self._compiled[_LIBPQ] = self._number(db)
+            found = self._compiled[key] = self._number(db)
         text, arrange = found
         return text, arrange(values)
 
@@ -123,9 +141,10 @@ class Prepared:
         return str(compiled) % places, lambda values: (*values, *more)
 
     def _for(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
-        found = self._compiled.get(db.dialect.name)
+        key = db.dialect.name, schema_of(db)
+        found = self._compiled.get(key)
         if found is None:
-            found = self._compiled[db.dialect.name] = self._compile(db)
+            found = self._compiled[key] = self._compile(db)
         return found
 
     def _compile(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
@@ -134,9 +153,13 @@ class Prepared:
 
     def _compilation(self, db: Connection) -> tuple[Any, dict[str, Any]]:
         """Return what SQLAlchemy makes of it, and the values that it has by itself."""
-        compiled: Any = self._make(db.dialect.name).compile(
-            dialect=db.dialect, column_keys=list(self._names)
-        )
+        statement, schema = self._make(db.dialect.name), schema_of(db)
+        given: dict[str, Any] = {"dialect": db.dialect, "column_keys": list(self._names)}
+        if schema is not None and isinstance(statement, TextClause):
+            statement = _qualified(statement, schema)
+        elif schema is not None:
+            given |= {"schema_translate_map": {None: schema}, "render_schema_translate": True}
+        compiled: Any = statement.compile(**given)
         fixed = {name: each for name, each in compiled.params.items() if name not in self._names}
         return compiled, fixed
 

@@ -26,10 +26,14 @@ Entry = tuple[JobState, float, datetime | None]
 
 _id = table.c.id
 _INSERT = Prepared(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
-_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
+_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'workbell_jobs'")
 _KEPT = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
-_NEW_IDS = text(
-    "SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :rows)"
+_NEW_IDS = prepared(
+    text(
+        "SELECT nextval(pg_get_serial_sequence('workbell_jobs', 'id')) "
+        "FROM generate_series(1, CAST(:rows AS bigint))"
+    ),
+    "rows",
 )
 _PLAIN_INSERT = prepared(insert(table), *JOB_COLUMNS)
 
@@ -79,7 +83,7 @@ def _on_postgresql(
     db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
 ) -> Sequence[Job | None]:
     """Take the ids from the sequence first: RETURNING tells of no row which one it was."""
-    ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": len(jobs)}).scalars())
+    ids: list[int] = sorted(job_id for (job_id,) in _NEW_IDS.rows(db, (len(jobs),)))
     new = [
         entered(job, job_id, *entry) for job, job_id, entry in zip(jobs, ids, entries, strict=True)
     ]

@@ -33,7 +33,7 @@ def _read_as(column: Column[Any]) -> str:
 _kinds = {column.name: _read_as(column) for column in jobs.c}
 _INSERT_ALL = prepared(
     text(
-        f"INSERT INTO jobs ({', '.join(_kinds)}) SELECT "  # noqa: S608 - the schema's own names
+        f"INSERT INTO workbell_jobs ({', '.join(_kinds)}) SELECT "  # noqa: S608 - the schema's own names
         + ", ".join(
             _SPECIAL.get(name) or _WRITTEN_AS.get(kind, "{}").format(name)
             for name, kind in _kinds.items()
@@ -46,14 +46,16 @@ _INSERT_ALL = prepared(
 )
 _TAG = """
 greatest(
-    (SELECT fair_tag FROM jobs WHERE state = 2 AND queue = given.queue
+    (SELECT fair_tag FROM workbell_jobs WHERE state = 2 AND queue = given.queue
         AND priority = given.priority ORDER BY fair_tag, id LIMIT 1),
-    (SELECT fair_tag FROM jobs WHERE state = 2 AND queue = given.queue
+    (SELECT fair_tag FROM workbell_jobs WHERE state = 2 AND queue = given.queue
         AND priority = given.priority AND fair_key = given.fair_key
         ORDER BY fair_tag DESC LIMIT 1),
     0
 ) + 1 / weight"""
-_IS_INACTIVE = "EXISTS (SELECT 1 FROM task_definitions WHERE key = given.task AND NOT is_active)"
+_IS_INACTIVE = (
+    "EXISTS (SELECT 1 FROM workbell_task_definitions WHERE key = given.task AND NOT is_active)"
+)
 _HELD_INSTEAD = {
     "state": "CASE WHEN waits THEN 1 ELSE state END",
     "queued_at": "CASE WHEN NOT waits THEN queued_at END",
@@ -65,7 +67,7 @@ _ENTER = prepared(
     text(
         "WITH given AS MATERIALIZED "  # noqa: S608 - the schema's own names
         f"(SELECT given.*, state = 2 AND {_IS_INACTIVE} AS waits FROM ({_GIVEN}) AS given) "
-        f"INSERT INTO jobs ({_named}) SELECT {_entering} FROM given "
+        f"INSERT INTO workbell_jobs ({_named}) SELECT {_entering} FROM given "
         "ON CONFLICT DO NOTHING RETURNING id, state, fair_tag"
     ),
     "rows",

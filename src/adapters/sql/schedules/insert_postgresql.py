@@ -7,7 +7,12 @@ from attrs import evolve, fields
 from sqlalchemy import Connection
 
 from workbell.adapters.sql.database.column_types import as_kept, json_text
-from workbell.adapters.sql.database.statements import is_direct, plain_names, told_as_usual
+from workbell.adapters.sql.database.statements import (
+    is_direct,
+    plain_names,
+    schema_of,
+    told_as_usual,
+)
 from workbell.adapters.sql.identity.users import user_of_kept
 from workbell.adapters.sql.schedules.rows import WRITTEN, schedule_values
 from workbell.adapters.sql.schema.tables import users
@@ -19,20 +24,20 @@ _NOTED = tuple(
     each.name for each in fields(AuditEntry) if each.name not in {"id", "object_id"}
 )  # the entry is about the row that is added with it
 _written, _noted = ", ".join(WRITTEN), ", ".join(_NOTED)
-_owner = ", ".join(f"users.{name}" for name in plain_names(users))
+_owner = ", ".join(f"workbell_users.{name}" for name in plain_names(users))
 _PREPARE = (
-    "PREPARE workbell_lock (bigint) AS SELECT 1 FROM users WHERE id = $1 FOR UPDATE; "  # noqa: S608
+    "PREPARE workbell_lock (bigint) AS SELECT 1 FROM workbell_users WHERE id = $1 FOR UPDATE; "  # noqa: S608
     "PREPARE workbell_add (text, text, bigint, bigint) AS "
-    f"WITH added AS (INSERT INTO schedules ({_written}) SELECT {_written} "
-    "FROM json_populate_record(CAST(NULL AS schedules), CAST($1 AS json)) "
-    "WHERE EXISTS (SELECT 1 FROM users WHERE users.id = $3) "
+    f"WITH added AS (INSERT INTO workbell_schedules ({_written}) SELECT {_written} "
+    "FROM json_populate_record(CAST(NULL AS workbell_schedules), CAST($1 AS json)) "
+    "WHERE EXISTS (SELECT 1 FROM workbell_users WHERE workbell_users.id = $3) "
     # not `next_at IS NOT NULL`, which tempts PostgreSQL to read everybody's active ones
-    "AND (SELECT count(next_at) FROM schedules "
-    "WHERE deleted_at IS NULL AND schedules.owner = $3) < $4 RETURNING id), "
-    f"noted AS (INSERT INTO audit (object_id, {_noted}) SELECT CAST(added.id AS text), {_noted} "
-    "FROM added, json_populate_record(CAST(NULL AS audit), CAST($2 AS json)) "
+    "AND (SELECT count(next_at) FROM workbell_schedules "
+    "WHERE deleted_at IS NULL AND workbell_schedules.owner = $3) < $4 RETURNING id), "
+    f"noted AS (INSERT INTO workbell_audit (object_id, {_noted}) SELECT CAST(added.id AS text), {_noted} "
+    "FROM added, json_populate_record(CAST(NULL AS workbell_audit), CAST($2 AS json)) "
     "RETURNING object_id) "
-    f"SELECT CAST(noted.object_id AS bigint), {_owner} FROM noted, users WHERE users.id = $3"
+    f"SELECT CAST(noted.object_id AS bigint), {_owner} FROM noted, workbell_users WHERE workbell_users.id = $3"
 )
 _EXECUTE = (
     b"EXECUTE workbell_lock(%(owner)b); "
@@ -42,7 +47,7 @@ _EXECUTE = (
 
 def may_add(db: Connection) -> bool:
     """Whether this is PostgreSQL, and nothing has begun."""
-    if not is_direct(db):
+    if not is_direct(db) or schema_of(db) is not None:
         return False
     from workbell.adapters.sql.database import libpq
 
