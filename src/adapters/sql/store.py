@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import local
 from typing import Protocol
 
-import structlog
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
@@ -30,11 +29,10 @@ from workbell.adapters.sql.jobs.task_definitions import SqlDefinitions, SqlFacts
 from workbell.adapters.sql.rate_limits import SqlQuotas
 from workbell.adapters.sql.schedules.repository import SqlSchedules
 from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.schema.upgrade import SchemaMigration
 from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
-
-log = structlog.get_logger()
 
 
 class Connections(Protocol):
@@ -262,19 +260,17 @@ class SqlStore:
         with translated(), self._connections.reading() as connection:
             revisions.check(connection)
 
-    def migrate(self) -> None:
+    def migrate(self) -> SchemaMigration | None:
         """
         Bring the schema to the newest revision; SQLite's file is backed up first.
 
-        Logs `schema_migrated` with both revisions if anything was done.
+        Returns None if another process has done it, or nothing had to be done.
 
         Raises:
             Unavailable: The schema is newer than this program knows.
         """
         with translated(), self._connections.migrating() as connection:
-            done = revisions.upgrade(connection, self._connections.backup, self.clock.now())
-        if done is not None:
-            log.info("schema_migrated", from_revision=done[0] or None, to_revision=done[1])
+            return revisions.upgrade(connection, self._connections.backup, self.clock.now())
 
     def backup(self, target: Path) -> None:
         """

@@ -1,6 +1,7 @@
 """Wiring: one plain function that builds everything from the settings."""
 
 import importlib
+import secrets
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -32,7 +33,7 @@ from workbell.entrypoints.bootstrap.backends import (
 )
 from workbell.entrypoints.bootstrap.goals import cache_of, reminding_of, summaries_of
 from workbell.entrypoints.config.enums import VerifiedEmail
-from workbell.entrypoints.config.secret_key import secret_key
+from workbell.entrypoints.config.secret_key import signing_keys
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.mail import Mailer
 from workbell.ports.system import Clock, Ids
@@ -58,11 +59,13 @@ def build(
     tasks: Iterable[Task] = (),
     clock: Clock | None = None,
     echo: TextIO | None = None,
+    signs: bool = True,
 ) -> House:
     """
     Build everything that the settings ask for; nothing is started.
 
     `echo` is a stream to which mails are written besides their folder.
+    `signs` is whether the process issues tokens, and so needs a secret key.
 
     Raises:
         Invalid: A module of TASKS cannot be imported.
@@ -82,13 +85,14 @@ def build(
     mailer = mailer_of(settings, folder, clock, ids, echo)
     registry = Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
-    reminding, cache = reminding_of(settings, store, clock), cache_of(waker, clock)
+    keys = signing_keys(settings, required=signs)
+    reminding, cache = reminding_of(settings, store, clock, keys), cache_of(waker, clock)
     reminders = GoalReminders(reminding, mailer).tasks()
     for task in (*_built_in(settings, store, files, mailer), *reminders, *tasks):
         registry.add(task)
     closing = ExitStack()
     throttling = throttling_of(settings, store, clock, closing)
-    identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling)
+    identity, signing_in = _identity(settings, store, clock, ids, mailer, throttling, keys)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return House(
         settings=settings,
@@ -219,11 +223,13 @@ def _identity(
     ids: Ids,
     mailer: Mailer,
     throttling: Throttling,
+    keys: Sequence[bytes],
 ) -> tuple[Identity, SigningIn]:
     # half of the processors are left to everybody else, however many sign in
     slots = max(1, len(PROCESSORS.hashing))
     hasher = Argon2Hasher.of(settings.password_hashing, slots=slots)
-    keys = [key.encode() for key in (secret_key(settings), *settings.secret_key_previous)]
+    # without a key, tokens are valid in this process only
+    keys = keys or [secrets.token_bytes(32)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)
     identity = Identity(
         store=store,

@@ -1,5 +1,6 @@
 """Summaries, their cache, and reminders, as the settings want them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
@@ -8,7 +9,6 @@ from workbell.adapters.cache.metered import CountingCache
 from workbell.domain.goals.reminder import daily_at, every_step
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.entrypoints.bootstrap.backends import AnyStore
-from workbell.entrypoints.config.secret_key import secret_key
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.cache import Cache
 from workbell.ports.system import Clock
@@ -38,13 +38,14 @@ def summaries_of(settings: Settings, store: AnyStore, clock: Clock, cache: Cache
     )
 
 
-def reminding_of(settings: Settings, store: AnyStore, clock: Clock) -> Reminding:
+def reminding_of(
+    settings: Settings, store: AnyStore, clock: Clock, keys: Sequence[bytes]
+) -> Reminding:
     """Return what finds out who is to be reminded."""
-    keys = (secret_key(settings), *settings.secret_key_previous)
     return Reminding(
         store=store,
         clock=clock,
-        tokens=UnsubscribeTokens([key.encode() for key in keys]),
+        tokens=UnsubscribeTokens(keys),
         public_url=settings.public_url.rstrip("/"),
         inactive_days=settings.inactive_days,
     )

@@ -329,9 +329,14 @@ class Settings:
     )
 
     @property
+    def on_server(self) -> bool:
+        """Whether the database is a server, which other programs may use."""
+        return not self.database_url.startswith(("sqlite", "memory"))
+
+    @property
     def embedded(self) -> bool:
         """Whether everything runs in one process, without any server."""
-        return self.redis_url is None and self.database_url.startswith(("sqlite", "memory"))
+        return self.redis_url is None and not self.on_server
 
 
 def load(

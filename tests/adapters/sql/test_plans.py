@@ -125,7 +125,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     ),
     "who is idle": (
         lambda tx: tx.reminders.idle(ALICE, NOON, limit=5),
-        "sqlite_autoindex_goals_1",
+        "sqlite_autoindex_workbell_goals_1",
     ),
     "own times due": (
         lambda tx: tx.reminders.due(NOON, limit=5),
@@ -183,7 +183,7 @@ def test_waiting_queues_jump_from_one_to_the_next(store: SqlStore) -> None:
 def test_a_list_of_schedules_probes_its_last_runs(store: SqlStore) -> None:
     (plan,) = plans_of(store, lambda tx: tx.schedules.find(EVERYTHING, ScheduleFilter()))
     assert "INDEX workbell_jobs_started_idx (schedule_id=?)" in plan
-    assert "SEARCH jobs USING INTEGER PRIMARY KEY" in plan
+    assert "SEARCH workbell_jobs USING INTEGER PRIMARY KEY" in plan
 
 
 def test_rows_are_locked_and_moved_by_id(store: SqlStore) -> None:

@@ -132,6 +132,6 @@ def test_a_question_goes_by_its_indexes(store: SqlStore, kind: str, question: st
     ask, indexes = QUESTIONS[question]
     plans = "".join(plans_of(store, ask, kind))
     if kind == "mariadb":  # it calls all primary keys the same
-        indexes = {"PRIMARY" if name.startswith("pk_") else name for name in indexes}
+        indexes = {"PRIMARY" if name.endswith("_pkey") else name for name in indexes}
     assert {name for name in indexes if name in plans} == indexes, plans
     assert not SCANS.search(plans), plans

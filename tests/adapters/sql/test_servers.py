@@ -264,9 +264,10 @@ def test_a_row_without_its_parent_is_a_conflict(store: SqlStore) -> None:
 
 def test_a_callers_own_transaction_is_not_begun_again(store: SqlStore, database: Server) -> None:
     """A deadlock undoes the caller's work, too: only they can do it again."""
-    joined = store.within(store._connections)  # type: ignore[arg-type]
-    with pytest.raises(Unavailable) as caught, joined.begin():
-        raise_deadlock(database)
+    with store._connections.reading() as db:
+        joined = store.within(db)
+        with pytest.raises(Unavailable) as caught, joined.begin():
+            raise_deadlock(database)
     assert not isinstance(caught.value, Contended)
 
 

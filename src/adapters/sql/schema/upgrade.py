@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from sqlalchemy import Column, Connection, Index, MetaData, String, Table, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
@@ -26,6 +27,14 @@ _SCRIPTS = Path(__file__).parent.parent / "migrations"
 _NAMED = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
 _LOCK_NUMBER = 7_214_533_905
 _VERSION = select(Table(VERSION_TABLE, MetaData(), Column("version_num", String(32))))
+
+
+@frozen
+class SchemaMigration:
+    """The revisions before and after an upgrade; None where there were no tables."""
+
+    from_revision: str | None
+    to_revision: str
 
 
 def current(connection: Connection) -> str | None:
@@ -79,13 +88,11 @@ def check(connection: Connection) -> None:
 
 def upgrade(
     connection: Connection, backup: Callable[[Path], None], now: datetime
-) -> tuple[str, str] | None:
+) -> SchemaMigration | None:
     """
     Bring the schema to the newest revision, in one transaction where that is possible.
 
-    Returns:
-        The revision before, empty if there was none, and the one after; None
-        if this call changed nothing.
+    Returns None if this call changed nothing.
 
     Raises:
         Unavailable: The schema is newer than this program knows, or rows
@@ -103,7 +110,7 @@ def upgrade(
         found = current(connection)  # another process may have been first
         _create_schema(connection)
         command.upgrade(_config(connection), "head")
-    return None if found == newest() else (found or "", newest())
+    return None if found == newest() else SchemaMigration(found, newest())
 
 
 def check_drift(connection: Connection) -> list[Any]:
