@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.contract.factories import ManualClock, a_job, keep
 from workbell.adapters.sql.schema import upgrade as revisions
-from workbell.adapters.sql.schema.tables import metadata
+from workbell.adapters.sql.schema.tables import TABLE_PREFIX, metadata
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Unavailable
 
@@ -47,6 +47,13 @@ def test_the_revisions_read_are_those_that_alembic_runs() -> None:
     scripts = ScriptDirectory.from_config(revisions._config())
     newest_first = [script.revision for script in scripts.walk_revisions()]
     assert list(revisions.known()) == newest_first[::-1]
+
+
+def test_every_table_index_and_constraint_is_named_after_the_package() -> None:
+    for table in metadata.sorted_tables:
+        names = {table.name, *(index.name for index in table.indexes)}
+        names |= {str(constraint.name) for constraint in table.constraints}
+        assert all(str(name).startswith(TABLE_PREFIX) for name in names), names
 
 
 def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:
@@ -103,14 +110,18 @@ def test_a_schema_that_is_missing_is_named(store: SqlStore) -> None:
 
 
 def test_a_backup_is_taken_before_a_later_revision(
-    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqlStore, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    store.migrate()
+    assert store.migrate() == revisions.SchemaMigration(None, "0001")
     keep(store, a_job(name="precious"))
-    monkeypatch.setattr(revisions, "newest", lambda: "later")
-    store.migrate()
+    later = request.getfixturevalue("next_revision")
+    with pytest.raises(Unavailable, match=r"0001 and needs next: run `workbell migrate` first"):
+        store.check_schema()
+    assert store.migrate() == revisions.SchemaMigration("0001", later)
+    store.check_schema()
+    assert store.migrate() is None
     (backup,) = tmp_path.glob("*.bak")
-    assert backup.name == f"store.db.{store.schema_version()}.20300101T120000Z.bak"
+    assert backup.name == "store.db.0001.20300101T120000Z.bak"
     copy = open_store(f"sqlite:///{backup}", ManualClock())
     with copy.view() as tx:
         assert tx.jobs.next_due() is None
