@@ -51,9 +51,9 @@ def test_the_revisions_read_are_those_that_alembic_runs() -> None:
 
 def test_every_table_index_and_constraint_is_named_after_the_package() -> None:
     for table in metadata.sorted_tables:
-        names = {table.name, *(index.name for index in table.indexes)}
+        names = {table.name, *(str(index.name) for index in table.indexes)}
         names |= {str(constraint.name) for constraint in table.constraints}
-        assert all(str(name).startswith(TABLE_PREFIX) for name in names), names
+        assert all(name.startswith(TABLE_PREFIX) for name in names), names
 
 
 def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:

@@ -118,11 +118,7 @@ def check_drift(connection: Connection) -> list[Any]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    schema, declared = schema_of(connection), metadata
-    if schema is not None:
-        declared = MetaData(naming_convention=metadata.naming_convention)
-        for table in metadata.sorted_tables:
-            table.to_metadata(declared, schema=schema)
+    schema = schema_of(connection)
 
     def is_ours(name: str | None, kind: str, _: object) -> bool:
         if kind == "schema":
@@ -137,7 +133,9 @@ def check_drift(connection: Connection) -> list[Any]:
         "include_name": is_ours,
         "include_object": includes(connection),
     }
-    return list(compare_metadata(MigrationContext.configure(connection, opts=options), declared))
+    return list(
+        compare_metadata(MigrationContext.configure(connection, opts=options), _in_schema(schema))
+    )
 
 
 def includes(connection: Connection) -> Callable[..., bool]:
@@ -163,6 +161,18 @@ def refuse_newer(found: str | None) -> None:
             f"The database has schema {found}, which is newer than this program: "
             f"it knows up to {newest()}. Install the newer version, or restore a backup."
         )
+
+
+def _in_schema(schema: str | None) -> MetaData:
+    """Return the metadata with its tables in a schema, which is how Alembic compares them."""
+    if schema is None:
+        return metadata
+    copied = MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.sorted_tables:
+        infos = {index.name: index.info for index in table.indexes}
+        for index in table.to_metadata(copied, schema=schema).indexes:
+            index.info.update(infos[index.name])
+    return copied
 
 
 def _create_schema(connection: Connection) -> None:
