@@ -1,5 +1,6 @@
 """The Python face: declare tasks, open a bell, enqueue and schedule."""
 
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,7 +163,10 @@ def _prepare(house: "House", migrate: Literal["auto", "check"]) -> None:
     elif (migration := house.prepare()) is not None:
         import structlog
 
-        structlog.get_logger().info("schema_migrated", **asdict(migration))
+        log = structlog.get_logger()
+        if not structlog.is_configured():  # its default is standard output, the program's own
+            log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+        log.info("schema_migrated", **asdict(migration))
 
 
 @contextmanager
