@@ -64,15 +64,14 @@ def build(
     """
     Build everything that the settings ask for; nothing is started.
 
-    `echo` is a stream to which mails are written besides their folder.
-    `signs` is whether the process issues tokens, and so needs a secret key.
+    `echo` is a stream to which mails are written besides their folder;
+    `signs` is whether the process issues tokens, which needs a secret key.
 
     Raises:
         Invalid: A module of TASKS cannot be imported.
         Unavailable: The store cannot be opened.
     """
-    scratch = None
-    folder = settings.data_dir
+    scratch, folder = None, settings.data_dir
     if settings.database_url.startswith("memory"):
         scratch = tempfile.TemporaryDirectory(prefix="workbell-")
         folder = Path(scratch.name)
@@ -82,8 +81,7 @@ def build(
     store.waker = Announcer(changes, waker)
     shapes, ids, chance = JsonShapes(), UuidIds(), SystemRandomness()
     files = FolderFiles(folder / "artifacts", ids)
-    mailer = mailer_of(settings, folder, clock, ids, echo)
-    registry = Tasks()
+    mailer, registry = mailer_of(settings, folder, clock, ids, echo), Tasks()
     definitions = Definitions(store=store, clock=clock, tasks=registry, shapes=shapes)
     keys = signing_keys(settings, required=signs)
     reminding, cache = reminding_of(settings, store, clock, keys), cache_of(waker, clock)
