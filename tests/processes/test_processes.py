@@ -213,7 +213,7 @@ def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) ->
             "scheduler", ready=False, database_url=f"sqlite:///{tmp_path / 'x.db'}"
         ),
         "install workbell[server]": fleet.start("api", code=WITHOUT_GRANIAN, ready=False),
-        "migrate it first": fleet.start(
+        "run `workbell migrate` first": fleet.start(
             "api", ready=False, database_url=address(new_database("postgresql"))
         ),
     }

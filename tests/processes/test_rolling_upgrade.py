@@ -24,8 +24,8 @@ down_revision = "{newest}"
 
 
 def upgrade():
-    op.add_column("jobs", sa.Column("of_the_next_release", sa.Text(), nullable=True))
-    op.create_index("jobs_of_the_next_release", "jobs", ["of_the_next_release"])
+    op.add_column("workbell_jobs", sa.Column("of_the_next_release", sa.Text(), nullable=True))
+    op.create_index("workbell_jobs_next_idx", "workbell_jobs", ["of_the_next_release"])
 """
 
 

@@ -15,6 +15,7 @@ from workbell.adapters.sql.audit import SqlAuditTrail
 from workbell.adapters.sql.database.errors import translated
 from workbell.adapters.sql.database.server import is_server, open_server
 from workbell.adapters.sql.database.sqlite import open_sqlite
+from workbell.adapters.sql.database.statements import in_schema
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.goals.goals import SqlBooks, SqlGoals, SqlTimers
 from workbell.adapters.sql.goals.progress import SqlEntries
@@ -31,8 +32,9 @@ from workbell.adapters.sql.jobs.task_definitions import SqlDefinitions, SqlFacts
 from workbell.adapters.sql.rate_limits import SqlQuotas
 from workbell.adapters.sql.schedules.repository import SqlSchedules
 from workbell.adapters.sql.schema import upgrade as revisions
+from workbell.adapters.sql.schema.upgrade import SchemaMigration
 from workbell.adapters.sql.strategies import STRATEGIES
-from workbell.domain.errors import Contended, Unavailable
+from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
@@ -193,6 +195,7 @@ class SqlStore:
     _connections: Connections
     _strategy: Strategy
     waker: Waker | None = None
+    schema: str | None = None
     _machine: Clock = field(init=False, default=Factory(_clock_of, takes_self=True))
     _threads: local = field(init=False, default=Factory(local), repr=False)
 
@@ -263,15 +266,17 @@ class SqlStore:
         with translated(), self._connections.reading() as connection:
             revisions.check(connection)
 
-    def migrate(self) -> None:
+    def migrate(self) -> SchemaMigration | None:
         """
         Bring the schema to the newest revision; SQLite's file is backed up first.
+
+        Returns None if another process has done it, or nothing had to be done.
 
         Raises:
             Unavailable: The schema is newer than this program knows.
         """
         with translated(), self._connections.migrating() as connection:
-            revisions.upgrade(connection, self._connections.backup, self.clock.now())
+            return revisions.upgrade(connection, self._connections.backup, self.clock.now())
 
     def backup(self, target: Path) -> None:
         """
@@ -286,7 +291,7 @@ class SqlStore:
 
     def within(self, connection: Connection) -> "JoinedStore":
         """Return a store that only executes, on a connection of the caller's."""
-        return JoinedStore(connection, self._strategy, self.clock)
+        return JoinedStore(connection, self._strategy, self.clock, self.schema)
 
     def close(self) -> None:
         """Close every connection."""
@@ -304,6 +309,7 @@ class JoinedStore:
     _connection: Connection
     _strategy: Strategy
     _clock: Clock
+    _schema: str | None = None
 
     @contextmanager
     def begin(self, *, sole: bool = False) -> Generator[SqlTx]:  # noqa: ARG002 - never alone here
@@ -314,7 +320,7 @@ class JoinedStore:
             Unavailable: The database does not answer.
         """
         try:
-            with translated():
+            with translated(), _qualifying(self._connection, self._schema):
                 yield SqlTx(self._connection, self._strategy, self._clock)
         except Contended as error:  # only the caller can begin their transaction again
             raise Unavailable(error.detail) from error
@@ -331,20 +337,38 @@ class JoinedStore:
             yield tx
 
 
-def open_store(url: str, clock: Clock, *, pool_size: int = 12) -> SqlStore:
+@contextmanager
+def _qualifying(connection: Connection, schema: str | None) -> Generator[None]:
+    """Qualify the names of tables on the caller's connection, within the block only."""
+    before = connection.get_execution_options().get("schema_translate_map")
+    connection.execution_options(**in_schema(schema))
+    try:
+        yield
+    finally:
+        connection.execution_options(schema_translate_map=before)
+
+
+def open_store(
+    url: str, clock: Clock, *, pool_size: int = 12, schema: str | None = None
+) -> SqlStore:
     """
     Open the database at a URL; its schema is not looked at.
 
     `pool_size` bounds the connections to a server; they are opened as needed.
+    `schema` is the PostgreSQL schema of all tables; without it, new tables go
+    to the first schema of the search path.
 
     Raises:
+        Invalid: A schema is given for another database than PostgreSQL.
         ValueError: There is no store for such a URL.
         Unavailable: The database does not answer.
     """
     parsed = make_url(url)
+    if schema is not None and parsed.get_backend_name() != "postgresql":
+        raise Invalid(f"Only PostgreSQL has schemas: {schema!r} cannot be used here.")
     if is_server(parsed):
-        server = open_server(parsed, pool_size)
-        return SqlStore(clock, server, STRATEGIES[parsed.get_backend_name()])
+        server = open_server(parsed, pool_size, schema)
+        return SqlStore(clock, server, STRATEGIES[parsed.get_backend_name()], schema=schema)
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"There is no store for {parsed.get_backend_name()!r}.")
     with translated():

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from workbell.domain.errors import NotFound
+from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.user import UserId
 
 
@@ -41,7 +41,14 @@ class UnsubscribeTokens:
     _keys: Sequence[bytes] = field(repr=False)
 
     def make(self, what: Unsubscription) -> str:
-        """Return the token, which stays the same as long as the key does."""
+        """
+        Return the token, which stays the same as long as the key does.
+
+        Raises:
+            Invalid: There is no key.
+        """
+        if not self._keys:
+            raise Invalid("Reminders need WORKBELL_SECRET_KEY, which signs their links.")
         return f"{what.category}-{what.owner}-{_mark(self._keys[0], what)}"
 
     def read(self, token: str) -> Unsubscription:

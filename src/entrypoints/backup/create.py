@@ -164,10 +164,10 @@ def _written(place: Place, draft: Path, copy: Path, watch: Callable[[int], Said]
 
 def _artifacts_of(database: Path) -> list[str]:
     with closing(sqlite3.connect(database)) as db:
-        tables = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'artifacts'")
+        tables = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'workbell_artifacts'")
         if not tables.fetchone()[0]:
             return []
-        names = "SELECT DISTINCT key FROM artifacts WHERE name NOT LIKE '/%' ORDER BY key"
+        names = "SELECT DISTINCT key FROM workbell_artifacts WHERE name NOT LIKE '/%' ORDER BY key"
         return [key for (key,) in db.execute(names)]
 
 

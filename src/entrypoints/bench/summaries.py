@@ -301,7 +301,7 @@ def _put(
 def _settle(db: Connection) -> None:
     """Have the database count its rows, and go on numbering where we have stopped."""
     if db.dialect.name == "postgresql":
-        for table in ("users", "goals", "progress_entries"):
+        for table in ("workbell_users", "workbell_goals", "workbell_progress_entries"):
             last = f"(SELECT max(id) FROM {table})"  # noqa: S608 - our own names
             db.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {last})")
         db.exec_driver_sql("VACUUM ANALYZE")

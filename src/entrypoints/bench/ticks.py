@@ -96,7 +96,7 @@ def _fill(house: House, size: int, burst: int) -> None:
                 connection.execute(insert(schedules), rows)
     with engine.begin() as connection:  # as a server in use is never without
         if connection.dialect.name == "postgresql":
-            connection.execute(text("ANALYZE schedules"))
+            connection.execute(text("ANALYZE workbell_schedules"))
     engine.dispose()
 
 
@@ -104,7 +104,7 @@ def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Put rows in the table as PostgreSQL takes a million within the minute."""
     names = list(rows[0])
     cursor: Any = connection.connection.cursor()
-    with cursor, cursor.copy(f"COPY schedules ({', '.join(names)}) FROM STDIN") as copy:
+    with cursor, cursor.copy(f"COPY workbell_schedules ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(list({**row, "parameters": json_text(row["parameters"])}.values()))
 

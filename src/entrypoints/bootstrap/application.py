@@ -22,7 +22,7 @@ from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
 from workbell.adapters.file_store import FolderFiles
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
-from workbell.adapters.sql.schema.upgrade import earlier
+from workbell.adapters.sql.schema.upgrade import SchemaMigration, earlier
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import UuidIds
 from workbell.domain.cron.time_zones import tzdata_version
@@ -114,17 +114,18 @@ class House:
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
     _closing: ExitStack = field(factory=ExitStack, alias="closing")
 
-    def prepare(self) -> None:
+    def prepare(self) -> SchemaMigration | None:
         """
         Bring the store up to this release, and the definitions into it.
 
+        Returns how the schema has changed, if it has.
+
         Raises:
-            Unavailable: The store does not answer.
-            Conflict: The store's schema is newer than this release.
+            Unavailable: The store does not answer, or its schema is newer.
         """
-        if isinstance(self.store, SqlStore):
-            self.store.migrate()
+        migration = self.store.migrate() if isinstance(self.store, SqlStore) else None
         self._introduce()
+        return migration
 
     def join(self) -> None:
         """

@@ -51,7 +51,10 @@ def open_store_of(
         reason = f"The folder {settings.data_dir} cannot be made: {error.strerror}."
         raise Unavailable(reason) from error
     store = open_store(
-        settings.database_url, clock or SystemClock(), pool_size=settings.database_pool_size
+        settings.database_url,
+        clock or SystemClock(),
+        pool_size=settings.database_pool_size,
+        schema=settings.database_schema,
     )
     if clock is not None:
         return store, clock, _unmoved

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -38,7 +39,7 @@ from workbell.entrypoints.bootstrap.backends import (
 )
 from workbell.entrypoints.bootstrap.metrics import make_registry
 from workbell.entrypoints.config.enums import VerifiedEmail
-from workbell.entrypoints.config.secret_key import secret_key
+from workbell.entrypoints.config.secret_key import signing_keys
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.mail import Mailer
 from workbell.ports.schedules.repository import SchedulesTx
@@ -67,11 +68,13 @@ def build(
     tasks: Iterable[Task] = (),
     clock: Clock | None = None,
     echo: TextIO | None = None,
+    signs: bool = True,
 ) -> House:
     """
     Build everything that the settings ask for; nothing is started.
 
-    `echo` is a stream to which mails are written besides their folder.
+    `echo` is a stream to which mails are written besides their folder;
+    `signs` is whether the process issues tokens, which needs a secret key.
 
     Raises:
         Invalid: A module of TASKS cannot be imported.
@@ -90,14 +93,16 @@ def build(
     )
     files = FolderFiles(folder / "artifacts", ids)
     mailer = mailer_of(settings, folder, clock, ids, echo)
-    reminding, cache = _make_reminding(settings, store, clock), cache_of(waker, clock, metrics)
+    keys = signing_keys(settings, required=signs)
+    reminding = _make_reminding(settings, store, clock, keys)
+    cache = cache_of(waker, clock, metrics)
     registry = Tasks()
     for task in (*_make_built_in_tasks(settings, store, files, mailer, reminding), *tasks):
         registry.add(task)
     definitions = Definitions(store=store, clock=clock, tasks=registry, serializer=serializer)
     closing = ExitStack()
     throttling = throttling_of(settings, store, clock, closing)
-    identity, signing_in = _make_identity(settings, store, clock, ids, mailer, throttling)
+    identity, signing_in = _make_identity(settings, store, clock, ids, mailer, throttling, keys)
     sessions = SessionService(store=store, clock=clock, recent=signing_in.recent)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return House(
@@ -210,12 +215,13 @@ def _make_summaries(
     )
 
 
-def _make_reminding(settings: Settings, store: AnyStore, clock: Clock) -> Reminding:
-    keys = (secret_key(settings), *settings.secret_key_previous)
+def _make_reminding(
+    settings: Settings, store: AnyStore, clock: Clock, keys: Sequence[bytes]
+) -> Reminding:
     return Reminding(
         store=store,
         clock=clock,
-        tokens=UnsubscribeTokens([key.encode() for key in keys]),
+        tokens=UnsubscribeTokens(keys),
         public_url=settings.public_url.rstrip("/"),
         inactive_days=settings.inactive_days,
     )
@@ -273,9 +279,11 @@ def _make_identity(
     ids: Ids,
     mailer: Mailer,
     throttling: Throttling,
+    keys: Sequence[bytes],
 ) -> tuple[Identity, SigningIn]:
     hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
-    keys = [key.encode() for key in (secret_key(settings), *settings.secret_key_previous)]
+    # without a key, tokens are valid in this process only
+    keys = keys or [secrets.token_bytes(32)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)
     identity = Identity(
         store=store,

@@ -197,6 +197,20 @@ def between(least: int, most: int | None = None) -> Callable[[int], None]:
     return check
 
 
+def schema_name(name: str) -> None:
+    """
+    Refuse names that PostgreSQL would fold, cut or reserve.
+
+    Raises:
+        Invalid: The name is no lower-case identifier.
+    """
+    if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", name):
+        raise Invalid(
+            "must begin with a letter or _, have at most 63 lower-case letters, digits and _, "
+            "and not begin with pg_"
+        )
+
+
 def long_secret(secret: str | tuple[str, ...]) -> None:
     """
     Refuse keys that are shorter than what they sign with (RFC 7518, 3.2).

@@ -11,6 +11,21 @@ from workbell.entrypoints.config.parsers import long_secret
 from workbell.entrypoints.config.settings import Settings
 
 
+def signing_keys(settings: Settings, *, required: bool = True) -> list[bytes]:
+    """
+    Return the keys that sign tokens, the current one first.
+
+    Where a server is used, there is no key unless the settings have one: it
+    is an error if `required`, and an empty list if not.
+
+    Raises:
+        Invalid: None is given where servers are used, or the kept one is unusable.
+    """
+    if not required and settings.secret_key is None and not settings.embedded:
+        return []
+    return [key.encode() for key in (secret_key(settings), *settings.secret_key_previous)]
+
+
 def secret_key(settings: Settings) -> str:
     """
     Return the key that signs tokens.

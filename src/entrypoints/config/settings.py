@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import time
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from attrs import fields, frozen
@@ -27,6 +27,7 @@ from workbell.entrypoints.config.parsers import (
     network,
     one_of,
     rate,
+    schema_name,
     text,
     url,
     whole,
@@ -103,6 +104,12 @@ class Settings:
         normal=database_url,
         secret=True,
         shown="sqlite:///.workbell/workbell.db",
+    )
+    database_schema: str | None = option(
+        None,
+        "PostgreSQL schema of all tables, created if missing; without it the search path decides.",
+        read=text,
+        check=schema_name,
     )
     redis_url: str | None = option(
         None,
@@ -322,9 +329,14 @@ class Settings:
     )
 
     @property
+    def on_server(self) -> bool:
+        """Whether the database is a server, which other programs may use."""
+        return not self.database_url.startswith(("sqlite", "memory"))
+
+    @property
     def embedded(self) -> bool:
         """Whether everything runs in one process, without any server."""
-        return self.redis_url is None and self.database_url.startswith(("sqlite", "memory"))
+        return self.redis_url is None and not self.on_server
 
 
 def load(
@@ -332,6 +344,7 @@ def load(
     *,
     directory: Path | None = None,
     config: Path | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Settings:
     """
     Return what environment, `.env` and TOML file say, the first one that speaks.
@@ -340,6 +353,9 @@ def load(
         environ: The environment; that of the process if left out.
         directory: Where `.env` lies; the current folder if left out.
         config: The TOML file; the one that `WORKBELL_CONFIG` names if left out.
+        arguments: Values by field, of a program that uses Workbell as a library.
+            They take precedence over all of these. A program serves no HTTP,
+            so it needs no secret key.
 
     Raises:
         Invalid: Everything that is wrong, each variable with its reason.
@@ -347,10 +363,15 @@ def load(
     known = fields(Settings)
     environ = os.environ if environ is None else environ
     gathered = gather({field.name for field in known}, environ, directory or Path(), config)
-    settings = Settings(**gathered.values_of(known))
-    if not settings.embedded and settings.secret_key is None:
+    for name in arguments or {}:
+        gathered.given.pop(variable(name), None)
+    settings = Settings(**{**gathered.values_of(known), **(arguments or {})})
+    if arguments is None and not settings.embedded and settings.secret_key is None:
         reason = "must be set where a database server or Redis is used"
         gathered.wrong.setdefault(variable("secret_key"), reason)
+    if settings.database_schema is not None and not settings.database_url.startswith("postgresql"):
+        reason = "must not be set here: only PostgreSQL has schemas"
+        gathered.wrong.setdefault(variable("database_schema"), reason)
     if gathered.wrong:
         lines = [f"  {name}: {reason}" for name, reason in gathered.wrong.items()]
         raise Invalid(

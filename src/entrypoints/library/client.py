@@ -1,12 +1,14 @@
 """The Python face: declare tasks, open a bell, enqueue and schedule."""
 
+import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import define, field
+from attrs import asdict, define, field
 
+from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import Body, Check, Delay, OnLost, Task, Tasks
 from workbell.entrypoints.library.facades import BellJobs, BellSchedules
 from workbell.ports.system import Clock
@@ -153,11 +155,25 @@ class Bell:
         self.house.close()
 
 
+def _prepare(house: "House", migrate: Literal["auto", "check"]) -> None:
+    """Bring the store up to this release, or check that it is."""
+    if migrate == "check":
+        house.join()
+    elif (migration := house.prepare()) is not None:
+        import structlog
+
+        log = structlog.get_logger()
+        if not structlog.is_configured():  # its default is standard output, the program's own
+            log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+        log.info("schema_migrated", **asdict(migration))
+
+
 @contextmanager
 def open_bell(
-    database_url: str = "sqlite:///workbell.db",
+    database_url: str | None = None,
     *,
     workers: int = 0,
+    migrate: Literal["auto", "check"] | None = None,
     data_dir: str | Path | None = None,
     tasks: Sequence[Task] = (),
     clock: Clock | None = None,
@@ -166,10 +182,18 @@ def open_bell(
     """
     Open a Workbell within this process, and close it at the end.
 
+    Settings come from the arguments, then from the sources that the commands
+    read: `WORKBELL_*` variables, `.env` and the TOML file. No secret key is
+    needed.
+
     Args:
-        database_url: `sqlite:///file.db`, or `memory://` in tests.
+        database_url: `sqlite:///file.db`, a server, or `memory://` in tests;
+            without it, the database that the commands use.
         workers: Threads that run jobs; with 0 the bell only talks, and
             `run_until_idle` runs them in the caller's thread.
+        migrate: "auto" creates and upgrades the tables, and logs
+            `schema_migrated` if it did; "check" refuses another schema. The
+            default is "auto" on SQLite, "check" on database servers.
         data_dir: Folder for artifacts and mail; `.workbell` if left out.
         tasks: Tasks beside those that `@task` has declared.
         clock: Another clock, for tests.
@@ -177,16 +201,24 @@ def open_bell(
 
     Raises:
         Invalid: A setting is wrong.
-        Unavailable: The store cannot be opened.
+        Unavailable: The store cannot be opened, or has another schema.
     """
     from workbell.entrypoints.bootstrap.build import build
-    from workbell.entrypoints.config.settings import Settings
+    from workbell.entrypoints.config.settings import load
 
+    if migrate not in (None, "auto", "check"):
+        raise Invalid.field("migrate", f"must be 'auto' or 'check', not {migrate!r}")
+    if database_url is not None:
+        settings["database_url"] = database_url
     if data_dir is not None:
         settings["data_dir"] = Path(data_dir)
-    chosen = Settings(database_url=database_url, **settings)
-    house = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock)
-    house.prepare()
+    chosen = load(arguments=settings)
+    house = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock, signs=False)
+    try:
+        _prepare(house, migrate or ("check" if chosen.on_server else "auto"))
+    except BaseException:
+        house.close()
+        raise
     runtime = house.runtime(threads=workers) if workers else None
     inline, wakeups = house.worker(1)
     inline.wakeups = wakeups

@@ -5,6 +5,7 @@ import sys
 
 import click
 import structlog
+from attrs import asdict
 
 from workbell.adapters.http.app import build_app, openapi_of
 from workbell.adapters.http.server.server import EmbeddedServer
@@ -47,7 +48,8 @@ def serve(settings: Settings) -> int:
         threads=API_THREADS,
     )
     server.bind()
-    house.prepare()
+    if (migration := house.prepare()) is not None:
+        log.info("schema_migrated", **asdict(migration))
     house.keep_schedules()
     house.warn_of_absent_cache()
     password = house.first_administrator()

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.contract.factories import ManualClock, a_job, keep
 from workbell.adapters.sql.schema import upgrade as revisions
-from workbell.adapters.sql.schema.tables import metadata
+from workbell.adapters.sql.schema.tables import TABLE_PREFIX, metadata
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Unavailable
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 def set_revision(store: SqlStore, revision: str) -> None:
     with store._connections.writing() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
+        db.execute(text("UPDATE workbell_schema_version SET version_num = :to"), {"to": revision})
 
 
 def test_an_empty_file_gets_every_table(store: SqlStore, tmp_path: Path) -> None:
@@ -49,6 +49,13 @@ def test_the_revisions_read_are_those_that_alembic_runs() -> None:
     assert list(revisions.known()) == newest_first[::-1]
 
 
+def test_every_table_index_and_constraint_is_named_after_the_package() -> None:
+    for table in metadata.sorted_tables:
+        names = {table.name, *(str(index.name) for index in table.indexes)}
+        names |= {str(constraint.name) for constraint in table.constraints}
+        assert all(name.startswith(TABLE_PREFIX) for name in names), names
+
+
 def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:
     store.migrate()
     with store._connections.reading() as db:
@@ -58,8 +65,8 @@ def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:
 def test_drift_would_be_found(store: SqlStore) -> None:
     store.migrate()
     with store._connections.writing() as db:
-        db.exec_driver_sql("DROP INDEX ix_jobs_claim")
-        db.exec_driver_sql("ALTER TABLE facts ADD COLUMN more TEXT")
+        db.exec_driver_sql("DROP INDEX workbell_jobs_claim_idx")
+        db.exec_driver_sql("ALTER TABLE workbell_metadata ADD COLUMN more TEXT")
     with store._connections.reading() as db:
         assert len(revisions.check_drift(db)) == 2
 
@@ -98,19 +105,23 @@ def test_a_newer_schema_is_refused_with_a_clear_word(store: SqlStore) -> None:
 
 
 def test_a_schema_that_is_missing_is_named(store: SqlStore) -> None:
-    with pytest.raises(Unavailable, match="migrate it first"):
+    with pytest.raises(Unavailable, match="run `workbell migrate` first"):
         store.check_schema()
 
 
 def test_a_backup_is_taken_before_a_later_revision(
-    store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqlStore, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    store.migrate()
+    assert store.migrate() == revisions.SchemaMigration(None, "0001")
     keep(store, a_job(name="precious"))
-    monkeypatch.setattr(revisions, "newest", lambda: "later")
-    store.migrate()
+    later = request.getfixturevalue("next_revision")
+    with pytest.raises(Unavailable, match=r"0001 and needs next: run `workbell migrate` first"):
+        store.check_schema()
+    assert store.migrate() == revisions.SchemaMigration("0001", later)
+    store.check_schema()
+    assert store.migrate() is None
     (backup,) = tmp_path.glob("*.bak")
-    assert backup.name == f"store.db.{store.schema_version()}.20300101T120000Z.bak"
+    assert backup.name == "store.db.0001.20300101T120000Z.bak"
     copy = open_store(f"sqlite:///{backup}", ManualClock())
     with copy.view() as tx:
         assert tx.jobs.next_due() is None
@@ -144,7 +155,7 @@ def test_rows_without_their_parent_stop_an_upgrade(
 
     def orphaning(config: object, to: str) -> None:
         config.attributes["connection"].exec_driver_sql(  # type: ignore[attr-defined]
-            "INSERT INTO artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')"
+            "INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')"
         )
 
     monkeypatch.setattr(command, "upgrade", orphaning)

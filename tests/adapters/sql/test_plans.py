@@ -81,48 +81,63 @@ def claiming(tx: SqlTx) -> object:
 
 
 QUESTIONS: dict[str, tuple[Ask, str]] = {
-    "stage": (lambda tx: tx.jobs.stage(NOON), "ix_jobs_stage"),
-    "claim": (claiming, "ix_jobs_claim"),
-    "expired": (lambda tx: tx.jobs.expired(NOON), "ix_jobs_lease"),
-    "next due": (lambda tx: tx.jobs.next_due(), "ix_jobs_stage"),
-    "has held": (lambda tx: tx.jobs.has_held(), "ix_jobs_held"),
-    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "ix_jobs_waiting"),
-    "unfinished": (lambda tx: tx.jobs.unfinished([1]), "ix_jobs_unfinished"),
-    "prune": (lambda tx: tx.jobs.prune([JobState.FAILED], NOON, limit=5), "ix_jobs_ended "),
-    "prune runs": (lambda tx: tx.jobs.prune_scheduled(NOON, limit=5), "ix_jobs_ended_runs"),
+    "stage": (lambda tx: tx.jobs.stage(NOON), "workbell_jobs_stage_idx"),
+    "claim": (claiming, "workbell_jobs_claim_idx"),
+    "expired": (lambda tx: tx.jobs.expired(NOON), "workbell_jobs_lease_idx"),
+    "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
+    "has held": (lambda tx: tx.jobs.has_held(), "workbell_jobs_held_idx"),
+    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "workbell_jobs_waiting_idx"),
+    "unfinished": (lambda tx: tx.jobs.unfinished([1]), "workbell_jobs_unfinished_idx"),
+    "prune": (
+        lambda tx: tx.jobs.prune([JobState.FAILED], NOON, limit=5),
+        "workbell_jobs_ended_idx ",
+    ),
+    "prune runs": (
+        lambda tx: tx.jobs.prune_scheduled(NOON, limit=5),
+        "workbell_jobs_ended_runs_idx",
+    ),
     "newest of an owner": (
         lambda tx: tx.jobs.find(Scope(owner=ALICE), JobFilter()),
-        "ix_jobs_owner",
+        "workbell_jobs_owner_idx",
     ),
-    "schedules due": (lambda tx: tx.schedules.due(NOON - timedelta(days=1)), "ix_schedules_due"),
-    "schedules to judge": (lambda tx: tx.schedules.to_judge(NOON), "ix_schedules_alert"),
-    "last success": (lambda tx: tx.schedules.last_success(ScheduleId(1), NOON), "ix_jobs_started"),
-    "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
+    "schedules due": (
+        lambda tx: tx.schedules.due(NOON - timedelta(days=1)),
+        "workbell_schedules_due_idx",
+    ),
+    "schedules to judge": (lambda tx: tx.schedules.to_judge(NOON), "workbell_schedules_alert_idx"),
+    "last success": (
+        lambda tx: tx.schedules.last_success(ScheduleId(1), NOON),
+        "workbell_jobs_started_idx",
+    ),
+    "next schedule": (lambda tx: tx.schedules.next_due(), "workbell_schedules_due_idx"),
     "active of an owner": (
         lambda tx: tx.schedules.count_active(ALICE, limit=9),
-        "ix_schedules_owner",
+        "workbell_schedules_owner_idx",
     ),
-    "days of a person": (lambda tx: tx.entries.days(ALICE), "ix_progress_days_owner"),
-    "days of a goal": (lambda tx: tx.entries.days(ALICE, GoalId(1)), "ix_progress_days_owner"),
+    "days of a person": (lambda tx: tx.entries.days(ALICE), "workbell_progress_days_owner_idx"),
+    "days of a goal": (
+        lambda tx: tx.entries.days(ALICE, GoalId(1)),
+        "workbell_progress_days_owner_idx",
+    ),
     "newest progress": (
         lambda tx: tx.entries.find(ALICE, EntryFilter()),
-        "ix_progress_entries_owner",
+        "workbell_progress_entries_owner_idx",
     ),
     "who is idle": (
         lambda tx: tx.reminders.idle(ALICE, NOON, limit=5),
-        "sqlite_autoindex_goals_1",
+        "sqlite_autoindex_workbell_goals_1",
     ),
     "own times due": (
         lambda tx: tx.reminders.due(NOON, limit=5),
-        "ix_notification_preferences_next_at",
+        "workbell_notification_preferences_next_at_idx",
     ),
     "signed in from": (
         lambda tx: tx.sessions.opened_from(ALICE, "192.0.2.1"),
-        "ix_sessions_from (user_id=? AND address=?)",
+        "workbell_sessions_from_idx (user_id=? AND address=?)",
     ),
     "span before": (
         lambda tx: tx.entries.latest_before(ALICE, NOON),
-        "ix_progress_entries_started",
+        "workbell_progress_entries_started_idx",
     ),
 }
 
@@ -137,23 +152,25 @@ def test_a_question_goes_by_its_index_without_a_sort(store: SqlStore, question: 
 
 def test_adding_probes_both_ends_of_a_share(store: SqlStore) -> None:
     plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON))[0]
-    assert "INDEX ix_jobs_claim (queue=? AND priority=?)" in plan
-    assert "INDEX ix_jobs_share (queue=? AND priority=? AND fair_key=?)" in plan
+    assert "INDEX workbell_jobs_claim_idx (queue=? AND priority=?)" in plan
+    assert "INDEX workbell_jobs_share_idx (queue=? AND priority=? AND fair_key=?)" in plan
     assert "TEMP B-TREE" not in plan
 
 
 def test_adding_many_probes_each_share_once(store: SqlStore) -> None:
     jobs = [a_job(fair_key=key) for key in "abc"]
     plans = plans_of(store, lambda tx: tx.jobs.add(jobs, NOON))
-    assert any("INDEX ix_jobs_share (queue=? AND priority=? AND fair_key=?)" in p for p in plans)
+    assert any(
+        "INDEX workbell_jobs_share_idx (queue=? AND priority=? AND fair_key=?)" in p for p in plans
+    )
     assert not any("TEMP B-TREE" in plan for plan in plans)
 
 
 def test_a_lane_is_counted_and_released_by_its_indexes(store: SqlStore) -> None:
     plans = plans_of(store, lambda tx: tx.jobs.add([in_lane(limit=9)], NOON))
-    assert any("INDEX ix_jobs_busy (lane=?)" in plan for plan in plans), plans
+    assert any("INDEX workbell_jobs_busy_idx (lane=?)" in plan for plan in plans), plans
     plans = plans_of(store, lambda tx: tx.jobs.release_lanes(NOON))
-    assert any("INDEX ix_jobs_held (lane=?)" in plan for plan in plans), plans
+    assert any("INDEX workbell_jobs_held_idx (lane=?)" in plan for plan in plans), plans
     assert not any("TEMP B-TREE" in plan for plan in plans), plans
 
 
@@ -165,8 +182,8 @@ def test_waiting_queues_jump_from_one_to_the_next(store: SqlStore) -> None:
 
 def test_a_list_of_schedules_probes_its_last_runs(store: SqlStore) -> None:
     (plan,) = plans_of(store, lambda tx: tx.schedules.find(EVERYTHING, ScheduleFilter()))
-    assert "INDEX ix_jobs_started (schedule_id=?)" in plan
-    assert "SEARCH jobs USING INTEGER PRIMARY KEY" in plan
+    assert "INDEX workbell_jobs_started_idx (schedule_id=?)" in plan
+    assert "SEARCH workbell_jobs USING INTEGER PRIMARY KEY" in plan
 
 
 def test_rows_are_locked_and_moved_by_id(store: SqlStore) -> None:

@@ -25,8 +25,15 @@ pytestmark = pytest.mark.integration
 
 BUSY, IDLE = 500, 7_500
 FEW = [UserId(n) for n in range(BUSY + 1, BUSY + 6)]
-TABLES = ("users", "goal_books", "goals", "progress_entries", "progress_days",
-          "notification_preferences", "goal_reminders")  # fmt: skip
+TABLES = (
+    "workbell_users",
+    "workbell_goal_ledgers",
+    "workbell_goals",
+    "workbell_progress_entries",
+    "workbell_progress_days",
+    "workbell_notification_preferences",
+    "workbell_goal_reminders",
+)
 _NAMES = "|".join(TABLES)
 SCANS = re.compile(
     rf'"Seq Scan"[^{{}}]*"Relation Name": "({_NAMES})"'
@@ -70,34 +77,52 @@ NOBODYS = 10**9
 TOLD = Reminded(date(2030, 1, 1), 1, date(2030, 1, 2))
 OLD = SystemClock().now() - timedelta(days=5)
 QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
-    "days of a person": (lambda tx: tx.entries.days(ALICE), {"ix_progress_days_owner"}),
-    "days of a goal": (lambda tx: tx.entries.days(ALICE, GoalId(1)), {"ix_progress_days_owner"}),
-    "days by goal": (lambda tx: tx.entries.days_by_goal(ALICE), {"ix_progress_days_owner"}),
+    "days of a person": (lambda tx: tx.entries.days(ALICE), {"workbell_progress_days_owner_idx"}),
+    "days of a goal": (
+        lambda tx: tx.entries.days(ALICE, GoalId(1)),
+        {"workbell_progress_days_owner_idx"},
+    ),
+    "days by goal": (
+        lambda tx: tx.entries.days_by_goal(ALICE),
+        {"workbell_progress_days_owner_idx"},
+    ),
     "newest progress": (
         lambda tx: tx.entries.find(ALICE, EntryFilter()),
-        {"ix_progress_entries_owner"},
+        {"workbell_progress_entries_owner_idx"},
     ),
     "span before": (
         lambda tx: tx.entries.latest_before(ALICE, NOON),
-        {"ix_progress_entries_started"},
+        {"workbell_progress_entries_started_idx"},
     ),
-    "revision": (lambda tx: tx.books.get(ALICE), {"pk_goal_books"}),
-    "goals of a person": (lambda tx: tx.goals.find(ALICE, GoalFilter()), {"uq_goals_owner_number"}),
+    "revision": (lambda tx: tx.books.get(ALICE), {"workbell_goal_ledgers_pkey"}),
+    "goals of a person": (
+        lambda tx: tx.goals.find(ALICE, GoalFilter()),
+        {"workbell_goals_owner_number_key"},
+    ),
     "who is idle": (
         lambda tx: tx.reminders.idle(UserId(BUSY), OLD, limit=5),
-        {"uq_goals_owner_number"},
+        {"workbell_goals_owner_number_key"},
     ),
     "own times due": (
         lambda tx: tx.reminders.due(NOON, limit=5),
-        {"ix_notification_preferences_next_at"},
+        {"workbell_notification_preferences_next_at_idx"},
     ),
     "who is to be told what": (
         lambda tx: tx.reminders.lock(FEW, OLD),
-        {"pk_goal_books", "uq_goals_owner_number", "pk_goal_reminders", "pk_users"},
+        {
+            "workbell_goal_ledgers_pkey",
+            "workbell_goals_owner_number_key",
+            "workbell_goal_reminders_pkey",
+            "workbell_users_pkey",
+        },
     ),
     "who was told": (
         lambda tx: tx.reminders.tell({FEW[0]: TOLD.last}, {NOBODYS: TOLD}),
-        {"pk_notification_preferences", "pk_goal_reminders", "pk_goals"},
+        {
+            "workbell_notification_preferences_pkey",
+            "workbell_goal_reminders_pkey",
+            "workbell_goals_pkey",
+        },
     ),
 }
 
@@ -107,6 +132,6 @@ def test_a_question_goes_by_its_indexes(store: SqlStore, kind: str, question: st
     ask, indexes = QUESTIONS[question]
     plans = "".join(plans_of(store, ask, kind))
     if kind == "mariadb":  # it calls all primary keys the same
-        indexes = {"PRIMARY" if name.startswith("pk_") else name for name in indexes}
+        indexes = {"PRIMARY" if name.endswith("_pkey") else name for name in indexes}
     assert {name for name in indexes if name in plans} == indexes, plans
     assert not SCANS.search(plans), plans

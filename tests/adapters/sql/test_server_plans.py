@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 SPREAD = {
     "postgresql": """
-        INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
+        INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
             lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
             lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
             created_at, queued_at, started_at, ended_at, description, parameters)
@@ -39,7 +39,7 @@ SPREAD = {
         FROM generate_series(1, 20000) AS n
     """,
     "mariadb": """
-        INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
+        INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
             lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token,
             lease_until, cancel_requested, owner, task, name, origin, schedule_id, tick, hidden,
             created_at, queued_at, started_at, ended_at, description, parameters)
@@ -71,7 +71,7 @@ def store(database: Server) -> Iterator[SqlStore]:
         for n in range(2_000):
             tx.schedules.add(a_schedule(owner=n % 400, next_at=after(n)))
     with store._connections.migrating() as db:
-        for table in ("jobs", "schedules"):
+        for table in ("workbell_jobs", "workbell_schedules"):
             db.exec_driver_sql(
                 f"ANALYZE {'' if database.kind == 'postgresql' else 'TABLE '}{table}"
             )
@@ -94,7 +94,7 @@ def sorts(plan: str) -> bool:
 
 
 def sorts_rows(node: dict[str, Any], *, sorted_above: bool) -> bool:
-    if sorted_above and node.get("Relation Name") in {"jobs", "schedules"}:
+    if sorted_above and node.get("Relation Name") in {"workbell_jobs", "workbell_schedules"}:
         return True
     here = sorted_above or "Sort" in node["Node Type"]
     return any(
@@ -109,23 +109,38 @@ OF_FEW = {"unfinished", "of an owner"}
 """Of some twenty rows a server may think sorting the cheapest."""
 EARLY = NOON - timedelta(hours=11)
 QUESTIONS: dict[str, tuple[Ask, str]] = {
-    "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "ix_jobs_stage"),
-    "claim": (claiming, "ix_jobs_claim"),
-    "expired": (lambda tx: tx.jobs.expired(EARLY, limit=10), "ix_jobs_lease"),
-    "next due": (lambda tx: tx.jobs.next_due(), "ix_jobs_stage"),
-    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "ix_jobs_waiting"),
-    "unfinished": (lambda tx: tx.jobs.unfinished([2]), "ix_jobs_unfinished"),
-    "prune": (lambda tx: tx.jobs.prune([JobState.FAILED], EARLY, limit=5), "ix_jobs_ended"),
-    "prune runs": (lambda tx: tx.jobs.prune_scheduled(EARLY, limit=5), "ix_jobs_ended_runs"),
-    "of an owner": (lambda tx: tx.jobs.find(Scope(owner=ALICE), JobFilter()), "ix_jobs_owner"),
-    "schedules due": (lambda tx: tx.schedules.due(after(9)), "ix_schedules_due"),
-    "schedules to judge": (lambda tx: tx.schedules.to_judge(after(9)), "ix_schedules_alert"),
+    "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "workbell_jobs_stage_idx"),
+    "claim": (claiming, "workbell_jobs_claim_idx"),
+    "expired": (lambda tx: tx.jobs.expired(EARLY, limit=10), "workbell_jobs_lease_idx"),
+    "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
+    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "workbell_jobs_waiting_idx"),
+    "unfinished": (lambda tx: tx.jobs.unfinished([2]), "workbell_jobs_unfinished_idx"),
+    "prune": (
+        lambda tx: tx.jobs.prune([JobState.FAILED], EARLY, limit=5),
+        "workbell_jobs_ended_idx",
+    ),
+    "prune runs": (
+        lambda tx: tx.jobs.prune_scheduled(EARLY, limit=5),
+        "workbell_jobs_ended_runs_idx",
+    ),
+    "of an owner": (
+        lambda tx: tx.jobs.find(Scope(owner=ALICE), JobFilter()),
+        "workbell_jobs_owner_idx",
+    ),
+    "schedules due": (lambda tx: tx.schedules.due(after(9)), "workbell_schedules_due_idx"),
+    "schedules to judge": (
+        lambda tx: tx.schedules.to_judge(after(9)),
+        "workbell_schedules_alert_idx",
+    ),
     "last success": (
         lambda tx: tx.schedules.last_success(ScheduleId(1), EARLY),
-        "ix_jobs_started",
+        "workbell_jobs_started_idx",
     ),
-    "next schedule": (lambda tx: tx.schedules.next_due(), "ix_schedules_due"),
-    "active": (lambda tx: tx.schedules.count_active(ALICE, limit=9), "ix_schedules_owner"),
+    "next schedule": (lambda tx: tx.schedules.next_due(), "workbell_schedules_due_idx"),
+    "active": (
+        lambda tx: tx.schedules.count_active(ALICE, limit=9),
+        "workbell_schedules_owner_idx",
+    ),
 }
 
 
@@ -142,8 +157,8 @@ def test_a_question_goes_by_its_index_without_a_sort(
 
 def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -> None:
     plan = plans_of(store, lambda tx: tx.jobs.add([a_job()], NOON), database.kind)[0]
-    assert "ix_jobs_claim" in plan, plan
-    assert "ix_jobs_share" in plan, plan
+    assert "workbell_jobs_claim_idx" in plan, plan
+    assert "workbell_jobs_share_idx" in plan, plan
     assert not sorts(plan), plan
 
 
@@ -153,7 +168,11 @@ def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):
         for plan in plans_of(store, ask, database.kind):
-            assert "pk_jobs" in plan or "pk_schedules" in plan or '"key": "PRIMARY"' in plan, plan
+            assert (
+                "workbell_jobs_pkey" in plan
+                or "workbell_schedules_pkey" in plan
+                or '"key": "PRIMARY"' in plan
+            ), plan
 
 
 def exchanging(tx: SqlTx) -> object:
@@ -192,8 +211,16 @@ def firing(tx: SqlTx) -> object:
 @pytest.mark.parametrize(
     ("ask", "indexes"),
     [
-        (exchanging, {"pk_jobs", "ix_jobs_claim"}),
-        (firing, {"pk_schedules", "ix_jobs_unfinished", "ix_jobs_busy", "ix_jobs_share"}),
+        (exchanging, {"workbell_jobs_pkey", "workbell_jobs_claim_idx"}),
+        (
+            firing,
+            {
+                "workbell_schedules_pkey",
+                "workbell_jobs_unfinished_idx",
+                "workbell_jobs_busy_idx",
+                "workbell_jobs_share_idx",
+            },
+        ),
     ],
 )
 def test_statements_in_several_steps_go_by_indexes_throughout(
@@ -204,7 +231,7 @@ def test_statements_in_several_steps_go_by_indexes_throughout(
     found = plans_of(store, ask, database.kind)
     plans = "".join(found)
     assert not LARGE_SCANS.search(plans), plans
-    assert not any("ix_schedules_due" in plan for plan in found[1:]), (
+    assert not any("workbell_schedules_due_idx" in plan for plan in found[1:]), (
         "only the first looks for them"
     )
     assert {index for index in indexes if index in plans} == indexes

@@ -260,14 +260,15 @@ def test_a_value_that_does_not_fit_is_invalid(store: SqlStore) -> None:
 
 def test_a_row_without_its_parent_is_a_conflict(store: SqlStore) -> None:
     with pytest.raises(Conflict), store.begin() as tx:
-        tx._db.exec_driver_sql("INSERT INTO artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
+        tx._db.exec_driver_sql("INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
 
 
 def test_a_callers_own_transaction_is_not_begun_again(store: SqlStore, database: Server) -> None:
     """A deadlock undoes the caller's work, too: only they can do it again."""
-    joined = store.within(store._connections)  # type: ignore[arg-type]
-    with pytest.raises(Unavailable) as caught, joined.begin():
-        raise_deadlock(database)
+    with store._connections.reading() as db:
+        joined = store.within(db)
+        with pytest.raises(Unavailable) as caught, joined.begin():
+            raise_deadlock(database)
     assert not isinstance(caught.value, Contended)
 
 

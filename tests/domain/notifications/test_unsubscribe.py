@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbell.domain.errors import NotFound
+from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.user import UserId
 from workbell.domain.notifications.unsubscribe import Category, UnsubscribeTokens, Unsubscription
 
@@ -12,6 +12,11 @@ pytestmark = pytest.mark.unit
 
 OLD, NEW = b"o" * 32, b"n" * 32
 WHAT = Unsubscription(UserId(7), Category.REMINDERS)
+
+
+def test_without_a_key_no_link_is_made() -> None:
+    with pytest.raises(Invalid, match="WORKBELL_SECRET_KEY"):
+        UnsubscribeTokens([]).make(WHAT)
 
 
 @given(st.integers(1, 10**17))

@@ -41,7 +41,7 @@ def work(home: Path, rows: int = 10) -> None:
 def jobs(home: Path) -> int:
     """Return how many jobs the database has."""
     with closing(sqlite3.connect(home / "workbell.db")) as db:
-        return int(db.execute("SELECT count(*) FROM jobs").fetchone()[0])
+        return int(db.execute("SELECT count(*) FROM workbell_jobs").fetchone()[0])
 
 
 def artifacts(home: Path) -> set[str]:
@@ -69,7 +69,7 @@ def test_a_backup_made_while_the_database_is_open_brings_everything_back(home: P
     assert len(back["kept_aside"]) == 3
     (aside,) = (Path(path) for path in back["kept_aside"] if "workbell.db" in path)
     with closing(sqlite3.connect(aside)) as db:
-        assert db.execute("SELECT count(*) FROM jobs").fetchone() == (2,)
+        assert db.execute("SELECT count(*) FROM workbell_jobs").fetchone() == (2,)
     assert run("jobs", "show", "1").exit_code == 0
     assert not [path for path in home.iterdir() if path.name.startswith(".restore")]
 

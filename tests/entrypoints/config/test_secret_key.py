@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.config.secret_key import secret_key
+from workbell.entrypoints.config.secret_key import secret_key, signing_keys
 from workbell.entrypoints.config.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -19,6 +20,15 @@ def test_a_given_key_is_used(tmp_path: Path) -> None:
     """And nothing is kept."""
     assert secret_key(Settings(data_dir=tmp_path / "data", secret_key=KEY)) == KEY
     assert not (tmp_path / "data").exists()
+
+
+def test_a_program_on_a_server_may_have_none(tmp_path: Path) -> None:
+    """A process that issues tokens may not."""
+    settings = Settings(data_dir=tmp_path, database_url="postgresql://127.0.0.1/none")
+    assert signing_keys(settings, required=False) == []
+    with pytest.raises(Invalid, match="must be set"):
+        signing_keys(settings)
+    assert signing_keys(evolve(settings, secret_key=KEY), required=False) == [KEY.encode()]
 
 
 def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from attrs import Factory, define
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
 
+from workbell.adapters.sql.database.statements import in_schema
 from workbell.domain.errors import Invalid
 
 POSTGRESQL = "postgresql+psycopg"
@@ -122,6 +123,7 @@ class ServerConnections:
     _url: URL
     _writers: Kept
     _readers: Kept
+    schema: str | None = None
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -142,6 +144,7 @@ class ServerConnections:
             self._url,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
+            execution_options=in_schema(self.schema),
             connect_args=_connect_arguments(self._url, patient=True),
         )
         with engine.connect() as connection:
@@ -175,22 +178,24 @@ def is_server(url: URL) -> bool:
     return url.get_backend_name() in DRIVERS
 
 
-def open_server(url: URL, pool_size: int) -> ServerConnections:
+def open_server(url: URL, pool_size: int, schema: str | None = None) -> ServerConnections:
     """Prepare at most `pool_size` connections, but at least two; none is opened yet."""
     url = url.set(drivername=DRIVERS[url.get_backend_name()])
     readers = max(1, pool_size // 2)
     return ServerConnections(
         url,
-        Kept(_pool(url, max(1, pool_size - readers), reads=False)),
-        Kept(_pool(url, readers, reads=True)),
+        Kept(_pool(url, max(1, pool_size - readers), schema, reads=False)),
+        Kept(_pool(url, readers, schema, reads=True)),
+        schema,
     )
 
 
-def _pool(url: URL, size: int, *, reads: bool) -> Engine:
+def _pool(url: URL, size: int, schema: str | None, *, reads: bool) -> Engine:
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT" if reads else "READ COMMITTED",
         skip_autocommit_rollback=True,
+        execution_options=in_schema(schema),
         enable_from_linting=False,  # it misreads joins in MySQL's spelling
         pool_size=size,
         max_overflow=0,

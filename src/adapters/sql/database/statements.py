@@ -1,5 +1,6 @@
 """Statements compiled once, and inserts in the spelling of each dialect."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache
@@ -7,21 +8,37 @@ from sys import intern
 from typing import Any, TypeAlias, cast
 
 from attrs import Factory, define, field
-from sqlalchemy import Connection, CursorResult, Executable, Row, Table
+from sqlalchemy import Connection, CursorResult, Executable, Row, Table, TextClause, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 Values = Sequence[Any]
+_TABLE = re.compile(r"\bworkbell_\w+")
 IDLE = 0
 """psycopg's transaction status of a connection on which no transaction has begun."""
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
 
 
+def schema_of(db: Connection) -> str | None:
+    """Return the schema that qualifies the names of tables, None for the search path."""
+    translated = db.get_execution_options().get("schema_translate_map")
+    return translated[None] if translated else None
+
+
+def in_schema(schema: str | None) -> dict[str, Any]:
+    """Return the execution options by which tables are found in a schema."""
+    return {"schema_translate_map": None if schema is None else {None: schema}}
+
+
+def _qualified(statement: TextClause, schema: str) -> TextClause:
+    return text(_TABLE.sub(rf'"{schema}".\g<0>', statement.text))
+
+
 @define(eq=False)
 class PreparedStatement:
     """
-    A hot statement, compiled once per dialect and passed to the driver.
+    A hot statement, compiled once per dialect and schema and passed to the driver.
 
     Values are given in the order of `names`, in their stored form; rows are
     the driver's own tuples. On PostgreSQL psycopg's own cursor executes it,
@@ -31,7 +48,7 @@ class PreparedStatement:
 
     _make: Callable[[str], Any]
     _names: tuple[str, ...]
-    _compiled: dict[str, tuple[str, Callable[[Values], Any]]] = field(
+    _compiled: dict[tuple[str, str | None], tuple[str, Callable[[Values], Any]]] = field(
         init=False, default=Factory(dict)
     )
 
@@ -89,15 +106,20 @@ class PreparedStatement:
         return found
 
     def _for(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
-        found = self._compiled.get(db.dialect.name)
+        key = db.dialect.name, schema_of(db)
+        found = self._compiled.get(key)
         if found is None:
-            found = self._compiled[db.dialect.name] = self._compile(db)
+            found = self._compiled[key] = self._compile(db)
         return found
 
     def _compile(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
-        compiled: Any = self._make(db.dialect.name).compile(
-            dialect=db.dialect, column_keys=list(self._names)
-        )
+        statement, schema = self._make(db.dialect.name), schema_of(db)
+        given: dict[str, Any] = {"dialect": db.dialect, "column_keys": list(self._names)}
+        if schema is not None and isinstance(statement, TextClause):
+            statement = _qualified(statement, schema)
+        elif schema is not None:
+            given |= {"schema_translate_map": {None: schema}, "render_schema_translate": True}
+        compiled: Any = statement.compile(**given)
         fixed = {name: each for name, each in compiled.params.items() if name not in self._names}
         return str(compiled), _arranger(self._names, fixed, compiled.positiontup)
 

@@ -19,7 +19,7 @@ WITH given AS MATERIALIZED (
         id bigint, version int, tick timestamp)
 ),
 standing AS MATERIALIZED (
-    SELECT id, version, next_at, deleted_at, overlap_policy FROM schedules
+    SELECT id, version, next_at, deleted_at, overlap_policy FROM workbell_schedules
     WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR UPDATE SKIP LOCKED
 ),
 locked AS MATERIALIZED (
@@ -27,9 +27,9 @@ locked AS MATERIALIZED (
     WHERE next_at = tick AND deleted_at IS NULL
 ),
 entered AS (
-    INSERT INTO lanes (key, lane_limit)
+    INSERT INTO workbell_concurrency_keys AS keys (key, lane_limit)
     SELECT 'schedule:' || id AS key, 1 FROM locked WHERE overlap_policy <> 'allow_all' ORDER BY key
-    ON CONFLICT (key) DO UPDATE SET lane_limit = 1 WHERE lanes.lane_limit <> 1
+    ON CONFLICT (key) DO UPDATE SET lane_limit = 1 WHERE keys.lane_limit <> 1
 )
 SELECT id FROM locked"""),
     "steps",
@@ -44,24 +44,27 @@ alone AS MATERIALIZED (
         timeout_seconds, parameters, coalesce(nullif(queue, ''), :queue) AS own_queue,
         CAST(owner AS text) AS fair_key,
         CASE WHEN overlap_policy <> 'allow_all' THEN 'schedule:' || s.id END AS lane
-    FROM given CROSS JOIN LATERAL (SELECT * FROM schedules WHERE id = given.id LIMIT 1) AS s
+    FROM given CROSS JOIN LATERAL (
+        SELECT * FROM workbell_schedules WHERE id = given.id LIMIT 1
+    ) AS s
     WHERE overlap_policy = 'allow_all' OR NOT EXISTS (
-        SELECT 1 FROM jobs WHERE schedule_id IS NOT NULL AND schedule_id = s.id AND state < 4
+        SELECT 1 FROM workbell_jobs
+        WHERE schedule_id IS NOT NULL AND schedule_id = s.id AND state < 4
     ) AND NOT EXISTS (
-        SELECT 1 FROM jobs
+        SELECT 1 FROM workbell_jobs
         WHERE lane IS NOT NULL AND lane = 'schedule:' || s.id AND state IN (2, 3)
     )
 ),
 places AS MATERIALIZED (
     SELECT own_queue, priority, (
-        SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
+        SELECT fair_tag FROM workbell_jobs WHERE state = 2 AND queue = own_queue
             AND priority = each.priority ORDER BY fair_tag, id LIMIT 1
     ) AS lowest
     FROM (SELECT DISTINCT own_queue, priority FROM alone) AS each
 ),
 shares AS MATERIALIZED (
     SELECT own_queue, priority, fair_key, greatest(lowest, (
-        SELECT fair_tag FROM jobs WHERE state = 2 AND queue = own_queue
+        SELECT fair_tag FROM workbell_jobs WHERE state = 2 AND queue = own_queue
             AND priority = each.priority AND fair_key = each.fair_key
             ORDER BY fair_tag DESC LIMIT 1
     ), 0) AS base
@@ -69,8 +72,8 @@ shares AS MATERIALIZED (
         JOIN places USING (own_queue, priority)
 ),
 written AS (
-    INSERT INTO jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane, lane_limit,
-        mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token, cancel_requested,
+    INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
+        lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token, cancel_requested,
         owner, task, name, origin, schedule_id, tick, hidden, created_at, queued_at, description,
         parameters)
     SELECT 2, own_queue, priority,
@@ -97,7 +100,7 @@ WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:steps AS json)) AS g(
         id bigint, version int, tick timestamp, following timestamp)
 )
-UPDATE schedules AS s SET cursor = s.next_at, next_at = given.following, runs = s.runs + 1
+UPDATE workbell_schedules AS s SET cursor = s.next_at, next_at = given.following, runs = s.runs + 1
 FROM given WHERE s.id = ANY(ARRAY(SELECT id FROM given)) AND s.id = given.id
     AND s.version = given.version AND s.next_at IS NOT DISTINCT FROM given.tick
     AND s.deleted_at IS NULL"""),

@@ -20,7 +20,7 @@ from workbell.domain.jobs.job import Job
 
 _id = table.c.id
 _INSERT = PreparedStatement(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
-_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")
+_LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'workbell_jobs'")
 _KEPT = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
 _PLAIN_INSERT = prepare(insert(table), *JOB_COLUMNS)
 

@@ -34,7 +34,7 @@ def _read_as(column: Column[Any]) -> str:
 _kinds = {column.name: _read_as(column) for column in jobs.c}
 _INSERT_ALL = prepare(
     text(
-        f"INSERT INTO jobs ({', '.join(_kinds)}) SELECT "  # noqa: S608 - the schema's own names
+        f"INSERT INTO workbell_jobs ({', '.join(_kinds)}) SELECT "  # noqa: S608 - the schema's own names
         + ", ".join(
             _SPECIAL.get(name) or _WRITTEN_AS.get(kind, "{}").format(name)
             for name, kind in _kinds.items()
@@ -45,19 +45,25 @@ _INSERT_ALL = prepare(
     ),
     "rows",
 )
-_NEW_IDS = text(
-    "SELECT nextval(pg_get_serial_sequence('jobs', 'id')) FROM generate_series(1, :rows)"
+_NEW_IDS = prepare(
+    text(
+        "SELECT nextval(pg_get_serial_sequence('workbell_jobs', 'id')) "
+        "FROM generate_series(1, CAST(:rows AS bigint))"
+    ),
+    "rows",
 )
 _TAG = """
 greatest(
-    (SELECT fair_tag FROM jobs WHERE state = 2 AND queue = given.queue
+    (SELECT fair_tag FROM workbell_jobs WHERE state = 2 AND queue = given.queue
         AND priority = given.priority ORDER BY fair_tag, id LIMIT 1),
-    (SELECT fair_tag FROM jobs WHERE state = 2 AND queue = given.queue
+    (SELECT fair_tag FROM workbell_jobs WHERE state = 2 AND queue = given.queue
         AND priority = given.priority AND fair_key = given.fair_key
         ORDER BY fair_tag DESC LIMIT 1),
     0
 ) + 1 / weight"""
-_IS_INACTIVE = "EXISTS (SELECT 1 FROM task_definitions WHERE key = given.task AND NOT is_active)"
+_IS_INACTIVE = (
+    "EXISTS (SELECT 1 FROM workbell_task_definitions WHERE key = given.task AND NOT is_active)"
+)
 _HELD_INSTEAD = {
     "state": "CASE WHEN waits THEN 1 ELSE state END",
     "queued_at": "CASE WHEN NOT waits THEN queued_at END",
@@ -69,7 +75,7 @@ _ENTER = prepare(
     text(
         "WITH given AS MATERIALIZED "  # noqa: S608 - the schema's own names
         f"(SELECT given.*, state = 2 AND {_IS_INACTIVE} AS waits FROM ({_GIVEN}) AS given) "
-        f"INSERT INTO jobs ({_named}) SELECT {_entering} FROM given "
+        f"INSERT INTO workbell_jobs ({_named}) SELECT {_entering} FROM given "
         "ON CONFLICT DO NOTHING RETURNING id, state, fair_tag"
     ),
     "rows",
@@ -85,7 +91,7 @@ def insert_jobs(
     The ids are read from the sequence first: RETURNING does not say which of
     the given rows a returned one was.
     """
-    ids: list[int] = sorted(db.execute(_NEW_IDS, {"rows": len(jobs)}).scalars())
+    ids: list[int] = sorted(job_id for (job_id,) in _NEW_IDS.fetch_all(db, (len(jobs),)))
     new = [
         entered(job, job_id, *entry) for job, job_id, entry in zip(jobs, ids, entries, strict=True)
     ]

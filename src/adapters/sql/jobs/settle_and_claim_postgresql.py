@@ -19,7 +19,7 @@ given AS MATERIALIZED (
         started timestamp, ended timestamp, outcome text, worker text)
 ),
 standing AS MATERIALIZED (
-    SELECT id, token, state, cancel_requested, lease_until FROM jobs
+    SELECT id, token, state, cancel_requested, lease_until FROM workbell_jobs
     WHERE id = ANY(ARRAY(SELECT id FROM given)) ORDER BY id FOR UPDATE
 ),
 accepted AS MATERIALIZED (
@@ -31,21 +31,24 @@ accepted AS MATERIALIZED (
     ORDER BY given.id, given.nth
 ),
 written AS (
-    UPDATE jobs SET state = goes,
+    UPDATE workbell_jobs SET state = goes,
         due_at = CASE WHEN goes >= 4 THEN due_at ELSE coalesce(due, due_at) END,
         max_attempts = most, mode = accepted.mode, result = accepted.result, reason = error,
         lease_until = NULL, ended_at = CASE WHEN goes >= 4 THEN ended END
-    FROM accepted WHERE jobs.id = accepted.id
+    FROM accepted WHERE workbell_jobs.id = accepted.id
 ),
 told AS (
-    INSERT INTO attempts (job_id, number, queued_at, started_at, ended_at, outcome, worker, error)
+    INSERT INTO workbell_attempts (
+        job_id, number, queued_at, started_at, ended_at, outcome, worker, error)
     SELECT id, attempt, queued, started, ended, outcome, worker, error FROM accepted
 )"""
 _CLAIMED = """
 found AS MATERIALIZED (
-    SELECT id, priority, fair_tag, mode FROM jobs
+    SELECT id, priority, fair_tag, mode FROM workbell_jobs
     WHERE state = 2 AND queue = :queue AND NOT cancel_requested
-        AND NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND queues.state <> 'running')
+        AND NOT EXISTS (
+            SELECT 1 FROM workbell_queues AS q WHERE name = :queue AND q.state <> 'running'
+        )
     ORDER BY priority DESC, fair_tag, id LIMIT CAST(:most AS int) FOR UPDATE SKIP LOCKED
 ),
 counted AS (
@@ -59,10 +62,10 @@ picked AS MATERIALIZED (
         THEN ordinary <= CAST(:free AS int) ELSE nth = 1 END
 ),
 claimed AS (
-    UPDATE jobs SET state = 3, lease_until = :lease, worker = :worker, started_at = :now,
+    UPDATE workbell_jobs SET state = 3, lease_until = :lease, worker = :worker, started_at = :now,
         attempt = attempt + 1, token = token + 1
-    FROM picked WHERE jobs.id = picked.id
-    RETURNING nth, jobs.id, token, task, owner, parameters::json, queue, mode, fail_when_lost,
+    FROM picked WHERE workbell_jobs.id = picked.id
+    RETURNING nth, workbell_jobs.id, token, task, owner, parameters::json, queue, mode, fail_when_lost,
         lane, attempt, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
         due_at AT TIME ZONE 'UTC' AS due_at, queued_at AT TIME ZONE 'UTC' AS queued_at,
         started_at AT TIME ZONE 'UTC' AS started_at, lease_until AT TIME ZONE 'UTC' AS lease_until,

@@ -5,8 +5,9 @@ from typing import Any
 from alembic import context
 
 from workbell.adapters.sql.database.column_types import Json, Moment
+from workbell.adapters.sql.database.statements import schema_of
 from workbell.adapters.sql.schema.tables import metadata
-from workbell.adapters.sql.schema.upgrade import includes
+from workbell.adapters.sql.schema.upgrade import VERSION_TABLE, includes
 
 
 def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
@@ -23,6 +24,8 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    version_table_schema=schema_of(connection),
     compare_type=True,
     include_object=includes(connection),
     render_item=render_item,

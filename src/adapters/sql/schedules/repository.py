@@ -111,8 +111,10 @@ _NEWEST_RUNS = (
     .where(IS_STARTED_RUN, jobs.c.schedule_id == bindparam("schedule_id"))
     .order_by(jobs.c.id.desc())
     .limit(NEWEST_RUNS)
-    .with_hint(jobs, "FORCE INDEX (ix_jobs_started_plain)", "mysql")  # it would sort all runs
-    .with_hint(jobs, "FORCE INDEX (ix_jobs_started_plain)", "mariadb")
+    .with_hint(
+        jobs, "FORCE INDEX (workbell_jobs_started_idx_plain)", "mysql"
+    )  # it would sort all runs
+    .with_hint(jobs, "FORCE INDEX (workbell_jobs_started_idx_plain)", "mariadb")
     .subquery()
 )
 LAST_SUCCESS = select(func.max(_NEWEST_RUNS.c.ended_at)).where(

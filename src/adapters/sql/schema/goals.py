@@ -21,7 +21,7 @@ _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
 _NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
 
 goal_books = Table(
-    "goal_books",
+    "workbell_goal_ledgers",
     metadata,
     Column("owner", Id, primary_key=True, autoincrement=False),
     Column("last_goal", Id, nullable=False),
@@ -30,7 +30,7 @@ goal_books = Table(
 )
 
 goals = Table(
-    "goals",
+    "workbell_goals",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("owner", Id, nullable=False),
@@ -52,11 +52,11 @@ goals = Table(
 )
 
 progress_entries = Table(
-    "progress_entries",
+    "workbell_progress_entries",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("owner", Id, nullable=False),
-    Column("goal_id", Id, ForeignKey("goals.id", ondelete="CASCADE"), nullable=False),
+    Column("goal_id", Id, ForeignKey("workbell_goals.id", ondelete="CASCADE"), nullable=False),
     Column("goal_number", Id, nullable=False),
     Column("number", Id, nullable=False),
     Column("logged_seconds", Integer, nullable=False),
@@ -68,26 +68,31 @@ progress_entries = Table(
     Column("updated_at", Moment, nullable=False),
     Column("note", LongText, nullable=False),
     UniqueConstraint("goal_id", "number"),
-    Index("ix_progress_entries_owner", "owner", "created_at", "id"),
-    Index("ix_progress_entries_started", "owner", "started_at"),
+    Index("workbell_progress_entries_owner_idx", "owner", "created_at", "id"),
+    Index("workbell_progress_entries_started_idx", "owner", "started_at"),
     **_NUMBERED,
 )
 
 # The index holds all that a summary reads: of each person, by day.
 progress_days = Table(
-    "progress_days",
+    "workbell_progress_days",
     metadata,
-    Column("entry_id", Id, ForeignKey("progress_entries.id", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "entry_id",
+        Id,
+        ForeignKey("workbell_progress_entries.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
     Column("local_day", Date, primary_key=True),
     Column("owner", Id, nullable=False),
     Column("goal_id", Id, nullable=False),
     Column("seconds", Integer, nullable=False),
-    Index("ix_progress_days_owner", "owner", "local_day", "goal_id", "seconds"),
+    Index("workbell_progress_days_owner_idx", "owner", "local_day", "goal_id", "seconds"),
     **_KEYED,
 )
 
 timers = Table(
-    "timers",
+    "workbell_timers",
     metadata,
     Column("owner", Id, primary_key=True, autoincrement=False),
     Column("goal_id", Id, nullable=False),

@@ -69,30 +69,30 @@ def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]
 
 
 _j = jobs.c
-_partial("uq_jobs_tick", _j.tick.is_not(None), _j.schedule_id, _j.tick, unique=True)
+_partial("workbell_jobs_tick_key", _j.tick.is_not(None), _j.schedule_id, _j.tick, unique=True)
 _partial(
-    "uq_jobs_idempotency_key",
+    "workbell_jobs_idempotency_key_key",
     _j.idempotency_key.is_not(None),
     _j.owner,
     _j.idempotency_key,
     unique=True,
 )
-_due("ix_jobs_claim", IS_READY, _j.queue, _j.priority.desc(), _j.fair_tag, _j.id)
-_due("ix_jobs_share", IS_READY, _j.queue, _j.priority, _j.fair_key, _j.fair_tag)
-_due("ix_jobs_stage", IS_SCHEDULED, _j.due_at, _j.id)
-_partial("ix_jobs_busy", IS_BUSY, _j.lane, plain=(_j.lane, _j.state))
-_due("ix_jobs_held", IS_HELD, _j.lane, _j.priority.desc(), _j.due_at, _j.id)
-_due("ix_jobs_lease", IS_RUNNING, _j.lease_until, _j.id)
-_partial("ix_jobs_waiting", IS_WAITING, _j.owner, plain=(_j.owner, _j.state))
+_due("workbell_jobs_claim_idx", IS_READY, _j.queue, _j.priority.desc(), _j.fair_tag, _j.id)
+_due("workbell_jobs_share_idx", IS_READY, _j.queue, _j.priority, _j.fair_key, _j.fair_tag)
+_due("workbell_jobs_stage_idx", IS_SCHEDULED, _j.due_at, _j.id)
+_partial("workbell_jobs_busy_idx", IS_BUSY, _j.lane, plain=(_j.lane, _j.state))
+_due("workbell_jobs_held_idx", IS_HELD, _j.lane, _j.priority.desc(), _j.due_at, _j.id)
+_due("workbell_jobs_lease_idx", IS_RUNNING, _j.lease_until, _j.id)
+_partial("workbell_jobs_waiting_idx", IS_WAITING, _j.owner, plain=(_j.owner, _j.state))
 _partial(
-    "ix_jobs_unfinished",
+    "workbell_jobs_unfinished_idx",
     IS_UNFINISHED_RUN,
     _j.schedule_id,
     _j.id,
     plain=(_j.schedule_id, _j.state, _j.id),
 )
-_partial("ix_jobs_started", IS_STARTED_RUN, _j.schedule_id, _j.id)
-_partial("ix_jobs_ended", IS_ENDED_JOB, _j.state, _j.ended_at)
-_partial("ix_jobs_ended_runs", IS_ENDED_RUN, _j.ended_at)
-_partial("ix_schedules_due", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
-_partial("ix_schedules_alert", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)
+_partial("workbell_jobs_started_idx", IS_STARTED_RUN, _j.schedule_id, _j.id)
+_partial("workbell_jobs_ended_idx", IS_ENDED_JOB, _j.state, _j.ended_at)
+_partial("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, _j.ended_at)
+_partial("workbell_schedules_due_idx", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
+_partial("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)

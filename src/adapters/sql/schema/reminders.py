@@ -11,7 +11,7 @@ _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
 
 # A row for who prefers something, and for who was reminded.
 notification_preferences = Table(
-    "notification_preferences",
+    "workbell_notification_preferences",
     metadata,
     Column("owner", Id, primary_key=True, autoincrement=False),
     Column("reminders", Boolean, nullable=False),
@@ -19,13 +19,13 @@ notification_preferences = Table(
     Column("zone", String(64), nullable=False),
     Column("next_at", Moment, nullable=True),
     Column("reminded_on", Date, nullable=True),
-    Index("ix_notification_preferences_next_at", "next_at"),
+    Index("workbell_notification_preferences_next_at_idx", "next_at"),
     **_KEYED,
 )
 
 # It goes with its goal, whose owner's book is locked whenever a row is written.
 goal_reminders = Table(
-    "goal_reminders",
+    "workbell_goal_reminders",
     metadata,
     Column("goal_id", Id, primary_key=True, autoincrement=False),
     Column("since", Date, nullable=False),

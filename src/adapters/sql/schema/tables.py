@@ -19,12 +19,15 @@ from sqlalchemy import (
 
 from workbell.adapters.sql.database.column_types import Id, Json, LongText, Moment
 
+TABLE_PREFIX = "workbell_"
+"""Begins the name of every table, index and constraint."""
 metadata = MetaData(
     naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
     }
 )
 
@@ -70,7 +73,7 @@ def _json(name: str, *, null: bool = False) -> Column[Any]:
 
 
 users = Table(
-    "users",
+    "workbell_users",
     metadata,
     _id(),
     _text("username", 150),
@@ -95,7 +98,7 @@ users = Table(
 )
 
 codes = Table(
-    "codes",
+    "workbell_codes",
     metadata,
     _id(),
     _reference("user_id"),
@@ -105,12 +108,12 @@ codes = Table(
     _moment("expires_at"),
     _moment("used_at", null=True),
     _number("attempts"),
-    Index("ix_codes_user", "user_id", "purpose", "id"),
+    Index("workbell_codes_user_idx", "user_id", "purpose", "id"),
     **_NUMBERED,
 )
 
 sessions = Table(
-    "sessions",
+    "workbell_sessions",
     metadata,
     Column("id", String(64), primary_key=True),
     _reference("user_id"),
@@ -124,11 +127,11 @@ sessions = Table(
     _moment("last_used_at", null=True),
     _text("address", 64),
     _text("user_agent", 256),
-    Index("ix_sessions_from", "user_id", "address"),
+    Index("workbell_sessions_from_idx", "user_id", "address"),
 )
 
 api_keys = Table(
-    "api_keys",
+    "workbell_api_keys",
     metadata,
     _id(),
     _reference("user_id"),
@@ -141,12 +144,12 @@ api_keys = Table(
     _moment("last_used_at", null=True),
     _moment("revoked_at", null=True),
     UniqueConstraint("prefix"),
-    Index("ix_api_keys_user", "user_id", "id"),
+    Index("workbell_api_keys_user_idx", "user_id", "id"),
     **_NUMBERED,
 )
 
 second_factors = Table(
-    "second_factors",
+    "workbell_second_factors",
     metadata,
     Column("user_id", Id, primary_key=True, autoincrement=False),
     _text("seed", 64),
@@ -159,7 +162,7 @@ second_factors = Table(
 )
 
 audit = Table(
-    "audit",
+    "workbell_audit",
     metadata,
     _id(),
     _reference("user_id"),
@@ -171,12 +174,12 @@ audit = Table(
     _text("user_agent", 256),
     _text("request_id", 64),
     _moment("at"),
-    Index("ix_audit_object", "model_name", "object_id", "id"),
+    Index("workbell_audit_object_idx", "model_name", "object_id", "id"),
     **_NUMBERED,
 )
 
 task_definitions = Table(
-    "task_definitions",
+    "workbell_task_definitions",
     metadata,
     _id(),
     _text("key"),
@@ -191,7 +194,7 @@ task_definitions = Table(
 )
 
 schedules = Table(
-    "schedules",
+    "workbell_schedules",
     metadata,
     _id(),
     _reference("owner"),
@@ -226,12 +229,12 @@ schedules = Table(
     _moment("deleted_at", null=True),
     Column("paused_reason", Text, nullable=True),
     _json("parameters"),
-    Index("ix_schedules_owner", "owner", "id"),
+    Index("workbell_schedules_owner_idx", "owner", "id"),
     **_NUMBERED,
 )
 
 jobs = Table(
-    "jobs",
+    "workbell_jobs",
     metadata,
     _id(),
     Column("state", SmallInteger, nullable=False),
@@ -273,14 +276,14 @@ jobs = Table(
     _long("description"),
     _json("parameters"),
     _json("result", null=True),
-    Index("ix_jobs_owner", "owner", "id"),
+    Index("workbell_jobs_owner_idx", "owner", "id"),
     **_BUSY,
 )
 
 attempts = Table(
-    "attempts",
+    "workbell_attempts",
     metadata,
-    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", Id, ForeignKey("workbell_jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     _moment("queued_at", null=True),
     _moment("started_at"),
@@ -292,9 +295,9 @@ attempts = Table(
 )
 
 job_logs = Table(
-    "job_logs",
+    "workbell_job_logs",
     metadata,
-    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", Id, ForeignKey("workbell_jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("seq", Integer, primary_key=True, autoincrement=False),
     _moment("at"),
@@ -304,9 +307,9 @@ job_logs = Table(
 )
 
 artifacts = Table(
-    "artifacts",
+    "workbell_artifacts",
     metadata,
-    Column("job_id", Id, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", Id, ForeignKey("workbell_jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(255), primary_key=True),
     _text("media_type", 127),
     _reference("size"),
@@ -316,7 +319,7 @@ artifacts = Table(
 )
 
 lanes = Table(
-    "lanes",
+    "workbell_concurrency_keys",
     metadata,
     Column("key", String(191), primary_key=True),
     _number("lane_limit"),
@@ -324,7 +327,7 @@ lanes = Table(
 )
 
 queues = Table(
-    "queues",
+    "workbell_queues",
     metadata,
     Column("name", String(128), primary_key=True),
     _text("state", 16),
@@ -333,7 +336,7 @@ queues = Table(
 )
 
 workers = Table(
-    "workers",
+    "workbell_workers",
     metadata,
     Column("id", String(128), primary_key=True),
     _text("host"),
@@ -347,14 +350,18 @@ workers = Table(
 )
 
 quotas = Table(
-    "quotas",
+    "workbell_quotas",
     metadata,
     Column("key", String(191), primary_key=True),
     _moment("until"),
     _json("log"),
-    Index("ix_quotas_until", "until"),
+    Index("workbell_quotas_until_idx", "until"),
 )
 
 facts = Table(
-    "facts", metadata, Column("name", String(64), primary_key=True), _long("value"), **_KEYED
+    "workbell_metadata",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    _long("value"),
+    **_KEYED,
 )

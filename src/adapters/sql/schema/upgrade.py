@@ -7,26 +7,39 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Index, inspect, text
+from attrs import frozen
+from sqlalchemy import Column, Connection, Index, MetaData, String, Table, inspect, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateSchema
 
 from workbell.adapters.sql.database import mysql
+from workbell.adapters.sql.database.statements import schema_of
 from workbell.adapters.sql.schema.indexes import belongs
-from workbell.adapters.sql.schema.tables import metadata
+from workbell.adapters.sql.schema.tables import TABLE_PREFIX, metadata
 from workbell.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+VERSION_TABLE = f"{TABLE_PREFIX}schema_version"
+"""Alembic's own table; an application that shares the database has another one."""
 _SCRIPTS = Path(__file__).parent.parent / "migrations"
 _NAMED = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
 _LOCK_NUMBER = 7_214_533_905
-_VERSION = text("SELECT version_num FROM alembic_version")
+_VERSION = select(Table(VERSION_TABLE, MetaData(), Column("version_num", String(32))))
+
+
+@frozen
+class SchemaMigration:
+    """The revisions before and after an upgrade; None where there were no tables."""
+
+    from_revision: str | None
+    to_revision: str
 
 
 def current(connection: Connection) -> str | None:
     """Return the revision that the tables have, or None where there are none."""
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(VERSION_TABLE, schema=schema_of(connection)):
         return None
     return connection.execute(_VERSION).scalar()
 
@@ -68,13 +81,18 @@ def check(connection: Connection) -> None:
     refuse_newer(found)
     if found != newest():
         raise Unavailable(
-            f"The database has schema {found or 'none'} and needs {newest()}: migrate it first."
+            f"The database has schema {found or 'none'} and needs {newest()}: "
+            "run `workbell migrate` first."
         )
 
 
-def upgrade(connection: Connection, backup: Callable[[Path], None], now: datetime) -> None:
+def upgrade(
+    connection: Connection, backup: Callable[[Path], None], now: datetime
+) -> SchemaMigration | None:
     """
     Bring the schema to the newest revision, in one transaction where that is possible.
+
+    Returns None if this call changed nothing.
 
     Raises:
         Unavailable: The schema is newer than this program knows, or rows
@@ -83,13 +101,16 @@ def upgrade(connection: Connection, backup: Callable[[Path], None], now: datetim
     found = current(connection)
     refuse_newer(found)
     if found == newest():
-        return
+        return None
     from alembic import command
 
     if found is not None and connection.dialect.name == "sqlite":
         backup(_backup_path(connection, found, now))
     with _alone(connection):
+        found = current(connection)  # another process may have been first
+        _create_schema(connection)
         command.upgrade(_config(connection), "head")
+    return None if found == newest() else SchemaMigration(found, newest())
 
 
 def check_drift(connection: Connection) -> list[Any]:
@@ -97,8 +118,24 @@ def check_drift(connection: Connection) -> list[Any]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    options = {"compare_type": True, "include_object": includes(connection)}
-    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+    schema = schema_of(connection)
+
+    def is_ours(name: str | None, kind: str, _: object) -> bool:
+        if kind == "schema":
+            return name == schema
+        return kind != "table" or str(name).startswith(TABLE_PREFIX)
+
+    options = {
+        "compare_type": True,
+        "version_table": VERSION_TABLE,
+        "version_table_schema": schema,
+        "include_schemas": schema is not None,
+        "include_name": is_ours,
+        "include_object": includes(connection),
+    }
+    return list(
+        compare_metadata(MigrationContext.configure(connection, opts=options), _in_schema(schema))
+    )
 
 
 def includes(connection: Connection) -> Callable[..., bool]:
@@ -124,6 +161,25 @@ def refuse_newer(found: str | None) -> None:
             f"The database has schema {found}, which is newer than this program: "
             f"it knows up to {newest()}. Install the newer version, or restore a backup."
         )
+
+
+def _in_schema(schema: str | None) -> MetaData:
+    """Return the metadata with its tables in a schema, which is how Alembic compares them."""
+    if schema is None:
+        return metadata
+    copied = MetaData(naming_convention=metadata.naming_convention)
+    for table in metadata.sorted_tables:
+        infos = {index.name: index.info for index in table.indexes}
+        for index in table.to_metadata(copied, schema=schema).indexes:
+            index.info.update(infos[index.name])
+    return copied
+
+
+def _create_schema(connection: Connection) -> None:
+    """Create the PostgreSQL schema of the tables; to ask first spares the right to create it."""
+    schema = schema_of(connection)
+    if schema is not None and not inspect(connection).has_schema(schema):
+        connection.execute(CreateSchema(schema))
 
 
 def _config(connection: Connection | None = None) -> "Config":
