@@ -83,7 +83,7 @@ def test_every_prepared_statement_names_the_schema(store: SqlStore) -> None:
         assert len(found) > 20
         for name, each in found.items():
             if "json_each" not in str(each._make("postgresql")):  # SQLite's own
-                assert not _UNQUALIFIED.search(each._compilation(db)[0].string), name
+                assert not _UNQUALIFIED.search(each._compile(db)[0]), name
 
 
 def test_work_is_done_in_the_schema(store: SqlStore) -> None:
