@@ -30,7 +30,14 @@ from workbell.adapters.http.schedules.views import (
     a_toggled_body,
 )
 from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
-from workbell.adapters.http.web.pagination import Cursor, PageNumber, PageSize, ordering
+from workbell.adapters.http.web.pagination import (
+    Cursor,
+    PageNumber,
+    PageQuery,
+    PageSize,
+    ordering,
+    whole,
+)
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import WrongCredentials
@@ -158,17 +165,21 @@ class AIdentity:
 
 @frozen(kw_only=True)
 class ATasks:
-    """Task definitions, as plain lists."""
+    """Task definitions, in the order of their ids."""
 
     definitions: Definitions
 
-    def all(self, _: Call) -> Answer:
-        """Return every task, by id."""
-        return Answer(body=[_task_body(one) for one in self.definitions.all()])
+    def list(self, call: Call) -> Answer:
+        """Return a page of all tasks."""
+        return self._page(call, self.definitions.all())
 
-    def available(self, _: Call) -> Answer:
-        """Return the active tasks, by id."""
-        return Answer(body=[_task_body(one) for one in self.definitions.all() if one.is_active])
+    def list_available(self, call: Call) -> Answer:
+        """Return a page of the active tasks."""
+        return self._page(call, [one for one in self.definitions.all() if one.is_active])
+
+    def _page(self, call: Call, definitions: Sequence[TaskDefinition]) -> Answer:
+        query: PageQuery = call.query
+        return whole(call, [_task_body(one) for one in definitions], query.page, query.page_size)
 
 
 @frozen(kw_only=True)
@@ -266,15 +277,17 @@ def identity_operations(own: AIdentity, people: People) -> Sequence[Operation]:
 def task_operations(tasks: ATasks) -> Sequence[Operation]:
     """Return the routes under /api/tasks/."""
     style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
-    every: dict[int, type | Many | None] = {200: Many(ATaskBody, plain=True)}
+    page: dict[str, Any] = {
+        "query": PageQuery, "answers": {200: Many(ATaskBody)}, "errors": (404,), **style,
+    }  # fmt: skip
     return (
         Operation(
             method="GET", path="/api/tasks", name="a_list_tasks", summary="List the tasks.",
-            handler=tasks.all, answers=every, **style,
+            handler=tasks.list, **page,
         ),
         Operation(
             method="GET", path="/api/tasks/available", name="a_list_available_tasks",
-            summary="List the active tasks.", handler=tasks.available, answers=every, **style,
+            summary="List the active tasks.", handler=tasks.list_available, **page,
         ),
     )  # fmt: skip
 

@@ -4,7 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, func
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
+
+from workbell.domain import constraints
 
 
 def equal(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
@@ -47,3 +59,19 @@ def ordered(
     for name in (*ordering, "-id" if descending else "id"):
         column = columns[name.removeprefix("-")]
         yield column.desc() if name.startswith("-") else column
+
+
+COUNT_LIMIT = "count_limit"
+"""The parameter of `count_rows`; SQLAlchemy fills it in unless it is given."""
+
+
+def count_limit() -> int:
+    """Return how many rows of a list are counted: one more than the cap shows that it was met."""
+    return constraints.COUNT_CAP + 1
+
+
+def count_rows(rows: FromClause, *conditions: ColumnElement[bool]) -> Select[int]:
+    """Return the query that counts the rows of a list, and stops at `count_limit`."""
+    limit = bindparam(COUNT_LIMIT, type_=Integer, callable_=count_limit)
+    some = select(literal_column("1")).select_from(rows).where(*conditions).limit(limit)
+    return select(func.count()).select_from(some.subquery("counted"))

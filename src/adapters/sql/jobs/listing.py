@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, or_
 
-from workbell.adapters.sql.database.filters import between, equal, holds, ordered
+from workbell.adapters.sql.database.filters import between, count_rows, equal, holds, ordered
 from workbell.adapters.sql.jobs.rows import JOB, job_of
 from workbell.adapters.sql.jobs.staging import JobRows
 from workbell.adapters.sql.schema.tables import jobs
@@ -59,10 +59,9 @@ class JobLists(JobRows):
         )
         return [job_of(row) for row in self._db.execute(query)]
 
-    def count(self, scope: Scope, which: JobFilter, *, at_most: int) -> int:
-        """Return how many jobs the list has, counting no further than `at_most`."""
-        some = select(_c.id).where(*_conditions(scope, which)).limit(at_most).subquery()
-        return self._db.execute(select(func.count()).select_from(some)).scalar_one()
+    def count(self, scope: Scope, which: JobFilter) -> int:
+        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
+        return self._db.execute(count_rows(jobs, *_conditions(scope, which))).scalar_one()
 
 
 def _conditions(scope: Scope, which: JobFilter) -> Iterator[ColumnElement[bool]]:
