@@ -1,4 +1,4 @@
-"""The story of source A: register, schedule predefined tasks, see what ran."""
+"""The story of InsightHub: register, schedule predefined tasks, see what ran."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def test_a_schedule_is_made_filtered_paused_and_deleted(client: Client) -> None:
 
 
 def test_the_sixth_active_schedule_is_refused(client: Client) -> None:
-    """Inactive ones do not count; the refusal has source A's words."""
+    """Inactive ones do not count; the refusal has InsightHub's words."""
     _signed_in(client)
     body = {"task_definition": 1, "cron_expression": "0 9 * * *", "parameters": MAIL}
     for _ in range(5):

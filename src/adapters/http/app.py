@@ -114,21 +114,25 @@ def operations_of(parts: Parts) -> tuple[Operation, ...]:
         *notifications.operations(notifications.Notifications(reminding=parts.reminding)),
         *service.operations(_service(parts)),
         *a.identity_operations(
-            a.AIdentity(identity=parts.identity, signing_in=parts.signing_in), face
+            a.InsightHubIdentity(identity=parts.identity, signing_in=parts.signing_in), face
         ),
-        *a.task_operations(a.ATasks(definitions=parts.definitions)),
-        *a.schedule_operations(a_schedules, a.ASchedules(schedules=a_schedules)),
+        *a.task_operations(a.InsightHubTasks(definitions=parts.definitions)),
+        *a.schedule_operations(a_schedules, a.InsightHubSchedules(schedules=a_schedules)),
         *_b_and_c(parts, face),
-        *e.identity_operations(e.EIdentity(identity=parts.identity, signing_in=parts.signing_in)),
-        *e.job_operations(e_jobs, e.EJobs(jobs=e_jobs)),
+        *e.identity_operations(
+            e.JobProcessingIdentity(identity=parts.identity, signing_in=parts.signing_in)
+        ),
+        *e.job_operations(e_jobs, e.JobProcessingJobs(jobs=e_jobs)),
     )
 
 
 def _b_and_c(parts: Parts, face: identity.People) -> tuple[Operation, ...]:
-    own_b = b.BIdentity(
+    own_b = b.LearnFlowIdentity(
         identity=parts.identity, signing_in=parts.signing_in, people=parts.members.people
     )
-    own_c = c.CIdentity(identity=parts.identity, signing_in=parts.signing_in, members=parts.members)
+    own_c = c.DataManagerIdentity(
+        identity=parts.identity, signing_in=parts.signing_in, members=parts.members
+    )
     return (
         *b.identity_operations(own_b, face),
         *b.goal_operations(_goals(parts), _progress(parts)),

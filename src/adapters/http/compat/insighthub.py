@@ -1,4 +1,4 @@
-"""Source A's routes: sign-in, tasks and schedules under /api/."""
+"""InsightHub's routes: sign-in, tasks and schedules under /api/."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,17 +17,21 @@ from workbell.adapters.http.identity.auth import (
     UserBody,
     user_body,
 )
-from workbell.adapters.http.jobs.source_statuses import A_WORDS, AStatus, statuses
+from workbell.adapters.http.jobs.source_statuses import (
+    INSIGHTHUB_STATUSES,
+    InsightHubStatus,
+    statuses,
+)
 from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
 from workbell.adapters.http.schedules.routes import Schedules
 from workbell.adapters.http.schedules.views import (
-    ARunBody,
-    AScheduleBody,
-    AToggledBody,
-    a_listed_body,
-    a_run_body,
-    a_schedule_body,
-    a_toggled_body,
+    InsightHubRunBody,
+    InsightHubScheduleBody,
+    InsightHubToggledBody,
+    insighthub_listed_body,
+    insighthub_run_body,
+    insighthub_schedule_body,
+    insighthub_toggled_body,
 )
 from workbell.adapters.http.web.operations import Access, Answer, Call, Many, Operation, Style
 from workbell.adapters.http.web.pagination import (
@@ -58,7 +62,7 @@ TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
 
 
 @frozen(kw_only=True)
-class ARegistrationBody:
+class InsightHubRegistrationBody:
     """What a new person tells of themselves."""
 
     username: Given
@@ -70,7 +74,7 @@ class ARegistrationBody:
 
 
 @frozen(kw_only=True)
-class ALoginBody:
+class InsightHubLoginBody:
     """A username and its password, and a code if need be."""
 
     username: Given
@@ -79,7 +83,7 @@ class ALoginBody:
 
 
 @frozen(kw_only=True, slots=False)
-class ARegistered:
+class InsightHubRegistered:
     """The new person, and what to do next."""
 
     user: UserBody
@@ -87,7 +91,7 @@ class ARegistered:
 
 
 @frozen(kw_only=True, slots=False)
-class ASignedIn:
+class InsightHubSignedIn:
     """An access and a refresh token, and whose they are."""
 
     access_token: str
@@ -96,7 +100,7 @@ class ASignedIn:
 
 
 @frozen(kw_only=True, slots=False)
-class ATaskBody:
+class InsightHubTaskBody:
     """A task that can be scheduled, its parameters as names and types."""
 
     id: int
@@ -109,18 +113,18 @@ class ATaskBody:
 
 
 @frozen(kw_only=True)
-class ARunsQuery:
+class InsightHubRunsQuery:
     """Which runs of a schedule to list, newest first."""
 
-    status: Sequence[AStatus] | None = None
+    status: Sequence[InsightHubStatus] | None = None
     page: PageNumber = 1
     page_size: PageSize = None
     cursor: Cursor = None
 
 
-def _task_body(definition: TaskDefinition) -> ATaskBody:
+def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
     flat = definition.flat_schema()
-    return ATaskBody(
+    return InsightHubTaskBody(
         id=definition.id,
         name=definition.name,
         description=definition.description,
@@ -132,15 +136,15 @@ def _task_body(definition: TaskDefinition) -> ATaskBody:
 
 
 @frozen(kw_only=True)
-class AIdentity:
-    """Registering and signing in, in source A's shapes."""
+class InsightHubIdentity:
+    """Registering and signing in, in InsightHub's shapes."""
 
     identity: Identity
     signing_in: SigningIn
 
     def register(self, call: Call) -> Answer:
         """Give a person an account, and mail them a code."""
-        asked: ARegistrationBody = call.body
+        asked: InsightHubRegistrationBody = call.body
         new = Registration(
             username=asked.username,
             email=asked.email,
@@ -150,21 +154,23 @@ class AIdentity:
             last_name=asked.last_name,
         )
         user = user_body(self.identity.register(new, call.origin))
-        return Answer(status=201, body=ARegistered(user=user, message="The user was registered."))
+        return Answer(
+            status=201, body=InsightHubRegistered(user=user, message="The user was registered.")
+        )
 
     def login(self, call: Call) -> Answer:
         """Sign somebody in."""
         found = self.signing_in.login(
             call.body.username, call.body.password, call.origin, code=call.body.code
         )
-        body = ASignedIn(
+        body = InsightHubSignedIn(
             access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
         )
         return Answer(body=body)
 
 
 @frozen(kw_only=True)
-class ATasks:
+class InsightHubTasks:
     """Task definitions, in the order of their ids."""
 
     definitions: Definitions
@@ -183,8 +189,8 @@ class ATasks:
 
 
 @frozen(kw_only=True)
-class ASchedules:
-    """What source A says of schedules in words of its own."""
+class InsightHubSchedules:
+    """What InsightHub says of schedules in words of its own."""
 
     schedules: Schedules
 
@@ -202,11 +208,11 @@ class ASchedules:
 
 
 def _toggled(view: ScheduleView) -> dict[str, Any]:
-    return a_toggled_body(view, TOGGLED[view.schedule.is_active])
+    return insighthub_toggled_body(view, TOGGLED[view.schedule.is_active])
 
 
 def in_its_words(handler: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
-    """Return a handler whose errors read as source A's do."""
+    """Return a handler whose errors read as InsightHub's do."""
 
     def handle(call: Call) -> Answer:
         try:
@@ -234,124 +240,128 @@ def _type_word(text: str) -> str:
 
 
 def schedules_of(schedules: Schedules) -> Schedules:
-    """Return the canonical resource, showing schedules and runs as source A does."""
-    show_run: Callable[[Job, Any], Any] = a_run_body
+    """Return the canonical resource, showing schedules and runs as InsightHub does."""
+    show_run: Callable[[Job, Any], Any] = insighthub_run_body
     return evolve(
         schedules,
         base=BASE,
-        show=a_schedule_body,
-        show_listed=a_listed_body,
+        show=insighthub_schedule_body,
+        show_listed=insighthub_listed_body,
         show_run=show_run,
-        statuses=partial(statuses, A_WORDS),
+        statuses=partial(statuses, INSIGHTHUB_STATUSES),
     )
 
 
-def identity_operations(own: AIdentity, people: People) -> Sequence[Operation]:
+def identity_operations(own: InsightHubIdentity, people: People) -> Sequence[Operation]:
     """Return the routes under /api/auth/."""
-    style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
+    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     return (
         Operation(
-            method="POST", path="/api/auth/register", name="a_register", summary="Register.",
+            method="POST", path="/api/auth/register", name="insighthub_register", summary="Register.",
             reveals=True,
-            handler=own.register, request=ARegistrationBody, answers={201: ARegistered},
+            handler=own.register, request=InsightHubRegistrationBody, answers={201: InsightHubRegistered},
             errors=(503,), who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/auth/login", name="a_login", summary="Sign in.",
-            handler=own.login, request=ALoginBody, answers={200: ASignedIn}, errors=(403,),
+            method="POST", path="/api/auth/login", name="insighthub_login", summary="Sign in.",
+            handler=own.login, request=InsightHubLoginBody, answers={200: InsightHubSignedIn}, errors=(403,),
             statuses={WrongCredentials: 400}, who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/auth/refresh", name="a_refresh",
+            method="POST", path="/api/auth/refresh", name="insighthub_refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
             request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
             **style,
         ),
         Operation(
-            method="GET", path="/api/auth/profile", name="a_profile", summary="Show who asks.",
+            method="GET", path="/api/auth/profile", name="insighthub_profile", summary="Show who asks.",
             handler=people.me, answers={200: UserBody}, who=Access.SELF, **style,
         ),
     )  # fmt: skip
 
 
-def task_operations(tasks: ATasks) -> Sequence[Operation]:
+def task_operations(tasks: InsightHubTasks) -> Sequence[Operation]:
     """Return the routes under /api/tasks/."""
-    style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
+    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     page: dict[str, Any] = {
-        "query": PageQuery, "answers": {200: Many(ATaskBody)}, "errors": (404,), **style,
+        "query": PageQuery, "answers": {200: Many(InsightHubTaskBody)}, "errors": (404,), **style,
     }  # fmt: skip
     return (
         Operation(
-            method="GET", path="/api/tasks", name="a_list_tasks", summary="List the tasks.",
+            method="GET", path="/api/tasks", name="insighthub_list_tasks", summary="List the tasks.",
             handler=tasks.list, **page,
         ),
         Operation(
-            method="GET", path="/api/tasks/available", name="a_list_available_tasks",
+            method="GET", path="/api/tasks/available", name="insighthub_list_available_tasks",
             summary="List the active tasks.", handler=tasks.list_available, **page,
         ),
     )  # fmt: skip
 
 
-def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[Operation]:
+def schedule_operations(schedules: Schedules, own: InsightHubSchedules) -> Sequence[Operation]:
     """Return the routes under /api/schedules/."""
     style: dict[str, Any] = {
-        "style": Style.A,
-        "tag": "source A",
+        "style": Style.INSIGHTHUB,
+        "tag": "InsightHub",
         "statuses": {LimitReached: 400},
     }
     return (*_of_all(schedules, own, style), *_of_one(schedules, own, style))
 
 
-def _of_all(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
+def _of_all(
+    schedules: Schedules, own: InsightHubSchedules, style: Mapping[str, Any]
+) -> Sequence[Operation]:
     return (
         Operation(
-            method="GET", path=BASE, name="a_list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, answers={200: Many(AScheduleBody)},
+            method="GET", path=BASE, name="insighthub_list_schedules", summary="List schedules.",
+            handler=schedules.list, query=ScheduleQuery, answers={200: Many(InsightHubScheduleBody)},
             errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=BASE, name="a_create_schedule", summary="Create a schedule.",
+            method="POST", path=BASE, name="insighthub_create_schedule", summary="Create a schedule.",
             handler=in_its_words(schedules.create), request=NewSchedule,
-            answers={201: AScheduleBody}, **style,
+            answers={201: InsightHubScheduleBody}, **style,
         ),
         Operation(
-            method="POST", path=f"{BASE}/search", name="a_search_schedules",
+            method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
             summary="List schedules by filters in the body.", handler=own.search, reads=True,
-            request=ScheduleSearch, answers={200: Many(AScheduleBody)}, errors=(404,), **style,
+            request=ScheduleSearch, answers={200: Many(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip
 
 
-def _of_one(schedules: Schedules, own: ASchedules, style: Mapping[str, Any]) -> Sequence[Operation]:
-    shown: dict[int, type | Many | None] = {200: AScheduleBody}
+def _of_one(
+    schedules: Schedules, own: InsightHubSchedules, style: Mapping[str, Any]
+) -> Sequence[Operation]:
+    shown: dict[int, type | Many | None] = {200: InsightHubScheduleBody}
     return (
         Operation(
-            method="GET", path=ONE, name="a_get_schedule", summary="Show a schedule.",
+            method="GET", path=ONE, name="insighthub_get_schedule", summary="Show a schedule.",
             handler=schedules.get, answers=shown, etag=True, **style,
         ),
         Operation(
-            method="PUT", path=ONE, name="a_replace_schedule", summary="Replace a schedule.",
+            method="PUT", path=ONE, name="insighthub_replace_schedule", summary="Replace a schedule.",
             handler=in_its_words(schedules.replace), request=NewSchedule, partial=True,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
         Operation(
-            method="PATCH", path=ONE, name="a_change_schedule", summary="Change a schedule.",
+            method="PATCH", path=ONE, name="insighthub_change_schedule", summary="Change a schedule.",
             handler=in_its_words(schedules.change), request=NewSchedule, partial=True,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
         Operation(
-            method="DELETE", path=ONE, name="a_delete_schedule", summary="Delete a schedule.",
+            method="DELETE", path=ONE, name="insighthub_delete_schedule", summary="Delete a schedule.",
             handler=schedules.delete, answers={204: None}, etag=True, **style,
         ),
         Operation(
-            method="POST", path=f"{ONE}/toggle_active", name="a_toggle_schedule",
+            method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
             summary="Pause an active schedule, or resume a paused one.",
-            handler=in_its_words(own.toggle), answers={200: AToggledBody}, **style,
+            handler=in_its_words(own.toggle), answers={200: InsightHubToggledBody}, **style,
         ),
         Operation(
-            method="GET", path=f"{ONE}/logs", name="a_list_schedule_runs",
+            method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
-            query=ARunsQuery, exists=schedules.exists,
-            answers={200: Many(ARunBody, history=True)}, **style,
+            query=InsightHubRunsQuery, exists=schedules.exists,
+            answers={200: Many(InsightHubRunBody, history=True)}, **style,
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Source B's routes: sign-in, usernames, goals, progress and summaries."""
+"""LearnFlow's routes: sign-in, usernames, goals, progress and summaries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ ROOT = "/api"
 
 
 @frozen(kw_only=True)
-class BRegistrationBody:
+class LearnFlowRegistrationBody:
     """What a new person tells of themselves."""
 
     username: Given
@@ -40,7 +40,7 @@ class BRegistrationBody:
 
 
 @frozen(kw_only=True)
-class BLoginBody:
+class LearnFlowLoginBody:
     """A username and its password, and a code if need be."""
 
     username: Given
@@ -49,8 +49,8 @@ class BLoginBody:
 
 
 @frozen(kw_only=True, slots=False)
-class BUserBody:
-    """A new person, as far as source B tells."""
+class LearnFlowUserBody:
+    """A new person, as far as LearnFlow tells."""
 
     id: int
     username: str
@@ -61,8 +61,8 @@ class BUserBody:
 
 
 @frozen(kw_only=True)
-class BIdentity:
-    """Registering and signing in, in source B's shapes."""
+class LearnFlowIdentity:
+    """Registering and signing in, in LearnFlow's shapes."""
 
     identity: Identity
     signing_in: SigningIn
@@ -70,7 +70,7 @@ class BIdentity:
 
     def register(self, call: Call) -> Answer:
         """Give a person an account, and mail them a code."""
-        asked: BRegistrationBody = call.body
+        asked: LearnFlowRegistrationBody = call.body
         new = Registration(
             username=asked.username,
             email=asked.email,
@@ -80,7 +80,7 @@ class BIdentity:
             tier=asked.tier,
         )
         user = self.identity.register(new, call.origin)
-        body = BUserBody(
+        body = LearnFlowUserBody(
             id=user.id,
             username=user.username,
             email=user.email,
@@ -92,7 +92,7 @@ class BIdentity:
 
     def login(self, call: Call) -> Answer:
         """Sign somebody in."""
-        asked: BLoginBody = call.body
+        asked: LearnFlowLoginBody = call.body
         found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
         return Answer(body=pair_body(found))
 
@@ -101,29 +101,29 @@ class BIdentity:
         return Answer(body=list(self.people.usernames(call.actor)))
 
 
-def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operation]:
+def identity_operations(own: LearnFlowIdentity, people: PeopleFace) -> Sequence[Operation]:
     """Return the routes that sign people in, and list them."""
-    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
         Operation(
-            method="POST", path="/api/user", name="b_register", summary="Register.",
+            method="POST", path="/api/user", name="learnflow_register", summary="Register.",
             reveals=True,
-            handler=own.register, request=BRegistrationBody, answers={201: BUserBody},
+            handler=own.register, request=LearnFlowRegistrationBody, answers={201: LearnFlowUserBody},
             errors=(503,), who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/token", name="b_login", summary="Sign in.",
-            handler=own.login, request=BLoginBody, answers={200: PairBody}, errors=(401, 403),
+            method="POST", path="/api/token", name="learnflow_login", summary="Sign in.",
+            handler=own.login, request=LearnFlowLoginBody, answers={200: PairBody}, errors=(401, 403),
             who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/token/refresh", name="b_refresh",
+            method="POST", path="/api/token/refresh", name="learnflow_refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
             request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE,
             **style,
         ),
         Operation(
-            method="GET", path="/api/users", name="b_list_usernames",
+            method="GET", path="/api/users", name="learnflow_list_usernames",
             summary="List the usernames of all active people.", handler=own.usernames,
             answers={200: Many(str, plain=True)}, who=Access.USER, **style,
         ),
@@ -132,14 +132,14 @@ def identity_operations(own: BIdentity, people: PeopleFace) -> Sequence[Operatio
 
 def goal_operations(face: goals.Goals, entries: progress.Progress) -> Sequence[Operation]:
     """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
-    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
-        *goals.commands(evolve(face, base=f"{ROOT}/goals"), "b_", style),
-        *progress.commands(evolve(entries, root=ROOT), "b_", style),
+        *goals.commands(evolve(face, base=f"{ROOT}/goals"), "learnflow_", style),
+        *progress.commands(evolve(entries, root=ROOT), "learnflow_", style),
     )
 
 
 def summary_operations(face: summaries.SummaryFace) -> Sequence[Operation]:
     """Return the routes under /api/summary/: the canonical ones."""
-    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
-    return summaries.periods(face, ROOT, "b_", style)
+    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
+    return summaries.periods(face, ROOT, "learnflow_", style)

@@ -81,7 +81,7 @@ class ExpressionBody:
 
 
 @frozen(kw_only=True)
-class RangeBody:
+class BackfillRangeBody:
     """A range of past runs, both ends included; a dry run only counts them."""
 
     start: datetime
@@ -166,7 +166,7 @@ class Schedules:
 
     def backfill(self, call: Call) -> Answer:
         """Run the ticks of a past range."""
-        asked: RangeBody = call.body
+        asked: BackfillRangeBody = call.body
         plan = self.scheduling.backfill(
             call.actor, _id(call), asked.start, asked.end, dry_run=asked.dry_run
         )
@@ -290,7 +290,7 @@ def _of_runs(schedules: Schedules) -> Sequence[Operation]:
         Operation(
             method="POST", path=f"{ONE}/backfill", name="backfill_schedule",
             summary="Run the past runs of a range.", handler=schedules.backfill,
-            request=RangeBody, answers={202: BackfilledBody, 200: BackfillBody}, **own,
+            request=BackfillRangeBody, answers={202: BackfilledBody, 200: BackfillBody}, **own,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_schedule_runs",

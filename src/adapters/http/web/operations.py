@@ -35,13 +35,13 @@ class Access(StrEnum):
 
 
 class Style(StrEnum):
-    """Whose conventions an operation follows: ours, or those of a source system."""
+    """Which conventions an operation follows: the canonical ones or a compatibility API's."""
 
     CANONICAL = "canonical"
-    A = "A"
-    B = "B"
-    C = "C"
-    E = "E"
+    INSIGHTHUB = "InsightHub"
+    LEARNFLOW = "LearnFlow"
+    DATAMANAGER = "DataManager"
+    JOB_PROCESSING = "Job Processing"
 
 
 @frozen(kw_only=True)

@@ -46,7 +46,10 @@ class Sizes:
     most_for_super_users: int
 
 
-SIZES: Mapping[Style, Sizes] = {Style.A: Sizes(10, 10, 100), Style.B: Sizes(5, 10, 10)}
+SIZES: Mapping[Style, Sizes] = {
+    Style.INSIGHTHUB: Sizes(10, 10, 100),
+    Style.LEARNFLOW: Sizes(5, 10, 10),
+}
 CANONICAL_SIZES = Sizes(20, 100, 100)
 
 

@@ -1,4 +1,4 @@
-"""Source A's routes: its shapes, its words, its errors."""
+"""InsightHub's routes: its shapes, its words, its errors."""
 
 from typing import Any
 

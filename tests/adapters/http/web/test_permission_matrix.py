@@ -41,10 +41,10 @@ ROUTES: Mapping[Action, str] = {
     Action.READ_KEYS: "list_api_keys",
     Action.MAKE_KEY: "make_api_key",
     Action.REVOKE_KEY: "revoke_api_key",
-    Action.LIST_NAMES: "b_list_usernames",
+    Action.LIST_NAMES: "learnflow_list_usernames",
     Action.READ_PEOPLE: "list_users get_user",
     Action.ADMINISTER_PEOPLE: "change_user sign_out_user remove_lost_second_factor",
-    Action.INVITE_PEOPLE: "c_invite",
+    Action.INVITE_PEOPLE: "datamanager_invite",
     Action.READ_TASKS: """
         list_task_definitions get_task_definition a_list_tasks a_list_available_tasks
     """,
@@ -101,7 +101,7 @@ LATER = {one for one in Action if one.split(".")[0] in {
 }}  # fmt: skip
 """What has no route yet."""
 
-ALSO = {"c_change_user": Action.ADMINISTER_PEOPLE}
+ALSO = {"datamanager_change_user": Action.ADMINISTER_PEOPLE}
 """A second permission that does as well: superusers change people."""
 
 WITH_DOCS = FaceSettings(docs=True)
@@ -230,7 +230,7 @@ def names_for(world: World, operation: Operation) -> Mapping[str, Any]:
 
 
 def needs_verified(operation: Operation) -> bool:
-    """Whether source E asks for a verified address there: jobs and their results."""
+    """Whether Job Processing asks for a verified address there: jobs and their results."""
     path = operation.path.removeprefix("/api/").removeprefix("v1/")
     return path.split("/")[0] in {"jobs", "job-results"}
 
