@@ -159,14 +159,22 @@ def _classes_in(kind: Any) -> Iterator[type]:
 
 
 def _relocated(value: Any) -> Any:
-    """Return a schema whose references point to the document's components."""
+    """
+    Return a schema whose references point to the document's components.
+
+    An object without members says that it admits any: generators of clients
+    would read it as an empty one.
+    """
     if isinstance(value, dict):
-        return {
+        found = {
             name: inner.replace("#/$defs/", "#/components/schemas/")
             if name == "$ref" and isinstance(inner, str)
             else _relocated(inner)
             for name, inner in value.items()
         }
+        if value.get("type") == "object" and "properties" not in value:
+            found.setdefault("additionalProperties", True)
+        return found
     return [_relocated(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -277,7 +285,8 @@ def _responses(operation: Operation, components: Components) -> Schema:
         response: Schema = {"description": HTTPStatus(status).phrase}
         if status != 204:
             schema = _answer(answer, components)
-            response["content"] = {media: {"schema": schema} for media in operation.media}
+            media_types = (PROBLEM,) if _is_problem(answer) else operation.media
+            response["content"] = {media: {"schema": schema} for media in media_types}
         if operation.etag and status != 204:
             response["headers"] = {"ETag": {"schema": {"type": "string"}}}
         if status in {201, 202} and operation.who is not Access.ANYONE:
@@ -288,6 +297,10 @@ def _responses(operation: Operation, components: Components) -> Schema:
         found.setdefault(str(status), _problem(HTTPStatus(status).phrase, problem))
     found["default"] = _problem("Any other error.", Problem.__name__)
     return found
+
+
+def _is_problem(answer: type | Many | None) -> bool:
+    return isinstance(answer, type) and issubclass(answer, Problem)
 
 
 def _problem_name(operation: Operation, status: int) -> str:

@@ -190,13 +190,9 @@ class Operation:
     @property
     def error_statuses(self) -> tuple[int, ...]:
         """The statuses of every error that it may answer."""
-        found = {*self.errors, *self.statuses.values()}
-        if self.query or self.request or self.idempotent:
-            found.add(400)
+        found = {400, *self.errors, *self.statuses.values()}
         if self.who is not Access.ANYONE:
-            found.add(401)
-        if self.who in {Access.VERIFIED, Access.SUPERUSER}:
-            found.add(403)
+            found |= {401, 403}
         if self.path_names:
             found.add(404)
         if self.request:

@@ -73,5 +73,7 @@ def count_limit() -> int:
 def count_rows(rows: FromClause, *conditions: ColumnElement[bool]) -> Select[int]:
     """Return the query that counts the rows of a list, and stops at `count_limit`."""
     limit = bindparam(COUNT_LIMIT, type_=Integer, callable_=count_limit)
-    some = select(literal_column("1")).select_from(rows).where(*conditions).limit(limit)
+    some: Select[Any] = (
+        select(literal_column("1")).select_from(rows).where(*conditions).limit(limit)
+    )
     return select(func.count()).select_from(some.subquery("counted"))

@@ -66,7 +66,7 @@ def test_a_list_stops_counting_at_the_cap(
     twofold: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operation = ALL[name]
-    body = None if operation.request is None else {}
+    body: dict[str, object] | None = None if operation.request is None else {}
 
     whole = twofold.call(operation.method, path_of(operation), "root", body).json
     assert "count_capped" not in whole
