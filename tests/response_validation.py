@@ -40,7 +40,7 @@ class ResponseValidator:
         found = self._router.find(path.partition("?")[0].rstrip("/"))
         if found is None or status == 304:
             return
-        template = found[0].template
+        template: str = found[0].template  # type: ignore[attr-defined]  # what was added
         operation = self.document["paths"][template].get(method.lower())
         if operation is None:
             return
