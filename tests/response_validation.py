@@ -11,6 +11,8 @@ from falcon.routing import CompiledRouter
 from workbell.adapters.http.app import Parts, openapi_of
 
 JSON_TYPES = ("application/json", "application/problem+json")
+WITHOUT_BODY = frozenset({304, 308})
+"""Not modified, and the redirection of plain HTTP, which comes before any operation."""
 UNDOCUMENTED_STATUSES = frozenset({405, 406, 500, 503})
 """Errors that every operation may answer; the document has them under `default`."""
 
@@ -38,7 +40,7 @@ class ResponseValidator:
         """
         media_type = media_type.partition(";")[0]
         found = self._router.find(path.partition("?")[0].rstrip("/"))
-        if found is None or status == 304:
+        if found is None or status in WITHOUT_BODY:
             return
         template: str = found[0].template  # type: ignore[attr-defined]  # what was added
         operation = self.document["paths"][template].get(method.lower())
