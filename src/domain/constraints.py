@@ -13,6 +13,9 @@ MAX_TEXT = 10_000
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 """The integers that every store can keep."""
 
+COUNT_CAP = 10_000
+"""Lists stop counting here: a larger number is reported as this one, capped."""
+
 
 def _is_a_pattern(_: object, __: object, pattern: str | None) -> None:
     if pattern is not None:

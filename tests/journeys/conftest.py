@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from attrs import define
 
+from tests.response_validation import JSON_TYPES, ResponseValidator, response_validator
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import EmbeddedServer
 from workbell.entrypoints.bootstrap.build import build
@@ -28,6 +29,7 @@ class Client:
 
     port: int
     mail: Path
+    validator: ResponseValidator
     token: str | None = None
 
     def call(
@@ -48,6 +50,8 @@ class Client:
             connection.close()
         kept = {name.lower(): value for name, value in answer.getheaders()}
         decoded = json.loads(content) if content and "json" in kept["content-type"] else content
+        if method != "HEAD" and kept.get("content-type", "").startswith(JSON_TYPES):
+            self.validator.check(method, path, answer.status, kept["content-type"], decoded)
         return answer.status, decoded, kept
 
     def get(self, path: str, status: int = 200) -> Any:
@@ -101,12 +105,13 @@ def client(tmp_path: Path) -> Generator[Client]:
     house = build(settings)
     house.prepare()
     house.first_administrator()
-    server = EmbeddedServer(build_app(house.app_dependencies()), "127.0.0.1", 0, threads=4)
+    served = house.app_dependencies()
+    server = EmbeddedServer(build_app(served), "127.0.0.1", 0, threads=4)
     server.bind()
     threading.Thread(target=server.serve, daemon=True).start()
     runtime = house.runtime(threads=2)
     runtime.start()
-    yield Client(server.address[1], tmp_path / "data" / "mail")
+    yield Client(server.address[1], tmp_path / "data" / "mail", response_validator(served))
     server.stop(2.0)
     runtime.stop(5.0)
     house.close()

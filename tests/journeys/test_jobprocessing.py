@@ -1,4 +1,4 @@
-"""The story of source E: an address is verified, and one-off jobs run."""
+"""The story of Job Processing: an address is verified, and one-off jobs run."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -36,7 +36,7 @@ def test_an_address_is_verified_by_a_mailed_code(client: Client) -> None:
 def test_a_job_runs_and_its_result_can_be_read(client: Client) -> None:
     """From pending to completed, with the result in both places."""
     _verified(client)
-    body = {"name": "Nightly", "description": "of source E", "scheduled_time": _soon()}
+    body = {"name": "Nightly", "description": "of Job Processing", "scheduled_time": _soon()}
     made = client.post("/api/jobs/", body, 201)
     assert made["status"] == "pending"
     client.get(f"/api/jobs/{made['id']}/result/", 400)

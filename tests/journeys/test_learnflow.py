@@ -1,4 +1,4 @@
-"""The story of source B: goals, progress within a quota, and who is there."""
+"""The story of LearnFlow: goals, progress within a quota, and who is there."""
 
 from datetime import date
 from typing import Any
@@ -18,7 +18,7 @@ A_STEP = {"progress": "The first module", "logged_hours": "02:30:00", "total_hou
 
 
 def _signed_in(client: Client, **facts: Any) -> None:
-    """Register as source B does, and take the access token."""
+    """Register as LearnFlow does, and take the access token."""
     person = {**LEARNER, **facts}
     client.token = None
     made = client.post("/api/user/", person, 201)

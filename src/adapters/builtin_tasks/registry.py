@@ -26,7 +26,7 @@ def built_in(
     backup_dirs: Sequence[Path] = (),
 ) -> Sequence[Task]:
     """
-    Return the built-in tasks: source A's five in its order, then echo.
+    Return the built-in tasks: InsightHub's five in its order, then echo.
 
     Data and backup sources come from `input_dirs`, backups go to
     `backup_dirs`; without folders these tasks refuse every path.

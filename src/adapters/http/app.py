@@ -143,7 +143,7 @@ def _compatible(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
         *_insighthub(dependencies),
         *_learnflow(dependencies),
         *datamanager.identity_operations(
-            datamanager.CIdentity(
+            datamanager.DataManagerIdentity(
                 identity=dependencies.identity,
                 signing_in=dependencies.signing_in,
                 profiles=dependencies.profiles,
@@ -155,19 +155,23 @@ def _compatible(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
 
 
 def _insighthub(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = insighthub.AIdentity(identity=dependencies.identity, signing_in=dependencies.signing_in)
+    own = insighthub.InsightHubIdentity(
+        identity=dependencies.identity, signing_in=dependencies.signing_in
+    )
     schedule_routes = insighthub.schedules_of(_schedules(dependencies))
     return (
         *insighthub.identity_operations(own, _people(dependencies)),
-        *insighthub.task_operations(insighthub.ATasks(definitions=dependencies.definitions)),
+        *insighthub.task_operations(
+            insighthub.InsightHubTasks(definitions=dependencies.definitions)
+        ),
         *insighthub.schedule_operations(
-            schedule_routes, insighthub.ASchedules(schedules=schedule_routes)
+            schedule_routes, insighthub.InsightHubSchedules(schedules=schedule_routes)
         ),
     )
 
 
 def _learnflow(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = learnflow.BIdentity(
+    own = learnflow.LearnFlowIdentity(
         identity=dependencies.identity,
         signing_in=dependencies.signing_in,
         people=dependencies.people,
@@ -180,13 +184,13 @@ def _learnflow(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
 
 
 def _jobprocessing(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
-    own = jobprocessing.EIdentity(
+    own = jobprocessing.JobProcessingIdentity(
         identity=dependencies.identity, signing_in=dependencies.signing_in
     )
     job_routes = jobprocessing.jobs_of(_jobs(dependencies))
     return (
         *jobprocessing.identity_operations(own),
-        *jobprocessing.job_operations(job_routes, jobprocessing.EJobs(jobs=job_routes)),
+        *jobprocessing.job_operations(job_routes, jobprocessing.JobProcessingJobs(jobs=job_routes)),
     )
 
 

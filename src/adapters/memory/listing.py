@@ -1,8 +1,11 @@
 """Lists in memory: ranges of time, and orderings by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
+
+from workbell.domain import constraints
 
 T = TypeVar("T")
 
@@ -30,3 +33,8 @@ def ordered(
         known.sort(key=key, reverse=name.startswith("-"))
         rows = known + [row for row in rows if key(row) is None]
     return rows
+
+
+def count_rows(rows: Iterable[object]) -> int:
+    """Return how many rows a list has, counting no further than one above `COUNT_CAP`."""
+    return sum(1 for _ in islice(rows, constraints.COUNT_CAP + 1))

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.listing import between, count_rows, ordered
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc, plain
 from workbell.domain.errors import NotFound
@@ -83,13 +83,13 @@ class MemorySchedules:
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[ListedSchedule], int]:
-        """Return a part of a list, and how many schedules the list has."""
+        """Return a part of a list, and what `count` does."""
         found = self.find(scope, which, ordering=ordering, offset=offset, limit=limit)
         return [ListedSchedule.of(view) for view in found], self.count(scope, which)
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
-        """Return how many schedules the list has."""
-        return sum(1 for _ in self._matching(scope, which))
+        """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
+        return count_rows(self._matching(scope, which))
 
     def count_active(self, owner: UserId, *, limit: int) -> int:
         """Return how many active schedules an owner has, counting up to a limit."""

@@ -127,7 +127,7 @@ RULES: Mapping[Action, Rule] = {
     Action.READ_KEYS: _rule(None, _OWNER),
     Action.MAKE_KEY: _rule(None, _OWNER),
     Action.REVOKE_KEY: _rule(None, _OWNER),
-    Action.LIST_NAMES: _rule(_READ, _SIGNED_IN, note="Usernames only; source B documents it."),
+    Action.LIST_NAMES: _rule(_READ, _SIGNED_IN, note="Usernames only; LearnFlow documents it."),
     Action.READ_PEOPLE: _rule(_ADMIN, _SUPERUSER),
     Action.ADMINISTER_PEOPLE: _rule(_ADMIN, _SUPERUSER, note="Never oneself."),
     Action.INVITE_PEOPLE: _rule(_ADMIN, _A_ADMIN, _SUPERUSER),

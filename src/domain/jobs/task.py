@@ -229,7 +229,7 @@ class TaskDefinition:
     created_at: datetime
 
     def flat_schema(self) -> dict[str, str]:
-        """Return the parameters as {name: type}, the way source A lists them."""
+        """Return the parameters as {name: type}, the way InsightHub lists them."""
         return {
             name: _flat_type(schema) for name, schema in self.schema.get("properties", {}).items()
         }

@@ -135,7 +135,7 @@ class Goals(Protocol):
         ...
 
     def count(self, owner: UserId, which: GoalFilter) -> int:
-        """Return how many goals the list has."""
+        """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
 
@@ -187,7 +187,7 @@ class Entries(Protocol):
         ...
 
     def count(self, owner: UserId, which: EntryFilter) -> int:
-        """Return how many entries the list has."""
+        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
     def latest_before(

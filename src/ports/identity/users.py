@@ -122,7 +122,7 @@ class Users(Protocol):
         ...
 
     def count(self, which: UserFilter) -> int:
-        """Return how many people a list has."""
+        """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
     def usernames(self) -> Sequence[str]:

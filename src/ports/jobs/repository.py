@@ -123,8 +123,8 @@ class Jobs(Protocol):
         """
         ...
 
-    def count(self, scope: Scope, which: JobFilter, *, at_most: int) -> int:
-        """Return how many jobs the list has, counting no further than `at_most`."""
+    def count(self, scope: Scope, which: JobFilter) -> int:
+        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:

@@ -100,11 +100,11 @@ class Schedules(Protocol):
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[ListedSchedule], int]:
-        """Return what `find` does, in short, and how many schedules the list has."""
+        """Return what `find` does, in short, and what `count` does."""
         ...
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
-        """Return how many schedules the list has."""
+        """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
     def count_active(self, owner: UserId, *, limit: int) -> int:

@@ -10,6 +10,7 @@ import pytest
 from attrs import define, field, frozen
 from pyotp.totp import TOTP
 
+from tests.response_validation import JSON_TYPES, response_validator
 from tests.services.members_scene import Members
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import CountingCache
@@ -126,7 +127,12 @@ class World:
             headers.setdefault("Authorization", f"Bearer {self.tokens[who]}")
         if json is not None:
             more["json"] = json
-        return self.client.simulate_request(method, path, headers=headers, **more)
+        result = self.client.simulate_request(method, path, headers=headers, **more)
+        media_type = result.headers.get("content-type", "")
+        if method != "HEAD" and media_type.startswith(JSON_TYPES):
+            validator = response_validator(self.parts)
+            validator.check(method, path, result.status_code, media_type, result.json)
+        return result
 
     def get(self, path: str, who: str | None = "ada", **more: Any) -> falcon.testing.Result:
         return self.call("GET", path, who, **more)

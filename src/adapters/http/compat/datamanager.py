@@ -1,4 +1,4 @@
-"""Source C's routes: sign-in and people under /users/."""
+"""DataManager's routes: sign-in and people under /users/."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,7 @@ from workbell.services.identity.users import People
 
 
 @frozen(kw_only=True)
-class CAccountBody:
+class DataManagerAccountBody:
     """An address and a password."""
 
     email: Address
@@ -42,21 +42,21 @@ class CAccountBody:
 
 
 @frozen(kw_only=True)
-class CLoginBody(CAccountBody):
+class DataManagerLoginBody(DataManagerAccountBody):
     """An address and a password, and a code if need be."""
 
     code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True)
-class CInviteBody:
+class DataManagerInviteBody:
     """Whom to invite."""
 
     email: Address
 
 
 @frozen(kw_only=True)
-class CUserQuery:
+class DataManagerUserQuery:
     """Which people to list."""
 
     email: Address | None = None
@@ -65,7 +65,7 @@ class CUserQuery:
 
 
 @frozen(kw_only=True)
-class CChangeBody:
+class DataManagerChangeBody:
     """What changes of a person; what is left out or null stays."""
 
     email: Address | None = None
@@ -76,7 +76,7 @@ class CChangeBody:
 
 
 @frozen(kw_only=True, slots=False)
-class CRegistered:
+class DataManagerRegistered:
     """The new person, and a token to go on with, unless an address must be verified first."""
 
     message: str
@@ -85,7 +85,7 @@ class CRegistered:
 
 
 @frozen(kw_only=True, slots=False)
-class CSignedIn:
+class DataManagerSignedIn:
     """An opaque token, and whose it is."""
 
     token: str
@@ -93,15 +93,15 @@ class CSignedIn:
 
 
 @frozen(kw_only=True)
-class CIdentity:
-    """Registering, signing in and people, in source C's shapes."""
+class DataManagerIdentity:
+    """Registering, signing in and people, in DataManager's shapes."""
 
     identity: Identity
     signing_in: SigningIn
     profiles: Profiles
     people: People
 
-    def register(self, call: Call[CAccountBody]) -> Answer:
+    def register(self, call: Call[DataManagerAccountBody]) -> Answer:
         """Give a person an account, and open a session."""
         asked = call.body
         new = Registration(email=asked.email, password=asked.password)
@@ -112,29 +112,31 @@ class CIdentity:
             token = opened.token.text
         except EmailNotVerified:
             pass
-        body = CRegistered(message="The user was registered.", user=user_body(user), token=token)
+        body = DataManagerRegistered(
+            message="The user was registered.", user=user_body(user), token=token
+        )
         return Answer(status=201, body=body)
 
-    def login(self, call: Call[CLoginBody]) -> Answer:
+    def login(self, call: Call[DataManagerLoginBody]) -> Answer:
         """Open a session."""
         asked = call.body
         found = self.signing_in.login_opaque(
             asked.email, asked.password, call.origin, code=asked.code
         )
-        return Answer(body=CSignedIn(token=found.token.text, user_id=found.user.id))
+        return Answer(body=DataManagerSignedIn(token=found.token.text, user_id=found.user.id))
 
     def logout(self, call: Call) -> Answer:
         """End the session that asks."""
         self.signing_in.logout(call.actor)
         return Answer(body=MessageBody(message="You have signed out."))
 
-    def invite(self, call: Call[CInviteBody]) -> Answer:
+    def invite(self, call: Call[DataManagerInviteBody]) -> Answer:
         """Add somebody by their address; who is new sets a password by a mailed code."""
         asked = call.body
         user, is_new = self.people.invite(call.actor, asked.email)
         return Answer(status=201 if is_new else 200, body=user_body(user))
 
-    def list(self, call: Call[object, CUserQuery]) -> Answer:
+    def list(self, call: Call[object, DataManagerUserQuery]) -> Answer:
         """Return a page of the people whom the caller may see."""
         asked = call.query
         part = slice_of(call, asked.page, asked.page_size)
@@ -143,7 +145,7 @@ class CIdentity:
         )
         return numbered(call, part, [user_body(one) for one in found], total)
 
-    def change(self, call: Call[CChangeBody]) -> Answer:
+    def change(self, call: Call[DataManagerChangeBody]) -> Answer:
         """Change a person: oneself, or as a superuser anybody."""
         asked = call.body
         change = ProfileChange(
@@ -161,41 +163,41 @@ class CIdentity:
         return self.profiles.seen(call.actor, UserId(call.ids["user_id"]))
 
 
-def identity_operations(own: CIdentity) -> Sequence[AnyOperation]:
+def identity_operations(own: DataManagerIdentity) -> Sequence[AnyOperation]:
     """Return the routes under /users/."""
-    style: dict[str, Any] = {"style": Style.C, "tag": "source C"}
+    style: dict[str, Any] = {"style": Style.DATAMANAGER, "tag": "DataManager"}
     return (
         Operation(
-            method="POST", path="/users/register", name="c_register", summary="Register.",
+            method="POST", path="/users/register", name="datamanager_register", summary="Register.",
             reveals=True,
-            handler=own.register, request=CAccountBody, answers={201: CRegistered},
+            handler=own.register, request=DataManagerAccountBody, answers={201: DataManagerRegistered},
             errors=(503,), who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/users/login", name="c_login", summary="Sign in.",
-            handler=own.login, request=CLoginBody, answers={200: CSignedIn},
+            method="POST", path="/users/login", name="datamanager_login", summary="Sign in.",
+            handler=own.login, request=DataManagerLoginBody, answers={200: DataManagerSignedIn},
             errors=(401, 403), who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/users/logout", name="c_logout", keyless=True,
+            method="POST", path="/users/logout", name="datamanager_logout", keyless=True,
             summary="End the session that asks, at once.", handler=own.logout,
             answers={200: MessageBody}, errors=(400, 403), who=Access.SELF, **style,
         ),
         Operation(
-            method="POST", path="/users/invite", name="c_invite",
+            method="POST", path="/users/invite", name="datamanager_invite",
             summary="Invite somebody who has no password yet.", handler=own.invite,
-            request=CInviteBody, answers={200: UserBody, 201: UserBody}, errors=(503,),
+            request=DataManagerInviteBody, answers={200: UserBody, 201: UserBody}, errors=(503,),
             who=Access.SUPERUSER, **style,
         ),
         Operation(
-            method="GET", path="/users", name="c_list_users",
-            summary="List the people whom one may see.", handler=own.list, query=CUserQuery,
+            method="GET", path="/users", name="datamanager_list_users",
+            summary="List the people whom one may see.", handler=own.list, query=DataManagerUserQuery,
             answers={200: Many(UserBody)}, errors=(404,), who=Access.USER, **style,
         ),
         Operation(
-            method="PUT", path="/users/{user_id}", name="c_change_user",
+            method="PUT", path="/users/{user_id}", name="datamanager_change_user",
             summary="Change oneself, or as a superuser anybody.", handler=own.change, reveals=True,
-            request=CChangeBody, answers={200: UserBody}, errors=(403, 503),
+            request=DataManagerChangeBody, answers={200: UserBody}, errors=(403, 503),
             exists=own.exists, who=Access.USER, **style,
         ),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Source A's routes: sign-in, tasks and schedules under /api/."""
+"""InsightHub's routes: sign-in, tasks and schedules under /api/."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,17 +17,21 @@ from workbell.adapters.http.identity.auth import (
     UserBody,
     user_body,
 )
-from workbell.adapters.http.jobs.source_statuses import A_WORDS, AStatus, statuses
+from workbell.adapters.http.jobs.source_statuses import (
+    INSIGHTHUB_STATUSES,
+    InsightHubStatus,
+    statuses,
+)
 from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
 from workbell.adapters.http.schedules.routes import Schedules
 from workbell.adapters.http.schedules.views import (
-    ARunBody,
-    AScheduleBody,
-    AToggledBody,
-    a_listed_body,
-    a_run_body,
-    a_schedule_body,
-    a_toggled_body,
+    InsightHubRunBody,
+    InsightHubScheduleBody,
+    InsightHubToggledBody,
+    insighthub_listed_body,
+    insighthub_run_body,
+    insighthub_schedule_body,
+    insighthub_toggled_body,
 )
 from workbell.adapters.http.web.operations import (
     Access,
@@ -39,7 +43,14 @@ from workbell.adapters.http.web.operations import (
     PartialOperation,
     Style,
 )
-from workbell.adapters.http.web.pagination import Cursor, PageNumber, PageSize, ordering
+from workbell.adapters.http.web.pagination import (
+    Cursor,
+    PageNumber,
+    PageQuery,
+    PageSize,
+    ordering,
+    whole,
+)
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import WrongCredentials
@@ -63,7 +74,7 @@ TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
 
 
 @frozen(kw_only=True)
-class ARegistrationBody:
+class InsightHubRegistrationBody:
     """What a new person tells of themselves."""
 
     username: Given
@@ -75,7 +86,7 @@ class ARegistrationBody:
 
 
 @frozen(kw_only=True)
-class ALoginBody:
+class InsightHubLoginBody:
     """A username and its password, and a code if need be."""
 
     username: Given
@@ -84,7 +95,7 @@ class ALoginBody:
 
 
 @frozen(kw_only=True, slots=False)
-class ARegistered:
+class InsightHubRegistered:
     """The new person, and what to do next."""
 
     user: UserBody
@@ -92,7 +103,7 @@ class ARegistered:
 
 
 @frozen(kw_only=True, slots=False)
-class ASignedIn:
+class InsightHubSignedIn:
     """An access and a refresh token, and whose they are."""
 
     access_token: str
@@ -101,7 +112,7 @@ class ASignedIn:
 
 
 @frozen(kw_only=True, slots=False)
-class ATaskBody:
+class InsightHubTaskBody:
     """A task that can be scheduled, its parameters as names and types."""
 
     id: int
@@ -114,18 +125,18 @@ class ATaskBody:
 
 
 @frozen(kw_only=True)
-class ARunsQuery:
+class InsightHubRunsQuery:
     """Which runs of a schedule to list, newest first."""
 
-    status: Sequence[AStatus] | None = None
+    status: Sequence[InsightHubStatus] | None = None
     page: PageNumber = 1
     page_size: PageSize = None
     cursor: Cursor = None
 
 
-def _task_body(definition: TaskDefinition) -> ATaskBody:
+def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
     flat = definition.flat_schema()
-    return ATaskBody(
+    return InsightHubTaskBody(
         id=definition.id,
         name=definition.name,
         description=definition.description,
@@ -137,13 +148,13 @@ def _task_body(definition: TaskDefinition) -> ATaskBody:
 
 
 @frozen(kw_only=True)
-class AIdentity:
-    """Registering and signing in, in source A's shapes."""
+class InsightHubIdentity:
+    """Registering and signing in, in InsightHub's shapes."""
 
     identity: Identity
     signing_in: SigningIn
 
-    def register(self, call: Call[ARegistrationBody]) -> Answer:
+    def register(self, call: Call[InsightHubRegistrationBody]) -> Answer:
         """Give a person an account, and mail them a code."""
         asked = call.body
         new = Registration(
@@ -155,37 +166,43 @@ class AIdentity:
             last_name=asked.last_name,
         )
         user = user_body(self.identity.register(new, call.origin))
-        return Answer(status=201, body=ARegistered(user=user, message="The user was registered."))
+        return Answer(
+            status=201, body=InsightHubRegistered(user=user, message="The user was registered.")
+        )
 
-    def login(self, call: Call[ALoginBody]) -> Answer:
+    def login(self, call: Call[InsightHubLoginBody]) -> Answer:
         """Sign somebody in."""
         found = self.signing_in.login(
             call.body.username, call.body.password, call.origin, code=call.body.code
         )
-        body = ASignedIn(
+        body = InsightHubSignedIn(
             access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
         )
         return Answer(body=body)
 
 
 @frozen(kw_only=True)
-class ATasks:
-    """Task definitions, as plain lists."""
+class InsightHubTasks:
+    """Task definitions, in the order of their ids."""
 
     definitions: Definitions
 
-    def all(self, _: Call) -> Answer:
-        """Return every task, by id."""
-        return Answer(body=[_task_body(one) for one in self.definitions.all()])
+    def list(self, call: Call[object, PageQuery]) -> Answer:
+        """Return a page of all tasks."""
+        return self._page(call, self.definitions.all())
 
-    def available(self, _: Call) -> Answer:
-        """Return the active tasks, by id."""
-        return Answer(body=[_task_body(one) for one in self.definitions.all() if one.is_active])
+    def list_available(self, call: Call[object, PageQuery]) -> Answer:
+        """Return a page of the active tasks."""
+        return self._page(call, [one for one in self.definitions.all() if one.is_active])
+
+    def _page(self, call: Call[object, PageQuery], definitions: Sequence[TaskDefinition]) -> Answer:
+        query = call.query
+        return whole(call, [_task_body(one) for one in definitions], query.page, query.page_size)
 
 
 @frozen(kw_only=True)
-class ASchedules:
-    """What source A says of schedules in words of its own."""
+class InsightHubSchedules:
+    """What InsightHub says of schedules in words of its own."""
 
     schedules: Schedules
 
@@ -203,11 +220,11 @@ class ASchedules:
 
 
 def _toggled(view: ScheduleView) -> dict[str, Any]:
-    return a_toggled_body(view, TOGGLED[view.schedule.is_active])
+    return insighthub_toggled_body(view, TOGGLED[view.schedule.is_active])
 
 
 def in_its_words(handler: Callable[[Call[B, Q]], Answer]) -> Callable[[Call[B, Q]], Answer]:
-    """Return a handler whose errors read as source A's do."""
+    """Return a handler whose errors read as InsightHub's do."""
 
     @wraps(handler)
     def handle(call: Call[B, Q]) -> Answer:
@@ -236,126 +253,128 @@ def _type_word(text: str) -> str:
 
 
 def schedules_of(schedules: Schedules) -> Schedules:
-    """Return the canonical resource, showing schedules and runs as source A does."""
-    show_run: Callable[[Job, Any], Any] = a_run_body
+    """Return the canonical resource, showing schedules and runs as InsightHub does."""
+    show_run: Callable[[Job, Any], Any] = insighthub_run_body
     return evolve(
         schedules,
         base=BASE,
-        show=a_schedule_body,
-        show_listed=a_listed_body,
+        show=insighthub_schedule_body,
+        show_listed=insighthub_listed_body,
         show_run=show_run,
-        statuses=partial(statuses, A_WORDS),
+        statuses=partial(statuses, INSIGHTHUB_STATUSES),
     )
 
 
-def identity_operations(own: AIdentity, people: People) -> Sequence[AnyOperation]:
+def identity_operations(own: InsightHubIdentity, people: People) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
-    style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
+    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     return (
         Operation(
-            method="POST", path="/api/auth/register", name="a_register", summary="Register.",
+            method="POST", path="/api/auth/register", name="insighthub_register", summary="Register.",
             reveals=True,
-            handler=own.register, request=ARegistrationBody, answers={201: ARegistered},
+            handler=own.register, request=InsightHubRegistrationBody, answers={201: InsightHubRegistered},
             errors=(503,), who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/auth/login", name="a_login", summary="Sign in.",
-            handler=own.login, request=ALoginBody, answers={200: ASignedIn}, errors=(403,),
+            method="POST", path="/api/auth/login", name="insighthub_login", summary="Sign in.",
+            handler=own.login, request=InsightHubLoginBody, answers={200: InsightHubSignedIn}, errors=(403,),
             statuses={WrongCredentials: 400}, who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/auth/refresh", name="a_refresh",
+            method="POST", path="/api/auth/refresh", name="insighthub_refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
             request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE, limit=Route.GENERAL,
             **style,
         ),
         Operation(
-            method="GET", path="/api/auth/profile", name="a_profile", summary="Show who asks.",
+            method="GET", path="/api/auth/profile", name="insighthub_profile", summary="Show who asks.",
             handler=people.me, answers={200: UserBody}, who=Access.SELF, **style,
         ),
     )  # fmt: skip
 
 
-def task_operations(tasks: ATasks) -> Sequence[AnyOperation]:
+def task_operations(tasks: InsightHubTasks) -> Sequence[AnyOperation]:
     """Return the routes under /api/tasks/."""
-    style: dict[str, Any] = {"style": Style.A, "tag": "source A"}
-    every: dict[int, type | Many | None] = {200: Many(ATaskBody, plain=True)}
+    style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
+    page: dict[str, Any] = {
+        "query": PageQuery, "answers": {200: Many(InsightHubTaskBody)}, "errors": (404,), **style,
+    }  # fmt: skip
     return (
         Operation(
-            method="GET", path="/api/tasks", name="a_list_tasks", summary="List the tasks.",
-            handler=tasks.all, answers=every, **style,
+            method="GET", path="/api/tasks", name="insighthub_list_tasks", summary="List the tasks.",
+            handler=tasks.list, **page,
         ),
         Operation(
-            method="GET", path="/api/tasks/available", name="a_list_available_tasks",
-            summary="List the active tasks.", handler=tasks.available, answers=every, **style,
+            method="GET", path="/api/tasks/available", name="insighthub_list_available_tasks",
+            summary="List the active tasks.", handler=tasks.list_available, **page,
         ),
     )  # fmt: skip
 
 
-def schedule_operations(schedules: Schedules, own: ASchedules) -> Sequence[AnyOperation]:
+def schedule_operations(schedules: Schedules, own: InsightHubSchedules) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
     style: dict[str, Any] = {
-        "style": Style.A,
-        "tag": "source A",
+        "style": Style.INSIGHTHUB,
+        "tag": "InsightHub",
         "statuses": {LimitReached: 400},
     }
     return (*_of_all(schedules, own, style), *_of_one(schedules, own, style))
 
 
 def _of_all(
-    schedules: Schedules, own: ASchedules, style: Mapping[str, Any]
+    schedules: Schedules, own: InsightHubSchedules, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
     return (
         Operation(
-            method="GET", path=BASE, name="a_list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, answers={200: Many(AScheduleBody)},
+            method="GET", path=BASE, name="insighthub_list_schedules", summary="List schedules.",
+            handler=schedules.list, query=ScheduleQuery, answers={200: Many(InsightHubScheduleBody)},
             errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=BASE, name="a_create_schedule", summary="Create a schedule.",
+            method="POST", path=BASE, name="insighthub_create_schedule", summary="Create a schedule.",
             handler=in_its_words(schedules.create), request=NewSchedule,
-            answers={201: AScheduleBody}, **style,
+            answers={201: InsightHubScheduleBody}, **style,
         ),
         Operation(
-            method="POST", path=f"{BASE}/search", name="a_search_schedules",
+            method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
             summary="List schedules by filters in the body.", handler=own.search, reads=True,
-            request=ScheduleSearch, answers={200: Many(AScheduleBody)}, errors=(404,), **style,
+            request=ScheduleSearch, answers={200: Many(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip
 
 
 def _of_one(
-    schedules: Schedules, own: ASchedules, style: Mapping[str, Any]
+    schedules: Schedules, own: InsightHubSchedules, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
-    shown: dict[int, type | Many | None] = {200: AScheduleBody}
+    shown: dict[int, type | Many | None] = {200: InsightHubScheduleBody}
     return (
         Operation(
-            method="GET", path=ONE, name="a_get_schedule", summary="Show a schedule.",
+            method="GET", path=ONE, name="insighthub_get_schedule", summary="Show a schedule.",
             handler=schedules.get, answers=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PUT", path=ONE, name="a_replace_schedule", summary="Replace a schedule.",
+            method="PUT", path=ONE, name="insighthub_replace_schedule", summary="Replace a schedule.",
             handler=in_its_words(schedules.replace), request=NewSchedule,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
         PartialOperation(
-            method="PATCH", path=ONE, name="a_change_schedule", summary="Change a schedule.",
+            method="PATCH", path=ONE, name="insighthub_change_schedule", summary="Change a schedule.",
             handler=in_its_words(schedules.change), request=NewSchedule,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
         Operation(
-            method="DELETE", path=ONE, name="a_delete_schedule", summary="Delete a schedule.",
+            method="DELETE", path=ONE, name="insighthub_delete_schedule", summary="Delete a schedule.",
             handler=schedules.delete, answers={204: None}, etag=True, **style,
         ),
         Operation(
-            method="POST", path=f"{ONE}/toggle_active", name="a_toggle_schedule",
+            method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
             summary="Pause an active schedule, or resume a paused one.",
-            handler=in_its_words(own.toggle), answers={200: AToggledBody}, **style,
+            handler=in_its_words(own.toggle), answers={200: InsightHubToggledBody}, **style,
         ),
         Operation(
-            method="GET", path=f"{ONE}/logs", name="a_list_schedule_runs",
+            method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
-            query=ARunsQuery, exists=schedules.exists,
-            answers={200: Many(ARunBody, history=True)}, **style,
+            query=InsightHubRunsQuery, exists=schedules.exists,
+            answers={200: Many(InsightHubRunBody, history=True)}, **style,
         ),
     )  # fmt: skip

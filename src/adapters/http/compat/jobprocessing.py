@@ -1,4 +1,4 @@
-"""Source E's routes: sign-in by address, and jobs in its own words."""
+"""Job Processing's routes: sign-in by address, and jobs in its own words."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,8 +17,16 @@ from workbell.adapters.http.identity.auth import (
     pair_body,
 )
 from workbell.adapters.http.jobs.routes import JobFilters, Jobs, ResultQuery
-from workbell.adapters.http.jobs.source_statuses import E_WORDS, EStatus, statuses
-from workbell.adapters.http.jobs.views import EJobBody, ResultBody, e_job_body
+from workbell.adapters.http.jobs.source_statuses import (
+    JOB_PROCESSING_STATUSES,
+    JobProcessingStatus,
+    statuses,
+)
+from workbell.adapters.http.jobs.views import (
+    JobProcessingJobBody,
+    ResultBody,
+    jobprocessing_job_body,
+)
 from workbell.adapters.http.web.operations import (
     Access,
     Answer,
@@ -41,7 +49,7 @@ VERIFIED = "The e-mail address is verified; you can sign in now."
 
 
 @frozen(kw_only=True)
-class EAccountBody:
+class JobProcessingAccountBody:
     """An address and a password."""
 
     email: Address
@@ -49,14 +57,14 @@ class EAccountBody:
 
 
 @frozen(kw_only=True)
-class ELoginBody(EAccountBody):
+class JobProcessingLoginBody(JobProcessingAccountBody):
     """An address and a password, and a code if need be."""
 
     code: Code = field(default="", repr=False)
 
 
 @frozen(kw_only=True)
-class ENewJob:
+class JobProcessingNewJob:
     """A job with a name, to be run at a time."""
 
     name: Annotated[str, Limits(min_length=1, max_length=255)]
@@ -67,20 +75,20 @@ class ENewJob:
 
 
 @frozen(kw_only=True)
-class EJobQuery(JobFilters):
+class JobProcessingJobQuery(JobFilters):
     """Which jobs to list, newest first unless ordered otherwise."""
 
-    status: Sequence[EStatus] | None = None
+    status: Sequence[JobProcessingStatus] | None = None
 
 
 @frozen(kw_only=True)
-class EIdentity:
-    """Registering and signing in by address, in source E's shapes."""
+class JobProcessingIdentity:
+    """Registering and signing in by address, in Job Processing's shapes."""
 
     identity: Identity
     signing_in: SigningIn
 
-    def register(self, call: Call[EAccountBody]) -> Answer:
+    def register(self, call: Call[JobProcessingAccountBody]) -> Answer:
         """Register somebody, and answer the same whether the address was known."""
         self.identity.register_quietly(call.body.email, call.body.password, call.origin)
         return Answer(status=201, body=MessageBody(message=REGISTERED))
@@ -91,7 +99,7 @@ class EIdentity:
         self.identity.verify_otp(asked.email, asked.code, call.origin)
         return Answer(body=MessageBody(message=VERIFIED))
 
-    def login(self, call: Call[ELoginBody]) -> Answer:
+    def login(self, call: Call[JobProcessingLoginBody]) -> Answer:
         """Sign in somebody whose address is verified."""
         found = self.signing_in.login(
             call.body.email,
@@ -104,12 +112,12 @@ class EIdentity:
 
 
 @frozen(kw_only=True)
-class EJobs:
-    """What source E asks of a new job."""
+class JobProcessingJobs:
+    """What Job Processing asks of a new job."""
 
     jobs: Jobs
 
-    def create(self, call: Call[ENewJob]) -> Answer:
+    def create(self, call: Call[JobProcessingNewJob]) -> Answer:
         """Enqueue a job; without a task it runs the built-in `echo`."""
         asked = call.body
         new = NewJob(
@@ -123,16 +131,25 @@ class EJobs:
 
 
 def jobs_of(jobs: Jobs) -> Jobs:
-    """Return the canonical resource, showing jobs as source E does."""
-    return evolve(jobs, base=BASE, show=e_job_body, statuses=partial(statuses, E_WORDS))
+    """Return the canonical resource, showing jobs as Job Processing does."""
+    return evolve(
+        jobs,
+        base=BASE,
+        show=jobprocessing_job_body,
+        statuses=partial(statuses, JOB_PROCESSING_STATUSES),
+    )
 
 
-def identity_operations(own: EIdentity) -> Sequence[AnyOperation]:
+def identity_operations(own: JobProcessingIdentity) -> Sequence[AnyOperation]:
     """Return the routes under /api/ that sign people in."""
-    style: dict[str, Any] = {"style": Style.E, "tag": "source E", "who": Access.ANYONE}
+    style: dict[str, Any] = {
+        "style": Style.JOB_PROCESSING,
+        "tag": "Job Processing",
+        "who": Access.ANYONE,
+    }
     verifies = [
         Operation(
-            method="POST", path=f"/api/{path}", name=f"e_{path.replace('-', '_')}",
+            method="POST", path=f"/api/{path}", name=f"jobprocessing_{path.replace('-', '_')}",
             summary="Verify an e-mail address by the mailed code.", handler=own.verify,
             request=CodeBody, answers={200: MessageBody}, **style,
         )
@@ -140,48 +157,52 @@ def identity_operations(own: EIdentity) -> Sequence[AnyOperation]:
     ]  # fmt: skip
     return (
         Operation(
-            method="POST", path="/api/register", name="e_register", summary="Register.",
-            handler=own.register, request=EAccountBody, answers={201: MessageBody}, **style,
+            method="POST", path="/api/register", name="jobprocessing_register", summary="Register.",
+            handler=own.register, request=JobProcessingAccountBody, answers={201: MessageBody}, **style,
         ),
         *verifies,
         Operation(
-            method="POST", path="/api/login", name="e_login", summary="Sign in.",
-            handler=own.login, request=ELoginBody, answers={200: PairBody},
+            method="POST", path="/api/login", name="jobprocessing_login", summary="Sign in.",
+            handler=own.login, request=JobProcessingLoginBody, answers={200: PairBody},
             errors=(401, 403), **style,
         ),
     )  # fmt: skip
 
 
-def job_operations(jobs: Jobs, own: EJobs) -> Sequence[AnyOperation]:
+def job_operations(jobs: Jobs, own: JobProcessingJobs) -> Sequence[AnyOperation]:
     """Return the routes under /api/jobs/ and /api/job-results/."""
-    style: dict[str, Any] = {"style": Style.E, "tag": "source E", "who": Access.VERIFIED}
+    style: dict[str, Any] = {
+        "style": Style.JOB_PROCESSING,
+        "tag": "Job Processing",
+        "who": Access.VERIFIED,
+    }
     return (
         Operation(
-            method="GET", path=BASE, name="e_list_jobs", summary="List jobs, newest first.",
-            handler=jobs.list, query=EJobQuery, answers={200: Many(EJobBody, history=True)},
+            method="GET", path=BASE, name="jobprocessing_list_jobs", summary="List jobs, newest first.",
+            handler=jobs.list, query=JobProcessingJobQuery, answers={200: Many(JobProcessingJobBody, history=True)},
             errors=(404,), **style,
         ),
         Operation(
-            method="POST", path=BASE, name="e_create_job", summary="Enqueue a job.",
-            handler=own.create, request=ENewJob, answers={201: EJobBody}, errors=(409,),
+            method="POST", path=BASE, name="jobprocessing_create_job", summary="Enqueue a job.",
+            handler=own.create, request=JobProcessingNewJob, answers={201: JobProcessingJobBody}, errors=(409,),
             idempotent=True, **style,
         ),
         Operation(
-            method="GET", path=ONE, name="e_get_job", summary="Show a job.",
-            handler=jobs.get, answers={200: EJobBody}, **style,
+            method="GET", path=ONE, name="jobprocessing_get_job", summary="Show a job.",
+            handler=jobs.get, answers={200: JobProcessingJobBody}, **style,
         ),
         Operation(
-            method="DELETE", path=ONE, name="e_delete_job",
+            method="DELETE", path=ONE, name="jobprocessing_delete_job",
             summary="Cancel a job that has not ended; hide one that has.",
             handler=jobs.remove, answers={204: None}, errors=(409,), **style,
         ),
         Operation(
-            method="GET", path=f"{ONE}/result", name="e_get_job_result",
+            method="GET", path=f"{ONE}/result", name="jobprocessing_get_job_result",
             summary="Show what came of a completed job.", handler=jobs.result,
             answers={200: ResultBody}, errors=(400,), **style,
         ),
         Operation(
-            method="GET", path="/api/job-results", name="e_list_job_results",
+            method="GET", path="/api/job-results", name="jobprocessing_list_job_results",
             summary="List what came of completed jobs.", handler=jobs.results,
             query=ResultQuery, answers={200: Many(ResultBody, history=True)},
             errors=(404,), **style,

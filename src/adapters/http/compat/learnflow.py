@@ -1,4 +1,4 @@
-"""Source B's routes: sign-in, usernames, goals, progress and summaries."""
+"""LearnFlow's routes: sign-in, usernames, goals, progress and summaries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +36,7 @@ ROOT = "/api"
 
 
 @frozen(kw_only=True)
-class BRegistrationBody:
+class LearnFlowRegistrationBody:
     """What a new person tells of themselves."""
 
     username: Given
@@ -48,7 +48,7 @@ class BRegistrationBody:
 
 
 @frozen(kw_only=True)
-class BLoginBody:
+class LearnFlowLoginBody:
     """A username and its password, and a code if need be."""
 
     username: Given
@@ -57,8 +57,8 @@ class BLoginBody:
 
 
 @frozen(kw_only=True, slots=False)
-class BUserBody:
-    """A new person, as far as source B tells."""
+class LearnFlowUserBody:
+    """A new person, as far as LearnFlow tells."""
 
     id: int
     username: str
@@ -69,14 +69,14 @@ class BUserBody:
 
 
 @frozen(kw_only=True)
-class BIdentity:
-    """Registering and signing in, in source B's shapes."""
+class LearnFlowIdentity:
+    """Registering and signing in, in LearnFlow's shapes."""
 
     identity: Identity
     signing_in: SigningIn
     people: People
 
-    def register(self, call: Call[BRegistrationBody]) -> Answer:
+    def register(self, call: Call[LearnFlowRegistrationBody]) -> Answer:
         """Give a person an account, and mail them a code."""
         asked = call.body
         new = Registration(
@@ -88,7 +88,7 @@ class BIdentity:
             tier=asked.tier,
         )
         user = self.identity.register(new, call.origin)
-        body = BUserBody(
+        body = LearnFlowUserBody(
             id=user.id,
             username=user.username,
             email=user.email,
@@ -98,7 +98,7 @@ class BIdentity:
         )
         return Answer(status=201, body=body)
 
-    def login(self, call: Call[BLoginBody]) -> Answer:
+    def login(self, call: Call[LearnFlowLoginBody]) -> Answer:
         """Sign somebody in."""
         asked = call.body
         found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
@@ -109,29 +109,29 @@ class BIdentity:
         return Answer(body=list(self.people.usernames(call.actor)))
 
 
-def identity_operations(own: BIdentity, people: PeopleRoutes) -> Sequence[AnyOperation]:
+def identity_operations(own: LearnFlowIdentity, people: PeopleRoutes) -> Sequence[AnyOperation]:
     """Return the routes that sign people in, and list them."""
-    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
         Operation(
-            method="POST", path="/api/user", name="b_register", summary="Register.",
+            method="POST", path="/api/user", name="learnflow_register", summary="Register.",
             reveals=True,
-            handler=own.register, request=BRegistrationBody, answers={201: BUserBody},
+            handler=own.register, request=LearnFlowRegistrationBody, answers={201: LearnFlowUserBody},
             errors=(503,), who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/token", name="b_login", summary="Sign in.",
-            handler=own.login, request=BLoginBody, answers={200: PairBody}, errors=(401, 403),
+            method="POST", path="/api/token", name="learnflow_login", summary="Sign in.",
+            handler=own.login, request=LearnFlowLoginBody, answers={200: PairBody}, errors=(401, 403),
             who=Access.ANYONE, **style,
         ),
         Operation(
-            method="POST", path="/api/token/refresh", name="b_refresh",
+            method="POST", path="/api/token/refresh", name="learnflow_refresh",
             summary="Exchange a refresh token for the next pair.", handler=people.refresh,
             request=RefreshBody, answers={200: PairBody}, errors=(401,), who=Access.ANYONE,
             **style,
         ),
         Operation(
-            method="GET", path="/api/users", name="b_list_usernames",
+            method="GET", path="/api/users", name="learnflow_list_usernames",
             summary="List the usernames of all active people.", handler=own.usernames,
             answers={200: Many(str, plain=True)}, who=Access.USER, **style,
         ),
@@ -140,14 +140,14 @@ def identity_operations(own: BIdentity, people: PeopleRoutes) -> Sequence[AnyOpe
 
 def goal_operations(goal_routes: goals.Goals, entries: progress.Progress) -> Sequence[AnyOperation]:
     """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
-    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
+    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (
-        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "b_", style),
-        *progress.commands(evolve(entries, root=ROOT), "b_", style),
+        *goals.commands(evolve(goal_routes, base=f"{ROOT}/goals"), "learnflow_", style),
+        *progress.commands(evolve(entries, root=ROOT), "learnflow_", style),
     )
 
 
 def summary_operations(routes: summaries.SummaryRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/summary/: the canonical ones."""
-    style: dict[str, Any] = {"style": Style.B, "tag": "source B"}
-    return summaries.periods(routes, ROOT, "b_", style)
+    style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
+    return summaries.periods(routes, ROOT, "learnflow_", style)

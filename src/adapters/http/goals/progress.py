@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from workbell.adapters.http.goals.routes import ONE as GOAL
 from workbell.adapters.http.goals.routes import goal_num
 from workbell.adapters.http.goals.views import (
-    ProgressBody,
+    GoalProgressBody,
     QuotaBody,
     csv_pieces,
     policy_body,
@@ -161,18 +161,18 @@ def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Seque
     of_goal = f"{progress.root}/goals{GOAL}/progress"
     one = f"{of_goal}/{{progress_num}}"
     counted: dict[str, Any] = {**style, "limit": Route.PROGRESS}
-    shown: dict[int, type | Many | None] = {200: ProgressBody}
+    shown: dict[int, type | Many | None] = {200: GoalProgressBody}
     return (
         Operation(
             method="GET", path=of_goal, name=f"{prefix}list_goal_progress",
             summary="List a goal's progress.", handler=progress.list_of_goal,
             query=OfGoalQuery, exists=progress.goal_exists,
-            answers={200: Many(ProgressBody)}, **counted,
+            answers={200: Many(GoalProgressBody)}, **counted,
         ),
         Operation(
             method="POST", path=of_goal, name=f"{prefix}log_progress",
             summary="Log time towards a goal.", handler=progress.log, request=NewEntry,
-            exists=progress.goal_exists, answers={201: ProgressBody}, errors=(409,), **counted,
+            exists=progress.goal_exists, answers={201: GoalProgressBody}, errors=(409,), **counted,
         ),
         Operation(
             method="GET", path=one, name=f"{prefix}get_progress", summary="Show an entry.",
@@ -190,7 +190,7 @@ def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Seque
         Operation(
             method="GET", path=f"{progress.root}/progress", name=f"{prefix}list_progress",
             summary="List all of one's progress, newest first.", handler=progress.list,
-            query=EntryQuery, answers={200: Many(ProgressBody)}, errors=(404,), **counted,
+            query=EntryQuery, answers={200: Many(GoalProgressBody)}, errors=(404,), **counted,
         ),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from workbell.adapters.http.goals.views import (
     GoalBody,
-    ProgressBody,
+    GoalProgressBody,
     TimerBody,
     goal_body,
     progress_body,
@@ -215,6 +215,6 @@ def _of_timers(goals: Goals) -> Sequence[AnyOperation]:
             method="POST", path=f"{timer}/stop", name="stop_timer",
             summary="Stop the timer, and log its time.", handler=goals.stop_timer,
             request=TimerStop, optional=True, exists=goals.exists,
-            answers={200: ProgressBody}, errors=(409,), tag="goals",
+            answers={200: GoalProgressBody}, errors=(409,), tag="goals",
         ),
     )  # fmt: skip

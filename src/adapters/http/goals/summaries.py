@@ -91,7 +91,7 @@ class HeatBody:
 
 
 @frozen(kw_only=True, slots=False)
-class RangeBody:
+class SummaryRangeBody:
     """
     A span in buckets, compared with the one before.
 
@@ -146,8 +146,8 @@ def _month(period: Worked) -> MonthBody:
     return MonthBody(month_start=period[0], total_hours=hours(period[1]))
 
 
-def _range(found: Overview) -> RangeBody:
-    return RangeBody(
+def _range(found: Overview) -> SummaryRangeBody:
+    return SummaryRangeBody(
         first=found.span.first,
         last=found.span.last,
         group=found.group,
@@ -191,7 +191,7 @@ def operations(routes: SummaryRoutes) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{ROOT}/summary/range", name="get_summary_range",
             summary="Sum up a span: buckets, the span before, streaks and a heat map.",
-            handler=routes.over, query=RangeQuery, answers={200: RangeBody}, errors=(404,),
+            handler=routes.over, query=RangeQuery, answers={200: SummaryRangeBody}, errors=(404,),
             tag="goals",
         ),
     )  # fmt: skip

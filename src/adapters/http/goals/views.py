@@ -55,7 +55,7 @@ class GoalBody:
 
 
 @frozen(kw_only=True, slots=False)
-class ProgressBody:
+class GoalProgressBody:
     """Time that was logged towards a goal, of the time that was planned."""
 
     goal_num: int
@@ -79,7 +79,7 @@ class TimerBody:
 
     goal_num: int
     started_at: datetime
-    stopped: ProgressBody | None
+    stopped: GoalProgressBody | None
 
 
 @frozen(kw_only=True, slots=False)
@@ -132,9 +132,9 @@ def goal_body(view: GoalView) -> GoalBody:
     )
 
 
-def progress_body(entry: Entry) -> ProgressBody:
+def progress_body(entry: Entry) -> GoalProgressBody:
     """Return an entry as it is answered."""
-    return ProgressBody(
+    return GoalProgressBody(
         goal_num=entry.goal_number,
         progress_num=entry.number,
         progress=entry.note,

@@ -9,8 +9,15 @@ from attrs import field, frozen
 from prometheus_client.core import Metric
 
 from workbell.adapters.http.health.worker_process import Readiness, state
-from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
-from workbell.adapters.http.web.problems import refusal
+from workbell.adapters.http.web.operations import (
+    PROBLEM,
+    Access,
+    Answer,
+    AnyOperation,
+    Call,
+    Operation,
+)
+from workbell.adapters.http.web.problems import Problem, refusal
 from workbell.adapters.observability.metrics import (
     CONTENT_TYPE,
     MetricsRegistry,
@@ -41,6 +48,22 @@ class ReadyBody:
     """Whether requests can be served, the revision of the tables, and how the cache is."""
 
     status: str
+    schema_version: str
+    cache: str
+
+
+@frozen(kw_only=True)
+class HealthProblem(Problem):
+    """The database or the cache does not answer; each one's state."""
+
+    database: str
+    cache: str
+
+
+@frozen(kw_only=True)
+class ReadinessProblem(Problem):
+    """Requests cannot be served: the revision of the tables, and the state of the cache."""
+
     schema_version: str
     cache: str
 
@@ -117,7 +140,8 @@ class Service:
 def _unavailable(call: Call, detail: str, more: Mapping[str, Any]) -> Answer:
     refused = refusal(Unavailable(detail), 503, call.origin.request_id)
     body = {**refused.members, **more}
-    return Answer(status=503, body=body, headers={**refused.headers, **NO_STORE})
+    headers = {**refused.headers, **NO_STORE}
+    return Answer(status=503, body=body, headers=headers, media_type=PROBLEM)
 
 
 def _job_metrics(stats: JobStats) -> Sequence[Metric]:
@@ -177,7 +201,7 @@ def operations(service: Service) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path="/api/health", name="get_health",
             summary="Show whether database and cache answer.", handler=service.health,
-            answers={200: HealthBody}, errors=(503,), **free,
+            answers={200: HealthBody, 503: HealthProblem}, **free,
         ),
         Operation(
             method="GET", path="/livez", name="get_liveness", summary="Answer, if alive.",
@@ -186,7 +210,7 @@ def operations(service: Service) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path="/readyz", name="get_readiness",
             summary="Show whether requests can be served.", handler=service.ready,
-            answers={200: ReadyBody}, errors=(503,), **free,
+            answers={200: ReadyBody, 503: ReadinessProblem}, **free,
         ),
         Operation(
             method="GET", path="/metrics", name="get_metrics",

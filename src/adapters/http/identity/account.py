@@ -25,7 +25,7 @@ from workbell.adapters.http.web.operations import (
     Many,
     Operation,
 )
-from workbell.adapters.http.web.pagination import PageNumber, PageSize, whole
+from workbell.adapters.http.web.pagination import PageQuery, whole
 from workbell.domain.constraints import Limits
 from workbell.domain.identity.api_key import NAME_LENGTH, ApiKey
 from workbell.domain.identity.session import Session, SessionKind
@@ -83,14 +83,6 @@ class NewKeyBody:
     name: Annotated[str, Limits(min_length=1, max_length=NAME_LENGTH, example="nightly export")]
     scopes: Annotated[Sequence[KeyScope], Limits(min_length=1, max_length=3)]
     expires_at: datetime | None = None
-
-
-@frozen(kw_only=True)
-class PageQuery:
-    """Which part of a list."""
-
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True, slots=False)

@@ -23,7 +23,7 @@ from workbell.adapters.http.web.operations import (
     Many,
     Operation,
 )
-from workbell.adapters.http.web.pagination import PageNumber, PageSize, whole
+from workbell.adapters.http.web.pagination import PageQuery, whole
 from workbell.domain.jobs.task import TaskId
 from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.task_definitions import Definitions
@@ -31,14 +31,6 @@ from workbell.services.jobs.task_definitions import Definitions
 TASKS = "/api/v1/task-definitions"
 QUEUE = "/api/v1/queues/{name}"
 STATES = {"pause": "paused", "resume": "running", "drain": "draining"}
-
-
-@frozen(kw_only=True)
-class PageQuery:
-    """Which page to show."""
-
-    page: PageNumber = 1
-    page_size: PageSize = None
 
 
 @frozen(kw_only=True)

@@ -5,13 +5,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from workbell.adapters.http.web.operations import Answer, Call
-from workbell.adapters.http.web.pagination import (
-    COUNT_CAP,
-    before_id,
-    keyset,
-    numbered,
-    slice_of,
-)
+from workbell.adapters.http.web.pagination import before_id, keyset, numbered, slice_of
 from workbell.domain.jobs.job import Job, JobId
 from workbell.ports.jobs.repository import JobFilter
 from workbell.services.jobs.commands import JobCommands
@@ -63,5 +57,4 @@ def history(
     filters = JobFilter(**which)
     found = jobs.find(call.actor, filters, order, part.offset, part.size)
     total = jobs.count(call.actor, filters)
-    capped = total > COUNT_CAP
-    return numbered(call, part, [show(j) for j in found], min(total, COUNT_CAP), capped=capped)
+    return numbered(call, part, [show(j) for j in found], total)

@@ -36,7 +36,7 @@ from workbell.adapters.http.web.pagination import (
     PageNumber,
     PageSize,
     ordering,
-    whole,
+    unpaged,
 )
 from workbell.adapters.http.web.query_types import TaskName, Text
 from workbell.domain.constraints import Limits
@@ -179,7 +179,7 @@ class Jobs:
     def attempts(self, call: Call) -> Answer:
         """Return a job's attempts, oldest first."""
         found = self.jobs.attempts(call.actor, _id(call))
-        return whole(call, [attempt_body(attempt) for attempt in found], page_size=100)
+        return unpaged([attempt_body(attempt) for attempt in found])
 
     def logs(self, call: Call[object, LogQuery]) -> Answer:
         """Return lines of a job's log, attempt by attempt."""
@@ -187,14 +187,13 @@ class Jobs:
         lines = self.jobs.logs(
             call.actor, _id(call), attempt=query.attempt, after=query.after, limit=query.limit
         )
-        shown = [log_line_body(line) for line in lines]
-        return Answer(body={"count": len(shown), "next": None, "previous": None, "results": shown})
+        return unpaged([log_line_body(line) for line in lines])
 
     def artifacts(self, call: Call) -> Answer:
         """Return the files that a job has made."""
         found = self.jobs.artifacts(call.actor, _id(call))
         shown = [artifact_body(file, f"{call.url}/{quote(file.name, safe='')}") for file in found]
-        return Answer(body={"count": len(shown), "next": None, "previous": None, "results": shown})
+        return unpaged(shown)
 
     def artifact(self, call: Call) -> Answer:
         """Return the content of one of a job's files."""

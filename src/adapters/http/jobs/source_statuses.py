@@ -6,8 +6,8 @@ from enum import StrEnum
 from workbell.domain.jobs.job import Status
 
 
-class AStatus(StrEnum):
-    """How source A reads a run's state; skipped runs read as cancelled."""
+class InsightHubStatus(StrEnum):
+    """How InsightHub reads a run's state; skipped runs read as cancelled."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -17,8 +17,8 @@ class AStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-class EStatus(StrEnum):
-    """How source E reads a job's state; retrying reads as pending, skipped as cancelled."""
+class JobProcessingStatus(StrEnum):
+    """How Job Processing reads a job's state; retrying reads as pending, skipped as cancelled."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -27,23 +27,23 @@ class EStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-A_WORDS: Mapping[Status, AStatus] = {
-    Status.PENDING: AStatus.PENDING,
-    Status.RUNNING: AStatus.RUNNING,
-    Status.RETRYING: AStatus.RETRY,
-    Status.SUCCEEDED: AStatus.SUCCESS,
-    Status.FAILED: AStatus.FAILURE,
-    Status.CANCELLED: AStatus.CANCELLED,
-    Status.SKIPPED: AStatus.CANCELLED,
+INSIGHTHUB_STATUSES: Mapping[Status, InsightHubStatus] = {
+    Status.PENDING: InsightHubStatus.PENDING,
+    Status.RUNNING: InsightHubStatus.RUNNING,
+    Status.RETRYING: InsightHubStatus.RETRY,
+    Status.SUCCEEDED: InsightHubStatus.SUCCESS,
+    Status.FAILED: InsightHubStatus.FAILURE,
+    Status.CANCELLED: InsightHubStatus.CANCELLED,
+    Status.SKIPPED: InsightHubStatus.CANCELLED,
 }
-E_WORDS: Mapping[Status, EStatus] = {
-    Status.PENDING: EStatus.PENDING,
-    Status.RUNNING: EStatus.IN_PROGRESS,
-    Status.RETRYING: EStatus.PENDING,
-    Status.SUCCEEDED: EStatus.COMPLETED,
-    Status.FAILED: EStatus.FAILED,
-    Status.CANCELLED: EStatus.CANCELLED,
-    Status.SKIPPED: EStatus.CANCELLED,
+JOB_PROCESSING_STATUSES: Mapping[Status, JobProcessingStatus] = {
+    Status.PENDING: JobProcessingStatus.PENDING,
+    Status.RUNNING: JobProcessingStatus.IN_PROGRESS,
+    Status.RETRYING: JobProcessingStatus.PENDING,
+    Status.SUCCEEDED: JobProcessingStatus.COMPLETED,
+    Status.FAILED: JobProcessingStatus.FAILED,
+    Status.CANCELLED: JobProcessingStatus.CANCELLED,
+    Status.SKIPPED: JobProcessingStatus.CANCELLED,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from workbell.adapters.http.jobs.source_statuses import E_WORDS, EStatus
+from workbell.adapters.http.jobs.source_statuses import JOB_PROCESSING_STATUSES, JobProcessingStatus
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine, Outcome
 from workbell.domain.jobs.job import Job, JobOrigin, Status
 from workbell.domain.jobs.task import TaskDefinition
@@ -14,7 +14,7 @@ from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
 
 @frozen(kw_only=True, slots=False)
-class ProgressBody:
+class JobProgressBody:
     """How far a job is; `total` is null where nobody knows."""
 
     done: float
@@ -33,7 +33,7 @@ class JobFacts:
     task_definition: str
     parameters: Mapping[str, Any]
     scheduled_time: datetime
-    progress: ProgressBody | None
+    progress: JobProgressBody | None
     attempt: int
     max_attempts: int
     queue: str
@@ -55,10 +55,10 @@ class JobBody(JobFacts):
 
 
 @frozen(kw_only=True, slots=False)
-class EJobBody(JobFacts):
-    """A piece of work, in source E's words."""
+class JobProcessingJobBody(JobFacts):
+    """A piece of work, in Job Processing's words."""
 
-    status: EStatus
+    status: JobProcessingStatus
 
 
 @frozen(kw_only=True, slots=False)
@@ -171,7 +171,7 @@ def job_facts(job: Job) -> dict[str, Any]:
         "task_definition": job.task,
         "parameters": job.parameters,
         "scheduled_time": job.due_at,
-        "progress": ProgressBody(done=at.done, total=at.total, note=at.note) if at else None,
+        "progress": JobProgressBody(done=at.done, total=at.total, note=at.note) if at else None,
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
         "queue": job.queue,
@@ -191,9 +191,9 @@ def job_body(job: Job) -> JobBody:
     return JobBody(status=job.status, **job_facts(job))
 
 
-def e_job_body(job: Job) -> EJobBody:
-    """Return a job as source E's routes answer it."""
-    return EJobBody(status=E_WORDS[job.status], **job_facts(job))
+def jobprocessing_job_body(job: Job) -> JobProcessingJobBody:
+    """Return a job as Job Processing's routes answer it."""
+    return JobProcessingJobBody(status=JOB_PROCESSING_STATUSES[job.status], **job_facts(job))
 
 
 def result_body(job: Job) -> ResultBody:

@@ -88,7 +88,7 @@ class ExpressionBody:
 
 
 @frozen(kw_only=True)
-class RangeBody:
+class BackfillRangeBody:
     """A range of past runs, both ends included; a dry run only counts them."""
 
     start: datetime
@@ -171,7 +171,7 @@ class Schedules:
         job = self.scheduling.run_now(call.actor, _id(call))
         return Answer(status=202, body=job_body(job), headers=_location(job))
 
-    def backfill(self, call: Call[RangeBody]) -> Answer:
+    def backfill(self, call: Call[BackfillRangeBody]) -> Answer:
         """Run the ticks of a past range."""
         asked = call.body
         plan = self.scheduling.backfill(
@@ -297,7 +297,7 @@ def _of_runs(schedules: Schedules) -> Sequence[AnyOperation]:
         Operation(
             method="POST", path=f"{ONE}/backfill", name="backfill_schedule",
             summary="Run the past runs of a range.", handler=schedules.backfill,
-            request=RangeBody, answers={202: BackfilledBody, 200: BackfillBody}, **own,
+            request=BackfillRangeBody, answers={202: BackfilledBody, 200: BackfillBody}, **own,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_schedule_runs",

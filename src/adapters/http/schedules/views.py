@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from attrs import fields, frozen
 
-from workbell.adapters.http.jobs.source_statuses import A_WORDS, AStatus
+from workbell.adapters.http.jobs.source_statuses import INSIGHTHUB_STATUSES, InsightHubStatus
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.cron.preview import Preview
 from workbell.domain.cron.rule import DstGap, DstOverlap, Note
@@ -63,14 +63,14 @@ class ScheduleBody(ScheduleFacts):
 
 
 @frozen(kw_only=True, slots=False)
-class AScheduleBody(ScheduleFacts):
-    """A schedule, its last run in source A's words."""
+class InsightHubScheduleBody(ScheduleFacts):
+    """A schedule, its last run in InsightHub's words."""
 
-    last_status: AStatus | None
+    last_status: InsightHubStatus | None
 
 
 @frozen(kw_only=True, slots=False)
-class AToggledBody(AScheduleBody):
+class InsightHubToggledBody(InsightHubScheduleBody):
     """A schedule, and in words which way it was switched."""
 
     message: str
@@ -102,10 +102,10 @@ class RunBody(RunFacts):
 
 
 @frozen(kw_only=True, slots=False)
-class ARunBody(RunFacts):
-    """One run of a schedule, in source A's words."""
+class InsightHubRunBody(RunFacts):
+    """One run of a schedule, in InsightHub's words."""
 
-    status: AStatus
+    status: InsightHubStatus
 
 
 @frozen(kw_only=True, slots=False)
@@ -155,8 +155,8 @@ def listed_body(listed: ListedSchedule) -> Any:
     return _Listed(*listed[:-1])  # the last one, the task's key, is not told
 
 
-def a_listed_body(listed: ListedSchedule) -> dict[str, Any]:
-    """Return the same as source A's routes answer it: what `AScheduleBody` describes."""
+def insighthub_listed_body(listed: ListedSchedule) -> dict[str, Any]:
+    """Return the same as InsightHub's routes answer it: what `InsightHubScheduleBody` describes."""
     told = msgspec.structs.asdict(listed_body(listed))
     return {**told, "last_status": _a_word(listed.last_status)}
 
@@ -166,18 +166,18 @@ def schedule_body(view: ScheduleView) -> Any:
     return listed_body(ListedSchedule.of(view))
 
 
-def a_schedule_body(view: ScheduleView) -> dict[str, Any]:
-    """Return a schedule as source A's routes answer it."""
-    return a_listed_body(ListedSchedule.of(view))
+def insighthub_schedule_body(view: ScheduleView) -> dict[str, Any]:
+    """Return a schedule as InsightHub's routes answer it."""
+    return insighthub_listed_body(ListedSchedule.of(view))
 
 
-def a_toggled_body(view: ScheduleView, message: str) -> dict[str, Any]:
-    """Return a schedule that was switched on or off: what `AToggledBody` describes."""
-    return {**a_schedule_body(view), "message": message}
+def insighthub_toggled_body(view: ScheduleView, message: str) -> dict[str, Any]:
+    """Return a schedule that was switched on or off: what `InsightHubToggledBody` describes."""
+    return {**insighthub_schedule_body(view), "message": message}
 
 
-def _a_word(status: Status | None) -> AStatus | None:
-    return None if status is None else A_WORDS[status]
+def _a_word(status: Status | None) -> InsightHubStatus | None:
+    return None if status is None else INSIGHTHUB_STATUSES[status]
 
 
 def _run_facts(job: Job, view: ScheduleView) -> dict[str, Any]:
@@ -203,9 +203,9 @@ def run_body(job: Job, view: ScheduleView) -> RunBody:
     return RunBody(status=job.status, **_run_facts(job, view))
 
 
-def a_run_body(job: Job, view: ScheduleView) -> ARunBody:
-    """Return a schedule's run as source A's routes answer it."""
-    return ARunBody(status=A_WORDS[job.status], **_run_facts(job, view))
+def insighthub_run_body(job: Job, view: ScheduleView) -> InsightHubRunBody:
+    """Return a schedule's run as InsightHub's routes answer it."""
+    return InsightHubRunBody(status=INSIGHTHUB_STATUSES[job.status], **_run_facts(job, view))
 
 
 def preview_body(preview: Preview) -> PreviewBody:

@@ -1,9 +1,10 @@
 """OpenAPI 3.1, made from the operation table and the classes' schemas."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
+import attrs
 from attrs import define, field
 
 from workbell.adapters.http.web.browser_sessions import CSRF_HEADER, SAFE_METHODS, cookie_name
@@ -13,10 +14,12 @@ from workbell.adapters.http.web.operations import (
     Access,
     AnyOperation,
     Many,
+    Style,
     is_number,
 )
-from workbell.adapters.http.web.problems import Problem
+from workbell.adapters.http.web.problems import Problem, StaleVersionProblem
 from workbell.adapters.http.web.request import MAX_ID
+from workbell.domain.constraints import COUNT_CAP
 from workbell.ports.serialization import Serializer
 
 Schema = dict[str, Any]
@@ -30,10 +33,10 @@ TAGS: Mapping[str, str] = {
     "goals": "What somebody wants to reach, and the time that goes into it.",
     "notifications": "Which mails somebody wants, and how to get no more of them.",
     "operations": "Health, metrics and this document.",
-    "source A": "The routes of source system A: the same schedules in its shapes.",
-    "source B": "The routes of source system B: sign-in, and the same goals.",
-    "source C": "The routes of source system C: sign-in with opaque tokens, and people.",
-    "source E": "The routes of source system E: the same jobs in its words.",
+    "InsightHub": "InsightHub's routes: sign-in, tasks, and schedules in its format.",
+    "LearnFlow": "LearnFlow's routes: sign-in, goals, progress and summaries.",
+    "DataManager": "DataManager's routes: sign-in with opaque tokens, and users.",
+    "Job Processing": "Job Processing's routes: sign-in by email, and jobs with its statuses.",
 }
 HEADERS: Mapping[str, tuple[str, str]] = {
     "Idempotency-Key": (
@@ -50,6 +53,9 @@ WHO: Mapping[Access, str] = {
     Access.SUPERUSER: "For superusers.",
 }
 
+INSIGHTHUB_PROBLEM = "InsightHubProblem"
+"""A problem with each field at fault as a member of its own, a list of messages."""
+CAPPED = f"True where the list is longer than {COUNT_CAP:,}, at which counting stops."
 REVEALS = " A name or an address that somebody has is told as such."
 
 
@@ -64,7 +70,10 @@ def document(
             at_path = paths.setdefault(_shown_path(operation.path), {})
             at_path[operation.method.lower()] = _operation(operation, components)
     components.of(Problem)
-    components.schemas[Problem.__name__].pop("additionalProperties")  # some errors say more
+    components.of(StaleVersionProblem)
+    messages = {"type": "array", "items": {"type": "string"}}
+    by_field = {**components.schemas[Problem.__name__], "additionalProperties": messages}
+    components.schemas[INSIGHTHUB_PROBLEM] = {**by_field, "title": INSIGHTHUB_PROBLEM}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -89,15 +98,22 @@ def document(
 
 @define
 class Components:
-    """The schemas of classes, each under its name and once."""
+    """The schemas of classes, each under the name of its class."""
 
     _serializer: Serializer
     schemas: dict[str, Schema] = field(factory=dict[str, Schema])
+    _classes: dict[str, type] = field(factory=dict[str, type])
 
     def of(self, cls: type) -> Schema:
-        """Return a reference to a class's schema; text is its own."""
+        """
+        Return a reference to a class's schema; text is its own.
+
+        Raises:
+            ValueError: Another class has the same name.
+        """
         if cls is str:
             return {"type": "string"}
+        self._claim_names(cls)
         if cls.__name__ not in self.schemas:
             whole = dict(self._serializer.schema(cls))
             whole.pop("$schema", None)
@@ -109,22 +125,58 @@ class Components:
 
     def properties(self, cls: type) -> Mapping[str, Schema]:
         """Return the schemas of a class's fields."""
+        for held in _field_classes(cls):
+            self._claim_names(held)
         whole = self._serializer.schema(cls)
         for name, part in whole.get("$defs", {}).items():
             self.schemas.setdefault(name, _relocated(part))
         found: Mapping[str, Schema] = _relocated(whole["properties"])
         return found
 
+    def _claim_names(self, cls: type) -> None:
+        """Reserve the names of a class and of the classes in its fields."""
+        known = self._classes.setdefault(cls.__name__, cls)
+        if known is not cls:
+            raise ValueError(
+                f"Two classes have the schema name {cls.__name__}: "
+                f"{known.__module__} and {cls.__module__}; rename one."
+            )
+        for held in _field_classes(cls):
+            if held is not self._classes.get(held.__name__):
+                self._claim_names(held)
+
+
+def _field_classes(cls: type) -> Iterator[type]:
+    """Yield the attrs classes that the fields of a class hold."""
+    attrs.resolve_types(cls)
+    for attribute in attrs.fields(cls):
+        yield from _classes_in(attribute.type)
+
+
+def _classes_in(kind: Any) -> Iterator[type]:
+    if isinstance(kind, type) and attrs.has(kind):
+        yield kind
+    for part in get_args(kind):
+        yield from _classes_in(part)
+
 
 def _relocated(value: Any) -> Any:
-    """Return a schema whose references point to the document's components."""
+    """
+    Return a schema whose references point to the document's components.
+
+    An object without members says that it admits any: generators of clients
+    would read it as an empty one.
+    """
     if isinstance(value, dict):
-        return {
+        found = {
             name: inner.replace("#/$defs/", "#/components/schemas/")
             if name == "$ref" and isinstance(inner, str)
             else _relocated(inner)
             for name, inner in value.items()
         }
+        if value.get("type") == "object" and "properties" not in value:
+            found.setdefault("additionalProperties", True)
+        return found
     return [_relocated(inner) for inner in value] if isinstance(value, list) else value
 
 
@@ -235,20 +287,35 @@ def _responses(operation: AnyOperation, components: Components) -> Schema:
         response: Schema = {"description": HTTPStatus(status).phrase}
         if status != 204:
             schema = _answer(answer, components)
-            response["content"] = {media: {"schema": schema} for media in operation.media}
+            media_types = (PROBLEM,) if _is_problem(answer) else operation.media
+            response["content"] = {media: {"schema": schema} for media in media_types}
         if operation.etag and status != 204:
             response["headers"] = {"ETag": {"schema": {"type": "string"}}}
         if status in {201, 202} and operation.who is not Access.ANYONE:
             response["headers"] = {"Location": {"schema": {"type": "string"}}}
         found[str(status)] = response
     for status in operation.error_statuses:
-        found.setdefault(str(status), _problem(HTTPStatus(status).phrase))
-    found["default"] = _problem("Any other error.")
+        problem = _problem_name(operation, status)
+        found.setdefault(str(status), _problem(HTTPStatus(status).phrase, problem))
+    found["default"] = _problem("Any other error.", Problem.__name__)
     return found
 
 
-def _problem(said: str) -> Schema:
-    schema = {"$ref": "#/components/schemas/Problem"}
+def _is_problem(answer: type | Many | None) -> bool:
+    return isinstance(answer, type) and issubclass(answer, Problem)
+
+
+def _problem_name(operation: AnyOperation, status: int) -> str:
+    """Return the schema name of the problem that an operation answers with a status."""
+    if operation.style is Style.INSIGHTHUB and status == HTTPStatus.BAD_REQUEST:
+        return INSIGHTHUB_PROBLEM
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return StaleVersionProblem.__name__
+    return Problem.__name__
+
+
+def _problem(said: str, name: str) -> Schema:
+    schema = {"$ref": f"#/components/schemas/{name}"}
     return {"description": said, "content": {PROBLEM: {"schema": schema}}}
 
 
@@ -266,10 +333,14 @@ def _answer(answer: type | Many | None, components: Components) -> Schema:
         "next": link,
         "previous": link,
         "results": items,
+        "count_capped": {"type": "boolean", "description": CAPPED},
     }
     required: Sequence[str] = ("count", "next", "previous", "results")
     if answer.history:
-        said = "True where counting stopped, at 10,000."
-        properties["count_capped"] = {"type": "boolean", "description": said}
-        required = required[1:]
-    return {"type": "object", "properties": properties, "required": list(required)}
+        required = required[1:]  # a page by cursor has no count
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }

@@ -38,13 +38,13 @@ class Access(StrEnum):
 
 
 class Style(StrEnum):
-    """Whose conventions an operation follows: ours, or those of a source system."""
+    """Which conventions an operation follows: the canonical ones or a compatibility API's."""
 
     CANONICAL = "canonical"
-    A = "A"
-    B = "B"
-    C = "C"
-    E = "E"
+    INSIGHTHUB = "InsightHub"
+    LEARNFLOW = "LearnFlow"
+    DATAMANAGER = "DataManager"
+    JOB_PROCESSING = "Job Processing"
 
 
 @frozen(kw_only=True)
@@ -195,13 +195,9 @@ class AnyOperation:
     @property
     def error_statuses(self) -> tuple[int, ...]:
         """The statuses of every error that it may answer."""
-        found = {*self.errors, *self.statuses.values()}
-        if self.query or self.request or self.idempotent:
-            found.add(400)
+        found = {400, *self.errors, *self.statuses.values()}
         if self.who is not Access.ANYONE:
-            found.add(401)
-        if self.who in {Access.VERIFIED, Access.SUPERUSER}:
-            found.add(403)
+            found |= {401, 403}
         if self.path_names:
             found.add(404)
         if self.request:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from workbell.adapters.http.web.operations import Answer, Call, Style
 from workbell.adapters.http.web.request import MAX_ID
+from workbell.domain import constraints
 from workbell.domain.constraints import Limits
 from workbell.domain.errors import Invalid, NotFound
 
@@ -33,7 +34,6 @@ Cursor = (
     | None
 )
 
-COUNT_CAP = 10_000
 _FARTHEST = 2**53
 
 
@@ -46,7 +46,10 @@ class Sizes:
     most_for_super_users: int
 
 
-SIZES: Mapping[Style, Sizes] = {Style.A: Sizes(10, 10, 100), Style.B: Sizes(5, 10, 10)}
+SIZES: Mapping[Style, Sizes] = {
+    Style.INSIGHTHUB: Sizes(10, 10, 100),
+    Style.LEARNFLOW: Sizes(5, 10, 10),
+}
 CANONICAL_SIZES = Sizes(20, 100, 100)
 
 
@@ -80,24 +83,44 @@ def slice_of(call: Call, page: int, page_size: int | None) -> Slice:
     return Slice(page, min(page_size or sizes.default, most))
 
 
-def numbered(
-    call: Call, part: Slice, results: Sequence[Any], total: int, *, capped: bool = False
-) -> Answer:
+@frozen(kw_only=True)
+class PageQuery:
+    """Which page of a list."""
+
+    page: PageNumber = 1
+    page_size: PageSize = None
+
+
+def numbered(call: Call, part: Slice, results: Sequence[Any], total: int) -> Answer:
     """
-    Return a page of a list; `capped` says that `total` is where counting stopped.
+    Return a page of a list; a `total` above the cap is answered as the cap.
 
     Raises:
         NotFound: The page lies beyond the last.
     """
     part.check(len(results))
+    capped = total > constraints.COUNT_CAP
     more = len(results) == part.size if capped else part.offset + len(results) < total
+    next_ = _link(call, page=part.page + 1) if more else None
+    previous = _link(call, page=part.page - 1) if part.page > 1 else None
+    return _counted(results, total, next_, previous)
+
+
+def unpaged(results: Sequence[Any]) -> Answer:
+    """Return a list that has one page only."""
+    return _counted(results, len(results), None, None)
+
+
+def _counted(results: Sequence[Any], total: int, next_: str | None, previous: str | None) -> Answer:
+    """Return the list envelope; counting stops at the cap."""
+    cap = constraints.COUNT_CAP
     body: dict[str, Any] = {
-        "count": total,
-        "next": _link(call, page=part.page + 1) if more else None,
-        "previous": _link(call, page=part.page - 1) if part.page > 1 else None,
+        "count": min(total, cap),
+        "next": next_,
+        "previous": previous,
         "results": results,
     }
-    if capped:
+    if total > cap:
         body["count_capped"] = True
     return Answer(body=body)
 

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any
 
 import falcon
-from attrs import Factory, frozen
+from attrs import frozen
 
 from workbell.adapters.http.web.operations import Style
 from workbell.domain.errors import (
@@ -54,13 +54,21 @@ HTTP_DETAILS: Mapping[int, str] = {
 class Problem:
     """What went wrong (RFC 9457); `code` is stable and may be matched by programs."""
 
-    type: str = "about:blank"
+    type: str
     title: str
     status: int
     detail: str
     code: str
-    field_errors: Mapping[str, Sequence[str]] = Factory(dict[str, Sequence[str]])
+    field_errors: Mapping[str, Sequence[str]]
     request_id: str
+
+
+@frozen(kw_only=True)
+class StaleVersionProblem(Problem):
+    """The version that was sent is stale: the current one, and what has changed since."""
+
+    version: int
+    changed: Sequence[str]
 
 
 @frozen
@@ -119,11 +127,11 @@ def styled(refused: Refusal, style: Style) -> Mapping[str, Any]:
     """
     Return a problem's members in a style.
 
-    Source A lists the messages of each field under the field's own name, and
+    InsightHub lists the messages of each field under the field's own name, and
     those of no field under `non_field_errors`; what lies within a field's
     value (`parameters.email`) stands under the field.
     """
-    if style is not Style.A or refused.status != 400:
+    if style is not Style.INSIGHTHUB or refused.status != 400:
         return refused.members
     own: dict[str, list[str]] = {}
     for path, said in refused.members["field_errors"].items():

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.listing import between, count_rows, ordered
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc
 from workbell.domain.errors import Conflict, NotFound
@@ -106,8 +106,8 @@ class MemoryGoals:
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, which: GoalFilter) -> int:
-        """Return how many goals the list has."""
-        return sum(1 for _ in self._matching(owner, which))
+        """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
+        return count_rows(self._matching(owner, which))
 
     def _found(self, owner: UserId, number: int) -> Goal | None:
         of_owner = (goal for goal in self._tables.goals if goal.owner == owner)
@@ -170,8 +170,8 @@ class MemoryEntries:
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, which: EntryFilter) -> int:
-        """Return how many entries the list has."""
-        return sum(1 for _ in self._matching(owner, which))
+        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
+        return count_rows(self._matching(owner, which))
 
     def latest_before(
         self, owner: UserId, moment: datetime, *, but: EntryId | None = None

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import ordered
+from workbell.adapters.memory.listing import count_rows, ordered
 from workbell.adapters.memory.tables import Tables
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.user import Taken, User, UserId, login_key
@@ -77,8 +77,8 @@ class MemoryUsers:
         return rows[offset : offset + limit]
 
     def count(self, which: UserFilter) -> int:
-        """Return how many people a list has."""
-        return sum(1 for _ in self._matching(which))
+        """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
+        return count_rows(self._matching(which))
 
     def usernames(self) -> Sequence[str]:
         """Return the username of every active person, by id."""

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from attrs import define, evolve
 
 from workbell.adapters.memory.jobs.engine import MemoryEngine
-from workbell.adapters.memory.listing import between, ordered
+from workbell.adapters.memory.listing import between, count_rows, ordered
 from workbell.adapters.memory.values import in_utc, plain
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
@@ -134,9 +133,9 @@ class MemoryJobs(MemoryEngine):
         found = list(self._matching(scope, which))
         return ordered(found, ordering, _ORDERINGS)[offset : offset + limit]
 
-    def count(self, scope: Scope, which: JobFilter, *, at_most: int) -> int:
-        """Return how many jobs the list has, counting no further than `at_most`."""
-        return sum(1 for _ in islice(self._matching(scope, which), at_most))
+    def count(self, scope: Scope, which: JobFilter) -> int:
+        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
+        return count_rows(self._matching(scope, which))
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
         """Return the job that an owner has made under a key."""

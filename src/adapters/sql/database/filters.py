@@ -4,7 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, BigInteger, BindParameter, ColumnElement, any_, bindparam, func
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
+
+from workbell.domain import constraints
 
 
 def equal(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
@@ -61,3 +76,21 @@ def is_in_array(column: Any, name: str) -> ColumnElement[bool]:
     One parameter replaces hundreds, so neither side parses a long statement anew.
     """
     return cast("ColumnElement[bool]", column == any_(bindparam(name, type_=ARRAY(BigInteger))))
+
+
+COUNT_LIMIT = "count_limit"
+"""The parameter of `count_rows`; SQLAlchemy fills it in unless it is given."""
+
+
+def count_limit() -> int:
+    """Return how many rows of a list are counted: one more than the cap shows that it was met."""
+    return constraints.COUNT_CAP + 1
+
+
+def count_rows(rows: FromClause, *conditions: ColumnElement[bool]) -> Select[int]:
+    """Return the query that counts the rows of a list, and stops at `count_limit`."""
+    limit = bindparam(COUNT_LIMIT, type_=Integer, callable_=count_limit)
+    some: Select[Any] = (
+        select(literal_column("1")).select_from(rows).where(*conditions).limit(limit)
+    )
+    return select(func.count()).select_from(some.subquery("counted"))

@@ -10,14 +10,13 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    func,
     insert,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.filters import equal, holds
+from workbell.adapters.sql.database.filters import count_rows, equal, holds
 from workbell.adapters.sql.database.statements import AnyRow, insert_unless_taken, named, new_id
 from workbell.adapters.sql.schema.goals import goal_books, goals, timers
 from workbell.adapters.sql.schema.reminders import goal_reminders
@@ -123,9 +122,8 @@ class SqlGoals:
         return [_goal(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, owner: UserId, which: GoalFilter) -> int:
-        """Return how many goals the list has."""
-        query = select(func.count()).select_from(goals).where(*_conditions(owner, which))
-        return self._db.execute(query).scalar_one()
+        """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
+        return self._db.execute(count_rows(goals, *_conditions(owner, which))).scalar_one()
 
     def _one(self, query: Any, owner: UserId, number: int) -> Goal:
         row = self._db.execute(query, {"whose": owner, "numbered": number}).one_or_none()

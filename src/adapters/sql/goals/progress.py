@@ -8,7 +8,7 @@ from attrs import asdict, evolve, frozen
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.filters import between, equal, holds, ordered
+from workbell.adapters.sql.database.filters import between, count_rows, equal, holds, ordered
 from workbell.adapters.sql.database.statements import AnyRow, named, new_id
 from workbell.adapters.sql.schema.goals import goals, progress_days, progress_entries
 from workbell.domain.errors import Conflict, NotFound
@@ -110,9 +110,9 @@ class SqlEntries:
         return [_entry(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, owner: UserId, which: EntryFilter) -> int:
-        """Return how many entries the list has."""
-        query = select(func.count()).select_from(progress_entries)
-        return self._db.execute(query.where(*_conditions(owner, which))).scalar_one()
+        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
+        query = count_rows(progress_entries, *_conditions(owner, which))
+        return self._db.execute(query).scalar_one()
 
     def latest_before(
         self, owner: UserId, moment: datetime, *, but: EntryId | None = None

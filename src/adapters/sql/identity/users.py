@@ -9,7 +9,6 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
-    func,
     insert,
     literal_column,
     or_,
@@ -19,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.column_types import moment_reader
-from workbell.adapters.sql.database.filters import equal, holds, ordered
+from workbell.adapters.sql.database.filters import count_rows, equal, holds, ordered
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     PreparedStatement,
@@ -120,9 +119,8 @@ class SqlUsers:
         return [_user(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, which: UserFilter) -> int:
-        """Return how many people a list has."""
-        query = select(func.count()).select_from(users).where(*_conditions(which))
-        return self._db.execute(query).scalar_one()
+        """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
+        return self._db.execute(count_rows(users, *_conditions(which))).scalar_one()
 
     def usernames(self) -> Sequence[str]:
         """Return the username of every active person, by id."""

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 
-from workbell.adapters.sql.database.filters import between, equal, holds, ordered
+from workbell.adapters.sql.database.filters import between, count_rows, equal, holds, ordered
 from workbell.adapters.sql.database.statements import chunks
 from workbell.adapters.sql.jobs.rows import (
     ATTEMPT,
@@ -105,10 +105,9 @@ class JobLists(JobRows):
         )
         return [job_of(row) for row in self._db.execute(query)]
 
-    def count(self, scope: Scope, which: JobFilter, *, at_most: int) -> int:
-        """Return how many jobs the list has, counting no further than `at_most`."""
-        some = select(_c.id).where(*_conditions(scope, which)).limit(at_most).subquery()
-        return self._db.execute(select(func.count()).select_from(some)).scalar_one()
+    def count(self, scope: Scope, which: JobFilter) -> int:
+        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
+        return self._db.execute(count_rows(jobs, *_conditions(scope, which))).scalar_one()
 
     def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
         """Return running rows whose lease ended before now, oldest first."""

@@ -13,14 +13,19 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
-    func,
     literal_column,
     or_,
     select,
 )
 
 from workbell.adapters.sql.database.column_types import Moment, as_kept, json_value, moment_reader
-from workbell.adapters.sql.database.filters import holds, part_of
+from workbell.adapters.sql.database.filters import (
+    COUNT_LIMIT,
+    count_limit,
+    count_rows,
+    holds,
+    part_of,
+)
 from workbell.adapters.sql.database.statements import PreparedStatement, plain_names, prepare
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.jobs.rows import STATES
@@ -122,14 +127,14 @@ class ScheduleLists:
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[ListedSchedule], int]:
-        """Return a part of a list in short, and how many schedules the list has."""
+        """Return a part of a list in short, and what `count` does."""
         asked = _asked(scope, which)
         rows, moment, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
         total = rows[0][-1] if rows else self._number(asked) if offset else 0
         return [_listed(row, moment, json) for row in rows], total
 
     def count(self, scope: Scope, which: ScheduleFilter) -> int:
-        """Return how many schedules the list has."""
+        """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
         return self._number(_asked(scope, which))
 
     def _number(self, asked: Mapping[str, Any]) -> int:
@@ -145,7 +150,8 @@ class ScheduleLists:
         listed: bool = False,
     ) -> tuple[Sequence[Sequence[Any]], Read, Read]:
         """Return the rows of a part of a list, and what reads their moments and their JSON."""
-        names, values = tuple(asked), {**asked, "skipped": offset, "most": limit}
+        counted = {COUNT_LIMIT: count_limit()} if listed else {}
+        names, values = tuple(asked), {**asked, **counted, "skipped": offset, "most": limit}
         if not _LISTS.isdisjoint(asked):
             found = self._db.execute(_query(names, ordering, listed), values).all()
             return found, _as_it_is, _as_it_is
@@ -232,14 +238,15 @@ def _query(
 @lru_cache(maxsize=256)
 def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> PreparedStatement:
     """Return the same query for the driver; none of the conditions may be a list."""
-    return prepare(_query(names, ordering, listed), *names, "skipped", "most")
+    counted = (COUNT_LIMIT,) if listed else ()
+    return prepare(_query(names, ordering, listed), *names, *counted, "skipped", "most")
 
 
 @lru_cache(maxsize=256)
 def _number(names: tuple[str, ...]) -> Select[int]:
     """Return the query that counts a list."""
     conditions = [_CONDITIONS[name] for name in names]
-    return select(func.count()).select_from(schedules).where(_IS_THERE, *conditions)
+    return count_rows(schedules, _IS_THERE, *conditions)
 
 
 def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[Any]]:

@@ -1,4 +1,4 @@
-"""Source A's routes: its shapes, its words, its errors."""
+"""InsightHub's routes: its shapes, its words, its errors."""
 
 from typing import Any
 
@@ -54,8 +54,10 @@ def test_each_field_at_fault_is_a_key(world: World) -> None:
     assert {"username", "email", "password", "password_confirm"} <= set(missing.json)
 
 
-def test_tasks_are_a_plain_list(world: World) -> None:
-    listed = world.get("/api/tasks/").json
+def test_tasks_are_listed_in_pages_of_ten(world: World) -> None:
+    page = world.get("/api/tasks/").json
+    assert (list(page), page["count"]) == (["count", "next", "previous", "results"], 2)
+    listed = page["results"]
     fields = [
         "id",
         "name",
@@ -66,11 +68,14 @@ def test_tasks_are_a_plain_list(world: World) -> None:
         "created_at",
     ]
     assert [list(one) for one in listed] == [fields, fields]
+    second = world.get("/api/tasks/", query_string="page_size=1&page=2").json
+    assert (second["count"], second["results"]) == (2, listed[1:])
+    assert world.get("/api/tasks/", query_string="page=2").status_code == 404
     assert listed[0]["input_schema"] == {"email": "string", "delay": "integer", "weight": "float"}
     assert listed[0]["input_fields"] == ["email", "delay", "weight"]
     world.call("PATCH", "/api/v1/task-definitions/1", "root", {"is_active": False})
-    assert [one["id"] for one in world.get("/api/tasks/available/").json] == [2]
-    assert [one["id"] for one in world.get("/api/tasks/").json] == [1, 2]
+    assert [one["id"] for one in world.get("/api/tasks/available/").json["results"]] == [2]
+    assert [one["id"] for one in world.get("/api/tasks/").json["results"]] == [1, 2]
 
 
 def test_a_schedule_is_the_canonical_one(world: World) -> None:

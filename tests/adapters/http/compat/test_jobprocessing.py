@@ -1,4 +1,4 @@
-"""Source E's routes: registering without a trace, and jobs in its words."""
+"""Job Processing's routes: registering without a trace, and jobs in its words."""
 
 import pytest
 

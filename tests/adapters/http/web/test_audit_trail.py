@@ -100,28 +100,30 @@ def nothing(_: World) -> None:
 
 SUCCESSES: Mapping[str, Deed] = {
     "register": Deed("REGISTER", registration),
-    "a_register": Deed("REGISTER", lambda world: {**named(world), "password_confirm": NEW}),
-    "b_register": Deed("REGISTER", named),
-    "c_register": Deed("REGISTER", registration),
-    "e_register": Deed("REGISTER", registration),
+    "insighthub_register": Deed(
+        "REGISTER", lambda world: {**named(world), "password_confirm": NEW}
+    ),
+    "learnflow_register": Deed("REGISTER", named),
+    "datamanager_register": Deed("REGISTER", registration),
+    "jobprocessing_register": Deed("REGISTER", registration),
     "verify_email": Deed("VERIFY_EMAIL", code),
-    "e_verify_otp": Deed("VERIFY_EMAIL", code),
-    "e_verify_email": Deed("VERIFY_EMAIL", code),
+    "jobprocessing_verify_otp": Deed("VERIFY_EMAIL", code),
+    "jobprocessing_verify_email": Deed("VERIFY_EMAIL", code),
     "resend_otp": Deed("SEND_OTP", given(email="una@example.org")),
     "login": Deed("LOGIN", login),
-    "a_login": Deed("LOGIN", login),
-    "b_login": Deed("LOGIN", login),
-    "c_login": Deed("LOGIN", by_address),
-    "e_login": Deed("LOGIN", by_address),
+    "insighthub_login": Deed("LOGIN", login),
+    "learnflow_login": Deed("LOGIN", login),
+    "datamanager_login": Deed("LOGIN", by_address),
+    "jobprocessing_login": Deed("LOGIN", by_address),
     "open_browser_session": Deed("LOGIN", login, headers=PAGE),
     "refresh": Deed("REFRESH", refresh),
-    "a_refresh": Deed("REFRESH", refresh),
-    "b_refresh": Deed("REFRESH", refresh),
+    "insighthub_refresh": Deed("REFRESH", refresh),
+    "learnflow_refresh": Deed("REFRESH", refresh),
     "close_browser_session": Deed("LOGOUT", nothing, "ada"),
     "logout": Deed("LOGOUT", nothing, "ada"),
-    "c_logout": Deed("LOGOUT", nothing, "ada"),
+    "datamanager_logout": Deed("LOGOUT", nothing, "ada"),
     "change_me": Deed("UPDATE", given(first_name="Augusta"), "ada"),
-    "c_change_user": Deed("UPDATE", given(first_name="Augusta"), "ada"),
+    "datamanager_change_user": Deed("UPDATE", given(first_name="Augusta"), "ada"),
     "set_notification_preferences": Deed(
         "UPDATE", given(reminders=False, reminder_time="07:30"), "ada"
     ),
@@ -140,24 +142,24 @@ SUCCESSES: Mapping[str, Deed] = {
     "revoke_api_key": Deed("DELETE", nothing, "ada"),
     "change_user": Deed("UPDATE", given(tier="premium"), "root"),
     "sign_out_user": Deed("SIGN_OUT", nothing, "root"),
-    "c_invite": Deed("INVITE", given(email="new@example.org"), "root"),
+    "datamanager_invite": Deed("INVITE", given(email="new@example.org"), "root"),
 }
 
 FAILURES: Mapping[str, Deed] = {
     **{
         name: Deed("LOGIN_FAILED", lambda _: {"username": "ada", "password": "wrong, 99"})
-        for name in ("login", "a_login", "b_login")
+        for name in ("login", "insighthub_login", "learnflow_login")
     },
     **{
         name: Deed("LOGIN_FAILED", lambda _: {"email": "ada@example.org", "password": "wrong, 99"})
-        for name in ("c_login", "e_login")
+        for name in ("datamanager_login", "jobprocessing_login")
     },
     "open_browser_session": Deed(
         "LOGIN_FAILED", given(username="ada", password="wrong, 99"), headers=PAGE
     ),
     **{
         name: Deed("VERIFY_EMAIL_FAILED", given(email="una@example.org", otp="000000"))
-        for name in ("verify_email", "e_verify_otp", "e_verify_email")
+        for name in ("verify_email", "jobprocessing_verify_otp", "jobprocessing_verify_email")
     },
     "resend_otp": Deed("SEND_OTP_REFUSED", given(email="nobody@example.org")),
     "request_password_reset": Deed("SEND_RESET_REFUSED", given(email="nobody@example.org")),
@@ -176,16 +178,21 @@ FAILURES: Mapping[str, Deed] = {
     "change_me": Deed(
         "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99", email="x@example.org"), "ada"
     ),
-    "c_change_user": Deed(
+    "datamanager_change_user": Deed(
         "PASSWORD_PROOF_FAILED", given(current_password="wrong, 99", password=NEW), "ada"
     ),
     **{
         name: Deed("CREDENTIAL_REFUSED", given(refresh="x.y.z"))
-        for name in ("refresh", "a_refresh", "b_refresh")
+        for name in ("refresh", "insighthub_refresh", "learnflow_refresh")
     },
     **{
         name: Deed("DENIED", nothing, "ada")
-        for name in ("change_user", "sign_out_user", "remove_lost_second_factor", "c_invite")
+        for name in (
+            "change_user",
+            "sign_out_user",
+            "remove_lost_second_factor",
+            "datamanager_invite",
+        )
     },
 }
 

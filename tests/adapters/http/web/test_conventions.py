@@ -85,7 +85,7 @@ def a_body(operation: AnyOperation) -> dict[str, Any]:
         "start": "2026-05-01T00:00:00Z", "end": "2026-05-02T00:00:00Z", "dry_run": True,
         "goal_name": "n", "category": "Minor", "progress": "p", "logged_hours": "01:00:00",
     }  # fmt: skip
-    if operation.name in {"create_job", "e_create_job"}:
+    if operation.name in {"create_job", "jobprocessing_create_job"}:
         whole |= {"task_definition": "echo", "parameters": {}}
     known = fields(operation)
     return {name: value for name, value in whole.items() if name in known}

@@ -59,12 +59,12 @@ def test_no_route_gives_rights_to_who_asks_for_them(world: World, name: str) -> 
         if made is not None:
             is_nobody_special(made)
             assert not made.is_email_verified
-            assert made.tier is Tier.FREE or name in {"register", "b_register"}
+            assert made.tier is Tier.FREE or name in {"register", "learnflow_register"}
 
 
 GRANTED: dict[str, set[str]] = {
     "register": {"role", "tier", "is_super_user"},
-    "b_register": {"tier"},
+    "learnflow_register": {"tier"},
     "change_user": {"role", "tier", "is_super_user"},
 }
 """Routes that know such a field: who registers may ask, superusers give."""
@@ -185,9 +185,9 @@ def test_answers_do_not_tell_whether_somebody_is_known(world: World, name: str) 
     for who in ("ada", "una", "nobody"):
         known = {"email": f"{who}@example.org", "password": "a compiler, 1952", "otp": "123456"}
         body = {key: value for key, value in known.items() if key in taken}
-        if "email" not in taken or name in {"b_register", "a_register"}:
+        if "email" not in taken or name in {"learnflow_register", "insighthub_register"}:
             body["username"] = who
-        if name == "a_register":
+        if name == "insighthub_register":
             body |= {"first_name": "A", "last_name": "B", "password_confirm": known["password"]}
         answers.append(world.call("POST", operation.path, None, body, headers=FROM_OUR_PAGE))
     headers = [{k: v for k, v in one.headers.items() if k != "x-request-id"} for one in answers]

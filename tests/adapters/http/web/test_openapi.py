@@ -1,12 +1,17 @@
 """The OpenAPI document: valid, whole, and true to the operation table."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
+import pytest
 from openapi_spec_validator import validate
 
 from tests.adapters.http.conftest import World
+from workbell.adapters.http.web.openapi import Components
+from workbell.adapters.serialization.serializer import JsonSerializer
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -72,3 +77,39 @@ def test_the_document_comes_as_json_or_yaml_and_is_cached(documented: World) -> 
     assert (again.status_code, again.content) == (304, b"")
     changed = documented.get("/api/schema/", None, headers={"If-None-Match": '"other"'})
     assert changed.status_code == 200
+
+
+def two_classes() -> tuple[type, type]:
+    """Return two classes of one name, in two modules."""
+    first = attrs.make_class("PageBody", {"page": attrs.field(type=int)}, frozen=True)
+    second = attrs.make_class("PageBody", {"text": attrs.field(type=str)}, frozen=True)
+    first.__module__, second.__module__ = "context.books", "context.letters"
+    return first, second
+
+
+def test_two_classes_of_one_name_are_refused_and_named() -> None:
+    first, second = two_classes()
+    components = Components(JsonSerializer())
+    components.of(first)
+    components.of(first)
+    with pytest.raises(ValueError, match=r"PageBody: context\.books and context\.letters"):
+        components.of(second)
+
+
+def test_a_class_within_a_field_is_refused_alike() -> None:
+    first, second = two_classes()
+    holder = attrs.make_class("Book", {"pages": attrs.field(type=Sequence[second | None])})  # type: ignore[valid-type]
+    for look in (Components.of, Components.properties):
+        components = Components(JsonSerializer())
+        components.of(first)
+        with pytest.raises(ValueError, match="Two classes have the schema name PageBody"):
+            look(components, holder)
+
+
+def test_compatibility_apis_are_called_by_their_products(documented: World) -> None:
+    text = documented.get("/api/schema/", None).text
+    assert not re.search(r"[Ss]ource (system )?[A-E]\b", text)
+    assert not re.search(r'"(operationId|title)": ?"([A-E][A-Z][a-z]|[a-e]_)', text)
+    document = json.loads(text)
+    products = {"InsightHub", "LearnFlow", "DataManager", "Job Processing"}
+    assert products <= {tag["name"] for tag in document["tags"]}

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.adapters.http.conftest import World
-from workbell.adapters.http.schedules import routes as schedules
 
 BASE = "/api/v1/jobs"
 
@@ -64,14 +63,3 @@ def test_a_cursor_that_was_not_made_here_is_refused(world: World, cursor: str) -
 def test_a_cursor_does_not_go_with_an_ordering(world: World) -> None:
     refused = world.get(BASE, query_string="cursor=&ordering=name")
     assert list(refused.json["field_errors"]) == ["ordering"]
-
-
-def test_counting_stops_at_its_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(5):
-        world.job()
-    monkeypatch.setattr(schedules, "COUNT_CAP", 3)
-    page = world.get(BASE, query_string="page_size=2&page=2").json
-    assert (page["count"], page["count_capped"]) == (3, True)
-    assert page["next"]
-    assert world.get(BASE, query_string="page_size=2&page=3").json["next"] is None
-    assert world.get(BASE, query_string="page_size=2&page=4").status_code == 404

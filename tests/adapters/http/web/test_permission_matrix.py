@@ -21,51 +21,51 @@ from workbell.domain.identity.user import KeyScope, Role
 from workbell.services.identity.users import UserChange
 
 ROUTES: Mapping[Action, str] = {
-    Action.REGISTER: "register a_register b_register c_register e_register",
+    Action.REGISTER: "register insighthub_register learnflow_register datamanager_register jobprocessing_register",
     Action.SIGN_IN: """
-        login a_login b_login c_login e_login open_browser_session refresh a_refresh b_refresh
-        verify_email e_verify_email e_verify_otp resend_otp
+        login insighthub_login learnflow_login datamanager_login jobprocessing_login open_browser_session refresh insighthub_refresh learnflow_refresh
+        verify_email jobprocessing_verify_email jobprocessing_verify_otp resend_otp
     """,
     Action.RESET_PASSWORD: "request_password_reset reset_password",
     Action.READ_PROFILE: """
-        get_me a_profile get_browser_session c_list_users get_notification_preferences
+        get_me insighthub_profile get_browser_session datamanager_list_users get_notification_preferences
     """,
-    Action.CHANGE_PROFILE: "change_me c_change_user set_notification_preferences",
+    Action.CHANGE_PROFILE: "change_me datamanager_change_user set_notification_preferences",
     Action.CHANGE_PASSWORD: "change_password",
     Action.USE_SECOND_FACTOR: """
         get_second_factor begin_second_factor confirm_second_factor renew_recovery_codes
         remove_second_factor
     """,
-    Action.SIGN_OUT: "logout c_logout close_browser_session",
+    Action.SIGN_OUT: "logout datamanager_logout close_browser_session",
     Action.READ_SESSIONS: "list_sessions",
     Action.REVOKE_SESSION: "revoke_session",
     Action.READ_KEYS: "list_api_keys",
     Action.MAKE_KEY: "make_api_key",
     Action.REVOKE_KEY: "revoke_api_key",
-    Action.LIST_NAMES: "b_list_usernames",
+    Action.LIST_NAMES: "learnflow_list_usernames",
     Action.READ_PEOPLE: "list_users get_user",
     Action.ADMINISTER_PEOPLE: "change_user sign_out_user remove_lost_second_factor",
-    Action.INVITE_PEOPLE: "c_invite",
+    Action.INVITE_PEOPLE: "datamanager_invite",
     Action.READ_TASKS: """
-        list_task_definitions get_task_definition a_list_tasks a_list_available_tasks
+        list_task_definitions get_task_definition insighthub_list_tasks insighthub_list_available_tasks
     """,
     Action.SWITCH_TASKS: "switch_task_definition",
     Action.READ_SCHEDULES: """
         list_schedules get_schedule list_schedule_runs list_upcoming_runs
-        a_list_schedules a_get_schedule a_search_schedules a_list_schedule_runs
+        insighthub_list_schedules insighthub_get_schedule insighthub_search_schedules insighthub_list_schedule_runs
     """,
-    Action.MAKE_SCHEDULE: "create_schedule a_create_schedule preview_expression",
+    Action.MAKE_SCHEDULE: "create_schedule insighthub_create_schedule preview_expression",
     Action.CHANGE_SCHEDULES: """
         replace_schedule change_schedule delete_schedule toggle_schedule run_schedule
-        backfill_schedule a_replace_schedule a_change_schedule a_delete_schedule a_toggle_schedule
+        backfill_schedule insighthub_replace_schedule insighthub_change_schedule insighthub_delete_schedule insighthub_toggle_schedule
     """,
     Action.READ_JOBS: """
         list_jobs get_job get_job_result list_job_logs list_job_attempts list_job_artifacts
         download_job_artifact list_job_results get_job_stats
-        e_list_jobs e_get_job e_get_job_result e_list_job_results
+        jobprocessing_list_jobs jobprocessing_get_job jobprocessing_get_job_result jobprocessing_list_job_results
     """,
-    Action.MAKE_JOB: "create_job e_create_job",
-    Action.CHANGE_JOBS: "cancel_job retry_job e_delete_job",
+    Action.MAKE_JOB: "create_job jobprocessing_create_job",
+    Action.CHANGE_JOBS: "cancel_job retry_job jobprocessing_delete_job",
     Action.READ_QUEUES: "list_queues",
     Action.SWITCH_QUEUES: "pause_queue resume_queue drain_queue",
     Action.READ_WORKERS: "list_workers",
@@ -74,15 +74,15 @@ ROUTES: Mapping[Action, str] = {
         list_goals get_goal list_goal_progress get_progress list_progress export_progress get_quota
         get_weekly_summary get_weekly_summary_of_goal get_monthly_summary
         get_monthly_summary_of_goal get_summary_range
-        b_list_goals b_get_goal b_list_goal_progress b_get_progress b_list_progress
-        b_get_weekly_summary b_get_weekly_summary_of_goal b_get_monthly_summary
-        b_get_monthly_summary_of_goal
+        learnflow_list_goals learnflow_get_goal learnflow_list_goal_progress learnflow_get_progress learnflow_list_progress
+        learnflow_get_weekly_summary learnflow_get_weekly_summary_of_goal learnflow_get_monthly_summary
+        learnflow_get_monthly_summary_of_goal
     """,
     Action.USE_GOALS: """
         create_goal change_goal delete_goal pause_goal resume_goal archive_goal start_timer
         stop_timer log_progress change_progress delete_progress
-        b_create_goal b_change_goal b_delete_goal b_log_progress b_change_progress
-        b_delete_progress
+        learnflow_create_goal learnflow_change_goal learnflow_delete_goal learnflow_log_progress learnflow_change_progress
+        learnflow_delete_progress
     """,
 }
 """What permission each route asks for; a route that is not named here fails the test."""
@@ -102,7 +102,7 @@ LATER = {one for one in Action if one.split(".")[0] in {
 }}  # fmt: skip
 """What has no route yet."""
 
-ALSO = {"c_change_user": Action.ADMINISTER_PEOPLE}
+ALSO = {"datamanager_change_user": Action.ADMINISTER_PEOPLE}
 """A second permission that does as well: superusers change people."""
 
 WITH_DOCS = HttpSettings(docs=True)
@@ -231,7 +231,7 @@ def names_for(world: World, operation: AnyOperation) -> Mapping[str, Any]:
 
 
 def needs_verified(operation: AnyOperation) -> bool:
-    """Whether source E asks for a verified address there: jobs and their results."""
+    """Whether Job Processing asks for a verified address there: jobs and their results."""
     path = operation.path.removeprefix("/api/").removeprefix("v1/")
     return path.split("/")[0] in {"jobs", "job-results"}
 

@@ -1,0 +1,90 @@
+"""Every list of the operation table stops counting at the cap."""
+
+import pytest
+
+from tests.adapters.http.conftest import NOON, PASSWORD, World, build_world, peopled
+from tests.adapters.http.web.test_conventions import ALL, path_of
+from workbell.adapters.http.web.operations import AnyOperation, Many
+from workbell.domain import constraints
+from workbell.domain.jobs.attempt import LogLine
+from workbell.domain.jobs.job import Job, JobId, JobState
+from workbell.ports.jobs.queues import WorkerInfo
+
+
+def paged(operation: AnyOperation) -> bool:
+    answer = operation.answers.get(200)
+    return isinstance(answer, Many) and not answer.plain
+
+
+LISTS = [name for name, operation in ALL.items() if paged(operation)]
+
+
+def a_worker(id: str) -> WorkerInfo:
+    return WorkerInfo(
+        id=id,
+        host="h",
+        pid=7,
+        started_at=NOON,
+        seen_at=NOON,
+        threads=1,
+        running=0,
+        queues=("mail",),
+    )
+
+
+@pytest.fixture(scope="module")
+def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A service with at least two entries in every list of the superuser."""
+    world = peopled(build_world(tmp_path_factory.mktemp("twofold")))
+    for number in (1, 2):
+        world.parts.signing_in.login("root", PASSWORD)
+        world.post("/api/v1/auth/api-keys", "root", {"name": f"key{number}", "scopes": ["read"]})
+        world.schedule("root")
+        run = world.post("/api/v1/schedules/1/run_now", "root").json["id"]
+        world.end(run, JobState.FAILED)
+        world.job("root")
+        world.goal("root")
+        world.log(1, "root")
+        world.keep_artifact(1, f"{number}.txt", b"text", "text/plain")
+        with world.store.begin() as tx:
+            tx.workers.seen(a_worker(f"worker{number}"))
+    world.post("/api/v1/jobs/1/retry", "root")
+    world.end(1)
+    lines = [LogLine(1, seq, NOON, "info", "hello") for seq in (1, 2)]
+    with world.store.begin() as tx:
+        tx.jobs.add([Job(task="echo", queue="mail", created_at=NOON, due_at=NOON)], NOON)
+        tx.logs.append(JobId(1), lines, keep_head=9, keep_tail=9)
+    return world
+
+
+def test_there_are_lists() -> None:
+    assert len(LISTS) > 20
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_stops_counting_at_the_cap(
+    twofold: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operation = ALL[name]
+    body: dict[str, object] | None = None if operation.request is None else {}
+
+    whole = twofold.call(operation.method, path_of(operation), "root", body).json
+    assert "count_capped" not in whole
+    assert whole["count"] == len(whole["results"]) >= 2
+
+    monkeypatch.setattr(constraints, "COUNT_CAP", 1)
+    capped = twofold.call(operation.method, path_of(operation), "root", body).json
+    assert (capped["count"], capped["count_capped"]) == (1, True)
+    assert capped["results"] == whole["results"]
+
+
+def test_links_lead_beyond_the_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(5):
+        world.job()
+    monkeypatch.setattr(constraints, "COUNT_CAP", 3)
+    path = "/api/v1/jobs"
+    page = world.get(path, query_string="page_size=2&page=2").json
+    assert (page["count"], page["count_capped"]) == (3, True)
+    assert page["next"]
+    assert world.get(path, query_string="page_size=2&page=3").json["next"] is None
+    assert world.get(path, query_string="page_size=2&page=4").status_code == 404

@@ -1,0 +1,87 @@
+"""Validates JSON answers against the OpenAPI document, as strictly as it is written."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+from attrs import define, field
+from falcon.routing import CompiledRouter
+
+from workbell.adapters.http.app import AppDependencies, openapi_of
+
+JSON_TYPES = ("application/json", "application/problem+json")
+WITHOUT_BODY = frozenset({304, 308})
+"""Not modified, and the redirection of plain HTTP, which comes before any operation."""
+UNDOCUMENTED_STATUSES = frozenset({405, 406, 500, 503})
+"""Errors that every operation may answer; the document has them under `default`."""
+
+
+@define
+class ResponseValidator:
+    """The responses of every operation in the document, each schema compiled once."""
+
+    document: Mapping[str, Any]
+    _router: CompiledRouter = field(init=False, factory=CompiledRouter)
+    _compiled: dict[tuple[str, str, int, str], jsonschema_rs.Validator] = field(
+        init=False, factory=dict[tuple[str, str, int, str], jsonschema_rs.Validator]
+    )
+
+    def __attrs_post_init__(self) -> None:
+        for path in self.document["paths"]:
+            self._router.add_route(path.rstrip("/"), _Path(path))
+
+    def check(self, method: str, path: str, status: int, media_type: str, body: Any) -> None:
+        """
+        Check one answer; answers of undocumented operations are not checked.
+
+        Raises:
+            AssertionError: The status, the media type or the body is not as documented.
+        """
+        media_type = media_type.partition(";")[0]
+        found = self._router.find(path.partition("?")[0].rstrip("/"))
+        if found is None or status in WITHOUT_BODY:
+            return
+        template: str = found[0].template  # type: ignore[attr-defined]  # what was added
+        operation = self.document["paths"][template].get(method.lower())
+        if operation is None:
+            return
+        responses = operation["responses"]
+        where = f"{method} {path} -> {status}"
+        response = responses.get(str(status))
+        if response is None:
+            assert status in UNDOCUMENTED_STATUSES, f"{where} is not documented"
+            response = responses["default"]
+        content = response.get("content", {})
+        if media_type not in JSON_TYPES or "*/*" in content:
+            return
+        assert media_type in content, f"{where}: {media_type} is not documented"
+        key = (template, method, status, media_type)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(content[media_type]["schema"])
+        errors = [
+            f"{'/'.join(map(str, error.instance_path))}: {error.message}"
+            for error in self._compiled[key].iter_errors(body)
+        ]
+        assert not errors, f"{where} is not as documented: {errors[:5]}"
+
+    def _compile(self, schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
+        whole = {**schema, "components": self.document["components"]}
+        return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+_VALIDATORS: list[ResponseValidator] = []
+
+
+def response_validator(parts: AppDependencies) -> ResponseValidator:
+    """Return the validator of this process: the document is the same for all parts."""
+    if not _VALIDATORS:
+        _VALIDATORS.append(ResponseValidator(json.loads(openapi_of(parts, "/"))))
+    return _VALIDATORS[0]
+
+
+@define
+class _Path:
+    """A documented path, as the router's resource."""
+
+    template: str
