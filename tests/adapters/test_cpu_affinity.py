@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import falcon
 import pytest
 from falcon.testing import TestClient
 
 from workbell.adapters import cpu_affinity as processors
 from workbell.adapters.cpu_affinity import PROCESSORS, Processors
-from workbell.adapters.http.liveness import App
+from workbell.adapters.http.web.middleware import Face, FaceSettings
+from workbell.adapters.system import UuidIds
 
 pytestmark = [
     pytest.mark.unit,
@@ -101,5 +103,6 @@ def test_whoever_answers_a_request_keeps_off(monkeypatch: pytest.MonkeyPatch) ->
     """Whatever server runs the application."""
     asked: list[Processors] = []
     monkeypatch.setattr(Processors, "keep_off", lambda shared: asked.append(shared))
-    TestClient(App()).simulate_get("/")
+    app = falcon.App(middleware=[Face.of(FaceSettings(), UuidIds())])
+    TestClient(app).simulate_get("/")
     assert asked == [PROCESSORS]

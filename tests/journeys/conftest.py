@@ -15,7 +15,7 @@ import pytest
 from attrs import define
 
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.bootstrap.http import parts
 from workbell.entrypoints.config.settings import Settings
@@ -102,9 +102,9 @@ def client(tmp_path: Path) -> Generator[Client]:
     house = build(settings)
     house.prepare()
     house.first_administrator()
-    server = EmbeddedServer(build_app(parts(house)), "127.0.0.1", 0, threads=4)
-    server.bind()
-    threading.Thread(target=server.serve, daemon=True).start()
+    listener = listen("127.0.0.1", 0)
+    server = HttpServer(build_app(parts(house)), listener, house.ids.new, threads=4)
+    server.start()
     runtime = house.runtime(threads=2)
     runtime.start()
     yield Client(server.address[1], tmp_path / "data" / "mail")

@@ -19,7 +19,6 @@ from workbell.adapters.http.identity import auth as identity
 from workbell.adapters.http.identity import users as people
 from workbell.adapters.http.jobs import admin_routes as work
 from workbell.adapters.http.jobs import routes as jobs
-from workbell.adapters.http.liveness import Alive, App, FalconApp
 from workbell.adapters.http.notifications import routes as notifications
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import browser_sessions as browser
@@ -47,6 +46,9 @@ from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
 from workbell.services.schedules.commands import Scheduling
+
+
+FalconApp = falcon.App[falcon.Request, falcon.Response]
 
 
 def _always() -> None:
@@ -169,8 +171,7 @@ def build_app(parts: Parts) -> FalconApp:
         parts.throttling,
     )
     face = Face.of(parts.settings, parts.ids)
-    app = App(middleware=[face], independent_middleware=True)
-    app.alive = Alive.of(parts.ids, face.fixed)
+    app = falcon.App(middleware=[face], independent_middleware=True)
     app.req_options.strip_url_path_trailing_slash = True
     _add_error_handlers(app)
     for path, methods in by_path(operations).items():
@@ -180,7 +181,13 @@ def build_app(parts: Parts) -> FalconApp:
         if "on_get" in responders:
             responders["on_head"] = responders["on_get"]
         app.add_route(path, SimpleNamespace(**responders), compile=False)
+    app.add_sink(_server_options, prefix=r"\*$")
     return app
+
+
+def _server_options(_: falcon.Request, resp: falcon.Response) -> None:
+    """Answer `OPTIONS *`, the only request whose target is no path (RFC 9110, 9.3.7)."""
+    resp.status = 204
 
 
 def _add_error_handlers(app: FalconApp) -> None:

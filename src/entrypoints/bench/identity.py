@@ -20,7 +20,7 @@ from typing import Any
 
 from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Origin, Tier
 from workbell.domain.rate_limits.policy import Asked, Rate, Route
@@ -201,9 +201,9 @@ def _cuts(times: Sequence[float]) -> Cuts:
 @contextmanager
 def _served(house: House) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = EmbeddedServer(build_app(parts(house)), "127.0.0.1", 0, threads=API_THREADS)
-    server.bind()
-    threading.Thread(target=server.serve, daemon=True).start()
+    listener = listen("127.0.0.1", 0)
+    server = HttpServer(build_app(parts(house)), listener, house.ids.new, threads=API_THREADS)
+    server.start()
     yield server.address[1]
     server.stop(2.0)
 

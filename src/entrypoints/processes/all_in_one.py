@@ -7,7 +7,7 @@ import click
 import structlog
 
 from workbell.adapters.http.app import build_app, openapi_of
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build, user_tasks
 from workbell.entrypoints.bootstrap.http import parts
@@ -41,10 +41,12 @@ def serve(settings: Settings) -> int:
     runtime = house.runtime(
         threads=settings.worker_threads, log_attempts=True, on_stuck=life.give_up
     )
-    server = EmbeddedServer(
-        build_app(parts(house, runtime)), settings.host, settings.port, threads=API_THREADS
+    server = HttpServer(
+        build_app(parts(house, runtime)),
+        listen(settings.host, settings.port),
+        house.ids.new,
+        threads=API_THREADS,
     )
-    server.bind()
     house.prepare()
     house.keep_schedules()
     house.warn_of_absent_cache()

@@ -9,6 +9,7 @@ import falcon
 import structlog
 from attrs import Factory, field, frozen
 
+from workbell.adapters.cpu_affinity import PROCESSORS
 from workbell.adapters.http.web.operations import PROBLEM, Operation, Style
 from workbell.adapters.http.web.problems import (
     Refusal,
@@ -78,12 +79,6 @@ class Face:
         proxies = tuple(settings.trusted_proxies)
         return cls(ids, hosts, origins, headers, proxies, settings.force_https)
 
-    @property
-    def fixed(self) -> Sequence[tuple[str, str]]:
-        """The headers of an answer to a request that says nothing peculiar, but its id."""
-        vary = [("vary", "Origin")] if self.origins else []
-        return [*self.headers.items(), ("content-security-policy", API_CSP), *vary]
-
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
         Give the request its id; refuse hosts that are not ours; answer preflights.
@@ -92,6 +87,7 @@ class Face:
             HTTPBadRequest: The host is not one of ours.
             HTTPPermanentRedirect: HTTPS is asked for, and this came without.
         """
+        PROCESSORS.keep_off()
         context = req.context
         context.began = perf_counter()
         found = request_id(req.get_header("X-Request-ID")) or self.ids.new()

@@ -1,4 +1,4 @@
-"""The embedded server: strict framing, slow clients, a graceful end."""
+"""The HTTP server: strict parsing, slow clients, a graceful stop."""
 
 import json
 import select
@@ -15,8 +15,7 @@ import falcon
 import pytest
 from structlog.testing import capture_logs
 
-from workbell.adapters.http.server.framing import Limits
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, ServerLimits, listen
 from workbell.domain.errors import Unavailable
 
 pytestmark = pytest.mark.integration
@@ -43,20 +42,20 @@ class Recorder:
         return [body]
 
 
+def new_server(app: WSGIApplication, **arguments: Any) -> HttpServer:
+    return HttpServer(app, listen("127.0.0.1", 0), lambda: "id-of-the-server", **arguments)
+
+
 @contextmanager
 def running(
-    app: WSGIApplication, *, threads: int = 2, limits: Limits | None = None
+    app: WSGIApplication, *, threads: int = 2, limits: ServerLimits | None = None
 ) -> Generator[Address]:
-    server = EmbeddedServer(app, "127.0.0.1", 0, threads=threads, limits=limits)
-    server.bind()
-    serving = Thread(target=server.serve)
-    serving.start()
+    server = new_server(app, threads=threads, limits=limits)
+    server.start()
     try:
         yield server.address
     finally:
-        server.stop(PATIENCE)
-        serving.join(PATIENCE)
-    assert not serving.is_alive()
+        assert server.stop(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +225,16 @@ AMBIGUOUS: dict[str, bytes] = {
             "GET /x HTTP/+1.1",
             "GET /x HTTPS/1.1",
             "GET /x \xb9.1",
-            "GET http://a/x HTTP/1.1",
+            "GET http://u@a/x HTTP/1.1",
+            "GET http:///x HTTP/1.1",
+            "GET http:/a/x HTTP/1.1",
+            "GET http://a:b/x HTTP/1.1",
+            "GET http://a//x HTTP/1.1",
+            "GET ftp://a/x HTTP/1.1",
+            "GET a/x HTTP/1.1",
+            "OPTIONS ** HTTP/1.1",
+            "OPTIONS *?x HTTP/1.1",
+            "GET ?x HTTP/1.1",
             "GET //a/x HTTP/1.1",
             "GET x HTTP/1.1",
             "GET * HTTP/1.1",
@@ -245,6 +253,7 @@ AMBIGUOUS: dict[str, bytes] = {
     },
     # the host
     "no host": asked(host=""),
+    "no host beside an absolute target": asked(line="GET http://a/x HTTP/1.1", host=""),
     "two hosts": asked("Host: a"),
     "two different hosts": asked("Host: b"),
     **{
@@ -318,15 +327,17 @@ def test_a_refusal_is_a_problem_document(address: Address) -> None:
         "status": 400,
         "detail": "Content-Length must be decimal digits.",
         "code": "bad_request",
+        "request_id": "id-of-the-server",
     }
     for line in (
         b"Content-Type: application/problem+json",
         b"Connection: close",
         b"X-Content-Type-Options: nosniff",
+        b"X-Request-Id: id-of-the-server",
         f"Content-Length: {len(body)}".encode(),
     ):
         assert line in head.split(b"\r\n")
-    assert b"cheroot" not in head.lower()
+    assert b"waitress" not in head.lower()
 
 
 def test_a_refusal_follows_the_answers_before_it(app: Recorder, address: Address) -> None:
