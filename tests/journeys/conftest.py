@@ -4,7 +4,6 @@ import email
 import http.client
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Generator
 from email.policy import default

@@ -47,7 +47,6 @@ from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
 from workbell.services.schedules.commands import Scheduling
 
-
 FalconApp = falcon.App[falcon.Request, falcon.Response]
 
 
@@ -185,7 +184,7 @@ def build_app(parts: Parts) -> FalconApp:
     return app
 
 
-def _server_options(_: falcon.Request, resp: falcon.Response) -> None:
+def _server_options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:  # noqa: ARG001
     """Answer `OPTIONS *`, the only request whose target is no path (RFC 9110, 9.3.7)."""
     resp.status = 204
 

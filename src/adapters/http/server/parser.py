@@ -15,7 +15,7 @@ MAX_CHUNK_LINE_BYTES: Final = 256
 
 CRLF: Final = b"\r\n"
 # RFC 9110, 5.6.2 and RFC 9112, 3 to 7.1, read as narrowly as real clients write.
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's word
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HOST: Final = rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 _REQUEST_LINE: Final = re.compile(
     rb"(?P<method>[A-Z]+(?:-[A-Z]+)*) "
@@ -173,9 +173,9 @@ class ChunkedBody(ChunkedReceiver):
     """Reads a chunked body of a limited size; trailers are checked and dropped."""
 
     def __init__(self, buf: OverflowableBuffer, limit: int) -> None:
-        """Expect the first chunk; data and framing may have `limit` bytes each."""
+        """Expect the first chunk; data may have `limit` bytes, their framing a quarter."""
         super().__init__(buf)
-        self._data_left = self._framing_left = limit
+        self._data_left, self._framing_left = limit, limit // 4
         self._line = bytearray()
         self._state = "size"
 

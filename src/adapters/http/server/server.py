@@ -74,9 +74,10 @@ class Listener(TcpWSGIServer):
             if self.stopping:
                 self._close_idle_channels()
         if abandoned.is_set():
-            # The trigger stays open: a thread that goes on must not write to another file.
             for channel in self._channels():
                 channel.abandon()
+            # A thread that goes on may still write to the pipe: only its reader is closed.
+            wasyncore.file_dispatcher.close(self.trigger)
             self.task_dispatcher.shutdown(timeout=0)
         else:
             self.task_dispatcher.shutdown(timeout=_LOOP_SECONDS)
