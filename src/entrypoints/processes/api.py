@@ -48,8 +48,7 @@ def serve(settings: Settings, workers: int) -> int:
     _prepare(settings)
     log.info("started", part="api", pid=os.getpid(), workers=workers, port=settings.port)
     if workers == 1:
-        ApiProcess(settings, listener).run_until(life.wait)
-        status = life.end(rested=True)
+        status = life.end(rested=ApiProcess(settings, listener).run_until(life.wait))
     else:
         supervisor = Supervisor(
             target=run_worker_process,
@@ -104,16 +103,17 @@ class ApiProcess:
         app = build_app(parts(self._house, self._runtime))
         self._server = HttpServer(app, listener, self._house.ids.new, threads=API_THREADS)
 
-    def run_until(self, wait: Callable[[], None]) -> None:
-        """Serve until `wait` returns, then finish the requests that run."""
+    def run_until(self, wait: Callable[[], None]) -> bool:
+        """Serve until `wait` returns; return whether all threads stopped in time."""
         self._runtime.start()
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.freeze()  # the objects built so far stay: the collector need not visit them again
         self._server.start()
         wait()
-        self._server.stop(self._grace_seconds)
-        self._runtime.stop(self._grace_seconds)
+        answered = self._server.stop(self._grace_seconds)
+        rested = self._runtime.stop(self._grace_seconds)
         self._house.close()
+        return answered and rested
 
 
 def open_api(settings: Settings) -> tuple[House, Runtime]:

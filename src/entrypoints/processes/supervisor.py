@@ -97,6 +97,7 @@ class Supervisor:
             child.is_ready = child.control.recv_bytes() == READY
         except (EOFError, OSError):
             return  # it has died; its sentinel says so
+        log.info("child_ready", pid=child.process.pid)
         self._failed_starts = 0
         self._was_ready = self._was_ready or all(one.is_ready for one in self._children)
 
