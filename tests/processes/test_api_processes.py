@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,11 @@ def started(api: Part) -> int:
     return api.log.read_text().count("child_ready")
 
 
+def has_started(api: Part, count: int) -> bool:
+    """Whether so many children have become ready since the start."""
+    return started(api) == count
+
+
 def is_free(port: int) -> bool:
     with suppress(Unavailable), listen("127.0.0.1", port):
         return True
@@ -69,7 +75,7 @@ def test_several_processes_serve_one_port(fleet: Fleet) -> None:
     first = children_of(supervisor)
     for count, number in ((3, signal.SIGKILL), (4, signal.SIGTERM)):
         os.kill(min(children_of(supervisor)), number)
-        until(lambda count=count: started(api) == count)
+        until(partial(has_started, api, count))
         assert len(children_of(supervisor)) == 2
         assert api.is_ready()
     assert api.call("POST", "/api/v1/auth/login", body=LOGIN)[0] == 200

@@ -6,16 +6,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
+
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ErrorTask, Task, WSGITask
-
 from workbell.adapters.http.server.parser import ProtocolError, RequestParser
-
-if TYPE_CHECKING:
-    from workbell.adapters.http.server.server import Listener
 
 LINGER_SECONDS: Final = 2.0
 
@@ -27,6 +24,16 @@ _CODES: Final[Mapping[int, str]] = {
     500: "internal_error",
 }
 _log = structlog.get_logger(__name__)
+
+
+class Server(Protocol):
+    """What a channel needs of its server."""
+
+    stopping: bool
+
+    def new_request_id(self) -> str:
+        """Return an id for a request that has none."""
+        ...
 
 
 class _Response(Task):
@@ -165,7 +172,7 @@ class Channel(HTTPChannel):
     parser_class = RequestParser
     task_class = _Exchange
     error_task_class = _Refusal
-    server: "Listener"
+    server: Server
     _linger_until: float | None = None
 
     def flush(self) -> None:

@@ -288,7 +288,8 @@ def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) 
 
 def test_options_of_the_whole_server_are_answered(world: World) -> None:
     """`*` is no path: only OPTIONS may ask for it."""
-    assert world.client.simulate_request("OPTIONS", "*").status_code == 204
+    asked = {"PATH_INFO": "*"}
+    assert world.client.simulate_request("OPTIONS", "/", extras=asked).status_code == 204
 
 
 def test_other_origins_are_let_in_only_where_the_settings_name_them(
