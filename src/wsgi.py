@@ -1,4 +1,4 @@
-"""WSGI entry point for gunicorn, uWSGI, mod_wsgi and others: `workbell.wsgi:application`."""
+"""WSGI entry point for other servers: `workbell.wsgi:application`."""
 
 from workbell.entrypoints.processes.wsgi import LazyApplication
 
