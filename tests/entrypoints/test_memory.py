@@ -28,7 +28,7 @@ def test_a_service_that_has_nothing_to_do_is_small() -> None:
 
 
 def test_what_few_starts_need_is_not_imported_by_all() -> None:
-    spared = {"alembic", "granian", "mako", "opentelemetry", "psycopg", "pymysql", "redis"}
+    spared = {"alembic", "mako", "opentelemetry", "psycopg", "pymysql", "redis"}
     assert not spared & imported_by("workbell.entrypoints.processes.all_in_one")
 
 

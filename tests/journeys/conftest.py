@@ -4,7 +4,6 @@ import email
 import http.client
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Generator
 from email.policy import default
@@ -16,7 +15,7 @@ from attrs import define
 
 from tests.response_validation import JSON_TYPES, ResponseValidator, response_validator
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 
@@ -106,9 +105,9 @@ def client(tmp_path: Path) -> Generator[Client]:
     house.prepare()
     house.first_administrator()
     served = house.app_dependencies()
-    server = EmbeddedServer(build_app(served), "127.0.0.1", 0, threads=4)
-    server.bind()
-    threading.Thread(target=server.serve, daemon=True).start()
+    listener = listen("127.0.0.1", 0)
+    server = HttpServer(build_app(served), listener, house.ids.new, threads=4)
+    server.start()
     runtime = house.runtime(threads=2)
     runtime.start()
     yield Client(server.address[1], tmp_path / "data" / "mail", response_validator(served))

@@ -13,7 +13,6 @@ from tests.processes.fleet import (
     PASSWORD,
     PATIENCE,
     SELDOM,
-    START,
     Fleet,
     Gate,
     OwnRedis,
@@ -32,7 +31,6 @@ from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.integration
 
-WITHOUT_GRANIAN = f"import sys; sys.modules['granian.constants'] = None; {START}"
 SCHEDULES = 30
 MISSED = 5
 USUAL_PORTS = {"postgresql": 5432, "mariadb": 3306}
@@ -207,10 +205,12 @@ def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) ->
     refused = {
         "the port is taken": fleet.start("worker", ready=False, metrics_port=str(taken)),
         "port is taken": fleet.start("api", "--port", str(taken), ready=False),
+        f"127.0.0.1:{taken}: the port is taken": fleet.start(
+            "api", "--port", str(taken), "--workers", "2", ready=False
+        ),
         "needs PostgreSQL, MySQL or MariaDB": fleet.start(
             "scheduler", ready=False, database_url=f"sqlite:///{tmp_path / 'x.db'}"
         ),
-        "install workbell[server]": fleet.start("api", code=WITHOUT_GRANIAN, ready=False),
         "run `workbell migrate` first": fleet.start(
             "api", ready=False, database_url=address(new_database("postgresql"))
         ),

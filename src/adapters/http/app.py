@@ -16,7 +16,6 @@ from workbell.adapters.http.identity import account, browser_session_routes, sec
 from workbell.adapters.http.identity import auth as identity
 from workbell.adapters.http.jobs import admin_routes
 from workbell.adapters.http.jobs import routes as jobs
-from workbell.adapters.http.liveness import Alive, App, FalconApp
 from workbell.adapters.http.notifications import routes as notifications
 from workbell.adapters.http.schedules import routes as schedules
 from workbell.adapters.http.web import browser_sessions as browser
@@ -51,6 +50,8 @@ from workbell.services.jobs.commands import JobCommands
 from workbell.services.jobs.task_definitions import Definitions
 from workbell.services.rate_limits import Throttling
 from workbell.services.schedules.commands import Scheduling
+
+FalconApp = falcon.App[falcon.Request, falcon.Response]
 
 
 def _always() -> None:
@@ -246,8 +247,7 @@ def build_app(dependencies: AppDependencies) -> FalconApp:
         dependencies.throttling,
     )
     middleware = HttpMiddleware.of(dependencies.settings, dependencies.ids)
-    app = App(middleware=[middleware], independent_middleware=True)
-    app.alive = Alive.of(dependencies.ids, middleware.fixed)
+    app = falcon.App(middleware=[middleware], independent_middleware=True)
     app.req_options.strip_url_path_trailing_slash = True
     _add_error_handlers(app)
     for path, methods in by_path(operations).items():
@@ -257,7 +257,13 @@ def build_app(dependencies: AppDependencies) -> FalconApp:
         if "on_get" in responders:
             responders["on_head"] = responders["on_get"]
         app.add_route(path, SimpleNamespace(**responders), compile=False)
+    app.add_sink(_server_options, prefix=r"\*$")
     return app
+
+
+def _server_options(req: falcon.Request, resp: falcon.Response, **_: object) -> None:  # noqa: ARG001
+    """Answer `OPTIONS *`, the only request whose target is no path (RFC 9110, 9.3.7)."""
+    resp.status = 204
 
 
 def _add_error_handlers(app: FalconApp) -> None:

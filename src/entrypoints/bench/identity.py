@@ -19,7 +19,7 @@ from statistics import fmean, quantiles
 from typing import Any
 
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.identity.actor import Origin
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Tier
@@ -181,11 +181,11 @@ def _cuts(times: Sequence[float]) -> Cuts:
 @contextmanager
 def _served(house: House) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = EmbeddedServer(
-        build_app(house.app_dependencies()), "127.0.0.1", 0, threads=API_THREADS
+    listener = listen("127.0.0.1", 0)
+    server = HttpServer(
+        build_app(house.app_dependencies()), listener, house.ids.new, threads=API_THREADS
     )
-    server.bind()
-    threading.Thread(target=server.serve, daemon=True).start()
+    server.start()
     yield server.address[1]
     server.stop(2.0)
 

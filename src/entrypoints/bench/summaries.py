@@ -22,7 +22,7 @@ from attrs import Factory, define, evolve, frozen
 from sqlalchemy import Connection, Table, create_engine, insert, make_url, select
 
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.adapters.sql.schema.goals import goal_books, goals, progress_days, progress_entries
 from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.system import UuidIds
@@ -256,8 +256,7 @@ def _served(house: House, people: Sequence[UserId], *, cached: bool) -> Generato
     dependencies = evolve(house.app_dependencies(), throttling=None, signing_in=signing_in)
     if not cached:
         dependencies = evolve(dependencies, summaries=evolve(house.summaries, cache_seconds=0))
-    server = EmbeddedServer(build_app(dependencies), "127.0.0.1", 0, threads=1)
-    server.bind()
+    server = HttpServer(build_app(dependencies), listen("127.0.0.1", 0), house.ids.new, threads=1)
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
     try:

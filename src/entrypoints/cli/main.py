@@ -120,7 +120,7 @@ def api(house: House, host: str | None, port: int | None, workers: int) -> None:
     """Answer HTTP requests, on a database server."""
     from workbell.entrypoints.processes.api import serve
 
-    sys.exit(serve(house.settings(host=host, port=port), house.config, workers))
+    sys.exit(serve(house.settings(host=host, port=port), workers))
 
 
 @main.command()

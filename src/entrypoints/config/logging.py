@@ -45,6 +45,8 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s"
     )
+    # waitress warns whenever a request waits for a thread, which is normal under load
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
 def _stream(settings: Settings) -> TextIO:

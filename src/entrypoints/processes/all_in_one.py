@@ -8,7 +8,7 @@ import structlog
 from attrs import asdict
 
 from workbell.adapters.http.app import build_app, openapi_of
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build, user_tasks
 from workbell.entrypoints.config.logging import configure
@@ -41,13 +41,12 @@ def serve(settings: Settings) -> int:
     runtime = house.runtime(
         threads=settings.worker_threads, log_attempts=True, on_stuck=life.give_up
     )
-    server = EmbeddedServer(
+    server = HttpServer(
         build_app(house.app_dependencies(runtime)),
-        settings.host,
-        settings.port,
+        listen(settings.host, settings.port),
+        house.ids.new,
         threads=API_THREADS,
     )
-    server.bind()
     if (migration := house.prepare()) is not None:
         log.info("schema_migrated", **asdict(migration))
     house.keep_schedules()

@@ -1,97 +1,139 @@
-"""The API as processes of its own, behind granian or gunicorn."""
+"""The API as a process of its own, or as several on one port."""
 
-import errno
 import gc
 import os
+import signal
 import socket
 import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
 
 import click
 import structlog
 
+from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.http.app import build_app
-from workbell.adapters.http.liveness import FalconApp
-from workbell.domain.errors import Unavailable
+from workbell.adapters.http.server.server import HttpServer, listen
+from workbell.domain.errors import WorkbellError
+from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.metrics import enable_multiprocess, mark_process_dead
 from workbell.entrypoints.config.logging import configure
-from workbell.entrypoints.config.option import variable
-from workbell.entrypoints.config.settings import Settings, load
-from workbell.entrypoints.config.sources import CONFIG
-from workbell.entrypoints.processes.all_in_one import SWITCH_SECONDS
+from workbell.entrypoints.config.settings import Settings
+from workbell.entrypoints.processes.all_in_one import API_THREADS, SWITCH_SECONDS
+from workbell.entrypoints.processes.lifecycle import Life
+from workbell.entrypoints.processes.supervisor import READY, Supervisor
 from workbell.entrypoints.processes.worker import open_house
 
-THREADS = 8
-HEADER_MS = 10_000
-BUFFER_BYTES = 64 * 1024
+EXIT_UNAVAILABLE = 2
 
 log = structlog.get_logger()
 
 
-def application() -> FalconApp:
+def serve(settings: Settings, workers: int) -> int:
     """
-    Return the WSGI application of one process, by the settings of the environment.
+    Answer requests until a signal stops the process; return the exit status.
 
-    For granian's workers, and for gunicorn: `workbell.entrypoints.processes.api:application()`.
+    One worker serves in this process; of several, each is a process of its
+    own that inherits the listening socket.
 
     Raises:
-        Invalid: A setting is wrong.
+        Invalid: A setting or a module of tasks is wrong.
+        Unavailable: The port is taken, or the store is not ready.
+    """
+    configure(settings)
+    life = Life()
+    life.heed_signals()
+    listener = listen(settings.host, settings.port)
+    _prepare(settings)
+    log.info("started", part="api", pid=os.getpid(), workers=workers, port=settings.port)
+    if workers == 1:
+        status = life.end(rested=ApiProcess(settings, listener).run_until(life.wait))
+    else:
+        with TemporaryDirectory(prefix="workbell-metrics-") as folder:
+            enable_multiprocess(Path(folder))
+            status = Supervisor(
+                target=run_worker_process,
+                arguments=(settings, listener),
+                count=workers,
+                grace_seconds=settings.shutdown_grace_seconds,
+                on_death=mark_process_dead,
+            ).run(life)
+    log.info("stopped", part="api", status=status)
+    return status
+
+
+def run_worker_process(control: Connection, settings: Settings, listener: socket.socket) -> None:
+    """Serve in a child process until a signal arrives or the supervisor closes `control`."""
+    stop = Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stop.set())
+    Thread(target=_wait_for_end, args=(control, stop), name="control", daemon=True).start()
+    configure(settings)
+
+    def wait() -> None:
+        control.send_bytes(READY)
+        stop.wait()
+
+    try:
+        ApiProcess(settings, listener).run_until(wait)
+    except WorkbellError as error:
+        log.error("start_failed", part="api", pid=os.getpid(), reason=str(error))
+        sys.exit(EXIT_UNAVAILABLE)
+
+
+def _wait_for_end(control: Connection, stop: Event) -> None:
+    try:
+        control.recv_bytes()
+    except (EOFError, OSError):  # the supervisor has closed its end, or has died
+        stop.set()
+
+
+class ApiProcess:
+    """Application and HTTP server of one process."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        """
+        Open the store and build the application.
+
+        Raises:
+            Invalid: A setting or a module of tasks is wrong.
+            Unavailable: The store does not answer, or has another schema.
+        """
+        self._grace_seconds = settings.shutdown_grace_seconds
+        self._house, self._runtime = open_api(settings)
+        app = build_app(self._house.app_dependencies(self._runtime))
+        self._server = HttpServer(app, listener, self._house.ids.new, threads=API_THREADS)
+
+    def run_until(self, wait: Callable[[], None]) -> bool:
+        """Serve until `wait` returns; return whether all threads stopped in time."""
+        self._runtime.start()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.freeze()  # the objects built so far stay: the collector need not visit them again
+        self._server.start()
+        wait()
+        answered = self._server.stop(self._grace_seconds)
+        rested = self._runtime.stop(self._grace_seconds)
+        self._house.close()
+        return answered and rested
+
+
+def open_api(settings: Settings) -> tuple[House, Runtime]:
+    """
+    Return the application of an API process, and its runtime, which is not started.
+
+    Raises:
+        Invalid: A setting or a module of tasks is wrong.
         Unavailable: The store does not answer, or has another schema.
     """
-    settings = load()
-    configure(settings)
     house = open_house(settings, "api")
-    runtime = house.runtime(threads=0, scheduler=False)
-    app = build_app(house.app_dependencies(runtime))
-    runtime.start()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.freeze()  # what was built stays: the collector need not walk it again and again
-    return app
-
-
-def serve(settings: Settings, config: Path | None, workers: int) -> int:
-    """
-    Answer requests until a signal says stop; return the exit status.
-
-    Raises:
-        Invalid: A setting or a module of tasks is wrong, or there is no server.
-        Unavailable: granian is missing, the port is taken, or the store is not ready.
-    """
-    configure(settings)
-    try:
-        from granian.constants import HTTPModes, Interfaces
-        from granian.http import HTTP1Settings
-        from granian.log import LogLevels
-        from granian.server import Server
-    except ImportError:
-        raise Unavailable("`workbell api` needs granian: install workbell[server].") from None
-    _check_port(settings)
-    _prepare(settings)
-    # its processes read the settings anew, and shall find the same
-    os.environ |= {variable("host"): settings.host, variable("port"): str(settings.port)}
-    if config is not None:
-        os.environ[CONFIG] = str(config.absolute())
-    log.info("started", part="api", pid=os.getpid(), workers=workers, port=settings.port)
-    Server(
-        f"{__name__}:{application.__name__}",
-        factory=True,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        blocking_threads=THREADS,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MS, max_buffer_size=BUFFER_BYTES),
-        websockets=False,
-        log_level=LogLevels.error,
-        respawn_failed_workers=True,
-        workers_kill_timeout=settings.shutdown_grace_seconds,
-    ).serve()
-    log.info("stopped", part="api")
-    return 0
+    return house, house.runtime(threads=0, scheduler=False)
 
 
 def _prepare(settings: Settings) -> None:
-    """Look whether the store is ready, and create the administrator where there is none."""
+    """Check that the store is ready, and create the administrator if there is none."""
     house = open_house(settings, "api")
     house.warn_of_absent_cache()
     password = house.first_administrator()
@@ -99,12 +141,3 @@ def _prepare(settings: Settings) -> None:
     if password is not None:
         click.echo(f"Administrator {settings.admin_username}, password {password}")
         click.echo("(shown only this once; it works for 7 days, unless you change it)")
-
-
-def _check_port(settings: Settings) -> None:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-    except OSError as error:
-        reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
-        raise Unavailable(f"Cannot listen on {settings.host}:{settings.port}: {reason}.") from error

@@ -7,7 +7,7 @@ import structlog
 
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.http.health.worker_process import ProcessFace, Readiness, process_app
-from workbell.adapters.http.server.server import EmbeddedServer
+from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import Invalid
 from workbell.entrypoints.bootstrap.application import House
 from workbell.entrypoints.bootstrap.build import build, user_tasks
@@ -75,7 +75,7 @@ def _run(settings: Settings, part: str, *, threads: int) -> int:
     return life.end(rested=rested)
 
 
-def _health(house: House, runtime: Runtime) -> EmbeddedServer:
+def _health(house: House, runtime: Runtime) -> HttpServer:
     """Serve health and metrics on METRICS_PORT."""
     settings = house.settings
     face = ProcessFace(
@@ -89,7 +89,7 @@ def _health(house: House, runtime: Runtime) -> EmbeddedServer:
         token=settings.metrics_token,
     )
     port = settings.metrics_port or 0
-    server = EmbeddedServer(process_app(face), settings.host, port, threads=HEALTH_THREADS)
-    server.bind()
+    listener = listen(settings.host, port)
+    server = HttpServer(process_app(face), listener, house.ids.new, threads=HEALTH_THREADS)
     server.start()
     return server

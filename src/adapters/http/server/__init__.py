@@ -1,1 +1,1 @@
-"""adapters/http/server."""
+"""The HTTP server: waitress with a strict request parser."""

@@ -1,171 +1,199 @@
-"""The embedded WSGI server: cheroot behind a strict reading of HTTP/1."""
+"""The HTTP server of every process: waitress behind a strict parser."""
 
 import errno
-import re
 import socket
-from queue import SimpleQueue
-from threading import Thread
-from time import monotonic
-from typing import Any
+from collections.abc import Callable
+from threading import Event, Thread
+from typing import Final
 from wsgiref.types import WSGIApplication
 
-import structlog
-from cheroot.server import HTTPServer
+from attrs import frozen
 
-from workbell.adapters.http.server.connection import Connection
-from workbell.adapters.http.server.framing import Limits
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+from workbell.adapters.http.server.channel import Channel
+from workbell.adapters.http.server.parser import MAX_HEAD_BYTES
 from workbell.domain.errors import Unavailable
 
-_log = structlog.get_logger(__name__)
-_SYSTEM_S_WORD = re.compile(r"\[Errno -?\d+\] ([^)]+)")
+BACKLOG: Final = 1024
+_RECEIVE_BYTES: Final = 65_536
+_LOOP_SECONDS: Final = 1
 
 
-class _Workers:
-    """Threads that answer whole requests; stopping never waits for longer than asked."""
+@frozen(kw_only=True)
+class ServerLimits:
+    """
+    Limits of one server, in bytes and seconds.
 
-    def __init__(self, server: "_Server", threads: int) -> None:
-        """Prepare so many threads."""
-        self._server = server
-        self._whole: SimpleQueue[Connection | None] = SimpleQueue()
-        self._threads = [
-            Thread(target=self._work, name=f"http-{n}", daemon=True) for n in range(threads)
-        ]
-        self.put = self._whole.put
+    `body` lies above the limit of the application, so that a body that is a
+    little too large is refused by the application. A response of which more
+    than `unsent` waits for the client stops the thread that writes it.
+    """
 
-    def start(self) -> None:
-        """Start working."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self, seconds: float) -> None:
-        """Finish what has been put, for so many seconds."""
-        until = monotonic() + seconds
-        for _ in self._threads:
-            self._whole.put(None)
-        for thread in self._threads:
-            thread.join(max(0.0, until - monotonic()))
-
-    @property
-    def stopped(self) -> bool:
-        """Whether every thread has finished."""
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def _work(self) -> None:
-        while (conn := self._whole.get()) is not None:
-            conn.answer()
-            self._server.put_conn(conn)
+    body: int = 1_048_576 + 65_536
+    connections: int = 1_000
+    idle_seconds: int = 15
+    unsent: int = 64 * 1_048_576
 
 
-class _Server(HTTPServer):
-    """cheroot's listener and selector, with whole requests only for the workers."""
+class Listener(TcpWSGIServer):
+    """waitress' server on a socket that is bound already."""
 
-    ConnectionClass = Connection
-    expiration_interval = 0.1
-    keep_alive_conn_limit: Any = None
-    request_queue_size = 128
+    channel_class = Channel
+    stopping = False
 
     def __init__(
-        self, app: WSGIApplication, address: tuple[str, int], threads: int, limits: Limits
+        self,
+        app: WSGIApplication,
+        listener: socket.socket,
+        adj: Adjustments,
+        new_request_id: Callable[[], str],
     ) -> None:
-        """Prepare to listen."""
-        super().__init__(address, gateway=None, server_name="workbell")
-        self.wsgi_app, self.limits = app, limits
-        self.open: set[Connection] = set()
-        self.requests = _Workers(self, threads)
+        """Accept connections from the next turn of the loop on."""
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(adj.threads)
+        super().__init__(
+            app,
+            {},
+            _sock=listener,
+            dispatcher=dispatcher,
+            adj=adj,
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+            bind_socket=False,
+        )
+        self.new_request_id = new_request_id
 
-    @staticmethod
-    def bind_socket(socket_: socket.socket, bind_addr: Any) -> socket.socket:
-        """Bind a socket, or close it."""
-        try:
-            socket_.bind(bind_addr)
-        except OSError:
-            socket_.close()
-            raise
-        return socket_
+    def run_until(self, abandoned: Event) -> None:
+        """Serve until all requests are answered after `stop`, or are abandoned."""
+        while not abandoned.is_set() and (self.active_channels or not self.stopping):
+            wasyncore.loop(_LOOP_SECONDS, use_poll=True, map=self._map, count=1)
+            if self.stopping:
+                self._close_idle_channels()
+        if abandoned.is_set():
+            for channel in self._channels():
+                channel.abandon()
+            # A thread that goes on may still write to the pipe: only its reader is closed.
+            wasyncore.file_dispatcher.close(self.trigger)
+            self.task_dispatcher.shutdown(timeout=0)
+        else:
+            self.task_dispatcher.shutdown(timeout=_LOOP_SECONDS)
+            self.trigger.close()
 
-    def process_conn(self, conn: Connection) -> None:
-        """Hear a client; give it to a worker once it has asked for something."""
-        try:
-            if conn.crowded or not self.ready:
-                conn.refuse(503, "The server has no room for another connection.")
-                conn.close()
-            elif conn.hear():
-                self.requests.put(conn)
-            else:
-                self.put_conn(conn)
-        except OSError:
-            conn.close()
+    def stop(self) -> None:
+        """Accept no more connections; called by the thread of `run_until`."""
+        self.stopping = True
+        wasyncore.dispatcher.close(self)
 
-    def put_conn(self, conn: Connection) -> None:
-        """Go on listening to a client."""
-        try:
-            super().put_conn(conn)
-        except (OSError, ValueError, KeyError):  # the selector was closed meanwhile
-            conn.close()
+    def maintenance(self, now: float) -> None:
+        """Close the connections that are idle or whose client has stopped reading."""
+        super().maintenance(now)
+        for channel in self._channels():
+            channel.close_if_stalled(now - self.adj.channel_timeout)
 
-    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
-        """Log what cheroot has to say."""
-        _log.log(level, msg, exc_info=traceback)
+    def _close_idle_channels(self) -> None:
+        for channel in self._channels():
+            channel.close_if_stalled(0.0)
+            channel.close_if_idle()
+
+    def _channels(self) -> list[Channel]:
+        return list(self.active_channels.values())
 
 
-class EmbeddedServer:
+def listen(host: str, port: int) -> socket.socket:
     """
-    A WSGI server within this process.
+    Return a socket that listens on an address; port 0 is any free one.
 
-    Whole requests only reach its threads: what is slow, idle, overlong or
-    ambiguous is dealt with before, so it can hold none of them. Signals are
-    the main thread's business.
+    Raises:
+        Unavailable: The port is taken, or the address is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+        )
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = "the port is taken" if taken else _reason(error)
+        raise Unavailable(f"Cannot listen on {host}:{port}: {reason}.") from error
+
+
+class HttpServer:
+    """
+    An HTTP server within this process, for one WSGI application.
+
+    A request reaches a worker thread once it is complete; a client that is
+    slow or idle occupies none. Signals are handled by the main thread.
     """
 
     def __init__(
         self,
         app: WSGIApplication,
-        host: str,
-        port: int,
+        listener: socket.socket,
+        new_request_id: Callable[[], str],
         *,
         threads: int = 8,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
     ) -> None:
-        """Prepare to serve an application on an address; port 0 is any free one."""
-        self._server = _Server(app, (host, port), threads, limits or Limits())
+        """Prepare to serve an application on a listening socket."""
+        limits = limits or ServerLimits()
+        self._app, self._socket, self._new_request_id = app, listener, new_request_id
+        self._adjustments = Adjustments(
+            sockets=[listener],
+            threads=threads,
+            backlog=BACKLOG,
+            ident=None,
+            recv_bytes=_RECEIVE_BYTES,
+            connection_limit=limits.connections,
+            channel_timeout=limits.idle_seconds,
+            cleanup_interval=_LOOP_SECONDS,
+            max_request_header_size=MAX_HEAD_BYTES,
+            max_request_body_size=limits.body,
+            outbuf_high_watermark=limits.unsent,
+            # the application decides which proxies it trusts
+            clear_untrusted_proxy_headers=False,
+        )
+        self._server: Listener | None = None
+        self._abandoned, self._ended = Event(), Event()
 
     @property
     def address(self) -> tuple[str, int]:
-        """The host and port; the real ones after `bind`."""
-        host, port = self._server.bind_addr
-        return str(host), int(port)
-
-    def bind(self) -> None:
-        """
-        Take the address; clients may connect from now on.
-
-        Raises:
-            Unavailable: The address is taken, or is not ours to take.
-        """
-        host, port = self.address
-        try:
-            self._server.prepare()
-        except OSError as error:
-            taken = f"Errno {errno.EADDRINUSE}]" in str(error)
-            said = _SYSTEM_S_WORD.search(str(error))  # cheroot wraps it in words of its own
-            why = "the port is taken" if taken else said[1] if said else str(error)
-            raise Unavailable(f"Cannot listen on {host}:{port}: {why}.") from error
-
-    def serve(self) -> None:
-        """Serve until another thread calls `stop`."""
-        self._server.serve()
+        """The host and port that the socket listens on."""
+        host, port, *_ = self._socket.getsockname()
+        return host, port
 
     def start(self) -> None:
-        """Serve from a thread of its own, on the address that was taken."""
-        Thread(target=self.serve, name="http", daemon=True).start()
+        """Serve in a thread."""
+        self._server = Listener(self._app, self._socket, self._adjustments, self._new_request_id)
+        Thread(target=self._serve, args=(self._server,), name="http", daemon=True).start()
 
     def stop(self, grace: float = 5.0) -> bool:
         """
-        Accept no more, finish what is in flight; return whether all was.
+        Accept no more connections and finish the requests that run.
 
-        Whatever still runs after so many seconds is abandoned to the end of
-        the process. It may be called twice, but not by the serving thread.
+        Returns whether all of them were answered within `grace` seconds; the
+        connections of the others are closed.
         """
-        self._server.shutdown_timeout = grace  # type: ignore[assignment]
-        self._server.stop()
-        return bool(self._server.requests.stopped)
+        if self._server is None:
+            self._socket.close()
+            return True
+        if not self._ended.is_set():
+            self._server.trigger.pull_trigger(self._server.stop)
+            if not self._ended.wait(grace):
+                self._abandoned.set()
+                self._server.pull_trigger()
+                self._ended.wait(2 * _LOOP_SECONDS)
+        return not self._abandoned.is_set()
+
+    def _serve(self, server: Listener) -> None:
+        try:
+            server.run_until(self._abandoned)
+        finally:
+            self._ended.set()
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's words without those that create_server appends."""
+    return (error.strerror or str(error)).partition(" (while")[0]

@@ -78,12 +78,6 @@ class HttpMiddleware:
         proxies = tuple(settings.trusted_proxies)
         return cls(ids, hosts, origins, headers, proxies, settings.force_https)
 
-    @property
-    def fixed(self) -> Sequence[tuple[str, str]]:
-        """The headers of an answer to a request that says nothing peculiar, but its id."""
-        vary = [("vary", "Origin")] if self.origins else []
-        return [*self.headers.items(), ("content-security-policy", API_CSP), *vary]
-
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """
         Give the request its id; refuse hosts that are not ours; answer preflights.

@@ -286,6 +286,17 @@ def test_plain_http_is_sent_to_https_where_the_settings_say_so(make_world: Any) 
     assert claimed.status_code == 308
 
 
+def test_options_of_the_whole_server_are_answered(world: World) -> None:
+    """`*` is no path: only OPTIONS may ask for it."""
+    environ = {
+        **falcon.testing.create_environ("/", method="OPTIONS", host="localhost"),
+        "PATH_INFO": "*",
+    }
+    started = falcon.testing.StartResponseMock()
+    assert list(world.client.app(environ, started)) == []
+    assert started.status == "204 No Content"
+
+
 def test_other_origins_are_let_in_only_where_the_settings_name_them(
     world: World, make_world: Any
 ) -> None:

@@ -1,0 +1,54 @@
+"""The WSGI application for other servers, built by its first request."""
+
+import atexit
+from collections.abc import Iterable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from workbell.adapters.http.app import FalconApp, build_app
+from workbell.entrypoints.config.logging import configure
+from workbell.entrypoints.config.settings import load
+from workbell.entrypoints.processes.api import open_api
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+@define(eq=False)
+class LazyApplication:
+    """
+    The API as a WSGI application, configured by `WORKBELL_...` settings.
+
+    It is built by the first request, in the process that answers it: a server
+    may load the module before it forks. Its connections and threads end with
+    the process.
+    """
+
+    _lock: Lock = field(init=False, factory=Lock)
+    _app: FalconApp | None = field(init=False, default=None)
+
+    def __call__(self, env: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """
+        Answer a request.
+
+        Raises:
+            Invalid: A setting is wrong.
+            Unavailable: The store does not answer, or has another schema.
+        """
+        app = self._app or self._build()
+        return app(env, start_response)
+
+    def _build(self) -> FalconApp:
+        with self._lock:
+            if self._app is None:
+                settings = load()
+                configure(settings)
+                house, runtime = open_api(settings)
+                app = build_app(house.app_dependencies(runtime))
+                runtime.start()
+                atexit.register(house.close)
+                atexit.register(runtime.stop, settings.shutdown_grace_seconds)
+                self._app = app
+            return self._app

@@ -1,0 +1,128 @@
+"""API processes: several on one port, and behind a WSGI server of another kind."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+
+from tests.contract.servers import address, new_database
+from tests.processes.fleet import PASSWORD, SECRET, Fleet, OwnRedis, Part, until
+from workbell.adapters.http.server.server import listen
+from workbell.domain.errors import Unavailable
+from workbell.entrypoints.config.settings import Settings
+from workbell.entrypoints.processes.api import run_worker_process
+from workbell.entrypoints.processes.lifecycle import Life
+from workbell.entrypoints.processes.supervisor import Supervisor
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.parametrize("kind", ["postgresql"]),  # nothing here depends on the database
+]
+
+GUNICORN = """
+import os, sys
+from gunicorn.app.wsgiapp import run
+bind = f"127.0.0.1:{os.environ['WORKBELL_PORT']}"
+sys.argv = ["gunicorn", "--bind", bind, "--no-control-socket", *sys.argv[2:]]
+sys.exit(run())
+"""
+LOGIN = {"username": "admin", "password": PASSWORD}
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the ids of the API processes that a supervisor has started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(each) for each in listed if "spawn_main" in command_of(int(each))}
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def started(api: Part) -> int:
+    """Return how many children have become ready since the start."""
+    return api.log.read_text().count("child_ready")
+
+
+def has_started(api: Part, count: int) -> bool:
+    """Whether so many children have become ready since the start."""
+    return started(api) == count
+
+
+def is_free(port: int) -> bool:
+    with suppress(Unavailable), listen("127.0.0.1", port):
+        return True
+    return False
+
+
+@on_linux
+def test_several_processes_serve_one_port(fleet: Fleet) -> None:
+    """One that dies is replaced, and one that is asked to stop as well."""
+    api = fleet.start("api", "--workers", "2")
+    supervisor = api.process.pid
+    until(lambda: started(api) == 2)
+    first = children_of(supervisor)
+    for count, number in ((3, signal.SIGKILL), (4, signal.SIGTERM)):
+        os.kill(min(children_of(supervisor)), number)
+        until(partial(has_started, api, count))
+        assert len(children_of(supervisor)) == 2
+        assert api.is_ready()
+    assert api.call("POST", "/api/v1/auth/login", body=LOGIN)[0] == 200
+    last = children_of(supervisor)
+    assert len(last | first) > 2
+    assert api.terminate() == 0
+    assert not any(map(command_of, last))
+
+
+@on_linux
+def test_the_processes_end_with_their_supervisor(fleet: Fleet) -> None:
+    """Even if it is killed, and the port is free again."""
+    api = fleet.start("api", "--workers", "2")
+    until(lambda: started(api) == 2)
+    children = children_of(api.process.pid)
+    assert len(children) == 2
+    api.process.kill()
+    api.process.wait()
+    until(lambda: not any(map(command_of, children)))
+    until(lambda: is_free(api.port))
+
+
+def test_processes_that_cannot_start_end_the_supervisor(tmp_path: Path, kind: str) -> None:
+    """There is no schema in the database; each child says so and exits."""
+    settings = Settings(
+        database_url=address(new_database(kind)), secret_key=SECRET, data_dir=tmp_path
+    )
+    with listen("127.0.0.1", 0) as listener, capture_logs() as logs:
+        supervisor = Supervisor(
+            target=run_worker_process, arguments=(settings, listener), count=2, grace_seconds=5
+        )
+        assert supervisor.run(Life()) == 1
+    died = [entry for entry in logs if entry["event"] == "child_died"]
+    assert {(entry["exit_code"], entry["was_ready"]) for entry in died} == {(2, False)}
+
+
+def test_gunicorn_serves_the_application(fleet: Fleet, redis: OwnRedis) -> None:
+    """It is loaded before gunicorn forks, and closes its connections at the end."""
+    login = {"username": "admin", "password": fleet.house.first_administrator()}
+    with Redis.from_url(redis.url) as here:
+        before = len(here.client_list())
+        arguments = ("--workers", "2", "--threads", "2", "--preload", "workbell.wsgi:application")
+        server = fleet.start("api", *arguments, code=GUNICORN)
+        status, answer = server.call("POST", "/api/v1/auth/login", body=login)
+        assert status == 200, answer
+        status, found = server.call("GET", "/api/v1/schedules", answer["access"])
+        assert (status, found["results"]) == (200, [])
+        assert server.call("GET", "/api/v1/schedules")[0] == 401
+        assert server.terminate() == 0
+        until(lambda: len(here.client_list()) <= before)
