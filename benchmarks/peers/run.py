@@ -16,7 +16,7 @@ from typing import Any
 import redis
 
 from workbell.entrypoints.bench.cli import keep_results
-from workbell.entrypoints.bench.targets import Place
+from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.config.settings import Settings
 
 from . import plan
@@ -32,7 +32,7 @@ Figures = Mapping[str, Sequence[float]]
 def main() -> int:
     """Measure, keep the results, and return 1 if something could not be measured."""
     asked = _arguments()
-    place = Place.at(asked.database, asked.redis)
+    place = Target.at(asked.database, asked.redis)
     broker = redis.Redis.from_url(asked.redis)
     if broker.dbsize():
         print(f"{asked.redis} is not empty: name a database that may be emptied (--redis).")
@@ -62,7 +62,7 @@ def _keep(asked: argparse.Namespace, rounds: int, found: Figures) -> None:
 
 
 def _measured(
-    place: Place,
+    place: Target,
     peer: str,
     measure: str,
     asked: argparse.Namespace,

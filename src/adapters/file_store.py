@@ -21,7 +21,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @frozen
-class FolderFiles:
+class LocalFileStore:
     """
     Each file under an opaque key of its own, in one of many subfolders.
 
@@ -48,8 +48,8 @@ class FolderFiles:
         """
         if isinstance(source, Path):
             with source.open("rb") as file:
-                return self._keep(key, file)
-        return self._keep(key, BytesIO(source) if isinstance(source, bytes) else source)
+                return self._write(key, file)
+        return self._write(key, BytesIO(source) if isinstance(source, bytes) else source)
 
     def read(self, key: str) -> Iterator[bytes]:
         """
@@ -80,18 +80,18 @@ class FolderFiles:
         if _KEY.fullmatch(key):
             try:
                 self._path(key).unlink(missing_ok=True)
-                self._draft(key).unlink(missing_ok=True)
+                self._temp_path(key).unlink(missing_ok=True)
             except OSError as error:
                 raise _unwritable() from error
 
     def _path(self, key: str) -> Path:
         return self.folder / key[-2:] / key
 
-    def _draft(self, key: str) -> Path:
+    def _temp_path(self, key: str) -> Path:
         return self.folder / f"{key}.tmp"
 
-    def _keep(self, key: str, source: BinaryIO) -> StoredFile:
-        path, draft = self._path(key), self._draft(key)
+    def _write(self, key: str, source: BinaryIO) -> StoredFile:
+        path, draft = self._path(key), self._temp_path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             target = draft.open("xb")
@@ -99,7 +99,7 @@ class FolderFiles:
             raise _unwritable() from error
         try:
             size, sha256 = _copy(source, target)
-            _put(draft, path)
+            _rename_into_place(draft, path)
         finally:
             with suppress(OSError):  # a full disk says so a second time
                 target.close()
@@ -126,7 +126,7 @@ def _copy(source: BinaryIO, target: BinaryIO) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _put(draft: Path, path: Path) -> None:
+def _rename_into_place(draft: Path, path: Path) -> None:
     """Give the finished file its name, and have the name on the disk too."""
     try:
         draft.replace(path)

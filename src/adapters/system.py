@@ -20,7 +20,7 @@ EVEN_SECONDS = 0.025
 
 
 @contextmanager
-def evened(seconds: float = EVEN_SECONDS) -> Iterator[None]:
+def min_duration(seconds: float = EVEN_SECONDS) -> Iterator[None]:
     """Have a block take at least so long, whatever it does and however it ends."""
     until = time.perf_counter() + seconds
     try:
@@ -126,7 +126,7 @@ class SystemRandomness:
 
     _source: SystemRandom = field(factory=SystemRandom, init=False)
 
-    def below(self, bound: int) -> int:
+    def randbelow(self, bound: int) -> int:
         """Return an integer from 0 up to, not including, the bound."""
         return secrets.randbelow(bound)
 

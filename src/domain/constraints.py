@@ -23,7 +23,7 @@ def _is_a_pattern(_: object, __: object, pattern: str | None) -> None:
 
 
 @frozen(kw_only=True)
-class Limits:
+class Constraints:
     """
     What a field admits beyond its type.
 
@@ -89,9 +89,9 @@ class Limits:
         return found
 
 
-def limits_of(metadata: tuple[Any, ...]) -> Limits | None:
+def constraints_of(metadata: tuple[Any, ...]) -> Constraints | None:
     """Return the limits among the metadata of an `Annotated`, if there are any."""
-    return next((found for found in metadata if isinstance(found, Limits)), None)
+    return next((found for found in metadata if isinstance(found, Constraints)), None)
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ from typing import Protocol
 from workbell.domain.audit import AuditEntry
 
 
-class AuditTrail(Protocol):
+class AuditRepository(Protocol):
     """Entries in the order in which they were added; none is ever changed."""
 
     def add(self, entry: AuditEntry) -> None:
@@ -17,6 +17,8 @@ class AuditTrail(Protocol):
         """Return the newest entries, or the newest before an id."""
         ...
 
-    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:
+    def list_for_object(
+        self, model_name: str, object_id: str, *, limit: int = 100
+    ) -> Sequence[AuditEntry]:
         """Return the newest entries about one thing."""
         ...

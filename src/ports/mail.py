@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 @frozen(kw_only=True)
-class Letter:
+class Email:
     """
     A plain-text message, with an HTML form beside it where there is one.
 
@@ -25,7 +25,7 @@ class Letter:
 class Mailer(Protocol):
     """Who carries a message out."""
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         """
         Hand one message over.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from workbell.domain.rate_limits.policy import Charge, Decision
+from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 
 
 class RateLimiter(Protocol):
@@ -14,7 +14,9 @@ class RateLimiter(Protocol):
     It never raises: where Redis does not answer, each process counts by itself.
     """
 
-    def hit(self, charges: Sequence[Charge], now: datetime, cost: int = 1) -> Sequence[Decision]:
+    def hit(
+        self, charges: Sequence[RateLimitKey], now: datetime, cost: int = 1
+    ) -> Sequence[Decision]:
         """
         Spend the cost under every charge, or under none if one refuses.
 
@@ -26,10 +28,10 @@ class RateLimiter(Protocol):
         ...
 
 
-class Quotas(Protocol):
+class QuotaRepository(Protocol):
     """Counts that outlive a restart: of each key an exact log."""
 
-    def spend(self, charge: Charge, now: datetime, cost: int = 1) -> Decision:
+    def consume(self, charge: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
         """
         Spend the cost if the policy allows it.
 
@@ -38,11 +40,11 @@ class Quotas(Protocol):
         """
         ...
 
-    def peek(self, charge: Charge, now: datetime) -> Decision:
+    def peek(self, charge: RateLimitKey, now: datetime) -> Decision:
         """Return what the policy would say to one more; no lock, nothing spent."""
         ...
 
-    def give_back(self, charge: Charge) -> None:
+    def refund(self, charge: RateLimitKey) -> None:
         """Undo what was spent last under a key, if anything was."""
         ...
 
@@ -51,10 +53,10 @@ class Quotas(Protocol):
         ...
 
 
-class ThrottlingTx(Protocol):
+class RateLimitTx(Protocol):
     """What throttling may touch within one transaction."""
 
     @property
-    def quotas(self) -> Quotas:
+    def quotas(self) -> QuotaRepository:
         """The counts."""
         ...

@@ -15,7 +15,7 @@ class Store(Protocol[Tx_co]):
     every store. After a commit the store wakes the queues that got ready work.
     """
 
-    def begin(self, *, sole: bool = False) -> AbstractContextManager[Tx_co]:
+    def begin(self, *, single_statement: bool = False) -> AbstractContextManager[Tx_co]:
         """
         Open a transaction: kept when its block ends, undone when it raises.
 
@@ -60,7 +60,7 @@ class Health(Protocol):
         ...
 
 
-class Facts(Protocol):
+class StoreMetadata(Protocol):
     """Small facts about the store itself, by name: such as the tzdata version."""
 
     def get(self, name: str) -> str | None:

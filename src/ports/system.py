@@ -23,7 +23,7 @@ class Ids(Protocol):
 class Randomness(Protocol):
     """Chance, for codes that nobody may guess and for spreading load."""
 
-    def below(self, bound: int) -> int:
+    def randbelow(self, bound: int) -> int:
         """Return an integer from 0 up to, not including, the bound."""
         ...
 

@@ -10,9 +10,9 @@ from attrs import Factory, define, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unavailable, WorkbellError
-from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import SYSTEM_ID, User
-from workbell.ports.audit import AuditTrail
+from workbell.ports.audit import AuditRepository
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
@@ -21,10 +21,10 @@ FLOOD = timedelta(minutes=1)
 MOST = 10_000
 
 
-def entry(
+def account_audit_entry(
     user: User | None,
     action: str,
-    origin: Origin,
+    origin: ClientInfo,
     at: datetime,
     changes: Mapping[str, Any] | None = None,
     *,
@@ -38,7 +38,7 @@ def entry(
 
 
 @define(eq=False)
-class Floods:
+class AuditBurstFilter:
     """
     Keeps the trail short when the same failure comes again and again.
 
@@ -49,7 +49,7 @@ class Floods:
     _since: dict[tuple[str, str, str], tuple[datetime, int]] = field(factory=dict, init=False)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
-    def add(self, trail: AuditTrail, new: AuditEntry) -> None:
+    def add(self, trail: AuditRepository, new: AuditEntry) -> None:
         """Keep an entry, unless it is one of a flood."""
         left_out = self._left_out((new.action, new.object_id, new.address), new.at)
         if left_out is None:
@@ -72,14 +72,14 @@ class Floods:
 
 
 @frozen(kw_only=True)
-class Refusals:
+class RefusalAudit:
     """Remembers who was refused what, for a reason of security; floods in one."""
 
     store: Store[IdentityTx]
     clock: Clock
-    _floods: Floods = field(factory=Floods, init=False, eq=False)
+    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
 
-    def remember(self, actor: Actor, action: str, operation: str, why: WorkbellError) -> None:
+    def record(self, actor: Actor, action: str, operation: str, why: WorkbellError) -> None:
         """Keep one refusal; a store that does not answer makes it no other one."""
         changes = {"reason": [None, why.code]}
         refused = AuditEntry.of(actor, action, "operation", operation, self.clock.now(), changes)

@@ -8,36 +8,36 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import SYSTEM_ID, User
 from workbell.domain.rate_limits.policy import (
     LOGIN_FAILURES,
-    Asked,
-    Charge,
     Decision,
     Policies,
     Policy,
+    RateLimited,
+    RateLimitKey,
+    RateLimitRequest,
     Route,
-    TooMany,
     account_key,
 )
 from workbell.ports.identity.crypto import PasswordHasher
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.rate_limits import RateLimiter, ThrottlingTx
+from workbell.ports.rate_limits import RateLimiter, RateLimitTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 500
 
 
 @frozen(kw_only=True)
-class Throttling:
+class RateLimiting:
     """Admit requests, logins and codes as often as the policies say."""
 
-    store: Store[ThrottlingTx]
+    store: Store[RateLimitTx]
     limiter: RateLimiter
     clock: Clock
     policies: Policies
 
-    @done_again
-    def admit(self, asked: Asked) -> Sequence[Decision]:
+    @retry_on_contention
+    def admit(self, asked: RateLimitRequest) -> Sequence[Decision]:
         """
         Charge a request to every policy that it meets, or to none.
 
@@ -48,7 +48,7 @@ class Throttling:
             TooMany: A policy refuses; its `decisions` are for the headers.
             Unavailable: The store, which counts some of it, does not answer.
         """
-        if not (charges := self.policies.met_by(asked)):
+        if not (charges := self.policies.policies_for(asked)):
             return ()
         now = self.clock.now()
         exact = [each for each in charges if each.policy.exact]
@@ -58,10 +58,10 @@ class Throttling:
         with self.store.view() as tx:
             _allowed([tx.quotas.peek(each, now) for each in exact])
         with self.store.begin() as tx:
-            spent = _allowed([tx.quotas.spend(each, now) for each in exact])
+            spent = _allowed([tx.quotas.consume(each, now) for each in exact])
             return _allowed([*spent, *self.limiter.hit(quick, now)])
 
-    def left(self, actor: Actor) -> Sequence[Decision]:
+    def remaining(self, actor: Actor) -> Sequence[Decision]:
         """
         Return what is left of the actor's quota and rate; nothing is spent.
 
@@ -69,16 +69,16 @@ class Throttling:
             Unavailable: The store does not answer.
         """
         now = self.clock.now()
-        asked = Asked(
+        asked = RateLimitRequest(
             address="", route=Route.PROGRESS, user_id=actor.user_id, tier=actor.tier
         )  # fmt: skip
-        charges = self.policies.met_by(asked)
+        charges = self.policies.policies_for(asked)
         with self.store.view() as tx:
             exact = [tx.quotas.peek(each, now) for each in charges if each.policy.exact]
         quick = [each for each in charges if not each.policy.exact]
         return [*exact, *self.limiter.hit(quick, now, cost=0)]
 
-    def try_login(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
+    def count_login_failure(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
         """
         Count one failed login of an account, before its password is compared.
 
@@ -92,8 +92,8 @@ class Throttling:
         """
         self._try(policy, account)
 
-    @done_again
-    def forgive_login(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
+    @retry_on_contention
+    def undo_login_failure(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
         """
         Take back one `try_login`, which turned out to be right.
 
@@ -101,9 +101,9 @@ class Throttling:
             Unavailable: The store does not answer.
         """
         with self.store.begin() as tx:
-            tx.quotas.give_back(Charge(policy, account))
+            tx.quotas.refund(RateLimitKey(policy, account))
 
-    def proved(
+    def verify_counting_failures(
         self, account: str, verify: Callable[[], bool], policy: Policy = LOGIN_FAILURES
     ) -> bool:
         """
@@ -115,16 +115,16 @@ class Throttling:
             TooMany: The account has failed too often, by the policy.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        self.try_login(account, policy)
+        self.count_login_failure(account, policy)
         right: bool | None = None
         try:
             right = verify()
         finally:
             if right is not False:
-                self.forgive_login(account, policy)
+                self.undo_login_failure(account, policy)
         return right is True
 
-    @done_again
+    @retry_on_contention
     def prune(self) -> int:
         """
         Delete the counts under which nothing counts any more; return how many.
@@ -140,20 +140,20 @@ class Throttling:
             if pruned < BATCH:
                 return gone
 
-    @done_again
+    @retry_on_contention
     def _try(self, policy: Policy, account: str) -> None:
-        now, charge = self.clock.now(), Charge(policy, account)
+        now, charge = self.clock.now(), RateLimitKey(policy, account)
         with self.store.view() as tx:
             _allowed([tx.quotas.peek(charge, now)])
         with self.store.begin() as tx:
-            _allowed([tx.quotas.spend(charge, now)])
+            _allowed([tx.quotas.consume(charge, now)])
 
 
 def _allowed(decisions: Sequence[Decision]) -> Sequence[Decision]:
     """Return the decisions, unless one of them refuses."""
     if all(each.allowed for each in decisions):
         return decisions
-    raise TooMany(decisions)
+    raise RateLimited(decisions)
 
 
 def known_address(tx: IdentityTx, user: User | None, address: str) -> str:
@@ -162,8 +162,8 @@ def known_address(tx: IdentityTx, user: User | None, address: str) -> str:
     return address if is_known else ""
 
 
-def proved(
-    throttling: Throttling | None,
+def verify_counting_failures(
+    throttling: RateLimiting | None,
     hasher: PasswordHasher,
     user: User | None,
     identifier: str,
@@ -184,4 +184,4 @@ def proved(
     if throttling is None:
         return hasher.verify(kept, password)
     account = account_key(user, identifier, known_from)
-    return throttling.proved(account, lambda: hasher.verify(kept, password))
+    return throttling.verify_counting_failures(account, lambda: hasher.verify(kept, password))

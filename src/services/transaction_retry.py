@@ -5,7 +5,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from workbell.domain.errors import Contended
-from workbell.domain.identity.user import Taken
+from workbell.domain.identity.user import AlreadyTaken
 
 TIMES = 8
 
@@ -13,7 +13,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def done_again(method: Callable[P, R]) -> Callable[P, R]:
+def retry_on_contention(method: Callable[P, R]) -> Callable[P, R]:
     """
     Have a method called again, from its first line, when it meets a deadlock.
 
@@ -35,10 +35,10 @@ def done_again(method: Callable[P, R]) -> Callable[P, R]:
     return patient
 
 
-def once_more_if_taken(attempt: Callable[[], R]) -> R:
+def retry_on_name_conflict(attempt: Callable[[], R]) -> R:
     """Try again, where another took the name that was found free a moment before."""
-    attempt = done_again(attempt)
+    attempt = retry_on_contention(attempt)
     try:
         return attempt()
-    except Taken:
+    except AlreadyTaken:
         return attempt()

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 from attrs import define, field
 
-from workbell.adapters.file_store import PIECE, FolderFiles
+from workbell.adapters.file_store import PIECE, LocalFileStore
 from workbell.domain.errors import NotFound, Unavailable
 from workbell.ports.files import StoredFile
 
@@ -28,15 +28,15 @@ class Numbers:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> FolderFiles:
-    return FolderFiles(tmp_path / "files", Numbers())
+def files(tmp_path: Path) -> LocalFileStore:
+    return LocalFileStore(tmp_path / "files", Numbers())
 
 
-def names(files: FolderFiles) -> list[str]:
+def names(files: LocalFileStore) -> list[str]:
     return [path.name for path in files.folder.rglob("*") if path.is_file()]
 
 
-def save(files: FolderFiles, source: BinaryIO | Path | bytes) -> StoredFile:
+def save(files: LocalFileStore, source: BinaryIO | Path | bytes) -> StoredFile:
     return files.save(files.new_key(), source)
 
 
@@ -44,7 +44,7 @@ CONTENT = os.urandom(2 * PIECE + 17)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", CONTENT])
-def test_what_is_saved_is_read_again(files: FolderFiles, content: bytes, tmp_path: Path) -> None:
+def test_what_is_saved_is_read_again(files: LocalFileStore, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(content)
     for source in (content, BytesIO(content), tmp_path / "source"):
         stored = save(files, source)
@@ -55,13 +55,13 @@ def test_what_is_saved_is_read_again(files: FolderFiles, content: bytes, tmp_pat
         assert all(0 < len(piece) <= PIECE for piece in pieces)
 
 
-def test_equal_files_are_kept_apart(files: FolderFiles) -> None:
+def test_equal_files_are_kept_apart(files: LocalFileStore) -> None:
     one, other = save(files, b"same"), save(files, b"same")
     files.delete(one.key)
     assert b"".join(files.read(other.key)) == b"same"
 
 
-def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: FolderFiles) -> None:
+def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: LocalFileStore) -> None:
     key = save(files, b"x").key
     files.delete(key)
     files.delete(key)
@@ -69,7 +69,7 @@ def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: FolderFiles) -> 
         files.read(key)
 
 
-def test_what_a_crash_left_of_a_file_goes_by_its_key(files: FolderFiles) -> None:
+def test_what_a_crash_left_of_a_file_goes_by_its_key(files: LocalFileStore) -> None:
     key = save(files, b"x").key
     (files.folder / f"{key}.tmp").write_bytes(b"half of i")
     files.delete(key)
@@ -79,7 +79,7 @@ def test_what_a_crash_left_of_a_file_goes_by_its_key(files: FolderFiles) -> None
 @pytest.mark.parametrize(
     "key", ["../secret", "/etc/passwd", "..", "a/b", "", "a\0b", "a.tmp", "x" * 65]
 )
-def test_no_key_leads_out_of_the_folder(files: FolderFiles, tmp_path: Path, key: str) -> None:
+def test_no_key_leads_out_of_the_folder(files: LocalFileStore, tmp_path: Path, key: str) -> None:
     (tmp_path / "secret").write_text("secret")
     save(files, b"x")
     with pytest.raises(NotFound):
@@ -88,7 +88,7 @@ def test_no_key_leads_out_of_the_folder(files: FolderFiles, tmp_path: Path, key:
     assert (tmp_path / "secret").exists()
 
 
-def test_a_source_that_fails_leaves_nothing_and_says_so_itself(files: FolderFiles) -> None:
+def test_a_source_that_fails_leaves_nothing_and_says_so_itself(files: LocalFileStore) -> None:
     class Broken(BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell():
@@ -104,7 +104,7 @@ def test_a_source_that_fails_leaves_nothing_and_says_so_itself(files: FolderFile
 
 def test_a_folder_that_is_none_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    files = FolderFiles(tmp_path / "file", Numbers())
+    files = LocalFileStore(tmp_path / "file", Numbers())
     for act in (lambda: save(files, b"x"), lambda: files.read("abc"), lambda: files.delete("abc")):
         with pytest.raises(Unavailable):
             act()
@@ -113,7 +113,7 @@ def test_a_folder_that_is_none_cannot_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"small", CONTENT * 3])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
 def test_a_full_disk_leaves_nothing(
-    files: FolderFiles, content: bytes, monkeypatch: pytest.MonkeyPatch
+    files: LocalFileStore, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_open = Path.open
 
@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_nothing(
 
 @pytest.mark.parametrize("call", ["fsync", "open"])
 def test_what_is_not_surely_on_the_disk_is_not_saved(
-    files: FolderFiles, call: str, monkeypatch: pytest.MonkeyPatch
+    files: LocalFileStore, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> int:
         raise OSError(5, "Input/output error")

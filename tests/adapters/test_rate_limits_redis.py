@@ -18,9 +18,9 @@ from redis.exceptions import RedisError
 
 from tests.contract.factories import NOON, after
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
-from workbell.adapters.rate_limits.redis import RedisRateLimiter, Windows
+from workbell.adapters.rate_limits.redis import RedisMovingWindows, RedisRateLimiter
 from workbell.adapters.redis_client import CircuitBreaker
-from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
+from workbell.domain.rate_limits.policy import Policy, Rate, RateLimitKey, Subject
 
 pytestmark = pytest.mark.integration
 
@@ -101,7 +101,7 @@ def serving(handler: type[BaseRequestHandler], port: int = 0) -> Iterator[int]:
         thread.join()
 
 
-def admitted(limiter: RedisRateLimiter, charge: Charge, times: int = 1) -> int:
+def admitted(limiter: RedisRateLimiter, charge: RateLimitKey, times: int = 1) -> int:
     """Return how often a charge was let through."""
     return sum(limiter.hit([charge], NOON)[0].allowed for _ in range(times))
 
@@ -110,9 +110,9 @@ def lost(url: str, seconds: float) -> float:
     """Ask again and again; return how long requests waited for Redis altogether."""
     waited, end = 0.0, monotonic() + seconds
 
-    class Timed(Windows):
+    class Timed(RedisMovingWindows):
         def acquire_all(
-            self, charges: Sequence[Charge], at: float, cost: int
+            self, charges: Sequence[RateLimitKey], at: float, cost: int
         ) -> tuple[bool, Sequence[tuple[int, float]]]:
             nonlocal waited
             begun = perf_counter()
@@ -124,7 +124,7 @@ def lost(url: str, seconds: float) -> float:
     limiter = RedisRateLimiter.connect(url)
     limiter._windows.__class__ = Timed
     while monotonic() < end:
-        limiter.hit([Charge(POLICY, "1")], NOON)
+        limiter.hit([RateLimitKey(POLICY, "1")], NOON)
         sleep(0.001)
     limiter.close()
     return waited
@@ -145,9 +145,9 @@ def test_without_redis_each_process_counts_by_itself(port: Any) -> None:
     """Never more, and never an error."""
     with port() as url:
         limiter = RedisRateLimiter.connect(url)
-        assert admitted(limiter, Charge(POLICY, "1"), 8) == 5
+        assert admitted(limiter, RateLimitKey(POLICY, "1"), 8) == 5
         with ThreadPoolExecutor(16) as pool:
-            found = pool.map(lambda _: admitted(limiter, Charge(POLICY, "2"), 4), range(16))
+            found = pool.map(lambda _: admitted(limiter, RateLimitKey(POLICY, "2"), 4), range(16))
             assert sum(found) == 5
         limiter.close()
 
@@ -171,7 +171,7 @@ def test_strange_answers_are_no_answers(answer: bytes) -> None:
     """Whoever listens there."""
     with talking_port(answer) as url:
         limiter = RedisRateLimiter.connect(url)
-        assert admitted(limiter, Charge(POLICY, "1"), 8) == 5
+        assert admitted(limiter, RateLimitKey(POLICY, "1"), 8) == 5
         limiter.close()
 
 
@@ -200,9 +200,9 @@ def test_an_outage_is_tried_once_a_second() -> None:
     """Whatever the number of requests."""
     time, calls = ManualTime(), list[float]()
 
-    class Failing(Windows):
+    class Failing(RedisMovingWindows):
         def acquire_all(
-            self, charges: Sequence[Charge], at: float, cost: int
+            self, charges: Sequence[RateLimitKey], at: float, cost: int
         ) -> tuple[bool, Sequence[tuple[int, float]]]:
             calls.append(time.at)
             raise RedisError
@@ -212,7 +212,7 @@ def test_an_outage_is_tried_once_a_second() -> None:
     )
     for n in range(4_000):
         time.at = n / 1_000
-        limiter.hit([Charge(POLICY, "1")], NOON)
+        limiter.hit([RateLimitKey(POLICY, "1")], NOON)
     assert calls == [0.0, 1.0, 2.0, 3.0]
 
 
@@ -255,7 +255,7 @@ def relay() -> Any:
 def test_redis_goes_and_comes_back(relay: Any) -> None:
     """What it counted before, it still knows; nobody is told of an error."""
     time, prefix = ManualTime(), f"workbell-test-{uuid4().hex}"
-    charge = Charge(POLICY, "1")
+    charge = RateLimitKey(POLICY, "1")
     with serving(relay) as port:
         windows = RedisRateLimiter.connect(
             f"redis://127.0.0.1:{port}", prefix=prefix, timeout=1
@@ -278,8 +278,8 @@ def test_redis_goes_and_comes_back(relay: Any) -> None:
 def test_a_key_of_another_kind_is_no_error(relay: Any) -> None:
     """Somebody else may have written there."""
     prefix = f"workbell-test-{uuid4().hex}"
-    limiter = RedisRateLimiter(Windows(REDIS, key_prefix=prefix))
+    limiter = RedisRateLimiter(RedisMovingWindows(REDIS, key_prefix=prefix))
     limiter._windows.storage.set(f"{prefix}:p:1", "x", ex=60)
-    assert admitted(limiter, Charge(POLICY, "1"), 8) == 5
+    assert admitted(limiter, RateLimitKey(POLICY, "1"), 8) == 5
     limiter._windows.reset()
     limiter.close()

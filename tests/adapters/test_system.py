@@ -14,7 +14,7 @@ from workbell.adapters.system import (
     SystemClock,
     SystemRandomness,
     UuidIds,
-    evened,
+    min_duration,
 )
 
 pytestmark = pytest.mark.unit
@@ -122,7 +122,7 @@ def test_ids_are_opaque_and_new() -> None:
 
 def test_chance_stays_within_its_bounds() -> None:
     chance = SystemRandomness()
-    assert {chance.below(3) for _ in range(200)} == {0, 1, 2}
+    assert {chance.randbelow(3) for _ in range(200)} == {0, 1, 2}
     assert all(1.0 <= chance.uniform(1.0, 2.0) <= 2.0 for _ in range(100))
 
 
@@ -130,7 +130,7 @@ def test_chance_stays_within_its_bounds() -> None:
 @pytest.mark.parametrize("fails", [True, False])
 def test_an_evened_block_takes_as_long_whatever_it_does(work: float, fails: bool) -> None:
     began = time.perf_counter()
-    with suppress(ZeroDivisionError), evened(0.03):
+    with suppress(ZeroDivisionError), min_duration(0.03):
         time.sleep(work)
         if fails:
             raise ZeroDivisionError

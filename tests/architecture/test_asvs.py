@@ -24,7 +24,7 @@ from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.goals.reminders import UNSUBSCRIBE
 from workbell.services.identity import actor_cache as recent
-from workbell.services.identity.login import SigningIn
+from workbell.services.identity.login import LoginService
 
 ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "docs" / "security"
@@ -142,7 +142,7 @@ def test_one_function_lets_people_in() -> None:
         if "Session.start(" in path.read_text("utf-8")
     }
     assert starts == {"services/identity/login.py"}
-    for way in (SigningIn.login, SigningIn.login_opaque):
+    for way in (LoginService.login, LoginService.login_opaque):
         assert "self._proven(" in inspect.getsource(way)
         assert "self._passed_by(" in inspect.getsource(way)
 
@@ -166,7 +166,7 @@ def test_reference_tokens_have_enough_bits() -> None:
     secret = UuidIds().new() + UuidIds().new()
     random_bits = len(secret) * 4 - 2 * 6  # a UUID of version 4 has six fixed bits
     assert random_bits == 244
-    assert "self.ids.new() + self.ids.new()" in inspect.getsource(SigningIn.login_opaque)
+    assert "self.ids.new() + self.ids.new()" in inspect.getsource(LoginService.login_opaque)
 
 
 def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:

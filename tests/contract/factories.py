@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from attrs import define, evolve
 
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import User, UserId
-from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, reap, settle
+from workbell.domain.jobs.attempt import Claim, Outcome, Settlement, TaskResult, reap, settle
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
@@ -120,7 +120,7 @@ def see(store: AnyStore, job: Job | Claim | JobId | int) -> Job:
     """Return a job as it stands now."""
     number = job if isinstance(job, int) else job.id
     with store.view() as tx:
-        return tx.jobs.get(EVERYTHING, JobId(number))
+        return tx.jobs.get(ALL_OWNERS, JobId(number))
 
 
 def claim(
@@ -158,7 +158,7 @@ def ended(
     of: Claim, outcome: Outcome = Outcome.SUCCEEDED, *, now: datetime = NOON, **fields: Any
 ) -> Settlement:
     """Return what the domain decides after an outcome."""
-    return settle(of, Ending(outcome=outcome, **fields), now, 0.5)
+    return settle(of, TaskResult(outcome=outcome, **fields), now, 0.5)
 
 
 def write(store: AnyStore, *settlements: Settlement) -> set[JobId]:
@@ -184,7 +184,7 @@ def move(store: AnyStore, job: Job | Claim | JobId, to: str, *, now: datetime = 
     """Cancel, supersede or retry a job, as a service does."""
     number = job if isinstance(job, int) else job.id
     with store.begin() as tx:
-        before = tx.jobs.get_for_update(EVERYTHING, number)
+        before = tx.jobs.get_for_update(ALL_OWNERS, number)
         return tx.jobs.replace(before, getattr(before, to)(now))
 
 

@@ -6,12 +6,12 @@ from attrs import evolve
 
 from tests.contract.factories import ALICE, NOON, AnyStore, after
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import UserId
 
 
 def an_entry(n: int = 1) -> AuditEntry:
-    actor = Actor(user_id=ALICE, origin=Origin(request_id="r", address="::1", user_agent="ü"))
+    actor = Actor(user_id=ALICE, origin=ClientInfo(request_id="r", address="::1", user_agent="ü"))
     changes = {"name": ["alt", "neu – 新"], "limit": [None, 5]}
     return AuditEntry.of(actor, "schedule.edit", "Schedule", n, after(n), changes)
 
@@ -72,5 +72,7 @@ def test_the_entries_about_one_thing_are_found(store: AnyStore) -> None:
             )
 
     with store.view() as tx:
-        assert [entry.action for entry in tx.audit.of("schedule", "1")] == ["A3", "A0"]
-        assert [entry.action for entry in tx.audit.of("schedule", "1", limit=1)] == ["A3"]
+        assert [entry.action for entry in tx.audit.list_for_object("schedule", "1")] == ["A3", "A0"]
+        assert [entry.action for entry in tx.audit.list_for_object("schedule", "1", limit=1)] == [
+            "A3"
+        ]

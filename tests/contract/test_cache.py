@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from tests.contract.factories import ManualClock, after
 from workbell.adapters.cache.memory import MemoryCache
-from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.ports.cache import Cache
 
@@ -156,7 +156,7 @@ def test_what_somebody_else_has_put_there_is_a_miss() -> None:
 
 def test_hits_and_misses_are_counted_and_logged(clock: ManualClock) -> None:
     metrics = MetricsRegistry()
-    cache = CountingCache(MemoryCache(clock), metrics)
+    cache = MeteredCache(MemoryCache(clock), metrics)
     with capture_logs() as logs:
         cache.get("week:1")
         cache.put("week:1", 1, 300)

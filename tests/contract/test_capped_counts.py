@@ -5,7 +5,7 @@ import pytest
 from tests.contract.factories import ALICE, AnyStore, a_job, a_schedule, a_user, keep
 from tests.contract.goals.test_repository import a_goal, an_entry
 from workbell.domain import constraints
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
 from workbell.ports.identity.users import UserFilter
 from workbell.ports.jobs.repository import JobFilter
@@ -28,16 +28,16 @@ def filled(store: AnyStore) -> AnyStore:
 def counts(store: AnyStore) -> dict[str, int]:
     with store.view() as tx:
         return {
-            "jobs": tx.jobs.count(EVERYTHING, JobFilter()),
-            "schedules": tx.schedules.count(EVERYTHING, ScheduleFilter()),
-            "schedules by name": tx.schedules.count(EVERYTHING, ScheduleFilter(name_contains="")),
-            "schedules with a page": tx.schedules.page(EVERYTHING, ScheduleFilter(), limit=1)[1],
-            "schedules beyond the last page": tx.schedules.page(
-                EVERYTHING, ScheduleFilter(), offset=9
+            "jobs": tx.jobs.count(ALL_OWNERS, JobFilter()),
+            "schedules": tx.schedules.count(ALL_OWNERS, ScheduleFilter()),
+            "schedules by name": tx.schedules.count(ALL_OWNERS, ScheduleFilter(name_contains="")),
+            "schedules with a page": tx.schedules.list_page(ALL_OWNERS, ScheduleFilter(), limit=1)[1],
+            "schedules beyond the last page": tx.schedules.list_page(
+                ALL_OWNERS, ScheduleFilter(), offset=9
             )[1],
-            "schedules by ids": tx.schedules.page(
-                EVERYTHING, ScheduleFilter(ids=[s.schedule.id for s in tx.schedules.find(
-                    EVERYTHING, ScheduleFilter())]), limit=1
+            "schedules by ids": tx.schedules.list_page(
+                ALL_OWNERS, ScheduleFilter(ids=[s.schedule.id for s in tx.schedules.find(
+                    ALL_OWNERS, ScheduleFilter())]), limit=1
             )[1],
             "users": tx.users.count(UserFilter()),
             "goals": tx.goals.count(ALICE, GoalFilter()),

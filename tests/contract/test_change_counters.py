@@ -71,7 +71,7 @@ def test_a_commit_that_gives_work_increments_the_counter(
         database_url="memory://", data_dir=tmp_path, redis_url=url, secret_key="k" * 32
     )
     house = build(settings, tasks=[task])
-    house.prepare()
+    house.migrate_and_register()
     if threads:
         house.runtime(threads=threads)
     before = house.changes.value("default")

@@ -12,27 +12,27 @@ from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, ManualClock, after
 from tests.contract.servers import SERVERS, address, server
-from workbell.domain.rate_limits.policy import Charge, Decision, Policy, Rate, Subject
-from workbell.ports.rate_limits import ThrottlingTx
+from workbell.domain.rate_limits.policy import Decision, Policy, Rate, RateLimitKey, Subject
+from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Store
 
-Counting = Store[ThrottlingTx]
+Counting = Store[RateLimitTx]
 DAY = 86_400
 FREE = Policy(name="free", rate=Rate(10, DAY), subject=Subject.USER, exact=True, meter="progress")
 PREMIUM = Policy(
     name="premium", rate=Rate(1_000, DAY), subject=Subject.USER, exact=True, meter="progress"
 )
 SHORT = Policy(name="short", rate=Rate(2, 10), subject=Subject.ACCOUNT, exact=True)
-ANN, BOB = Charge(FREE, "1"), Charge(FREE, "2")
+ANN, BOB = RateLimitKey(FREE, "1"), RateLimitKey(FREE, "2")
 
 
-def spend(store: Counting, charge: Charge, now: datetime = NOON, cost: int = 1) -> Decision:
+def spend(store: Counting, charge: RateLimitKey, now: datetime = NOON, cost: int = 1) -> Decision:
     """Spend in one transaction."""
     with store.begin() as tx:
-        return tx.quotas.spend(charge, now, cost)
+        return tx.quotas.consume(charge, now, cost)
 
 
-def peek(store: Counting, charge: Charge, now: datetime = NOON) -> Decision:
+def peek(store: Counting, charge: RateLimitKey, now: datetime = NOON) -> Decision:
     """Look, without a transaction."""
     with store.view() as tx:
         return tx.quotas.peek(charge, now)
@@ -55,7 +55,7 @@ def test_ten_a_day_are_ten(store: Counting) -> None:
 
 
 def test_what_is_refused_is_not_spent(store: Counting) -> None:
-    short = Charge(SHORT, "1")
+    short = RateLimitKey(SHORT, "1")
     for n in range(8):
         spend(store, short, after(n))
     assert spend(store, short, after(10)).allowed
@@ -77,29 +77,29 @@ def test_looking_spends_nothing(store: Counting) -> None:
 
 def test_what_is_undone_is_not_spent(store: Counting) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
-        assert tx.quotas.spend(ANN, NOON).remaining == 9
+        assert tx.quotas.consume(ANN, NOON).remaining == 9
         raise ZeroDivisionError
     assert peek(store, ANN).remaining == 10
 
 
 def test_both_tiers_share_one_count(store: Counting) -> None:
     for n in range(12):
-        assert spend(store, Charge(PREMIUM, "1"), after(n)).allowed
+        assert spend(store, RateLimitKey(PREMIUM, "1"), after(n)).allowed
     refused = spend(store, ANN, after(20))
     assert (refused.allowed, refused.remaining, refused.retry_after) == (False, 0, DAY + 2 - 20)
 
 
 def test_something_may_be_given_back(store: Counting) -> None:
-    short = Charge(SHORT, "1")
+    short = RateLimitKey(SHORT, "1")
     with store.begin() as tx:
-        tx.quotas.give_back(short)
+        tx.quotas.refund(short)
     spend(store, short, cost=2)
     with store.begin() as tx:
-        tx.quotas.give_back(short)
+        tx.quotas.refund(short)
     assert peek(store, short).remaining == 1
     for _ in range(3):
         with store.begin() as tx:
-            tx.quotas.give_back(short)
+            tx.quotas.refund(short)
     assert spend(store, short).remaining == 1
 
 
@@ -111,20 +111,20 @@ def test_a_batch_fits_whole_or_not_at_all(store: Counting) -> None:
 
 def test_only_what_counts_no_more_is_pruned(store: Counting) -> None:
     for n in range(5):
-        spend(store, Charge(SHORT, str(n)), after(n))
+        spend(store, RateLimitKey(SHORT, str(n)), after(n))
     spend(store, ANN)
-    spend(store, Charge(SHORT, "0"), after(5))
+    spend(store, RateLimitKey(SHORT, "0"), after(5))
     assert prune(store, after(10.9)) == 0
     assert prune(store, after(13), limit=2) == 2
     assert prune(store, after(13)) == 1
-    assert peek(store, Charge(SHORT, "4"), after(13)).remaining == 1
+    assert peek(store, RateLimitKey(SHORT, "4"), after(13)).remaining == 1
     assert prune(store, after(DAY)) == 3
     assert prune(store, after(DAY)) == 0
     assert spend(store, ANN, after(DAY)).remaining == 9
 
 
 def test_a_clock_set_back_opens_nothing(store: Counting) -> None:
-    short = Charge(SHORT, "1")
+    short = RateLimitKey(SHORT, "1")
     spend(store, short)
     spend(store, short, after(-8))
     assert prune(store, after(9.9)) == 0
@@ -134,12 +134,12 @@ def test_a_clock_set_back_opens_nothing(store: Counting) -> None:
 
 def test_the_longest_key_fits(store: Counting) -> None:
     long = Policy(name="p" * 32, rate=Rate(1, 1), subject=Subject.ADDRESS, exact=True)
-    assert spend(store, Charge(long, "ü" * 95)).allowed
-    assert not spend(store, Charge(long, "ü" * 95)).allowed
-    assert spend(store, Charge(long, "Ü" * 95)).allowed
+    assert spend(store, RateLimitKey(long, "ü" * 95)).allowed
+    assert not spend(store, RateLimitKey(long, "ü" * 95)).allowed
+    assert spend(store, RateLimitKey(long, "Ü" * 95)).allowed
 
 
-def at_once(stores: list[Counting], charge: Charge) -> int:
+def at_once(stores: list[Counting], charge: RateLimitKey) -> int:
     """Return how many of 32 threads are admitted, each with a moment of its own."""
     barrier = Barrier(32)
 
@@ -206,7 +206,7 @@ def test_no_span_ever_holds_more_than_the_limit(
     """And nothing is refused that would have fitted; gaps are in eighths of a second."""
     with store.begin() as tx:
         tx.quotas.prune(after(10**9), limit=10)
-    charge, admitted, at = Charge(SHORT, f"{number}"[:90]), list[float](), 0.0
+    charge, admitted, at = RateLimitKey(SHORT, f"{number}"[:90]), list[float](), 0.0
     for gap in gaps:
         at += gap / 8
         fits = sum(each > at - 10 for each in admitted) < 2

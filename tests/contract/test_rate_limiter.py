@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, after
-from workbell.adapters.rate_limits.memory import MemoryRateLimiter, Windows
-from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
+from workbell.adapters.rate_limits.memory import MemoryMovingWindows, MemoryRateLimiter
+from workbell.domain.rate_limits.policy import Policy, Rate, RateLimitKey, Subject
 from workbell.ports.rate_limits import RateLimiter
 
 REDIS = os.environ.get("WORKBELL_TEST_REDIS_URL", "redis://127.0.0.1:6379")
@@ -37,8 +37,8 @@ def limiters(request: pytest.FixtureRequest) -> Iterator[tuple[RateLimiter, Rate
         return
     import redis
 
+    from workbell.adapters.rate_limits.redis import RedisMovingWindows as RedisWindows
     from workbell.adapters.rate_limits.redis import RedisRateLimiter
-    from workbell.adapters.rate_limits.redis import Windows as RedisWindows
 
     try:
         with closing(redis.Redis.from_url(REDIS)) as client:
@@ -61,9 +61,9 @@ def limiter(limiters: tuple[RateLimiter, RateLimiter]) -> RateLimiter:
     return limiters[0]
 
 
-def charge(count: int, seconds: int, name: str = "p", whom: str = "") -> Charge:
+def charge(count: int, seconds: int, name: str = "p", whom: str = "") -> RateLimitKey:
     policy = Policy(name=name, rate=Rate(count, seconds), subject=Subject.USER)
-    return Charge(policy, whom or uuid4().hex)
+    return RateLimitKey(policy, whom or uuid4().hex)
 
 
 def test_a_limit_is_spent_and_comes_back(limiter: RateLimiter) -> None:
@@ -82,7 +82,7 @@ def test_a_limit_is_spent_and_comes_back(limiter: RateLimiter) -> None:
 
 def test_keys_and_policies_are_counted_apart(limiter: RateLimiter) -> None:
     ann, bob = charge(1, 10), charge(1, 10)
-    other = Charge(charge(1, 20, "other").policy, ann.identifier)
+    other = RateLimitKey(charge(1, 20, "other").policy, ann.identifier)
     for each in (ann, bob, other):
         assert limiter.hit([each], NOON)[0].allowed
         assert not limiter.hit([each], NOON)[0].allowed
@@ -182,7 +182,7 @@ def test_many_at_once_get_exactly_the_limit(limiters: tuple[RateLimiter, RateLim
 @pytest.mark.unit
 def test_memory_forgets_who_is_gone() -> None:
     """Each newcomer makes room of two that are done with."""
-    windows = Windows()
+    windows = MemoryMovingWindows()
     limiter = MemoryRateLimiter(windows)
     for n in range(1_000):
         limiter.hit([charge(5, 1), charge(5, 60, "wide")], after(n / 100))
@@ -195,7 +195,7 @@ def test_memory_forgets_who_is_gone() -> None:
 @pytest.mark.unit
 def test_memory_has_a_bound() -> None:
     """A flood of addresses pushes out those that were admitted longest ago."""
-    windows = Windows(most_keys=100)
+    windows = MemoryMovingWindows(most_keys=100)
     limiter = MemoryRateLimiter(windows)
     recent = charge(1, 3_600)
     for n in range(1_000):

@@ -29,7 +29,7 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.errors import NotFound, Unavailable
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Outcome
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
@@ -37,7 +37,7 @@ from workbell.ports.schedules.views import ScheduleFilter
 
 def count(store: AnyStore) -> int:
     with store.view() as tx:
-        return tx.jobs.count(EVERYTHING, JobFilter())
+        return tx.jobs.count(ALL_OWNERS, JobFilter())
 
 
 def test_a_block_that_ends_well_is_kept(store: AnyStore) -> None:
@@ -45,13 +45,13 @@ def test_a_block_that_ends_well_is_kept(store: AnyStore) -> None:
         user = tx.users.add(a_user())
         schedule = tx.schedules.add(a_schedule())
         (job,) = tx.jobs.add([a_job()], NOON)
-        tx.facts.set("tzdata", "2026a")
+        tx.metadata.set("tzdata", "2026a")
     assert job is not None
     with store.view() as tx:
         assert tx.users.get(user.id).username == "alice"
-        assert tx.schedules.get(EVERYTHING, schedule.id) == schedule
-        assert tx.jobs.get(EVERYTHING, job.id).task == "echo"
-        assert tx.facts.get("tzdata") == "2026a"
+        assert tx.schedules.get(ALL_OWNERS, schedule.id) == schedule
+        assert tx.jobs.get(ALL_OWNERS, job.id).task == "echo"
+        assert tx.metadata.get("tzdata") == "2026a"
 
 
 def test_a_block_that_raises_leaves_no_trace(store: AnyStore) -> None:
@@ -60,13 +60,13 @@ def test_a_block_that_raises_leaves_no_trace(store: AnyStore) -> None:
         user = tx.users.add(a_user())
         tx.schedules.add(a_schedule())
         tx.jobs.add([a_job()], NOON)
-        before = tx.jobs.get_for_update(EVERYTHING, kept.id)
+        before = tx.jobs.get_for_update(ALL_OWNERS, kept.id)
         tx.jobs.replace(before, before.cancel(NOON))
         raise ZeroDivisionError
     with store.view() as tx:
-        assert tx.jobs.get(EVERYTHING, kept.id) == kept
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 0
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == 1
+        assert tx.jobs.get(ALL_OWNERS, kept.id) == kept
+        assert tx.schedules.count(ALL_OWNERS, ScheduleFilter()) == 0
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 1
         with pytest.raises(NotFound):
             tx.users.get(user.id)  # pyright: ignore[reportPossiblyUnboundVariable]
     assert [work.id for work in claim(store)] == [kept.id]
@@ -82,8 +82,8 @@ def test_a_transaction_sees_its_own_writes(store: AnyStore) -> None:
     with store.begin() as tx:
         (job,) = tx.jobs.add([a_job()], NOON)
         assert job is not None
-        assert tx.jobs.get(EVERYTHING, job.id) == job
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == 1
+        assert tx.jobs.get(ALL_OWNERS, job.id) == job
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 1
 
 
 def test_a_nested_begin_of_the_same_thread_raises(store: AnyStore) -> None:
@@ -114,10 +114,10 @@ def test_a_view_is_read_only(store: AnyStore) -> None:
     with pytest.raises((RuntimeError, Unavailable)), store.view() as tx:
         tx.jobs.add([a_job()], NOON)
     with pytest.raises((RuntimeError, Unavailable)), store.view() as tx:
-        tx.facts.set("a", "b")
+        tx.metadata.set("a", "b")
     assert count(store) == 0
     with store.view() as tx:
-        assert tx.facts.get("a") is None
+        assert tx.metadata.get("a") is None
 
 
 def test_a_view_does_not_wait_for_the_writer(store: AnyStore) -> None:
@@ -189,7 +189,7 @@ def test_every_way_to_ready_wakes(store: AnyStore, bell: Bell) -> None:
     assert bell.rung.pop() == "default"
     (work,) = claim(store, now=after(1))
     with store.begin() as tx:
-        tx.jobs.give_back([(work.id, work.token)])
+        tx.jobs.release([(work.id, work.token)])
     assert bell.rung.pop() == "default"
     (work,) = claim(store, now=after(1))
     write(store, ended(work, Outcome.FAILED, now=after(1), permanent=True))
@@ -266,5 +266,5 @@ def test_threads_that_raise_do_not_disturb_the_others(store: AnyStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(40)))
     with store.view() as tx:
-        found = tx.jobs.find(EVERYTHING, JobFilter(), limit=100)
+        found = tx.jobs.find(ALL_OWNERS, JobFilter(), limit=100)
     assert sorted(job.name for job in found) == sorted(f"n{n}" for n in range(0, 40, 2))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
@@ -14,7 +14,7 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 def test_an_entry_tells_who_did_what_and_from_where() -> None:
-    origin = Origin(request_id="r1", address="::1", user_agent="curl")
+    origin = ClientInfo(request_id="r1", address="::1", user_agent="curl")
     actor = Actor(user_id=UserId(7), origin=origin)
     entry = AuditEntry.of(actor, "UPDATE", "schedule", 3, NOON, {"name": ["a", "b"]})
     assert (entry.user_id, entry.action, entry.model_name) == (7, "UPDATE", "schedule")
@@ -24,7 +24,7 @@ def test_an_entry_tells_who_did_what_and_from_where() -> None:
 
 def test_hostile_headers_do_not_burst_the_trail() -> None:
     """What a client says of itself is cut to the width of its column."""
-    origin = Origin(request_id="r" * 999, address="a" * 999, user_agent="u" * 999)
+    origin = ClientInfo(request_id="r" * 999, address="a" * 999, user_agent="u" * 999)
     entry = AuditEntry.of(Actor(user_id=UserId(7), origin=origin), "DELETE", "job", 1, NOON)
     assert len(entry.request_id) == len(entry.address) == 64
     assert len(entry.user_agent) == 256

@@ -20,8 +20,8 @@ from tests.faults.private import wait_until
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import JobState
-from workbell.entrypoints.bootstrap.application import House
-from workbell.entrypoints.bootstrap.backends import waker_of
+from workbell.entrypoints.bootstrap.application import Application
+from workbell.entrypoints.bootstrap.backends import make_waker
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.jobs.requests import NewJob
@@ -375,7 +375,7 @@ def woken_too_often(cluster: Cluster, kills: int) -> Row:
     row = Row("F18", "50 wake-ups for each job", f"{kills} jobs")
     assert cluster.redis is not None
     ledger = Ledger(cluster)
-    waker = waker_of(cluster.redis.url)
+    waker = make_waker(cluster.redis.url)
     load = Load(cluster.admin)
     for n in range(kills):
         load.ask("fault.work", {"n": n, "ms": 5})
@@ -493,7 +493,7 @@ def _register(cluster: Cluster, name: str) -> Client:
     return anyone.login(name)
 
 
-def _house(cluster: Cluster) -> House:
+def _house(cluster: Cluster) -> Application:
     return build(
         Settings(
             database_url=cluster.database.url,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import JobOrigin
 from workbell.entrypoints.bench.summaries import _fill
 from workbell.entrypoints.bootstrap.build import build
@@ -33,7 +33,7 @@ build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_usual(say)
 def test_three_kills_in_the_middle_of_the_run_double_and_forget_nobody(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     house = build(settings)
-    house.prepare()
+    house.migrate_and_register()
     _fill(settings.database_url, 1, 1, PEOPLE)
     for pages in (1, 2, 3):
         command = [sys.executable, "-c", RUN, str(tmp_path)]
@@ -44,12 +44,12 @@ def test_three_kills_in_the_middle_of_the_run_double_and_forget_nobody(tmp_path:
             child.kill()
         assert child.returncode == -9
 
-    looked, told = house.reminding.remind_usual(lambda _: None)
+    looked, told = house.reminding.remind_at_default_time(lambda _: None)
     assert looked == PEOPLE
     assert 0 < told <= PEOPLE - 3 * PAGE
     with house.store.view() as tx:
         found = tx.jobs.find(
-            EVERYTHING, JobFilter(origins=[JobOrigin.REMINDER]), limit=2 * PEOPLE
+            ALL_OWNERS, JobFilter(origins=[JobOrigin.REMINDER]), limit=2 * PEOPLE
         )  # fmt: skip
     mailed = Counter(job.parameters["user_id"] for job in found)
     assert set(mailed.values()) == {1}

@@ -102,7 +102,7 @@ def client(tmp_path: Path) -> Generator[Client]:
         rate_limit_login=None,
     )
     house = build(settings)
-    house.prepare()
+    house.migrate_and_register()
     house.first_administrator()
     served = house.app_dependencies()
     listener = listen("127.0.0.1", 0)

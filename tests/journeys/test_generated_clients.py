@@ -80,7 +80,7 @@ def test_a_client_by_openapi_python_client(
         assert schedule.next_run_time is not None
 
         assert call("goals.create_goal", user, body=models.NewGoal.from_dict(GOAL)).goal_num == 1
-        entry = call("goals.log_progress", user, 1, body=models.NewEntry.from_dict(ENTRY))
+        entry = call("goals.log_progress", user, 1, body=models.NewProgressEntry.from_dict(ENTRY))
         assert entry.progress_num == 1
         day = entry.local_day
         assert call("goals.get_summary_range", user, first=day, last=day).total_hours == 1.5
@@ -117,7 +117,7 @@ def test_models_by_datamodel_code_generator(
 
     assert post("/api/v1/goals", models.NewGoal(**GOAL), models.GoalBody).goal_num == 1
     entries = "/api/v1/goals/1/progress"
-    entry = post(entries, models.NewEntry(**ENTRY), models.GoalProgressBody)
+    entry = post(entries, models.NewProgressEntry(**ENTRY), models.GoalProgressBody)
     found = client.get(f"/api/v1/summary/range?first={entry.local_day}&last={entry.local_day}")
     assert models.SummaryRangeBody.model_validate(found).total_hours == 1.5
 

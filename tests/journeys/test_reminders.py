@@ -12,9 +12,9 @@ import workbell
 from tests.contract.factories import ManualClock
 from workbell.domain.goals.goal import Category
 from workbell.domain.goals.reminder import Preferences
-from workbell.domain.identity.actor import SYSTEM, Actor, Origin
+from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
 from workbell.domain.identity.registration import Registration
-from workbell.entrypoints.library.client import Bell
+from workbell.entrypoints.library.client import Client
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
@@ -23,7 +23,7 @@ START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MIDNIGHT_THERE = datetime(2030, 1, 7, 18, 30, tzinfo=UTC)
 
 
-def someone(bell: Bell, name: str) -> Actor:
+def someone(bell: Client, name: str) -> Actor:
     """Register somebody with a verified address and a goal."""
     user = bell.house.identity.register(
         Registration(username=name, email=f"{name}@example.org", password="a-long-enough-one")
@@ -68,12 +68,12 @@ def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_pa
         assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
         token = str(first["List-Unsubscribe"]).strip("<>").rpartition("/")[2]
-        house.reminding.unsubscribe(token, Origin())
+        house.reminding.unsubscribe(token, ClientInfo())
         clock.at += timedelta(days=15)
         bell.run_until_idle()
         assert [each["To"] for each in reminders(tmp_path)[2:]] == ["bob@example.org"]
 
-        house.reminding.prefer(ann, Preferences(reminder_time=time(7, 30)))
+        house.reminding.save_preferences(ann, Preferences(reminder_time=time(7, 30)))
         clock.at = datetime(2030, 1, 25, 7, 31, tzinfo=UTC)
         bell.run_until_idle()
         assert reminders(tmp_path)[-1]["To"] == "ann@example.org"

@@ -21,7 +21,7 @@ from attrs import define, field
 import workbell
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Job, JobId
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.jobs.requests import NewJob
@@ -106,7 +106,7 @@ class Fleet:
     database_url: str
     redis_url: str | None
     parts: list[Part] = field(factory=list[Part])
-    house: House = field(init=False)
+    house: Application = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Migrate, and open the house."""
@@ -120,7 +120,7 @@ class Fleet:
             ),
             tasks=[workbell.Task(key=key, body=lambda *_: None) for key in ("touch", "hold")],
         )
-        self.house.prepare()
+        self.house.migrate_and_register()
 
     def start(
         self,

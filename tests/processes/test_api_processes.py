@@ -17,7 +17,7 @@ from workbell.adapters.http.server.server import listen
 from workbell.domain.errors import Unavailable
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.processes.api import run_worker_process
-from workbell.entrypoints.processes.lifecycle import Life
+from workbell.entrypoints.processes.lifecycle import Lifecycle
 from workbell.entrypoints.processes.supervisor import Supervisor
 
 pytestmark = [
@@ -107,7 +107,7 @@ def test_processes_that_cannot_start_end_the_supervisor(tmp_path: Path, kind: st
         supervisor = Supervisor(
             target=run_worker_process, arguments=(settings, listener), count=2, grace_seconds=5
         )
-        assert supervisor.run(Life()) == 1
+        assert supervisor.run(Lifecycle()) == 1
     died = [entry for entry in logs if entry["event"] == "child_died"]
     assert {(entry["exit_code"], entry["was_ready"]) for entry in died} == {(2, False)}
 

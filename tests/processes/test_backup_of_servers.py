@@ -114,7 +114,7 @@ def test_what_the_guide_says_brings_every_row_back(
         with Redis.from_url(redis.url) as here:
             assert here.dbsize() == 0
         again = build(Settings(database_url=address(target), secret_key=SECRET, data_dir=tmp_path))
-        again.prepare()
+        again.migrate_and_register()
         assert again.jobs.get(SYSTEM, JobId(kept.id)) == kept
         again.close()
     finally:

@@ -22,9 +22,9 @@ from tests.processes.fleet import (
 )
 from workbell.adapters.sql.schema.tables import schedules as schedule_rows
 from workbell.adapters.sql.store import SqlStore
-from workbell.domain.identity.actor import EVERYTHING, SYSTEM
+from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM
 from workbell.domain.jobs.job import JobOrigin, JobState
-from workbell.domain.rate_limits.policy import Charge, Policy, Rate, Subject
+from workbell.domain.rate_limits.policy import Policy, Rate, RateLimitKey, Subject
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.jobs.repository import JobFilter
 from workbell.services.schedules.requests import NewSchedule
@@ -60,7 +60,7 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
 
     def caught_up() -> bool:
         with fleet.house.store.view() as tx:
-            done = tx.jobs.count(EVERYTHING, JobFilter(origins=[JobOrigin.SCHEDULE], statuses=None))
+            done = tx.jobs.count(ALL_OWNERS, JobFilter(origins=[JobOrigin.SCHEDULE], statuses=None))
         return done >= SCHEDULES * MISSED
 
     for part in parts:
@@ -69,7 +69,7 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
     until(lambda: not any(unfinished(fleet)))
     assert [part.terminate() for part in parts] == [0] * 4
     with fleet.house.store.view() as tx:
-        jobs = tx.jobs.find(EVERYTHING, JobFilter(), limit=10_000)
+        jobs = tx.jobs.find(ALL_OWNERS, JobFilter(), limit=10_000)
     ticks = [(job.schedule_id, job.tick) for job in jobs]
     assert len(set(ticks)) == len(ticks)
     assert {job.state for job in jobs} == {JobState.SUCCEEDED}
@@ -83,7 +83,7 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
 def unfinished(fleet: Fleet) -> list[JobState]:
     """Return the states of what is not over."""
     with fleet.house.store.view() as tx:
-        jobs = tx.jobs.find(EVERYTHING, JobFilter(), limit=10_000)
+        jobs = tx.jobs.find(ALL_OWNERS, JobFilter(), limit=10_000)
     return [job.state for job in jobs if not job.state.ended]
 
 
@@ -123,7 +123,7 @@ def test_a_house_that_is_closed_leaves_no_connection(fleet: Fleet, redis: OwnRed
     with Redis.from_url(redis.url) as here:
         fleet.enqueue("touch", file=str(fleet.folder / "never"))
         fleet.house.cache.put("probe", 1, seconds=60)
-        fleet.house.throttling.limiter.hit([Charge(policy, "probe")], fleet.house.clock.now())
+        fleet.house.throttling.limiter.hit([RateLimitKey(policy, "probe")], fleet.house.clock.now())
         fleet.house.check_cache()
         assert len(here.client_list()) > 1
         fleet.house.close()

@@ -9,32 +9,32 @@ from typing import Any
 from attrs import Factory, define, evolve, frozen
 
 from tests.contract.factories import NOON, ManualClock, a_user
-from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonSerializer
-from workbell.domain.identity.actor import EVERYTHING, Actor
+from workbell.domain.identity.actor import ALL_OWNERS, Actor
 from workbell.domain.identity.user import UserId
-from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
+from workbell.domain.jobs.attempt import Claim, Outcome, TaskResult, settle
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task, TaskContext, Tasks
 from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.repository import SchedulesTx
-from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.execution import Execution
+from workbell.services.jobs.commands import JobService
+from workbell.services.jobs.execution import ExecutionService
 from workbell.services.jobs.requests import NewJob
-from workbell.services.jobs.retention import Housekeeping
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.schedules.commands import Scheduling
-from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.jobs.retention import RetentionService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.schedules.commands import ScheduleService
+from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.parameter_check import ParameterCheck
 from workbell.services.schedules.requests import NewSchedule
 from workbell.services.schedules.run_outcomes import RunOutcomes
-from workbell.services.schedules.ticker import Ticking
+from workbell.services.schedules.ticker import Ticker
 
 
 @frozen
-class Letter:
+class Email:
     """Parameters of the task 'letter'."""
 
     to: str
@@ -47,7 +47,7 @@ class FixedChance:
 
     share: float = 0.5
 
-    def below(self, bound: int) -> int:
+    def randbelow(self, bound: int) -> int:
         """Return the share of the bound."""
         return int(bound * self.share)
 
@@ -129,15 +129,15 @@ class Desk:
     store: MemoryStore
     chance: FixedChance
     tasks: Tasks
-    files: FolderFiles
-    definitions: Definitions
+    files: LocalFileStore
+    definitions: TaskDefinitionService
     parameter_check: ParameterCheck
-    scheduling: Scheduling
-    jobs: JobCommands
-    ticking: Ticking
-    execution: Execution[SchedulesTx]
-    housekeeping: Housekeeping
-    expectations: Expectations
+    scheduling: ScheduleService
+    jobs: JobService
+    ticking: Ticker
+    execution: ExecutionService[SchedulesTx]
+    housekeeping: RetentionService
+    expectations: OverdueAlerts
 
     # people
 
@@ -162,7 +162,7 @@ class Desk:
     def now_stands(self, schedule: Schedule) -> Schedule:
         """Return a schedule as it now stands."""
         with self.store.view() as tx:
-            return tx.schedules.get(EVERYTHING, schedule.id)
+            return tx.schedules.get(ALL_OWNERS, schedule.id)
 
     def keep(self, schedule: Schedule) -> None:
         """Write a schedule as if it had come to stand so."""
@@ -175,14 +175,14 @@ class Desk:
 
     def rows(self, schedule: Schedule | None = None) -> list[Job]:
         """Return all jobs, or a schedule's, oldest first."""
-        which = JobFilter(schedule_id=None if schedule is None else schedule.id)
+        filters = JobFilter(schedule_id=None if schedule is None else schedule.id)
         with self.store.view() as tx:
-            return list(tx.jobs.find(EVERYTHING, which, ordering=["id"], limit=100_000))
+            return list(tx.jobs.find(ALL_OWNERS, filters, ordering=["id"], limit=100_000))
 
     def see(self, job: Job | Claim) -> Job:
         """Return a job as it now stands."""
         with self.store.view() as tx:
-            return tx.jobs.get(EVERYTHING, JobId(job.id))
+            return tx.jobs.get(ALL_OWNERS, JobId(job.id))
 
     def states(self, schedule: Schedule | None = None) -> list[JobState]:
         """Return the states of all jobs, or a schedule's, oldest first."""
@@ -213,7 +213,7 @@ class Desk:
 
     def end(self, claim: Claim, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> bool:
         """Commit an outcome; say whether it was accepted."""
-        ending = Ending(outcome=outcome, **fields)
+        ending = TaskResult(outcome=outcome, **fields)
         settlement = settle(claim, ending, self.clock.now(), 0.5)
         return claim.id in self.execution.settle([settlement])
 
@@ -258,13 +258,15 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
     """Return a desk at noon with the tasks 'echo', 'letter' and the given ones."""
     clock, chance = ManualClock(NOON), FixedChance()
     store, serializer = MemoryStore(clock), JsonSerializer()
-    files = FolderFiles(folder, CountingIds())
+    files = LocalFileStore(folder, CountingIds())
     registry = Tasks()
     registry.add(Task(key="echo", body=lambda _, parameters: parameters))
-    registry.add(Task(key="letter", body=lambda *_: None, parameters=Letter))
+    registry.add(Task(key="letter", body=lambda *_: None, parameters=Email))
     for task in tasks:
         registry.add(task)
-    definitions = Definitions(store=store, clock=clock, tasks=registry, serializer=serializer)
+    definitions = TaskDefinitionService(
+        store=store, clock=clock, tasks=registry, serializer=serializer
+    )
     definitions.synchronise()
     return Desk(
         clock=clock,
@@ -274,7 +276,7 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
         files=files,
         definitions=definitions,
         parameter_check=ParameterCheck(store=store, clock=clock, definitions=definitions),
-        scheduling=Scheduling(
+        scheduling=ScheduleService(
             store=store,
             clock=clock,
             tasks=registry,
@@ -284,7 +286,7 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             max_waiting=max_waiting,
             queues=("default", "slow"),
         ),
-        jobs=JobCommands(
+        jobs=JobService(
             store=store,
             clock=clock,
             definitions=definitions,
@@ -292,8 +294,8 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             max_waiting=max_waiting,
             queues_known=("default", "slow"),
         ),
-        ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
-        execution=Execution(
+        ticking=Ticker(store=store, clock=clock, chance=chance, tasks=registry),
+        execution=ExecutionService(
             store=store,
             clock=clock,
             chance=chance,
@@ -302,8 +304,8 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             lease=timedelta(seconds=30),
             on_settled=[RunOutcomes(clock=clock)],
         ),
-        housekeeping=Housekeeping(
+        housekeeping=RetentionService(
             store=store, clock=clock, files=files, keep=KEEP, keep_scheduled=timedelta(days=30)
         ),
-        expectations=Expectations(store=store, clock=clock),
+        expectations=OverdueAlerts(store=store, clock=clock),
     )

@@ -10,14 +10,14 @@ from attrs import define, evolve, field
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import User
-from workbell.ports.mail import Letter
-from workbell.services.identity.registration import Identity
+from workbell.ports.mail import Email
+from workbell.services.identity.registration import RegistrationService
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-ORIGIN = Origin(request_id="r", address="192.0.2.1", user_agent="test")
+ORIGIN = ClientInfo(request_id="r", address="192.0.2.1", user_agent="test")
 ANA = "ana@example.com"
 
 
@@ -36,7 +36,7 @@ class Clock:
 class Chance:
     last: int = 111110
 
-    def below(self, bound: int) -> int:
+    def randbelow(self, bound: int) -> int:
         self.last += 1
         return self.last % bound
 
@@ -78,10 +78,10 @@ class Hasher:
 
 @define
 class Outbox:
-    letters: list[Letter] = field(factory=list)
+    letters: list[Email] = field(factory=list)
     fails_with: WorkbellError | None = None
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         if self.fails_with is not None:
             raise self.fails_with
         self.letters.append(letter)
@@ -97,7 +97,7 @@ class Scene:
     store: MemoryStore
     hasher: Hasher
     outbox: Outbox
-    identity: Identity
+    identity: RegistrationService
 
     def register(self, **fields: Any) -> User:
         values: dict[str, Any] = {"email": ANA, "password": "correct horse", "username": "ana"}
@@ -126,5 +126,7 @@ def a_scene() -> Scene:
     clock = Clock()
     store = MemoryStore(clock)
     hasher, outbox = Hasher(store), Outbox()
-    identity = Identity(store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox)
+    identity = RegistrationService(
+        store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox
+    )
     return Scene(clock, store, hasher, outbox, identity)

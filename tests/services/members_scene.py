@@ -13,15 +13,15 @@ from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.session import Session
 from workbell.domain.identity.user import User
 from workbell.ports.system import Randomness
-from workbell.services.audit import Floods
+from workbell.services.audit import AuditBurstFilter
 from workbell.services.identity.api_keys import ApiKeyService
-from workbell.services.identity.login import SignedIn, SigningIn
-from workbell.services.identity.passwords import Passwords
-from workbell.services.identity.profiles import Profiles
-from workbell.services.identity.registration import Identity
-from workbell.services.identity.second_factor import FactorKeeping
+from workbell.services.identity.login import LoginService, TokenLogin
+from workbell.services.identity.passwords import PasswordService
+from workbell.services.identity.profiles import ProfileService
+from workbell.services.identity.registration import RegistrationService
+from workbell.services.identity.second_factor import SecondFactorService
 from workbell.services.identity.sessions import SessionService
-from workbell.services.identity.users import People
+from workbell.services.identity.users import UserAdministration
 
 PASSWORD = "correct horse"
 
@@ -39,31 +39,31 @@ class Numbers:
 class Members:
     """The services of accounts, built around one cache of actors as an application does."""
 
-    passwords: Passwords
-    profiles: Profiles
-    people: People
+    passwords: PasswordService
+    profiles: ProfileService
+    people: UserAdministration
     sessions: SessionService
     api_keys: ApiKeyService
-    second_factor: FactorKeeping
+    second_factor: SecondFactorService
 
     @classmethod
-    def of(cls, identity: Identity, signing_in: SigningIn) -> "Members":
+    def of(cls, identity: RegistrationService, signing_in: LoginService) -> "Members":
         codes, recent = identity.codes, signing_in.recent
         store, clock, ids = signing_in.store, signing_in.clock, signing_in.ids
-        passwords = Passwords(
+        passwords = PasswordService(
             codes=codes,
             mailer=identity.quiet_mailer,
             recent=recent,
-            floods=Floods(),
+            floods=AuditBurstFilter(),
             throttling=signing_in.throttling,
         )
         return cls(
             passwords=passwords,
-            profiles=Profiles(passwords=passwords),
-            people=People(codes=codes, mailer=identity.mailer, recent=recent),
+            profiles=ProfileService(passwords=passwords),
+            people=UserAdministration(codes=codes, mailer=identity.mailer, recent=recent),
             sessions=SessionService(store=store, clock=clock, recent=recent),
             api_keys=ApiKeyService(store=store, clock=clock, ids=ids, recent=recent),
-            second_factor=FactorKeeping(gate=signing_in.gate, passwords=passwords, ids=ids),
+            second_factor=SecondFactorService(gate=signing_in.gate, passwords=passwords, ids=ids),
         )
 
 
@@ -73,8 +73,8 @@ class Stage:
     store: MemoryStore
     hasher: Hasher
     outbox: Outbox
-    identity: Identity
-    signing_in: SigningIn
+    identity: RegistrationService
+    signing_in: LoginService
     members: Members
 
     def join(self, name: str, **fields: Any) -> User:
@@ -87,10 +87,10 @@ class Stage:
         with self.store.begin() as tx:
             return tx.users.add(evolve(user, **fields))
 
-    def login(self, name: str = "ana", password: str = PASSWORD) -> SignedIn:
+    def login(self, name: str = "ana", password: str = PASSWORD) -> TokenLogin:
         return self.signing_in.login(name, password, ORIGIN)
 
-    def actor(self, signed_in: SignedIn) -> Actor:
+    def actor(self, signed_in: TokenLogin) -> Actor:
         return self.signing_in.authenticate(signed_in.access, ORIGIN)
 
     def ana(self) -> Actor:
@@ -125,11 +125,11 @@ def a_stage(*names: str, chance: Randomness | None = None, **more: Any) -> Stage
     clock = Clock()
     store = MemoryStore(clock)
     hasher, outbox = Hasher(store), Outbox()
-    identity = Identity(
+    identity = RegistrationService(
         store=store, clock=clock, randomness=chance or Chance(), hasher=hasher, mailer=outbox
     )
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    signing_in = SigningIn(
+    signing_in = LoginService(
         store=store,
         clock=clock,
         ids=Numbers(),

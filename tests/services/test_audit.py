@@ -7,9 +7,9 @@ import pytest
 from tests.services.identity_scene import NOON, ORIGIN
 from tests.services.members_scene import a_stage
 from workbell.domain.audit import AuditEntry
-from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import WrongCredentials
-from workbell.services.audit import MOST, Floods, entry
+from workbell.services.audit import MOST, AuditBurstFilter, account_audit_entry
 
 pytestmark = pytest.mark.unit
 
@@ -24,34 +24,38 @@ class Trail:
     def latest(self, *, before: int | None = None, limit: int = 20) -> list[AuditEntry]:
         return self.entries
 
-    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> list[AuditEntry]:
+    def list_for_object(self, model_name: str, object_id: str, *, limit: int = 100) -> list[AuditEntry]:
         return []
 
 
 def test_a_flood_is_one_entry_a_minute_and_the_next_tells_how_many() -> None:
-    floods, trail = Floods(), Trail()
+    floods, trail = AuditBurstFilter(), Trail()
     for second in range(130):
         at = NOON + timedelta(seconds=second)
-        floods.add(trail, entry(None, "LOGIN_FAILED", ORIGIN, at, {"reason": [None, "x"]}))
+        floods.add(
+            trail, account_audit_entry(None, "LOGIN_FAILED", ORIGIN, at, {"reason": [None, "x"]})
+        )
     assert [one.changes.get("repeated") for one in trail.entries] == [None, [None, 59], [None, 59]]
     assert trail.entries[1].changes["reason"] == [None, "x"]
 
 
 def test_each_address_and_action_is_a_flood_of_its_own() -> None:
-    floods, trail = Floods(), Trail()
+    floods, trail = AuditBurstFilter(), Trail()
     for address in ("192.0.2.1", "192.0.2.2"):
         for action in ("A", "B"):
             for _ in range(3):
-                floods.add(trail, entry(None, action, Origin(address=address), NOON))
+                floods.add(
+                    trail, account_audit_entry(None, action, ClientInfo(address=address), NOON)
+                )
     assert len(trail.entries) == 4
 
 
 def test_so_many_floods_are_watched_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST == 10_000
     monkeypatch.setattr("workbell.services.audit.MOST", 2)
-    floods, trail = Floods(), Trail()
+    floods, trail = AuditBurstFilter(), Trail()
     for action in ("A", "B", "C", "A"):
-        floods.add(trail, entry(None, action, ORIGIN, NOON))
+        floods.add(trail, account_audit_entry(None, action, ORIGIN, NOON))
     assert len(trail.entries) == 4
 
 

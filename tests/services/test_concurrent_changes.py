@@ -17,11 +17,11 @@ from workbell.domain.errors import Contended
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import KeyScope, Tier
 from workbell.domain.rate_limits.policy import Policies
-from workbell.services.identity.login import SigningIn
+from workbell.services.identity.login import LoginService
 from workbell.services.identity.profiles import ProfileChange
-from workbell.services.identity.registration import Identity
+from workbell.services.identity.registration import RegistrationService
 from workbell.services.identity.users import UserChange
-from workbell.services.rate_limits import Throttling
+from workbell.services.rate_limits import RateLimiting
 
 NO_LIMITS = Policies.of(anonymous=None, user=None, login=None, ingest=None, free=None, premium=None)
 NEW = "battery staple 9"
@@ -36,7 +36,7 @@ class MetStore:
     begun: int = field(default=0, init=False)
 
     @contextmanager
-    def begin(self, *, sole: bool = False) -> Iterator[Any]:
+    def begin(self, *, single_statement: bool = False) -> Iterator[Any]:
         self.begun += 1
         with self.store.begin() as tx:
             yield tx
@@ -52,15 +52,17 @@ def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str],
     clock = Clock()
     plain = MemoryStore(clock)
     hasher, outbox, store = Hasher(plain), Outbox(), MetStore(plain, met)
-    identity = Identity(store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox)
-    signing_in = SigningIn(
+    identity = RegistrationService(
+        store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox
+    )
+    signing_in = LoginService(
         store=store,
         clock=clock,
         ids=Numbers(),
         hasher=hasher,
         tokens=JwtTokens.create([b"k" * 32], clock, issuer="us"),
         totp=PyotpTotp(),
-        throttling=Throttling(
+        throttling=RateLimiting(
             store=store, limiter=MemoryRateLimiter(), clock=clock, policies=NO_LIMITS
         ),
     )
@@ -76,7 +78,7 @@ DEEDS: dict[str, Callable[[Stage], object]] = {
     "register": lambda on: on.identity.register(
         Registration(username="new", email="new@example.com", password=NEW)
     ),
-    "register quietly": lambda on: on.identity.register_quietly("new@example.com", NEW),
+    "register quietly": lambda on: on.identity.register_without_disclosure("new@example.com", NEW),
     "resend": lambda on: on.identity.resend_otp("ana@example.com"),
     "login": lambda on: on.login(),
     "change a password": lambda on: on.members.passwords.change(on.ana(), PASSWORD, NEW),

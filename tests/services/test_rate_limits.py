@@ -15,9 +15,16 @@ from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.errors import Unavailable
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import Tier, UserId
-from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route, TooMany, account_key
-from workbell.ports.rate_limits import ThrottlingTx
-from workbell.services.rate_limits import Throttling
+from workbell.domain.rate_limits.policy import (
+    Policies,
+    Rate,
+    RateLimited,
+    RateLimitRequest,
+    Route,
+    account_key,
+)
+from workbell.ports.rate_limits import RateLimitTx
+from workbell.services.rate_limits import RateLimiting
 
 pytestmark = pytest.mark.unit
 
@@ -39,11 +46,11 @@ class Scene:
     clock: ManualClock = Factory(ManualClock)
     policies: Policies = POLICIES
     store: Any = None
-    throttling: Throttling = None  # type: ignore[assignment]
+    throttling: RateLimiting = None  # type: ignore[assignment]
 
     def __attrs_post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
-        self.throttling = Throttling(
+        self.throttling = RateLimiting(
             store=self.store,
             limiter=MemoryRateLimiter(),
             clock=self.clock,
@@ -54,8 +61,10 @@ class Scene:
         """Ask so many times; return how often it was admitted."""
         admitted = 0
         for _ in range(times):
-            with suppress(TooMany):
-                self.throttling.admit(Asked(**{"address": "192.0.2.7", "route": route} | who))
+            with suppress(RateLimited):
+                self.throttling.admit(
+                    RateLimitRequest(**{"address": "192.0.2.7", "route": route} | who)
+                )
                 admitted += 1
         return admitted
 
@@ -65,7 +74,7 @@ class Scene:
 
     def left(self, tier: Tier = Tier.FREE) -> dict[str, int]:
         """Return what Ann has left, by policy."""
-        decisions = self.throttling.left(Actor(user_id=ANN, tier=tier))
+        decisions = self.throttling.remaining(Actor(user_id=ANN, tier=tier))
         return {each.policy.name: each.remaining for each in decisions}
 
 
@@ -95,7 +104,7 @@ def test_users_are_counted_wherever_they_are(scene: Scene) -> None:
 def test_the_headers_say_the_narrowest_first(scene: Scene) -> None:
     """What is left is what is left after this request."""
     decisions = scene.throttling.admit(
-        Asked(address="192.0.2.7", route=Route.PROGRESS, user_id=ANN)
+        RateLimitRequest(address="192.0.2.7", route=Route.PROGRESS, user_id=ANN)
     )
     assert [(each.policy.name, each.remaining) for each in decisions] == [
         ("free", 9),
@@ -107,8 +116,8 @@ def test_a_spent_quota_spends_nothing_wider(scene: Scene) -> None:
     """A client that goes on asking has its hour untouched."""
     assert scene.ask(Route.PROGRESS, user_id=ANN, times=50) == 10
     assert scene.left() == {"free": 0, "user": 990}
-    with pytest.raises(TooMany) as refused:
-        scene.throttling.admit(Asked(address="", route=Route.PROGRESS, user_id=ANN))
+    with pytest.raises(RateLimited) as refused:
+        scene.throttling.admit(RateLimitRequest(address="", route=Route.PROGRESS, user_id=ANN))
     assert refused.value.retry_after == 86_400
     assert [each.policy.name for each in refused.value.decisions] == ["free"]
 
@@ -194,7 +203,7 @@ def tries(scene: Scene, what: str, account: str, times: int) -> int:
     """Return how many tries of an account were let through."""
     done = 0
     for _ in range(times):
-        with suppress(TooMany):
+        with suppress(RateLimited):
             getattr(scene.throttling, what)(account)
             done += 1
     return done
@@ -214,8 +223,8 @@ def test_right_passwords_are_not_counted(scene: Scene) -> None:
     """And do not forgive what others got wrong."""
     assert tries(scene, "try_login", "user-7", 19) == 19
     for _ in range(100):
-        scene.throttling.try_login("user-7")
-        scene.throttling.forgive_login("user-7")
+        scene.throttling.count_login_failure("user-7")
+        scene.throttling.undo_login_failure("user-7")
     assert tries(scene, "try_login", "user-7", 5) == 1
 
 
@@ -244,22 +253,22 @@ def test_what_is_right_or_cannot_be_compared_costs_no_try(scene: Scene) -> None:
         raise Unavailable("Too many are hashing.")
 
     for _ in range(30):
-        assert scene.throttling.proved("user-7", lambda: True)
+        assert scene.throttling.verify_counting_failures("user-7", lambda: True)
         with pytest.raises(Unavailable):
-            scene.throttling.proved("user-7", away)
+            scene.throttling.verify_counting_failures("user-7", away)
     for _ in range(20):
-        assert not scene.throttling.proved("user-7", lambda: False)
-    with pytest.raises(TooMany):
-        scene.throttling.proved("user-7", lambda: True)
+        assert not scene.throttling.verify_counting_failures("user-7", lambda: False)
+    with pytest.raises(RateLimited):
+        scene.throttling.verify_counting_failures("user-7", lambda: True)
 
 
 def test_what_counts_no_more_is_pruned(scene: Scene) -> None:
     """In batches, however much there is."""
     for n in range(1_100):
-        scene.throttling.try_login(f"name-{n}")
+        scene.throttling.count_login_failure(f"name-{n}")
     assert scene.throttling.prune() == 0
     scene.wait(minutes=30)
-    scene.throttling.try_login("user-7")
+    scene.throttling.count_login_failure("user-7")
     scene.wait(minutes=30)
     assert scene.throttling.prune() == 1_100
     assert tries(scene, "try_login", "user-7", 30) == 19
@@ -268,7 +277,7 @@ def test_what_counts_no_more_is_pruned(scene: Scene) -> None:
 class AwayStore:
     """A store that does not answer."""
 
-    def begin(self, *, sole: bool = False) -> AbstractContextManager[ThrottlingTx]:
+    def begin(self, *, single_statement: bool = False) -> AbstractContextManager[RateLimitTx]:
         """Fail."""
         raise Unavailable("The database does not answer.")
 
@@ -284,4 +293,4 @@ def test_without_a_store_sign_in_is_closed_and_the_rest_goes_on() -> None:
         with pytest.raises(Unavailable):
             scene.ask(route, user_id=ANN)
     with pytest.raises(Unavailable):
-        scene.throttling.try_login("user-7")
+        scene.throttling.count_login_failure("user-7")

@@ -3,14 +3,14 @@
 import pytest
 
 from workbell.domain.errors import Conflict, Contended
-from workbell.services.transaction_retry import TIMES, done_again
+from workbell.services.transaction_retry import TIMES, retry_on_contention
 
 
 def met(times: int) -> tuple[list[int], object]:
     """Return the calls of a method that meets another so often, and what came of it."""
     calls: list[int] = []
 
-    @done_again
+    @retry_on_contention
     def work() -> str:
         calls.append(1)
         if len(calls) <= times:
@@ -39,7 +39,7 @@ def test_it_gives_up_in_the_end() -> None:
 def test_other_errors_are_not_tried_again() -> None:
     calls: list[int] = []
 
-    @done_again
+    @retry_on_contention
     def work() -> None:
         calls.append(1)
         raise Conflict

@@ -10,9 +10,15 @@ from attrs import define, field, frozen
 
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.adapters.builtin_tasks.column_statistics import Groups, Numbers, Texts, number_of
-from workbell.adapters.builtin_tasks.datasets import MAX_COLUMNS, Batch, DataSet, MadeUp, file_kind
+from workbell.adapters.builtin_tasks.datasets import (
+    MAX_COLUMNS,
+    Batch,
+    DataSet,
+    SyntheticDataSet,
+    file_kind,
+)
 from workbell.adapters.serialization.csv_text import escape_formula
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.task import Task, TaskContext
@@ -31,7 +37,7 @@ class DataProcessing:
 
     dataset_size: Annotated[
         int,
-        Limits(
+        Constraints(
             ge=1,
             le=MAX_SIZE,
             description="How many rows to make up where there is no source.",
@@ -40,23 +46,25 @@ class DataProcessing:
     ] = 1000
     processing_type: Annotated[
         Literal["simple", "complex"],
-        Limits(description="simple: counts and sums; complex: also the distribution and groups."),
+        Constraints(
+            description="simple: counts and sums; complex: also the distribution and groups."
+        ),
     ] = "simple"
     source: Annotated[
         str | None,
-        Limits(
+        Constraints(
             max_length=1000,
             description="A CSV or JSON Lines file in an input folder.",
             example="sales.csv",
         ),
     ] = None
     columns: Annotated[
-        Sequence[Annotated[str, Limits(max_length=100)]] | None,
-        Limits(min_length=1, max_length=MAX_COLUMNS, description="Only these columns."),
+        Sequence[Annotated[str, Constraints(max_length=100)]] | None,
+        Constraints(min_length=1, max_length=MAX_COLUMNS, description="Only these columns."),
     ] = None
-    operation: Annotated[Operation, Limits(description="Only this figure, or all of them.")] = (
-        "describe"
-    )
+    operation: Annotated[
+        Operation, Constraints(description="Only this figure, or all of them.")
+    ] = "describe"
 
 
 @define
@@ -183,7 +191,7 @@ class DataProcessor:
 
     def _data(self, parameters: DataProcessing) -> DataSet:
         if parameters.source is None:
-            return MadeUp(parameters.dataset_size)
+            return SyntheticDataSet(parameters.dataset_size)
         path = self.sources.inside(parameters.source, "source")
         return file_kind(path)(path)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import SYSTEM_ID
@@ -24,11 +24,11 @@ class DatabaseCleanup:
     """Which history to delete, and from what age on."""
 
     days_old: Annotated[
-        int, Limits(ge=0, le=3650, description="Rows that ended more days ago are deleted.")
+        int, Constraints(ge=0, le=3650, description="Rows that ended more days ago are deleted.")
     ]
     table_name: Annotated[
         str,
-        Limits(
+        Constraints(
             min_length=1,
             max_length=64,
             description="execution_logs: ended jobs with their attempts, logs and files.",

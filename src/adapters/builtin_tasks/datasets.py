@@ -51,7 +51,7 @@ CATEGORIES = ("north", "east", "south", "west", "centre")
 
 
 @define
-class MadeUp:
+class SyntheticDataSet:
     """
     Made-up rows that are the same for the same size.
 

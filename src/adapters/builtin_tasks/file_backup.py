@@ -12,7 +12,7 @@ from attrs import frozen
 
 from workbell.adapters.builtin_tasks import tar_archive as archives
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotFound, Unavailable
 from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.task import Task, TaskContext
@@ -24,15 +24,17 @@ class FileBackup:
 
     source_path: Annotated[
         str,
-        Limits(min_length=1, max_length=1000, description="A file or folder in an input folder."),
+        Constraints(
+            min_length=1, max_length=1000, description="A file or folder in an input folder."
+        ),
     ]
     destination: Annotated[
-        str, Limits(min_length=1, max_length=1000, description="A folder in a backup folder.")
+        str, Constraints(min_length=1, max_length=1000, description="A folder in a backup folder.")
     ]
     compress: bool = True
     keep: Annotated[
         int | None,
-        Limits(ge=1, le=10_000, description="How many copies of this source to keep."),
+        Constraints(ge=1, le=10_000, description="How many copies of this source to keep."),
     ] = None
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotAllowed
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.task import Task, TaskContext
 from workbell.ports.mail import Mailer
-from workbell.services.goals.reminders import MAIL_ATTEMPTS, MAIL_TASK, Reminding
+from workbell.services.goals.reminders import MAIL_ATTEMPTS, MAIL_TASK, ReminderService
 
 RUN_TASK = "goals.remind"
 
@@ -30,7 +30,7 @@ class MailReminder:
     """Whom to mail about which goals, and the local day of the reminder."""
 
     user_id: int
-    day: Annotated[str, Limits(pattern=r"\d{4}-\d{2}-\d{2}", hint="must be a date")]
+    day: Annotated[str, Constraints(pattern=r"\d{4}-\d{2}-\d{2}", hint="must be a date")]
     goals: Sequence[int]
 
 
@@ -38,7 +38,7 @@ class MailReminder:
 class GoalReminders:
     """The run that finds out who is to be reminded, and the mail to each of them."""
 
-    reminding: Reminding
+    reminding: ReminderService
     mailer: Mailer
 
     def check(self, actor: Actor, _: object) -> None:
@@ -68,7 +68,7 @@ class GoalReminders:
         remind = (
             self.reminding.remind_at_own_times
             if parameters.own_times
-            else self.reminding.remind_usual
+            else self.reminding.remind_at_default_time
         )
         looked, told = remind(watch)
         context.log.info("reminded", looked=looked, told=told)
@@ -85,7 +85,7 @@ class GoalReminders:
             Unavailable: The mail server did not take it.
         """
         context.check()
-        letter = self.reminding.letter(
+        letter = self.reminding.compose_email(
             UserId(parameters.user_id), _day(parameters.day), parameters.goals
         )
         if letter is None:

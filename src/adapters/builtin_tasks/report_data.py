@@ -24,7 +24,7 @@ class Section:
 
 
 @frozen(kw_only=True)
-class Facts:
+class ReportFacts:
     """The owner's jobs that were made in a period, and their schedules today."""
 
     report_type: str

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from attrs import evolve, frozen
 
 from workbell.adapters.builtin_tasks import report_html as report_page
-from workbell.adapters.builtin_tasks.report_data import Facts, Section
-from workbell.domain.constraints import Limits
+from workbell.adapters.builtin_tasks.report_data import ReportFacts, Section
+from workbell.domain.constraints import Constraints
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, TaskContext
@@ -30,7 +30,7 @@ class ReportGeneration:
     """Which period the report covers, and whether it draws."""
 
     report_type: Annotated[
-        ReportType, Limits(description="The period, which ends when the report is made.")
+        ReportType, Constraints(description="The period, which ends when the report is made.")
     ] = "daily"
     include_charts: bool = False
 
@@ -45,7 +45,7 @@ class Reporter:
     """
 
     store: Store[SchedulesTx]
-    sections: Sequence[Callable[[Facts], Section]] = (
+    sections: Sequence[Callable[[ReportFacts], Section]] = (
         report_page.outcomes,
         report_page.tasks,
         report_page.failures,
@@ -63,7 +63,7 @@ class Reporter:
         until = context.now()
         since = until - timedelta(days=DAYS[parameters.report_type])
         jobs = list(self._jobs(context, JobFilter(created_from=since, created_to=until)))
-        facts = Facts(
+        facts = ReportFacts(
             report_type=parameters.report_type,
             since=since,
             until=until,
@@ -100,7 +100,7 @@ class Reporter:
             timeout_seconds=1800,
         )
 
-    def _jobs(self, context: TaskContext, which: JobFilter) -> Iterator[Job]:
+    def _jobs(self, context: TaskContext, filters: JobFilter) -> Iterator[Job]:
         """Yield the period's jobs, the newest first, page by page."""
         scope, before = Scope(owner=context.owner), None
         for start in range(0, MAX_JOBS, PAGE):
@@ -109,8 +109,8 @@ class Reporter:
                 part = tx.jobs.find(
                     scope,
                     JobFilter(
-                        created_from=which.created_from,
-                        created_to=which.created_to,
+                        created_from=filters.created_from,
+                        created_to=filters.created_to,
                         before_id=before,
                     ),
                     limit=PAGE,

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 
-from workbell.adapters.builtin_tasks.report_data import Cell, Facts, Section, mean_seconds, seconds
+from workbell.adapters.builtin_tasks.report_data import (
+    Cell,
+    ReportFacts,
+    Section,
+    mean_seconds,
+    seconds,
+)
 from workbell.adapters.serialization.csv_text import escape_formula
 from workbell.domain.jobs.job import JobState
 
@@ -26,7 +32,7 @@ text { font: 12px system-ui, sans-serif; fill: #1c2430 }
 """
 
 
-def outcomes(facts: Facts) -> Section:
+def outcomes(facts: ReportFacts) -> Section:
     """Return how many jobs stand where, and how many were made on each day."""
     days = list(facts.by_day().items())
     return Section(
@@ -38,7 +44,7 @@ def outcomes(facts: Facts) -> Section:
     )
 
 
-def tasks(facts: Facts) -> Section:
+def tasks(facts: ReportFacts) -> Section:
     """Return how each task went."""
     rows: list[Sequence[Cell]] = []
     for task, jobs in facts.by_task().items():
@@ -53,7 +59,7 @@ def tasks(facts: Facts) -> Section:
     )
 
 
-def failures(facts: Facts) -> Section:
+def failures(facts: ReportFacts) -> Section:
     """Return the newest failures with their reasons."""
     failed = facts.failed()
     return Section(
@@ -69,7 +75,7 @@ def failures(facts: Facts) -> Section:
     )
 
 
-def schedules(facts: Facts) -> Section:
+def schedules(facts: ReportFacts) -> Section:
     """Return the schedules as they stand when the report is made."""
     return Section(
         title="Schedules",
@@ -78,7 +84,7 @@ def schedules(facts: Facts) -> Section:
     )
 
 
-def _schedule_rows(facts: Facts) -> list[Sequence[Cell]]:
+def _schedule_rows(facts: ReportFacts) -> list[Sequence[Cell]]:
     return [
         (
             view.schedule.id,
@@ -93,7 +99,7 @@ def _schedule_rows(facts: Facts) -> list[Sequence[Cell]]:
     ]
 
 
-def page(facts: Facts, sections: Sequence[Section], *, charts: bool) -> str:
+def page(facts: ReportFacts, sections: Sequence[Section], *, charts: bool) -> str:
     """Return the page; everything that comes from rows is escaped."""
     title = f"{facts.report_type.capitalize()} report"
     parts = "".join(_section(section, charts=charts) for section in sections)
@@ -144,7 +150,7 @@ def bars(values: Sequence[tuple[str, float]], title: str) -> str:
     )
 
 
-def jobs_csv(facts: Facts) -> bytes:
+def jobs_csv(facts: ReportFacts) -> bytes:
     """Return the jobs as CSV."""
     head = ("id", "name", "task", "status", "attempt", "created_at", "started_at", "ended_at")
     rows = (
@@ -165,7 +171,7 @@ def jobs_csv(facts: Facts) -> bytes:
     return _csv((*head, "seconds", "error_message"), rows)
 
 
-def schedules_csv(facts: Facts) -> bytes:
+def schedules_csv(facts: ReportFacts) -> bytes:
     """Return the schedules as CSV."""
     head = ("id", "name", "task", "cron_expression", "next_run_time", "last_run_time")
     return _csv((*head, "last_status"), _schedule_rows(facts))

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from attrs import Attribute, field, frozen
 
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.jobs.task import Task, TaskContext
-from workbell.ports.mail import Letter, Mailer
+from workbell.ports.mail import Email, Mailer
 
 MAX_DELAY = 30 * 24 * 3600
 MAX_BODY = 50_000
@@ -24,7 +24,7 @@ class SendEmail:
 
     email: Annotated[
         str,
-        Limits(
+        Constraints(
             max_length=254,
             pattern=r"[^@\s<>,;:\"()\x00-\x20\x7f]+@[^@\s<>,;:\"()\x00-\x20\x7f]+",
             hint="must be an e-mail address",
@@ -33,12 +33,14 @@ class SendEmail:
         ),
     ]
     delay: Annotated[
-        int, Limits(ge=0, le=MAX_DELAY, description="Seconds to wait before it is sent.")
+        int, Constraints(ge=0, le=MAX_DELAY, description="Seconds to wait before it is sent.")
     ] = 0
-    subject: Annotated[str, Limits(min_length=1, max_length=200)] = field(
+    subject: Annotated[str, Constraints(min_length=1, max_length=200)] = field(
         default="A message from Workbell", validator=_one_line
     )
-    body: Annotated[str, Limits(max_length=MAX_BODY)] = "This message was sent by a scheduled job."
+    body: Annotated[str, Constraints(max_length=MAX_BODY)] = (
+        "This message was sent by a scheduled job."
+    )
 
 
 @frozen
@@ -61,7 +63,7 @@ class EmailSender:
         context.check()
         message_id = f"<{sha256(context.idempotency_key.encode()).hexdigest()[:32]}@workbell>"
         self.mailer.send(
-            Letter(
+            Email(
                 to=parameters.email,
                 subject=parameters.subject,
                 text=parameters.body,

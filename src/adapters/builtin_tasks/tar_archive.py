@@ -132,7 +132,7 @@ def _line(path: bytes, found: str) -> bytes:
 
 
 @define(eq=False)
-class _Summing:
+class _HashingFile:
     """A file whose pieces are hashed and told as they pass."""
 
     file: Any
@@ -170,7 +170,7 @@ def write(path: Path, kind_: Kind, context: TaskContext, members: Iterable[Membe
     manifest = Manifest()
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(path, flags, 0o600), "wb") as raw:
-        target = _Summing(raw, context)
+        target = _HashingFile(raw, context)
         with (
             _compressed(target, kind_) as stream,
             tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
@@ -192,7 +192,7 @@ def _add(tar: tarfile.TarFile, member: Member, manifest: Manifest, context: Task
         tar.addfile(info)
         return
     with member.open() as file:
-        source = _Summing(file, context)
+        source = _HashingFile(file, context)
         try:
             tar.addfile(info, cast(BinaryIO, source))
         except OSError as error:
@@ -229,7 +229,7 @@ def verify(path: Path, kind_: Kind, manifest: Manifest, context: TaskContext) ->
 def _read_back(path: Path, kind_: Kind, context: TaskContext) -> tuple[dict[str, str], str]:
     found: dict[str, str] = {}
     with path.open("rb") as raw:
-        source = _Summing(raw, context)
+        source = _HashingFile(raw, context)
         with (
             _expanded(source, kind_) as stream,
             tarfile.open(fileobj=stream, mode="r|") as tar,

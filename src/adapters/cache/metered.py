@@ -11,7 +11,7 @@ from workbell.ports.cache import Cache
 
 
 @define(eq=False)
-class CountingCache:
+class MeteredCache:
     """
     Hits and misses by the kind of key: the part before its first colon.
 

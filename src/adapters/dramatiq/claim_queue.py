@@ -9,7 +9,7 @@ from typing import NamedTuple
 from attrs import define, field
 
 from workbell.domain.jobs.attempt import Claim
-from workbell.domain.jobs.job import Mode
+from workbell.domain.jobs.job import ClaimMode
 
 BATCH_SIZE = 100
 BROADCAST_SECONDS = 0.05
@@ -71,7 +71,7 @@ class ClaimQueue:
         """Learn from the claims that a request for `limit` rows returned."""
         self.saturated = len(claims) >= limit
         if claims:
-            self.has_batch_tasks = any(claim.mode is Mode.BATCH for claim in claims)
+            self.has_batch_tasks = any(claim.mode is ClaimMode.BATCH for claim in claims)
 
     def start_batch(self) -> bool:
         """Begin to wait for batch tasks; return False if another thread does already."""

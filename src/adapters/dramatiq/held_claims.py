@@ -12,7 +12,7 @@ from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
-from workbell.services.jobs.execution import Execution
+from workbell.services.jobs.execution import ExecutionService
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ class HeldClaims:
     needs no lock: each call on it is atomic, and a job id has one claim.
     """
 
-    execution: Execution[SchedulesTx]
+    execution: ExecutionService[SchedulesTx]
     clock: Clock
     _contexts: dict[JobId, JobContext] = field(factory=dict[JobId, JobContext])
 
@@ -40,7 +40,7 @@ class HeldClaims:
             self._contexts[claim.id] = JobContext(
                 claim=claim,
                 clock=self.clock,
-                keep=self.execution.keep,
+                keep=self.execution.store_artifact,
                 buffer=LogBuffer(self.clock, claim.attempt),
                 claimed=monotonic(),
             )
@@ -71,7 +71,7 @@ class HeldClaims:
         now = self.clock.now()
         contexts = self._snapshot()
         renewed = [c for c in contexts if now <= c.claim.deadline + TIMEOUT_GRACE]
-        stop = self.execution.beat([c.claim for c in renewed], worker)
+        stop = self.execution.heartbeat([c.claim for c in renewed], worker)
         for context in renewed:
             cancelled = stop.get(context.claim.id)
             if cancelled is None and self.find(context.claim.id) is context:
@@ -86,7 +86,7 @@ class HeldClaims:
         progress = [(c.claim, p) for c in contexts if (p := c.drain_progress()) is not None]
         lines = {c.claim.id: drained for c in contexts if (drained := c.buffer.drain())}
         if progress or lines:
-            self.execution.note(progress, lines)
+            self.execution.record_progress(progress, lines)
 
     def store_last_notes(self, context: JobContext) -> None:
         """Store what an attempt has noted since the last time; log errors, never raise."""
@@ -94,7 +94,7 @@ class HeldClaims:
         if progress is None and not lines:
             return
         try:
-            self.execution.note(
+            self.execution.record_progress(
                 [(context.claim, progress)] if progress else [], {context.claim.id: lines}
             )
         except Exception:

@@ -23,7 +23,7 @@ from workbell.domain.jobs.task import (
     TimedOut,
 )
 from workbell.ports.system import Clock
-from workbell.services.jobs.execution import LOG_HEAD, LOG_TAIL, plain
+from workbell.services.jobs.execution import LOG_HEAD, LOG_TAIL, sanitise_text
 
 MAX_LOG_BYTES = 256 * 1024
 MAX_LINE = 4000
@@ -74,7 +74,7 @@ class LogBuffer:
 
     def _add(self, level: str, event: str, values: dict[str, object]) -> None:
         said = "".join(f" {name}={_short(value)}" for name, value in values.items())
-        text = plain(f"{event}{said}")[:MAX_LINE]
+        text = sanitise_text(f"{event}{said}")[:MAX_LINE]
         with self._lock:
             self._seq += 1
             self._bytes += len(text)
@@ -147,7 +147,7 @@ class JobContext:
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Tell how far the work is."""
-        self._progress = Progress(done, total, plain(note)[:200])
+        self._progress = Progress(done, total, sanitise_text(note)[:200])
         self._dirty = True
 
     def check(self) -> None:

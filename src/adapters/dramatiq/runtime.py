@@ -17,11 +17,11 @@ from workbell.domain.errors import WorkbellError
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
-from workbell.services.jobs.execution import Execution
-from workbell.services.jobs.retention import Housekeeping
-from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.retention import RetentionService
+from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.ticker import BATCH as TICK_BATCH
-from workbell.services.schedules.ticker import Ticking
+from workbell.services.schedules.ticker import Ticker
 
 SWEEP_SECONDS = 1.0
 NOTE_SECONDS = 1.0
@@ -92,16 +92,16 @@ class Runtime:
     found; `on_stuck` is called once when half of the threads no longer answer.
     """
 
-    execution: Execution[SchedulesTx]
+    execution: ExecutionService[SchedulesTx]
     clock: Clock
     lease: timedelta
     metrics: EngineMetrics
     worker: JobWorker | None = None
     wakeups: Wakeups | None = None
     waker: Waker | None = None
-    ticking: Ticking | None = None
-    housekeeping: Housekeeping | None = None
-    expectations: Expectations | None = None
+    ticking: Ticker | None = None
+    housekeeping: RetentionService | None = None
+    expectations: OverdueAlerts | None = None
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
     _due: datetime | None = None
@@ -146,7 +146,7 @@ class Runtime:
         if self.wakeups is not None:
             self.wakeups.stop(timeout=1.0)
         if self.worker is not None:
-            _best_effort(self.execution.leave, self.worker.process.id)
+            _best_effort(self.execution.unregister_worker, self.worker.process.id)
         return rested
 
     def health_problems(self) -> list[str]:
@@ -226,7 +226,7 @@ class Runtime:
         if self.expectations is None or monotonic() - self._judged < JUDGE_SECONDS:
             return
         self._judged = monotonic()
-        if told := self.expectations.judge():
+        if told := self.expectations.evaluate_due():
             log.warning("schedules became overdue or recovered", owners_told=told)
 
     def _prune(self) -> None:

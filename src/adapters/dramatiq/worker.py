@@ -19,11 +19,11 @@ from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.observability.tracing import span
 from workbell.domain.jobs.attempt import Claim, Settlement
-from workbell.domain.jobs.job import JobId, Mode
+from workbell.domain.jobs.job import ClaimMode, JobId
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
-from workbell.services.jobs.execution import Execution
+from workbell.services.jobs.execution import ExecutionService
 
 TURN_SECONDS = 1.0
 FINISH_DELAY = 0.02
@@ -70,7 +70,7 @@ class JobWorker:
     each attempt, except of batch tasks.
     """
 
-    execution: Execution[SchedulesTx]
+    execution: ExecutionService[SchedulesTx]
     clock: Clock
     metrics: EngineMetrics
     process: WorkerProcess
@@ -114,7 +114,7 @@ class JobWorker:
         claim = self._next_claim(queue, None, started, starts_turn=True)
         while claim is not None:
             settlement = self.run(claim)
-            if settlement is not None and claim.mode is Mode.BATCH:
+            if settlement is not None and claim.mode is ClaimMode.BATCH:
                 self.settlements.add(settlement)
                 settlement = None
                 if not waiting and not self._wait_for_batch(waiting):
@@ -179,7 +179,7 @@ class JobWorker:
         }
         with bound_contextvars(**fields), span(f"run {claim.task}", **fields):
             settlement = self.execution.run(claim, context)
-            if self.log_attempts and settlement is not None and claim.mode is not Mode.BATCH:
+            if self.log_attempts and settlement is not None and claim.mode is not ClaimMode.BATCH:
                 log.info("attempt_ended", outcome=str(settlement.outcome), error=settlement.error)
         self.held.store_last_notes(context)
         if settlement is None:
@@ -228,7 +228,7 @@ class JobWorker:
     ) -> None:
         """Wake idle threads for the claims, and another process if there may be more rows."""
         waiting = self.queues[queue]
-        ordinary = sum(claim.mode is not Mode.BATCH for claim in claims)
+        ordinary = sum(claim.mode is not ClaimMode.BATCH for claim in claims)
         has_more = waiting.saturated or ordinary >= free
         if has_more and waiting.allows_broadcast(starts_turn=group.starts_turn):
             self.wakeups.wake(queue)
@@ -270,7 +270,7 @@ class JobWorker:
         """Return claims to the store that were not started within so many seconds."""
         for name, queue in self.queues.items():
             if unstarted := queue.pop_older_than(older_than):
-                self.execution.give_back(unstarted)
+                self.execution.release(unstarted)
                 self.held.release(claim.id for claim in unstarted)
                 self.wakeups.wake(name)
 

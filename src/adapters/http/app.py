@@ -32,24 +32,24 @@ from workbell.domain.errors import WorkbellError
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Health
 from workbell.ports.system import Ids
-from workbell.services.audit import Refusals
-from workbell.services.goals.commands import GoalCommands
-from workbell.services.goals.progress import ProgressCommands
-from workbell.services.goals.reminders import Reminding
-from workbell.services.goals.summaries import Summaries
-from workbell.services.goals.timers import TimerCommands
+from workbell.services.audit import RefusalAudit
+from workbell.services.goals.commands import GoalService
+from workbell.services.goals.progress import ProgressService
+from workbell.services.goals.reminders import ReminderService
+from workbell.services.goals.summaries import SummaryService
+from workbell.services.goals.timers import TimerService
 from workbell.services.identity.api_keys import ApiKeyService
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.passwords import Passwords
-from workbell.services.identity.profiles import Profiles
-from workbell.services.identity.registration import Identity
-from workbell.services.identity.second_factor import FactorKeeping
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.passwords import PasswordService
+from workbell.services.identity.profiles import ProfileService
+from workbell.services.identity.registration import RegistrationService
+from workbell.services.identity.second_factor import SecondFactorService
 from workbell.services.identity.sessions import SessionService
-from workbell.services.identity.users import People
-from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.rate_limits import Throttling
-from workbell.services.schedules.commands import Scheduling
+from workbell.services.identity.users import UserAdministration
+from workbell.services.jobs.commands import JobService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.rate_limits import RateLimiting
+from workbell.services.schedules.commands import ScheduleService
 
 FalconApp = falcon.App[falcon.Request, falcon.Response]
 
@@ -71,22 +71,22 @@ class AppDependencies:
     limits apply.
     """
 
-    identity: Identity
-    signing_in: SigningIn
-    passwords: Passwords
-    profiles: Profiles
-    people: People
+    identity: RegistrationService
+    signing_in: LoginService
+    passwords: PasswordService
+    profiles: ProfileService
+    people: UserAdministration
     sessions: SessionService
     api_keys: ApiKeyService
-    second_factor: FactorKeeping
-    scheduling: Scheduling
-    jobs: JobCommands
-    definitions: Definitions
-    goals: GoalCommands
-    progress: ProgressCommands
-    timers: TimerCommands
-    summaries: Summaries
-    reminding: Reminding
+    second_factor: SecondFactorService
+    scheduling: ScheduleService
+    jobs: JobService
+    definitions: TaskDefinitionService
+    goals: GoalService
+    progress: ProgressService
+    timers: TimerService
+    summaries: SummaryService
+    reminding: ReminderService
     serializer: Serializer
     ids: Ids
     database: Health
@@ -96,7 +96,7 @@ class AppDependencies:
     ailments: Callable[[], Sequence[str]] = tuple
     metrics: MetricsRegistry = field(factory=MetricsRegistry)
     worker_lease: timedelta = timedelta(seconds=30)
-    throttling: Throttling | None = None
+    throttling: RateLimiting | None = None
 
 
 def operations_of(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
@@ -109,10 +109,12 @@ def _canonical(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
     return (
         *identity.operations(_people(dependencies)),
         *sessions.operations(
-            sessions.BrowserSession(browser=_browser(dependencies), identity=dependencies.identity)
+            sessions.BrowserSessionRoutes(
+                browser=_browser(dependencies), identity=dependencies.identity
+            )
         ),
         *account.operations(
-            account.Account(
+            account.AccountRoutes(
                 signing_in=dependencies.signing_in,
                 passwords=dependencies.passwords,
                 profiles=dependencies.profiles,
@@ -125,16 +127,20 @@ def _canonical(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
                 second_factor=dependencies.second_factor, people=dependencies.people
             )
         ),
-        *users.operations(users.Administration(people=dependencies.people)),
+        *users.operations(users.UserRoutes(people=dependencies.people)),
         *schedules.operations(_schedules(dependencies)),
         *jobs.operations(_jobs(dependencies)),
         *admin_routes.operations(
-            admin_routes.Work(jobs=dependencies.jobs, definitions=dependencies.definitions)
+            admin_routes.JobAdminRoutes(
+                jobs=dependencies.jobs, definitions=dependencies.definitions
+            )
         ),
         *goals.operations(_goals(dependencies)),
         *progress.operations(_progress(dependencies)),
         *summaries.operations(summaries.SummaryRoutes(summaries=dependencies.summaries)),
-        *notifications.operations(notifications.Notifications(reminding=dependencies.reminding)),
+        *notifications.operations(
+            notifications.NotificationRoutes(reminding=dependencies.reminding)
+        ),
         *api_process.operations(_service(dependencies)),
     )
 
@@ -195,28 +201,28 @@ def _jobprocessing(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
     )
 
 
-def _people(dependencies: AppDependencies) -> identity.People:
-    return identity.People(identity=dependencies.identity, signing_in=dependencies.signing_in)
+def _people(dependencies: AppDependencies) -> identity.AuthRoutes:
+    return identity.AuthRoutes(identity=dependencies.identity, signing_in=dependencies.signing_in)
 
 
-def _schedules(dependencies: AppDependencies) -> schedules.Schedules:
-    return schedules.Schedules(
+def _schedules(dependencies: AppDependencies) -> schedules.ScheduleRoutes:
+    return schedules.ScheduleRoutes(
         scheduling=dependencies.scheduling,
         jobs=dependencies.jobs,
         definitions=dependencies.definitions,
     )
 
 
-def _jobs(dependencies: AppDependencies) -> jobs.Jobs:
-    return jobs.Jobs(jobs=dependencies.jobs, definitions=dependencies.definitions)
+def _jobs(dependencies: AppDependencies) -> jobs.JobRoutes:
+    return jobs.JobRoutes(jobs=dependencies.jobs, definitions=dependencies.definitions)
 
 
-def _goals(dependencies: AppDependencies) -> goals.Goals:
-    return goals.Goals(goals=dependencies.goals, timers=dependencies.timers)
+def _goals(dependencies: AppDependencies) -> goals.GoalRoutes:
+    return goals.GoalRoutes(goals=dependencies.goals, timers=dependencies.timers)
 
 
-def _progress(dependencies: AppDependencies) -> progress.Progress:
-    return progress.Progress(
+def _progress(dependencies: AppDependencies) -> progress.ProgressRoutes:
+    return progress.ProgressRoutes(
         progress=dependencies.progress,
         goals=dependencies.goals,
         throttling=dependencies.throttling,
@@ -243,7 +249,7 @@ def build_app(dependencies: AppDependencies) -> FalconApp:
         BodyReader(dependencies.serializer, dependencies.settings.most_body_bytes),
         QueryReader(dependencies.serializer),
         Verified(dependencies.settings.require_verified_email),
-        Refusals(store=dependencies.signing_in.store, clock=dependencies.signing_in.clock),
+        RefusalAudit(store=dependencies.signing_in.store, clock=dependencies.signing_in.clock),
         dependencies.throttling,
     )
     middleware = HttpMiddleware.of(dependencies.settings, dependencies.ids)
@@ -273,14 +279,14 @@ def _add_error_handlers(app: FalconApp) -> None:
     app.add_error_handler(WorkbellError, problems.known)
 
 
-def _browser(dependencies: AppDependencies) -> browser.Browser:
-    return browser.Browser(
+def _browser(dependencies: AppDependencies) -> browser.BrowserSessions:
+    return browser.BrowserSessions(
         signing_in=dependencies.signing_in, public_url=dependencies.settings.public_url
     )
 
 
-def _service(dependencies: AppDependencies) -> api_process.Service:
-    return api_process.Service(
+def _service(dependencies: AppDependencies) -> api_process.HealthRoutes:
+    return api_process.HealthRoutes(
         readiness=Readiness(
             database=dependencies.database,
             cache=dependencies.cache,

@@ -7,7 +7,7 @@ import structlog
 from attrs import Factory, define, field
 
 from workbell.domain.errors import WorkbellError
-from workbell.ports.mail import Letter, Mailer
+from workbell.ports.mail import Email, Mailer
 
 WAITING = 1_000
 IDLE_SECONDS = 5.0
@@ -24,11 +24,11 @@ class BackgroundMailer:
     """
 
     _mailer: Mailer
-    _letters: Queue[Letter] = field(init=False, default=Factory(lambda: Queue(WAITING)))
+    _letters: Queue[Email] = field(init=False, default=Factory(lambda: Queue(WAITING)))
     _thread: Thread | None = field(init=False, default=None)
     _lock: Lock = field(init=False, default=Factory(Lock), repr=False)
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         """Take one letter; whether it arrives is told to the log only."""
         with self._lock:
             try:
@@ -55,7 +55,7 @@ class BackgroundMailer:
             finally:
                 self._letters.task_done()
 
-    def _next(self) -> Letter | None:
+    def _next(self) -> Email | None:
         try:
             return self._letters.get(timeout=IDLE_SECONDS)
         except Empty:

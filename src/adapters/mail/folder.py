@@ -7,9 +7,9 @@ from typing import TextIO
 import structlog
 from attrs import field, frozen
 
-from workbell.adapters.mail.message import message_of, sender_address
+from workbell.adapters.mail.message import sender_address, to_mime
 from workbell.domain.errors import Unavailable
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 from workbell.ports.system import Clock, Ids
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -34,7 +34,7 @@ class FolderMailer:
         """Refuse a sender that is no address."""
         sender_address(self.sender)
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         """
         Write one message.
 
@@ -43,7 +43,7 @@ class FolderMailer:
             Unavailable: The folder cannot be written.
         """
         now, name = self.clock.now(), self.ids.new()
-        message = message_of(letter, sender=self.sender, now=now, message_id=name)
+        message = to_mime(letter, sender=self.sender, now=now, message_id=name)
         path = self.folder / f"{now:%Y%m%dT%H%M%S.%f}Z-{name}.eml"
         try:
             self._write(path, message.as_bytes())
@@ -65,7 +65,7 @@ class FolderMailer:
         finally:
             draft.unlink(missing_ok=True)
 
-    def _show(self, letter: Letter) -> None:
+    def _show(self, letter: Email) -> None:
         if self.echo is not None:
             text = f"\nTo: {letter.to}\nSubject: {letter.subject}\n\n{letter.text}\n"
             self.echo.write(text)

@@ -10,14 +10,14 @@ from typing import Any
 
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import ascii_address
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 
 MAX_SUBJECT_LENGTH = 255
 MAX_ADDRESS_LENGTH = 900
 """A line may have 998 characters (RFC 5322, section 2.1.1)."""
 
 
-class _Whole(UnstructuredHeader, BaseHeader):
+class _UnfoldedHeader(UnstructuredHeader, BaseHeader):
     """A header that stays on one line: folded, a long address would be encoded."""
 
     def fold(self, *, policy: "Policy[Any]") -> str:
@@ -25,11 +25,11 @@ class _Whole(UnstructuredHeader, BaseHeader):
 
 
 _HEADERS = HeaderRegistry()
-_HEADERS.map_to_type("List-Unsubscribe", _Whole)
+_HEADERS.map_to_type("List-Unsubscribe", _UnfoldedHeader)
 _POLICY = SMTP.clone(header_factory=_HEADERS)
 
 
-def message_of(letter: Letter, *, sender: str, now: datetime, message_id: str) -> EmailMessage:
+def to_mime(letter: Email, *, sender: str, now: datetime, message_id: str) -> EmailMessage:
     """
     Return the message to send; `message_id` is used unless the letter has one.
 
@@ -38,10 +38,10 @@ def message_of(letter: Letter, *, sender: str, now: datetime, message_id: str) -
     """
     _check_line("subject", letter.subject, MAX_SUBJECT_LENGTH)
     _check_line("message_id", letter.message_id, MAX_SUBJECT_LENGTH)
-    chosen = letter.message_id or f"{message_id}@{host_of(sender)}"
+    chosen = letter.message_id or f"{message_id}@{host_name(sender)}"
     message = EmailMessage(policy=_POLICY)
     message["From"] = sender
-    message["To"] = recipient_of(letter)
+    message["To"] = recipient_address(letter)
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(now)
     message["Message-ID"] = f"<{chosen.strip('<>')}>"
@@ -56,7 +56,7 @@ def message_of(letter: Letter, *, sender: str, now: datetime, message_id: str) -
     return message
 
 
-def recipient_of(letter: Letter) -> str:
+def recipient_address(letter: Email) -> str:
     """
     Return the one address that a letter goes to, as mail servers take it.
 
@@ -83,7 +83,7 @@ def sender_address(sender: str) -> str:
     return address
 
 
-def host_of(sender: str) -> str:
+def host_name(sender: str) -> str:
     """Return the domain of a sender's address."""
     return sender_address(sender).rpartition("@")[2]
 

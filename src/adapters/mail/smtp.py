@@ -11,9 +11,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import structlog
 from attrs import field, frozen
 
-from workbell.adapters.mail.message import host_of, message_of, recipient_of, sender_address
+from workbell.adapters.mail.message import host_name, recipient_address, sender_address, to_mime
 from workbell.domain.errors import Invalid, Unavailable
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 from workbell.ports.system import Clock, Ids
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -78,7 +78,7 @@ class SmtpMailer:
         """Refuse a sender that is no address."""
         sender_address(self.sender)
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         """
         Hand one message over.
 
@@ -87,11 +87,11 @@ class SmtpMailer:
                 server says that it never will be.
             Unavailable: The mail server did not take it; trying again may help.
         """
-        message = message_of(
+        message = to_mime(
             letter, sender=self.sender, now=self.clock.now(), message_id=self.ids.new()
         )
         try:
-            self._hand_over(message, recipient_of(letter))
+            self._hand_over(message, recipient_address(letter))
         except (Invalid, Unavailable) as error:
             _log.warning("mail_failed", to=letter.to, subject=letter.subject, why=error.detail)
             raise
@@ -128,7 +128,7 @@ class SmtpMailer:
 
     def _connect(self) -> smtplib.SMTP:
         host, port = self.server.host, self.server.port
-        own_name = host_of(self.sender)
+        own_name = host_name(self.sender)
         if self.server.scheme == "smtps":
             return smtplib.SMTP_SSL(host, port, own_name, timeout=self.timeout, context=self.tls())
         return smtplib.SMTP(host, port, own_name, timeout=self.timeout)

@@ -6,12 +6,12 @@ from itertools import islice
 from attrs import define, evolve
 
 from workbell.adapters.memory.tables import Tables
-from workbell.adapters.memory.values import plain
+from workbell.adapters.memory.values import isolated_copy
 from workbell.domain.audit import AuditEntry
 
 
 @define(eq=False)
-class MemoryAuditTrail:
+class MemoryAuditRepository:
     """Entries in the order in which they were added; none is ever changed."""
 
     _tables: Tables
@@ -19,7 +19,7 @@ class MemoryAuditTrail:
     def add(self, entry: AuditEntry) -> None:
         """Keep one more entry."""
         number = self._tables.audit.next_id()
-        kept = evolve(entry, id=number, changes=plain(dict(entry.changes)))
+        kept = evolve(entry, id=number, changes=isolated_copy(dict(entry.changes)))
         self._tables.audit.put(number, kept)
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
@@ -27,7 +27,9 @@ class MemoryAuditTrail:
         newest = reversed(self._tables.audit.rows.values())
         return list(islice((e for e in newest if before is None or e.id < before), limit))
 
-    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:
+    def list_for_object(
+        self, model_name: str, object_id: str, *, limit: int = 100
+    ) -> Sequence[AuditEntry]:
         """Return the newest entries about one thing."""
         about = (model_name, object_id)
         newest = reversed(self._tables.audit.rows.values())

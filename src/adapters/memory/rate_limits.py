@@ -4,46 +4,46 @@ from datetime import datetime
 
 from attrs import define
 
-from workbell.adapters.memory.tables import Spent, Tables
-from workbell.domain.rate_limits.policy import Charge, Decision, admit, spend
+from workbell.adapters.memory.tables import QuotaLog, Tables
+from workbell.domain.rate_limits.policy import Decision, RateLimitKey, admit, consume
 
 
 @define(eq=False)
-class MemoryQuotas:
+class MemoryQuotaRepository:
     """Counts that live as long as their store."""
 
     _tables: Tables
 
-    def spend(self, charge: Charge, now: datetime, cost: int = 1) -> Decision:
+    def consume(self, charge: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
         """Spend the cost if the policy allows it."""
         policy, at = charge.policy, now.timestamp()
         log = self._log(charge)
         decision = admit(policy, log, at, cost)
         if not decision.allowed:
             return decision
-        kept = tuple(spend(policy.rate, log, at, cost))
+        kept = tuple(consume(policy.rate, log, at, cost))
         until = kept[-1] + policy.rate.seconds if kept else at
-        self._tables.quotas.put(charge.key, Spent(until, kept))
-        return decision.spent(cost)
+        self._tables.quotas.put(charge.key, QuotaLog(until, kept))
+        return decision.exhausted(cost)
 
-    def peek(self, charge: Charge, now: datetime) -> Decision:
+    def peek(self, charge: RateLimitKey, now: datetime) -> Decision:
         """Return what the policy would say to one more."""
         return admit(charge.policy, self._log(charge), now.timestamp())
 
-    def give_back(self, charge: Charge) -> None:
+    def refund(self, charge: RateLimitKey) -> None:
         """Undo what was spent last under a key, if anything was."""
         found = self._tables.quotas.get(charge.key)
         if found is not None and found.log:
-            self._tables.quotas.put(charge.key, Spent(found.until, found.log[:-1]))
+            self._tables.quotas.put(charge.key, QuotaLog(found.until, found.log[:-1]))
 
     def prune(self, now: datetime, *, limit: int) -> int:
         """Delete at most so many keys under which nothing counts any more."""
         at, rows = now.timestamp(), self._tables.quotas.rows
         old = sorted((row.until, key) for key, row in rows.items() if row.until <= at)[:limit]
         for _, key in old:
-            self._tables.quotas.drop(key)
+            self._tables.quotas.delete(key)
         return len(old)
 
-    def _log(self, charge: Charge) -> tuple[float, ...]:
+    def _log(self, charge: RateLimitKey) -> tuple[float, ...]:
         found = self._tables.quotas.get(charge.key)
         return found.log if found is not None else ()

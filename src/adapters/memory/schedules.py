@@ -8,14 +8,14 @@ from attrs import define, evolve
 
 from workbell.adapters.memory.listing import between, count_rows, ordered
 from workbell.adapters.memory.tables import Tables
-from workbell.adapters.memory.values import in_utc, plain
+from workbell.adapters.memory.values import in_utc, isolated_copy
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
-from workbell.domain.schedules.ticks import Due, Step
+from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
@@ -31,7 +31,7 @@ _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
 
 
 @define(eq=False)
-class MemorySchedules:
+class MemoryScheduleRepository:
     """Every schedule, active or paused; deleted ones are hidden."""
 
     _tables: Tables
@@ -48,7 +48,7 @@ class MemorySchedules:
             raise NotFound(f"There is no schedule {schedule_id}.")
         return found
 
-    def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
+    def get_view(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
         """Return one schedule as it is shown."""
         return self._view(self.get(scope, schedule_id))
 
@@ -58,38 +58,38 @@ class MemorySchedules:
 
     def replace(self, schedule: Schedule) -> None:
         """Keep a schedule as it now stands."""
-        self.get(EVERYTHING, schedule.id)
+        self.get(ALL_OWNERS, schedule.id)
         self._put(schedule)
 
     def find(
         self,
         scope: Scope,
-        which: ScheduleFilter,
+        filters: ScheduleFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a part of a list."""
-        found = ordered(list(self._matching(scope, which)), ordering, _ORDERINGS)
+        found = ordered(list(self._matching(scope, filters)), ordering, _ORDERINGS)
         return [self._view(schedule) for schedule in found[offset : offset + limit]]
 
-    def page(
+    def list_page(
         self,
         scope: Scope,
-        which: ScheduleFilter,
+        filters: ScheduleFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of a list, and what `count` does."""
-        found = self.find(scope, which, ordering=ordering, offset=offset, limit=limit)
-        return [ListedSchedule.of(view) for view in found], self.count(scope, which)
+        found = self.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
+        return [ListedSchedule.of(view) for view in found], self.count(scope, filters)
 
-    def count(self, scope: Scope, which: ScheduleFilter) -> int:
+    def count(self, scope: Scope, filters: ScheduleFilter) -> int:
         """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
-        return count_rows(self._matching(scope, which))
+        return count_rows(self._matching(scope, filters))
 
     def count_active(self, owner: UserId, *, limit: int) -> int:
         """Return how many active schedules an owner has, counting up to a limit."""
@@ -132,7 +132,7 @@ class MemorySchedules:
                 )
             )
 
-    def take(self, steps: Sequence[Step]) -> None:
+    def advance_by_one(self, steps: Sequence[FastPathStep]) -> None:
         """Move schedules past one tick each; rows that have changed are left."""
         for step in steps:
             row = self._tables.schedules.get(step.schedule)
@@ -140,23 +140,23 @@ class MemorySchedules:
                 moved = evolve(row, cursor=step.tick, next_at=step.next_at, runs=row.runs + 1)
                 self._put(moved)
 
-    def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
+    def failure_streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
         """Return the fail streaks, above 0 only, of some schedules."""
         rows = (self._tables.schedules.get(each) for each in ids)
         return {row.id: row.fail_streak for row in rows if row is not None and row.fail_streak > 0}
 
-    def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
+    def clear_failure_streaks(self, ids: Sequence[ScheduleId]) -> None:
         """Set the fail streaks of some schedules to 0."""
         for each in ids:
             if (row := self._tables.schedules.get(each)) is not None and row.fail_streak:
                 self._put(evolve(row, fail_streak=0))
 
-    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
         """Return the schedules whose alert is due, oldest first."""
         due = [(s.alert_at, s.id, s) for s in self._tables.schedules if s.alert_at is not None]
         return [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
 
-    def judge(self, before: Schedule, after: Schedule) -> bool:
+    def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Keep what an alert came to, if the row still stands as before."""
         row = self._tables.schedules.get(before.id)
         if row is None or (row.version, row.alert_at) != (before.version, before.alert_at):
@@ -177,7 +177,7 @@ class MemorySchedules:
         return sorted(above, key=lambda schedule: schedule.id)[:limit]
 
     def _put(self, schedule: Schedule) -> Schedule:
-        kept = evolve(in_utc(schedule), parameters=plain(dict(schedule.parameters)))
+        kept = evolve(in_utc(schedule), parameters=isolated_copy(dict(schedule.parameters)))
         self._tables.schedules.put(kept.id, kept)
         return kept
 
@@ -187,14 +187,14 @@ class MemorySchedules:
             rows = (self._tables.schedules.get(each) for each in ids)
         return (row for row in rows if row and row.is_active and row.deleted_at is None)
 
-    def _matching(self, scope: Scope, which: ScheduleFilter) -> Iterator[Schedule]:
+    def _matching(self, scope: Scope, filters: ScheduleFilter) -> Iterator[Schedule]:
         names = {task.key: task.name for task in self._tables.definitions}
         return (
             row
             for row in self._tables.schedules
             if row.deleted_at is None
             and scope.covers(row.owner)
-            and _fits(row, which, names.get(row.task, ""))
+            and _fits(row, filters, names.get(row.task, ""))
         )
 
     def _view(self, schedule: Schedule) -> ScheduleView:
@@ -214,21 +214,21 @@ class MemorySchedules:
         )
 
 
-def _fits(row: Schedule, which: ScheduleFilter, task_name: str) -> bool:
-    lines = which.cron_expressions
+def _fits(row: Schedule, filters: ScheduleFilter, task_name: str) -> bool:
+    lines = filters.cron_expressions
     return (
-        (which.is_active is None or row.is_active is which.is_active)
-        and (which.tasks is None or row.task in which.tasks)
-        and (which.owner is None or row.owner == which.owner)
-        and (which.name is None or row.name == which.name)
-        and _holds(row.name, which.name_contains)
+        (filters.is_active is None or row.is_active is filters.is_active)
+        and (filters.tasks is None or row.task in filters.tasks)
+        and (filters.owner is None or row.owner == filters.owner)
+        and (filters.name is None or row.name == filters.name)
+        and _holds(row.name, filters.name_contains)
         and (lines is None or row.cron.line in lines)
-        and _holds(row.cron.line, which.cron_contains)
-        and between(row.created_at, which.created_from, which.created_to)
-        and between(row.updated_at, which.updated_from, which.updated_to)
-        and between(row.next_at, which.next_from, which.next_to)
-        and (which.ids is None or row.id in which.ids)
-        and _holds(f"{row.name}\n{row.cron.line}\n{task_name}", which.search)
+        and _holds(row.cron.line, filters.cron_contains)
+        and between(row.created_at, filters.created_from, filters.created_to)
+        and between(row.updated_at, filters.updated_from, filters.updated_to)
+        and between(row.next_at, filters.next_from, filters.next_to)
+        and (filters.ids is None or row.id in filters.ids)
+        and _holds(f"{row.name}\n{row.cron.line}\n{task_name}", filters.search)
     )
 
 
@@ -237,15 +237,15 @@ def _holds(text: str, part: str | None) -> bool:
 
 
 @define(eq=False)
-class MemoryFacts:
+class MemoryStoreMetadata:
     """Small facts about the store itself, by name."""
 
     _tables: Tables
 
     def get(self, name: str) -> str | None:
         """Return a fact, if it is known."""
-        return self._tables.facts.get(name)
+        return self._tables.metadata.get(name)
 
     def set(self, name: str, value: str) -> None:
         """Keep a fact."""
-        self._tables.facts.put(name, value)
+        self._tables.metadata.put(name, value)

@@ -7,26 +7,30 @@ from threading import Lock, get_ident
 
 from attrs import Factory, define, field
 
-from workbell.adapters.memory.audit import MemoryAuditTrail
+from workbell.adapters.memory.audit import MemoryAuditRepository
 from workbell.adapters.memory.goals.goals import (
-    MemoryBooks,
-    MemoryEntries,
-    MemoryGoals,
-    MemoryTimers,
+    MemoryGoalLedgerRepository,
+    MemoryGoalRepository,
+    MemoryProgressEntryRepository,
+    MemoryTimerRepository,
 )
-from workbell.adapters.memory.goals.reminders import MemoryReminders
-from workbell.adapters.memory.identity.api_keys import MemoryApiKeys
-from workbell.adapters.memory.identity.one_time_codes import MemoryCodes
-from workbell.adapters.memory.identity.second_factors import MemorySecondFactors
-from workbell.adapters.memory.identity.sessions import MemorySessions
-from workbell.adapters.memory.identity.users import MemoryUsers
-from workbell.adapters.memory.jobs.logs import MemoryLogs
-from workbell.adapters.memory.jobs.queues import MemoryQueues, MemoryStatistics, MemoryWorkers
-from workbell.adapters.memory.jobs.repository import MemoryJobs
-from workbell.adapters.memory.jobs.staging import JobRows
-from workbell.adapters.memory.jobs.task_definitions import MemoryDefinitions
-from workbell.adapters.memory.rate_limits import MemoryQuotas
-from workbell.adapters.memory.schedules import MemoryFacts, MemorySchedules
+from workbell.adapters.memory.goals.reminders import MemoryReminderRepository
+from workbell.adapters.memory.identity.api_keys import MemoryApiKeyRepository
+from workbell.adapters.memory.identity.one_time_codes import MemoryOneTimeCodeRepository
+from workbell.adapters.memory.identity.second_factors import MemorySecondFactorRepository
+from workbell.adapters.memory.identity.sessions import MemorySessionRepository
+from workbell.adapters.memory.identity.users import MemoryUserRepository
+from workbell.adapters.memory.jobs.logs import MemoryJobLogRepository
+from workbell.adapters.memory.jobs.queues import (
+    MemoryQueueRepository,
+    MemoryStatisticsRepository,
+    MemoryWorkerRepository,
+)
+from workbell.adapters.memory.jobs.repository import MemoryJobRepository
+from workbell.adapters.memory.jobs.staging import MemoryJobTable
+from workbell.adapters.memory.jobs.task_definitions import MemoryTaskDefinitionRepository
+from workbell.adapters.memory.rate_limits import MemoryQuotaRepository
+from workbell.adapters.memory.schedules import MemoryScheduleRepository, MemoryStoreMetadata
 from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
@@ -36,51 +40,51 @@ from workbell.ports.system import Clock
 class MemoryTx:
     """Every repository, over the tables of one transaction or view."""
 
-    users: MemoryUsers
-    codes: MemoryCodes
-    sessions: MemorySessions
-    api_keys: MemoryApiKeys
-    second_factors: MemorySecondFactors
-    audit: MemoryAuditTrail
-    definitions: MemoryDefinitions
-    schedules: MemorySchedules
-    jobs: MemoryJobs
-    logs: MemoryLogs
-    queues: MemoryQueues
-    workers: MemoryWorkers
-    statistics: MemoryStatistics
-    quotas: MemoryQuotas
-    books: MemoryBooks
-    goals: MemoryGoals
-    entries: MemoryEntries
-    timers: MemoryTimers
-    reminders: MemoryReminders
-    facts: MemoryFacts
+    users: MemoryUserRepository
+    codes: MemoryOneTimeCodeRepository
+    sessions: MemorySessionRepository
+    api_keys: MemoryApiKeyRepository
+    second_factors: MemorySecondFactorRepository
+    audit: MemoryAuditRepository
+    definitions: MemoryTaskDefinitionRepository
+    schedules: MemoryScheduleRepository
+    jobs: MemoryJobRepository
+    logs: MemoryJobLogRepository
+    queues: MemoryQueueRepository
+    workers: MemoryWorkerRepository
+    statistics: MemoryStatisticsRepository
+    quotas: MemoryQuotaRepository
+    ledgers: MemoryGoalLedgerRepository
+    goals: MemoryGoalRepository
+    entries: MemoryProgressEntryRepository
+    timers: MemoryTimerRepository
+    reminders: MemoryReminderRepository
+    metadata: MemoryStoreMetadata
 
     @classmethod
     def over(cls, tables: Tables, clock: Clock, woken: set[str]) -> "MemoryTx":
         """Return the repositories over some tables; `woken` gathers the queues to wake."""
         return cls(
-            users=MemoryUsers(tables),
-            codes=MemoryCodes(tables),
-            sessions=MemorySessions(tables),
-            api_keys=MemoryApiKeys(tables),
-            second_factors=MemorySecondFactors(tables),
-            audit=MemoryAuditTrail(tables),
-            definitions=MemoryDefinitions(tables),
-            schedules=MemorySchedules(tables),
-            jobs=MemoryJobs(JobRows(tables, clock, woken)),
-            logs=MemoryLogs(tables),
-            queues=MemoryQueues(tables),
-            workers=MemoryWorkers(tables),
-            statistics=MemoryStatistics(tables),
-            quotas=MemoryQuotas(tables),
-            books=MemoryBooks(tables),
-            goals=MemoryGoals(tables),
-            entries=MemoryEntries(tables),
-            timers=MemoryTimers(tables),
-            reminders=MemoryReminders(tables),
-            facts=MemoryFacts(tables),
+            users=MemoryUserRepository(tables),
+            codes=MemoryOneTimeCodeRepository(tables),
+            sessions=MemorySessionRepository(tables),
+            api_keys=MemoryApiKeyRepository(tables),
+            second_factors=MemorySecondFactorRepository(tables),
+            audit=MemoryAuditRepository(tables),
+            definitions=MemoryTaskDefinitionRepository(tables),
+            schedules=MemoryScheduleRepository(tables),
+            jobs=MemoryJobRepository(MemoryJobTable(tables, clock, woken)),
+            logs=MemoryJobLogRepository(tables),
+            queues=MemoryQueueRepository(tables),
+            workers=MemoryWorkerRepository(tables),
+            statistics=MemoryStatisticsRepository(tables),
+            quotas=MemoryQuotaRepository(tables),
+            ledgers=MemoryGoalLedgerRepository(tables),
+            goals=MemoryGoalRepository(tables),
+            entries=MemoryProgressEntryRepository(tables),
+            timers=MemoryTimerRepository(tables),
+            reminders=MemoryReminderRepository(tables),
+            metadata=MemoryStoreMetadata(tables),
         )
 
 
@@ -101,7 +105,7 @@ class MemoryStore:
     _writer: int | None = field(default=None, init=False, repr=False)
 
     @contextmanager
-    def begin(self, *, sole: bool = False) -> Generator[MemoryTx]:  # noqa: ARG002 - nothing to spare
+    def begin(self, *, single_statement: bool = False) -> Generator[MemoryTx]:  # noqa: ARG002 - nothing to spare
         """
         Open a transaction: kept when its block ends, undone when it raises.
 

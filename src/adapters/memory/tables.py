@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 from attrs import Factory, define, field, fields, frozen
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.goals.goal import Book, Goal, GoalId
-from workbell.domain.goals.progress_entry import Entry, EntryId, Timer
-from workbell.domain.goals.reminder import Preferences, Reminded
+from workbell.domain.goals.goal import Goal, GoalId, GoalLedger
+from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
+from workbell.domain.goals.reminder import Preferences, ReminderHistory
 from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.one_time_code import OneTimeCode
 from workbell.domain.identity.second_factor import SecondFactor
@@ -49,7 +49,7 @@ class Table(Generic[K, V]):
         """Keep a row, in place of the one before."""
         self._own()[key] = row
 
-    def drop(self, key: K) -> None:
+    def delete(self, key: K) -> None:
         """Remove a row, if there is one."""
         self._own().pop(key, None)
 
@@ -102,7 +102,7 @@ class Index:
         entries = self._own(key)
         del entries[bisect_left(entries, entry)]
         if not entries:
-            self._lists.drop(key)
+            self._lists.delete(key)
             self._owned.discard(key)
 
     def _own(self, key: Key) -> list[Any]:
@@ -136,13 +136,13 @@ def entries_of(job: Job) -> Iterable[tuple[Key, Any]]:
         yield ("held", job.lane or ""), (-job.priority, job.due_at, job.id)
     elif job.state is JobState.READY:
         yield ("ready", job.queue), (-job.priority, job.fair_tag, job.id)
-        yield ("share", job.queue, job.priority, job.share_key), (job.fair_tag, job.id)
+        yield ("share", job.queue, job.priority, job.fairness_key), (job.fair_tag, job.id)
     else:
         yield ("running",), (job.lease_until, job.id)
 
 
 @frozen
-class Spent:
+class QuotaLog:
     """What was spent under a key of the quotas, and until when it counts, in seconds."""
 
     until: float
@@ -150,7 +150,7 @@ class Spent:
 
 
 @frozen
-class Notified:
+class NotificationRow:
     """What a person prefers of notifications, and on which day they were reminded last."""
 
     preferences: Preferences = Factory(Preferences)
@@ -170,7 +170,7 @@ class Tables:
     audit: Table[int, AuditEntry] = Factory(Table[int, AuditEntry])
     definitions: Table[TaskId, TaskDefinition] = Factory(Table[TaskId, TaskDefinition])
     schedules: Table[ScheduleId, Schedule] = Factory(Table[ScheduleId, Schedule])
-    facts: Table[str, str] = Factory(Table[str, str])
+    metadata: Table[str, str] = Factory(Table[str, str])
     jobs: Table[JobId, Job] = Factory(Table[JobId, Job])
     job_index: Index = Factory(Index)
     attempts: Table[JobId, tuple[Attempt, ...]] = Factory(Table[JobId, tuple[Attempt, ...]])
@@ -179,13 +179,13 @@ class Tables:
     lanes: Table[str, int] = Factory(Table[str, int])
     queues: Table[str, str] = Factory(Table[str, str])
     workers: Table[str, WorkerInfo] = Factory(Table[str, WorkerInfo])
-    quotas: Table[str, Spent] = Factory(Table[str, Spent])
-    books: Table[UserId, Book] = Factory(Table[UserId, Book])
+    quotas: Table[str, QuotaLog] = Factory(Table[str, QuotaLog])
+    ledgers: Table[UserId, GoalLedger] = Factory(Table[UserId, GoalLedger])
     goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
-    entries: Table[EntryId, Entry] = Factory(Table[EntryId, Entry])
+    entries: Table[EntryId, ProgressEntry] = Factory(Table[EntryId, ProgressEntry])
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
-    notified: Table[UserId, Notified] = Factory(Table[UserId, Notified])
-    reminded: Table[GoalId, Reminded] = Factory(Table[GoalId, Reminded])
+    notified: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
+    reminded: Table[GoalId, ReminderHistory] = Factory(Table[GoalId, ReminderHistory])
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft of all tables, or a view of them."""
@@ -209,10 +209,10 @@ class Tables:
             if before.get(key) != entry:
                 self.job_index.add(key, entry)
 
-    def drop_job(self, job: Job) -> None:
+    def delete_job(self, job: Job) -> None:
         """Remove a job and all that belongs to it."""
         for key, entry in entries_of(job):
             self.job_index.remove(key, entry)
-        self.jobs.drop(job.id)
+        self.jobs.delete(job.id)
         for table in (self.attempts, self.logs, self.artifacts):
-            table.drop(job.id)
+            table.delete(job.id)

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 from attrs import asdict, evolve
 
 from workbell.domain.goals.goal import Goal
-from workbell.domain.goals.progress_entry import Entry, Timer
+from workbell.domain.goals.progress_entry import ProgressEntry, Timer
 from workbell.domain.jobs.job import Job
 from workbell.domain.schedules.schedule import Schedule
 
-Row = TypeVar("Row", Job, Schedule, Goal, Entry, Timer)
+Row = TypeVar("Row", Job, Schedule, Goal, ProgressEntry, Timer)
 
 
-def plain(value: Any) -> Any:
+def isolated_copy(value: Any) -> Any:
     """
     Return a copy of a JSON value, which nobody else can change.
 

@@ -9,13 +9,13 @@ from threading import Lock
 from attrs import Factory, define, field
 from limits.storage.base import MovingWindowSupport
 
-from workbell.domain.rate_limits.policy import Charge, Decision
+from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 
 MOST_KEYS = 100_000
 """How many keys of one span are remembered: of more, the longest unused are forgotten."""
 
 
-class Windows(MovingWindowSupport):
+class MemoryMovingWindows(MovingWindowSupport):
     """
     The moving windows of `limits`, by the time that is set in `at`.
 
@@ -66,10 +66,12 @@ class Windows(MovingWindowSupport):
 class MemoryRateLimiter:
     """Rates within one process: exact, and gone when it ends."""
 
-    _windows: Windows = Factory(Windows)
+    _windows: MemoryMovingWindows = Factory(MemoryMovingWindows)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
-    def hit(self, charges: Sequence[Charge], now: datetime, cost: int = 1) -> Sequence[Decision]:
+    def hit(
+        self, charges: Sequence[RateLimitKey], now: datetime, cost: int = 1
+    ) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""
         windows, at = self._windows, now.timestamp()
         with self._lock:
@@ -80,9 +82,9 @@ class MemoryRateLimiter:
             for each in charges:
                 rate = each.policy.rate
                 windows.acquire_entry(each.key, rate.count, rate.seconds, cost)
-        return [each.spent(cost) for each in decisions]
+        return [each.exhausted(cost) for each in decisions]
 
-    def _decide(self, charge: Charge, at: float, cost: int) -> Decision:
+    def _decide(self, charge: RateLimitKey, at: float, cost: int) -> Decision:
         rate = charge.policy.rate
         oldest, spent = self._windows.get_moving_window(charge.key, rate.count, rate.seconds)
         return Decision.of(charge.policy, spent, oldest, at, cost)

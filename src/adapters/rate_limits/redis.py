@@ -10,7 +10,7 @@ from limits.storage import RedisStorage
 
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.redis_client import TIMEOUT_SECONDS, CircuitBreaker, options
-from workbell.domain.rate_limits.policy import Charge, Decision
+from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 from workbell.ports.rate_limits import RateLimiter
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ return answer
 """
 
 
-class Windows(RedisStorage):
+class RedisMovingWindows(RedisStorage):
     """
     The moving windows of `limits`, several of them in one round trip.
 
@@ -65,7 +65,7 @@ class Windows(RedisStorage):
         self._hit_all = self.get_connection().register_script(_HIT)
 
     def acquire_all(
-        self, charges: Sequence[Charge], at: float, cost: int
+        self, charges: Sequence[RateLimitKey], at: float, cost: int
     ) -> tuple[bool, Sequence[tuple[int, float]]]:
         """
         Spend the cost under every key, or under none.
@@ -96,7 +96,7 @@ class RedisRateLimiter:
     second tries again.
     """
 
-    _windows: Windows
+    _windows: RedisMovingWindows
     _local: RateLimiter = Factory(MemoryRateLimiter)
     _breaker: CircuitBreaker = Factory(CircuitBreaker)
 
@@ -112,9 +112,11 @@ class RedisRateLimiter:
         Raises:
             ValueError: The address is not one of Redis.
         """
-        return cls(Windows(url, key_prefix=prefix, **options(timeout)))
+        return cls(RedisMovingWindows(url, key_prefix=prefix, **options(timeout)))
 
-    def hit(self, charges: Sequence[Charge], now: datetime, cost: int = 1) -> Sequence[Decision]:
+    def hit(
+        self, charges: Sequence[RateLimitKey], now: datetime, cost: int = 1
+    ) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""
         if not charges:
             return []
@@ -130,13 +132,13 @@ class RedisRateLimiter:
                 return decisions
         return self._local.hit(charges, now, cost)
 
-    def _shared(self, charges: Sequence[Charge], at: float, cost: int) -> Sequence[Decision]:
+    def _shared(self, charges: Sequence[RateLimitKey], at: float, cost: int) -> Sequence[Decision]:
         admitted, found = self._windows.acquire_all(charges, at, cost)
         decisions = [
             Decision.of(each.policy, spent, oldest, at, cost)
             for each, (spent, oldest) in zip(charges, found, strict=True)
         ]
-        return [each.spent(cost) for each in decisions] if admitted else decisions
+        return [each.exhausted(cost) for each in decisions] if admitted else decisions
 
     def close(self) -> None:
         """Close every connection."""

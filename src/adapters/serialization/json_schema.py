@@ -14,7 +14,13 @@ from attrs import Attribute, Factory, field, frozen
 
 from workbell.adapters.serialization.class_hook import fields_of
 from workbell.adapters.serialization.structure import LISTS, OBJECTS, UNIONS
-from workbell.domain.constraints import MAX_INTEGER, MAX_TEXT, MIN_INTEGER, Limits, limits_of
+from workbell.domain.constraints import (
+    MAX_INTEGER,
+    MAX_TEXT,
+    MIN_INTEGER,
+    Constraints,
+    constraints_of,
+)
 
 Schema = dict[str, Any]
 Write = Callable[[object], Any]
@@ -45,9 +51,9 @@ PLAIN: Mapping[Any, Schema] = {
     Any: {},
     object: {},
 }
-DEFAULTS: Mapping[Any, Limits] = {
-    str: Limits(max_length=MAX_TEXT),
-    int: Limits(ge=MIN_INTEGER, le=MAX_INTEGER),
+DEFAULTS: Mapping[Any, Constraints] = {
+    str: Constraints(max_length=MAX_TEXT),
+    int: Constraints(ge=MIN_INTEGER, le=MAX_INTEGER),
 }
 
 
@@ -90,7 +96,7 @@ class _Writer:
             default = attrs.NOTHING if default.takes_self else default.factory()
         return found if default is attrs.NOTHING else {**found, "default": self.write(default)}
 
-    def of(self, kind: Any, limits: Limits | None = None) -> Schema:
+    def of(self, kind: Any, limits: Constraints | None = None) -> Schema:
         """
         Return the schema of a field's type.
 
@@ -99,7 +105,7 @@ class _Writer:
         """
         origin = get_origin(kind)
         if origin is Annotated:
-            limits = limits_of(kind.__metadata__) or limits
+            limits = constraints_of(kind.__metadata__) or limits
             return {**self.of(kind.__origin__, limits), **(limits.notes() if limits else {})}
         if isinstance(kind, NewType):
             return self.of(kind.__supertype__, limits)
@@ -142,6 +148,6 @@ def _choice(values: Any) -> Schema:
     return {**kind, "enum": plain}
 
 
-def _keywords(kind: Any, name: str, limits: Limits | None) -> Schema:
+def _keywords(kind: Any, name: str, limits: Constraints | None) -> Schema:
     default = DEFAULTS[kind].keywords(name) if kind in DEFAULTS else {}
     return {**default, **(limits.keywords(name) if limits else {})}

@@ -7,8 +7,8 @@ from typing import Any
 from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select
 
-from workbell.adapters.sql.database.column_types import as_kept
-from workbell.adapters.sql.database.statements import AnyRow, named, prepare
+from workbell.adapters.sql.database.column_types import to_db_values
+from workbell.adapters.sql.database.statements import AnyRow, prepare, row_to_dict
 from workbell.adapters.sql.schema.tables import audit
 from workbell.domain.audit import AuditEntry
 
@@ -23,26 +23,28 @@ _OF = _LATEST.where(
 
 
 @frozen
-class SqlAuditTrail:
+class SqlAuditRepository:
     """Entries in the order in which they were added; none is ever changed."""
 
     _db: Connection
 
     def add(self, entry: AuditEntry) -> None:
         """Keep one more entry."""
-        _INSERT.execute_no_result(self._db, as_kept(_values(entry), self._db.dialect))
+        _INSERT.execute_no_result(self._db, to_db_values(_values(entry), self._db.dialect))
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
         """Return the newest entries, or the newest before an id."""
         query = _LATEST if before is None else _LATEST.where(audit.c.id < before)
         return [_entry(row) for row in self._db.execute(query.limit(limit))]
 
-    def of(self, model_name: str, object_id: str, *, limit: int = 100) -> Sequence[AuditEntry]:
+    def list_for_object(
+        self, model_name: str, object_id: str, *, limit: int = 100
+    ) -> Sequence[AuditEntry]:
         """Return the newest entries about one thing."""
         values = {"model": model_name, "object": object_id, "most": limit}
         return [_entry(row) for row in self._db.execute(_OF, values)]
 
 
 def _entry(row: AnyRow) -> AuditEntry:
-    values: dict[str, Any] = named(row)
+    values: dict[str, Any] = row_to_dict(row)
     return AuditEntry(**values)

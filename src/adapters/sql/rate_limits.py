@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from attrs import frozen
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from workbell.adapters.sql.database.column_types import as_kept, json_value
+from workbell.adapters.sql.database.column_types import json_value, to_db_values
 from workbell.adapters.sql.database.statements import (
     PreparedStatement,
-    insert_unless_taken,
+    insert_if_absent,
     prepare,
 )
 from workbell.adapters.sql.schema.tables import quotas
-from workbell.domain.rate_limits.policy import Charge, Decision, admit, spend
+from workbell.domain.rate_limits.policy import Decision, RateLimitKey, admit, consume
 
 _q = quotas.c
 _LOG = select(_q.log).where(_q.key == bindparam("of_key"))
@@ -25,7 +25,7 @@ _WRITE = prepare(
 )
 _WRITE_LOG = prepare(_of_key.values(log=bindparam("new")), "new", "of_key")
 _INSERT = PreparedStatement(
-    lambda dialect: insert_unless_taken(quotas, dialect), ("key", "until", "log")
+    lambda dialect: insert_if_absent(quotas, dialect), ("key", "until", "log")
 )
 _OLD = select(_q.key).where(_q.until <= bindparam("now")).order_by(_q.until, _q.key)
 _DELETE = delete(quotas).where(
@@ -34,32 +34,32 @@ _DELETE = delete(quotas).where(
 
 
 @frozen
-class SqlQuotas:
+class SqlQuotaRepository:
     """Counts that outlive a restart: of each key an exact log."""
 
     _db: Connection
 
-    def spend(self, charge: Charge, now: datetime, cost: int = 1) -> Decision:
+    def consume(self, charge: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
         """Spend the cost if the policy allows it."""
         policy, at = charge.policy, now.timestamp()
         log = self._locked(charge.key, now)
         decision = admit(policy, log, at, cost)
         if not decision.allowed:
             return decision
-        log = spend(policy.rate, log, at, cost)
+        log = consume(policy.rate, log, at, cost)
         until = datetime.fromtimestamp(log[-1] + policy.rate.seconds, UTC) if log else now
-        _WRITE.execute_no_result(self._db, as_kept((log, until, charge.key), self._db.dialect))
-        return decision.spent(cost)
+        _WRITE.execute_no_result(self._db, to_db_values((log, until, charge.key), self._db.dialect))
+        return decision.exhausted(cost)
 
-    def peek(self, charge: Charge, now: datetime) -> Decision:
+    def peek(self, charge: RateLimitKey, now: datetime) -> Decision:
         """Return what the policy would say to one more."""
         return admit(charge.policy, self._log(_PEEK, charge.key) or (), now.timestamp())
 
-    def give_back(self, charge: Charge) -> None:
+    def refund(self, charge: RateLimitKey) -> None:
         """Undo what was spent last under a key, if anything was."""
         if log := self._log(_LOCK, charge.key):
             _WRITE_LOG.execute_no_result(
-                self._db, as_kept((log[:-1], charge.key), self._db.dialect)
+                self._db, to_db_values((log[:-1], charge.key), self._db.dialect)
             )
 
     def prune(self, now: datetime, *, limit: int) -> int:
@@ -72,7 +72,7 @@ class SqlQuotas:
     def _locked(self, key: str, now: datetime) -> Sequence[float]:
         """Return a key's log, its row locked; there is one from now on."""
         while (log := self._log(_LOCK, key)) is None:
-            _INSERT.execute_no_result(self._db, as_kept((key, now, []), self._db.dialect))
+            _INSERT.execute_no_result(self._db, to_db_values((key, now, []), self._db.dialect))
         return log
 
     def _log(self, query: PreparedStatement, key: str) -> Sequence[float] | None:

@@ -11,26 +11,37 @@ from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
 
 from workbell.adapters.observability.tracing import span
-from workbell.adapters.sql.audit import SqlAuditTrail
-from workbell.adapters.sql.database.errors import translated
+from workbell.adapters.sql.audit import SqlAuditRepository
+from workbell.adapters.sql.database.errors import translate_errors
 from workbell.adapters.sql.database.server import is_server, open_server
 from workbell.adapters.sql.database.sqlite import open_sqlite
 from workbell.adapters.sql.database.statements import in_schema
 from workbell.adapters.sql.database.strategy import Strategy
-from workbell.adapters.sql.goals.goals import SqlBooks, SqlGoals, SqlTimers
-from workbell.adapters.sql.goals.progress import SqlEntries
-from workbell.adapters.sql.goals.reminders import SqlReminders
-from workbell.adapters.sql.identity.api_keys import SqlApiKeys
-from workbell.adapters.sql.identity.one_time_codes import SqlCodes
-from workbell.adapters.sql.identity.second_factors import SqlSecondFactors
-from workbell.adapters.sql.identity.sessions import SqlSessions
-from workbell.adapters.sql.identity.users import SqlUsers
-from workbell.adapters.sql.jobs.logs import SqlLogs
-from workbell.adapters.sql.jobs.queues import SqlQueues, SqlStatistics, SqlWorkers
-from workbell.adapters.sql.jobs.repository import SqlJobs
-from workbell.adapters.sql.jobs.task_definitions import SqlDefinitions, SqlFacts
-from workbell.adapters.sql.rate_limits import SqlQuotas
-from workbell.adapters.sql.schedules.repository import SqlSchedules
+from workbell.adapters.sql.goals.goals import (
+    SqlGoalLedgerRepository,
+    SqlGoalRepository,
+    SqlTimerRepository,
+)
+from workbell.adapters.sql.goals.progress import SqlProgressEntryRepository
+from workbell.adapters.sql.goals.reminders import SqlReminderRepository
+from workbell.adapters.sql.identity.api_keys import SqlApiKeyRepository
+from workbell.adapters.sql.identity.one_time_codes import SqlOneTimeCodeRepository
+from workbell.adapters.sql.identity.second_factors import SqlSecondFactorRepository
+from workbell.adapters.sql.identity.sessions import SqlSessionRepository
+from workbell.adapters.sql.identity.users import SqlUserRepository
+from workbell.adapters.sql.jobs.logs import SqlJobLogRepository
+from workbell.adapters.sql.jobs.queues import (
+    SqlQueueRepository,
+    SqlStatisticsRepository,
+    SqlWorkerRepository,
+)
+from workbell.adapters.sql.jobs.repository import SqlJobRepository
+from workbell.adapters.sql.jobs.task_definitions import (
+    SqlStoreMetadata,
+    SqlTaskDefinitionRepository,
+)
+from workbell.adapters.sql.rate_limits import SqlQuotaRepository
+from workbell.adapters.sql.schedules.repository import SqlScheduleRepository
 from workbell.adapters.sql.schema import upgrade as revisions
 from workbell.adapters.sql.schema.upgrade import SchemaMigration
 from workbell.adapters.sql.strategies import STRATEGIES
@@ -75,107 +86,109 @@ class SqlTx:
     _strategy: Strategy
     _clock: Clock
     woken: set[str] = Factory(set[str])
-    _sole: bool = False
+    _single_statement: bool = False
 
     @property
-    def users(self) -> SqlUsers:
+    def users(self) -> SqlUserRepository:
         """The people."""
-        return SqlUsers(self._db)
+        return SqlUserRepository(self._db)
 
     @property
-    def codes(self) -> SqlCodes:
+    def codes(self) -> SqlOneTimeCodeRepository:
         """The one-time codes."""
-        return SqlCodes(self._db)
+        return SqlOneTimeCodeRepository(self._db)
 
     @property
-    def sessions(self) -> SqlSessions:
+    def sessions(self) -> SqlSessionRepository:
         """The logins."""
-        return SqlSessions(self._db)
+        return SqlSessionRepository(self._db)
 
     @property
-    def api_keys(self) -> SqlApiKeys:
+    def api_keys(self) -> SqlApiKeyRepository:
         """The keys of programs."""
-        return SqlApiKeys(self._db)
+        return SqlApiKeyRepository(self._db)
 
     @property
-    def second_factors(self) -> SqlSecondFactors:
+    def second_factors(self) -> SqlSecondFactorRepository:
         """The second factors."""
-        return SqlSecondFactors(self._db)
+        return SqlSecondFactorRepository(self._db)
 
     @property
-    def audit(self) -> SqlAuditTrail:
+    def audit(self) -> SqlAuditRepository:
         """The audit trail."""
-        return SqlAuditTrail(self._db)
+        return SqlAuditRepository(self._db)
 
     @property
-    def definitions(self) -> SqlDefinitions:
+    def definitions(self) -> SqlTaskDefinitionRepository:
         """The task definitions."""
-        return SqlDefinitions(self._db)
+        return SqlTaskDefinitionRepository(self._db)
 
     @property
-    def schedules(self) -> SqlSchedules:
+    def schedules(self) -> SqlScheduleRepository:
         """The schedules."""
-        return SqlSchedules(self._db, self._strategy)
+        return SqlScheduleRepository(self._db, self._strategy)
 
     @property
-    def jobs(self) -> SqlJobs:
+    def jobs(self) -> SqlJobRepository:
         """The jobs."""
-        return SqlJobs(self._db, self._strategy, self.woken, self._clock, self._sole)
+        return SqlJobRepository(
+            self._db, self._strategy, self.woken, self._clock, self._single_statement
+        )
 
     @property
-    def logs(self) -> SqlLogs:
+    def logs(self) -> SqlJobLogRepository:
         """Log lines and artifacts."""
-        return SqlLogs(self._db)
+        return SqlJobLogRepository(self._db)
 
     @property
-    def queues(self) -> SqlQueues:
+    def queues(self) -> SqlQueueRepository:
         """The queues' switches."""
-        return SqlQueues(self._db)
+        return SqlQueueRepository(self._db)
 
     @property
-    def workers(self) -> SqlWorkers:
+    def workers(self) -> SqlWorkerRepository:
         """The running processes."""
-        return SqlWorkers(self._db)
+        return SqlWorkerRepository(self._db)
 
     @property
-    def statistics(self) -> SqlStatistics:
+    def statistics(self) -> SqlStatisticsRepository:
         """Counts."""
-        return SqlStatistics(self._db)
+        return SqlStatisticsRepository(self._db)
 
     @property
-    def quotas(self) -> SqlQuotas:
+    def quotas(self) -> SqlQuotaRepository:
         """What was spent of limits."""
-        return SqlQuotas(self._db)
+        return SqlQuotaRepository(self._db)
 
     @property
-    def books(self) -> SqlBooks:
+    def ledgers(self) -> SqlGoalLedgerRepository:
         """What is known of each person's goals."""
-        return SqlBooks(self._db)
+        return SqlGoalLedgerRepository(self._db)
 
     @property
-    def goals(self) -> SqlGoals:
+    def goals(self) -> SqlGoalRepository:
         """The goals."""
-        return SqlGoals(self._db)
+        return SqlGoalRepository(self._db)
 
     @property
-    def entries(self) -> SqlEntries:
+    def entries(self) -> SqlProgressEntryRepository:
         """The progress entries."""
-        return SqlEntries(self._db)
+        return SqlProgressEntryRepository(self._db)
 
     @property
-    def timers(self) -> SqlTimers:
+    def timers(self) -> SqlTimerRepository:
         """The running timers."""
-        return SqlTimers(self._db)
+        return SqlTimerRepository(self._db)
 
     @property
-    def reminders(self) -> SqlReminders:
+    def reminders(self) -> SqlReminderRepository:
         """The reminders."""
-        return SqlReminders(self._db, self._strategy)
+        return SqlReminderRepository(self._db, self._strategy)
 
     @property
-    def facts(self) -> SqlFacts:
+    def metadata(self) -> SqlStoreMetadata:
         """Facts about the store itself."""
-        return SqlFacts(self._db)
+        return SqlStoreMetadata(self._db)
 
 
 def _clock_of(store: "SqlStore") -> Clock:
@@ -200,7 +213,7 @@ class SqlStore:
     _threads: local = field(init=False, default=Factory(local), repr=False)
 
     @contextmanager
-    def begin(self, *, sole: bool = False) -> Generator[SqlTx]:
+    def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:
         """
         Open a transaction: kept when its block ends, undone when it raises.
 
@@ -216,8 +229,8 @@ class SqlStore:
         woken: set[str] = set()
         self._threads.writes = True
         try:
-            with translated(), span("transaction"), self._connections.writing() as connection:
-                yield SqlTx(connection, self._strategy, self.clock, woken, sole)
+            with translate_errors(), span("transaction"), self._connections.writing() as connection:
+                yield SqlTx(connection, self._strategy, self.clock, woken, single_statement)
         finally:
             self._threads.writes = False
         if woken and self.waker is not None:
@@ -232,7 +245,7 @@ class SqlStore:
         Raises:
             Unavailable: The database does not answer.
         """
-        with translated(), self._connections.reading() as connection:
+        with translate_errors(), self._connections.reading() as connection:
             yield SqlTx(connection, self._strategy, self.clock)
 
     def ping(self) -> None:
@@ -242,18 +255,18 @@ class SqlStore:
         Raises:
             Unavailable: The database does not answer.
         """
-        with translated(), self._connections.reading() as connection:
+        with translate_errors(), self._connections.reading() as connection:
             connection.exec_driver_sql("SELECT 1").scalar_one()
 
     def time(self) -> datetime:
         """Return the store's own time: on SQLite the machine's, by the clock it was opened with."""
-        with translated():
+        with translate_errors():
             moment = self._connections.time()
         return moment or self._machine.now().astimezone(UTC)
 
     def schema_version(self) -> str:
         """Return the revision that the tables have, or an empty text."""
-        with translated(), self._connections.reading() as connection:
+        with translate_errors(), self._connections.reading() as connection:
             return revisions.current(connection) or ""
 
     def check_schema(self) -> None:
@@ -263,7 +276,7 @@ class SqlStore:
         Raises:
             Unavailable: It is newer, or has yet to be migrated.
         """
-        with translated(), self._connections.reading() as connection:
+        with translate_errors(), self._connections.reading() as connection:
             revisions.check(connection)
 
     def migrate(self) -> SchemaMigration | None:
@@ -275,7 +288,7 @@ class SqlStore:
         Raises:
             Unavailable: The schema is newer than this program knows.
         """
-        with translated(), self._connections.migrating() as connection:
+        with translate_errors(), self._connections.migrating() as connection:
             return revisions.upgrade(connection, self._connections.backup, self.clock.now())
 
     def backup(self, target: Path) -> None:
@@ -286,12 +299,12 @@ class SqlStore:
             Conflict: There is such a file already.
             Unavailable: The copy could not be made, or is damaged.
         """
-        with translated():
+        with translate_errors():
             self._connections.backup(target)
 
-    def within(self, connection: Connection) -> "JoinedStore":
+    def in_transaction_of(self, connection: Connection) -> "CallerTransactionStore":
         """Return a store that only executes, on a connection of the caller's."""
-        return JoinedStore(connection, self._strategy, self.clock, self.schema)
+        return CallerTransactionStore(connection, self._strategy, self.clock, self.schema)
 
     def close(self) -> None:
         """Close every connection."""
@@ -299,7 +312,7 @@ class SqlStore:
 
 
 @frozen
-class JoinedStore:
+class CallerTransactionStore:
     """
     A store within somebody else's transaction: it neither commits nor wakes.
 
@@ -312,7 +325,7 @@ class JoinedStore:
     _schema: str | None = None
 
     @contextmanager
-    def begin(self, *, sole: bool = False) -> Generator[SqlTx]:  # noqa: ARG002 - never alone here
+    def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:  # noqa: ARG002 - never alone here
         """
         Have the repositories over the caller's connection.
 
@@ -320,7 +333,7 @@ class JoinedStore:
             Unavailable: The database does not answer.
         """
         try:
-            with translated(), _qualifying(self._connection, self._schema):
+            with translate_errors(), _qualifying(self._connection, self._schema):
                 yield SqlTx(self._connection, self._strategy, self._clock)
         except Contended as error:  # only the caller can begin their transaction again
             raise Unavailable(error.detail) from error
@@ -371,5 +384,5 @@ def open_store(
         return SqlStore(clock, server, STRATEGIES[parsed.get_backend_name()], schema=schema)
     if parsed.get_backend_name() != "sqlite":
         raise ValueError(f"There is no store for {parsed.get_backend_name()!r}.")
-    with translated():
+    with translate_errors():
         return SqlStore(clock, open_sqlite(parsed), STRATEGIES["sqlite"])

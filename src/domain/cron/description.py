@@ -1,6 +1,6 @@
 """Cron expressions in English words."""
 
-from workbell.domain.cron.expression import MONTH, SUNDAY, Field, Fields, Span, Special
+from workbell.domain.cron.expression import MONTH, SUNDAY, CronExpression, DayPattern, Field, Range
 
 _MONTHS = (
     "January",
@@ -21,16 +21,16 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _MOST_TIMES = 6
 
 
-def in_words(fields: Fields) -> str:
+def describe(fields: CronExpression) -> str:
     """Return an English sentence, without a full stop, that says when a line runs."""
     time, days = _time(fields), _days(fields)
-    if not days and time.startswith("at ") and fields.fixed:
+    if not days and time.startswith("at ") and fields.is_fixed_time:
         days = "every day"
     words = ", ".join(filter(None, [time, days, _months(fields.month)]))
     return words[0].upper() + words[1:]
 
 
-def _time(fields: Fields) -> str:
+def _time(fields: CronExpression) -> str:
     minute, hour = fields.minute, fields.hour
     if _listed(minute) and _listed(hour):
         times = [_clock(h, m) for h in hour.numbers for m in minute.numbers]
@@ -43,14 +43,14 @@ def _time(fields: Fields) -> str:
 
 def _once_an_hour(minute: int, hour: Field) -> str:
     """Say at which hours something runs that runs once in each of them."""
-    if hour.free:
+    if hour.is_any:
         return "every hour" if minute == 0 else f"every hour, at minute {minute}"
     if _listed(hour):
         return f"at {_join([_clock(number, minute) for number in hour.numbers])}"
     return _join([_hours(minute, span) for span in hour.spans])
 
 
-def _hours(minute: int, span: Span) -> str:
+def _hours(minute: int, span: Range) -> str:
     if len(span.numbers) == 1:
         return f"at {_clock(span.first, minute)}"
     every = "every hour" if span.step == 1 else f"every {span.step} hours"
@@ -62,8 +62,12 @@ def _hours(minute: int, span: Span) -> str:
 def _often_an_hour(minute: Field, hour: Field) -> str:
     """Say at which minutes of which hours something runs."""
     minutes = _minutes(minute)
-    if hour.free:
-        return minutes if minute.starred and len(minute.items) == 1 else f"{minutes} of every hour"
+    if hour.is_any:
+        return (
+            minutes
+            if minute.is_wildcard_like and len(minute.items) == 1
+            else f"{minutes} of every hour"
+        )
     if len(hour.spans) == 1 and hour.spans[0].step == 1:
         span = hour.spans[0]
         return f"{minutes}, between {_clock(span.first, 0)} and {_clock(span.last, 59)}"
@@ -76,7 +80,7 @@ def _minutes(minute: Field) -> str:
     return _join([_minute_span(span) for span in minute.spans])
 
 
-def _minute_span(span: Span) -> str:
+def _minute_span(span: Range) -> str:
     if len(span.numbers) == 1:
         return f"at minute {span.first}"
     every = "every minute" if span.step == 1 else f"every {span.step} minutes"
@@ -85,12 +89,12 @@ def _minute_span(span: Span) -> str:
     return every if 60 % span.step == 0 else f"{every}, counted from each full hour"
 
 
-def _days(fields: Fields) -> str:
-    day = "" if fields.day.free else _day(fields.day)
-    weekday = "" if fields.weekday.free else _weekday(fields.weekday)
+def _days(fields: CronExpression) -> str:
+    day = "" if fields.day.is_any else _day(fields.day)
+    weekday = "" if fields.weekday.is_any else _weekday(fields.weekday)
     if not (day and weekday):
         return day or weekday
-    return f"{day} or {weekday}" if fields.either_day else f"{day} if it is also {weekday}"
+    return f"{day} or {weekday}" if fields.matches_either_day else f"{day} if it is also {weekday}"
 
 
 def _day(field: Field) -> str:
@@ -101,8 +105,8 @@ def _day(field: Field) -> str:
     return f"on {_join(said)} of the month"
 
 
-def _day_item(item: Span | Special) -> str:
-    if isinstance(item, Special):
+def _day_item(item: Range | DayPattern) -> str:
+    if isinstance(item, DayPattern):
         if item.sign == "W":
             return f"the weekday (Monday to Friday) nearest to day {item.number}"
         return "the last day"
@@ -121,12 +125,12 @@ def _weekday(field: Field) -> str:
     return _join([_weekday_span(span) for span in field.spans])
 
 
-def _weekday_of_month(special: Special) -> str:
+def _weekday_of_month(special: DayPattern) -> str:
     name = _WEEKDAYS[special.number or 0]
     return f"the last {name}" if special.nth is None else f"the {_ORDINALS[special.nth - 1]} {name}"
 
 
-def _weekday_span(span: Span) -> str:
+def _weekday_span(span: Range) -> str:
     names = [_WEEKDAYS[number % SUNDAY] for number in span.numbers]
     if span.step == 1 and len(names) > 2:
         return f"{names[0]} to {names[-1]}"
@@ -134,7 +138,7 @@ def _weekday_span(span: Span) -> str:
 
 
 def _months(field: Field) -> str:
-    if field.free:
+    if field.is_any:
         return ""
     said = []
     for span in field.spans:

@@ -28,7 +28,7 @@ _RANDOM_OR_HASH = re.compile(r"([RH])(?:\(.*)?")
 _SHORT_OF_L = re.compile(r"(?:\w+L|LW|WL|L-\d+)")
 
 
-def refuse(reason: str) -> NoReturn:
+def syntax_error(reason: str) -> NoReturn:
     """
     Refuse an expression.
 
@@ -39,7 +39,7 @@ def refuse(reason: str) -> NoReturn:
 
 
 @frozen
-class Kind:
+class FieldSpec:
     """What one of the five fields may hold."""
 
     name: str
@@ -57,22 +57,24 @@ class Kind:
         if text.upper() in self.names:
             return self.names.index(text.upper()) + self.low
         if not text.isdigit():
-            refuse(f"{text!r} is not known in the {self.name} field.")
+            syntax_error(f"{text!r} is not known in the {self.name} field.")
         number = int(text)
         if not self.low <= number <= self.high:
-            refuse(f"{text} is out of range in the {self.name} field ({self.low}-{self.high}).")
+            syntax_error(
+                f"{text} is out of range in the {self.name} field ({self.low}-{self.high})."
+            )
         return number
 
 
-MINUTE = Kind("minute", 0, 59)
-HOUR = Kind("hour", 0, 23)
-DAY = Kind("day of month", 1, 31)
-MONTH = Kind("month", 1, 12, MONTHS)
-WEEKDAY = Kind("weekday", 0, SUNDAY, WEEKDAYS)
+MINUTE = FieldSpec("minute", 0, 59)
+HOUR = FieldSpec("hour", 0, 23)
+DAY = FieldSpec("day of month", 1, 31)
+MONTH = FieldSpec("month", 1, 12, MONTHS)
+WEEKDAY = FieldSpec("weekday", 0, SUNDAY, WEEKDAYS)
 
 
 @frozen
-class Span:
+class Range:
     """Every `step`-th number from the first to the last, both included."""
 
     first: int
@@ -87,7 +89,7 @@ class Span:
 
 
 @frozen
-class Special:
+class DayPattern:
     """
     A day that depends on the month.
 
@@ -100,36 +102,36 @@ class Special:
     nth: int | None = None
 
 
-Item = Span | Special
+Item = Range | DayPattern
 
 
 @frozen
 class Field:
     """One of the five fields, read."""
 
-    kind: Kind
+    kind: FieldSpec
     items: tuple[Item, ...]
 
     @property
-    def starred(self) -> bool:
+    def is_wildcard_like(self) -> bool:
         """Whether the field begins with an asterisk, as Debian's cron asks."""
         first = self.items[0]
-        return isinstance(first, Span) and first.starred
+        return isinstance(first, Range) and first.starred
 
     @property
-    def free(self) -> bool:
+    def is_any(self) -> bool:
         """Whether the field restricts nothing, being a bare asterisk."""
-        return self.starred and len(self.items) == 1 and self.spans[0].step == 1
+        return self.is_wildcard_like and len(self.items) == 1 and self.spans[0].step == 1
 
     @property
-    def spans(self) -> tuple[Span, ...]:
+    def spans(self) -> tuple[Range, ...]:
         """Its numbers and ranges."""
-        return tuple(item for item in self.items if isinstance(item, Span))
+        return tuple(item for item in self.items if isinstance(item, Range))
 
     @property
-    def specials(self) -> tuple[Special, ...]:
+    def specials(self) -> tuple[DayPattern, ...]:
         """Its days that depend on the month."""
-        return tuple(item for item in self.items if isinstance(item, Special))
+        return tuple(item for item in self.items if isinstance(item, DayPattern))
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -141,7 +143,7 @@ class Field:
 
 
 @frozen
-class Fields:
+class CronExpression:
     """An expression, read into its five fields."""
 
     text: str = field(eq=False)
@@ -152,18 +154,18 @@ class Fields:
     weekday: Field
 
     @property
-    def fixed(self) -> bool:
+    def is_fixed_time(self) -> bool:
         """Whether it names times of day: neither minute nor hour is starred."""
-        return not (self.minute.starred or self.hour.starred)
+        return not (self.minute.is_wildcard_like or self.hour.is_wildcard_like)
 
     @property
-    def either_day(self) -> bool:
+    def matches_either_day(self) -> bool:
         """Whether a day need match only one of day of month and weekday."""
-        return not (self.day.starred or self.weekday.starred)
+        return not (self.day.is_wildcard_like or self.weekday.is_wildcard_like)
 
 
 @lru_cache(maxsize=8192)
-def read(line: str) -> Fields:
+def parse(line: str) -> CronExpression:
     """
     Read an expression; `text` is its normal spelling.
 
@@ -177,12 +179,12 @@ def read(line: str) -> Fields:
     else:
         parts = text.split()
     if len(parts) != _FIELD_COUNT:
-        refuse(
+        syntax_error(
             f"it has {len(parts)} field{'s' * (len(parts) > 1)}; exactly 5 are needed "
             "(minute, hour, day of month, month, weekday)."
         )
     minute, hour, day, month, weekday = parts
-    return Fields(
+    return CronExpression(
         text,
         _read_field(MINUTE, minute),
         _read_field(HOUR, hour),
@@ -194,105 +196,107 @@ def read(line: str) -> Fields:
 
 def _plain(line: str) -> str:
     if len(line) > MAX_LENGTH:
-        refuse(f"it has {len(line)} characters; at most {MAX_LENGTH} are allowed.")
+        syntax_error(f"it has {len(line)} characters; at most {MAX_LENGTH} are allowed.")
     if not line.isascii():
-        refuse("only ASCII characters are allowed.")
+        syntax_error("only ASCII characters are allowed.")
     text = line.strip(" \t\r\n").replace("\t", " ")
     if not text.isprintable():
-        refuse("control characters are not allowed.")
+        syntax_error("control characters are not allowed.")
     if not text:
-        refuse("it is empty.")
+        syntax_error("it is empty.")
     return " ".join(text.split())
 
 
 def _macro(text: str) -> str:
     if text == "@reboot":
-        refuse("@reboot is not supported, a schedule runs at times only.")
+        syntax_error("@reboot is not supported, a schedule runs at times only.")
     if text.startswith("@every"):
-        refuse("@every is not supported, write a step such as */5 * * * *.")
+        syntax_error("@every is not supported, write a step such as */5 * * * *.")
     if text not in MACROS:
-        refuse(f"{text.split(maxsplit=1)[0]} is not known; the macros are {', '.join(MACROS)}.")
+        syntax_error(
+            f"{text.split(maxsplit=1)[0]} is not known; the macros are {', '.join(MACROS)}."
+        )
     return MACROS[text]
 
 
-def _read_field(kind: Kind, text: str) -> Field:
+def _read_field(kind: FieldSpec, text: str) -> Field:
     if text == "?" and kind in (DAY, WEEKDAY):
         text = "*"
     items = tuple(_read_item(kind, part) for part in text.split(","))
-    signs = {item.sign for item in items if isinstance(item, Special)}
+    signs = {item.sign for item in items if isinstance(item, DayPattern)}
     if "W" in signs and len(items) > 1:
-        refuse("W stands alone, it cannot be part of a list.")
-    if kind is WEEKDAY and signs and any(isinstance(item, Span) for item in items):
-        refuse("weekdays with # or L cannot be listed together with plain weekdays.")
+        syntax_error("W stands alone, it cannot be part of a list.")
+    if kind is WEEKDAY and signs and any(isinstance(item, Range) for item in items):
+        syntax_error("weekdays with # or L cannot be listed together with plain weekdays.")
     return Field(kind, items)
 
 
-def _read_item(kind: Kind, text: str) -> Item:
+def _read_item(kind: FieldSpec, text: str) -> Item:
     _refuse_foreign(kind, text)
     special = _special(kind, text.upper())
     if special is not None:
         return special
     match = _PARTS.fullmatch(text)
     if match is None:
-        refuse(f"{text!r} cannot be read in the {kind.name} field.")
+        syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
     low, high, step = match.groups()
     return _span(kind, text, low, high, step)
 
 
-def _refuse_foreign(kind: Kind, text: str) -> None:
+def _refuse_foreign(kind: FieldSpec, text: str) -> None:
     if not text:
-        refuse(f"the {kind.name} field has an empty place in its list.")
+        syntax_error(f"the {kind.name} field has an empty place in its list.")
     foreign = _RANDOM_OR_HASH.fullmatch(text.upper().partition("/")[0])
     if foreign is not None:
         meaning = {"R": "random", "H": "hashed"}[foreign[1]]
-        refuse(f"{foreign[1]} ({meaning} times) is not supported, name the time.")
+        syntax_error(f"{foreign[1]} ({meaning} times) is not supported, name the time.")
     if "?" in text:
-        refuse("? may only stand alone, for day of month or weekday.")
+        syntax_error("? may only stand alone, for day of month or weekday.")
     if kind in (DAY, WEEKDAY) and _SHORT_OF_L.fullmatch(text.upper()):
-        refuse(
+        syntax_error(
             f"{text!r} is not supported: L is the last day of the month, "
             "L5 in the weekday field its last Friday."
         )
 
 
-def _special(kind: Kind, text: str) -> Special | None:
+def _special(kind: FieldSpec, text: str) -> DayPattern | None:
     if kind is DAY and text == "L":
-        return Special("L")
+        return DayPattern("L")
     if kind is DAY and (match := re.fullmatch(r"(\d+)W|W(\d+)", text)):
-        return Special("W", kind.number(match[1] or match[2]))
+        return DayPattern("W", kind.number(match[1] or match[2]))
     if kind is WEEKDAY and (match := re.fullmatch(r"L(\d+)", text)):
-        return Special("L", kind.number(match[1]) % SUNDAY)
+        return DayPattern("L", kind.number(match[1]) % SUNDAY)
     if kind is WEEKDAY and (match := re.fullmatch(r"(\w+)#(\w+)", text)):
         if match[2] not in set("12345"):
-            refuse(f"after # comes a number from 1 to 5, not {match[2]!r}.")
-        return Special("#", kind.number(match[1]) % SUNDAY, int(match[2]))
+            syntax_error(f"after # comes a number from 1 to 5, not {match[2]!r}.")
+        return DayPattern("#", kind.number(match[1]) % SUNDAY, int(match[2]))
     return None
 
 
-def _span(kind: Kind, text: str, low: str, high: str | None, step: str | None) -> Span:
+def _span(kind: FieldSpec, text: str, low: str, high: str | None, step: str | None) -> Range:
     every = _step(kind, step)
     end = 6 if kind is WEEKDAY else kind.high
     if low == "*":
         if high is not None:
-            refuse(f"{text!r} cannot be read in the {kind.name} field.")
-        return Span(kind.low, end, every, starred=True)
+            syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
+        return Range(kind.low, end, every, starred=True)
     first = kind.number(low)
     if high is None:
-        return Span(first, first if step is None else max(first, end), every)
+        return Range(first, first if step is None else max(first, end), every)
     last = kind.number(high)
     if kind is WEEKDAY and high.upper() == "SUN" and first > 0:
         last = SUNDAY
     if first > last:
-        refuse(
+        syntax_error(
             f"the range {low}-{high} in the {kind.name} field runs backwards, "
             f"write two ranges: {low}-{end},{kind.low}-{high}."
         )
-    return Span(first, last, every)
+    return Range(first, last, every)
 
 
-def _step(kind: Kind, step: str | None) -> int:
+def _step(kind: FieldSpec, step: str | None) -> int:
     if step is None:
         return 1
     if not step.isdigit() or not 0 < int(step) <= kind.high:
-        refuse(f"the step {step} in the {kind.name} field must be from 1 to {kind.high}.")
+        syntax_error(f"the step {step} in the {kind.name} field must be from 1 to {kind.high}.")
     return int(step)

@@ -6,9 +6,9 @@ from itertools import islice
 
 from attrs import frozen
 
-from workbell.domain.cron.description import in_words
-from workbell.domain.cron.rule import CronRule, Note, smallest_gap
-from workbell.domain.cron.time_zones import minute_of, moment_of, zone_of
+from workbell.domain.cron.description import describe
+from workbell.domain.cron.rule import ClockChange, CronRule, min_interval
+from workbell.domain.cron.time_zones import from_minutes, load_zone, to_minutes
 
 
 @frozen
@@ -17,7 +17,7 @@ class UpcomingRun:
 
     at: datetime
     local: datetime
-    note: Note = Note.NONE
+    note: ClockChange = ClockChange.NONE
 
 
 @frozen
@@ -34,25 +34,25 @@ def preview(rule: CronRule, now: datetime, n: int = 5) -> Preview:
     """Return a rule in words, its next n runs, warnings, and the smallest gap."""
     runs = tuple(islice(_upcoming(rule, now), n))
     return Preview(
-        words=in_words(rule.fields),
+        words=describe(rule.fields),
         runs=runs,
         warnings=(*_day_warning(rule), *_clock_warnings(rule, now, runs)),
-        smallest_gap=smallest_gap(rule, now),
+        smallest_gap=min_interval(rule, now),
     )
 
 
 def _upcoming(rule: CronRule, now: datetime) -> Iterator[UpcomingRun]:
-    zone = zone_of(rule.zone)
-    for minute, note in rule.noted_ticks(now):
-        at = moment_of(minute)
+    zone = load_zone(rule.zone)
+    for minute, note in rule.annotated_ticks(now):
+        at = from_minutes(minute)
         yield UpcomingRun(at, at.astimezone(zone), note)
 
 
 def _day_warning(rule: CronRule) -> Iterator[str]:
     fields = rule.fields
-    if fields.day.free or fields.weekday.free:
+    if fields.day.is_any or fields.weekday.is_any:
         return
-    if fields.either_day:
+    if fields.matches_either_day:
         yield (
             "Day of month and weekday are both given: it runs on days that match either of them."
         )
@@ -65,16 +65,16 @@ def _day_warning(rule: CronRule) -> Iterator[str]:
 
 def _clock_warnings(rule: CronRule, now: datetime, runs: tuple[UpcomingRun, ...]) -> Iterator[str]:
     for run in runs:
-        if run.note is Note.SHIFTED:
+        if run.note is ClockChange.SHIFTED:
             yield (
                 f"On {run.local:%Y-%m-%d} the clock skips the time of a run; "
                 f"it runs at {run.local:%H:%M} instead."
             )
-    repeated = [run for run in runs if run.note is Note.REPEATED]
+    repeated = [run for run in runs if run.note is ClockChange.REPEATED]
     for day in dict.fromkeys(run.local.date() for run in repeated):
         count = sum(run.local.date() == day for run in repeated)
         yield f"On {day} the clock shows a time twice; runs in its second copy: {count}."
     if runs:
-        for change in rule.plan.skipped(minute_of(now) + 1, minute_of(runs[-1].at) + 1):
-            local = moment_of(change).astimezone(zone_of(rule.zone))
+        for change in rule.plan.skipped(to_minutes(now) + 1, to_minutes(runs[-1].at) + 1):
+            local = from_minutes(change).astimezone(load_zone(rule.zone))
             yield f"On {local:%Y-%m-%d} the clock skips the time of a run; it does not run."

@@ -11,24 +11,24 @@ from attrs import field, frozen
 from croniter import CroniterBadDateError, croniter
 
 from workbell.domain.cron import expression as cron_dialect
-from workbell.domain.cron.expression import Field, Fields
+from workbell.domain.cron.expression import CronExpression, Field
 from workbell.domain.cron.time_zones import (
     DAY,
     MINUTE,
-    Stretch,
-    minute_of,
-    moment_of,
-    stretches,
-    zone_of,
+    OffsetPeriod,
+    from_minutes,
+    load_zone,
+    offset_periods,
+    to_minutes,
 )
 
 HORIZON_YEARS = 40
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _HORIZON = HORIZON_YEARS * 366 * DAY
-_END_OF_TIME = minute_of(datetime(9999, 1, 1, tzinfo=UTC))
+_END_OF_TIME = to_minutes(datetime(9999, 1, 1, tzinfo=UTC))
 _TRIAL = (
-    minute_of(datetime(2024, 1, 1, tzinfo=UTC)),
-    minute_of(datetime(2029, 1, 1, tzinfo=UTC)),
+    to_minutes(datetime(2024, 1, 1, tzinfo=UTC)),
+    to_minutes(datetime(2029, 1, 1, tzinfo=UTC)),
 )
 
 
@@ -46,7 +46,7 @@ class DstOverlap(StrEnum):
     BOTH = "both"
 
 
-class Note(StrEnum):
+class ClockChange(StrEnum):
     """What a clock change did to a tick."""
 
     NONE = ""
@@ -76,7 +76,7 @@ def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, 
 
 def _spell(part: Field) -> str:
     """Return a day or weekday field in croniter's spelling, its ranges written out."""
-    if part.free:
+    if part.is_any:
         return "*"
     numbers = [str(number) for number in part.numbers]
     specials = [
@@ -101,14 +101,14 @@ class Calendar:
     days: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, fields: Fields) -> "Calendar":
+    def of(cls, fields: CronExpression) -> "Calendar":
         """Return the calendar of an expression."""
         hours, minutes = fields.hour.numbers, fields.minute.numbers
         day, weekday = _spell(fields.day), _spell(fields.weekday)
         return cls(
             tuple(hour * 60 + minute for hour in hours for minute in minutes),
             frozenset(fields.month.numbers),
-            ((day, "*"), ("*", weekday)) if fields.either_day else ((day, weekday),),
+            ((day, "*"), ("*", weekday)) if fields.matches_either_day else ((day, weekday),),
         )
 
     def between(self, begin: int, end: int) -> Iterator[int]:
@@ -159,7 +159,7 @@ class Calendar:
 
 
 @frozen
-class Plan:
+class ZonedCalendar:
     """A calendar read on one zone's clock, by Debian's rule for clock changes."""
 
     calendar: Calendar
@@ -168,14 +168,14 @@ class Plan:
     skip: bool
     both: bool
 
-    def ticks(self, begin: int, end: int) -> Iterator[tuple[int, Note]]:
+    def ticks(self, begin: int, end: int) -> Iterator[tuple[int, ClockChange]]:
         """Yield the ticks from begin up to, not including, end, as UTC minutes."""
         for stretch, low, high in self._stretches(begin, end):
             if self._shifts(stretch, begin):
-                yield stretch.start, Note.SHIFTED
+                yield stretch.start, ClockChange.SHIFTED
             for wall in self.calendar.between(low, high):
                 again = wall < stretch.seen
-                yield wall - stretch.offset, Note.REPEATED if again else Note.NONE
+                yield wall - stretch.offset, ClockChange.REPEATED if again else ClockChange.NONE
 
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
         """Return the first and last tick of the same range and their count."""
@@ -194,20 +194,20 @@ class Plan:
     def skipped(self, begin: int, end: int) -> Iterator[int]:
         """Yield the clock changes within the range that swallow a run altogether."""
         if self.fixed and self.skip:
-            for stretch in stretches(self.zone, begin, end):
+            for stretch in offset_periods(self.zone, begin, end):
                 gap = (stretch.seen, stretch.first_wall)
                 if begin <= stretch.start and self.calendar.any_between(*gap):
                     yield stretch.start
 
-    def _stretches(self, begin: int, end: int) -> Iterator[tuple[Stretch, int, int]]:
+    def _stretches(self, begin: int, end: int) -> Iterator[tuple[OffsetPeriod, int, int]]:
         """Yield each stretch with the wall-clock minutes of it that count."""
-        for stretch in stretches(self.zone, begin, end):
+        for stretch in offset_periods(self.zone, begin, end):
             low = max(begin, stretch.start) + stretch.offset
             if self.fixed and not self.both:
                 low = max(low, stretch.seen)
             yield stretch, low, min(end, stretch.end) + stretch.offset
 
-    def _shifts(self, stretch: Stretch, begin: int) -> bool:
+    def _shifts(self, stretch: OffsetPeriod, begin: int) -> bool:
         """Return whether a time in the gap before a stretch runs at its start."""
         if self.skip or not self.fixed or stretch.start < begin:
             return False
@@ -217,25 +217,25 @@ class Plan:
 
 
 @lru_cache(maxsize=8192)
-def _checked(line: str) -> tuple[Fields, Calendar]:
-    fields = cron_dialect.read(line)
+def _checked(line: str) -> tuple[CronExpression, Calendar]:
+    fields = cron_dialect.parse(line)
     calendar = Calendar.of(fields)
     if not calendar.any_between(*_TRIAL):
-        cron_dialect.refuse("it does not run once in five years.")
+        cron_dialect.syntax_error("it does not run once in five years.")
     return fields, calendar
 
 
 @lru_cache(maxsize=8192)
-def _plan(line: str, zone: str, skip: bool, both: bool) -> Plan:
+def _plan(line: str, zone: str, skip: bool, both: bool) -> ZonedCalendar:
     fields, calendar = _checked(line)
-    return Plan(calendar, zone, fields.fixed, skip, both)
+    return ZonedCalendar(calendar, zone, fields.is_fixed_time, skip, both)
 
 
 @lru_cache(maxsize=50_000)
 def _next(line: str, zone: str, skip: bool, both: bool, minute: int) -> datetime | None:
     begin, end = _range(minute)
     tick = next(_plan(line, zone, skip, both).ticks(begin, end), None)
-    return None if tick is None else moment_of(tick[0])
+    return None if tick is None else from_minutes(tick[0])
 
 
 def _range(after: int, until: int | None = None) -> tuple[int, int]:
@@ -250,7 +250,7 @@ def _normal_line(line: str) -> str:
 
 
 def _known_zone(zone: str) -> str:
-    zone_of(zone)
+    load_zone(zone)
     return zone
 
 
@@ -273,12 +273,12 @@ class CronRule:
     dst_overlap: DstOverlap = DstOverlap.FIRST
 
     @property
-    def fields(self) -> Fields:
+    def fields(self) -> CronExpression:
         """The five fields of the line."""
         return _checked(self.line)[0]
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> ZonedCalendar:
         """The ticks behind the rule, as minutes."""
         skip, both = self.dst_gap == DstGap.SKIP, self.dst_overlap == DstOverlap.BOTH
         return _plan(self.line, self.zone, skip, both)
@@ -290,22 +290,24 @@ class CronRule:
             self.zone,
             self.dst_gap == DstGap.SKIP,
             self.dst_overlap == DstOverlap.BOTH,
-            minute_of(moment),
+            to_minutes(moment),
         )
 
     def ticks(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
         """Yield the ticks after a moment, up to and including another, ascending."""
-        for minute, _ in self.noted_ticks(after, until):
-            yield moment_of(minute)
+        for minute, _ in self.annotated_ticks(after, until):
+            yield from_minutes(minute)
 
-    def noted_ticks(
+    def annotated_ticks(
         self, after: datetime, until: datetime | None = None
-    ) -> Iterator[tuple[int, Note]]:
+    ) -> Iterator[tuple[int, ClockChange]]:
         """Return the same ticks as minutes since the epoch, each with its note."""
-        limits = _range(minute_of(after), None if until is None else minute_of(until))
+        limits = _range(to_minutes(after), None if until is None else to_minutes(until))
         return self.plan.ticks(*limits)
 
-    def missed(self, after: datetime, until: datetime) -> tuple[datetime, datetime, int] | None:
+    def summarise_range(
+        self, after: datetime, until: datetime
+    ) -> tuple[datetime, datetime, int] | None:
         """
         Return the first tick after a moment, the last up to another, and their count.
 
@@ -313,16 +315,16 @@ class CronRule:
         days in the range, not with the ticks, and the range ends after 40
         years at the latest. None where there is no tick.
         """
-        found = self.plan.summary(*_range(minute_of(after), minute_of(until)))
+        found = self.plan.summary(*_range(to_minutes(after), to_minutes(until)))
         if found is None:
             return None
         first, last, count = found
-        return moment_of(first), moment_of(last), count
+        return from_minutes(first), from_minutes(last), count
 
 
-def smallest_gap(rule: CronRule, now: datetime, n: int = 500) -> timedelta | None:
+def min_interval(rule: CronRule, now: datetime, n: int = 500) -> timedelta | None:
     """Return the least time between two of the next n ticks, looking five years ahead."""
-    begin, end = _range(minute_of(now))
+    begin, end = _range(to_minutes(now))
     ticks = rule.plan.ticks(begin, min(end, begin + 5 * 366 * DAY))
     minutes = [minute for minute, _ in islice(ticks, n)]
     return min(((b - a) * MINUTE for a, b in pairwise(minutes)), default=None)

@@ -17,7 +17,7 @@ DAY = 24 * 60
 
 
 @frozen
-class Stretch:
+class OffsetPeriod:
     """
     A stretch of time in which a zone's offset does not change.
 
@@ -39,18 +39,18 @@ class Stretch:
         return self.start + self.offset
 
 
-def minute_of(moment: datetime) -> int:
+def to_minutes(moment: datetime) -> int:
     """Return the minutes from the epoch to an aware moment, rounded down."""
     return (moment - EPOCH) // MINUTE
 
 
-def moment_of(minute: int) -> datetime:
+def from_minutes(minute: int) -> datetime:
     """Return the moment, in UTC, some minutes after the epoch."""
     return EPOCH + minute * MINUTE
 
 
 @lru_cache(maxsize=1024)
-def zone_of(name: str) -> ZoneInfo:
+def load_zone(name: str) -> ZoneInfo:
     """
     Return the zone of a name in the IANA database.
 
@@ -66,11 +66,11 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(file, key=name)
 
 
-def stretches(zone: str, begin: int, end: int) -> Iterator[Stretch]:
+def offset_periods(zone: str, begin: int, end: int) -> Iterator[OffsetPeriod]:
     """Yield the stretches that meet the minutes from begin up to, not including, end."""
     if begin >= end:
         return
-    for year in range(moment_of(begin).year, moment_of(end - 1).year + 1):
+    for year in range(from_minutes(begin).year, from_minutes(end - 1).year + 1):
         for stretch in _stretches_of(zone, year):
             if begin < stretch.end and stretch.start < end:
                 yield stretch
@@ -89,9 +89,9 @@ def _zone_names() -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _stretches_of(zone: str, year: int) -> tuple[Stretch, ...]:
-    first, end = (minute_of(datetime(y, 1, 1, tzinfo=UTC)) for y in (year, year + 1))
-    clock = zone_of(zone)
+def _stretches_of(zone: str, year: int) -> tuple[OffsetPeriod, ...]:
+    first, end = (to_minutes(datetime(y, 1, 1, tzinfo=UTC)) for y in (year, year + 1))
+    clock = load_zone(zone)
     start = first - DAY
     offset = _offset(clock, start)
     seen = start + offset
@@ -100,7 +100,7 @@ def _stretches_of(zone: str, year: int) -> tuple[Stretch, ...]:
         if change > first:
             begin = max(start, first)
             unclipped = seen if begin == start else max(seen, begin + offset)
-            found.append(Stretch(begin, change, offset, unclipped))
+            found.append(OffsetPeriod(begin, change, offset, unclipped))
         seen = max(seen, change + offset)
         start, offset = change, _offset(clock, change)
     return tuple(found)
@@ -123,5 +123,5 @@ def _changes(clock: ZoneInfo, begin: int, end: int) -> Iterator[int]:
 
 def _offset(clock: ZoneInfo, minute: int) -> int:
     """Return the offset in minutes; the seconds it had before 1973 are cut off."""
-    offset = moment_of(minute).astimezone(clock).utcoffset()
+    offset = from_minutes(minute).astimezone(clock).utcoffset()
     return (offset or timedelta()) // MINUTE

@@ -43,7 +43,7 @@ class GoalClosed(Conflict):
 
 
 @frozen(kw_only=True)
-class Book:
+class GoalLedger:
     """
     What is known of all goals of one person.
 
@@ -111,9 +111,9 @@ class Goal:
             return self
         if self.state is GoalState.ARCHIVED and state is GoalState.PAUSED:
             raise GoalClosed(f"Goal {self.number} is archived; resume it first.")
-        return evolve(self, state=state).stamped(now)
+        return evolve(self, state=state).touched(now)
 
-    def stamped(self, now: datetime) -> Self:
+    def touched(self, now: datetime) -> Self:
         """Return the next version, changed now."""
         return evolve(self, version=self.version + 1, updated_at=now)
 

@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
-from workbell.domain.cron.time_zones import DAY, EPOCH, MINUTE, minute_of, stretches, zone_of
+from workbell.domain.cron.time_zones import (
+    DAY,
+    EPOCH,
+    MINUTE,
+    load_zone,
+    offset_periods,
+    to_minutes,
+)
 
 _SECOND = timedelta(seconds=1)
 _FIRST_DAY = EPOCH.date()
@@ -16,10 +23,10 @@ def local_day(instant: datetime, zone: str) -> date:
     Raises:
         Invalid: There is no such zone, under `time_zone`.
     """
-    return instant.astimezone(zone_of(zone)).date()
+    return instant.astimezone(load_zone(zone)).date()
 
 
-def shares(start: datetime, end: datetime, zone: str) -> tuple[tuple[date, int], ...]:
+def split_by_local_day(start: datetime, end: datetime, zone: str) -> tuple[tuple[date, int], ...]:
     """
     Split a span at the local midnights in it, by the seconds that passed.
 
@@ -30,7 +37,7 @@ def shares(start: datetime, end: datetime, zone: str) -> tuple[tuple[date, int],
     Raises:
         Invalid: There is no such zone, under `time_zone`.
     """
-    zone_of(zone)
+    load_zone(zone)
     found: dict[date, int] = {}
     before = 0
     for day, until in _pieces(start.astimezone(UTC), end.astimezone(UTC), zone):
@@ -42,8 +49,8 @@ def shares(start: datetime, end: datetime, zone: str) -> tuple[tuple[date, int],
 
 def _pieces(start: datetime, end: datetime, zone: str) -> Iterator[tuple[date, datetime]]:
     """Yield, piece by piece in order, a local date and until when it lasts."""
-    for stretch in stretches(zone, minute_of(start), minute_of(end) + 1):
-        minute = max(stretch.start, minute_of(start))
+    for stretch in offset_periods(zone, to_minutes(start), to_minutes(end) + 1):
+        minute = max(stretch.start, to_minutes(start))
         while minute < stretch.end and (at := EPOCH + minute * MINUTE) < end:
             number = (minute + stretch.offset) // DAY
             minute = min((number + 1) * DAY - stretch.offset, stretch.end)

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from workbell.domain.cron.time_zones import EPOCH
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import GoalId, percentage
-from workbell.domain.goals.local_days import local_day, shares
+from workbell.domain.goals.local_days import local_day, split_by_local_day
 from workbell.domain.identity.user import UserId
 
 EntryId = NewType("EntryId", int)
@@ -21,7 +21,7 @@ _SECOND = timedelta(seconds=1)
 
 
 @frozen(kw_only=True)
-class Entry:
+class ProgressEntry:
     """
     Time that was logged towards a goal, of the time that was planned.
 
@@ -61,10 +61,10 @@ class Entry:
         """How much of what was planned was logged, with two places."""
         return percentage(self.logged_seconds, self.total_seconds)
 
-    def shares(self) -> tuple[tuple[date, int], ...]:
+    def seconds_by_day(self) -> tuple[tuple[date, int], ...]:
         """Return how many seconds of it fall on which local days; days without are left out."""
         if self.started_at is not None and self.ended_at is not None:
-            return shares(self.started_at, self.ended_at, self.zone)
+            return split_by_local_day(self.started_at, self.ended_at, self.zone)
         return ((self.local_day, self.logged_seconds),) if self.logged_seconds else ()
 
     def edited(self, note: str, logged: int, total: int, now: datetime) -> Self:
@@ -99,7 +99,7 @@ class Timer:
 
 
 @frozen(kw_only=True)
-class Logged:
+class TimeEntry:
     """Time as it is about to be logged: in seconds, perhaps with its start."""
 
     logged: int
@@ -139,9 +139,9 @@ class Logged:
     def entry(
         self, owner: UserId, goal: GoalId, goal_number: int, number: int, note: str, zone: str,
         now: datetime,
-    ) -> Entry:  # fmt: skip
+    ) -> ProgressEntry:  # fmt: skip
         """Return the entry of it, made now in a zone."""
-        return Entry(
+        return ProgressEntry(
             owner=owner,
             goal_id=goal,
             goal_number=goal_number,

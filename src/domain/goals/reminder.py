@@ -19,7 +19,7 @@ STEP_MINUTES = 15
 
 
 @frozen
-class Reminded:
+class ReminderHistory:
     """
     What a person was told of one goal since its last entry.
 
@@ -33,7 +33,7 @@ class Reminded:
 
 
 def next_reminder(
-    since: date, before: Reminded | None, inactive_days: int = INACTIVE_DAYS
+    since: date, before: ReminderHistory | None, inactive_days: int = INACTIVE_DAYS
 ) -> date | None:
     """
     Return the local day on which a goal's next reminder is due, or None for no more.
@@ -53,18 +53,18 @@ class IdleGoal:
     id: int
     name: str
     active_at: datetime
-    reminded: Reminded | None = None
+    reminded: ReminderHistory | None = None
 
     def is_due(self, today: date, zone: str, inactive_days: int) -> bool:
         """Whether its owner is to be reminded on a local day, or was to be before."""
         due = next_reminder(local_day(self.active_at, zone), self.reminded, inactive_days)
         return due is not None and due <= today
 
-    def told(self, today: date, zone: str) -> Reminded:
+    def after_reminder(self, today: date, zone: str) -> ReminderHistory:
         """Return what has been said of it once today's reminder is out."""
         since, before = local_day(self.active_at, zone), self.reminded
         again = before is not None and before.since >= since
-        return Reminded(since, before.count + 1 if before and again else 1, today)
+        return ReminderHistory(since, before.count + 1 if before and again else 1, today)
 
 
 @frozen(kw_only=True)
@@ -81,7 +81,7 @@ class Preferences:
     zone: str = ""
     next_at: datetime | None = None
 
-    def aimed(self, now: datetime, zone: str) -> "Preferences":
+    def with_next_run(self, now: datetime, zone: str) -> "Preferences":
         """Return them with the next own time after now, if there is one."""
         if self.reminder_time is None or not self.reminders:
             return evolve(self, zone="", next_at=None)
@@ -90,7 +90,7 @@ class Preferences:
 
 
 @frozen(kw_only=True)
-class Person:
+class ReminderRecipient:
     """
     Somebody who may be reminded, and the goals that it could be of.
 

@@ -21,7 +21,7 @@ Worked = tuple[date, int]
 """A local day, and the seconds that were logged on it."""
 
 
-class Group(StrEnum):
+class Granularity(StrEnum):
     """How a span is cut into buckets; weeks start on Monday."""
 
     DAY = "day"
@@ -29,11 +29,11 @@ class Group(StrEnum):
     MONTH = "month"
 
 
-def start_of(day: date, group: Group) -> date:
+def start_of(day: date, group: Granularity) -> date:
     """Return the first day of the day's week or month, or the day itself."""
-    if group is Group.WEEK:
+    if group is Granularity.WEEK:
         return day - timedelta(days=day.weekday())
-    return day.replace(day=1) if group is Group.MONTH else day
+    return day.replace(day=1) if group is Granularity.MONTH else day
 
 
 def hours(seconds: int) -> float:
@@ -42,7 +42,7 @@ def hours(seconds: int) -> float:
     return (hundredths if seconds >= 0 else -hundredths) / 100
 
 
-def by_period(days: Iterable[Worked], group: Group) -> Sequence[Worked]:
+def by_period(days: Iterable[Worked], group: Granularity) -> Sequence[Worked]:
     """Return the seconds of each period by its first day, oldest first; empty ones are left out."""
     sums: dict[date, int] = {}
     for day, seconds in days:
@@ -80,7 +80,7 @@ class Span:
         """First and last day of the equally long span that ends where this one begins."""
         return self.first - len(self) * ONE_DAY, self.first - ONE_DAY
 
-    def pieces(self, group: Group) -> Iterator[tuple[date, date]]:
+    def pieces(self, group: Granularity) -> Iterator[tuple[date, date]]:
         """Yield first and last day of every bucket; those at the edges may be shorter."""
         first = self.first
         while first <= self.last:
@@ -89,11 +89,11 @@ class Span:
             first = last + ONE_DAY
 
 
-def _next_start(day: date, group: Group) -> date:
+def _next_start(day: date, group: Granularity) -> date:
     start = start_of(day, group)
-    if group is Group.MONTH:
+    if group is Granularity.MONTH:
         return (start + 31 * ONE_DAY).replace(day=1)
-    return start + (7 * ONE_DAY if group is Group.WEEK else ONE_DAY)
+    return start + (7 * ONE_DAY if group is Granularity.WEEK else ONE_DAY)
 
 
 def span_of(first: date | None, last: date | None, today: date) -> Span:
@@ -119,7 +119,7 @@ class Bucket:
     seconds: int
 
 
-def buckets(days: Iterable[Worked], span: Span, group: Group) -> Sequence[Bucket]:
+def buckets(days: Iterable[Worked], span: Span, group: Granularity) -> Sequence[Bucket]:
     """Return every bucket of a span, also those without any time."""
     sums: dict[date, int] = {}
     for day, seconds in days:
@@ -152,7 +152,7 @@ class Comparison:
         return round(100 * self.delta / self.seconds, 2) if self.seconds else None
 
 
-def compared(days: Sequence[Worked], span: Span) -> Comparison:
+def compare_with_previous(days: Sequence[Worked], span: Span) -> Comparison:
     """Compare a span with the one before it."""
     first, last = span.before
     before = total(days, first, last)
@@ -185,7 +185,7 @@ def streak(days: Iterable[Worked], today: date) -> Streak:
 
 
 @frozen
-class Heat:
+class HeatmapDay:
     """The time of one day, and how much that is: 1 for a little to 4 for the most."""
 
     day: date
@@ -193,14 +193,14 @@ class Heat:
     level: int
 
 
-def heat_map(days: Iterable[Worked], last: date) -> Sequence[Heat]:
+def heatmap(days: Iterable[Worked], last: date) -> Sequence[HeatmapDay]:
     """
     Return the days with time of the year that ends on a day, oldest first.
 
     The year begins on the Monday 52 weeks before the last day's week. The
     level is the quarter of the busiest day's time that a day reaches.
     """
-    first = start_of(last, Group.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
+    first = start_of(last, Granularity.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
     found = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)
     most = max((seconds for _, seconds in found), default=0)
-    return [Heat(day, seconds, -(-HEAT_LEVELS * seconds // most)) for day, seconds in found]
+    return [HeatmapDay(day, seconds, -(-HEAT_LEVELS * seconds // most)) for day, seconds in found]

@@ -8,7 +8,7 @@ from workbell.domain.identity.user import SYSTEM_ID, KeyScope, Role, Tier, User,
 
 
 @frozen(kw_only=True)
-class Origin:
+class ClientInfo:
     """Where a command came from, as far as the audit trail remembers it."""
 
     request_id: str = ""
@@ -27,7 +27,7 @@ class Scope:
         return self.owner is None or self.owner == owner
 
 
-EVERYTHING = Scope(owner=None)
+ALL_OWNERS = Scope(owner=None)
 
 
 @frozen(kw_only=True)
@@ -51,12 +51,12 @@ class Actor:
     session_id: str = ""
     must_enrol: bool = False
     key_scopes: frozenset[KeyScope] | None = None
-    origin: Origin = Origin()
+    origin: ClientInfo = ClientInfo()
 
     @property
     def scope(self) -> Scope:
         """What the actor may see: everything, or their own."""
-        return EVERYTHING if self.is_super_user else Scope(owner=self.user_id)
+        return ALL_OWNERS if self.is_super_user else Scope(owner=self.user_id)
 
     @property
     def is_system(self) -> bool:
@@ -69,7 +69,7 @@ class Actor:
         user: User,
         *,
         session_id: str = "",
-        origin: Origin | None = None,
+        origin: ClientInfo | None = None,
         key_scopes: frozenset[KeyScope] | None = None,
         must_enrol: bool = False,
     ) -> Self:
@@ -86,11 +86,11 @@ class Actor:
             time_zone=user.time_zone,
             session_id=session_id,
             must_enrol=must_enrol,
-            origin=origin or Origin(),
+            origin=origin or ClientInfo(),
         )
 
 
-NOBODY = Actor(user_id=SYSTEM_ID, username="nobody")
+ANONYMOUS = Actor(user_id=SYSTEM_ID, username="nobody")
 
 
 SYSTEM = Actor(user_id=SYSTEM_ID, username="system", is_super_user=True, is_email_verified=True)

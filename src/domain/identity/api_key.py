@@ -36,7 +36,7 @@ class ApiKey:
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
-    def works(self, now: datetime) -> bool:
+    def is_usable(self, now: datetime) -> bool:
         """Whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 

@@ -103,7 +103,7 @@ def draw_code(below: Callable[[int], int]) -> str:
     return f"{below(10**DIGITS):0{DIGITS}}"
 
 
-def tidied(code: str) -> str:
+def normalise_code(code: str) -> str:
     """Return a code as it was typed without spaces and hyphens."""
     return "".join(c for c in code if not c.isspace() and c != "-")
 

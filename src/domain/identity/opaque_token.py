@@ -20,7 +20,7 @@ class Prefix(StrEnum):
 
 
 @frozen
-class Opaque:
+class OpaqueToken:
     """
     An opaque token: a public part to look it up by, and a secret.
 
@@ -38,16 +38,16 @@ class Opaque:
         return f"{self.prefix}_{self.id}_{self.secret}"
 
     @property
-    def kept(self) -> str:
+    def hashed(self) -> str:
         """What is kept of the secret: 64 hexadecimal digits of SHA-256."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
-    def fits(self, kept: str) -> bool:
+    def matches(self, kept: str) -> bool:
         """Whether this is what was kept; it takes as long if it is not."""
-        return hmac.compare_digest(self.kept, kept)
+        return hmac.compare_digest(self.hashed, kept)
 
     @classmethod
-    def read(cls, text: str) -> "Opaque":
+    def parse(cls, text: str) -> "OpaqueToken":
         """
         Return a token that somebody sent.
 
@@ -74,6 +74,6 @@ def csrf_token(secret: str) -> str:
     return hmac.new(secret.encode(), b"workbell csrf", hashlib.sha256).hexdigest()
 
 
-def csrf_fits(secret: str, sent: str) -> bool:
+def csrf_matches(secret: str, sent: str) -> bool:
     """Whether a form's token belongs to the session; compared in constant time."""
     return hmac.compare_digest(csrf_token(secret).encode(), sent.encode("utf-8", "replace"))

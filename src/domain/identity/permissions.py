@@ -6,7 +6,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from workbell.domain.errors import NotAllowed
-from workbell.domain.identity.actor import EVERYTHING, Actor, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Actor, Scope
 from workbell.domain.identity.second_factor import EnrolmentRequired
 from workbell.domain.identity.user import KeyScope, Role, UserId
 
@@ -261,7 +261,7 @@ def scope_of(actor: Actor, action: Action) -> Scope:
     """Return whose things an actor may do it with: everybody's, or their own."""
     everywhere = relations_of(actor) - {Relation.ANYONE, Relation.SIGNED_IN}
     if not RULES[action].relations.isdisjoint(everywhere):
-        return EVERYTHING
+        return ALL_OWNERS
     return Scope(owner=actor.user_id)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from workbell.domain.cron.time_zones import zone_of
+from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.password_policy import password_errors
 from workbell.domain.identity.user import (
@@ -15,7 +15,7 @@ from workbell.domain.identity.user import (
     Tier,
     User,
     ascii_address,
-    login_key,
+    normalise_identifier,
 )
 
 NAME_LENGTH = 150
@@ -27,7 +27,7 @@ def username_errors(username: str) -> list[str]:
     """Return what is wrong with a username: nothing, or one sentence each."""
     if not username:
         return ["A username is needed."]
-    if max(len(username), len(login_key(username))) > USERNAME_LENGTH:
+    if max(len(username), len(normalise_identifier(username))) > USERNAME_LENGTH:
         return [f"A username has at most {USERNAME_LENGTH} characters."]
     if not all(_is_username_character(c) for c in username):
         return ["A username is made of letters, digits and the marks _ . + - only."]
@@ -59,7 +59,7 @@ def name_errors(name: str) -> list[str]:
 def time_zone_errors(time_zone: str) -> list[str]:
     """Return what is wrong with a time zone: nothing, or one sentence each."""
     try:
-        zone_of(time_zone)
+        load_zone(time_zone)
     except Invalid as error:
         return error.field_errors["time_zone"]
     return []

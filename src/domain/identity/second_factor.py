@@ -11,7 +11,7 @@ from typing import Self
 from attrs import evolve, field, frozen
 
 from workbell.domain.errors import NotAllowed
-from workbell.domain.identity.one_time_code import tidied
+from workbell.domain.identity.one_time_code import normalise_code
 from workbell.domain.identity.user import User, UserId, WrongCredentials
 
 STEP = 30
@@ -44,16 +44,18 @@ class WrongSecondFactor(WrongCredentials):
     code = "wrong_second_factor"
 
 
-class Duty(StrEnum):
+class SecondFactorPolicy(StrEnum):
     """Who must have a second factor; anybody may."""
 
     NONE = "none"
     SUPERUSERS = "superusers"
     EVERYONE = "everyone"
 
-    def binds(self, user: User) -> bool:
+    def applies_to(self, user: User) -> bool:
         """Whether a person must have one."""
-        return self is Duty.EVERYONE or (self is Duty.SUPERUSERS and user.is_super_user)
+        return self is SecondFactorPolicy.EVERYONE or (
+            self is SecondFactorPolicy.SUPERUSERS and user.is_super_user
+        )
 
 
 @frozen(kw_only=True)
@@ -76,7 +78,7 @@ class SecondFactor:
     recovery: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def works(self) -> bool:
+    def is_confirmed(self) -> bool:
         """Whether it was confirmed, and is asked for."""
         return self.confirmed_at is not None
 
@@ -118,7 +120,7 @@ class FactorKeys:
         """Return these keys, the newest first."""
         return cls({_key_id(key): key for key in keys})
 
-    def begun(self, user_id: UserId, seed: str, now: datetime) -> SecondFactor:
+    def enrol(self, user_id: UserId, seed: str, now: datetime) -> SecondFactor:
         """Return a new factor of a person's, which has yet to be confirmed."""
         key_id = next(iter(self._keys), "")
         return SecondFactor(user_id=user_id, seed=seed, key_id=key_id, created_at=now)
@@ -147,7 +149,7 @@ def _drawn(below: Callable[[int], int]) -> str:
 
 
 def _kept(code: str) -> str:
-    plain = tidied(code).lower().translate(_MISREAD)
+    plain = normalise_code(code).lower().translate(_MISREAD)
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -7,7 +7,7 @@ from typing import Self
 from attrs import evolve, frozen
 
 from workbell.domain.errors import NotAllowed, Unauthenticated
-from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import UserId
 
 GRACE = timedelta(seconds=10)
@@ -65,7 +65,7 @@ class Claims:
     expires_at: datetime
 
 
-class Standing(StrEnum):
+class RefreshTokenState(StrEnum):
     """How a refresh token stands to its session."""
 
     CURRENT = "current"
@@ -108,10 +108,10 @@ class Session:
         life: timedelta,
         *,
         kind: SessionKind = SessionKind.TOKENS,
-        origin: Origin | None = None,
+        origin: ClientInfo | None = None,
     ) -> Self:
         """Return the session of a login, with its first refresh token."""
-        origin = origin or Origin()
+        origin = origin or ClientInfo()
         return cls(
             id=id,
             user_id=user_id,
@@ -124,23 +124,23 @@ class Session:
             user_agent=origin.user_agent[:TEXT_LENGTH],
         )
 
-    def alive(self, now: datetime) -> bool:
+    def is_active(self, now: datetime) -> bool:
         """Whether it is neither revoked nor over."""
         return self.revoked_at is None and now < self.expires_at
 
-    def fresh(self, now: datetime) -> bool:
+    def is_recent(self, now: datetime) -> bool:
         """Whether its login was a moment ago; renewing it makes it no younger."""
         return now - self.created_at < FRESH
 
-    def standing(self, jti: str, now: datetime) -> Standing:
+    def classify_refresh_token(self, jti: str, now: datetime) -> RefreshTokenState:
         """Return what a refresh token with a good signature is worth."""
-        if not self.alive(now):
-            return Standing.ENDED
+        if not self.is_active(now):
+            return RefreshTokenState.ENDED
         if jti == self.current_jti:
-            return Standing.CURRENT
+            return RefreshTokenState.CURRENT
         if jti == self.previous_jti and now - self.rotated_at <= GRACE:
-            return Standing.JUST_ROTATED
-        return Standing.REUSED
+            return RefreshTokenState.JUST_ROTATED
+        return RefreshTokenState.REUSED
 
     def rotated(self, jti: str, now: datetime, life: timedelta, most: timedelta = MAX_LIFE) -> Self:
         """

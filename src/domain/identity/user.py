@@ -23,7 +23,7 @@ SYSTEM_ID = UserId(0)
 """The owner of work that belongs to nobody in particular."""
 
 
-def login_key(identifier: str) -> str:
+def normalise_identifier(identifier: str) -> str:
     """
     Return the form in which two usernames or addresses are compared.
 
@@ -88,7 +88,7 @@ class KeyScope(StrEnum):
     ADMIN = "admin"
 
 
-class Taken(Invalid):
+class AlreadyTaken(Invalid):
     """Somebody has this name or address already."""
 
     code = "taken"

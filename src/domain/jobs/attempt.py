@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from workbell.domain.identity.user import UserId
-from workbell.domain.jobs.job import JobId, JobState, Mode
+from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 
 LOST_RETRY = timedelta(seconds=1)
 RETRY_BASE = 10.0
@@ -44,7 +44,7 @@ class Claim:
     owner: UserId
     parameters: Mapping[str, Any]
     queue: str
-    mode: Mode
+    mode: ClaimMode
     fail_when_lost: bool
     lane: str | None
     attempt: int
@@ -66,7 +66,7 @@ class Claim:
 
 
 @frozen(kw_only=True)
-class Ending:
+class TaskResult:
     """How a body ended, before anybody has decided what follows from it."""
 
     outcome: Outcome
@@ -96,7 +96,7 @@ class Settlement:
     ended_at: datetime
     due_at: datetime | None = None
     max_attempts: int
-    mode: Mode
+    mode: ClaimMode
     error: str | None = None
     result: Any = None
     schedule_id: int | None = None
@@ -151,12 +151,12 @@ def retry_delay(attempt: int, chance: float) -> timedelta:
     return timedelta(seconds=bound * chance)
 
 
-def _asked_wait(seconds: float) -> timedelta:
+def _requested_delay(seconds: float) -> timedelta:
     """Return the wait that a body asks for: neither negative nor beyond a year, whatever it says."""
     return timedelta(seconds=min(max(0.0, seconds), LONGEST_WAIT.total_seconds()))
 
 
-def settle(claim: Claim, ending: Ending, now: datetime, chance: float) -> Settlement:
+def settle(claim: Claim, ending: TaskResult, now: datetime, chance: float) -> Settlement:
     """Decide what follows from the end of an attempt; `chance` spreads retries."""
     state, due_at, extra = JobState.FAILED, None, 0
     match ending.outcome:
@@ -166,7 +166,7 @@ def settle(claim: Claim, ending: Ending, now: datetime, chance: float) -> Settle
             state = JobState.CANCELLED
         case Outcome.SNOOZED | Outcome.INTERRUPTED:
             state, extra = JobState.SCHEDULED, 1
-            due_at = now + _asked_wait(ending.retry_after or 0.0)
+            due_at = now + _requested_delay(ending.retry_after or 0.0)
         case _ if claim.cancel_requested:
             state = JobState.CANCELLED
         case _ if not ending.permanent and claim.attempt < claim.max_attempts:
@@ -174,7 +174,7 @@ def settle(claim: Claim, ending: Ending, now: datetime, chance: float) -> Settle
             due_at = now + (
                 retry_delay(claim.attempt, chance)
                 if ending.retry_after is None
-                else _asked_wait(ending.retry_after)
+                else _requested_delay(ending.retry_after)
             )
     return _settlement(claim, ending, state, now, due_at=due_at, extra=extra)
 
@@ -190,22 +190,22 @@ def reap(claim: Claim, now: datetime) -> Settlement:
     late = now > claim.deadline + TIMEOUT_GRACE
     outcome = Outcome.TIMEOUT if late else Outcome.LOST
     error = "the time limit was exceeded" if late else "the worker was lost"
-    extra = 1 if claim.mode is Mode.BATCH else 0
+    extra = 1 if claim.mode is ClaimMode.BATCH else 0
     state, due_at = JobState.FAILED, None
     if claim.cancel_requested:
         state = JobState.CANCELLED
     elif not claim.fail_when_lost and claim.attempt < claim.max_attempts + extra:
         state, due_at = JobState.SCHEDULED, now + LOST_RETRY
     settlement = _settlement(
-        claim, Ending(outcome=outcome, error=error), state, now, due_at=due_at, extra=extra
+        claim, TaskResult(outcome=outcome, error=error), state, now, due_at=due_at, extra=extra
     )
-    mode = Mode.ALONE if claim.mode is Mode.BATCH else claim.mode
+    mode = ClaimMode.EXCLUSIVE if claim.mode is ClaimMode.BATCH else claim.mode
     return evolve(settlement, mode=mode, lease_before=now)
 
 
 def _settlement(
     claim: Claim,
-    ending: Ending,
+    ending: TaskResult,
     state: JobState,
     now: datetime,
     *,

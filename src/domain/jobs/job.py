@@ -61,12 +61,12 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
-class Mode(IntEnum):
+class ClaimMode(IntEnum):
     """How a job may be claimed: among many, up to the free threads, or alone."""
 
     BATCH = 0
     ORDINARY = 1
-    ALONE = 2
+    EXCLUSIVE = 2
 
 
 class JobOrigin(StrEnum):
@@ -94,7 +94,7 @@ class Progress:
 
 
 @frozen
-class Missed:
+class MissedTicks:
     """The ticks that one row stands for: first, last and how many."""
 
     first: datetime
@@ -129,7 +129,7 @@ class Job:
     fair_tag: float = 0.0
     lane: str | None = None
     lane_limit: int = 1
-    mode: Mode = Mode.ORDINARY
+    mode: ClaimMode = ClaimMode.ORDINARY
     fail_when_lost: bool = False
     attempt: int = 0
     max_attempts: int = 3
@@ -145,7 +145,7 @@ class Job:
     schedule_id: int | None = None
     tick: datetime | None = None
     for_tick: datetime | None = None
-    missed: Missed | None = None
+    missed: MissedTicks | None = None
     rerun_of: JobId | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
@@ -161,7 +161,7 @@ class Job:
         return status_of(self.state, self.attempt)
 
     @property
-    def share_key(self) -> str:
+    def fairness_key(self) -> str:
         """Whose share of the workers it takes: the owner's, unless said otherwise."""
         return self.fair_key or str(self.owner)
 
@@ -173,7 +173,7 @@ class Job:
             Conflict: It has ended.
         """
         if self.state.ended:
-            raise Conflict(f"The job has already {_past(self.state)}.")
+            raise Conflict(f"The job has already {_past_participle(self.state)}.")
         if self.state is JobState.RUNNING:
             return evolve(self, cancel_requested=True)
         return evolve(self, state=JobState.CANCELLED, reason=reason, ended_at=now)
@@ -209,7 +209,7 @@ class Job:
             hidden=False,
         )
 
-    def again(self, now: datetime) -> "Job":
+    def rerun(self, now: datetime) -> "Job":
         """Return a new job that does the same as this one once more, now."""
         return Job(
             owner=self.owner,
@@ -236,7 +236,7 @@ class Job:
         )
 
 
-def _past(state: JobState) -> str:
+def _past_participle(state: JobState) -> str:
     words = {JobState.CANCELLED: "been cancelled", JobState.SKIPPED: "been skipped"}
     return words.get(state, state.name.lower())
 
@@ -255,7 +255,7 @@ def status_of(state: JobState, attempt: int) -> Status:
     return _STATUS.get(state) or (Status.RETRYING if attempt else Status.PENDING)
 
 
-def placed(job: Job, now: datetime, *, task_active: bool, lane_free: bool) -> JobState:
+def initial_state(job: Job, now: datetime, *, task_active: bool, lane_free: bool) -> JobState:
     """Return the state in which a waiting job enters: ready, held or scheduled."""
     if job.due_at > now:
         return JobState.SCHEDULED
@@ -273,7 +273,7 @@ def fair_tag(lowest: float | None, highest: float | None, nth: int, weight: floa
     return max(lowest or 0.0, highest or 0.0) + nth / weight
 
 
-def pick(modes: Sequence[Mode], free_threads: int) -> int:
+def select_claimable(modes: Sequence[ClaimMode], free_threads: int) -> int:
     """
     Return how many of the rows, in their order, one claim may take.
 
@@ -282,9 +282,9 @@ def pick(modes: Sequence[Mode], free_threads: int) -> int:
     """
     ordinary = 0
     for n, mode in enumerate(modes):
-        if mode is Mode.ALONE:
+        if mode is ClaimMode.EXCLUSIVE:
             return max(n, 1)
-        if mode is Mode.ORDINARY:
+        if mode is ClaimMode.ORDINARY:
             if ordinary >= free_threads:
                 return n
             ordinary += 1
@@ -304,8 +304,8 @@ def check_waiting_limit(waiting: int, adding: int, limit: int) -> None:
         )
 
 
-def mode_of(task: Task | None) -> Mode:
+def mode_of(task: Task | None) -> ClaimMode:
     """Return how a task's jobs may be claimed."""
     if task is not None and task.on_lost is OnLost.FAIL:
-        return Mode.ALONE
-    return Mode.BATCH if task is not None and task.batch else Mode.ORDINARY
+        return ClaimMode.EXCLUSIVE
+    return ClaimMode.BATCH if task is not None and task.batch else ClaimMode.ORDINARY

@@ -49,7 +49,7 @@ class UnsubscribeTokens:
         """
         if not self._keys:
             raise Invalid("Reminders need WORKBELL_SECRET_KEY, which signs their links.")
-        return f"{what.category}-{what.owner}-{_mark(self._keys[0], what)}"
+        return f"{what.category}-{what.owner}-{_mac(self._keys[0], what)}"
 
     def read(self, token: str) -> Unsubscription:
         """
@@ -61,11 +61,11 @@ class UnsubscribeTokens:
         found = _FORM.fullmatch(token)
         if found is not None:
             what = Unsubscription(UserId(int(found[2])), Category(found[1]))
-            if any(hmac.compare_digest(_mark(key, what), found[3]) for key in self._keys):
+            if any(hmac.compare_digest(_mac(key, what), found[3]) for key in self._keys):
                 return what
         raise NotFound("This link is not one of ours, or was cut off.")
 
 
-def _mark(key: bytes, what: Unsubscription) -> str:
+def _mac(key: bytes, what: Unsubscription) -> str:
     said = f"workbell unsubscribe\0{what.category}\0{what.owner}"
     return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()[:32]

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from workbell.domain.client_address import client_key
 from workbell.domain.errors import Invalid, Throttled
-from workbell.domain.identity.user import Tier, User, UserId, login_key
+from workbell.domain.identity.user import Tier, User, UserId, normalise_identifier
 
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 _NOTATION: Final = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
@@ -86,7 +86,7 @@ class Policy:
 
 
 @frozen
-class Charge:
+class RateLimitKey:
     """One policy, and whom it counts."""
 
     policy: Policy
@@ -132,7 +132,7 @@ class Decision:
             retry_after=0.0 if allowed else reset or float(rate.seconds),
         )
 
-    def spent(self, cost: int = 1) -> "Decision":
+    def exhausted(self, cost: int = 1) -> "Decision":
         """Return the decision as it stands once the request was counted."""
         return Decision(
             policy=self.policy,
@@ -165,7 +165,7 @@ def admit(policy: Policy, log: Sequence[float], at: float, cost: int = 1) -> Dec
     )
 
 
-def spend(rate: Rate, log: Sequence[float], at: float, cost: int = 1) -> list[float]:
+def consume(rate: Rate, log: Sequence[float], at: float, cost: int = 1) -> list[float]:
     """
     Return the log with one more request, and without what has come back.
 
@@ -175,7 +175,7 @@ def spend(rate: Rate, log: Sequence[float], at: float, cost: int = 1) -> list[fl
     return [*log[first:], *[max(at, log[-1]) if log else at] * cost]
 
 
-class TooMany(Throttled):
+class RateLimited(Throttled):
     """Too often, by the policies that say so in `decisions`."""
 
     def __init__(self, decisions: Sequence[Decision]) -> None:
@@ -197,7 +197,7 @@ class Route(StrEnum):
 
 
 @frozen(kw_only=True)
-class Asked:
+class RateLimitRequest:
     """
     What limits want to know of a request.
 
@@ -274,7 +274,7 @@ class Policies:
         """Return the quota of a tier."""
         return self.premium if tier is Tier.PREMIUM else self.free
 
-    def met_by(self, asked: Asked) -> tuple[Charge, ...]:
+    def policies_for(self, asked: RateLimitRequest) -> tuple[RateLimitKey, ...]:
         """Return what a request is charged for, the narrowest first."""
         if asked.route is Route.EXEMPT:
             return ()
@@ -288,7 +288,7 @@ class Policies:
             return _charges(own, (self.console, asked.session_id))
         return _charges(own, (self.user, str(asked.user_id)))
 
-    def _own(self, asked: Asked, address: str) -> tuple[Policy | None, str]:
+    def _own(self, asked: RateLimitRequest, address: str) -> tuple[Policy | None, str]:
         """Return the policy of the route itself."""
         if asked.route is Route.SIGN_IN:
             return self.login, address
@@ -299,8 +299,8 @@ class Policies:
         return (self.ingest if asked.route is Route.INGEST else None), str(asked.user_id)
 
 
-def _charges(*met: tuple[Policy | None, str]) -> tuple[Charge, ...]:
-    return tuple(Charge(policy, whom) for policy, whom in met if policy is not None)
+def _charges(*met: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
+    return tuple(RateLimitKey(policy, whom) for policy, whom in met if policy is not None)
 
 
 def account_key(user: User | None, identifier: str, known_from: str = "") -> str:
@@ -314,7 +314,9 @@ def account_key(user: User | None, identifier: str, known_from: str = "") -> str
     """
     if user is not None:
         return f"user-{user.id}@{client_key(known_from)}" if known_from else f"user-{user.id}"
-    return f"name-{sha256(login_key(identifier).encode(errors='replace')).hexdigest()[:32]}"
+    return (
+        f"name-{sha256(normalise_identifier(identifier).encode(errors='replace')).hexdigest()[:32]}"
+    )
 
 
 def whole_seconds(seconds: float) -> int:
@@ -322,7 +324,7 @@ def whole_seconds(seconds: float) -> int:
     return max(0, ceil(seconds - 1e-6))
 
 
-def header_texts(decisions: Iterable[Decision]) -> dict[str, str]:
+def rate_limit_headers(decisions: Iterable[Decision]) -> dict[str, str]:
     """
     Return the `RateLimit-Policy` and `RateLimit` headers of a request.
 

@@ -10,7 +10,7 @@ from attrs import Factory, evolve, frozen
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
-from workbell.domain.jobs.job import Job, JobOrigin, Missed, mode_of
+from workbell.domain.jobs.job import Job, JobOrigin, MissedTicks, mode_of
 from workbell.domain.jobs.task import OnLost, Task
 
 ScheduleId = NewType("ScheduleId", int)
@@ -114,29 +114,29 @@ class Schedule:
         next_at = self.tick_after(max(now, self.cursor or now))
         if next_at is None:
             raise Invalid.field("is_active", "The schedule has no run left before its end.")
-        return self._aimed(next_at, None)
+        return self._with_next_run(next_at, None)
 
     def pause(self, reason: str | None = None) -> Self:
         """Forget the next tick."""
-        return self._aimed(None, reason)
+        return self._with_next_run(None, reason)
 
-    def expecting(self) -> Self:
+    def with_alert(self) -> Self:
         """Expect the next tick's success in time, if there is one and that is asked for."""
-        return self._aimed(self.next_at, self.paused_reason)
+        return self._with_next_run(self.next_at, self.paused_reason)
 
-    def _aimed(self, next_at: datetime | None, reason: str | None) -> Self:
+    def _with_next_run(self, next_at: datetime | None, reason: str | None) -> Self:
         alert_at = self._alert_of(next_at)
         return evolve(
             self, next_at=next_at, paused_reason=reason, alert_at=alert_at, overdue_since=None
         )
 
     @property
-    def expected_since(self) -> datetime:
+    def alert_baseline(self) -> datetime:
         """The time after which a success is what an alert that is set waits for."""
         assert self.alert_at is not None and self.alert_after_seconds is not None
         return (self.overdue_since or self.alert_at) - timedelta(seconds=self.alert_after_seconds)
 
-    def judged(self, now: datetime, succeeded_at: datetime | None) -> Self:
+    def evaluate_alert(self, now: datetime, succeeded_at: datetime | None) -> Self:
         """
         Return what an alert that is due comes to.
 
@@ -147,7 +147,7 @@ class Schedule:
         if succeeded_at is None:
             since = self.overdue_since or now
             return evolve(self, alert_at=now + LOOK_AGAIN, overdue_since=since)
-        tick = self.tick_after(max(succeeded_at, self.expected_since))
+        tick = self.tick_after(max(succeeded_at, self.alert_baseline))
         return evolve(self, alert_at=self._alert_of(tick), overdue_since=None)
 
     def _alert_of(self, tick: datetime | None) -> datetime | None:
@@ -161,17 +161,17 @@ class Schedule:
             return self
         next_at = self.tick_after(max(now, self.cursor or now))
         reason = None if next_at else "ended"
-        return evolve(self, next_at=next_at, paused_reason=reason).expecting()
+        return evolve(self, next_at=next_at, paused_reason=reason).with_alert()
 
     def edited(self, now: datetime) -> Self:
         """Return the next version; ticks neither repeat nor fire in retrospect."""
-        return self.recompute(now).stamped(now)
+        return self.recompute(now).touched(now)
 
-    def stamped(self, now: datetime) -> Self:
+    def touched(self, now: datetime) -> Self:
         """Return the next version, changed now."""
         return evolve(self, version=self.version + 1, updated_at=now)
 
-    def fires_like(self, other: "Schedule") -> bool:
+    def has_same_ticks(self, other: "Schedule") -> bool:
         """Whether both have the same ticks: the rule, the start, the end and the run count."""
         return (self.cron, self.starts_at, self.ends_at, self.max_runs) == (
             other.cron,
@@ -189,7 +189,7 @@ class Schedule:
         origin: JobOrigin = JobOrigin.SCHEDULE,
         tick: datetime | None = None,
         for_tick: datetime | None = None,
-        missed: Missed | None = None,
+        missed: MissedTicks | None = None,
     ) -> Job:
         """Return a job of this schedule; `task` is None where nobody here knows it."""
         return Job(

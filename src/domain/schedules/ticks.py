@@ -8,7 +8,7 @@ from typing import NamedTuple
 from attrs import frozen
 
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.jobs.job import Job, JobState, Missed
+from workbell.domain.jobs.job import Job, JobState, MissedTicks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
 
 MISFIRE_GRACE = timedelta(seconds=60)
@@ -34,7 +34,7 @@ class PlannedTick:
 
     tick: datetime
     skipped: SkipReason | None = None
-    missed: Missed | None = None
+    missed: MissedTicks | None = None
 
     @property
     def last(self) -> datetime:
@@ -82,7 +82,7 @@ class Due(NamedTuple):
         )
 
 
-class Step(NamedTuple):
+class FastPathStep(NamedTuple):
     """The common step of a schedule: one tick becomes a job, the next one is aimed at."""
 
     schedule: ScheduleId
@@ -96,7 +96,7 @@ class Step(NamedTuple):
         return standing == (self.version, self.tick, None)
 
 
-def common_step(due: Due, now: datetime) -> Step | None:
+def fast_path_step(due: Due, now: datetime) -> FastPathStep | None:
     """
     Return what `plan` comes to in the common case: one tick, on time, of a plain schedule.
 
@@ -107,7 +107,7 @@ def common_step(due: Due, now: datetime) -> Step | None:
     next_at = due.cron.next_after(due.tick)
     if next_at is None or next_at <= now:
         return None
-    return Step(due.id, due.version, due.tick, next_at)
+    return FastPathStep(due.id, due.version, due.tick, next_at)
 
 
 def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> TickPlan:
@@ -139,7 +139,7 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     )
 
 
-def abandon(schedule: Schedule, now: datetime, reason: SkipReason) -> PlannedTick | None:
+def skip_due_ticks(schedule: Schedule, now: datetime, reason: SkipReason) -> PlannedTick | None:
     """Return the row of the ticks that are due but will not run any more, if there are any."""
     first = schedule.next_at
     if first is None or first > now:
@@ -189,12 +189,12 @@ def _newest_due(schedule: Schedule, first: datetime, now: datetime) -> datetime:
     return _range(schedule, first, until).last
 
 
-def _range(schedule: Schedule, first: datetime, last: datetime) -> Missed:
-    later = schedule.cron.missed(first, last)
-    return Missed(first, later[1], later[2] + 1) if later else Missed(first, first, 1)
+def _range(schedule: Schedule, first: datetime, last: datetime) -> MissedTicks:
+    later = schedule.cron.summarise_range(first, last)
+    return MissedTicks(first, later[1], later[2] + 1) if later else MissedTicks(first, first, 1)
 
 
-def _skipped(missed: Missed, reason: SkipReason) -> PlannedTick:
+def _skipped(missed: MissedTicks, reason: SkipReason) -> PlannedTick:
     return PlannedTick(tick=missed.first, skipped=reason, missed=missed)
 
 
@@ -212,7 +212,7 @@ def _within_max_runs(schedule: Schedule, rows: list[PlannedTick]) -> tuple[list[
     return kept, schedule.runs + ran
 
 
-class Decision(StrEnum):
+class OverlapDecision(StrEnum):
     """What a tick does while earlier runs of its schedule are not over."""
 
     RUN = "run"
@@ -221,7 +221,9 @@ class Decision(StrEnum):
     CANCEL = "cancel"
 
 
-def decide(policy: OverlapPolicy, unfinished: Sequence[Job], fresh: Sequence[Job]) -> Decision:
+def decide_overlap(
+    policy: OverlapPolicy, unfinished: Sequence[Job], fresh: Sequence[Job]
+) -> OverlapDecision:
     """
     Decide one tick against the runs of its schedule that are not over.
 
@@ -231,12 +233,12 @@ def decide(policy: OverlapPolicy, unfinished: Sequence[Job], fresh: Sequence[Job
     it and cancels the others. A run that waits for its retry is not over.
     """
     if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or fresh):
-        return Decision.RUN
+        return OverlapDecision.RUN
     if policy is OverlapPolicy.SKIP:
-        return Decision.SKIP
+        return OverlapDecision.SKIP
     if policy is OverlapPolicy.CANCEL_OTHER:
-        return Decision.CANCEL
-    return Decision.SKIP if _buffered_ahead(unfinished) else Decision.REPLACE
+        return OverlapDecision.CANCEL
+    return OverlapDecision.SKIP if _buffered_ahead(unfinished) else OverlapDecision.REPLACE
 
 
 def _buffered_ahead(unfinished: Sequence[Job]) -> bool:

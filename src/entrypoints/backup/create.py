@@ -17,7 +17,7 @@ import msgspec
 from attrs import frozen
 from sqlalchemy import make_url
 
-from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.sql.store import open_store
 from workbell.adapters.system import SystemClock, UuidIds
 from workbell.domain.errors import Conflict, Invalid, NotFound, Unavailable
@@ -46,7 +46,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
 
 @frozen
-class Place:
+class InstallationPaths:
     """Where one installation keeps its database, its files and its key."""
 
     database: Path
@@ -64,7 +64,7 @@ class Place:
         return self.folder / "secret_key"
 
 
-def place_of(settings: Settings) -> Place:
+def place_of(settings: Settings) -> InstallationPaths:
     """
     Return where an installation on SQLite keeps everything.
 
@@ -78,7 +78,7 @@ def place_of(settings: Settings) -> Place:
             "This command is for SQLite. A server's database is copied by its own tools "
             f"({tool}); the operations guide shows how."
         )
-    return Place(Path(url.database), settings.data_dir, settings.secret_key is None)
+    return InstallationPaths(Path(url.database), settings.data_dir, settings.secret_key is None)
 
 
 def summary(file: Path, manifest: Manifest) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def summary(file: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def write(
-    place: Place, file: Path, *, force: bool = False, watch: Callable[[int], Said]
+    place: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Said]
 ) -> Manifest:
     """
     Write a verified backup; the file appears whole or not at all.
@@ -123,7 +123,9 @@ def write(
     return manifest
 
 
-def _written(place: Place, draft: Path, copy: Path, watch: Callable[[int], Said]) -> Manifest:
+def _written(
+    place: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Said]
+) -> Manifest:
     clock = SystemClock()
     made_at = clock.now()
     store = open_store(f"sqlite:///{place.database}", clock)
@@ -134,7 +136,7 @@ def _written(place: Place, draft: Path, copy: Path, watch: Callable[[int], Said]
         store.close()
     keys = _artifacts_of(copy)
     said = watch(len(keys) + 1)
-    files = FolderFiles(place.artifacts, UuidIds())
+    files = LocalFileStore(place.artifacts, UuidIds())
     manifest = Manifest(
         format=FORMAT, release=version("workbell"), schema=schema, made_at=made_at,
         sha256={}, missing=[],

@@ -13,14 +13,21 @@ from typing import Any
 from workbell.adapters.sql.schema import upgrade as revisions
 from workbell.adapters.system import SystemClock
 from workbell.domain.errors import Conflict, Invalid, Unavailable
-from workbell.entrypoints.backup.create import ARTIFACTS, DATABASE, KEY, Manifest, Place, check
+from workbell.entrypoints.backup.create import (
+    ARTIFACTS,
+    DATABASE,
+    KEY,
+    InstallationPaths,
+    Manifest,
+    check,
+)
 
 _FILE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _BESIDE = ("-wal", "-shm", "-journal")
 _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def forgotten(url: str) -> str:
+def flush_redis(url: str) -> str:
     """Have Redis forget what has been since the backup; return what came of it."""
     from redis import Redis, RedisError
 
@@ -36,7 +43,9 @@ def forgotten(url: str) -> str:
     return "emptied"
 
 
-def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest, list[str]]:
+def restore(
+    file: Path, place: InstallationPaths, *, force: bool = False
+) -> tuple[Manifest, list[str]]:
     """
     Verify a backup and let it take the place of what is there.
 
@@ -64,7 +73,7 @@ def put_back(file: Path, place: Place, *, force: bool = False) -> tuple[Manifest
             zipfile.ZipFile(file) as archive,
         ):
             _unpack(archive, manifest, Path(work), Path(beside))
-            aside = _exchange(place, Path(work), Path(beside), stamp)
+            aside = _swap_files(place, Path(work), Path(beside), stamp)
     except OSError as error:
         raise Unavailable(f"The backup could not be put back: {error}") from error
     return manifest, aside
@@ -120,7 +129,7 @@ def _target(name: str, work: Path, beside: Path) -> Path:
     return folder / key
 
 
-def _exchange(place: Place, work: Path, beside: Path, stamp: str) -> list[str]:
+def _swap_files(place: InstallationPaths, work: Path, beside: Path, stamp: str) -> list[str]:
     """Rename what is there, and what takes its place: the database last."""
     aside: list[str] = []
 

@@ -66,9 +66,9 @@ def bench_jobs(
 ) -> None:
     """Enqueue, drain and start latency, on SQLite or on a server."""
     from workbell.entrypoints.bench.jobs import measure
-    from workbell.entrypoints.bench.targets import Place
+    from workbell.entrypoints.bench.targets import Target
 
-    place = Place.at(database, redis)
+    place = Target.at(database, redis)
     if (processes or redis) and place.database is None:
         raise Invalid("Only with --database: one process has a SQLite file to itself.")
     command = f"workbell bench jobs --count {count}{_said('database', database)}"
@@ -95,10 +95,10 @@ def bench_ticks(
     schedules: Sequence[int], database: str | None, results: Path, as_json: bool
 ) -> None:
     """Idle tick, schedules fired per second, lateness, memory."""
-    from workbell.entrypoints.bench.targets import Place
+    from workbell.entrypoints.bench.targets import Target
     from workbell.entrypoints.bench.ticks import measure
 
-    place = Place.at(database)
+    place = Target.at(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
     command = f"workbell bench ticks {sizes}{_said('database', database)}"
     rows = measure(schedules, _say, place)
@@ -180,9 +180,9 @@ def bench_http(
 ) -> None:
     """Requests per second of one server process, everything on."""
     from workbell.entrypoints.bench.http import measure
-    from workbell.entrypoints.bench.targets import Place
+    from workbell.entrypoints.bench.targets import Target
 
-    place = Place.at(database, redis)
+    place = Target.at(database, redis)
     if redis and place.database is None:
         raise Invalid("Only with --database: one process counts its limits itself.")
     command = f"workbell bench http{_said('database', database)}{_said('redis', redis)}"

@@ -17,8 +17,8 @@ from attrs import Factory, define, evolve, frozen
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import User
 from workbell.entrypoints.bench.load import Load, Request, client, load
-from workbell.entrypoints.bench.targets import Place
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bench.targets import Target
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.schedules.requests import NewSchedule
@@ -114,7 +114,7 @@ class Rows:
         return found
 
 
-def measure(place: Place, seconds: int, say: Say) -> list[dict[str, Any]]:
+def measure(place: Target, seconds: int, say: Say) -> list[dict[str, Any]]:
     """
     Return the rows of the benchmark; `say` is told what is being measured.
 
@@ -136,7 +136,7 @@ def measure(place: Place, seconds: int, say: Say) -> list[dict[str, Any]]:
     return rows.kept
 
 
-def _limits_in_redis(place: Place, rows: Rows) -> None:
+def _limits_in_redis(place: Target, rows: Rows) -> None:
     """Compare the same list with limits in the process and in Redis, one after the other."""
     with place.settings() as settings:
         with served(_without_redis(settings)) as server:
@@ -187,7 +187,7 @@ def running(
 def _filled(settings: Settings) -> tuple[int, Sequence[str]]:
     """Fill a store if it is empty; return the id of a task, and tokens to ask with."""
     house = build(evolve(settings, rate_limit_login=None, max_active_schedules=ROOM))
-    house.prepare()
+    house.migrate_and_register()
     task_id = next(d.id for d in house.definitions.all() if d.key == "echo")
     with house.store.view() as tx:
         empty = tx.users.by_login("user0") is None
@@ -198,7 +198,7 @@ def _filled(settings: Settings) -> tuple[int, Sequence[str]]:
     return int(task_id or 0), tokens
 
 
-def _people(house: House) -> None:
+def _people(house: Application) -> None:
     """Add verified people, the first of them with schedules."""
     now, password_hash = house.clock.now(), house.identity.hasher.hash(PASSWORD)
     with house.store.begin() as tx:

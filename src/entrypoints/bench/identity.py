@@ -20,11 +20,11 @@ from typing import Any
 
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import HttpServer, listen
-from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Tier
-from workbell.domain.rate_limits.policy import Asked, Rate, Route
-from workbell.entrypoints.bootstrap.application import House
+from workbell.domain.rate_limits.policy import Rate, RateLimitRequest, Route
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.logging import configure
@@ -81,7 +81,7 @@ def measure(
 
 
 @contextmanager
-def _house() -> Generator[House]:
+def _house() -> Generator[Application]:
     with tempfile.TemporaryDirectory(prefix="workbell-bench-") as scratch:
         settings = Settings(
             data_dir=Path(scratch),
@@ -93,7 +93,7 @@ def _house() -> Generator[House]:
         )
         configure(settings)
         house = build(settings)
-        house.prepare()
+        house.migrate_and_register()
         for n in range(CLIENTS):
             email = f"user{n}@example.org"
             house.identity.register(
@@ -104,15 +104,15 @@ def _house() -> Generator[House]:
         house.close()
 
 
-def _overhead(house: House, calls: int) -> Cuts:
+def _overhead(house: Application, calls: int) -> Cuts:
     """Return p50 and p99, in ms, of what every authenticated request pays."""
     token = house.signing_in.login("user0", PASSWORD).access
-    origin, times = Origin(address="127.0.0.1"), []
+    origin, times = ClientInfo(address="127.0.0.1"), []
     for _ in range(calls):
         begun = time.perf_counter()
         actor = house.signing_in.authenticate(token, origin)
         house.throttling.admit(
-            Asked(
+            RateLimitRequest(
                 address="127.0.0.1",
                 route=Route.GENERAL,
                 user_id=actor.user_id,
@@ -124,7 +124,7 @@ def _overhead(house: House, calls: int) -> Cuts:
     return _cuts(times)
 
 
-def _in_turns(house: House, seconds: float) -> tuple[float, float]:
+def _in_turns(house: Application, seconds: float) -> tuple[float, float]:
     """Return our logins and Django's hashes a second: one thread each, in turns."""
 
     def login() -> None:
@@ -147,7 +147,7 @@ def _rate(work: Callable[[], object], seconds: float) -> float:
     return done / (time.perf_counter() - begun)
 
 
-def _token(house: House) -> str:
+def _token(house: Application) -> str:
     return house.signing_in.login("user0", PASSWORD).access
 
 
@@ -179,7 +179,7 @@ def _cuts(times: Sequence[float]) -> Cuts:
 
 
 @contextmanager
-def _served(house: House) -> Generator[int]:
+def _served(house: Application) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
     listener = listen("127.0.0.1", 0)
     server = HttpServer(

@@ -13,17 +13,17 @@ from attrs import frozen
 from workbell.adapters.dramatiq.worker import JobWorker
 from workbell.adapters.sql.database import sqlite
 from workbell.domain.identity.actor import SYSTEM
-from workbell.entrypoints.bench.targets import Place
+from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.bench.workers import (
     NOOP,
     ORDINARY,
-    Starts,
+    StartTimes,
     is_over,
     processes,
     running,
     until,
 )
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.services.jobs.requests import NewJob
 
 PRODUCERS = 8
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 def measure(
-    count: int, say: Callable[[str], None], place: Place | None = None, workers: int = 0
+    count: int, say: Callable[[str], None], place: Target | None = None, workers: int = 0
 ) -> list[Row]:
     """
     Return the rows of the benchmark; `say` is told what is being measured.
@@ -42,7 +42,7 @@ def measure(
     `workers` is the number of processes that drain; 0 stands for this one.
     """
     rows: list[Row] = []
-    bench = _Bench(place or Place(), count)
+    bench = _Bench(place or Target(), count)
 
     def add(what: str, figure: float, unit: str) -> None:
         say(f"{what}: {figure:,.2f} {unit}")
@@ -71,18 +71,18 @@ def measure(
 class _Bench:
     """The measurements, each on a store of its own."""
 
-    place: Place
+    place: Target
     count: int
 
     @contextmanager
-    def house(self, starts: Starts) -> Generator[House]:
+    def house(self, starts: StartTimes) -> Generator[Application]:
         with self.place.house(starts.tasks()) as house:
             gc.freeze()
             yield house
 
     def enqueue(self, producers: int) -> float:
         """Return jobs/s, each in a transaction of its own."""
-        with self.house(Starts()) as house:
+        with self.house(StartTimes()) as house:
 
             def produce(_: int) -> None:
                 for _ in range(self.count // producers):
@@ -92,7 +92,7 @@ class _Bench:
 
     def bulk(self, producers: int) -> float:
         """Return jobs/s by 500 a transaction."""
-        with self.house(Starts()) as house:
+        with self.house(StartTimes()) as house:
             news = [NewJob(task_definition=NOOP)] * (self.count // producers)
 
             def produce(_: int) -> None:
@@ -102,7 +102,7 @@ class _Bench:
 
     def drain(self, task: str, count: int, workers: int) -> float:
         """Return jobs/s while a backlog is worked off, every outcome committed."""
-        starts = Starts()
+        starts = StartTimes()
         with self.house(starts) as house:
             house.jobs.create_many(SYSTEM, [NewJob(task_definition=task)] * count)
             if workers:
@@ -117,7 +117,7 @@ class _Bench:
 
     def enqueue_and_run(self) -> float:
         """Return jobs/s while eight producers enqueue and this process runs."""
-        starts = Starts()
+        starts = StartTimes()
         with self.house(starts) as house, running(house):
 
             def produce(_: int) -> None:
@@ -131,7 +131,7 @@ class _Bench:
 
     def latency(self, rate: float | None, jobs: int) -> tuple[float, float]:
         """Return p50 and p99, in ms, from the call of enqueue to the body's first line."""
-        starts = Starts()
+        starts = StartTimes()
         called: dict[int, float] = {}
         with self.house(starts) as house, running(house):
             _create(house, {})
@@ -151,7 +151,7 @@ class _Bench:
 
     def naive(self, count: int) -> float:
         """Return jobs/s on SQLite, each insert, claim and finish in its own commit."""
-        starts = Starts()
+        starts = StartTimes()
         grouped, sqlite.MOST_IN_A_GROUP = sqlite.MOST_IN_A_GROUP, 1
         try:
             with self.house(starts) as house:
@@ -179,11 +179,11 @@ def _in_threads(n: int, work: Callable[[int], None]) -> float:
     return time.perf_counter() - begun
 
 
-def _create(house: House, parameters: dict[str, Any], task: str = NOOP) -> None:
+def _create(house: Application, parameters: dict[str, Any], task: str = NOOP) -> None:
     house.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))
 
 
-def _one_by_one(house: House, worker: JobWorker, starts: Starts, total: int) -> None:
+def _one_by_one(house: Application, worker: JobWorker, starts: StartTimes, total: int) -> None:
     """Claim a job, run it, settle it: two commits each, until all are done."""
     while starts.count < total:
         claims, _ = house.execution.claim(

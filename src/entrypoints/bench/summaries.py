@@ -30,10 +30,10 @@ from workbell.domain.errors import Conflict
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 from workbell.entrypoints.bench.targets import resident
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.services.identity.actor_cache import RecentActors
+from workbell.services.identity.actor_cache import ActorCache
 
 REQUESTS = 100
 WRITES = 500
@@ -88,7 +88,7 @@ def compare(settings: Settings, user_id: int) -> list[Row]:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Generator[House]:
+def _opened(settings: Settings) -> Generator[Application]:
     """Have the house; what it logs about requests is left out."""
     before = structlog.get_config()
     structlog.configure(
@@ -97,14 +97,14 @@ def _opened(settings: Settings) -> Generator[House]:
     )
     house = build(settings)
     try:
-        house.prepare()
+        house.migrate_and_register()
         yield house
     finally:
         house.close()
         structlog.configure(**before)
 
 
-def _compared(house: House, user_id: UserId) -> list[Row]:
+def _compared(house: Application, user_id: UserId) -> list[Row]:
     """Measure both ways in turns, so that whatever else goes on meets both alike."""
     rows: list[Row] = []
     with (
@@ -177,14 +177,14 @@ def _measure(settings: Settings, people: int, entries: int, reminded: int, say: 
     ]
 
 
-def _of_one(house: House, people: int) -> Iterator[Figure]:
+def _of_one(house: Application, people: int) -> Iterator[Figure]:
     for row in _compared(house, UserId(people // 2 or 1)):
         for name, figure in islice(row.items(), 2, None):
             what, _, unit = name.partition(", ")
             yield f"{row['summary']} summary, {what}", figure, unit or "x"
 
 
-def _of_many(house: House, people: int) -> Iterator[Figure]:
+def _of_many(house: Application, people: int) -> Iterator[Figure]:
     """Yield the summaries of many people, each asked for once: nothing of theirs is warm."""
     chosen = Random(1).sample(range(1, people + 1), min(SAMPLED, people))  # noqa: S311
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
@@ -198,7 +198,7 @@ def _of_many(house: House, people: int) -> Iterator[Figure]:
         yield from _figures(f"{kind} summary of {len(found)} people in turn, no cache", found)
 
 
-def _writes(house: House) -> Iterator[Figure]:
+def _writes(house: Application) -> Iterator[Figure]:
     entry = {"progress": "more", "logged_hours": "00:30:00", "total_hours": "01:00:00"}
     with _served(house, [UserId(1)], cached=True) as client:
         times = [client.ask("POST", "/api/v1/goals/1/progress", entry) for _ in range(WRITES)]
@@ -210,7 +210,7 @@ def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
         yield f"{what}, {name}", figure, "ms"
 
 
-def _reminders(house: House, reminded: int) -> Iterator[Figure]:
+def _reminders(house: Application, reminded: int) -> Iterator[Figure]:
     """Yield how long a run took that mails everybody but the busy ones, and what it held."""
     before, begun, seen = resident(), time.perf_counter(), [0]
     with _bar(reminded, "Reminding") as bar:
@@ -219,7 +219,7 @@ def _reminders(house: House, reminded: int) -> Iterator[Figure]:
             bar.update(looked - seen[0])
             seen[0] = looked
 
-        _, told = house.reminding.remind_usual(watch)
+        _, told = house.reminding.remind_at_default_time(watch)
     yield f"reminder run that mails {told:,} people", round(time.perf_counter() - begun, 2), "s"
     yield "memory growth of that run", round(max(0, resident() - before) / 2**20, 1), "MiB"
 
@@ -232,7 +232,7 @@ def _bar(length: int, label: str) -> Any:
 
 
 @define(eq=False)
-class _Known(RecentActors):
+class _Known(ActorCache):
     """People whom the benchmark knows without a session of theirs, by name."""
 
     people: dict[str, Actor] = Factory(dict[str, Actor])
@@ -243,7 +243,7 @@ class _Known(RecentActors):
 
 
 @contextmanager
-def _served(house: House, people: Sequence[UserId], *, cached: bool) -> Generator[Client]:
+def _served(house: Application, people: Sequence[UserId], *, cached: bool) -> Generator[Client]:
     """
     Have the service answer some people over HTTP, with or without its cache.
 

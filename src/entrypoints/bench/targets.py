@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, inspect, make_u
 from workbell.adapters.sql.database.server import DRIVERS, is_server
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import Task
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.system import Clock
@@ -23,7 +23,7 @@ _FORCE = {"postgresql": " WITH (FORCE)"}
 
 
 @frozen
-class Place:
+class Target:
     """
     A kind of store to measure: SQLite's files, or databases on one server.
 
@@ -35,7 +35,7 @@ class Place:
     redis: str | None = None
 
     @classmethod
-    def at(cls, database: str | None, redis: str | None = None) -> "Place":
+    def at(cls, database: str | None, redis: str | None = None) -> "Target":
         """
         Return the place that a URL names; without one, SQLite in a temporary folder.
 
@@ -77,11 +77,11 @@ class Place:
                 )
 
     @contextmanager
-    def house(self, tasks: Iterable[Task], clock: Clock | None = None) -> Generator[House]:
+    def house(self, tasks: Iterable[Task], clock: Clock | None = None) -> Generator[Application]:
         """Have a house over an empty store."""
         with self.settings() as settings:
             house = build(settings, tasks=tasks, clock=clock)
-            house.prepare()
+            house.migrate_and_register()
             try:
                 yield house
             finally:

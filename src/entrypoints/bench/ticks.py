@@ -17,9 +17,9 @@ from workbell.adapters.sql.schema.tables import schedules
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
-from workbell.entrypoints.bench.targets import Place, resident
-from workbell.entrypoints.bench.workers import Starts, is_over, running, until
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bench.targets import Target, resident
+from workbell.entrypoints.bench.workers import StartTimes, is_over, running, until
+from workbell.entrypoints.bootstrap.application import Application
 
 START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
 IDLE_TICKS = 2_000
@@ -42,20 +42,20 @@ class _SetClock:
 
 
 def measure(
-    sizes: Sequence[int], say: Callable[[str], None], place: Place | None = None
+    sizes: Sequence[int], say: Callable[[str], None], place: Target | None = None
 ) -> list[dict[str, Any]]:
     """Return a row for each number of schedules; `say` is told the progress."""
     rows = []
     for size in sizes:
         say(f"{size:,} schedules: filling the table")
-        row = _measure(size, place or Place())
+        row = _measure(size, place or Target())
         say(", ".join(f"{key} {value}" for key, value in row.items()))
         rows.append(row)
     return rows
 
 
-def _measure(size: int, place: Place) -> dict[str, Any]:
-    clock, starts = _SetClock(START), Starts()
+def _measure(size: int, place: Target) -> dict[str, Any]:
+    clock, starts = _SetClock(START), StartTimes()
     burst = min(BURST, size)
     with place.house(starts.tasks(), clock) as house:
         _fill(house, size, burst)
@@ -80,7 +80,7 @@ def _measure(size: int, place: Place) -> dict[str, Any]:
     }
 
 
-def _fill(house: House, size: int, burst: int) -> None:
+def _fill(house: Application, size: int, burst: int) -> None:
     """Put schedules in the table, of which so many are due in the next minute."""
     soon = START.replace(second=0) + timedelta(minutes=1)
     engine = create_engine(house.settings.database_url)
@@ -125,7 +125,7 @@ def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
     )
 
 
-def _idle(house: House) -> float:
+def _idle(house: Application) -> float:
     """Return the median of a tick that finds nothing due, in seconds."""
     times = []
     for _ in range(IDLE_TICKS):
@@ -135,7 +135,7 @@ def _idle(house: House) -> float:
     return median(times)
 
 
-def _fire(house: House, clock: _SetClock, burst: int) -> tuple[float, float]:
+def _fire(house: Application, clock: _SetClock, burst: int) -> tuple[float, float]:
     """Return how long a burst took to record, and the 99th percentile of its lateness."""
     clock.at = clock.at.replace(second=0) + timedelta(minutes=1)
     late: list[float] = []
@@ -147,7 +147,7 @@ def _fire(house: House, clock: _SetClock, burst: int) -> tuple[float, float]:
     return time.perf_counter() - begun, quantiles(late, n=100)[98]
 
 
-def _start(house: House, clock: _SetClock, burst: int, starts: Starts) -> float:
+def _start(house: Application, clock: _SetClock, burst: int, starts: StartTimes) -> float:
     """Return when, in seconds after it was due, the last body of a burst began."""
     wanted = starts.count + burst
     begun = time.perf_counter()

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import define, field
 
 from workbell.domain.jobs.task import Task, TaskContext
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 
@@ -20,7 +20,7 @@ ORDINARY = "bench.ordinary"
 
 
 @define(eq=False)
-class Starts:
+class StartTimes:
     """How many bodies have begun, and when each that has a number did."""
 
     at: dict[int, float] = field(factory=dict)
@@ -48,7 +48,7 @@ class Starts:
 
 
 @contextmanager
-def running(house: House, *, scheduler: bool = True) -> Generator[None]:
+def running(house: Application, *, scheduler: bool = True) -> Generator[None]:
     """Have the engine run in this process."""
     runtime = house.runtime(threads=house.settings.worker_threads, scheduler=scheduler)
     runtime.start()
@@ -86,7 +86,7 @@ def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None
     def tell(count: int) -> None:
         done.value = count
 
-    house = build(settings, tasks=Starts(tell=tell).tasks())
+    house = build(settings, tasks=StartTimes(tell=tell).tasks())
     gc.freeze()
     ready.wait(60)
     go.wait()
@@ -95,7 +95,7 @@ def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None
     house.close()
 
 
-def is_over(house: House) -> bool:
+def is_over(house: Application) -> bool:
     """Whether every outcome is committed."""
     return not any(queue.ready or queue.running for queue in house.jobs.queues())
 

@@ -14,15 +14,15 @@ from attrs import Factory, define, evolve, field
 from sqlalchemy import Connection
 
 from workbell.adapters.builtin_tasks.goal_reminders import RUN_TASK
-from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.dramatiq.metrics import EngineMetrics
 from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.dramatiq.wakeups import Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker, WorkerProcess
-from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
-from workbell.adapters.sql.schema.upgrade import SchemaMigration, earlier
+from workbell.adapters.sql.schema.upgrade import SchemaMigration, outdated
 from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import UuidIds
 from workbell.domain.cron.time_zones import tzdata_version
@@ -32,37 +32,37 @@ from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import (
     AnyStore,
     make_store_waker,
-    wakeups_of,
+    make_wakeups,
 )
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import ChangeCounters
 from workbell.ports.mail import Mailer
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
-from workbell.services.audit import Floods
-from workbell.services.goals.commands import GoalCommands
-from workbell.services.goals.progress import ProgressCommands
-from workbell.services.goals.reminders import Reminding
-from workbell.services.goals.summaries import Summaries
-from workbell.services.goals.timers import TimerCommands
+from workbell.services.audit import AuditBurstFilter
+from workbell.services.goals.commands import GoalService
+from workbell.services.goals.progress import ProgressService
+from workbell.services.goals.reminders import ReminderService
+from workbell.services.goals.summaries import SummaryService
+from workbell.services.goals.timers import TimerService
 from workbell.services.identity.api_keys import ApiKeyService
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.passwords import Passwords
-from workbell.services.identity.profiles import Profiles
-from workbell.services.identity.registration import Identity
-from workbell.services.identity.second_factor import FactorKeeping
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.passwords import PasswordService
+from workbell.services.identity.profiles import ProfileService
+from workbell.services.identity.registration import RegistrationService
+from workbell.services.identity.second_factor import SecondFactorService
 from workbell.services.identity.sessions import SessionService
-from workbell.services.identity.users import People
-from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.execution import Execution
-from workbell.services.jobs.retention import Housekeeping
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.rate_limits import Throttling
+from workbell.services.identity.users import UserAdministration
+from workbell.services.jobs.commands import JobService
+from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.retention import RetentionService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.rate_limits import RateLimiting
 from workbell.services.schedules.built_in import BuiltInSchedules
-from workbell.services.schedules.commands import Scheduling
-from workbell.services.schedules.overdue_alerts import Expectations
+from workbell.services.schedules.commands import ScheduleService
+from workbell.services.schedules.overdue_alerts import OverdueAlerts
 from workbell.services.schedules.parameter_check import ParameterCheck
-from workbell.services.schedules.ticker import Ticking
+from workbell.services.schedules.ticker import Ticker
 
 if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
@@ -76,7 +76,7 @@ FIELDS = JsonSerializer("is not a known field")
 
 
 @define(eq=False, kw_only=True, repr=False)
-class House:
+class Application:
     """Everything that a process may need, built once and put together."""
 
     settings: Settings
@@ -85,28 +85,28 @@ class House:
     tasks: Tasks
     serializer: JsonSerializer
     ids: UuidIds
-    files: FolderFiles
+    files: LocalFileStore
     mailer: Mailer
-    definitions: Definitions
+    definitions: TaskDefinitionService
     parameter_check: ParameterCheck
-    scheduling: Scheduling
-    jobs: JobCommands
-    goals: GoalCommands
+    scheduling: ScheduleService
+    jobs: JobService
+    goals: GoalService
     metrics: MetricsRegistry
     engine_metrics: EngineMetrics = field(
         default=Factory(lambda self: EngineMetrics(self.metrics, self.tasks), takes_self=True)
     )
-    cache: CountingCache
-    summaries: Summaries
-    reminding: Reminding
-    ticking: Ticking
-    execution: Execution[SchedulesTx]
-    housekeeping: Housekeeping
-    identity: Identity
-    signing_in: SigningIn
-    people: People
+    cache: MeteredCache
+    summaries: SummaryService
+    reminding: ReminderService
+    ticking: Ticker
+    execution: ExecutionService[SchedulesTx]
+    housekeeping: RetentionService
+    identity: RegistrationService
+    signing_in: LoginService
+    people: UserAdministration
     sessions: SessionService
-    throttling: Throttling
+    throttling: RateLimiting
     queues: Sequence[str]
     anchor: Callable[[], float]
     changes: ChangeCounters
@@ -114,7 +114,7 @@ class House:
     _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
     _closing: ExitStack = field(factory=ExitStack, alias="closing")
 
-    def prepare(self) -> SchemaMigration | None:
+    def migrate_and_register(self) -> SchemaMigration | None:
         """
         Bring the store up to this release, and the definitions into it.
 
@@ -124,10 +124,10 @@ class House:
             Unavailable: The store does not answer, or its schema is newer.
         """
         migration = self.store.migrate() if isinstance(self.store, SqlStore) else None
-        self._introduce()
+        self._register_tasks()
         return migration
 
-    def join(self) -> None:
+    def verify_and_register(self) -> None:
         """
         Bring the definitions into a store that is as this release needs it.
 
@@ -136,11 +136,11 @@ class House:
         """
         if isinstance(self.store, SqlStore):
             self.store.check_schema()
-        self._introduce()
+        self._register_tasks()
 
-    def _introduce(self) -> None:
+    def _register_tasks(self) -> None:
         self.parameter_check.pause_incompatible(self.definitions.synchronise())
-        self.ticking.follow_time_zones(tzdata_version())
+        self.ticking.recompute_after_tzdata_change(tzdata_version())
 
     def keep_schedules(self) -> None:
         """
@@ -186,7 +186,7 @@ class House:
             waker=self.waker,
             ticking=self.ticking if scheduler else None,
             housekeeping=self.housekeeping if scheduler else None,
-            expectations=Expectations(store=self.store, clock=self.clock),
+            expectations=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
             on_stuck=on_stuck,
         )
@@ -207,46 +207,46 @@ class House:
             ),
             log_attempts=log_attempts,
         )
-        worker.wakeups = wakeups_of(self.settings.redis_url, self.waker, worker)
+        worker.wakeups = make_wakeups(self.settings.redis_url, self.waker, worker)
         return worker, worker.wakeups
 
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
         """Return the dependencies of the HTTP application; it reports on the runtime beside it."""
         from workbell.adapters.http.app import AppDependencies
 
-        passwords = Passwords(
+        passwords = PasswordService(
             codes=self.identity.codes,
             mailer=self.identity.quiet_mailer,
             recent=self.signing_in.recent,
-            floods=Floods(),
+            floods=AuditBurstFilter(),
             throttling=self.throttling,
         )
         return AppDependencies(
             identity=self.identity,
             signing_in=self.signing_in,
             passwords=passwords,
-            profiles=Profiles(passwords=passwords),
+            profiles=ProfileService(passwords=passwords),
             people=self.people,
             sessions=self.sessions,
             api_keys=ApiKeyService(
                 store=self.store, clock=self.clock, ids=self.ids, recent=self.signing_in.recent
             ),
-            second_factor=FactorKeeping(
+            second_factor=SecondFactorService(
                 gate=self.signing_in.gate, passwords=passwords, ids=self.ids
             ),
             scheduling=self.scheduling,
             jobs=self.jobs,
             definitions=self.definitions,
             goals=self.goals,
-            progress=ProgressCommands(store=self.store, clock=self.clock, serializer=FIELDS),
-            timers=TimerCommands(store=self.store, clock=self.clock),
+            progress=ProgressService(store=self.store, clock=self.clock, serializer=FIELDS),
+            timers=TimerService(store=self.store, clock=self.clock),
             summaries=self.summaries,
             reminding=self.reminding,
             serializer=FIELDS,
             ids=self.ids,
             database=self.store,
             cache=self.check_cache,
-            outdated=self.outdated,
+            outdated=self.outdated_revisions,
             ailments=tuple if runtime is None else runtime.health_problems,
             metrics=self.metrics,
             worker_lease=timedelta(seconds=self.settings.lease_seconds),
@@ -254,7 +254,7 @@ class House:
             settings=_http_settings(self.settings),
         )
 
-    def jobs_within(self, connection: Connection) -> JobCommands:
+    def jobs_within(self, connection: Connection) -> JobService:
         """
         Return job commands that only execute on a connection of the caller's.
 
@@ -263,12 +263,12 @@ class House:
         """
         if not isinstance(self.store, SqlStore):
             raise Invalid("Only a database can be joined by a connection.")
-        return evolve(self.jobs, store=self.store.within(connection))
+        return evolve(self.jobs, store=self.store.in_transaction_of(connection))
 
     @property
-    def outdated(self) -> Collection[str]:
+    def outdated_revisions(self) -> Collection[str]:
         """The revisions of the store's tables that this release cannot work with."""
-        return earlier() if isinstance(self.store, SqlStore) else ()
+        return outdated() if isinstance(self.store, SqlStore) else ()
 
     def check_cache(self) -> None:
         """
@@ -280,7 +280,7 @@ class House:
         if self.waker is not None:
             self.waker.redis.check()
 
-    def warn_of_absent_cache(self) -> None:
+    def warn_if_redis_unavailable(self) -> None:
         """Have the log say if Redis does not answer: work goes on without it, slower."""
         try:
             self.check_cache()

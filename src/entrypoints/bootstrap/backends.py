@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from workbell.adapters.cache.memory import MemoryCache
-from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.change_counters.local import LocalChangeCounters, NotifyingWaker
 from workbell.adapters.dramatiq.wakeups import LocalWakeups, Wakeups
 from workbell.adapters.dramatiq.worker import JobWorker
@@ -25,7 +25,7 @@ from workbell.ports.jobs.repository import Waker
 from workbell.ports.mail import Mailer
 from workbell.ports.rate_limits import RateLimiter
 from workbell.ports.system import Clock, Ids
-from workbell.services.rate_limits import Throttling
+from workbell.services.rate_limits import RateLimiting
 
 if TYPE_CHECKING:  # Redis is imported where it is used
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # Redis is imported where it is used
 AnyStore = MemoryStore | SqlStore
 
 
-def open_store_of(
+def make_store(
     settings: Settings, clock: Clock | None
 ) -> tuple[AnyStore, Clock, Callable[[], float]]:
     """
@@ -71,7 +71,7 @@ def _unmoved() -> float:
     return 0.0
 
 
-def mailer_of(
+def make_mailer(
     settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
 ) -> Mailer:
     """Return the mailer: to a server, or to files; `echo` is told of those, too."""
@@ -83,7 +83,7 @@ def mailer_of(
     )
 
 
-def waker_of(url: str) -> "RedisWaker":
+def make_waker(url: str) -> "RedisWaker":
     """Return what wakes the workers of other processes."""
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
     from workbell.adapters.redis_client import OptionalRedis
@@ -91,16 +91,16 @@ def waker_of(url: str) -> "RedisWaker":
     return RedisWaker(OptionalRedis.connect(url, "wake-ups"))
 
 
-def cache_of(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> CountingCache:
+def make_cache(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> MeteredCache:
     """Return the cache: over the waker's link to Redis where there is one, else in this process."""
     if waker is None:
-        return CountingCache(MemoryCache(clock), metrics)
+        return MeteredCache(MemoryCache(clock), metrics)
     from workbell.adapters.cache.redis import RedisCache
 
-    return CountingCache(RedisCache(waker.redis), metrics)
+    return MeteredCache(RedisCache(waker.redis), metrics)
 
 
-def changes_of(waker: "RedisWaker | None") -> ChangeCounters:
+def make_change_counters(waker: "RedisWaker | None") -> ChangeCounters:
     """Return the change counters: in Redis if there is one, else in this process."""
     if waker is None:
         return LocalChangeCounters()
@@ -116,7 +116,7 @@ def make_store_waker(changes: ChangeCounters, waker: Waker | None) -> Waker | No
     return waker
 
 
-def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
+def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
     """Return what wakes the threads of a worker: from any process, or from this one only."""
     process = worker.process
     if url is None or waker is None:
@@ -133,12 +133,12 @@ def wakeups_of(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -
     )
 
 
-def throttling_of(
+def make_rate_limiting(
     settings: Settings, store: AnyStore, clock: Clock, closing: ExitStack
-) -> Throttling:
+) -> RateLimiting:
     """Return the limits on requests, shared by Redis where there is one, until it is closed."""
     url = settings.redis_url
-    return Throttling(
+    return RateLimiting(
         store=store,
         limiter=MemoryRateLimiter() if url is None else _redis_limiter(url, closing),
         clock=clock,

@@ -13,29 +13,29 @@ from typing import TextIO
 
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
 from workbell.adapters.builtin_tasks.registry import built_in
-from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
-from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.adapters.serialization.serializer import JsonSerializer
-from workbell.adapters.system import SystemRandomness, UuidIds, evened
+from workbell.adapters.system import SystemRandomness, UuidIds, min_duration
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.second_factor import FactorKeys
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
-from workbell.entrypoints.bootstrap.application import FIELDS, House
+from workbell.entrypoints.bootstrap.application import FIELDS, Application
 from workbell.entrypoints.bootstrap.backends import (
     AnyStore,
-    cache_of,
-    changes_of,
-    mailer_of,
+    make_cache,
+    make_change_counters,
+    make_mailer,
+    make_rate_limiting,
+    make_store,
     make_store_waker,
-    open_store_of,
-    throttling_of,
-    waker_of,
+    make_waker,
 )
 from workbell.entrypoints.bootstrap.metrics import make_registry
 from workbell.entrypoints.config.enums import VerifiedEmail
@@ -44,22 +44,22 @@ from workbell.entrypoints.config.settings import Settings
 from workbell.ports.mail import Mailer
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock, Ids
-from workbell.services.goals.commands import GoalCommands
-from workbell.services.goals.reminders import Reminding
-from workbell.services.goals.summaries import Summaries
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
+from workbell.services.goals.commands import GoalService
+from workbell.services.goals.reminders import ReminderService
+from workbell.services.goals.summaries import SummaryService
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
 from workbell.services.identity.sessions import SessionService
-from workbell.services.identity.users import People
-from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.execution import Execution
-from workbell.services.jobs.retention import Housekeeping
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.rate_limits import Throttling
-from workbell.services.schedules.commands import Scheduling
+from workbell.services.identity.users import UserAdministration
+from workbell.services.jobs.commands import JobService
+from workbell.services.jobs.execution import ExecutionService
+from workbell.services.jobs.retention import RetentionService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.rate_limits import RateLimiting
+from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.parameter_check import ParameterCheck
 from workbell.services.schedules.run_outcomes import RunOutcomes
-from workbell.services.schedules.ticker import Ticking
+from workbell.services.schedules.ticker import Ticker
 
 
 def build(
@@ -69,7 +69,7 @@ def build(
     clock: Clock | None = None,
     echo: TextIO | None = None,
     signs: bool = True,
-) -> House:
+) -> Application:
     """
     Build everything that the settings ask for; nothing is started.
 
@@ -81,9 +81,9 @@ def build(
         Unavailable: The store cannot be opened.
     """
     folder, scratch = _make_folder(settings)
-    store, clock, anchor = open_store_of(settings, clock)
-    waker = None if settings.redis_url is None else waker_of(settings.redis_url)
-    changes = changes_of(waker)
+    store, clock, anchor = make_store(settings, clock)
+    waker = None if settings.redis_url is None else make_waker(settings.redis_url)
+    changes = make_change_counters(waker)
     store.waker = make_store_waker(changes, waker)
     serializer, ids, chance, metrics = (
         JsonSerializer(),
@@ -91,21 +91,23 @@ def build(
         SystemRandomness(),
         make_registry(),
     )
-    files = FolderFiles(folder / "artifacts", ids)
-    mailer = mailer_of(settings, folder, clock, ids, echo)
+    files = LocalFileStore(folder / "artifacts", ids)
+    mailer = make_mailer(settings, folder, clock, ids, echo)
     keys = signing_keys(settings, required=signs)
     reminding = _make_reminding(settings, store, clock, keys)
-    cache = cache_of(waker, clock, metrics)
+    cache = make_cache(waker, clock, metrics)
     registry = Tasks()
     for task in (*_make_built_in_tasks(settings, store, files, mailer, reminding), *tasks):
         registry.add(task)
-    definitions = Definitions(store=store, clock=clock, tasks=registry, serializer=serializer)
+    definitions = TaskDefinitionService(
+        store=store, clock=clock, tasks=registry, serializer=serializer
+    )
     closing = ExitStack()
-    throttling = throttling_of(settings, store, clock, closing)
+    throttling = make_rate_limiting(settings, store, clock, closing)
     identity, signing_in = _make_identity(settings, store, clock, ids, mailer, throttling, keys)
     sessions = SessionService(store=store, clock=clock, recent=signing_in.recent)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
-    return House(
+    return Application(
         settings=settings,
         clock=clock,
         store=store,
@@ -118,17 +120,19 @@ def build(
         parameter_check=ParameterCheck(store=store, clock=clock, definitions=definitions),
         scheduling=_make_scheduling(settings, store, definitions, queues),
         jobs=_make_jobs(settings, definitions, files, queues),
-        goals=GoalCommands(store=store, clock=clock, serializer=FIELDS),
+        goals=GoalService(store=store, clock=clock, serializer=FIELDS),
         metrics=metrics,
         cache=cache,
         summaries=_make_summaries(settings, store, clock, cache),
         reminding=reminding,
-        ticking=Ticking(store=store, clock=clock, chance=chance, tasks=registry),
+        ticking=Ticker(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_make_execution(settings, store, definitions, files, chance),
         housekeeping=_make_retention(settings, store, clock, files, sessions, throttling),
         identity=identity,
         signing_in=signing_in,
-        people=People(codes=identity.codes, mailer=identity.mailer, recent=signing_in.recent),
+        people=UserAdministration(
+            codes=identity.codes, mailer=identity.mailer, recent=signing_in.recent
+        ),
         sessions=sessions,
         throttling=throttling,
         queues=settings.queues or queues,
@@ -149,9 +153,9 @@ def _make_folder(settings: Settings) -> tuple[Path, tempfile.TemporaryDirectory[
 
 
 def _make_scheduling(
-    settings: Settings, store: AnyStore, definitions: Definitions, queues: Sequence[str]
-) -> Scheduling:
-    return Scheduling(
+    settings: Settings, store: AnyStore, definitions: TaskDefinitionService, queues: Sequence[str]
+) -> ScheduleService:
+    return ScheduleService(
         store=store,
         clock=definitions.clock,
         tasks=definitions.tasks,
@@ -164,9 +168,12 @@ def _make_scheduling(
 
 
 def _make_jobs(
-    settings: Settings, definitions: Definitions, files: FolderFiles, queues: Sequence[str]
-) -> JobCommands:
-    return JobCommands(
+    settings: Settings,
+    definitions: TaskDefinitionService,
+    files: LocalFileStore,
+    queues: Sequence[str],
+) -> JobService:
+    return JobService(
         store=definitions.store,
         clock=definitions.clock,
         definitions=definitions,
@@ -179,11 +186,11 @@ def _make_jobs(
 def _make_execution(
     settings: Settings,
     store: AnyStore,
-    definitions: Definitions,
-    files: FolderFiles,
+    definitions: TaskDefinitionService,
+    files: LocalFileStore,
     chance: SystemRandomness,
-) -> Execution[SchedulesTx]:
-    return Execution(
+) -> ExecutionService[SchedulesTx]:
+    return ExecutionService(
         store=store,
         clock=definitions.clock,
         chance=chance,
@@ -195,7 +202,11 @@ def _make_execution(
 
 
 def _make_built_in_tasks(
-    settings: Settings, store: AnyStore, files: FolderFiles, mailer: Mailer, reminding: Reminding
+    settings: Settings,
+    store: AnyStore,
+    files: LocalFileStore,
+    mailer: Mailer,
+    reminding: ReminderService,
 ) -> Sequence[Task]:
     general = built_in(
         store=store,
@@ -208,17 +219,17 @@ def _make_built_in_tasks(
 
 
 def _make_summaries(
-    settings: Settings, store: AnyStore, clock: Clock, cache: CountingCache
-) -> Summaries:
-    return Summaries(
+    settings: Settings, store: AnyStore, clock: Clock, cache: MeteredCache
+) -> SummaryService:
+    return SummaryService(
         store=store, cache=cache, clock=clock, cache_seconds=settings.summary_cache_seconds
     )
 
 
 def _make_reminding(
     settings: Settings, store: AnyStore, clock: Clock, keys: Sequence[bytes]
-) -> Reminding:
-    return Reminding(
+) -> ReminderService:
+    return ReminderService(
         store=store,
         clock=clock,
         tokens=UnsubscribeTokens(keys),
@@ -245,12 +256,12 @@ def _make_retention(
     settings: Settings,
     store: AnyStore,
     clock: Clock,
-    files: FolderFiles,
+    files: LocalFileStore,
     sessions: SessionService,
-    throttling: Throttling,
-) -> Housekeeping:
+    throttling: RateLimiting,
+) -> RetentionService:
     failed = timedelta(days=settings.retention_failed_days)
-    return Housekeeping(
+    return RetentionService(
         store=store,
         clock=clock,
         files=files,
@@ -278,14 +289,14 @@ def _make_identity(
     clock: Clock,
     ids: Ids,
     mailer: Mailer,
-    throttling: Throttling,
+    throttling: RateLimiting,
     keys: Sequence[bytes],
-) -> tuple[Identity, SigningIn]:
+) -> tuple[RegistrationService, LoginService]:
     hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
     # without a key, tokens are valid in this process only
     keys = keys or [secrets.token_bytes(32)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)
-    identity = Identity(
+    identity = RegistrationService(
         store=store,
         clock=clock,
         randomness=SystemRandomness(),
@@ -294,9 +305,9 @@ def _make_identity(
         quiet_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),
         self_service_tier=settings.self_service_tier,
-        evened=evened,
+        evened=min_duration,
     )
-    signing_in = SigningIn(
+    signing_in = LoginService(
         store=store,
         clock=clock,
         ids=ids,
@@ -310,6 +321,6 @@ def _make_identity(
         totp=PyotpTotp(),
         factor_keys=FactorKeys.of(keys),
         second_factor_duty=settings.require_second_factor,
-        evened=evened,
+        evened=min_duration,
     )
     return identity, signing_in

@@ -41,11 +41,11 @@ def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
 def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
     """Put database, artifacts and key back from a backup FILE."""
     from workbell.entrypoints.backup.create import place_of, summary
-    from workbell.entrypoints.backup.restore import forgotten, put_back
+    from workbell.entrypoints.backup.restore import flush_redis, restore
 
     settings = house.settings()
-    manifest, aside = put_back(file, place_of(settings), force=force)
+    manifest, aside = restore(file, place_of(settings), force=force)
     told = {**summary(file, manifest), "kept_aside": aside}
     if settings.redis_url is not None:
-        told["redis"] = forgotten(settings.redis_url)
+        told["redis"] = flush_redis(settings.redis_url)
     show_one(told, as_json=as_json)

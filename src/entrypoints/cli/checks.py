@@ -12,7 +12,7 @@ from workbell.domain.errors import WorkbellError
 from workbell.entrypoints.config.settings import Settings
 
 if TYPE_CHECKING:  # what it imports is slow, and most commands do without
-    from workbell.entrypoints.bootstrap.application import House
+    from workbell.entrypoints.bootstrap.application import Application
 
 
 @frozen
@@ -91,7 +91,7 @@ def _servers(settings: Settings) -> Iterator[Finding]:
             yield Finding("warning", "REDIS_URL", told)
 
 
-def _database(house: "House") -> Iterator[Finding]:
+def _database(house: "Application") -> Iterator[Finding]:
     try:
         house.store.ping()
         revision = house.store.schema_version()

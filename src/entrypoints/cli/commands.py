@@ -156,8 +156,8 @@ def list_jobs(
 ) -> None:
     """List the jobs, the newest first."""
     opened = house.open()
-    which = JobFilter(statuses=[Status(s) for s in status] or None, task=task)
-    found = opened.jobs.find(SYSTEM, which, ("-id",), 0, limit)
+    filters = JobFilter(statuses=[Status(s) for s in status] or None, task=task)
+    found = opened.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
     opened.close()
     show([_job_row(job) for job in found], as_json=as_json, empty="There are no jobs.")
 

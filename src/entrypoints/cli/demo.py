@@ -38,7 +38,7 @@ def demo(house: Any, port: int | None) -> None:
             port=port,
         )
         opened = build(settings)
-        opened.prepare()
+        opened.migrate_and_register()
         _fill(opened)
         opened.close()
         names = ", ".join(name for name, *_ in PEOPLE)

@@ -16,7 +16,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 
-class House:
+class CliContext:
     """Opens what a command needs, only when it needs it."""
 
     def __init__(self, config: Path | None) -> None:
@@ -40,7 +40,7 @@ class House:
         user_tasks(settings.tasks)
         house = build(settings, tasks=DECLARED.all())
         if prepared:
-            house.prepare()
+            house.migrate_and_register()
         return house
 
 
@@ -77,14 +77,14 @@ class Group(click.Group):
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:
     """Work that happens later: schedules, jobs, and proof that they ran."""
-    ctx.obj = House(config)
+    ctx.obj = CliContext(config)
 
 
 @main.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any.")
 @click.pass_obj
-def up(house: House, host: str | None, port: int | None) -> None:
+def up(house: CliContext, host: str | None, port: int | None) -> None:
     """Start everything in one process: API, scheduler and workers."""
     from workbell.entrypoints.processes.all_in_one import serve
 
@@ -93,7 +93,7 @@ def up(house: House, host: str | None, port: int | None) -> None:
 
 @main.command()
 @click.pass_obj
-def worker(house: House) -> None:
+def worker(house: CliContext) -> None:
     """Run jobs, on a database server."""
     from workbell.entrypoints.processes.worker import work
 
@@ -102,7 +102,7 @@ def worker(house: House) -> None:
 
 @main.command()
 @click.pass_obj
-def scheduler(house: House) -> None:
+def scheduler(house: CliContext) -> None:
     """Make jobs of due schedules, on a database server."""
     from workbell.entrypoints.processes.worker import schedule
 
@@ -116,7 +116,7 @@ def scheduler(house: House) -> None:
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes."
 )
 @click.pass_obj
-def api(house: House, host: str | None, port: int | None, workers: int) -> None:
+def api(house: CliContext, host: str | None, port: int | None, workers: int) -> None:
     """Answer HTTP requests, on a database server."""
     from workbell.entrypoints.processes.api import serve
 
@@ -125,7 +125,7 @@ def api(house: House, host: str | None, port: int | None, workers: int) -> None:
 
 @main.command()
 @click.pass_obj
-def migrate(house: House) -> None:
+def migrate(house: CliContext) -> None:
     """Bring the database's tables up to this release."""
     opened = house.open()
     click.echo(f"The database is at revision {opened.store.schema_version()}.")
@@ -135,7 +135,7 @@ def migrate(house: House) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def check(house: House, as_json: bool) -> None:
+def check(house: CliContext, as_json: bool) -> None:
     """Say what is wrong or risky in settings, database and folders."""
     from workbell.entrypoints.cli.checks import findings
     from workbell.entrypoints.terminal import show
@@ -160,7 +160,7 @@ def superuser() -> None:
 @click.option("--email", required=True, help="Address; it counts as verified.")
 @click.password_option(help="Password; asked for if left out.")
 @click.pass_obj
-def create_superuser(house: House, username: str, email: str, password: str) -> None:
+def create_superuser(house: CliContext, username: str, email: str, password: str) -> None:
     """Create an administrator."""
     opened = house.open()
     user = opened.identity.create_superuser(username, email, password)
@@ -171,7 +171,7 @@ def create_superuser(house: House, username: str, email: str, password: str) -> 
 @superuser.command("remove-second-factor")
 @click.option("--username", required=True, help="Name or address of who has lost it.")
 @click.pass_obj
-def remove_second_factor(house: House, username: str) -> None:
+def remove_second_factor(house: CliContext, username: str) -> None:
     """Remove a second factor that somebody has lost."""
     from workbell.domain.identity.actor import SYSTEM
 
@@ -189,7 +189,7 @@ def remove_second_factor(house: House, username: str) -> None:
 @main.command()
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @click.pass_obj
-def openapi(house: House, output: Path | None) -> None:
+def openapi(house: CliContext, output: Path | None) -> None:
     """Print the OpenAPI document."""
     from workbell.entrypoints.processes.all_in_one import openapi_document
 
@@ -202,15 +202,15 @@ def openapi(house: House, output: Path | None) -> None:
 
 @main.command()
 @click.pass_obj
-def shell(house: House) -> None:
+def shell(house: CliContext) -> None:
     """Open a Python prompt with the library opened as `bell`."""
     import code
     from importlib import import_module
 
-    from workbell.entrypoints.library.client import open_bell
+    from workbell.entrypoints.library.client import open_client
 
     settings = house.settings()
-    with open_bell(settings.database_url, data_dir=settings.data_dir) as bell:
+    with open_client(settings.database_url, data_dir=settings.data_dir) as bell:
         banner = "`bell` is open: bell.jobs, bell.schedules, bell.run_until_idle()."
         code.interact(
             banner=banner, local={"bell": bell, "workbell": import_module("workbell")}, exitmsg=""

@@ -25,9 +25,9 @@ class Option:
     check: Check | None
     secret: bool
     group: str
-    shown: str | None
+    documented: str | None
 
-    def value_of(self, text: str) -> Any:
+    def parse(self, text: str) -> Any:
         """
         Return what a text stands for.
 
@@ -68,7 +68,7 @@ def option(
         group: The heading under which this setting and those after it stand.
         shown: What documents show as the default, where it is computed.
     """
-    known = Option(help=help, read=read, check=check, secret=secret, group=group, shown=shown)
+    known = Option(help=help, read=read, check=check, secret=secret, group=group, documented=shown)
     return field(
         default=Factory(default, takes_self=True) if callable(default) else default,
         converter=None if normal is None else Converter(normal),
@@ -87,7 +87,7 @@ def option_of(attribute: "Attribute[Any]") -> Option:
 def default_of(attribute: "Attribute[Any]") -> str:
     """Return a field's default as it would be written, empty for none."""
     known = option_of(attribute)
-    return written(attribute.default) if known.shown is None else known.shown
+    return written(attribute.default) if known.documented is None else known.documented
 
 
 def variable(name: str) -> str:
@@ -123,7 +123,9 @@ def example_of(attributes: Iterable["Attribute[Any]"]) -> str:
         known = option_of(attribute)
         lines += ["", f"# ---- {known.group} ----"] if known.group else []
         lines += ["", f"# {known.help}"]
-        lines += [f"# {variable(attribute.name)}={'' if known.shown else default_of(attribute)}"]
+        lines += [
+            f"# {variable(attribute.name)}={'' if known.documented else default_of(attribute)}"
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from workbell.domain.cron.time_zones import zone_of
+from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.rate_limits.policy import Rate
 
@@ -28,17 +28,17 @@ _DRIVERS: Final = {
 }
 
 
-def text(given: str) -> str:
+def parse_text(given: str) -> str:
     """Take text as it is."""
     return given
 
 
-def folder(given: str) -> Path:
+def parse_folder(given: str) -> Path:
     """Read a path; `~` is the home folder."""
     return Path(given).expanduser()
 
 
-def whole(given: str) -> int:
+def parse_int(given: str) -> int:
     """
     Read a whole number.
 
@@ -50,7 +50,7 @@ def whole(given: str) -> int:
     return int(given)
 
 
-def flag(given: str) -> bool:
+def parse_bool(given: str) -> bool:
     """
     Read true or false, also as yes and no, on and off, 1 and 0.
 
@@ -63,7 +63,7 @@ def flag(given: str) -> bool:
     return plain in _YES
 
 
-def rate(given: str) -> Rate | None:
+def parse_rate(given: str) -> Rate | None:
     """
     Read a rate; `off` is None.
 
@@ -76,7 +76,7 @@ def rate(given: str) -> Rate | None:
         raise Invalid("must be a rate such as 10/day, 5/second, or off") from None
 
 
-def clock_time(given: str) -> time:
+def parse_clock_time(given: str) -> time:
     """
     Read a time of day, `HH:MM`.
 
@@ -88,7 +88,7 @@ def clock_time(given: str) -> time:
     return time.fromisoformat(given)
 
 
-def zone(given: str) -> str:
+def parse_time_zone(given: str) -> str:
     """
     Read the name of a time zone.
 
@@ -96,12 +96,12 @@ def zone(given: str) -> str:
         Invalid: The time zone database does not know it.
     """
     try:
-        return zone_of(given).key
+        return load_zone(given).key
     except Invalid:
         raise Invalid("must be a time zone such as Europe/Berlin") from None
 
 
-def network(given: str) -> IPv4Network | IPv6Network:
+def parse_network(given: str) -> IPv4Network | IPv6Network:
     """
     Read an address or a network.
 
@@ -114,7 +114,7 @@ def network(given: str) -> IPv4Network | IPv6Network:
         raise Invalid("must be addresses or networks such as 10.0.0.0/8") from None
 
 
-def listed(each: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+def comma_separated(each: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
     """Return the reader of a comma-separated list."""
 
     def read(given: str) -> tuple[Any, ...]:
@@ -135,7 +135,7 @@ def one_of(words: type[StrEnum]) -> Callable[[str], StrEnum]:
     return read
 
 
-def like(pattern: str, must: str) -> Callable[[str], str]:
+def matching(pattern: str, must: str) -> Callable[[str], str]:
     """Return the reader of text that fits a pattern from end to end."""
     shape = re.compile(pattern)
 
@@ -147,7 +147,7 @@ def like(pattern: str, must: str) -> Callable[[str], str]:
     return read
 
 
-def url(*schemes: str, bare: bool = False) -> Callable[[str], str]:
+def parse_url(*schemes: str, bare: bool = False) -> Callable[[str], str]:
     """Return the reader of a URL with a host; a bare one has neither path nor query."""
     must = f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
 
@@ -166,7 +166,7 @@ def url(*schemes: str, bare: bool = False) -> Callable[[str], str]:
     return read
 
 
-def database_url(given: str) -> str:
+def parse_database_url(given: str) -> str:
     """
     Bring a database's URL into SQLAlchemy's form; `memory://` stays.
 
@@ -186,7 +186,7 @@ def database_url(given: str) -> str:
     return f"{_DRIVERS[scheme]}://{rest}"
 
 
-def between(least: int, most: int | None = None) -> Callable[[int], None]:
+def in_range(least: int, most: int | None = None) -> Callable[[int], None]:
     """Return the check of a number's bounds, both inclusive."""
     bounds = f"{least} or more" if most is None else f"from {least} to {most}"
 
@@ -211,7 +211,7 @@ def schema_name(name: str) -> None:
         )
 
 
-def long_secret(secret: str | tuple[str, ...]) -> None:
+def parse_secret(secret: str | tuple[str, ...]) -> None:
     """
     Refuse keys that are shorter than what they sign with (RFC 7518, 3.2).
 

@@ -7,7 +7,7 @@ from tempfile import mkstemp
 
 from workbell.domain.errors import Invalid
 from workbell.entrypoints.config.option import variable
-from workbell.entrypoints.config.parsers import long_secret
+from workbell.entrypoints.config.parsers import parse_secret
 from workbell.entrypoints.config.settings import Settings
 
 
@@ -52,7 +52,7 @@ def _kept(path: Path) -> str:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _keep(path, secrets.token_urlsafe(48))
         key = path.read_text(encoding="ascii").strip()
-        long_secret(key)
+        parse_secret(key)
     except (OSError, UnicodeError, Invalid) as error:
         raise Invalid(f"No secret key can be kept in {path}: {error}") from error
     return key

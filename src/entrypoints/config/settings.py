@@ -11,31 +11,31 @@ from urllib.parse import urlsplit
 from attrs import fields, frozen
 
 from workbell.domain.errors import Invalid
-from workbell.domain.identity.second_factor import Duty
+from workbell.domain.identity.second_factor import SecondFactorPolicy
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, PasswordHashing, VerifiedEmail
 from workbell.entrypoints.config.option import example_of, option, reference_of, variable
 from workbell.entrypoints.config.parsers import (
-    between,
-    clock_time,
-    database_url,
-    flag,
-    folder,
-    like,
-    listed,
-    long_secret,
-    network,
+    comma_separated,
+    in_range,
+    matching,
     one_of,
-    rate,
+    parse_bool,
+    parse_clock_time,
+    parse_database_url,
+    parse_folder,
+    parse_int,
+    parse_network,
+    parse_rate,
+    parse_secret,
+    parse_text,
+    parse_time_zone,
+    parse_url,
     schema_name,
-    text,
-    url,
-    whole,
-    zone,
 )
-from workbell.entrypoints.config.sources import gather
+from workbell.entrypoints.config.sources import load_sources
 
-_DAYS: Final = between(1, 36_500)
+_DAYS: Final = in_range(1, 36_500)
 _SERVED: Final = "api|users|accounts|destinations|server|admin|monitor|metrics|livez|readyz"
 _HOST: Final = r"\*|\[[0-9a-fA-F:.]+\]|(\*?\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _ADDRESS: Final = r"[^@\s]+@[^@\s]+"
@@ -76,23 +76,23 @@ class Settings:
     data_dir: Path = option(
         Path(".workbell"),
         "Folder of everything that is kept in files: database, mail, artifacts, the secret key.",
-        read=folder,
+        read=parse_folder,
         group="Places",
     )
-    host: str = option("127.0.0.1", "Address to listen on.", read=text)
+    host: str = option("127.0.0.1", "Address to listen on.", read=parse_text)
     port: int = option(
-        8000, "Port to listen on; 0 takes any free one.", read=whole, check=between(0, 65_535)
+        8000, "Port to listen on; 0 takes any free one.", read=parse_int, check=in_range(0, 65_535)
     )
     public_url: str = option(
         _address,
         "Where users reach the service; https also switches on secure cookies and HSTS.",
-        read=url("http", "https"),
+        read=parse_url("http", "https"),
         shown="http://127.0.0.1:8000",
     )
     console_prefix: str = option(
         "/console",
         "Path of the web console, which is to come.",
-        read=like(
+        read=matching(
             rf"/(?!({_SERVED})(/|$))[a-z0-9_-]+(/[a-z0-9_-]+)*",
             "must be a path such as /console that no other route uses",
         ),
@@ -100,93 +100,98 @@ class Settings:
     database_url: str = option(
         _database,
         "Database: sqlite:///file, postgresql://, mysql://, mariadb://, or memory:// for tests.",
-        read=database_url,
-        normal=database_url,
+        read=parse_database_url,
+        normal=parse_database_url,
         secret=True,
         shown="sqlite:///.workbell/workbell.db",
     )
     database_schema: str | None = option(
         None,
         "PostgreSQL schema of all tables, created if missing; without it the search path decides.",
-        read=text,
+        read=parse_text,
         check=schema_name,
     )
     redis_url: str | None = option(
         None,
         "Redis for wake-ups, rate limits and cache; without it they stay inside the process.",
-        read=url("redis", "rediss"),
+        read=parse_url("redis", "rediss"),
         secret=True,
     )
 
     secret_key: str | None = option(
         None,
         "Signs tokens, at least 32 bytes; made and kept in DATA_DIR where there is only SQLite.",
-        read=text,
-        check=long_secret,
+        read=parse_text,
+        check=parse_secret,
         secret=True,
         group="Security",
     )
     secret_key_previous: tuple[str, ...] = option(
         (),
         "Former secret keys whose tokens and second factors are still accepted.",
-        read=listed(text),
-        check=long_secret,
+        read=comma_separated(parse_text),
+        check=parse_secret,
         secret=True,
     )
     allowed_hosts: tuple[str, ...] = option(
         _hosts,
         "Host names that requests may ask for; * stands for any.",
-        read=listed(like(_HOST, "must be host names without scheme and port")),
+        read=comma_separated(matching(_HOST, "must be host names without scheme and port")),
         shown="localhost,127.0.0.1,[::1] and the host of PUBLIC_URL",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = option(
-        (), "Proxies whose X-Forwarded-* headers are believed.", read=listed(network)
+        (), "Proxies whose X-Forwarded-* headers are believed.", read=comma_separated(parse_network)
     )
     cors_origins: tuple[str, ...] = option(
         (),
         "Origins whose pages may call the API, such as https://app.example.org.",
-        read=listed(url("http", "https", bare=True)),
+        read=comma_separated(parse_url("http", "https", bare=True)),
     )
-    force_https: bool = option(False, "Redirect plain HTTP to HTTPS.", read=flag)
+    force_https: bool = option(False, "Redirect plain HTTP to HTTPS.", read=parse_bool)
     hsts_seconds: int = option(
         31_536_000,
         "How long browsers insist on HTTPS, where PUBLIC_URL is https; 0 sends no header.",
-        read=whole,
-        check=between(0),
+        read=parse_int,
+        check=in_range(0),
     )
     allow_private_destinations: bool = option(
-        False, "For webhooks, which are to come: allow private and loopback addresses.", read=flag
+        False,
+        "For webhooks, which are to come: allow private and loopback addresses.",
+        read=parse_bool,
     )
     debug: bool = option(
-        False, "For the console, which is to come: show its pages for developers.", read=flag
+        False, "For the console, which is to come: show its pages for developers.", read=parse_bool
     )
 
     admin_username: str = option(
-        "admin", "The administrator who is created where there is none.", read=text, group="Users"
+        "admin",
+        "The administrator who is created where there is none.",
+        read=parse_text,
+        group="Users",
     )
     admin_email: str = option(
         "admin@example.org",
         "The administrator's address.",
-        read=like(_ADDRESS, "must be an e-mail address"),
+        read=matching(_ADDRESS, "must be an e-mail address"),
     )
     admin_password: str | None = option(
         None,
         "The administrator's password; without it one is made and printed once.",
-        read=text,
+        read=parse_text,
         secret=True,
     )
     self_service_tier: bool = option(
-        True, "Let users choose their own tier when they register.", read=flag
+        True, "Let users choose their own tier when they register.", read=parse_bool
     )
     require_verified_email: VerifiedEmail = option(
         VerifiedEmail.JOBS,
         "What needs a verified address: jobs, all or none.",
         read=one_of(VerifiedEmail),
     )
-    require_second_factor: Duty = option(
-        Duty.NONE,
+    require_second_factor: SecondFactorPolicy = option(
+        SecondFactorPolicy.NONE,
         "Who must have a second factor: none, superusers or everyone; anybody may.",
-        read=one_of(Duty),
+        read=one_of(SecondFactorPolicy),
     )
     password_hashing: PasswordHashing = option(
         PasswordHashing.OWASP,
@@ -194,121 +199,133 @@ class Settings:
         read=one_of(PasswordHashing),
     )
     access_token_minutes: int = option(
-        15, "Life of an access token.", read=whole, check=between(1, 1_440)
+        15, "Life of an access token.", read=parse_int, check=in_range(1, 1_440)
     )
     refresh_token_minutes: int = option(
-        1_440, "Life of a refresh token.", read=whole, check=between(1)
+        1_440, "Life of a refresh token.", read=parse_int, check=in_range(1)
     )
     session_token_days: int = option(
         30,
         "Life of an opaque session token, and the most that any session lasts.",
-        read=whole,
+        read=parse_int,
         check=_DAYS,
     )
     otp_minutes: int = option(
-        10, "Life of a mailed one-time code.", read=whole, check=between(1, 1_440)
+        10, "Life of a mailed one-time code.", read=parse_int, check=in_range(1, 1_440)
     )
     inactive_days: int = option(
-        7, "Days without progress after which a user is reminded.", read=whole, check=_DAYS
+        7, "Days without progress after which a user is reminded.", read=parse_int, check=_DAYS
     )
 
     smtp_url: str | None = option(
         None,
         "Mail server, smtp:// or smtps://; without it mails become files in DATA_DIR/mail.",
-        read=url("smtp", "smtps"),
+        read=parse_url("smtp", "smtps"),
         secret=True,
         group="Mail",
     )
     mail_from: str = option(
         "Workbell <workbell@localhost>",
         "Sender of mails.",
-        read=like(rf"{_ADDRESS}|[^<>\r\n]*<{_ADDRESS}>", "must be an e-mail address"),
+        read=matching(rf"{_ADDRESS}|[^<>\r\n]*<{_ADDRESS}>", "must be an e-mail address"),
     )
     reminder_time: time = option(
-        time(0, 0), "Time of day at which reminders are sent.", read=clock_time
+        time(0, 0), "Time of day at which reminders are sent.", read=parse_clock_time
     )
-    reminder_time_zone: str = option("Asia/Kolkata", "Time zone of REMINDER_TIME.", read=zone)
+    reminder_time_zone: str = option(
+        "Asia/Kolkata", "Time zone of REMINDER_TIME.", read=parse_time_zone
+    )
 
     rate_limit_anon: Rate | None = option(
         Rate(100, 3_600),
         "Requests without valid credentials, per address: N/second, minute, hour, day, or off.",
-        read=rate,
+        read=parse_rate,
         group="Limits",
     )
     rate_limit_user: Rate | None = option(
-        Rate(1_000, 3_600), "Requests with credentials, per user.", read=rate
+        Rate(1_000, 3_600), "Requests with credentials, per user.", read=parse_rate
     )
-    rate_limit_login: Rate | None = option(Rate(10, 60), "Logins, per address.", read=rate)
+    rate_limit_login: Rate | None = option(Rate(10, 60), "Logins, per address.", read=parse_rate)
     rate_limit_progress_free: Rate | None = option(
-        Rate(10, 86_400), "Progress requests of the free tier.", read=rate
+        Rate(10, 86_400), "Progress requests of the free tier.", read=parse_rate
     )
     rate_limit_progress_premium: Rate | None = option(
-        Rate(1_000, 86_400), "Progress requests of the premium tier.", read=rate
+        Rate(1_000, 86_400), "Progress requests of the premium tier.", read=parse_rate
     )
-    rate_limit_ingest: Rate | None = option(Rate(5, 1), "Events taken in, per user.", read=rate)
+    rate_limit_ingest: Rate | None = option(
+        Rate(5, 1), "Events taken in, per user.", read=parse_rate
+    )
     max_active_schedules: int = option(
-        5, "Active schedules of a regular user.", read=whole, check=between(0)
+        5, "Active schedules of a regular user.", read=parse_int, check=in_range(0)
     )
     max_waiting_jobs: int = option(
-        10_000, "Waiting jobs of one owner.", read=whole, check=between(1)
+        10_000, "Waiting jobs of one owner.", read=parse_int, check=in_range(1)
     )
     summary_cache_seconds: int = option(
-        300, "How long a summary may be served from the cache.", read=whole, check=between(0)
+        300, "How long a summary may be served from the cache.", read=parse_int, check=in_range(0)
     )
 
     worker_threads: int = option(
-        8, "Jobs that one process runs at once.", read=whole, check=between(1, 512), group="Work"
+        8,
+        "Jobs that one process runs at once.",
+        read=parse_int,
+        check=in_range(1, 512),
+        group="Work",
     )
     database_pool_size: int = option(
         _pool_size,
         "Connections of one process to the database; without it WORKER_THREADS + 4.",
-        read=whole,
-        check=between(1, 1_000),
+        read=parse_int,
+        check=in_range(1, 1_000),
         shown="12",
     )
     queues: tuple[str, ...] = option(
         (),
         "Queues that a worker serves; without it all of them.",
-        read=listed(like(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "must be names of queues")),
+        read=comma_separated(
+            matching(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", "must be names of queues")
+        ),
     )
     lease_seconds: int = option(
         30,
         "How long a job stays with a worker that gives no sign of life.",
-        read=whole,
-        check=between(2, 3_600),
+        read=parse_int,
+        check=in_range(2, 3_600),
     )
     shutdown_grace_seconds: int = option(
-        25, "How long running jobs may take to end at shutdown.", read=whole, check=between(0)
+        25, "How long running jobs may take to end at shutdown.", read=parse_int, check=in_range(0)
     )
     tasks: tuple[str, ...] = option(
         (),
         "Python modules with your own tasks.",
-        read=listed(like(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "must be names of Python modules")),
+        read=comma_separated(
+            matching(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", "must be names of Python modules")
+        ),
     )
     input_dirs: tuple[Path, ...] = option(
-        (), "Folders that data and backup tasks may read from.", read=listed(folder)
+        (), "Folders that data and backup tasks may read from.", read=comma_separated(parse_folder)
     )
     backup_dirs: tuple[Path, ...] = option(
-        (), "Folders that backups may be written to.", read=listed(folder)
+        (), "Folders that backups may be written to.", read=comma_separated(parse_folder)
     )
 
     retention_succeeded_days: int = option(
-        7, "Days that succeeded jobs are kept.", read=whole, check=_DAYS, group="Retention"
+        7, "Days that succeeded jobs are kept.", read=parse_int, check=_DAYS, group="Retention"
     )
     retention_skipped_days: int = option(
-        7, "Days that skipped ticks are kept.", read=whole, check=_DAYS
+        7, "Days that skipped ticks are kept.", read=parse_int, check=_DAYS
     )
     retention_failed_days: int = option(
-        30, "Days that failed and cancelled jobs are kept.", read=whole, check=_DAYS
+        30, "Days that failed and cancelled jobs are kept.", read=parse_int, check=_DAYS
     )
     retention_schedule_days: int = option(
         30,
         "Days that the jobs of a schedule are kept, however they ended.",
-        read=whole,
+        read=parse_int,
         check=_DAYS,
     )
     retention_events_days: int = option(
-        90, "Days that events, which are to come, are kept.", read=whole, check=_DAYS
+        90, "Days that events, which are to come, are kept.", read=parse_int, check=_DAYS
     )
 
     log_format: LogFormat = option(
@@ -317,15 +334,15 @@ class Settings:
     log_level: LogLevel = option(
         LogLevel.INFO, "debug, info, warning, error or critical.", read=one_of(LogLevel)
     )
-    log_file: Path | None = option(None, "File to log to; without it stderr.", read=folder)
+    log_file: Path | None = option(None, "File to log to; without it stderr.", read=parse_folder)
     metrics_port: int | None = option(
         None,
         "Port on which worker and scheduler serve health and metrics.",
-        read=whole,
-        check=between(1, 65_535),
+        read=parse_int,
+        check=in_range(1, 65_535),
     )
     metrics_token: str | None = option(
-        None, "Bearer token that reads the metrics.", read=text, secret=True
+        None, "Bearer token that reads the metrics.", read=parse_text, secret=True
     )
 
     @property
@@ -362,7 +379,7 @@ def load(
     """
     known = fields(Settings)
     environ = os.environ if environ is None else environ
-    gathered = gather({field.name for field in known}, environ, directory or Path(), config)
+    gathered = load_sources({field.name for field in known}, environ, directory or Path(), config)
     for name in arguments or {}:
         gathered.given.pop(variable(name), None)
     settings = Settings(**{**gathered.values_of(known), **(arguments or {})})

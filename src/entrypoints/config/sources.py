@@ -19,7 +19,7 @@ _OTHERS: Final = re.compile(rf"{PREFIX}TEST_.*|.*_SERVICE_(HOST|PORT).*|.*_PORT_
 
 
 @frozen
-class Given:
+class SettingValue:
     """What was written for a setting, and where."""
 
     text: str
@@ -27,10 +27,10 @@ class Given:
 
 
 @frozen
-class Gathered:
+class LoadedSettings:
     """What the sources say, the nearest one first, and what is wrong with them."""
 
-    given: dict[str, Given] = Factory(dict[str, Given])
+    given: dict[str, SettingValue] = Factory(dict[str, SettingValue])
     wrong: dict[str, str] = Factory(dict[str, str])
 
     def add(self, known: Collection[str], texts: Mapping[str, Any], where: str) -> None:
@@ -39,25 +39,25 @@ class Gathered:
             if name not in known:
                 self.wrong[name] = f"there is no such setting{_suggestion(name, known)}{where}"
             else:
-                self.given.setdefault(name, Given(text.strip(), where))
+                self.given.setdefault(name, SettingValue(text.strip(), where))
 
     def values_of(self, fields: Iterable["Attribute[Any]"]) -> dict[str, Any]:
         """Return what the texts stand for, an empty one for the default; note what does not fit."""
         values: dict[str, Any] = {}
         for attribute in fields:
             name = variable(attribute.name)
-            given = self.given.get(name, Given(""))
+            given = self.given.get(name, SettingValue(""))
             try:
                 if given.text:
-                    values[attribute.name] = option_of(attribute).value_of(given.text)
+                    values[attribute.name] = option_of(attribute).parse(given.text)
             except Invalid as error:
                 self.wrong[name] = f"{error.detail}{given.where}"
         return values
 
 
-def gather(
+def load_sources(
     fields: Collection[str], environ: Mapping[str, str], folder: Path, config: Path | None
-) -> Gathered:
+) -> LoadedSettings:
     """
     Return what is written for each variable: environment, then `.env`, then TOML.
 
@@ -65,7 +65,7 @@ def gather(
         Invalid: A file cannot be read.
     """
     known = {variable(name) for name in fields} | {CONFIG}
-    gathered = Gathered()
+    gathered = LoadedSettings()
     gathered.add(known, dict(_ours(environ)), "")
     gathered.add(known, dict(_ours(_dotenv(folder / ".env"))), " (in .env)")
     named = gathered.given.pop(CONFIG, None)

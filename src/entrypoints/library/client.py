@@ -10,13 +10,13 @@ from attrs import asdict, define, field
 
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import Body, Check, Delay, OnLost, Task, Tasks
-from workbell.entrypoints.library.facades import BellJobs, BellSchedules
+from workbell.entrypoints.library.facades import JobsClient, SchedulesClient
 from workbell.ports.system import Clock
 
 if TYPE_CHECKING:  # importing the package stays quick: what opens a bell is imported then
     from workbell.adapters.dramatiq.runtime import Runtime
     from workbell.adapters.dramatiq.worker import JobWorker
-    from workbell.entrypoints.bootstrap.application import House
+    from workbell.entrypoints.bootstrap.application import Application
 
 DECLARED = Tasks()
 """The tasks that `@task` has declared in this process."""
@@ -90,19 +90,19 @@ def _parameters_of(body: Body) -> type | None:
 
 
 @define(eq=False)
-class Bell:
+class Client:
     """An open Workbell: its jobs, its schedules, and its workers if it has any."""
 
-    house: "House" = field(repr=False)
+    house: "Application" = field(repr=False)
     _runtime: "Runtime | None" = field(repr=False)
     _inline: "JobWorker" = field(repr=False)
-    jobs: BellJobs = field(init=False)
-    schedules: BellSchedules = field(init=False)
+    jobs: JobsClient = field(init=False)
+    schedules: SchedulesClient = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Open the two faces."""
-        self.jobs = BellJobs(self.house)
-        self.schedules = BellSchedules(self.house)
+        self.jobs = JobsClient(self.house)
+        self.schedules = SchedulesClient(self.house)
 
     def wake(self, queue: str = "default") -> None:
         """Wake a worker, after a commit of your own."""
@@ -146,7 +146,7 @@ class Bell:
         finally:
             heartbeat.stop()
             self._inline.flush()
-            self.house.execution.leave(self._inline.process.id)
+            self.house.execution.unregister_worker(self._inline.process.id)
 
     def close(self, grace: float = 25.0) -> None:
         """Stop the workers, give back what they have not started, close the store."""
@@ -155,11 +155,11 @@ class Bell:
         self.house.close()
 
 
-def _prepare(house: "House", migrate: Literal["auto", "check"]) -> None:
+def _prepare(house: "Application", migrate: Literal["auto", "check"]) -> None:
     """Bring the store up to this release, or check that it is."""
     if migrate == "check":
-        house.join()
-    elif (migration := house.prepare()) is not None:
+        house.verify_and_register()
+    elif (migration := house.migrate_and_register()) is not None:
         import structlog
 
         log = structlog.get_logger()
@@ -169,7 +169,7 @@ def _prepare(house: "House", migrate: Literal["auto", "check"]) -> None:
 
 
 @contextmanager
-def open_bell(
+def open_client(
     database_url: str | None = None,
     *,
     workers: int = 0,
@@ -178,7 +178,7 @@ def open_bell(
     tasks: Sequence[Task] = (),
     clock: Clock | None = None,
     **settings: Any,
-) -> Generator[Bell]:
+) -> Generator[Client]:
     """
     Open a Workbell within this process, and close it at the end.
 
@@ -222,7 +222,7 @@ def open_bell(
     runtime = house.runtime(threads=workers) if workers else None
     inline, wakeups = house.worker(1)
     inline.wakeups = wakeups
-    bell = Bell(house, runtime, inline)
+    bell = Client(house, runtime, inline)
     if runtime is not None:
         runtime.start()
     try:

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import Invalid
-from workbell.domain.identity.actor import EVERYTHING, SYSTEM
+from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
@@ -21,10 +21,10 @@ from workbell.services.schedules.requests import NewSchedule
 if TYPE_CHECKING:  # importing the package stays quick
     from sqlalchemy import Connection
 
-    from workbell.entrypoints.bootstrap.application import House
+    from workbell.entrypoints.bootstrap.application import Application
 
 
-def written(house: "House", parameters: Any) -> Mapping[str, Any]:
+def to_json_object(house: "Application", parameters: Any) -> Mapping[str, Any]:
     """
     Return parameters, of whatever class, as a JSON object.
 
@@ -38,10 +38,10 @@ def written(house: "House", parameters: Any) -> Mapping[str, Any]:
 
 
 @frozen
-class BellJobs:
+class JobsClient:
     """The jobs of an open bell."""
 
-    _house: "House" = field(repr=False)
+    _house: "Application" = field(repr=False)
 
     def enqueue(
         self,
@@ -74,7 +74,7 @@ class BellJobs:
         new = NewJob(
             name=name,
             task_definition=task,
-            parameters=written(self._house, parameters),
+            parameters=to_json_object(self._house, parameters),
             scheduled_time=at if delay is None else (at or house.clock.now()) + delay,
             queue=queue,
             priority=priority,
@@ -101,7 +101,7 @@ class BellJobs:
             Invalid: Some parameters do not fit the task; none was enqueued.
         """
         news = [
-            NewJob(task_definition=task, parameters=written(self._house, each), queue=queue)
+            NewJob(task_definition=task, parameters=to_json_object(self._house, each), queue=queue)
             for each in parameters
         ]
         return self._house.jobs.create_many(SYSTEM, news, owner=UserId(owner))
@@ -125,13 +125,13 @@ class BellJobs:
         limit: int = 100,
     ) -> Sequence[Job]:
         """Return the newest jobs that fit."""
-        which = JobFilter(
+        filters = JobFilter(
             statuses=None if statuses is None else [Status(word) for word in statuses],
             task=task,
             owner=None if owner is None else UserId(owner),
             schedule_id=schedule_id,
         )
-        return self._house.jobs.find(SYSTEM, which, ("-id",), 0, limit)
+        return self._house.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
 
     def cancel(self, job_id: int) -> Job:
         """
@@ -155,10 +155,10 @@ class BellJobs:
 
 
 @frozen
-class BellSchedules:
+class SchedulesClient:
     """The schedules of an open bell."""
 
-    _house: "House" = field(repr=False)
+    _house: "Application" = field(repr=False)
 
     def create(
         self,
@@ -190,7 +190,7 @@ class BellSchedules:
         new = NewSchedule(
             task_definition=task,
             cron_expression=cron,
-            parameters=written(self._house, parameters),
+            parameters=to_json_object(self._house, parameters),
             is_active=is_active,
             name=name,
             time_zone=time_zone,
@@ -219,9 +219,9 @@ class BellSchedules:
 
     def find(self, *, owner: int | None = None, limit: int = 100) -> Sequence[Schedule]:
         """Return the newest schedules."""
-        which = ScheduleFilter(owner=None if owner is None else UserId(owner))
+        filters = ScheduleFilter(owner=None if owner is None else UserId(owner))
         with self._house.store.view() as tx:
-            found = tx.schedules.find(EVERYTHING, which, limit=limit)
+            found = tx.schedules.find(ALL_OWNERS, filters, limit=limit)
         return [view.schedule for view in found]
 
     def pause(self, schedule_id: int) -> Schedule:

@@ -9,12 +9,12 @@ from attrs import asdict
 
 from workbell.adapters.http.app import build_app, openapi_of
 from workbell.adapters.http.server.server import HttpServer, listen
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build, user_tasks
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
-from workbell.entrypoints.processes.lifecycle import Life
+from workbell.entrypoints.processes.lifecycle import Lifecycle
 
 API_THREADS = 8
 SWITCH_SECONDS = 0.002
@@ -36,10 +36,10 @@ def serve(settings: Settings) -> int:
     user_tasks(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
     house = build(settings, tasks=DECLARED.all(), echo=echo)
-    life = Life()
-    life.heed_signals()
+    life = Lifecycle()
+    life.install_signal_handlers()
     runtime = house.runtime(
-        threads=settings.worker_threads, log_attempts=True, on_stuck=life.give_up
+        threads=settings.worker_threads, log_attempts=True, on_stuck=life.request_restart
     )
     server = HttpServer(
         build_app(house.app_dependencies(runtime)),
@@ -47,10 +47,10 @@ def serve(settings: Settings) -> int:
         house.ids.new,
         threads=API_THREADS,
     )
-    if (migration := house.prepare()) is not None:
+    if (migration := house.migrate_and_register()) is not None:
         log.info("schema_migrated", **asdict(migration))
     house.keep_schedules()
-    house.warn_of_absent_cache()
+    house.warn_if_redis_unavailable()
     password = house.first_administrator()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
@@ -62,7 +62,7 @@ def serve(settings: Settings) -> int:
     rested = runtime.stop(settings.shutdown_grace_seconds)
     house.close()
     log.info("stopped", rested=rested)
-    return life.end(rested=rested)
+    return life.exit_status(rested=rested)
 
 
 def _greet(settings: Settings, address: tuple[str, int], password: str | None) -> None:
@@ -91,7 +91,7 @@ def openapi_document(settings: Settings) -> bytes:
     """Return the OpenAPI document of this release as JSON."""
     from attrs import evolve
 
-    house: House = build(evolve(settings, database_url="memory://"))
+    house: Application = build(evolve(settings, database_url="memory://"))
     try:
         return openapi_of(house.app_dependencies(), settings.public_url)
     finally:

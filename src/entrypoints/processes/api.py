@@ -18,14 +18,14 @@ from workbell.adapters.dramatiq.runtime import Runtime
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import WorkbellError
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.metrics import enable_multiprocess, mark_process_dead
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.processes.all_in_one import API_THREADS, SWITCH_SECONDS
-from workbell.entrypoints.processes.lifecycle import Life
+from workbell.entrypoints.processes.lifecycle import Lifecycle
 from workbell.entrypoints.processes.supervisor import READY, Supervisor
-from workbell.entrypoints.processes.worker import open_house
+from workbell.entrypoints.processes.worker import open_application
 
 EXIT_UNAVAILABLE = 2
 
@@ -44,13 +44,13 @@ def serve(settings: Settings, workers: int) -> int:
         Unavailable: The port is taken, or the store is not ready.
     """
     configure(settings)
-    life = Life()
-    life.heed_signals()
+    life = Lifecycle()
+    life.install_signal_handlers()
     listener = listen(settings.host, settings.port)
     _prepare(settings)
     log.info("started", part="api", pid=os.getpid(), workers=workers, port=settings.port)
     if workers == 1:
-        status = life.end(rested=ApiProcess(settings, listener).run_until(life.wait))
+        status = life.exit_status(rested=ApiProcess(settings, listener).run_until(life.wait))
     else:
         with TemporaryDirectory(prefix="workbell-metrics-") as folder:
             enable_multiprocess(Path(folder))
@@ -120,7 +120,7 @@ class ApiProcess:
         return answered and rested
 
 
-def open_api(settings: Settings) -> tuple[House, Runtime]:
+def open_api(settings: Settings) -> tuple[Application, Runtime]:
     """
     Return the application of an API process, and its runtime, which is not started.
 
@@ -128,14 +128,14 @@ def open_api(settings: Settings) -> tuple[House, Runtime]:
         Invalid: A setting or a module of tasks is wrong.
         Unavailable: The store does not answer, or has another schema.
     """
-    house = open_house(settings, "api")
+    house = open_application(settings, "api")
     return house, house.runtime(threads=0, scheduler=False)
 
 
 def _prepare(settings: Settings) -> None:
     """Check that the store is ready, and create the administrator if there is none."""
-    house = open_house(settings, "api")
-    house.warn_of_absent_cache()
+    house = open_application(settings, "api")
+    house.warn_if_redis_unavailable()
     password = house.first_administrator()
     house.close()
     if password is not None:

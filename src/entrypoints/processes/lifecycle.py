@@ -11,7 +11,7 @@ EXIT_STUCK = 70
 
 
 @define(eq=False)
-class Life:
+class Lifecycle:
     """
     One process from its start to its end.
 
@@ -21,7 +21,7 @@ class Life:
     status: int = 0
     _stop: Event = field(factory=Event)
 
-    def heed_signals(self) -> None:
+    def install_signal_handlers(self) -> None:
         """Take the signals; only the main thread may call it."""
         signal.signal(signal.SIGINT, self._ask)
         signal.signal(signal.SIGTERM, self._ask)
@@ -31,7 +31,7 @@ class Life:
         """Whether it has been asked to stop."""
         return self._stop.is_set()
 
-    def give_up(self) -> None:
+    def request_restart(self) -> None:
         """Stop, and have a supervisor start the process anew: its threads are stuck."""
         self.status = EXIT_STUCK
         self._stop.set()
@@ -40,7 +40,7 @@ class Life:
         """Wait until it is asked to stop."""
         self._stop.wait()
 
-    def end(self, *, rested: bool) -> int:
+    def exit_status(self, *, rested: bool) -> int:
         """Return the exit status; where threads are still busy, end the process at once."""
         if not rested or self.status:
             _leave(self.status)

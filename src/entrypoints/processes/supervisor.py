@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from attrs import Factory, define, field
 
-from workbell.entrypoints.processes.lifecycle import Life
+from workbell.entrypoints.processes.lifecycle import Lifecycle
 
 READY: Final = b"ready"
 EXIT_FAILED: Final = 1
@@ -61,7 +61,7 @@ class Supervisor:
     _failed_starts: int = field(init=False, default=0)
     _was_ready: bool = field(init=False, default=False)
 
-    def run(self, life: Life) -> int:
+    def run(self, life: Lifecycle) -> int:
         """Run the children until the process is asked to stop; return the exit status."""
         status = 0
         with _woken_by_signals() as wakeup:
@@ -71,7 +71,7 @@ class Supervisor:
                 self._wait(wakeup)
                 status = self._reap()
             self._stop()
-        return status or life.end(rested=True)
+        return status or life.exit_status(rested=True)
 
     def _start_due(self) -> None:
         now = monotonic()

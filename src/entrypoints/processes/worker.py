@@ -6,15 +6,15 @@ import os
 import structlog
 
 from workbell.adapters.dramatiq.runtime import Runtime
-from workbell.adapters.http.health.worker_process import ProcessFace, Readiness, process_app
+from workbell.adapters.http.health.worker_process import Readiness, WorkerHealthApp, process_app
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build, user_tasks
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
-from workbell.entrypoints.processes.lifecycle import Life
+from workbell.entrypoints.processes.lifecycle import Lifecycle
 
 HEALTH_THREADS = 2
 
@@ -31,7 +31,7 @@ def schedule(settings: Settings) -> int:
     return _run(settings, "scheduler", threads=0)
 
 
-def open_house(settings: Settings, part: str) -> House:
+def open_application(settings: Settings, part: str) -> Application:
     """
     Return the house of a process that is one of several.
 
@@ -46,20 +46,20 @@ def open_house(settings: Settings, part: str) -> House:
         )
     user_tasks(settings.tasks)
     house = build(settings, tasks=DECLARED.all())
-    house.join()
+    house.verify_and_register()
     return house
 
 
 def _run(settings: Settings, part: str, *, threads: int) -> int:
     configure(settings)
-    life = Life()
-    life.heed_signals()
-    house = open_house(settings, part)
-    house.warn_of_absent_cache()
+    life = Lifecycle()
+    life.install_signal_handlers()
+    house = open_application(settings, part)
+    house.warn_if_redis_unavailable()
     if not threads:
         house.keep_schedules()
     runtime = house.runtime(
-        threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.give_up
+        threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.request_restart
     )
     server = _health(house, runtime) if settings.metrics_port is not None else None
     runtime.start()
@@ -72,17 +72,17 @@ def _run(settings: Settings, part: str, *, threads: int) -> int:
         server.stop(grace=1.0)
     house.close()
     log.info("stopped", part=part, rested=rested)
-    return life.end(rested=rested)
+    return life.exit_status(rested=rested)
 
 
-def _health(house: House, runtime: Runtime) -> HttpServer:
+def _health(house: Application, runtime: Runtime) -> HttpServer:
     """Serve health and metrics on METRICS_PORT."""
     settings = house.settings
-    face = ProcessFace(
+    face = WorkerHealthApp(
         readiness=Readiness(
             database=house.store,
             cache=house.check_cache,
-            outdated=house.outdated,
+            outdated=house.outdated_revisions,
             ailments=runtime.health_problems,
         ),
         metrics_registry=house.metrics,

@@ -4,24 +4,24 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
-from workbell.domain.goals.reminder import Person, Preferences, Reminded
+from workbell.domain.goals.reminder import Preferences, ReminderHistory, ReminderRecipient
 from workbell.domain.identity.user import UserId
-from workbell.ports.audit import AuditTrail
-from workbell.ports.goals.repository import Goals
-from workbell.ports.identity.users import Users
-from workbell.ports.jobs.repository import Jobs
-from workbell.ports.schedules.repository import Schedules
-from workbell.ports.store import Facts
+from workbell.ports.audit import AuditRepository
+from workbell.ports.goals.repository import GoalRepository
+from workbell.ports.identity.users import UserRepository
+from workbell.ports.jobs.repository import JobRepository
+from workbell.ports.schedules.repository import ScheduleRepository
+from workbell.ports.store import StoreMetadata
 
 
-class Reminders(Protocol):
+class ReminderRepository(Protocol):
     """Who wants reminders and when, and what of which goal was said."""
 
     def preferences(self, owner: UserId) -> Preferences:
         """Return what a person prefers, or the defaults."""
         ...
 
-    def keep(self, owner: UserId, preferences: Preferences) -> None:
+    def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
         """Keep what a person prefers; when they were reminded last stays."""
         ...
 
@@ -37,7 +37,7 @@ class Reminders(Protocol):
         """Return people whose own time has come, the longest ago first."""
         ...
 
-    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[Person]:
+    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
         """
         Lock people's books, in the order of their ids, and return them as they stand.
 
@@ -48,11 +48,13 @@ class Reminders(Protocol):
         """
         ...
 
-    def tell(self, days: Mapping[UserId, date], goals: Mapping[int, Reminded]) -> None:
+    def mark_reminded(
+        self, days: Mapping[UserId, date], goals: Mapping[int, ReminderHistory]
+    ) -> None:
         """Keep on which day people, who are locked, were reminded last, and of which goals."""
         ...
 
-    def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
         """
         Keep the `zone` and `next_at` of people whose own time has come.
 
@@ -65,36 +67,36 @@ class RemindersTx(Protocol):
     """What reminders may touch within one transaction."""
 
     @property
-    def users(self) -> Users:
+    def users(self) -> UserRepository:
         """The people."""
         ...
 
     @property
-    def goals(self) -> Goals:
+    def goals(self) -> GoalRepository:
         """The goals."""
         ...
 
     @property
-    def reminders(self) -> Reminders:
+    def reminders(self) -> ReminderRepository:
         """The reminders."""
         ...
 
     @property
-    def jobs(self) -> Jobs:
+    def jobs(self) -> JobRepository:
         """The jobs that mail them."""
         ...
 
     @property
-    def schedules(self) -> Schedules:
+    def schedules(self) -> ScheduleRepository:
         """The schedules on which they go out."""
         ...
 
     @property
-    def facts(self) -> Facts:
+    def metadata(self) -> StoreMetadata:
         """Facts about the store itself."""
         ...
 
     @property
-    def audit(self) -> AuditTrail:
+    def audit(self) -> AuditRepository:
         """The audit trail."""
         ...

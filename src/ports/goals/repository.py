@@ -6,10 +6,10 @@ from typing import Protocol
 
 from attrs import frozen
 
-from workbell.domain.goals.goal import Book, Category, Goal, GoalId, GoalState
-from workbell.domain.goals.progress_entry import Entry, EntryId, Timer
+from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger, GoalState
+from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
 from workbell.domain.identity.user import UserId
-from workbell.ports.audit import AuditTrail
+from workbell.ports.audit import AuditRepository
 
 
 @frozen(kw_only=True)
@@ -50,19 +50,19 @@ class GoalDay:
 class ExportRow:
     """An entry with what an export tells of its goal."""
 
-    entry: Entry
+    entry: ProgressEntry
     goal_name: str
     category: Category
 
 
-class Books(Protocol):
+class GoalLedgerRepository(Protocol):
     """One row a person, locked before anything of theirs is changed."""
 
-    def get(self, owner: UserId) -> Book:
+    def get(self, owner: UserId) -> GoalLedger:
         """Return a person's book, an empty one where nothing was ever written."""
         ...
 
-    def lock(self, owner: UserId) -> Book:
+    def lock(self, owner: UserId) -> GoalLedger:
         """
         Return a person's book and lock it; there is one from now on.
 
@@ -71,12 +71,12 @@ class Books(Protocol):
         """
         ...
 
-    def replace(self, book: Book) -> None:
+    def replace(self, book: GoalLedger) -> None:
         """Keep a book as it now stands; it is locked already."""
         ...
 
 
-class Goals(Protocol):
+class GoalRepository(Protocol):
     """Everybody's goals; each is found by its owner and number only."""
 
     def add(self, goal: Goal) -> Goal:
@@ -117,7 +117,7 @@ class Goals(Protocol):
     def find(
         self,
         owner: UserId,
-        which: GoalFilter,
+        filters: GoalFilter,
         *,
         ordering: Sequence[str] = ("number",),
         offset: int = 0,
@@ -134,15 +134,15 @@ class Goals(Protocol):
         """
         ...
 
-    def count(self, owner: UserId, which: GoalFilter) -> int:
+    def count(self, owner: UserId, filters: GoalFilter) -> int:
         """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
 
-class Entries(Protocol):
+class ProgressEntryRepository(Protocol):
     """Everybody's progress entries, and what they share out over local days."""
 
-    def add(self, entry: Entry) -> Entry:
+    def add(self, entry: ProgressEntry) -> ProgressEntry:
         """
         Keep a new entry and its shares, and return it with its id.
 
@@ -151,7 +151,7 @@ class Entries(Protocol):
         """
         ...
 
-    def get(self, owner: UserId, goal_id: GoalId, number: int) -> Entry:
+    def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
         """
         Return one entry.
 
@@ -160,23 +160,23 @@ class Entries(Protocol):
         """
         ...
 
-    def replace(self, entry: Entry) -> None:
+    def replace(self, entry: ProgressEntry) -> None:
         """Keep an entry as it now stands, and its shares; the book is locked already."""
         ...
 
-    def delete(self, entry: Entry) -> None:
+    def delete(self, entry: ProgressEntry) -> None:
         """Remove an entry and its shares."""
         ...
 
     def find(
         self,
         owner: UserId,
-        which: EntryFilter,
+        filters: EntryFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> Sequence[Entry]:
+    ) -> Sequence[ProgressEntry]:
         """
         Return a part of a person's entries.
 
@@ -186,13 +186,13 @@ class Entries(Protocol):
         """
         ...
 
-    def count(self, owner: UserId, which: EntryFilter) -> int:
+    def count(self, owner: UserId, filters: EntryFilter) -> int:
         """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
     def latest_before(
-        self, owner: UserId, moment: datetime, *, but: EntryId | None = None
-    ) -> Entry | None:
+        self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
+    ) -> ProgressEntry | None:
         """Return the timed entry that started last before a moment, perhaps but for one."""
         ...
 
@@ -219,7 +219,7 @@ class Entries(Protocol):
         ...
 
 
-class Timers(Protocol):
+class TimerRepository(Protocol):
     """The running timers, at most one a person."""
 
     def get(self, owner: UserId) -> Timer | None:
@@ -244,26 +244,26 @@ class GoalsTx(Protocol):
     """What goals may touch within one transaction."""
 
     @property
-    def books(self) -> Books:
+    def ledgers(self) -> GoalLedgerRepository:
         """The books."""
         ...
 
     @property
-    def goals(self) -> Goals:
+    def goals(self) -> GoalRepository:
         """The goals."""
         ...
 
     @property
-    def entries(self) -> Entries:
+    def entries(self) -> ProgressEntryRepository:
         """The progress entries."""
         ...
 
     @property
-    def timers(self) -> Timers:
+    def timers(self) -> TimerRepository:
         """The running timers."""
         ...
 
     @property
-    def audit(self) -> AuditTrail:
+    def audit(self) -> AuditRepository:
         """The audit trail."""
         ...

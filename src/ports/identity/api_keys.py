@@ -8,7 +8,7 @@ from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.user import UserId
 
 
-class ApiKeys(Protocol):
+class ApiKeyRepository(Protocol):
     """API keys, by their prefix (unique, at most 64 characters)."""
 
     def add(self, key: ApiKey) -> ApiKey:
@@ -33,7 +33,7 @@ class ApiKeys(Protocol):
         """
         ...
 
-    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+    def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
         """Return a person's keys that are not revoked, the newest first."""
         ...
 
@@ -45,6 +45,6 @@ class ApiKeys(Protocol):
         """
         ...
 
-    def note_use(self, key: ApiKey) -> None:
+    def record_use(self, key: ApiKey) -> None:
         """Keep `last_used_at` of a key that is not revoked: one UPDATE."""
         ...

@@ -7,7 +7,7 @@ from workbell.domain.identity.one_time_code import OneTimeCode, Purpose
 from workbell.domain.identity.user import UserId
 
 
-class Codes(Protocol):
+class OneTimeCodeRepository(Protocol):
     """One-time codes; the rows stay, for counting, until they are purged."""
 
     def add(self, code: OneTimeCode) -> OneTimeCode:

@@ -8,7 +8,7 @@ from workbell.domain.identity.session import Session
 from workbell.domain.identity.user import UserId
 
 
-class Sessions(Protocol):
+class SessionRepository(Protocol):
     """Logins, by their opaque id (text of at most 64 characters)."""
 
     def add(self, session: Session) -> None:
@@ -44,7 +44,7 @@ class Sessions(Protocol):
         """
         ...
 
-    def note_use(self, session: Session) -> None:
+    def record_use(self, session: Session) -> None:
         """
         Keep `last_used_at` and `expires_at` of a session that is not revoked.
 
@@ -52,7 +52,7 @@ class Sessions(Protocol):
         """
         ...
 
-    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+    def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         """Return a person's sessions that are alive, the newest first."""
         ...
 
@@ -60,7 +60,7 @@ class Sessions(Protocol):
         """Whether a person has signed in from an address, as long as sessions are kept."""
         ...
 
-    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
+    def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
         """
         End every session of a person that is alive, but perhaps one.
 

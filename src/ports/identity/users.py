@@ -7,10 +7,10 @@ from attrs import frozen
 
 from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.user import Role, Tier, User, UserId
-from workbell.ports.audit import AuditTrail
-from workbell.ports.identity.api_keys import ApiKeys
-from workbell.ports.identity.one_time_codes import Codes
-from workbell.ports.identity.sessions import Sessions
+from workbell.ports.audit import AuditRepository
+from workbell.ports.identity.api_keys import ApiKeyRepository
+from workbell.ports.identity.one_time_codes import OneTimeCodeRepository
+from workbell.ports.identity.sessions import SessionRepository
 
 
 @frozen(kw_only=True)
@@ -32,7 +32,7 @@ class UserFilter:
     search: str | None = None
 
 
-class Users(Protocol):
+class UserRepository(Protocol):
     """
     Every person, active or not.
 
@@ -107,7 +107,7 @@ class Users(Protocol):
 
     def find(
         self,
-        which: UserFilter,
+        filters: UserFilter,
         *,
         ordering: Sequence[str] = ("id",),
         offset: int = 0,
@@ -121,7 +121,7 @@ class Users(Protocol):
         """
         ...
 
-    def count(self, which: UserFilter) -> int:
+    def count(self, filters: UserFilter) -> int:
         """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
@@ -130,7 +130,7 @@ class Users(Protocol):
         ...
 
 
-class SecondFactors(Protocol):
+class SecondFactorRepository(Protocol):
     """Second factors, at most one of a person, confirmed or not."""
 
     def find(self, user_id: UserId) -> SecondFactor | None:
@@ -164,31 +164,31 @@ class IdentityTx(Protocol):
     """What identity may touch within one transaction."""
 
     @property
-    def users(self) -> Users:
+    def users(self) -> UserRepository:
         """The people."""
         ...
 
     @property
-    def codes(self) -> Codes:
+    def codes(self) -> OneTimeCodeRepository:
         """The one-time codes."""
         ...
 
     @property
-    def sessions(self) -> Sessions:
+    def sessions(self) -> SessionRepository:
         """The logins."""
         ...
 
     @property
-    def api_keys(self) -> ApiKeys:
+    def api_keys(self) -> ApiKeyRepository:
         """The keys of programs."""
         ...
 
     @property
-    def second_factors(self) -> SecondFactors:
+    def second_factors(self) -> SecondFactorRepository:
         """The second factors."""
         ...
 
     @property
-    def audit(self) -> AuditTrail:
+    def audit(self) -> AuditRepository:
         """The audit trail."""
         ...

@@ -22,7 +22,7 @@ class QueueStats:
     oldest_ready_at: datetime | None = None
 
 
-class Queues(Protocol):
+class QueueRepository(Protocol):
     """The switches of the queues: running, draining or paused."""
 
     def all(self) -> Sequence[QueueStats]:
@@ -37,7 +37,7 @@ class Queues(Protocol):
         """Whether any queue is draining: a cheap read."""
         ...
 
-    def settle_drains(self, now: datetime) -> int:
+    def finish_drains(self, now: datetime) -> int:
         """Turn draining queues without a running row into paused ones."""
         ...
 
@@ -56,14 +56,14 @@ class WorkerInfo:
     queues: Sequence[str]
 
 
-class Workers(Protocol):
+class WorkerRepository(Protocol):
     """Who runs jobs."""
 
-    def seen(self, worker: WorkerInfo) -> None:
+    def heartbeat(self, worker: WorkerInfo) -> None:
         """Write or renew a process's row."""
         ...
 
-    def gone(self, worker_id: str) -> None:
+    def remove(self, worker_id: str) -> None:
         """Remove a process's row."""
         ...
 
@@ -71,7 +71,7 @@ class Workers(Protocol):
         """Return the processes, the newest first."""
         ...
 
-    def forget(self, before: datetime) -> None:
+    def remove_stale(self, before: datetime) -> None:
         """Remove rows that were last seen before a time."""
         ...
 
@@ -92,7 +92,7 @@ class JobStats:
     schedules_overdue: int = 0
 
 
-class Statistics(Protocol):
+class StatisticsRepository(Protocol):
     """Counts over a scope."""
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:

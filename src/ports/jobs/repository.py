@@ -11,11 +11,11 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, Claim, LogLine, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Progress, Status
 from workbell.domain.jobs.task import Task
-from workbell.domain.schedules.ticks import Step
-from workbell.ports.audit import AuditTrail
-from workbell.ports.identity.users import Users
-from workbell.ports.jobs.queues import Queues, Statistics, Workers
-from workbell.ports.jobs.task_definitions import TaskDefinitions
+from workbell.domain.schedules.ticks import FastPathStep
+from workbell.ports.audit import AuditRepository
+from workbell.ports.identity.users import UserRepository
+from workbell.ports.jobs.queues import QueueRepository, StatisticsRepository, WorkerRepository
+from workbell.ports.jobs.task_definitions import TaskDefinitionRepository
 
 
 @frozen(kw_only=True)
@@ -41,7 +41,7 @@ class JobFilter:
     before_id: JobId | None = None
 
 
-class Jobs(Protocol):
+class JobRepository(Protocol):
     """
     Every piece of work.
 
@@ -65,7 +65,9 @@ class Jobs(Protocol):
         """
         ...
 
-    def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
+    def add_ticks(
+        self, task: Task, steps: Sequence[FastPathStep], now: datetime
+    ) -> Sequence[FastPathStep]:
         """
         Keep the jobs of due ticks of one task, as `add` would, in the common case.
 
@@ -108,7 +110,7 @@ class Jobs(Protocol):
     def find(
         self,
         scope: Scope,
-        which: JobFilter,
+        filters: JobFilter,
         *,
         ordering: Sequence[str] = ("-id",),
         offset: int = 0,
@@ -123,7 +125,7 @@ class Jobs(Protocol):
         """
         ...
 
-    def count(self, scope: Scope, which: JobFilter) -> int:
+    def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
@@ -131,7 +133,7 @@ class Jobs(Protocol):
         """Return the job that an owner has made under a key."""
         ...
 
-    def count_waiting(self, owner: UserId, *, at_most: int) -> int:
+    def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return how many jobs of an owner wait, counting no further than `at_most`."""
         ...
 
@@ -180,7 +182,7 @@ class Jobs(Protocol):
         """
         ...
 
-    def exchange(
+    def settle_and_claim(
         self,
         settlements: Sequence[Settlement],
         queue: str,
@@ -194,7 +196,7 @@ class Jobs(Protocol):
         """Settle, then claim: what both would return, by one statement where a store can."""
         ...
 
-    def extend(
+    def renew_leases(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:
         """
@@ -203,7 +205,7 @@ class Jobs(Protocol):
         """
         ...
 
-    def give_back(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+    def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """
         Return unstarted claims to READY with attempt - 1 and token + 1, or to
         CANCELLED where cancelling was asked for; return the accepted ids.
@@ -214,7 +216,7 @@ class Jobs(Protocol):
         """Return running rows whose lease ended before now, oldest first, unlocked."""
         ...
 
-    def release_lanes(self, now: datetime) -> int:
+    def release_concurrency_keys(self, now: datetime) -> int:
         """Ready held rows whose lane has room and whose task is active; return how many."""
         ...
 
@@ -230,7 +232,7 @@ class Jobs(Protocol):
         """Move the HELD rows of a task to READY as far as lanes allow; return how many."""
         ...
 
-    def note_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
+    def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""
         ...
 
@@ -256,7 +258,7 @@ class Jobs(Protocol):
         ...
 
 
-class JobLogs(Protocol):
+class JobLogRepository(Protocol):
     """What attempts log, and the files they make."""
 
     def append(
@@ -271,7 +273,7 @@ class JobLogs(Protocol):
         """Return lines in order of attempt and seq; `after` skips seqs up to it."""
         ...
 
-    def announce_file(self, job_id: JobId, key: str) -> None:
+    def reserve_file_key(self, job_id: JobId, key: str) -> None:
         """Keep the key of a file that may be made: on no list, but `prune` returns it."""
         ...
 
@@ -288,42 +290,42 @@ class JobsTx(Protocol):
     """The repositories that jobs and the engine use within one transaction."""
 
     @property
-    def users(self) -> Users:
+    def users(self) -> UserRepository:
         """The owners."""
         ...
 
     @property
-    def definitions(self) -> TaskDefinitions:
+    def definitions(self) -> TaskDefinitionRepository:
         """The task definitions."""
         ...
 
     @property
-    def jobs(self) -> Jobs:
+    def jobs(self) -> JobRepository:
         """The jobs."""
         ...
 
     @property
-    def logs(self) -> JobLogs:
+    def logs(self) -> JobLogRepository:
         """Log lines and artifacts."""
         ...
 
     @property
-    def queues(self) -> Queues:
+    def queues(self) -> QueueRepository:
         """The queues' switches."""
         ...
 
     @property
-    def workers(self) -> Workers:
+    def workers(self) -> WorkerRepository:
         """The running processes."""
         ...
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> StatisticsRepository:
         """Counts."""
         ...
 
     @property
-    def audit(self) -> AuditTrail:
+    def audit(self) -> AuditRepository:
         """The audit trail."""
         ...
 

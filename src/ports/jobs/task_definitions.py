@@ -6,7 +6,7 @@ from typing import Protocol
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 
 
-class TaskDefinitions(Protocol):
+class TaskDefinitionRepository(Protocol):
     """The tasks that the store knows, by id and by key."""
 
     def add(self, definition: TaskDefinition) -> TaskDefinition:

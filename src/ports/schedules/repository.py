@@ -9,10 +9,10 @@ from attrs import frozen
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
-from workbell.domain.schedules.ticks import Due, Step
+from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
-from workbell.ports.store import Facts
+from workbell.ports.store import StoreMetadata
 
 NEWEST_RUNS = 100
 """How many runs of a schedule are looked through for a success."""
@@ -31,7 +31,7 @@ class Advance:
     paused_reason: str | None = None
 
 
-class Schedules(Protocol):
+class ScheduleRepository(Protocol):
     """Every schedule, active or paused; deleted ones are hidden."""
 
     def add(self, schedule: Schedule) -> Schedule:
@@ -47,7 +47,7 @@ class Schedules(Protocol):
         """
         ...
 
-    def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
+    def get_view(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
         """
         Return one schedule as it is shown.
 
@@ -72,7 +72,7 @@ class Schedules(Protocol):
     def find(
         self,
         scope: Scope,
-        which: ScheduleFilter,
+        filters: ScheduleFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
@@ -91,10 +91,10 @@ class Schedules(Protocol):
         """
         ...
 
-    def page(
+    def list_page(
         self,
         scope: Scope,
-        which: ScheduleFilter,
+        filters: ScheduleFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
@@ -103,7 +103,7 @@ class Schedules(Protocol):
         """Return what `find` does, in short, and what `count` does."""
         ...
 
-    def count(self, scope: Scope, which: ScheduleFilter) -> int:
+    def count(self, scope: Scope, filters: ScheduleFilter) -> int:
         """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
         ...
 
@@ -139,7 +139,7 @@ class Schedules(Protocol):
         """
         ...
 
-    def take(self, steps: Sequence[Step]) -> None:
+    def advance_by_one(self, steps: Sequence[FastPathStep]) -> None:
         """
         Move schedules past one tick each, and count a run.
 
@@ -147,19 +147,19 @@ class Schedules(Protocol):
         """
         ...
 
-    def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
+    def failure_streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
         """Return the fail streaks, above 0 only, of some schedules; unlocked."""
         ...
 
-    def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
+    def clear_failure_streaks(self, ids: Sequence[ScheduleId]) -> None:
         """Set the fail streaks of some schedules to 0."""
         ...
 
-    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
         """Return the schedules whose alert is due, oldest first, unlocked."""
         ...
 
-    def judge(self, before: Schedule, after: Schedule) -> bool:
+    def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """
         Keep what an alert came to: when to look again, and since when it is overdue.
 
@@ -184,11 +184,11 @@ class SchedulesTx(JobsTx, Protocol):
     """The repositories that schedules use within one transaction."""
 
     @property
-    def schedules(self) -> Schedules:
+    def schedules(self) -> ScheduleRepository:
         """The schedules."""
         ...
 
     @property
-    def facts(self) -> Facts:
+    def metadata(self) -> StoreMetadata:
         """Facts about the store itself."""
         ...

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from attrs import evolve, frozen
 
 from workbell.domain.audit import AuditEntry, changed_since
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.local_days import local_day
@@ -18,13 +18,13 @@ from workbell.ports.goals.repository import GoalFilter, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.goals.progress import NOT_BLANK, turn
+from workbell.services.goals.progress import NOT_BLANK, _signed
 from workbell.services.goals.timers import stop_timer
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 GoalName = Annotated[
     str,
-    Limits(
+    Constraints(
         min_length=1,
         max_length=500,
         pattern=NOT_BLANK,
@@ -64,21 +64,21 @@ class GoalView:
 
 
 @frozen(kw_only=True)
-class GoalCommands:
+class GoalService:
     """Set, list, change, pause, archive and delete a person's goals."""
 
     store: Store[GoalsTx]
     clock: Clock
     serializer: Serializer
 
-    @done_again
+    @retry_on_contention
     def create(self, actor: Actor, new: NewGoal) -> GoalView:
         """Give the actor a new goal, with their next number."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            book = tx.books.lock(actor.user_id).numbered()
-            tx.books.replace(book)
+            book = tx.ledgers.lock(actor.user_id).numbered()
+            tx.ledgers.replace(book)
             goal = tx.goals.add(
                 Goal(
                     owner=actor.user_id,
@@ -93,7 +93,7 @@ class GoalCommands:
                 )
             )
             named = {"goal_name": [None, goal.name]}
-            _remember(tx, actor, "CREATE", goal, now, named)
+            _audit(tx, actor, "CREATE", goal, now, named)
         return self._view(actor, goal, None)
 
     def get(self, actor: Actor, number: int) -> GoalView:
@@ -108,18 +108,18 @@ class GoalCommands:
         return self._view(actor, goal, timer)
 
     def find(
-        self, actor: Actor, which: GoalFilter, ordering: Sequence[str], offset: int, limit: int
+        self, actor: Actor, filters: GoalFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[GoalView], int]:
         """Return a part of the actor's goals, and how many there are."""
         with self.store.view() as tx:
-            total = tx.goals.count(actor.user_id, which)
+            total = tx.goals.count(actor.user_id, filters)
             found = tx.goals.find(
-                actor.user_id, which, ordering=ordering, offset=offset, limit=limit
+                actor.user_id, filters, ordering=ordering, offset=offset, limit=limit
             )  # fmt: skip
             timer = tx.timers.get(actor.user_id)
         return [self._view(actor, goal, timer) for goal in found], total
 
-    @done_again
+    @retry_on_contention
     def edit(
         self, actor: Actor, number: int, given: Mapping[str, Any], *, version: int | None = None
     ) -> GoalView:
@@ -138,10 +138,10 @@ class GoalCommands:
         with self.store.begin() as tx:
             before = _locked(tx, actor, number, version)
             after, changes = self._changed(before, given)
-            after = after.stamped(now)
+            after = after.touched(now)
             tx.goals.replace(after)
             changes["version"] = [before.version, after.version]
-            _remember(tx, actor, "UPDATE", after, now, changes)
+            _audit(tx, actor, "UPDATE", after, now, changes)
             timer = tx.timers.get(actor.user_id)
         return self._view(actor, after, timer)
 
@@ -173,7 +173,7 @@ class GoalCommands:
         """
         return self._move(actor, number, GoalState.ARCHIVED, "ARCHIVE")
 
-    @done_again
+    @retry_on_contention
     def delete(self, actor: Actor, number: int, *, version: int | None = None) -> None:
         """
         Remove a goal and all its progress; its number stays taken.
@@ -190,9 +190,9 @@ class GoalCommands:
             if timer is not None and timer.goal_id == goal.id:
                 tx.timers.remove(actor.user_id)
             tx.goals.delete(goal)
-            _remember(tx, actor, "DELETE", goal, now, {"goal_name": [goal.name, None]})
+            _audit(tx, actor, "DELETE", goal, now, {"goal_name": [goal.name, None]})
 
-    @done_again
+    @retry_on_contention
     def _move(self, actor: Actor, number: int, state: GoalState, action: str) -> GoalView:
         """Have a goal in another state; nothing is written where it has that state."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
@@ -209,7 +209,7 @@ class GoalCommands:
                 after, timer = tx.goals.get(actor.user_id, number), None
             changes: dict[str, Any] = {"state": [str(before.state), str(state)]}
             changes["version"] = [before.version, after.version]
-            _remember(tx, actor, action, after, now, changes)
+            _audit(tx, actor, action, after, now, changes)
         return self._view(actor, after, timer)
 
     def _view(self, actor: Actor, goal: Goal, timer: Timer | None) -> GoalView:
@@ -237,15 +237,15 @@ class GoalCommands:
 
 def _locked(tx: GoalsTx, actor: Actor, number: int, version: int | None) -> Goal:
     """Return a goal under lock, if it has the version given."""
-    turn(tx, actor.user_id)
+    _signed(tx, actor.user_id)
     goal = tx.goals.get_for_update(actor.user_id, number)
     if version not in {None, goal.version}:
-        entries = tx.audit.of("goal", str(goal.id))
+        entries = tx.audit.list_for_object("goal", str(goal.id))
         raise StaleVersion(goal.version, changed_since(entries, version or 0))
     return goal
 
 
-def _remember(
+def _audit(
     tx: GoalsTx,
     actor: Actor,
     action: str,

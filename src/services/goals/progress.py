@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from attrs import frozen
 
 from workbell.domain.audit import AuditEntry
-from workbell.domain.constraints import MAX_TEXT, Limits
-from workbell.domain.cron.time_zones import zone_of
+from workbell.domain.constraints import MAX_TEXT, Constraints
+from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import Goal
-from workbell.domain.goals.progress_entry import Entry, Logged, whole_seconds
+from workbell.domain.goals.progress_entry import ProgressEntry, TimeEntry, whole_seconds
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import UserId
@@ -20,12 +20,12 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.schedules.requests import ZoneName
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 NOT_BLANK = r"[\s\S]*\S[\s\S]*"
 Note = Annotated[
     str,
-    Limits(
+    Constraints(
         min_length=1,
         max_length=MAX_TEXT,
         pattern=NOT_BLANK,
@@ -37,7 +37,7 @@ CHUNK = 500
 
 
 @frozen(kw_only=True)
-class NewEntry:
+class NewProgressEntry:
     """
     Time that is to be logged: a duration, or a span that lies in the past.
 
@@ -54,15 +54,15 @@ class NewEntry:
 
 
 @frozen(kw_only=True)
-class EntryChange:
+class ProgressEntryChange:
     """What of an entry can be changed; a span keeps its start."""
 
-    progress: Annotated[str, Limits(max_length=MAX_TEXT)]
+    progress: Annotated[str, Constraints(max_length=MAX_TEXT)]
     logged_hours: timedelta
     total_hours: timedelta
 
     @classmethod
-    def of(cls, entry: Entry) -> "EntryChange":
+    def of(cls, entry: ProgressEntry) -> "ProgressEntryChange":
         """Return an entry as it may be changed, to be merged with a change."""
         return cls(
             progress=entry.note,
@@ -72,15 +72,15 @@ class EntryChange:
 
 
 @frozen(kw_only=True)
-class ProgressCommands:
+class ProgressService:
     """Log time towards a goal, list it, change it, and hand it out."""
 
     store: Store[GoalsTx]
     clock: Clock
     serializer: Serializer
 
-    @done_again
-    def log(self, actor: Actor, goal_number: int, new: NewEntry) -> Entry:
+    @retry_on_contention
+    def log(self, actor: Actor, goal_number: int, new: NewProgressEntry) -> ProgressEntry:
         """
         Log time towards one of the actor's goals.
 
@@ -92,20 +92,20 @@ class ProgressCommands:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         zone = new.time_zone or actor.time_zone
-        zone_of(zone)
-        time = Logged.of(new.logged_hours, new.total_hours, new.started_at, new.ended_at, now)
+        load_zone(zone)
+        time = TimeEntry.of(new.logged_hours, new.total_hours, new.started_at, new.ended_at, now)
         with self.store.begin() as tx:
-            turn(tx, actor.user_id)
+            _signed(tx, actor.user_id)
             goal = tx.goals.get_for_update(actor.user_id, goal_number)
             goal.check_progress()
             if time.started_at is not None:
                 ends = time.started_at + timedelta(seconds=time.logged)
                 check_free(tx, actor.user_id, time.started_at, ends, "started_at")
             entry = record(tx, goal, time, new.progress, zone, now)
-            remember(tx, actor, "CREATE", entry, now)
+            audit(tx, actor, "CREATE", entry, now)
         return entry
 
-    def get(self, actor: Actor, goal_number: int, number: int) -> Entry:
+    def get(self, actor: Actor, goal_number: int, number: int) -> ProgressEntry:
         """
         Return one entry of the actor's.
 
@@ -117,20 +117,20 @@ class ProgressCommands:
             return tx.entries.get(actor.user_id, goal.id, number)
 
     def find(
-        self, actor: Actor, which: EntryFilter, ordering: Sequence[str], offset: int, limit: int
-    ) -> tuple[Sequence[Entry], int]:
+        self, actor: Actor, filters: EntryFilter, ordering: Sequence[str], offset: int, limit: int
+    ) -> tuple[Sequence[ProgressEntry], int]:
         """Return a part of the actor's entries, and how many there are."""
         with self.store.view() as tx:
-            total = tx.entries.count(actor.user_id, which)
+            total = tx.entries.count(actor.user_id, filters)
             found = tx.entries.find(
-                actor.user_id, which, ordering=ordering, offset=offset, limit=limit
+                actor.user_id, filters, ordering=ordering, offset=offset, limit=limit
             )  # fmt: skip
         return found, total
 
-    @done_again
+    @retry_on_contention
     def edit(
         self, actor: Actor, goal_number: int, number: int, given: Mapping[str, Any]
-    ) -> Entry:  # fmt: skip
+    ) -> ProgressEntry:  # fmt: skip
         """
         Change the given fields, and leave the others.
 
@@ -141,7 +141,7 @@ class ProgressCommands:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            turn(tx, actor.user_id)
+            _signed(tx, actor.user_id)
             goal = tx.goals.get_for_update(actor.user_id, goal_number)
             before = tx.entries.get(actor.user_id, goal.id, number)
             after, changes = self._changed(before, given, now)
@@ -153,10 +153,10 @@ class ProgressCommands:
                     after.total_seconds - before.total_seconds,
                 )
             )
-            remember(tx, actor, "UPDATE", after, now, changes)
+            audit(tx, actor, "UPDATE", after, now, changes)
         return after
 
-    @done_again
+    @retry_on_contention
     def delete(self, actor: Actor, goal_number: int, number: int) -> None:
         """
         Remove an entry; its number stays taken.
@@ -167,12 +167,12 @@ class ProgressCommands:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            turn(tx, actor.user_id)
+            _signed(tx, actor.user_id)
             goal = tx.goals.get_for_update(actor.user_id, goal_number)
             entry = tx.entries.get(actor.user_id, goal.id, number)
             tx.entries.delete(entry)
             tx.goals.replace(goal.with_time(-entry.logged_seconds, -entry.total_seconds))
-            remember(tx, actor, "DELETE", entry, now)
+            audit(tx, actor, "DELETE", entry, now)
 
     def export(self, actor: Actor) -> Iterator[ExportRow]:
         """Yield all of the actor's entries, in the order in which they were made."""
@@ -186,11 +186,11 @@ class ProgressCommands:
             after = rows[-1].entry.id
 
     def _changed(
-        self, before: Entry, given: Mapping[str, Any], now: datetime
-    ) -> tuple[Entry, dict[str, Any]]:
+        self, before: ProgressEntry, given: Mapping[str, Any], now: datetime
+    ) -> tuple[ProgressEntry, dict[str, Any]]:
         """Return an entry's next self, and the changes for the audit trail."""
-        old = self.serializer.unstructure(EntryChange.of(before))
-        asked = self.serializer.structure({**old, **given}, EntryChange)
+        old = self.serializer.unstructure(ProgressEntryChange.of(before))
+        asked = self.serializer.structure({**old, **given}, ProgressEntryChange)
         new = self.serializer.unstructure(asked)
         after = before.edited(
             asked.progress,
@@ -201,14 +201,14 @@ class ProgressCommands:
         return after, {name: [old[name], new[name]] for name in new if old[name] != new[name]}
 
 
-def turn(tx: GoalsTx, owner: UserId) -> None:
+def _signed(tx: GoalsTx, owner: UserId) -> None:
     """Lock a person's book, and count one more change in it."""
-    tx.books.replace(tx.books.lock(owner).changed())
+    tx.ledgers.replace(tx.ledgers.lock(owner).changed())
 
 
 def record(
-    tx: GoalsTx, goal: Goal, time: Logged, note: str, zone: str, now: datetime
-) -> Entry:  # fmt: skip
+    tx: GoalsTx, goal: Goal, time: TimeEntry, note: str, zone: str, now: datetime
+) -> ProgressEntry:  # fmt: skip
     """Keep time as the next entry of a locked goal, and return it."""
     goal = goal.with_entry(time.logged, time.total, now)
     tx.goals.replace(goal)
@@ -223,7 +223,7 @@ def check_free(
     start: datetime,
     end: datetime,
     field: str,
-    but: Entry | None = None,
+    but: ProgressEntry | None = None,
 ) -> None:
     """
     Refuse a span in which the same person has logged time already.
@@ -231,7 +231,7 @@ def check_free(
     Raises:
         Invalid: It overlaps another entry's span, or the running timer.
     """
-    last = tx.entries.latest_before(owner, end, but=but.id if but else None)
+    last = tx.entries.latest_before(owner, end, except_id=but.id if but else None)
     if last is not None and last.ended_at is not None and last.ended_at > start:
         said = f"overlaps entry {last.number} of goal {last.goal_number}"
         raise Invalid.field(field, f"{field} {said}")
@@ -240,18 +240,18 @@ def check_free(
         raise Invalid.field(field, f"{field} overlaps the running timer")
 
 
-def _check_longer(tx: GoalsTx, before: Entry, after: Entry) -> None:
+def _check_longer(tx: GoalsTx, before: ProgressEntry, after: ProgressEntry) -> None:
     """Refuse a span that has grown into another."""
     start, end, was = after.started_at, after.ended_at, before.ended_at
     if start is not None and end is not None and was is not None and end > was:
         check_free(tx, after.owner, start, end, "logged_hours", but=before)
 
 
-def remember(
+def audit(
     tx: GoalsTx,
     actor: Actor,
     action: str,
-    entry: Entry,
+    entry: ProgressEntry,
     now: datetime,
     changes: Mapping[str, Any] | None = None,
 ) -> None:

@@ -12,24 +12,24 @@ from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.reminder import (
     INACTIVE_DAYS,
     IdleGoal,
-    Person,
     Preferences,
+    ReminderRecipient,
     check_reminder_time,
     idle_before,
     mail_key,
     message,
 )
-from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.unsubscribe import Category, UnsubscribeTokens, Unsubscription
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.goals.repository import GoalFilter
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 PAGE = 200
 """People of one transaction: short enough that nobody waits for it."""
@@ -44,7 +44,7 @@ Watch = Callable[[int], None]
 
 
 @frozen(kw_only=True)
-class Reminding:
+class ReminderService:
     """
     Find out who is to be reminded, and of what; keep what people prefer.
 
@@ -59,7 +59,7 @@ class Reminding:
     public_url: str
     inactive_days: int = INACTIVE_DAYS
 
-    def remind_usual(self, watch: Watch) -> tuple[int, int]:
+    def remind_at_default_time(self, watch: Watch) -> tuple[int, int]:
         """Remind those without a time of their own; return how many were looked at and told."""
         looked = told = 0
         after = UserId(0)
@@ -85,7 +85,7 @@ class Reminding:
             looked += len(owners)
             watch(looked)
 
-    def letter(self, user_id: UserId, day: date, goals: Sequence[int]) -> Letter | None:
+    def compose_email(self, user_id: UserId, day: date, goals: Sequence[int]) -> Email | None:
         """
         Return the mail of a day about some goals, or None if it is not wanted any more.
 
@@ -106,15 +106,15 @@ class Reminding:
         left = [goal for goal in still_open if _is_idle(goal, user, day)]
         if not left or not user.is_active or not wanted.reminders:
             return None
-        return self._written(user, left)
+        return self._compose(user, left)
 
     def preferences(self, actor: Actor) -> Preferences:
         """Return what the actor prefers."""
         with self.store.view() as tx:
             return tx.reminders.preferences(actor.user_id)
 
-    @done_again
-    def prefer(self, actor: Actor, wanted: Preferences) -> Preferences:
+    @retry_on_contention
+    def save_preferences(self, actor: Actor, wanted: Preferences) -> Preferences:
         """
         Keep what the actor prefers.
 
@@ -127,10 +127,10 @@ class Reminding:
         check_reminder_time(wanted.reminder_time)
         with self.store.begin() as tx:
             zone = tx.users.get(actor.user_id).time_zone
-            self._keep(tx, actor, wanted, zone)
+            self._save(tx, actor, wanted, zone)
         return wanted
 
-    def meant(self, token: str) -> Unsubscription:
+    def parse_unsubscribe_token(self, token: str) -> Unsubscription:
         """
         Return whose mails a link ends, and of which kind; nothing is done.
 
@@ -139,8 +139,8 @@ class Reminding:
         """
         return self.tokens.read(token)
 
-    @done_again
-    def unsubscribe(self, token: str, origin: Origin) -> Unsubscription:
+    @retry_on_contention
+    def unsubscribe(self, token: str, origin: ClientInfo) -> Unsubscription:
         """
         End what a link stands for, for good; it may be used again.
 
@@ -151,10 +151,10 @@ class Reminding:
         actor = Actor(user_id=what.owner, origin=origin)
         with self.store.begin() as tx:
             wanted = evolve(tx.reminders.preferences(what.owner), reminders=False)
-            self._keep(tx, actor, wanted, "UTC")
+            self._save(tx, actor, wanted, "UTC")
         return what
 
-    @done_again
+    @retry_on_contention
     def _remind(self, owners: Sequence[UserId], *, own_times: bool) -> int:
         """Remind those of a page whose turn it is; return how many are told."""
         now = self.clock.now()
@@ -167,17 +167,17 @@ class Reminding:
                 days = {person.owner: local_day(now, person.zone) for person, _ in told}
                 tx.jobs.add([self._mail(p, goals, days[p.owner]) for p, goals in told], now)
                 marks = {
-                    goal.id: goal.told(days[person.owner], person.zone)
+                    goal.id: goal.after_reminder(days[person.owner], person.zone)
                     for person, goals in told
                     for goal in goals
                 }
-                tx.reminders.tell(days, marks)
+                tx.reminders.mark_reminded(days, marks)
             if own_times:
-                tx.reminders.aim(self._next_times(owners, people), now)
+                tx.reminders.set_next_times(self._next_times(owners, people), now)
         return len(told)
 
     def _next_times(
-        self, owners: Sequence[UserId], people: Sequence[Person]
+        self, owners: Sequence[UserId], people: Sequence[ReminderRecipient]
     ) -> dict[UserId, Preferences]:
         """Return when those with a time of their own are looked at next."""
         now = self.clock.now()
@@ -185,13 +185,13 @@ class Reminding:
         gone = set(owners) - {person.owner for person in people}
         later = {owner: Preferences(next_at=now + ANOTHER_DAY) for owner in gone}
         aimed = {
-            person.owner: person.preferences.aimed(now, person.zone)
+            person.owner: person.preferences.with_next_run(now, person.zone)
             for person in people
             if person.preferences.next_at is not None
         }
         return later | aimed
 
-    def _mail(self, person: Person, goals: Sequence[IdleGoal], day: date) -> Job:
+    def _mail(self, person: ReminderRecipient, goals: Sequence[IdleGoal], day: date) -> Job:
         now = self.clock.now()
         parameters = {
             "user_id": person.owner,
@@ -210,16 +210,16 @@ class Reminding:
             created_at=now,
         )
 
-    def _written(self, user: User, goals: Sequence[Goal]) -> Letter:
+    def _compose(self, user: User, goals: Sequence[Goal]) -> Email:
         """Return the mail; what people have typed goes to verified addresses only."""
         names = [goal.name for goal in goals] if user.is_email_verified else []
         subject, text = message(names, len(goals), self.inactive_days)
         token = self.tokens.make(Unsubscription(user.id, Category.REMINDERS))
         link = f"{self.public_url}{UNSUBSCRIBE}{token}"
         footer = f"\nNo more reminders, without signing in: {link}\n"
-        return Letter(to=user.email, subject=subject, text=text + footer, unsubscribe=link)
+        return Email(to=user.email, subject=subject, text=text + footer, unsubscribe=link)
 
-    def _keep(self, tx: RemindersTx, actor: Actor, wanted: Preferences, zone: str) -> None:
+    def _save(self, tx: RemindersTx, actor: Actor, wanted: Preferences, zone: str) -> None:
         now = self.clock.now()
         before = tx.reminders.preferences(actor.user_id)
         changes = {
@@ -227,7 +227,7 @@ class Reminding:
             for name in ("reminders", "reminder_time")
             if (was := _shown(before, name)) != (will := _shown(wanted, name))
         }
-        tx.reminders.keep(actor.user_id, wanted.aimed(now, zone))
+        tx.reminders.save_preferences(actor.user_id, wanted.with_next_run(now, zone))
         if changes:
             tx.audit.add(
                 AuditEntry.of(

@@ -9,15 +9,15 @@ from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.summary import (
     Bucket,
     Comparison,
-    Group,
-    Heat,
+    Granularity,
+    HeatmapDay,
     Span,
     Streak,
     Worked,
     buckets,
     by_period,
-    compared,
-    heat_map,
+    compare_with_previous,
+    heatmap,
     span_of,
     streak,
     total,
@@ -34,17 +34,17 @@ class Overview:
     """A span of a person's time, cut into buckets and compared."""
 
     span: Span
-    group: Group
+    group: Granularity
     goal: int | None
     seconds: int
     buckets: Sequence[Bucket]
     before: Comparison
     streak: Streak
-    heat: Sequence[Heat]
+    heat: Sequence[HeatmapDay]
 
 
 @frozen(kw_only=True)
-class Summaries:
+class SummaryService:
     """
     Sum up what was logged; what has not changed is taken from the cache.
 
@@ -58,21 +58,23 @@ class Summaries:
     clock: Clock
     cache_seconds: int = 300
 
-    def by_period(self, actor: Actor, group: Group, goal: int | None = None) -> Sequence[Worked]:
+    def by_period(
+        self, actor: Actor, group: Granularity, goal: int | None = None
+    ) -> Sequence[Worked]:
         """
         Return the seconds of each week or month that has any, oldest first.
 
         Raises:
             NotFound: The actor has no goal of this number.
         """
-        return self._kept(actor, group, goal, lambda days: by_period(days, group))
+        return self._cached_or_computed(actor, group, goal, lambda days: by_period(days, group))
 
-    def over(
+    def for_range(
         self,
         actor: Actor,
         first: date | None = None,
         last: date | None = None,
-        group: Group = Group.DAY,
+        group: Granularity = Granularity.DAY,
         goal: int | None = None,
     ) -> Overview:
         """
@@ -87,29 +89,29 @@ class Summaries:
         """
         today = local_day(self.clock.now(), actor.time_zone)
         span = span_of(first, last, today)
-        days = self._kept(actor, Group.DAY, goal, lambda found: found)
+        days = self._cached_or_computed(actor, Granularity.DAY, goal, lambda found: found)
         return Overview(
             span=span,
             group=group,
             goal=goal,
             seconds=total(days, span.first, span.last),
             buckets=buckets(days, span, group),
-            before=compared(days, span),
+            before=compare_with_previous(days, span),
             streak=streak(days, today),
-            heat=heat_map(days, span.last),
+            heat=heatmap(days, span.last),
         )
 
-    def _kept(
+    def _cached_or_computed(
         self,
         actor: Actor,
-        group: Group,
+        group: Granularity,
         number: int | None,
         made: Callable[[Sequence[Worked]], Sequence[Worked]],
     ) -> Sequence[Worked]:
         """Return sums from the cache, or make and keep them."""
         owner = actor.user_id
         with self.store.view() as tx:
-            revision = tx.books.get(owner).revision
+            revision = tx.ledgers.get(owner).revision
             key = f"{group}:{owner}:{revision}:{number or 'all'}"
             if (text := self._cached(key)) is not None:
                 return text

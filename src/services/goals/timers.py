@@ -5,17 +5,23 @@ from typing import Annotated
 
 from attrs import frozen
 
-from workbell.domain.constraints import MAX_TEXT, Limits
+from workbell.domain.constraints import MAX_TEXT, Constraints
 from workbell.domain.errors import Conflict, Invalid
 from workbell.domain.goals.goal import Goal
-from workbell.domain.goals.progress_entry import Entry, Logged, Timer, check_time, whole_seconds
+from workbell.domain.goals.progress_entry import (
+    ProgressEntry,
+    TimeEntry,
+    Timer,
+    check_time,
+    whole_seconds,
+)
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, check
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.goals.progress import record, remember, turn
-from workbell.services.transaction_retry import done_again
+from workbell.services.goals.progress import _signed, audit, record
+from workbell.services.transaction_retry import retry_on_contention
 
 
 class NoTimer(Conflict):
@@ -28,27 +34,27 @@ class NoTimer(Conflict):
 class TimerStop:
     """What is noted down when a timer is stopped; the total is what was logged by default."""
 
-    progress: Annotated[str, Limits(max_length=MAX_TEXT)] = ""
+    progress: Annotated[str, Constraints(max_length=MAX_TEXT)] = ""
     total_hours: timedelta | None = None
 
 
 @frozen(kw_only=True)
-class Started:
+class StartedTimer:
     """A running timer, and the entry of the one that it has stopped, if there was one."""
 
     timer: Timer
-    stopped: Entry | None = None
+    stopped: ProgressEntry | None = None
 
 
 @frozen(kw_only=True)
-class TimerCommands:
+class TimerService:
     """Start and stop a person's timer."""
 
     store: Store[GoalsTx]
     clock: Clock
 
-    @done_again
-    def start(self, actor: Actor, goal_number: int) -> Started:
+    @retry_on_contention
+    def start(self, actor: Actor, goal_number: int) -> StartedTimer:
         """
         Have the actor's timer run for a goal, and stop the one that runs.
 
@@ -61,12 +67,12 @@ class TimerCommands:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            turn(tx, actor.user_id)
+            _signed(tx, actor.user_id)
             goal = tx.goals.get_for_update(actor.user_id, goal_number)
             goal.check_timer()
             running = tx.timers.get(actor.user_id)
             if running is not None and running.goal_id == goal.id:
-                return Started(timer=running)
+                return StartedTimer(timer=running)
             stopped = None
             if running is not None:
                 other = tx.goals.get_for_update(actor.user_id, running.goal_number)
@@ -79,10 +85,10 @@ class TimerCommands:
                 zone=actor.time_zone,
             )
             tx.timers.add(timer)
-        return Started(timer=timer, stopped=stopped)
+        return StartedTimer(timer=timer, stopped=stopped)
 
-    @done_again
-    def stop(self, actor: Actor, goal_number: int, asked: TimerStop) -> Entry:
+    @retry_on_contention
+    def stop(self, actor: Actor, goal_number: int, asked: TimerStop) -> ProgressEntry:
         """
         Stop the actor's timer, and log what it has counted.
 
@@ -94,7 +100,7 @@ class TimerCommands:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            turn(tx, actor.user_id)
+            _signed(tx, actor.user_id)
             goal = tx.goals.get_for_update(actor.user_id, goal_number)
             running = tx.timers.get(actor.user_id)
             if running is None or running.goal_id != goal.id:
@@ -109,7 +115,7 @@ def stop_timer(
     timer: Timer,
     now: datetime,
     asked: TimerStop | None = None,
-) -> Entry:
+) -> ProgressEntry:
     """
     Remove a running timer, and keep its time as an entry of its locked goal.
 
@@ -123,7 +129,7 @@ def stop_timer(
             raise Invalid.field("total_hours", "total_hours must be at least what was logged")
         check_time(seconds, total)
     tx.timers.remove(timer.owner)
-    time = Logged(logged=seconds, total=total, started_at=timer.started_at)
+    time = TimeEntry(logged=seconds, total=total, started_at=timer.started_at)
     entry = record(tx, goal, time, asked.progress if asked else "", timer.zone, now)
-    remember(tx, actor, "STOP_TIMER", entry, now)
+    audit(tx, actor, "STOP_TIMER", entry, now)
     return entry

@@ -21,7 +21,7 @@ class _Known:
 
 
 @define(eq=False)
-class RecentActors:
+class ActorCache:
     """
     People by the hash of the token that they asked with, for a few seconds.
 
@@ -39,11 +39,11 @@ class RecentActors:
         found = self._known.get(_key(token))
         return found.actor if found is not None and now < found.until else None
 
-    def mark(self) -> int:
+    def generation(self) -> int:
         """Return a number to be handed to `keep`: take it before reading the store."""
         return self._forgotten
 
-    def keep(self, token: str, actor: Actor, now: datetime, until: datetime, mark: int) -> None:
+    def put(self, token: str, actor: Actor, now: datetime, until: datetime, mark: int) -> None:
         """Remember somebody for a few seconds, but not beyond a moment."""
         with self._lock:
             if mark != self._forgotten:
@@ -53,7 +53,7 @@ class RecentActors:
             self._known.pop(_key(token), None)
             self._known[_key(token)] = _Known(actor, min(now + LIFE, until))
 
-    def forget(self, user_id: UserId) -> None:
+    def evict(self, user_id: UserId) -> None:
         """Forget everything about a person."""
         with self._lock:
             self._forgotten += 1

@@ -9,14 +9,14 @@ from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import LimitReached, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.api_key import MAX_KEYS, ApiKey, check_new_key
-from workbell.domain.identity.opaque_token import Opaque, Prefix
+from workbell.domain.identity.opaque_token import OpaqueToken, Prefix
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import KeyScope
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
-from workbell.services.identity.actor_cache import RecentActors
-from workbell.services.transaction_retry import done_again
+from workbell.services.identity.actor_cache import ActorCache
+from workbell.services.transaction_retry import retry_on_contention
 
 
 @frozen(kw_only=True)
@@ -34,7 +34,7 @@ class ApiKeyService:
     store: Store[IdentityTx]
     clock: Clock
     ids: Ids
-    recent: RecentActors
+    recent: ActorCache
 
     def list_keys(self, actor: Actor) -> Sequence[ApiKey]:
         """
@@ -45,7 +45,7 @@ class ApiKeyService:
         """
         check(actor, Action.READ_KEYS, owner=actor.user_id)
         with self.store.view() as tx:
-            return tx.api_keys.of_user(actor.user_id)
+            return tx.api_keys.list_for_user(actor.user_id)
 
     def create(
         self,
@@ -68,7 +68,7 @@ class ApiKeyService:
         new, text = self._generate(actor, name, scopes, expires_at, now)
         return NewKey(key=self._insert(actor, new, now), text=text)
 
-    @done_again
+    @retry_on_contention
     def revoke(self, actor: Actor, key_id: int) -> None:
         """
         End one of the actor's keys, at once.
@@ -83,13 +83,13 @@ class ApiKeyService:
             if not tx.api_keys.revoke(actor.user_id, key_id, now):
                 raise NotFound("There is no such key.")
             tx.audit.add(AuditEntry.of(actor, "DELETE", "api_key", key_id, now))
-        self.recent.forget(actor.user_id)
+        self.recent.evict(actor.user_id)
 
-    @done_again
+    @retry_on_contention
     def _insert(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:
         with self.store.begin() as tx:
             tx.users.get_for_update(actor.user_id)
-            working = sum(key.works(now) for key in tx.api_keys.of_user(actor.user_id))
+            working = sum(key.is_usable(now) for key in tx.api_keys.list_for_user(actor.user_id))
             if working >= MAX_KEYS:
                 raise LimitReached(
                     f"You have {working} of {MAX_KEYS} keys.", used=working, limit=MAX_KEYS
@@ -106,12 +106,12 @@ class ApiKeyService:
         expires_at: datetime | None,
         now: datetime,
     ) -> tuple[ApiKey, str]:
-        token = Opaque(Prefix.API_KEY, self.ids.new()[:16], self.ids.new() + self.ids.new())
+        token = OpaqueToken(Prefix.API_KEY, self.ids.new()[:16], self.ids.new() + self.ids.new())
         key = ApiKey(
             user_id=actor.user_id,
             name=name,
             prefix=token.id,
-            secret_hash=token.kept,
+            secret_hash=token.hashed,
             scopes=frozenset(scopes),
             created_at=now,
             expires_at=expires_at,

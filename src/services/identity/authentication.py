@@ -6,26 +6,26 @@ from datetime import datetime, timedelta
 from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.errors import NotFound, Unauthenticated, Unavailable
-from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.api_key import ApiKey
-from workbell.domain.identity.opaque_token import Opaque, Prefix, is_opaque
-from workbell.domain.identity.second_factor import Duty
+from workbell.domain.identity.opaque_token import OpaqueToken, Prefix, is_opaque
+from workbell.domain.identity.second_factor import SecondFactorPolicy
 from workbell.domain.identity.session import MAX_LIFE, Claims, Session, SessionKind, TokenKind
 from workbell.domain.identity.user import User, UserId
 from workbell.ports.identity.crypto import Tokens
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.identity.actor_cache import RecentActors
+from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.second_factor_check import must_enrol
 
 ENDED = "This session has ended: sign in again."
-_NOWHERE = Origin()
+_NOWHERE = ClientInfo()
 _NOTHING_KEPT = "0" * 64
 
 
 @frozen(kw_only=True)
-class Recognition:
+class TokenAuthenticator:
     """
     Turn tokens into people.
 
@@ -39,10 +39,10 @@ class Recognition:
     tokens: Tokens
     idle: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
-    duty: Duty = Duty.NONE
-    recent: RecentActors = field(default=Factory(RecentActors), eq=False)
+    duty: SecondFactorPolicy = SecondFactorPolicy.NONE
+    recent: ActorCache = field(default=Factory(ActorCache), eq=False)
 
-    def authenticate(self, token: str, origin: Origin = _NOWHERE) -> Actor:
+    def authenticate(self, token: str, origin: ClientInfo = _NOWHERE) -> Actor:
         """
         Return who asks with this token.
 
@@ -51,74 +51,74 @@ class Recognition:
         """
         if is_opaque(token, Prefix.SESSION):
             return self.by_session(token, SessionKind.OPAQUE, origin)
-        now, mark = self.clock.now(), self.recent.mark()
+        now, mark = self.clock.now(), self.recent.generation()
         actor = self.recent.find(token, now)
         if actor is None:
             by_key = is_opaque(token, Prefix.API_KEY)
             actor, until = self._by_key(token, now) if by_key else self._by_claims(token, now)
-            self.recent.keep(token, actor, now, until, mark)
+            self.recent.put(token, actor, now, until, mark)
         return evolve(actor, origin=origin)
 
-    def by_session(self, token: str, kind: SessionKind, origin: Origin = _NOWHERE) -> Actor:
+    def by_session(self, token: str, kind: SessionKind, origin: ClientInfo = _NOWHERE) -> Actor:
         """
         Return who asks with an opaque session token, or with a cookie.
 
         Raises:
             Unauthenticated: The token, its session or its user serves no more.
         """
-        opaque, now = Opaque.read(token), self.clock.now()
+        opaque, now = OpaqueToken.parse(token), self.clock.now()
         if opaque.prefix is not Prefix.SESSION:
             raise Unauthenticated("This token does not serve here.")
         with self.store.view() as tx:
             session = tx.sessions.find(opaque.id)
             user = _active(tx, session.user_id) if session else None
             owes = user is not None and must_enrol(tx, self.duty, user)
-        fits = opaque.fits(session.current_jti if session else _NOTHING_KEPT)
+        fits = opaque.matches(session.current_jti if session else _NOTHING_KEPT)
         if user is None or session is None or not fits or session.kind is not kind:
             raise Unauthenticated(ENDED)
-        if not session.alive(now):
+        if not session.is_active(now):
             raise Unauthenticated(ENDED)
-        self._note_use(session, now)
+        self._record_use(session, now)
         return Actor.of(user, session_id=session.id, origin=origin, must_enrol=owes)
 
     def _by_claims(self, token: str, now: datetime) -> tuple[Actor, datetime]:
         claims = self.tokens.read(token, TokenKind.ACCESS)
         with self.store.view() as tx:
             session = tx.sessions.find(claims.session_id)
-            user = user_of(tx, claims)
+            user = user_from_actor(tx, claims)
             owes = user is not None and must_enrol(tx, self.duty, user)
-        if user is None or session is None or not session.alive(now):
+        if user is None or session is None or not session.is_active(now):
             raise Unauthenticated(ENDED)
         if session.user_id != user.id or session.kind is not SessionKind.TOKENS:
             raise Unauthenticated("This token does not serve here.")
-        self._note_use(session, now)
+        self._record_use(session, now)
         actor = Actor.of(user, session_id=session.id, must_enrol=owes)
         return actor, min(claims.expires_at, session.expires_at)
 
     def _by_key(self, token: str, now: datetime) -> tuple[Actor, datetime]:
-        opaque = Opaque.read(token)
+        opaque = OpaqueToken.parse(token)
         with self.store.view() as tx:
             key = tx.api_keys.by_prefix(opaque.id)
             user = _active(tx, key.user_id) if key else None
-        fits = opaque.fits(key.secret_hash if key else _NOTHING_KEPT)
-        if user is None or key is None or not fits or not key.works(now):
+        fits = opaque.matches(key.secret_hash if key else _NOTHING_KEPT)
+        if user is None or key is None or not fits or not key.is_usable(now):
             raise Unauthenticated("This API key does not serve, or no more.")
-        self._note_key_use(key, now)
+        self._record_key_use(key, now)
         until = key.expires_at or now + self.session_life
         return Actor.of(user, key_scopes=key.scopes), until
 
-    def _note_use(self, session: Session, now: datetime) -> None:
+    def _record_use(self, session: Session, now: datetime) -> None:
         if session.use_is_worth_noting(now):
             with suppress(Unavailable), self.store.begin() as tx:
-                tx.sessions.note_use(session.used(now, self.idle, self.session_life))
+                tx.sessions.record_use(session.used(now, self.idle, self.session_life))
 
-    def _note_key_use(self, key: ApiKey, now: datetime) -> None:
+    def _record_key_use(self, key: ApiKey, now: datetime) -> None:
         if key.use_is_worth_noting(now):
             with suppress(Unavailable), self.store.begin() as tx:
-                tx.api_keys.note_use(key.used(now))
+                tx.api_keys.record_use(key.used(now))
 
 
-def user_of(tx: IdentityTx, claims: Claims) -> User | None:
+def user_from_actor(tx: IdentityTx, claims: Claims) -> User | None:
     """Return the active user of a token, unless all their tokens were called back."""
     user = _active(tx, claims.user_id)
     return user if user is not None and user.token_version == claims.version else None

@@ -8,21 +8,21 @@ from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, NotFound, Unauthenticated, WorkbellError
-from workbell.domain.identity.actor import Actor, Origin
-from workbell.domain.identity.opaque_token import Opaque, Prefix
+from workbell.domain.identity.actor import Actor, ClientInfo
+from workbell.domain.identity.opaque_token import OpaqueToken, Prefix
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.second_factor import (
-    Duty,
     FactorKeys,
+    SecondFactorPolicy,
     SecondFactorRequired,
     WrongSecondFactor,
 )
 from workbell.domain.identity.session import (
     MAX_LIFE,
     Claims,
+    RefreshTokenState,
     Session,
     SessionKind,
-    Standing,
     TokenKind,
 )
 from workbell.domain.identity.user import EmailNotVerified, User, WrongCredentials
@@ -31,18 +31,18 @@ from workbell.ports.identity.totp import Totp
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
-from workbell.services.audit import Floods, entry
-from workbell.services.identity.actor_cache import RecentActors
-from workbell.services.identity.authentication import ENDED, Recognition, user_of
-from workbell.services.identity.second_factor_check import FactorGate
-from workbell.services.rate_limits import Throttling, known_address, proved
-from workbell.services.transaction_retry import done_again
+from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.identity.actor_cache import ActorCache
+from workbell.services.identity.authentication import ENDED, TokenAuthenticator, user_from_actor
+from workbell.services.identity.second_factor_check import SecondFactorCheck
+from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
+from workbell.services.transaction_retry import retry_on_contention
 
-_NOWHERE = Origin()
+_NOWHERE = ClientInfo()
 
 
 @frozen(kw_only=True)
-class SignedIn:
+class TokenLogin:
     """A person, and the two tokens that stand for them until they expire."""
 
     user: User
@@ -53,16 +53,16 @@ class SignedIn:
 
 
 @frozen(kw_only=True)
-class Opened:
+class OpaqueLogin:
     """A person, and the opaque token of the session that was opened for them."""
 
     user: User
-    token: Opaque
+    token: OpaqueToken
     expires_at: datetime
 
 
 @frozen(kw_only=True)
-class SigningIn:
+class LoginService:
     """
     Turn passwords into tokens, old tokens into new ones, and tokens into people.
 
@@ -82,14 +82,14 @@ class SigningIn:
     refresh_life: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
     require_verified_email: bool = False
-    throttling: Throttling | None = None
+    throttling: RateLimiting | None = None
     factor_keys: FactorKeys = field(factory=FactorKeys)
-    second_factor_duty: Duty = Duty.NONE
+    second_factor_duty: SecondFactorPolicy = SecondFactorPolicy.NONE
     evened: Callable[[], AbstractContextManager[object]] = nullcontext
-    recent: RecentActors = field(default=Factory(RecentActors), eq=False)
-    recognition: Recognition = field(
+    recent: ActorCache = field(default=Factory(ActorCache), eq=False)
+    recognition: TokenAuthenticator = field(
         default=Factory(
-            lambda self: Recognition(
+            lambda self: TokenAuthenticator(
                 store=self.store,
                 clock=self.clock,
                 tokens=self.tokens,
@@ -102,9 +102,9 @@ class SigningIn:
         ),
         init=False,
     )
-    gate: FactorGate = field(
+    gate: SecondFactorCheck = field(
         default=Factory(
-            lambda self: FactorGate(
+            lambda self: SecondFactorCheck(
                 store=self.store,
                 clock=self.clock,
                 keys=self.factor_keys,
@@ -116,17 +116,17 @@ class SigningIn:
         ),
         init=False,
     )
-    _floods: Floods = field(factory=Floods, init=False, eq=False)
+    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
 
     def login(
         self,
         identifier: str,
         password: str,
-        origin: Origin = _NOWHERE,
+        origin: ClientInfo = _NOWHERE,
         *,
         code: str = "",
         require_verified: bool = False,
-    ) -> SignedIn:
+    ) -> TokenLogin:
         """
         Open a session for who has this username or address, and this password.
 
@@ -142,8 +142,8 @@ class SigningIn:
             TooMany: The password or the code was wrong too often.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        user = self._proven(identifier, password, origin, require_verified)
-        seed = self._passed_by(user, code, origin)
+        user = self._verify_password(identifier, password, origin, require_verified)
+        seed = self._check_second_factor(user, code, origin)
         session = Session.start(
             self.ids.new(),
             user.id,
@@ -152,18 +152,20 @@ class SigningIn:
             min(self.refresh_life, self.session_life),
             origin=origin,
         )
-        return self._signed_in(self._opened(user, password, seed, session, origin), session)
+        return self._issue_tokens(
+            self._store_session(user, password, seed, session, origin), session
+        )
 
     def login_opaque(
         self,
         identifier: str,
         password: str,
-        origin: Origin = _NOWHERE,
+        origin: ClientInfo = _NOWHERE,
         *,
         code: str = "",
         kind: SessionKind = SessionKind.OPAQUE,
         replaces: str = "",
-    ) -> Opened:
+    ) -> OpaqueLogin:
         """
         Do as `login` does, and return one opaque token in place of the pair.
 
@@ -174,24 +176,24 @@ class SigningIn:
             WrongCredentials, EmailNotVerified, SecondFactorRequired,
             WrongSecondFactor, TooMany, Unavailable: As `login` does.
         """
-        user = self._proven(identifier, password, origin, require_verified=False)
-        seed = self._passed_by(user, code, origin)
-        token = Opaque(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
+        user = self._verify_password(identifier, password, origin, require_verified=False)
+        seed = self._check_second_factor(user, code, origin)
+        token = OpaqueToken(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
         life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
         session = Session.start(
             token.id,
             user.id,
-            token.kept,
+            token.hashed,
             self.clock.now(),
             min(life, self.session_life),
             kind=kind,
             origin=origin,
         )
-        current = self._opened(user, password, seed, session, origin, replaces)
-        return Opened(user=current, token=token, expires_at=session.expires_at)
+        current = self._store_session(user, password, seed, session, origin, replaces)
+        return OpaqueLogin(user=current, token=token, expires_at=session.expires_at)
 
-    @done_again
-    def refresh(self, token: str, origin: Origin = _NOWHERE) -> SignedIn:
+    @retry_on_contention
+    def refresh(self, token: str, origin: ClientInfo = _NOWHERE) -> TokenLogin:
         """
         Exchange a refresh token for the next pair of tokens.
 
@@ -206,13 +208,13 @@ class SigningIn:
         with self.store.begin() as tx:
             now = self.clock.now()
             found = _locked(tx, claims)
-            signed_in = found and self._exchanged(tx, found, claims.jti, next_jti, now, origin)
+            signed_in = found and self._rotate_tokens(tx, found, claims.jti, next_jti, now, origin)
         if signed_in is None:
-            self.recent.forget(claims.user_id)
+            self.recent.evict(claims.user_id)
             raise Unauthenticated(ENDED)
-        return self._signed_in(*signed_in)
+        return self._issue_tokens(*signed_in)
 
-    @done_again
+    @retry_on_contention
     def logout(self, actor: Actor) -> None:
         """
         End the session that the actor asks with, at once.
@@ -230,9 +232,9 @@ class SigningIn:
                 tx.sessions.replace(session.revoked(now))
                 user = tx.users.get(actor.user_id)
                 tx.audit.add(_of_session(user, "LOGOUT", session, actor.origin, now))
-        self.recent.forget(actor.user_id)
+        self.recent.evict(actor.user_id)
 
-    def authenticate(self, token: str, origin: Origin = _NOWHERE) -> Actor:
+    def authenticate(self, token: str, origin: ClientInfo = _NOWHERE) -> Actor:
         """
         Return who asks with this token: signed, opaque, or an API key.
 
@@ -243,42 +245,44 @@ class SigningIn:
 
     # ----------------------------------------------------------------------------- the gate
 
-    def _proven(
-        self, identifier: str, password: str, origin: Origin, require_verified: bool
+    def _verify_password(
+        self, identifier: str, password: str, origin: ClientInfo, require_verified: bool
     ) -> User:
         """Return who has this password: the one way to any token, with `_passed_by`."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
             known_from = known_address(tx, user, origin.address)
-        fits = proved(self.throttling, self.hasher, user, identifier, password, known_from)
+        fits = verify_counting_failures(
+            self.throttling, self.hasher, user, identifier, password, known_from
+        )
         if user is None or not fits or not user.may_sign_in(self.clock.now()):
-            raise self._refused(user, WrongCredentials(), origin)
+            raise self._audit_refusal(user, WrongCredentials(), origin)
         if (require_verified or self.require_verified_email) and not user.is_email_verified:
-            raise self._refused(user, EmailNotVerified(), origin)
+            raise self._audit_refusal(user, EmailNotVerified(), origin)
         return user
 
-    def _passed_by(self, user: User, code: str, origin: Origin) -> str:
+    def _check_second_factor(self, user: User, code: str, origin: ClientInfo) -> str:
         """Return the seed of the second factor that somebody has shown, if they have one."""
         try:
-            return self.gate.pass_by(user, code, origin)
+            return self.gate.verify(user, code, origin)
         except (SecondFactorRequired, WrongSecondFactor) as error:
-            raise self._refused(user, error, origin) from None
+            raise self._audit_refusal(user, error, origin) from None
 
-    @done_again
-    def _opened(
+    @retry_on_contention
+    def _store_session(
         self,
         user: User,
         password: str,
         seed: str,
         session: Session,
-        origin: Origin,
+        origin: ClientInfo,
         replaces: str = "",
     ) -> User:
         """Keep a new session, and return its user, whose hash may be a new one."""
-        renewed = self._renewed(user, password)
+        renewed = self._rehash(user, password)
         with self.store.begin() as tx:
             current = _unchanged(tx, user)
-            self.gate.check_passed(tx, current, seed)
+            self.gate.check_unchanged(tx, current, seed)
             if renewed is not None:
                 tx.users.replace(evolve(current, password_hash=renewed))
             if replaces:
@@ -287,48 +291,50 @@ class SigningIn:
             tx.audit.add(_of_session(user, "LOGIN", session, origin, session.created_at))
         return current
 
-    def _refused(self, user: User | None, why: WorkbellError, origin: Origin) -> WorkbellError:
+    def _audit_refusal(
+        self, user: User | None, why: WorkbellError, origin: ClientInfo
+    ) -> WorkbellError:
         """Keep that somebody was refused, never what they typed; return the error."""
         changes = {"reason": [None, why.code]}
         with self.evened(), self.store.begin() as tx:
-            failed = entry(user, "LOGIN_FAILED", origin, self.clock.now(), changes)
+            failed = account_audit_entry(user, "LOGIN_FAILED", origin, self.clock.now(), changes)
             self._floods.add(tx.audit, failed)
         return why
 
-    def _renewed(self, user: User, password: str) -> str | None:
+    def _rehash(self, user: User, password: str) -> str | None:
         if not self.hasher.needs_rehash(user.password_hash):
             return None
         return self.hasher.hash(password)
 
-    def _exchanged(
+    def _rotate_tokens(
         self,
         tx: IdentityTx,
         found: tuple[User, Session],
         jti: str,
         next_jti: str,
         now: datetime,
-        origin: Origin,
+        origin: ClientInfo,
     ) -> tuple[User, Session] | None:
         """Return user and session as the exchange leaves them, or None if it is refused."""
         user, session = found
-        standing = session.standing(jti, now)
-        if standing is Standing.JUST_ROTATED:
+        standing = session.classify_refresh_token(jti, now)
+        if standing is RefreshTokenState.JUST_ROTATED:
             return found
-        if standing is Standing.CURRENT:
+        if standing is RefreshTokenState.CURRENT:
             rotated = session.rotated(next_jti, now, self.refresh_life, self.session_life)
             tx.sessions.replace(rotated)
             tx.audit.add(_of_session(user, "REFRESH", session, origin, now))
             return user, rotated
-        if standing is Standing.REUSED:
+        if standing is RefreshTokenState.REUSED:
             tx.sessions.replace(session.revoked(now))
             tx.audit.add(_of_session(user, "REFRESH_REUSED", session, origin, now))
         return None
 
-    def _signed_in(self, user: User, session: Session) -> SignedIn:
+    def _issue_tokens(self, user: User, session: Session) -> TokenLogin:
         """Return the pair that belongs to a session as it stands: always the same one."""
         access = self._claims(TokenKind.ACCESS, user, session)
         refresh = self._claims(TokenKind.REFRESH, user, session)
-        return SignedIn(
+        return TokenLogin(
             user=user,
             access=self.tokens.issue(access),
             refresh=self.tokens.issue(refresh),
@@ -364,7 +370,7 @@ def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
         session = tx.sessions.get_for_update(claims.session_id)
     except NotFound:
         return None
-    user = user_of(tx, claims)
+    user = user_from_actor(tx, claims)
     if user is None or session.user_id != user.id or session.kind is not SessionKind.TOKENS:
         return None
     return user, session
@@ -372,11 +378,11 @@ def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
 
 def _end(tx: IdentityTx, session_id: str, now: datetime) -> None:
     before = tx.sessions.find(session_id)
-    if before is not None and before.alive(now):
+    if before is not None and before.is_active(now):
         tx.sessions.replace(before.revoked(now))
 
 
 def _of_session(
-    user: User, action: str, session: Session, origin: Origin, at: datetime
+    user: User, action: str, session: Session, origin: ClientInfo, at: datetime
 ) -> AuditEntry:
-    return entry(user, action, origin, at, model="session", subject=session.id)
+    return account_audit_entry(user, action, origin, at, model="session", subject=session.id)

@@ -17,22 +17,22 @@ from workbell.domain.identity.one_time_code import (
     looks_like_code,
     may_guess,
     may_send,
-    tidied,
+    normalise_code,
 )
 from workbell.domain.identity.user import SYSTEM_ID, User
 from workbell.ports.identity.crypto import PasswordHasher
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.mail import Letter, Mailer
+from workbell.ports.mail import Email, Mailer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 NO_CODE = 0
 """An id that no code has: what is done with it takes its time, and does nothing."""
 
 
 @frozen
-class FreshCode:
+class GeneratedCode:
     """A code on its way to somebody, and what is kept of it."""
 
     code: str = field(repr=False)
@@ -40,7 +40,7 @@ class FreshCode:
 
 
 @frozen(kw_only=True)
-class MailedCodes:
+class OneTimeCodeService:
     """
     Draw codes, keep them and compare what people type.
 
@@ -59,18 +59,18 @@ class MailedCodes:
     life: timedelta = LIFE
     evened: Callable[[], AbstractContextManager[object]] = nullcontext
 
-    def fresh(self) -> FreshCode:
+    def generate(self) -> GeneratedCode:
         """
         Return a new code, and its hash.
 
         Raises:
             Unavailable: Too many are hashing.
         """
-        code = draw_code(self.randomness.below)
-        return FreshCode(code, self.hasher.hash(code))
+        code = draw_code(self.randomness.randbelow)
+        return GeneratedCode(code, self.hasher.hash(code))
 
-    def keep(
-        self, tx: IdentityTx, user: User, purpose: Purpose, fresh: FreshCode, now: datetime
+    def store_code(
+        self, tx: IdentityTx, user: User, purpose: Purpose, fresh: GeneratedCode, now: datetime
     ) -> None:
         """Keep a code that goes out to somebody; the earlier ones work no more."""
         tx.codes.add(OneTimeCode.issue(user.id, purpose, fresh.code_hash, now, self.life))
@@ -85,7 +85,7 @@ class MailedCodes:
         sent = tx.codes.count_since(user.id, purpose, now - HOUR)
         return user.is_active and may_send(latest, sent, now)
 
-    def match(
+    def find_matching(
         self, email: str, typed: str, purpose: Purpose
     ) -> tuple[User | None, OneTimeCode | None]:
         """
@@ -98,7 +98,7 @@ class MailedCodes:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        tidy = tidied(typed)
+        tidy = normalise_code(typed)
         with self.evened():
             with self.store.view() as tx:
                 user = tx.users.by_email(email)
@@ -108,7 +108,7 @@ class MailedCodes:
         fits = self.hasher.verify(kept.code_hash if kept else "", tidy)
         return user, kept if fits else None
 
-    @done_again
+    @retry_on_contention
     def _may_try(self, user: User | None, kept: OneTimeCode | None, typed: str) -> bool:
         with self.store.begin() as tx:
             now = self.clock.now()
@@ -120,7 +120,7 @@ class MailedCodes:
             return tx.codes.try_attempt(kept.id if kept and may else NO_CODE, now)
 
 
-def send_quietly(mailer: Mailer, letter: Letter | None) -> None:
+def send_ignoring_errors(mailer: Mailer, letter: Email | None) -> None:
     """Send what there is to send; the mailer's own log tells of failures."""
     if letter is not None:
         with suppress(Invalid, Unavailable):

@@ -6,24 +6,28 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from workbell.domain.errors import Invalid
-from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.one_time_code import OneTimeCode, Purpose, WrongCode
 from workbell.domain.identity.password_policy import password_errors
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.mail import Letter, Mailer
-from workbell.services.audit import Floods, entry
-from workbell.services.identity.actor_cache import RecentActors
-from workbell.services.identity.one_time_codes import FreshCode, MailedCodes, send_quietly
-from workbell.services.rate_limits import Throttling, known_address, proved
-from workbell.services.transaction_retry import done_again
+from workbell.ports.mail import Email, Mailer
+from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.identity.actor_cache import ActorCache
+from workbell.services.identity.one_time_codes import (
+    GeneratedCode,
+    OneTimeCodeService,
+    send_ignoring_errors,
+)
+from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
+from workbell.services.transaction_retry import retry_on_contention
 
-_NOWHERE = Origin()
+_NOWHERE = ClientInfo()
 
 
 @frozen(kw_only=True)
-class Passwords:
+class PasswordService:
     """
     Change passwords, and reset those that were forgotten.
 
@@ -31,11 +35,11 @@ class Passwords:
     Nothing is hashed within a transaction.
     """
 
-    codes: MailedCodes
+    codes: OneTimeCodeService
     mailer: Mailer
-    recent: RecentActors
-    floods: Floods
-    throttling: Throttling | None = None
+    recent: ActorCache
+    floods: AuditBurstFilter
+    throttling: RateLimiting | None = None
 
     def change(self, actor: Actor, current: str, new: str, confirm: str | None = None) -> None:
         """
@@ -52,11 +56,11 @@ class Passwords:
         self.prove(user, current, actor.origin)
         check_new_password(user, new, confirm)
         hashed = self.codes.hasher.hash(new)
-        self._changed(user, hashed, actor)
-        self.recent.forget(user.id)
-        send_quietly(self.mailer, changed_letter(user))
+        self._apply_change(user, hashed, actor)
+        self.recent.evict(user.id)
+        send_ignoring_errors(self.mailer, compose_password_changed_email(user))
 
-    def request_reset(self, email: str, origin: Origin = _NOWHERE) -> None:
+    def request_reset(self, email: str, origin: ClientInfo = _NOWHERE) -> None:
         """
         Mail a code with which a forgotten password can be set anew.
 
@@ -67,12 +71,17 @@ class Passwords:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        fresh = self.codes.fresh()
+        fresh = self.codes.generate()
         with self.codes.evened():
-            send_quietly(self.mailer, self._reset_letter(email, fresh, origin))
+            send_ignoring_errors(self.mailer, self._compose_reset_email(email, fresh, origin))
 
     def reset(
-        self, email: str, code: str, new: str, origin: Origin = _NOWHERE, confirm: str | None = None
+        self,
+        email: str,
+        code: str,
+        new: str,
+        origin: ClientInfo = _NOWHERE,
+        confirm: str | None = None,
     ) -> None:
         """
         Set a password by the code that was mailed, and end all sessions.
@@ -86,18 +95,20 @@ class Passwords:
             Unavailable: The store does not answer, or too many are hashing.
         """
         _check_text(new, confirm, (), email)
-        user, fitting = self.codes.match(email, code, Purpose.RESET_PASSWORD)
+        user, fitting = self.codes.find_matching(email, code, Purpose.RESET_PASSWORD)
         if user is None or fitting is None:
             with self.codes.evened(), self.codes.store.begin() as tx:
                 now = self.codes.clock.now()
-                self.floods.add(tx.audit, entry(user, "PASSWORD_RESET_FAILED", origin, now))
+                self.floods.add(
+                    tx.audit, account_audit_entry(user, "PASSWORD_RESET_FAILED", origin, now)
+                )
             raise WrongCode
         check_new_password(user, new, confirm)
         self._settle(user, fitting, self.codes.hasher.hash(new), origin)
-        self.recent.forget(user.id)
-        send_quietly(self.mailer, changed_letter(user))
+        self.recent.evict(user.id)
+        send_ignoring_errors(self.mailer, compose_password_changed_email(user))
 
-    def prove(self, user: User, password: str, origin: Origin) -> None:
+    def prove(self, user: User, password: str, origin: ClientInfo) -> None:
         """
         Refuse who does not know the current password.
 
@@ -109,11 +120,15 @@ class Passwords:
         with self.codes.store.view() as tx:
             known_from = known_address(tx, user, origin.address)
         hasher = self.codes.hasher
-        if proved(self.throttling, hasher, user, user.username, password, known_from):
+        if verify_counting_failures(
+            self.throttling, hasher, user, user.username, password, known_from
+        ):
             return
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()
-            self.floods.add(tx.audit, entry(user, "PASSWORD_PROOF_FAILED", origin, now))
+            self.floods.add(
+                tx.audit, account_audit_entry(user, "PASSWORD_PROOF_FAILED", origin, now)
+            )
         raise Invalid.field("current_password", "The current password is wrong.")
 
     def set_hash(self, tx: IdentityTx, seen: User, hashed: str, actor: Actor, action: str) -> User:
@@ -131,18 +146,18 @@ class Passwords:
         changed = current.with_password(hashed)
         tx.users.replace(changed)
         self.codes.cancel(tx, current, Purpose.RESET_PASSWORD, now)
-        ended = tx.sessions.revoke_all(current.id, now, but=actor.session_id)
+        ended = tx.sessions.revoke_all(current.id, now, except_id=actor.session_id)
         told = {"sessions_ended": [None, ended]}
-        tx.audit.add(entry(current, action, actor.origin, now, told))
+        tx.audit.add(account_audit_entry(current, action, actor.origin, now, told))
         return changed
 
-    @done_again
-    def _changed(self, user: User, hashed: str, actor: Actor) -> None:
+    @retry_on_contention
+    def _apply_change(self, user: User, hashed: str, actor: Actor) -> None:
         with self.codes.store.begin() as tx:
             self.set_hash(tx, user, hashed, actor, "PASSWORD_CHANGE")
 
-    @done_again
-    def _settle(self, user: User, fitting: OneTimeCode, hashed: str, origin: Origin) -> None:
+    @retry_on_contention
+    def _settle(self, user: User, fitting: OneTimeCode, hashed: str, origin: ClientInfo) -> None:
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()
             current = tx.users.get_for_update(user.id)
@@ -156,20 +171,22 @@ class Passwords:
                 )
             )
             tx.sessions.revoke_all(current.id, now)
-            tx.audit.add(entry(current, "PASSWORD_RESET", origin, now))
+            tx.audit.add(account_audit_entry(current, "PASSWORD_RESET", origin, now))
 
-    @done_again
-    def _reset_letter(self, email: str, fresh: FreshCode, origin: Origin) -> Letter | None:
+    @retry_on_contention
+    def _compose_reset_email(
+        self, email: str, fresh: GeneratedCode, origin: ClientInfo
+    ) -> Email | None:
         with self.codes.store.begin() as tx:
             known, now = tx.users.by_email(email), self.codes.clock.now()
             user = tx.users.get_for_update(known.id) if known else None
             if user is None or not self.codes.may_send(tx, user, Purpose.RESET_PASSWORD, now):
-                refused = entry(user, "SEND_RESET_REFUSED", origin, now)
+                refused = account_audit_entry(user, "SEND_RESET_REFUSED", origin, now)
                 self.floods.add(tx.audit, refused)
                 return None
-            self.codes.keep(tx, user, Purpose.RESET_PASSWORD, fresh, now)
-            tx.audit.add(entry(user, "SEND_RESET", origin, now))
-        return _code_letter(user, fresh, self.codes.life, now)
+            self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, fresh, now)
+            tx.audit.add(account_audit_entry(user, "SEND_RESET", origin, now))
+        return compose_code_email(user, fresh, self.codes.life, now)
 
 
 def check_new_password(user: User, new: str, confirm: str | None = None) -> None:
@@ -191,9 +208,9 @@ def _check_text(new: str, confirm: str | None, names: Sequence[str], email: str)
         raise Invalid(field_errors=at_fault)
 
 
-def _code_letter(user: User, fresh: FreshCode, life: timedelta, now: datetime) -> Letter:
+def compose_code_email(user: User, fresh: GeneratedCode, life: timedelta, now: datetime) -> Email:
     until = f"{now + life:%H:%M} UTC"
-    return Letter(
+    return Email(
         to=user.email,
         subject="Set your password",
         text=(
@@ -205,9 +222,9 @@ def _code_letter(user: User, fresh: FreshCode, life: timedelta, now: datetime) -
     )
 
 
-def changed_letter(user: User) -> Letter:
+def compose_password_changed_email(user: User) -> Email:
     """Return the letter that tells somebody of a change that they should know of."""
-    return Letter(
+    return Email(
         to=user.email,
         subject="Your password was changed",
         text=(

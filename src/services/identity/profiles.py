@@ -16,12 +16,16 @@ from workbell.domain.identity.registration import (
     time_zone_errors,
     username_errors,
 )
-from workbell.domain.identity.user import User, UserId, login_key
+from workbell.domain.identity.user import User, UserId, normalise_identifier
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.mail import Letter
-from workbell.services.identity.one_time_codes import FreshCode, send_quietly
-from workbell.services.identity.passwords import Passwords, changed_letter, check_new_password
-from workbell.services.transaction_retry import done_again
+from workbell.ports.mail import Email
+from workbell.services.identity.one_time_codes import GeneratedCode, send_ignoring_errors
+from workbell.services.identity.passwords import (
+    PasswordService,
+    check_new_password,
+    compose_password_changed_email,
+)
+from workbell.services.transaction_retry import retry_on_contention
 
 
 @frozen(kw_only=True)
@@ -70,15 +74,15 @@ class ProfileChange:
 class _Secrets:
     """What was hashed for a change, before its transaction."""
 
-    fresh: FreshCode | None = None
+    fresh: GeneratedCode | None = None
     password_hash: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
-class Profiles:
+class ProfileService:
     """Change one's own profile, and as a superuser anybody's."""
 
-    passwords: Passwords
+    passwords: PasswordService
 
     def change(self, actor: Actor, change: ProfileChange, user_id: UserId | None = None) -> User:
         """
@@ -93,15 +97,15 @@ class Profiles:
             NotAllowed: An API key changes address or password, or may only read.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        user = self.seen(actor, actor.user_id if user_id is None else user_id)
+        user = self.get_profile(actor, actor.user_id if user_id is None else user_id)
         change.check()
-        secrets = self._proven(actor, user, change)
-        before, after = self._kept(actor, user, change, secrets)
-        self.passwords.recent.forget(user.id)
-        self._tell(before, after, secrets)
+        secrets = self._check_proofs(actor, user, change)
+        before, after = self._save(actor, user, change, secrets)
+        self.passwords.recent.evict(user.id)
+        self._notify(before, after, secrets)
         return after
 
-    def seen(self, actor: Actor, user_id: UserId) -> User:
+    def get_profile(self, actor: Actor, user_id: UserId) -> User:
         """
         Return whom the actor may change; others are not there for them.
 
@@ -117,9 +121,11 @@ class Profiles:
         with self.passwords.codes.store.view() as tx:
             return tx.users.get(user_id)
 
-    def _proven(self, actor: Actor, user: User, change: ProfileChange) -> _Secrets:
+    def _check_proofs(self, actor: Actor, user: User, change: ProfileChange) -> _Secrets:
         """Return code and hash for a new address and password, if the current one is right."""
-        moves = change.email is not None and login_key(change.email) != login_key(user.email)
+        moves = change.email is not None and normalise_identifier(
+            change.email
+        ) != normalise_identifier(user.email)
         if not moves and change.password is None:
             return _Secrets()
         if user.id == actor.user_id:
@@ -128,20 +134,20 @@ class Profiles:
                 raise Invalid.field("current_password", "This takes the current password.")
             self.passwords.prove(user, change.current_password, actor.origin)
         if change.password is None:
-            return _Secrets(self.passwords.codes.fresh())
+            return _Secrets(self.passwords.codes.generate())
         check_new_password(user, change.password)
         hashed = self.passwords.codes.hasher.hash(change.password)
-        return _Secrets(self.passwords.codes.fresh() if moves else None, hashed)
+        return _Secrets(self.passwords.codes.generate() if moves else None, hashed)
 
-    @done_again
-    def _kept(
+    @retry_on_contention
+    def _save(
         self, actor: Actor, user: User, change: ProfileChange, secrets: _Secrets
     ) -> tuple[User, User]:
         """Keep a change whose secrets are proven; return the person before and after."""
         codes = self.passwords.codes
         with codes.store.begin() as tx:
             before = tx.users.get_for_update(user.id)
-            after = self._changed(tx, before, change, secrets)
+            after = self._changes(tx, before, change, secrets)
             if secrets.password_hash is not None:
                 after = self.passwords.set_hash(
                     tx, before, secrets.password_hash, actor, "PASSWORD_CHANGE"
@@ -150,7 +156,7 @@ class Profiles:
                 tx.audit.add(_entry(actor, before, after, codes.clock.now()))
         return before, after
 
-    def _changed(
+    def _changes(
         self, tx: IdentityTx, before: User, change: ProfileChange, secrets: _Secrets
     ) -> User:
         values: dict[str, Any] = change.values()
@@ -163,18 +169,21 @@ class Profiles:
             tx.users.replace(after)
         if secrets.fresh is not None:
             codes, now = self.passwords.codes, self.passwords.codes.clock.now()
-            codes.keep(tx, after, Purpose.VERIFY_EMAIL, secrets.fresh, now)
+            codes.store_code(tx, after, Purpose.VERIFY_EMAIL, secrets.fresh, now)
             codes.cancel(tx, after, Purpose.RESET_PASSWORD, now)
         return after
 
-    def _tell(self, before: User, after: User, secrets: _Secrets) -> None:
+    def _notify(self, before: User, after: User, secrets: _Secrets) -> None:
         letters = []
         if secrets.fresh is not None:
-            letters += [_code_letter(after, secrets.fresh), _moved_letter(before)]
+            letters += [
+                compose_code_email(after, secrets.fresh),
+                compose_address_changed_email(before),
+            ]
         if secrets.password_hash is not None:
-            letters.append(changed_letter(before))
+            letters.append(compose_password_changed_email(before))
         for letter in letters:
-            send_quietly(self.passwords.mailer, letter)
+            send_ignoring_errors(self.passwords.mailer, letter)
 
 
 def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
@@ -186,8 +195,8 @@ def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
     return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
 
 
-def _code_letter(user: User, fresh: FreshCode) -> Letter:
-    return Letter(
+def compose_code_email(user: User, fresh: GeneratedCode) -> Email:
+    return Email(
         to=user.email,
         subject="Verify your new e-mail address",
         text=(
@@ -199,8 +208,8 @@ def _code_letter(user: User, fresh: FreshCode) -> Letter:
     )
 
 
-def _moved_letter(user: User) -> Letter:
-    return Letter(
+def compose_address_changed_email(user: User) -> Email:
+    return Email(
         to=user.email,
         subject="Your e-mail address was changed",
         text=(

@@ -8,7 +8,7 @@ from attrs import Factory, evolve, field, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid
-from workbell.domain.identity.actor import SYSTEM, Actor, Origin
+from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
 from workbell.domain.identity.one_time_code import LIFE, OneTimeCode, Purpose, WrongCode
 from workbell.domain.identity.password_policy import MADE_UP_LIFE
 from workbell.domain.identity.registration import (
@@ -20,21 +20,25 @@ from workbell.domain.identity.registration import (
 from workbell.domain.identity.user import Role, User
 from workbell.ports.identity.crypto import PasswordHasher
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.mail import Letter, Mailer
+from workbell.ports.mail import Email, Mailer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.audit import Floods, entry
-from workbell.services.identity.one_time_codes import FreshCode, MailedCodes, send_quietly
-from workbell.services.transaction_retry import done_again, once_more_if_taken
+from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.identity.one_time_codes import (
+    GeneratedCode,
+    OneTimeCodeService,
+    send_ignoring_errors,
+)
+from workbell.services.transaction_retry import retry_on_contention, retry_on_name_conflict
 
 ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LENGTH = 20
 
-_NOBODY = Origin()
+_NOBODY = ClientInfo()
 
 
 @frozen(kw_only=True)
-class Identity:
+class RegistrationService:
     """
     Register people, and verify their addresses by a mailed code.
 
@@ -53,10 +57,10 @@ class Identity:
     self_service_tier: bool = True
     quiet_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
     evened: Callable[[], AbstractContextManager[object]] = nullcontext
-    _floods: Floods = field(factory=Floods, init=False)
-    codes: MailedCodes = field(
+    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False)
+    codes: OneTimeCodeService = field(
         default=Factory(
-            lambda self: MailedCodes(
+            lambda self: OneTimeCodeService(
                 store=self.store,
                 clock=self.clock,
                 randomness=self.randomness,
@@ -69,7 +73,7 @@ class Identity:
         init=False,
     )
 
-    def register(self, new: Registration, origin: Origin = _NOBODY) -> User:
+    def register(self, new: Registration, origin: ClientInfo = _NOBODY) -> User:
         """
         Give a person an account, and mail the code that verifies the address.
 
@@ -80,17 +84,19 @@ class Identity:
                 mailed: it can be asked for again.
         """
         new.check(self_service_tier=self.self_service_tier)
-        password_hash, fresh = self.hasher.hash(new.password), self.codes.fresh()
+        password_hash, fresh = self.hasher.hash(new.password), self.codes.generate()
 
         def add() -> User:
             with self.store.begin() as tx:
                 return self._add(tx, new, password_hash, fresh, origin)
 
-        user = once_more_if_taken(add)
-        self.mailer.send(self._code_letter(user, fresh))
+        user = retry_on_name_conflict(add)
+        self.mailer.send(self._compose_code_email(user, fresh))
         return user
 
-    def register_quietly(self, email: str, password: str, origin: Origin = _NOBODY) -> None:
+    def register_without_disclosure(
+        self, email: str, password: str, origin: ClientInfo = _NOBODY
+    ) -> None:
         """
         Do as `register` does, without telling whether the address was known.
 
@@ -104,19 +110,19 @@ class Identity:
         """
         new = Registration(email=email, password=password)
         new.check(self_service_tier=self.self_service_tier)
-        password_hash, fresh = self.hasher.hash(password), self.codes.fresh()
+        password_hash, fresh = self.hasher.hash(password), self.codes.generate()
 
-        def add_or_remind() -> Letter | None:
+        def add_or_remind() -> Email | None:
             with self.store.begin() as tx:
                 if (known := tx.users.by_email(new.email)) is not None:
-                    return self._remind(tx, known, fresh, origin)
+                    return self._mail_known_address(tx, known, fresh, origin)
                 user = self._add(tx, new, password_hash, fresh, origin)
-                return self._code_letter(user, fresh)
+                return self._compose_code_email(user, fresh)
 
         with self.evened():
-            send_quietly(self.quiet_mailer, once_more_if_taken(add_or_remind))
+            send_ignoring_errors(self.quiet_mailer, retry_on_name_conflict(add_or_remind))
 
-    def verify_otp(self, email: str, code: str, origin: Origin = _NOBODY) -> User:
+    def verify_otp(self, email: str, code: str, origin: ClientInfo = _NOBODY) -> User:
         """
         Use up the code that was mailed, and return the user as verified.
 
@@ -128,14 +134,14 @@ class Identity:
                 nobody waits for a code at this address.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        user, fitting = self.codes.match(email, code, Purpose.VERIFY_EMAIL)
+        user, fitting = self.codes.find_matching(email, code, Purpose.VERIFY_EMAIL)
         with self.evened():
             verified = self._settle(user, fitting, origin)
         if verified is None:
             raise WrongCode
         return verified
 
-    def resend_otp(self, email: str, origin: Origin = _NOBODY) -> None:
+    def resend_otp(self, email: str, origin: ClientInfo = _NOBODY) -> None:
         """
         Mail a new code, which kills the old, to an unverified address.
 
@@ -146,9 +152,9 @@ class Identity:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        fresh = self.codes.fresh()
+        fresh = self.codes.generate()
         with self.evened():
-            send_quietly(self.quiet_mailer, self._resent(email, fresh, origin))
+            send_ignoring_errors(self.quiet_mailer, self._resend(email, fresh, origin))
 
     def me(self, actor: Actor) -> User:
         """
@@ -175,7 +181,7 @@ class Identity:
         with self.store.view() as tx:
             if tx.users.has_super_user():
                 return None
-        chosen = password or self._made_up_password()
+        chosen = password or self._generate_password()
         administrator = self._administrator(username, email, self.hasher.hash(chosen))
         if not password:
             until = administrator.created_at + MADE_UP_LIFE
@@ -189,7 +195,7 @@ class Identity:
                 tx.audit.add(AuditEntry.of(SYSTEM, "CREATE", "user", user.id, user.created_at))
                 return True
 
-        added = once_more_if_taken(add_if_first)
+        added = retry_on_name_conflict(add_if_first)
         return chosen if added and not password else None
 
     def create_superuser(self, username: str, email: str, password: str) -> User:
@@ -212,14 +218,14 @@ class Identity:
         tx: IdentityTx,
         new: Registration,
         password_hash: str,
-        fresh: FreshCode,
-        origin: Origin,
+        fresh: GeneratedCode,
+        origin: ClientInfo,
     ) -> User:
         now = self.clock.now()
         username = new.username or self._free_username(tx, new.email)
         user = tx.users.add(new.user(username, password_hash, now))
-        self.codes.keep(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
-        tx.audit.add(entry(user, "REGISTER", origin, now))
+        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
+        tx.audit.add(account_audit_entry(user, "REGISTER", origin, now))
         return user
 
     def _free_username(self, tx: IdentityTx, email: str) -> str:
@@ -227,11 +233,11 @@ class Identity:
         plain = username_from_email(email)
         if tx.users.by_login(plain) is None:
             return plain
-        return username_from_email(email, f"-{self.randomness.below(10**6):06}")
+        return username_from_email(email, f"-{self.randomness.randbelow(10**6):06}")
 
-    def _remind(
-        self, tx: IdentityTx, known: User, fresh: FreshCode, origin: Origin
-    ) -> Letter | None:
+    def _mail_known_address(
+        self, tx: IdentityTx, known: User, fresh: GeneratedCode, origin: ClientInfo
+    ) -> Email | None:
         """
         Return the letter to somebody who is known, unless they had enough.
 
@@ -240,41 +246,45 @@ class Identity:
         now = self.clock.now()
         user = tx.users.get_for_update(known.id)
         if not self.codes.may_send(tx, user, Purpose.VERIFY_EMAIL, now):
-            self._floods.add(tx.audit, entry(user, "SEND_OTP_REFUSED", origin, now))
+            self._floods.add(tx.audit, account_audit_entry(user, "SEND_OTP_REFUSED", origin, now))
             return None
-        self.codes.keep(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
-        tx.audit.add(entry(user, "SEND_OTP", origin, now))
-        return _known_letter(user) if user.is_email_verified else self._code_letter(user, fresh)
+        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
+        tx.audit.add(account_audit_entry(user, "SEND_OTP", origin, now))
+        return (
+            compose_known_address_email(user)
+            if user.is_email_verified
+            else self._compose_code_email(user, fresh)
+        )
 
     # ------------------------------------------------------------------- steps of their own
 
-    @done_again
-    def _resent(self, email: str, fresh: FreshCode, origin: Origin) -> Letter | None:
+    @retry_on_contention
+    def _resend(self, email: str, fresh: GeneratedCode, origin: ClientInfo) -> Email | None:
         """Return the letter with a new code, if the address waits for one."""
         with self.store.begin() as tx:
             user = tx.users.by_email(email)
             if user is not None and not user.is_email_verified:
-                return self._remind(tx, user, fresh, origin)
-            refused = entry(user, "SEND_OTP_REFUSED", origin, self.clock.now())
+                return self._mail_known_address(tx, user, fresh, origin)
+            refused = account_audit_entry(user, "SEND_OTP_REFUSED", origin, self.clock.now())
             self._floods.add(tx.audit, refused)
             return None
 
-    @done_again
+    @retry_on_contention
     def _settle(
-        self, known: User | None, fitting: OneTimeCode | None, origin: Origin
+        self, known: User | None, fitting: OneTimeCode | None, origin: ClientInfo
     ) -> User | None:
         """Return the user as verified, or None where no code fitted in time."""
         with self.store.begin() as tx:
             now = self.clock.now()
             user = tx.users.get_for_update(known.id) if known else None
             if not user or not fitting or not tx.codes.try_use(fitting.id, now):
-                failed = entry(user, "VERIFY_EMAIL_FAILED", origin, now)
+                failed = account_audit_entry(user, "VERIFY_EMAIL_FAILED", origin, now)
                 self._floods.add(tx.audit, failed)
                 return None
             verified = user.verified()
             tx.users.replace(verified)
             changes = {"is_email_verified": [user.is_email_verified, True]}
-            tx.audit.add(entry(user, "VERIFY_EMAIL", origin, now, changes))
+            tx.audit.add(account_audit_entry(user, "VERIFY_EMAIL", origin, now, changes))
             return verified
 
     def _administrator(self, username: str, email: str, password_hash: str) -> User:
@@ -291,13 +301,13 @@ class Identity:
             created_at=self.clock.now(),
         )
 
-    def _made_up_password(self) -> str:
-        below = self.randomness.below
+    def _generate_password(self) -> str:
+        below = self.randomness.randbelow
         return "".join(ALPHABET[below(len(ALPHABET))] for _ in range(PASSWORD_LENGTH))
 
-    def _code_letter(self, user: User, fresh: FreshCode) -> Letter:
+    def _compose_code_email(self, user: User, fresh: GeneratedCode) -> Email:
         minutes = self.code_life // timedelta(minutes=1)
-        return Letter(
+        return Email(
             to=user.email,
             subject="Verify your e-mail address",
             text=(
@@ -309,8 +319,8 @@ class Identity:
         )
 
 
-def _known_letter(user: User) -> Letter:
-    return Letter(
+def compose_known_address_email(user: User) -> Email:
+    return Email(
         to=user.email,
         subject="You have an account already",
         text=(

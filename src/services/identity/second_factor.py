@@ -15,13 +15,13 @@ from workbell.domain.identity.second_factor import (
 )
 from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 from workbell.ports.system import Ids
-from workbell.services.audit import entry
-from workbell.services.identity.one_time_codes import send_quietly
-from workbell.services.identity.passwords import Passwords
-from workbell.services.identity.second_factor_check import FactorGate, working
-from workbell.services.transaction_retry import done_again
+from workbell.services.audit import account_audit_entry
+from workbell.services.identity.one_time_codes import send_ignoring_errors
+from workbell.services.identity.passwords import PasswordService
+from workbell.services.identity.second_factor_check import SecondFactorCheck, active_factor
+from workbell.services.transaction_retry import retry_on_contention
 
 WRONG = "The code is wrong, or was used already."
 
@@ -44,7 +44,7 @@ class NewSecret:
 
 
 @frozen(kw_only=True)
-class FactorKeeping:
+class SecondFactorService:
     """
     Add, renew and remove one's own second factor.
 
@@ -53,8 +53,8 @@ class FactorKeeping:
     sessions end, and mail tells of it.
     """
 
-    gate: FactorGate
-    passwords: Passwords
+    gate: SecondFactorCheck
+    passwords: PasswordService
     ids: Ids
 
     def state(self, actor: Actor) -> FactorState:
@@ -67,10 +67,10 @@ class FactorKeeping:
         check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
         with self.gate.store.view() as tx:
             user = tx.users.get(actor.user_id)
-            factor = working(tx, user)
+            factor = active_factor(tx, user)
         return FactorState(
             since=factor.confirmed_at if factor else None,
-            is_required=self.gate.duty.binds(user),
+            is_required=self.gate.duty.applies_to(user),
             recovery_codes_left=len(factor.recovery) if factor else 0,
         )
 
@@ -84,11 +84,11 @@ class FactorKeeping:
             NotAllowed: They ask with an API key.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        user = self._proven(actor, password)
+        user = self._check_password(actor, password)
         seed = self.ids.new() + self.ids.new()
-        factor = self.gate.keys.begun(user.id, seed, self.gate.clock.now())
+        factor = self.gate.keys.enrol(user.id, seed, self.gate.clock.now())
         secret = self.gate.keys.secret(factor) or b""
-        self._begun(actor, factor)
+        self._store_enrolment(actor, factor)
         return NewSecret(
             base32_secret(secret), self.gate.totp.provisioning_uri(secret, user.username)
         )
@@ -105,10 +105,10 @@ class FactorKeeping:
             NotAllowed: They ask with an API key.
         """
         check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
-        recovery = draw_recovery_codes(self.passwords.codes.randomness.below)
-        if not self._confirmed(actor, code, recovery):
+        recovery = draw_recovery_codes(self.passwords.codes.randomness.randbelow)
+        if not self._store_confirmed(actor, code, recovery):
             raise Invalid.field("code", WRONG)
-        self._tell(actor, "was added")
+        self._notify(actor, "was added")
         return recovery
 
     def renew(self, actor: Actor, password: str, code: str) -> Sequence[str]:
@@ -122,10 +122,10 @@ class FactorKeeping:
             NotAllowed: They ask with an API key.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        user = self._proven(actor, password, code)
-        recovery = draw_recovery_codes(self.passwords.codes.randomness.below)
-        self._renewed(actor, user, recovery)
-        self._tell(actor, "has new recovery codes")
+        user = self._check_password(actor, password, code)
+        recovery = draw_recovery_codes(self.passwords.codes.randomness.randbelow)
+        self._store_recovery_codes(actor, user, recovery)
+        self._notify(actor, "has new recovery codes")
         return recovery
 
     def remove(self, actor: Actor, password: str, code: str) -> None:
@@ -139,65 +139,67 @@ class FactorKeeping:
             NotAllowed: They ask with an API key.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        user = self._proven(actor, password, code)
-        self._removed(actor, user)
-        self._tell(actor, "was removed")
+        user = self._check_password(actor, password, code)
+        self._remove(actor, user)
+        self._notify(actor, "was removed")
 
     # ----------------------------------------------------------------------- proofs
 
-    def _proven(self, actor: Actor, password: str, code: str | None = None) -> User:
+    def _check_password(self, actor: Actor, password: str, code: str | None = None) -> User:
         """Return the actor, who knows their password and, where one is asked for, a code."""
         check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
         with self.gate.store.view() as tx:
             user = tx.users.get(actor.user_id)
-            factor = working(tx, user)
+            factor = active_factor(tx, user)
         if (factor is None) != (code is None):
             raise Conflict(
                 "There is one already." if code is None else "There is no second factor."
             )
         self.passwords.prove(user, password, actor.origin)
-        if code is not None and not self.gate.used_up(user, code, actor.origin):
+        if code is not None and not self.gate.consume(user, code, actor.origin):
             raise Invalid.field("code", WRONG)
         return user
 
     # --------------------------------------------------------- within a transaction
 
-    @done_again
-    def _begun(self, actor: Actor, factor: SecondFactor) -> None:
+    @retry_on_contention
+    def _store_enrolment(self, actor: Actor, factor: SecondFactor) -> None:
         with self.gate.store.begin() as tx:
             user = tx.users.get_for_update(factor.user_id)
-            if working(tx, user):
+            if active_factor(tx, user):
                 raise Conflict("There is one already.")
             tx.second_factors.put(factor)
-            begun = entry(user, "SECOND_FACTOR_BEGIN", actor.origin, factor.created_at)
+            begun = account_audit_entry(
+                user, "SECOND_FACTOR_BEGIN", actor.origin, factor.created_at
+            )
             tx.audit.add(begun)
 
-    @done_again
-    def _confirmed(self, actor: Actor, code: str, recovery: Sequence[str]) -> bool:
+    @retry_on_contention
+    def _store_confirmed(self, actor: Actor, code: str, recovery: Sequence[str]) -> bool:
         with self.gate.store.begin() as tx:
             user, now = tx.users.get_for_update(actor.user_id), self.gate.clock.now()
             before = tx.second_factors.find(user.id)
-            if before is None or before.works:
+            if before is None or before.is_confirmed:
                 raise Conflict("There is no second factor that waits for its first code.")
             after = before.confirm(self.gate.find_step(before, code, now), recovery, now)
             if after is None or not tx.second_factors.replace(before, after):
-                failed = entry(user, "SECOND_FACTOR_FAILED", actor.origin, now)
+                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", actor.origin, now)
                 self.gate.floods.add(tx.audit, failed)
                 return False
             self._changed(tx, user, actor, "SECOND_FACTOR_ADD")
             return True
 
-    @done_again
-    def _renewed(self, actor: Actor, user: User, recovery: Sequence[str]) -> None:
+    @retry_on_contention
+    def _store_recovery_codes(self, actor: Actor, user: User, recovery: Sequence[str]) -> None:
         with self.gate.store.begin() as tx:
             user, now = tx.users.get_for_update(user.id), self.gate.clock.now()
-            if (factor := working(tx, user)) is None:
+            if (factor := active_factor(tx, user)) is None:
                 raise Conflict("There is no second factor.")
             tx.second_factors.replace(factor, factor.renewed(recovery))
-            tx.audit.add(entry(user, "RECOVERY_CODES_RENEW", actor.origin, now))
+            tx.audit.add(account_audit_entry(user, "RECOVERY_CODES_RENEW", actor.origin, now))
 
-    @done_again
-    def _removed(self, actor: Actor, user: User) -> None:
+    @retry_on_contention
+    def _remove(self, actor: Actor, user: User) -> None:
         with self.gate.store.begin() as tx:
             user = tx.users.get_for_update(user.id)
             tx.second_factors.remove(user.id)
@@ -206,20 +208,20 @@ class FactorKeeping:
     def _changed(self, tx: IdentityTx, user: User, actor: Actor, action: str) -> None:
         """End the other sessions, and keep what was done."""
         now = self.gate.clock.now()
-        ended = tx.sessions.revoke_all(user.id, now, but=actor.session_id)
+        ended = tx.sessions.revoke_all(user.id, now, except_id=actor.session_id)
         told = {"sessions_ended": [None, ended]}
-        tx.audit.add(entry(user, action, actor.origin, now, told))
+        tx.audit.add(account_audit_entry(user, action, actor.origin, now, told))
 
-    def _tell(self, actor: Actor, what: str) -> None:
-        self.passwords.recent.forget(actor.user_id)
+    def _notify(self, actor: Actor, what: str) -> None:
+        self.passwords.recent.evict(actor.user_id)
         with self.gate.store.view() as tx:
             user = tx.users.get(actor.user_id)
-        send_quietly(self.passwords.mailer, factor_letter(user, what))
+        send_ignoring_errors(self.passwords.mailer, compose_second_factor_email(user, what))
 
 
-def factor_letter(user: User, what: str) -> Letter:
+def compose_second_factor_email(user: User, what: str) -> Email:
     """Return the letter that tells somebody of a change of their second factor."""
-    return Letter(
+    return Email(
         to=user.email,
         subject="Your second factor",
         text=(

@@ -4,12 +4,12 @@ from datetime import datetime
 
 from attrs import Factory, field, frozen
 
-from workbell.domain.identity.actor import Origin
-from workbell.domain.identity.one_time_code import looks_like_code, tidied
+from workbell.domain.identity.actor import ClientInfo
+from workbell.domain.identity.one_time_code import looks_like_code, normalise_code
 from workbell.domain.identity.second_factor import (
-    Duty,
     FactorKeys,
     SecondFactor,
+    SecondFactorPolicy,
     SecondFactorRequired,
     WrongSecondFactor,
 )
@@ -19,13 +19,13 @@ from workbell.ports.identity.totp import Totp
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.audit import Floods, entry
-from workbell.services.rate_limits import Throttling
-from workbell.services.transaction_retry import done_again
+from workbell.services.audit import AuditBurstFilter, account_audit_entry
+from workbell.services.rate_limits import RateLimiting
+from workbell.services.transaction_retry import retry_on_contention
 
 
 @frozen(kw_only=True)
-class FactorGate:
+class SecondFactorCheck:
     """
     Ask people who have a second factor for it, once their password was right.
 
@@ -37,11 +37,11 @@ class FactorGate:
     clock: Clock
     keys: FactorKeys
     totp: Totp
-    duty: Duty
-    throttling: Throttling | None
-    floods: Floods = field(default=Factory(Floods), eq=False)
+    duty: SecondFactorPolicy
+    throttling: RateLimiting | None
+    floods: AuditBurstFilter = field(default=Factory(AuditBurstFilter), eq=False)
 
-    def pass_by(self, user: User, typed: str, origin: Origin) -> str:
+    def verify(self, user: User, typed: str, origin: ClientInfo) -> str:
         """
         Use up a code, if the person has a second factor; return the seed of that.
 
@@ -52,16 +52,16 @@ class FactorGate:
             Unavailable: The store does not answer.
         """
         with self.store.view() as tx:
-            factor = working(tx, user)
+            factor = active_factor(tx, user)
         if factor is None:
             return ""
         if not typed.strip():
             raise SecondFactorRequired
-        if not self.used_up(user, typed, origin):
+        if not self.consume(user, typed, origin):
             raise WrongSecondFactor
         return factor.seed
 
-    def used_up(self, user: User, typed: str, origin: Origin) -> bool:
+    def consume(self, user: User, typed: str, origin: ClientInfo) -> bool:
         """
         Use up a code or recovery code of a person's; return whether it was one.
 
@@ -69,15 +69,15 @@ class FactorGate:
             TooMany: Codes were wrong too often within a day.
             Unavailable: The store does not answer.
         """
-        if self.throttling is None or not looks_like_code(tidied(typed)):
-            return self._used_up(user, typed, origin)
-        return self.throttling.proved(
+        if self.throttling is None or not looks_like_code(normalise_code(typed)):
+            return self._consume_in_transaction(user, typed, origin)
+        return self.throttling.verify_counting_failures(
             account_key(user, ""),
-            lambda: self._used_up(user, typed, origin),
+            lambda: self._consume_in_transaction(user, typed, origin),
             SECOND_FACTOR_FAILURES,
         )
 
-    def check_passed(self, tx: IdentityTx, user: User, seed: str) -> None:
+    def check_unchanged(self, tx: IdentityTx, user: User, seed: str) -> None:
         """
         Refuse who has come by before their second factor was added or changed.
 
@@ -86,13 +86,13 @@ class FactorGate:
         Raises:
             WrongCredentials: It is another one than they have passed by.
         """
-        factor = working(tx, user)
+        factor = active_factor(tx, user)
         if (factor.seed if factor else "") != seed:
             raise WrongCredentials
 
     def find_step(self, factor: SecondFactor, typed: str, now: datetime) -> int | None:
         """Return the time step that a typed code is of, or None if it is no code of the factor."""
-        code, secret = tidied(typed), self.keys.secret(factor)
+        code, secret = normalise_code(typed), self.keys.secret(factor)
         if secret is None or not looks_like_code(code):
             return None
         return self.totp.find_step(secret, code, now)
@@ -101,28 +101,28 @@ class FactorGate:
         step = self.find_step(factor, typed, now)
         return factor.use_step(step) or factor.use_recovery_code(typed)
 
-    @done_again
-    def _used_up(self, user: User, typed: str, origin: Origin) -> bool:
+    @retry_on_contention
+    def _consume_in_transaction(self, user: User, typed: str, origin: ClientInfo) -> bool:
         with self.store.begin() as tx:
             tx.users.get_for_update(user.id)
-            now, before = self.clock.now(), working(tx, user)
+            now, before = self.clock.now(), active_factor(tx, user)
             after = before and self._consume(before, typed, now)
             if not before or not after or not tx.second_factors.replace(before, after):
-                failed = entry(user, "SECOND_FACTOR_FAILED", origin, now)
+                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", origin, now)
                 self.floods.add(tx.audit, failed)
                 return False
             if after.recovery != before.recovery:
                 left = {"recovery_codes_left": [len(before.recovery), len(after.recovery)]}
-                tx.audit.add(entry(user, "RECOVERY_CODE_USED", origin, now, left))
+                tx.audit.add(account_audit_entry(user, "RECOVERY_CODE_USED", origin, now, left))
             return True
 
 
-def working(tx: IdentityTx, user: User) -> SecondFactor | None:
+def active_factor(tx: IdentityTx, user: User) -> SecondFactor | None:
     """Return a person's second factor, if they have confirmed one."""
     found = tx.second_factors.find(user.id)
-    return found if found is not None and found.works else None
+    return found if found is not None and found.is_confirmed else None
 
 
-def must_enrol(tx: IdentityTx, duty: Duty, user: User) -> bool:
+def must_enrol(tx: IdentityTx, duty: SecondFactorPolicy, user: User) -> bool:
     """Whether a person must have a second factor, and has none."""
-    return duty.binds(user) and working(tx, user) is None
+    return duty.applies_to(user) and active_factor(tx, user) is None

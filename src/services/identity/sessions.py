@@ -13,8 +13,8 @@ from workbell.domain.identity.session import Session, SignInAgain
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.identity.actor_cache import RecentActors
-from workbell.services.transaction_retry import done_again
+from workbell.services.identity.actor_cache import ActorCache
+from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 500
 CODES_KEPT = 2 * DAY
@@ -29,7 +29,7 @@ class SessionService:
 
     store: Store[IdentityTx]
     clock: Clock
-    recent: RecentActors
+    recent: ActorCache
 
     def list_sessions(self, actor: Actor) -> Sequence[Session]:
         """
@@ -40,9 +40,9 @@ class SessionService:
         """
         check(actor, Action.READ_SESSIONS, owner=actor.user_id)
         with self.store.view() as tx:
-            return tx.sessions.of_user(actor.user_id, self.clock.now())
+            return tx.sessions.list_for_user(actor.user_id, self.clock.now())
 
-    @done_again
+    @retry_on_contention
     def revoke(self, actor: Actor, session_id: str) -> None:
         """
         End one of the actor's sessions, at once.
@@ -58,16 +58,16 @@ class SessionService:
         check(actor, Action.REVOKE_SESSION, owner=actor.user_id)
         with self.store.begin() as tx:
             session, now = tx.sessions.get_for_update(session_id), self.clock.now()
-            if session.user_id != actor.user_id or not session.alive(now):
+            if session.user_id != actor.user_id or not session.is_active(now):
                 raise NotFound("There is no such session.")
             own = tx.sessions.find(actor.session_id)
-            if session_id != actor.session_id and not (own and own.fresh(now)):
+            if session_id != actor.session_id and not (own and own.is_recent(now)):
                 raise SignInAgain("Sign in again, and end it within 10 minutes.")
             tx.sessions.replace(session.revoked(now))
             tx.audit.add(AuditEntry.of(actor, "REVOKE_SESSION", "session", session.id, now))
-        self.recent.forget(actor.user_id)
+        self.recent.evict(actor.user_id)
 
-    @done_again
+    @retry_on_contention
     def prune(self) -> int:
         """Remove codes and sessions that nothing counts any more; return how many."""
         now, gone = self.clock.now(), 0

@@ -13,11 +13,15 @@ from workbell.domain.identity.permissions import Action, check, may
 from workbell.domain.identity.registration import email_errors, username_from_email
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.identity.users import IdentityTx, UserFilter
-from workbell.ports.mail import Letter, Mailer
-from workbell.services.identity.actor_cache import RecentActors
-from workbell.services.identity.one_time_codes import FreshCode, MailedCodes, send_quietly
-from workbell.services.identity.second_factor import factor_letter
-from workbell.services.transaction_retry import done_again, once_more_if_taken
+from workbell.ports.mail import Email, Mailer
+from workbell.services.identity.actor_cache import ActorCache
+from workbell.services.identity.one_time_codes import (
+    GeneratedCode,
+    OneTimeCodeService,
+    send_ignoring_errors,
+)
+from workbell.services.identity.second_factor import compose_second_factor_email
+from workbell.services.transaction_retry import retry_on_contention, retry_on_name_conflict
 
 SUPERUSERS_ONLY = "Only superusers look after people."
 
@@ -31,7 +35,7 @@ class UserChange:
     is_active: bool | None = None
     is_super_user: bool | None = None
 
-    def applied_to(self, user: User) -> User:
+    def apply_to(self, user: User) -> User:
         """
         Return the person as changed.
 
@@ -51,15 +55,15 @@ def _rights(user: User) -> tuple[int, int, int]:
 
 
 @frozen(kw_only=True)
-class People:
+class UserAdministration:
     """List people, change what they are, and invite those who have no password."""
 
-    codes: MailedCodes
+    codes: OneTimeCodeService
     mailer: Mailer
-    recent: RecentActors
+    recent: ActorCache
 
     def find(
-        self, actor: Actor, which: UserFilter, ordering: Sequence[str], offset: int, limit: int
+        self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[User], int]:
         """
         Return a part of the list of all people, and how many it has.
@@ -68,18 +72,18 @@ class People:
             NotAllowed: The actor is no superuser.
         """
         check(actor, Action.READ_PEOPLE, SUPERUSERS_ONLY)
-        return self._found(which, ordering, offset, limit)
+        return self._list(filters, ordering, offset, limit)
 
     def find_visible(
-        self, actor: Actor, which: UserFilter, ordering: Sequence[str], offset: int, limit: int
+        self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[User], int]:
         """Return a part of the people whom the actor may see: all, or themselves."""
         check(actor, Action.READ_PROFILE, owner=actor.user_id)
         if not may(actor, Action.READ_PEOPLE):
-            if which.id not in {None, actor.user_id}:
+            if filters.id not in {None, actor.user_id}:
                 return [], 0
-            which = evolve(which, id=actor.user_id)
-        return self._found(which, ordering, offset, limit)
+            filters = evolve(filters, id=actor.user_id)
+        return self._list(filters, ordering, offset, limit)
 
     def get(self, actor: Actor, user_id: UserId) -> User:
         """
@@ -99,7 +103,7 @@ class People:
         with self.codes.store.view() as tx:
             return tx.users.usernames()
 
-    @done_again
+    @retry_on_contention
     def change(self, actor: Actor, user_id: UserId, change: UserChange) -> User:
         """
         Change what a person is; it counts at once.
@@ -113,17 +117,17 @@ class People:
         """
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
         with self.codes.store.begin() as tx:
-            before = self._locked(tx, actor, user_id)
-            after, now = change.applied_to(before), self.codes.clock.now()
+            before = self._lock(tx, actor, user_id)
+            after, now = change.apply_to(before), self.codes.clock.now()
             if after != before:
                 tx.users.replace(after)
                 tx.audit.add(_entry(actor, before, after, now))
             if after.token_version != before.token_version:
                 tx.sessions.revoke_all(user_id, now)
-        self.recent.forget(user_id)
+        self.recent.evict(user_id)
         return after
 
-    @done_again
+    @retry_on_contention
     def sign_out(self, actor: Actor, user_id: UserId) -> int:
         """
         End every session of a person, at once; return how many there were.
@@ -135,11 +139,11 @@ class People:
         """
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
         with self.codes.store.begin() as tx:
-            user, now = self._locked(tx, actor, user_id), self.codes.clock.now()
+            user, now = self._lock(tx, actor, user_id), self.codes.clock.now()
             ended = tx.sessions.revoke_all(user.id, now)
             changes = {"sessions_ended": [None, ended]}
             tx.audit.add(AuditEntry.of(actor, "SIGN_OUT", "user", user.id, now, changes))
-        self.recent.forget(user_id)
+        self.recent.evict(user_id)
         return ended
 
     def remove_second_factor(self, actor: Actor, user_id: UserId) -> bool:
@@ -156,8 +160,10 @@ class People:
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
         if (user := self._without_second_factor(actor, user_id)) is None:
             return False
-        self.recent.forget(user_id)
-        send_quietly(self.mailer, factor_letter(user, "was removed by an administrator"))
+        self.recent.evict(user_id)
+        send_ignoring_errors(
+            self.mailer, compose_second_factor_email(user, "was removed by an administrator")
+        )
         return True
 
     def invite(self, actor: Actor, email: str) -> tuple[User, bool]:
@@ -173,19 +179,19 @@ class People:
                 or they are added, but the mail could not be sent.
         """
         check(actor, Action.INVITE_PEOPLE, SUPERUSERS_ONLY)
-        fresh = self.codes.fresh()
+        fresh = self.codes.generate()
 
         def add() -> tuple[User, bool]:
             with self.codes.store.begin() as tx:
                 return self.add_invited(tx, actor, email, fresh)
 
-        user, is_new = once_more_if_taken(add)
+        user, is_new = retry_on_name_conflict(add)
         if is_new:
-            self.mailer.send(invitation(user, fresh))
+            self.mailer.send(compose_invitation_email(user, fresh))
         return user, is_new
 
     def add_invited(
-        self, tx: IdentityTx, actor: Actor, email: str, fresh: FreshCode
+        self, tx: IdentityTx, actor: Actor, email: str, fresh: GeneratedCode
     ) -> tuple[User, bool]:
         """
         Do the part of `invite` that is kept, within somebody's transaction.
@@ -200,14 +206,14 @@ class People:
             return known, False
         now = self.codes.clock.now()
         user = tx.users.add(User(username=self._name(tx, email), email=email, created_at=now))
-        self.codes.keep(tx, user, Purpose.RESET_PASSWORD, fresh, now)
+        self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, fresh, now)
         tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now))
         return user, True
 
-    @done_again
+    @retry_on_contention
     def _without_second_factor(self, actor: Actor, user_id: UserId) -> User | None:
         with self.codes.store.begin() as tx:
-            user, now = self._locked(tx, actor, user_id), self.codes.clock.now()
+            user, now = self._lock(tx, actor, user_id), self.codes.clock.now()
             if not tx.second_factors.remove(user.id):
                 return None
             changes = {"sessions_ended": [None, tx.sessions.revoke_all(user.id, now)]}
@@ -219,16 +225,16 @@ class People:
         plain = username_from_email(email)
         if tx.users.by_login(plain) is None:
             return plain
-        return username_from_email(email, f"-{self.codes.randomness.below(10**6):06}")
+        return username_from_email(email, f"-{self.codes.randomness.randbelow(10**6):06}")
 
-    def _found(
-        self, which: UserFilter, ordering: Sequence[str], offset: int, limit: int
+    def _list(
+        self, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[User], int]:
         with self.codes.store.view() as tx:
-            found = tx.users.find(which, ordering=ordering, offset=offset, limit=limit)
-            return found, tx.users.count(which)
+            found = tx.users.find(filters, ordering=ordering, offset=offset, limit=limit)
+            return found, tx.users.count(filters)
 
-    def _locked(self, tx: IdentityTx, actor: Actor, user_id: UserId) -> User:
+    def _lock(self, tx: IdentityTx, actor: Actor, user_id: UserId) -> User:
         """Return a person, locked after the actor, who is a superuser still."""
         if actor.user_id == user_id:
             raise Conflict("Ask another superuser to change what you are.")
@@ -244,9 +250,9 @@ class People:
         return locked[user_id]
 
 
-def invitation(user: User, fresh: FreshCode) -> Letter:
+def compose_invitation_email(user: User, fresh: GeneratedCode) -> Email:
     """Return the letter to somebody who has no password yet."""
-    return Letter(
+    return Email(
         to=user.email,
         subject="You are invited",
         text=(

@@ -6,7 +6,7 @@ from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 
 
-def check_room(store: Store[JobsTx], owner: UserId, adding: int, limit: int) -> None:
+def check_waiting_capacity(store: Store[JobsTx], owner: UserId, adding: int, limit: int) -> None:
     """
     Refuse more waiting jobs than an owner may have; the system may have any number.
 
@@ -16,5 +16,5 @@ def check_room(store: Store[JobsTx], owner: UserId, adding: int, limit: int) -> 
     if owner == SYSTEM_ID:
         return
     with store.view() as tx:
-        waiting = tx.jobs.count_waiting(owner, at_most=limit)
+        waiting = tx.jobs.count_waiting(owner, limit=limit)
     check_waiting_limit(waiting, adding, limit)

@@ -19,24 +19,24 @@ from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.ports.jobs.repository import JobFilter, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.jobs.capacity import check_room
+from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import NewJob, check_priority, check_queue
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.transaction_retry import done_again
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.transaction_retry import retry_on_contention
 
 
 @frozen(kw_only=True)
-class JobCommands:
+class JobService:
     """Enqueue jobs, follow them, cancel and retry them; look after queues."""
 
     store: Store[JobsTx]
     clock: Clock
-    definitions: Definitions
+    definitions: TaskDefinitionService
     files: FileStore
     max_waiting: int = 10_000
     queues_known: Sequence[str] = ("default",)
 
-    @done_again
+    @retry_on_contention
     def create(
         self,
         actor: Actor,
@@ -59,16 +59,18 @@ class JobCommands:
         """
         check(actor, Action.MAKE_JOB, SIGN_IN)
         owner = actor.user_id if owner is None else owner
-        if (kept := self._made_before(owner, idempotency_key, new)) is not None:
+        if (kept := self._find_by_idempotency_key(owner, idempotency_key, new)) is not None:
             return kept, False
         job = self.prepared(actor, new, owner=owner, idempotency_key=idempotency_key, origin=origin)
-        check_room(self.store, owner, 1, self.max_waiting)
-        with self.store.begin(sole=actor.is_system) as tx:  # who is no person leaves no audit
+        check_waiting_capacity(self.store, owner, 1, self.max_waiting)
+        with self.store.begin(
+            single_statement=actor.is_system
+        ) as tx:  # who is no person leaves no audit
             (added,) = tx.jobs.add([job], job.created_at)
             if added is not None:
-                self._remember(tx, actor, "CREATE", added, {"task": [None, job.task]})
+                self._audit(tx, actor, "CREATE", added, {"task": [None, job.task]})
                 return added, True
-        if (kept := self._made_before(owner, idempotency_key, new)) is None:
+        if (kept := self._find_by_idempotency_key(owner, idempotency_key, new)) is None:
             raise Conflict("The same key has just been used by another request.")
         return kept, False
 
@@ -86,7 +88,7 @@ class JobCommands:
             self.prepared(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs
         ]
         if prepared:
-            check_room(self.store, prepared[0].owner, len(prepared), self.max_waiting)
+            check_waiting_capacity(self.store, prepared[0].owner, len(prepared), self.max_waiting)
         added: list[Job] = []
         for at in range(0, len(prepared), 500):
             added += self._add(prepared[at : at + 500])
@@ -145,24 +147,24 @@ class JobCommands:
             return tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
 
     def find(
-        self, actor: Actor, which: JobFilter, ordering: Sequence[str], offset: int, limit: int
+        self, actor: Actor, filters: JobFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> Sequence[Job]:
         """Return a part of the actor's jobs."""
         with self.store.view() as tx:
             return tx.jobs.find(
                 scope_of(actor, Action.READ_JOBS),
-                which,
+                filters,
                 ordering=ordering,
                 offset=offset,
                 limit=limit,
             )
 
-    def count(self, actor: Actor, which: JobFilter) -> int:
+    def count(self, actor: Actor, filters: JobFilter) -> int:
         """Return how many jobs the list has, at most one above `COUNT_CAP`."""
         with self.store.view() as tx:
-            return tx.jobs.count(scope_of(actor, Action.READ_JOBS), which)
+            return tx.jobs.count(scope_of(actor, Action.READ_JOBS), filters)
 
-    @done_again
+    @retry_on_contention
     def cancel(self, actor: Actor, job_id: JobId) -> Job:
         """
         Cancel a waiting job, or ask a running one to stop.
@@ -176,10 +178,10 @@ class JobCommands:
             before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
             after = before.cancel(now)
             self._replace(tx, before, after)
-            self._remember(tx, actor, "CANCEL", after)
+            self._audit(tx, actor, "CANCEL", after)
         return self.get(actor, job_id)
 
-    @done_again
+    @retry_on_contention
     def retry(self, actor: Actor, job_id: JobId) -> tuple[Job, bool]:
         """
         Try a failed or cancelled job once more; do a succeeded one again.
@@ -194,15 +196,15 @@ class JobCommands:
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
             if before.state is JobState.SUCCEEDED:
-                (again,) = tx.jobs.add([before.again(now)], now)
+                (again,) = tx.jobs.add([before.rerun(now)], now)
                 assert again is not None
-                self._remember(tx, actor, "RERUN", again, {"rerun_of": [None, job_id]})
+                self._audit(tx, actor, "RERUN", again, {"rerun_of": [None, job_id]})
                 return again, True
             self._replace(tx, before, before.retry(now))
-            self._remember(tx, actor, "RETRY", before)
+            self._audit(tx, actor, "RETRY", before)
         return self.get(actor, job_id), False
 
-    @done_again
+    @retry_on_contention
     def remove(self, actor: Actor, job_id: JobId) -> None:
         """
         Cancel a job that has not ended; hide one that has.
@@ -216,7 +218,7 @@ class JobCommands:
             ended = before.state.ended
             after = evolve(before, hidden=True) if ended else before.cancel(now)
             self._replace(tx, before, after)
-            self._remember(tx, actor, "DELETE", after)
+            self._audit(tx, actor, "DELETE", after)
 
     def result(self, actor: Actor, job_id: JobId) -> Job:
         """
@@ -305,7 +307,7 @@ class JobCommands:
             kept.setdefault(name, QueueStats(name=name, state="running"))
         return [kept[name] for name in sorted(kept)]
 
-    @done_again
+    @retry_on_contention
     def switch_queue(self, actor: Actor, name: str, state: str) -> QueueStats:
         """
         Pause ('paused'), resume ('running') or drain ('draining') a queue.
@@ -319,7 +321,7 @@ class JobCommands:
         now = self.clock.now()
         with self.store.begin() as tx:
             tx.queues.set_state(name, state, now)
-            tx.queues.settle_drains(now)
+            tx.queues.finish_drains(now)
             changes = {"state": [before.state, state]}
             tx.audit.add(AuditEntry.of(actor, "UPDATE", "queue", name, now, changes))
         return self._queue(name)
@@ -337,7 +339,7 @@ class JobCommands:
 
     # what the commands share
 
-    @done_again
+    @retry_on_contention
     def _add(self, jobs: Sequence[Job]) -> Sequence[Job]:
         with self.store.begin() as tx:
             batch = tx.jobs.add(jobs, self.clock.now())
@@ -351,9 +353,9 @@ class JobCommands:
 
     def _task(self, new: NewJob) -> Task:
         known, name = self.definitions.tasks, new.task_definition
-        key = name if isinstance(name, str) else self.definitions.named(name).key
+        key = name if isinstance(name, str) else self.definitions.by_name(name).key
         if (task := known.find(key)) is None:
-            key = self.definitions.named(key).key
+            key = self.definitions.by_name(key).key
             raise Invalid.field("task_definition", f"No code here knows {key!r}.")
         return task
 
@@ -366,7 +368,7 @@ class JobCommands:
         serializer = self.definitions.serializer
         return serializer.digest(serializer.unstructure(new))
 
-    def _made_before(self, owner: UserId, key: str | None, new: NewJob) -> Job | None:
+    def _find_by_idempotency_key(self, owner: UserId, key: str | None, new: NewJob) -> Job | None:
         """Return the job that the same request has made under its key."""
         if key is None:
             return None
@@ -382,7 +384,7 @@ class JobCommands:
         if not tx.jobs.replace(before, after):
             raise Conflict("The job has moved on meanwhile; look again.")
 
-    def _remember(
+    def _audit(
         self,
         tx: JobsTx,
         actor: Actor,

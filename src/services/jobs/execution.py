@@ -8,14 +8,14 @@ from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 from attrs import frozen
 
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Throttled, Unavailable
-from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
 from workbell.domain.jobs.attempt import (
     Artifact,
     Claim,
-    Ending,
     LogLine,
     Outcome,
     Settlement,
+    TaskResult,
     reap,
     settle,
 )
@@ -34,8 +34,8 @@ from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.transaction_retry import done_again
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.transaction_retry import retry_on_contention
 
 MAX_ERROR = 4000
 LOG_HEAD = 200
@@ -46,7 +46,7 @@ TxT_contra = TypeVar("TxT_contra", contravariant=True)
 
 
 @frozen(kw_only=True)
-class Swept:
+class SweepResult:
     """What one sweep did: rows staged, reaped and released, and queues with work."""
 
     staged: int
@@ -75,7 +75,7 @@ class SettlementHook(Protocol[TxT_contra]):
 
 
 @frozen(kw_only=True)
-class Execution(Generic[TxT]):
+class ExecutionService(Generic[TxT]):
     """
     The engine's use cases: every method is one transaction, or a read.
 
@@ -86,12 +86,12 @@ class Execution(Generic[TxT]):
     store: Store[TxT]
     clock: Clock
     chance: Randomness
-    definitions: Definitions
+    definitions: TaskDefinitionService
     files: FileStore
     lease: timedelta
     on_settled: Sequence[SettlementHook[TxT]] = ()
 
-    @done_again
+    @retry_on_contention
     def claim(
         self,
         queue: str,
@@ -104,9 +104,9 @@ class Execution(Generic[TxT]):
         """Commit outcomes and claim the next jobs in one transaction."""
         now = self.clock.now()
         alone = not any(map(self._has_hook, finished))
-        with self.store.begin(sole=alone) as tx:
+        with self.store.begin(single_statement=alone) as tx:
             recorded = set[JobId]() if alone else self._record(tx, finished)
-            claims, accepted = tx.jobs.exchange(
+            claims, accepted = tx.jobs.settle_and_claim(
                 finished if alone else (),
                 queue,
                 worker=worker,
@@ -117,20 +117,20 @@ class Execution(Generic[TxT]):
             )
         return claims, accepted | recorded
 
-    @done_again
+    @retry_on_contention
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
         """Commit outcomes; those whose claim has been lost are refused."""
         with self.store.begin() as tx:
             return self._record(tx, settlements)
 
-    @done_again
-    def give_back(self, claims: Sequence[Claim]) -> set[JobId]:
+    @retry_on_contention
+    def release(self, claims: Sequence[Claim]) -> set[JobId]:
         """Return claims that were never started."""
         with self.store.begin() as tx:
-            return tx.jobs.give_back([(claim.id, claim.token) for claim in claims])
+            return tx.jobs.release([(claim.id, claim.token) for claim in claims])
 
-    @done_again
-    def beat(self, claims: Sequence[Claim], worker: WorkerInfo) -> Mapping[JobId, bool]:
+    @retry_on_contention
+    def heartbeat(self, claims: Sequence[Claim], worker: WorkerInfo) -> Mapping[JobId, bool]:
         """
         Renew leases and the worker's own row.
 
@@ -138,17 +138,17 @@ class Execution(Generic[TxT]):
         """
         until = self.clock.now() + self.lease
         with self.store.begin() as tx:
-            tx.workers.seen(worker)
+            tx.workers.heartbeat(worker)
             if not claims:
                 return {}
-            return tx.jobs.extend([(claim.id, claim.token) for claim in claims], until)
+            return tx.jobs.renew_leases([(claim.id, claim.token) for claim in claims], until)
 
     def next_due(self) -> datetime | None:
         """Return when the earliest scheduled job is due."""
         with self.store.view() as tx:
             return tx.jobs.next_due()
 
-    def keep(
+    def store_artifact(
         self, claim: Claim, name: str, media_type: str, source: BinaryIO | Path | bytes
     ) -> None:
         """
@@ -162,20 +162,20 @@ class Execution(Generic[TxT]):
             Unavailable: There is no room for it.
         """
         key = self.files.new_key()
-        self._announce(claim, key)
+        self._reserve_file_key(claim, key)
         stored = self.files.save(key, source)
         artifact = Artifact(name, media_type, stored.size, stored.sha256, key)
-        if (replaced := self._keep(claim, artifact)) is not None:
+        if (replaced := self._store_artifact(claim, artifact)) is not None:
             self.files.delete(replaced)
 
-    @done_again
-    def leave(self, worker_id: str) -> None:
+    @retry_on_contention
+    def unregister_worker(self, worker_id: str) -> None:
         """Remove the worker's row at its end."""
         with self.store.begin() as tx:
-            tx.workers.gone(worker_id)
+            tx.workers.remove(worker_id)
 
-    @done_again
-    def note(
+    @retry_on_contention
+    def record_progress(
         self,
         progress: Sequence[tuple[Claim, Progress]],
         lines: Mapping[JobId, Sequence[LogLine]],
@@ -183,12 +183,12 @@ class Execution(Generic[TxT]):
         """Keep progress and log lines of running attempts."""
         with self.store.begin() as tx:
             if progress:
-                tx.jobs.note_progress([(claim.id, claim.token, at) for claim, at in progress])
+                tx.jobs.record_progress([(claim.id, claim.token, at) for claim, at in progress])
             for job_id, logged in lines.items():
                 tx.logs.append(job_id, logged, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
 
-    @done_again
-    def sweep(self, *, reaping: bool = True) -> Swept:
+    @retry_on_contention
+    def sweep(self, *, reaping: bool = True) -> SweepResult:
         """Stage what is due, reap what was lost, release lanes, settle drains."""
         now = self.clock.now()
         with self.store.view() as tx:
@@ -206,10 +206,10 @@ class Execution(Generic[TxT]):
             queues = tx.jobs.waiting_queues()
         if held or draining:
             with self.store.begin() as tx:
-                released = tx.jobs.release_lanes(now)
-                tx.queues.settle_drains(now)
+                released = tx.jobs.release_concurrency_keys(now)
+                tx.queues.finish_drains(now)
                 queues = tx.jobs.waiting_queues()
-        return Swept(staged=staged, reaped=reaped, released=released, queues=queues)
+        return SweepResult(staged=staged, reaped=reaped, released=released, queues=queues)
 
     def run(self, claim: Claim, context: TaskContext) -> Settlement | None:
         """
@@ -225,34 +225,38 @@ class Execution(Generic[TxT]):
         spread = 0.0 if succeeded else self.chance.uniform(0.0, 1.0)
         return settle(claim, ending, self.clock.now(), spread)
 
-    def _ending(self, claim: Claim, context: TaskContext) -> Ending:
+    def _ending(self, claim: Claim, context: TaskContext) -> TaskResult:
         try:
             task = self.definitions.tasks.get(claim.task)
         except NotFound as error:
-            return Ending(outcome=Outcome.FAILED, error=error.detail)
+            return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
             return self._succeeded(task.body(context, self._parameters(claim, task)))
         except Snooze as snooze:
-            return Ending(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
+            return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
         except Cancelled:
-            return Ending(outcome=Outcome.CANCELLED, error="cancelled on request")
+            return TaskResult(outcome=Outcome.CANCELLED, error="cancelled on request")
         except TimedOut:
-            return Ending(outcome=Outcome.TIMEOUT, error="the time limit was exceeded")
+            return TaskResult(outcome=Outcome.TIMEOUT, error="the time limit was exceeded")
         except ShuttingDown:
-            return Ending(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
+            return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
         except (Invalid, NotAllowed, NotFound) as error:
-            return Ending(outcome=Outcome.FAILED, error=plain(error.detail), permanent=True)
+            return TaskResult(
+                outcome=Outcome.FAILED, error=sanitise_text(error.detail), permanent=True
+            )
         except (Throttled, Unavailable) as error:
-            context.log.error(plain(error.detail))
-            return Ending(
-                outcome=Outcome.FAILED, error=plain(error.detail), retry_after=error.retry_after
+            context.log.error(sanitise_text(error.detail))
+            return TaskResult(
+                outcome=Outcome.FAILED,
+                error=sanitise_text(error.detail),
+                retry_after=error.retry_after,
             )
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - a body may raise anything, SystemExit too
-            text = plain(f"{type(error).__name__}: {_said(error)}")
+            text = sanitise_text(f"{type(error).__name__}: {_error_text(error)}")
             context.log.error(text)
-            return Ending(outcome=Outcome.FAILED, error=text)
+            return TaskResult(outcome=Outcome.FAILED, error=text)
 
     def _parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.read(task, claim.parameters)
@@ -260,16 +264,16 @@ class Execution(Generic[TxT]):
             task.check(self._owner(claim), value)
         return value
 
-    @done_again
-    def _announce(self, claim: Claim, key: str) -> None:
+    @retry_on_contention
+    def _reserve_file_key(self, claim: Claim, key: str) -> None:
         with self.store.begin() as tx:
-            _owned(tx, claim)
-            tx.logs.announce_file(claim.id, key)
+            _lock_if_owned(tx, claim)
+            tx.logs.reserve_file_key(claim.id, key)
 
-    @done_again
-    def _keep(self, claim: Claim, artifact: Artifact) -> str | None:
+    @retry_on_contention
+    def _store_artifact(self, claim: Claim, artifact: Artifact) -> str | None:
         with self.store.begin() as tx:
-            _owned(tx, claim)
+            _lock_if_owned(tx, claim)
             return tx.logs.add_artifact(claim.id, artifact)
 
     def _owner(self, claim: Claim) -> Actor:
@@ -281,13 +285,13 @@ class Execution(Generic[TxT]):
             except NotFound:
                 return Actor(user_id=claim.owner)
 
-    def _succeeded(self, result: Any) -> Ending:
+    def _succeeded(self, result: Any) -> TaskResult:
         serializer = self.definitions.serializer
         written = serializer.unstructure(result)
         if serializer.size(written) > MAX_JSON_BYTES:
             text = f"The result takes more than {MAX_JSON_BYTES} bytes; keep it as an artifact."
-            return Ending(outcome=Outcome.FAILED, error=text, permanent=True)
-        return Ending(outcome=Outcome.SUCCEEDED, result=written)
+            return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
+        return TaskResult(outcome=Outcome.SUCCEEDED, result=written)
 
     def _record(self, tx: TxT, settlements: Sequence[Settlement]) -> set[JobId]:
         """Write outcomes, and call the hooks of other contexts."""
@@ -302,21 +306,21 @@ class Execution(Generic[TxT]):
         return any(hook.applies_to(settlement) for hook in self.on_settled)
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - a body's error may be as broken as the body
         return "it cannot be written as text"
 
 
-def plain(text: str) -> str:
+def sanitise_text(text: str) -> str:
     """Return a text that every database takes: no NUL, no surrogates, bounded."""
     clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     return clean[:MAX_ERROR]
 
 
-def _owned(tx: JobsTx, claim: Claim) -> None:
+def _lock_if_owned(tx: JobsTx, claim: Claim) -> None:
     """Lock the job's row, where it is still the claim's."""
-    job = tx.jobs.get_for_update(EVERYTHING, claim.id)
+    job = tx.jobs.get_for_update(ALL_OWNERS, claim.id)
     if job.token != claim.token or job.state is not JobState.RUNNING:
         raise OwnershipLost

@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 from attrs import Factory, frozen
 
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.permissions import Action, may
 
-Name = Annotated[str, Limits(max_length=255)]
-QueueName = Annotated[str, Limits(min_length=1, max_length=64, pattern="[a-z0-9][a-z0-9_.-]*")]
-Priority = Annotated[int, Limits(ge=-100, le=100)]
-Attempts = Annotated[int, Limits(ge=1, le=100)]
-Seconds = Annotated[int, Limits(ge=1, le=86_400)]
+Name = Annotated[str, Constraints(max_length=255)]
+QueueName = Annotated[str, Constraints(min_length=1, max_length=64, pattern="[a-z0-9][a-z0-9_.-]*")]
+Priority = Annotated[int, Constraints(ge=-100, le=100)]
+Attempts = Annotated[int, Constraints(ge=1, le=100)]
+Seconds = Annotated[int, Constraints(ge=1, le=86_400)]
 
 
 @frozen(kw_only=True)
@@ -23,7 +23,7 @@ class NewJob:
     """A one-off job that is asked for; without a time it is due at once."""
 
     name: Name = ""
-    description: Annotated[str, Limits(max_length=10_000)] = ""
+    description: Annotated[str, Constraints(max_length=10_000)] = ""
     task_definition: int | str = "echo"
     parameters: Mapping[str, Any] = Factory(dict[str, Any])
     scheduled_time: datetime | None = None

@@ -10,14 +10,14 @@ from workbell.ports.files import FileStore
 from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 500
 WORKER_SILENCE = timedelta(minutes=5)
 
 
 @frozen(kw_only=True)
-class Housekeeping:
+class RetentionService:
     """
     Prune ended jobs by their state's age, in batches.
 
@@ -32,7 +32,7 @@ class Housekeeping:
     keep_scheduled: timedelta
     also: Sequence[Callable[[], int]] = ()
 
-    @done_again
+    @retry_on_contention
     def prune(self) -> int:
         """Delete what is past its time; return how many files, and jobs without files, went."""
         now = self.clock.now()
@@ -40,7 +40,7 @@ class Housekeeping:
         for state in ENDED:
             gone += self._batches(state, self.keep[state])
         with self.store.begin() as tx:
-            tx.workers.forget(now - WORKER_SILENCE)
+            tx.workers.remove_stale(now - WORKER_SILENCE)
         return gone + sum(prune() for prune in self.also)
 
     def _batches(self, state: JobState | None, age: timedelta) -> int:

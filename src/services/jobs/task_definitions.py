@@ -17,7 +17,7 @@ from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import LIFE
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -30,12 +30,12 @@ class _Recent:
         dict[int | str, tuple[TaskDefinition, datetime]]
     )
 
-    def forget(self) -> None:
+    def evict(self) -> None:
         self.known = {}
 
 
 @frozen(kw_only=True)
-class Definitions:
+class TaskDefinitionService:
     """List tasks, switch them on and off, and check parameters against them."""
 
     store: Store[JobsTx]
@@ -59,7 +59,7 @@ class Definitions:
         with self.store.view() as tx:
             return tx.definitions.get(task_id)
 
-    def named(self, name: int | str) -> TaskDefinition:
+    def by_name(self, name: int | str) -> TaskDefinition:
         """
         Return the definition that a body names by id or key.
 
@@ -72,10 +72,10 @@ class Definitions:
         now, recent = self.clock.now(), self._recent.known  # taken before the store is read
         found = recent.get(name)
         if found is None or now >= found[1]:
-            found = recent[name] = self._named(name), now + LIFE
+            found = recent[name] = self._by_name(name), now + LIFE
         return found[0]
 
-    def _named(self, name: int | str) -> TaskDefinition:
+    def _by_name(self, name: int | str) -> TaskDefinition:
         try:
             with self.store.view() as tx:
                 if isinstance(name, int):
@@ -84,7 +84,7 @@ class Definitions:
         except NotFound:
             raise Invalid.field("task_definition", f"There is no task {name!r}.") from None
 
-    @done_again
+    @retry_on_contention
     def set_active(self, actor: Actor, task_id: TaskId, *, active: bool) -> TaskDefinition:
         """
         Switch a task on or off; waiting jobs of an inactive one are held.
@@ -107,7 +107,7 @@ class Definitions:
                 tx.jobs.hold_task(after.key)
             changes = {"is_active": [before.is_active, active]}
             tx.audit.add(AuditEntry.of(actor, "UPDATE", "task_definition", task_id, now, changes))
-        self._recent.forget()
+        self._recent.evict()
         return after
 
     def check(self, actor: Actor, task: Task, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -155,7 +155,7 @@ class Definitions:
             raise Invalid(f"Must take at most {MAX_JSON_BYTES} bytes.")
         return written
 
-    @done_again
+    @retry_on_contention
     def _declare(self, task: Task) -> bool:
         """Keep a task's definition as declared; return whether its schema has changed."""
         schema = self.serializer.schema(task.parameters) if task.parameters else ANY_OBJECT
@@ -178,5 +178,5 @@ class Definitions:
             )
             if current != kept:
                 tx.definitions.replace(current)
-        self._recent.forget()
+        self._recent.evict()
         return changed

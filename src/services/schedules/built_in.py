@@ -7,13 +7,13 @@ from attrs import evolve, frozen
 
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 LOCK = "built-in schedules"
 
@@ -25,7 +25,7 @@ class BuiltInSchedules:
     store: Store[SchedulesTx]
     clock: Clock
 
-    @done_again
+    @retry_on_contention
     def ensure(
         self, name: str, task: str, cron: CronRule, parameters: Mapping[str, Any]
     ) -> Schedule:
@@ -37,8 +37,8 @@ class BuiltInSchedules:
         """
         now, fact = self.clock.now(), f"schedule {name}"
         with self.store.begin() as tx:
-            tx.facts.set(LOCK, "")  # whoever starts at the same time waits here
-            kept = self._kept(tx, tx.facts.get(fact))
+            tx.metadata.set(LOCK, "")  # whoever starts at the same time waits here
+            kept = self._find(tx, tx.metadata.get(fact))
             if kept is None:
                 new = Schedule(
                     owner=SYSTEM_ID,
@@ -50,20 +50,20 @@ class BuiltInSchedules:
                     updated_at=now,
                 )
                 added = tx.schedules.add(new.resume(now))
-                tx.facts.set(fact, str(added.id))
+                tx.metadata.set(fact, str(added.id))
                 return added
             after = kept if kept.cron == cron else evolve(kept, cron=cron).edited(now)
             if not after.is_active and after.paused_reason is not None:
-                after = after.resume(now).stamped(now)
+                after = after.resume(now).touched(now)
             if after != kept:
                 tx.schedules.replace(after)
             return after
 
-    def _kept(self, tx: SchedulesTx, known: str | None) -> Schedule | None:
+    def _find(self, tx: SchedulesTx, known: str | None) -> Schedule | None:
         """Return the schedule that a fact names, under lock, if it is still there."""
         if known is None:
             return None
         try:
-            return tx.schedules.get_for_update(EVERYTHING, ScheduleId(int(known)))
+            return tx.schedules.get_for_update(ALL_OWNERS, ScheduleId(int(known)))
         except NotFound:  # deleted by a superuser
             return None

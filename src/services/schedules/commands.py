@@ -27,12 +27,17 @@ from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, Sched
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.jobs.capacity import check_room
+from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
-from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.requests import NewSchedule
-from workbell.services.schedules.runs import let_go, pause, skip_due, ticks_of_range
-from workbell.services.transaction_retry import done_again
+from workbell.services.schedules.runs import (
+    cancel_pending,
+    pause,
+    record_skipped_ticks,
+    ticks_of_range,
+)
+from workbell.services.transaction_retry import retry_on_contention
 
 
 @frozen(kw_only=True)
@@ -47,19 +52,19 @@ class BackfillPlan:
 
 
 @frozen(kw_only=True)
-class Scheduling:
+class ScheduleService:
     """Create, change, pause, run and explain schedules."""
 
     store: Store[SchedulesTx]
     clock: Clock
     tasks: Tasks
-    definitions: Definitions
+    definitions: TaskDefinitionService
     serializer: Serializer
     active_limit: int = 5
     max_waiting: int = 10_000
     queues: Sequence[str] = ("default",)
 
-    @done_again
+    @retry_on_contention
     def create(
         self, actor: Actor, new: NewSchedule, *, owner: UserId | None = None
     ) -> ScheduleView:
@@ -72,7 +77,7 @@ class Scheduling:
             NotAllowed: The actor is nobody who has signed in.
         """
         check(actor, Action.MAKE_SCHEDULE, SIGN_IN)
-        now, definition = self.clock.now(), self.definitions.named(new.task_definition)
+        now, definition = self.clock.now(), self.definitions.by_name(new.task_definition)
         fields = self._fields(actor, new, definition)
         owner = actor.user_id if owner is None else owner
         schedule = Schedule(
@@ -85,7 +90,7 @@ class Scheduling:
         with self.store.begin() as tx:
             user = self._check_limit(tx, actor, owner) if new.is_active else None
             schedule = tx.schedules.add(schedule)
-            self._remember(tx, actor, "CREATE", schedule, now, changes)
+            self._audit(tx, actor, "CREATE", schedule, now, changes)
         if user is None:
             return self.get(actor, schedule.id)
         return ScheduleView.first(schedule, user, definition)
@@ -98,17 +103,19 @@ class Scheduling:
             NotFound: There is none.
         """
         with self.store.view() as tx:
-            return tx.schedules.show(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
+            return tx.schedules.get_view(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
 
     def find(
-        self, actor: Actor, which: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
+        self, actor: Actor, filters: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of the actor's schedules, and how many there are."""
         scope = scope_of(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:
-            return tx.schedules.page(scope, which, ordering=ordering, offset=offset, limit=limit)
+            return tx.schedules.list_page(
+                scope, filters, ordering=ordering, offset=offset, limit=limit
+            )
 
-    @done_again
+    @retry_on_contention
     def edit(
         self,
         actor: Actor,
@@ -139,10 +146,10 @@ class Scheduling:
             after = self._moved(tx, actor, before, fields, now, active=new.is_active)
             tx.schedules.replace(after)
             changes["version"] = [before.version, after.version]
-            self._remember(tx, actor, "UPDATE", after, now, changes)
+            self._audit(tx, actor, "UPDATE", after, now, changes)
         return self.get(actor, schedule_id)
 
-    @done_again
+    @retry_on_contention
     def delete(self, actor: Actor, schedule_id: ScheduleId, *, version: int | None = None) -> None:
         """
         Hide a schedule and cancel what waits of it; its history stays.
@@ -156,9 +163,11 @@ class Scheduling:
         versions = set[int]() if version is None else {version}
         with self.store.begin() as tx:
             schedule = self._locked(tx, actor, owner, schedule_id, versions)
-            gone = let_go(tx, schedule, now, SkipReason.DELETED).pause("deleted").stamped(now)
+            gone = (
+                cancel_pending(tx, schedule, now, SkipReason.DELETED).pause("deleted").touched(now)
+            )
             tx.schedules.replace(evolve(gone, deleted_at=now))
-            self._remember(tx, actor, "DELETE", schedule, now)
+            self._audit(tx, actor, "DELETE", schedule, now)
 
     def toggle(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """
@@ -171,7 +180,7 @@ class Scheduling:
         active = self.get(actor, schedule_id).schedule.is_active
         return self.edit(actor, schedule_id, {"is_active": not active})
 
-    @done_again
+    @retry_on_contention
     def run_now(self, actor: Actor, schedule_id: ScheduleId) -> Job:
         """
         Run a schedule's task once more, now; its lane still holds.
@@ -181,17 +190,17 @@ class Scheduling:
             LimitReached: The owner has as many waiting jobs as they may have.
         """
         now = self.clock.now()
-        self._check_room(self.get(actor, schedule_id).schedule, 1)
+        self._check_capacity(self.get(actor, schedule_id).schedule, 1)
         with self.store.begin() as tx:
             schedule = tx.schedules.get(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
             task = self.tasks.find(schedule.task)
             job = schedule.job(task, now, due_at=now, origin=JobOrigin.RUN_NOW, for_tick=now)
             (added,) = tx.jobs.add([job], now)
             assert added is not None
-            self._remember(tx, actor, "RUN_NOW", schedule, now, {"job": [None, added.id]})
+            self._audit(tx, actor, "RUN_NOW", schedule, now, {"job": [None, added.id]})
         return added
 
-    @done_again
+    @retry_on_contention
     def backfill(
         self,
         actor: Actor,
@@ -220,7 +229,7 @@ class Scheduling:
         )
         if dry_run or not ticks:
             return plan
-        self._check_room(schedule, len(ticks))
+        self._check_capacity(schedule, len(ticks))
         task = self.tasks.find(schedule.task)
         jobs = [
             schedule.job(task, now, due_at=now, origin=JobOrigin.BACKFILL, for_tick=tick)
@@ -228,7 +237,7 @@ class Scheduling:
         ]
         with self.store.begin() as tx:
             added = tx.jobs.add(jobs, now)
-            self._remember(tx, actor, "BACKFILL", schedule, now, {"count": [None, len(ticks)]})
+            self._audit(tx, actor, "BACKFILL", schedule, now, {"count": [None, len(ticks)]})
         return evolve(plan, jobs=[job for job in added if job is not None])
 
     def upcoming(self, actor: Actor, schedule_id: ScheduleId, n: int) -> Preview:
@@ -280,7 +289,7 @@ class Scheduling:
         }
         if dict(given) == {"is_active": False}:
             return new, {}, changes
-        definition = self.definitions.named(new.task_definition)
+        definition = self.definitions.by_name(new.task_definition)
         fields = self._fields(actor, new, definition, shown.schedule)
         check_window(evolve(shown.schedule, **fields))
         return new, fields, changes
@@ -301,11 +310,11 @@ class Scheduling:
         after = evolve(before, **fields)
         if active and not before.is_active:
             self._check_limit(tx, actor, after.owner)
-            return after.resume(now).stamped(now)
-        if after.fires_like(before):
+            return after.resume(now).touched(now)
+        if after.has_same_ticks(before):
             same = after.alert_after_seconds == before.alert_after_seconds
-            return (after if same else after.expecting()).stamped(now)
-        passed = skip_due(tx, before, now, SkipReason.EDITED)
+            return (after if same else after.with_alert()).touched(now)
+        passed = record_skipped_ticks(tx, before, now, SkipReason.EDITED)
         return evolve(after, cursor=passed.cursor).edited(now)
 
     def _locked(
@@ -323,7 +332,7 @@ class Scheduling:
             scope_of(actor, Action.CHANGE_SCHEDULES), schedule_id
         )
         if any(version != schedule.version for version in versions):
-            entries = tx.audit.of("schedule", str(schedule_id))
+            entries = tx.audit.list_for_object("schedule", str(schedule_id))
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
@@ -342,10 +351,10 @@ class Scheduling:
             check_active_limit(active, self.active_limit)
         return owner
 
-    def _check_room(self, schedule: Schedule, adding: int) -> None:
-        check_room(self.store, schedule.owner, adding, self.max_waiting)
+    def _check_capacity(self, schedule: Schedule, adding: int) -> None:
+        check_waiting_capacity(self.store, schedule.owner, adding, self.max_waiting)
 
-    def _remember(
+    def _audit(
         self,
         tx: SchedulesTx,
         actor: Actor,

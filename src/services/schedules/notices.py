@@ -8,7 +8,7 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.schedules.repository import SchedulesTx
 
 
-def tell_owner(tx: SchedulesTx, schedule: Schedule, word: str, what: str, now: datetime) -> None:
+def mail_owner(tx: SchedulesTx, schedule: Schedule, word: str, what: str, now: datetime) -> None:
     """Mail a schedule's owner, by a job of the same transaction."""
     try:
         owner = tx.users.get(schedule.owner)

@@ -8,12 +8,12 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.schedules.notices import tell_owner
-from workbell.services.transaction_retry import done_again
+from workbell.services.schedules.notices import mail_owner
+from workbell.services.transaction_retry import retry_on_contention
 
 
 @frozen(kw_only=True)
-class Expectations:
+class OverdueAlerts:
     """
     Tell an owner once that a schedule is overdue, and once that it has recovered.
 
@@ -23,32 +23,34 @@ class Expectations:
     store: Store[SchedulesTx]
     clock: Clock
 
-    @done_again
-    def judge(self) -> int:
+    @retry_on_contention
+    def evaluate_due(self) -> int:
         """Look at the alerts that are due; return how many owners were told something."""
         now = self.clock.now()
         with self.store.view() as tx:
-            due = [(each, _judged(tx, each, now)) for each in tx.schedules.to_judge(now)]
+            due = [(each, _evaluate(tx, each, now)) for each in tx.schedules.due_alerts(now)]
         if not due:
             return 0
         told = 0
         with self.store.begin() as tx:
             for before, after in sorted(due, key=lambda pair: pair[0].id):
-                if tx.schedules.judge(before, after):
-                    told += _tell(tx, before, after, now)
+                if tx.schedules.save_alert(before, after):
+                    told += _notify(tx, before, after, now)
         return told
 
 
-def _judged(tx: SchedulesTx, schedule: Schedule, now: datetime) -> Schedule:
-    return schedule.judged(now, tx.schedules.last_success(schedule.id, schedule.expected_since))
+def _evaluate(tx: SchedulesTx, schedule: Schedule, now: datetime) -> Schedule:
+    return schedule.evaluate_alert(
+        now, tx.schedules.last_success(schedule.id, schedule.alert_baseline)
+    )
 
 
-def _tell(tx: SchedulesTx, before: Schedule, after: Schedule, now: datetime) -> bool:
+def _notify(tx: SchedulesTx, before: Schedule, after: Schedule, now: datetime) -> bool:
     if (before.overdue_since is None) is (after.overdue_since is None):
         return False
     if after.overdue_since is None:
-        tell_owner(tx, after, "recovered", "has succeeded again", now)
+        mail_owner(tx, after, "recovered", "has succeeded again", now)
         return True
-    since = f"{before.expected_since:%Y-%m-%d %H:%M} UTC"
-    tell_owner(tx, after, "overdue", f"should have succeeded since {since}, and has not", now)
+    since = f"{before.alert_baseline:%Y-%m-%d %H:%M} UTC"
+    mail_owner(tx, after, "overdue", f"should have succeeded since {since}, and has not", now)
     return True

@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.runs import pause
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 
 @frozen(kw_only=True)
@@ -22,7 +22,7 @@ class ParameterCheck:
 
     store: Store[SchedulesTx]
     clock: Clock
-    definitions: Definitions
+    definitions: TaskDefinitionService
 
     def pause_incompatible(self, tasks: Iterable[Task]) -> None:
         """Pause the tasks' active schedules that no longer fit, with the exact error."""
@@ -39,11 +39,11 @@ class ParameterCheck:
                 if task is not None and self._schema_error(task, schedule) is not None:
                     self._pause(task, schedule.id)
 
-    @done_again
+    @retry_on_contention
     def _pause(self, task: Task, schedule_id: ScheduleId) -> None:
         with self.store.begin() as tx:
             try:
-                schedule = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+                schedule = tx.schedules.get_for_update(ALL_OWNERS, schedule_id)
             except NotFound:  # deleted since it was read
                 return
             if schedule.is_active and (error := self._schema_error(task, schedule)) is not None:

@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 from attrs import Factory, frozen
 
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.schedules.views import ScheduleView
 from workbell.services.jobs.requests import Attempts, Name, Priority, QueueName, Seconds
 
-Expression = Annotated[str, Limits(min_length=1, max_length=256, example="0 9 * * 1-5")]
-ZoneName = Annotated[str, Limits(min_length=1, max_length=64, example="Europe/Berlin")]
+Expression = Annotated[str, Constraints(min_length=1, max_length=256, example="0 9 * * 1-5")]
+ZoneName = Annotated[str, Constraints(min_length=1, max_length=64, example="Europe/Berlin")]
 AlertSeconds = Annotated[
     int,
-    Limits(
+    Constraints(
         ge=60,
         le=31_536_000,
         description="Tell the owner when a tick has no success within so many seconds after it.",
@@ -40,8 +40,8 @@ class NewSchedule:
     dst_overlap: DstOverlap = DstOverlap.FIRST
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    max_runs: Annotated[int, Limits(ge=1, le=1_000_000_000)] | None = None
-    jitter_seconds: Annotated[int, Limits(ge=0, le=3600)] = 0
+    max_runs: Annotated[int, Constraints(ge=1, le=1_000_000_000)] | None = None
+    jitter_seconds: Annotated[int, Constraints(ge=0, le=3600)] = 0
     queue: QueueName | None = None
     priority: Priority = 0
     max_attempts: Attempts | None = None

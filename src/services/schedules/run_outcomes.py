@@ -6,13 +6,13 @@ from functools import partial
 from attrs import evolve, frozen
 
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Settlement
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import FAILURES_TO_PAUSE, Schedule, ScheduleId
 from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.system import Clock
-from workbell.services.schedules.notices import tell_owner
+from workbell.services.schedules.notices import mail_owner
 from workbell.services.schedules.runs import pause
 
 
@@ -52,16 +52,16 @@ class RunOutcomes:
             return counted
         reason = f"{counted.fail_streak} runs in a row have failed"
         paused = pause(tx, counted, self.clock.now(), reason)
-        tell_owner(tx, paused, "paused", f"has been paused: {reason}", self.clock.now())
+        mail_owner(tx, paused, "paused", f"has been paused: {reason}", self.clock.now())
         return paused
 
     def _recovered(self, tx: SchedulesTx, schedule: Schedule) -> Schedule:
         """Reset the failure count; notify the owner if it had paused the schedule."""
         if schedule.fail_streak:
-            tx.schedules.clear_streaks([schedule.id])
+            tx.schedules.clear_failure_streaks([schedule.id])
         if schedule.fail_streak >= FAILURES_TO_PAUSE:
             what = "has recovered: its last run succeeded"
-            tell_owner(tx, schedule, "recovered", what, self.clock.now())
+            mail_owner(tx, schedule, "recovered", what, self.clock.now())
         return evolve(schedule, fail_streak=0)
 
 
@@ -73,11 +73,11 @@ def _locked(tx: SchedulesTx, settlements: Sequence[Settlement]) -> dict[int, Sch
             ended[settlement.state].add(ScheduleId(settlement.schedule_id))
     ids, succeeded = ended[JobState.FAILED], ended[JobState.SUCCEEDED] - ended[JobState.FAILED]
     if succeeded:
-        ids |= tx.schedules.streaks(sorted(succeeded)).keys()
+        ids |= tx.schedules.failure_streaks(sorted(succeeded)).keys()
     locked: dict[int, Schedule] = {}
     for schedule_id in sorted(ids):
         try:
-            locked[schedule_id] = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+            locked[schedule_id] = tx.schedules.get_for_update(ALL_OWNERS, schedule_id)
         except NotFound:  # deleted since its run began
             continue
     return locked

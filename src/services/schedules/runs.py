@@ -6,10 +6,10 @@ from datetime import datetime
 from attrs import evolve
 
 from workbell.domain.errors import Invalid, NotFound
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import Job, JobState
 from workbell.domain.schedules.schedule import MAX_BACKFILL, Schedule
-from workbell.domain.schedules.ticks import SkipReason, abandon
+from workbell.domain.schedules.ticks import SkipReason, skip_due_ticks
 from workbell.ports.schedules.repository import SchedulesTx
 
 
@@ -19,23 +19,27 @@ def cancel_runs(
     """Cancel the runs that wait, and ask those that run to stop if that is wanted."""
     for run in runs:
         try:
-            current = tx.jobs.get_for_update(EVERYTHING, run.id)
+            current = tx.jobs.get_for_update(ALL_OWNERS, run.id)
         except NotFound:  # it has ended and been hidden since it was read
             continue
         if current.state.waiting or (running and current.state is JobState.RUNNING):
             tx.jobs.replace(current, current.cancel(now, reason))
 
 
-def let_go(tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
+def cancel_pending(
+    tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason
+) -> Schedule:
     """Account for the ticks that are due but will not run, and cancel the runs that wait."""
     unfinished = tx.jobs.unfinished([schedule.id]).get(schedule.id, ())
     cancel_runs(tx, unfinished, now, f"schedule {reason}")
-    return skip_due(tx, schedule, now, reason)
+    return record_skipped_ticks(tx, schedule, now, reason)
 
 
-def skip_due(tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason) -> Schedule:
+def record_skipped_ticks(
+    tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason
+) -> Schedule:
     """Account for the ticks that are due but will not run; return the schedule past them."""
-    row = abandon(schedule, now, reason)
+    row = skip_due_ticks(schedule, now, reason)
     if row is None:
         return schedule
     job = schedule.job(None, now, due_at=row.tick, tick=row.tick, missed=row.missed)
@@ -47,7 +51,7 @@ def pause(
     tx: SchedulesTx, schedule: Schedule, now: datetime, reason: str | None = None
 ) -> Schedule:
     """Pause a schedule whose row is locked: its next version, already kept."""
-    paused = let_go(tx, schedule, now, SkipReason.PAUSED).pause(reason).stamped(now)
+    paused = cancel_pending(tx, schedule, now, SkipReason.PAUSED).pause(reason).touched(now)
     tx.schedules.replace(paused)
     return paused
 

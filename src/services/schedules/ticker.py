@@ -6,19 +6,19 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Tasks
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import (
-    Decision,
     Due,
+    FastPathStep,
+    OverlapDecision,
     PlannedTick,
     SkipReason,
-    Step,
     TickPlan,
-    common_step,
-    decide,
+    decide_overlap,
+    fast_path_step,
     plan,
     superseded,
 )
@@ -26,7 +26,7 @@ from workbell.ports.schedules.repository import Advance, SchedulesTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
 from workbell.services.schedules.runs import cancel_runs
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 1_000
 PASS = 2_000
@@ -36,7 +36,7 @@ Planned = tuple[Schedule, TickPlan]
 
 
 @frozen(kw_only=True)
-class Ticking:
+class Ticker:
     """
     Account for due ticks; any number of processes may do it at once.
 
@@ -49,7 +49,7 @@ class Ticking:
     chance: Randomness
     tasks: Tasks
 
-    @done_again
+    @retry_on_contention
     def tick(self, *, limit: int = PASS) -> int:
         """
         Account for the ticks of the schedules that are due; return how many those were.
@@ -62,7 +62,7 @@ class Ticking:
             inactive = {d.key for d in tx.definitions.all() if not d.is_active} if due else set()
         for begin in range(0, len(due), BATCH):
             batch = due[begin : begin + BATCH]
-            taken = self._take([each for each in batch if each.task not in inactive], now)
+            taken = self._fire_fast_path([each for each in batch if each.task not in inactive], now)
             left = [each.id for each in batch if each.id not in taken]
             if left:
                 self._plan(left, now, inactive)
@@ -73,15 +73,15 @@ class Ticking:
         with self.store.view() as tx:
             return tx.schedules.next_due()
 
-    @done_again
-    def follow_time_zones(self, version: str) -> int:
+    @retry_on_contention
+    def recompute_after_tzdata_change(self, version: str) -> int:
         """
         Recompute every active schedule where the time zone data has changed.
 
         Return how many were moved.
         """
         with self.store.view() as tx:
-            if tx.facts.get(TZDATA) == version:
+            if tx.metadata.get(TZDATA) == version:
                 return 0
         now, moved, after = self.clock.now(), 0, ScheduleId(0)
         while True:
@@ -90,26 +90,26 @@ class Ticking:
             if not page:
                 break
             after = page[-1].id
-            changed = [schedule.id for schedule in page if _aims_wrong(schedule, now)]
+            changed = [schedule.id for schedule in page if _has_stale_next_run(schedule, now)]
             with self.store.begin() as tx:
                 moved += sum(_recompute(tx, schedule_id, now) for schedule_id in changed)
         with self.store.begin() as tx:
-            tx.facts.set(TZDATA, version)
+            tx.metadata.set(TZDATA, version)
         return moved
 
-    def _take(self, due: Sequence[Due], now: datetime) -> set[ScheduleId]:
+    def _fire_fast_path(self, due: Sequence[Due], now: datetime) -> set[ScheduleId]:
         """Take the common steps; return the schedules that are accounted for."""
-        by_task: dict[str, list[Step]] = {}
+        by_task: dict[str, list[FastPathStep]] = {}
         for each in due:
-            if (step := common_step(each, now)) is not None:
+            if (step := fast_path_step(each, now)) is not None:
                 by_task.setdefault(each.task, []).append(step)
-        taken: list[Step] = []
+        taken: list[FastPathStep] = []
         if by_task:
             with self.store.begin() as tx:
                 for key, steps in by_task.items():
                     if (task := self.tasks.find(key)) is not None:
                         taken += tx.jobs.add_ticks(task, steps, now)
-                tx.schedules.take(taken)
+                tx.schedules.advance_by_one(taken)
         return {step.schedule for step in taken}
 
     def _plan(self, ids: Sequence[ScheduleId], now: datetime, inactive: Container[str]) -> None:
@@ -121,7 +121,7 @@ class Ticking:
             for schedule in schedules
             if schedule.next_at is not None and schedule.next_at <= now
         ]
-        for portion in _portions(plans):
+        for portion in _batches(plans):
             with self.store.begin() as tx:
                 self._advance(tx, portion, now)
 
@@ -158,12 +158,12 @@ class Ticking:
             job = self._job(schedule, tick, now)
             if tick.skipped is None:
                 fresh = [row for row in rows if not row.state.ended]
-                decision = decide(schedule.overlap_policy, unfinished, fresh)
-                if decision is Decision.SKIP:
+                decision = decide_overlap(schedule.overlap_policy, unfinished, fresh)
+                if decision is OverlapDecision.SKIP:
                     job = job.skip(now, str(SkipReason.OVERLAP))
                     lost += 1
-                elif decision is not Decision.RUN:
-                    lost += _make_way(tx, decision, unfinished, rows, now)
+                elif decision is not OverlapDecision.RUN:
+                    lost += _displace_older(tx, decision, unfinished, rows, now)
             rows.append(job)
         return rows, lost
 
@@ -181,7 +181,7 @@ class Ticking:
         return job if tick.skipped is None else job.skip(now, str(tick.skipped))
 
 
-def _portions(plans: Iterable[Planned]) -> Iterator[Sequence[Planned]]:
+def _batches(plans: Iterable[Planned]) -> Iterator[Sequence[Planned]]:
     """Yield plans by as many as come to one batch of rows: a transaction stays short."""
     portion: list[Planned] = []
     rows = 0
@@ -195,8 +195,12 @@ def _portions(plans: Iterable[Planned]) -> Iterator[Sequence[Planned]]:
         yield portion
 
 
-def _make_way(
-    tx: SchedulesTx, decision: Decision, unfinished: Sequence[Job], rows: list[Job], now: datetime
+def _displace_older(
+    tx: SchedulesTx,
+    decision: OverlapDecision,
+    unfinished: Sequence[Job],
+    rows: list[Job],
+    now: datetime,
 ) -> int:
     """
     Skip or cancel what a newer tick takes the place of; return how many were skipped.
@@ -204,7 +208,7 @@ def _make_way(
     `rows` are the earlier ones of the same pass, not kept yet. Where nothing
     else is under way, the first of them is the one that the newer tick waits for.
     """
-    replacing = decision is Decision.REPLACE
+    replacing = decision is OverlapDecision.REPLACE
     fresh = [n for n, row in enumerate(rows) if not row.state.ended]
     skipped = fresh[1:] if replacing and not unfinished else fresh
     for n in skipped:
@@ -231,7 +235,7 @@ def _step(schedule: Schedule, planned: TickPlan, lost: int) -> Advance:
     )
 
 
-def _aims_wrong(schedule: Schedule, now: datetime) -> bool:
+def _has_stale_next_run(schedule: Schedule, now: datetime) -> bool:
     """Whether a schedule's next tick, not due yet, is not the one that its rule now has."""
     due = schedule.next_at is not None and schedule.next_at <= now
     return not due and schedule.recompute(now).next_at != schedule.next_at
@@ -239,10 +243,10 @@ def _aims_wrong(schedule: Schedule, now: datetime) -> bool:
 
 def _recompute(tx: SchedulesTx, schedule_id: ScheduleId, now: datetime) -> bool:
     try:
-        current = tx.schedules.get_for_update(EVERYTHING, schedule_id)
+        current = tx.schedules.get_for_update(ALL_OWNERS, schedule_id)
     except NotFound:  # deleted meanwhile
         return False
-    if not _aims_wrong(current, now):
+    if not _has_stale_next_run(current, now):
         return False
     tx.schedules.replace(current.edited(now))
     return True

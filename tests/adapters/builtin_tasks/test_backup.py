@@ -290,6 +290,6 @@ def test_a_write_error_is_told_as_it_is(home: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archives._Summing, "write", full)
+    monkeypatch.setattr(archives._HashingFile, "write", full)
     with pytest.raises(Unavailable, match="No space left"):
         back_up(home, compress=False)

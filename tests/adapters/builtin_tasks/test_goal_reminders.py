@@ -15,17 +15,17 @@ from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.task import Cancelled
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
-from workbell.ports.mail import Letter
-from workbell.services.goals.reminders import Reminding
+from workbell.ports.mail import Email
+from workbell.services.goals.reminders import ReminderService
 
 pytestmark = pytest.mark.unit
 
 
 @frozen
 class Outbox:
-    letters: list[Letter] = Factory(list)
+    letters: list[Email] = Factory(list)
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         self.letters.append(letter)
 
 
@@ -48,7 +48,7 @@ def reminders() -> GoalReminders:
             )
         )
     tokens = UnsubscribeTokens([b"k" * 32])
-    reminding = Reminding(store=store, clock=clock, tokens=tokens, public_url="http://bell")
+    reminding = ReminderService(store=store, clock=clock, tokens=tokens, public_url="http://bell")
     return GoalReminders(reminding, Outbox())
 
 

@@ -26,7 +26,7 @@ from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Cancelled, Task, TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.files import StoredFile
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 
 pytestmark = pytest.mark.unit
 
@@ -42,9 +42,9 @@ class FixedClock:
 
 @frozen
 class Outbox:
-    letters: list[Letter] = Factory(list)
+    letters: list[Email] = Factory(list)
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         self.letters.append(letter)
 
 

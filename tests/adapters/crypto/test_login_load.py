@@ -20,9 +20,9 @@ from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unavailable, WorkbellError
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import User
-from workbell.ports.mail import Letter
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
+from workbell.ports.mail import Email
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEY = b"k" * 32
@@ -30,9 +30,9 @@ KEY = b"k" * 32
 
 @define
 class Outbox:
-    letters: list[Letter] = Factory(list[Letter])
+    letters: list[Email] = Factory(list[Email])
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         self.letters.append(letter)
 
 
@@ -73,18 +73,18 @@ class CountingHasher:
 @define
 class Service:
     hasher: CountingHasher
-    identity: Identity
-    signing_in: SigningIn
+    identity: RegistrationService
+    signing_in: LoginService
     members: Members
 
 
 def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -> Service:
     counting = CountingHasher(hasher or Argon2Hasher.create(memory_kib=8, passes=1))
     clock = SystemClock()
-    identity = Identity(
+    identity = RegistrationService(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=counting, mailer=Outbox()
     )
-    signing_in = SigningIn(
+    signing_in = LoginService(
         store=store,
         clock=clock,
         ids=UuidIds(),
@@ -125,7 +125,7 @@ def test_known_and_unknown_cost_the_same_hashes() -> None:
     quiet = set()
     for email in ("ana@example.com", "new@example.com", "new@example.com"):
         with one.hasher.counted() as cost:
-            one.identity.register_quietly(email, "a good one, 77")
+            one.identity.register_without_disclosure(email, "a good one, 77")
         quiet.add(tuple(cost))
     assert quiet == {(2, 0)}
 

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.attempt import Claim, Outcome, Settlement
-from workbell.domain.jobs.job import JobId, JobState, Mode
+from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -21,7 +21,7 @@ def claim(number: int, **fields: Any) -> Claim:
         owner=SYSTEM_ID,
         parameters={},
         queue="default",
-        mode=Mode.ORDINARY,
+        mode=ClaimMode.ORDINARY,
         fail_when_lost=False,
         lane=None,
         attempt=1,
@@ -46,7 +46,7 @@ def settlement(number: int, **fields: Any) -> Settlement:
         outcome=Outcome.SUCCEEDED,
         lane=None,
         max_attempts=1,
-        mode=Mode.ORDINARY,
+        mode=ClaimMode.ORDINARY,
         queued_at=NOW,
         started_at=NOW,
         ended_at=NOW + timedelta(seconds=3),

@@ -8,7 +8,7 @@ from tests.adapters.dramatiq.factories import claim
 from workbell.adapters.dramatiq import claim_queue
 from workbell.adapters.dramatiq.claim_queue import BATCH_SIZE, BROADCAST_SECONDS, ClaimQueue
 from workbell.domain.jobs.attempt import Claim
-from workbell.domain.jobs.job import Mode
+from workbell.domain.jobs.job import ClaimMode
 
 
 class Stopwatch:
@@ -67,7 +67,7 @@ def test_threads_never_get_the_same_claim() -> None:
 def test_a_queue_of_batch_tasks_asks_for_a_full_batch() -> None:
     queue = ClaimQueue()
     assert queue.batch_size(4) == 4
-    queue.adapt_batch_size([claim(1), claim(2, mode=Mode.BATCH)], limit=4)
+    queue.adapt_batch_size([claim(1), claim(2, mode=ClaimMode.BATCH)], limit=4)
     assert (queue.batch_size(4), queue.saturated) == (BATCH_SIZE, False)
     assert queue.batch_size(BATCH_SIZE + 1) == BATCH_SIZE + 1
     queue.adapt_batch_size([claim(3)], limit=1)
@@ -76,7 +76,7 @@ def test_a_queue_of_batch_tasks_asks_for_a_full_batch() -> None:
 
 def test_an_empty_claim_says_nothing_about_the_kind_of_tasks() -> None:
     queue = ClaimQueue()
-    queue.adapt_batch_size([claim(1, mode=Mode.BATCH)], limit=1)
+    queue.adapt_batch_size([claim(1, mode=ClaimMode.BATCH)], limit=1)
     queue.adapt_batch_size([], limit=BATCH_SIZE)
     assert (queue.has_batch_tasks, queue.saturated) == (True, False)
 

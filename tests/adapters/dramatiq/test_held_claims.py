@@ -14,7 +14,7 @@ from workbell.domain.jobs.job import JobId
 from workbell.domain.jobs.task import Cancelled, OwnershipLost, ShuttingDown
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
-from workbell.services.jobs.execution import Execution
+from workbell.services.jobs.execution import ExecutionService
 
 INFO = WorkerInfo(
     id="w", host="h", pid=1, started_at=NOW, seen_at=NOW, threads=1, running=0, queues=()
@@ -67,7 +67,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def held(execution: FakeExecution, clock: FixedClock) -> HeldClaims:
-    made = HeldClaims(cast(Execution[SchedulesTx], execution), clock)
+    made = HeldClaims(cast(ExecutionService[SchedulesTx], execution), clock)
     made.add([claim(1), claim(2, timeout_seconds=3_600)])
     return made
 

@@ -20,7 +20,7 @@ from workbell.domain.errors import Unavailable
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.jobs.requests import NewJob
@@ -221,7 +221,7 @@ def test_without_redis_nobody_waits_twice(silent: bool) -> None:
 
 
 @pytest.fixture
-def house(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iterator[House]:
+def house(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iterator[Application]:
     """Return a house with Redis, and a task that tells its attempt."""
     settings = Settings(
         database_url=f"sqlite:///{tmp_path / 'w.db'}",
@@ -230,19 +230,19 @@ def house(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iterator[H
         secret_key="0123456789abcdef0123456789abcdef",
     )
     made = build(settings, tasks=[Task(key="tell", body=lambda context, _: context.attempt)])
-    made.prepare()
+    made.migrate_and_register()
     yield made
     made.close()
 
 
-def run(house: House) -> None:
+def run(house: Application) -> None:
     """Enqueue a job, and wait until it has run."""
     made, _ = house.jobs.create(SYSTEM, NewJob(task_definition="tell", parameters={}))
     until(lambda: house.jobs.get(SYSTEM, JobId(made.id)).state is JobState.SUCCEEDED)
 
 
 def test_a_process_wakes_its_own_threads_while_redis_is_away(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody sweeps within the test: either Redis or the process itself must have woken them."""
     monkeypatch.setattr(engine, "SWEEP_SECONDS", 600.0)
@@ -261,7 +261,7 @@ def test_a_process_wakes_its_own_threads_while_redis_is_away(
     away.redis.close()
 
 
-def test_what_keeps_a_runtime_from_its_work_is_told(house: House) -> None:
+def test_what_keeps_a_runtime_from_its_work_is_told(house: Application) -> None:
     runtime = house.runtime(threads=1)
     runtime.start()
     sweeper = next(loop for loop in runtime._loops if loop.name == "sweeper")

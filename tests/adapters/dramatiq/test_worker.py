@@ -18,7 +18,7 @@ from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Interrupted, OnLost, Task
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.jobs.requests import NewJob
@@ -68,7 +68,7 @@ def bodies() -> Generator[Bodies]:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def house(request: pytest.FixtureRequest, tmp_path: Path, bodies: Bodies) -> Generator[House]:
+def house(request: pytest.FixtureRequest, tmp_path: Path, bodies: Bodies) -> Generator[Application]:
     """Return a house on each store, with tasks that the test controls."""
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'w.db'}"
     tasks = [
@@ -81,23 +81,23 @@ def house(request: pytest.FixtureRequest, tmp_path: Path, bodies: Bodies) -> Gen
     ]
     settings = Settings(database_url=url, data_dir=tmp_path / "data", lease_seconds=2)
     made = build(settings, tasks=tasks)
-    made.prepare()
+    made.migrate_and_register()
     yield made
     bodies.go.set()
     made.close()
 
 
-def create(house: House, task: str, **parameters: Any) -> Job:
+def create(house: Application, task: str, **parameters: Any) -> Job:
     """Enqueue a job."""
     return house.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))[0]
 
 
-def see(house: House, job: Job) -> Job:
+def see(house: Application, job: Job) -> Job:
     """Return a job as it stands."""
     return house.jobs.get(SYSTEM, job.id)
 
 
-def counted(house: House) -> Mapping[str, float]:
+def counted(house: Application) -> Mapping[str, float]:
     """Return the values of the metrics of a house."""
     return fleet.counted(house.metrics.exposition().decode())
 
@@ -112,14 +112,14 @@ def until(look: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come about in time")
 
 
-def ended(house: House, job: Job) -> Job:
+def ended(house: Application, job: Job) -> Job:
     """Return a job when it has ended."""
     until(lambda: see(house, job).state.ended)
     return see(house, job)
 
 
 @pytest.fixture
-def running(house: House) -> Generator[House]:
+def running(house: Application) -> Generator[Application]:
     """Return a house whose runtime has been started."""
     runtime = house.runtime(threads=2)
     runtime.start()
@@ -127,7 +127,7 @@ def running(house: House) -> Generator[House]:
     runtime.stop(2.0)
 
 
-def test_work_that_comes_is_run_at_once(running: House) -> None:
+def test_work_that_comes_is_run_at_once(running: Application) -> None:
     """The commit wakes a thread; the result is the row's."""
     made = create(running, "echo", a=1)
 
@@ -136,7 +136,7 @@ def test_work_that_comes_is_run_at_once(running: House) -> None:
     assert (job.state, job.result, job.attempt) == (JobState.SUCCEEDED, {"a": 1}, 1)
 
 
-def test_batch_work_is_run_and_every_outcome_is_kept(running: House) -> None:
+def test_batch_work_is_run_and_every_outcome_is_kept(running: Application) -> None:
     """A hundred rows and more, in whatever batches."""
     made = running.jobs.create_many(
         SYSTEM, [NewJob(task_definition="batch", parameters={"n": n}) for n in range(250)]
@@ -145,7 +145,7 @@ def test_batch_work_is_run_and_every_outcome_is_kept(running: House) -> None:
     assert [ended(running, job).result for job in made] == [{"n": n} for n in range(250)]
 
 
-def test_work_due_later_is_run_when_it_is_due(running: House) -> None:
+def test_work_due_later_is_run_when_it_is_due(running: Application) -> None:
     """The sweeper finds it by itself."""
     due = running.clock.now() + timedelta(seconds=0.2)
     made, _ = running.jobs.create(SYSTEM, NewJob(scheduled_time=due))
@@ -156,7 +156,7 @@ def test_work_due_later_is_run_when_it_is_due(running: House) -> None:
     assert job.started_at >= due
 
 
-def test_cancelling_reaches_a_body_that_asks(running: House, bodies: Bodies) -> None:
+def test_cancelling_reaches_a_body_that_asks(running: Application, bodies: Bodies) -> None:
     """It is told within a heartbeat, and ends cancelled."""
     made = create(running, "wait")
     bodies.started.wait(PATIENCE)
@@ -167,7 +167,7 @@ def test_cancelling_reaches_a_body_that_asks(running: House, bodies: Bodies) -> 
     assert bodies.seen == ["Cancelled"]
 
 
-def test_a_body_that_is_out_of_time_is_stopped(running: House, bodies: Bodies) -> None:
+def test_a_body_that_is_out_of_time_is_stopped(running: Application, bodies: Bodies) -> None:
     """The attempt says timeout; none is left, so it has failed."""
     job = ended(running, create(running, "brief"))
 
@@ -176,7 +176,7 @@ def test_a_body_that_is_out_of_time_is_stopped(running: House, bodies: Bodies) -
     assert attempt.outcome is Outcome.TIMEOUT
 
 
-def test_logs_progress_and_files_stay_with_the_job(running: House) -> None:
+def test_logs_progress_and_files_stay_with_the_job(running: Application) -> None:
     """The first 200 and the last 800 lines are kept."""
     job = ended(running, create(running, "talk", lines=1500))
 
@@ -190,7 +190,7 @@ def test_logs_progress_and_files_stay_with_the_job(running: House) -> None:
 
 
 def test_stopping_interrupts_bodies_that_ask_and_costs_no_attempt(
-    house: House, bodies: Bodies
+    house: Application, bodies: Bodies
 ) -> None:
     """The job is given back and may be tried as often as before."""
     runtime = house.runtime(threads=1)
@@ -206,7 +206,7 @@ def test_stopping_interrupts_bodies_that_ask_and_costs_no_attempt(
     assert bodies.seen == ["ShuttingDown"]
 
 
-def test_stopping_waits_no_longer_than_the_grace(house: House, bodies: Bodies) -> None:
+def test_stopping_waits_no_longer_than_the_grace(house: Application, bodies: Bodies) -> None:
     """A deaf body is left to its lease; its thread did not come to rest."""
     runtime = house.runtime(threads=1)
     runtime.start()
@@ -218,7 +218,7 @@ def test_stopping_waits_no_longer_than_the_grace(house: House, bodies: Bodies) -
     assert see(house, made).state is JobState.RUNNING
 
 
-def test_a_worker_that_was_given_up_writes_nothing(house: House, bodies: Bodies) -> None:
+def test_a_worker_that_was_given_up_writes_nothing(house: Application, bodies: Bodies) -> None:
     """Its job was reaped and tried again meanwhile; the fence refuses its outcome."""
     worker, _ = house.worker(1)
     made = create(house, "deaf")
@@ -237,7 +237,9 @@ def test_a_worker_that_was_given_up_writes_nothing(house: House, bodies: Bodies)
     assert counted(house)["workbell_job_stale_outcomes_total"] == 1
 
 
-def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(house: House, bodies: Bodies) -> None:
+def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(
+    house: Application, bodies: Bodies
+) -> None:
     """It stops at its next check, and nothing is written."""
     worker, _ = house.worker(1)
     made = create(house, "wait")
@@ -255,7 +257,9 @@ def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(house: House, bodies: B
     assert see(house, made).state is JobState.SCHEDULED
 
 
-def test_a_job_that_may_run_once_only_fails_when_it_is_lost(house: House, bodies: Bodies) -> None:
+def test_a_job_that_may_run_once_only_fails_when_it_is_lost(
+    house: Application, bodies: Bodies
+) -> None:
     """`on_lost="fail"`: the body is not run again."""
     worker, _ = house.worker(1)
     made = create(house, "once")
@@ -271,7 +275,7 @@ def test_a_job_that_may_run_once_only_fails_when_it_is_lost(house: House, bodies
     thread.join()
 
 
-def test_rows_that_nobody_started_go_back(house: House) -> None:
+def test_rows_that_nobody_started_go_back(house: Application) -> None:
     """The attempt is given back with them."""
     worker, _ = house.worker(1)
     first = create(house, "echo")
@@ -287,7 +291,9 @@ def test_rows_that_nobody_started_go_back(house: House) -> None:
     assert not worker.held
 
 
-def test_a_process_with_half_of_its_threads_stuck_says_so(house: House, bodies: Bodies) -> None:
+def test_a_process_with_half_of_its_threads_stuck_says_so(
+    house: Application, bodies: Bodies
+) -> None:
     """It claims nothing more and calls for its end, once."""
     calls: list[str] = []
     runtime = house.runtime(threads=2, on_stuck=lambda: calls.append("stuck"))
@@ -310,7 +316,7 @@ def test_a_process_with_half_of_its_threads_stuck_says_so(house: House, bodies: 
     thread.join()
 
 
-def test_a_moved_clock_reaps_nothing_for_one_lease(house: House) -> None:
+def test_a_moved_clock_reaps_nothing_for_one_lease(house: Application) -> None:
     """Leases that seem to have run out may only have been moved."""
     runtime = house.runtime(threads=1)
     runtime.anchor = lambda: -3600.0
@@ -349,7 +355,7 @@ def test_a_failing_turn_is_tried_again() -> None:
     loop.stop()
 
 
-def test_outcomes_that_could_not_be_committed_are_kept(house: House) -> None:
+def test_outcomes_that_could_not_be_committed_are_kept(house: Application) -> None:
     """They are committed with the next ones; nothing is run again."""
     worker, _ = house.worker(1)
     made = create(house, "batch", n=1)
@@ -383,14 +389,14 @@ class _Patched:
         return getattr(self._execution, name)
 
 
-def test_the_worker_shows_itself_while_it_lives(running: House) -> None:
+def test_the_worker_shows_itself_while_it_lives(running: Application) -> None:
     """Its row has its threads and queues; it goes when the worker does."""
     (worker,) = until(lambda: running.jobs.workers(SYSTEM))
 
     assert (worker.threads, list(worker.queues)) == (2, ["default"])
 
 
-def test_a_worker_that_has_left_is_not_shown(house: House) -> None:
+def test_a_worker_that_has_left_is_not_shown(house: Application) -> None:
     """The row is removed at the end."""
     runtime = house.runtime(threads=1)
     runtime.start()
@@ -401,7 +407,7 @@ def test_a_worker_that_has_left_is_not_shown(house: House) -> None:
     assert house.jobs.workers(SYSTEM) == []
 
 
-def test_job_ids_are_numbers(house: House) -> None:
+def test_job_ids_are_numbers(house: Application) -> None:
     """A job that was never made is not found."""
     with pytest.raises(workbell.NotFound):
         house.jobs.get(SYSTEM, JobId(10_000))

@@ -13,11 +13,11 @@ from pyotp.totp import TOTP
 from tests.response_validation import JSON_TYPES, response_validator
 from tests.services.members_scene import Members
 from workbell.adapters.cache.memory import MemoryCache
-from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
-from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.file_store import LocalFileStore
 from workbell.adapters.http.app import AppDependencies, build_app, operations_of
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation
@@ -26,23 +26,28 @@ from workbell.adapters.observability.metrics import MetricsRegistry
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.adapters.system import SystemRandomness, UuidIds
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.second_factor import STEP, Duty, FactorKeys, base32_secret
+from workbell.domain.identity.second_factor import (
+    STEP,
+    FactorKeys,
+    SecondFactorPolicy,
+    base32_secret,
+)
 from workbell.domain.identity.user import Role, User
 from workbell.domain.jobs.attempt import Artifact
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
-from workbell.ports.mail import Letter
-from workbell.services.goals.commands import GoalCommands
-from workbell.services.goals.progress import ProgressCommands
-from workbell.services.goals.reminders import Reminding
-from workbell.services.goals.summaries import Summaries
-from workbell.services.goals.timers import TimerCommands
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
-from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.schedules.commands import Scheduling
+from workbell.ports.mail import Email
+from workbell.services.goals.commands import GoalService
+from workbell.services.goals.progress import ProgressService
+from workbell.services.goals.reminders import ReminderService
+from workbell.services.goals.summaries import SummaryService
+from workbell.services.goals.timers import TimerService
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
+from workbell.services.jobs.commands import JobService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.schedules.commands import ScheduleService
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse 7"
@@ -67,9 +72,9 @@ class StandingClock:
 class KeptMail:
     """A mailer that keeps everything."""
 
-    letters: list[Letter] = field(factory=list[Letter])
+    letters: list[Email] = field(factory=list[Email])
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         self.letters.append(letter)
 
     def code(self) -> str:
@@ -95,7 +100,7 @@ class World:
     mail: KeptMail
     store: MemoryStore
     parts: AppDependencies
-    files: FolderFiles
+    files: LocalFileStore
     client: falcon.testing.TestClient
     hashed: str
     tokens: dict[str, str] = field(factory=dict[str, str])
@@ -251,21 +256,25 @@ FACTOR_KEYS = FactorKeys.of([KEY])
 
 
 def build_world(
-    folder: Path, settings: HttpSettings | None = None, duty: Duty = Duty.NONE
+    folder: Path,
+    settings: HttpSettings | None = None,
+    duty: SecondFactorPolicy = SecondFactorPolicy.NONE,
 ) -> World:
     """Return a face on an empty memory store, with two tasks and nobody."""
     clock, mail = StandingClock(), KeptMail()
     metrics = MetricsRegistry()
-    cache = CountingCache(MemoryCache(clock), metrics)
+    cache = MeteredCache(MemoryCache(clock), metrics)
     store = MemoryStore(clock)
     tasks = known_tasks()
-    files = FolderFiles(folder=folder, ids=UuidIds())
-    definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=JsonSerializer())
+    files = LocalFileStore(folder=folder, ids=UuidIds())
+    definitions = TaskDefinitionService(
+        store=store, clock=clock, tasks=tasks, serializer=JsonSerializer()
+    )
     definitions.synchronise()
-    identity = Identity(
+    identity = RegistrationService(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=mail
     )
-    signing_in = SigningIn(
+    signing_in = LoginService(
         store=store,
         clock=clock,
         ids=UuidIds(),
@@ -285,16 +294,16 @@ def build_world(
         sessions=members.sessions,
         api_keys=members.api_keys,
         second_factor=members.second_factor,
-        scheduling=Scheduling(
+        scheduling=ScheduleService(
             store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=FIELDS
         ),
-        jobs=JobCommands(store=store, clock=clock, definitions=definitions, files=files),
+        jobs=JobService(store=store, clock=clock, definitions=definitions, files=files),
         definitions=definitions,
-        goals=GoalCommands(store=store, clock=clock, serializer=FIELDS),
-        progress=ProgressCommands(store=store, clock=clock, serializer=FIELDS),
-        timers=TimerCommands(store=store, clock=clock),
-        summaries=Summaries(store=store, cache=cache, clock=clock),
-        reminding=Reminding(
+        goals=GoalService(store=store, clock=clock, serializer=FIELDS),
+        progress=ProgressService(store=store, clock=clock, serializer=FIELDS),
+        timers=TimerService(store=store, clock=clock),
+        summaries=SummaryService(store=store, cache=cache, clock=clock),
+        reminding=ReminderService(
             store=store, clock=clock, tokens=UnsubscribeTokens([KEY]), public_url="http://localhost"
         ),
         metrics=metrics,

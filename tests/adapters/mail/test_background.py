@@ -8,13 +8,13 @@ from attrs import Factory, define
 from workbell.adapters.mail import background
 from workbell.adapters.mail.background import BackgroundMailer
 from workbell.domain.errors import Unavailable
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 
 pytestmark = pytest.mark.unit
 
 
-def letter(to: str) -> Letter:
-    return Letter(to=to, subject="s", text="t")
+def letter(to: str) -> Email:
+    return Email(to=to, subject="s", text="t")
 
 
 @define
@@ -22,7 +22,7 @@ class Slow:
     gate: Event = Factory(Event)
     sent: list[str] = Factory(list[str])
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         self.gate.wait(5)
         if letter.to == "away":
             raise Unavailable("no")

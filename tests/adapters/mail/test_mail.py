@@ -20,14 +20,14 @@ from attrs import define, evolve, field
 from structlog.testing import capture_logs
 
 from workbell.adapters.mail.folder import FolderMailer
-from workbell.adapters.mail.message import message_of
+from workbell.adapters.mail.message import to_mime
 from workbell.adapters.mail.smtp import SmtpMailer, SmtpServer
 from workbell.domain.errors import Invalid, Unavailable
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 
 NOON = datetime(2030, 1, 1, 12, 0, 0, 5, tzinfo=UTC)
 SENDER = "Workbell <bell@example.com>"
-LETTER = Letter(to="ana@example.com", subject="Grüße", text="Your code is 123456.\n")
+LETTER = Email(to="ana@example.com", subject="Grüße", text="Your code is 123456.\n")
 
 
 @define
@@ -67,7 +67,7 @@ def _fresh_logging() -> Iterator[None]:
 
 @pytest.mark.unit
 def test_a_letter_becomes_a_whole_message() -> None:
-    message = message_of(LETTER, sender=SENDER, now=NOON, message_id="abc")
+    message = to_mime(LETTER, sender=SENDER, now=NOON, message_id="abc")
     read = parsed(message.as_bytes())
     assert read["From"] == SENDER
     assert read["To"] == "ana@example.com"
@@ -81,7 +81,7 @@ def test_a_letter_becomes_a_whole_message() -> None:
 @pytest.mark.unit
 def test_html_stands_beside_the_text_and_an_id_of_its_own_is_kept() -> None:
     letter = evolve(LETTER, html="<p>Hi</p>", message_id="<mine@example.org>")
-    read = parsed(message_of(letter, sender=SENDER, now=NOON, message_id="abc").as_bytes())
+    read = parsed(to_mime(letter, sender=SENDER, now=NOON, message_id="abc").as_bytes())
     assert read["Message-ID"] == "<mine@example.org>"
     assert [part.get_content_type() for part in read.walk()] == [
         "multipart/alternative",
@@ -95,19 +95,19 @@ def test_a_mail_that_one_may_unsubscribe_from_says_so_on_one_plain_line() -> Non
     """RFC 8058; a long address that was folded would be encoded, and no link any more."""
     link = f"https://bell.example/{'x' * 200}"
     letter = evolve(LETTER, unsubscribe=link)
-    content = message_of(letter, sender=SENDER, now=NOON, message_id="abc").as_bytes()
+    content = to_mime(letter, sender=SENDER, now=NOON, message_id="abc").as_bytes()
     assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in content
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in content
-    without = message_of(LETTER, sender=SENDER, now=NOON, message_id="abc")
+    without = to_mime(LETTER, sender=SENDER, now=NOON, message_id="abc")
     assert "List-Unsubscribe" not in without
     with pytest.raises(Invalid):
-        message_of(evolve(letter, unsubscribe="a\nBcc: b"), sender=SENDER, now=NOON, message_id="x")
+        to_mime(evolve(letter, unsubscribe="a\nBcc: b"), sender=SENDER, now=NOON, message_id="x")
 
 
 @pytest.mark.unit
 def test_an_international_domain_is_sent_in_ascii() -> None:
     letter = evolve(LETTER, to="ana@bücher.example")
-    message = message_of(letter, sender=SENDER, now=NOON, message_id="abc")
+    message = to_mime(letter, sender=SENDER, now=NOON, message_id="abc")
     assert message["To"] == "ana@xn--bcher-kva.example"
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.adapters.serialization.serializer import JsonSerializer
-from workbell.domain.constraints import Limits, limits_of
+from workbell.domain.constraints import Constraints, constraints_of
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import TaskDefinition
 
@@ -47,7 +47,7 @@ class Share(Enum):
 @frozen
 class Part:
     size: int
-    label: Annotated[str | None, Limits(max_length=3)] = None
+    label: Annotated[str | None, Constraints(max_length=3)] = None
 
 
 @frozen(kw_only=True)
@@ -368,17 +368,17 @@ def test_a_literal_may_name_a_member_of_an_enumeration() -> None:
 @frozen
 class Limited:
     name: Annotated[
-        str, Limits(min_length=1, max_length=20_000, description="A name.", example="n")
+        str, Constraints(min_length=1, max_length=20_000, description="A name.", example="n")
     ]
-    code: Annotated[str, Limits(pattern="[a-z]+", hint="must be lower-case letters")] = "a"
-    shape: Annotated[str, Limits(pattern="x+", min_length=2)] = "xx"
-    age: Annotated[int, Limits(ge=0, le=150)] = 1
-    rate: Annotated[float | None, Limits(le=0.5)] = None
-    ids: Annotated[list[Number], Limits(min_length=2, max_length=3)] = Factory(
+    code: Annotated[str, Constraints(pattern="[a-z]+", hint="must be lower-case letters")] = "a"
+    shape: Annotated[str, Constraints(pattern="x+", min_length=2)] = "xx"
+    age: Annotated[int, Constraints(ge=0, le=150)] = 1
+    rate: Annotated[float | None, Constraints(le=0.5)] = None
+    ids: Annotated[list[Number], Constraints(min_length=2, max_length=3)] = Factory(
         lambda: [Number(1), Number(2)]
     )
-    more: Annotated[Mapping[str, int], Limits(max_length=1)] = Factory(dict)
-    id: Annotated[Number, "a note", Limits(ge=1)] = Number(1)
+    more: Annotated[Mapping[str, int], Constraints(max_length=1)] = Factory(dict)
+    id: Annotated[Number, "a note", Constraints(ge=1)] = Number(1)
     colour: Annotated[Colour, "a note"] = Colour.RED
 
 
@@ -410,10 +410,10 @@ def test_limits_are_checked() -> None:
 
 
 def test_limits_ask_nothing_of_a_value_that_they_do_not_fit() -> None:
-    assert list(Limits(ge=1).problems(None)) == []
-    assert limits_of(("a",)) is None
+    assert list(Constraints(ge=1).problems(None)) == []
+    assert constraints_of(("a",)) is None
     with pytest.raises(Exception, match="unterminated"):
-        Limits(pattern="[")
+        Constraints(pattern="[")
 
 
 def test_the_schema_states_the_limits() -> None:

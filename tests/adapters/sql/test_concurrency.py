@@ -19,14 +19,14 @@ from tests.contract.servers import SERVERS, Server, address, server
 from workbell.adapters.sql.store import SqlStore
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity.actor import EVERYTHING
-from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, settle
+from workbell.domain.identity.actor import ALL_OWNERS
+from workbell.domain.jobs.attempt import Claim, Outcome, Settlement, TaskResult, settle
 from workbell.domain.jobs.job import JobId, JobState
 from workbell.domain.jobs.task import Tasks
 from workbell.ports.jobs.repository import JobFilter
-from workbell.services.schedules.overdue_alerts import Expectations
-from workbell.services.schedules.ticker import Ticking
-from workbell.services.transaction_retry import done_again
+from workbell.services.schedules.overdue_alerts import OverdueAlerts
+from workbell.services.schedules.ticker import Ticker
+from workbell.services.transaction_retry import retry_on_contention
 
 pytestmark = pytest.mark.integration
 
@@ -60,7 +60,7 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
 class NoChance:
     """Nothing is left to chance."""
 
-    def below(self, bound: int) -> int:
+    def randbelow(self, bound: int) -> int:
         return 0
 
     def uniform(self, low: float, high: float) -> float:
@@ -69,14 +69,14 @@ class NoChance:
 
 def everything(store: SqlStore) -> list[Any]:
     with store.view() as tx:
-        return list(tx.jobs.find(EVERYTHING, JobFilter(), limit=100_000))
+        return list(tx.jobs.find(ALL_OWNERS, JobFilter(), limit=100_000))
 
 
 def drain(store: SqlStore, worker: str, *, batch: int = 7) -> list[int]:
     """Claim and settle until nothing is ready; return the ids that were accepted."""
     accepted: list[int] = []
 
-    @done_again
+    @retry_on_contention
     def turn() -> int:
         with store.begin() as tx:
             claims = tx.jobs.claim(
@@ -87,11 +87,13 @@ def drain(store: SqlStore, worker: str, *, batch: int = 7) -> list[int]:
                 limit=batch,
                 free_threads=batch,
             )
-        endings = [settle(each, Ending(outcome=Outcome.SUCCEEDED), NOON, 0.5) for each in claims]
+        endings = [
+            settle(each, TaskResult(outcome=Outcome.SUCCEEDED), NOON, 0.5) for each in claims
+        ]
         accepted.extend(settled(endings))
         return len(claims)
 
-    @done_again
+    @retry_on_contention
     def settled(endings: Sequence[Any]) -> set[Any]:
         with store.begin() as tx:
             return tx.jobs.settle(endings)
@@ -110,7 +112,7 @@ def test_threads_settle_every_job_once(store: SqlStore) -> None:
     while left := [job for job in everything(store) if not job.state.ended]:
         assert {job.state for job in left} <= {JobState.READY, JobState.HELD}
         with store.begin() as tx:
-            tx.jobs.release_lanes(NOON)
+            tx.jobs.release_concurrency_keys(NOON)
         settled.update(drain(store, "last"))
     assert set(settled.values()) == {1}
     assert len(settled) == 400
@@ -120,10 +122,10 @@ def exchanged(store: SqlStore, worker: str) -> list[int]:
     """Claim with each outcome that is committed, until nothing is ready; return the accepted."""
     accepted: list[int] = []
 
-    @done_again
+    @retry_on_contention
     def turn(finished: Sequence[Settlement]) -> tuple[Sequence[Claim], set[JobId]]:
-        with store.begin(sole=True) as tx:
-            return tx.jobs.exchange(
+        with store.begin(single_statement=True) as tx:
+            return tx.jobs.settle_and_claim(
                 finished,
                 "default",
                 worker=worker,
@@ -135,7 +137,9 @@ def exchanged(store: SqlStore, worker: str) -> list[int]:
 
     claims, _ = turn([])
     while claims:
-        endings = [settle(each, Ending(outcome=Outcome.SUCCEEDED), NOON, 0.5) for each in claims]
+        endings = [
+            settle(each, TaskResult(outcome=Outcome.SUCCEEDED), NOON, 0.5) for each in claims
+        ]
         claims, kept = turn([*endings, *endings[:1]])  # saying it twice changes nothing
         accepted += kept
     return accepted
@@ -148,7 +152,7 @@ def test_threads_that_exchange_settle_every_job_once(store: SqlStore) -> None:
     settled = Counter(chain(*at_once(8, lambda n: exchanged(store, f"w{n}"))))
     while any(not job.state.ended for job in everything(store)):
         with store.begin() as tx:
-            tx.jobs.release_lanes(NOON)
+            tx.jobs.release_concurrency_keys(NOON)
         settled.update(exchanged(store, "last"))
     assert set(settled.values()) == {1}
     assert len(settled) == 300
@@ -160,12 +164,12 @@ def test_sweepers_stage_and_release_each_row_once(store: SqlStore) -> None:
     later = NOON + timedelta(seconds=1)
     keep(store, *[a_job(due_at=later, lane=LANES[n % 5], lane_limit=100) for n in range(300)])
 
-    @done_again
+    @retry_on_contention
     def sweep() -> int:
         with store.begin() as tx:
             moved = tx.jobs.stage(later, limit=40)
         with store.begin() as tx:
-            tx.jobs.release_lanes(later)
+            tx.jobs.release_concurrency_keys(later)
         return moved
 
     def sweep_all(_: int) -> int:
@@ -183,10 +187,10 @@ def test_a_held_row_is_not_taken_back_from_whoever_runs_it(store: SqlStore) -> N
     keep(store, *[a_job(lane="one", lane_limit=2) for _ in range(60)])
 
     def sweep(_: int) -> list[int]:
-        @done_again
+        @retry_on_contention
         def once() -> None:
             with store.begin() as tx:
-                tx.jobs.release_lanes(NOON)
+                tx.jobs.release_concurrency_keys(NOON)
 
         for _ in range(30):
             once()
@@ -206,10 +210,10 @@ def test_a_held_row_is_not_taken_back_from_whoever_runs_it(store: SqlStore) -> N
 def test_commands_and_workers_cross_without_an_error(store: SqlStore) -> None:
     jobs = keep(store, *[a_job(lane=LANES[n % 5], lane_limit=4) for n in range(200)])
 
-    @done_again
+    @retry_on_contention
     def cancel(job_id: Any) -> None:
         with store.begin() as tx:
-            before = tx.jobs.get_for_update(EVERYTHING, job_id)
+            before = tx.jobs.get_for_update(ALL_OWNERS, job_id)
             if not before.state.ended:
                 tx.jobs.replace(before, before.cancel(NOON))
 
@@ -237,7 +241,7 @@ def test_five_schedulers_make_each_tick_once(store: SqlStore) -> None:
     def schedule(_: int) -> None:
         for minute in range(minutes):
             clock = ManualClock(NOON + timedelta(minutes=minute))
-            ticking = Ticking(store=store, clock=clock, chance=NoChance(), tasks=Tasks())
+            ticking = Ticker(store=store, clock=clock, chance=NoChance(), tasks=Tasks())
             while ticking.tick(limit=17):
                 continue
 
@@ -261,7 +265,7 @@ def test_of_many_who_look_one_tells_that_a_schedule_is_overdue(store: SqlStore) 
         for _ in range(20):
             fields = {"alert_after_seconds": 60, "alert_at": NOON, "owner": owner}
             tx.schedules.add(a_schedule(**fields))
-    told = at_once(5, lambda _: Expectations(store=store, clock=ManualClock()).judge())
+    told = at_once(5, lambda _: OverdueAlerts(store=store, clock=ManualClock()).evaluate_due())
     assert sum(told) == 20
     assert [job.task for job in everything(store)] == ["email.send"] * 20
 
@@ -270,7 +274,7 @@ def test_the_limit_of_five_holds(store: SqlStore) -> None:
     with store.begin() as tx:
         owner = tx.users.add(a_user()).id
 
-    @done_again
+    @retry_on_contention
     def create() -> bool:
         with store.begin() as tx:
             tx.users.get_for_update(owner)
@@ -284,12 +288,12 @@ def test_the_limit_of_five_holds(store: SqlStore) -> None:
 
 
 def test_of_jobs_with_one_key_one_is_kept(store: SqlStore) -> None:
-    @done_again
+    @retry_on_contention
     def create(key: str) -> bool:
         with store.begin() as tx:
             return tx.jobs.add([a_job(idempotency_key=key)], NOON)[0] is not None
 
-    @done_again
+    @retry_on_contention
     def create_many(keys: Sequence[str]) -> int:
         with store.begin() as tx:
             added = tx.jobs.add([a_job(idempotency_key=key) for key in keys], NOON)
@@ -359,12 +363,12 @@ def test_errors_of_the_driver_do_not_surface(store: SqlStore) -> None:
         order = (first.id, second.id) if n else (second.id, first.id)
         waits = [True]
 
-        @done_again
+        @retry_on_contention
         def work() -> None:
             try:
                 with store.begin() as tx:
                     for at, job_id in enumerate(order):
-                        tx.jobs.get_for_update(EVERYTHING, job_id)
+                        tx.jobs.get_for_update(ALL_OWNERS, job_id)
                         if not at and waits:
                             waits.clear()
                             barrier.wait(10)

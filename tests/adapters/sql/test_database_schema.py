@@ -97,7 +97,7 @@ def test_a_callers_connection_is_left_as_it_was(store: SqlStore, engine: Engine)
     with engine.connect().execution_options(**options) as db:
         db.execute(text("SET search_path TO shop"))
         assert orders(db) == 0
-        with store.within(db).begin() as tx:
+        with store.in_transaction_of(db).begin() as tx:
             single = tx.jobs.add([a_job(queue="callers")], NOON)
             several = tx.jobs.add([a_job(queue="callers"), a_job(queue="callers")], NOON)
             tx.schedules.add(a_schedule())
@@ -117,7 +117,7 @@ def test_without_a_setting_a_callers_translation_does_not_matter(engine: Engine,
     plain.migrate()
     options = {"schema_translate_map": {None: "shop"}}
     with engine.connect().execution_options(**options) as db:
-        with plain.within(db).begin() as tx:
+        with plain.in_transaction_of(db).begin() as tx:
             assert tx.jobs.add([a_job()], NOON)
         db.commit()
     assert len(claim(plain)) == 1

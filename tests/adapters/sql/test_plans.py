@@ -22,7 +22,7 @@ from tests.contract.factories import (
 from workbell.adapters.sql.database.sqlite import SqliteConnections
 from workbell.adapters.sql.store import SqlStore, SqlTx, open_store
 from workbell.domain.goals.goal import GoalId
-from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.goals.repository import EntryFilter
@@ -86,7 +86,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "expired": (lambda tx: tx.jobs.expired(NOON), "workbell_jobs_lease_idx"),
     "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
     "has held": (lambda tx: tx.jobs.has_held(), "workbell_jobs_held_idx"),
-    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "workbell_jobs_waiting_idx"),
+    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, limit=9), "workbell_jobs_waiting_idx"),
     "unfinished": (lambda tx: tx.jobs.unfinished([1]), "workbell_jobs_unfinished_idx"),
     "prune": (
         lambda tx: tx.jobs.prune([JobState.FAILED], NOON, limit=5),
@@ -104,7 +104,10 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         lambda tx: tx.schedules.due(NOON - timedelta(days=1)),
         "workbell_schedules_due_idx",
     ),
-    "schedules to judge": (lambda tx: tx.schedules.to_judge(NOON), "workbell_schedules_alert_idx"),
+    "schedules to judge": (
+        lambda tx: tx.schedules.due_alerts(NOON),
+        "workbell_schedules_alert_idx",
+    ),
     "last success": (
         lambda tx: tx.schedules.last_success(ScheduleId(1), NOON),
         "workbell_jobs_started_idx",
@@ -169,7 +172,7 @@ def test_adding_many_probes_each_share_once(store: SqlStore) -> None:
 def test_a_lane_is_counted_and_released_by_its_indexes(store: SqlStore) -> None:
     plans = plans_of(store, lambda tx: tx.jobs.add([in_lane(limit=9)], NOON))
     assert any("INDEX workbell_jobs_busy_idx (lane=?)" in plan for plan in plans), plans
-    plans = plans_of(store, lambda tx: tx.jobs.release_lanes(NOON))
+    plans = plans_of(store, lambda tx: tx.jobs.release_concurrency_keys(NOON))
     assert any("INDEX workbell_jobs_held_idx (lane=?)" in plan for plan in plans), plans
     assert not any("TEMP B-TREE" in plan for plan in plans), plans
 
@@ -181,7 +184,7 @@ def test_waiting_queues_jump_from_one_to_the_next(store: SqlStore) -> None:
 
 
 def test_a_list_of_schedules_probes_its_last_runs(store: SqlStore) -> None:
-    (plan,) = plans_of(store, lambda tx: tx.schedules.find(EVERYTHING, ScheduleFilter()))
+    (plan,) = plans_of(store, lambda tx: tx.schedules.find(ALL_OWNERS, ScheduleFilter()))
     assert "INDEX workbell_jobs_started_idx (schedule_id=?)" in plan
     assert "SEARCH workbell_jobs USING INTEGER PRIMARY KEY" in plan
 

@@ -26,15 +26,15 @@ from workbell.adapters.sql.database.server import ServerConnections
 from workbell.adapters.sql.database.statements import IDLE
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.errors import LimitReached, Unavailable
-from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Claim
-from workbell.domain.jobs.job import JobId, JobState, Mode
+from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import Task, Tasks
-from workbell.domain.schedules.ticks import common_step
+from workbell.domain.schedules.ticks import fast_path_step
 from workbell.ports.jobs.repository import JobFilter
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.schedules.commands import Scheduling
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.requests import NewSchedule
 
 pytestmark = pytest.mark.integration
@@ -79,13 +79,15 @@ def disconnect(store: SqlStore, tx: SqlTx) -> None:
         other.exec_driver_sql(f"SELECT pg_terminate_backend({driver.info.backend_pid})")
 
 
-def scheduling(store: SqlStore) -> Scheduling:
+def scheduling(store: SqlStore) -> ScheduleService:
     """Return the schedule service on a store, its task registered."""
     clock, serializer, tasks = ManualClock(), JsonSerializer(), Tasks()
     tasks.add(ECHO)
-    definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=serializer)
+    definitions = TaskDefinitionService(
+        store=store, clock=clock, tasks=tasks, serializer=serializer
+    )
     definitions.synchronise()
-    return Scheduling(
+    return ScheduleService(
         store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=serializer
     )
 
@@ -101,7 +103,7 @@ def owners(store: SqlStore) -> tuple[Actor, Actor]:
 def states(store: SqlStore) -> list[JobState]:
     """Return the states of all jobs, as another connection sees them, by id."""
     with store.view() as tx:
-        return [job.state for job in tx.jobs.find(EVERYTHING, JobFilter(), ordering=["id"])]
+        return [job.state for job in tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"])]
 
 
 def claimed(store: SqlStore, count: int, **changes: Any) -> list[Claim]:
@@ -112,7 +114,7 @@ def claimed(store: SqlStore, count: int, **changes: Any) -> list[Claim]:
 
 
 def test_a_sole_job_is_kept_by_one_statement_that_commits_itself(store: SqlStore) -> None:
-    with counted(store) as sent, store.begin(sole=True) as tx:
+    with counted(store) as sent, store.begin(single_statement=True) as tx:
         (job,) = tx.jobs.add([a_job()], NOON)
         assert is_idle(tx)
         assert states(store) == [READY]
@@ -122,13 +124,15 @@ def test_a_sole_job_is_kept_by_one_statement_that_commits_itself(store: SqlStore
 
 def test_outcomes_and_claims_are_one_statement_that_commits_itself(store: SqlStore) -> None:
     """However many they are; what was lost is refused, and the others are kept."""
-    works = claimed(store, 5, mode=Mode.BATCH)
-    keep(store, *[a_job(mode=Mode.BATCH) for _ in range(3)])
+    works = claimed(store, 5, mode=ClaimMode.BATCH)
+    keep(store, *[a_job(mode=ClaimMode.BATCH) for _ in range(3)])
     outcomes = [ended(work, now=after(1)) for work in works]
     with store.begin() as tx:
-        tx.jobs.give_back([(works[0].id, works[0].token)])
-    with counted(store) as sent, store.begin(sole=True) as tx:
-        claims, accepted = tx.jobs.exchange(outcomes, "default", limit=9, free_threads=1, **LEASE)
+        tx.jobs.release([(works[0].id, works[0].token)])
+    with counted(store) as sent, store.begin(single_statement=True) as tx:
+        claims, accepted = tx.jobs.settle_and_claim(
+            outcomes, "default", limit=9, free_threads=1, **LEASE
+        )
         assert is_idle(tx)
     assert len(sent) == 1
     assert accepted == {work.id for work in works[1:]}
@@ -138,8 +142,8 @@ def test_outcomes_and_claims_are_one_statement_that_commits_itself(store: SqlSto
 
 def test_with_nothing_ready_outcomes_are_accepted_all_the_same(store: SqlStore) -> None:
     (work,) = claimed(store, 1)
-    with store.begin(sole=True) as tx:
-        found = tx.jobs.exchange([ended(work)], "default", limit=1, free_threads=1, **LEASE)
+    with store.begin(single_statement=True) as tx:
+        found = tx.jobs.settle_and_claim([ended(work)], "default", limit=1, free_threads=1, **LEASE)
     assert found == ([], {work.id})
 
 
@@ -195,7 +199,7 @@ def test_a_count_under_a_lock_sees_what_was_committed_meanwhile(store: SqlStore)
 
 def test_a_connection_that_is_lost_is_an_unavailable_store(store: SqlStore) -> None:
     def add(*, cut_off: bool) -> object:
-        with store.begin(sole=True) as tx:
+        with store.begin(single_statement=True) as tx:
             if cut_off:
                 disconnect(store, tx)
             return tx.jobs.add([a_job()], NOON)
@@ -207,8 +211,8 @@ def test_a_connection_that_is_lost_is_an_unavailable_store(store: SqlStore) -> N
 
 def test_what_has_begun_is_not_committed_in_part(store: SqlStore) -> None:
     """A promise that is not kept costs the round trips, and nothing else."""
-    with suppress(KeyError), store.begin(sole=True) as tx:
-        tx.schedules.streaks([])
+    with suppress(KeyError), store.begin(single_statement=True) as tx:
+        tx.schedules.failure_streaks([])
         tx.schedules.add(a_schedule())
         tx.jobs.add([a_job()], NOON)
         assert not is_idle(tx)
@@ -218,7 +222,7 @@ def test_what_has_begun_is_not_committed_in_part(store: SqlStore) -> None:
 
 def test_within_a_callers_transaction_nothing_commits_itself(store: SqlStore) -> None:
     with store._connections.writing() as db:
-        with store.within(db).begin(sole=True) as tx:
+        with store.in_transaction_of(db).begin(single_statement=True) as tx:
             tx.jobs.add([a_job()], NOON)
         assert states(store) == []
         db.rollback()
@@ -236,9 +240,9 @@ def test_many_ticks_are_few_statements(store: SqlStore) -> None:
         for _ in range(100):
             tx.schedules.add(a_schedule())
     with store.view() as tx:
-        steps = [step for each in tx.schedules.due(NOON) if (step := common_step(each, NOON))]
+        steps = [step for each in tx.schedules.due(NOON) if (step := fast_path_step(each, NOON))]
     with counted(store) as sent, store.begin() as tx:
         kept = tx.jobs.add_ticks(ECHO, steps, NOON)
-        tx.schedules.take(kept)
+        tx.schedules.advance_by_one(kept)
     assert len(kept) == 100
     assert len(sent) == 4, sent

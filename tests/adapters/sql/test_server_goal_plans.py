@@ -16,7 +16,7 @@ from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock
 from workbell.domain.goals.goal import GoalId
-from workbell.domain.goals.reminder import Reminded
+from workbell.domain.goals.reminder import ReminderHistory
 from workbell.domain.identity.user import UserId
 from workbell.entrypoints.bench.summaries import _fill
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
@@ -74,7 +74,7 @@ def store(kind: str) -> Iterator[SqlStore]:
 
 NOBODYS = 10**9
 """A goal that is not there: a statement that is asked for its plan is also executed."""
-TOLD = Reminded(date(2030, 1, 1), 1, date(2030, 1, 2))
+TOLD = ReminderHistory(date(2030, 1, 1), 1, date(2030, 1, 2))
 OLD = SystemClock().now() - timedelta(days=5)
 QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
     "days of a person": (lambda tx: tx.entries.days(ALICE), {"workbell_progress_days_owner_idx"}),
@@ -94,7 +94,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
         lambda tx: tx.entries.latest_before(ALICE, NOON),
         {"workbell_progress_entries_started_idx"},
     ),
-    "revision": (lambda tx: tx.books.get(ALICE), {"workbell_goal_ledgers_pkey"}),
+    "revision": (lambda tx: tx.ledgers.get(ALICE), {"workbell_goal_ledgers_pkey"}),
     "goals of a person": (
         lambda tx: tx.goals.find(ALICE, GoalFilter()),
         {"workbell_goals_owner_number_key"},
@@ -117,7 +117,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
         },
     ),
     "who was told": (
-        lambda tx: tx.reminders.tell({FEW[0]: TOLD.last}, {NOBODYS: TOLD}),
+        lambda tx: tx.reminders.mark_reminded({FEW[0]: TOLD.last}, {NOBODYS: TOLD}),
         {
             "workbell_notification_preferences_pkey",
             "workbell_goal_reminders_pkey",

@@ -13,11 +13,11 @@ from tests.contract.factories import ALICE, NOON, ManualClock, a_job, a_schedule
 from tests.contract.servers import SERVERS, Server, server
 from workbell.adapters.sql.store import SqlStore, SqlTx
 from workbell.domain.identity.actor import Scope
-from workbell.domain.jobs.attempt import Claim, Ending, Outcome, settle
-from workbell.domain.jobs.job import JobId, JobState, Mode
+from workbell.domain.jobs.attempt import Claim, Outcome, TaskResult, settle
+from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import ScheduleId
-from workbell.domain.schedules.ticks import common_step
+from workbell.domain.schedules.ticks import fast_path_step
 from workbell.ports.jobs.repository import JobFilter
 
 pytestmark = pytest.mark.integration
@@ -113,7 +113,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "claim": (claiming, "workbell_jobs_claim_idx"),
     "expired": (lambda tx: tx.jobs.expired(EARLY, limit=10), "workbell_jobs_lease_idx"),
     "next due": (lambda tx: tx.jobs.next_due(), "workbell_jobs_stage_idx"),
-    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, at_most=9), "workbell_jobs_waiting_idx"),
+    "waiting": (lambda tx: tx.jobs.count_waiting(ALICE, limit=9), "workbell_jobs_waiting_idx"),
     "unfinished": (lambda tx: tx.jobs.unfinished([2]), "workbell_jobs_unfinished_idx"),
     "prune": (
         lambda tx: tx.jobs.prune([JobState.FAILED], EARLY, limit=5),
@@ -129,7 +129,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     ),
     "schedules due": (lambda tx: tx.schedules.due(after(9)), "workbell_schedules_due_idx"),
     "schedules to judge": (
-        lambda tx: tx.schedules.to_judge(after(9)),
+        lambda tx: tx.schedules.due_alerts(after(9)),
         "workbell_schedules_alert_idx",
     ),
     "last success": (
@@ -183,7 +183,7 @@ def exchanging(tx: SqlTx) -> object:
         owner=ALICE,
         parameters={},
         queue="default",
-        mode=Mode.BATCH,
+        mode=ClaimMode.BATCH,
         fail_when_lost=False,
         lane=None,
         attempt=1,
@@ -195,16 +195,18 @@ def exchanging(tx: SqlTx) -> object:
         schedule_id=None,
         tick=None,
     )
-    outcome = settle(work, Ending(outcome=Outcome.SUCCEEDED), NOON, 0.0)
+    outcome = settle(work, TaskResult(outcome=Outcome.SUCCEEDED), NOON, 0.0)
     later = NOON + timedelta(seconds=30)
-    return tx.jobs.exchange(
+    return tx.jobs.settle_and_claim(
         [outcome], "default", worker="w", now=NOON, lease_until=later, limit=5, free_threads=5
     )
 
 
 def firing(tx: SqlTx) -> object:
-    due = [step for each in tx.schedules.due(after(9)) if (step := common_step(each, after(9)))]
-    tx.schedules.take(kept := tx.jobs.add_ticks(Task(key="echo", body=print), due, after(9)))
+    due = [step for each in tx.schedules.due(after(9)) if (step := fast_path_step(each, after(9)))]
+    tx.schedules.advance_by_one(
+        kept := tx.jobs.add_ticks(Task(key="echo", body=print), due, after(9))
+    )
     return kept
 
 

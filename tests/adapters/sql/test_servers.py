@@ -25,15 +25,15 @@ from tests.contract.factories import (
 from tests.contract.servers import SERVERS, Server, address, administration, server
 from workbell.adapters.sql.database import server as servers
 from workbell.adapters.sql.database.server import ServerConnections
-from workbell.adapters.sql.jobs.repository import SqlJobs
+from workbell.adapters.sql.jobs.repository import SqlJobRepository
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.adapters.system import AnchoredClock, SystemClock
 from workbell.domain.errors import Conflict, Contended, Invalid, Unavailable
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import Task
-from workbell.domain.schedules.ticks import Step
+from workbell.domain.schedules.ticks import FastPathStep
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ScheduleFilter
 
@@ -85,11 +85,11 @@ def test_writers_read_what_is_committed_meanwhile(store: SqlStore, database: Ser
     for _ in range(2):
         assert scalar(store, question) == "read committed"
     with store.begin() as tx:
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == 0
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 0
         other = Thread(target=lambda: keep(store, a_job()))
         other.start()
         other.join()
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == 1
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 1
 
 
 def test_statements_and_locks_do_not_wait_for_ever(store: SqlStore, database: Server) -> None:
@@ -107,8 +107,8 @@ def test_an_update_that_changes_nothing_counts_its_row(store: SqlStore) -> None:
     (work,) = claim(store)
     for _ in range(2):
         with store.begin() as tx:
-            assert tx.jobs.extend([(work.id, work.token)], NOON) == {work.id: False}
-            before = tx.jobs.get_for_update(EVERYTHING, work.id)
+            assert tx.jobs.renew_leases([(work.id, work.token)], NOON) == {work.id: False}
+            before = tx.jobs.get_for_update(ALL_OWNERS, work.id)
             assert tx.jobs.replace(before, before)
 
 
@@ -132,7 +132,7 @@ def test_connections_that_were_cut_while_idle_cost_nobody_anything(
     kept += keep(store, a_job())
     store.ping()
     with store.view() as tx:
-        assert [tx.jobs.get(EVERYTHING, job.id) for job in kept] == kept
+        assert [tx.jobs.get(ALL_OWNERS, job.id) for job in kept] == kept
 
 
 def test_after_one_error_the_next_transaction_has_a_new_connection(
@@ -154,7 +154,7 @@ def test_after_one_error_the_next_transaction_has_a_new_connection(
         cut_while_writing()
     (kept,) = keep(store, a_job(name="kept"))
     with store.view() as tx:
-        assert [job.id for job in tx.jobs.find(EVERYTHING, JobFilter())] == [kept.id]
+        assert [job.id for job in tx.jobs.find(ALL_OWNERS, JobFilter())] == [kept.id]
     with pytest.raises(Unavailable):
         cut_while_reading()
     store.ping()
@@ -179,14 +179,14 @@ def test_a_connection_that_nobody_began_keeps_what_its_caller_commits(store: Sql
     connections = store._connections
     assert isinstance(connections, ServerConnections)
     with connections._writers._engine.connect() as db:
-        with store.within(db).begin() as tx:
+        with store.in_transaction_of(db).begin() as tx:
             tx.schedules.add(a_schedule(name="undone"))
         db.rollback()
-        with store.within(db).begin() as tx:
+        with store.in_transaction_of(db).begin() as tx:
             tx.schedules.add(a_schedule(name="kept"))
         db.commit()
     with store.view() as tx:
-        (listed,), total = tx.schedules.page(EVERYTHING, ScheduleFilter())
+        (listed,), total = tx.schedules.list_page(ALL_OWNERS, ScheduleFilter())
     assert (listed.name, total) == ("kept", 1)
 
 
@@ -266,7 +266,7 @@ def test_a_row_without_its_parent_is_a_conflict(store: SqlStore) -> None:
 def test_a_callers_own_transaction_is_not_begun_again(store: SqlStore, database: Server) -> None:
     """A deadlock undoes the caller's work, too: only they can do it again."""
     with store._connections.reading() as db:
-        joined = store.within(db)
+        joined = store.in_transaction_of(db)
         with pytest.raises(Unavailable) as caught, joined.begin():
             raise_deadlock(database)
     assert not isinstance(caught.value, Contended)
@@ -287,30 +287,32 @@ def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore) -> None
     connections = store._connections
     assert isinstance(connections, ServerConnections)
     with connections._writers._engine.begin() as connection:
-        (one,) = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+        (one,) = SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
             [a_job(name="mine")], NOON
         )
-        many = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+        many = SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
             [a_job(), a_job()], NOON
         )
     assert one is not None
     assert see(store, one) == one
     assert [job.state for job in many if job] == [JobState.READY, JobState.READY]
     with connections._writers._engine.connect() as connection:
-        SqlJobs(connection, STRATEGIES[connection.dialect.name]).add([a_job(name="mine")], NOON)
+        SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
+            [a_job(name="mine")], NOON
+        )
         connection.rollback()
     with store.view() as tx:
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == 3
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 3
 
 
 def test_only_postgresql_has_a_short_way_for_ticks(store: SqlStore, database: Server) -> None:
     with store.begin() as tx:
         schedule = tx.schedules.add(a_schedule())
-        step = Step(schedule.id, schedule.version, NOON, NOON + timedelta(hours=1))
+        step = FastPathStep(schedule.id, schedule.version, NOON, NOON + timedelta(hours=1))
         task = Task(key="echo", body=lambda _, __: None)
         kept = tx.jobs.add_ticks(task, [step], NOON)
         assert kept == ([step] if database.kind == "postgresql" else [])
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == len(kept)
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == len(kept)
 
 
 def test_texts_are_one_key_only_if_every_character_is_equal(store: SqlStore) -> None:
@@ -330,10 +332,10 @@ def test_a_search_regards_no_case_beyond_ascii(store: SqlStore) -> None:
         tx.schedules.add(a_schedule(name="Äpfel und ÖL 100%"))
     for part in ("äpfel", "ÄPFEL", "öl", "100%", "l 1"):
         with store.view() as tx:
-            which = ScheduleFilter(search=part)
-            assert tx.schedules.count(EVERYTHING, which) == 1, part
+            filters = ScheduleFilter(search=part)
+            assert tx.schedules.count(ALL_OWNERS, filters) == 1, part
     with store.view() as tx:
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter(search="1_0")) == 0
+        assert tx.schedules.count(ALL_OWNERS, ScheduleFilter(search="1_0")) == 0
 
 
 def test_a_backup_is_left_to_the_servers_own_tools(store: SqlStore, tmp_path: Path) -> None:

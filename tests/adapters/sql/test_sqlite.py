@@ -11,14 +11,14 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.exc import StatementError
 
 from tests.contract.factories import NOON, ManualClock, a_job, after, in_lane, keep, see
-from workbell.adapters.sql.database.column_types import moment_of, text_of
+from workbell.adapters.sql.database.column_types import from_db_text, to_db_text
 from workbell.adapters.sql.database.statements import PreparedStatement
-from workbell.adapters.sql.jobs.repository import SqlJobs
+from workbell.adapters.sql.jobs.repository import SqlJobRepository
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.sql.strategies import STRATEGIES
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import JobId, JobState
 
 pytestmark = pytest.mark.unit
@@ -42,10 +42,10 @@ def engine(store: SqlStore, tmp_path: Path) -> Iterator[Engine]:
 
 def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore, engine: Engine) -> None:
     with engine.begin() as connection:
-        (one,) = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+        (one,) = SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
             [a_job(name="mine")], NOON
         )
-        many = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add(
+        many = SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
             [a_job(), in_lane(), in_lane()], NOON
         )
     assert one is not None
@@ -55,17 +55,21 @@ def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore, engine:
 
 def test_jobs_go_with_the_callers_rollback(store: SqlStore, engine: Engine) -> None:
     with engine.connect() as connection:
-        (job,) = SqlJobs(connection, STRATEGIES[connection.dialect.name]).add([a_job()], NOON)
+        (job,) = SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
+            [a_job()], NOON
+        )
         connection.rollback()
     assert job is not None
     with store.view() as tx, pytest.raises(NotFound):
-        tx.jobs.get(EVERYTHING, job.id)
+        tx.jobs.get(ALL_OWNERS, job.id)
 
 
 def test_a_callers_own_connection_has_no_clock(engine: Engine, store: SqlStore) -> None:
     (job,) = keep(store, a_job())
     with engine.begin() as connection, pytest.raises(RuntimeError, match="knows the time"):
-        SqlJobs(connection, STRATEGIES[connection.dialect.name]).replace(job, job.cancel(NOON))
+        SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).replace(
+            job, job.cancel(NOON)
+        )
 
 
 def test_refused_jobs_leave_gaps_in_a_batch(store: SqlStore) -> None:
@@ -91,12 +95,12 @@ def test_a_refused_job_gives_its_place_in_the_lane_back(store: SqlStore) -> None
 
 def test_moments_are_kept_as_text_that_sorts_as_time() -> None:
     moments = [NOON, NOON + timedelta(microseconds=1), NOON + timedelta(seconds=1)]
-    texts = [text_of(each) for each in moments]
+    texts = [to_db_text(each) for each in moments]
     assert texts == sorted(texts, key=str)
     assert texts[0] == "2030-01-01 12:00:00.000000"
-    assert [moment_of(each) for each in texts] == moments
+    assert [from_db_text(each) for each in texts] == moments
     east = NOON.astimezone(timezone(timedelta(hours=5)))
-    assert text_of(east) == texts[0]
+    assert to_db_text(east) == texts[0]
 
 
 def test_naive_moments_are_refused(store: SqlStore) -> None:

@@ -14,7 +14,7 @@ from tests.contract.factories import NOON, ManualClock, a_job, claim, ended, kee
 from workbell.adapters.sql.database.sqlite import MOST_IN_A_GROUP, SqliteConnections, Writer
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Conflict, NotFound, Unavailable
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import JobId
 from workbell.ports.jobs.repository import JobFilter
 
@@ -71,7 +71,7 @@ def add(store: SqlStore, name: str, *, then: Exception | None = None) -> None:
 def names(store: SqlStore) -> list[str]:
     with store.view() as tx:
         return [
-            job.name for job in tx.jobs.find(EVERYTHING, JobFilter(), ordering=["id"], limit=999)
+            job.name for job in tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"], limit=999)
         ]
 
 
@@ -329,7 +329,7 @@ def test_ids_are_not_used_again(store: SqlStore) -> None:
     write(store, *[ended(each) for each in claim(store)])
     with store.begin() as tx:
         tx.jobs.prune(
-            [job.state for job in tx.jobs.find(EVERYTHING, JobFilter())],
+            [job.state for job in tx.jobs.find(ALL_OWNERS, JobFilter())],
             NOON.replace(year=2031),
             limit=9,
         )

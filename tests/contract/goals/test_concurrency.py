@@ -12,17 +12,17 @@ from tests.contract.factories import NOON, AnyStore, ManualClock
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.goals.goal import Category
-from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.goals.progress_entry import ProgressEntry
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import Tier, UserId
-from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route, TooMany
+from workbell.domain.rate_limits.policy import Policies, Rate, RateLimited, RateLimitRequest, Route
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
-from workbell.ports.rate_limits import ThrottlingTx
+from workbell.ports.rate_limits import RateLimitTx
 from workbell.ports.store import Store
-from workbell.services.goals.commands import GoalCommands, NewGoal
-from workbell.services.goals.progress import NewEntry, ProgressCommands
-from workbell.services.goals.timers import TimerCommands
-from workbell.services.rate_limits import Throttling
+from workbell.services.goals.commands import GoalService, NewGoal
+from workbell.services.goals.progress import NewProgressEntry, ProgressService
+from workbell.services.goals.timers import TimerService
+from workbell.services.rate_limits import RateLimiting
 
 CROWD = 32
 ANN = Actor(user_id=UserId(1), username="ann")
@@ -42,16 +42,16 @@ def at_once(work: Callable[[int], T]) -> list[T]:
 
 
 @pytest.fixture
-def goals(store: AnyStore, clock: ManualClock) -> GoalCommands:
-    return GoalCommands(store=store, clock=clock, serializer=JsonSerializer())
+def goals(store: AnyStore, clock: ManualClock) -> GoalService:
+    return GoalService(store=store, clock=clock, serializer=JsonSerializer())
 
 
-def a_goal(goals: GoalCommands) -> int:
+def a_goal(goals: GoalService) -> int:
     new = NewGoal(goal_name="Swim", category=Category.MINOR)
     return goals.create(ANN, new).goal.number
 
 
-def test_no_number_of_a_goal_is_given_twice(store: AnyStore, goals: GoalCommands) -> None:
+def test_no_number_of_a_goal_is_given_twice(store: AnyStore, goals: GoalService) -> None:
     """Although every fourth goal is deleted at once."""
 
     def work(number: int) -> int:
@@ -63,17 +63,17 @@ def test_no_number_of_a_goal_is_given_twice(store: AnyStore, goals: GoalCommands
     assert sorted(at_once(work)) == list(range(1, CROWD + 1))
     with store.view() as tx:
         assert tx.goals.count(ANN.user_id, GoalFilter()) == CROWD - CROWD // 4
-        book = tx.books.get(ANN.user_id)
+        book = tx.ledgers.get(ANN.user_id)
         assert (book.last_goal, book.revision) == (CROWD, CROWD + CROWD // 4)
 
 
 def test_no_entry_is_lost_or_numbered_twice(
-    store: AnyStore, clock: ManualClock, goals: GoalCommands
+    store: AnyStore, clock: ManualClock, goals: GoalService
 ) -> None:
     """Its goal has the sum of them all."""
     a_goal(goals)
-    new = NewEntry(progress="a length", logged_hours=NOON - NOON.replace(hour=11))
-    progress = ProgressCommands(store=store, clock=clock, serializer=JsonSerializer())
+    new = NewProgressEntry(progress="a length", logged_hours=NOON - NOON.replace(hour=11))
+    progress = ProgressService(store=store, clock=clock, serializer=JsonSerializer())
     entries = at_once(lambda _: progress.log(ANN, 1, new))
     assert sorted(entry.number for entry in entries) == list(range(1, CROWD + 1))
     goal = goals.get(ANN, 1).goal
@@ -83,14 +83,14 @@ def test_no_entry_is_lost_or_numbered_twice(
 
 
 def test_one_timer_runs_however_many_are_started(
-    store: AnyStore, clock: ManualClock, goals: GoalCommands
+    store: AnyStore, clock: ManualClock, goals: GoalService
 ) -> None:
     """Every other one has become an entry, or was the one that ran already."""
     for _ in range(4):
         a_goal(goals)
-    timers = TimerCommands(store=store, clock=clock)
+    timers = TimerService(store=store, clock=clock)
     started = at_once(lambda n: timers.start(ANN, n % 4 + 1))
-    stopped: list[Entry] = [each.stopped for each in started if each.stopped is not None]
+    stopped: list[ProgressEntry] = [each.stopped for each in started if each.stopped is not None]
     with store.view() as tx:
         running = tx.timers.get(ANN.user_id)
         kept = tx.entries.find(ANN.user_id, EntryFilter(), limit=100)
@@ -104,23 +104,25 @@ def test_one_timer_runs_however_many_are_started(
 class Gate:
     """Limits as the defaults have them, over a store."""
 
-    throttling: Throttling
-    asked: Asked = Factory(
-        lambda: Asked(address="", route=Route.PROGRESS, user_id=UserId(7), tier=Tier.FREE)
+    throttling: RateLimiting
+    asked: RateLimitRequest = Factory(
+        lambda: RateLimitRequest(
+            address="", route=Route.PROGRESS, user_id=UserId(7), tier=Tier.FREE
+        )
     )
 
     def lets(self) -> bool:
         """Whether one more request gets through."""
         try:
             self.throttling.admit(self.asked)
-        except TooMany:
+        except RateLimited:
             return False
         return True
 
 
 @pytest.mark.parametrize(("used", "left"), [(9, 1), (0, 10)])
 def test_of_a_crowd_only_what_the_quota_leaves_gets_through(
-    store: Store[ThrottlingTx], clock: ManualClock, used: int, left: int
+    store: Store[RateLimitTx], clock: ManualClock, used: int, left: int
 ) -> None:
     policies = Policies.of(
         anonymous=None,
@@ -131,7 +133,7 @@ def test_of_a_crowd_only_what_the_quota_leaves_gets_through(
         premium=Rate(1000, 86_400),
     )
     gate = Gate(
-        Throttling(store=store, limiter=MemoryRateLimiter(), clock=clock, policies=policies)
+        RateLimiting(store=store, limiter=MemoryRateLimiter(), clock=clock, policies=policies)
     )
     assert all(gate.lets() for _ in range(used))
     assert sum(at_once(lambda _: gate.lets())) == left

@@ -10,15 +10,15 @@ from attrs import evolve
 from tests.contract.factories import NOON, AnyStore, ManualClock, a_user
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.goals.goal import Category, Goal, GoalState
-from workbell.domain.goals.reminder import Person, Preferences, Reminded
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.goals.reminder import Preferences, ReminderHistory, ReminderRecipient
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import UserId
 from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.schedules.built_in import BuiltInSchedules
 
 DAY = date(2030, 1, 1)
 LONG_AGO = NOON - timedelta(days=30)
-OWN = Preferences(reminder_time=time(7, 30)).aimed(NOON, "Asia/Kolkata")
+OWN = Preferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
 
 
 def a_person(store: AnyStore, name: str, *goals: dict[str, Any], **fields: Any) -> UserId:
@@ -26,8 +26,8 @@ def a_person(store: AnyStore, name: str, *goals: dict[str, Any], **fields: Any) 
     with store.begin() as tx:
         owner = tx.users.add(a_user(name, **fields)).id
         for number, changes in enumerate(goals, 1):
-            book = tx.books.lock(owner)
-            tx.books.replace(book.numbered())
+            book = tx.ledgers.lock(owner)
+            tx.ledgers.replace(book.numbered())
             values: dict[str, Any] = {
                 "owner": owner,
                 "number": number,
@@ -43,7 +43,7 @@ def a_person(store: AnyStore, name: str, *goals: dict[str, Any], **fields: Any) 
 
 def prefer(store: AnyStore, owner: UserId, preferences: Preferences) -> None:
     with store.begin() as tx:
-        tx.reminders.keep(owner, preferences)
+        tx.reminders.save_preferences(owner, preferences)
 
 
 def idle(store: AnyStore, after: int = 0, limit: int = 9) -> Sequence[UserId]:
@@ -51,7 +51,7 @@ def idle(store: AnyStore, after: int = 0, limit: int = 9) -> Sequence[UserId]:
         return list(tx.reminders.idle(UserId(after), NOON, limit=limit))
 
 
-def locked(store: AnyStore, *owners: UserId) -> list[Person]:
+def locked(store: AnyStore, *owners: UserId) -> list[ReminderRecipient]:
     with store.begin() as tx:
         return list(tx.reminders.lock(owners, NOON))
 
@@ -97,12 +97,14 @@ def test_people_are_due_at_their_own_time_the_longest_ago_first(store: AnyStore)
     assert due(half_past_seven, limit=1) == [late]
     with store.begin() as tx:
         aims = {late: evolve(OWN, zone="UTC"), later: Preferences(), usual: OWN}
-        tx.reminders.aim(aims, NOON)  # the others have chosen a time that lies ahead, or none
+        tx.reminders.set_next_times(
+            aims, NOON
+        )  # the others have chosen a time that lies ahead, or none
     assert sorted(due(half_past_seven)) == [late, later]
     with store.begin() as tx:
         assert tx.reminders.preferences(late) == evolve(OWN, zone="UTC")
         assert tx.reminders.preferences(usual) == Preferences()
-        tx.reminders.aim({later: Preferences()}, half_past_seven)
+        tx.reminders.set_next_times({later: Preferences()}, half_past_seven)
     assert due(half_past_seven) == [late]
 
 
@@ -110,11 +112,11 @@ def test_people_come_with_their_idle_goals_and_what_was_said_of_them(store: AnyS
     ann = a_person(store, "ann", {}, {"is_complete": True}, {}, time_zone="Asia/Kolkata")
     gone = a_person(store, "gone", {}, is_active=False)
     bob = a_person(store, "bob")
-    told = Reminded(LONG_AGO.date(), 2, DAY)
+    told = ReminderHistory(LONG_AGO.date(), 2, DAY)
     with store.begin() as tx:
         first = tx.goals.get(ann, 1)
-        tx.reminders.tell({ann: DAY}, {first.id: evolve(told, count=1)})
-        tx.reminders.tell({ann: DAY + timedelta(days=1)}, {first.id: told})
+        tx.reminders.mark_reminded({ann: DAY}, {first.id: evolve(told, count=1)})
+        tx.reminders.mark_reminded({ann: DAY + timedelta(days=1)}, {first.id: told})
 
     found, other = locked(store, bob, gone, ann)
     assert (found.owner, found.zone) == (ann, "Asia/Kolkata")
@@ -124,7 +126,7 @@ def test_people_come_with_their_idle_goals_and_what_was_said_of_them(store: AnyS
         ("goal 3", None),
     ]
     assert found.goals[0].active_at == LONG_AGO
-    assert other == Person(
+    assert other == ReminderRecipient(
         owner=bob, zone="UTC", preferences=Preferences(), reminded_on=None, goals=other.goals
     )
     assert not other.goals
@@ -135,7 +137,7 @@ def test_what_was_said_goes_with_the_goal_and_preferences_stay(store: AnyStore) 
     prefer(store, ann, OWN)
     with store.begin() as tx:
         goal = tx.goals.get(ann, 1)
-        tx.reminders.tell({ann: DAY}, {goal.id: Reminded(DAY, 1, DAY)})
+        tx.reminders.mark_reminded({ann: DAY}, {goal.id: ReminderHistory(DAY, 1, DAY)})
         tx.goals.delete(goal)
     (found,) = locked(store, ann)
     assert (found.preferences, found.reminded_on, list(found.goals)) == (OWN, DAY, [])
@@ -151,7 +153,7 @@ def test_whoever_runs_at_once_waits_for_the_other(store: AnyStore) -> None:
         start.wait()
         with store.begin() as tx:
             new = [p.owner for p in tx.reminders.lock(people, NOON) if p.reminded_on is None]
-            tx.reminders.tell(dict.fromkeys(new, DAY), {})
+            tx.reminders.mark_reminded(dict.fromkeys(new, DAY), {})
             told.extend(new)
 
     threads = [Thread(target=run) for _ in range(times)]
@@ -181,4 +183,4 @@ def test_processes_that_start_at_once_make_a_built_in_schedule_once(
     assert len(made) == 4
     assert len(set(made)) == 1
     with store.view() as tx:
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 1
+        assert tx.schedules.count(ALL_OWNERS, ScheduleFilter()) == 1

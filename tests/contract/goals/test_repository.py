@@ -7,8 +7,8 @@ import pytest
 
 from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.goals.goal import Book, Category, Goal, GoalState
-from workbell.domain.goals.progress_entry import Entry, Timer
+from workbell.domain.goals.goal import Category, Goal, GoalLedger, GoalState
+from workbell.domain.goals.progress_entry import ProgressEntry, Timer
 from workbell.ports.goals.repository import EntryFilter, GoalDay, GoalFilter
 
 HOUR = 3600
@@ -27,7 +27,7 @@ def a_goal(number: int = 1, **fields: Any) -> Goal:
     return Goal(**values | fields)
 
 
-def an_entry(goal: Goal, number: int = 1, **fields: Any) -> Entry:
+def an_entry(goal: Goal, number: int = 1, **fields: Any) -> ProgressEntry:
     values: dict[str, Any] = {
         "owner": goal.owner,
         "goal_id": goal.id,
@@ -41,7 +41,7 @@ def an_entry(goal: Goal, number: int = 1, **fields: Any) -> Entry:
         "created_at": after(number),
         "updated_at": NOON,
     }
-    return Entry(**values | fields)
+    return ProgressEntry(**values | fields)
 
 
 def kept(store: AnyStore, *goals: Goal) -> list[Goal]:
@@ -49,21 +49,21 @@ def kept(store: AnyStore, *goals: Goal) -> list[Goal]:
         return [tx.goals.add(goal) for goal in goals]
 
 
-def logged(store: AnyStore, *entries: Entry) -> list[Entry]:
+def logged(store: AnyStore, *entries: ProgressEntry) -> list[ProgressEntry]:
     with store.begin() as tx:
         return [tx.entries.add(entry) for entry in entries]
 
 
 def test_a_book_is_empty_until_it_is_locked(store: AnyStore) -> None:
     with store.view() as tx:
-        assert tx.books.get(ALICE) == Book(owner=ALICE)
+        assert tx.ledgers.get(ALICE) == GoalLedger(owner=ALICE)
     with store.begin() as tx:
-        book = tx.books.lock(ALICE)
-        assert book == Book(owner=ALICE)
-        tx.books.replace(book.numbered().changed())
+        book = tx.ledgers.lock(ALICE)
+        assert book == GoalLedger(owner=ALICE)
+        tx.ledgers.replace(book.numbered().changed())
     with store.begin() as tx:
-        assert tx.books.lock(ALICE) == Book(owner=ALICE, last_goal=1, revision=2)
-        assert tx.books.lock(BOB) == Book(owner=BOB)
+        assert tx.ledgers.lock(ALICE) == GoalLedger(owner=ALICE, last_goal=1, revision=2)
+        assert tx.ledgers.lock(BOB) == GoalLedger(owner=BOB)
 
 
 def test_a_goal_comes_back_as_it_was_and_to_its_owner_only(store: AnyStore) -> None:
@@ -99,10 +99,10 @@ def test_goals_are_filtered_and_ordered(store: AnyStore) -> None:
         a_goal(1, owner=BOB),
     )
 
-    def numbers(which: GoalFilter = GoalFilter(), **more: Any) -> list[int]:  # noqa: B008
+    def numbers(filters: GoalFilter = GoalFilter(), **more: Any) -> list[int]:  # noqa: B008
         with store.view() as tx:
-            found = [goal.number for goal in tx.goals.find(ALICE, which, **more)]
-            assert more or tx.goals.count(ALICE, which) == len(found)
+            found = [goal.number for goal in tx.goals.find(ALICE, filters, **more)]
+            assert more or tx.goals.count(ALICE, filters) == len(found)
         return found
 
     assert numbers() == [1, 2, 3]
@@ -149,11 +149,11 @@ def test_entries_are_filtered_and_ordered(store: AnyStore) -> None:
         an_entry(second, 1, created_at=after(60), total_seconds=HOUR),
     )
 
-    def found(which: EntryFilter = EntryFilter(), **more: Any) -> list[tuple[int, int]]:  # noqa: B008
+    def found(filters: EntryFilter = EntryFilter(), **more: Any) -> list[tuple[int, int]]:  # noqa: B008
         with store.view() as tx:
-            rows = [(e.goal_number, e.number) for e in tx.entries.find(ALICE, which, **more)]
-            assert more or tx.entries.count(ALICE, which) == len(rows)
-            assert tx.entries.find(BOB, which) == []
+            rows = [(e.goal_number, e.number) for e in tx.entries.find(ALICE, filters, **more)]
+            assert more or tx.entries.count(ALICE, filters) == len(rows)
+            assert tx.entries.find(BOB, filters) == []
         return rows
 
     assert found() == [(2, 1), (1, 2), (1, 1)]
@@ -204,7 +204,7 @@ def test_the_last_span_before_a_moment_is_found(store: AnyStore) -> None:
     with store.view() as tx:
         latest = tx.entries.latest_before
         assert latest(ALICE, NOON) == second
-        assert latest(ALICE, NOON, but=second.id) == first
+        assert latest(ALICE, NOON, except_id=second.id) == first
         assert latest(ALICE, after(-5 * HOUR)) == first
         assert latest(ALICE, after(-9 * HOUR)) is None
         assert latest(BOB, NOON) is None

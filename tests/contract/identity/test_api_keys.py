@@ -46,23 +46,23 @@ def test_a_prefix_stands_for_one_key(store: AnyStore) -> None:
 def test_a_key_is_revoked_by_its_person_and_once(store: AnyStore) -> None:
     with store.begin() as tx:
         first, second = tx.api_keys.add(a_key("p1")), tx.api_keys.add(a_key("p2"))
-        assert list(tx.api_keys.of_user(ALICE)) == [second, first]
-        assert list(tx.api_keys.of_user(BOB)) == []
+        assert list(tx.api_keys.list_for_user(ALICE)) == [second, first]
+        assert list(tx.api_keys.list_for_user(BOB)) == []
         assert not tx.api_keys.revoke(BOB, first.id, after(1))
         assert not tx.api_keys.revoke(ALICE, 12345, after(1))
         assert tx.api_keys.revoke(ALICE, first.id, after(2))
         assert not tx.api_keys.revoke(ALICE, first.id, after(3))
         assert tx.api_keys.by_prefix("p1") == first.revoked(after(2))
-        assert list(tx.api_keys.of_user(ALICE)) == [second]
+        assert list(tx.api_keys.list_for_user(ALICE)) == [second]
 
 
 @pytest.mark.usefixtures("people")
 def test_the_use_of_a_key_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
     with store.begin() as tx:
         key = tx.api_keys.add(a_key())
-        tx.api_keys.note_use(evolve(key, id=12345).used(after(1)))
-        tx.api_keys.note_use(key.used(after(60)))
+        tx.api_keys.record_use(evolve(key, id=12345).used(after(1)))
+        tx.api_keys.record_use(key.used(after(60)))
         assert tx.api_keys.by_prefix("p1") == key.used(after(60))
         tx.api_keys.revoke(ALICE, key.id, after(61))
-        tx.api_keys.note_use(key.used(after(120)))
+        tx.api_keys.record_use(key.used(after(120)))
         assert tx.api_keys.by_prefix("p1") == key.used(after(60)).revoked(after(61))

@@ -12,20 +12,20 @@ from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.user import User
-from workbell.services.identity.login import SignedIn, SigningIn
+from workbell.services.identity.login import LoginService, TokenLogin
 
 PASSWORD = "correct horse 7"
 HASHER = Argon2Hasher.create(memory_kib=8, passes=1)
 
 
-def a_process(store: AnyStore, clock: ManualClock) -> SigningIn:
+def a_process(store: AnyStore, clock: ManualClock) -> LoginService:
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    return SigningIn(
+    return LoginService(
         store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens, totp=PyotpTotp()
     )
 
 
-def signed_in(process: SigningIn) -> SignedIn:
+def signed_in(process: LoginService) -> TokenLogin:
     with process.store.begin() as tx:
         tx.users.add(
             User(
@@ -47,7 +47,7 @@ def test_fifty_refreshes_of_one_token_have_one_successor(
     (pair,) = {(one.access, one.refresh) for one in pairs}
     session = here.authenticate(pair[0]).session_id
     with store.view() as tx:
-        alive = tx.sessions.of_user(first.user.id, clock.now())
+        alive = tx.sessions.list_for_user(first.user.id, clock.now())
         refreshed = [one for one in tx.audit.latest(limit=100) if one.action == "REFRESH"]
     assert [one.id for one in alive] == [session]
     assert len(refreshed) == 1
@@ -62,7 +62,7 @@ def test_a_token_that_was_exchanged_long_ago_ends_its_family_for_everybody(
     second = here.refresh(first.refresh)
     clock.at += timedelta(seconds=11)
 
-    def stolen(one: SigningIn) -> bool:
+    def stolen(one: LoginService) -> bool:
         with pytest.raises(Unauthenticated):
             one.refresh(first.refresh)
         return True

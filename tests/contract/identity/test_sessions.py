@@ -7,7 +7,7 @@ from attrs import evolve
 
 from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.one_time_code import LIFE
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import UserId
@@ -59,7 +59,7 @@ def test_a_session_that_is_not_there_is_not_found(store: AnyStore) -> None:
 def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
     session = Session.start(
         "s", ALICE, "h" * 64, NOON, LIFE, kind=SessionKind.BROWSER,
-        origin=Origin(address="2001:db8::1", user_agent="Agent/1 – é"),
+        origin=ClientInfo(address="2001:db8::1", user_agent="Agent/1 – é"),
     )  # fmt: skip
     with store.begin() as tx:
         tx.sessions.add(session)
@@ -73,7 +73,7 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
 @pytest.mark.usefixtures("people")
 def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
     """Also when the session is over, and nobody else is."""
-    session = Session.start("s", ALICE, "h", NOON, LIFE, origin=Origin(address="192.0.2.1"))
+    session = Session.start("s", ALICE, "h", NOON, LIFE, origin=ClientInfo(address="192.0.2.1"))
     with store.begin() as tx:
         tx.sessions.add(session.revoked(NOON))
     with store.view() as tx:
@@ -88,12 +88,12 @@ def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> No
 def test_the_use_of_a_session_is_noted_unless_it_was_revoked(store: AnyStore) -> None:
     used = evolve(a_session(), last_used_at=after(60), expires_at=after(999))
     with store.begin() as tx:
-        tx.sessions.note_use(used)
+        tx.sessions.record_use(used)
         tx.sessions.add(a_session())
-        tx.sessions.note_use(evolve(used, current_jti="not noted"))
+        tx.sessions.record_use(evolve(used, current_jti="not noted"))
         assert tx.sessions.find("session-1") == used
         tx.sessions.replace(used.revoked(after(70)))
-        tx.sessions.note_use(evolve(used, last_used_at=after(80)))
+        tx.sessions.record_use(evolve(used, last_used_at=after(80)))
         assert tx.sessions.find("session-1") == used.revoked(after(70))
 
 
@@ -104,12 +104,16 @@ def test_all_sessions_of_a_person_end_but_one(store: AnyStore) -> None:
             tx.sessions.add(a_session(id=f"a-{number}", created_at=after(number)))
         tx.sessions.add(a_session(id="over", expires_at=after(5)))
         tx.sessions.add(a_session(id="bobs", user_id=BOB))
-        assert [one.id for one in tx.sessions.of_user(ALICE, after(9))] == ["a-3", "a-2", "a-1"]
-        assert tx.sessions.revoke_all(ALICE, after(10), but="a-2") == 2
-        assert [one.id for one in tx.sessions.of_user(ALICE, after(11))] == ["a-2"]
+        assert [one.id for one in tx.sessions.list_for_user(ALICE, after(9))] == [
+            "a-3",
+            "a-2",
+            "a-1",
+        ]
+        assert tx.sessions.revoke_all(ALICE, after(10), except_id="a-2") == 2
+        assert [one.id for one in tx.sessions.list_for_user(ALICE, after(11))] == ["a-2"]
         assert tx.sessions.revoke_all(ALICE, after(12)) == 1
-        assert tx.sessions.of_user(ALICE, after(13)) == []
-        assert [one.id for one in tx.sessions.of_user(BOB, after(13))] == ["bobs"]
+        assert tx.sessions.list_for_user(ALICE, after(13)) == []
+        assert [one.id for one in tx.sessions.list_for_user(BOB, after(13))] == ["bobs"]
         first = tx.sessions.find("a-1")
         assert first is not None and first.revoked_at == after(10)
 

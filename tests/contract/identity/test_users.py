@@ -8,7 +8,7 @@ from attrs import evolve
 
 from tests.contract.factories import NOON, AnyStore, a_user, after
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import SYSTEM_ID, Role, Taken, Tier, User, UserId
+from workbell.domain.identity.user import SYSTEM_ID, AlreadyTaken, Role, Tier, User, UserId
 from workbell.ports.identity.users import UserFilter
 
 
@@ -77,7 +77,7 @@ def test_names_and_addresses_are_unique_regardless_of_case(
     store: AnyStore, name: str, email: str, fields: set[str]
 ) -> None:
     person(store)
-    with pytest.raises(Taken) as caught:
+    with pytest.raises(AlreadyTaken) as caught:
         person(store, name, email=email)
     assert set(caught.value.field_errors) == fields
     assert person(store, "free").username == "free"
@@ -87,7 +87,7 @@ def test_two_people_may_hold_one_name_each(store: AnyStore) -> None:
     """A name and an address that are taken by two different people are both told."""
     person(store, "alice")
     person(store, "bob")
-    with pytest.raises(Taken) as caught:
+    with pytest.raises(AlreadyTaken) as caught:
         person(store, "alice", email="bob@example.com")
     assert set(caught.value.field_errors) == {"username", "email"}
 
@@ -96,7 +96,7 @@ def test_of_many_threads_one_gets_the_name(store: AnyStore) -> None:
     def register(n: int) -> bool:
         try:
             person(store, "alice", email=f"a{n}@example.com")
-        except Taken:
+        except AlreadyTaken:
             return False
         return True
 
@@ -164,7 +164,7 @@ def test_replacing_takes_no_name_of_another(store: AnyStore) -> None:
     alice = person(store, "alice")
     person(store, "bob")
     taking = evolve(alice, username="BOB", email="bob@EXAMPLE.com")
-    with pytest.raises(Taken) as caught, store.begin() as tx:
+    with pytest.raises(AlreadyTaken) as caught, store.begin() as tx:
         tx.users.replace(taking)
     assert set(caught.value.field_errors) == {"username", "email"}
     with pytest.raises(NotFound), store.begin() as tx:
@@ -190,10 +190,10 @@ def test_people_are_listed_by_what_they_are(store: AnyStore) -> None:
     bob = person(store, "bob", role=Role.ADMIN, is_email_verified=True, created_at=after(1))
     cat = person(store, "cat", is_active=False, is_super_user=True, created_at=after(3))
 
-    def found(**which: Any) -> list[User]:
+    def found(**filters: Any) -> list[User]:
         with store.view() as tx:
-            users = tx.users.find(UserFilter(**which))
-            assert tx.users.count(UserFilter(**which)) == len(users)
+            users = tx.users.find(UserFilter(**filters))
+            assert tx.users.count(UserFilter(**filters)) == len(users)
         return list(users)
 
     assert found() == [ann, bob, cat]

@@ -21,7 +21,7 @@ from tests.contract.factories import (
     stand,
     write,
 )
-from workbell.domain.jobs.job import JobId, Mode, Progress
+from workbell.domain.jobs.job import ClaimMode, JobId, Progress
 
 # ready -> running
 
@@ -77,13 +77,15 @@ def test_ordinary_rows_are_claimed_up_to_the_free_threads(store: AnyStore) -> No
 
 
 def test_batch_rows_are_claimed_beyond_the_free_threads(store: AnyStore) -> None:
-    jobs = keep(store, *[a_job(mode=Mode.BATCH)] * 5, a_job(), *[a_job(mode=Mode.BATCH)] * 5)
+    jobs = keep(
+        store, *[a_job(mode=ClaimMode.BATCH)] * 5, a_job(), *[a_job(mode=ClaimMode.BATCH)] * 5
+    )
     assert ids(claim(store, free_threads=0)) == ids(jobs[:5])
     assert len(claim(store, free_threads=1)) == 6
 
 
 def test_a_row_that_runs_alone_is_claimed_alone(store: AnyStore) -> None:
-    first, alone, last = keep(store, a_job(), a_job(mode=Mode.ALONE), a_job())
+    first, alone, last = keep(store, a_job(), a_job(mode=ClaimMode.EXCLUSIVE), a_job())
     assert ids(claim(store)) == [first.id]
     assert ids(claim(store)) == [alone.id]
     assert ids(claim(store)) == [last.id]
@@ -109,11 +111,11 @@ def test_threads_never_claim_a_row_twice(store: AnyStore) -> None:
 def test_extending_renews_the_lease_under_the_token_only(store: AnyStore) -> None:
     one, two = running(store, a_job(), a_job())
     with store.begin() as tx:
-        renewed = tx.jobs.extend(
+        renewed = tx.jobs.renew_leases(
             [(one.id, one.token), (two.id, two.token - 1), (JobId(999), 1)], after(60)
         )
         assert dict(renewed) == {one.id: False}
-        assert dict(tx.jobs.extend([], after(60))) == {}
+        assert dict(tx.jobs.renew_leases([], after(60))) == {}
     assert see(store, one).lease_until == after(60)
     assert see(store, two).lease_until == after(30)
 
@@ -123,7 +125,7 @@ def test_extending_tells_of_a_cancel(store: AnyStore) -> None:
     assert move(store, one, "cancel")
     assert stand(store, one.id) == [RUNNING]
     with store.begin() as tx:
-        renewed = tx.jobs.extend([(one.id, one.token), (two.id, two.token)], after(60))
+        renewed = tx.jobs.renew_leases([(one.id, one.token), (two.id, two.token)], after(60))
     assert dict(renewed) == {one.id: True, two.id: False}
 
 
@@ -131,14 +133,14 @@ def test_what_has_ended_is_not_renewed(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     write(store, ended(work))
     with store.begin() as tx:
-        assert dict(tx.jobs.extend([(work.id, work.token)], after(60))) == {}
+        assert dict(tx.jobs.renew_leases([(work.id, work.token)], after(60))) == {}
     assert see(store, work).lease_until is None
 
 
 def test_progress_is_noted_under_the_token_only(store: AnyStore) -> None:
     one, two = running(store, a_job(), a_job())
     with store.begin() as tx:
-        tx.jobs.note_progress(
+        tx.jobs.record_progress(
             [
                 (one.id, one.token, Progress(1, None, "ünder way")),
                 (two.id, two.token + 1, Progress(2, 3)),
@@ -148,5 +150,5 @@ def test_progress_is_noted_under_the_token_only(store: AnyStore) -> None:
     assert see(store, two).progress is None
     write(store, ended(one))
     with store.begin() as tx:
-        tx.jobs.note_progress([(one.id, one.token, Progress(9))])
+        tx.jobs.record_progress([(one.id, one.token, Progress(9))])
     assert see(store, one).progress == Progress(1, None, "ünder way")

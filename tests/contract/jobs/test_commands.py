@@ -33,7 +33,7 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import ENDED, Job, JobId, JobState, Progress
@@ -54,7 +54,7 @@ def test_waiting_work_is_cancelled(store: AnyStore) -> None:
     assert claim(store) == []
     assert sweep(store, after(1)) == 0
     with store.begin() as tx:
-        assert tx.jobs.release_lanes(after(1)) == 0
+        assert tx.jobs.release_concurrency_keys(after(1)) == 0
 
 
 @pytest.mark.parametrize("state", ENDED)
@@ -186,9 +186,9 @@ def test_hidden_jobs_are_not_found(store: AnyStore) -> None:
         assert tx.jobs.replace(job, evolve(job, hidden=True))
     with store.begin() as tx:
         with pytest.raises(NotFound):
-            tx.jobs.get(EVERYTHING, job.id)
+            tx.jobs.get(ALL_OWNERS, job.id)
         with pytest.raises(NotFound):
-            tx.jobs.get_for_update(EVERYTHING, job.id)
+            tx.jobs.get_for_update(ALL_OWNERS, job.id)
 
 
 def test_jobs_are_found_within_the_scope_only(store: AnyStore) -> None:
@@ -201,13 +201,13 @@ def test_jobs_are_found_within_the_scope_only(store: AnyStore) -> None:
                 tx.jobs.get(scope, other)
             with pytest.raises(NotFound):
                 tx.jobs.get_for_update(scope, other)
-        assert tx.jobs.get(EVERYTHING, nobodys.id) == nobodys
+        assert tx.jobs.get(ALL_OWNERS, nobodys.id) == nobodys
 
 
 def test_a_rerun_is_a_new_job(store: AnyStore) -> None:
     (work,) = running(store, a_job(schedule_id=1, tick=NOON, idempotency_key="k"))
     write(store, ended(work))
-    (again,) = keep(store, see(store, work).again(after(1)), now=after(1))
+    (again,) = keep(store, see(store, work).rerun(after(1)), now=after(1))
     assert (again.rerun_of, again.tick, again.for_tick) == (work.id, None, NOON)
     assert again.state is READY
 
@@ -224,7 +224,7 @@ def test_deactivating_holds_ready_rows_and_activating_readies_them(store: AnySto
     assert stand(store, busy.id, ready, later, other) == [RUNNING, HELD, SCHEDULED, READY]
     assert ids(claim(store)) == [other.id]
     with store.begin() as tx:
-        assert tx.jobs.release_lanes(NOON) == 0
+        assert tx.jobs.release_concurrency_keys(NOON) == 0
     assert switch(store, "echo", on=True) == 1
     assert ids(claim(store)) == [ready.id]
 
@@ -237,9 +237,9 @@ def test_waiting_jobs_of_an_owner_are_counted(store: AnyStore) -> None:
     keep(store, a_job(), a_job(due_at=after(1)), a_job(owner=BOB))
     keep(store, a_job(state=SUCCEEDED, ended_at=NOON), a_job(lane="l"), a_job(lane="l"))
     with store.view() as tx:
-        assert tx.jobs.count_waiting(ALICE, at_most=99) == 4
-        assert tx.jobs.count_waiting(ALICE, at_most=3) == 3
-        assert tx.jobs.count_waiting(SYSTEM_ID, at_most=3) == 0
+        assert tx.jobs.count_waiting(ALICE, limit=99) == 4
+        assert tx.jobs.count_waiting(ALICE, limit=3) == 3
+        assert tx.jobs.count_waiting(SYSTEM_ID, limit=3) == 0
 
 
 def test_unfinished_jobs_are_listed_by_schedule(store: AnyStore) -> None:

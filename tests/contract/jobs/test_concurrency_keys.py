@@ -30,7 +30,7 @@ from tests.contract.factories import (
     switch,
     write,
 )
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState
 from workbell.ports.jobs.repository import JobFilter
@@ -72,7 +72,7 @@ def test_a_claim_does_not_leave_the_lane(store: AnyStore) -> None:
     _, held = keep(store, in_lane(), in_lane())
     claim(store)
     with store.begin() as tx:
-        assert tx.jobs.release_lanes(NOON) == 0
+        assert tx.jobs.release_concurrency_keys(NOON) == 0
     assert stand(store, held) == [HELD]
 
 
@@ -139,7 +139,7 @@ def test_a_claim_given_back_keeps_its_place(store: AnyStore) -> None:
     first, second = keep(store, in_lane(), in_lane())
     (work,) = claim(store)
     with store.begin() as tx:
-        assert tx.jobs.give_back([(work.id, work.token)]) == {first.id}
+        assert tx.jobs.release([(work.id, work.token)]) == {first.id}
     assert stand(store, first, second) == [READY, HELD]
 
 
@@ -148,7 +148,7 @@ def test_a_claim_given_back_and_cancelled_releases_the_next(store: AnyStore) -> 
     (work,) = claim(store)
     move(store, first, "cancel")
     with store.begin() as tx:
-        tx.jobs.give_back([(work.id, work.token)])
+        tx.jobs.release([(work.id, work.token)])
     assert stand(store, first, second) == [CANCELLED, READY]
 
 
@@ -203,8 +203,8 @@ def test_the_limit_is_that_of_the_last_job_added(store: AnyStore) -> None:
     jobs = keep(store, in_lane(1), in_lane(1), in_lane(1))
     keep(store, in_lane(3, due_at=after(60)))
     with store.begin() as tx:
-        assert tx.jobs.release_lanes(NOON) == 2
-        assert tx.jobs.release_lanes(NOON) == 0
+        assert tx.jobs.release_concurrency_keys(NOON) == 2
+        assert tx.jobs.release_concurrency_keys(NOON) == 0
     assert stand(store, *jobs) == [READY] * 3
 
 
@@ -245,10 +245,10 @@ def test_release_lanes_readies_what_a_crash_left(store: AnyStore) -> None:
         definition = tx.definitions.add(a_definition(is_active=False))
     jobs = keep(store, in_lane(), in_lane(), a_job())
     with store.begin() as tx:
-        assert tx.jobs.release_lanes(NOON) == 0
+        assert tx.jobs.release_concurrency_keys(NOON) == 0
         tx.definitions.replace(evolve(definition, is_active=True))
-        assert tx.jobs.release_lanes(after(1)) == 2
-        assert tx.jobs.release_lanes(after(1)) == 0
+        assert tx.jobs.release_concurrency_keys(after(1)) == 2
+        assert tx.jobs.release_concurrency_keys(after(1)) == 0
     assert stand(store, *jobs) == [READY, HELD, READY]
 
 
@@ -263,7 +263,7 @@ def test_the_limit_holds_under_threads(store: AnyStore) -> None:
         done = 0
         while works := claim(store, limit=3, worker=f"w{n}"):
             with store.view() as tx:
-                busy = tx.jobs.find(EVERYTHING, JobFilter(), limit=100)
+                busy = tx.jobs.find(ALL_OWNERS, JobFilter(), limit=100)
             standing = [job for job in busy if job.state in (READY, RUNNING)]
             assert len(standing) <= limit
             done += len(write(store, *[ended(work) for work in works]))

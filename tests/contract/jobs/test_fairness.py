@@ -31,10 +31,10 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Task, Tasks
 from workbell.ports.schedules.views import ScheduleView
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.schedules.commands import Scheduling
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.requests import NewSchedule
-from workbell.services.transaction_retry import done_again
+from workbell.services.transaction_retry import retry_on_contention
 
 
 def order(store: AnyStore, at_a_time: int = 1) -> list[int]:
@@ -141,11 +141,11 @@ def test_a_released_row_gets_its_tag_at_the_release(store: AnyStore) -> None:
 def test_a_flood_from_many_threads_does_not_starve_newcomers(store: AnyStore) -> None:
     """No row is shared by those who enqueue: a race costs a tie, never a turn."""
 
-    @done_again
+    @retry_on_contention
     def flood(_: int) -> None:
         keep(store, *[a_job(owner=ALICE)] * 5)
 
-    @done_again
+    @retry_on_contention
     def come(owner: int) -> None:
         keep(store, a_job(owner=UserId(owner)))
 
@@ -163,9 +163,11 @@ def test_the_service_lets_nobody_past_the_limit_on_any_way(store: AnyStore) -> N
     """Creating and resuming at once, from many threads: five are active, never more."""
     clock, serializer, tasks = ManualClock(), JsonSerializer(), Tasks()
     tasks.add(Task(key="echo", body=lambda *_: None))
-    definitions = Definitions(store=store, clock=clock, tasks=tasks, serializer=serializer)
+    definitions = TaskDefinitionService(
+        store=store, clock=clock, tasks=tasks, serializer=serializer
+    )
     definitions.synchronise()
-    service = Scheduling(
+    service = ScheduleService(
         store=store, clock=clock, tasks=tasks, definitions=definitions, serializer=serializer
     )
     with store.begin() as tx:

@@ -30,10 +30,10 @@ from tests.contract.factories import (
 )
 from tests.contract.factories import move as command
 from tests.contract.servers import SERVERS, is_there
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Claim, Outcome
-from workbell.domain.jobs.job import Job, JobId, JobState, Mode
+from workbell.domain.jobs.job import ClaimMode, Job, JobId, JobState
 from workbell.ports.jobs.repository import JobFilter
 
 FULL = os.environ.get("WORKBELL_TEST_FULL") == "1"
@@ -135,7 +135,7 @@ class JobLife(RuleBasedStateMachine):
 
     def add(self, draw: Draw) -> None:
         lanes = draw(st.lists(st.sampled_from([None, *LIMITS]), min_size=1, max_size=4))
-        mode = draw(st.sampled_from(Mode))
+        mode = draw(st.sampled_from(ClaimMode))
         delay = draw(st.sampled_from([0, 0, 0, 5, 60]))
         jobs = [
             a_job(
@@ -144,7 +144,7 @@ class JobLife(RuleBasedStateMachine):
                 due_at=self.now + timedelta(seconds=delay),
                 created_at=self.now,
                 mode=mode,
-                fail_when_lost=mode is Mode.ALONE,
+                fail_when_lost=mode is ClaimMode.EXCLUSIVE,
                 queue=draw(st.sampled_from(QUEUES)),
                 task=draw(st.sampled_from(TASKS)),
                 priority=draw(st.integers(0, 1)),
@@ -217,7 +217,7 @@ class JobLife(RuleBasedStateMachine):
 
         def renew(store: AnyStore) -> dict[JobId, bool]:
             with store.begin() as tx:
-                return dict(tx.jobs.extend([(each.id, each.token) for each in some], until))
+                return dict(tx.jobs.renew_leases([(each.id, each.token) for each in some], until))
 
         self.play(renew)
 
@@ -226,7 +226,7 @@ class JobLife(RuleBasedStateMachine):
 
         def give(store: AnyStore) -> set[JobId]:
             with store.begin() as tx:
-                return tx.jobs.give_back([(each.id, each.token) for each in some])
+                return tx.jobs.release([(each.id, each.token) for each in some])
 
         self.play(give)
 
@@ -256,7 +256,7 @@ class JobLife(RuleBasedStateMachine):
         def turn(store: AnyStore) -> int:
             with store.begin() as tx:
                 tx.queues.set_state(queue, state, self.now)
-                return tx.queues.settle_drains(self.now)
+                return tx.queues.finish_drains(self.now)
 
         self.play(turn)
 
@@ -267,7 +267,7 @@ class JobLife(RuleBasedStateMachine):
     def release(self, draw: Draw) -> None:
         def free(store: AnyStore) -> int:
             with store.begin() as tx:
-                return tx.jobs.release_lanes(self.now)
+                return tx.jobs.release_concurrency_keys(self.now)
 
         assert self.play(free) == 0, "a transaction left a row behind that might be ready"
 
@@ -348,7 +348,7 @@ def by_id(work: Claim) -> JobId:
 
 def everything(store: AnyStore) -> dict[JobId, Job]:
     with store.view() as tx:
-        return {job.id: job for job in tx.jobs.find(EVERYTHING, JobFilter(), limit=10_000)}
+        return {job.id: job for job in tx.jobs.find(ALL_OWNERS, JobFilter(), limit=10_000)}
 
 
 def attempts_of(store: AnyStore, numbers: Sequence[JobId]) -> dict[JobId, list[Attempt]]:

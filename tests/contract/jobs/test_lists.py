@@ -20,15 +20,15 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.jobs.attempt import Artifact, LogLine, Outcome
 from workbell.domain.jobs.job import ENDED, Job, JobId, JobOrigin, JobState, Status
 from workbell.ports.jobs.repository import JobFilter
 
 
-def found(store: AnyStore, which: JobFilter | None = None, **ask: Any) -> list[int]:
+def found(store: AnyStore, filters: JobFilter | None = None, **ask: Any) -> list[int]:
     with store.view() as tx:
-        return ids(tx.jobs.find(EVERYTHING, which or JobFilter(), **ask))
+        return ids(tx.jobs.find(ALL_OWNERS, filters or JobFilter(), **ask))
 
 
 def over(**fields: Any) -> Job:
@@ -66,23 +66,23 @@ def test_a_scope_limits_every_list(store: AnyStore) -> None:
         assert ids(tx.jobs.find(scope, JobFilter())) == [mine.id]
         assert tx.jobs.find(scope, JobFilter(owner=BOB)) == []
         assert tx.jobs.count(scope, JobFilter()) == 1
-        assert tx.jobs.count(EVERYTHING, JobFilter(owner=BOB)) == 1
+        assert tx.jobs.count(ALL_OWNERS, JobFilter(owner=BOB)) == 1
 
 
 def test_hidden_jobs_are_left_out(store: AnyStore) -> None:
     shown, hidden = keep(store, over(), over(hidden=True))
     assert found(store) == [shown.id]
     with store.view() as tx:
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == 1
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 1
         with pytest.raises(NotFound):
-            tx.jobs.get(EVERYTHING, hidden.id)
+            tx.jobs.get(ALL_OWNERS, hidden.id)
 
 
 def test_counting_stops(store: AnyStore) -> None:
     keep(store, *[a_job()] * 5)
     with store.view() as tx:
-        assert tx.jobs.count(EVERYTHING, JobFilter()) == 5
-        assert tx.jobs.count(EVERYTHING, JobFilter(task="none")) == 0
+        assert tx.jobs.count(ALL_OWNERS, JobFilter()) == 5
+        assert tx.jobs.count(ALL_OWNERS, JobFilter(task="none")) == 0
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_counting_stops(store: AnyStore) -> None:
         (JobFilter(task="echo", owner=ALICE), {"a"}),
     ],
 )
-def test_filters(store: AnyStore, which: JobFilter, names: set[str]) -> None:
+def test_filters(store: AnyStore, filters: JobFilter, names: set[str]) -> None:
     keep(
         store,
         a_job(name="a", description="100%"),
@@ -129,9 +129,9 @@ def test_filters(store: AnyStore, which: JobFilter, names: set[str]) -> None:
         ),
     )
     with store.view() as tx:
-        jobs = tx.jobs.find(EVERYTHING, which)
+        jobs = tx.jobs.find(ALL_OWNERS, filters)
         assert {job.name for job in jobs} == names
-        assert tx.jobs.count(EVERYTHING, which) == len(names)
+        assert tx.jobs.count(ALL_OWNERS, filters) == len(names)
 
 
 def test_the_public_words_for_states(store: AnyStore) -> None:
@@ -152,13 +152,13 @@ def test_the_public_words_for_states(store: AnyStore) -> None:
     }
     with store.view() as tx:
         for status, names in expected.items():
-            jobs = tx.jobs.find(EVERYTHING, JobFilter(statuses=[status]))
+            jobs = tx.jobs.find(ALL_OWNERS, JobFilter(statuses=[status]))
             assert {job.name for job in jobs} == names
             assert {job.status for job in jobs} == {status}
         several = JobFilter(statuses=[Status.RUNNING, Status.FAILED])
-        assert tx.jobs.count(EVERYTHING, several) == 2
-        assert tx.jobs.count(EVERYTHING, JobFilter(statuses=[])) == 0
-        assert tx.jobs.get(EVERYTHING, busy.id).status is Status.RUNNING
+        assert tx.jobs.count(ALL_OWNERS, several) == 2
+        assert tx.jobs.count(ALL_OWNERS, JobFilter(statuses=[])) == 0
+        assert tx.jobs.get(ALL_OWNERS, busy.id).status is Status.RUNNING
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_orderings(store: AnyStore, ordering: list[str], names: str) -> None:
         a_job(name="c", created_at=after(2), due_at=after(5), priority=1, task="n", queue="x"),
     )
     with store.view() as tx:
-        jobs = tx.jobs.find(EVERYTHING, JobFilter(), ordering=ordering)
+        jobs = tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=ordering)
     assert "".join(job.name for job in jobs) == names
 
 
@@ -265,7 +265,7 @@ def test_pruning_frees_files_and_takes_all_that_belongs_to_a_job(store: AnyStore
         assert list(tx.logs.lines(work.id)) == []
         assert list(tx.logs.artifacts(work.id)) == []
         with pytest.raises(NotFound):
-            tx.jobs.get(EVERYTHING, work.id)
+            tx.jobs.get(ALL_OWNERS, work.id)
 
 
 def test_a_pruned_key_is_free_again(store: AnyStore) -> None:

@@ -135,7 +135,7 @@ def test_an_announced_file_is_on_no_list_and_goes_with_its_job(store: AnyStore) 
     newer = evolve(REPORT, key="newer")
     with store.begin() as tx:
         for key in ("never-made", REPORT.key, newer.key):
-            tx.logs.announce_file(job.id, key)
+            tx.logs.reserve_file_key(job.id, key)
         assert tx.logs.artifacts(job.id) == []
         assert tx.logs.add_artifact(job.id, REPORT) is None
         assert tx.logs.add_artifact(job.id, newer) == REPORT.key

@@ -31,7 +31,7 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.jobs.attempt import Outcome, reap
-from workbell.domain.jobs.job import JobId, Mode
+from workbell.domain.jobs.job import ClaimMode, JobId
 
 # running -> an end, or once more
 
@@ -195,7 +195,7 @@ def test_a_row_whose_lease_was_renewed_meanwhile_is_not_reaped(store: AnyStore) 
     with store.view() as tx:
         (lost,) = tx.jobs.expired(after(31))
     with store.begin() as tx:
-        tx.jobs.extend([(work.id, work.token)], after(60))
+        tx.jobs.renew_leases([(work.id, work.token)], after(60))
     assert write(store, reap(lost, after(31))) == set()
     assert stand(store, work.id) == [RUNNING]
 
@@ -221,7 +221,7 @@ def test_a_lost_row_fails_when_its_attempts_are_used_up(store: AnyStore) -> None
 
 
 def test_a_lost_row_that_may_run_once_fails(store: AnyStore) -> None:
-    (work,) = running(store, a_job(mode=Mode.ALONE, fail_when_lost=True))
+    (work,) = running(store, a_job(mode=ClaimMode.EXCLUSIVE, fail_when_lost=True))
     reap_all(store, after(31))
     assert stand(store, work.id) == [FAILED]
 
@@ -243,10 +243,10 @@ def test_a_row_that_is_out_of_time_is_closed_as_timeout(store: AnyStore) -> None
 
 
 def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone(store: AnyStore) -> None:
-    first, second = running(store, *[a_job(mode=Mode.BATCH, max_attempts=1)] * 2)
+    first, second = running(store, *[a_job(mode=ClaimMode.BATCH, max_attempts=1)] * 2)
     reap_all(store, after(31))
     row = see(store, first)
-    assert (row.state, row.mode, row.max_attempts) == (SCHEDULED, Mode.ALONE, 2)
+    assert (row.state, row.mode, row.max_attempts) == (SCHEDULED, ClaimMode.EXCLUSIVE, 2)
     sweep(store, after(32))
     assert len(claim(store, now=after(32))) == 1
     reap_all(store, after(99))
@@ -260,8 +260,8 @@ def test_an_unstarted_claim_is_given_back(store: AnyStore) -> None:
     (job,) = keep(store, a_job())
     (work,) = claim(store)
     with store.begin() as tx:
-        assert tx.jobs.give_back([(work.id, work.token)]) == {work.id}
-        assert tx.jobs.give_back([]) == set()
+        assert tx.jobs.release([(work.id, work.token)]) == {work.id}
+        assert tx.jobs.release([]) == set()
     row = see(store, job)
     assert (row.state, row.attempt, row.token) == (READY, 0, work.token + 1)
     assert (row.lease_until, row.status.value) == (None, "pending")
@@ -278,7 +278,7 @@ def test_a_stale_claim_cannot_be_given_back(store: AnyStore) -> None:
     write(store, ended(two))
     with store.begin() as tx:
         assert (
-            tx.jobs.give_back([(one.id, one.token - 1), (two.id, two.token), (JobId(999), 1)])
+            tx.jobs.release([(one.id, one.token - 1), (two.id, two.token), (JobId(999), 1)])
             == set()
         )
     assert stand(store, one.id, two.id) == [RUNNING, SUCCEEDED]
@@ -289,7 +289,7 @@ def test_a_claim_given_back_keeps_its_earlier_attempts(store: AnyStore) -> None:
     write(store, ended(work, Outcome.FAILED, retry_after=0))
     (second,) = claim(store)
     with store.begin() as tx:
-        tx.jobs.give_back([(second.id, second.token)])
+        tx.jobs.release([(second.id, second.token)])
     assert see(store, work).attempt == 1
     (again,) = claim(store)
     assert again.attempt == 2
@@ -304,7 +304,7 @@ def test_a_claim_whose_cancelling_was_asked_for_is_not_given_back_to_run(
     (work,) = running(store, a_job())
     move(store, work, "cancel")
     with store.begin() as tx:
-        assert tx.jobs.give_back([(work.id, work.token)]) == {work.id}
+        assert tx.jobs.release([(work.id, work.token)]) == {work.id}
     assert stand(store, work.id) == [CANCELLED]
     assert see(store, work).ended_at is not None
     assert claim(store) == []

@@ -20,7 +20,7 @@ from tests.contract.factories import (
     sweep,
     write,
 )
-from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import SYSTEM_ID
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState
@@ -41,7 +41,7 @@ def queues(store: AnyStore) -> dict[str, QueueStats]:
 
 def drain(store: AnyStore) -> int:
     with store.begin() as tx:
-        return tx.queues.settle_drains(NOON)
+        return tx.queues.finish_drains(NOON)
 
 
 @pytest.mark.parametrize("state", ["paused", "draining"])
@@ -60,7 +60,7 @@ def test_what_runs_in_a_paused_queue_may_end_and_be_staged(store: AnyStore) -> N
     keep(store, a_job(due_at=after(1)))
     turn(store, "default", "paused")
     with store.begin() as tx:
-        assert dict(tx.jobs.extend([(work.id, work.token)], after(60))) == {work.id: False}
+        assert dict(tx.jobs.renew_leases([(work.id, work.token)], after(60))) == {work.id: False}
     assert write(store, ended(work)) == {work.id}
     assert sweep(store, after(1)) == 1
     assert claim(store, now=after(1)) == []
@@ -155,8 +155,8 @@ def workers(store: AnyStore) -> list[str]:
 
 def test_a_worker_tells_of_itself(store: AnyStore) -> None:
     with store.begin() as tx:
-        tx.workers.seen(a_worker())
-        tx.workers.seen(a_worker(seen_at=after(9), running=0))
+        tx.workers.heartbeat(a_worker())
+        tx.workers.heartbeat(a_worker(seen_at=after(9), running=0))
         (worker,) = tx.workers.all()
     assert (worker.host, worker.pid, worker.threads, worker.running) == ("höst", 7, 8, 0)
     assert (worker.started_at, worker.seen_at) == (NOON, after(9))
@@ -165,16 +165,16 @@ def test_a_worker_tells_of_itself(store: AnyStore) -> None:
 
 def test_workers_are_listed_newest_first_and_forgotten(store: AnyStore) -> None:
     with store.begin() as tx:
-        tx.workers.seen(a_worker("old"))
-        tx.workers.seen(a_worker("new", started_at=after(2), seen_at=after(2)))
-        tx.workers.seen(a_worker("middle", started_at=after(1), seen_at=after(1)))
+        tx.workers.heartbeat(a_worker("old"))
+        tx.workers.heartbeat(a_worker("new", started_at=after(2), seen_at=after(2)))
+        tx.workers.heartbeat(a_worker("middle", started_at=after(1), seen_at=after(1)))
     assert workers(store) == ["new", "middle", "old"]
     with store.begin() as tx:
-        tx.workers.forget(after(1))
+        tx.workers.remove_stale(after(1))
     assert workers(store) == ["new", "middle"]
     with store.begin() as tx:
-        tx.workers.gone("new")
-        tx.workers.gone("nobody")
+        tx.workers.remove("new")
+        tx.workers.remove("nobody")
     assert workers(store) == ["middle"]
 
 
@@ -195,7 +195,7 @@ def test_counts_of_a_scope(store: AnyStore) -> None:
         tx.schedules.add(a_schedule(owner=BOB))
         mine = tx.statistics.jobs(Scope(owner=ALICE), NOON)
         theirs = tx.statistics.jobs(Scope(owner=BOB), NOON)
-        all_ = tx.statistics.jobs(EVERYTHING, NOON)
+        all_ = tx.statistics.jobs(ALL_OWNERS, NOON)
         nobodys = tx.statistics.jobs(Scope(owner=SYSTEM_ID), NOON)
     assert counted(mine) == {
         "pending": 2,

@@ -29,7 +29,7 @@ from tests.contract.factories import (
     sweep,
     write,
 )
-from workbell.domain.jobs.job import JobId, JobOrigin, JobState, Missed, Mode, Progress
+from workbell.domain.jobs.job import ClaimMode, JobId, JobOrigin, JobState, MissedTicks, Progress
 
 # new -> ready / scheduled / held / skipped
 
@@ -86,7 +86,7 @@ def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
         fair_key="destination:1",
         lane="lane:é",
         lane_limit=3,
-        mode=Mode.ALONE,
+        mode=ClaimMode.EXCLUSIVE,
         fail_when_lost=True,
         max_attempts=9,
         timeout_seconds=12,
@@ -94,7 +94,7 @@ def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
         schedule_id=5,
         tick=moment,
         for_tick=moment,
-        missed=Missed(NOON, moment, 3),
+        missed=MissedTicks(NOON, moment, 3),
         rerun_of=JobId(77),
         idempotency_key="key – ключ",
         request_hash="ab" * 32,
@@ -104,7 +104,7 @@ def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
     (job,) = keep(store, new)
     assert evolve(see(store, job), id=new.id, fair_tag=0.0) == new
     assert type(see(store, job).origin) is JobOrigin
-    assert type(see(store, job).mode) is Mode
+    assert type(see(store, job).mode) is ClaimMode
     assert type(see(store, job).state) is JobState
 
 
@@ -125,7 +125,7 @@ def test_jobs_of_a_batch_come_back_as_whole_as_one(store: AnyStore) -> None:
         tick=NOON,
         parameters={"a": [1, 2.5, 'ü\\ " \n\u2028', None], "b": {"c": {}}},
         progress=Progress(1.5, None, "half"),
-        missed=Missed(NOON, after(9), 3),
+        missed=MissedTicks(NOON, after(9), 3),
         result={"kept": [None]},
         description="'; --",
     )

@@ -68,19 +68,19 @@ def test_a_definition_is_replaced(store: AnyStore) -> None:
 
 def test_facts_are_kept_and_overwritten(store: AnyStore) -> None:
     with store.begin() as tx:
-        assert tx.facts.get("tzdata") is None
-        tx.facts.set("tzdata", "2025b")
-        tx.facts.set("other", "ü")
-        tx.facts.set("tzdata", "2026a")
+        assert tx.metadata.get("tzdata") is None
+        tx.metadata.set("tzdata", "2025b")
+        tx.metadata.set("other", "ü")
+        tx.metadata.set("tzdata", "2026a")
     with store.view() as tx:
-        assert tx.facts.get("tzdata") == "2026a"
-        assert tx.facts.get("other") == "ü"
-        assert tx.facts.get("none") is None
+        assert tx.metadata.get("tzdata") == "2026a"
+        assert tx.metadata.get("other") == "ü"
+        assert tx.metadata.get("none") is None
 
 
 def test_a_fact_of_a_block_that_raises_is_not_known(store: AnyStore) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
-        tx.facts.set("tzdata", str(NOON))
+        tx.metadata.set("tzdata", str(NOON))
         raise ZeroDivisionError
     with store.view() as tx:
-        assert tx.facts.get("tzdata") is None
+        assert tx.metadata.get("tzdata") is None

@@ -22,7 +22,7 @@ from tests.contract.factories import (
     write,
 )
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.jobs.job import JobState, Status
@@ -36,13 +36,13 @@ def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:
         return [tx.schedules.add(schedule) for schedule in schedules]
 
 
-def found(store: AnyStore, which: ScheduleFilter | None = None, **ask: Any) -> list[str]:
+def found(store: AnyStore, filters: ScheduleFilter | None = None, **ask: Any) -> list[str]:
     with store.view() as tx:
-        which = which or ScheduleFilter()
-        views = tx.schedules.find(EVERYTHING, which, **ask)
-        total = tx.schedules.count(EVERYTHING, which)
+        filters = filters or ScheduleFilter()
+        views = tx.schedules.find(ALL_OWNERS, filters, **ask)
+        total = tx.schedules.count(ALL_OWNERS, filters)
         listed = [ListedSchedule.of(view) for view in views]
-        assert tx.schedules.page(EVERYTHING, which, **ask) == (listed, total)
+        assert tx.schedules.list_page(ALL_OWNERS, filters, **ask) == (listed, total)
         if not ask:
             assert total == len(views)
         return [view.schedule.name for view in views]
@@ -54,8 +54,8 @@ def found(store: AnyStore, which: ScheduleFilter | None = None, **ask: Any) -> l
 def show(store: AnyStore, schedule: Schedule) -> ScheduleView:
     """Return a schedule as it is shown, which a list shows the same."""
     with store.view() as tx:
-        view = tx.schedules.show(EVERYTHING, schedule.id)
-        assert view in tx.schedules.find(EVERYTHING, ScheduleFilter())
+        view = tx.schedules.get_view(ALL_OWNERS, schedule.id)
+        assert view in tx.schedules.find(ALL_OWNERS, ScheduleFilter())
     return view
 
 
@@ -105,7 +105,7 @@ def test_a_claim_that_was_given_back_was_not_started(store: AnyStore) -> None:
     (schedule,) = plan(store, a_schedule())
     (work,) = running(store, a_job(schedule_id=schedule.id))
     with store.begin() as tx:
-        tx.jobs.give_back([(work.id, work.token)])
+        tx.jobs.release([(work.id, work.token)])
     assert show(store, schedule).last_run_time is None
 
 
@@ -167,8 +167,8 @@ def some(store: AnyStore) -> list[Schedule]:
         (ScheduleFilter(search="say again", owner=ALICE), "a"),
     ],
 )
-def test_filters(store: AnyStore, which: ScheduleFilter, names: str) -> None:
-    assert "".join(sorted(found(store, which))) == names
+def test_filters(store: AnyStore, filters: ScheduleFilter, names: str) -> None:
+    assert "".join(sorted(found(store, filters))) == names
 
 
 @pytest.mark.usefixtures("some")
@@ -210,6 +210,6 @@ def test_a_list_is_cut_into_pages(store: AnyStore) -> None:
     assert found(store, ordering=["id"], offset=3, limit=2) == names[3:5]
     assert found(store, offset=25) == []
     with store.view() as tx:
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 25
-        views = tx.schedules.find(EVERYTHING, ScheduleFilter(), limit=2)
+        assert tx.schedules.count(ALL_OWNERS, ScheduleFilter()) == 25
+        views = tx.schedules.find(ALL_OWNERS, ScheduleFilter(), limit=2)
     assert ids([view.schedule for view in views]) == ids(kept)[:-3:-1]

@@ -14,7 +14,7 @@ from tests.contract.factories import (
     write,
 )
 from tests.contract.schedules.test_repository import plan, see
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.attempt import Outcome
 from workbell.domain.schedules.schedule import ScheduleId
 
@@ -28,24 +28,24 @@ def test_due_alerts_are_found_oldest_first(store: AnyStore) -> None:
         a_schedule(),
     )
     with store.view() as tx:
-        assert [s.id for s in tx.schedules.to_judge(after(2))] == [later.id, late.id]
-        assert [s.id for s in tx.schedules.to_judge(after(2), limit=1)] == [later.id]
-        assert tx.schedules.to_judge(NOON) == []
+        assert [s.id for s in tx.schedules.due_alerts(after(2))] == [later.id, late.id]
+        assert [s.id for s in tx.schedules.due_alerts(after(2), limit=1)] == [later.id]
+        assert tx.schedules.due_alerts(NOON) == []
 
 
 def test_a_judgement_is_kept_once(store: AnyStore) -> None:
     (before,) = plan(store, a_schedule(alert_after_seconds=60, alert_at=after(1)))
     judged = evolve(before, alert_at=after(61), overdue_since=after(1), name="not this")
     with store.begin() as tx:
-        assert tx.schedules.judge(before, judged)
-        assert not tx.schedules.judge(before, judged)
+        assert tx.schedules.save_alert(before, judged)
+        assert not tx.schedules.save_alert(before, judged)
     assert see(store, before) == evolve(judged, name=before.name)
     with store.view() as tx:
-        assert tx.statistics.jobs(EVERYTHING, after(2)).schedules_overdue == 1
+        assert tx.statistics.jobs(ALL_OWNERS, after(2)).schedules_overdue == 1
     stale = evolve(judged, version=0)
     with store.begin() as tx:
-        assert not tx.schedules.judge(stale, before)
-        assert not tx.schedules.judge(evolve(judged, id=ScheduleId(before.id + 9)), before)
+        assert not tx.schedules.save_alert(stale, before)
+        assert not tx.schedules.save_alert(evolve(judged, id=ScheduleId(before.id + 9)), before)
 
 
 def test_the_newest_success_of_a_schedule_is_found(store: AnyStore) -> None:

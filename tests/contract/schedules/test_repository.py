@@ -17,10 +17,10 @@ from tests.contract.factories import (
 )
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule, ScheduleId
-from workbell.domain.schedules.ticks import Due, Step
+from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import Advance
 from workbell.ports.schedules.views import ScheduleFilter
 
@@ -33,7 +33,7 @@ def plan(store: AnyStore, *schedules: Schedule) -> list[Schedule]:
 
 def see(store: AnyStore, schedule: Schedule) -> Schedule:
     with store.view() as tx:
-        return tx.schedules.get(EVERYTHING, schedule.id)
+        return tx.schedules.get(ALL_OWNERS, schedule.id)
 
 
 def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
@@ -84,13 +84,13 @@ def test_schedules_are_found_within_the_scope_only(store: AnyStore) -> None:
     with store.begin() as tx:
         assert tx.schedules.get(scope, mine.id) == mine
         assert tx.schedules.get_for_update(scope, mine.id) == mine
-        assert tx.schedules.show(scope, mine.id).schedule == mine
+        assert tx.schedules.get_view(scope, mine.id).schedule == mine
         for number in (theirs.id, ScheduleId(99)):
-            for read in (tx.schedules.get, tx.schedules.get_for_update, tx.schedules.show):
+            for read in (tx.schedules.get, tx.schedules.get_for_update, tx.schedules.get_view):
                 with pytest.raises(NotFound):
                     read(scope, number)
         assert tx.schedules.count(scope, ScheduleFilter()) == 1
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 2
+        assert tx.schedules.count(ALL_OWNERS, ScheduleFilter()) == 2
         assert [view.schedule for view in tx.schedules.find(scope, ScheduleFilter())] == [mine]
 
 
@@ -108,7 +108,7 @@ def test_a_schedule_is_replaced(store: AnyStore) -> None:
         updated_at=after(1),
     )
     with store.begin() as tx:
-        tx.schedules.get_for_update(EVERYTHING, kept.id)
+        tx.schedules.get_for_update(ALL_OWNERS, kept.id)
         tx.schedules.replace(changed)
     assert see(store, kept) == changed
 
@@ -117,11 +117,11 @@ def test_deleted_schedules_are_hidden_everywhere(store: AnyStore) -> None:
     gone, kept = plan(store, a_schedule(), a_schedule(next_at=None))
     with store.begin() as tx:
         tx.schedules.replace(evolve(gone, deleted_at=NOON))
-        for read in (tx.schedules.get, tx.schedules.get_for_update, tx.schedules.show):
+        for read in (tx.schedules.get, tx.schedules.get_for_update, tx.schedules.get_view):
             with pytest.raises(NotFound):
-                read(EVERYTHING, gone.id)
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 1
-        assert [v.schedule for v in tx.schedules.find(EVERYTHING, ScheduleFilter())] == [kept]
+                read(ALL_OWNERS, gone.id)
+        assert tx.schedules.count(ALL_OWNERS, ScheduleFilter()) == 1
+        assert [v.schedule for v in tx.schedules.find(ALL_OWNERS, ScheduleFilter())] == [kept]
         assert tx.schedules.count_active(ALICE, limit=9) == 0
         assert list(tx.schedules.due(after(9))) == []
         assert tx.schedules.next_due() is None
@@ -164,7 +164,7 @@ def test_an_inserted_schedule_is_rolled_back_with_the_rest(store: AnyStore) -> N
         tx.schedules.add(a_schedule())
         raise KeyError
     with store.view() as tx:
-        assert tx.schedules.count(EVERYTHING, ScheduleFilter()) == 0
+        assert tx.schedules.count(ALL_OWNERS, ScheduleFilter()) == 0
 
 
 # due
@@ -286,16 +286,16 @@ def test_a_tick_is_advanced_once(store: AnyStore) -> None:
 # taken in the common case
 
 
-def a_step(schedule: Schedule, **fields: Any) -> Step:
-    begin = Step(schedule.id, schedule.version, schedule.next_at or NOON, after(3600))
+def a_step(schedule: Schedule, **fields: Any) -> FastPathStep:
+    begin = FastPathStep(schedule.id, schedule.version, schedule.next_at or NOON, after(3600))
     return begin._replace(**fields)
 
 
 def test_a_step_passes_one_tick(store: AnyStore) -> None:
     first, second = plan(store, a_schedule(paused_reason="x"), a_schedule(cursor=NOON, runs=4))
     with store.begin() as tx:
-        tx.schedules.take([a_step(first), a_step(second, next_at=after(60))])
-        tx.schedules.take([])
+        tx.schedules.advance_by_one([a_step(first), a_step(second, next_at=after(60))])
+        tx.schedules.advance_by_one([])
     assert see(store, first) == evolve(first, cursor=NOON, next_at=after(3600), runs=1)
     assert see(store, second) == evolve(second, next_at=after(60), runs=5)
 
@@ -306,8 +306,10 @@ def test_a_step_is_taken_once_and_from_where_it_begins(store: AnyStore) -> None:
     )
     with store.begin() as tx:
         tx.schedules.replace(evolve(gone, deleted_at=NOON))
-        tx.schedules.take([a_step(once), a_step(edited, version=2), a_step(moved, tick=after(-1))])
-        tx.schedules.take([a_step(once, next_at=after(9)), a_step(gone), a_step(paused)])
+        tx.schedules.advance_by_one(
+            [a_step(once), a_step(edited, version=2), a_step(moved, tick=after(-1))]
+        )
+        tx.schedules.advance_by_one([a_step(once, next_at=after(9)), a_step(gone), a_step(paused)])
         assert tx.schedules.active_among([gone.id]) == []
     assert see(store, once).next_at == after(3600)
     assert [see(store, each) for each in (edited, moved, paused)] == [edited, moved, paused]
@@ -319,11 +321,11 @@ def test_fail_streaks_are_told_and_cleared(store: AnyStore) -> None:
     )
     with store.begin() as tx:
         every = [none.id, one.id, four.id, ScheduleId(99)]
-        assert tx.schedules.streaks(every) == {one.id: 1, four.id: 4}
-        assert tx.schedules.streaks([]) == {}
-        tx.schedules.clear_streaks([four.id, none.id])
-        tx.schedules.clear_streaks([])
-        assert tx.schedules.streaks(every) == {one.id: 1}
+        assert tx.schedules.failure_streaks(every) == {one.id: 1, four.id: 4}
+        assert tx.schedules.failure_streaks([]) == {}
+        tx.schedules.clear_failure_streaks([four.id, none.id])
+        tx.schedules.clear_failure_streaks([])
+        assert tx.schedules.failure_streaks(every) == {one.id: 1}
     assert see(store, four) == evolve(four, fail_streak=0)
 
 

@@ -34,11 +34,18 @@ from tests.contract.factories import (
 )
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.actor import EVERYTHING
+from workbell.domain.identity.actor import ALL_OWNERS
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy, Schedule, ScheduleId
-from workbell.domain.schedules.ticks import Due, PlannedTick, Step, TickPlan, common_step, plan
+from workbell.domain.schedules.ticks import (
+    Due,
+    FastPathStep,
+    PlannedTick,
+    TickPlan,
+    fast_path_step,
+    plan,
+)
 from workbell.ports.jobs.repository import JobFilter
 
 SHORT = ("memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.integration))
@@ -70,8 +77,8 @@ def put(store: AnyStore, *schedules: Schedule) -> list[Schedule]:
         return [tx.schedules.add(schedule) for schedule in schedules]
 
 
-def steps(*schedules: Schedule) -> list[Step]:
-    found = [common_step(Due.of(schedule), NOON) for schedule in schedules]
+def steps(*schedules: Schedule) -> list[FastPathStep]:
+    found = [fast_path_step(Due.of(schedule), NOON) for schedule in schedules]
     return [step for step in found if step is not None]
 
 
@@ -87,7 +94,7 @@ def tick(
 def rows(store: AnyStore) -> list[Job]:
     """Return every job, by id."""
     with store.view() as tx:
-        return list(tx.jobs.find(EVERYTHING, JobFilter(), ordering=["id"], limit=999))
+        return list(tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"], limit=999))
 
 
 def renumbered(jobs: Sequence[Job]) -> list[Job]:
@@ -101,7 +108,7 @@ def generally(store: AnyStore, schedules: Sequence[Schedule], task: Task) -> lis
     found: list[Job] = []
     with suppress(NotFound), store.begin() as tx:
         tx.jobs.add(jobs, NOON)
-        found += tx.jobs.find(EVERYTHING, JobFilter(), ordering=["id"], limit=999)
+        found += tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"], limit=999)
         raise NotFound("none of it is kept")
     return found
 
@@ -231,8 +238,8 @@ def test_the_lane_is_kept_at_one_row(store: AnyStore) -> None:
 
 def test_one_tick_on_time_is_the_common_case() -> None:
     due = Due.of(a_schedule(version=4))
-    assert common_step(due, NOON) == Step(due.id, 4, NOON, HOURLY)
-    assert common_step(due, after(60)) is not None
+    assert fast_path_step(due, NOON) == FastPathStep(due.id, 4, NOON, HOURLY)
+    assert fast_path_step(due, after(60)) is not None
 
 
 @given(
@@ -249,7 +256,7 @@ def test_the_common_step_is_what_the_plan_comes_to(
     assert tick is not None
     now = tick + timedelta(seconds=late)
     schedule = a_schedule(cron=rule, next_at=tick, runs=3)
-    step = common_step(Due.of(schedule), now)
+    step = fast_path_step(Due.of(schedule), now)
     if step is not None:
         planned = TickPlan(rows=[PlannedTick(tick=tick)], cursor=tick, next_at=step.next_at, runs=4)
         assert plan(schedule, now) == planned
@@ -265,4 +272,4 @@ def test_the_common_step_is_what_the_plan_comes_to(
     ],
 )
 def test_others_take_a_plan(fields: dict[str, Any], now: Any) -> None:
-    assert common_step(Due.of(a_schedule(**fields)), now) is None
+    assert fast_path_step(Due.of(a_schedule(**fields)), now) is None

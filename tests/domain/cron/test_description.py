@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workbell.domain.cron.description import in_words
-from workbell.domain.cron.expression import read
+from workbell.domain.cron.description import describe
+from workbell.domain.cron.expression import parse
 from workbell.domain.cron.preview import preview
-from workbell.domain.cron.rule import CronRule, DstGap, Note
+from workbell.domain.cron.rule import ClockChange, CronRule, DstGap
 
 pytestmark = pytest.mark.unit
 
@@ -61,7 +61,7 @@ WORDS = {
 
 @pytest.mark.parametrize(("line", "words"), WORDS.items())
 def test_a_line_reads_as_a_sentence(line: str, words: str) -> None:
-    assert in_words(read(line)) == words
+    assert describe(parse(line)) == words
 
 
 def test_a_preview_shows_runs_in_utc_and_on_the_wall() -> None:
@@ -88,7 +88,11 @@ def test_a_preview_says_which_run_is_skipped() -> None:
 def test_a_preview_says_which_runs_are_repeated() -> None:
     now = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     shown = preview(CronRule("*/20 * * * *", "Europe/Berlin"), now, 5)
-    assert [run.note for run in shown.runs] == [Note.NONE, *[Note.REPEATED] * 3, Note.NONE]
+    assert [run.note for run in shown.runs] == [
+        ClockChange.NONE,
+        *[ClockChange.REPEATED] * 3,
+        ClockChange.NONE,
+    ]
     assert shown.warnings == (
         "On 2026-10-25 the clock shows a time twice; runs in its second copy: 3.",
     )

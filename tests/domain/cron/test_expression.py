@@ -5,7 +5,7 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbell.domain.cron.expression import MACROS, read
+from workbell.domain.cron.expression import MACROS, parse
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid
 
@@ -117,15 +117,15 @@ def test_spaces_and_the_case_of_macros_do_not_matter() -> None:
 
 
 def test_a_range_of_one_is_that_one_and_sunday_has_two_numbers() -> None:
-    fields = read("5-5 1-1/3 * * 7-7")
+    fields = parse("5-5 1-1/3 * * 7-7")
     assert (fields.minute.numbers, fields.hour.numbers, fields.weekday.numbers) == (
         (5,),
         (1,),
         (0,),
     )
-    assert read("0 0 * * SAT-SUN").weekday.numbers == (0, 6)
-    assert read("0 0 * * SUN-MON").weekday.numbers == (0, 1)
-    assert read("0 0 * * 7").weekday == read("0 0 * * 7").weekday
+    assert parse("0 0 * * SAT-SUN").weekday.numbers == (0, 6)
+    assert parse("0 0 * * SUN-MON").weekday.numbers == (0, 1)
+    assert parse("0 0 * * 7").weekday == parse("0 0 * * 7").weekday
 
 
 @st.composite
@@ -148,7 +148,7 @@ def test_numbers_ranges_and_steps_mean_what_croniter_says(
     minutes: list[str], hours: list[str], months: list[str]
 ) -> None:
     line = f"{','.join(minutes)} {','.join(hours)} * {','.join(months)} *"
-    fields = read(line)
+    fields = parse(line)
     expanded, _ = croniter.expand(line)
     for ours, theirs in zip(
         (fields.minute, fields.hour, fields.month),

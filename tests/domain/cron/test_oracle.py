@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from cronsim import CronSim
 
-from workbell.domain.cron.expression import read
+from workbell.domain.cron.expression import parse
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
-from workbell.domain.cron.time_zones import minute_of, moment_of, stretches, zone_of
+from workbell.domain.cron.time_zones import from_minutes, load_zone, offset_periods, to_minutes
 
 pytestmark = pytest.mark.unit
 
 FULL = os.environ.get("WORKBELL_TEST_FULL") == "1"
-BEGIN, END = (minute_of(datetime(year, 1, 1, tzinfo=UTC)) for year in (2020, 2038))
+BEGIN, END = (to_minutes(datetime(year, 1, 1, tzinfo=UTC)) for year in (2020, 2038))
 TWO_DAYS = timedelta(days=2)
 MINUTE = timedelta(minutes=1)
 NOTHING = timedelta()
@@ -56,9 +56,9 @@ def _windows() -> Sequence[Window]:
     """
     chosen: dict[object, Window] = {}
     for name in sorted(available_timezones() - {"localtime", "Factory"}):
-        zone = zone_of(name)
-        for stretch in stretches(name, BEGIN, END):
-            change = moment_of(stretch.start)
+        zone = load_zone(name)
+        for stretch in offset_periods(name, BEGIN, END):
+            change = from_minutes(stretch.start)
             offsets = tuple(
                 (change + timedelta(hours=h)).astimezone(zone).utcoffset()
                 for h in range(-48, 49, 2)
@@ -71,7 +71,7 @@ def _windows() -> Sequence[Window]:
 def _cronsim(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
     """Return cronsim's ticks; it spells the last Sunday `0L`, and repeats what collapses."""
     found = set()
-    for tick in CronSim(line.replace("L0", "0L"), after.astimezone(zone_of(zone))):
+    for tick in CronSim(line.replace("L0", "0L"), after.astimezone(load_zone(zone))):
         at = tick.astimezone(UTC)
         if at > until:
             break
@@ -81,7 +81,7 @@ def _cronsim(line: str, zone: str, after: datetime, until: datetime) -> list[dat
 
 def _odd(zone: str, change: datetime) -> bool:
     """Return whether the clock changes off the hour, or by a part of an hour."""
-    clock = zone_of(zone)
+    clock = load_zone(zone)
     walls = [at.astimezone(clock).replace(tzinfo=None) for at in (change - MINUTE, change)]
     return walls[1].minute != 0 or (walls[1] - walls[0] - MINUTE) % timedelta(hours=1) != NOTHING
 
@@ -109,9 +109,9 @@ def _explained(line: str, zone: str, change: datetime, ours: list[datetime]) -> 
 
 def _on_the_wall(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
     """Return every minute after one, up to another, whose wall clock matches; any day."""
-    clock, fields = zone_of(zone), read(line)
-    assert fields.day.free
-    assert fields.weekday.free
+    clock, fields = load_zone(zone), parse(line)
+    assert fields.day.is_any
+    assert fields.weekday.is_any
     minutes, hours = set(fields.minute.numbers), set(fields.hour.numbers)
     count = (until - after) // MINUTE
     moments = (after + n * MINUTE for n in range(1, count + 1))
@@ -145,7 +145,7 @@ def _by_the_wall(
     hour: int, minute: int, zone: str, gap: DstGap, overlap: DstOverlap, change: datetime
 ) -> list[datetime]:
     """Return a daily time's runs round a change, by PEP 495's folds alone."""
-    clock = zone_of(zone)
+    clock = load_zone(zone)
     found = set()
     middle = change.astimezone(clock).date()
     for day in (middle + timedelta(days=days) for days in range(-4, 5)):
@@ -179,7 +179,7 @@ def test_daily_times_obey_both_options_at_every_clock_change(
         for hour, minute in ((2, 30), (0, 0), (1, 45), (23, 30)):
             rule = CronRule(f"{minute} {hour} * * *", zone, gap, overlap)
             ours = list(rule.ticks(change - TWO_DAYS - MINUTE, change + TWO_DAYS))
-            summary = rule.missed(change - TWO_DAYS - MINUTE, change + TWO_DAYS)
+            summary = rule.summarise_range(change - TWO_DAYS - MINUTE, change + TWO_DAYS)
             assert summary == (ours[0], ours[-1], len(ours))
             if ours != _by_the_wall(hour, minute, zone, gap, overlap, change):
                 differences.append((rule, change.isoformat()))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbell.domain.cron import rule as cron
-from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap, smallest_gap
-from workbell.domain.cron.time_zones import zone_of
+from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap, min_interval
+from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit
@@ -22,7 +22,7 @@ OPTIONS = [(gap, overlap) for gap in DstGap for overlap in DstOverlap]
 
 def walls(rule: CronRule, day: str, days: int = 1) -> list[str]:
     """Return the runs of some local days, as the wall clock with its offset shows them."""
-    zone = zone_of(rule.zone)
+    zone = load_zone(rule.zone)
     start = datetime.fromisoformat(day).replace(tzinfo=zone)
     end = (start.replace(tzinfo=None) + timedelta(days=days)).replace(tzinfo=zone)
     resolution = datetime.resolution
@@ -184,21 +184,21 @@ def test_many_threads_get_the_same_answers() -> None:
 
 def test_missed_ticks_are_counted_without_being_walked() -> None:
     rule = CronRule("* * * * *", "Europe/Berlin")
-    assert rule.missed(NOON, NOON + DAY) == (NOON + timedelta(minutes=1), NOON + DAY, 1440)
-    year = rule.missed(NOON, NOON + 365 * DAY)
+    assert rule.summarise_range(NOON, NOON + DAY) == (NOON + timedelta(minutes=1), NOON + DAY, 1440)
+    year = rule.summarise_range(NOON, NOON + 365 * DAY)
     assert year is not None
     assert year[2] == 365 * 1440
-    assert rule.missed(NOON, NOON) is None
-    assert rule.missed(NOON, NOON - DAY) is None
-    assert CronRule("0 0 29 2 *").missed(NOON, NOON + DAY) is None
+    assert rule.summarise_range(NOON, NOON) is None
+    assert rule.summarise_range(NOON, NOON - DAY) is None
+    assert CronRule("0 0 29 2 *").summarise_range(NOON, NOON + DAY) is None
 
 
 def test_the_smallest_gap_looks_past_the_next_run() -> None:
-    assert smallest_gap(CronRule("0,1 9 * * *"), NOON) == timedelta(minutes=1)
-    assert smallest_gap(CronRule("@daily", "Europe/Berlin"), NOON) == 23 * HOUR
-    assert smallest_gap(CronRule("@daily", "Europe/Berlin"), NOON, n=5) == DAY
-    assert smallest_gap(CronRule("0 0 29 2 *"), NOON) is None
-    assert smallest_gap(CronRule("@daily"), datetime.max.replace(tzinfo=UTC)) is None
+    assert min_interval(CronRule("0,1 9 * * *"), NOON) == timedelta(minutes=1)
+    assert min_interval(CronRule("@daily", "Europe/Berlin"), NOON) == 23 * HOUR
+    assert min_interval(CronRule("@daily", "Europe/Berlin"), NOON, n=5) == DAY
+    assert min_interval(CronRule("0 0 29 2 *"), NOON) is None
+    assert min_interval(CronRule("@daily"), datetime.max.replace(tzinfo=UTC)) is None
 
 
 LINES = st.sampled_from(
@@ -256,7 +256,7 @@ def test_what_is_missed_is_what_the_ticks_say(
     until = moment + timedelta(minutes=minutes)
     ticks = list(rule.ticks(moment, until))
     summary = (ticks[0], ticks[-1], len(ticks)) if ticks else None
-    assert rule.missed(moment, until) == summary
+    assert rule.summarise_range(moment, until) == summary
     assert all(moment < tick <= until for tick in ticks)
 
 

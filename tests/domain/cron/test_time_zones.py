@@ -8,7 +8,13 @@ from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 
-from workbell.domain.cron.time_zones import minute_of, moment_of, stretches, tzdata_version, zone_of
+from workbell.domain.cron.time_zones import (
+    from_minutes,
+    load_zone,
+    offset_periods,
+    to_minutes,
+    tzdata_version,
+)
 from workbell.domain.errors import Invalid
 
 pytestmark = pytest.mark.unit
@@ -17,9 +23,9 @@ pytestmark = pytest.mark.unit
 def found(zone: str, begin: datetime, end: datetime) -> list[tuple[str, int, int]]:
     """Return the starts, offsets and signed jumps of the stretches in a range."""
     return [
-        (f"{moment_of(s.start):%Y-%m-%d %H:%M}", s.offset, s.first_wall - s.seen)
-        for s in stretches(
-            zone, minute_of(begin.replace(tzinfo=UTC)), minute_of(end.replace(tzinfo=UTC))
+        (f"{from_minutes(s.start):%Y-%m-%d %H:%M}", s.offset, s.first_wall - s.seen)
+        for s in offset_periods(
+            zone, to_minutes(begin.replace(tzinfo=UTC)), to_minutes(end.replace(tzinfo=UTC))
         )
     ]
 
@@ -57,7 +63,7 @@ def test_an_overlap_may_end_with_the_year() -> None:
 
 
 def test_nothing_stretches_over_an_empty_range() -> None:
-    assert list(stretches("UTC", 5, 5)) == []
+    assert list(offset_periods("UTC", 5, 5)) == []
 
 
 def test_zones_are_those_of_the_package_whatever_the_machine_has(
@@ -69,12 +75,12 @@ def test_zones_are_those_of_the_package_whatever_the_machine_has(
     (tmp_path / "Mars").write_bytes(utc)
     summer = datetime(2026, 7, 1, tzinfo=UTC)
     reset_tzpath([tmp_path])
-    zone_of.cache_clear()
+    load_zone.cache_clear()
     try:
         assert summer.astimezone(ZoneInfo.no_cache("Europe/Berlin")).hour == 0
-        assert summer.astimezone(zone_of("Europe/Berlin")).hour == 2
+        assert summer.astimezone(load_zone("Europe/Berlin")).hour == 2
         with pytest.raises(Invalid):
-            zone_of("Mars")
+            load_zone("Mars")
     finally:
         reset_tzpath()
     assert tzdata_version() == version("tzdata")
@@ -83,4 +89,4 @@ def test_zones_are_those_of_the_package_whatever_the_machine_has(
 @pytest.mark.parametrize("name", ["../zones", "Europe", "Factory", "localtime", "", "/etc/passwd"])
 def test_what_names_no_zone_is_refused(name: str) -> None:
     with pytest.raises(Invalid, match="not a known time zone"):
-        zone_of(name)
+        load_zone(name)

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.goal import (
-    Book,
     Category,
     Goal,
     GoalClosed,
     GoalId,
+    GoalLedger,
     GoalState,
     percentage,
 )
 from workbell.domain.goals.progress_entry import (
     MAX_SECONDS,
-    Entry,
-    Logged,
+    ProgressEntry,
+    TimeEntry,
     Timer,
     check_time,
     whole_seconds,
@@ -55,12 +55,12 @@ def a_goal(**fields: Any) -> Goal:
     return Goal(**values | fields)
 
 
-def an_entry(time: Logged, zone: str = "UTC", now: datetime = NOON) -> Entry:
+def an_entry(time: TimeEntry, zone: str = "UTC", now: datetime = NOON) -> ProgressEntry:
     return time.entry(ANN, GoalId(3), 1, 2, "a length", zone, now)
 
 
 def test_a_book_numbers_goals_and_counts_changes() -> None:
-    book = Book(owner=ANN).numbered().changed().numbered()
+    book = GoalLedger(owner=ANN).numbered().changed().numbered()
     assert (book.last_goal, book.revision) == (2, 3)
 
 
@@ -119,20 +119,20 @@ def log(
     total: timedelta | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
-) -> Logged:
-    return Logged.of(logged, total, start, end, NOON)
+) -> TimeEntry:
+    return TimeEntry.of(logged, total, start, end, NOON)
 
 
 def test_what_was_planned_is_what_was_logged_unless_it_is_given() -> None:
-    assert log(hours(2.5), hours(5)) == Logged(logged=9000, total=18000)
-    assert log(hours(2.5)) == Logged(logged=9000, total=9000)
-    assert log(hours(0), hours(30)) == Logged(logged=0, total=30 * HOUR)
+    assert log(hours(2.5), hours(5)) == TimeEntry(logged=9000, total=18000)
+    assert log(hours(2.5)) == TimeEntry(logged=9000, total=9000)
+    assert log(hours(0), hours(30)) == TimeEntry(logged=0, total=30 * HOUR)
 
 
 def test_a_span_is_logged_as_long_as_it_was() -> None:
     start = NOON - hours(3)
     span = log(start=start, end=start + timedelta(hours=1, seconds=0.9))
-    assert span == Logged(logged=HOUR, total=HOUR, started_at=start)
+    assert span == TimeEntry(logged=HOUR, total=HOUR, started_at=start)
     blink = log(start=NOON - timedelta(milliseconds=5), end=NOON)
     assert blink.logged == 1
 
@@ -192,21 +192,21 @@ def test_an_entry_belongs_to_the_day_on_which_it_was_made() -> None:
     late = datetime(2026, 3, 29, 20, tzinfo=UTC)
     entry = an_entry(log(hours(2), hours(4)), "Asia/Kolkata", late)
     assert (entry.local_day, entry.goal_id, entry.number) == (date(2026, 3, 30), 3, 2)
-    assert entry.shares() == ((date(2026, 3, 30), 2 * HOUR),)
+    assert entry.seconds_by_day() == ((date(2026, 3, 30), 2 * HOUR),)
     assert (entry.is_complete, entry.percentage_complete) == (False, Decimal(50))
     assert entry.ended_at is None
-    assert an_entry(log(hours(0), hours(4))).shares() == ()
+    assert an_entry(log(hours(0), hours(4))).seconds_by_day() == ()
 
 
 def test_a_span_is_shared_out_at_midnight_and_ends_after_what_was_logged() -> None:
     start = datetime(2026, 3, 28, 21, 30, tzinfo=UTC)
     entry = an_entry(log(start=start, end=start + hours(3)), "Europe/Berlin")
-    assert entry.shares() == ((date(2026, 3, 28), 5400), (date(2026, 3, 29), 5400))
+    assert entry.seconds_by_day() == ((date(2026, 3, 28), 5400), (date(2026, 3, 29), 5400))
     assert entry.ended_at == start + hours(3)
     assert entry.is_complete
     shorter = entry.edited("less", HOUR, 3 * HOUR, NOON)
     assert shorter.ended_at == start + hours(1)
-    assert shorter.shares() == ((date(2026, 3, 28), HOUR),)
+    assert shorter.seconds_by_day() == ((date(2026, 3, 28), HOUR),)
     assert shorter.note == "less"
     assert not shorter.is_complete
 

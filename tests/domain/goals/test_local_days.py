@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbell.domain.errors import Invalid
-from workbell.domain.goals.local_days import local_day, shares
+from workbell.domain.goals.local_days import local_day, split_by_local_day
 
 pytestmark = pytest.mark.unit
 
@@ -41,11 +41,11 @@ def test_a_moment_has_the_date_of_its_zone() -> None:
 
 
 def test_a_span_is_split_at_local_midnight() -> None:
-    assert shares(at("2026-03-01 22:00"), at("2026-03-02 01:30"), "UTC") == (
+    assert split_by_local_day(at("2026-03-01 22:00"), at("2026-03-02 01:30"), "UTC") == (
         (date(2026, 3, 1), 7200),
         (date(2026, 3, 2), 5400),
     )
-    assert shares(at("2026-03-01 22:00"), at("2026-03-02 01:30"), "Asia/Kolkata") == (
+    assert split_by_local_day(at("2026-03-01 22:00"), at("2026-03-02 01:30"), "Asia/Kolkata") == (
         (date(2026, 3, 2), 12600),
     )
 
@@ -61,31 +61,31 @@ def test_a_span_is_split_at_local_midnight() -> None:
 )
 def test_a_day_has_as_many_seconds_as_it_had(zone: str, day: date, hours: float) -> None:
     middle = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    found = dict(shares(middle - timedelta(days=2), middle + timedelta(days=2), zone))
+    found = dict(split_by_local_day(middle - timedelta(days=2), middle + timedelta(days=2), zone))
     assert found[day] == hours * 3600
 
 
 def test_a_date_that_the_calendar_left_out_gets_nothing() -> None:
-    found = shares(at("2011-12-28 10:00"), at("2012-01-01 10:00"), "Pacific/Apia")
+    found = split_by_local_day(at("2011-12-28 10:00"), at("2012-01-01 10:00"), "Pacific/Apia")
     assert date(2011, 12, 30) not in dict(found)
     assert sum(seconds for _, seconds in found) == 4 * 86400
 
 
 def test_a_day_that_is_entered_twice_is_counted_as_one() -> None:
     """St. John's put its clock back at one minute past midnight, into the day before."""
-    found = shares(at("2006-10-29 01:00"), at("2006-10-29 05:00"), "America/St_Johns")
+    found = split_by_local_day(at("2006-10-29 01:00"), at("2006-10-29 05:00"), "America/St_Johns")
     assert found == ((date(2006, 10, 28), 9000 - 60), (date(2006, 10, 29), 5400 + 60))
 
 
 def test_nothing_is_shared_of_nothing() -> None:
     moment = at("2026-03-01 22:00") + timedelta(seconds=30)
-    assert shares(moment, moment, "Europe/Berlin") == ()
+    assert split_by_local_day(moment, moment, "Europe/Berlin") == ()
 
 
 def test_an_unknown_zone_is_refused() -> None:
     for refused in (
         lambda: local_day(at("2026-03-01 22:00"), "Mars/Base"),
-        lambda: shares(at("2026-03-01 22:00"), at("2026-03-01 22:00"), "Mars/Base"),
+        lambda: split_by_local_day(at("2026-03-01 22:00"), at("2026-03-01 22:00"), "Mars/Base"),
     ):
         with pytest.raises(Invalid, match="time_zone"):
             refused()
@@ -97,7 +97,7 @@ def test_an_unknown_zone_is_refused() -> None:
     length=st.timedeltas(timedelta(0), timedelta(days=9)),
 )
 def test_the_shares_add_up_to_the_span(zone: str, start: datetime, length: timedelta) -> None:
-    found = shares(start, start + length, zone)
+    found = split_by_local_day(start, start + length, zone)
     days = [day for day, _ in found]
     assert sum(seconds for _, seconds in found) == length // SECOND
     assert days == sorted(set(days))
@@ -115,4 +115,4 @@ def test_each_minute_counts_on_its_own_date(zone: str, start: datetime, minutes:
     for passed in range(minutes):
         day = local_day(start + timedelta(minutes=passed), zone)
         counted[day] = counted.get(day, 0) + 60
-    assert dict(shares(start, start + timedelta(minutes=minutes), zone)) == counted
+    assert dict(split_by_local_day(start, start + timedelta(minutes=minutes), zone)) == counted

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from workbell.domain.errors import Invalid
 from workbell.domain.goals.reminder import (
     IdleGoal,
-    Person,
     Preferences,
-    Reminded,
+    ReminderHistory,
+    ReminderRecipient,
     check_reminder_time,
     daily_at,
     every_step,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.unit
 SINCE = date(2026, 11, 1)
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GOAL = IdleGoal(id=1, name="Rust", active_at=NOON)
-ANN = Person(
+ANN = ReminderRecipient(
     owner=UserId(7), zone="UTC", preferences=Preferences(), reminded_on=None, goals=[GOAL]
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def days_of_reminders(goal: IdleGoal, looked_on: list[date], inactive: int = 7) 
     told: list[int] = []
     for today in looked_on:
         if goal.is_due(today, "UTC", inactive):
-            goal = evolve(goal, reminded=goal.told(today, "UTC"))
+            goal = evolve(goal, reminded=goal.after_reminder(today, "UTC"))
             told.append((today - SINCE).days)
     return told
 
@@ -60,17 +60,17 @@ def test_a_run_that_was_missed_is_made_up_for_and_nothing_comes_twice(days: set[
 
 
 def test_an_entry_begins_it_all_anew() -> None:
-    silent = Reminded(SINCE, 3, date(2026, 12, 20))
+    silent = ReminderHistory(SINCE, 3, date(2026, 12, 20))
     assert next_reminder(SINCE, silent) is None
     assert next_reminder(date(2026, 12, 24), silent) == date(2026, 12, 31)
     logged = IdleGoal(id=1, name="", active_at=NOON + timedelta(days=53), reminded=silent)
     day = date(2026, 12, 31)
-    assert logged.told(day, "UTC") == Reminded(date(2026, 12, 24), 1, day)
+    assert logged.after_reminder(day, "UTC") == ReminderHistory(date(2026, 12, 24), 1, day)
 
 
 def test_an_entry_that_is_deleted_does_not_begin_it_anew() -> None:
-    goal = evolve(GOAL, reminded=Reminded(date(2026, 11, 9), 1, date(2026, 11, 16)))
-    assert goal.told(date(2026, 12, 1), "UTC").count == 2
+    goal = evolve(GOAL, reminded=ReminderHistory(date(2026, 11, 9), 1, date(2026, 11, 16)))
+    assert goal.after_reminder(date(2026, 12, 1), "UTC").count == 2
 
 
 def test_idle_days_are_those_of_the_persons_own_calendar() -> None:
@@ -103,18 +103,18 @@ def test_the_goals_that_were_left_alone_longest_come_first() -> None:
     ],
 )
 def test_nobody_is_reminded_twice_a_day_against_their_will_or_by_another_zones_clock(
-    person: Person,
+    person: ReminderRecipient,
 ) -> None:
     assert ANN.due(NOON + timedelta(days=8), 7)
     assert not person.due(NOON + timedelta(days=8), 7)
 
 
 def test_an_own_time_comes_by_the_clock_of_ones_own_zone() -> None:
-    wanted = Preferences(reminder_time=time(7, 30)).aimed(NOON, "Asia/Kolkata")
+    wanted = Preferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
     assert wanted.next_at == datetime(2026, 11, 2, 2, tzinfo=UTC)
     assert wanted.zone == "Asia/Kolkata"
-    assert evolve(wanted, reminders=False).aimed(NOON, "UTC").next_at is None
-    assert evolve(wanted, reminder_time=None).aimed(NOON, "UTC") == Preferences()
+    assert evolve(wanted, reminders=False).with_next_run(NOON, "UTC").next_at is None
+    assert evolve(wanted, reminder_time=None).with_next_run(NOON, "UTC") == Preferences()
 
 
 def test_what_is_looked_up_is_never_less_than_what_is_due() -> None:

@@ -9,19 +9,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workbell.domain.errors import Invalid
-from workbell.domain.goals.local_days import shares
+from workbell.domain.goals.local_days import split_by_local_day
 from workbell.domain.goals.summary import (
     ONE_DAY,
     Bucket,
     Comparison,
-    Group,
-    Heat,
+    Granularity,
+    HeatmapDay,
     Span,
     Streak,
     buckets,
     by_period,
-    compared,
-    heat_map,
+    compare_with_previous,
+    heatmap,
     hours,
     span_of,
     start_of,
@@ -42,16 +42,16 @@ def day(text: str) -> date:
 
 
 def test_weeks_start_on_monday_and_months_on_the_first() -> None:
-    assert start_of(day("2026-11-22"), Group.WEEK) == day("2026-11-16")
-    assert start_of(day("2026-11-16"), Group.WEEK) == day("2026-11-16")
-    assert start_of(day("2026-11-22"), Group.MONTH) == day("2026-11-01")
-    assert start_of(day("2026-11-22"), Group.DAY) == day("2026-11-22")
+    assert start_of(day("2026-11-22"), Granularity.WEEK) == day("2026-11-16")
+    assert start_of(day("2026-11-16"), Granularity.WEEK) == day("2026-11-16")
+    assert start_of(day("2026-11-22"), Granularity.MONTH) == day("2026-11-01")
+    assert start_of(day("2026-11-22"), Granularity.DAY) == day("2026-11-22")
 
 
 def test_periods_without_entries_are_left_out_and_the_oldest_comes_first() -> None:
     days = [(day("2026-11-22"), 60), (day("2026-11-16"), 40), (day("2026-01-01"), 5)]
-    assert by_period(days, Group.WEEK) == [(day("2025-12-29"), 5), (day("2026-11-16"), 100)]
-    assert by_period(days, Group.MONTH) == [(day("2026-01-01"), 5), (day("2026-11-01"), 100)]
+    assert by_period(days, Granularity.WEEK) == [(day("2025-12-29"), 5), (day("2026-11-16"), 100)]
+    assert by_period(days, Granularity.MONTH) == [(day("2026-01-01"), 5), (day("2026-11-01"), 100)]
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,16 @@ def test_hours_have_two_decimals(seconds: int, shown: float) -> None:
 def test_the_buckets_add_up_to_the_total_in_ten_thousand_cases() -> None:
     chance = Random(20261121)
     for _ in range(10_000):
-        zone, group = chance.choice(ZONES), chance.choice(list(Group))
+        zone, group = chance.choice(ZONES), chance.choice(list(Granularity))
         spells = [
             (NEW_YEAR + timedelta(minutes=chance.randrange(1_200_000)), chance.randrange(200_000))
             for _ in range(chance.randint(1, 3))
         ]
-        days = [each for at, s in spells for each in shares(at, at + timedelta(seconds=s), zone)]
+        days = [
+            each
+            for at, s in spells
+            for each in split_by_local_day(at, at + timedelta(seconds=s), zone)
+        ]
         first = NEW_YEAR.date() + timedelta(days=chance.randrange(700))
         span = Span(first, first + timedelta(days=chance.randrange(150)))
         found = buckets(days, span, group)
@@ -83,12 +87,12 @@ def test_the_buckets_add_up_to_the_total_in_ten_thousand_cases() -> None:
 
 def test_buckets_are_filled_with_zeros_and_cut_at_the_edges() -> None:
     span = Span(day("2026-11-20"), day("2026-12-02"))
-    assert buckets([(day("2026-11-24"), 60), (day("2026-11-19"), 99)], span, Group.WEEK) == [
+    assert buckets([(day("2026-11-24"), 60), (day("2026-11-19"), 99)], span, Granularity.WEEK) == [
         Bucket(day("2026-11-20"), day("2026-11-22"), 0),
         Bucket(day("2026-11-23"), day("2026-11-29"), 60),
         Bucket(day("2026-11-30"), day("2026-12-02"), 0),
     ]
-    assert buckets([], span, Group.MONTH) == [
+    assert buckets([], span, Granularity.MONTH) == [
         Bucket(day("2026-11-20"), day("2026-11-30"), 0),
         Bucket(day("2026-12-01"), day("2026-12-02"), 0),
     ]
@@ -123,10 +127,10 @@ def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise() -> None:
 
 def test_a_span_is_compared_with_the_equally_long_one_before() -> None:
     days = [(day("2026-11-03"), 100), (day("2026-11-06"), 150), (day("2026-11-01"), 7)]
-    found = compared(days, Span(day("2026-11-05"), day("2026-11-07")))
+    found = compare_with_previous(days, Span(day("2026-11-05"), day("2026-11-07")))
     assert found == Comparison(day("2026-11-02"), day("2026-11-04"), 100, 50)
     assert found.percent == 50.0
-    assert compared([], Span(day("2026-11-05"), day("2026-11-07"))).percent is None
+    assert compare_with_previous([], Span(day("2026-11-05"), day("2026-11-07"))).percent is None
 
 
 @pytest.mark.parametrize(
@@ -170,9 +174,9 @@ def test_the_heat_map_shows_the_days_of_a_year_by_quarters_of_the_busiest() -> N
         (day("2026-11-19"), 0),
         (day("2026-11-22"), 900),
     ]
-    assert heat_map(days, day("2026-11-21")) == [
-        Heat(day("2025-11-17"), 1, 1),
-        Heat(day("2026-11-20"), 100, 4),
-        Heat(day("2026-11-21"), 76, 4),
+    assert heatmap(days, day("2026-11-21")) == [
+        HeatmapDay(day("2025-11-17"), 1, 1),
+        HeatmapDay(day("2026-11-20"), 100, 4),
+        HeatmapDay(day("2026-11-21"), 76, 4),
     ]
-    assert heat_map([], day("2026-11-21")) == []
+    assert heatmap([], day("2026-11-21")) == []

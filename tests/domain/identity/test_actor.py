@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workbell.domain.identity.actor import SYSTEM, Actor, Origin, Scope
+from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo, Scope
 from workbell.domain.identity.user import (
     KeyScope,
     Role,
@@ -24,7 +24,7 @@ def ana(**fields: object) -> User:
 
 
 def test_ordinary_people_see_their_own() -> None:
-    actor = Actor.of(ana(), session_id="s", origin=Origin(address="::1"))
+    actor = Actor.of(ana(), session_id="s", origin=ClientInfo(address="::1"))
     assert actor.scope == Scope(owner=UserId(7))
     assert actor.scope.covers(UserId(7))
     assert not actor.scope.covers(UserId(8))
@@ -35,7 +35,7 @@ def test_ordinary_people_see_their_own() -> None:
 def test_superusers_see_everything() -> None:
     actor = Actor.of(ana(is_super_user=True))
     assert actor.scope.covers(UserId(8))
-    assert actor.origin == Origin()
+    assert actor.origin == ClientInfo()
 
 
 def test_a_platform_role_reaches_no_further_than_its_projects() -> None:

@@ -24,11 +24,11 @@ def a_key(**fields: Any) -> ApiKey:
 
 
 def test_a_key_works_until_it_is_revoked_or_expires() -> None:
-    assert a_key().works(NOON + timedelta(days=9999))
+    assert a_key().is_usable(NOON + timedelta(days=9999))
     ending = a_key(expires_at=NOON + SECOND)
-    assert ending.works(NOON)
-    assert not ending.works(NOON + SECOND)
-    assert not a_key().revoked(NOON).works(NOON)
+    assert ending.is_usable(NOON)
+    assert not ending.is_usable(NOON + SECOND)
+    assert not a_key().revoked(NOON).is_usable(NOON)
 
 
 def test_its_use_is_noted_once_a_minute() -> None:

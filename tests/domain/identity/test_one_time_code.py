@@ -19,7 +19,7 @@ from workbell.domain.identity.one_time_code import (
     looks_like_code,
     may_guess,
     may_send,
-    tidied,
+    normalise_code,
 )
 from workbell.domain.identity.user import UserId
 
@@ -53,7 +53,7 @@ def test_other_texts_do_not_look_like_a_code(text: str) -> None:
 
 
 def test_spaces_and_hyphens_make_no_difference() -> None:
-    assert tidied(" 123-456\n") == tidied("123 456") == "123456"
+    assert normalise_code(" 123-456\n") == normalise_code("123 456") == "123456"
 
 
 def test_a_code_works_for_ten_minutes() -> None:

@@ -8,26 +8,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity.opaque_token import Opaque, Prefix, csrf_fits, csrf_token, is_opaque
+from workbell.domain.identity.opaque_token import (
+    OpaqueToken,
+    Prefix,
+    csrf_matches,
+    csrf_token,
+    is_opaque,
+)
 
 pytestmark = pytest.mark.unit
 
-TOKEN = Opaque(Prefix.API_KEY, "abc123", "s" * 64)
+TOKEN = OpaqueToken(Prefix.API_KEY, "abc123", "s" * 64)
 
 
 def test_a_token_is_read_as_it_was_written() -> None:
     assert TOKEN.text == f"wbk_abc123_{'s' * 64}"
-    assert Opaque.read(TOKEN.text) == TOKEN
+    assert OpaqueToken.parse(TOKEN.text) == TOKEN
     assert is_opaque(TOKEN.text, Prefix.API_KEY)
     assert not is_opaque(TOKEN.text, Prefix.SESSION)
 
 
 def test_only_a_hash_is_kept_and_nothing_is_shown() -> None:
-    assert TOKEN.kept == hashlib.sha256(b"s" * 64).hexdigest()
+    assert TOKEN.hashed == hashlib.sha256(b"s" * 64).hexdigest()
     assert "sss" not in repr(TOKEN)
-    assert TOKEN.fits(TOKEN.kept)
-    assert not TOKEN.fits(Opaque(Prefix.API_KEY, "abc123", "t" * 64).kept)
-    assert not TOKEN.fits("0" * 64)
+    assert TOKEN.matches(TOKEN.hashed)
+    assert not TOKEN.matches(OpaqueToken(Prefix.API_KEY, "abc123", "t" * 64).hashed)
+    assert not TOKEN.matches("0" * 64)
 
 
 @pytest.mark.parametrize(
@@ -54,19 +60,19 @@ def test_only_a_hash_is_kept_and_nothing_is_shown() -> None:
 )
 def test_what_has_another_form_is_no_token(text: str) -> None:
     with pytest.raises(Unauthenticated):
-        Opaque.read(text)
+        OpaqueToken.parse(text)
 
 
 @given(st.text())
 def test_nothing_but_a_token_is_read(text: str) -> None:
     with contextlib.suppress(Unauthenticated):
-        assert Opaque.read(text).text == text
+        assert OpaqueToken.parse(text).text == text
 
 
 def test_a_form_token_belongs_to_one_session() -> None:
     token = csrf_token("secret")
-    assert csrf_fits("secret", token)
-    assert not csrf_fits("other", token)
-    assert not csrf_fits("secret", "")
-    assert not csrf_fits("secret", "\ud800é")
+    assert csrf_matches("secret", token)
+    assert not csrf_matches("other", token)
+    assert not csrf_matches("secret", "")
+    assert not csrf_matches("secret", "\ud800é")
     assert "secret" not in token

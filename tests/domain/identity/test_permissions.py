@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from workbell.domain.errors import NotAllowed
-from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor, Scope
+from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor, Scope
 from workbell.domain.identity.permissions import (
     RULES,
     Action,
@@ -26,7 +26,7 @@ from workbell.domain.identity.user import KeyScope, Role, User, UserId
 pytestmark = pytest.mark.unit
 
 PAGE = Path(__file__).parents[3] / "docs" / "security" / "permissions.md"
-NOBODY = Actor(user_id=UserId(0))
+ANONYMOUS = Actor(user_id=UserId(0))
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 OWN = (Action.READ_SESSIONS, Action.REVOKE_SESSION, Action.READ_KEYS, Action.MAKE_KEY)
 FOR_SUPERUSERS = (
@@ -56,7 +56,7 @@ def test_the_page_of_the_documents_is_current() -> None:
 
 
 def test_what_somebody_is_to_the_platform() -> None:
-    assert relations_of(NOBODY) == {Relation.ANYONE}
+    assert relations_of(ANONYMOUS) == {Relation.ANYONE}
     assert relations_of(an_actor()) == {Relation.ANYONE, Relation.SIGNED_IN}
     assert Relation.OWNER in relations_of(an_actor(), UserId(7))
     assert Relation.OWNER not in relations_of(an_actor(), UserId(8))
@@ -68,7 +68,7 @@ def test_what_somebody_is_to_the_platform() -> None:
 @pytest.mark.parametrize("action", FOR_SUPERUSERS)
 def test_what_is_for_superusers_is_for_nobody_else(action: Action) -> None:
     assert may(an_actor(is_super_user=True), action)
-    for other in (NOBODY, an_actor(), an_actor(role=Role.ADMIN), an_actor(role=Role.MANAGER)):
+    for other in (ANONYMOUS, an_actor(), an_actor(role=Role.ADMIN), an_actor(role=Role.MANAGER)):
         assert not may(other, action, owner=UserId(7))
 
 
@@ -82,8 +82,8 @@ def test_ones_own_credentials_are_for_no_key_and_for_no_superuser(action: Action
 
 def test_anyone_may_register_and_sign_in() -> None:
     for action in (Action.REGISTER, Action.SIGN_IN, Action.RESET_PASSWORD):
-        assert may(NOBODY, action)
-    assert not may(NOBODY, Action.LIST_NAMES)
+        assert may(ANONYMOUS, action)
+    assert not may(ANONYMOUS, Action.LIST_NAMES)
 
 
 def test_relations_to_an_account_or_a_project_come_from_outside() -> None:
@@ -139,8 +139,8 @@ def test_who_must_add_a_second_factor_may_do_nothing_else(action: Action) -> Non
 def test_superusers_reach_everybodys_things_and_others_their_own() -> None:
     own = Scope(owner=UserId(7))
     for action in (Action.READ_JOBS, Action.CHANGE_JOBS, Action.CHANGE_SCHEDULES):
-        assert scope_of(an_actor(is_super_user=True), action) == EVERYTHING
-        assert scope_of(SYSTEM, action) == EVERYTHING
+        assert scope_of(an_actor(is_super_user=True), action) == ALL_OWNERS
+        assert scope_of(SYSTEM, action) == ALL_OWNERS
         assert scope_of(an_actor(), action) == own
         assert scope_of(an_actor(role=Role.ADMIN), action) == own
         assert scope_of(an_actor(KeyScope.WRITE, is_super_user=True), action) == own

@@ -15,7 +15,7 @@ from workbell.domain.identity.registration import (
     username_errors,
     username_from_email,
 )
-from workbell.domain.identity.user import Role, Tier, login_key
+from workbell.domain.identity.user import Role, Tier, normalise_identifier
 
 pytestmark = pytest.mark.unit
 
@@ -104,7 +104,7 @@ def test_a_username_from_an_address_is_always_sane_in_ascii(local: str, suffix: 
     ascii_only = local.encode("ascii", "ignore").decode()
     name = username_from_email(f"{ascii_only}@example.com", suffix)
     assert username_errors(name) == []
-    assert "@" not in login_key(name)
+    assert "@" not in normalise_identifier(name)
 
 
 def test_what_fits_is_accepted_and_becomes_a_member() -> None:

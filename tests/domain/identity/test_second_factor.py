@@ -9,9 +9,9 @@ from attrs import evolve
 from workbell.domain.identity.second_factor import (
     RECOVERY_CODES,
     STEP,
-    Duty,
     FactorKeys,
     SecondFactor,
+    SecondFactorPolicy,
     base32_secret,
     draw_recovery_codes,
 )
@@ -29,7 +29,7 @@ NOON_STEP = int(NOON.timestamp()) // STEP
 
 
 def begun() -> SecondFactor:
-    return KEYS.begun(ANA, "ab" * 32, NOON)
+    return KEYS.enrol(ANA, "ab" * 32, NOON)
 
 
 def working() -> SecondFactor:
@@ -55,16 +55,16 @@ def test_the_secret_is_derived_and_not_kept() -> None:
 def test_a_former_key_goes_on_serving_its_own() -> None:
     factor, rotated = working(), FactorKeys.of([b"new" * 11, b"k" * 32])
     assert rotated.secret(factor) == KEYS.secret(factor)
-    assert rotated.begun(ANA, "ab" * 32, NOON).key_id != factor.key_id
+    assert rotated.enrol(ANA, "ab" * 32, NOON).key_id != factor.key_id
 
 
 def test_a_first_code_confirms_it() -> None:
     factor = begun()
-    assert not factor.works
+    assert not factor.is_confirmed
     assert factor.confirm(None, RECOVERY, NOON) is None
     confirmed = factor.confirm(NOON_STEP, RECOVERY, NOON)
     assert confirmed is not None
-    assert confirmed.works
+    assert confirmed.is_confirmed
     assert len(confirmed.recovery) == RECOVERY_CODES
     assert confirmed.use_step(NOON_STEP) is None, "it was used by confirming"
 
@@ -120,6 +120,6 @@ def test_recovery_codes_have_120_bits_and_only_their_hashes_are_kept() -> None:
 def test_duty_binds_nobody_or_superusers_or_everyone() -> None:
     ana = User(username="ana", email="ana@example.org", created_at=NOON)
     root = evolve(ana, is_super_user=True)
-    assert [(one.binds(ana), one.binds(root)) for one in Duty] == [
+    assert [(one.applies_to(ana), one.applies_to(root)) for one in SecondFactorPolicy] == [
         (False, False), (False, True), (True, True),
     ]  # fmt: skip

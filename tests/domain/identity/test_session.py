@@ -4,8 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workbell.domain.identity.actor import Origin
-from workbell.domain.identity.session import GRACE, MAX_LIFE, Session, SessionKind, Standing
+from workbell.domain.identity.actor import ClientInfo
+from workbell.domain.identity.session import (
+    GRACE,
+    MAX_LIFE,
+    RefreshTokenState,
+    Session,
+    SessionKind,
+)
 from workbell.domain.identity.user import UserId
 
 pytestmark = pytest.mark.unit
@@ -22,36 +28,38 @@ def a_session() -> Session:
 def test_a_login_starts_a_session_for_as_long_as_a_refresh_token_lives() -> None:
     session = a_session()
     assert (session.expires_at, session.rotated_at) == (NOON + DAY, NOON)
-    assert session.alive(NOON + DAY - TICK)
-    assert not session.alive(NOON + DAY)
+    assert session.is_active(NOON + DAY - TICK)
+    assert not session.is_active(NOON + DAY)
 
 
 def test_the_current_token_is_good_until_the_session_is_over() -> None:
-    assert a_session().standing("one", NOON) is Standing.CURRENT
-    assert a_session().standing("one", NOON + DAY) is Standing.ENDED
+    assert a_session().classify_refresh_token("one", NOON) is RefreshTokenState.CURRENT
+    assert a_session().classify_refresh_token("one", NOON + DAY) is RefreshTokenState.ENDED
 
 
 def test_rotation_lengthens_the_session() -> None:
     later = NOON + timedelta(hours=3)
     session = a_session().rotated("two", later, DAY)
     assert session.expires_at == later + DAY
-    assert session.standing("two", later) is Standing.CURRENT
+    assert session.classify_refresh_token("two", later) is RefreshTokenState.CURRENT
 
 
 def test_the_token_before_is_good_for_ten_seconds_more() -> None:
     session = a_session().rotated("two", NOON, DAY)
-    assert session.standing("one", NOON + GRACE) is Standing.JUST_ROTATED
-    assert session.standing("one", NOON + GRACE + TICK) is Standing.REUSED
+    assert session.classify_refresh_token("one", NOON + GRACE) is RefreshTokenState.JUST_ROTATED
+    assert session.classify_refresh_token("one", NOON + GRACE + TICK) is RefreshTokenState.REUSED
 
 
 def test_any_other_token_was_reused() -> None:
     session = a_session().rotated("two", NOON, DAY).rotated("three", NOON, DAY)
-    assert session.standing("one", NOON) is Standing.REUSED
+    assert session.classify_refresh_token("one", NOON) is RefreshTokenState.REUSED
 
 
 def test_in_a_revoked_session_nothing_is_good_and_nothing_is_theft() -> None:
     session = a_session().rotated("two", NOON, DAY).revoked(NOON)
-    assert {session.standing(jti, NOON) for jti in ("one", "two", "x")} == {Standing.ENDED}
+    assert {session.classify_refresh_token(jti, NOON) for jti in ("one", "two", "x")} == {
+        RefreshTokenState.ENDED
+    }
 
 
 def test_no_renewal_outlasts_the_most_that_a_session_lasts() -> None:
@@ -61,11 +69,11 @@ def test_no_renewal_outlasts_the_most_that_a_session_lasts() -> None:
         now = NOON + number * day
         session = session.rotated(f"j{number}", now, day)
     assert session.expires_at == NOON + MAX_LIFE
-    assert not session.alive(NOON + MAX_LIFE)
+    assert not session.is_active(NOON + MAX_LIFE)
 
 
 def test_where_it_was_opened_is_cut_to_its_columns() -> None:
-    origin = Origin(address="1" * 99, user_agent="u" * 999)
+    origin = ClientInfo(address="1" * 99, user_agent="u" * 999)
     session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1), origin=origin)
     assert (len(session.address), len(session.user_agent)) == (64, 256)
 

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbell.domain.identity.user import (
+    AlreadyTaken,
     EmailNotVerified,
-    Taken,
     Tier,
     User,
     UserId,
     WrongCredentials,
     ascii_address,
-    login_key,
+    normalise_identifier,
 )
 
 pytestmark = pytest.mark.unit
@@ -40,18 +40,18 @@ def ana(**fields: object) -> User:
     ],
 )
 def test_two_spellings_of_one_name_have_one_key(one: str, other: str) -> None:
-    assert login_key(one) == login_key(other)
+    assert normalise_identifier(one) == normalise_identifier(other)
 
 
 @pytest.mark.parametrize("other", ["anna", "ana@example.org", "a.na", "ána"])
 def test_different_names_have_different_keys(other: str) -> None:
-    assert login_key("ana") != login_key(other)
+    assert normalise_identifier("ana") != normalise_identifier(other)
 
 
 @given(st.text())
 @settings(deadline=None)
 def test_any_text_has_a_key_which_is_its_own_key(text: str) -> None:
-    assert login_key(login_key(text)) == login_key(text)
+    assert normalise_identifier(normalise_identifier(text)) == normalise_identifier(text)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_is_no_address_has_no_ascii_form(email: str) -> None:
 
 
 def test_taken_names_every_field() -> None:
-    error = Taken.of("username", "email")
+    error = AlreadyTaken.of("username", "email")
     assert error.field_errors == {
         "username": ["A user with this username exists."],
         "email": ["A user with this email exists."],

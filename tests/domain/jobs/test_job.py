@@ -15,8 +15,8 @@ from workbell.domain.jobs.attempt import (
     LOST_RETRY,
     TIMEOUT_GRACE,
     Claim,
-    Ending,
     Outcome,
+    TaskResult,
     reap,
     retry_delay,
     settle,
@@ -25,15 +25,15 @@ from workbell.domain.jobs.job import (
     ENDED,
     UNFINISHED,
     WAITING,
+    ClaimMode,
     JobId,
     JobState,
-    Missed,
-    Mode,
+    MissedTicks,
     Status,
     check_waiting_limit,
     fair_tag,
-    pick,
-    placed,
+    initial_state,
+    select_claimable,
     status_of,
 )
 
@@ -49,7 +49,7 @@ CANCELLED, FAILED, HELD, READY, RUNNING, SCHEDULED, SKIPPED, SUCCEEDED = (
     JobState.SKIPPED,
     JobState.SUCCEEDED,
 )
-BATCH, ORDINARY, ALONE = Mode
+BATCH, ORDINARY, ALONE = ClaimMode
 
 
 def a_claim(**fields: Any) -> Claim:
@@ -158,17 +158,17 @@ def test_doing_a_job_again_makes_a_new_one() -> None:
         id=JobId(4), state=SUCCEEDED, schedule_id=5, tick=NOON, idempotency_key="k", lane="l",
         attempt=2, token=9, result=1, priority=3, ended_at=NOON,
     )  # fmt: skip
-    job = old.again(after(60))
+    job = old.rerun(after(60))
     assert (job.rerun_of, job.tick, job.for_tick) == (4, None, NOON)
     assert (job.state, job.due_at, job.created_at) == (SCHEDULED, after(60), after(60))
     assert (job.id, job.attempt, job.token, job.idempotency_key) == (0, 0, 0, None)
     assert (job.lane, job.priority, job.schedule_id) == ("l", 3, 5)
-    assert evolve(old, tick=None, for_tick=after(1)).again(NOON).for_tick == after(1)
+    assert evolve(old, tick=None, for_tick=after(1)).rerun(NOON).for_tick == after(1)
 
 
 def test_a_job_takes_its_owners_share_unless_said_otherwise() -> None:
-    assert a_job(owner=UserId(7)).share_key == "7"
-    assert a_job(fair_key="destination:3").share_key == "destination:3"
+    assert a_job(owner=UserId(7)).fairness_key == "7"
+    assert a_job(fair_key="destination:3").fairness_key == "destination:3"
 
 
 # the end of an attempt
@@ -184,7 +184,7 @@ def test_a_retry_waits_at_most_a_bound_that_doubles(attempt: int, chance: float)
 
 
 def test_a_success_ends_the_job_with_its_result() -> None:
-    done = settle(a_claim(), Ending(outcome=Outcome.SUCCEEDED, result={"a": 1}), after(2), 0.5)
+    done = settle(a_claim(), TaskResult(outcome=Outcome.SUCCEEDED, result={"a": 1}), after(2), 0.5)
     assert (done.state, done.result, done.due_at) == (SUCCEEDED, {"a": 1}, None)
     assert (done.token, done.attempt, done.max_attempts, done.lane) == (3, 1, 3, "lane")
     assert (done.started_at, done.ended_at, done.worker) == (NOON, after(2), "w")
@@ -192,7 +192,7 @@ def test_a_success_ends_the_job_with_its_result() -> None:
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMEOUT])
 def test_a_failure_is_tried_again_while_attempts_last(outcome: Outcome) -> None:
-    ending = Ending(outcome=outcome, error="no")
+    ending = TaskResult(outcome=outcome, error="no")
     again = settle(a_claim(attempt=2), ending, NOON, 0.5)
     assert (again.state, again.due_at, again.error) == (SCHEDULED, after(10), "no")
     last = settle(a_claim(attempt=3), ending, NOON, 0.5)
@@ -200,12 +200,12 @@ def test_a_failure_is_tried_again_while_attempts_last(outcome: Outcome) -> None:
 
 
 def test_a_permanent_failure_is_not_tried_again() -> None:
-    ending = Ending(outcome=Outcome.FAILED, permanent=True, retry_after=3)
+    ending = TaskResult(outcome=Outcome.FAILED, permanent=True, retry_after=3)
     assert settle(a_claim(), ending, NOON, 0.5).state is FAILED
 
 
 def test_who_says_when_to_come_back_is_taken_at_their_word() -> None:
-    ending = Ending(outcome=Outcome.FAILED, retry_after=90)
+    ending = TaskResult(outcome=Outcome.FAILED, retry_after=90)
     assert settle(a_claim(), ending, NOON, 0.5).due_at == after(90)
 
 
@@ -213,7 +213,7 @@ def test_who_says_when_to_come_back_is_taken_at_their_word() -> None:
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_snooze_and_interruption_give_the_attempt_back(outcome: Outcome, attempt: int) -> None:
     """The number stays, so that (job, attempt) is unique; the bound rises by one."""
-    ending = Ending(outcome=outcome, retry_after=7 if outcome is Outcome.SNOOZED else None)
+    ending = TaskResult(outcome=outcome, retry_after=7 if outcome is Outcome.SNOOZED else None)
     back = settle(a_claim(attempt=attempt), ending, NOON, 0.5)
     assert (back.state, back.attempt, back.max_attempts) == (SCHEDULED, attempt, 4)
     assert back.due_at == (after(7) if outcome is Outcome.SNOOZED else NOON)
@@ -228,23 +228,23 @@ def test_a_wait_that_makes_no_sense_is_bounded(
     seconds: float, waited: float, outcome: Outcome
 ) -> None:
     """A body may ask for anything; its outcome is committed all the same."""
-    settlement = settle(a_claim(), Ending(outcome=outcome, retry_after=seconds), NOON, 0.5)
+    settlement = settle(a_claim(), TaskResult(outcome=outcome, retry_after=seconds), NOON, 0.5)
     assert settlement.due_at == after(waited)
 
 
 def test_who_stops_when_asked_is_cancelled() -> None:
-    assert settle(a_claim(), Ending(outcome=Outcome.CANCELLED), NOON, 0.5).state is CANCELLED
+    assert settle(a_claim(), TaskResult(outcome=Outcome.CANCELLED), NOON, 0.5).state is CANCELLED
 
 
 def test_a_failure_of_what_was_cancelled_is_not_tried_again() -> None:
     claim = a_claim(cancel_requested=True)
-    assert settle(claim, Ending(outcome=Outcome.FAILED), NOON, 0.5).state is CANCELLED
-    assert settle(claim, Ending(outcome=Outcome.SUCCEEDED), NOON, 0.5).state is SUCCEEDED
+    assert settle(claim, TaskResult(outcome=Outcome.FAILED), NOON, 0.5).state is CANCELLED
+    assert settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), NOON, 0.5).state is SUCCEEDED
 
 
 def test_an_attempt_never_ends_before_it_starts() -> None:
     """Not even where a clock has been set back."""
-    done = settle(a_claim(), Ending(outcome=Outcome.SUCCEEDED), after(-60), 0.5)
+    done = settle(a_claim(), TaskResult(outcome=Outcome.SUCCEEDED), after(-60), 0.5)
     assert done.ended_at == NOON
 
 
@@ -302,7 +302,7 @@ def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone() -> None:
 )
 def test_a_job_enters_where_it_belongs(due: int, active: bool, free: bool, state: JobState) -> None:
     job = a_job(due_at=after(due))
-    assert placed(job, NOON, task_active=active, lane_free=free) is state
+    assert initial_state(job, NOON, task_active=active, lane_free=free) is state
 
 
 def test_a_key_queues_behind_itself_and_not_before_others() -> None:
@@ -323,8 +323,8 @@ def test_a_key_queues_behind_itself_and_not_before_others() -> None:
         ([ORDINARY, BATCH], 2, 2),
     ],
 )
-def test_a_claim_takes_what_the_modes_allow(modes: list[Mode], free: int, taken: int) -> None:
-    assert pick(modes, free) == taken
+def test_a_claim_takes_what_the_modes_allow(modes: list[ClaimMode], free: int, taken: int) -> None:
+    assert select_claimable(modes, free) == taken
 
 
 def test_an_owner_may_have_so_many_waiting_jobs() -> None:
@@ -335,4 +335,4 @@ def test_an_owner_may_have_so_many_waiting_jobs() -> None:
 
 
 def test_a_range_of_missed_ticks_is_plain() -> None:
-    assert Missed(NOON, after(60), 2) == Missed(first=NOON, last=after(60), count=2)
+    assert MissedTicks(NOON, after(60), 2) == MissedTicks(first=NOON, last=after(60), count=2)

@@ -11,18 +11,18 @@ from tests.contract.factories import NOON, a_user
 from workbell.domain.errors import Invalid, Throttled
 from workbell.domain.identity.user import Tier, UserId
 from workbell.domain.rate_limits.policy import (
-    Asked,
     Decision,
     Policies,
     Policy,
     Rate,
+    RateLimited,
+    RateLimitRequest,
     Route,
     Subject,
-    TooMany,
     account_key,
     admit,
-    header_texts,
-    spend,
+    consume,
+    rate_limit_headers,
     whole_seconds,
 )
 
@@ -45,8 +45,8 @@ def met(route: Route, *, off: str = "", **who: Any) -> list[str]:
     """Return the keys that a request from 192.0.2.7 is charged under."""
     policies = Policies.of(**{name: rate for name, rate in RATES.items() if name not in off.split()}
                            | dict.fromkeys(off.split()))  # fmt: skip
-    asked = Asked(address="192.0.2.7", route=route, **who)
-    return [f"{each.policy.name}={each.key}" for each in policies.met_by(asked)]
+    asked = RateLimitRequest(address="192.0.2.7", route=route, **who)
+    return [f"{each.policy.name}={each.key}" for each in policies.policies_for(asked)]
 
 
 def test_the_narrowest_comes_first() -> None:
@@ -114,7 +114,7 @@ def test_what_was_spent_comes_back_after_its_span() -> None:
     assert not admit(SMALL, log, START + 9.999).allowed
     free = admit(SMALL, log, START + 10)
     assert (free.allowed, free.remaining, free.reset_after, free.retry_after) == (True, 1, 1, 0)
-    assert spend(SMALL.rate, log, START + 10) == [START + 1, START + 2, START + 10]
+    assert consume(SMALL.rate, log, START + 10) == [START + 1, START + 2, START + 10]
 
 
 def test_more_at_once_waits_for_more() -> None:
@@ -127,7 +127,7 @@ def test_more_at_once_waits_for_more() -> None:
 
 def test_a_clock_set_back_opens_nothing() -> None:
     """The log stays in order."""
-    log = spend(SMALL.rate, [START, START], START - 5)
+    log = consume(SMALL.rate, [START, START], START - 5)
     assert log == [START, START, START]
     assert not admit(SMALL, log, START + 9).allowed
     assert admit(SMALL, log, START + 10).allowed
@@ -157,7 +157,7 @@ def test_no_span_ever_holds_more_than_the_limit(
         assert decision.remaining == count - len(within)
         if decision.allowed:
             admitted.append(moment)
-            log = spend(policy.rate, log, float(moment))
+            log = consume(policy.rate, log, float(moment))
         else:
             again = moment + decision.retry_after
             assert admit(policy, log, again).allowed
@@ -172,18 +172,18 @@ def test_headers_name_every_policy() -> None:
         Decision(policy=FREE, allowed=True, remaining=3, reset_after=5_399.2),
         Decision(policy=SMALL, allowed=True, remaining=0, reset_after=0.1),
     ]
-    assert header_texts(decisions) == {
+    assert rate_limit_headers(decisions) == {
         "RateLimit-Policy": '"free";q=10;w=86400, "small";q=3;w=10',
         "RateLimit": '"free";r=3;t=5400, "small";r=0;t=1',
     }
-    assert header_texts([]) == {}
+    assert rate_limit_headers([]) == {}
 
 
 @given(st.integers(0, 10**6), st.floats(0, 10**6))
 def test_headers_are_lists_of_names_with_integers(remaining: int, reset: float) -> None:
     """The part of RFC 9651 that they need."""
     decision = Decision(policy=FREE, allowed=True, remaining=remaining, reset_after=reset)
-    for text in header_texts([decision, decision]).values():
+    for text in rate_limit_headers([decision, decision]).values():
         assert re.fullmatch(r'("[a-z-]+"(;[a-z]=\d{1,15}){2}(, |$)){2}', text)
 
 
@@ -194,11 +194,11 @@ def test_the_error_waits_for_the_slowest_that_refuses() -> None:
         Decision(policy=FREE, allowed=False, remaining=0, reset_after=60.5, retry_after=60.5),
         Decision(policy=SMALL, allowed=True, remaining=0, reset_after=999),
     ]
-    error = TooMany(wait)
+    error = RateLimited(wait)
     assert isinstance(error, Throttled)
     assert (error.retry_after, error.code, len(error.decisions)) == (61, "throttled", 3)
     assert str(error) == "Ask again in 61 seconds."
-    assert TooMany(wait[:1]).retry_after == 1
+    assert RateLimited(wait[:1]).retry_after == 1
 
 
 def test_seconds_are_rounded_up() -> None:

@@ -8,7 +8,7 @@ from attrs import evolve
 from tests.contract.factories import NOON, a_schedule, after
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached
-from workbell.domain.jobs.job import JobOrigin, Missed, Mode
+from workbell.domain.jobs.job import ClaimMode, JobOrigin, MissedTicks
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import (
     OverlapPolicy,
@@ -83,14 +83,14 @@ def test_an_edit_of_a_paused_schedule_does_not_resume_it() -> None:
 
 def test_two_schedules_fire_alike_by_rule_start_end_and_count() -> None:
     one = a_schedule()
-    assert one.fires_like(evolve(one, name="x", priority=-1, version=9))
+    assert one.has_same_ticks(evolve(one, name="x", priority=-1, version=9))
     for changed in (
         evolve(one, cron=CronRule("1 * * * *")),
         evolve(one, starts_at=NOON),
         evolve(one, ends_at=NOON),
         evolve(one, max_runs=1),
     ):
-        assert not one.fires_like(changed)
+        assert not one.has_same_ticks(changed)
 
 
 def test_its_runs_share_a_lane_unless_they_may_overlap() -> None:
@@ -105,7 +105,7 @@ def test_a_job_takes_the_tasks_defaults() -> None:
     )  # fmt: skip
     job = a_schedule(id=ScheduleId(7)).job(task, NOON, due_at=after(3), tick=NOON)
     assert (job.queue, job.max_attempts, job.timeout_seconds) == ("slow", 9, 8)
-    assert (job.mode, job.fail_when_lost, job.lane) == (Mode.ALONE, True, "schedule:7")
+    assert (job.mode, job.fail_when_lost, job.lane) == (ClaimMode.EXCLUSIVE, True, "schedule:7")
     assert (job.tick, job.due_at, job.created_at) == (NOON, after(3), NOON)
     assert (job.schedule_id, job.origin) == (7, JobOrigin.SCHEDULE)
 
@@ -114,13 +114,13 @@ def test_a_job_of_a_task_unknown_here_is_made_all_the_same() -> None:
     """Another process may know it."""
     job = a_schedule().job(None, NOON, due_at=NOON)
     assert (job.queue, job.max_attempts, job.timeout_seconds) == ("default", 3, 300)
-    assert (job.mode, job.fail_when_lost) == (Mode.ORDINARY, False)
+    assert (job.mode, job.fail_when_lost) == (ClaimMode.ORDINARY, False)
 
 
 def test_what_the_schedule_says_goes_before_the_task() -> None:
     task = Task(key="echo", body=lambda *_: None, queue="slow")
     schedule = a_schedule(queue="fast", max_attempts=1, timeout_seconds=2, priority=-3, weight=4.0)
-    missed = Missed(NOON, NOON, 1)
+    missed = MissedTicks(NOON, NOON, 1)
     job = schedule.job(
         task, NOON, due_at=NOON, origin=JobOrigin.BACKFILL, for_tick=NOON, missed=missed
     )

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from tests.contract.factories import NOON, a_job, a_schedule, after
 from workbell.domain.cron.rule import CronRule
-from workbell.domain.jobs.job import JobId, JobState, Missed
+from workbell.domain.jobs.job import JobId, JobState, MissedTicks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule
 from workbell.domain.schedules.ticks import (
     CATCH_UP_MOST,
-    Decision,
+    OverlapDecision,
     PlannedTick,
     SkipReason,
     TickPlan,
-    abandon,
-    decide,
+    decide_overlap,
     plan,
+    skip_due_ticks,
     superseded,
 )
 
@@ -64,7 +64,7 @@ def test_a_tick_promised_by_old_time_zone_data_is_accounted_for() -> None:
     schedule = a_schedule(next_at=after(1800))
     assert plan(schedule, after(1801)).rows == [PlannedTick(tick=after(1800))]
     (row,) = plan(schedule, NOON + 5 * HOUR).rows
-    assert row.missed == Missed(after(1800), NOON + 5 * HOUR, 6)
+    assert row.missed == MissedTicks(after(1800), NOON + 5 * HOUR, 6)
 
 
 # late
@@ -72,7 +72,7 @@ def test_a_tick_promised_by_old_time_zone_data_is_accounted_for() -> None:
 
 def test_latest_lets_one_run_stand_for_all() -> None:
     planned = plan(MINUTELY, after(600))
-    missed = Missed(NOON, after(600), 11)
+    missed = MissedTicks(NOON, after(600), 11)
     assert planned.rows == [PlannedTick(tick=after(600), missed=missed)]
     assert (planned.cursor, planned.next_at, planned.runs) == (after(600), after(660), 1)
 
@@ -82,14 +82,14 @@ def test_skip_runs_what_is_in_time_only() -> None:
     assert runs(planned) == [after(540), after(600)]
     (gap,) = gaps(planned)
     assert (gap.tick, gap.skipped) == (NOON, SkipReason.MISFIRE)
-    assert gap.missed == Missed(NOON, after(480), 9)
+    assert gap.missed == MissedTicks(NOON, after(480), 9)
 
 
 def test_skip_may_leave_nothing_to_run() -> None:
     hourly = a_schedule(misfire_policy=MisfirePolicy.SKIP)
     planned = plan(hourly, NOON + 2 * HOUR + 5 * MINUTE)
     (gap,) = planned.rows
-    assert gap.missed == Missed(NOON, NOON + 2 * HOUR, 3)
+    assert gap.missed == MissedTicks(NOON, NOON + 2 * HOUR, 3)
     assert (planned.runs, planned.next_at) == (0, NOON + 3 * HOUR)
 
 
@@ -103,7 +103,7 @@ def test_all_runs_at_most_a_hundred() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.ALL), NOON + 2 * HOUR)
     assert len(runs(planned)) == CATCH_UP_MOST == 100
     (gap,) = gaps(planned)
-    assert gap.missed == Missed(NOON, after(20 * 60), 21)
+    assert gap.missed == MissedTicks(NOON, after(20 * 60), 21)
     assert runs(planned)[0] == after(21 * 60)
 
 
@@ -112,14 +112,17 @@ def test_all_runs_those_of_the_last_day() -> None:
     planned = plan(a_schedule(misfire_policy=MisfirePolicy.ALL), NOON + 2 * DAY)
     assert runs(planned) == [NOON + DAY + n * HOUR for n in range(25)]
     (gap,) = gaps(planned)
-    assert gap.missed == Missed(NOON, NOON + 23 * HOUR, 24)
+    assert gap.missed == MissedTicks(NOON, NOON + 23 * HOUR, 24)
 
 
 def test_an_inactive_task_leaves_one_row_for_the_whole_range() -> None:
     for policy in MisfirePolicy:
         planned = plan(minutely(misfire_policy=policy), after(600), task_active=False)
         (gap,) = planned.rows
-        assert (gap.skipped, gap.missed) == (SkipReason.TASK_INACTIVE, Missed(NOON, after(600), 11))
+        assert (gap.skipped, gap.missed) == (
+            SkipReason.TASK_INACTIVE,
+            MissedTicks(NOON, after(600), 11),
+        )
         assert planned.runs == 0
 
 
@@ -129,7 +132,7 @@ def test_an_inactive_task_leaves_one_row_for_the_whole_range() -> None:
 def test_the_end_is_the_last_tick() -> None:
     planned = plan(minutely(ends_at=after(90)), after(600))
     (row,) = planned.rows
-    assert row.missed == Missed(NOON, after(60), 2)
+    assert row.missed == MissedTicks(NOON, after(60), 2)
     assert planned.next_at is None
 
 
@@ -156,17 +159,17 @@ def test_a_schedule_past_its_run_count_makes_nothing() -> None:
 
 
 def test_due_ticks_that_will_not_run_leave_one_row() -> None:
-    row = abandon(MINUTELY, after(150), SkipReason.PAUSED)
+    row = skip_due_ticks(MINUTELY, after(150), SkipReason.PAUSED)
     assert row is not None
     assert row == PlannedTick(
-        tick=NOON, skipped=SkipReason.PAUSED, missed=Missed(NOON, after(120), 3)
+        tick=NOON, skipped=SkipReason.PAUSED, missed=MissedTicks(NOON, after(120), 3)
     )
     assert row.last == after(120)
 
 
 def test_where_nothing_is_due_nothing_is_abandoned() -> None:
-    assert abandon(MINUTELY, after(-1), SkipReason.PAUSED) is None
-    assert abandon(minutely(next_at=None), NOON, SkipReason.PAUSED) is None
+    assert skip_due_ticks(MINUTELY, after(-1), SkipReason.PAUSED) is None
+    assert skip_due_ticks(minutely(next_at=None), NOON, SkipReason.PAUSED) is None
 
 
 # the sum
@@ -249,30 +252,30 @@ FRESH = a_job(state=JobState.SCHEDULED, tick=NOON)
 
 @pytest.mark.parametrize("policy", OverlapPolicy)
 def test_a_tick_without_others_runs(policy: OverlapPolicy) -> None:
-    assert decide(policy, [], []) is Decision.RUN
+    assert decide_overlap(policy, [], []) is OverlapDecision.RUN
 
 
 @pytest.mark.parametrize(
     ("policy", "decision"),
     [
-        (OverlapPolicy.ALLOW_ALL, Decision.RUN),
-        (OverlapPolicy.SKIP, Decision.SKIP),
-        (OverlapPolicy.CANCEL_OTHER, Decision.CANCEL),
-        (OverlapPolicy.BUFFER_ONE, Decision.REPLACE),
+        (OverlapPolicy.ALLOW_ALL, OverlapDecision.RUN),
+        (OverlapPolicy.SKIP, OverlapDecision.SKIP),
+        (OverlapPolicy.CANCEL_OTHER, OverlapDecision.CANCEL),
+        (OverlapPolicy.BUFFER_ONE, OverlapDecision.REPLACE),
     ],
 )
-def test_the_policy_decides_between_runs(policy: OverlapPolicy, decision: Decision) -> None:
+def test_the_policy_decides_between_runs(policy: OverlapPolicy, decision: OverlapDecision) -> None:
     """A run that waits for its retry is not over, and one of the same pass counts too."""
-    assert decide(policy, [RUNNING], []) is decision
-    assert decide(policy, [RETRYING], []) is decision
-    assert decide(policy, [], [FRESH]) is decision
+    assert decide_overlap(policy, [RUNNING], []) is decision
+    assert decide_overlap(policy, [RETRYING], []) is decision
+    assert decide_overlap(policy, [], [FRESH]) is decision
 
 
 def test_a_buffered_tick_that_jitter_puts_off_keeps_its_place() -> None:
     """It is not held yet, so a newer one cannot take its place; two would be one too many."""
-    assert decide(OverlapPolicy.BUFFER_ONE, [RUNNING, LATER], []) is Decision.SKIP
-    assert decide(OverlapPolicy.BUFFER_ONE, [LATER], []) is Decision.REPLACE
-    assert decide(OverlapPolicy.BUFFER_ONE, [RUNNING, HELD], []) is Decision.REPLACE
+    assert decide_overlap(OverlapPolicy.BUFFER_ONE, [RUNNING, LATER], []) is OverlapDecision.SKIP
+    assert decide_overlap(OverlapPolicy.BUFFER_ONE, [LATER], []) is OverlapDecision.REPLACE
+    assert decide_overlap(OverlapPolicy.BUFFER_ONE, [RUNNING, HELD], []) is OverlapDecision.REPLACE
 
 
 def test_only_a_held_tick_is_replaced() -> None:

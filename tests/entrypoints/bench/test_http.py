@@ -6,14 +6,14 @@ import pytest
 
 from workbell.entrypoints.bench import http as bench_http
 from workbell.entrypoints.bench import load as bench_load
-from workbell.entrypoints.bench.targets import Place
+from workbell.entrypoints.bench.targets import Target
 
 
 def test_a_server_is_asked_by_many_and_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_http, "PEOPLE", 3)
     monkeypatch.setattr(bench_http, "SCHEDULES", 2)
     said: list[str] = []
-    with Place().settings() as settings, bench_http.served(settings) as server:
+    with Target().settings() as settings, bench_http.served(settings) as server:
         rows = bench_http.Rows(1, said.append)
         rows.add("list", server.listing(), connections=2, warm=0)
         monkeypatch.setattr("shutil.which", lambda _: None)

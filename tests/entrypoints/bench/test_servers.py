@@ -10,8 +10,8 @@ from sqlalchemy import make_url
 from tests.contract.servers import address, administration, new_database, server
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Status
-from workbell.entrypoints.bench.targets import Place
-from workbell.entrypoints.bench.workers import NOOP, Starts, is_over, processes, until
+from workbell.entrypoints.bench.targets import Target
+from workbell.entrypoints.bench.workers import NOOP, StartTimes, is_over, processes, until
 from workbell.entrypoints.cli.main import main
 from workbell.services.jobs.requests import NewJob
 
@@ -40,8 +40,8 @@ def test_ticks_are_measured_beside_an_empty_database(run: Any, tmp_path: Path) -
 
 
 def test_processes_of_their_own_drain_and_nothing_is_left() -> None:
-    place = Place.at(address(new_database("postgresql")))
-    starts = Starts()
+    place = Target.at(address(new_database("postgresql")))
+    starts = StartTimes()
     with place.house(starts.tasks()) as house:
         scratch = make_url(house.settings.database_url).database
         jobs = house.jobs.create_many(SYSTEM, [NewJob(task_definition=NOOP)] * 100)

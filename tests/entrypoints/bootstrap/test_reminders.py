@@ -7,7 +7,7 @@ from tests.contract.factories import NOON, ManualClock
 from workbell.domain.goals.goal import Category
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.registration import Registration
-from workbell.entrypoints.bootstrap.application import House
+from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.schedules.views import ScheduleFilter
@@ -16,7 +16,7 @@ from workbell.services.goals.commands import NewGoal
 KEY = "0123456789abcdef" * 2
 
 
-def rules(house: House) -> list[tuple[str, str]]:
+def rules(house: Application) -> list[tuple[str, str]]:
     """Return when the built-in schedules fire, and by which clock."""
     house.keep_schedules()
     found, _ = house.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
@@ -36,7 +36,7 @@ def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path
         ),
         clock=ManualClock(NOON),
     )
-    house.prepare()
+    house.migrate_and_register()
     assert rules(house) == [("45 6 * * *", "Europe/Berlin"), ("*/15 * * * *", "UTC")]
     assert house.summaries.cache_seconds == 0
     user = house.identity.register(
@@ -44,7 +44,7 @@ def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path
     )
     goal = NewGoal(goal_name="Swim", category=Category.MINOR)
     house.goals.create(Actor.of(user), goal)
-    letter = house.reminding.letter(user.id, NOON.date() + timedelta(days=3), [1])
+    letter = house.reminding.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
     assert letter is not None
     assert letter.text.startswith("For 3 days or more")
     assert letter.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/")
@@ -53,5 +53,5 @@ def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path
     later = build(Settings(data_dir=tmp_path, secret_key=KEY[::-1], secret_key_previous=(KEY,)))
     assert rules(later) == [("0 0 * * *", "Asia/Kolkata"), ("*/15 * * * *", "UTC")]
     token = letter.unsubscribe.rpartition("/")[2]
-    assert later.reminding.meant(token).owner == user.id
+    assert later.reminding.parse_unsubscribe_token(token).owner == user.id
     later.close()

@@ -201,7 +201,7 @@ def test_a_redis_that_does_not_answer_is_logged_at_the_start(tmp_path: Path) -> 
     settings = Settings(data_dir=tmp_path, secret_key="x" * 40, redis_url="redis://127.0.0.1:1/0")
     house = build(settings)
     with capture_logs() as logs, closing(house):
-        house.warn_of_absent_cache()
+        house.warn_if_redis_unavailable()
     assert [(line["log_level"], line["event"]) for line in logs] == [("warning", "redis is away")]
 
 
@@ -221,7 +221,7 @@ def test_a_lost_second_factor_is_removed(run: Any) -> None:
         now = house.clock.now()
         root = tx.users.by_login("root")
         assert root is not None
-        tx.second_factors.put(FactorKeys.of([b"k" * 32]).begun(root.id, "ab" * 32, now))
+        tx.second_factors.put(FactorKeys.of([b"k" * 32]).enrol(root.id, "ab" * 32, now))
     house.close()
     lost = ("superuser", "remove-second-factor", "--username")
     removed = run(*lost, "root@example.org")
@@ -286,7 +286,7 @@ def test_bench_compares_a_persons_summaries_with_and_without_the_cache(
 ) -> None:
     settings = Settings(data_dir=tmp_path / ".workbell")
     house = build(settings)
-    house.prepare()
+    house.migrate_and_register()
     house.first_administrator()
     house.close()
     shown = json.loads(run("bench", "summaries", "--user", "1", "--json").stdout)

@@ -51,19 +51,19 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def bell(clock: SetClock) -> Generator[workbell.Bell]:
+def bell(clock: SetClock) -> Generator[workbell.Client]:
     with workbell.open("memory://", tasks=TASKS, clock=clock) as opened:
         yield opened
 
 
-def test_parameters_are_read_as_the_annotated_class(bell: workbell.Bell) -> None:
+def test_parameters_are_read_as_the_annotated_class(bell: workbell.Client) -> None:
     job = bell.jobs.enqueue("test.area", Size(3, 4), owner=7, name="A")
     bell.run_until_idle()
     done = bell.jobs.get(job.id)
     assert (done.result, done.owner, done.name) == ({"area": 12}, 7, "A")
 
 
-def test_parameters_that_do_not_fit_are_refused_at_once(bell: workbell.Bell) -> None:
+def test_parameters_that_do_not_fit_are_refused_at_once(bell: workbell.Client) -> None:
     with pytest.raises(workbell.Invalid) as refused:
         bell.jobs.enqueue("test.area", {"width": "wide", "depth": 1})
     assert set(refused.value.field_errors) == {
@@ -75,14 +75,14 @@ def test_parameters_that_do_not_fit_are_refused_at_once(bell: workbell.Bell) -> 
     assert not bell.jobs.find()
 
 
-def test_the_same_key_answers_the_first_job(bell: workbell.Bell) -> None:
+def test_the_same_key_answers_the_first_job(bell: workbell.Client) -> None:
     first = bell.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k")
     assert bell.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k").id == first.id
     with pytest.raises(workbell.Conflict):
         bell.jobs.enqueue("test.any", {"n": 2}, idempotency_key="k")
 
 
-def test_work_may_be_put_off(bell: workbell.Bell, clock: SetClock) -> None:
+def test_work_may_be_put_off(bell: workbell.Client, clock: SetClock) -> None:
     later = bell.jobs.enqueue("test.any", delay=timedelta(minutes=5))
     at = bell.jobs.enqueue("test.any", at=clock.at + timedelta(minutes=1))
     bell.run_until_idle()
@@ -93,7 +93,7 @@ def test_work_may_be_put_off(bell: workbell.Bell, clock: SetClock) -> None:
     assert bell.jobs.get(later.id).state is JobState.SCHEDULED
 
 
-def test_many_are_enqueued_together_or_not_at_all(bell: workbell.Bell) -> None:
+def test_many_are_enqueued_together_or_not_at_all(bell: workbell.Client) -> None:
     made = bell.jobs.enqueue_many("test.any", [{"n": n} for n in range(3)], owner=3)
     assert [job.owner for job in made] == [3, 3, 3]
     with pytest.raises(workbell.Invalid):
@@ -102,7 +102,7 @@ def test_many_are_enqueued_together_or_not_at_all(bell: workbell.Bell) -> None:
     assert bell.jobs.enqueue_many("test.any", []) == []
 
 
-def test_jobs_are_cancelled_and_retried(bell: workbell.Bell) -> None:
+def test_jobs_are_cancelled_and_retried(bell: workbell.Client) -> None:
     job = bell.jobs.enqueue("test.any")
     assert bell.jobs.cancel(job.id).state is JobState.CANCELLED
     assert bell.jobs.retry(job.id).id == job.id
@@ -113,7 +113,7 @@ def test_jobs_are_cancelled_and_retried(bell: workbell.Bell) -> None:
 
 
 def test_a_schedule_is_edited_paused_run_backfilled_and_deleted(
-    bell: workbell.Bell, clock: SetClock
+    bell: workbell.Client, clock: SetClock
 ) -> None:
     made = bell.schedules.create(task="test.any", cron="0 * * * *", owner=5, name="Hourly")
     assert made.next_at == datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -139,16 +139,16 @@ def test_a_bell_with_workers_runs_by_itself(tmp_path: Path) -> None:
         assert bell.jobs.get(job.id).result == {"area": 2}
 
 
-def test_memory_has_no_connections_to_join(bell: workbell.Bell) -> None:
+def test_memory_has_no_connections_to_join(bell: workbell.Client) -> None:
     with pytest.raises(workbell.Invalid):
         bell.jobs.enqueue("test.any", connection=object())  # type: ignore[arg-type]
 
 
-def test_a_prompt_shows_a_bell_in_short(bell: workbell.Bell) -> None:
+def test_a_prompt_shows_a_bell_in_short(bell: workbell.Client) -> None:
     assert repr(bell) == "Bell(jobs=BellJobs(), schedules=BellSchedules())"
 
 
-def test_a_bell_without_workers_has_nobody_to_wake(bell: workbell.Bell) -> None:
+def test_a_bell_without_workers_has_nobody_to_wake(bell: workbell.Client) -> None:
     job = bell.jobs.enqueue("test.any")
     bell.wake()
     assert bell.jobs.get(job.id).state is JobState.READY

@@ -11,13 +11,13 @@ from tests.services.desk import Desk
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalClosed, GoalState
-from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.goals.progress_entry import ProgressEntry
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import KeyScope
 from workbell.ports.goals.repository import EntryFilter, GoalFilter
-from workbell.services.goals.commands import GoalCommands, GoalView, NewGoal
-from workbell.services.goals.progress import CHUNK, NewEntry, ProgressCommands
-from workbell.services.goals.timers import NoTimer, TimerCommands, TimerStop
+from workbell.services.goals.commands import GoalService, GoalView, NewGoal
+from workbell.services.goals.progress import CHUNK, NewProgressEntry, ProgressService
+from workbell.services.goals.timers import NoTimer, TimerService, TimerStop
 
 HOUR = timedelta(hours=1)
 
@@ -28,9 +28,9 @@ class Scene:
 
     desk: Desk
     clock: ManualClock
-    goals: GoalCommands
-    progress: ProgressCommands
-    timers: TimerCommands
+    goals: GoalService
+    progress: ProgressService
+    timers: TimerService
     who: Actor
 
     def pass_(self, **time: float) -> datetime:
@@ -41,16 +41,16 @@ class Scene:
         asked: dict[str, Any] = {"category": Category.PRIMARY, **fields}
         return self.goals.create(self.who, NewGoal(goal_name=name, **asked)).goal
 
-    def log(self, goal: int = 1, note: str = "a length", **fields: Any) -> Entry:
+    def log(self, goal: int = 1, note: str = "a length", **fields: Any) -> ProgressEntry:
         asked: dict[str, Any] = fields
         if "started_at" not in fields:
             asked = {"logged_hours": HOUR, **fields}
-        return self.progress.log(self.who, goal, NewEntry(progress=note, **asked))
+        return self.progress.log(self.who, goal, NewProgressEntry(progress=note, **asked))
 
     def see(self, goal: int = 1) -> GoalView:
         return self.goals.get(self.who, goal)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ProgressEntry]:
         found, _ = self.progress.find(self.who, EntryFilter(), ["created_at"], 0, 100)
         return list(found)
 
@@ -60,7 +60,7 @@ class Scene:
 
     def revision(self) -> int:
         with self.desk.store.view() as tx:
-            return tx.books.get(self.who.user_id).revision
+            return tx.ledgers.get(self.who.user_id).revision
 
     def days(self) -> dict[date, int]:
         with self.desk.store.view() as tx:
@@ -73,9 +73,9 @@ def scene(desk: Desk, alice: Actor) -> Scene:
     return Scene(
         desk,
         clock,
-        GoalCommands(store=store, clock=clock, serializer=serializer),
-        ProgressCommands(store=store, clock=clock, serializer=serializer),
-        TimerCommands(store=store, clock=clock),
+        GoalService(store=store, clock=clock, serializer=serializer),
+        ProgressService(store=store, clock=clock, serializer=serializer),
+        TimerService(store=store, clock=clock),
         alice,
     )
 
@@ -104,7 +104,7 @@ def test_goals_are_ones_own_whoever_asks(scene: Scene, goal: Goal, root: Actor) 
         lambda: scene.goals.edit(root, number, {}),
         lambda: scene.goals.archive(root, number),
         lambda: scene.goals.delete(root, number),
-        lambda: scene.progress.log(root, number, NewEntry(progress="x", logged_hours=HOUR)),
+        lambda: scene.progress.log(root, number, NewProgressEntry(progress="x", logged_hours=HOUR)),
         lambda: scene.progress.get(root, number, 1),
         lambda: scene.progress.edit(root, number, 1, {}),
         lambda: scene.progress.delete(root, number, 1),

@@ -13,13 +13,13 @@ from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalState
 from workbell.domain.goals.reminder import Preferences
-from workbell.domain.identity.actor import EVERYTHING, Actor, Origin
+from workbell.domain.identity.actor import ALL_OWNERS, Actor, ClientInfo
 from workbell.domain.identity.user import SYSTEM_ID, KeyScope, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.jobs.repository import JobFilter
-from workbell.ports.mail import Letter
-from workbell.services.goals.reminders import MOST_GOALS, PAGE, Reminding
+from workbell.ports.mail import Email
+from workbell.services.goals.reminders import MOST_GOALS, PAGE, ReminderService
 from workbell.services.schedules.built_in import BuiltInSchedules
 
 pytestmark = pytest.mark.unit
@@ -37,11 +37,11 @@ class Scene:
 
     clock: ManualClock = field(factory=ManualClock)
     store: MemoryStore = field(init=False)
-    reminding: Reminding = field(init=False)
+    reminding: ReminderService = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
-        self.reminding = Reminding(
+        self.reminding = ReminderService(
             store=self.store, clock=self.clock, tokens=TOKENS, public_url="https://bell.example"
         )
 
@@ -79,22 +79,22 @@ class Scene:
 
     def run(self) -> int:
         """Do the daily run; return how many were told."""
-        return self.reminding.remind_usual(unwatched)[1]
+        return self.reminding.remind_at_default_time(unwatched)[1]
 
     def mails(self) -> list[Job]:
         """Return the jobs that mail reminders, oldest first."""
         with self.store.view() as tx:
-            found = tx.jobs.find(EVERYTHING, JobFilter(), ordering=["id"], limit=10_000)
+            found = tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"], limit=10_000)
         return list(found)
 
     def days(self) -> list[str]:
         """Return of which days there are mails."""
         return [job.parameters["day"] for job in self.mails()]
 
-    def letter(self, which: int = -1) -> Letter | None:
+    def letter(self, filters: int = -1) -> Email | None:
         """Return the letter of one of the mails, as it would be sent now."""
-        asked = self.mails()[which].parameters
-        return self.reminding.letter(
+        asked = self.mails()[filters].parameters
+        return self.reminding.compose_email(
             asked["user_id"], date.fromisoformat(asked["day"]), asked["goals"]
         )
 
@@ -186,7 +186,7 @@ def test_a_run_that_dies_is_done_again_without_telling_anybody_twice(scene: Scen
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scene.reminding.remind_usual(die)
+        scene.reminding.remind_at_default_time(die)
     assert len(scene.mails()) == 2 * PAGE
     assert scene.run() == 1
     assert len({job.parameters["user_id"] for job in scene.mails()}) == 2 * PAGE + 1
@@ -234,20 +234,20 @@ def test_nothing_is_mailed_to_who_has_left_or_does_not_want_it_any_more(scene: S
     scene.wait(days=7)
     scene.run()
     actor = Actor(user_id=owner)
-    scene.reminding.prefer(actor, Preferences(reminders=False))
+    scene.reminding.save_preferences(actor, Preferences(reminders=False))
     assert scene.letter() is None
-    scene.reminding.prefer(actor, Preferences())
+    scene.reminding.save_preferences(actor, Preferences())
     assert scene.letter() is not None
     with scene.store.begin() as tx:
         tx.users.replace(evolve(tx.users.get(owner), is_active=False))
     assert scene.letter() is None
-    assert scene.reminding.letter(UserId(99), date(2030, 1, 8), [1]) is None
+    assert scene.reminding.compose_email(UserId(99), date(2030, 1, 8), [1]) is None
 
 
 def at_own_time(scene: Scene, **fields: Any) -> UserId:
     """Keep somebody who wants to be reminded at half past seven."""
     owner = scene.person("own", time_zone="Asia/Kolkata", **fields)
-    scene.reminding.prefer(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
+    scene.reminding.save_preferences(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
     return owner
 
 
@@ -299,12 +299,12 @@ def test_preferences_are_ones_own_audited_and_checked(scene: Scene) -> None:
     actor = Actor(user_id=scene.person())
     assert scene.reminding.preferences(actor) == Preferences()
     with pytest.raises(Invalid, match="reminder_time"):
-        scene.reminding.prefer(actor, Preferences(reminder_time=time(7, 31)))
+        scene.reminding.save_preferences(actor, Preferences(reminder_time=time(7, 31)))
     reader = evolve(actor, key_scopes=frozenset({KeyScope.READ}))
     with pytest.raises(NotAllowed):
-        scene.reminding.prefer(reader, Preferences())
-    scene.reminding.prefer(actor, Preferences(reminder_time=time(7, 30)))
-    scene.reminding.prefer(actor, Preferences(reminder_time=time(7, 30)))
+        scene.reminding.save_preferences(reader, Preferences())
+    scene.reminding.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
+    scene.reminding.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
     kept = scene.reminding.preferences(actor)
     assert kept.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
     changes = [entry.changes for entry in scene.store._tables.audit]
@@ -318,16 +318,19 @@ def test_a_link_ends_the_reminders_of_one_person_and_may_be_followed_twice(scene
     letter = scene.letter(0)
     assert letter is not None
     token = letter.unsubscribe.rpartition("/")[2]
-    assert scene.reminding.meant(token).owner == ann
+    assert scene.reminding.parse_unsubscribe_token(token).owner == ann
     assert scene.reminding.preferences(Actor(user_id=ann)).reminders
     for _ in range(2):
-        assert scene.reminding.unsubscribe(token, Origin()).owner == ann
+        assert scene.reminding.unsubscribe(token, ClientInfo()).owner == ann
     assert not scene.reminding.preferences(Actor(user_id=ann)).reminders
     assert scene.reminding.preferences(Actor(user_id=bob)).reminders
     assert len(list(scene.store._tables.audit)) == 1
     scene.wait(days=14)
     assert scene.run() == 1
-    for ask in (scene.reminding.meant, lambda wrong: scene.reminding.unsubscribe(wrong, Origin())):
+    for ask in (
+        scene.reminding.parse_unsubscribe_token,
+        lambda wrong: scene.reminding.unsubscribe(wrong, ClientInfo()),
+    ):
         with pytest.raises(NotFound):
             ask(token[:-1] + ("0" if token[-1] != "0" else "1"))
 
@@ -351,7 +354,7 @@ def test_a_built_in_schedule_is_made_once_and_keeps_to_the_settings(
     moved = ensure("30 6 * * *")
     assert (moved.id, moved.next_at) == (first.id, datetime(2030, 1, 2, 6, 30, tzinfo=UTC))
     with scene.store.view() as tx:
-        assert tx.schedules.get(EVERYTHING, first.id) == moved
+        assert tx.schedules.get(ALL_OWNERS, first.id) == moved
 
 
 def test_what_was_paused_by_hand_stays_paused_and_what_failed_goes_on(

@@ -12,11 +12,11 @@ from tests.contract.factories import NOON, ManualClock
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.goals.goal import Category, Goal
-from workbell.domain.goals.progress_entry import Entry
-from workbell.domain.goals.summary import Group, Span, Streak
+from workbell.domain.goals.progress_entry import ProgressEntry
+from workbell.domain.goals.summary import Granularity, Span, Streak
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
-from workbell.services.goals.summaries import Summaries
+from workbell.services.goals.summaries import SummaryService
 
 pytestmark = pytest.mark.unit
 
@@ -46,20 +46,20 @@ class Scene:
     clock: ManualClock = field(factory=ManualClock)
     cache: Remembering = field(factory=Remembering)
     store: MemoryStore = field(init=False)
-    summaries: Summaries = field(init=False)
-    uncached: Summaries = field(init=False)
+    summaries: SummaryService = field(init=False)
+    uncached: SummaryService = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
-        self.summaries = Summaries(store=self.store, cache=self.cache, clock=self.clock)
-        self.uncached = Summaries(
+        self.summaries = SummaryService(store=self.store, cache=self.cache, clock=self.clock)
+        self.uncached = SummaryService(
             store=self.store, cache=self.cache, clock=self.clock, cache_seconds=0
         )
         for actor in (ANN, BOB):
             for number in (1, 2):
                 with self.store.begin() as tx:
-                    book = tx.books.lock(actor.user_id)
-                    tx.books.replace(book.numbered())
+                    book = tx.ledgers.lock(actor.user_id)
+                    tx.ledgers.replace(book.numbered())
                     tx.goals.add(
                         Goal(
                             owner=actor.user_id,
@@ -76,14 +76,14 @@ class Scene:
         """Log time, and raise the revision in the same transaction."""
         at = datetime(day.year, day.month, day.day, 12, tzinfo=NOON.tzinfo)
         with self.store.begin() as tx:
-            tx.books.replace(tx.books.lock(actor.user_id).changed())
+            tx.ledgers.replace(tx.ledgers.lock(actor.user_id).changed())
             kept = tx.goals.get(actor.user_id, goal)
             tx.entries.add(
-                Entry(
+                ProgressEntry(
                     owner=actor.user_id,
                     goal_id=kept.id,
                     goal_number=goal,
-                    number=tx.books.get(actor.user_id).revision,
+                    number=tx.ledgers.get(actor.user_id).revision,
                     logged_seconds=seconds,
                     total_seconds=seconds,
                     zone="UTC",
@@ -103,23 +103,23 @@ def test_weeks_and_months_are_summed_of_all_goals_or_of_one(scene: Scene) -> Non
     scene.log(date(2029, 12, 31), 3600)
     scene.log(date(2030, 1, 1), 1800, goal=2)
     scene.log(date(2030, 1, 1), 99, actor=BOB)
-    assert scene.summaries.by_period(ANN, Group.WEEK) == [(date(2029, 12, 31), 5400)]
-    assert scene.summaries.by_period(ANN, Group.MONTH) == [
+    assert scene.summaries.by_period(ANN, Granularity.WEEK) == [(date(2029, 12, 31), 5400)]
+    assert scene.summaries.by_period(ANN, Granularity.MONTH) == [
         (date(2029, 12, 1), 3600),
         (date(2030, 1, 1), 1800),
     ]
-    assert scene.summaries.by_period(ANN, Group.WEEK, 2) == [(date(2029, 12, 31), 1800)]
+    assert scene.summaries.by_period(ANN, Granularity.WEEK, 2) == [(date(2029, 12, 31), 1800)]
     with pytest.raises(NotFound):
-        scene.summaries.by_period(ANN, Group.WEEK, 3)
+        scene.summaries.by_period(ANN, Granularity.WEEK, 3)
 
 
 def test_what_has_not_changed_comes_from_the_cache_and_is_the_same(scene: Scene) -> None:
     scene.log(date(2030, 1, 1), 60)
-    first = scene.summaries.by_period(ANN, Group.WEEK)
+    first = scene.summaries.by_period(ANN, Granularity.WEEK)
     assert scene.cache.kept == {"week:1:3:all": [["2029-12-31", 60]]}
-    assert scene.summaries.by_period(ANN, Group.WEEK) == first
+    assert scene.summaries.by_period(ANN, Granularity.WEEK) == first
     assert scene.cache.asked == ["week:1:3:all"] * 2
-    assert scene.uncached.by_period(ANN, Group.WEEK) == first
+    assert scene.uncached.by_period(ANN, Granularity.WEEK) == first
     assert len(scene.cache.asked) == 2
 
 
@@ -135,10 +135,10 @@ def test_a_cached_answer_is_never_stale(logged: list[tuple[int, int, int, bool]]
         scene.log(NOON.date() - timedelta(days=days), seconds, ANN if is_ann else BOB, goal)
         for actor in (ANN, BOB):
             for number in (None, 1, 2):
-                for group in (Group.WEEK, Group.MONTH):
+                for group in (Granularity.WEEK, Granularity.MONTH):
                     shown = scene.summaries.by_period(actor, group, number)
                     assert shown == scene.uncached.by_period(actor, group, number)
-                assert scene.summaries.over(actor, goal=number) == scene.uncached.over(
+                assert scene.summaries.for_range(actor, goal=number) == scene.uncached.for_range(
                     actor, goal=number
                 )
 
@@ -147,18 +147,18 @@ def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise(scene: Sce
     scene.log(date(2030, 1, 1), 3600)
     scene.log(date(2029, 12, 31), 1800)
     scene.log(date(2029, 11, 30), 60)
-    found = scene.summaries.over(ANN)
+    found = scene.summaries.for_range(ANN)
     assert found.span == Span(date(2029, 12, 3), date(2030, 1, 1))
     assert (found.seconds, len(found.buckets), found.before.seconds) == (5400, 30, 60)
     assert found.streak == Streak(2, 2)
     assert [(heat.day, heat.level) for heat in found.heat][-1] == (date(2030, 1, 1), 4)
-    late = scene.summaries.over(ANN, first=date(2030, 6, 1), group=Group.MONTH)
+    late = scene.summaries.for_range(ANN, first=date(2030, 6, 1), group=Granularity.MONTH)
     assert late.span == Span(date(2030, 6, 1), date(2030, 6, 1))
     with pytest.raises(Invalid, match="last"):
-        scene.summaries.over(ANN, first=date(2020, 1, 1))
+        scene.summaries.for_range(ANN, first=date(2020, 1, 1))
 
 
 def test_today_is_that_of_the_persons_own_zone(scene: Scene) -> None:
     scene.clock.at = NOON + timedelta(hours=11)
     there = Actor(user_id=ANN.user_id, time_zone="Asia/Kolkata")
-    assert scene.summaries.over(there).span.last == date(2030, 1, 2)
+    assert scene.summaries.for_range(there).span.last == date(2030, 1, 2)

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from tests.services.members_scene import Members, Stage, a_stage
 from workbell.domain.errors import WorkbellError
 from workbell.domain.identity.user import WrongCredentials
-from workbell.services.identity.registration import Identity
+from workbell.services.identity.registration import RegistrationService
 
 NEW = "a good one, 77"
 
@@ -39,9 +39,9 @@ class Watched:
     even: Even
     outside: list[str] = field(factory=list[str])
 
-    def begin(self, *, sole: bool = False) -> AbstractContextManager[Any]:
+    def begin(self, *, single_statement: bool = False) -> AbstractContextManager[Any]:
         self._note("begin")
-        return self.store.begin(sole=sole)  # type: ignore[no-any-return]
+        return self.store.begin(single_statement=single_statement)  # type: ignore[no-any-return]
 
     def view(self) -> AbstractContextManager[Any]:
         self._note("view")
@@ -55,9 +55,9 @@ class Watched:
             self.outside.append(what)
 
 
-Flow = Callable[[Identity, Members, str], object]
+Flow = Callable[[RegistrationService, Members, str], object]
 FLOWS: dict[str, Flow] = {
-    "register": lambda identity, _, email: identity.register_quietly(email, NEW),
+    "register": lambda identity, _, email: identity.register_without_disclosure(email, NEW),
     "resend": lambda identity, _, email: identity.resend_otp(email),
     "verify": lambda identity, _, email: identity.verify_otp(email, "123456"),
     "ask for a reset": lambda _, members, email: members.passwords.request_reset(email),

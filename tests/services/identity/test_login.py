@@ -13,15 +13,15 @@ from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unauthenticated
-from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import Claims, Session, TokenKind
 from workbell.domain.identity.user import EmailNotVerified, User, UserId, WrongCredentials
-from workbell.services.identity.login import SignedIn, SigningIn
+from workbell.services.identity.login import LoginService, TokenLogin
 
 pytestmark = pytest.mark.unit
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-ORIGIN = Origin(request_id="r", address="192.0.2.1", user_agent="test")
+ORIGIN = ClientInfo(request_id="r", address="192.0.2.1", user_agent="test")
 ANA, PASSWORD = "ana@example.com", "correct horse"
 
 
@@ -75,10 +75,10 @@ class Scene:
     store: MemoryStore
     hasher: Hasher
     tokens: JwtTokens
-    signing_in: SigningIn
+    signing_in: LoginService
     ana: User
 
-    def login(self, identifier: str = "ana", password: str = PASSWORD, **how: Any) -> SignedIn:
+    def login(self, identifier: str = "ana", password: str = PASSWORD, **how: Any) -> TokenLogin:
         return self.signing_in.login(identifier, password, ORIGIN, **how)
 
     def change(self, **fields: Any) -> None:
@@ -92,7 +92,7 @@ class Scene:
     def actions(self) -> list[str]:
         return [entry.action for entry in self.audit()]
 
-    def session(self, signed_in: SignedIn) -> Session:
+    def session(self, signed_in: TokenLogin) -> Session:
         claims = self.tokens.read(signed_in.refresh, TokenKind.REFRESH)
         with self.store.view() as tx:
             session = tx.sessions.find(claims.session_id)
@@ -105,7 +105,7 @@ def scene() -> Scene:
     clock, hasher = Clock(), Hasher()
     store = MemoryStore(clock)
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    signing_in = SigningIn(
+    signing_in = LoginService(
         store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens, totp=PyotpTotp()
     )
     ana = User(username="ana", email=ANA, password_hash=f"hash of {PASSWORD}", created_at=NOON)

@@ -5,7 +5,7 @@ import pytest
 from tests.services.members_scene import PASSWORD, Stage, a_stage
 from workbell.domain.errors import Invalid, NotAllowed, NotFound, Unauthenticated
 from workbell.domain.identity.one_time_code import WrongCode
-from workbell.domain.identity.user import KeyScope, Taken, UserId
+from workbell.domain.identity.user import AlreadyTaken, KeyScope, UserId
 from workbell.services.identity.profiles import ProfileChange
 
 pytestmark = pytest.mark.unit
@@ -62,9 +62,9 @@ def test_what_is_malformed_is_named(stage: Stage) -> None:
 
 
 def test_a_taken_name_is_refused(stage: Stage) -> None:
-    with pytest.raises(Taken):
+    with pytest.raises(AlreadyTaken):
         change(stage, username="BOB")
-    with pytest.raises(Taken):
+    with pytest.raises(AlreadyTaken):
         change(stage, email="bob@example.com", current_password=PASSWORD)
     assert stage.user("ana").email == "ana@example.com"
 

@@ -16,9 +16,9 @@ from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.one_time_code import Purpose, WrongCode
 from workbell.domain.identity.password_policy import MADE_UP_LIFE
-from workbell.domain.identity.user import Role, Taken, Tier, UserId, WrongCredentials
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
+from workbell.domain.identity.user import AlreadyTaken, Role, Tier, UserId, WrongCredentials
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
 
 pytestmark = pytest.mark.unit
 
@@ -72,10 +72,10 @@ def test_what_is_malformed_is_refused_before_anything_is_done(scene: Scene) -> N
 
 def test_a_taken_name_or_address_is_named(scene: Scene) -> None:
     scene.register()
-    with pytest.raises(Taken) as caught:
+    with pytest.raises(AlreadyTaken) as caught:
         scene.register(username="ANA", email="Ana@Example.com")
     assert set(caught.value.field_errors) == {"username", "email"}
-    with pytest.raises(Taken) as caught:
+    with pytest.raises(AlreadyTaken) as caught:
         scene.register(username="ana2")
     assert set(caught.value.field_errors) == {"email"}
     assert scene.actions() == ["REGISTER"]
@@ -107,7 +107,7 @@ def test_a_hundred_registrations_of_one_name_make_one_account(scene: Scene) -> N
     def attempt(number: int) -> bool:
         try:
             scene.register(email=f"ana{number}@example.com")
-        except Taken:
+        except AlreadyTaken:
             return False
         return True
 
@@ -119,7 +119,7 @@ def test_a_hundred_registrations_of_one_name_make_one_account(scene: Scene) -> N
 
 
 def quietly(scene: Scene, email: str = ANA, password: str = "correct horse") -> None:
-    scene.identity.register_quietly(email, password, ORIGIN)
+    scene.identity.register_without_disclosure(email, password, ORIGIN)
 
 
 def test_a_quiet_registration_does_the_same(scene: Scene) -> None:
@@ -199,11 +199,11 @@ def test_whoever_loses_a_race_for_a_name_gets_another(
     scene.register()
     seen: list[str] = []
 
-    def free_at_first(_: Identity, tx: Any, email: str) -> str:
+    def free_at_first(_: RegistrationService, tx: Any, email: str) -> str:
         seen.append(email)
         return "ana" if len(seen) == 1 else "ana-2"
 
-    monkeypatch.setattr(Identity, "_free_username", free_at_first)
+    monkeypatch.setattr(RegistrationService, "_free_username", free_at_first)
     quietly(scene, "ana@example.org")
     assert len(seen) == 2
     assert scene.user("ana-2") is not None
@@ -242,7 +242,7 @@ def test_the_first_administrator_gets_a_password_that_is_told_once(scene: Scene)
 def test_a_made_up_password_works_for_a_week(scene: Scene) -> None:
     """Unless it is changed: what was made up must not become the one for long (ASVS 6.4.1)."""
     password = scene.identity.ensure_administrator("admin", "admin@example.com", None)
-    signing_in = SigningIn(
+    signing_in = LoginService(
         store=scene.store,
         clock=scene.clock,
         ids=Numbers(),
@@ -291,7 +291,7 @@ def test_two_first_starts_at_once_make_one_administrator(scene: Scene) -> None:
 
 def test_nobody_is_promoted_because_of_their_name(scene: Scene) -> None:
     scene.register(username="admin")
-    with pytest.raises(Taken):
+    with pytest.raises(AlreadyTaken):
         scene.identity.ensure_administrator("admin", "admin@example.com", None)
     user = scene.user("admin")
     assert user is not None

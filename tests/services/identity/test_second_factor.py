@@ -20,17 +20,17 @@ from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.second_factor import (
     RECOVERY_CODES,
     STEP,
-    Duty,
     FactorKeys,
     SecondFactor,
+    SecondFactorPolicy,
     SecondFactorRequired,
     WrongSecondFactor,
     base32_secret,
 )
 from workbell.domain.identity.session import SessionKind
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
-from workbell.domain.rate_limits.policy import Policies, TooMany
-from workbell.services.rate_limits import Throttling
+from workbell.domain.rate_limits.policy import Policies, RateLimited
+from workbell.services.rate_limits import RateLimiting
 
 pytestmark = pytest.mark.unit
 
@@ -44,14 +44,14 @@ class Chance:
 
     _random: Random = field(factory=lambda: Random(7))
 
-    def below(self, bound: int) -> int:
+    def randbelow(self, bound: int) -> int:
         return self._random.randrange(bound)
 
     def uniform(self, low: float, high: float) -> float:
         return low
 
 
-def made(duty: Duty = Duty.NONE, **more: Any) -> Stage:
+def made(duty: SecondFactorPolicy = SecondFactorPolicy.NONE, **more: Any) -> Stage:
     return a_stage("ana", "bob", chance=Chance(), factor_keys=KEYS, second_factor_duty=duty, **more)
 
 
@@ -64,7 +64,7 @@ def stage() -> Stage:
 def limited() -> Stage:
     """Return a stage where failures are counted."""
     stage = made()
-    throttling = Throttling(
+    throttling = RateLimiting(
         store=stage.store, limiter=MemoryRateLimiter(), clock=stage.clock, policies=UNLIMITED
     )
     signing_in = evolve(stage.signing_in, throttling=throttling)
@@ -277,7 +277,7 @@ def test_refreshing_asks_for_no_code(stage: Stage) -> None:
 
 def test_a_key_goes_on_working_beside_it() -> None:
     """So that programs run, even of who must have a second factor and has none yet."""
-    stage = made(Duty.EVERYONE)
+    stage = made(SecondFactorPolicy.EVERYONE)
     ana = stage.ana()
     key = stage.members.api_keys.create(evolve(ana, must_enrol=False), "one", [KeyScope.READ])
     assert not stage.signing_in.authenticate(key.text).must_enrol
@@ -300,11 +300,11 @@ def test_a_reset_password_neither_gets_around_it_nor_takes_it_away(stage: Stage)
 def test_who_was_on_the_way_in_when_it_was_added_is_refused(stage: Stage) -> None:
     """A session that slipped in without it would outlive the others."""
     seen = stage.user("ana")
-    seed = stage.signing_in.gate.pass_by(seen, "", ORIGIN)
+    seed = stage.signing_in.gate.verify(seen, "", ORIGIN)
     assert seed == ""
     enrolled(stage)
     with stage.store.begin() as tx, pytest.raises(WrongCredentials):
-        stage.signing_in.gate.check_passed(tx, seen, seed)
+        stage.signing_in.gate.check_unchanged(tx, seen, seed)
 
 
 def test_codes_are_guessed_at_twenty_times_a_day(limited: Stage) -> None:
@@ -312,7 +312,7 @@ def test_codes_are_guessed_at_twenty_times_a_day(limited: Stage) -> None:
     for _ in range(20):
         with pytest.raises(WrongSecondFactor):
             signed_in(limited, "000000")
-    with pytest.raises(TooMany):
+    with pytest.raises(RateLimited):
         signed_in(limited, code(limited))
     signed_in(limited, recovery[0])  # its owner is not shut out
     limited.clock.at += timedelta(days=1)
@@ -333,7 +333,7 @@ def test_guessing_within_a_session_counts_as_well(limited: Stage) -> None:
         with pytest.raises(Invalid):
             limited.members.second_factor.remove(ana, PASSWORD, "000000")
     limited.clock.wait(STEP)
-    with pytest.raises(TooMany):
+    with pytest.raises(RateLimited):
         limited.members.second_factor.remove(ana, PASSWORD, code(limited))
 
 
@@ -389,7 +389,7 @@ def test_what_was_removed_meanwhile_is_not_renewed(stage: Stage) -> None:
     with pytest.raises(Invalid):
         own.renew(ana, PASSWORD, code(stage))
     with pytest.raises(Conflict):
-        own._renewed(ana, stage.user("ana"), recovery)
+        own._store_recovery_codes(ana, stage.user("ana"), recovery)
 
 
 # --------------------------------------------------------------------------------- who lost it
@@ -427,11 +427,14 @@ def test_nobody_else_does_and_nobody_their_own_that_way(stage: Stage) -> None:
 # ---------------------------------------------------------------------------------------- duty
 
 
-@pytest.mark.parametrize("duty", Duty)
-def test_who_must_have_one_and_has_none_is_known_as_that(duty: Duty) -> None:
+@pytest.mark.parametrize("duty", SecondFactorPolicy)
+def test_who_must_have_one_and_has_none_is_known_as_that(duty: SecondFactorPolicy) -> None:
     stage = made(duty)
     stage.join("root", is_super_user=True)
-    for name, bound in (("ana", duty is Duty.EVERYONE), ("root", duty is not Duty.NONE)):
+    for name, bound in (
+        ("ana", duty is SecondFactorPolicy.EVERYONE),
+        ("root", duty is not SecondFactorPolicy.NONE),
+    ):
         actor = stage.actor(stage.login(name))
         assert actor.must_enrol is bound
         opened = stage.signing_in.login_opaque(name, PASSWORD, ORIGIN)
@@ -443,7 +446,7 @@ def test_who_must_have_one_and_has_none_is_known_as_that(duty: Duty) -> None:
 
 def test_adding_one_counts_at_once() -> None:
     """In the process where it was added: what was known a moment before is forgotten."""
-    stage = made(Duty.EVERYONE)
+    stage = made(SecondFactorPolicy.EVERYONE)
     session, own = stage.login(), stage.members.second_factor
     assert stage.actor(session).must_enrol
     own.begin(stage.actor(session), PASSWORD)

@@ -13,10 +13,10 @@ from workbell.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from workbell.domain.identity.actor import Origin
+from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import FRESH, MAX_LIFE, SessionKind, SignInAgain
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
-from workbell.services.identity.actor_cache import LIFE, MOST, RecentActors
+from workbell.services.identity.actor_cache import LIFE, MOST, ActorCache
 
 pytestmark = pytest.mark.unit
 
@@ -228,27 +228,27 @@ def test_who_asked_a_moment_ago_is_not_looked_up_again(stage: Stage) -> None:
 def test_each_call_has_its_own_origin(stage: Stage) -> None:
     signed_in = stage.login()
     assert stage.actor(signed_in).origin == ORIGIN
-    elsewhere = Origin(request_id="other", address="192.0.2.9")
+    elsewhere = ClientInfo(request_id="other", address="192.0.2.9")
     assert stage.signing_in.authenticate(signed_in.access, elsewhere).origin == elsewhere
 
 
 def test_who_was_read_before_somebody_was_forgotten_is_not_kept(stage: Stage) -> None:
-    recent, ana = RecentActors(), stage.ana()
-    mark = recent.mark()
-    recent.forget(UserId(99))
-    recent.keep("token", ana, NOON, NOON + timedelta(hours=1), mark)
+    recent, ana = ActorCache(), stage.ana()
+    mark = recent.generation()
+    recent.evict(UserId(99))
+    recent.put("token", ana, NOON, NOON + timedelta(hours=1), mark)
     assert recent.find("token", NOON) is None
-    recent.keep("token", ana, NOON, NOON + timedelta(hours=1), recent.mark())
+    recent.put("token", ana, NOON, NOON + timedelta(hours=1), recent.generation())
     assert recent.find("token", NOON) == ana
-    recent.forget(UserId(99))
+    recent.evict(UserId(99))
     assert recent.find("token", NOON) == ana
-    recent.forget(ana.user_id)
+    recent.evict(ana.user_id)
     assert recent.find("token", NOON) is None
 
 
 def test_nobody_is_remembered_beyond_their_token(stage: Stage) -> None:
-    recent, ana = RecentActors(), stage.ana()
-    recent.keep("token", ana, NOON, NOON + timedelta(seconds=1), recent.mark())
+    recent, ana = ActorCache(), stage.ana()
+    recent.put("token", ana, NOON, NOON + timedelta(seconds=1), recent.generation())
     assert recent.find("token", NOON) == ana
     assert recent.find("token", NOON + timedelta(seconds=1)) is None
 
@@ -256,9 +256,9 @@ def test_nobody_is_remembered_beyond_their_token(stage: Stage) -> None:
 def test_so_many_are_remembered_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST == 10_000
     monkeypatch.setattr("workbell.services.identity.actor_cache.MOST", 2)
-    recent, ana, end = RecentActors(), stage.ana(), NOON + timedelta(hours=1)
+    recent, ana, end = ActorCache(), stage.ana(), NOON + timedelta(hours=1)
     for token in ("a", "b", "c"):
-        recent.keep(token, ana, NOON, end, recent.mark())
+        recent.put(token, ana, NOON, end, recent.generation())
     assert [recent.find(token, NOON) is None for token in ("a", "b", "c")] == [True, False, False]
 
 
@@ -280,9 +280,9 @@ def test_what_nothing_counts_any_more_is_removed(stage: Stage) -> None:
 
 def test_housekeeping_prunes_what_else_has_its_age(stage: Stage) -> None:
     from workbell.domain.jobs.job import ENDED
-    from workbell.services.jobs.retention import Housekeeping
+    from workbell.services.jobs.retention import RetentionService
 
-    housekeeping = Housekeeping(
+    housekeeping = RetentionService(
         store=stage.store,
         clock=stage.clock,
         files=None,  # type: ignore[arg-type]

@@ -8,13 +8,13 @@ import pytest
 from attrs import evolve, frozen
 
 from tests.contract.factories import NOON, after
-from tests.services.desk import Desk, Letter, a_desk
+from tests.services.desk import Desk, Email, a_desk
 from workbell.adapters.memory.store import MemoryStore, MemoryTx
 from workbell.domain.errors import Conflict, Invalid, LimitReached, NotAllowed, NotFound
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import Tier, UserId
 from workbell.domain.jobs.attempt import LogLine, Outcome
-from workbell.domain.jobs.job import JobId, JobOrigin, JobState, Mode, Status
+from workbell.domain.jobs.job import ClaimMode, JobId, JobOrigin, JobState, Status
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.jobs.repository import JobFilter
@@ -54,7 +54,7 @@ def test_a_job_waits_for_its_time(desk: Desk, alice: Actor) -> None:
 def test_a_task_may_put_its_work_off(tmp_path: Path) -> None:
     """By its parameters; no worker sleeps meanwhile."""
     late = Task(
-        key="late", body=lambda *_: None, parameters=Letter, delay=lambda letter: 10 * letter.copies
+        key="late", body=lambda *_: None, parameters=Email, delay=lambda letter: 10 * letter.copies
     )
     desk = a_desk(tmp_path, late)
     parameters = {"to": "bob", "copies": 3}
@@ -68,7 +68,7 @@ def test_a_job_takes_the_tasks_defaults_unless_asked_otherwise(tmp_path: Path) -
     alice = desk.person(tier=Tier.PREMIUM)
     job = desk.enqueue(alice, task_definition="once")
     assert (job.queue, job.max_attempts, job.timeout_seconds) == ("slow", 7, 300)
-    assert (job.mode, job.fail_when_lost, job.weight) == (Mode.ALONE, True, 4.0)
+    assert (job.mode, job.fail_when_lost, job.weight) == (ClaimMode.EXCLUSIVE, True, 4.0)
     asked = desk.enqueue(
         alice, task_definition="once", queue="default", max_attempts=1, timeout_seconds=9
     )
@@ -180,8 +180,8 @@ class OldSnapshot:
     live: MemoryStore
     old: MemoryStore
 
-    def begin(self, *, sole: bool = False) -> AbstractContextManager[MemoryTx]:
-        return self.live.begin(sole=sole)
+    def begin(self, *, single_statement: bool = False) -> AbstractContextManager[MemoryTx]:
+        return self.live.begin(single_statement=single_statement)
 
     def view(self) -> AbstractContextManager[MemoryTx]:
         return self.old.view()
@@ -270,8 +270,10 @@ def test_attempts_are_listed_with_the_one_that_runs(desk: Desk, alice: Actor) ->
 def test_logs_and_files_belong_to_the_job(desk: Desk, alice: Actor) -> None:
     job = desk.enqueue(alice)
     (claim,) = desk.claim()
-    desk.execution.note([], {job.id: [LogLine(1, n, NOON, "info", f"line {n}") for n in (1, 2)]})
-    desk.execution.keep(claim, "report.csv", "text/csv", b"a,b\n")
+    desk.execution.record_progress(
+        [], {job.id: [LogLine(1, n, NOON, "info", f"line {n}") for n in (1, 2)]}
+    )
+    desk.execution.store_artifact(claim, "report.csv", "text/csv", b"a,b\n")
     (line,) = desk.jobs.logs(alice, job.id, attempt=1, after=1, limit=9)
     assert line.text == "line 2"
     (listed,) = desk.jobs.artifacts(alice, job.id)
@@ -397,7 +399,7 @@ def test_workers_are_seen_and_leave(desk: Desk) -> None:
         id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=0,
         queues=["default"],
     )  # fmt: skip
-    assert desk.execution.beat([], worker) == {}
+    assert desk.execution.heartbeat([], worker) == {}
     assert desk.jobs.workers(SYSTEM) == [worker]
-    desk.execution.leave("w")
+    desk.execution.unregister_worker("w")
     assert desk.jobs.workers(SYSTEM) == []

@@ -18,9 +18,9 @@ from workbell.domain.errors import (
     Throttled,
     Unavailable,
 )
-from workbell.domain.identity.actor import EVERYTHING, SYSTEM, Actor
+from workbell.domain.identity.actor import ALL_OWNERS, SYSTEM, Actor
 from workbell.domain.identity.user import UserId
-from workbell.domain.jobs.attempt import Claim, Ending, LogLine, Outcome, Settlement, settle
+from workbell.domain.jobs.attempt import Claim, LogLine, Outcome, Settlement, TaskResult, settle
 from workbell.domain.jobs.job import Job, JobState, Progress
 from workbell.domain.jobs.task import (
     Cancelled,
@@ -35,7 +35,7 @@ from workbell.domain.jobs.task import (
 )
 from workbell.ports.jobs.queues import WorkerInfo
 from workbell.ports.schedules.repository import SchedulesTx
-from workbell.services.jobs.execution import plain
+from workbell.services.jobs.execution import sanitise_text
 from workbell.services.jobs.requests import NewJob
 
 pytestmark = pytest.mark.unit
@@ -111,9 +111,9 @@ def test_an_outcome_counts_under_the_current_token_only(desk: Desk, alice: Actor
 def test_claims_that_were_not_started_go_back(desk: Desk, alice: Actor) -> None:
     job = desk.enqueue(alice)
     claims = desk.claim()
-    assert desk.execution.give_back(claims) == {job.id}
+    assert desk.execution.release(claims) == {job.id}
     assert (desk.see(job).state, desk.see(job).attempt) == (READY, 0)
-    assert desk.execution.give_back(claims) == set()
+    assert desk.execution.release(claims) == set()
 
 
 def test_a_heartbeat_renews_leases_and_brings_word(desk: Desk, alice: Actor) -> None:
@@ -121,9 +121,9 @@ def test_a_heartbeat_renews_leases_and_brings_word(desk: Desk, alice: Actor) -> 
     kept, stopped, lost = (desk.enqueue(alice) for _ in range(3))
     claims = desk.claim()
     desk.jobs.cancel(alice, stopped.id)
-    desk.execution.give_back([claim for claim in claims if claim.id == lost.id])
+    desk.execution.release([claim for claim in claims if claim.id == lost.id])
     desk.wait(20)
-    assert desk.execution.beat(claims, WORKER) == {kept.id: False, stopped.id: True}
+    assert desk.execution.heartbeat(claims, WORKER) == {kept.id: False, stopped.id: True}
     assert desk.see(kept).lease_until == after(50)
     assert desk.jobs.workers(SYSTEM) == [WORKER]
 
@@ -132,10 +132,10 @@ def test_progress_and_lines_are_kept_while_a_job_runs(desk: Desk, alice: Actor) 
     job = desk.enqueue(alice)
     (claim,) = desk.claim()
     line = LogLine(1, 1, NOON, "info", "hello")
-    desk.execution.note([(claim, Progress(1, 2, "half"))], {job.id: [line]})
+    desk.execution.record_progress([(claim, Progress(1, 2, "half"))], {job.id: [line]})
     assert desk.see(job).progress == Progress(1, 2, "half")
     assert desk.jobs.logs(alice, job.id, attempt=None, after=0, limit=9) == [line]
-    desk.execution.note([], {})
+    desk.execution.record_progress([], {})
 
 
 # sweeping
@@ -265,8 +265,8 @@ def test_an_error_that_cannot_be_written_is_an_error_all_the_same(tmp_path: Path
 
 
 def test_hostile_text_is_made_plain(tmp_path: Path) -> None:
-    assert plain("a\x00b\ud800c") == "ab?c"
-    assert len(plain("x" * 9999)) == 4000
+    assert sanitise_text("a\x00b\ud800c") == "ab?c"
+    assert len(sanitise_text("x" * 9999)) == 4000
     _, job, _ = after_running(tmp_path, raising(ValueError("a\x00\ud800")), max_attempts=1)
     assert job.reason == "ValueError: a?"
 
@@ -396,11 +396,11 @@ class RecordingHook:
     def prepare(
         self, tx: SchedulesTx, settlements: Sequence[Settlement]
     ) -> Callable[[Sequence[Settlement]], None]:
-        running = [tx.jobs.get(EVERYTHING, each.id).state for each in settlements]
+        running = [tx.jobs.get(ALL_OWNERS, each.id).state for each in settlements]
         self.calls.append(f"prepare {running}")
 
         def react(stored: Sequence[Settlement]) -> None:
-            ended = [tx.jobs.get(EVERYTHING, each.id).state for each in stored]
+            ended = [tx.jobs.get(ALL_OWNERS, each.id).state for each in stored]
             self.calls.append(f"react {ended}")
             if self.error is not None:
                 raise self.error
@@ -413,7 +413,7 @@ def test_a_hook_is_called_before_and_after_outcomes_are_stored(desk: Desk, alice
     execution = evolve(desk.execution, on_settled=[hook])
     job, lost = desk.enqueue(alice), desk.enqueue(alice)
     ours, theirs = desk.claim()
-    desk.execution.give_back([theirs])
+    desk.execution.release([theirs])
     assert execution.settle([_succeeded(desk, ours), _succeeded(desk, theirs)]) == {job.id}
     assert hook.calls == [f"prepare {[RUNNING, READY]}", f"react {[SUCCEEDED]}"]
     assert desk.see(lost).state is READY
@@ -449,4 +449,4 @@ def test_claiming_calls_the_hooks_only_for_outcomes_to_which_they_apply(
 
 
 def _succeeded(desk: Desk, claim: Claim) -> Settlement:
-    return settle(claim, Ending(outcome=Outcome.SUCCEEDED), desk.clock.at, 0.5)
+    return settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), desk.clock.at, 0.5)

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from tests.contract.factories import NOON
 from tests.services.desk import Desk
-from workbell.adapters.file_store import FolderFiles
+from workbell.adapters.file_store import LocalFileStore
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.jobs.attempt import Outcome
@@ -71,7 +71,7 @@ def test_files_go_with_their_job(desk: Desk, alice: Actor) -> None:
     job = desk.enqueue(alice)
     (claim,) = desk.claim()
     for name in ("a", "b"):
-        desk.execution.keep(claim, name, "text/plain", b"x")
+        desk.execution.store_artifact(claim, name, "text/plain", b"x")
     keys = [artifact.key for artifact in desk.jobs.artifacts(alice, job.id)]
     desk.end(claim)
     desk.wait(days=8)
@@ -94,7 +94,7 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
     worker = WorkerInfo(
         id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=0, queues=[]
     )
-    desk.execution.beat([], worker)
+    desk.execution.heartbeat([], worker)
     desk.clock.at += timedelta(minutes=5)
     desk.housekeeping.prune()
     assert desk.jobs.workers(SYSTEM) == [worker]
@@ -106,7 +106,7 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
 def test_a_file_whose_job_is_killed_before_it_is_kept_goes_with_the_job(
     desk: Desk, alice: Actor
 ) -> None:
-    class Killed(FolderFiles):
+    class Killed(LocalFileStore):
         def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
             super().save(key, source)
             raise KeyboardInterrupt
@@ -115,7 +115,7 @@ def test_a_file_whose_job_is_killed_before_it_is_kept_goes_with_the_job(
     (claim,) = desk.claim()
     killed = evolve(desk.execution, files=Killed(desk.files.folder, desk.files.ids))
     with pytest.raises(KeyboardInterrupt):
-        killed.keep(claim, "a", "text/plain", b"x")
+        killed.store_artifact(claim, "a", "text/plain", b"x")
     assert desk.jobs.artifacts(alice, job.id) == []
     assert files_of(desk)
     desk.end(claim)
@@ -128,7 +128,7 @@ def test_a_replaced_file_goes_at_once(desk: Desk, alice: Actor) -> None:
     job = desk.enqueue(alice)
     (claim,) = desk.claim()
     for content in (b"first", b"second"):
-        desk.execution.keep(claim, "a", "text/plain", content)
+        desk.execution.store_artifact(claim, "a", "text/plain", content)
     (kept,) = desk.jobs.artifacts(alice, job.id)
     assert b"".join(desk.files.read(kept.key)) == b"second"
     assert len(files_of(desk)) == 1
@@ -139,7 +139,7 @@ def test_whose_claim_is_lost_keeps_no_file(desk: Desk, alice: Actor) -> None:
     (claim,) = desk.claim()
     desk.end(claim)
     with pytest.raises(OwnershipLost):
-        desk.execution.keep(claim, "a", "text/plain", b"x")
+        desk.execution.store_artifact(claim, "a", "text/plain", b"x")
     assert desk.jobs.artifacts(alice, job.id) == []
     assert not files_of(desk)
 
@@ -152,7 +152,7 @@ def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -
     """So that the next turn finds what is left of it, and no file is forgotten."""
     deleted: list[str] = []
 
-    class Crashing(FolderFiles):
+    class Crashing(LocalFileStore):
         def delete(self, key: str) -> None:
             if deleted:
                 raise KeyboardInterrupt
@@ -162,7 +162,7 @@ def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -
     job = desk.enqueue(alice)
     (claim,) = desk.claim()
     for name in ("a", "b"):
-        desk.execution.keep(claim, name, "text/plain", b"x")
+        desk.execution.store_artifact(claim, name, "text/plain", b"x")
     desk.end(claim)
     desk.wait(days=8)
     with pytest.raises(KeyboardInterrupt):

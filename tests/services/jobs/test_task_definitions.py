@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
-from tests.services.desk import Desk, Letter, a_desk
+from tests.services.desk import Desk, Email, a_desk
 from workbell.domain.errors import Invalid, NotAllowed, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.jobs.job import JobState
@@ -47,10 +47,10 @@ def test_what_the_code_declares_is_listed(desk: Desk) -> None:
 
 
 def test_a_body_names_a_task_by_id_or_key(desk: Desk) -> None:
-    assert desk.definitions.named(2) == desk.definitions.named("letter")
+    assert desk.definitions.by_name(2) == desk.definitions.by_name("letter")
     for unknown in (9, "fax"):
         with pytest.raises(Invalid) as refusal:
-            desk.definitions.named(unknown)
+            desk.definitions.by_name(unknown)
         assert refusal.value.field_errors == {"task_definition": [f"There is no task {unknown!r}."]}
 
 
@@ -61,15 +61,15 @@ def test_a_task_is_remembered_for_a_few_seconds_unless_it_is_changed_here(
         with desk.store.begin() as tx:
             tx.definitions.replace(evolve(tx.definitions.get(LETTER), name=name))
 
-    desk.definitions.named("letter")
+    desk.definitions.by_name("letter")
     named_elsewhere("Epistle")
-    assert desk.definitions.named("letter").name == "letter"
+    assert desk.definitions.by_name("letter").name == "letter"
     desk.wait(5)
-    assert desk.definitions.named("letter").name == "Epistle"
+    assert desk.definitions.by_name("letter").name == "Epistle"
     named_elsewhere("Missive")
     desk.definitions.set_active(root, LETTER, active=False)
-    assert desk.definitions.named("letter").name == "Missive"
-    assert not desk.definitions.named("letter").is_active
+    assert desk.definitions.by_name("letter").name == "Missive"
+    assert not desk.definitions.by_name("letter").is_active
 
 
 # synchronising
@@ -84,7 +84,7 @@ def test_declaring_the_same_again_changes_nothing(desk: Desk) -> None:
 
 def test_a_new_name_keeps_id_switch_and_schema_version(desk: Desk, root: Actor) -> None:
     desk.definitions.set_active(root, LETTER, active=False)
-    declare(desk, letter(Letter, name="Letter", description="By post."))
+    declare(desk, letter(Email, name="Letter", description="By post."))
     kept = desk.definitions.get(LETTER)
     assert (kept.name, kept.description, kept.schema_version) == ("Letter", "By post.", 1)
     assert not kept.is_active

@@ -15,7 +15,7 @@ from workbell.domain.errors import Invalid, LimitReached, NotFound, StaleVersion
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.user import Role, Tier, UserId
 from workbell.domain.jobs.attempt import Outcome
-from workbell.domain.jobs.job import JobOrigin, JobState, Missed
+from workbell.domain.jobs.job import JobOrigin, JobState, MissedTicks
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import OverlapPolicy, ScheduleId
 from workbell.ports.schedules.views import ScheduleFilter
@@ -249,7 +249,7 @@ def test_due_ticks_of_the_old_rule_are_accounted_for(desk: Desk, alice: Actor) -
     edited = desk.scheduling.edit(alice, schedule.id, {"cron_expression": "0 * * * *"}).schedule
     (row,) = desk.rows(schedule)
     assert (row.state, row.reason) == (SKIPPED, "edited")
-    assert row.missed == Missed(after(60), after(120), 2)
+    assert row.missed == MissedTicks(after(60), after(120), 2)
     assert (edited.cursor, edited.next_at) == (after(120), NOON + HOUR)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.services.desk import Desk
 from workbell.domain.identity.actor import SYSTEM, Actor
-from workbell.domain.jobs.attempt import Claim, Ending, Outcome, Settlement, reap, settle
+from workbell.domain.jobs.attempt import Claim, Outcome, Settlement, TaskResult, reap, settle
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.services.schedules.requests import NewSchedule
@@ -78,7 +78,7 @@ def test_an_outcome_that_was_refused_does_not_count(desk: Desk, alice: Actor) ->
     schedule = desk.schedule(alice)
     desk.scheduling.run_now(alice, schedule.id)
     (claim,) = desk.claim()
-    desk.execution.give_back([claim])
+    desk.execution.release([claim])
     assert not desk.end(claim, Outcome.FAILED, permanent=True)
     assert desk.now_stands(schedule).fail_streak == 0
 
@@ -109,7 +109,7 @@ def test_failures_and_a_success_of_one_batch_end_the_row(desk: Desk, alice: Acto
 
 
 def _settlement(desk: Desk, claim: Claim, outcome: Outcome) -> Settlement:
-    return settle(claim, Ending(outcome=outcome), desk.clock.at, 0.5)
+    return settle(claim, TaskResult(outcome=outcome), desk.clock.at, 0.5)
 
 
 def test_a_success_before_a_failure_of_one_batch_is_no_recovery(desk: Desk, alice: Actor) -> None:
@@ -118,7 +118,7 @@ def test_a_success_before_a_failure_of_one_batch_is_no_recovery(desk: Desk, alic
     for _ in range(4):
         desk.scheduling.run_now(alice, schedule.id)
     good, bad, cancelled, retried = desk.claim()
-    failed = settle(bad, Ending(outcome=Outcome.FAILED, permanent=True), desk.clock.at, 0.5)
+    failed = settle(bad, TaskResult(outcome=Outcome.FAILED, permanent=True), desk.clock.at, 0.5)
     others = [
         _settlement(desk, good, Outcome.SUCCEEDED),
         failed,

@@ -323,14 +323,14 @@ def test_new_time_zone_data_moves_what_is_not_due(desk: Desk, alice: Actor) -> N
     wrong, right, due = (desk.schedule(alice, "0 * * * *") for _ in range(3))
     desk.keep(evolve(wrong, next_at=after(1800)))
     desk.keep(evolve(due, next_at=NOON))
-    assert desk.ticking.follow_time_zones("2030a") == 1
+    assert desk.ticking.recompute_after_tzdata_change("2030a") == 1
     moved = desk.now_stands(wrong)
     assert (moved.next_at, moved.version) == (after(3600), 2)
     assert desk.now_stands(right) == right
     assert desk.now_stands(due).next_at == NOON
     desk.keep(evolve(moved, next_at=after(1800)))
-    assert desk.ticking.follow_time_zones("2030a") == 0
-    assert desk.ticking.follow_time_zones("2030b") == 1
+    assert desk.ticking.recompute_after_tzdata_change("2030a") == 0
+    assert desk.ticking.recompute_after_tzdata_change("2030b") == 1
 
 
 def test_what_moved_on_meanwhile_is_left_alone(desk: Desk, alice: Actor) -> None:

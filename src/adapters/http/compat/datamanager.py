@@ -8,29 +8,29 @@ from attrs import field, frozen
 from workbell.adapters.http.identity.auth import (
     Address,
     Code,
-    Given,
     MessageBody,
     Secret,
+    SettingValue,
     UserBody,
     user_body,
 )
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
     Style,
 )
-from workbell.adapters.http.web.pagination import PageNumber, PageSize, numbered, slice_of
+from workbell.adapters.http.web.pagination import PageNumber, PageSize, make_slice, numbered
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import EmailNotVerified, UserId
 from workbell.ports.identity.users import UserFilter
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.profiles import ProfileChange, Profiles
-from workbell.services.identity.registration import Identity
-from workbell.services.identity.users import People
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.profiles import ProfileChange, ProfileService
+from workbell.services.identity.registration import RegistrationService
+from workbell.services.identity.users import UserAdministration
 
 
 @frozen(kw_only=True)
@@ -69,8 +69,8 @@ class DataManagerChangeBody:
     """What changes of a person; what is left out or null stays."""
 
     email: Address | None = None
-    first_name: Given | None = None
-    last_name: Given | None = None
+    first_name: SettingValue | None = None
+    last_name: SettingValue | None = None
     password: Secret | None = field(default=None, repr=False)
     current_password: Secret | None = field(default=None, repr=False)
 
@@ -96,12 +96,12 @@ class DataManagerSignedIn:
 class DataManagerIdentity:
     """Registering, signing in and people, in DataManager's shapes."""
 
-    identity: Identity
-    signing_in: SigningIn
-    profiles: Profiles
-    people: People
+    identity: RegistrationService
+    signing_in: LoginService
+    profiles: ProfileService
+    people: UserAdministration
 
-    def register(self, call: Call[DataManagerAccountBody]) -> Answer:
+    def register(self, call: ApiRequest[DataManagerAccountBody]) -> ApiResponse:
         """Give a person an account, and open a session."""
         asked = call.body
         new = Registration(email=asked.email, password=asked.password)
@@ -115,37 +115,37 @@ class DataManagerIdentity:
         body = DataManagerRegistered(
             message="The user was registered.", user=user_body(user), token=token
         )
-        return Answer(status=201, body=body)
+        return ApiResponse(status=201, body=body)
 
-    def login(self, call: Call[DataManagerLoginBody]) -> Answer:
+    def login(self, call: ApiRequest[DataManagerLoginBody]) -> ApiResponse:
         """Open a session."""
         asked = call.body
         found = self.signing_in.login_opaque(
             asked.email, asked.password, call.origin, code=asked.code
         )
-        return Answer(body=DataManagerSignedIn(token=found.token.text, user_id=found.user.id))
+        return ApiResponse(body=DataManagerSignedIn(token=found.token.text, user_id=found.user.id))
 
-    def logout(self, call: Call) -> Answer:
+    def logout(self, call: ApiRequest) -> ApiResponse:
         """End the session that asks."""
         self.signing_in.logout(call.actor)
-        return Answer(body=MessageBody(message="You have signed out."))
+        return ApiResponse(body=MessageBody(message="You have signed out."))
 
-    def invite(self, call: Call[DataManagerInviteBody]) -> Answer:
+    def invite(self, call: ApiRequest[DataManagerInviteBody]) -> ApiResponse:
         """Add somebody by their address; who is new sets a password by a mailed code."""
         asked = call.body
         user, is_new = self.people.invite(call.actor, asked.email)
-        return Answer(status=201 if is_new else 200, body=user_body(user))
+        return ApiResponse(status=201 if is_new else 200, body=user_body(user))
 
-    def list(self, call: Call[object, DataManagerUserQuery]) -> Answer:
+    def list(self, call: ApiRequest[object, DataManagerUserQuery]) -> ApiResponse:
         """Return a page of the people whom the caller may see."""
         asked = call.query
-        part = slice_of(call, asked.page, asked.page_size)
+        part = make_slice(call, asked.page, asked.page_size)
         found, total = self.people.find_visible(
             call.actor, UserFilter(email=asked.email), ("id",), part.offset, part.size
         )
         return numbered(call, part, [user_body(one) for one in found], total)
 
-    def change(self, call: Call[DataManagerChangeBody]) -> Answer:
+    def change(self, call: ApiRequest[DataManagerChangeBody]) -> ApiResponse:
         """Change a person: oneself, or as a superuser anybody."""
         asked = call.body
         change = ProfileChange(
@@ -156,11 +156,11 @@ class DataManagerIdentity:
             current_password=asked.current_password,
         )
         changed = self.profiles.change(call.actor, change, UserId(call.ids["user_id"]))
-        return Answer(body=user_body(changed))
+        return ApiResponse(body=user_body(changed))
 
-    def exists(self, call: Call) -> object:
+    def exists(self, call: ApiRequest) -> object:
         """Refuse a person whom the caller may not change, before the body is read."""
-        return self.profiles.seen(call.actor, UserId(call.ids["user_id"]))
+        return self.profiles.get_profile(call.actor, UserId(call.ids["user_id"]))
 
 
 def identity_operations(own: DataManagerIdentity) -> Sequence[AnyOperation]:
@@ -192,7 +192,7 @@ def identity_operations(own: DataManagerIdentity) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path="/users", name="datamanager_list_users",
             summary="List the people whom one may see.", handler=own.list, query=DataManagerUserQuery,
-            answers={200: Many(UserBody)}, errors=(404,), who=Access.USER, **style,
+            answers={200: ListOf(UserBody)}, errors=(404,), who=Access.USER, **style,
         ),
         Operation(
             method="PUT", path="/users/{user_id}", name="datamanager_change_user",

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from attrs import evolve, field, frozen
 
 from workbell.adapters.http.identity.auth import (
+    AuthRoutes,
     Code,
-    Given,
     PairBody,
-    People,
     RefreshBody,
     Secret,
+    SettingValue,
     UserBody,
     user_body,
 )
@@ -23,7 +23,7 @@ from workbell.adapters.http.jobs.source_statuses import (
     statuses,
 )
 from workbell.adapters.http.schedules.filters import ORDERINGS, ScheduleQuery, ScheduleSearch
-from workbell.adapters.http.schedules.routes import Schedules
+from workbell.adapters.http.schedules.routes import ScheduleRoutes
 from workbell.adapters.http.schedules.views import (
     InsightHubRunBody,
     InsightHubScheduleBody,
@@ -35,10 +35,10 @@ from workbell.adapters.http.schedules.views import (
 )
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
     PartialOperation,
     Style,
@@ -49,7 +49,7 @@ from workbell.adapters.http.web.pagination import (
     PageQuery,
     PageSize,
     ordering,
-    whole,
+    single_page,
 )
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.registration import Registration
@@ -58,9 +58,9 @@ from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.schedules.views import ScheduleView
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
-from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
 from workbell.services.schedules.requests import NewSchedule
 
 B = TypeVar("B")
@@ -77,19 +77,19 @@ TOGGLED = {True: "Schedule activated.", False: "Schedule deactivated."}
 class InsightHubRegistrationBody:
     """What a new person tells of themselves."""
 
-    username: Given
-    email: Given
+    username: SettingValue
+    email: SettingValue
     password: Secret = field(repr=False)
     password_confirm: Secret = field(repr=False)
-    first_name: Given = ""
-    last_name: Given = ""
+    first_name: SettingValue = ""
+    last_name: SettingValue = ""
 
 
 @frozen(kw_only=True)
 class InsightHubLoginBody:
     """A username and its password, and a code if need be."""
 
-    username: Given
+    username: SettingValue
     password: Secret = field(repr=False)
     code: Code = field(default="", repr=False)
 
@@ -151,10 +151,10 @@ def _task_body(definition: TaskDefinition) -> InsightHubTaskBody:
 class InsightHubIdentity:
     """Registering and signing in, in InsightHub's shapes."""
 
-    identity: Identity
-    signing_in: SigningIn
+    identity: RegistrationService
+    signing_in: LoginService
 
-    def register(self, call: Call[InsightHubRegistrationBody]) -> Answer:
+    def register(self, call: ApiRequest[InsightHubRegistrationBody]) -> ApiResponse:
         """Give a person an account, and mail them a code."""
         asked = call.body
         new = Registration(
@@ -166,11 +166,11 @@ class InsightHubIdentity:
             last_name=asked.last_name,
         )
         user = user_body(self.identity.register(new, call.origin))
-        return Answer(
+        return ApiResponse(
             status=201, body=InsightHubRegistered(user=user, message="The user was registered.")
         )
 
-    def login(self, call: Call[InsightHubLoginBody]) -> Answer:
+    def login(self, call: ApiRequest[InsightHubLoginBody]) -> ApiResponse:
         """Sign somebody in."""
         found = self.signing_in.login(
             call.body.username, call.body.password, call.origin, code=call.body.code
@@ -178,43 +178,47 @@ class InsightHubIdentity:
         body = InsightHubSignedIn(
             access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)
         )
-        return Answer(body=body)
+        return ApiResponse(body=body)
 
 
 @frozen(kw_only=True)
 class InsightHubTasks:
     """Task definitions, in the order of their ids."""
 
-    definitions: Definitions
+    definitions: TaskDefinitionService
 
-    def list(self, call: Call[object, PageQuery]) -> Answer:
+    def list(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of all tasks."""
         return self._page(call, self.definitions.all())
 
-    def list_available(self, call: Call[object, PageQuery]) -> Answer:
+    def list_available(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the active tasks."""
         return self._page(call, [one for one in self.definitions.all() if one.is_active])
 
-    def _page(self, call: Call[object, PageQuery], definitions: Sequence[TaskDefinition]) -> Answer:
+    def _page(
+        self, call: ApiRequest[object, PageQuery], definitions: Sequence[TaskDefinition]
+    ) -> ApiResponse:
         query = call.query
-        return whole(call, [_task_body(one) for one in definitions], query.page, query.page_size)
+        return single_page(
+            call, [_task_body(one) for one in definitions], query.page, query.page_size
+        )
 
 
 @frozen(kw_only=True)
 class InsightHubSchedules:
     """What InsightHub says of schedules in words of its own."""
 
-    schedules: Schedules
+    schedules: ScheduleRoutes
 
-    def search(self, call: Call[ScheduleSearch]) -> Answer:
+    def search(self, call: ApiRequest[ScheduleSearch]) -> ApiResponse:
         """Return a page of the schedules that the body selects."""
         asked = call.body
         order = ordering(asked.ordering, ORDERINGS, "ordering")
-        return self.schedules.page(
+        return self.schedules.list_page(
             call, asked.filters, order, asked.page, asked.page_size, "filters."
         )
 
-    def toggle(self, call: Call) -> Answer:
+    def toggle(self, call: ApiRequest) -> ApiResponse:
         """Pause or resume a schedule, and say which."""
         return evolve(self.schedules, show=_toggled).toggle(call)
 
@@ -223,23 +227,25 @@ def _toggled(view: ScheduleView) -> dict[str, Any]:
     return insighthub_toggled_body(view, TOGGLED[view.schedule.is_active])
 
 
-def in_its_words(handler: Callable[[Call[B, Q]], Answer]) -> Callable[[Call[B, Q]], Answer]:
+def with_insighthub_errors(
+    handler: Callable[[ApiRequest[B, Q]], ApiResponse],
+) -> Callable[[ApiRequest[B, Q]], ApiResponse]:
     """Return a handler whose errors read as InsightHub's do."""
 
     @wraps(handler)
-    def handle(call: Call[B, Q]) -> Answer:
+    def handle(call: ApiRequest[B, Q]) -> ApiResponse:
         try:
             return handler(call)
         except LimitReached as error:
             text = LIMIT_TEXT.format(error.limit)
             raise LimitReached(text, used=error.used, limit=error.limit) from error
         except Invalid as error:
-            raise Invalid(field_errors=_reworded(error.field_errors), detail="") from error
+            raise Invalid(field_errors=_translate_errors(error.field_errors), detail="") from error
 
     return handle
 
 
-def _reworded(errors: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+def _translate_errors(errors: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     return {
         path: [_type_word(text) for text in said] if path.startswith("parameters") else said
         for path, said in errors.items()
@@ -252,7 +258,7 @@ def _type_word(text: str) -> str:
     return text
 
 
-def schedules_of(schedules: Schedules) -> Schedules:
+def schedules_of(schedules: ScheduleRoutes) -> ScheduleRoutes:
     """Return the canonical resource, showing schedules and runs as InsightHub does."""
     show_run: Callable[[Job, Any], Any] = insighthub_run_body
     return evolve(
@@ -265,7 +271,7 @@ def schedules_of(schedules: Schedules) -> Schedules:
     )
 
 
-def identity_operations(own: InsightHubIdentity, people: People) -> Sequence[AnyOperation]:
+def identity_operations(own: InsightHubIdentity, people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the routes under /api/auth/."""
     style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     return (
@@ -297,7 +303,7 @@ def task_operations(tasks: InsightHubTasks) -> Sequence[AnyOperation]:
     """Return the routes under /api/tasks/."""
     style: dict[str, Any] = {"style": Style.INSIGHTHUB, "tag": "InsightHub"}
     page: dict[str, Any] = {
-        "query": PageQuery, "answers": {200: Many(InsightHubTaskBody)}, "errors": (404,), **style,
+        "query": PageQuery, "answers": {200: ListOf(InsightHubTaskBody)}, "errors": (404,), **style,
     }  # fmt: skip
     return (
         Operation(
@@ -311,7 +317,9 @@ def task_operations(tasks: InsightHubTasks) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def schedule_operations(schedules: Schedules, own: InsightHubSchedules) -> Sequence[AnyOperation]:
+def schedule_operations(
+    schedules: ScheduleRoutes, own: InsightHubSchedules
+) -> Sequence[AnyOperation]:
     """Return the routes under /api/schedules/."""
     style: dict[str, Any] = {
         "style": Style.INSIGHTHUB,
@@ -322,31 +330,31 @@ def schedule_operations(schedules: Schedules, own: InsightHubSchedules) -> Seque
 
 
 def _of_all(
-    schedules: Schedules, own: InsightHubSchedules, style: Mapping[str, Any]
+    schedules: ScheduleRoutes, own: InsightHubSchedules, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=BASE, name="insighthub_list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, answers={200: Many(InsightHubScheduleBody)},
+            handler=schedules.list, query=ScheduleQuery, answers={200: ListOf(InsightHubScheduleBody)},
             errors=(404,), **style,
         ),
         Operation(
             method="POST", path=BASE, name="insighthub_create_schedule", summary="Create a schedule.",
-            handler=in_its_words(schedules.create), request=NewSchedule,
+            handler=with_insighthub_errors(schedules.create), request=NewSchedule,
             answers={201: InsightHubScheduleBody}, **style,
         ),
         Operation(
             method="POST", path=f"{BASE}/search", name="insighthub_search_schedules",
             summary="List schedules by filters in the body.", handler=own.search, reads=True,
-            request=ScheduleSearch, answers={200: Many(InsightHubScheduleBody)}, errors=(404,), **style,
+            request=ScheduleSearch, answers={200: ListOf(InsightHubScheduleBody)}, errors=(404,), **style,
         ),
     )  # fmt: skip
 
 
 def _of_one(
-    schedules: Schedules, own: InsightHubSchedules, style: Mapping[str, Any]
+    schedules: ScheduleRoutes, own: InsightHubSchedules, style: Mapping[str, Any]
 ) -> Sequence[AnyOperation]:
-    shown: dict[int, type | Many | None] = {200: InsightHubScheduleBody}
+    shown: dict[int, type | ListOf | None] = {200: InsightHubScheduleBody}
     return (
         Operation(
             method="GET", path=ONE, name="insighthub_get_schedule", summary="Show a schedule.",
@@ -354,12 +362,12 @@ def _of_one(
         ),
         PartialOperation(
             method="PUT", path=ONE, name="insighthub_replace_schedule", summary="Replace a schedule.",
-            handler=in_its_words(schedules.replace), request=NewSchedule,
+            handler=with_insighthub_errors(schedules.replace), request=NewSchedule,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
         PartialOperation(
             method="PATCH", path=ONE, name="insighthub_change_schedule", summary="Change a schedule.",
-            handler=in_its_words(schedules.change), request=NewSchedule,
+            handler=with_insighthub_errors(schedules.change), request=NewSchedule,
             exists=schedules.exists, answers=shown, etag=True, **style,
         ),
         Operation(
@@ -369,12 +377,12 @@ def _of_one(
         Operation(
             method="POST", path=f"{ONE}/toggle_active", name="insighthub_toggle_schedule",
             summary="Pause an active schedule, or resume a paused one.",
-            handler=in_its_words(own.toggle), answers={200: InsightHubToggledBody}, **style,
+            handler=with_insighthub_errors(own.toggle), answers={200: InsightHubToggledBody}, **style,
         ),
         Operation(
             method="GET", path=f"{ONE}/logs", name="insighthub_list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
             query=InsightHubRunsQuery, exists=schedules.exists,
-            answers={200: Many(InsightHubRunBody, history=True)}, **style,
+            answers={200: ListOf(InsightHubRunBody, history=True)}, **style,
         ),
     )  # fmt: skip

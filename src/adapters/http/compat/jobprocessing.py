@@ -16,7 +16,7 @@ from workbell.adapters.http.identity.auth import (
     Secret,
     pair_body,
 )
-from workbell.adapters.http.jobs.routes import JobFilters, Jobs, ResultQuery
+from workbell.adapters.http.jobs.routes import JobFilters, JobRoutes, ResultQuery
 from workbell.adapters.http.jobs.source_statuses import (
     JOB_PROCESSING_STATUSES,
     JobProcessingStatus,
@@ -29,17 +29,17 @@ from workbell.adapters.http.jobs.views import (
 )
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
     Style,
 )
 from workbell.adapters.http.web.query_types import TaskName
-from workbell.domain.constraints import Limits
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
+from workbell.domain.constraints import Constraints
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
 from workbell.services.jobs.requests import NewJob
 
 BASE = "/api/jobs"
@@ -67,9 +67,9 @@ class JobProcessingLoginBody(JobProcessingAccountBody):
 class JobProcessingNewJob:
     """A job with a name, to be run at a time."""
 
-    name: Annotated[str, Limits(min_length=1, max_length=255)]
+    name: Annotated[str, Constraints(min_length=1, max_length=255)]
     scheduled_time: datetime
-    description: Annotated[str, Limits(max_length=10_000)] = ""
+    description: Annotated[str, Constraints(max_length=10_000)] = ""
     task_definition: TaskName = "echo"
     parameters: Mapping[str, Any] = Factory(dict[str, Any])
 
@@ -85,21 +85,21 @@ class JobProcessingJobQuery(JobFilters):
 class JobProcessingIdentity:
     """Registering and signing in by address, in Job Processing's shapes."""
 
-    identity: Identity
-    signing_in: SigningIn
+    identity: RegistrationService
+    signing_in: LoginService
 
-    def register(self, call: Call[JobProcessingAccountBody]) -> Answer:
+    def register(self, call: ApiRequest[JobProcessingAccountBody]) -> ApiResponse:
         """Register somebody, and answer the same whether the address was known."""
-        self.identity.register_quietly(call.body.email, call.body.password, call.origin)
-        return Answer(status=201, body=MessageBody(message=REGISTERED))
+        self.identity.register_without_disclosure(call.body.email, call.body.password, call.origin)
+        return ApiResponse(status=201, body=MessageBody(message=REGISTERED))
 
-    def verify(self, call: Call[CodeBody]) -> Answer:
+    def verify(self, call: ApiRequest[CodeBody]) -> ApiResponse:
         """Verify an address by the mailed code."""
         asked = call.body
         self.identity.verify_otp(asked.email, asked.code, call.origin)
-        return Answer(body=MessageBody(message=VERIFIED))
+        return ApiResponse(body=MessageBody(message=VERIFIED))
 
-    def login(self, call: Call[JobProcessingLoginBody]) -> Answer:
+    def login(self, call: ApiRequest[JobProcessingLoginBody]) -> ApiResponse:
         """Sign in somebody whose address is verified."""
         found = self.signing_in.login(
             call.body.email,
@@ -108,16 +108,16 @@ class JobProcessingIdentity:
             code=call.body.code,
             require_verified=True,
         )
-        return Answer(body=pair_body(found))
+        return ApiResponse(body=pair_body(found))
 
 
 @frozen(kw_only=True)
 class JobProcessingJobs:
     """What Job Processing asks of a new job."""
 
-    jobs: Jobs
+    jobs: JobRoutes
 
-    def create(self, call: Call[JobProcessingNewJob]) -> Answer:
+    def create(self, call: ApiRequest[JobProcessingNewJob]) -> ApiResponse:
         """Enqueue a job; without a task it runs the built-in `echo`."""
         asked = call.body
         new = NewJob(
@@ -130,7 +130,7 @@ class JobProcessingJobs:
         return self.jobs.enqueue(call, new)
 
 
-def jobs_of(jobs: Jobs) -> Jobs:
+def jobs_of(jobs: JobRoutes) -> JobRoutes:
     """Return the canonical resource, showing jobs as Job Processing does."""
     return evolve(
         jobs,
@@ -169,7 +169,7 @@ def identity_operations(own: JobProcessingIdentity) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def job_operations(jobs: Jobs, own: JobProcessingJobs) -> Sequence[AnyOperation]:
+def job_operations(jobs: JobRoutes, own: JobProcessingJobs) -> Sequence[AnyOperation]:
     """Return the routes under /api/jobs/ and /api/job-results/."""
     style: dict[str, Any] = {
         "style": Style.JOB_PROCESSING,
@@ -179,7 +179,7 @@ def job_operations(jobs: Jobs, own: JobProcessingJobs) -> Sequence[AnyOperation]
     return (
         Operation(
             method="GET", path=BASE, name="jobprocessing_list_jobs", summary="List jobs, newest first.",
-            handler=jobs.list, query=JobProcessingJobQuery, answers={200: Many(JobProcessingJobBody, history=True)},
+            handler=jobs.list, query=JobProcessingJobQuery, answers={200: ListOf(JobProcessingJobBody, history=True)},
             errors=(404,), **style,
         ),
         Operation(
@@ -204,7 +204,7 @@ def job_operations(jobs: Jobs, own: JobProcessingJobs) -> Sequence[AnyOperation]
         Operation(
             method="GET", path="/api/job-results", name="jobprocessing_list_job_results",
             summary="List what came of completed jobs.", handler=jobs.results,
-            query=ResultQuery, answers={200: Many(ResultBody, history=True)},
+            query=ResultQuery, answers={200: ListOf(ResultBody, history=True)},
             errors=(404,), **style,
         ),
     )  # fmt: skip

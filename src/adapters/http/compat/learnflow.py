@@ -10,27 +10,27 @@ from workbell.adapters.http.goals import routes as goals
 from workbell.adapters.http.identity.auth import (
     Address,
     Code,
-    Given,
     PairBody,
     RefreshBody,
     Secret,
+    SettingValue,
     pair_body,
 )
-from workbell.adapters.http.identity.auth import People as PeopleRoutes
+from workbell.adapters.http.identity.auth import AuthRoutes as PeopleRoutes
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
     Style,
 )
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Tier
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
-from workbell.services.identity.users import People
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
+from workbell.services.identity.users import UserAdministration
 
 ROOT = "/api"
 
@@ -39,11 +39,11 @@ ROOT = "/api"
 class LearnFlowRegistrationBody:
     """What a new person tells of themselves."""
 
-    username: Given
+    username: SettingValue
     email: Address
     password: Secret = field(repr=False)
-    first_name: Given = ""
-    last_name: Given = ""
+    first_name: SettingValue = ""
+    last_name: SettingValue = ""
     tier: Tier = Tier.FREE
 
 
@@ -51,7 +51,7 @@ class LearnFlowRegistrationBody:
 class LearnFlowLoginBody:
     """A username and its password, and a code if need be."""
 
-    username: Given
+    username: SettingValue
     password: Secret = field(repr=False)
     code: Code = field(default="", repr=False)
 
@@ -72,11 +72,11 @@ class LearnFlowUserBody:
 class LearnFlowIdentity:
     """Registering and signing in, in LearnFlow's shapes."""
 
-    identity: Identity
-    signing_in: SigningIn
-    people: People
+    identity: RegistrationService
+    signing_in: LoginService
+    people: UserAdministration
 
-    def register(self, call: Call[LearnFlowRegistrationBody]) -> Answer:
+    def register(self, call: ApiRequest[LearnFlowRegistrationBody]) -> ApiResponse:
         """Give a person an account, and mail them a code."""
         asked = call.body
         new = Registration(
@@ -96,17 +96,17 @@ class LearnFlowIdentity:
             last_name=user.last_name,
             tier=user.tier,
         )
-        return Answer(status=201, body=body)
+        return ApiResponse(status=201, body=body)
 
-    def login(self, call: Call[LearnFlowLoginBody]) -> Answer:
+    def login(self, call: ApiRequest[LearnFlowLoginBody]) -> ApiResponse:
         """Sign somebody in."""
         asked = call.body
         found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
-        return Answer(body=pair_body(found))
+        return ApiResponse(body=pair_body(found))
 
-    def usernames(self, call: Call) -> Answer:
+    def usernames(self, call: ApiRequest) -> ApiResponse:
         """Return the usernames of all active people."""
-        return Answer(body=list(self.people.usernames(call.actor)))
+        return ApiResponse(body=list(self.people.usernames(call.actor)))
 
 
 def identity_operations(own: LearnFlowIdentity, people: PeopleRoutes) -> Sequence[AnyOperation]:
@@ -133,12 +133,14 @@ def identity_operations(own: LearnFlowIdentity, people: PeopleRoutes) -> Sequenc
         Operation(
             method="GET", path="/api/users", name="learnflow_list_usernames",
             summary="List the usernames of all active people.", handler=own.usernames,
-            answers={200: Many(str, plain=True)}, who=Access.USER, **style,
+            answers={200: ListOf(str, plain=True)}, who=Access.USER, **style,
         ),
     )  # fmt: skip
 
 
-def goal_operations(goal_routes: goals.Goals, entries: progress.Progress) -> Sequence[AnyOperation]:
+def goal_operations(
+    goal_routes: goals.GoalRoutes, entries: progress.ProgressRoutes
+) -> Sequence[AnyOperation]:
     """Return the routes under /api/goals/ and /api/progress/: the canonical ones, in B's pages."""
     style: dict[str, Any] = {"style": Style.LEARNFLOW, "tag": "LearnFlow"}
     return (

@@ -16,10 +16,10 @@ from workbell.adapters.http.goals.views import (
     progress_body,
 )
 from workbell.adapters.http.web.operations import (
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
     PartialOperation,
 )
@@ -27,16 +27,16 @@ from workbell.adapters.http.web.pagination import (
     Ordering,
     PageNumber,
     PageSize,
+    make_slice,
     numbered,
     ordering,
-    slice_of,
 )
 from workbell.adapters.http.web.query_types import Text
 from workbell.domain.rate_limits.policy import Route
 from workbell.ports.goals.repository import EntryFilter
-from workbell.services.goals.commands import GoalCommands
-from workbell.services.goals.progress import EntryChange, NewEntry, ProgressCommands
-from workbell.services.rate_limits import Throttling
+from workbell.services.goals.commands import GoalService
+from workbell.services.goals.progress import NewProgressEntry, ProgressEntryChange, ProgressService
+from workbell.services.rate_limits import RateLimiting
 
 ROOT = "/api/v1"
 CSV = "text/csv"
@@ -69,109 +69,111 @@ class OfGoalQuery(EntryQuery):
 
 
 @frozen(kw_only=True)
-class Progress:
+class ProgressRoutes:
     """A person's progress entries, and what is left of their quota."""
 
-    progress: ProgressCommands
-    goals: GoalCommands
-    throttling: Throttling | None = None
+    progress: ProgressService
+    goals: GoalService
+    throttling: RateLimiting | None = None
     root: str = ROOT
 
-    def list(self, call: Call[object, EntryQuery]) -> Answer:
+    def list(self, call: ApiRequest[object, EntryQuery]) -> ApiResponse:
         """Return a page of all of the caller's entries."""
         return self._page(call, EntryFilter())
 
-    def list_of_goal(self, call: Call[object, EntryQuery]) -> Answer:
+    def list_of_goal(self, call: ApiRequest[object, EntryQuery]) -> ApiResponse:
         """Return a page of a goal's entries."""
         goal = self.goals.get(call.actor, goal_num(call)).goal
         return self._page(call, EntryFilter(goal_id=goal.id))
 
-    def log(self, call: Call[NewEntry]) -> Answer:
+    def log(self, call: ApiRequest[NewProgressEntry]) -> ApiResponse:
         """Log time towards a goal."""
         entry = self.progress.log(call.actor, goal_num(call), call.body)
         location = f"{self.root}/goals/{entry.goal_number}/progress/{entry.number}"
-        return Answer(status=201, body=progress_body(entry), headers={"Location": location})
+        return ApiResponse(status=201, body=progress_body(entry), headers={"Location": location})
 
-    def get(self, call: Call) -> Answer:
+    def get(self, call: ApiRequest) -> ApiResponse:
         """Return one entry."""
-        return Answer(body=progress_body(self.progress.get(call.actor, *_numbers(call))))
+        return ApiResponse(body=progress_body(self.progress.get(call.actor, *_numbers(call))))
 
-    def change(self, call: Call[Mapping[str, Any]]) -> Answer:
+    def change(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
         """Change the fields of an entry that are given."""
         entry = self.progress.edit(call.actor, *_numbers(call), call.body)
-        return Answer(body=progress_body(entry))
+        return ApiResponse(body=progress_body(entry))
 
-    def delete(self, call: Call) -> Answer:
+    def delete(self, call: ApiRequest) -> ApiResponse:
         """Delete an entry."""
         self.progress.delete(call.actor, *_numbers(call))
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
-    def export(self, call: Call) -> Answer:
+    def export(self, call: ApiRequest) -> ApiResponse:
         """Return all of the caller's entries as CSV."""
         headers = {"Content-Disposition": 'attachment; filename="progress.csv"'}
         pieces = csv_pieces(self.progress.export(call.actor))
-        return Answer(
+        return ApiResponse(
             body=pieces, media_type=f"{CSV}; charset=utf-8; header=present", headers=headers
         )
 
-    def quota(self, call: Call) -> Answer:
+    def quota(self, call: ApiRequest) -> ApiResponse:
         """Return what is left of the caller's quota and rate."""
         policies = []
         if self.throttling is not None:
             now = self.throttling.clock.now()
-            policies = [policy_body(each, now) for each in self.throttling.left(call.actor)]
+            policies = [policy_body(each, now) for each in self.throttling.remaining(call.actor)]
         headers = {"Cache-Control": "no-store"}
-        return Answer(body=QuotaBody(tier=call.actor.tier, policies=policies), headers=headers)
+        return ApiResponse(body=QuotaBody(tier=call.actor.tier, policies=policies), headers=headers)
 
-    def goal_exists(self, call: Call) -> object:
+    def goal_exists(self, call: ApiRequest) -> object:
         """Look for the goal, before anything that was sent is judged."""
         return self.goals.get(call.actor, goal_num(call))
 
-    def exists(self, call: Call) -> object:
+    def exists(self, call: ApiRequest) -> object:
         """Look for the entry, before anything that was sent is judged."""
         return self.progress.get(call.actor, *_numbers(call))
 
-    def _page(self, call: Call[object, EntryQuery], which: EntryFilter) -> Answer:
+    def _page(self, call: ApiRequest[object, EntryQuery], filters: EntryFilter) -> ApiResponse:
         query = call.query
         order = ordering(query.ordering, ORDERINGS, "ordering")
-        part = slice_of(call, query.page, query.page_size)
-        which = evolve(
-            which,
+        part = make_slice(call, query.page, query.page_size)
+        filters = evolve(
+            filters,
             is_complete=query.is_complete,
             created_from=query.created_at__gte,
             created_to=query.created_at__lte,
             search=query.search,
         )
-        found, total = self.progress.find(call.actor, which, order, part.offset, part.size)
+        found, total = self.progress.find(call.actor, filters, order, part.offset, part.size)
         return numbered(call, part, [progress_body(entry) for entry in found], total)
 
 
-def _numbers(call: Call) -> tuple[int, int]:
+def _numbers(call: ApiRequest) -> tuple[int, int]:
     return goal_num(call), call.ids["progress_num"]
 
 
-def operations(progress: Progress) -> Sequence[AnyOperation]:
+def operations(progress: ProgressRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on progress."""
     style = {"tag": "goals"}
     return (*commands(progress, "", style), *_of_all(progress))
 
 
-def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
+def commands(
+    progress: ProgressRoutes, prefix: str, style: Mapping[str, Any]
+) -> Sequence[AnyOperation]:
     """Return the operations that list, log, show, change and delete entries, in a style."""
     of_goal = f"{progress.root}/goals{GOAL}/progress"
     one = f"{of_goal}/{{progress_num}}"
     counted: dict[str, Any] = {**style, "limit": Route.PROGRESS}
-    shown: dict[int, type | Many | None] = {200: GoalProgressBody}
+    shown: dict[int, type | ListOf | None] = {200: GoalProgressBody}
     return (
         Operation(
             method="GET", path=of_goal, name=f"{prefix}list_goal_progress",
             summary="List a goal's progress.", handler=progress.list_of_goal,
             query=OfGoalQuery, exists=progress.goal_exists,
-            answers={200: Many(GoalProgressBody)}, **counted,
+            answers={200: ListOf(GoalProgressBody)}, **counted,
         ),
         Operation(
             method="POST", path=of_goal, name=f"{prefix}log_progress",
-            summary="Log time towards a goal.", handler=progress.log, request=NewEntry,
+            summary="Log time towards a goal.", handler=progress.log, request=NewProgressEntry,
             exists=progress.goal_exists, answers={201: GoalProgressBody}, errors=(409,), **counted,
         ),
         Operation(
@@ -180,7 +182,7 @@ def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Seque
         ),
         PartialOperation(
             method="PATCH", path=one, name=f"{prefix}change_progress",
-            summary="Change an entry.", handler=progress.change, request=EntryChange,
+            summary="Change an entry.", handler=progress.change, request=ProgressEntryChange,
             exists=progress.exists, answers=shown, **counted,
         ),
         Operation(
@@ -190,12 +192,12 @@ def commands(progress: Progress, prefix: str, style: Mapping[str, Any]) -> Seque
         Operation(
             method="GET", path=f"{progress.root}/progress", name=f"{prefix}list_progress",
             summary="List all of one's progress, newest first.", handler=progress.list,
-            query=EntryQuery, answers={200: Many(GoalProgressBody)}, errors=(404,), **counted,
+            query=EntryQuery, answers={200: ListOf(GoalProgressBody)}, errors=(404,), **counted,
         ),
     )  # fmt: skip
 
 
-def _of_all(progress: Progress) -> Sequence[AnyOperation]:
+def _of_all(progress: ProgressRoutes) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path=f"{progress.root}/progress/export", name="export_progress",

@@ -15,11 +15,11 @@ from workbell.adapters.http.goals.views import (
     timer_body,
 )
 from workbell.adapters.http.web.operations import (
-    Answer,
     AnyOperation,
-    Call,
+    ApiRequest,
+    ApiResponse,
     Handler,
-    Many,
+    ListOf,
     Operation,
     PartialOperation,
 )
@@ -27,16 +27,16 @@ from workbell.adapters.http.web.pagination import (
     Ordering,
     PageNumber,
     PageSize,
+    make_slice,
     numbered,
     ordering,
-    slice_of,
 )
 from workbell.adapters.http.web.query_types import Text
 from workbell.adapters.http.web.request import etag
 from workbell.domain.goals.goal import Category, GoalState
 from workbell.ports.goals.repository import GoalFilter
-from workbell.services.goals.commands import GoalCommands, GoalView, NewGoal
-from workbell.services.goals.timers import TimerCommands, TimerStop
+from workbell.services.goals.commands import GoalService, GoalView, NewGoal
+from workbell.services.goals.timers import TimerService, TimerStop
 
 BASE = "/api/v1/goals"
 ONE = "/{goal_num}"
@@ -67,19 +67,19 @@ class GoalQuery:
 
 
 @frozen(kw_only=True)
-class Goals:
+class GoalRoutes:
     """A person's goals and their timer, under one base address."""
 
-    goals: GoalCommands
-    timers: TimerCommands
+    goals: GoalService
+    timers: TimerService
     base: str = BASE
 
-    def list(self, call: Call[object, GoalQuery]) -> Answer:
+    def list(self, call: ApiRequest[object, GoalQuery]) -> ApiResponse:
         """Return a page of the caller's goals."""
         query = call.query
         order = ordering(query.ordering, ORDERINGS, "ordering")
-        part = slice_of(call, query.page, query.page_size)
-        which = GoalFilter(
+        part = make_slice(call, query.page, query.page_size)
+        filters = GoalFilter(
             category=query.category,
             is_complete=query.is_complete,
             states=query.state,
@@ -87,85 +87,85 @@ class Goals:
             deadline_to=query.deadline__lte,
             search=query.search,
         )
-        found, total = self.goals.find(call.actor, which, order, part.offset, part.size)
+        found, total = self.goals.find(call.actor, filters, order, part.offset, part.size)
         return numbered(call, part, [goal_body(view) for view in found], total)
 
-    def create(self, call: Call[NewGoal]) -> Answer:
+    def create(self, call: ApiRequest[NewGoal]) -> ApiResponse:
         """Give the caller a new goal."""
         view = self.goals.create(call.actor, call.body)
         location = {"Location": f"{self.base}/{view.goal.number}"}
         return _answer(view, 201, location)
 
-    def get(self, call: Call) -> Answer:
+    def get(self, call: ApiRequest) -> ApiResponse:
         """Return one goal."""
         return _answer(self._seen(call))
 
-    def change(self, call: Call[Mapping[str, Any]]) -> Answer:
+    def change(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
         """Change the fields of a goal that are given."""
         version = call.version(self._seen(call).goal.version)
         view = self.goals.edit(call.actor, goal_num(call), call.body, version=version)
         return _answer(view)
 
-    def delete(self, call: Call) -> Answer:
+    def delete(self, call: ApiRequest) -> ApiResponse:
         """Delete a goal with all its progress."""
         version = call.version(self._seen(call).goal.version)
         self.goals.delete(call.actor, goal_num(call), version=version)
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
-    def pause(self, call: Call) -> Answer:
+    def pause(self, call: ApiRequest) -> ApiResponse:
         """Pause a goal."""
         return _answer(self.goals.pause(call.actor, goal_num(call)))
 
-    def resume(self, call: Call) -> Answer:
+    def resume(self, call: ApiRequest) -> ApiResponse:
         """Resume a goal."""
         return _answer(self.goals.resume(call.actor, goal_num(call)))
 
-    def archive(self, call: Call) -> Answer:
+    def archive(self, call: ApiRequest) -> ApiResponse:
         """Archive a goal."""
         return _answer(self.goals.archive(call.actor, goal_num(call)))
 
-    def start_timer(self, call: Call) -> Answer:
+    def start_timer(self, call: ApiRequest) -> ApiResponse:
         """Start the caller's timer; the one that runs is stopped."""
-        return Answer(body=timer_body(self.timers.start(call.actor, goal_num(call))))
+        return ApiResponse(body=timer_body(self.timers.start(call.actor, goal_num(call))))
 
-    def stop_timer(self, call: Call[TimerStop]) -> Answer:
+    def stop_timer(self, call: ApiRequest[TimerStop]) -> ApiResponse:
         """Stop the caller's timer; return the entry of its time."""
         entry = self.timers.stop(call.actor, goal_num(call), call.body)
-        return Answer(body=progress_body(entry))
+        return ApiResponse(body=progress_body(entry))
 
-    def exists(self, call: Call) -> object:
+    def exists(self, call: ApiRequest) -> object:
         """Look for the goal, before anything that was sent is judged."""
         return self._seen(call)
 
-    def _seen(self, call: Call) -> GoalView:
+    def _seen(self, call: ApiRequest) -> GoalView:
         return self.goals.get(call.actor, goal_num(call))
 
 
-def goal_num(call: Call) -> int:
+def goal_num(call: ApiRequest) -> int:
     """Return the number of the goal in a path."""
     return call.ids["goal_num"]
 
 
 def _answer(
     view: GoalView, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Answer:  # fmt: skip
+) -> ApiResponse:  # fmt: skip
     tags = etag(view.goal.version) | dict(headers or {})
-    return Answer(status=status, body=goal_body(view), headers=tags)
+    return ApiResponse(status=status, body=goal_body(view), headers=tags)
 
 
-def operations(goals: Goals) -> Sequence[AnyOperation]:
+def operations(goals: GoalRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on goals and timers."""
     return (*commands(goals, "", {"tag": "goals"}), *_switches(goals), *_of_timers(goals))
 
 
-def commands(goals: Goals, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
+def commands(goals: GoalRoutes, prefix: str, style: Mapping[str, Any]) -> Sequence[AnyOperation]:
     """Return the operations that list, make, show, change and delete goals, in a style."""
     base, one = goals.base, goals.base + ONE
-    shown: dict[int, type | Many | None] = {200: GoalBody}
+    shown: dict[int, type | ListOf | None] = {200: GoalBody}
     return (
         Operation(
             method="GET", path=base, name=f"{prefix}list_goals", summary="List goals.",
-            handler=goals.list, query=GoalQuery, answers={200: Many(GoalBody)},
+            handler=goals.list, query=GoalQuery, answers={200: ListOf(GoalBody)},
             errors=(404,), **style,
         ),
         Operation(
@@ -189,7 +189,7 @@ def commands(goals: Goals, prefix: str, style: Mapping[str, Any]) -> Sequence[An
     )  # fmt: skip
 
 
-def _switches(goals: Goals) -> Sequence[AnyOperation]:
+def _switches(goals: GoalRoutes) -> Sequence[AnyOperation]:
     def switch(word: str, summary: str, handler: Handler) -> AnyOperation:
         return Operation(
             method="POST", path=f"{goals.base}{ONE}/{word}", name=f"{word}_goal",
@@ -203,7 +203,7 @@ def _switches(goals: Goals) -> Sequence[AnyOperation]:
     )
 
 
-def _of_timers(goals: Goals) -> Sequence[AnyOperation]:
+def _of_timers(goals: GoalRoutes) -> Sequence[AnyOperation]:
     timer = f"{goals.base}{ONE}/timer"
     return (
         Operation(

@@ -6,11 +6,17 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.adapters.http.web.operations import Answer, AnyOperation, Call, Many, Operation
+from workbell.adapters.http.web.operations import (
+    AnyOperation,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
+    Operation,
+)
 from workbell.adapters.serialization.scalars import write_duration
-from workbell.domain.constraints import Limits
-from workbell.domain.goals.summary import MOST_DAYS, Group, Streak, Worked, hours
-from workbell.services.goals.summaries import Overview, Summaries
+from workbell.domain.constraints import Constraints
+from workbell.domain.goals.summary import MOST_DAYS, Granularity, Streak, Worked, hours
+from workbell.services.goals.summaries import Overview, SummaryService
 
 ROOT = "/api/v1"
 
@@ -40,11 +46,11 @@ class RangeQuery:
     """
 
     first: Annotated[
-        date | None, Limits(description=f"At most {MOST_DAYS:,} days before the last.")
+        date | None, Constraints(description=f"At most {MOST_DAYS:,} days before the last.")
     ] = None
     last: date | None = None
-    group: Group = Group.DAY
-    goal: Annotated[int | None, Limits(ge=1, description="The number of one goal.")] = None
+    group: Granularity = Granularity.DAY
+    goal: Annotated[int | None, Constraints(ge=1, description="The number of one goal.")] = None
 
 
 @frozen(kw_only=True, slots=False)
@@ -102,7 +108,7 @@ class SummaryRangeBody:
 
     first: date
     last: date
-    group: Group
+    group: Granularity
     goal: int | None
     total_time: str
     total_hours: float
@@ -116,25 +122,25 @@ class SummaryRangeBody:
 class SummaryRoutes:
     """Summaries of a person's time."""
 
-    summaries: Summaries
+    summaries: SummaryService
 
-    def weekly(self, call: Call) -> Answer:
+    def weekly(self, call: ApiRequest) -> ApiResponse:
         """Return the time of each week that has any."""
-        return Answer(body=[_week(each) for each in self._periods(call, Group.WEEK)])
+        return ApiResponse(body=[_week(each) for each in self._periods(call, Granularity.WEEK)])
 
-    def monthly(self, call: Call) -> Answer:
+    def monthly(self, call: ApiRequest) -> ApiResponse:
         """Return the time of each month that has any."""
-        return Answer(body=[_month(each) for each in self._periods(call, Group.MONTH)])
+        return ApiResponse(body=[_month(each) for each in self._periods(call, Granularity.MONTH)])
 
-    def over(self, call: Call[object, RangeQuery]) -> Answer:
+    def over(self, call: ApiRequest[object, RangeQuery]) -> ApiResponse:
         """Return the time of a span."""
         asked = call.query
-        found = self.summaries.over(
+        found = self.summaries.for_range(
             call.actor, asked.first, asked.last, asked.group, asked.goal
         )  # fmt: skip
-        return Answer(body=_range(found))
+        return ApiResponse(body=_range(found))
 
-    def _periods(self, call: Call, group: Group) -> Sequence[Worked]:
+    def _periods(self, call: ApiRequest, group: Granularity) -> Sequence[Worked]:
         return self.summaries.by_period(call.actor, group, call.ids.get("goal_num"))
 
 
@@ -209,11 +215,11 @@ def periods(
         Operation(
             method="GET", path=f"{root}/summary/{word}{of_one}",
             name=f"{prefix}get_{word}_summary{of_goal}",
-            summary=f"Sum up {which} {word}, oldest first.", handler=handler,
-            answers={200: Many(body, plain=True)}, **style,
+            summary=f"Sum up {filters} {word}, oldest first.", handler=handler,
+            answers={200: ListOf(body, plain=True)}, **style,
         )
         for word, handler, body in kinds
-        for of_one, of_goal, which in (
+        for of_one, of_goal, filters in (
             ("", "", "all goals"), ("/{goal_num}", "_of_goal", "one goal"),
         )
     )  # fmt: skip

@@ -10,11 +10,11 @@ from attrs import frozen
 from workbell.adapters.serialization.csv_text import escape_formula
 from workbell.adapters.serialization.scalars import write_duration, write_moment
 from workbell.domain.goals.goal import Category, GoalState
-from workbell.domain.goals.progress_entry import Entry
+from workbell.domain.goals.progress_entry import ProgressEntry
 from workbell.domain.rate_limits.policy import Decision
 from workbell.ports.goals.repository import ExportRow
 from workbell.services.goals.commands import GoalView
-from workbell.services.goals.timers import Started
+from workbell.services.goals.timers import StartedTimer
 
 COLUMNS = (
     "goal_num",
@@ -132,7 +132,7 @@ def goal_body(view: GoalView) -> GoalBody:
     )
 
 
-def progress_body(entry: Entry) -> GoalProgressBody:
+def progress_body(entry: ProgressEntry) -> GoalProgressBody:
     """Return an entry as it is answered."""
     return GoalProgressBody(
         goal_num=entry.goal_number,
@@ -151,7 +151,7 @@ def progress_body(entry: Entry) -> GoalProgressBody:
     )
 
 
-def timer_body(started: Started) -> TimerBody:
+def timer_body(started: StartedTimer) -> TimerBody:
     """Return a running timer as it is answered."""
     return TimerBody(
         goal_num=started.timer.goal_number,

@@ -8,16 +8,16 @@ from typing import Any
 from attrs import field, frozen
 from prometheus_client.core import Metric
 
-from workbell.adapters.http.health.worker_process import Readiness, state
+from workbell.adapters.http.health.worker_process import Readiness, probe
 from workbell.adapters.http.web.operations import (
     PROBLEM,
     Access,
-    Answer,
     AnyOperation,
-    Call,
+    ApiRequest,
+    ApiResponse,
     Operation,
 )
-from workbell.adapters.http.web.problems import Problem, refusal
+from workbell.adapters.http.web.problems import Problem, error_response
 from workbell.adapters.observability.metrics import (
     CONTENT_TYPE,
     MetricsRegistry,
@@ -28,8 +28,8 @@ from workbell.domain.errors import Unavailable
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.identity.permissions import Action, check
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
-from workbell.services.identity.login import SigningIn
-from workbell.services.jobs.commands import JobCommands
+from workbell.services.identity.login import LoginService
+from workbell.services.jobs.commands import JobService
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -76,40 +76,40 @@ class LiveBody:
 
 
 @frozen(kw_only=True)
-class Service:
+class HealthRoutes:
     """What the service says of itself; `metrics_registry` has the metrics of its processes."""
 
     readiness: Readiness
-    jobs: JobCommands
-    signing_in: SigningIn
+    jobs: JobService
+    signing_in: LoginService
     metrics_registry: MetricsRegistry
     worker_lease: timedelta
     metrics_token: str | None = field(repr=False)
     version: str
 
-    def health(self, call: Call) -> Answer:
+    def health(self, call: ApiRequest) -> ApiResponse:
         """Return whether database and cache answer."""
         parts = {
-            "database": state(self.readiness.database.ping),
-            "cache": state(self.readiness.cache),
+            "database": probe(self.readiness.database.ping),
+            "cache": probe(self.readiness.cache),
         }
         away = [name for name, found in parts.items() if found != "connected"]
         if not away:
-            return Answer(body=HealthBody(status="healthy", **parts), headers=NO_STORE)
+            return ApiResponse(body=HealthBody(status="healthy", **parts), headers=NO_STORE)
         return _unavailable(call, f"Not connected: {', '.join(away)}.", parts)
 
-    def live(self, _: Call) -> Answer:
+    def live(self, _: ApiRequest) -> ApiResponse:
         """Return that the process answers."""
-        return Answer(body=LiveBody(status="alive"), headers=NO_STORE)
+        return ApiResponse(body=LiveBody(status="alive"), headers=NO_STORE)
 
-    def ready(self, call: Call) -> Answer:
+    def ready(self, call: ApiRequest) -> ApiResponse:
         """Return whether requests can be served."""
-        wrong, facts = self.readiness.look()
+        wrong, facts = self.readiness.check()
         if wrong:
             return _unavailable(call, " ".join(wrong), facts)
-        return Answer(body=ReadyBody(status="ready", **facts), headers=NO_STORE)
+        return ApiResponse(body=ReadyBody(status="ready", **facts), headers=NO_STORE)
 
-    def metrics(self, call: Call) -> Answer:
+    def metrics(self, call: ApiRequest) -> ApiResponse:
         """Return counts in the Prometheus text format, to who may read them."""
         self._check_reader(call)
         stats, queues = self.jobs.stats(SYSTEM), self.jobs.queues()
@@ -125,9 +125,9 @@ class Service:
                 _live_workers(workers, now - self.worker_lease),
             )
         )  # fmt: skip
-        return Answer(body=text, media_type=CONTENT_TYPE, headers=NO_STORE)
+        return ApiResponse(body=text, media_type=CONTENT_TYPE, headers=NO_STORE)
 
-    def _check_reader(self, call: Call) -> None:
+    def _check_reader(self, call: ApiRequest) -> None:
         """Let in who has the token of the settings, and superusers."""
         if self.metrics_token is not None and hmac.compare_digest(
             call.token.encode(), self.metrics_token.encode()
@@ -137,11 +137,11 @@ class Service:
         check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
 
 
-def _unavailable(call: Call, detail: str, more: Mapping[str, Any]) -> Answer:
-    refused = refusal(Unavailable(detail), 503, call.origin.request_id)
+def _unavailable(call: ApiRequest, detail: str, more: Mapping[str, Any]) -> ApiResponse:
+    refused = error_response(Unavailable(detail), 503, call.origin.request_id)
     body = {**refused.members, **more}
     headers = {**refused.headers, **NO_STORE}
-    return Answer(status=503, body=body, headers=headers, media_type=PROBLEM)
+    return ApiResponse(status=503, body=body, headers=headers, media_type=PROBLEM)
 
 
 def _job_metrics(stats: JobStats) -> Sequence[Metric]:
@@ -194,7 +194,7 @@ def _live_workers(workers: Sequence[WorkerInfo], since: datetime) -> Metric:
     return gauge("workbell_workers_live", "Worker processes whose leases have not run out.", live)
 
 
-def operations(service: Service) -> Sequence[AnyOperation]:
+def operations(service: HealthRoutes) -> Sequence[AnyOperation]:
     """Return the operations that anyone may call on the service itself."""
     free: dict[str, Any] = {"who": Access.ANYONE, "tag": "operations"}
     return (

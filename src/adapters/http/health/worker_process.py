@@ -31,10 +31,10 @@ class Readiness:
     outdated: Collection[str] = ()
     ailments: Callable[[], Sequence[str]] = tuple
 
-    def look(self) -> tuple[Sequence[str], Mapping[str, str]]:
+    def check(self) -> tuple[Sequence[str], Mapping[str, str]]:
         """Return what is in the way, and what there is to know."""
         wrong = list(self.ailments())
-        facts = {"cache": state(self.cache)}
+        facts = {"cache": probe(self.cache)}
         try:
             found = facts["schema_version"] = self.database.schema_version()
         except Unavailable as error:
@@ -44,7 +44,7 @@ class Readiness:
         return wrong, facts
 
 
-def state(ask: Callable[[], None]) -> str:
+def probe(ask: Callable[[], None]) -> str:
     """Return how it is with something that raises Unavailable where it does not answer."""
     try:
         ask()
@@ -54,7 +54,7 @@ def state(ask: Callable[[], None]) -> str:
 
 
 @frozen(kw_only=True)
-class ProcessFace:
+class WorkerHealthApp:
     """
     What a worker or a scheduler answers over HTTP.
 
@@ -72,7 +72,7 @@ class ProcessFace:
 
     def ready(self, _: falcon.Request, resp: falcon.Response) -> None:
         """Answer whether it can do its work, or why not."""
-        wrong, facts = self.readiness.look()
+        wrong, facts = self.readiness.check()
         resp.status = 503 if wrong else 200
         resp.media = {"status": "not ready" if wrong else "ready", "reasons": [*wrong], **facts}
 
@@ -87,7 +87,7 @@ class ProcessFace:
         resp.data = self.metrics_registry.exposition()
 
 
-def process_app(face: ProcessFace) -> WsgiApp:
+def process_app(face: WorkerHealthApp) -> WsgiApp:
     """Return the application of a process without an API."""
     app = falcon.App()
     routes: dict[str, Any] = {

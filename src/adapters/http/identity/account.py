@@ -10,30 +10,30 @@ from workbell.adapters.http.identity.auth import (
     BASE,
     Address,
     AddressBody,
-    Given,
     MessageBody,
     Secret,
+    SettingValue,
     UserBody,
     given,
     user_body,
 )
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
 )
-from workbell.adapters.http.web.pagination import PageQuery, whole
-from workbell.domain.constraints import Limits
+from workbell.adapters.http.web.pagination import PageQuery, single_page
+from workbell.domain.constraints import Constraints
 from workbell.domain.identity.api_key import NAME_LENGTH, ApiKey
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import KeyScope
 from workbell.services.identity.api_keys import ApiKeyService
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.passwords import Passwords
-from workbell.services.identity.profiles import ProfileChange, Profiles
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.passwords import PasswordService
+from workbell.services.identity.profiles import ProfileChange, ProfileService
 from workbell.services.identity.sessions import SessionService
 
 RESET = "If the address belongs to an account, a code is on its way to it."
@@ -43,11 +43,11 @@ RESET = "If the address belongs to an account, a code is on its way to it."
 class ProfileBody:
     """What changes of one's own profile; what is left out or null stays."""
 
-    username: Given | None = None
+    username: SettingValue | None = None
     email: Address | None = None
-    first_name: Given | None = None
-    last_name: Given | None = None
-    time_zone: Given | None = None
+    first_name: SettingValue | None = None
+    last_name: SettingValue | None = None
+    time_zone: SettingValue | None = None
     current_password: Secret | None = field(default=None, repr=False)
 
 
@@ -67,8 +67,8 @@ class ResetBody:
     email: Address
     password: Secret = field(repr=False)
     password_confirm: Secret | None = field(default=None, repr=False)
-    otp: Given | None = field(default=None, repr=False)
-    otp_code: Given | None = field(default=None, repr=False)
+    otp: SettingValue | None = field(default=None, repr=False)
+    otp_code: SettingValue | None = field(default=None, repr=False)
 
     @property
     def code(self) -> str:
@@ -80,8 +80,10 @@ class ResetBody:
 class NewKeyBody:
     """What a new API key is called, what it is good for, and until when."""
 
-    name: Annotated[str, Limits(min_length=1, max_length=NAME_LENGTH, example="nightly export")]
-    scopes: Annotated[Sequence[KeyScope], Limits(min_length=1, max_length=3)]
+    name: Annotated[
+        str, Constraints(min_length=1, max_length=NAME_LENGTH, example="nightly export")
+    ]
+    scopes: Annotated[Sequence[KeyScope], Constraints(min_length=1, max_length=3)]
     expires_at: datetime | None = None
 
 
@@ -152,21 +154,21 @@ def _key_values(key: ApiKey) -> dict[str, Any]:
 
 
 @frozen(kw_only=True)
-class Account:
+class AccountRoutes:
     """One's own account."""
 
-    signing_in: SigningIn
-    passwords: Passwords
-    profiles: Profiles
+    signing_in: LoginService
+    passwords: PasswordService
+    profiles: ProfileService
     sessions: SessionService
     api_keys: ApiKeyService
 
-    def logout(self, call: Call) -> Answer:
+    def logout(self, call: ApiRequest) -> ApiResponse:
         """End the session that asks."""
         self.signing_in.logout(call.actor)
-        return Answer(body=MessageBody(message="You have signed out."))
+        return ApiResponse(body=MessageBody(message="You have signed out."))
 
-    def change_profile(self, call: Call[ProfileBody]) -> Answer:
+    def change_profile(self, call: ApiRequest[ProfileBody]) -> ApiResponse:
         """Change one's own profile."""
         asked = call.body
         change = ProfileChange(
@@ -177,61 +179,61 @@ class Account:
             time_zone=asked.time_zone,
             current_password=asked.current_password,
         )
-        return Answer(body=user_body(self.profiles.change(call.actor, change)))
+        return ApiResponse(body=user_body(self.profiles.change(call.actor, change)))
 
-    def change_password(self, call: Call[PasswordBody]) -> Answer:
+    def change_password(self, call: ApiRequest[PasswordBody]) -> ApiResponse:
         """Change one's own password, and end all other sessions."""
         asked = call.body
         self.passwords.change(
             call.actor, asked.current_password, asked.password, asked.password_confirm
         )
         said = "The password is changed, and all other sessions have ended."
-        return Answer(body=MessageBody(message=said))
+        return ApiResponse(body=MessageBody(message=said))
 
-    def request_reset(self, call: Call[AddressBody]) -> Answer:
+    def request_reset(self, call: ApiRequest[AddressBody]) -> ApiResponse:
         """Mail a code for a new password, if the address is known."""
         self.passwords.request_reset(call.body.email, call.origin)
-        return Answer(body=MessageBody(message=RESET))
+        return ApiResponse(body=MessageBody(message=RESET))
 
-    def reset(self, call: Call[ResetBody]) -> Answer:
+    def reset(self, call: ApiRequest[ResetBody]) -> ApiResponse:
         """Set a password by the mailed code, and end all sessions."""
         asked = call.body
         self.passwords.reset(
             asked.email, asked.code, asked.password, call.origin, asked.password_confirm
         )
-        return Answer(body=MessageBody(message="The password is set; sign in with it."))
+        return ApiResponse(body=MessageBody(message="The password is set; sign in with it."))
 
-    def list_sessions(self, call: Call[object, PageQuery]) -> Answer:
+    def list_sessions(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return one's own sessions, the newest first."""
         current = call.actor.session_id
         found = [_session_body(one, current) for one in self.sessions.list_sessions(call.actor)]
-        return whole(call, found, call.query.page, call.query.page_size)
+        return single_page(call, found, call.query.page, call.query.page_size)
 
-    def revoke_session(self, call: Call) -> Answer:
+    def revoke_session(self, call: ApiRequest) -> ApiResponse:
         """End one of one's own sessions."""
         self.sessions.revoke(call.actor, call.names["session"])
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
-    def list_keys(self, call: Call[object, PageQuery]) -> Answer:
+    def list_keys(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return one's own API keys, the newest first."""
         found = [KeyBody(**_key_values(key)) for key in self.api_keys.list_keys(call.actor)]
-        return whole(call, found, call.query.page, call.query.page_size)
+        return single_page(call, found, call.query.page, call.query.page_size)
 
-    def make_key(self, call: Call[NewKeyBody]) -> Answer:
+    def make_key(self, call: ApiRequest[NewKeyBody]) -> ApiResponse:
         """Make an API key."""
         asked = call.body
         made = self.api_keys.create(call.actor, asked.name, asked.scopes, asked.expires_at)
         body = MadeKeyBody(**_key_values(made.key), key=made.text)
         headers = {"Location": f"{BASE}/api-keys/{made.key.id}", "Cache-Control": "no-store"}
-        return Answer(status=201, body=body, headers=headers)
+        return ApiResponse(status=201, body=body, headers=headers)
 
-    def revoke_key(self, call: Call) -> Answer:
+    def revoke_key(self, call: ApiRequest) -> ApiResponse:
         """End one of one's own API keys."""
         self.api_keys.revoke(call.actor, call.ids["key_id"])
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
 
-def operations(account: Account) -> Sequence[AnyOperation]:
+def operations(account: AccountRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on one's own account."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "identity"}
     free: dict[str, Any] = {"who": Access.ANYONE, "tag": "identity"}
@@ -266,7 +268,7 @@ def operations(account: Account) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{BASE}/sessions", name="list_sessions", keyless=True,
             summary="List one's own sessions, the newest first.", handler=account.list_sessions,
-            query=PageQuery, answers={200: Many(SessionBody)}, errors=(403, 404), **own,
+            query=PageQuery, answers={200: ListOf(SessionBody)}, errors=(403, 404), **own,
         ),
         Operation(
             method="DELETE", path=f"{BASE}/sessions/{{session}}", name="revoke_session", keyless=True,
@@ -277,7 +279,7 @@ def operations(account: Account) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{BASE}/api-keys", name="list_api_keys", keyless=True,
             summary="List one's own API keys.", handler=account.list_keys, query=PageQuery,
-            answers={200: Many(KeyBody)}, errors=(403, 404), **own,
+            answers={200: ListOf(KeyBody)}, errors=(403, 404), **own,
         ),
         Operation(
             method="POST", path=f"{BASE}/api-keys", name="make_api_key", keyless=True,

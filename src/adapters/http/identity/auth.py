@@ -6,21 +6,27 @@ from typing import Annotated
 
 from attrs import field, frozen
 
-from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
-from workbell.domain.constraints import Limits
+from workbell.adapters.http.web.operations import (
+    Access,
+    AnyOperation,
+    ApiRequest,
+    ApiResponse,
+    Operation,
+)
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Role, Tier, User
 from workbell.domain.rate_limits.policy import Route
-from workbell.services.identity.login import SignedIn, SigningIn
-from workbell.services.identity.registration import Identity
+from workbell.services.identity.login import LoginService, TokenLogin
+from workbell.services.identity.registration import RegistrationService
 
 BASE = "/api/v1/auth"
-Secret = Annotated[str, Limits(max_length=1024)]
-Address = Annotated[str, Limits(max_length=1024, example="ada@example.org")]
-Given = Annotated[str, Limits(max_length=1024)]
-Code = Annotated[str, Limits(max_length=64, example="492039")]
-Token = Annotated[str, Limits(min_length=1, max_length=8192)]
+Secret = Annotated[str, Constraints(max_length=1024)]
+Address = Annotated[str, Constraints(max_length=1024, example="ada@example.org")]
+SettingValue = Annotated[str, Constraints(max_length=1024)]
+Code = Annotated[str, Constraints(max_length=64, example="492039")]
+Token = Annotated[str, Constraints(min_length=1, max_length=8192)]
 
 
 def given(name: str, *values: str | None) -> str:
@@ -43,13 +49,13 @@ class RegistrationBody:
     email: Address
     password: Secret = field(repr=False)
     password_confirm: Secret | None = field(default=None, repr=False)
-    username: Given | None = None
-    first_name: Given = ""
-    last_name: Given = ""
+    username: SettingValue | None = None
+    first_name: SettingValue = ""
+    last_name: SettingValue = ""
     tier: Tier = Tier.FREE
     role: Role = Role.MEMBER
     is_super_user: bool = False
-    time_zone: Given = "UTC"
+    time_zone: SettingValue = "UTC"
 
     def registration(self) -> Registration:
         """Return it in the domain's form."""
@@ -79,8 +85,8 @@ class CodeBody:
     """An address, and the code that was mailed to it, in either of two fields."""
 
     email: Address
-    otp: Given | None = field(default=None, repr=False)
-    otp_code: Given | None = field(default=None, repr=False)
+    otp: SettingValue | None = field(default=None, repr=False)
+    otp_code: SettingValue | None = field(default=None, repr=False)
 
     @property
     def code(self) -> str:
@@ -93,8 +99,8 @@ class LoginBody:
     """A username or an address, in either of two fields, the password, and a code if need be."""
 
     password: Secret = field(repr=False)
-    username: Given | None = None
-    email: Given | None = None
+    username: SettingValue | None = None
+    email: SettingValue | None = None
     code: Code = field(default="", repr=False)
 
     @property
@@ -178,56 +184,58 @@ def user_body(user: User) -> UserBody:
     )
 
 
-def pair_body(signed_in: SignedIn) -> PairBody:
+def pair_body(signed_in: TokenLogin) -> PairBody:
     """Return the tokens of somebody who has signed in."""
     return PairBody(access=signed_in.access, refresh=signed_in.refresh)
 
 
 @frozen(kw_only=True)
-class People:
+class AuthRoutes:
     """Registering and signing in."""
 
-    identity: Identity
-    signing_in: SigningIn
+    identity: RegistrationService
+    signing_in: LoginService
 
-    def register(self, call: Call[RegistrationBody]) -> Answer:
+    def register(self, call: ApiRequest[RegistrationBody]) -> ApiResponse:
         """Give a person an account, and mail them a code."""
         asked = call.body
         user = self.identity.register(asked.registration(), call.origin)
-        return Answer(status=201, body=user_body(user), headers={"Location": f"{BASE}/users/me"})
+        return ApiResponse(
+            status=201, body=user_body(user), headers={"Location": f"{BASE}/users/me"}
+        )
 
-    def verify(self, call: Call[CodeBody]) -> Answer:
+    def verify(self, call: ApiRequest[CodeBody]) -> ApiResponse:
         """Verify an address by the mailed code."""
         asked = call.body
         self.identity.verify_otp(asked.email, asked.code, call.origin)
-        return Answer(body=MessageBody(message="The e-mail address is verified."))
+        return ApiResponse(body=MessageBody(message="The e-mail address is verified."))
 
-    def resend(self, call: Call[AddressBody]) -> Answer:
+    def resend(self, call: ApiRequest[AddressBody]) -> ApiResponse:
         """Mail a new code, if the address waits for one."""
         self.identity.resend_otp(call.body.email, call.origin)
         said = "If the address waits for a code, a new one is on its way."
-        return Answer(body=MessageBody(message=said))
+        return ApiResponse(body=MessageBody(message=said))
 
-    def login(self, call: Call[LoginBody]) -> Answer:
+    def login(self, call: ApiRequest[LoginBody]) -> ApiResponse:
         """Sign somebody in."""
         asked = call.body
         found = self.signing_in.login(
             asked.identifier, asked.password, call.origin, code=asked.code
         )
         body = LoginAnswer(access=found.access, refresh=found.refresh, user=user_body(found.user))
-        return Answer(body=body)
+        return ApiResponse(body=body)
 
-    def refresh(self, call: Call[RefreshBody]) -> Answer:
+    def refresh(self, call: ApiRequest[RefreshBody]) -> ApiResponse:
         """Exchange a refresh token for the next pair."""
         asked = call.body
-        return Answer(body=pair_body(self.signing_in.refresh(asked.token, call.origin)))
+        return ApiResponse(body=pair_body(self.signing_in.refresh(asked.token, call.origin)))
 
-    def me(self, call: Call) -> Answer:
+    def me(self, call: ApiRequest) -> ApiResponse:
         """Return who asks."""
-        return Answer(body=user_body(self.identity.me(call.actor)))
+        return ApiResponse(body=user_body(self.identity.me(call.actor)))
 
 
-def operations(people: People) -> Sequence[AnyOperation]:
+def operations(people: AuthRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on people."""
     return (
         Operation(

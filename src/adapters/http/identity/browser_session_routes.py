@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from attrs import field, frozen
 
 from workbell.adapters.http.identity.auth import BASE, LoginBody, UserBody, user_body
-from workbell.adapters.http.web.browser_sessions import Browser
-from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
+from workbell.adapters.http.web.browser_sessions import BrowserSessions
+from workbell.adapters.http.web.operations import (
+    Access,
+    AnyOperation,
+    ApiRequest,
+    ApiResponse,
+    Operation,
+)
 from workbell.domain.identity.opaque_token import csrf_token
-from workbell.services.identity.registration import Identity
+from workbell.services.identity.registration import RegistrationService
 
 
 @frozen(kw_only=True, slots=False)
@@ -25,13 +31,13 @@ class BrowserSessionBody:
 
 
 @frozen(kw_only=True)
-class BrowserSession:
+class BrowserSessionRoutes:
     """The session of the browser that asks."""
 
-    browser: Browser
-    identity: Identity
+    browser: BrowserSessions
+    identity: RegistrationService
 
-    def open(self, call: Call[LoginBody]) -> Answer:
+    def open(self, call: ApiRequest[LoginBody]) -> ApiResponse:
         """Sign somebody in, and give their browser a cookie."""
         asked = call.body
         opened = self.browser.login(
@@ -40,25 +46,25 @@ class BrowserSession:
         body = BrowserSessionBody(
             user=user_body(opened.user), csrf_token=csrf_token(opened.token.secret)
         )
-        return Answer(body=body, headers=_NO_STORE, cookie=self.browser.cookie(opened))
+        return ApiResponse(body=body, headers=_NO_STORE, cookie=self.browser.cookie(opened))
 
-    def show(self, call: Call) -> Answer:
+    def show(self, call: ApiRequest) -> ApiResponse:
         """Return who asks, and the CSRF token of their pages."""
         user = user_body(self.identity.me(call.actor))
         token = self.browser.csrf(call.headers) if not call.token else None
-        return Answer(body=BrowserSessionBody(user=user, csrf_token=token), headers=_NO_STORE)
+        return ApiResponse(body=BrowserSessionBody(user=user, csrf_token=token), headers=_NO_STORE)
 
-    def close(self, call: Call) -> Answer:
+    def close(self, call: ApiRequest) -> ApiResponse:
         """End the session that asks, and take back the cookie with all that is stored."""
         self.browser.signing_in.logout(call.actor)
         headers = {**_NO_STORE, "Clear-Site-Data": '"cache", "storage"'}
-        return Answer(status=204, headers=headers, cookie=self.browser.cookie(None))
+        return ApiResponse(status=204, headers=headers, cookie=self.browser.cookie(None))
 
 
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def operations(session: BrowserSession) -> Sequence[AnyOperation]:
+def operations(session: BrowserSessionRoutes) -> Sequence[AnyOperation]:
     """Return the operations that browsers sign in and out by."""
     path, tag = f"{BASE}/session", "identity"
     return (

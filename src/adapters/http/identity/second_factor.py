@@ -7,10 +7,16 @@ from typing import Any
 from attrs import field, frozen
 
 from workbell.adapters.http.identity.auth import BASE, Code, MessageBody, Secret
-from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, Operation
+from workbell.adapters.http.web.operations import (
+    Access,
+    AnyOperation,
+    ApiRequest,
+    ApiResponse,
+    Operation,
+)
 from workbell.domain.identity.user import UserId
-from workbell.services.identity.second_factor import FactorKeeping
-from workbell.services.identity.users import People
+from workbell.services.identity.second_factor import SecondFactorService
+from workbell.services.identity.users import UserAdministration
 
 PATH = f"{BASE}/second-factor"
 _NO_STORE = {"Cache-Control": "no-store"}
@@ -67,10 +73,10 @@ class RecoveryBody:
 class SecondFactorRoutes:
     """One's own second factor."""
 
-    second_factor: FactorKeeping
-    people: People
+    second_factor: SecondFactorService
+    people: UserAdministration
 
-    def show(self, call: Call) -> Answer:
+    def show(self, call: ApiRequest) -> ApiResponse:
         """Return how it stands."""
         state = self.second_factor.state(call.actor)
         body = FactorBody(
@@ -79,40 +85,42 @@ class SecondFactorRoutes:
             since=state.since,
             recovery_codes_left=state.recovery_codes_left,
         )
-        return Answer(body=body)
+        return ApiResponse(body=body)
 
-    def begin(self, call: Call[PasswordProofBody]) -> Answer:
+    def begin(self, call: ApiRequest[PasswordProofBody]) -> ApiResponse:
         """Return a new secret."""
         asked = call.body
         made = self.second_factor.begin(call.actor, asked.current_password)
         headers = {**_NO_STORE, "Location": PATH}
-        return Answer(status=201, body=SecretBody(secret=made.text, uri=made.uri), headers=headers)
+        return ApiResponse(
+            status=201, body=SecretBody(secret=made.text, uri=made.uri), headers=headers
+        )
 
-    def confirm(self, call: Call[FirstCodeBody]) -> Answer:
+    def confirm(self, call: ApiRequest[FirstCodeBody]) -> ApiResponse:
         """Have it count, and return recovery codes."""
         return _recovery(self.second_factor.confirm(call.actor, call.body.code))
 
-    def renew(self, call: Call[BothProofsBody]) -> Answer:
+    def renew(self, call: ApiRequest[BothProofsBody]) -> ApiResponse:
         """Return new recovery codes."""
         asked = call.body
         return _recovery(self.second_factor.renew(call.actor, asked.current_password, asked.code))
 
-    def remove(self, call: Call[BothProofsBody]) -> Answer:
+    def remove(self, call: ApiRequest[BothProofsBody]) -> ApiResponse:
         """Remove it."""
         asked = call.body
         self.second_factor.remove(call.actor, asked.current_password, asked.code)
         said = "The second factor is removed, and all other sessions have ended."
-        return Answer(body=MessageBody(message=said))
+        return ApiResponse(body=MessageBody(message=said))
 
-    def remove_lost(self, call: Call) -> Answer:
+    def remove_lost(self, call: ApiRequest) -> ApiResponse:
         """Remove somebody else's."""
         user_id = UserId(call.ids["user_id"])
         self.people.remove_second_factor(call.actor, user_id)
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
 
-def _recovery(codes: Sequence[str]) -> Answer:
-    return Answer(body=RecoveryBody(recovery_codes=list(codes)), headers=_NO_STORE)
+def _recovery(codes: Sequence[str]) -> ApiResponse:
+    return ApiResponse(body=RecoveryBody(recovery_codes=list(codes)), headers=_NO_STORE)
 
 
 def operations(routes: SecondFactorRoutes) -> Sequence[AnyOperation]:

@@ -8,24 +8,24 @@ from attrs import frozen
 from workbell.adapters.http.identity.auth import Address, MessageBody, UserBody, user_body
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
 )
 from workbell.adapters.http.web.pagination import (
     Ordering,
     PageNumber,
     PageSize,
+    make_slice,
     numbered,
     ordering,
-    slice_of,
 )
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.identity.user import Role, Tier, UserId
 from workbell.ports.identity.users import UserFilter
-from workbell.services.identity.users import People, UserChange
+from workbell.services.identity.users import UserAdministration, UserChange
 
 BASE = "/api/v1/users"
 ONE = BASE + "/{user_id}"
@@ -42,7 +42,7 @@ class UserQuery:
     is_super_user: bool | None = None
     is_email_verified: bool | None = None
     email: Address | None = None
-    search: Annotated[str, Limits(max_length=200)] | None = None
+    search: Annotated[str, Constraints(max_length=200)] | None = None
     ordering: Ordering = "id"
     page: PageNumber = 1
     page_size: PageSize = None
@@ -71,24 +71,24 @@ class UserChangeBody:
 
 
 @frozen(kw_only=True)
-class Administration:
+class UserRoutes:
     """Looking after people."""
 
-    people: People
+    people: UserAdministration
 
-    def list(self, call: Call[object, UserQuery]) -> Answer:
+    def list(self, call: ApiRequest[object, UserQuery]) -> ApiResponse:
         """Return a page of all people."""
         asked = call.query
-        part = slice_of(call, asked.page, asked.page_size)
+        part = make_slice(call, asked.page, asked.page_size)
         order = ordering(asked.ordering, ORDERINGS, "ordering")
         found, total = self.people.find(call.actor, asked.filter(), order, part.offset, part.size)
         return numbered(call, part, [user_body(one) for one in found], total)
 
-    def get(self, call: Call) -> Answer:
+    def get(self, call: ApiRequest) -> ApiResponse:
         """Return a person."""
-        return Answer(body=user_body(self.people.get(call.actor, _id(call))))
+        return ApiResponse(body=user_body(self.people.get(call.actor, _id(call))))
 
-    def change(self, call: Call[UserChangeBody]) -> Answer:
+    def change(self, call: ApiRequest[UserChangeBody]) -> ApiResponse:
         """Change what a person is."""
         asked = call.body
         change = UserChange(
@@ -97,25 +97,25 @@ class Administration:
             is_active=asked.is_active,
             is_super_user=asked.is_super_user,
         )
-        return Answer(body=user_body(self.people.change(call.actor, _id(call), change)))
+        return ApiResponse(body=user_body(self.people.change(call.actor, _id(call), change)))
 
-    def sign_out(self, call: Call) -> Answer:
+    def sign_out(self, call: ApiRequest) -> ApiResponse:
         """End every session of a person."""
         ended = self.people.sign_out(call.actor, _id(call))
-        return Answer(body=MessageBody(message=f"Sessions ended: {ended}."))
+        return ApiResponse(body=MessageBody(message=f"Sessions ended: {ended}."))
 
 
-def _id(call: Call) -> UserId:
+def _id(call: ApiRequest) -> UserId:
     return UserId(call.ids["user_id"])
 
 
-def operations(administration: Administration) -> Sequence[AnyOperation]:
+def operations(administration: UserRoutes) -> Sequence[AnyOperation]:
     """Return the operations on people."""
     style: dict[str, Any] = {"who": Access.SUPERUSER, "tag": "identity"}
     return (
         Operation(
             method="GET", path=BASE, name="list_users", summary="List people.",
-            handler=administration.list, query=UserQuery, answers={200: Many(UserBody)},
+            handler=administration.list, query=UserQuery, answers={200: ListOf(UserBody)},
             errors=(404,), **style,
         ),
         Operation(

@@ -16,17 +16,17 @@ from workbell.adapters.http.jobs.views import (
 )
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
+    ApiRequest,
+    ApiResponse,
     Handler,
-    Many,
+    ListOf,
     Operation,
 )
-from workbell.adapters.http.web.pagination import PageQuery, whole
+from workbell.adapters.http.web.pagination import PageQuery, single_page
 from workbell.domain.jobs.task import TaskId
-from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.jobs.commands import JobService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
 
 TASKS = "/api/v1/task-definitions"
 QUEUE = "/api/v1/queues/{name}"
@@ -41,68 +41,68 @@ class SwitchBody:
 
 
 @frozen(kw_only=True)
-class Work:
+class JobAdminRoutes:
     """Task definitions, queues, workers and counts."""
 
-    jobs: JobCommands
-    definitions: Definitions
+    jobs: JobService
+    definitions: TaskDefinitionService
 
-    def list_definitions(self, call: Call[object, PageQuery]) -> Answer:
+    def list_definitions(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the tasks that can be scheduled."""
         found = [definition_body(one) for one in self.definitions.all()]
-        return whole(call, found, call.query.page, call.query.page_size)
+        return single_page(call, found, call.query.page, call.query.page_size)
 
-    def definition(self, call: Call) -> Answer:
+    def definition(self, call: ApiRequest) -> ApiResponse:
         """Return one task that can be scheduled."""
-        return Answer(body=definition_body(self.definitions.get(_task(call))))
+        return ApiResponse(body=definition_body(self.definitions.get(_task(call))))
 
-    def exists(self, call: Call) -> object:
+    def exists(self, call: ApiRequest) -> object:
         """Look for the task, before anything that was sent is judged."""
         return self.definitions.get(_task(call))
 
-    def switch(self, call: Call[SwitchBody]) -> Answer:
+    def switch(self, call: ApiRequest[SwitchBody]) -> ApiResponse:
         """Switch a task on or off."""
         asked = call.body
         changed = self.definitions.set_active(call.actor, _task(call), active=asked.is_active)
-        return Answer(body=definition_body(changed))
+        return ApiResponse(body=definition_body(changed))
 
-    def list_queues(self, call: Call[object, PageQuery]) -> Answer:
+    def list_queues(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the queues."""
         found = [queue_body(queue) for queue in self.jobs.queues()]
-        return whole(call, found, call.query.page, call.query.page_size)
+        return single_page(call, found, call.query.page, call.query.page_size)
 
     def switch_queue(self, state: str) -> Handler:
         """Return the handler that sets a queue's switch."""
-        return lambda call: Answer(
+        return lambda call: ApiResponse(
             body=queue_body(self.jobs.switch_queue(call.actor, call.names["name"], state))
         )
 
-    def list_workers(self, call: Call[object, PageQuery]) -> Answer:
+    def list_workers(self, call: ApiRequest[object, PageQuery]) -> ApiResponse:
         """Return a page of the processes that run jobs."""
         found = [worker_body(worker) for worker in self.jobs.workers(call.actor)]
-        return whole(call, found, call.query.page, call.query.page_size)
+        return single_page(call, found, call.query.page, call.query.page_size)
 
-    def stats(self, call: Call) -> Answer:
+    def stats(self, call: ApiRequest) -> ApiResponse:
         """Return counts of the caller's jobs."""
-        return Answer(body=stats_body(self.jobs.stats(call.actor)))
+        return ApiResponse(body=stats_body(self.jobs.stats(call.actor)))
 
 
-def _task(call: Call) -> TaskId:
+def _task(call: ApiRequest) -> TaskId:
     return TaskId(call.ids["task_definition_id"])
 
 
-def operations(work: Work) -> Sequence[AnyOperation]:
+def operations(work: JobAdminRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on what work runs on."""
     return (*_of_definitions(work), *_of_queues(work))
 
 
-def _of_definitions(work: Work) -> Sequence[AnyOperation]:
+def _of_definitions(work: JobAdminRoutes) -> Sequence[AnyOperation]:
     one = TASKS + "/{task_definition_id}"
     return (
         Operation(
             method="GET", path=TASKS, name="list_task_definitions",
             summary="List the tasks that can be scheduled.", handler=work.list_definitions,
-            query=PageQuery, answers={200: Many(DefinitionBody)}, errors=(404,), tag="tasks",
+            query=PageQuery, answers={200: ListOf(DefinitionBody)}, errors=(404,), tag="tasks",
         ),
         Operation(
             method="GET", path=one, name="get_task_definition", summary="Show a task.",
@@ -116,7 +116,7 @@ def _of_definitions(work: Work) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def _of_queues(work: Work) -> Sequence[AnyOperation]:
+def _of_queues(work: JobAdminRoutes) -> Sequence[AnyOperation]:
     switches = [
         Operation(
             method="POST", path=f"{QUEUE}/{word}", name=f"{word}_queue",
@@ -128,14 +128,14 @@ def _of_queues(work: Work) -> Sequence[AnyOperation]:
     return (
         Operation(
             method="GET", path="/api/v1/queues", name="list_queues", summary="List the queues.",
-            handler=work.list_queues, query=PageQuery, answers={200: Many(QueueBody)},
+            handler=work.list_queues, query=PageQuery, answers={200: ListOf(QueueBody)},
             errors=(404,), tag="queues",
         ),
         *switches,
         Operation(
             method="GET", path="/api/v1/workers", name="list_workers",
             summary="List the processes that run jobs.", handler=work.list_workers,
-            query=PageQuery, answers={200: Many(WorkerBody)}, errors=(404,),
+            query=PageQuery, answers={200: ListOf(WorkerBody)}, errors=(404,),
             who=Access.SUPERUSER, tag="queues",
         ),
         Operation(

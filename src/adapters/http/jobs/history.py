@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
-from workbell.adapters.http.web.operations import Answer, Call
-from workbell.adapters.http.web.pagination import before_id, keyset, numbered, slice_of
+from workbell.adapters.http.web.operations import ApiRequest, ApiResponse
+from workbell.adapters.http.web.pagination import decode_cursor, keyset, make_slice, numbered
 from workbell.domain.jobs.job import Job, JobId
 from workbell.ports.jobs.repository import JobFilter
-from workbell.services.jobs.commands import JobCommands
+from workbell.services.jobs.commands import JobService
 
 
 class HistoryQuery(Protocol):
@@ -40,21 +40,21 @@ class StatusQuery(HistoryQuery, Protocol):
 
 
 def history(
-    call: Call,
-    jobs: JobCommands,
+    call: ApiRequest,
+    jobs: JobService,
     query: HistoryQuery,
-    which: Mapping[str, Any],
+    filters: Mapping[str, Any],
     show: Callable[[Job], Any],
     order: Sequence[str] = ("-id",),
-) -> Answer:
+) -> ApiResponse:
     """Return a part of a history of jobs, by page or by cursor."""
-    part = slice_of(call, query.page, query.page_size)
+    part = make_slice(call, query.page, query.page_size)
     if query.cursor is not None:
-        last = before_id(query.cursor)
-        by_cursor = JobFilter(**which, before_id=None if last is None else JobId(last))
+        last = decode_cursor(query.cursor)
+        by_cursor = JobFilter(**filters, before_id=None if last is None else JobId(last))
         found = jobs.find(call.actor, by_cursor, order, 0, part.size)
         return keyset(call, part.size, [show(j) for j in found], found[-1].id if found else None)
-    filters = JobFilter(**which)
-    found = jobs.find(call.actor, filters, order, part.offset, part.size)
-    total = jobs.count(call.actor, filters)
+    by_page = JobFilter(**filters)
+    found = jobs.find(call.actor, by_page, order, part.offset, part.size)
+    total = jobs.count(call.actor, by_page)
     return numbered(call, part, [show(j) for j in found], total)

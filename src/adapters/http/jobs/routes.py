@@ -24,10 +24,10 @@ from workbell.adapters.http.jobs.views import (
 )
 from workbell.adapters.http.web.operations import (
     Access,
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
 )
 from workbell.adapters.http.web.pagination import (
@@ -39,13 +39,13 @@ from workbell.adapters.http.web.pagination import (
     unpaged,
 )
 from workbell.adapters.http.web.query_types import TaskName, Text
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, Status
-from workbell.services.jobs.commands import JobCommands
+from workbell.services.jobs.commands import JobService
 from workbell.services.jobs.requests import NewJob
-from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.jobs.task_definitions import TaskDefinitionService
 
 BASE = "/api/v1/jobs"
 ONE = BASE + "/{job_id}"
@@ -104,25 +104,25 @@ class ResultQuery:
 class LogQuery:
     """Which lines of a job's log to show: after a `seq`, at most so many."""
 
-    attempt: Annotated[int, Limits(ge=1)] | None = None
-    after: Annotated[int, Limits(ge=0)] = 0
-    limit: Annotated[int, Limits(ge=1, le=1000)] = 1000
+    attempt: Annotated[int, Constraints(ge=1)] | None = None
+    after: Annotated[int, Constraints(ge=0)] = 0
+    limit: Annotated[int, Constraints(ge=1, le=1000)] = 1000
 
 
 @frozen(kw_only=True)
-class Jobs:
+class JobRoutes:
     """Jobs, shown in the form and the words of one style."""
 
-    jobs: JobCommands
-    definitions: Definitions
+    jobs: JobService
+    definitions: TaskDefinitionService
     base: str = BASE
     show: Callable[[Job], Any] = job_body
     statuses: Callable[[Sequence[StrEnum] | None], Sequence[Any] | None] = lambda given: given
 
-    def list(self, call: Call[object, JobFilters]) -> Answer:
+    def list(self, call: ApiRequest[object, JobFilters]) -> ApiResponse:
         """Return a page of the jobs that the query selects."""
         query = call.query
-        which = {
+        filters = {
             "statuses": self.statuses(query.status),
             "task": self._task(query.task_definition),
             "queue": query.queue,
@@ -135,53 +135,53 @@ class Jobs:
             "due_to": query.scheduled_time__lte,
             "search": query.search,
         }
-        return history(call, self.jobs, query, which, self.show, _order(query))
+        return history(call, self.jobs, query, filters, self.show, _order(query))
 
-    def create(self, call: Call[NewJob]) -> Answer:
+    def create(self, call: ApiRequest[NewJob]) -> ApiResponse:
         """Enqueue a job; the same key and body answer the first one's."""
         return self.enqueue(call, call.body)
 
-    def enqueue(self, call: Call, new: NewJob) -> Answer:
+    def enqueue(self, call: ApiRequest, new: NewJob) -> ApiResponse:
         """Enqueue a job under the request's idempotency key, if it has one."""
         job, _ = self.jobs.create(call.actor, new, idempotency_key=call.idempotency_key)
         location = {"Location": f"{self.base}/{job.id}"}
-        return Answer(status=201, body=self.show(job), headers=location)
+        return ApiResponse(status=201, body=self.show(job), headers=location)
 
-    def get(self, call: Call) -> Answer:
+    def get(self, call: ApiRequest) -> ApiResponse:
         """Return one job."""
-        return Answer(body=self.show(self.jobs.get(call.actor, _id(call))))
+        return ApiResponse(body=self.show(self.jobs.get(call.actor, _id(call))))
 
-    def cancel(self, call: Call) -> Answer:
+    def cancel(self, call: ApiRequest) -> ApiResponse:
         """Cancel a waiting job, or ask a running one to stop."""
-        return Answer(body=self.show(self.jobs.cancel(call.actor, _id(call))))
+        return ApiResponse(body=self.show(self.jobs.cancel(call.actor, _id(call))))
 
-    def retry(self, call: Call) -> Answer:
+    def retry(self, call: ApiRequest) -> ApiResponse:
         """Try a failed or cancelled job once more; do a succeeded one again."""
         job, new = self.jobs.retry(call.actor, _id(call))
         headers = {"Location": f"{self.base}/{job.id}"} if new else {}
-        return Answer(status=201 if new else 200, body=self.show(job), headers=headers)
+        return ApiResponse(status=201 if new else 200, body=self.show(job), headers=headers)
 
-    def remove(self, call: Call) -> Answer:
+    def remove(self, call: ApiRequest) -> ApiResponse:
         """Cancel a job that has not ended; hide one that has."""
         self.jobs.remove(call.actor, _id(call))
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
-    def result(self, call: Call) -> Answer:
+    def result(self, call: ApiRequest) -> ApiResponse:
         """Return what came of a completed job."""
-        return Answer(body=result_body(self.jobs.result(call.actor, _id(call))))
+        return ApiResponse(body=result_body(self.jobs.result(call.actor, _id(call))))
 
-    def results(self, call: Call[object, ResultQuery]) -> Answer:
+    def results(self, call: ApiRequest[object, ResultQuery]) -> ApiResponse:
         """Return a page of what came of completed jobs."""
         query = call.query
-        which = {"statuses": ENDED_WELL_OR_NOT, "task": self._task(query.task_definition)}
-        return history(call, self.jobs, query, which, result_body)
+        filters = {"statuses": ENDED_WELL_OR_NOT, "task": self._task(query.task_definition)}
+        return history(call, self.jobs, query, filters, result_body)
 
-    def attempts(self, call: Call) -> Answer:
+    def attempts(self, call: ApiRequest) -> ApiResponse:
         """Return a job's attempts, oldest first."""
         found = self.jobs.attempts(call.actor, _id(call))
         return unpaged([attempt_body(attempt) for attempt in found])
 
-    def logs(self, call: Call[object, LogQuery]) -> Answer:
+    def logs(self, call: ApiRequest[object, LogQuery]) -> ApiResponse:
         """Return lines of a job's log, attempt by attempt."""
         query = call.query
         lines = self.jobs.logs(
@@ -189,16 +189,16 @@ class Jobs:
         )
         return unpaged([log_line_body(line) for line in lines])
 
-    def artifacts(self, call: Call) -> Answer:
+    def artifacts(self, call: ApiRequest) -> ApiResponse:
         """Return the files that a job has made."""
         found = self.jobs.artifacts(call.actor, _id(call))
         shown = [artifact_body(file, f"{call.url}/{quote(file.name, safe='')}") for file in found]
         return unpaged(shown)
 
-    def artifact(self, call: Call) -> Answer:
+    def artifact(self, call: ApiRequest) -> ApiResponse:
         """Return the content of one of a job's files."""
         artifact, pieces = self.jobs.artifact(call.actor, _id(call), call.names["name"])
-        return Answer(
+        return ApiResponse(
             body=pieces,
             media_type=_plain_media_type(artifact.media_type),
             headers={
@@ -212,11 +212,11 @@ class Jobs:
         return None if name is None else key_of(self.definitions, name)
 
 
-def _id(call: Call) -> JobId:
+def _id(call: ApiRequest) -> JobId:
     return JobId(call.ids["job_id"])
 
 
-def _owner(call: Call, owner: int | None) -> UserId | None:
+def _owner(call: ApiRequest, owner: int | None) -> UserId | None:
     if owner is not None and not call.actor.is_super_user:
         raise Invalid.field("owner", "is for superusers only")
     return None if owner is None else UserId(owner)
@@ -236,17 +236,17 @@ def _plain_media_type(media_type: str) -> str:
     return media_type if fits else "application/octet-stream"
 
 
-def operations(jobs: Jobs) -> Sequence[AnyOperation]:
+def operations(jobs: JobRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on jobs."""
     return (*_commands(jobs), *_of_outcomes(jobs))
 
 
-def _commands(jobs: Jobs) -> Sequence[AnyOperation]:
+def _commands(jobs: JobRoutes) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
     return (
         Operation(
             method="GET", path=BASE, name="list_jobs", summary="List jobs, newest first.",
-            handler=jobs.list, query=JobQuery, answers={200: Many(JobBody, history=True)},
+            handler=jobs.list, query=JobQuery, answers={200: ListOf(JobBody, history=True)},
             errors=(404,), **own,
         ),
         Operation(
@@ -271,7 +271,7 @@ def _commands(jobs: Jobs) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def _of_outcomes(jobs: Jobs) -> Sequence[AnyOperation]:
+def _of_outcomes(jobs: JobRoutes) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "jobs", "who": Access.VERIFIED}
     return (
         Operation(
@@ -282,17 +282,17 @@ def _of_outcomes(jobs: Jobs) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_job_logs",
             summary="Show what a job has logged.", handler=jobs.logs, query=LogQuery,
-            answers={200: Many(LogLineBody)}, **own,
+            answers={200: ListOf(LogLineBody)}, **own,
         ),
         Operation(
             method="GET", path=f"{ONE}/attempts", name="list_job_attempts",
             summary="List a job's attempts, oldest first.", handler=jobs.attempts,
-            answers={200: Many(AttemptBody)}, **own,
+            answers={200: ListOf(AttemptBody)}, **own,
         ),
         Operation(
             method="GET", path=f"{ONE}/artifacts", name="list_job_artifacts",
             summary="List the files that a job has made.", handler=jobs.artifacts,
-            answers={200: Many(ArtifactBody)}, **own,
+            answers={200: ListOf(ArtifactBody)}, **own,
         ),
         Operation(
             method="GET", path=f"{ONE}/artifacts/{{name}}", name="download_job_artifact",
@@ -302,7 +302,7 @@ def _of_outcomes(jobs: Jobs) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path="/api/v1/job-results", name="list_job_results",
             summary="List what came of completed jobs.", handler=jobs.results,
-            query=ResultQuery, answers={200: Many(ResultBody, history=True)},
+            query=ResultQuery, answers={200: ListOf(ResultBody, history=True)},
             errors=(404,), **own,
         ),
     )  # fmt: skip

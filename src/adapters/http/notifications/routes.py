@@ -10,15 +10,15 @@ from attrs import frozen
 from workbell.adapters.http.web.operations import (
     JSON,
     Access,
-    Answer,
     AnyOperation,
-    Call,
+    ApiRequest,
+    ApiResponse,
     Operation,
 )
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.goals.reminder import Preferences
 from workbell.domain.notifications.unsubscribe import Category
-from workbell.services.goals.reminders import UNSUBSCRIBE, Reminding
+from workbell.services.goals.reminders import UNSUBSCRIBE, ReminderService
 
 PREFERENCES = "/api/v1/notification-preferences"
 HTML = "text/html"
@@ -52,7 +52,7 @@ class PreferencesBody:
     reminders: bool = True
     reminder_time: Annotated[
         str | None,
-        Limits(
+        Constraints(
             pattern=r"([01][0-9]|2[0-3]):(00|15|30|45)",
             hint="must be a quarter hour, such as 07:30",
             example="07:30",
@@ -69,44 +69,46 @@ class UnsubscribeBody:
 
 
 @frozen(kw_only=True)
-class Notifications:
+class NotificationRoutes:
     """What people prefer of notifications."""
 
-    reminding: Reminding
+    reminding: ReminderService
 
-    def preferences(self, call: Call) -> Answer:
+    def preferences(self, call: ApiRequest) -> ApiResponse:
         """Return what the caller prefers."""
-        return Answer(body=_body(self.reminding.preferences(call.actor)))
+        return ApiResponse(body=_body(self.reminding.preferences(call.actor)))
 
-    def prefer(self, call: Call[PreferencesBody]) -> Answer:
+    def prefer(self, call: ApiRequest[PreferencesBody]) -> ApiResponse:
         """Keep what the caller prefers."""
         asked = call.body
         at = asked.reminder_time
         wanted = Preferences(
             reminders=asked.reminders, reminder_time=None if at is None else time.fromisoformat(at)
         )
-        return Answer(body=_body(self.reminding.prefer(call.actor, wanted)))
+        return ApiResponse(body=_body(self.reminding.save_preferences(call.actor, wanted)))
 
-    def ask(self, call: Call) -> Answer:
+    def ask(self, call: ApiRequest) -> ApiResponse:
         """Show what a link ends, and a button for it; scanners of mail follow links, too."""
-        category = self.reminding.meant(call.names["token"]).category
+        category = self.reminding.parse_unsubscribe_token(call.names["token"]).category
         content = _FORM.format(category=escape(category))
         return _answer(call, category, "Unsubscribe", content, done=False)
 
-    def unsubscribe(self, call: Call) -> Answer:
+    def unsubscribe(self, call: ApiRequest) -> ApiResponse:
         """End what the link stands for."""
         category = self.reminding.unsubscribe(call.names["token"], call.origin).category
         content = f"<p>You will get no more {escape(category)}.</p>"
         return _answer(call, category, "Unsubscribed", content, done=True)
 
 
-def _answer(call: Call, category: Category, title: str, content: str, *, done: bool) -> Answer:
+def _answer(
+    call: ApiRequest, category: Category, title: str, content: str, *, done: bool
+) -> ApiResponse:
     """Answer a browser with a page, and a program with JSON."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     if HTML not in call.accept:
         body = UnsubscribeBody(category=category, unsubscribed=done)
-        return Answer(body=body, headers=headers)
-    return Answer(
+        return ApiResponse(body=body, headers=headers)
+    return ApiResponse(
         body=_PAGE.format(title=title, content=content).encode(),
         media_type=f"{HTML}; charset=utf-8",
         headers={**headers, "Content-Security-Policy": CSP},
@@ -121,7 +123,7 @@ def _body(preferences: Preferences) -> PreferencesBody:
     )
 
 
-def operations(notifications: Notifications) -> Sequence[AnyOperation]:
+def operations(notifications: NotificationRoutes) -> Sequence[AnyOperation]:
     """Return the operations on notifications."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "notifications"}
     link: dict[str, Any] = {

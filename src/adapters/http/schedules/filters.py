@@ -7,14 +7,14 @@ from typing import Annotated, TypeVar
 from attrs import frozen
 
 from workbell.adapters.http.jobs.task_filter import key_of
-from workbell.adapters.http.web.operations import Call
+from workbell.adapters.http.web.operations import ApiRequest
 from workbell.adapters.http.web.pagination import Ordering, PageNumber, PageSize
 from workbell.adapters.http.web.query_types import TaskName, Text
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 from workbell.ports.schedules.views import ScheduleFilter
-from workbell.services.jobs.task_definitions import Definitions
+from workbell.services.jobs.task_definitions import TaskDefinitionService
 
 T = TypeVar("T")
 
@@ -39,12 +39,12 @@ class ScheduleFilters:
 
     is_active: bool | None = None
     task_definition: TaskName | None = None
-    task_definition__in: Annotated[Sequence[TaskName], Limits(max_length=100)] | None = None
+    task_definition__in: Annotated[Sequence[TaskName], Constraints(max_length=100)] | None = None
     user: int | None = None
     name: Text | None = None
     name__contains: Text | None = None
     cron_expression: Text | None = None
-    cron_expression__in: Annotated[Sequence[Text], Limits(max_length=100)] | None = None
+    cron_expression__in: Annotated[Sequence[Text], Constraints(max_length=100)] | None = None
     cron_expression__contains: Text | None = None
     created_at: datetime | None = None
     created_at__gte: datetime | None = None
@@ -72,13 +72,13 @@ class ScheduleSearch:
     """The same in a body: filters, an ordering as a list, and a page."""
 
     filters: ScheduleFilters = ScheduleFilters()
-    ordering: Annotated[Sequence[Text], Limits(max_length=10)] = (NEWEST_FIRST,)
+    ordering: Annotated[Sequence[Text], Constraints(max_length=10)] = (NEWEST_FIRST,)
     page: PageNumber = 1
     page_size: PageSize = None
 
 
 def schedule_filter(
-    call: Call, asked: ScheduleFilters, definitions: Definitions, prefix: str = ""
+    call: ApiRequest, asked: ScheduleFilters, definitions: TaskDefinitionService, prefix: str = ""
 ) -> ScheduleFilter:
     """
     Return the store's form of filters; `prefix` is where they stand in the body.
@@ -107,7 +107,9 @@ def schedule_filter(
     )
 
 
-def _tasks(asked: ScheduleFilters, definitions: Definitions, prefix: str) -> Sequence[str] | None:
+def _tasks(
+    asked: ScheduleFilters, definitions: TaskDefinitionService, prefix: str
+) -> Sequence[str] | None:
     one, many = asked.task_definition, asked.task_definition__in
     path = f"{prefix}task_definition"
     key = None if one is None else key_of(definitions, one, path)

@@ -27,10 +27,10 @@ from workbell.adapters.http.schedules.views import (
     schedule_body,
 )
 from workbell.adapters.http.web.operations import (
-    Answer,
     AnyOperation,
-    Call,
-    Many,
+    ApiRequest,
+    ApiResponse,
+    ListOf,
     Operation,
     PartialOperation,
 )
@@ -38,25 +38,25 @@ from workbell.adapters.http.web.pagination import (
     Cursor,
     PageNumber,
     PageSize,
+    make_slice,
     numbered,
     ordering,
-    slice_of,
 )
 from workbell.adapters.http.web.request import etag
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.cron.rule import CronRule, DstGap, DstOverlap
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import ScheduleId
 from workbell.ports.schedules.views import ListedSchedule, ScheduleView
-from workbell.services.jobs.commands import JobCommands
-from workbell.services.jobs.task_definitions import Definitions
-from workbell.services.schedules.commands import Scheduling
+from workbell.services.jobs.commands import JobService
+from workbell.services.jobs.task_definitions import TaskDefinitionService
+from workbell.services.schedules.commands import ScheduleService
 from workbell.services.schedules.requests import Expression, NewSchedule, ZoneName
 
 BASE = "/api/v1/schedules"
 ONE = BASE + "/{schedule_id}"
-RunCount = Annotated[int, Limits(ge=1, le=100, description="How many runs to show.")]
+RunCount = Annotated[int, Constraints(ge=1, le=100, description="How many runs to show.")]
 
 
 @frozen(kw_only=True)
@@ -104,74 +104,74 @@ class BackfilledBody(JobBody):
 
 
 @frozen(kw_only=True)
-class Schedules:
+class ScheduleRoutes:
     """Schedules, shown in the form and the words of one style."""
 
-    scheduling: Scheduling
-    jobs: JobCommands
-    definitions: Definitions
+    scheduling: ScheduleService
+    jobs: JobService
+    definitions: TaskDefinitionService
     base: str = BASE
     show: Callable[[ScheduleView], Any] = schedule_body
     show_listed: Callable[[ListedSchedule], Any] = listed_body
     show_run: Callable[[Job, ScheduleView], Any] = run_body
     statuses: Callable[[Sequence[Any] | None], Sequence[Status] | None] = lambda given: given
 
-    def list(self, call: Call[object, ScheduleQuery]) -> Answer:
+    def list(self, call: ApiRequest[object, ScheduleQuery]) -> ApiResponse:
         """Return a page of the schedules that the query selects."""
         query = call.query
         order = ordering(query.ordering, ORDERINGS, "ordering")
-        return self.page(call, query, order, query.page, query.page_size)
+        return self.list_page(call, query, order, query.page, query.page_size)
 
-    def page(
+    def list_page(
         self,
-        call: Call,
+        call: ApiRequest,
         filters: ScheduleFilters,
         order: Sequence[str],
         page: int,
         page_size: int | None,
         prefix: str = "",
-    ) -> Answer:
+    ) -> ApiResponse:
         """Return a page of the schedules that the filters select."""
-        part = slice_of(call, page, page_size)
-        which = schedule_filter(call, filters, self.definitions, prefix)
-        found, total = self.scheduling.find(call.actor, which, order, part.offset, part.size)
+        part = make_slice(call, page, page_size)
+        selected = schedule_filter(call, filters, self.definitions, prefix)
+        found, total = self.scheduling.find(call.actor, selected, order, part.offset, part.size)
         return numbered(call, part, [self.show_listed(each) for each in found], total)
 
-    def create(self, call: Call[NewSchedule]) -> Answer:
+    def create(self, call: ApiRequest[NewSchedule]) -> ApiResponse:
         """Give the caller a new schedule."""
         view = self.scheduling.create(call.actor, call.body)
         location = {"Location": f"{self.base}/{view.schedule.id}"}
         return self._answer(view, 201, location)
 
-    def get(self, call: Call) -> Answer:
+    def get(self, call: ApiRequest) -> ApiResponse:
         """Return one schedule."""
         return self._answer(self._seen(call))
 
-    def replace(self, call: Call[Mapping[str, Any]]) -> Answer:
+    def replace(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
         """Change a schedule; parameters and switch take their defaults where left out."""
         _check_replacement(call.body)
         return self._edit(call, {"parameters": {}, "is_active": True, **call.body})
 
-    def change(self, call: Call[Mapping[str, Any]]) -> Answer:
+    def change(self, call: ApiRequest[Mapping[str, Any]]) -> ApiResponse:
         """Change the fields of a schedule that are given."""
         return self._edit(call, call.body)
 
-    def delete(self, call: Call) -> Answer:
+    def delete(self, call: ApiRequest) -> ApiResponse:
         """Delete a schedule; its history stays."""
         version = call.version(self._seen(call).schedule.version)
         self.scheduling.delete(call.actor, _id(call), version=version)
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
-    def toggle(self, call: Call) -> Answer:
+    def toggle(self, call: ApiRequest) -> ApiResponse:
         """Pause an active schedule, or resume a paused one."""
         return self._answer(self.scheduling.toggle(call.actor, _id(call)))
 
-    def run_now(self, call: Call) -> Answer:
+    def run_now(self, call: ApiRequest) -> ApiResponse:
         """Run the schedule's task once more, now."""
         job = self.scheduling.run_now(call.actor, _id(call))
-        return Answer(status=202, body=job_body(job), headers=_location(job))
+        return ApiResponse(status=202, body=job_body(job), headers=_location(job))
 
-    def backfill(self, call: Call[BackfillRangeBody]) -> Answer:
+    def backfill(self, call: ApiRequest[BackfillRangeBody]) -> ApiResponse:
         """Run the ticks of a past range."""
         asked = call.body
         plan = self.scheduling.backfill(
@@ -179,50 +179,50 @@ class Schedules:
         )
         summary = backfill_summary(plan)
         if not plan.jobs:
-            return Answer(body=BackfillBody(backfill=summary))
+            return ApiResponse(body=BackfillBody(backfill=summary))
         first = plan.jobs[0]
         body = BackfilledBody(status=first.status, backfill=summary, **job_facts(first))
-        return Answer(status=202, body=body, headers=_location(first))
+        return ApiResponse(status=202, body=body, headers=_location(first))
 
-    def runs(self, call: Call[object, StatusQuery]) -> Answer:
+    def runs(self, call: ApiRequest[object, StatusQuery]) -> ApiResponse:
         """Return a schedule's runs, newest first."""
         query = call.query
         view = self._seen(call)
-        which = {"schedule_id": view.schedule.id, "statuses": self.statuses(query.status)}
-        return history(call, self.jobs, query, which, lambda job: self.show_run(job, view))
+        filters = {"schedule_id": view.schedule.id, "statuses": self.statuses(query.status)}
+        return history(call, self.jobs, query, filters, lambda job: self.show_run(job, view))
 
-    def upcoming(self, call: Call[object, UpcomingQuery]) -> Answer:
+    def upcoming(self, call: ApiRequest[object, UpcomingQuery]) -> ApiResponse:
         """Explain the schedule's expression and its next runs."""
-        return Answer(
+        return ApiResponse(
             body=preview_body(self.scheduling.upcoming(call.actor, _id(call), call.query.n))
         )
 
-    def explain(self, call: Call[ExpressionBody]) -> Answer:
+    def explain(self, call: ApiRequest[ExpressionBody]) -> ApiResponse:
         """Explain an expression and its next runs."""
         asked = call.body
         zone = asked.time_zone or call.actor.time_zone
         rule = CronRule(asked.cron_expression, zone, asked.dst_gap, asked.dst_overlap)
-        return Answer(body=preview_body(self.scheduling.explain(rule, asked.n)))
+        return ApiResponse(body=preview_body(self.scheduling.explain(rule, asked.n)))
 
-    def exists(self, call: Call) -> object:
+    def exists(self, call: ApiRequest) -> object:
         """Look for the schedule, before anything that was sent is judged."""
         return self._seen(call)
 
-    def _seen(self, call: Call) -> ScheduleView:
+    def _seen(self, call: ApiRequest) -> ScheduleView:
         return self.scheduling.get(call.actor, _id(call))
 
-    def _edit(self, call: Call, given: Mapping[str, Any]) -> Answer:
+    def _edit(self, call: ApiRequest, given: Mapping[str, Any]) -> ApiResponse:
         version = call.version(self._seen(call).schedule.version)
         return self._answer(self.scheduling.edit(call.actor, _id(call), given, version=version))
 
     def _answer(
         self, view: ScheduleView, status: int = 200, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> ApiResponse:
         tags = etag(view.schedule.version) | dict(headers or {})
-        return Answer(status=status, body=self.show(view), headers=tags)
+        return ApiResponse(status=status, body=self.show(view), headers=tags)
 
 
-def _id(call: Call) -> ScheduleId:
+def _id(call: ApiRequest) -> ScheduleId:
     return ScheduleId(call.ids["schedule_id"])
 
 
@@ -235,18 +235,18 @@ def _location(job: Job) -> dict[str, str]:
     return {"Location": f"/api/v1/jobs/{job.id}"}
 
 
-def operations(schedules: Schedules) -> Sequence[AnyOperation]:
+def operations(schedules: ScheduleRoutes) -> Sequence[AnyOperation]:
     """Return the canonical operations on schedules."""
     return (*_commands(schedules), *_of_runs(schedules))
 
 
-def _commands(schedules: Schedules) -> Sequence[AnyOperation]:
+def _commands(schedules: ScheduleRoutes) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
-    shown: dict[int, type | Many | None] = {200: ScheduleBody}
+    shown: dict[int, type | ListOf | None] = {200: ScheduleBody}
     return (
         Operation(
             method="GET", path=BASE, name="list_schedules", summary="List schedules.",
-            handler=schedules.list, query=ScheduleQuery, answers={200: Many(ScheduleBody)},
+            handler=schedules.list, query=ScheduleQuery, answers={200: ListOf(ScheduleBody)},
             tag="schedules", errors=(404,),
         ),
         Operation(
@@ -280,7 +280,7 @@ def _commands(schedules: Schedules) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def _of_runs(schedules: Schedules) -> Sequence[AnyOperation]:
+def _of_runs(schedules: ScheduleRoutes) -> Sequence[AnyOperation]:
     own: dict[str, Any] = {"tag": "schedules", "exists": schedules.exists}
     return (
         Operation(
@@ -302,7 +302,7 @@ def _of_runs(schedules: Schedules) -> Sequence[AnyOperation]:
         Operation(
             method="GET", path=f"{ONE}/logs", name="list_schedule_runs",
             summary="List a schedule's runs, newest first.", handler=schedules.runs,
-            query=RunsQuery, answers={200: Many(RunBody, history=True)}, **own,
+            query=RunsQuery, answers={200: ListOf(RunBody, history=True)}, **own,
         ),
         Operation(
             method="GET", path=f"{ONE}/upcoming", name="list_upcoming_runs",

@@ -10,7 +10,7 @@ from attrs import fields, frozen
 from workbell.adapters.http.jobs.source_statuses import INSIGHTHUB_STATUSES, InsightHubStatus
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.cron.preview import Preview
-from workbell.domain.cron.rule import DstGap, DstOverlap, Note
+from workbell.domain.cron.rule import ClockChange, DstGap, DstOverlap
 from workbell.domain.jobs.job import Job, Status
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy
 from workbell.ports.schedules.views import ListedSchedule, ScheduleView
@@ -114,7 +114,7 @@ class UpcomingBody:
 
     at: datetime
     local: datetime
-    note: Note
+    note: ClockChange
 
 
 @frozen(kw_only=True, slots=False)

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from workbell.domain.errors import NotAllowed, Unauthenticated
-from workbell.domain.identity.actor import Actor, Origin
-from workbell.domain.identity.opaque_token import Opaque, csrf_fits, csrf_token
+from workbell.domain.identity.actor import Actor, ClientInfo
+from workbell.domain.identity.opaque_token import OpaqueToken, csrf_matches, csrf_token
 from workbell.domain.identity.session import SessionKind
-from workbell.services.identity.login import Opened, SigningIn
+from workbell.services.identity.login import LoginService, OpaqueLogin
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_HEADER = "X-CSRF-Token"
@@ -26,7 +26,7 @@ def cookie_name(public_url: str) -> str:
 
 
 @frozen(kw_only=True)
-class Browser:
+class BrowserSessions:
     """
     Sessions of browsers: one row in the store, one cookie in the browser.
 
@@ -37,12 +37,12 @@ class Browser:
     changes something needs the session's CSRF token besides.
     """
 
-    signing_in: SigningIn
+    signing_in: LoginService
     public_url: str
 
     def login(
-        self, headers: Headers, identifier: str, password: str, origin: Origin, code: str = ""
-    ) -> Opened:
+        self, headers: Headers, identifier: str, password: str, origin: ClientInfo, code: str = ""
+    ) -> OpaqueLogin:
         """
         Open a session, and end the one that the browser had.
 
@@ -66,7 +66,7 @@ class Browser:
         """Whether the request bears a cookie of ours, whatever it is worth."""
         return f"{cookie_name(self.public_url)}=" in (headers("Cookie") or "")
 
-    def actor(self, method: str, headers: Headers, origin: Origin) -> Actor:
+    def actor(self, method: str, headers: Headers, origin: ClientInfo) -> Actor:
         """
         Return who asks with the cookie; what changes something is checked for CSRF.
 
@@ -78,7 +78,9 @@ class Browser:
         if token is None:
             raise Unauthenticated("Sign in first.")
         self.check_page(headers, reads=method in SAFE_METHODS)
-        if method not in SAFE_METHODS and not csrf_fits(token.secret, headers(CSRF_HEADER) or ""):
+        if method not in SAFE_METHODS and not csrf_matches(
+            token.secret, headers(CSRF_HEADER) or ""
+        ):
             raise NotAllowed("The CSRF token is missing or wrong: load the page again.")
         return self.signing_in.recognition.by_session(token.text, SessionKind.BROWSER, origin)
 
@@ -104,7 +106,7 @@ class Browser:
         if not (by_site and by_origin and known):
             raise NotAllowed("This request was not made by a page of this service.")
 
-    def cookie(self, opened: Opened | None) -> str:
+    def cookie(self, opened: OpaqueLogin | None) -> str:
         """Return the Set-Cookie header of a session, or the one that takes it back."""
         value, more = (opened.token.text, "") if opened else ("", "; Max-Age=0")
         secure = "; Secure" if self.public_url.startswith("https://") else ""
@@ -118,13 +120,13 @@ class Browser:
             f"{public.scheme}://{host}" for host in (public.netloc, headers("Host") or "") if host
         )
 
-    def _token(self, headers: Headers) -> Opaque | None:
+    def _token(self, headers: Headers) -> OpaqueToken | None:
         """Return the token of the cookie; two cookies of the name are as good as none."""
         header, name = headers("Cookie") or "", cookie_name(self.public_url)
         if header.count(f"{name}=") != 1:
             return None
         try:
             found = SimpleCookie(header).get(name)
-            return Opaque.read(found.value) if found is not None else None
+            return OpaqueToken.parse(found.value) if found is not None else None
         except (CookieError, Unauthenticated):
             return None

@@ -7,21 +7,27 @@ from typing import Any
 import falcon
 from attrs import evolve, frozen
 
-from workbell.adapters.http.web.browser_sessions import Browser
-from workbell.adapters.http.web.operations import Access, Answer, AnyOperation, Call, is_number
+from workbell.adapters.http.web.browser_sessions import BrowserSessions
+from workbell.adapters.http.web.operations import (
+    Access,
+    AnyOperation,
+    ApiRequest,
+    ApiResponse,
+    is_number,
+)
 from workbell.adapters.http.web.query_params import QueryReader
 from workbell.adapters.http.web.request import BodyReader, bearer, path_id, versions
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import NotAllowed, Unauthenticated, WorkbellError
-from workbell.domain.identity.actor import NOBODY, Actor, Origin
+from workbell.domain.identity.actor import ANONYMOUS, Actor, ClientInfo
 from workbell.domain.identity.permissions import KEYLESS, check_enrolment, key_allows
 from workbell.domain.identity.second_factor import SecondFactorRequired
 from workbell.domain.identity.session import TokenExpired
 from workbell.domain.identity.user import EmailNotVerified, WrongCredentials
-from workbell.domain.rate_limits.policy import Asked, Route, TooMany
-from workbell.services.audit import Refusals
-from workbell.services.rate_limits import Throttling
+from workbell.domain.rate_limits.policy import RateLimited, RateLimitRequest, Route
+from workbell.services.audit import RefusalAudit
+from workbell.services.rate_limits import RateLimiting
 
 _KEPT = (EmailNotVerified, SecondFactorRequired)
 """What the service remembers itself, where it refuses to sign somebody in."""
@@ -45,22 +51,22 @@ class Dispatch:
     they sent whether something exists.
     """
 
-    browser: Browser
+    browser: BrowserSessions
     bodies: BodyReader
     queries: QueryReader
     verified_for: Mapping[Access, bool]
-    refusals: Refusals
-    throttling: Throttling | None = None
+    refusals: RefusalAudit
+    throttling: RateLimiting | None = None
 
     @classmethod
     def of(
         cls,
-        browser: Browser,
+        browser: BrowserSessions,
         bodies: BodyReader,
         queries: QueryReader,
         needed: Verified,
-        refusals: Refusals,
-        throttling: Throttling | None = None,
+        refusals: RefusalAudit,
+        throttling: RateLimiting | None = None,
     ) -> "Dispatch":
         """Return the dispatch that asks for verified addresses where they are needed."""
         verified_for = {
@@ -89,13 +95,15 @@ class Dispatch:
                 with span(f"{operation.method} {operation.path}", **request):
                     answer = operation.handler(self.call(req, operation, path))
             except WorkbellError as error:
-                self._remember(req, operation, error)
+                self._audit(req, operation, error)
                 raise
             write(req, resp, answer)
 
         return respond
 
-    def call(self, req: falcon.Request, operation: AnyOperation, path: Mapping[str, str]) -> Call:
+    def call(
+        self, req: falcon.Request, operation: AnyOperation, path: Mapping[str, str]
+    ) -> ApiRequest:
         """
         Return the request as the operation's handler sees it.
 
@@ -105,12 +113,12 @@ class Dispatch:
         """
         ids = {name: path_id(text) for name, text in path.items() if is_number(name)}
         _check_accept(req, operation.media)
-        origin: Origin = req.context.origin
+        origin: ClientInfo = req.context.origin
         token = bearer(req.get_header("Authorization"))
         actor = self._actor(req, operation, token, origin)
 
-        def as_call(query: Any, parameters: Mapping[str, str], body: Any) -> Call:
-            return Call(
+        def as_call(query: Any, parameters: Mapping[str, str], body: Any) -> ApiRequest:
+            return ApiRequest(
                 actor=actor,
                 origin=origin,
                 ids=ids,
@@ -134,7 +142,7 @@ class Dispatch:
         return as_call(query, parameters, body)
 
     def _actor(
-        self, req: falcon.Request, operation: AnyOperation, token: str, origin: Origin
+        self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
     ) -> Actor:
         """Return who asks, if they may, and not too often."""
         if operation.route is Route.SIGN_IN:
@@ -144,7 +152,7 @@ class Dispatch:
         except (Unauthenticated, NotAllowed) as error:
             sent = bool(token) or req.context.by_cookie
             req.context.is_credential_refused = sent and not isinstance(error, TokenExpired)
-            self._admit(req, operation, NOBODY)
+            self._admit(req, operation, ANONYMOUS)
             raise
         req.context.actor, req.context.user_id = actor, actor.user_id or None
         self._admit(req, operation, actor)
@@ -159,11 +167,11 @@ class Dispatch:
         return actor
 
     def _authenticated(
-        self, req: falcon.Request, operation: AnyOperation, token: str, origin: Origin
+        self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
     ) -> Actor:
         """Return who asks, with a token or, where there is none, with a cookie."""
         if operation.who is Access.ANYONE:
-            return NOBODY
+            return ANONYMOUS
         if token:
             return self.browser.signing_in.authenticate(token, origin)
         if operation.by_cookie and self.browser.has_cookie(req.get_header):
@@ -171,10 +179,10 @@ class Dispatch:
             return self.browser.actor(req.method, req.get_header, origin)
         raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
 
-    def _remember(self, req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> None:
+    def _audit(self, req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> None:
         """Keep what was refused for a reason of security, unless the service has done so."""
         kept_already = operation.who is Access.ANYONE and isinstance(error, _KEPT)
-        at_the_door = operation.route is Route.SIGN_IN and isinstance(error, TooMany)
+        at_the_door = operation.route is Route.SIGN_IN and isinstance(error, RateLimited)
         if isinstance(error, NotAllowed) and not kept_already:
             action, what = "DENIED", operation.name
         elif at_the_door:
@@ -184,13 +192,13 @@ class Dispatch:
         else:
             return
         actor = evolve(req.context.actor, origin=req.context.origin)
-        self.refusals.remember(actor, action, what, error)
+        self.refusals.record(actor, action, what, error)
 
     def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:
         """Count the request; where it is refused, its headers still tell the limits."""
         if self.throttling is None:
             return
-        asked = Asked(
+        asked = RateLimitRequest(
             address=req.context.origin.address,
             route=operation.route,
             user_id=actor.user_id or None,
@@ -209,7 +217,7 @@ def _is_bad_token(req: falcon.Request, operation: AnyOperation, error: WorkbellE
     return not known and bool(operation.request or req.auth)
 
 
-def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
+def write(req: falcon.Request, resp: falcon.Response, answer: ApiResponse) -> None:
     """Put an answer into the response; whoever has it already (ETag) gets 304."""
     resp.status = answer.status
     if answer.headers:
@@ -223,14 +231,14 @@ def write(req: falcon.Request, resp: falcon.Response, answer: Answer) -> None:
     resp.content_type = answer.media_type
     if isinstance(answer.body, bytes):
         resp.data = answer.body
-        _spare(req, resp, answer.headers.get("ETag"))
+        _not_modified(req, resp, answer.headers.get("ETag"))
     elif isinstance(answer.body, Iterator):
         _stream(req, resp, answer.body)
     else:
         resp.data = jsontext.dumps(answer.body)
 
 
-def _spare(req: falcon.Request, resp: falcon.Response, tag: str | None) -> None:
+def _not_modified(req: falcon.Request, resp: falcon.Response, tag: str | None) -> None:
     """Answer 304 to who has exactly these bytes already."""
     known = req.get_header("If-None-Match")
     if tag and known and (known.strip() == "*" or tag in known):

@@ -14,9 +14,9 @@ from attrs import field, frozen
 from workbell.adapters.http.web.operations import (
     JSON,
     Access,
-    Answer,
     AnyOperation,
-    Call,
+    ApiRequest,
+    ApiResponse,
     Operation,
 )
 
@@ -67,7 +67,7 @@ _LEADS_TO_DOCS = ("/", "/admin", "/monitor")
 
 
 @frozen
-class Kept:
+class StaticContent:
     """Bytes that do not change while this release runs, with their ETag."""
 
     data: bytes
@@ -75,13 +75,13 @@ class Kept:
     tag: str
 
     @classmethod
-    def of(cls, data: bytes, media_type: str) -> "Kept":
+    def of(cls, data: bytes, media_type: str) -> "StaticContent":
         """Return the bytes with the tag that their content gives."""
         return cls(data, media_type, f'"{sha256(data).hexdigest()[:32]}"')
 
-    def answer(self, headers: Mapping[str, str]) -> Answer:
+    def answer(self, headers: Mapping[str, str]) -> ApiResponse:
         """Return them whole; whoever has them already is told so by the face."""
-        return Answer(
+        return ApiResponse(
             body=self.data,
             media_type=self.media_type,
             headers={"ETag": self.tag, "Cache-Control": CACHED, **headers},
@@ -92,31 +92,33 @@ class Kept:
 class Docs:
     """Schema, viewers and their files; 3 MB of files are read when one is asked for."""
 
-    schema: Kept
-    pages: Mapping[str, Kept]
+    schema: StaticContent
+    pages: Mapping[str, StaticContent]
     static: Mapping[str, Traversable] = field(repr=False)
 
     @classmethod
     def of(cls, schema: bytes, title: str) -> "Docs":
         """Return the documentation of a schema."""
-        pages = {viewer: Kept.of(_page(viewer, title).encode(), HTML) for viewer in _VIEWERS}
-        return cls(Kept.of(schema, JSON), pages, _static_files())
+        pages = {
+            viewer: StaticContent.of(_page(viewer, title).encode(), HTML) for viewer in _VIEWERS
+        }
+        return cls(StaticContent.of(schema, JSON), pages, _static_files())
 
-    def show_schema(self, call: Call) -> Answer:
+    def show_schema(self, call: ApiRequest) -> ApiResponse:
         """Return the schema; JSON is YAML too (YAML 1.2), so one text serves both."""
         wants_yaml = "yaml" in call.accept and JSON not in call.accept
         answer = self.schema.answer({"Vary": "Accept"})
-        return Answer(
+        return ApiResponse(
             body=answer.body,
             media_type=YAML if wants_yaml else JSON,
             headers=answer.headers,
         )
 
-    def show_page(self, viewer: str, _: Call) -> Answer:
+    def show_page(self, viewer: str, _: ApiRequest) -> ApiResponse:
         """Return a viewer's page."""
         return self.pages[viewer].answer({"Content-Security-Policy": CSP})
 
-    def show_file(self, call: Call) -> Answer:
+    def show_file(self, call: ApiRequest) -> ApiResponse:
         """
         Return a file of a viewer; only names that were there at the start exist.
 
@@ -126,7 +128,7 @@ class Docs:
         name = "/".join(call.names[part] for part in ("name", "file") if part in call.names)
         if (file := self.static.get(name)) is None:
             raise falcon.HTTPNotFound
-        return Kept.of(file.read_bytes(), MEDIA_TYPES[Path(name).suffix]).answer({})
+        return StaticContent.of(file.read_bytes(), MEDIA_TYPES[Path(name).suffix]).answer({})
 
 
 def operations(docs: Docs) -> Sequence[AnyOperation]:
@@ -165,8 +167,8 @@ def operations(docs: Docs) -> Sequence[AnyOperation]:
     )  # fmt: skip
 
 
-def _lead(_: Call) -> Answer:
-    return Answer(status=302, headers={"Location": "/api/docs/"}, media_type=HTML, body=b"")
+def _lead(_: ApiRequest) -> ApiResponse:
+    return ApiResponse(status=302, headers={"Location": "/api/docs/"}, media_type=HTML, body=b"")
 
 
 def _page(viewer: str, title: str) -> str:

@@ -11,19 +11,19 @@ from attrs import Factory, field, frozen
 
 from workbell.adapters.http.web.operations import PROBLEM, AnyOperation, Style
 from workbell.adapters.http.web.problems import (
-    Refusal,
+    ErrorResponse,
+    error_response,
     http_refusal,
-    refusal,
+    in_style,
     status_of,
-    styled,
-    unknown_refusal,
+    unexpected_error_response,
 )
 from workbell.adapters.http.web.request import request_id
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.client_address import client_address, is_secure
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity.actor import NOBODY, Origin
-from workbell.domain.rate_limits.policy import TooMany, header_texts
+from workbell.domain.identity.actor import ANONYMOUS, ClientInfo
+from workbell.domain.rate_limits.policy import RateLimited, rate_limit_headers
 from workbell.ports.system import Ids
 
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
@@ -92,11 +92,11 @@ class HttpMiddleware:
         agent = req.user_agent or ""
         forwarded = req.get_header("X-Forwarded-For") or ""
         address = client_address(req.remote_addr or "", forwarded, self.proxies)
-        context.origin = Origin(request_id=found, address=address, user_agent=agent)
+        context.origin = ClientInfo(request_id=found, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
         context.by_cookie = False
-        context.actor = NOBODY
+        context.actor = ANONYMOUS
         context.is_credential_refused = False
         context.limits = ()
         structlog.contextvars.bind_contextvars(request_id=found)
@@ -115,7 +115,7 @@ class HttpMiddleware:
         found = context.origin.request_id
         resp.set_headers(self.headers)
         resp.set_header("x-request-id", found)
-        resp.set_headers(header_texts(context.limits))
+        resp.set_headers(rate_limit_headers(context.limits))
         if resp.get_header("content-security-policy") is None:
             resp.set_header("content-security-policy", API_CSP)
         if self.origins:
@@ -186,10 +186,10 @@ class Problems:
     ) -> None:
         """Answer an error that was raised on purpose."""
         operation: AnyOperation | None = req.context.operation
-        if isinstance(error, TooMany):
+        if isinstance(error, RateLimited):
             req.context.limits = error.decisions
         status = status_of(error, operation.statuses if operation else {})
-        self._answer(req, resp, refusal(error, status, req.context.origin.request_id))
+        self._answer(req, resp, error_response(error, status, req.context.origin.request_id))
 
     def of_http(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: object
@@ -203,9 +203,9 @@ class Problems:
         """Log what nobody foresaw, and answer 500 without a word of it."""
         found = req.context.origin.request_id
         self.log.error("unexpected error", exc_info=error, path=req.path)
-        self._answer(req, resp, unknown_refusal(found))
+        self._answer(req, resp, unexpected_error_response(found))
 
-    def _answer(self, req: falcon.Request, resp: falcon.Response, refused: Refusal) -> None:
+    def _answer(self, req: falcon.Request, resp: falcon.Response, refused: ErrorResponse) -> None:
         operation: AnyOperation | None = req.context.operation
         style = operation.style if operation else Style.CANONICAL
         resp.status = refused.status
@@ -213,4 +213,4 @@ class Problems:
         resp.set_header("cache-control", "no-store")
         resp.content_type = PROBLEM
         resp.stream = None
-        resp.data = jsontext.dumps(styled(refused, style))
+        resp.data = jsontext.dumps(in_style(refused, style))

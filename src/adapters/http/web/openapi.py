@@ -13,7 +13,7 @@ from workbell.adapters.http.web.operations import (
     PROBLEM,
     Access,
     AnyOperation,
-    Many,
+    ListOf,
     Style,
     is_number,
 )
@@ -301,7 +301,7 @@ def _responses(operation: AnyOperation, components: Components) -> Schema:
     return found
 
 
-def _is_problem(answer: type | Many | None) -> bool:
+def _is_problem(answer: type | ListOf | None) -> bool:
     return isinstance(answer, type) and issubclass(answer, Problem)
 
 
@@ -319,10 +319,10 @@ def _problem(said: str, name: str) -> Schema:
     return {"description": said, "content": {PROBLEM: {"schema": schema}}}
 
 
-def _answer(answer: type | Many | None, components: Components) -> Schema:
+def _answer(answer: type | ListOf | None, components: Components) -> Schema:
     if answer is None:
         return {}
-    if not isinstance(answer, Many):
+    if not isinstance(answer, ListOf):
         return components.of(answer)
     items: Schema = {"type": "array", "items": components.of(answer.item)}
     if answer.plain:

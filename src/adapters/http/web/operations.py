@@ -9,7 +9,7 @@ from attrs import Factory, field, frozen
 from typing_extensions import TypeVar
 
 from workbell.domain.errors import WorkbellError
-from workbell.domain.identity.actor import Actor, Origin
+from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.user import KeyScope
 from workbell.domain.rate_limits.policy import Route
 
@@ -48,7 +48,7 @@ class Style(StrEnum):
 
 
 @frozen(kw_only=True)
-class Call(Generic[BodyT_co, QueryT_co]):
+class ApiRequest(Generic[BodyT_co, QueryT_co]):
     """
     One request, as an operation's handler sees it.
 
@@ -60,7 +60,7 @@ class Call(Generic[BodyT_co, QueryT_co]):
     """
 
     actor: Actor
-    origin: Origin
+    origin: ClientInfo
     ids: Mapping[str, int]
     names: Mapping[str, str]
     body: BodyT_co
@@ -82,7 +82,7 @@ class Call(Generic[BodyT_co, QueryT_co]):
 
 
 @frozen(kw_only=True)
-class Answer:
+class ApiResponse:
     """
     What a handler answers.
 
@@ -97,11 +97,11 @@ class Answer:
     cookie: str = field(default="", repr=False)
 
 
-Handler = Callable[[Call[BodyT_co, QueryT_co]], Answer]
+Handler = Callable[[ApiRequest[BodyT_co, QueryT_co]], ApiResponse]
 
 
 @frozen
-class Many:
+class ListOf:
     """The answer type of a list: paged, or a plain array; `history` has cursors too."""
 
     item: type
@@ -146,11 +146,11 @@ class AnyOperation:
     partial: bool = field(default=False, init=False)
     optional: bool = False
     query: type | None = None
-    answers: Mapping[int, type | Many | None] = Factory(lambda: {200: None})
+    answers: Mapping[int, type | ListOf | None] = Factory(lambda: {200: None})
     media: Sequence[str] = (JSON,)
     errors: Sequence[int] = ()
     statuses: Mapping[type[WorkbellError], int] = Factory(dict[type[WorkbellError], int])
-    exists: Callable[[Call], object] | None = None
+    exists: Callable[[ApiRequest], object] | None = None
     idempotent: bool = False
     etag: bool = False
     reads: bool = False

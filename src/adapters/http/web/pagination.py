@@ -9,24 +9,27 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from workbell.adapters.http.web.operations import Answer, Call, Style
+from workbell.adapters.http.web.operations import ApiRequest, ApiResponse, Style
 from workbell.adapters.http.web.request import MAX_ID
 from workbell.domain import constraints
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotFound
 
-PageNumber = Annotated[int, Limits(ge=1, description="Which page, from 1.", example=1)]
+PageNumber = Annotated[int, Constraints(ge=1, description="Which page, from 1.", example=1)]
 PageSize = (
-    Annotated[int, Limits(ge=1, description="Entries a page; more than allowed is clamped.")] | None
+    Annotated[int, Constraints(ge=1, description="Entries a page; more than allowed is clamped.")]
+    | None
 )
 Ordering = Annotated[
     str,
-    Limits(max_length=200, description="Names with commas, a minus before those that go down."),
+    Constraints(
+        max_length=200, description="Names with commas, a minus before those that go down."
+    ),
 ]
 Cursor = (
     Annotated[
         str,
-        Limits(
+        Constraints(
             max_length=64,
             description="Where to go on, from `next`; empty to begin. Lists by cursor have no count.",
         ),
@@ -76,7 +79,7 @@ class Slice:
             raise NotFound(f"There is no page {self.page}.")
 
 
-def slice_of(call: Call, page: int, page_size: int | None) -> Slice:
+def make_slice(call: ApiRequest, page: int, page_size: int | None) -> Slice:
     """Return the part to show, its size clamped as the style has it."""
     sizes = SIZES.get(call.style, CANONICAL_SIZES)
     most = sizes.most_for_super_users if call.actor.is_super_user else sizes.most
@@ -91,7 +94,7 @@ class PageQuery:
     page_size: PageSize = None
 
 
-def numbered(call: Call, part: Slice, results: Sequence[Any], total: int) -> Answer:
+def numbered(call: ApiRequest, part: Slice, results: Sequence[Any], total: int) -> ApiResponse:
     """
     Return a page of a list; a `total` above the cap is answered as the cap.
 
@@ -106,12 +109,14 @@ def numbered(call: Call, part: Slice, results: Sequence[Any], total: int) -> Ans
     return _counted(results, total, next_, previous)
 
 
-def unpaged(results: Sequence[Any]) -> Answer:
+def unpaged(results: Sequence[Any]) -> ApiResponse:
     """Return a list that has one page only."""
     return _counted(results, len(results), None, None)
 
 
-def _counted(results: Sequence[Any], total: int, next_: str | None, previous: str | None) -> Answer:
+def _counted(
+    results: Sequence[Any], total: int, next_: str | None, previous: str | None
+) -> ApiResponse:
     """Return the list envelope; counting stops at the cap."""
     cap = constraints.COUNT_CAP
     body: dict[str, Any] = {
@@ -122,36 +127,36 @@ def _counted(results: Sequence[Any], total: int, next_: str | None, previous: st
     }
     if total > cap:
         body["count_capped"] = True
-    return Answer(body=body)
+    return ApiResponse(body=body)
 
 
-def whole(
-    call: Call, results: Sequence[Any], page: int = 1, page_size: int | None = None
-) -> Answer:
+def single_page(
+    call: ApiRequest, results: Sequence[Any], page: int = 1, page_size: int | None = None
+) -> ApiResponse:
     """
     Return a page of a list that is known as a whole.
 
     Raises:
         NotFound: The page lies beyond the last.
     """
-    part = slice_of(call, page, page_size)
+    part = make_slice(call, page, page_size)
     shown = results[part.offset : part.offset + part.size]
     return numbered(call, part, shown, len(results))
 
 
-def keyset(call: Call, size: int, results: Sequence[Any], last_id: int | None) -> Answer:
+def keyset(call: ApiRequest, size: int, results: Sequence[Any], last_id: int | None) -> ApiResponse:
     """Return a part of a history after a cursor; `results` are at most `size`."""
     more = len(results) == size and last_id is not None
-    next_ = _link(call, cursor=cursor_of(last_id or 0)) if more else None
-    return Answer(body={"next": next_, "previous": None, "results": results})
+    next_ = _link(call, cursor=encode_cursor(last_id or 0)) if more else None
+    return ApiResponse(body={"next": next_, "previous": None, "results": results})
 
 
-def cursor_of(last_id: int) -> str:
+def encode_cursor(last_id: int) -> str:
     """Return the opaque form of where a page ended."""
     return urlsafe_b64encode(str(last_id).encode()).decode().rstrip("=")
 
 
-def before_id(cursor: str) -> int | None:
+def decode_cursor(cursor: str) -> int | None:
     """
     Return the id that a cursor stands for; an empty one begins at the newest.
 
@@ -188,7 +193,7 @@ def ordering(given: str | Sequence[str], allowed: Mapping[str, str], path: str) 
     return tuple(found)
 
 
-def _link(call: Call, **changed: Any) -> str:
+def _link(call: ApiRequest, **changed: Any) -> str:
     return f"{call.url}?{_encoded(tuple({**call.parameters, **changed}.items()))}"
 
 

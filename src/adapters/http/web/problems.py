@@ -72,7 +72,7 @@ class StaleVersionProblem(Problem):
 
 
 @frozen
-class Refusal:
+class ErrorResponse:
     """An error as it is answered: status, headers and the members of the document."""
 
     status: int
@@ -88,7 +88,7 @@ def status_of(error: WorkbellError, statuses: Mapping[type[WorkbellError], int])
     return 500
 
 
-def refusal(error: WorkbellError, status: int, request_id: str) -> Refusal:
+def error_response(error: WorkbellError, status: int, request_id: str) -> ErrorResponse:
     """Return what is answered to an error of the package."""
     headers: dict[str, str] = {}
     extra: dict[str, Any] = {}
@@ -105,25 +105,25 @@ def refusal(error: WorkbellError, status: int, request_id: str) -> Refusal:
             headers["ETag"] = f'"v{error.version}"'
     fields = error.field_errors if isinstance(error, Invalid) else {}
     members = _members(status, detail, error.code, request_id, fields)
-    return Refusal(status, headers, members | extra)
+    return ErrorResponse(status, headers, members | extra)
 
 
-def http_refusal(error: falcon.HTTPError, request_id: str) -> Refusal:
+def http_refusal(error: falcon.HTTPError, request_id: str) -> ErrorResponse:
     """Return the answer to an error that Falcon or an HTTP check has raised."""
     status = error.status_code
     detail = error.description or HTTP_DETAILS.get(status) or HTTPStatus(status).phrase
     code = HTTP_CODES.get(status, "invalid")
     headers: dict[str, str] = dict(error.headers or ())
-    return Refusal(status, headers, _members(status, detail, code, request_id, {}))
+    return ErrorResponse(status, headers, _members(status, detail, code, request_id, {}))
 
 
-def unknown_refusal(request_id: str) -> Refusal:
+def unexpected_error_response(request_id: str) -> ErrorResponse:
     """Return what is answered when nobody foresaw the error; it says nothing of it."""
     detail = f"Something went wrong here; the log has it under the request id {request_id}."
-    return Refusal(500, {}, _members(500, detail, HTTP_CODES[500], request_id, {}))
+    return ErrorResponse(500, {}, _members(500, detail, HTTP_CODES[500], request_id, {}))
 
 
-def styled(refused: Refusal, style: Style) -> Mapping[str, Any]:
+def in_style(refused: ErrorResponse, style: Style) -> Mapping[str, Any]:
     """
     Return a problem's members in a style.
 

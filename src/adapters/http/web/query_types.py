@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from workbell.domain.constraints import Limits
+from workbell.domain.constraints import Constraints
 
-TaskName = int | Annotated[str, Limits(min_length=1, max_length=255)]
+TaskName = int | Annotated[str, Constraints(min_length=1, max_length=255)]
 
 
-Text = Annotated[str, Limits(max_length=255)]
+Text = Annotated[str, Constraints(max_length=255)]

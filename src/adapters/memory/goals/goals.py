@@ -10,8 +10,8 @@ from workbell.adapters.memory.listing import between, count_rows, ordered
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.goals.goal import Book, Category, Goal, GoalId
-from workbell.domain.goals.progress_entry import Entry, EntryId, Timer
+from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger
+from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay, GoalFilter
 
@@ -26,7 +26,7 @@ _GOAL_ORDERINGS: Mapping[str, Callable[[Goal], Any]] = {
     "deadline": lambda goal: goal.deadline,
     "is_complete": lambda goal: goal.is_complete,
 }
-_ENTRY_ORDERINGS: Mapping[str, Callable[[Entry], Any]] = {
+_ENTRY_ORDERINGS: Mapping[str, Callable[[ProgressEntry], Any]] = {
     "id": lambda entry: entry.id,
     "number": lambda entry: entry.number,
     "created_at": lambda entry: entry.created_at,
@@ -36,28 +36,28 @@ _ENTRY_ORDERINGS: Mapping[str, Callable[[Entry], Any]] = {
 
 
 @define(eq=False)
-class MemoryBooks:
+class MemoryGoalLedgerRepository:
     """One book a person; whoever writes is alone in any case."""
 
     _tables: Tables
 
-    def get(self, owner: UserId) -> Book:
+    def get(self, owner: UserId) -> GoalLedger:
         """Return a person's book, an empty one where nothing was ever written."""
-        return self._tables.books.get(owner) or Book(owner=owner)
+        return self._tables.ledgers.get(owner) or GoalLedger(owner=owner)
 
-    def lock(self, owner: UserId) -> Book:
+    def lock(self, owner: UserId) -> GoalLedger:
         """Return a person's book; there is one from now on."""
         book = self.get(owner)
-        self._tables.books.put(owner, book)
+        self._tables.ledgers.put(owner, book)
         return book
 
-    def replace(self, book: Book) -> None:
+    def replace(self, book: GoalLedger) -> None:
         """Keep a book as it now stands."""
-        self._tables.books.put(book.owner, book)
+        self._tables.ledgers.put(book.owner, book)
 
 
 @define(eq=False)
-class MemoryGoals:
+class MemoryGoalRepository:
     """Everybody's goals; each is found by its owner and number only."""
 
     _tables: Tables
@@ -87,53 +87,53 @@ class MemoryGoals:
 
     def delete(self, goal: Goal) -> None:
         """Remove a goal and its entries."""
-        self._tables.goals.drop(goal.id)
-        self._tables.reminded.drop(goal.id)
+        self._tables.goals.delete(goal.id)
+        self._tables.reminded.delete(goal.id)
         for entry in [each for each in self._tables.entries if each.goal_id == goal.id]:
-            self._tables.entries.drop(entry.id)
+            self._tables.entries.delete(entry.id)
 
     def find(
         self,
         owner: UserId,
-        which: GoalFilter,
+        filters: GoalFilter,
         *,
         ordering: Sequence[str] = ("number",),
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Goal]:
         """Return a part of a person's goals."""
-        found = ordered(list(self._matching(owner, which)), ordering, _GOAL_ORDERINGS)
+        found = ordered(list(self._matching(owner, filters)), ordering, _GOAL_ORDERINGS)
         return found[offset : offset + limit]
 
-    def count(self, owner: UserId, which: GoalFilter) -> int:
+    def count(self, owner: UserId, filters: GoalFilter) -> int:
         """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
-        return count_rows(self._matching(owner, which))
+        return count_rows(self._matching(owner, filters))
 
     def _found(self, owner: UserId, number: int) -> Goal | None:
         of_owner = (goal for goal in self._tables.goals if goal.owner == owner)
         return next((goal for goal in of_owner if goal.number == number), None)
 
-    def _matching(self, owner: UserId, which: GoalFilter) -> Iterator[Goal]:
+    def _matching(self, owner: UserId, filters: GoalFilter) -> Iterator[Goal]:
         for goal in self._tables.goals:
             if (
                 goal.owner == owner
-                and (which.ids is None or goal.id in which.ids)
-                and which.category in {None, goal.category}
-                and which.is_complete in {None, goal.is_complete}
-                and (which.states is None or goal.state in which.states)
-                and _on_days(goal.deadline, which.deadline_from, which.deadline_to)
-                and _holds(goal.name, which.search)
+                and (filters.ids is None or goal.id in filters.ids)
+                and filters.category in {None, goal.category}
+                and filters.is_complete in {None, goal.is_complete}
+                and (filters.states is None or goal.state in filters.states)
+                and _on_days(goal.deadline, filters.deadline_from, filters.deadline_to)
+                and _holds(goal.name, filters.search)
             ):
                 yield goal
 
 
 @define(eq=False)
-class MemoryEntries:
+class MemoryProgressEntryRepository:
     """Everybody's progress entries; their shares are worked out when asked for."""
 
     _tables: Tables
 
-    def add(self, entry: Entry) -> Entry:
+    def add(self, entry: ProgressEntry) -> ProgressEntry:
         """Keep a new entry, and return it with its id."""
         if self._found(entry.owner, entry.goal_id, entry.number) is not None:
             raise Conflict(f"There is another entry {entry.number}.")
@@ -141,46 +141,46 @@ class MemoryEntries:
         self._tables.entries.put(kept.id, kept)
         return kept
 
-    def get(self, owner: UserId, goal_id: GoalId, number: int) -> Entry:
+    def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
         """Return one entry."""
         if (found := self._found(owner, goal_id, number)) is None:
             raise NotFound(f"There is no entry {number}.")
         return found
 
-    def replace(self, entry: Entry) -> None:
+    def replace(self, entry: ProgressEntry) -> None:
         """Keep an entry as it now stands."""
         self.get(entry.owner, entry.goal_id, entry.number)
         self._tables.entries.put(entry.id, in_utc(entry))
 
-    def delete(self, entry: Entry) -> None:
+    def delete(self, entry: ProgressEntry) -> None:
         """Remove an entry."""
-        self._tables.entries.drop(entry.id)
+        self._tables.entries.delete(entry.id)
 
     def find(
         self,
         owner: UserId,
-        which: EntryFilter,
+        filters: EntryFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> Sequence[Entry]:
+    ) -> Sequence[ProgressEntry]:
         """Return a part of a person's entries."""
-        found = ordered(list(self._matching(owner, which)), ordering, _ENTRY_ORDERINGS)
+        found = ordered(list(self._matching(owner, filters)), ordering, _ENTRY_ORDERINGS)
         return found[offset : offset + limit]
 
-    def count(self, owner: UserId, which: EntryFilter) -> int:
+    def count(self, owner: UserId, filters: EntryFilter) -> int:
         """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
-        return count_rows(self._matching(owner, which))
+        return count_rows(self._matching(owner, filters))
 
     def latest_before(
-        self, owner: UserId, moment: datetime, *, but: EntryId | None = None
-    ) -> Entry | None:
+        self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
+    ) -> ProgressEntry | None:
         """Return the timed entry that started last before a moment, perhaps but for one."""
         started = [
             (entry.started_at, entry.id, entry)
             for entry in self._of(owner)
-            if entry.id != but and entry.started_at is not None and entry.started_at < moment
+            if entry.id != except_id and entry.started_at is not None and entry.started_at < moment
         ]
         return max(started)[-1] if started else None
 
@@ -229,34 +229,34 @@ class MemoryEntries:
             for (day, number, goal_id), seconds in sorted(sums.items())
         ]  # fmt: skip
 
-    def _of(self, owner: UserId) -> Iterator[Entry]:
+    def _of(self, owner: UserId) -> Iterator[ProgressEntry]:
         return (entry for entry in self._tables.entries if entry.owner == owner)
 
-    def _found(self, owner: UserId, goal_id: GoalId, number: int) -> Entry | None:
+    def _found(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry | None:
         of_goal = (entry for entry in self._of(owner) if entry.goal_id == goal_id)
         return next((entry for entry in of_goal if entry.number == number), None)
 
     def _shares(
         self, owner: UserId, first: date | None, last: date | None
-    ) -> Iterator[tuple[Entry, date, int]]:
+    ) -> Iterator[tuple[ProgressEntry, date, int]]:
         for entry in self._of(owner):
-            for day, seconds in entry.shares():
+            for day, seconds in entry.seconds_by_day():
                 if _on_days(day, first, last):
                     yield entry, day, seconds
 
-    def _matching(self, owner: UserId, which: EntryFilter) -> Iterator[Entry]:
+    def _matching(self, owner: UserId, filters: EntryFilter) -> Iterator[ProgressEntry]:
         for entry in self._of(owner):
             if (
-                which.goal_id in {None, entry.goal_id}
-                and which.is_complete in {None, entry.is_complete}
-                and between(entry.created_at, which.created_from, which.created_to)
-                and _holds(entry.note, which.search)
+                filters.goal_id in {None, entry.goal_id}
+                and filters.is_complete in {None, entry.is_complete}
+                and between(entry.created_at, filters.created_from, filters.created_to)
+                and _holds(entry.note, filters.search)
             ):
                 yield entry
 
 
 @define(eq=False)
-class MemoryTimers:
+class MemoryTimerRepository:
     """The running timers, at most one a person."""
 
     _tables: Tables
@@ -273,7 +273,7 @@ class MemoryTimers:
 
     def remove(self, owner: UserId) -> None:
         """Forget a person's running timer, if there is one."""
-        self._tables.timers.drop(owner)
+        self._tables.timers.delete(owner)
 
 
 def _on_days(day: date | None, first: date | None, last: date | None) -> bool:

@@ -5,14 +5,14 @@ from datetime import date, datetime
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.tables import Notified, Tables
+from workbell.adapters.memory.tables import NotificationRow, Tables
 from workbell.domain.goals.goal import Goal, GoalId, GoalState
-from workbell.domain.goals.reminder import IdleGoal, Person, Preferences, Reminded
+from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
 from workbell.domain.identity.user import UserId
 
 
 @define(eq=False)
-class MemoryReminders:
+class MemoryReminderRepository:
     """Who wants reminders and when, and what of which goal was said."""
 
     _tables: Tables
@@ -21,7 +21,7 @@ class MemoryReminders:
         """Return what a person prefers, or the defaults."""
         return self._row(owner).preferences
 
-    def keep(self, owner: UserId, preferences: Preferences) -> None:
+    def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
         """Keep what a person prefers; when they were reminded last stays."""
         self._tables.notified.put(owner, evolve(self._row(owner), preferences=preferences))
 
@@ -43,11 +43,11 @@ class MemoryReminders:
         ]
         return [owner for _, owner in sorted(found)[:limit]]
 
-    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[Person]:
+    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
         """Return people as they stand; the transaction is alone in any case."""
         found = (self._tables.users.get(owner) for owner in sorted(owners))
         return [
-            Person(
+            ReminderRecipient(
                 owner=user.id,
                 zone=user.time_zone,
                 preferences=self._row(user.id).preferences,
@@ -58,22 +58,26 @@ class MemoryReminders:
             if user is not None and user.is_active
         ]
 
-    def tell(self, days: Mapping[UserId, date], goals: Mapping[int, Reminded]) -> None:
+    def mark_reminded(
+        self, days: Mapping[UserId, date], goals: Mapping[int, ReminderHistory]
+    ) -> None:
         """Keep on which day people were reminded last, and of which goals."""
         for owner, day in days.items():
             self._tables.notified.put(owner, evolve(self._row(owner), reminded_on=day))
         for goal, told in goals.items():
             self._tables.reminded.put(GoalId(goal), told)
 
-    def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
         """Keep the `zone` and `next_at` of people whose own time has come."""
         for owner, wanted in people.items():
             before = self.preferences(owner)
             if before.next_at is not None and before.next_at <= now:
-                self.keep(owner, evolve(before, zone=wanted.zone, next_at=wanted.next_at))
+                self.save_preferences(
+                    owner, evolve(before, zone=wanted.zone, next_at=wanted.next_at)
+                )
 
-    def _row(self, owner: UserId) -> Notified:
-        return self._tables.notified.get(owner) or Notified()
+    def _row(self, owner: UserId) -> NotificationRow:
+        return self._tables.notified.get(owner) or NotificationRow()
 
     def _idle_goals(self, owner: UserId, before: datetime) -> Sequence[IdleGoal]:
         return [

@@ -12,7 +12,7 @@ from workbell.domain.identity.user import UserId
 
 
 @define(eq=False)
-class MemoryApiKeys:
+class MemoryApiKeyRepository:
     """API keys, by their prefix."""
 
     _tables: Tables
@@ -36,7 +36,7 @@ class MemoryApiKeys:
             raise NotFound("There is no such key.")
         return key
 
-    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+    def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
         """Return a person's keys that are not revoked, the newest first."""
         keys = [
             key
@@ -53,7 +53,7 @@ class MemoryApiKeys:
         self._tables.api_keys.put(key_id, key.revoked(now))
         return True
 
-    def note_use(self, key: ApiKey) -> None:
+    def record_use(self, key: ApiKey) -> None:
         """Keep `last_used_at` of a key that is not revoked."""
         kept = self._tables.api_keys.get(key.id)
         if kept is not None and kept.revoked_at is None:

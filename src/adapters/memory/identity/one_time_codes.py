@@ -10,7 +10,7 @@ from workbell.domain.identity.user import UserId
 
 
 @define(eq=False)
-class MemoryCodes:
+class MemoryOneTimeCodeRepository:
     """One-time codes; the rows stay, for counting, until they are purged."""
 
     _tables: Tables
@@ -43,7 +43,7 @@ class MemoryCodes:
         """Remove codes made before a moment, at most so many; return how many."""
         old = [code.id for code in self._tables.codes if code.created_at < before][:limit]
         for code_id in old:
-            self._tables.codes.drop(code_id)
+            self._tables.codes.delete(code_id)
         return len(old)
 
     def try_attempt(self, code_id: int, now: datetime) -> bool:

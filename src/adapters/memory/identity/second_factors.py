@@ -8,7 +8,7 @@ from workbell.domain.identity.user import UserId
 
 
 @define(eq=False)
-class MemorySecondFactors:
+class MemorySecondFactorRepository:
     """Second factors, at most one of a person, confirmed or not."""
 
     _tables: Tables
@@ -38,7 +38,7 @@ class MemorySecondFactors:
     def remove(self, user_id: UserId) -> bool:
         """Remove a person's factor with its recovery codes."""
         there = self.find(user_id) is not None
-        self._tables.second_factors.drop(user_id)
+        self._tables.second_factors.delete(user_id)
         return there
 
 

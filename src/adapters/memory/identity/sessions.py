@@ -12,7 +12,7 @@ from workbell.domain.identity.user import UserId
 
 
 @define(eq=False)
-class MemorySessions:
+class MemorySessionRepository:
     """Logins, by their opaque id."""
 
     _tables: Tables
@@ -40,16 +40,18 @@ class MemorySessions:
             session.id, evolve(session, user_id=kept.user_id, created_at=kept.created_at)
         )
 
-    def note_use(self, session: Session) -> None:
+    def record_use(self, session: Session) -> None:
         """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
         kept = self.find(session.id)
         if kept is not None and kept.revoked_at is None:
             noted = evolve(kept, last_used_at=session.last_used_at, expires_at=session.expires_at)
             self._tables.sessions.put(kept.id, noted)
 
-    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+    def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         """Return a person's sessions that are alive, the newest first."""
-        alive = [one for one in self._tables.sessions if one.user_id == user_id and one.alive(now)]
+        alive = [
+            one for one in self._tables.sessions if one.user_id == user_id and one.is_active(now)
+        ]
         return sorted(alive, key=lambda one: (one.created_at, one.id), reverse=True)
 
     def opened_from(self, user_id: UserId, address: str) -> bool:
@@ -58,9 +60,9 @@ class MemorySessions:
             one.user_id == user_id and one.address == address for one in self._tables.sessions
         )
 
-    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
+    def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
         """End every session of a person that is alive, but perhaps one."""
-        ending = [one for one in self.of_user(user_id, now) if one.id != but]
+        ending = [one for one in self.list_for_user(user_id, now) if one.id != except_id]
         for one in ending:
             self._tables.sessions.put(one.id, one.revoked(now))
         return len(ending)
@@ -69,5 +71,5 @@ class MemorySessions:
         """Remove sessions that expired before a moment, at most so many; return how many."""
         over = [one.id for one in self._tables.sessions if one.expires_at < before][:limit]
         for session_id in over:
-            self._tables.sessions.drop(session_id)
+            self._tables.sessions.delete(session_id)
         return len(over)

@@ -8,19 +8,19 @@ from attrs import define, evolve
 from workbell.adapters.memory.listing import count_rows, ordered
 from workbell.adapters.memory.tables import Tables
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import Taken, User, UserId, login_key
+from workbell.domain.identity.user import AlreadyTaken, User, UserId, normalise_identifier
 from workbell.ports.identity.users import UserFilter
 
 _KEYS: Mapping[str, Callable[[User], Any]] = {
     "id": lambda user: user.id,
-    "username": lambda user: login_key(user.username),
-    "email": lambda user: login_key(user.email),
+    "username": lambda user: normalise_identifier(user.username),
+    "email": lambda user: normalise_identifier(user.email),
     "created_at": lambda user: user.created_at,
 }
 
 
 @define(eq=False)
-class MemoryUsers:
+class MemoryUserRepository:
     """Every person, active or not."""
 
     _tables: Tables
@@ -44,20 +44,24 @@ class MemoryUsers:
 
     def by_login(self, identifier: str) -> User | None:
         """Return who has this username or, if it holds an `@`, this address."""
-        found = self._tables.logins.get(login_key(identifier))
+        found = self._tables.logins.get(normalise_identifier(identifier))
         return None if found is None else self._tables.users.get(found)
 
     def by_email(self, email: str) -> User | None:
         """Return who has this address."""
         found = self.by_login(email)
-        return found if found and login_key(found.email) == login_key(email) else None
+        return (
+            found
+            if found and normalise_identifier(found.email) == normalise_identifier(email)
+            else None
+        )
 
     def replace(self, user: User) -> None:
         """Keep a person as they now stand: every field but id and `created_at`."""
         kept = self.get(user.id)
         self._check_free(user, user.id)
         for name in (kept.username, kept.email):
-            self._tables.logins.drop(login_key(name))
+            self._tables.logins.delete(normalise_identifier(name))
         self._put(evolve(user, created_at=kept.created_at))
 
     def has_super_user(self) -> bool:
@@ -66,37 +70,37 @@ class MemoryUsers:
 
     def find(
         self,
-        which: UserFilter,
+        filters: UserFilter,
         *,
         ordering: Sequence[str] = ("id",),
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[User]:
         """Return a part of a list of people."""
-        rows = ordered(list(self._matching(which)), ordering, _KEYS)
+        rows = ordered(list(self._matching(filters)), ordering, _KEYS)
         return rows[offset : offset + limit]
 
-    def count(self, which: UserFilter) -> int:
+    def count(self, filters: UserFilter) -> int:
         """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
-        return count_rows(self._matching(which))
+        return count_rows(self._matching(filters))
 
     def usernames(self) -> Sequence[str]:
         """Return the username of every active person, by id."""
         return [user.username for user in self._tables.users if user.is_active]
 
-    def _matching(self, which: UserFilter) -> Iterator[User]:
+    def _matching(self, filters: UserFilter) -> Iterator[User]:
         asked = {
             name: wanted
             for name in ("id", "role", "tier", "is_active", "is_super_user", "is_email_verified")
-            if (wanted := getattr(which, name)) is not None
+            if (wanted := getattr(filters, name)) is not None
         }
-        email = None if which.email is None else login_key(which.email)
-        search = None if which.search is None else which.search.casefold()
+        email = None if filters.email is None else normalise_identifier(filters.email)
+        search = None if filters.search is None else filters.search.casefold()
         for user in self._tables.users:
             texts = (user.username, user.email, user.first_name, user.last_name)
             if (
                 all(getattr(user, name) == wanted for name, wanted in asked.items())
-                and email in {None, login_key(user.email)}
+                and email in {None, normalise_identifier(user.email)}
                 and (search is None or any(search in text.lower() for text in texts))
             ):
                 yield user
@@ -104,14 +108,14 @@ class MemoryUsers:
     def _put(self, user: User) -> None:
         self._tables.users.put(user.id, user)
         for name in (user.username, user.email):
-            self._tables.logins.put(login_key(name), user.id)
+            self._tables.logins.put(normalise_identifier(name), user.id)
 
     def _check_free(self, user: User, itself: UserId) -> None:
         names = {"username": user.username, "email": user.email}
         taken = [
             field
             for field, name in names.items()
-            if self._tables.logins.get(login_key(name)) not in {None, itself}
+            if self._tables.logins.get(normalise_identifier(name)) not in {None, itself}
         ]
         if taken:
-            raise Taken.of(*taken)
+            raise AlreadyTaken.of(*taken)

@@ -5,17 +5,17 @@ from datetime import datetime
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.jobs.staging import JobRows
-from workbell.adapters.memory.values import plain
+from workbell.adapters.memory.jobs.staging import MemoryJobTable
+from workbell.adapters.memory.values import isolated_copy
 from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
-from workbell.domain.jobs.job import Job, JobId, JobState, Progress, pick
+from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_claimable
 
 
 @define(eq=False)
 class MemoryEngine:
     """What workers and sweepers do to jobs."""
 
-    _rows: JobRows
+    _rows: MemoryJobTable
 
     def stage(self, now: datetime, *, limit: int = 500) -> int:
         """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
@@ -39,7 +39,7 @@ class MemoryEngine:
         if not self._runs(queue):
             return []
         rows = self._ready(queue, limit)
-        taken = rows[: pick([job.mode for job in rows], free_threads)]
+        taken = rows[: select_claimable([job.mode for job in rows], free_threads)]
         claims = []
         for job in taken:
             running = evolve(
@@ -55,7 +55,7 @@ class MemoryEngine:
             claims.append(_claim(running))
         return claims
 
-    def exchange(
+    def settle_and_claim(
         self,
         settlements: Sequence[Settlement],
         queue: str,
@@ -103,7 +103,7 @@ class MemoryEngine:
             self._rows.release({job.lane for job in jobs if job.lane is not None}, now)
         return set(accepted)
 
-    def extend(
+    def renew_leases(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:
         """Renew leases; return for each renewed one whether to cancel it."""
@@ -114,7 +114,7 @@ class MemoryEngine:
                 renewed[job_id] = job.cancel_requested
         return renewed
 
-    def give_back(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+    def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
         given, freed = set(), set()
         now = self._rows.clock.now()
@@ -139,7 +139,7 @@ class MemoryEngine:
         jobs = self._rows.tables.jobs.rows
         return [_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
 
-    def release_lanes(self, now: datetime) -> int:
+    def release_concurrency_keys(self, now: datetime) -> int:
         """Ready held rows whose lane has room and whose task is active."""
         return self._rows.release(self._lanes_that_hold(), now)
 
@@ -163,7 +163,7 @@ class MemoryEngine:
         """Move the HELD rows of a task to READY as far as lanes allow."""
         return self._rows.release(self._lanes_that_hold(), now, task=key)
 
-    def note_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
+    def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""
         for job_id, token, progress in notes:
             if (job := self._rows.running(job_id, token)) is not None:
@@ -202,7 +202,7 @@ class MemoryEngine:
         freed: list[str] = []
         for job in sorted(old, key=lambda job: job.id)[:limit]:
             freed += [file.key for file in tables.artifacts.get(job.id) or ()] or [""]
-            tables.drop_job(job)
+            tables.delete_job(job)
         return freed
 
     def _ready(self, queue: str, limit: int) -> list[Job]:
@@ -261,7 +261,7 @@ def _settled(job: Job, settlement: Settlement) -> Job:
         due_at=(settlement.due_at or job.due_at) if scheduled else job.due_at,
         max_attempts=settlement.max_attempts,
         mode=settlement.mode,
-        result=plain(settlement.result),
+        result=isolated_copy(settlement.result),
         reason=settlement.error,
         lease_until=None,
         ended_at=None if scheduled else settlement.ended_at,

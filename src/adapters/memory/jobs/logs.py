@@ -13,7 +13,7 @@ ANNOUNCED = "/"
 
 
 @define(eq=False)
-class MemoryLogs:
+class MemoryJobLogRepository:
     """What attempts log, and the files they make."""
 
     _tables: Tables
@@ -42,7 +42,7 @@ class MemoryLogs:
             if attempt in {None, line.attempt} and line.seq > after
         ][:limit]
 
-    def announce_file(self, job_id: JobId, key: str) -> None:
+    def reserve_file_key(self, job_id: JobId, key: str) -> None:
         """Keep the key of a file that may be made from now on."""
         self._put(job_id, Artifact(f"{ANNOUNCED}{key}", "", 0, "", key))
 
@@ -51,7 +51,7 @@ class MemoryLogs:
         found = self._tables.artifacts.get(job_id) or ()
         replaced = next((file.key for file in found if file.name == artifact.name), None)
         if replaced is not None:
-            self.announce_file(job_id, replaced)
+            self.reserve_file_key(job_id, replaced)
         self._put(job_id, artifact, but=f"{ANNOUNCED}{artifact.key}")
         return replaced
 

@@ -15,7 +15,7 @@ _FINISHED = (JobState.SUCCEEDED, JobState.FAILED)
 
 
 @define(eq=False)
-class MemoryQueues:
+class MemoryQueueRepository:
     """The switches of the queues: running, draining or paused."""
 
     _tables: Tables
@@ -36,7 +36,7 @@ class MemoryQueues:
         """Whether any queue is draining."""
         return "draining" in self._tables.queues
 
-    def settle_drains(self, now: datetime) -> int:
+    def finish_drains(self, now: datetime) -> int:
         """Turn draining queues without a running row into paused ones."""
         busy = {job.queue for job in self._tables.jobs if job.state is JobState.RUNNING}
         drained = [
@@ -62,18 +62,18 @@ class MemoryQueues:
 
 
 @define(eq=False)
-class MemoryWorkers:
+class MemoryWorkerRepository:
     """Who runs jobs."""
 
     _tables: Tables
 
-    def seen(self, worker: WorkerInfo) -> None:
+    def heartbeat(self, worker: WorkerInfo) -> None:
         """Write or renew a process's row."""
         self._tables.workers.put(worker.id, worker)
 
-    def gone(self, worker_id: str) -> None:
+    def remove(self, worker_id: str) -> None:
         """Remove a process's row."""
-        self._tables.workers.drop(worker_id)
+        self._tables.workers.delete(worker_id)
 
     def all(self) -> Sequence[WorkerInfo]:
         """Return the processes, the newest first."""
@@ -81,15 +81,15 @@ class MemoryWorkers:
             self._tables.workers, key=lambda worker: (worker.started_at, worker.id), reverse=True
         )
 
-    def forget(self, before: datetime) -> None:
+    def remove_stale(self, before: datetime) -> None:
         """Remove rows that were last seen before a time."""
         for worker in list(self._tables.workers):
             if worker.seen_at < before:
-                self._tables.workers.drop(worker.id)
+                self._tables.workers.delete(worker.id)
 
 
 @define(eq=False)
-class MemoryStatistics:
+class MemoryStatisticsRepository:
     """Counts over a scope."""
 
     _tables: Tables

@@ -8,15 +8,15 @@ from attrs import define, evolve
 
 from workbell.adapters.memory.jobs.engine import MemoryEngine
 from workbell.adapters.memory.listing import between, count_rows, ordered
-from workbell.adapters.memory.values import in_utc, plain
+from workbell.adapters.memory.values import in_utc, isolated_copy
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt
-from workbell.domain.jobs.job import Job, JobId, JobState, placed
+from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import Schedule
-from workbell.domain.schedules.ticks import Step
+from workbell.domain.schedules.ticks import FastPathStep
 from workbell.ports.jobs.repository import JobFilter
 
 _WRITTEN = (
@@ -44,7 +44,7 @@ _ORDERINGS: Mapping[str, Callable[[Job], Any]] = {
 
 
 @define(eq=False)
-class MemoryJobs(MemoryEngine):
+class MemoryJobRepository(MemoryEngine):
     """Every piece of work."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
@@ -64,7 +64,7 @@ class MemoryJobs(MemoryEngine):
             if new.lane is not None:
                 self._rows.tables.lanes.put(new.lane, new.lane_limit)
             room = self._rows.room(new.lane)
-            state = placed(
+            state = initial_state(
                 new,
                 now,
                 task_active=self._rows.is_active(new.task),
@@ -78,10 +78,12 @@ class MemoryJobs(MemoryEngine):
         self._rows.make_ready(ready, now)
         return [None if job_id is None else self._rows.get(job_id) for job_id in added]
 
-    def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
+    def add_ticks(
+        self, task: Task, steps: Sequence[FastPathStep], now: datetime
+    ) -> Sequence[FastPathStep]:
         """Keep the jobs of due ticks in the common case; return the steps accounted for."""
         jobs: list[Job] = []
-        kept: list[Step] = []
+        kept: list[FastPathStep] = []
         for step in steps:
             schedule = self._rows.tables.schedules.get(step.schedule)
             if schedule is not None and step.fits(schedule) and self._is_free(task, schedule):
@@ -108,7 +110,7 @@ class MemoryJobs(MemoryEngine):
             return False
         now = self._rows.clock.now()
         changes = {name: getattr(after, name) for name in _WRITTEN}
-        moved = evolve(kept, **changes, result=plain(after.result))
+        moved = evolve(kept, **changes, result=isolated_copy(after.result))
         if kept.state is JobState.RUNNING and moved.state is not JobState.RUNNING:
             moved = evolve(moved, lease_until=None)
         moved = in_utc(moved)
@@ -123,31 +125,31 @@ class MemoryJobs(MemoryEngine):
     def find(
         self,
         scope: Scope,
-        which: JobFilter,
+        filters: JobFilter,
         *,
         ordering: Sequence[str] = ("-id",),
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Job]:
         """Return a part of a list; hidden jobs are left out."""
-        found = list(self._matching(scope, which))
+        found = list(self._matching(scope, filters))
         return ordered(found, ordering, _ORDERINGS)[offset : offset + limit]
 
-    def count(self, scope: Scope, which: JobFilter) -> int:
+    def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
-        return count_rows(self._matching(scope, which))
+        return count_rows(self._matching(scope, filters))
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
         """Return the job that an owner has made under a key."""
-        return next(self._rows.under("idempotency", owner, key), None)
+        return next(self._rows.by_index("idempotency", owner, key), None)
 
-    def count_waiting(self, owner: UserId, *, at_most: int) -> int:
+    def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return how many jobs of an owner wait, counting no further than `at_most`."""
-        return min(len(self._rows.tables.job_index.of("waiting", owner)), at_most)
+        return min(len(self._rows.tables.job_index.of("waiting", owner)), limit)
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
         """Return the waiting and running jobs of some schedules, oldest first."""
-        return {each: list(self._rows.under("unfinished", each)) for each in schedule_ids}
+        return {each: list(self._rows.by_index("unfinished", each)) for each in schedule_ids}
 
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
         """Return the closed attempts of a job, oldest first."""
@@ -164,8 +166,8 @@ class MemoryJobs(MemoryEngine):
         return evolve(
             in_utc(job),
             id=JobId(self._rows.tables.jobs.next_id()),
-            parameters=plain(dict(job.parameters)),
-            result=plain(job.result),
+            parameters=isolated_copy(dict(job.parameters)),
+            result=isolated_copy(job.result),
         )
 
     def _taken(self, job: Job) -> bool:
@@ -177,24 +179,24 @@ class MemoryJobs(MemoryEngine):
             or (key and index.of("idempotency", job.owner, job.idempotency_key))
         )
 
-    def _matching(self, scope: Scope, which: JobFilter) -> Iterator[Job]:
+    def _matching(self, scope: Scope, filters: JobFilter) -> Iterator[Job]:
         return (
             job
             for job in self._rows.tables.jobs
-            if not job.hidden and scope.covers(job.owner) and _fits(job, which)
+            if not job.hidden and scope.covers(job.owner) and _fits(job, filters)
         )
 
 
-def _fits(job: Job, which: JobFilter) -> bool:
+def _fits(job: Job, filters: JobFilter) -> bool:
     text = f"{job.name}\n{job.task}\n{job.description}".casefold()
-    return (which.statuses is None or job.status in which.statuses) and (
-        (which.task is None or job.task == which.task)
-        and (which.queue is None or job.queue == which.queue)
-        and (which.origins is None or job.origin in which.origins)
-        and (which.schedule_id is None or job.schedule_id == which.schedule_id)
-        and (which.owner is None or job.owner == which.owner)
-        and between(job.created_at, which.created_from, which.created_to)
-        and between(job.due_at, which.due_from, which.due_to)
-        and (which.search is None or which.search.casefold() in text)
-        and (which.before_id is None or job.id < which.before_id)
+    return (filters.statuses is None or job.status in filters.statuses) and (
+        (filters.task is None or job.task == filters.task)
+        and (filters.queue is None or job.queue == filters.queue)
+        and (filters.origins is None or job.origin in filters.origins)
+        and (filters.schedule_id is None or job.schedule_id == filters.schedule_id)
+        and (filters.owner is None or job.owner == filters.owner)
+        and between(job.created_at, filters.created_from, filters.created_to)
+        and between(job.due_at, filters.due_from, filters.due_to)
+        and (filters.search is None or filters.search.casefold() in text)
+        and (filters.before_id is None or job.id < filters.before_id)
     )

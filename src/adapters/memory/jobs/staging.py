@@ -15,7 +15,7 @@ from workbell.ports.system import Clock
 
 
 @define(eq=False)
-class JobRows:
+class MemoryJobTable:
     """The jobs of one transaction, and the queues to wake after it."""
 
     tables: Tables
@@ -30,7 +30,7 @@ class JobRows:
         """Keep a job as it now stands."""
         self.tables.put_job(job)
 
-    def under(self, *key: Any) -> Iterator[Job]:
+    def by_index(self, *key: Any) -> Iterator[Job]:
         """Yield the jobs under an index key, in the order of their entries."""
         for entry in self.tables.job_index.of(*key):
             yield self.tables.jobs.rows[entry[-1] if isinstance(entry, tuple) else entry]
@@ -54,12 +54,12 @@ class JobRows:
 
     def make_ready(self, jobs: Sequence[Job], now: datetime) -> list[Job]:
         """Move jobs to READY, with fair tags that are counted as in one statement."""
-        shares = {(job.queue, job.priority, job.share_key) for job in jobs}
+        shares = {(job.queue, job.priority, job.fairness_key) for job in jobs}
         ends = {share: self._tags(*share) for share in shares}
         nth: Counter[tuple[str, int, str]] = Counter()
         ready = []
         for job in jobs:
-            share = (job.queue, job.priority, job.share_key)
+            share = (job.queue, job.priority, job.fairness_key)
             nth[share] += 1
             tag = fair_tag(*ends[share], nth[share], job.weight)
             ready.append(evolve(job, state=JobState.READY, fair_tag=tag, queued_at=now))
@@ -87,7 +87,7 @@ class JobRows:
         for lane in sorted(lanes, key=lambda lane: lane or ""):
             held = (
                 job
-                for job in self.under("held", lane or "")
+                for job in self.by_index("held", lane or "")
                 if task in {None, job.task} and self.is_active(job.task)
             )
             room = self.room(lane)

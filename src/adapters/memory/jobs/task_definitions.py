@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from attrs import define, evolve
 
 from workbell.adapters.memory.tables import Tables
-from workbell.adapters.memory.values import plain
+from workbell.adapters.memory.values import isolated_copy
 from workbell.domain.errors import NotFound
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 
 
 @define(eq=False)
-class MemoryDefinitions:
+class MemoryTaskDefinitionRepository:
     """The tasks that the store knows, by id and by key."""
 
     _tables: Tables
@@ -23,7 +23,7 @@ class MemoryDefinitions:
         kept = evolve(
             definition,
             id=TaskId(self._tables.definitions.next_id()),
-            schema=plain(dict(definition.schema)),
+            schema=isolated_copy(dict(definition.schema)),
         )
         self._tables.definitions.put(kept.id, kept)
         return kept
@@ -47,7 +47,7 @@ class MemoryDefinitions:
     def replace(self, definition: TaskDefinition) -> None:
         """Keep a definition as it now stands."""
         self.get(definition.id)
-        kept = evolve(definition, schema=plain(dict(definition.schema)))
+        kept = evolve(definition, schema=isolated_copy(dict(definition.schema)))
         self._tables.definitions.put(definition.id, kept)
 
     def _find(self, key: str) -> TaskDefinition | None:

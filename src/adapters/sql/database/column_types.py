@@ -14,7 +14,7 @@ Id = BigInteger().with_variant(Integer(), "sqlite")
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
-def text_of(moment: datetime | None) -> str | None:
+def to_db_text(moment: datetime | None) -> str | None:
     """Return a moment as SQLite keeps it: text order is time order."""
     if moment is None:
         return None
@@ -23,12 +23,12 @@ def text_of(moment: datetime | None) -> str | None:
     return moment.isoformat(" ", "microseconds")[:26]
 
 
-def moment_of(text: str | None) -> datetime | None:
+def from_db_text(text: str | None) -> datetime | None:
     """Return a moment from SQLite's text."""
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def naive_of(moment: datetime | None) -> datetime | None:
+def to_naive_utc(moment: datetime | None) -> datetime | None:
     """Return a moment as the servers keep it: in UTC, without the zone."""
     if moment is None:
         return None
@@ -37,14 +37,14 @@ def naive_of(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=None)
 
 
-def moment_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:
+def instant_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:
     """Return what turns a moment into its form on disk."""
-    return text_of if dialect.name == "sqlite" else naive_of
+    return to_db_text if dialect.name == "sqlite" else to_naive_utc
 
 
-def moment_reader(dialect: Dialect) -> Callable[[Any], Any]:
+def instant_reader(dialect: Dialect) -> Callable[[Any], Any]:
     """Return what turns a moment's form on disk into the moment."""
-    return moment_of if dialect.name == "sqlite" else _aware
+    return from_db_text if dialect.name == "sqlite" else _aware
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -59,7 +59,7 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC)
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """An aware moment, kept as naive UTC: the one way all databases share."""
 
     impl = DateTime
@@ -77,7 +77,7 @@ class Moment(TypeDecorator[datetime]):
         self, dialect: Dialect
     ) -> Callable[[datetime | None], Any]:
         """Refuse naive moments; drop the zone of the others."""
-        return moment_writer(dialect)
+        return instant_writer(dialect)
 
     def result_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -85,7 +85,7 @@ class Moment(TypeDecorator[datetime]):
         coltype: object,  # noqa: ARG002
     ) -> Callable[[Any], Any]:
         """Give the zone back."""
-        return moment_reader(dialect)
+        return instant_reader(dialect)
 
 
 _encode = msgspec.json.Encoder().encode
@@ -105,9 +105,9 @@ def json_value(text: str | None) -> Any:
 _AS_THEY_ARE = (str, int, float, NoneType)
 
 
-def as_kept(values: Iterable[Any], dialect: Dialect) -> list[Any]:
+def to_db_values(values: Iterable[Any], dialect: Dialect) -> list[Any]:
     """Return values in their form on disk: moments, and objects as JSON text."""
-    moment = moment_writer(dialect)
+    moment = instant_writer(dialect)
     kept = list(values)
     for place, value in enumerate(kept):
         if not isinstance(value, _AS_THEY_ARE):
@@ -115,7 +115,7 @@ def as_kept(values: Iterable[Any], dialect: Dialect) -> list[Any]:
     return kept
 
 
-class Json(TypeDecorator[Any]):
+class JsonText(TypeDecorator[Any]):
     """A JSON value, kept as text; None is NULL."""
 
     impl = LongText

@@ -26,7 +26,7 @@ _AWAY = OperationalError, InterfaceError, InternalError, sqlite3.OperationalErro
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """
     Turn the driver's errors into the error families.
 
@@ -45,7 +45,7 @@ def translated() -> Iterator[None]:
     except (DBAPIError, sqlite3.Error, PoolTimeoutError) as error:
         if is_contended(error):
             raise Contended(f"Another transaction was in the way: {_reason(error)}.") from error
-        if not _is_away(error):
+        if not _is_connection_error(error):
             raise
         raise Unavailable(f"The database does not answer: {_reason(error)}.") from error
 
@@ -58,7 +58,7 @@ def is_contended(error: Exception) -> bool:
     return _mysql_number(driver) in _CONTENDED_ON_MYSQL
 
 
-def is_taken_on_mysql(error: IntegrityError) -> bool:
+def is_unique_violation_mysql(error: IntegrityError) -> bool:
     """Whether it was a unique key, and no other constraint, that stood against a row."""
     return _mysql_number(error.orig) == _TAKEN_ON_MYSQL
 
@@ -68,7 +68,7 @@ def _mysql_number(driver: object) -> int | None:
     return arguments[0] if arguments and isinstance(arguments[0], int) else None
 
 
-def _is_away(error: Exception) -> bool:
+def _is_connection_error(error: Exception) -> bool:
     if isinstance(error, _AWAY):
         return True
     return not isinstance(error, DBAPIError) or error.connection_invalidated

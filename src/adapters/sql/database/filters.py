@@ -22,13 +22,13 @@ from sqlalchemy import (
 from workbell.domain import constraints
 
 
-def equal(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
+def equals(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
     """Yield the condition that a column has a value, if one is asked for."""
     if value is not None:
         yield column == value
 
 
-def between(
+def in_range(
     column: ColumnElement[Any], first: datetime | None, last: datetime | None
 ) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions that a moment lies within bounds, both included."""
@@ -38,19 +38,21 @@ def between(
         yield column <= last
 
 
-def holds(column: ColumnElement[Any], part: str | BindParameter[str]) -> ColumnElement[bool]:
+def contains_text(
+    column: ColumnElement[Any], part: str | BindParameter[str]
+) -> ColumnElement[bool]:
     """Return the condition that a text holds another, regardless of case; bind `part_of` it."""
-    held = part_of(part) if isinstance(part, str) else part
+    held = like_pattern(part) if isinstance(part, str) else part
     return func.lower(column).contains(held, escape="/")
 
 
-def part_of(text: str) -> str:
+def like_pattern(text: str) -> str:
     """Return a text as `holds` compares it: folded, and without wildcards."""
     plain = text.casefold().replace("/", "//")
     return plain.replace("%", "/%").replace("_", "/_")
 
 
-def ordered(
+def order_by(
     ordering: Sequence[str], columns: Mapping[str, ColumnElement[Any]]
 ) -> Iterator[ColumnElement[Any]]:
     """

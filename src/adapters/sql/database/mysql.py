@@ -27,7 +27,7 @@ def table_options(connection: Connection) -> dict[str, Any]:
     }
 
 
-def clear_remains(connection: Connection, tables: Sequence[str]) -> None:
+def drop_partial_tables(connection: Connection, tables: Sequence[str]) -> None:
     """
     Drop what an interrupted upgrade has left of tables that are about to be made.
 
@@ -56,7 +56,7 @@ def clear_remains(connection: Connection, tables: Sequence[str]) -> None:
 
 
 @contextmanager
-def alone(connection: Connection) -> Iterator[None]:
+def migration_lock(connection: Connection) -> Iterator[None]:
     """
     Let one process at a time change the schema of this database.
 

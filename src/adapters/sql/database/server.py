@@ -49,7 +49,7 @@ _TIMES = {
 
 
 @define(eq=False)
-class Kept:
+class IdleConnections:
     """
     Connections, kept open from one block to the next.
 
@@ -63,17 +63,17 @@ class Kept:
     _waiting: list[None] = Factory(list[None])  # one for each who may be waiting for the pool
 
     @contextmanager
-    def lent(self) -> Iterator[Connection]:
+    def borrow(self) -> Iterator[Connection]:
         """Have a connection for a block."""
-        connection = self.take()
+        connection = self.acquire()
         try:
             yield connection
         except BaseException:
             connection.close()
             raise
-        self.keep(connection)
+        self.release(connection)
 
-    def take(self) -> Connection:
+    def acquire(self) -> Connection:
         """Return an open connection, the one that was used last if there is one."""
         if (kept := self._kept()) is not None:
             return kept
@@ -83,7 +83,7 @@ class Kept:
         finally:
             self._waiting.pop()
 
-    def keep(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Have a connection ready for the next block, or for who waits for the pool."""
         if connection.closed or connection.invalidated:
             connection.close()
@@ -121,20 +121,20 @@ class ServerConnections:
     """
 
     _url: URL
-    _writers: Kept
-    _readers: Kept
+    _writers: IdleConnections
+    _readers: IdleConnections
     schema: str | None = None
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Have a connection in a transaction: kept when the block ends, undone if it raises."""
-        with self._writers.lent() as connection, connection.begin():
+        with self._writers.borrow() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Have a read-only connection, in which every statement stands for itself."""
-        with self._readers.lent() as connection:
+        with self._readers.borrow() as connection:
             yield connection
 
     @contextmanager
@@ -184,8 +184,8 @@ def open_server(url: URL, pool_size: int, schema: str | None = None) -> ServerCo
     readers = max(1, pool_size // 2)
     return ServerConnections(
         url,
-        Kept(_pool(url, max(1, pool_size - readers), schema, reads=False)),
-        Kept(_pool(url, readers, schema, reads=True)),
+        IdleConnections(_pool(url, max(1, pool_size - readers), schema, reads=False)),
+        IdleConnections(_pool(url, readers, schema, reads=True)),
         schema,
     )
 

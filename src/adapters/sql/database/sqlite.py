@@ -19,7 +19,7 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_tim
 
 
 @define(eq=False)
-class Group:
+class CommitGroup:
     """The members that one COMMIT keeps or loses together."""
 
     turns: int = 0
@@ -63,11 +63,11 @@ class Writer:
     _mutex: Lock = field(init=False, factory=Lock)
     _waiting: deque[Lock] = field(init=False, default=Factory(deque[Lock]))
     _taken: bool = field(init=False, default=False)
-    _group: Group | None = field(init=False, default=None)
+    _group: CommitGroup | None = field(init=False, default=None)
     _lost: bool = field(init=False, default=False)
 
     @contextmanager
-    def turn(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """Work in the group's transaction: kept with it, undone when the block raises."""
         self._take()
         group = None
@@ -85,21 +85,21 @@ class Writer:
                 self._undo(group, error)
             raise
         finally:
-            self._pass_on()
+            self._commit_or_hand_over()
             if group is not None:
                 group.wait()
 
     @contextmanager
-    def alone(self) -> Iterator[sqlite3.Connection]:
+    def without_transaction(self) -> Iterator[sqlite3.Connection]:
         """Have the driver's connection outside any transaction."""
         self._take()
         try:
             self._commit()
             yield self._driver
         finally:
-            self._pass_on()
+            self._commit_or_hand_over()
 
-    def note_loss(self) -> None:
+    def detect_rollback(self) -> None:
         """
         Notice that SQLite has rolled everything back (disk full, I/O error).
 
@@ -126,10 +126,10 @@ class Writer:
                 if withdrawn:
                     self._waiting.remove(turn)
             if not withdrawn:
-                self._pass_on()
+                self._commit_or_hand_over()
             raise
 
-    def _pass_on(self) -> None:
+    def _commit_or_hand_over(self) -> None:
         """Commit if nobody waits or the group is full, then let the next one in."""
         while True:
             group = self._group
@@ -143,12 +143,12 @@ class Writer:
                     self._taken = False
                     return
 
-    def _open(self) -> Group:
+    def _open(self) -> CommitGroup:
         self._lost = False
         self._run("BEGIN IMMEDIATE")
-        return Group()
+        return CommitGroup()
 
-    def _undo(self, group: Group, error: BaseException) -> None:
+    def _undo(self, group: CommitGroup, error: BaseException) -> None:
         try:
             if not self._lost and self._driver.in_transaction:
                 self._run("ROLLBACK TO member")
@@ -169,7 +169,7 @@ class Writer:
             error = caught
         self._close(group, error)
 
-    def _close(self, group: Group, error: BaseException | None) -> None:
+    def _close(self, group: CommitGroup, error: BaseException | None) -> None:
         """End a group, and see to it that no transaction is left open."""
         if self._driver.in_transaction:
             try:
@@ -195,7 +195,7 @@ class SqliteConnections:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Have the write connection for one turn."""
-        with self.writer.turn() as connection:
+        with self.writer.transaction() as connection:
             yield connection
 
     @contextmanager
@@ -218,7 +218,7 @@ class SqliteConnections:
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """Have a connection of its own, foreign keys unchecked, nothing begun."""
-        with self.writer.alone(), self._engine.connect() as connection:
+        with self.writer.without_transaction(), self._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             yield connection
 
@@ -252,7 +252,7 @@ class SqliteConnections:
         """Close every connection that nobody uses."""
         while self._readers:
             self._readers.pop().close()
-        with self.writer.alone():
+        with self.writer.without_transaction():
             self.writer.connection.close()
         self._engine.dispose()
 
@@ -305,6 +305,6 @@ def _lower(text: Any) -> Any:
 def _watching(writer: Writer) -> Callable[[ExceptionContext], None]:
     def handle(context: ExceptionContext) -> None:
         if context.connection is writer.connection:
-            writer.note_loss()
+            writer.detect_rollback()
 
     return handle

@@ -190,7 +190,7 @@ _INSERT: Mapping[str, Callable[[Table], Any]] = {
 }
 
 
-def insert_unless_taken(table: Table, dialect: str) -> Any:
+def insert_if_absent(table: Table, dialect: str) -> Any:
     """Return an INSERT that leaves out rows whose unique keys are taken."""
     if dialect in _INSERT:
         return _INSERT[dialect](table).on_conflict_do_nothing()
@@ -198,7 +198,7 @@ def insert_unless_taken(table: Table, dialect: str) -> Any:
     return mysql.insert(table).on_duplicate_key_update({key.name: key})
 
 
-def plain_names(table: Table) -> tuple[str, ...]:
+def column_names(table: Table) -> tuple[str, ...]:
     """
     Return the names of a table's columns, as texts.
 
@@ -207,19 +207,19 @@ def plain_names(table: Table) -> tuple[str, ...]:
     return tuple(intern(str(column.name)) for column in table.columns)
 
 
-def new_id(result: AnyResult) -> int:
+def inserted_id(result: AnyResult) -> int:
     """Return the id that an INSERT has given its row."""
     key = result.inserted_primary_key
     assert key is not None
     return int(key[0])
 
 
-def named(row: AnyRow) -> dict[str, Any]:
+def row_to_dict(row: AnyRow) -> dict[str, Any]:
     """Return a row's values by the names of their columns."""
     return dict(cast("Mapping[str, Any]", row._mapping))  # noqa: SLF001 - SQLAlchemy's own spelling
 
 
-def put(db: Connection, table: Table, row: Mapping[str, Any]) -> None:
+def upsert(db: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Write a row in place of the one with its primary key, if there is one."""
     db.execute(_upsert(table, db.dialect.name), dict(row))
 

@@ -11,19 +11,23 @@ from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import Schedule
-from workbell.domain.schedules.ticks import Step
+from workbell.domain.schedules.ticks import FastPathStep
 
-Entry: TypeAlias = tuple[JobState, float, datetime | None]
+ProgressEntry: TypeAlias = tuple[JobState, float, datetime | None]
 """The state of a new row, its fair tag, and the time from which it is ready."""
 
-InsertJobs: TypeAlias = Callable[[Connection, Sequence[Job], Sequence[Entry]], Sequence[Job | None]]
+InsertJobs: TypeAlias = Callable[
+    [Connection, Sequence[Job], Sequence[ProgressEntry]], Sequence[Job | None]
+]
 InsertJob: TypeAlias = Callable[[Connection, Job, datetime, bool], Job | None]
 WriteSettlements: TypeAlias = Callable[[Connection, Sequence[Settlement]], dict[JobId, Settlement]]
 SettleAndClaim: TypeAlias = Callable[
     [Connection, Sequence[Settlement], Sequence[Any], bool], tuple[list[Claim], set[JobId]]
 ]
-FireTicks: TypeAlias = Callable[[Connection, Task, Sequence[Step], datetime, set[str]], list[Step]]
-AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[Step]], None]
+FireTicks: TypeAlias = Callable[
+    [Connection, Task, Sequence[FastPathStep], datetime, set[str]], list[FastPathStep]
+]
+AdvanceByOne: TypeAlias = Callable[[Connection, Sequence[FastPathStep]], None]
 InsertSchedule: TypeAlias = Callable[[Connection, Schedule], int]
 IsAmong: TypeAlias = Callable[[Any, str], ColumnElement[bool]]
 

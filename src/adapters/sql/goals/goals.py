@@ -16,12 +16,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.filters import count_rows, equal, holds
-from workbell.adapters.sql.database.statements import AnyRow, insert_unless_taken, named, new_id
+from workbell.adapters.sql.database.filters import contains_text, count_rows, equals
+from workbell.adapters.sql.database.statements import (
+    AnyRow,
+    insert_if_absent,
+    inserted_id,
+    row_to_dict,
+)
 from workbell.adapters.sql.schema.goals import goal_books, goals, timers
 from workbell.adapters.sql.schema.reminders import goal_reminders
 from workbell.domain.errors import Conflict, NotFound
-from workbell.domain.goals.goal import Book, Category, Goal, GoalId, GoalState
+from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger, GoalState
 from workbell.domain.goals.progress_entry import Timer
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import GoalFilter
@@ -52,31 +57,31 @@ _ORDERINGS: dict[str, ColumnElement[Any]] = {
 
 
 @frozen
-class SqlBooks:
+class SqlGoalLedgerRepository:
     """One row a person, locked before anything of theirs is changed."""
 
     _db: Connection
 
-    def get(self, owner: UserId) -> Book:
+    def get(self, owner: UserId) -> GoalLedger:
         """Return a person's book, an empty one where nothing was ever written."""
         row = self._db.execute(_BOOK, {"whose": owner}).one_or_none()
-        return Book(owner=owner) if row is None else Book(**named(row))
+        return GoalLedger(owner=owner) if row is None else GoalLedger(**row_to_dict(row))
 
-    def lock(self, owner: UserId) -> Book:
+    def lock(self, owner: UserId) -> GoalLedger:
         """Return a person's book and lock it; there is one from now on."""
-        new = insert_unless_taken(goal_books, self._db.dialect.name)
+        new = insert_if_absent(goal_books, self._db.dialect.name)
         while (row := self._db.execute(_LOCK, {"whose": owner}).one_or_none()) is None:
             self._db.execute(new.values(owner=owner, last_goal=0, revision=0))
-        return Book(**named(row))
+        return GoalLedger(**row_to_dict(row))
 
-    def replace(self, book: Book) -> None:
+    def replace(self, book: GoalLedger) -> None:
         """Keep a book as it now stands; it is locked already."""
         values = {"whose": book.owner, "highest": book.last_goal, "counted": book.revision}
         self._db.execute(_KEEP_BOOK, values)
 
 
 @frozen
-class SqlGoals:
+class SqlGoalRepository:
     """Everybody's goals; each is found by its owner and number only."""
 
     _db: Connection
@@ -87,7 +92,7 @@ class SqlGoals:
             result = self._db.execute(_INSERT, _values(goal))
         except IntegrityError as error:
             raise Conflict(f"There is another goal {goal.number}.") from error
-        return evolve(goal, id=GoalId(new_id(result)))
+        return evolve(goal, id=GoalId(inserted_id(result)))
 
     def get(self, owner: UserId, number: int) -> Goal:
         """Return one goal."""
@@ -111,19 +116,19 @@ class SqlGoals:
     def find(
         self,
         owner: UserId,
-        which: GoalFilter,
+        filters: GoalFilter,
         *,
         ordering: Sequence[str] = ("number",),
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Goal]:
         """Return a part of a person's goals."""
-        query = select(goals).where(*_conditions(owner, which)).order_by(*_ordered(ordering))
+        query = select(goals).where(*_conditions(owner, filters)).order_by(*_ordered(ordering))
         return [_goal(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
-    def count(self, owner: UserId, which: GoalFilter) -> int:
+    def count(self, owner: UserId, filters: GoalFilter) -> int:
         """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
-        return self._db.execute(count_rows(goals, *_conditions(owner, which))).scalar_one()
+        return self._db.execute(count_rows(goals, *_conditions(owner, filters))).scalar_one()
 
     def _one(self, query: Any, owner: UserId, number: int) -> Goal:
         row = self._db.execute(query, {"whose": owner, "numbered": number}).one_or_none()
@@ -133,7 +138,7 @@ class SqlGoals:
 
 
 @frozen
-class SqlTimers:
+class SqlTimerRepository:
     """The running timers: the key lets a person have one only."""
 
     _db: Connection
@@ -141,7 +146,7 @@ class SqlTimers:
     def get(self, owner: UserId) -> Timer | None:
         """Return a person's running timer, if there is one."""
         row = self._db.execute(_TIMER, {"whose": owner}).one_or_none()
-        return None if row is None else Timer(**named(row))
+        return None if row is None else Timer(**row_to_dict(row))
 
     def add(self, timer: Timer) -> None:
         """Keep a person's running timer."""
@@ -162,26 +167,26 @@ def _values(goal: Goal) -> dict[str, Any]:
 
 
 def _goal(row: AnyRow) -> Goal:
-    values = named(row)
+    values = row_to_dict(row)
     values |= {"category": Category(row.category), "state": GoalState(row.state)}
     return Goal(**values)
 
 
-def _conditions(owner: UserId, which: GoalFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(owner: UserId, filters: GoalFilter) -> Iterator[ColumnElement[bool]]:
     yield _c.owner == owner
-    if which.ids is not None:
-        yield _c.id.in_(which.ids)
-    yield from equal(_c.category, which.category and str(which.category))
-    if which.is_complete is not None:
-        yield _c.is_complete.is_(which.is_complete)
-    if which.states is not None:
-        yield _c.state.in_([str(state) for state in which.states])
-    if which.deadline_from is not None:
-        yield _c.deadline >= which.deadline_from
-    if which.deadline_to is not None:
-        yield _c.deadline <= which.deadline_to
-    if which.search is not None:
-        yield holds(_c.name, which.search)
+    if filters.ids is not None:
+        yield _c.id.in_(filters.ids)
+    yield from equals(_c.category, filters.category and str(filters.category))
+    if filters.is_complete is not None:
+        yield _c.is_complete.is_(filters.is_complete)
+    if filters.states is not None:
+        yield _c.state.in_([str(state) for state in filters.states])
+    if filters.deadline_from is not None:
+        yield _c.deadline >= filters.deadline_from
+    if filters.deadline_to is not None:
+        yield _c.deadline <= filters.deadline_to
+    if filters.search is not None:
+        yield contains_text(_c.name, filters.search)
 
 
 def _ordered(ordering: Sequence[str]) -> Iterator[ColumnElement[Any]]:

@@ -8,12 +8,18 @@ from attrs import asdict, evolve, frozen
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.filters import between, count_rows, equal, holds, ordered
-from workbell.adapters.sql.database.statements import AnyRow, named, new_id
+from workbell.adapters.sql.database.filters import (
+    contains_text,
+    count_rows,
+    equals,
+    in_range,
+    order_by,
+)
+from workbell.adapters.sql.database.statements import AnyRow, inserted_id, row_to_dict
 from workbell.adapters.sql.schema.goals import goals, progress_days, progress_entries
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.goals.goal import Category, GoalId
-from workbell.domain.goals.progress_entry import Entry, EntryId
+from workbell.domain.goals.progress_entry import EntryId, ProgressEntry
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay
 
@@ -56,22 +62,22 @@ _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
 
 
 @frozen
-class SqlEntries:
+class SqlProgressEntryRepository:
     """Everybody's progress entries, and what they share out over local days."""
 
     _db: Connection
 
-    def add(self, entry: Entry) -> Entry:
+    def add(self, entry: ProgressEntry) -> ProgressEntry:
         """Keep a new entry and its shares, and return it with its id."""
         try:
             result = self._db.execute(_INSERT, _values(entry))
         except IntegrityError as error:
             raise Conflict(f"There is another entry {entry.number}.") from error
-        kept = evolve(entry, id=EntryId(new_id(result)))
+        kept = evolve(entry, id=EntryId(inserted_id(result)))
         self._share(kept)
         return kept
 
-    def get(self, owner: UserId, goal_id: GoalId, number: int) -> Entry:
+    def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
         """Return one entry."""
         values = {"whose": owner, "goal": goal_id, "numbered": number}
         row = self._db.execute(_ONE, values).one_or_none()
@@ -79,7 +85,7 @@ class SqlEntries:
             raise NotFound(f"There is no entry {number}.")
         return _entry(row)
 
-    def replace(self, entry: Entry) -> None:
+    def replace(self, entry: ProgressEntry) -> None:
         """Keep an entry as it now stands, and its shares."""
         values = _values(entry) | {"entry": entry.id, "whose": entry.owner}
         if self._db.execute(_REPLACE, values).rowcount == 0:
@@ -87,7 +93,7 @@ class SqlEntries:
         self._db.execute(_UNSHARE, {"of_entry": entry.id})
         self._share(entry)
 
-    def delete(self, entry: Entry) -> None:
+    def delete(self, entry: ProgressEntry) -> None:
         """Remove an entry; its shares go with it."""
         gone = delete(progress_entries).where(_c.id == entry.id, _c.owner == entry.owner)
         self._db.execute(gone)
@@ -95,30 +101,30 @@ class SqlEntries:
     def find(
         self,
         owner: UserId,
-        which: EntryFilter,
+        filters: EntryFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
-    ) -> Sequence[Entry]:
+    ) -> Sequence[ProgressEntry]:
         """Return a part of a person's entries."""
         query = (
             select(progress_entries)
-            .where(*_conditions(owner, which))
-            .order_by(*ordered(ordering, _ORDERINGS))
+            .where(*_conditions(owner, filters))
+            .order_by(*order_by(ordering, _ORDERINGS))
         )
         return [_entry(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
-    def count(self, owner: UserId, which: EntryFilter) -> int:
+    def count(self, owner: UserId, filters: EntryFilter) -> int:
         """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
-        query = count_rows(progress_entries, *_conditions(owner, which))
+        query = count_rows(progress_entries, *_conditions(owner, filters))
         return self._db.execute(query).scalar_one()
 
     def latest_before(
-        self, owner: UserId, moment: datetime, *, but: EntryId | None = None
-    ) -> Entry | None:
+        self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
+    ) -> ProgressEntry | None:
         """Return the timed entry that started last before a moment, perhaps but for one."""
-        values = {"whose": owner, "moment": moment, "spared": but or 0}
+        values = {"whose": owner, "moment": moment, "spared": except_id or 0}
         row = self._db.execute(_LATEST, values).one_or_none()
         return None if row is None else _entry(row)
 
@@ -139,7 +145,7 @@ class SqlEntries:
         """Return the seconds of each local day that has any, in order."""
         query = (
             select(_d.local_day, func.sum(_d.seconds))
-            .where(*_within(owner, first, last), *equal(_d.goal_id, goal_id))
+            .where(*_within(owner, first, last), *equals(_d.goal_id, goal_id))
             .group_by(_d.local_day)
             .order_by(_d.local_day)
         )
@@ -167,31 +173,31 @@ class SqlEntries:
             for day, number, category, seconds in self._db.execute(query)
         ]  # fmt: skip
 
-    def _share(self, entry: Entry) -> None:
+    def _share(self, entry: ProgressEntry) -> None:
         """Write down on which local days an entry's time falls."""
         of_entry = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
         rows = [
-            of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.shares()
+            of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.seconds_by_day()
         ]  # fmt: skip
         if rows:
             self._db.execute(_SHARE, rows)
 
 
-def _values(entry: Entry) -> dict[str, Any]:
+def _values(entry: ProgressEntry) -> dict[str, Any]:
     values = asdict(entry)
     del values["id"]
     return values
 
 
-def _entry(row: AnyRow) -> Entry:
-    values: dict[str, Any] = named(row)
-    return Entry(**values)
+def _entry(row: AnyRow) -> ProgressEntry:
+    values: dict[str, Any] = row_to_dict(row)
+    return ProgressEntry(**values)
 
 
 def _export_row(row: AnyRow) -> ExportRow:
-    values: dict[str, Any] = named(row)
+    values: dict[str, Any] = row_to_dict(row)
     goal_name, category = values.pop("goal_name"), Category(values.pop("category"))
-    return ExportRow(entry=Entry(**values), goal_name=goal_name, category=category)
+    return ExportRow(entry=ProgressEntry(**values), goal_name=goal_name, category=category)
 
 
 def _within(owner: UserId, first: date | None, last: date | None) -> Iterator[ColumnElement[bool]]:
@@ -202,12 +208,12 @@ def _within(owner: UserId, first: date | None, last: date | None) -> Iterator[Co
         yield _d.local_day <= last
 
 
-def _conditions(owner: UserId, which: EntryFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(owner: UserId, filters: EntryFilter) -> Iterator[ColumnElement[bool]]:
     yield _c.owner == owner
-    yield from equal(_c.goal_id, which.goal_id)
-    if which.is_complete is not None:
+    yield from equals(_c.goal_id, filters.goal_id)
+    if filters.is_complete is not None:
         complete = _c.logged_seconds == _c.total_seconds
-        yield complete if which.is_complete else ~complete
-    yield from between(_c.created_at, which.created_from, which.created_to)
-    if which.search is not None:
-        yield holds(_c.note, which.search)
+        yield complete if filters.is_complete else ~complete
+    yield from in_range(_c.created_at, filters.created_from, filters.created_to)
+    if filters.search is not None:
+        yield contains_text(_c.note, filters.search)

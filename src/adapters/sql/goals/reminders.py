@@ -22,14 +22,14 @@ from sqlalchemy import (
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
-    insert_unless_taken,
+    insert_if_absent,
 )
 from workbell.adapters.sql.database.strategy import IsAmong, Strategy
 from workbell.adapters.sql.schema.goals import goal_books, goals
 from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.goals.goal import GoalState
-from workbell.domain.goals.reminder import IdleGoal, Person, Preferences, Reminded
+from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
 from workbell.domain.identity.user import UserId
 
 _p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
@@ -63,7 +63,7 @@ _CHANGED = (
 
 
 @frozen
-class _OfMany:
+class _BulkStatements:
     """The statements about many people or goals at once."""
 
     lock: Any
@@ -75,7 +75,7 @@ class _OfMany:
     mark: Any
 
     @classmethod
-    def of(cls, among: IsAmong) -> "_OfMany":
+    def of(cls, among: IsAmong) -> "_BulkStatements":
         """Return them, made with a way to say that a column is among the ids of a parameter."""
         marked = select(
             _g.id,
@@ -106,19 +106,19 @@ class _OfMany:
 
 
 @cache
-def _statements(is_among: IsAmong) -> _OfMany:
-    return _OfMany.of(is_among)
+def _statements(is_among: IsAmong) -> _BulkStatements:
+    return _BulkStatements.of(is_among)
 
 
 @frozen
-class SqlReminders:
+class SqlReminderRepository:
     """Who wants reminders and when, and what of which goal was said."""
 
     _db: Connection
     _strategy: Strategy
 
     @property
-    def _of_many(self) -> _OfMany:
+    def _of_many(self) -> _BulkStatements:
         return _statements(self._strategy.is_among)
 
     def preferences(self, owner: UserId) -> Preferences:
@@ -126,9 +126,9 @@ class SqlReminders:
         row = self._db.execute(_OF_ONE, {"whose": owner}).one_or_none()
         return Preferences() if row is None else _preferences(row)
 
-    def keep(self, owner: UserId, preferences: Preferences) -> None:
+    def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
         """Keep what a person prefers; when they were reminded last stays."""
-        self._provide([owner])
+        self._ensure_rows([owner])
         at = preferences.reminder_time
         values = {
             "whose": owner,
@@ -148,14 +148,14 @@ class SqlReminders:
         """Return people whose own time has come, the longest ago first."""
         return self._db.execute(_DUE.limit(limit), {"now": now}).scalars().all()
 
-    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[Person]:
+    def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
         """Lock people's books, in the order of their ids, and return them as they stand."""
         self._db.execute(self._of_many.lock, {"owners": owners}).all()
         found: dict[int, list[IdleGoal]] = {}
         for row in self._db.execute(self._of_many.goals, {"owners": owners, "before": before}):
             found.setdefault(row.owner, []).append(_goal(row))
         return [
-            Person(
+            ReminderRecipient(
                 owner=row.id,
                 zone=row.time_zone,
                 preferences=Preferences() if row.reminders is None else _preferences(row),
@@ -165,9 +165,11 @@ class SqlReminders:
             for row in self._db.execute(self._of_many.people, {"owners": owners})
         ]
 
-    def tell(self, days: Mapping[UserId, date], goals: Mapping[int, Reminded]) -> None:
+    def mark_reminded(
+        self, days: Mapping[UserId, date], goals: Mapping[int, ReminderHistory]
+    ) -> None:
         """Keep on which day people, who are locked, were reminded last, and of which goals."""
-        self._provide(sorted(days))
+        self._ensure_rows(sorted(days))
         by_day: dict[date, list[UserId]] = {}
         for owner, day in days.items():
             by_day.setdefault(day, []).append(owner)
@@ -175,7 +177,7 @@ class SqlReminders:
             self._db.execute(self._of_many.reminded, {"day": day, "owners": owners})
         for ids in chunks(sorted(goals)):
             self._db.execute(self._of_many.forget, {"ids": ids})
-        alike: dict[Reminded, list[int]] = {}
+        alike: dict[ReminderHistory, list[int]] = {}
         for goal, told in goals.items():
             alike.setdefault(told, []).append(goal)
         for told, some in alike.items():
@@ -183,7 +185,7 @@ class SqlReminders:
             for ids in chunks(sorted(some)):
                 self._db.execute(self._of_many.mark, {**values, "ids": ids})
 
-    def aim(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
+    def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
         """Keep the `zone` and `next_at` of people whose own time has come."""
         rows = [
             {"whose": owner, "now": now, "by": wanted.zone, "at": wanted.next_at}
@@ -192,9 +194,9 @@ class SqlReminders:
         if rows:
             self._db.execute(_AIMED, rows)
 
-    def _provide(self, owners: Sequence[UserId]) -> None:
+    def _ensure_rows(self, owners: Sequence[UserId]) -> None:
         """Have a row for each of some people."""
-        provide = insert_unless_taken(notification_preferences, self._db.dialect.name)
+        provide = insert_if_absent(notification_preferences, self._db.dialect.name)
         rows = provide.from_select(["owner", "reminders", "zone"], self._of_many.new)
         self._db.execute(rows, {"owners": owners})
 
@@ -210,5 +212,5 @@ def _preferences(row: AnyRow) -> Preferences:
 
 
 def _goal(row: AnyRow) -> IdleGoal:
-    told = None if row.since is None else Reminded(row.since, row[5], row.last)
+    told = None if row.since is None else ReminderHistory(row.since, row[5], row.last)
     return IdleGoal(id=row.id, name=row.name, active_at=row.active_at, reminded=told)

@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from workbell.adapters.sql.database.statements import (
     AnyRow,
-    named,
-    new_id,
+    inserted_id,
+    row_to_dict,
 )
 from workbell.adapters.sql.schema.tables import api_keys
 from workbell.domain.errors import Conflict, NotFound
@@ -50,7 +50,7 @@ _NOTE_KEY_USE = (
 
 
 @frozen
-class SqlApiKeys:
+class SqlApiKeyRepository:
     """API keys, by their prefix."""
 
     _db: Connection
@@ -65,7 +65,7 @@ class SqlApiKeys:
             result = self._db.execute(insert(api_keys).values(values))
         except IntegrityError as error:
             raise Conflict("There is another key with this prefix.") from error
-        return evolve(key, id=new_id(result))
+        return evolve(key, id=inserted_id(result))
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
         """Return a key whatever its state; None if unknown."""
@@ -79,7 +79,7 @@ class SqlApiKeys:
             raise NotFound("There is no such key.")
         return _key(row)
 
-    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+    def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
         """Return a person's keys that are not revoked, the newest first."""
         return [_key(row) for row in self._db.execute(_KEYS, {"whose": user_id})]
 
@@ -88,11 +88,11 @@ class SqlApiKeys:
         values = {"whose": user_id, "key_id": key_id, "now": now}
         return self._db.execute(_REVOKE_KEY, values).rowcount == 1
 
-    def note_use(self, key: ApiKey) -> None:
+    def record_use(self, key: ApiKey) -> None:
         """Keep `last_used_at` of a key that is not revoked."""
         self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "used": key.last_used_at})
 
 
 def _key(row: AnyRow) -> ApiKey:
-    values: dict[str, Any] = named(row)
+    values: dict[str, Any] = row_to_dict(row)
     return ApiKey(**{**values, "scopes": frozenset(KeyScope(name) for name in row.scopes)})

@@ -16,8 +16,8 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.statements import (
-    named,
-    new_id,
+    inserted_id,
+    row_to_dict,
 )
 from workbell.adapters.sql.schema.tables import codes
 from workbell.domain.identity.one_time_code import MAX_ATTEMPTS, OneTimeCode, Purpose
@@ -68,7 +68,7 @@ _USE = update(codes).where(*_is_usable).values(used_at=bindparam("now"))
 
 
 @frozen
-class SqlCodes:
+class SqlOneTimeCodeRepository:
     """One-time codes; the rows stay, for counting, until they are purged."""
 
     _db: Connection
@@ -80,7 +80,7 @@ class SqlCodes:
         values = {**asdict(code), "purpose": str(code.purpose)}
         del values["id"]
         result = self._db.execute(insert(codes).values(values))
-        return evolve(code, id=new_id(result))
+        return evolve(code, id=inserted_id(result))
 
     def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
         """Return the code with the highest id, whatever its state."""
@@ -88,7 +88,7 @@ class SqlCodes:
         row = self._db.execute(_LATEST, person).one_or_none()
         if row is None:
             return None
-        values: dict[str, Any] = named(row)
+        values: dict[str, Any] = row_to_dict(row)
         values["purpose"] = Purpose(row.purpose)
         return OneTimeCode(**values)
 

@@ -5,7 +5,7 @@ from typing import Any
 from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from workbell.adapters.sql.database.statements import named, put
+from workbell.adapters.sql.database.statements import row_to_dict, upsert
 from workbell.adapters.sql.schema.tables import second_factors
 from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.user import UserId
@@ -31,7 +31,7 @@ _REMOVE = delete(second_factors).where(_is_theirs)
 
 
 @frozen
-class SqlSecondFactors:
+class SqlSecondFactorRepository:
     """Second factors, at most one of a person, confirmed or not."""
 
     _db: Connection
@@ -41,12 +41,12 @@ class SqlSecondFactors:
         row = self._db.execute(_FIND, {"whose": user_id}).one_or_none()
         if row is None:
             return None
-        values: dict[str, Any] = named(row)
+        values: dict[str, Any] = row_to_dict(row)
         return SecondFactor(**{**values, "recovery": tuple(row.recovery.split())})
 
     def put(self, factor: SecondFactor) -> None:
         """Keep a new factor in place of the one that its person had."""
-        put(self._db, second_factors, {**asdict(factor), "recovery": _text(factor)})
+        upsert(self._db, second_factors, {**asdict(factor), "recovery": _text(factor)})
 
     def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
         """Keep a factor as it now stands, if nobody has used or changed it since."""

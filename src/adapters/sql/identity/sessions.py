@@ -8,13 +8,13 @@ from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.column_types import as_kept, moment_reader
+from workbell.adapters.sql.database.column_types import instant_reader, to_db_values
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     PreparedStatement,
-    named,
-    plain_names,
+    column_names,
     prepare,
+    row_to_dict,
 )
 from workbell.adapters.sql.schema.tables import sessions
 from workbell.domain.errors import Conflict, NotFound
@@ -22,7 +22,7 @@ from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import UserId
 
 _s = sessions.c
-_COLUMNS = plain_names(sessions)
+_COLUMNS = column_names(sessions)
 _MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
 _ONE = select(sessions).where(_s.id == bindparam("session_id"))
 _SESSION = prepare(_ONE, "session_id")
@@ -54,7 +54,7 @@ _NOTE_USE = (
 
 
 @frozen
-class SqlSessions:
+class SqlSessionRepository:
     """Logins, by their opaque id."""
 
     _db: Connection
@@ -65,7 +65,7 @@ class SqlSessions:
             raise Conflict("There is another session with this id.")
         try:
             values = _values(session)
-            row = as_kept([values[name] for name in _COLUMNS], self._db.dialect)
+            row = to_db_values([values[name] for name in _COLUMNS], self._db.dialect)
             _INSERT.execute_no_result(self._db, row)
         except IntegrityError as error:
             raise Conflict("There is another session with this id.") from error
@@ -89,7 +89,7 @@ class SqlSessions:
         if self._db.execute(change).rowcount == 0:
             raise NotFound("There is no such session.")
 
-    def note_use(self, session: Session) -> None:
+    def record_use(self, session: Session) -> None:
         """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
         values = {
             "session_id": session.id,
@@ -98,7 +98,7 @@ class SqlSessions:
         }
         self._db.execute(_NOTE_USE, values)
 
-    def of_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
+    def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         """Return a person's sessions that are alive, the newest first."""
         rows = self._db.execute(_ALIVE, {"whose": user_id, "now": now})
         return [_session(row) for row in rows]
@@ -107,9 +107,9 @@ class SqlSessions:
         """Whether a person has signed in from an address, as long as sessions are kept."""
         return bool(_OPENED_FROM.fetch_all(self._db, (user_id, address)))
 
-    def revoke_all(self, user_id: UserId, now: datetime, *, but: str = "") -> int:
+    def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
         """End every session of a person that is alive, but perhaps one."""
-        values = {"whose": user_id, "now": now, "spared": but}
+        values = {"whose": user_id, "now": now, "spared": except_id}
         return self._db.execute(_REVOKE_ALL, values).rowcount
 
     def purge(self, before: datetime, *, limit: int) -> int:
@@ -124,8 +124,8 @@ class SqlSessions:
         if not rows:
             return None
         values = dict(zip(_COLUMNS, rows[0], strict=True))
-        read = moment_reader(self._db.dialect)
-        return _session_of(values | {name: read(values[name]) for name in _MOMENTS})
+        read = instant_reader(self._db.dialect)
+        return _session_from_row(values | {name: read(values[name]) for name in _MOMENTS})
 
 
 def _values(session: Session) -> dict[str, Any]:
@@ -133,8 +133,8 @@ def _values(session: Session) -> dict[str, Any]:
 
 
 def _session(row: AnyRow) -> Session:
-    return _session_of(named(row))
+    return _session_from_row(row_to_dict(row))
 
 
-def _session_of(values: dict[str, Any]) -> Session:
+def _session_from_row(values: dict[str, Any]) -> Session:
     return Session(**{**values, "kind": SessionKind(values["kind"])})

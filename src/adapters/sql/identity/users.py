@@ -17,26 +17,33 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.column_types import moment_reader
-from workbell.adapters.sql.database.filters import count_rows, equal, holds, ordered
+from workbell.adapters.sql.database.column_types import instant_reader
+from workbell.adapters.sql.database.filters import contains_text, count_rows, equals, order_by
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     PreparedStatement,
-    named,
-    new_id,
-    plain_names,
+    column_names,
+    inserted_id,
     prepare,
+    row_to_dict,
 )
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.errors import NotFound
-from workbell.domain.identity.user import Role, Taken, Tier, User, UserId, login_key
+from workbell.domain.identity.user import (
+    AlreadyTaken,
+    Role,
+    Tier,
+    User,
+    UserId,
+    normalise_identifier,
+)
 from workbell.ports.identity.users import UserFilter
 
 _u = users.c
 _ONE = select(users).where(_u.id == bindparam("user_id"))
 _USER = prepare(_ONE, "user_id")
 USER_LOCKED = prepare(_ONE.with_for_update(), "user_id")
-_COLUMNS = plain_names(users)
+_COLUMNS = column_names(users)
 _FLAGS = ("is_super_user", "is_active", "is_email_verified")
 _BY_USERNAME = prepare(select(users).where(_u.username_key == bindparam("login")), "login")
 _BY_EMAIL = prepare(select(users).where(_u.email_key == bindparam("login")), "login")
@@ -57,7 +64,7 @@ _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
 
 
 @frozen
-class SqlUsers:
+class SqlUserRepository:
     """Every person, active or not."""
 
     _db: Connection
@@ -70,7 +77,7 @@ class SqlUsers:
             result = self._db.execute(insert(users).values(values))
         except IntegrityError as error:
             raise _taken(error) from error
-        return evolve(user, id=UserId(new_id(result)))
+        return evolve(user, id=UserId(inserted_id(result)))
 
     def get(self, user_id: UserId) -> User:
         """Return a person, without a lock."""
@@ -107,20 +114,20 @@ class SqlUsers:
 
     def find(
         self,
-        which: UserFilter,
+        filters: UserFilter,
         *,
         ordering: Sequence[str] = ("id",),
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[User]:
         """Return a part of a list of people."""
-        terms = ordered(ordering, _ORDERINGS)
-        query = select(users).where(*_conditions(which)).order_by(*terms)
+        terms = order_by(ordering, _ORDERINGS)
+        query = select(users).where(*_conditions(filters)).order_by(*terms)
         return [_user(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
-    def count(self, which: UserFilter) -> int:
+    def count(self, filters: UserFilter) -> int:
         """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
-        return self._db.execute(count_rows(users, *_conditions(which))).scalar_one()
+        return self._db.execute(count_rows(users, *_conditions(filters))).scalar_one()
 
     def usernames(self) -> Sequence[str]:
         """Return the username of every active person, by id."""
@@ -130,14 +137,14 @@ class SqlUsers:
         rows = query.fetch_all(self._db, (user_id,))
         if not rows:
             raise NotFound(f"There is no user {user_id}.")
-        return user_of_kept(self._db, rows[0])
+        return user_from_row(self._db, rows[0])
 
     def _by_key(self, query: PreparedStatement, identifier: str) -> User | None:
-        key = login_key(identifier)
+        key = normalise_identifier(identifier)
         if "\0" in key or any("\ud800" <= character <= "\udfff" for character in key):
             return None
         rows = query.fetch_all(self._db, (key,))
-        return user_of_kept(self._db, rows[0]) if rows else None
+        return user_from_row(self._db, rows[0]) if rows else None
 
     def _check_free(self, values: Mapping[str, Any], itself: UserId) -> None:
         name, email = values["username_key"], values["email_key"]
@@ -152,45 +159,45 @@ class SqlUsers:
             if is_taken
         ]
         if taken:
-            raise Taken.of(*taken)
+            raise AlreadyTaken.of(*taken)
 
 
-def _conditions(which: UserFilter) -> Iterator[ColumnElement[bool]]:
-    yield from equal(_u.id, which.id)
-    yield from equal(_u.role, which.role and str(which.role))
-    yield from equal(_u.tier, which.tier and str(which.tier))
-    yield from equal(_u.is_active, which.is_active)
-    yield from equal(_u.is_super_user, which.is_super_user)
-    yield from equal(_u.is_email_verified, which.is_email_verified)
-    if which.email is not None:
-        yield _u.email_key == login_key(which.email)
-    if which.search is not None:
+def _conditions(filters: UserFilter) -> Iterator[ColumnElement[bool]]:
+    yield from equals(_u.id, filters.id)
+    yield from equals(_u.role, filters.role and str(filters.role))
+    yield from equals(_u.tier, filters.tier and str(filters.tier))
+    yield from equals(_u.is_active, filters.is_active)
+    yield from equals(_u.is_super_user, filters.is_super_user)
+    yield from equals(_u.is_email_verified, filters.is_email_verified)
+    if filters.email is not None:
+        yield _u.email_key == normalise_identifier(filters.email)
+    if filters.search is not None:
         columns = (_u.username, _u.email, _u.first_name, _u.last_name)
-        yield or_(*(holds(column, which.search) for column in columns))
+        yield or_(*(contains_text(column, filters.search) for column in columns))
 
 
-def _taken(error: IntegrityError) -> Taken:
+def _taken(error: IntegrityError) -> AlreadyTaken:
     """Return what a lost race means; databases name one key only."""
-    return Taken.of("email" if "email_key" in str(error.orig) else "username")
+    return AlreadyTaken.of("email" if "email_key" in str(error.orig) else "username")
 
 
 def _user_values(user: User) -> dict[str, Any]:
     values = asdict(user)
     del values["id"]
     values["role"], values["tier"] = str(user.role), str(user.tier)
-    values["username_key"] = login_key(user.username)
-    values["email_key"] = login_key(user.email)
+    values["username_key"] = normalise_identifier(user.username)
+    values["email_key"] = normalise_identifier(user.email)
     return values
 
 
 def _user(row: AnyRow) -> User:
-    return _user_of(named(row))
+    return _user_of(row_to_dict(row))
 
 
-def user_of_kept(db: Connection, row: Sequence[Any]) -> User:
+def user_from_row(db: Connection, row: Sequence[Any]) -> User:
     """Return the person of a row of `USER_LOCKED`, as the driver returns it."""
     values = dict(zip(_COLUMNS, row, strict=True))
-    read = moment_reader(db.dialect)
+    read = instant_reader(db.dialect)
     values["created_at"] = read(values["created_at"])
     if (until := values["password_expires_at"]) is not None:
         values["password_expires_at"] = read(until)

@@ -7,7 +7,7 @@ from datetime import datetime
 from attrs import frozen
 from sqlalchemy import bindparam, literal_column, select, update
 
-from workbell.adapters.sql.database.column_types import json_text, moment_writer
+from workbell.adapters.sql.database.column_types import instant_writer, json_text
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
@@ -17,14 +17,14 @@ from workbell.adapters.sql.jobs.rows import (
     CLAIM_COLUMNS,
     MODES,
     STATES,
-    JobRows,
-    claim_of,
+    JobStaging,
+    claim_from_row,
     progress_value,
 )
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_RUNNING
 from workbell.adapters.sql.schema.tables import jobs, queues
 from workbell.domain.jobs.attempt import Claim
-from workbell.domain.jobs.job import JobId, JobState, Progress, pick
+from workbell.domain.jobs.job import JobId, JobState, Progress, select_claimable
 
 _c = jobs.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -66,7 +66,7 @@ _PROGRESS = prepare(
 
 
 @frozen
-class JobClaims(JobRows):
+class JobClaims(JobStaging):
     """What workers do to the rows that they claim."""
 
     def claim(
@@ -88,7 +88,7 @@ class JobClaims(JobRows):
             return []
         self._mark_claimed([row.id for row in rows], worker, now, lease_until)
         return [
-            claim_of(
+            claim_from_row(
                 row,
                 token=row.token + 1,
                 attempt=row.attempt + 1,
@@ -99,7 +99,7 @@ class JobClaims(JobRows):
             for row in rows
         ]
 
-    def extend(
+    def renew_leases(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:
         """Renew leases; return for each renewed one whether to cancel it."""
@@ -108,7 +108,7 @@ class JobClaims(JobRows):
             self._db.execute(_EXTEND, {"ids": some, "lease": lease_until})
         return renewed
 
-    def note_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
+    def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""
         rows = [
             (json_text(progress_value(told)), job_id, token)
@@ -121,7 +121,7 @@ class JobClaims(JobRows):
     ) -> None:
         """Write the claims of locked rows by one statement."""
         if len(ids) == 1:
-            moment = moment_writer(self._db.dialect)
+            moment = instant_writer(self._db.dialect)
             _CLAIM.execute(self._db, (moment(lease_until), worker, moment(now), ids[0]))
             return
         values = {"ids": ids, "lease": lease_until, "claimer": worker, "now": now}
@@ -131,9 +131,9 @@ class JobClaims(JobRows):
         """Return the rows that one claim may take, reading on only where it may take more."""
         with closing(self._db.execute(CLAIMED, {"queue": queue, "most": limit})) as found:
             rows = list(found.fetchmany(free_threads + 1))
-            if pick([MODES[row.mode] for row in rows], free_threads) == len(rows):
+            if select_claimable([MODES[row.mode] for row in rows], free_threads) == len(rows):
                 rows += found.fetchall()
-        return rows[: pick([MODES[row.mode] for row in rows], free_threads)]
+        return rows[: select_claimable([MODES[row.mode] for row in rows], free_threads)]
 
     def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
         """Lock rows by id; return those that are RUNNING under the tokens."""

@@ -23,13 +23,13 @@ _IS_READY = _c.state == literal_column(str(int(JobState.READY)))
 """Written out, for no bound value ever matches a partial index."""
 
 
-def lowest_of(queue: Any, priority: Any) -> ScalarSelect[Any]:
+def lowest_tag(queue: Any, priority: Any) -> ScalarSelect[Any]:
     """Return a probe of the lowest ready tag of a queue and priority."""
     ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
     return ready.order_by(_c.fair_tag, _c.id).limit(_ONE).scalar_subquery()
 
 
-def highest_of(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
+def highest_tag(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
     """Return a probe of a fair key's highest ready tag there."""
     ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
     of_key = ready.where(_c.fair_key == key)
@@ -37,8 +37,8 @@ def highest_of(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
 
 
 _there: tuple[Any, Any] = (bindparam("queue"), bindparam("priority"))
-_LOWEST = lowest_of(*_there)
-_HIGHEST = highest_of(*_there, bindparam("fair_key"))
+_LOWEST = lowest_tag(*_there)
+_HIGHEST = highest_tag(*_there, bindparam("fair_key"))
 _is_inactive = (
     select(task_definitions.c.id)
     .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
@@ -57,15 +57,15 @@ Share = tuple[str, int, str]
 """Queue, priority and fair key: whose rows stand behind one another."""
 
 
-def tag_of_one(db: Connection, job: Job) -> tuple[bool, float]:
+def tag_single(db: Connection, job: Job) -> tuple[bool, float]:
     """Return whether a job's task is active, and its tag as the only row, by one probe."""
-    values = (job.task, job.queue, job.priority, job.share_key)
+    values = (job.task, job.queue, job.priority, job.fairness_key)
     inactive, lowest, highest = _probe_with_task.execute(db, values).one()
     return not inactive, fair_tag(lowest, highest, 1, job.weight)
 
 
 @define(eq=False)
-class Tags:
+class FairTagAllocator:
     """Gives the rows of one statement their tags, with one probe per share."""
 
     _db: Connection

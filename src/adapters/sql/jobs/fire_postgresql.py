@@ -5,11 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from workbell.adapters.sql.database.column_types import json_text, naive_of
+from workbell.adapters.sql.database.column_types import json_text, to_naive_utc
 from workbell.adapters.sql.database.statements import prepare
 from workbell.domain.jobs.job import mode_of
 from workbell.domain.jobs.task import OnLost, Task
-from workbell.domain.schedules.ticks import Step
+from workbell.domain.schedules.ticks import FastPathStep
 
 # The lanes are locked here, and counted by the next statement: its snapshot is younger.
 _LOCK = prepare(
@@ -109,11 +109,11 @@ FROM given WHERE s.id = ANY(ARRAY(SELECT id FROM given)) AND s.id = given.id
 
 
 def fire_ticks(
-    db: Connection, task: Task, steps: Sequence[Step], now: datetime, woken: set[str]
-) -> list[Step]:
+    db: Connection, task: Task, steps: Sequence[FastPathStep], now: datetime, woken: set[str]
+) -> list[FastPathStep]:
     """Keep the jobs of due ticks whose schedules nobody else has, or has anything under way."""
     expected = [
-        {"id": step.schedule, "version": step.version, "tick": naive_of(step.tick)}
+        {"id": step.schedule, "version": step.version, "tick": to_naive_utc(step.tick)}
         for step in steps
     ]
     free = {schedule_id for (schedule_id,) in _LOCK.fetch_all(db, (json_text(expected),))}
@@ -126,21 +126,21 @@ def fire_ticks(
         task.on_lost is OnLost.FAIL,
         task.max_attempts,
         task.timeout_seconds,
-        naive_of(now),
+        to_naive_utc(now),
     )
     fired = _FIRE.fetch_all(db, values)
     woken.update(queue for _, queue in fired)
     return [ours[nth] for nth, _ in fired]
 
 
-def advance_by_one(db: Connection, steps: Sequence[Step]) -> None:
+def advance_by_one(db: Connection, steps: Sequence[FastPathStep]) -> None:
     """Move schedules past one tick each; rows that have changed are left."""
     rows = [
         {
             "id": step.schedule,
             "version": step.version,
-            "tick": naive_of(step.tick),
-            "following": naive_of(step.next_at),
+            "tick": to_naive_utc(step.tick),
+            "following": to_naive_utc(step.next_at),
         }
         for step in steps
     ]

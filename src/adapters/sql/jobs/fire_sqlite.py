@@ -22,20 +22,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from workbell.adapters.sql.database.column_types import json_text, moment_writer
+from workbell.adapters.sql.database.column_types import instant_writer, json_text
 from workbell.adapters.sql.database.statements import (
     PreparedStatement,
     Values,
-    insert_unless_taken,
+    insert_if_absent,
     prepare,
 )
-from workbell.adapters.sql.jobs.fair_queueing import Share, highest_of, lowest_of
+from workbell.adapters.sql.jobs.fair_queueing import Share, highest_tag, lowest_tag
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
 from workbell.adapters.sql.schema.tables import jobs, lanes, schedules
 from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag, mode_of
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy
-from workbell.domain.schedules.ticks import Step
+from workbell.domain.schedules.ticks import FastPathStep
 
 _j, _s = jobs.c, schedules.c
 _zero: ColumnElement[Any] = literal_column("0")
@@ -90,8 +90,8 @@ _FIXED = {
 }
 _ALONE = prepare(
     select(
-        lowest_of(_queue, _s.priority),
-        highest_of(_queue, _s.priority, _fair_key),
+        lowest_tag(_queue, _s.priority),
+        highest_tag(_queue, _s.priority, _fair_key),
         _s.id,
         _s.version,
         *_VARYING.values(),
@@ -112,7 +112,7 @@ _ALONE = prepare(
 )
 _TAGGED = ("queue", "priority", "fair_tag")
 _INSERT = PreparedStatement(
-    lambda dialect: insert_unless_taken(jobs, dialect).values(_FIXED),
+    lambda dialect: insert_if_absent(jobs, dialect).values(_FIXED),
     (*_TAGGED, *[name for name in _VARYING if name not in _TAGGED]),
 )
 _keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
@@ -130,10 +130,10 @@ _PUT_SINGLE = prepare(
 
 
 def fire_ticks(
-    db: Connection, task: Task, steps: Sequence[Step], now: datetime, woken: set[str]
-) -> list[Step]:
+    db: Connection, task: Task, steps: Sequence[FastPathStep], now: datetime, woken: set[str]
+) -> list[FastPathStep]:
     """Keep the jobs of due ticks whose schedules have nothing else under way, on SQLite."""
-    moment = cache(moment_writer(db.dialect))
+    moment = cache(instant_writer(db.dialect))
     values = (
         json_text([step.schedule for step in steps]),
         task.queue,
@@ -145,7 +145,7 @@ def fire_ticks(
     )
     expected = {step.schedule: step for step in steps}
     given: dict[Share, int] = {}
-    kept: list[Step] = []
+    kept: list[FastPathStep] = []
     entered: list[str] = []
     rows: list[Values] = []
     for low, high, id_, version, queue, priority, key, weight, due, lane, *rest in _ALONE.fetch_all(

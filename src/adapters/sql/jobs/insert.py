@@ -5,31 +5,31 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.column_types import moment_writer
-from workbell.adapters.sql.database.errors import is_taken_on_mysql
+from workbell.adapters.sql.database.column_types import instant_writer
+from workbell.adapters.sql.database.errors import is_unique_violation_mysql
 from workbell.adapters.sql.database.statements import (
     PreparedStatement,
     Values,
-    insert_unless_taken,
+    insert_if_absent,
     prepare,
 )
-from workbell.adapters.sql.database.strategy import Entry
-from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, entered, job_values
+from workbell.adapters.sql.database.strategy import ProgressEntry
+from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, job_values, with_inserted_id
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.jobs.job import Job
 
 _id = table.c.id
-_INSERT = PreparedStatement(lambda dialect: insert_unless_taken(table, dialect), JOB_COLUMNS)
+_INSERT = PreparedStatement(lambda dialect: insert_if_absent(table, dialect), JOB_COLUMNS)
 _LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'workbell_jobs'")
 _KEPT = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
 _PLAIN_INSERT = prepare(insert(table), *JOB_COLUMNS)
 
 
 def insert_jobs_sqlite(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
 ) -> Sequence[Job | None]:
     """Insert rows unless their keys are taken; None for each refused job."""
-    moment = moment_writer(db.dialect)
+    moment = instant_writer(db.dialect)
 
     def rows(ids: Sequence[int | None]) -> list[Values]:
         return [
@@ -41,10 +41,10 @@ def insert_jobs_sqlite(
 
 
 def insert_jobs_mysql(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
 ) -> Sequence[Job | None]:
     """Insert rows unless their keys are taken; None for each refused job."""
-    moment = moment_writer(db.dialect)
+    moment = instant_writer(db.dialect)
     ids = [
         _on_mysql(db, job_values(job, None, *entry, moment))
         for job, entry in zip(jobs, entries, strict=True)
@@ -53,10 +53,10 @@ def insert_jobs_mysql(
 
 
 def _inserted(
-    jobs: Sequence[Job], entries: Sequence[Entry], ids: Sequence[int | None]
+    jobs: Sequence[Job], entries: Sequence[ProgressEntry], ids: Sequence[int | None]
 ) -> Sequence[Job | None]:
     return [
-        None if job_id is None else entered(job, job_id, *entry)
+        None if job_id is None else with_inserted_id(job, job_id, *entry)
         for job, job_id, entry in zip(jobs, ids, entries, strict=True)
     ]
 
@@ -88,6 +88,6 @@ def _on_mysql(db: Connection, row: Values) -> int | None:
     try:
         return _PLAIN_INSERT.execute(db, row).lastrowid
     except IntegrityError as error:
-        if is_taken_on_mysql(error):
+        if is_unique_violation_mysql(error):
             return None
         raise

@@ -6,10 +6,15 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, make_url, text
 
-from workbell.adapters.sql.database.column_types import Json, Moment, json_text, naive_of
+from workbell.adapters.sql.database.column_types import (
+    JsonText,
+    UtcDateTime,
+    json_text,
+    to_naive_utc,
+)
 from workbell.adapters.sql.database.statements import Values, prepare
-from workbell.adapters.sql.database.strategy import Entry
-from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, entered, job_values
+from workbell.adapters.sql.database.strategy import ProgressEntry
+from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, job_values, with_inserted_id
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.domain.jobs.job import Job, JobState
 
@@ -26,9 +31,9 @@ _SPECIAL = {
 
 
 def _read_as(column: Column[Any]) -> str:
-    if isinstance(column.type, Moment):
+    if isinstance(column.type, UtcDateTime):
         return "timestamptz"
-    return "json" if isinstance(column.type, Json) else column.type.compile(_dialect)
+    return "json" if isinstance(column.type, JsonText) else column.type.compile(_dialect)
 
 
 _kinds = {column.name: _read_as(column) for column in jobs.c}
@@ -83,7 +88,7 @@ _ENTER = prepare(
 
 
 def insert_jobs(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[Entry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
 ) -> Sequence[Job | None]:
     """
     Insert rows unless their keys are taken; None for each refused job.
@@ -93,7 +98,8 @@ def insert_jobs(
     """
     ids: list[int] = sorted(job_id for (job_id,) in _NEW_IDS.fetch_all(db, (len(jobs),)))
     new = [
-        entered(job, job_id, *entry) for job, job_id, entry in zip(jobs, ids, entries, strict=True)
+        with_inserted_id(job, job_id, *entry)
+        for job, job_id, entry in zip(jobs, ids, entries, strict=True)
     ]
     inserted = {job_id for (job_id,) in _INSERT_ALL.fetch_all(db, (json_text(new),))}
     return [job if job.id in inserted else None for job in new]
@@ -104,11 +110,11 @@ def insert_job(db: Connection, job: Job, now: datetime, committing: bool) -> Job
     later = job.due_at > now
     state = JobState.SCHEDULED if later else JobState.READY
     queued_at = job.queued_at if later else now
-    row = job_values(job, None, state, job.fair_tag, queued_at, naive_of)
+    row = job_values(job, None, state, job.fair_tag, queued_at, to_naive_utc)
     for job_id, stands, tag in _ENTER.fetch_all(db, (_json_of([row]),), committing=committing):
         if stands == JobState.HELD:
             queued_at = None
-        return entered(job, job_id, JobState(stands), tag, queued_at)
+        return with_inserted_id(job, job_id, JobState(stands), tag, queued_at)
     return None
 
 

@@ -15,14 +15,14 @@ from sqlalchemy import (
     update,
 )
 
-from workbell.adapters.sql.database.column_types import moment_writer
+from workbell.adapters.sql.database.column_types import instant_writer
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
-    insert_unless_taken,
+    insert_if_absent,
     prepare,
 )
-from workbell.adapters.sql.jobs.fair_queueing import Tags
+from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator
 from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
 from workbell.adapters.sql.schema.tables import jobs, lanes, task_definitions
 from workbell.domain.jobs.job import JobState
@@ -48,8 +48,8 @@ _inactive = (
     .exists()
 )
 READIED = (_c.id, _c.queue, _c.priority, _c.fair_key, _c.weight)
-PLACED = (*READIED, _c.lane, _c.task)
-_ROWS = select(*PLACED).where(_c.id.in_(bindparam("ids", expanding=True)))
+STAGE_COLUMNS = (*READIED, _c.lane, _c.task)
+_ROWS = select(*STAGE_COLUMNS).where(_c.id.in_(bindparam("ids", expanding=True)))
 _HOLD = prepare(
     update(jobs)
     .where(_c.id == bindparam("job_id"))
@@ -82,20 +82,20 @@ def lock(db: Connection, keys: Collection[str]) -> None:
         db.execute(_LOCK, {"keys": some}).all()
 
 
-def enter(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
+def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
     """Lock lanes that get rows, set their limits, and return how much room each has."""
     if not limits:
         return {}
     rows = [{"key": key, "lane_limit": limits[key]} for key in sorted(limits)]
-    db.execute(insert_unless_taken(lanes, db.dialect.name), rows)
+    db.execute(insert_if_absent(lanes, db.dialect.name), rows)
     lock(db, limits)
-    found = standing(db, limits)
+    found = occupancy(db, limits)
     changed = [(limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]]
     _LIMIT.execute_many(db, changed)
     return {key: limit - found[key][1] for key, limit in limits.items()}
 
 
-def standing(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
+def occupancy(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
     """Return the limit of each lane, and how many of its rows are ready or running."""
     found: dict[str, tuple[int, int]] = {}
     for some in chunks(sorted(keys)):
@@ -120,9 +120,7 @@ def release(
     return make_ready(db, _released(db, keys, task), now, woken)
 
 
-def release_everywhere(
-    db: Connection, now: datetime, woken: set[str], *, task: str | None = None
-) -> int:
+def release_all(db: Connection, now: datetime, woken: set[str], *, task: str | None = None) -> int:
     """
     Make every held row ready that may be, those without a lane first.
 
@@ -147,7 +145,7 @@ def _released(db: Connection, keys: Collection[str], task: str | None) -> list[A
     for some in chunks(sorted(keys)):
         held += db.execute(_HELD_LANES_OF, {"keys": some}).scalars()
     rows: list[AnyRow] = []
-    for key, (limit, busy) in sorted(standing(db, held).items()):
+    for key, (limit, busy) in sorted(occupancy(db, held).items()):
         if busy >= limit:
             continue
         values = {"lane": key, "room": limit - busy}
@@ -162,8 +160,8 @@ def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set
     """Make rows of `READIED` ready, with their fair tags; return how many."""
     if not rows:
         return 0
-    tags = Tags(db)
-    queued_at = moment_writer(db.dialect)(now)
+    tags = FairTagAllocator(db)
+    queued_at = instant_writer(db.dialect)(now)
     changes = []
     for job_id, queue, priority, fair_key, weight, *_ in rows:
         changes.append((tags.next((queue, priority, fair_key), weight), queued_at, job_id))
@@ -172,15 +170,15 @@ def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set
     return len(changes)
 
 
-def place(db: Connection, ids: Sequence[int], now: datetime, woken: set[str]) -> None:
+def initial_states(db: Connection, ids: Sequence[int], now: datetime, woken: set[str]) -> None:
     """Move rows, whose lanes are locked, to READY or HELD, in the order of their ids here."""
     found: dict[int, AnyRow] = {}
     for some in chunks(ids):
         found.update((row.id, row) for row in db.execute(_ROWS, {"ids": some}))
-    place_rows(db, [found[each] for each in ids], now, woken)
+    stage_rows(db, [found[each] for each in ids], now, woken)
 
 
-def place_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
+def stage_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
     """Move rows of `PLACED` to READY or HELD; laned ones wait for their lane's next turn."""
     inactive = frozenset(inactive_tasks.execute(db).scalars())
     ready = [row for row in rows if row.lane is None and row.task not in inactive]

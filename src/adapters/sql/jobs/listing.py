@@ -7,16 +7,22 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 
-from workbell.adapters.sql.database.filters import between, count_rows, equal, holds, ordered
+from workbell.adapters.sql.database.filters import (
+    contains_text,
+    count_rows,
+    equals,
+    in_range,
+    order_by,
+)
 from workbell.adapters.sql.database.statements import chunks
 from workbell.adapters.sql.jobs.rows import (
     ATTEMPT,
     CLAIM_COLUMNS,
     JOB,
-    JobRows,
-    attempt_of,
-    claim_of,
-    job_of,
+    JobStaging,
+    attempt_from_row,
+    claim_from_row,
+    job_from_row,
 )
 from workbell.adapters.sql.schema.indexes import (
     IS_HELD,
@@ -84,13 +90,13 @@ _ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(att
 
 
 @frozen
-class JobLists(JobRows):
+class JobLists(JobStaging):
     """The jobs that a scope may see, a part at a time."""
 
     def find(
         self,
         scope: Scope,
-        which: JobFilter,
+        filters: JobFilter,
         *,
         ordering: Sequence[str] = ("-id",),
         offset: int = 0,
@@ -98,21 +104,21 @@ class JobLists(JobRows):
     ) -> Sequence[Job]:
         """Return a part of a list; hidden jobs are left out."""
         query = (
-            JOB.where(*_conditions(scope, which))
-            .order_by(*ordered(ordering, _ORDERINGS))
+            JOB.where(*_conditions(scope, filters))
+            .order_by(*order_by(ordering, _ORDERINGS))
             .offset(offset)
             .limit(limit)
         )
-        return [job_of(row) for row in self._db.execute(query)]
+        return [job_from_row(row) for row in self._db.execute(query)]
 
-    def count(self, scope: Scope, which: JobFilter) -> int:
+    def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
-        return self._db.execute(count_rows(jobs, *_conditions(scope, which))).scalar_one()
+        return self._db.execute(count_rows(jobs, *_conditions(scope, filters))).scalar_one()
 
     def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
         """Return running rows whose lease ended before now, oldest first."""
         rows = self._db.execute(EXPIRED, {"now": now, "most": limit})
-        return [claim_of(row) for row in rows]
+        return [claim_from_row(row) for row in rows]
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the queues, neither paused nor draining, in which ready rows wait."""
@@ -137,17 +143,17 @@ class JobLists(JobRows):
         row = self._db.execute(VISIBLE, {"job_id": job_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
             raise NotFound(f"There is no job {job_id}.")
-        return job_of(row)
+        return job_from_row(row)
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
         """Return the job that an owner has made under a key."""
         values = {"owner": owner, "idempotency_key": key}
         row = self._db.execute(_BY_KEY, values).one_or_none()
-        return None if row is None else job_of(row)
+        return None if row is None else job_from_row(row)
 
-    def count_waiting(self, owner: UserId, *, at_most: int) -> int:
+    def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return how many jobs of an owner wait, counting no further than `at_most`."""
-        values = {"owner": owner, "at_most": at_most}
+        values = {"owner": owner, "at_most": limit}
         return self._db.execute(_COUNT_WAITING, values).scalar_one()
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
@@ -155,28 +161,30 @@ class JobLists(JobRows):
         found: dict[int, list[Job]] = {each: [] for each in schedule_ids}
         for some in chunks(list(found)):
             for row in self._db.execute(UNFINISHED, {"ids": some}):
-                found[row.schedule_id].append(job_of(row))
+                found[row.schedule_id].append(job_from_row(row))
         return found
 
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
         """Return the closed attempts of a job, oldest first."""
-        return [attempt_of(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
+        return [attempt_from_row(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
 
 
-def _conditions(scope: Scope, which: JobFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(scope: Scope, filters: JobFilter) -> Iterator[ColumnElement[bool]]:
     yield _c.hidden.is_(False)
-    yield from equal(_c.owner, scope.owner)
-    yield from equal(_c.owner, which.owner)
-    yield from equal(_c.task, which.task)
-    yield from equal(_c.queue, which.queue)
-    yield from equal(_c.schedule_id, which.schedule_id)
-    if which.statuses is not None:
-        yield or_(False, *[_STATUS[Status(each)] for each in which.statuses])
-    if which.origins is not None:
-        yield _c.origin.in_([str(each) for each in which.origins])
-    yield from between(_c.created_at, which.created_from, which.created_to)
-    yield from between(_c.due_at, which.due_from, which.due_to)
-    if which.search is not None:
-        yield or_(*[holds(column, which.search) for column in (_c.name, _c.task, _c.description)])
-    if which.before_id is not None:
-        yield _c.id < which.before_id
+    yield from equals(_c.owner, scope.owner)
+    yield from equals(_c.owner, filters.owner)
+    yield from equals(_c.task, filters.task)
+    yield from equals(_c.queue, filters.queue)
+    yield from equals(_c.schedule_id, filters.schedule_id)
+    if filters.statuses is not None:
+        yield or_(False, *[_STATUS[Status(each)] for each in filters.statuses])
+    if filters.origins is not None:
+        yield _c.origin.in_([str(each) for each in filters.origins])
+    yield from in_range(_c.created_at, filters.created_from, filters.created_to)
+    yield from in_range(_c.due_at, filters.due_from, filters.due_to)
+    if filters.search is not None:
+        yield or_(
+            *[contains_text(column, filters.search) for column in (_c.name, _c.task, _c.description)]
+        )
+    if filters.before_id is not None:
+        yield _c.id < filters.before_id

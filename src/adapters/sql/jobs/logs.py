@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from workbell.adapters.sql.database.column_types import moment_writer
-from workbell.adapters.sql.database.statements import AnyRow, prepare, put
+from workbell.adapters.sql.database.column_types import instant_writer
+from workbell.adapters.sql.database.statements import AnyRow, prepare, upsert
 from workbell.adapters.sql.schema.tables import artifacts, job_logs
 from workbell.domain.jobs.attempt import Artifact, LogLine
 from workbell.domain.jobs.job import JobId
@@ -39,7 +39,7 @@ _FORGET = delete(artifacts).where(*_ONE)
 
 
 @frozen
-class SqlLogs:
+class SqlJobLogRepository:
     """Log lines and artifacts."""
 
     _db: Connection
@@ -48,7 +48,7 @@ class SqlLogs:
         self, job_id: JobId, lines: Sequence[LogLine], *, keep_head: int, keep_tail: int
     ) -> None:
         """Add lines of one attempt, keeping its first and its last ones only."""
-        moment = moment_writer(self._db.dialect)
+        moment = instant_writer(self._db.dialect)
         _INSERT.execute_many(
             self._db,
             [
@@ -67,18 +67,18 @@ class SqlLogs:
         values = {"job": job_id, "after": after, "most": limit}
         return [LogLine(*row) for row in self._db.execute(query, values)]
 
-    def announce_file(self, job_id: JobId, key: str) -> None:
+    def reserve_file_key(self, job_id: JobId, key: str) -> None:
         """Keep the key of a file that may be made from now on."""
         file = Artifact(f"{ANNOUNCED}{key}", "", 0, "", key)
-        put(self._db, artifacts, {"job_id": job_id, **asdict(file)})
+        upsert(self._db, artifacts, {"job_id": job_id, **asdict(file)})
 
     def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
         """Keep a file's row; return the key of the one that it replaces."""
         named = {"job": job_id, "named": artifact.name}
         replaced: str | None = self._db.execute(_KEY, named).scalar_one_or_none()
         if replaced is not None:
-            self.announce_file(job_id, replaced)
-        put(self._db, artifacts, {"job_id": job_id, **asdict(artifact)})
+            self.reserve_file_key(job_id, replaced)
+        upsert(self._db, artifacts, {"job_id": job_id, **asdict(artifact)})
         self._db.execute(_FORGET, {"job": job_id, "named": f"{ANNOUNCED}{artifact.key}"})
         return replaced
 

@@ -18,8 +18,8 @@ from sqlalchemy import (
     update,
 )
 
-from workbell.adapters.sql.database.filters import equal
-from workbell.adapters.sql.database.statements import named, put
+from workbell.adapters.sql.database.filters import equals
+from workbell.adapters.sql.database.statements import row_to_dict, upsert
 from workbell.adapters.sql.jobs.rows import STATES
 from workbell.adapters.sql.schema.indexes import (
     IS_ACTIVE,
@@ -54,7 +54,7 @@ _WORKERS = select(workers).order_by(workers.c.started_at.desc(), workers.c.id.de
 
 
 @frozen
-class SqlQueues:
+class SqlQueueRepository:
     """The switches of the queues: running, draining or paused."""
 
     _db: Connection
@@ -74,50 +74,50 @@ class SqlQueues:
 
     def set_state(self, name: str, state: str, now: datetime) -> None:
         """Set a switch: 'running', 'draining' or 'paused'."""
-        put(self._db, queues, {"name": name, "state": state, "changed_at": now})
+        upsert(self._db, queues, {"name": name, "state": state, "changed_at": now})
 
     def any_draining(self) -> bool:
         """Whether any queue is draining: a cheap read."""
         return self._db.execute(_DRAINING).first() is not None
 
-    def settle_drains(self, now: datetime) -> int:
+    def finish_drains(self, now: datetime) -> int:
         """Turn draining queues without a running row into paused ones."""
         return self._db.execute(_SETTLE_DRAINS, {"now": now}).rowcount
 
 
 @frozen
-class SqlWorkers:
+class SqlWorkerRepository:
     """Who runs jobs."""
 
     _db: Connection
 
-    def seen(self, worker: WorkerInfo) -> None:
+    def heartbeat(self, worker: WorkerInfo) -> None:
         """Write or renew a process's row."""
-        put(self._db, workers, {**asdict(worker), "queues": list(worker.queues)})
+        upsert(self._db, workers, {**asdict(worker), "queues": list(worker.queues)})
 
-    def gone(self, worker_id: str) -> None:
+    def remove(self, worker_id: str) -> None:
         """Remove a process's row."""
         self._db.execute(delete(workers).where(workers.c.id == worker_id))
 
     def all(self) -> Sequence[WorkerInfo]:
         """Return the processes, the newest first."""
         rows = self._db.execute(_WORKERS)
-        return [WorkerInfo(**named(row)) for row in rows]
+        return [WorkerInfo(**row_to_dict(row)) for row in rows]
 
-    def forget(self, before: datetime) -> None:
+    def remove_stale(self, before: datetime) -> None:
         """Remove rows that were last seen before a time."""
         self._db.execute(delete(workers).where(workers.c.seen_at < before))
 
 
 @frozen
-class SqlStatistics:
+class SqlStatisticsRepository:
     """Counts over a scope."""
 
     _db: Connection
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
         """Return the counts of a scope."""
-        seen = (_c.hidden.is_(False), *equal(_c.owner, scope.owner))
+        seen = (_c.hidden.is_(False), *equals(_c.owner, scope.owner))
         tried = (_c.attempt > 0).label("tried")
         standing = select(_c.state, tried, func.count()).where(*seen).group_by(_c.state, tried)
         lately = (
@@ -139,7 +139,7 @@ class SqlStatistics:
             schedules_overdue=self._schedules(scope, IS_EXPECTED, IS_OVERDUE),
         )
 
-    def _schedules(self, scope: Scope, *which: ColumnElement[bool]) -> int:
-        owned = tuple(equal(schedules.c.owner, scope.owner))
-        query = select(func.count()).select_from(schedules).where(*which, *owned)
+    def _schedules(self, scope: Scope, *filters: ColumnElement[bool]) -> int:
+        owned = tuple(equals(schedules.c.owner, scope.owner))
+        query = select(func.count()).select_from(schedules).where(*filters, *owned)
         return self._db.execute(query).scalar_one()

@@ -8,22 +8,22 @@ from attrs import frozen
 from sqlalchemy import bindparam, null, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, chunks
-from workbell.adapters.sql.database.strategy import Entry
+from workbell.adapters.sql.database.strategy import ProgressEntry
 from workbell.adapters.sql.jobs import lanes
 from workbell.adapters.sql.jobs.claims import JobClaims
-from workbell.adapters.sql.jobs.fair_queueing import Tags, tag_of_one
+from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
 from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
 from workbell.adapters.sql.jobs.retention import JobRetention
-from workbell.adapters.sql.jobs.rows import job_of, progress_value
+from workbell.adapters.sql.jobs.rows import job_from_row, progress_value
 from workbell.adapters.sql.schema.indexes import IS_READY, IS_SCHEDULED
 from workbell.adapters.sql.schema.tables import attempts
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.attempt import Claim, Settlement
-from workbell.domain.jobs.job import Job, JobId, JobState, placed
+from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
-from workbell.domain.schedules.ticks import Step
+from workbell.domain.schedules.ticks import FastPathStep
 
 _c = table.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -31,7 +31,7 @@ _STILL_SCHEDULED = (
     select(_c.id).where(IS_SCHEDULED, _ids).order_by(_c.id).with_for_update(skip_locked=True)
 )
 STAGED = (
-    select(*lanes.PLACED)
+    select(*lanes.STAGE_COLUMNS)
     .where(IS_SCHEDULED, _c.due_at <= bindparam("now"))
     .order_by(_c.due_at, _c.id)
     .limit(bindparam("most"))
@@ -57,7 +57,7 @@ _READY_OF_TASK = select(_c.id, _c.lane).where(IS_READY, _c.task == bindparam("ta
 
 
 @frozen
-class SqlJobs(JobClaims, JobLists, JobRetention):
+class SqlJobRepository(JobClaims, JobLists, JobRetention):
     """
     Every piece of work, within a connection's transaction.
 
@@ -82,7 +82,9 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
             lanes.release(self._db, lanes_left, now, self._woken)
         return kept
 
-    def add_ticks(self, task: Task, steps: Sequence[Step], now: datetime) -> Sequence[Step]:
+    def add_ticks(
+        self, task: Task, steps: Sequence[FastPathStep], now: datetime
+    ) -> Sequence[FastPathStep]:
         """Keep the jobs of due ticks in the common case; return the steps accounted for."""
         fire_ticks = self._strategy.fire_ticks
         if fire_ticks is None or task.key in lanes.inactive_tasks.execute(self._db).scalars():
@@ -97,7 +99,7 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
         row = self._db.execute(query, {"job_id": job_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
             raise NotFound(f"There is no job {job_id}.")
-        return job_of(row)
+        return job_from_row(row)
 
     def replace(self, before: Job, after: Job) -> bool:
         """Write a job that a command has moved, if it still stands as before."""
@@ -123,7 +125,7 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
             return False
         stays = before.state is JobState.READY and after.state is JobState.READY
         if after.state.waiting and after.due_at <= now and not stays:
-            lanes.place(self._db, [before.id], now, self._woken)
+            lanes.initial_states(self._db, [before.id], now, self._woken)
         if before.lane is not None:
             lanes.release(self._db, [before.lane], now, self._woken)
         return True
@@ -135,10 +137,10 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
             return 0
         lanes.lock(self._db, {row.lane for row in rows if row.lane is not None})
         rows = self._still_scheduled(rows)
-        lanes.place_rows(self._db, rows, now, self._woken)
+        lanes.stage_rows(self._db, rows, now, self._woken)
         return len(rows)
 
-    def exchange(
+    def settle_and_claim(
         self,
         settlements: Sequence[Settlement],
         queue: str,
@@ -182,12 +184,12 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
             and (each.due_at is None or each.due_at <= each.ended_at)
         ]
         if due:
-            lanes.place(self._db, due, now, self._woken)
+            lanes.initial_states(self._db, due, now, self._woken)
         if freed:
             lanes.release(self._db, freed, now, self._woken)
         return set(accepted)
 
-    def give_back(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
+    def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
         self._lock_lanes_of(claims)
         rows = self._running(claims)
@@ -203,9 +205,9 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
         lanes.release(self._db, freed, now, self._woken)
         return {JobId(row.id) for row in rows}
 
-    def release_lanes(self, now: datetime) -> int:
+    def release_concurrency_keys(self, now: datetime) -> int:
         """Ready held rows whose lane has room and whose task is active."""
-        return lanes.release_everywhere(self._db, now, self._woken)
+        return lanes.release_all(self._db, now, self._woken)
 
     def hold_task(self, key: str) -> int:
         """Move the READY rows of a task to HELD; return how many."""
@@ -221,16 +223,16 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
 
     def release_task(self, key: str, now: datetime) -> int:
         """Move the HELD rows of a task to READY as far as lanes allow."""
-        return lanes.release_everywhere(self._db, now, self._woken, task=key)
+        return lanes.release_all(self._db, now, self._woken, task=key)
 
-    def _states(self, jobs: Sequence[Job], now: datetime) -> list[Entry]:
+    def _states(self, jobs: Sequence[Job], now: datetime) -> list[ProgressEntry]:
         """Decide where each job enters: its state, its tag, and when it was queued."""
         if _is_lone(jobs):
             return [self._state_of_one(jobs[0], now)]
         limits = {
             job.lane: job.lane_limit for job in jobs if job.lane is not None and job.state.waiting
         }
-        room = lanes.enter(self._db, limits)
+        room = lanes.lock_and_set_limits(self._db, limits)
         inactive = frozenset(lanes.inactive_tasks.execute(self._db).scalars())
         states: list[JobState] = []
         for job in jobs:
@@ -238,26 +240,26 @@ class SqlJobs(JobClaims, JobLists, JobRetention):
                 states.append(job.state)
                 continue
             free = job.lane is None or room[job.lane] > 0
-            state = placed(job, now, task_active=job.task not in inactive, lane_free=free)
+            state = initial_state(job, now, task_active=job.task not in inactive, lane_free=free)
             if state is JobState.READY and job.lane is not None:
                 room[job.lane] -= 1
             states.append(state)
         return self._tagged(jobs, states, now)
 
-    def _state_of_one(self, job: Job, now: datetime) -> Entry:
+    def _state_of_one(self, job: Job, now: datetime) -> ProgressEntry:
         if job.due_at > now:
             return JobState.SCHEDULED, job.fair_tag, job.queued_at
-        is_active, tag = tag_of_one(self._db, job)
+        is_active, tag = tag_single(self._db, job)
         if is_active:
             return JobState.READY, tag, now
         return JobState.HELD, job.fair_tag, job.queued_at
 
     def _tagged(
         self, jobs: Sequence[Job], states: Sequence[JobState], now: datetime
-    ) -> list[Entry]:
-        tags = Tags(self._db)
+    ) -> list[ProgressEntry]:
+        tags = FairTagAllocator(self._db)
         return [
-            (state, tags.next((job.queue, job.priority, job.share_key), job.weight), now)
+            (state, tags.next((job.queue, job.priority, job.fairness_key), job.weight), now)
             if state is JobState.READY
             else (state, job.fair_tag, job.queued_at)
             for job, state in zip(jobs, states, strict=True)

@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy import BindParameter, bindparam, delete, select
 
 from workbell.adapters.sql.database.statements import chunks
-from workbell.adapters.sql.jobs.rows import JobRows
+from workbell.adapters.sql.jobs.rows import JobStaging
 from workbell.adapters.sql.schema.indexes import IS_ENDED_JOB, IS_ENDED_RUN
 from workbell.adapters.sql.schema.tables import artifacts, jobs
 from workbell.domain.jobs.job import JobState
@@ -28,7 +28,7 @@ _DELETE = delete(jobs).where(_c.id.in_(_some))
 
 
 @frozen
-class JobRetention(JobRows):
+class JobRetention(JobStaging):
     """What is not kept for ever."""
 
     def prune(self, states: Sequence[JobState], before: datetime, *, limit: int) -> Sequence[str]:

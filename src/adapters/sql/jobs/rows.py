@@ -10,16 +10,24 @@ from attrs import Factory, fields, frozen
 from sqlalchemy import Connection, func, select
 
 from workbell.adapters.sql.database.column_types import json_text
-from workbell.adapters.sql.database.statements import AnyRow, named
+from workbell.adapters.sql.database.statements import AnyRow, row_to_dict
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.schema.tables import attempts, jobs
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Attempt, Claim, Outcome
-from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Missed, Mode, Progress
+from workbell.domain.jobs.job import (
+    ClaimMode,
+    Job,
+    JobId,
+    JobOrigin,
+    JobState,
+    MissedTicks,
+    Progress,
+)
 from workbell.ports.system import Clock
 
 STATES = tuple(JobState)
-MODES = tuple(Mode)
+MODES = tuple(ClaimMode)
 _ORIGINS = {origin.value: origin for origin in JobOrigin}
 
 JOB = select(*jobs.c)
@@ -64,9 +72,9 @@ _FIELDS = tuple(each.name for each in fields(Job))
 _values_of = attrgetter(*_FIELDS)
 
 
-def job_of(row: AnyRow) -> Job:
+def job_from_row(row: AnyRow) -> Job:
     """Return the job of a row that was selected by `JOB`."""
-    values = named(row)
+    values = row_to_dict(row)
     return Job(
         id=JobId(row.id),
         owner=UserId(row.owner),
@@ -76,12 +84,12 @@ def job_of(row: AnyRow) -> Job:
         fair_key="" if row.fair_key == str(row.owner) else row.fair_key,
         rerun_of=None if row.rerun_of is None else JobId(row.rerun_of),
         progress=None if row.progress is None else Progress(*row.progress),
-        missed=None if row.missed is None else msgspec.convert(row.missed, Missed),
+        missed=None if row.missed is None else msgspec.convert(row.missed, MissedTicks),
         **{name: values[name] for name in _NAMES_AS_THEY_ARE},
     )
 
 
-def entered(
+def with_inserted_id(
     job: Job, job_id: int, state: JobState, fair_tag: float, queued_at: datetime | None
 ) -> Job:
     """Return a new job as it was kept; `attrs.evolve` takes twice as long over so many fields."""
@@ -180,15 +188,15 @@ CLAIM_COLUMNS = (
 )
 
 
-def claim_of(row: AnyRow, **raised: Any) -> Claim:
+def claim_from_row(row: AnyRow, **raised: Any) -> Claim:
     """Return the claim of a row of `CLAIM_COLUMNS`, with what claiming changes."""
-    values = named(row)
+    values = row_to_dict(row)
     values["mode"] = MODES[row.mode]
     values.update(raised)
     return Claim(**values)
 
 
-def attempt_of(row: AnyRow) -> Attempt:
+def attempt_from_row(row: AnyRow) -> Attempt:
     """Return the attempt of a row."""
     return Attempt(
         job_id=JobId(row.job_id),
@@ -206,7 +214,7 @@ ATTEMPT = select(attempts)
 
 
 @frozen
-class JobRows:
+class JobStaging:
     """The jobs of one connection, the queues to wake, and the store's clock."""
 
     _db: Connection

@@ -6,7 +6,7 @@ import msgspec
 from attrs import evolve
 from sqlalchemy import Connection, text
 
-from workbell.adapters.sql.database.column_types import json_text, naive_of
+from workbell.adapters.sql.database.column_types import json_text, to_naive_utc
 from workbell.adapters.sql.database.statements import Values, prepare
 from workbell.domain.jobs.attempt import Claim, Settlement
 from workbell.domain.jobs.job import JobId, JobState
@@ -105,7 +105,7 @@ def settle_and_claim(
     the lease, the worker and the time.
     """
     queue, most, free, lease, worker, now = asked
-    values = (queue, most, free, naive_of(lease), worker, naive_of(now))
+    values = (queue, most, free, to_naive_utc(lease), worker, to_naive_utc(now))
     if settlements:
         rows = _EXCHANGE.fetch_all(db, (_settled(settlements), *values), committing=committing)
     else:
@@ -122,16 +122,16 @@ def _settled(settlements: Sequence[Settlement]) -> str | None:
             "id": each.id,
             "token": each.token,
             "state": int(each.state),
-            "due": naive_of(each.due_at),
+            "due": to_naive_utc(each.due_at),
             "most": each.max_attempts,
             "mode": int(each.mode),
             "result": json_text(each.result),
             "error": each.error,
-            "lease_before": naive_of(each.lease_before),
+            "lease_before": to_naive_utc(each.lease_before),
             "attempt": each.attempt,
-            "queued": naive_of(each.queued_at),
-            "started": naive_of(each.started_at),
-            "ended": naive_of(each.ended_at),
+            "queued": to_naive_utc(each.queued_at),
+            "started": to_naive_utc(each.started_at),
+            "ended": to_naive_utc(each.ended_at),
             "outcome": each.outcome.value,
             "worker": each.worker,
         }

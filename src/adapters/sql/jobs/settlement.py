@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve
 from sqlalchemy import Connection, bindparam, func, insert, null, select, update
 
-from workbell.adapters.sql.database.column_types import json_text, moment_writer
+from workbell.adapters.sql.database.column_types import instant_writer, json_text
 from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
 from workbell.adapters.sql.jobs.rows import STATES
 from workbell.adapters.sql.schema.tables import attempts, jobs
@@ -45,20 +45,20 @@ _ATTEMPT = prepare(insert(attempts), *_ATTEMPT_COLUMNS)
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
     """Write what is accepted, as it is accepted, and its attempts; return it by id."""
-    rows = {row.id: row for row in _standing(db, settlements)}
+    rows = {row.id: row for row in _locked_rows(db, settlements)}
     accepted: dict[JobId, Settlement] = {}
     for each in settlements:
         row = rows.get(each.id)
-        if row is not None and each.id not in accepted and _stands(row, each):
-            accepted[each.id] = _heeding(row, each)
-    moment = moment_writer(db.dialect)
+        if row is not None and each.id not in accepted and _is_current(row, each):
+            accepted[each.id] = _apply_cancellation(row, each)
+    moment = instant_writer(db.dialect)
     ordered = sorted(accepted.values(), key=lambda each: each.id)
     _SETTLE.execute_many(db, [_job_row(each, moment) for each in ordered])
     _ATTEMPT.execute_many(db, [_attempt_row(each, moment) for each in ordered])
     return accepted
 
 
-def _standing(db: Connection, settlements: Sequence[Settlement]) -> Iterable[AnyRow]:
+def _locked_rows(db: Connection, settlements: Sequence[Settlement]) -> Iterable[AnyRow]:
     """Lock the rows of settlements, in the order of their ids; a worker's own is mostly one."""
     if len(settlements) == 1 and settlements[0].lease_before is None:
         return _ONE_STANDING.execute(db, (settlements[0].id,)).all()
@@ -66,14 +66,14 @@ def _standing(db: Connection, settlements: Sequence[Settlement]) -> Iterable[Any
     return [row for some in chunks(ids) for row in db.execute(_STANDING, {"ids": some})]
 
 
-def _stands(row: AnyRow, settlement: Settlement) -> bool:
+def _is_current(row: AnyRow, settlement: Settlement) -> bool:
     """Whether the row is running under the token and, for the reaper, has lost its lease."""
     if STATES[row.state] is not JobState.RUNNING or row.token != settlement.token:
         return False
     return settlement.lease_before is None or row.lease_until < settlement.lease_before
 
 
-def _heeding(row: AnyRow, settlement: Settlement) -> Settlement:
+def _apply_cancellation(row: AnyRow, settlement: Settlement) -> Settlement:
     """Return a settlement that tries nothing again whose cancelling was asked for."""
     if settlement.state is JobState.SCHEDULED and row.cancel_requested:
         return evolve(settlement, state=JobState.CANCELLED)

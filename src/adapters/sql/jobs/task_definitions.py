@@ -6,7 +6,7 @@ from typing import Any
 from attrs import evolve, frozen
 from sqlalchemy import Connection, bindparam, select, update
 
-from workbell.adapters.sql.database.statements import AnyRow, insert_unless_taken, named, put
+from workbell.adapters.sql.database.statements import AnyRow, insert_if_absent, row_to_dict, upsert
 from workbell.adapters.sql.schema.tables import facts, task_definitions
 from workbell.domain.errors import NotFound
 from workbell.domain.jobs.task import TaskDefinition, TaskId
@@ -19,7 +19,7 @@ _FACT = select(facts.c.value).where(facts.c.name == bindparam("fact"))
 
 
 @frozen
-class SqlDefinitions:
+class SqlTaskDefinitionRepository:
     """The tasks that the store knows, by id and by key."""
 
     _db: Connection
@@ -27,7 +27,7 @@ class SqlDefinitions:
     def add(self, definition: TaskDefinition) -> TaskDefinition:
         """Keep a new definition, and return it with its id; a known key returns the kept one."""
         if self._find(definition.key) is None:
-            insert = insert_unless_taken(task_definitions, self._db.dialect.name)
+            insert = insert_if_absent(task_definitions, self._db.dialect.name)
             self._db.execute(insert.values(_values(definition)))
         return self.by_key(definition.key)
 
@@ -72,12 +72,12 @@ def _values(definition: TaskDefinition) -> dict[str, Any]:
 
 
 def _definition(row: AnyRow) -> TaskDefinition:
-    values: Mapping[str, Any] = named(row)
+    values: Mapping[str, Any] = row_to_dict(row)
     return evolve(TaskDefinition(**values), id=TaskId(row.id))
 
 
 @frozen
-class SqlFacts:
+class SqlStoreMetadata:
     """Small facts about the store itself, by name."""
 
     _db: Connection
@@ -88,4 +88,4 @@ class SqlFacts:
 
     def set(self, name: str, value: str) -> None:
         """Keep a fact."""
-        put(self._db, facts, {"name": name, "value": value})
+        upsert(self._db, facts, {"name": name, "value": value})

@@ -4,15 +4,15 @@ from typing import Any
 
 from alembic import context
 
-from workbell.adapters.sql.database.column_types import Json, Moment
+from workbell.adapters.sql.database.column_types import JsonText, UtcDateTime
 from workbell.adapters.sql.database.statements import schema_of
 from workbell.adapters.sql.schema.tables import metadata
-from workbell.adapters.sql.schema.upgrade import VERSION_TABLE, includes
+from workbell.adapters.sql.schema.upgrade import VERSION_TABLE, include_object
 
 
 def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
     """Write our own column types by their names."""
-    if kind == "type" and isinstance(item, Json | Moment):
+    if kind == "type" and isinstance(item, JsonText | UtcDateTime):
         autogen_context.imports.add(
             "from workbell.adapters.sql.database.column_types import Json, Moment"
         )
@@ -27,7 +27,7 @@ context.configure(
     version_table=VERSION_TABLE,
     version_table_schema=schema_of(connection),
     compare_type=True,
-    include_object=includes(connection),
+    include_object=include_object(connection),
     render_item=render_item,
     transactional_ddl=False,
 )

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, literal_column, update
 
-from workbell.adapters.sql.database.column_types import moment_writer
+from workbell.adapters.sql.database.column_types import instant_writer
 from workbell.adapters.sql.database.statements import prepare
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE
 from workbell.adapters.sql.schema.tables import schedules
-from workbell.domain.schedules.ticks import Step
+from workbell.domain.schedules.ticks import FastPathStep
 from workbell.ports.schedules.repository import Advance
 
 _c = schedules.c
@@ -58,13 +58,13 @@ _TAKE = prepare(
 
 def advance(db: Connection, steps: Sequence[Advance]) -> None:
     """Move schedules on; rows whose cursor or version has changed are skipped."""
-    moment = moment_writer(db.dialect)
+    moment = instant_writer(db.dialect)
     _ADVANCE.execute_many(db, [_step(each, moment) for each in steps])
 
 
-def advance_by_one(db: Connection, steps: Sequence[Step]) -> None:
+def advance_by_one(db: Connection, steps: Sequence[FastPathStep]) -> None:
     """Move schedules past one tick each; rows that have changed are skipped."""
-    moment = cache(moment_writer(db.dialect))
+    moment = cache(instant_writer(db.dialect))
     rows = [
         (moment(next_at), schedule_id, version, moment(tick))
         for schedule_id, version, tick, next_at in steps

@@ -18,18 +18,23 @@ from sqlalchemy import (
     select,
 )
 
-from workbell.adapters.sql.database.column_types import Moment, as_kept, json_value, moment_reader
+from workbell.adapters.sql.database.column_types import (
+    UtcDateTime,
+    instant_reader,
+    json_value,
+    to_db_values,
+)
 from workbell.adapters.sql.database.filters import (
     COUNT_LIMIT,
+    contains_text,
     count_limit,
     count_rows,
-    holds,
-    part_of,
+    like_pattern,
 )
-from workbell.adapters.sql.database.statements import PreparedStatement, plain_names, prepare
+from workbell.adapters.sql.database.statements import PreparedStatement, column_names, prepare
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.jobs.rows import STATES
-from workbell.adapters.sql.schedules.rows import schedule_of
+from workbell.adapters.sql.schedules.rows import schedule_from_row
 from workbell.adapters.sql.schema.tables import jobs, schedules, task_definitions, users
 from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import NotFound
@@ -75,19 +80,21 @@ _CONDITIONS: Mapping[str, ColumnElement[bool]] = {
     "updated_to": _c.updated_at <= bindparam("updated_to"),
     "next_from": _c.next_at >= bindparam("next_from"),
     "next_to": _c.next_at <= bindparam("next_to"),
-    "name_contains": holds(_c.name, bindparam("name_contains")),
-    "cron_contains": holds(_c.cron, bindparam("cron_contains")),
-    "search": or_(*[holds(each, bindparam("search")) for each in (_c.name, _c.cron, _task_name)]),
+    "name_contains": contains_text(_c.name, bindparam("name_contains")),
+    "cron_contains": contains_text(_c.cron, bindparam("cron_contains")),
+    "search": or_(
+        *[contains_text(each, bindparam("search")) for each in (_c.name, _c.cron, _task_name)]
+    ),
 }
 """The conditions by the names of what is asked, see `ScheduleFilter`."""
 _LISTS = frozenset({"tasks", "cron_expressions", "ids"})
 """Those whose number of values is part of the statement."""
 _ORDERINGS = ("id", "created_at", "updated_at", "name", "cron", "next_at", "is_active")
-_COLUMNS = plain_names(schedules)
+_COLUMNS = column_names(schedules)
 _ASKED = tuple(each.name for each in fields(ScheduleFilter))
 _JOINED = len(_COLUMNS)
 _RAN_AT = _JOINED + 6
-_MOMENTS = tuple(name for name in _COLUMNS if isinstance(_c[name].type, Moment))
+_MOMENTS = tuple(name for name in _COLUMNS if isinstance(_c[name].type, UtcDateTime))
 _NAMES = {"cron_expression": "cron", "next_run_time": "next_at"}
 
 
@@ -98,7 +105,7 @@ class ScheduleLists:
     _db: Connection
     _strategy: Strategy
 
-    def show(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
+    def get_view(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
         """Return one schedule as it is shown."""
         found = self.find(scope, ScheduleFilter(ids=[schedule_id]), limit=1)
         if not found:
@@ -108,34 +115,34 @@ class ScheduleLists:
     def find(
         self,
         scope: Scope,
-        which: ScheduleFilter,
+        filters: ScheduleFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a part of a list, filled by one query."""
-        rows, moment, json = self._rows(_asked(scope, which), tuple(ordering), offset, limit)
+        rows, moment, json = self._rows(_asked(scope, filters), tuple(ordering), offset, limit)
         return [_view(_read(row, moment, json), row, moment(row[_RAN_AT])) for row in rows]
 
-    def page(
+    def list_page(
         self,
         scope: Scope,
-        which: ScheduleFilter,
+        filters: ScheduleFilter,
         *,
         ordering: Sequence[str] = ("-created_at",),
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of a list in short, and what `count` does."""
-        asked = _asked(scope, which)
+        asked = _asked(scope, filters)
         rows, moment, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
         total = rows[0][-1] if rows else self._number(asked) if offset else 0
         return [_listed(row, moment, json) for row in rows], total
 
-    def count(self, scope: Scope, which: ScheduleFilter) -> int:
+    def count(self, scope: Scope, filters: ScheduleFilter) -> int:
         """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
-        return self._number(_asked(scope, which))
+        return self._number(_asked(scope, filters))
 
     def _number(self, asked: Mapping[str, Any]) -> int:
         return self._db.execute(_number(tuple(asked)), asked).scalar_one()
@@ -156,9 +163,9 @@ class ScheduleLists:
             found = self._db.execute(_query(names, ordering, listed), values).all()
             return found, _as_it_is, _as_it_is
         dialect = self._db.dialect
-        told = as_kept(values.values(), dialect)
+        told = to_db_values(values.values(), dialect)
         rows = _prepared(names, ordering, listed).fetch_all(self._db, told)
-        return rows, moment_reader(dialect), json_value
+        return rows, instant_reader(dialect), json_value
 
 
 def _as_it_is(value: Any) -> Any:
@@ -201,14 +208,14 @@ def _with_facts(part: Any, columns: Iterable[Any], *more: Any) -> Select[*tuple[
     )
 
 
-def _asked(scope: Scope, which: ScheduleFilter) -> dict[str, Any]:
+def _asked(scope: Scope, filters: ScheduleFilter) -> dict[str, Any]:
     """Return what narrows a list down, by the names of its conditions."""
-    values = {"scope": scope.owner, **{name: getattr(which, name) for name in _ASKED}}
+    values = {"scope": scope.owner, **{name: getattr(filters, name) for name in _ASKED}}
     is_active = values.pop("is_active")
     values |= {"active": is_active or None, "inactive": is_active is False or None}
     for name in ("name_contains", "cron_contains", "search"):
         if values[name] is not None:
-            values[name] = part_of(values[name])
+            values[name] = like_pattern(values[name])
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -276,7 +283,7 @@ def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -
     """Return a view of a schedule's columns, and of what the row has joined to them."""
     username, first, last, task_id, task_name, description, _, state, attempt, _ = row[_JOINED:]
     return ScheduleView(
-        schedule=schedule_of(values),
+        schedule=schedule_from_row(values),
         owner_username=username or "",
         owner_full_name=full_name(username or "", first or "", last or ""),
         task_id=TaskId(task_id or 0),

@@ -18,16 +18,16 @@ from sqlalchemy import (
     update,
 )
 
-from workbell.adapters.sql.database.column_types import moment_reader, moment_writer
+from workbell.adapters.sql.database.column_types import instant_reader, instant_writer
 from workbell.adapters.sql.database.statements import (
     AnyRow,
     chunks,
-    named,
     prepare,
+    row_to_dict,
 )
 from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules.listing import ScheduleLists
-from workbell.adapters.sql.schedules.rows import rule_of, schedule_of, schedule_values
+from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_EXPECTED, IS_STARTED_RUN
 from workbell.adapters.sql.schema.tables import jobs, schedules
 from workbell.domain.errors import NotFound
@@ -35,7 +35,7 @@ from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
-from workbell.domain.schedules.ticks import Due, Step
+from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
 
 _c = schedules.c
@@ -129,7 +129,7 @@ _ACTIVE_AFTER = (
 
 
 @frozen
-class SqlSchedules(ScheduleLists):
+class SqlScheduleRepository(ScheduleLists):
     """Every schedule, active or paused; deleted ones are hidden."""
 
     def add(self, schedule: Schedule) -> Schedule:
@@ -159,10 +159,17 @@ class SqlSchedules(ScheduleLists):
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the active schedules whose time has come, in short, oldest first, unlocked."""
         dialect = self._db.dialect
-        moment = cache(moment_reader(dialect))
-        rows = DUE.fetch_all(self._db, (moment_writer(dialect)(now), limit))
+        moment = cache(instant_reader(dialect))
+        rows = DUE.fetch_all(self._db, (instant_writer(dialect)(now), limit))
         return [
-            Due(id_, version, task, rule_of(line, zone, gap, overlap), moment(at), bool(is_plain))
+            Due(
+                id_,
+                version,
+                task,
+                rule_from_row(line, zone, gap, overlap),
+                moment(at),
+                bool(is_plain),
+            )
             for id_, version, task, at, is_plain, line, zone, gap, overlap in rows
         ]
 
@@ -190,11 +197,11 @@ class SqlSchedules(ScheduleLists):
         """Move schedules on; rows whose cursor or version has changed are left."""
         advance.advance(self._db, steps)
 
-    def take(self, steps: Sequence[Step]) -> None:
+    def advance_by_one(self, steps: Sequence[FastPathStep]) -> None:
         """Move schedules past one tick each; rows that have changed are left."""
         self._strategy.advance_by_one(self._db, steps)
 
-    def streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
+    def failure_streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
         """Return the fail streaks, above 0 only, of some schedules; unlocked."""
         found: dict[ScheduleId, int] = {}
         for some in chunks(ids):
@@ -202,16 +209,16 @@ class SqlSchedules(ScheduleLists):
                 found[ScheduleId(row.id)] = row.fail_streak
         return found
 
-    def clear_streaks(self, ids: Sequence[ScheduleId]) -> None:
+    def clear_failure_streaks(self, ids: Sequence[ScheduleId]) -> None:
         """Set the fail streaks of some schedules to 0."""
         for some in chunks(sorted(ids)):
             self._db.execute(_CLEAR, {"ids": some})
 
-    def to_judge(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
+    def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
         """Return the schedules whose alert is due, oldest first, unlocked."""
         return self._schedules(TO_JUDGE, {"now": now, "most": limit})
 
-    def judge(self, before: Schedule, after: Schedule) -> bool:
+    def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Keep what an alert came to, if the row still stands as before."""
         values = {
             "schedule_id": before.id,
@@ -236,8 +243,8 @@ class SqlSchedules(ScheduleLists):
         row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
             raise NotFound(f"There is no schedule {schedule_id}.")
-        return schedule_of(named(row))
+        return schedule_from_row(row_to_dict(row))
 
     def _schedules(self, query: Any, values: Mapping[str, Any]) -> list[Schedule]:
         rows: Sequence[AnyRow] = self._db.execute(query, values).all()
-        return [schedule_of(named(row)) for row in rows]
+        return [schedule_from_row(row_to_dict(row)) for row in rows]

@@ -38,15 +38,15 @@ _OVERLAPS = {str(policy): policy for policy in OverlapPolicy}
 
 
 @lru_cache(maxsize=8192)
-def rule_of(line: str, zone: str, dst_gap: str, dst_overlap: str) -> CronRule:
+def rule_from_row(line: str, zone: str, dst_gap: str, dst_overlap: str) -> CronRule:
     """Return the rule of a row's columns; many rows have the same."""
     return CronRule(line, zone, DstGap(dst_gap), DstOverlap(dst_overlap))
 
 
-def schedule_of(values: dict[str, Any]) -> Schedule:
+def schedule_from_row(values: dict[str, Any]) -> Schedule:
     """Return the schedule of a row's columns, which are used up."""
     line, zone = values["cron"], values.pop("zone")
-    values["cron"] = rule_of(line, zone, values.pop("dst_gap"), values.pop("dst_overlap"))
+    values["cron"] = rule_from_row(line, zone, values.pop("dst_gap"), values.pop("dst_overlap"))
     values["misfire_policy"] = _MISFIRES[values["misfire_policy"]]
     values["overlap_policy"] = _OVERLAPS[values["overlap_policy"]]
     return Schedule(**values)

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from workbell.adapters.sql.database.column_types import Id, LongText, Moment
+from workbell.adapters.sql.database.column_types import Id, LongText, UtcDateTime
 from workbell.adapters.sql.schema.tables import metadata
 
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
@@ -44,9 +44,9 @@ goals = Table(
     Column("total_seconds", Id, nullable=False),
     Column("last_entry", Id, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("active_at", Moment, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
+    Column("active_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("owner", "number"),
     **_NUMBERED,
 )
@@ -61,11 +61,11 @@ progress_entries = Table(
     Column("number", Id, nullable=False),
     Column("logged_seconds", Integer, nullable=False),
     Column("total_seconds", Integer, nullable=False),
-    Column("started_at", Moment, nullable=True),
+    Column("started_at", UtcDateTime, nullable=True),
     Column("zone", String(64), nullable=False),
     Column("local_day", Date, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("updated_at", Moment, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
     Column("note", LongText, nullable=False),
     UniqueConstraint("goal_id", "number"),
     Index("workbell_progress_entries_owner_idx", "owner", "created_at", "id"),
@@ -97,7 +97,7 @@ timers = Table(
     Column("owner", Id, primary_key=True, autoincrement=False),
     Column("goal_id", Id, nullable=False),
     Column("goal_number", Id, nullable=False),
-    Column("started_at", Moment, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
     Column("zone", String(64), nullable=False),
     **_KEYED,
 )

@@ -39,7 +39,7 @@ IS_OVERDUE = schedules.c.overdue_since.is_not(None)
 IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(None))
 
 
-def belongs(index: Index, dialect: Dialect) -> bool:
+def applies_to_dialect(index: Index, dialect: Dialect) -> bool:
     """Whether an index is for this database: MySQL has no partial ones."""
     return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, Date, Index, Integer, String, Table
 
-from workbell.adapters.sql.database.column_types import Id, Moment
+from workbell.adapters.sql.database.column_types import Id, UtcDateTime
 from workbell.adapters.sql.schema.tables import metadata
 
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
@@ -17,7 +17,7 @@ notification_preferences = Table(
     Column("reminders", Boolean, nullable=False),
     Column("reminder_time", String(5), nullable=True),
     Column("zone", String(64), nullable=False),
-    Column("next_at", Moment, nullable=True),
+    Column("next_at", UtcDateTime, nullable=True),
     Column("reminded_on", Date, nullable=True),
     Index("workbell_notification_preferences_next_at_idx", "next_at"),
     **_KEYED,

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from workbell.adapters.sql.database.column_types import Id, Json, LongText, Moment
+from workbell.adapters.sql.database.column_types import Id, JsonText, LongText, UtcDateTime
 
 TABLE_PREFIX = "workbell_"
 """Begins the name of every table, index and constraint."""
@@ -49,7 +49,7 @@ def _text(name: str, length: int = 255, *, null: bool = False) -> Column[str]:
 
 
 def _moment(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, Moment, nullable=null)
+    return Column(name, UtcDateTime, nullable=null)
 
 
 def _number(name: str, *, null: bool = False) -> Column[int]:
@@ -69,7 +69,7 @@ def _long(name: str, *, null: bool = False) -> Column[str]:
 
 
 def _json(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, Json, nullable=null)
+    return Column(name, JsonText, nullable=null)
 
 
 users = Table(

@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateSchema
 
 from workbell.adapters.sql.database import mysql
 from workbell.adapters.sql.database.statements import schema_of
-from workbell.adapters.sql.schema.indexes import belongs
+from workbell.adapters.sql.schema.indexes import applies_to_dialect
 from workbell.adapters.sql.schema.tables import TABLE_PREFIX, metadata
 from workbell.domain.errors import Unavailable
 
@@ -49,7 +49,7 @@ def newest() -> str:
     return known()[-1]
 
 
-def earlier() -> frozenset[str]:
+def outdated() -> frozenset[str]:
     """Return what databases have that this program would have to migrate first."""
     return frozenset({*known()} - {newest()} | {""})
 
@@ -106,7 +106,7 @@ def upgrade(
 
     if found is not None and connection.dialect.name == "sqlite":
         backup(_backup_path(connection, found, now))
-    with _alone(connection):
+    with _migration_lock(connection):
         found = current(connection)  # another process may have been first
         _create_schema(connection)
         command.upgrade(_config(connection), "head")
@@ -131,20 +131,20 @@ def check_drift(connection: Connection) -> list[Any]:
         "version_table_schema": schema,
         "include_schemas": schema is not None,
         "include_name": is_ours,
-        "include_object": includes(connection),
+        "include_object": include_object(connection),
     }
     return list(
         compare_metadata(MigrationContext.configure(connection, opts=options), _in_schema(schema))
     )
 
 
-def includes(connection: Connection) -> Callable[..., bool]:
+def include_object(connection: Connection) -> Callable[..., bool]:
     """Return Alembic's filter: indexes that another database has are left out."""
 
     def include(item: Any, _: object, kind: str, *__: object) -> bool:
         if kind != "index" or not isinstance(item, Index):
             return True
-        return belongs(item, connection.dialect)
+        return applies_to_dialect(item, connection.dialect)
 
     return include
 
@@ -198,24 +198,24 @@ def _backup_path(connection: Connection, found: str, now: datetime) -> Path:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
+def _migration_lock(connection: Connection) -> Iterator[None]:
     """Let one process upgrade at a time; keep all revisions together where that is possible."""
     match connection.dialect.name:
         case "sqlite":
-            with _together(connection, "BEGIN IMMEDIATE"):
+            with _in_one_transaction(connection, "BEGIN IMMEDIATE"):
                 yield
                 _check_references(connection)
         case "postgresql":
-            with _together(connection, "BEGIN"):
+            with _in_one_transaction(connection, "BEGIN"):
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})")
                 yield
         case _:
-            with mysql.alone(connection):
+            with mysql.migration_lock(connection):
                 yield
 
 
 @contextmanager
-def _together(connection: Connection, begin: str) -> Iterator[None]:
+def _in_one_transaction(connection: Connection, begin: str) -> Iterator[None]:
     """Keep all that the block does, or nothing."""
     connection.exec_driver_sql(begin)
     try:

@@ -134,7 +134,7 @@ def test_a_worker_is_live_while_its_leases_last(world: World) -> None:
     ages = [timedelta(), lease, lease + timedelta(seconds=1)]
     with world.store.begin() as tx:
         for number, age in enumerate(ages):
-            tx.workers.seen(
+            tx.workers.heartbeat(
                 WorkerInfo(
                     id=f"w{number}",
                     host="h",

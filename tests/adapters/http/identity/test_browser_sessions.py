@@ -15,7 +15,7 @@ from workbell.adapters.http.web.operations import Access, AnyOperation, is_numbe
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.domain.identity.session import SessionKind
 from workbell.domain.rate_limits.policy import Policies, Rate
-from workbell.services.rate_limits import Throttling
+from workbell.services.rate_limits import RateLimiting
 
 HTTPS, HTTP = "https://bell.example.org", "http://localhost:8000"
 SESSION = "/api/v1/auth/session"
@@ -103,7 +103,9 @@ def test_what_changes_something_needs_the_sessions_own_token(page: Page) -> None
     for token in (None, "", "wrong", bobs, "\u00e9"):
         refused = page.ask("POST", LOGOUT, **{CSRF_HEADER: token})
         assert refused.status_code == 403, token
-    assert page.ask("POST", LOGOUT, Origin=None, Sec_Fetch_Site="same-origin").status_code == 200
+    assert (
+        page.ask("POST", LOGOUT, ClientInfo=None, Sec_Fetch_Site="same-origin").status_code == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_every_change_by_cookie_takes_the_token_and_our_origin(world: World) -> 
     for name in UNSAFE:
         page.login("root")
         assert page.call(OPERATIONS[name], **{CSRF_HEADER: None}) == 403, name
-        assert page.call(OPERATIONS[name], Origin="https://evil.example") == 403, name
+        assert page.call(OPERATIONS[name], ClientInfo="https://evil.example") == 403, name
         assert page.call(OPERATIONS[name]) not in {401, 403}, name
 
 
@@ -155,7 +157,7 @@ def test_a_token_goes_before_a_cookie(page: Page, world: World) -> None:
     bobs = f"Bearer {world.tokens['bob']}"
     assert page.ask("GET", SESSION, Authorization=bobs).json["user"]["username"] == "bob"
     assert page.ask("GET", SESSION, Authorization="Bearer x").status_code == 401
-    out = page.ask("POST", LOGOUT, Authorization=bobs, Origin=None, **{CSRF_HEADER: None})
+    out = page.ask("POST", LOGOUT, Authorization=bobs, ClientInfo=None, **{CSRF_HEADER: None})
     assert out.status_code == 200
     assert page.ask("GET", SESSION).status_code == 200
     _, _, value = page.cookie.partition("=")
@@ -211,7 +213,7 @@ def test_pages_have_a_limit_of_their_own(world: World) -> None:
     """Ten a second in each session, and none of the person's hourly ones."""
     off = dict.fromkeys(("anonymous", "login", "ingest", "free", "premium"))
     policies = Policies.of(user=Rate(1, 3600), **off)
-    throttling = Throttling(
+    throttling = RateLimiting(
         store=world.store, limiter=MemoryRateLimiter(), clock=world.clock, policies=policies
     )
     world.parts = evolve(world.parts, throttling=throttling)

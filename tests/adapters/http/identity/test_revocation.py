@@ -18,10 +18,10 @@ from workbell.adapters.system import SystemClock, SystemRandomness, UuidIds
 from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import Role, User
-from workbell.ports.mail import Letter
+from workbell.ports.mail import Email
 from workbell.services.identity.actor_cache import LIFE
-from workbell.services.identity.login import SigningIn
-from workbell.services.identity.registration import Identity
+from workbell.services.identity.login import LoginService
+from workbell.services.identity.registration import RegistrationService
 from workbell.services.identity.users import UserChange
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -39,7 +39,7 @@ class Clock:
 
 
 class NoMail:
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Email) -> None:
         """Send nothing."""
 
 
@@ -48,7 +48,7 @@ class Process:
     """What one process of the service has: everything but the database is its own."""
 
     store: SqlStore
-    signing_in: SigningIn
+    signing_in: LoginService
     members: Members
 
     def knows(self, token: str) -> bool:
@@ -60,11 +60,11 @@ class Process:
 
 def a_process(url: str, clock: Clock) -> Process:
     store = open_store(url, clock)
-    identity = Identity(
+    identity = RegistrationService(
         store=store, clock=clock, randomness=SystemRandomness(), hasher=HASHER, mailer=NoMail()
     )
     tokens = JwtTokens.create([KEY], clock, issuer="us")
-    signing_in = SigningIn(
+    signing_in = LoginService(
         store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens, totp=PyotpTotp()
     )
     return Process(store, signing_in, Members.of(identity, signing_in))

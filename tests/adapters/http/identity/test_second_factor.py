@@ -12,7 +12,7 @@ from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, pa
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.http.web.operations import Access
 from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
-from workbell.domain.identity.second_factor import STEP, Duty
+from workbell.domain.identity.second_factor import STEP, SecondFactorPolicy
 from workbell.domain.rate_limits.policy import SECOND_FACTOR_FAILURES
 
 OWN = "/api/v1/auth/second-factor"
@@ -128,7 +128,7 @@ def test_as_many_codes_as_mailed_ones_may_be_wrong() -> None:
 @pytest.fixture(scope="module")
 def bound(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A face where everyone must have a second factor, and nobody has."""
-    world = build_world(tmp_path_factory.mktemp("bound"), duty=Duty.EVERYONE)
+    world = build_world(tmp_path_factory.mktemp("bound"), duty=SecondFactorPolicy.EVERYONE)
     world.join("ada")
     world.join("root", is_super_user=True)
     return world
@@ -167,7 +167,7 @@ def trail(world: World) -> list[Any]:
 
 
 def test_adding_it_opens_the_rest_at_once(tmp_path: Path) -> None:
-    world = build_world(tmp_path, duty=Duty.SUPERUSERS)
+    world = build_world(tmp_path, duty=SecondFactorPolicy.SUPERUSERS)
     world.join("root", is_super_user=True)
     world.join("ada")
     assert world.get("/api/v1/jobs").status_code == 200
@@ -178,7 +178,7 @@ def test_adding_it_opens_the_rest_at_once(tmp_path: Path) -> None:
 
 
 def test_a_browser_adds_it_as_well(tmp_path: Path) -> None:
-    world = build_world(tmp_path, duty=Duty.EVERYONE)
+    world = build_world(tmp_path, duty=SecondFactorPolicy.EVERYONE)
     world.join("ada")
     page = page_of(world, HTTP)
     page.login()
@@ -191,7 +191,7 @@ def test_a_browser_adds_it_as_well(tmp_path: Path) -> None:
 
 
 def test_a_key_of_who_must_have_one_goes_on_working(tmp_path: Path) -> None:
-    world = build_world(tmp_path, duty=Duty.NONE)
+    world = build_world(tmp_path, duty=SecondFactorPolicy.NONE)
     world.join("ada")
     made = world.post("/api/v1/auth/api-keys", json={"name": "k", "scopes": ["read"]})
     world.enrol()

@@ -4,7 +4,7 @@ import pytest
 
 from tests.adapters.http.conftest import NOON, PASSWORD, World, build_world, peopled
 from tests.adapters.http.web.test_conventions import ALL, path_of
-from workbell.adapters.http.web.operations import AnyOperation, Many
+from workbell.adapters.http.web.operations import AnyOperation, ListOf
 from workbell.domain import constraints
 from workbell.domain.jobs.attempt import LogLine
 from workbell.domain.jobs.job import Job, JobId, JobState
@@ -13,7 +13,7 @@ from workbell.ports.jobs.queues import WorkerInfo
 
 def paged(operation: AnyOperation) -> bool:
     answer = operation.answers.get(200)
-    return isinstance(answer, Many) and not answer.plain
+    return isinstance(answer, ListOf) and not answer.plain
 
 
 LISTS = [name for name, operation in ALL.items() if paged(operation)]
@@ -47,7 +47,7 @@ def twofold(tmp_path_factory: pytest.TempPathFactory) -> World:
         world.log(1, "root")
         world.keep_artifact(1, f"{number}.txt", b"text", "text/plain")
         with world.store.begin() as tx:
-            tx.workers.seen(a_worker(f"worker{number}"))
+            tx.workers.heartbeat(a_worker(f"worker{number}"))
     world.post("/api/v1/jobs/1/retry", "root")
     world.end(1)
     lines = [LogLine(1, seq, NOON, "info", "hello") for seq in (1, 2)]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.adapters.http.conftest import build_world
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.http.web.operations import AnyOperation, Call, Handler
+from workbell.adapters.http.web.operations import AnyOperation, ApiRequest, Handler
 
 pytestmark = pytest.mark.unit
 
@@ -18,7 +18,7 @@ ALL = {operation.name: operation for operation in operations_of(build_world(Path
 
 def classes_read(handler: Handler[Any, Any]) -> tuple[Any, Any]:
     """Return the body and query classes of a handler's annotation, `object` where it reads none."""
-    hints = get_type_hints(unwrap(handler), localns={"Call": Call})
+    hints = get_type_hints(unwrap(handler), localns={"Call": ApiRequest})
     kinds = [kind for name, kind in hints.items() if name != "return"]
     body, query = get_args(kinds[-1]) if kinds and get_args(kinds[-1]) else (object, object)
     return body, query

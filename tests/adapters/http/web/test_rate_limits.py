@@ -17,9 +17,9 @@ from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.rate_limits.redis import RedisRateLimiter
 from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
-from workbell.domain.rate_limits.policy import Asked, Policies, Rate, Route
+from workbell.domain.rate_limits.policy import Policies, Rate, RateLimitRequest, Route
 from workbell.ports.rate_limits import RateLimiter
-from workbell.services.rate_limits import Throttling
+from workbell.services.rate_limits import RateLimiting
 
 WRONG = {"Authorization": "Bearer wrong"}
 
@@ -27,7 +27,7 @@ WRONG = {"Authorization": "Bearer wrong"}
 def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | None) -> World:
     """Return the world with such limits, none where nothing is said."""
     given = dict.fromkeys(("anonymous", "user", "login", "ingest", "free", "premium"))
-    throttling = Throttling(
+    throttling = RateLimiting(
         store=world.store,
         limiter=limiter or MemoryRateLimiter(),
         clock=world.clock,
@@ -206,6 +206,8 @@ def test_without_redis_nothing_is_a_server_error_and_sign_in_is_still_counted(
     assert logins == [200, 200, 429]
     throttling = world.parts.throttling
     assert throttling is not None
-    charge, *_ = throttling.policies.met_by(Asked(address="127.0.0.1", route=Route.SIGN_IN))
+    charge, *_ = throttling.policies.policies_for(
+        RateLimitRequest(address="127.0.0.1", route=Route.SIGN_IN)
+    )
     with world.store.view() as tx:
         assert tx.quotas.peek(charge, world.clock.now()).remaining == 0
