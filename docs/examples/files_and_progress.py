@@ -22,10 +22,10 @@ def main() -> None:
     """Run an export."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/jobs.db"
-        with workbell.open(url, workers=2, data_dir=folder) as bell:
-            job = bell.jobs.enqueue("examples.export", {"rows": 100})
-            bell.run_until_idle()
-            done = bell.jobs.get(job.id)
+        with workbell.open(url, workers=2, data_dir=folder) as client:
+            job = client.jobs.enqueue("examples.export", {"rows": 100})
+            client.run_until_idle()
+            done = client.jobs.get(job.id)
             print(done.status, done.result, done.progress)
 
 

@@ -23,10 +23,10 @@ def greet(context: workbell.TaskContext, parameters: Greeting) -> dict[str, str]
 
 def main() -> None:
     """Enqueue and run one job."""
-    with workbell.open("memory://") as bell:
-        job = bell.jobs.enqueue("examples.greet", Greeting("Ada"))
-        bell.run_until_idle()
-        print(bell.jobs.get(job.id).result["text"])
+    with workbell.open("memory://") as client:
+        job = client.jobs.enqueue("examples.greet", Greeting("Ada"))
+        client.run_until_idle()
+        print(client.jobs.get(job.id).result["text"])
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ def moody(context: workbell.TaskContext, parameters: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run a job of each mood."""
-    with workbell.open("memory://") as bell:
+    with workbell.open("memory://") as client:
         for mood in ("good", "snooze", "wrong", "broken"):
-            bell.jobs.enqueue("examples.moody", {"mood": mood}, name=mood)
-        bell.run_until_idle()
-        for job in reversed(bell.jobs.find()):
+            client.jobs.enqueue("examples.moody", {"mood": mood}, name=mood)
+        client.run_until_idle()
+        for job in reversed(client.jobs.find()):
             print(f"{job.name}: {job.status} {job.result or job.reason}")
 
 

@@ -27,12 +27,12 @@ def count(context: workbell.TaskContext, _: dict[str, Any]) -> dict[str, str]:
 def main() -> None:
     """Let a minute pass, then a night."""
     clock = Clock()
-    with workbell.open("memory://", clock=clock) as bell:
-        schedule = bell.schedules.create(task="examples.count", cron="* * * * *")
+    with workbell.open("memory://", clock=clock) as client:
+        schedule = client.schedules.create(task="examples.count", cron="* * * * *")
         for pause in (timedelta(minutes=1), timedelta(hours=8)):
             clock.at += pause
-            bell.run_until_idle()
-        for job in reversed(bell.jobs.find(schedule_id=schedule.id)):
+            client.run_until_idle()
+        for job in reversed(client.jobs.find(schedule_id=schedule.id)):
             missed = f", stands for {job.missed.count} runs" if job.missed else ""
             print(f"{job.status} {job.tick:%H:%M}{missed}")
 

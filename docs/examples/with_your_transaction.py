@@ -20,16 +20,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder) / 'shop.db'}"
         engine = create_engine(url)
-        with workbell.open(url, data_dir=folder) as bell:
+        with workbell.open(url, data_dir=folder) as client:
             with engine.begin() as mine:
                 mine.execute(text("CREATE TABLE customers (name TEXT)"))
             for name in ("Ada", "Grace"):
                 with engine.connect() as mine:
                     mine.execute(text("INSERT INTO customers VALUES (:name)"), {"name": name})
-                    bell.jobs.enqueue("examples.welcome", {"customer": name}, connection=mine)
+                    client.jobs.enqueue("examples.welcome", {"customer": name}, connection=mine)
                     mine.commit() if name == "Ada" else mine.rollback()
-            bell.run_until_idle()
-            for job in bell.jobs.find(task="examples.welcome"):
+            client.run_until_idle()
+            for job in client.jobs.find(task="examples.welcome"):
                 print(job.status, job.result)
         engine.dispose()
 

@@ -25,7 +25,7 @@ class Email:
 class Mailer(Protocol):
     """Who carries a message out."""
 
-    def send(self, letter: Email) -> None:
+    def send(self, message: Email) -> None:
         """
         Hand one message over.
 

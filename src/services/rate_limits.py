@@ -163,7 +163,7 @@ def known_address(tx: IdentityTx, user: User | None, address: str) -> str:
 
 
 def verify_counting_failures(
-    throttling: RateLimiting | None,
+    rate_limits: RateLimiting | None,
     hasher: PasswordHasher,
     user: User | None,
     identifier: str,
@@ -181,7 +181,7 @@ def verify_counting_failures(
         Unavailable: The store does not answer, or too many are hashing.
     """
     kept = "" if user is None else user.password_hash
-    if throttling is None:
+    if rate_limits is None:
         return hasher.verify(kept, password)
     account = account_key(user, identifier, known_from)
-    return throttling.verify_counting_failures(account, lambda: hasher.verify(kept, password))
+    return rate_limits.verify_counting_failures(account, lambda: hasher.verify(kept, password))

@@ -19,7 +19,7 @@ from workbell.domain.identity import second_factor
 from workbell.domain.identity import session as sessions
 from workbell.domain.identity.password_policy import common_passwords
 from workbell.domain.identity.user import User
-from workbell.domain.rate_limits import policy as throttling
+from workbell.domain.rate_limits import policy as rate_limits
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
 from workbell.services.goals.reminders import UNSUBSCRIBE
@@ -119,7 +119,7 @@ def test_the_page_on_authentication_says_what_the_code_does() -> None:
         f"within {recent.LIFE.seconds} seconds in the others",
         f"argon2id hash | {settings.otp_minutes} minutes | one use, {otp.MAX_ATTEMPTS} tries",
         f"at most {otp.MAX_WRONG_A_DAY} wrong codes a day",
-        f"at most {throttling.SECOND_FACTOR_FAILURES.rate.count} wrong ones are compared",
+        f"at most {rate_limits.SECOND_FACTOR_FAILURES.rate.count} wrong ones are compared",
         f"derived, not kept | {second_factor.STEP} seconds, one step early or late",
         f"{second_factor.RECOVERY_LENGTH * 5} random bits",
         f"once a minute and {otp.MAX_AN_HOUR} times an hour",
@@ -170,8 +170,8 @@ def test_reference_tokens_have_enough_bits() -> None:
 
 
 def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
-    house = build(Settings(data_dir=tmp_path, database_url="memory://"))
-    for operation in operations_of(house.app_dependencies()):
+    application = build(Settings(data_dir=tmp_path, database_url="memory://"))
+    for operation in operations_of(application.app_dependencies()):
         if operation.path.startswith(UNSUBSCRIBE):
             continue  # RFC 8058 wants it there; it opens nothing, it ends mails
         names = [*operation.path_names]
@@ -180,7 +180,7 @@ def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
         for name in names:
             for word in ("password", "token", "secret", "otp", "key"):
                 assert word not in name or name == "key_id", operation.name
-    house.close()
+    application.close()
 
 
 @pytest.mark.parametrize("item", [item for item in items() if item["applies"] == "yes"],

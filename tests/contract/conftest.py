@@ -81,7 +81,7 @@ class Bell:
 
 
 @pytest.fixture
-def bell(store: AnyStore) -> Bell:
+def client(store: AnyStore) -> Bell:
     """Return the store's waker."""
-    store.waker = bell = Bell()
-    return bell
+    store.waker = client = Bell()
+    return client

@@ -69,9 +69,9 @@ def a_job(**fields: Any) -> Job:
     return Job(**values | fields)
 
 
-def in_lane(limit: int = 1, **fields: Any) -> Job:
-    """Return a job in the lane 'lane'."""
-    return a_job(**{"lane": "lane", "lane_limit": limit} | fields)
+def in_concurrency_key(limit: int = 1, **fields: Any) -> Job:
+    """Return a job in the concurrency key 'concurrency key'."""
+    return a_job(**{"concurrency_key": "concurrency_key", "concurrency_limit": limit} | fields)
 
 
 def a_schedule(**fields: Any) -> Schedule:

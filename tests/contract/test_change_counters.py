@@ -70,11 +70,11 @@ def test_a_commit_that_gives_work_increments_the_counter(
     settings = Settings(
         database_url="memory://", data_dir=tmp_path, redis_url=url, secret_key="k" * 32
     )
-    house = build(settings, tasks=[task])
-    house.migrate_and_register()
+    application = build(settings, tasks=[task])
+    application.migrate_and_register()
     if threads:
-        house.runtime(threads=threads)
-    before = house.changes.value("default")
-    house.jobs.create(SYSTEM, NewJob(task_definition="tell", parameters={}))
-    assert before is not None and house.changes.value("default") == before + 1
-    house.close()
+        application.runtime(threads=threads)
+    before = application.changes.value("default")
+    application.jobs.create(SYSTEM, NewJob(task_definition="tell", parameters={}))
+    assert before is not None and application.changes.value("default") == before + 1
+    application.close()

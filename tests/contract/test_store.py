@@ -19,7 +19,7 @@ from tests.contract.factories import (
     after,
     claim,
     ended,
-    in_lane,
+    in_concurrency_key,
     keep,
     move,
     reap_all,
@@ -144,11 +144,11 @@ def test_the_store_answers(store: AnyStore) -> None:
     assert store.schema_version()
 
 
-def test_queues_are_woken_after_the_commit_and_once_each(store: AnyStore, bell: Bell) -> None:
+def test_queues_are_woken_after_the_commit_and_once_each(store: AnyStore, client: Bell) -> None:
     with store.begin() as tx:
         tx.jobs.add([a_job(), a_job(), a_job(queue="mail")], NOON)
-        assert bell.rung == []
-    assert sorted(bell.rung) == ["default", "mail"]
+        assert client.rung == []
+    assert sorted(client.rung) == ["default", "mail"]
 
 
 def test_a_waker_finds_the_work_committed(store: AnyStore) -> None:
@@ -163,68 +163,68 @@ def test_a_waker_finds_the_work_committed(store: AnyStore) -> None:
     assert found == [("default", 1)]
 
 
-def test_nobody_is_woken_after_a_rollback(store: AnyStore, bell: Bell) -> None:
+def test_nobody_is_woken_after_a_rollback(store: AnyStore, client: Bell) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
         tx.jobs.add([a_job()], NOON)
         raise ZeroDivisionError
-    assert bell.rung == []
+    assert client.rung == []
     with store.begin():
         pass
-    assert bell.rung == []
+    assert client.rung == []
 
 
-def test_nobody_is_woken_for_work_that_is_not_ready(store: AnyStore, bell: Bell) -> None:
+def test_nobody_is_woken_for_work_that_is_not_ready(store: AnyStore, client: Bell) -> None:
     keep(store, a_job(due_at=after(1)))
     with store.view() as tx:
         tx.jobs.waiting_queues()
-    assert bell.rung == []
+    assert client.rung == []
 
 
-def test_every_way_to_ready_wakes(store: AnyStore, bell: Bell) -> None:
+def test_every_way_to_ready_wakes(store: AnyStore, client: Bell) -> None:
     """Staged, released, retried, given back, activated."""
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="other"))
     keep(store, a_job(due_at=after(1)))
     sweep(store, after(1))
-    assert bell.rung.pop() == "default"
+    assert client.rung.pop() == "default"
     (work,) = claim(store, now=after(1))
     with store.begin() as tx:
         tx.jobs.release([(work.id, work.token)])
-    assert bell.rung.pop() == "default"
+    assert client.rung.pop() == "default"
     (work,) = claim(store, now=after(1))
     write(store, ended(work, Outcome.FAILED, now=after(1), permanent=True))
-    assert bell.rung == []
+    assert client.rung == []
     move(store, work.id, "retry", now=NOON)
-    assert bell.rung.pop() == "default"
+    assert client.rung.pop() == "default"
     (work,) = claim(store, now=after(1))
     write(store, ended(work, Outcome.SNOOZED, now=after(2), retry_after=0))
-    assert bell.rung.pop() == "default"
+    assert client.rung.pop() == "default"
     keep(store, a_job(queue="other", task="other"))
-    bell.rung.clear()
+    client.rung.clear()
     switch(store, "other", on=False)
-    assert bell.rung == []
+    assert client.rung == []
     switch(store, "other", on=True)
-    assert bell.rung == ["other"]
+    assert client.rung == ["other"]
 
 
-def test_a_released_lane_wakes(store: AnyStore, bell: Bell) -> None:
-    first, _ = keep(store, in_lane(), in_lane())
+def test_a_released_concurrency_key_wakes(store: AnyStore, client: Bell) -> None:
+    first, _ = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
-    bell.rung.clear()
+    client.rung.clear()
     assert write(store, ended(work)) == {first.id}
-    assert bell.rung == ["default"]
+    assert client.rung == ["default"]
     claim(store)
-    keep(store, in_lane())
-    bell.rung.clear()
+    keep(store, in_concurrency_key())
+    client.rung.clear()
     reap_all(store, after(31))
-    assert bell.rung == ["default"]
+    assert client.rung == ["default"]
 
 
-def test_a_finish_that_readies_nothing_wakes_nobody(store: AnyStore, bell: Bell) -> None:
+def test_a_finish_that_readies_nothing_wakes_nobody(store: AnyStore, client: Bell) -> None:
     (work,) = running(store, a_job())
-    bell.rung.clear()
+    client.rung.clear()
     write(store, ended(work))
-    assert bell.rung == []
+    assert client.rung == []
 
 
 def test_threads_lose_no_writes(store: AnyStore) -> None:

@@ -392,17 +392,17 @@ def rolled_back(cluster: Cluster, kills: int) -> Row:
     """Enqueue within a transaction of the caller's that is then undone."""
     row = Row("F19", "the caller's transaction is undone after it enqueued", f"{kills} rollbacks")
     ledger = Ledger(cluster)
-    house = _house(cluster)
+    application = _application(cluster)
     engine = create_engine(cluster.database.url)
     try:
         for _ in range(kills):
             with engine.connect() as connection, connection.begin() as transaction:
-                within = house.jobs_within(connection)
+                within = application.jobs_within(connection)
                 within.create(SYSTEM, NewJob(task_definition="echo", parameters={}))
                 transaction.rollback()
     finally:
         engine.dispose()
-        house.close()
+        application.close()
     with ledger.engine.connect() as db:
         row.doubled = db.execute(select(func.count()).where(jobs.c.id > ledger.mark)).scalar_one()
     row.database = cluster.database.kind
@@ -442,7 +442,7 @@ def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
     """Prune old history under load: what has not ended stays."""
     row = Row("F21", "retention prunes under load", f"{kills} passes")
     ledger = Ledger(cluster)
-    house = _house(cluster)
+    application = _application(cluster)
     stop, pruned = Event(), [0]
 
     def prune() -> None:
@@ -455,7 +455,7 @@ def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
                 ).scalars().all()  # fmt: skip
                 long_ago = datetime.now(UTC) - timedelta(days=60)
                 db.execute(update(jobs).where(c.id.in_(old)).values(ended_at=long_ago))
-            pruned[0] += house.housekeeping.prune()
+            pruned[0] += application.retention.prune()
             stop.wait(0.05)
 
     pruner = Thread(target=prune)
@@ -464,7 +464,7 @@ def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
         time.sleep(max(2.0, kills / 2))
         stop.set()
         pruner.join()
-    house.close()
+    application.close()
     row.note = f"{pruned[0]} old jobs pruned"
     return row
 
@@ -493,7 +493,7 @@ def _register(cluster: Cluster, name: str) -> Client:
     return anyone.login(name)
 
 
-def _house(cluster: Cluster) -> Application:
+def _application(cluster: Cluster) -> Application:
     return build(
         Settings(
             database_url=cluster.database.url,

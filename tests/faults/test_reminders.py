@@ -32,8 +32,8 @@ build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_usual(say)
 @pytest.mark.integration
 def test_three_kills_in_the_middle_of_the_run_double_and_forget_nobody(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
-    house = build(settings)
-    house.migrate_and_register()
+    application = build(settings)
+    application.migrate_and_register()
     _fill(settings.database_url, 1, 1, PEOPLE)
     for pages in (1, 2, 3):
         command = [sys.executable, "-c", RUN, str(tmp_path)]
@@ -44,14 +44,14 @@ def test_three_kills_in_the_middle_of_the_run_double_and_forget_nobody(tmp_path:
             child.kill()
         assert child.returncode == -9
 
-    looked, told = house.reminding.remind_at_default_time(lambda _: None)
+    looked, told = application.reminding.remind_at_default_time(lambda _: None)
     assert looked == PEOPLE
     assert 0 < told <= PEOPLE - 3 * PAGE
-    with house.store.view() as tx:
+    with application.store.view() as tx:
         found = tx.jobs.find(
             ALL_OWNERS, JobFilter(origins=[JobOrigin.REMINDER]), limit=2 * PEOPLE
         )  # fmt: skip
     mailed = Counter(job.parameters["user_id"] for job in found)
     assert set(mailed.values()) == {1}
     assert len(mailed) == PEOPLE
-    house.close()
+    application.close()

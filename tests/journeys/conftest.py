@@ -69,9 +69,9 @@ class Client:
         """Return the newest six digits that were mailed to an address."""
         found = []
         for path in sorted(self.mail.glob("*.eml"), key=lambda p: p.stat().st_mtime_ns):
-            letter = email.message_from_bytes(path.read_bytes(), policy=default)
-            if address in str(letter["To"]):
-                text = letter.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+            message = email.message_from_bytes(path.read_bytes(), policy=default)
+            if address in str(message["To"]):
+                text = message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
                 found += re.findall(r"\b\d{6}\b", text)
         return str(found[-1])
 
@@ -101,16 +101,16 @@ def client(tmp_path: Path) -> Generator[Client]:
         rate_limit_anon=None,
         rate_limit_login=None,
     )
-    house = build(settings)
-    house.migrate_and_register()
-    house.first_administrator()
-    served = house.app_dependencies()
+    application = build(settings)
+    application.migrate_and_register()
+    application.first_administrator()
+    served = application.app_dependencies()
     listener = listen("127.0.0.1", 0)
-    server = HttpServer(build_app(served), listener, house.ids.new, threads=4)
+    server = HttpServer(build_app(served), listener, application.ids.new, threads=4)
     server.start()
-    runtime = house.runtime(threads=2)
+    runtime = application.runtime(threads=2)
     runtime.start()
     yield Client(server.address[1], tmp_path / "data" / "mail", response_validator(served))
     server.stop(2.0)
     runtime.stop(5.0)
-    house.close()
+    application.close()

@@ -23,63 +23,63 @@ START = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MIDNIGHT_THERE = datetime(2030, 1, 7, 18, 30, tzinfo=UTC)
 
 
-def someone(bell: Client, name: str) -> Actor:
+def someone(client: Client, name: str) -> Actor:
     """Register somebody with a verified address and a goal."""
-    user = bell.house.identity.register(
+    user = client.application.identity.register(
         Registration(username=name, email=f"{name}@example.org", password="a-long-enough-one")
     )
-    with bell.house.store.begin() as tx:
+    with client.application.store.begin() as tx:
         verified = evolve(tx.users.get(user.id), is_email_verified=True)
         tx.users.replace(verified)
     actor = Actor.of(verified)
     goal = NewGoal(goal_name=f"Learn like {name}", category=Category.PRIMARY)
-    bell.house.goals.create(actor, goal)
+    client.application.goals.create(actor, goal)
     return actor
 
 
 def reminders(folder: Path) -> list[EmailMessage]:
     """Return the reminders that were mailed, oldest first."""
-    letters = [
+    messages = [
         email.message_from_bytes(path.read_bytes(), policy=default)
         for path in sorted((folder / "mail").glob("*.eml"))
     ]
-    return [letter for letter in letters if "waiting" in str(letter["Subject"])]
+    return [message for message in messages if "waiting" in str(message["Subject"])]
 
 
 def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_path: Path) -> None:
     clock = ManualClock(START)
-    database = f"sqlite:///{tmp_path / 'bell.db'}"
-    with workbell.open(database, data_dir=tmp_path, clock=clock) as bell:
-        house = bell.house
-        house.keep_schedules()
-        house.keep_schedules()
-        ann, _bob = someone(bell, "ann"), someone(bell, "bob")
+    database = f"sqlite:///{tmp_path / 'client.db'}"
+    with workbell.open(database, data_dir=tmp_path, clock=clock) as client:
+        application = client.application
+        application.keep_schedules()
+        application.keep_schedules()
+        ann, _bob = someone(client, "ann"), someone(client, "bob")
 
         clock.at = MIDNIGHT_THERE - timedelta(minutes=1)
-        bell.run_until_idle()
+        client.run_until_idle()
         assert reminders(tmp_path) == []
 
         clock.at = MIDNIGHT_THERE + timedelta(days=1)
-        bell.run_until_idle()
-        bell.run_until_idle()
-        first, second = sorted(reminders(tmp_path), key=lambda letter: str(letter["To"]))
+        client.run_until_idle()
+        client.run_until_idle()
+        first, second = sorted(reminders(tmp_path), key=lambda message: str(message["To"]))
         assert (first["To"], second["To"]) == ("ann@example.org", "bob@example.org")
         assert first["Subject"] == "Your goal Learn like ann is waiting"
         assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
         token = str(first["List-Unsubscribe"]).strip("<>").rpartition("/")[2]
-        house.reminding.unsubscribe(token, ClientInfo())
+        application.reminding.unsubscribe(token, ClientInfo())
         clock.at += timedelta(days=15)
-        bell.run_until_idle()
+        client.run_until_idle()
         assert [each["To"] for each in reminders(tmp_path)[2:]] == ["bob@example.org"]
 
-        house.reminding.save_preferences(ann, Preferences(reminder_time=time(7, 30)))
+        application.reminding.save_preferences(ann, Preferences(reminder_time=time(7, 30)))
         clock.at = datetime(2030, 1, 25, 7, 31, tzinfo=UTC)
-        bell.run_until_idle()
+        client.run_until_idle()
         assert reminders(tmp_path)[-1]["To"] == "ann@example.org"
         assert len(reminders(tmp_path)) == 4
 
-        found, count = house.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+        found, count = application.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
         daily, own = found
         assert count == 2
         assert (daily.cron_line, daily.zone, own.cron_line) == (
@@ -87,7 +87,7 @@ def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_pa
             "Asia/Kolkata",
             "*/15 * * * *",
         )
-        runs = house.jobs.find(SYSTEM, JobFilter(schedule_id=daily.id), ["id"], 0, 10)
+        runs = application.jobs.find(SYSTEM, JobFilter(schedule_id=daily.id), ["id"], 0, 10)
         assert [run.result for run in runs][-3:] == [
             {"people": 2, "reminded": 2},
             {"people": 2, "reminded": 1},

@@ -106,11 +106,11 @@ class Fleet:
     database_url: str
     redis_url: str | None
     parts: list[Part] = field(factory=list[Part])
-    house: Application = field(init=False)
+    application: Application = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Migrate, and open the house."""
-        self.house = build(
+        self.application = build(
             Settings(
                 database_url=self.database_url,
                 redis_url=self.redis_url,
@@ -120,7 +120,7 @@ class Fleet:
             ),
             tasks=[workbell.Task(key=key, body=lambda *_: None) for key in ("touch", "hold")],
         )
-        self.house.migrate_and_register()
+        self.application.migrate_and_register()
 
     def start(
         self,
@@ -169,13 +169,13 @@ class Fleet:
 
     def enqueue(self, task: str, **parameters: Any) -> Job:
         """Enqueue a job from this process."""
-        return self.house.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))[
-            0
-        ]
+        return self.application.jobs.create(
+            SYSTEM, NewJob(task_definition=task, parameters=parameters)
+        )[0]
 
     def see(self, job: Job) -> Job:
         """Return a job as it stands."""
-        return self.house.jobs.get(SYSTEM, JobId(job.id))
+        return self.application.jobs.get(SYSTEM, JobId(job.id))
 
     def ended(self, job: Job) -> Job:
         """Return a job when it has ended."""
@@ -188,7 +188,7 @@ class Fleet:
             if part.process.poll() is None:
                 os.killpg(part.process.pid, signal.SIGKILL)
                 part.process.wait()
-        self.house.close()
+        self.application.close()
 
 
 @define(eq=False)

@@ -95,10 +95,10 @@ def test_what_the_guide_says_brings_every_row_back(
     lacking = {name for name in TOOLS[kind] if shutil.which(name) is None}
     if lacking and not os.environ.get("WORKBELL_TEST_REQUIRE"):
         pytest.skip(f"{lacking} are not installed")
-    house = fleet.house
-    house.first_administrator()
+    application = fleet.application
+    application.first_administrator()
     kept = fleet.enqueue("touch", file="ünïcødé – \\ ' \" \n \U0001f6ce")
-    house.cache.put("summary:1:2", {"is": "of a time to come"}, seconds=3600)
+    application.cache.put("summary:1:2", {"is": "of a time to come"}, seconds=3600)
     source = admin_url(kind).set(database=fleet.database_url.rpartition("/")[2].partition("?")[0])
     target = source.set(database=f"{source.database}_back")
     before = rows_of(source)

@@ -63,9 +63,9 @@ def lines_of(part: Part, event: str) -> list[dict[str, Any]]:
 
 def set_back(fleet: Fleet, table: Table, number: int, **by: timedelta) -> None:
     """Set moments of a row back, as if so much time had passed."""
-    assert isinstance(fleet.house.store, SqlStore)
-    now = fleet.house.clock.now()
-    with fleet.house.store._connections.writing() as db:
+    assert isinstance(fleet.application.store, SqlStore)
+    now = fleet.application.clock.now()
+    with fleet.application.store._connections.writing() as db:
         moments = {name: now - age for name, age in by.items()}
         db.execute(update(table).where(table.c.id == number).values(moments))
 
@@ -125,9 +125,9 @@ def test_the_owner_is_told_by_whoever_is_left_that_a_schedule_is_overdue(fleet: 
     assert counted(api.get("/metrics", SCRAPER)[1])["workbell_schedules_overdue"] == 0
     set_back(fleet, schedule_rows, number, alert_at=timedelta(minutes=1))
 
-    letters = Path(fleet.folder / "data/mail")
-    (letter,) = until(lambda: list(letters.glob("*.eml")))
-    assert "Books overdue" in letter.read_text()
+    messages = Path(fleet.folder / "data/mail")
+    (message,) = until(lambda: list(messages.glob("*.eml")))
+    assert "Books overdue" in message.read_text()
     assert counted(api.get("/metrics", SCRAPER)[1])["workbell_schedules_overdue"] == 1
 
 

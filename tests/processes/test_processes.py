@@ -39,7 +39,7 @@ USUAL_PORTS = {"postgresql": 5432, "mariadb": 3306}
 def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None:
     """Minutes that were missed are made up for, by four processes at the same time."""
     schedules = [
-        fleet.house.scheduling.create(
+        fleet.application.scheduling.create(
             SYSTEM,
             NewSchedule(
                 task_definition="touch",
@@ -51,15 +51,15 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
         ).schedule
         for n in range(SCHEDULES)
     ]
-    assert isinstance(fleet.house.store, SqlStore)
-    with fleet.house.store._connections.writing() as connection:
+    assert isinstance(fleet.application.store, SqlStore)
+    with fleet.application.store._connections.writing() as connection:
         c, by = schedule_rows.c, timedelta(minutes=MISSED)
         for number, aim in connection.execute(select(c.id, c.next_at)).all():
             connection.execute(update(schedule_rows).where(c.id == number).values(next_at=aim - by))
     parts = [fleet.start(part, ready=False) for part in ("worker", "scheduler") * 2]
 
     def caught_up() -> bool:
-        with fleet.house.store.view() as tx:
+        with fleet.application.store.view() as tx:
             done = tx.jobs.count(ALL_OWNERS, JobFilter(origins=[JobOrigin.SCHEDULE], statuses=None))
         return done >= SCHEDULES * MISSED
 
@@ -68,7 +68,7 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
     until(caught_up)
     until(lambda: not any(unfinished(fleet)))
     assert [part.terminate() for part in parts] == [0] * 4
-    with fleet.house.store.view() as tx:
+    with fleet.application.store.view() as tx:
         jobs = tx.jobs.find(ALL_OWNERS, JobFilter(), limit=10_000)
     ticks = [(job.schedule_id, job.tick) for job in jobs]
     assert len(set(ticks)) == len(ticks)
@@ -82,7 +82,7 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
 
 def unfinished(fleet: Fleet) -> list[JobState]:
     """Return the states of what is not over."""
-    with fleet.house.store.view() as tx:
+    with fleet.application.store.view() as tx:
         jobs = tx.jobs.find(ALL_OWNERS, JobFilter(), limit=10_000)
     return [job.state for job in jobs if not job.state.ended]
 
@@ -122,11 +122,13 @@ def test_a_house_that_is_closed_leaves_no_connection(fleet: Fleet, redis: OwnRed
     policy = Policy(name="probe", rate=Rate(5, 60), subject=Subject.USER)
     with Redis.from_url(redis.url) as here:
         fleet.enqueue("touch", file=str(fleet.folder / "never"))
-        fleet.house.cache.put("probe", 1, seconds=60)
-        fleet.house.throttling.limiter.hit([RateLimitKey(policy, "probe")], fleet.house.clock.now())
-        fleet.house.check_cache()
+        fleet.application.cache.put("probe", 1, seconds=60)
+        fleet.application.rate_limits.limiter.hit(
+            [RateLimitKey(policy, "probe")], fleet.application.clock.now()
+        )
+        fleet.application.check_cache()
         assert len(here.client_list()) > 1
-        fleet.house.close()
+        fleet.application.close()
         until(lambda: len(here.client_list()) == 1)
 
 

@@ -68,7 +68,7 @@ def test_a_release_is_replaced_while_work_goes_on(fleet: Fleet, next_release: Pa
     with load(fleet) as jobs:
         migrated = fleet.start("migrate", packages=next_release, ready=False)
         assert migrated.process.wait(60) == 0, migrated.log.read_text()
-        assert fleet.house.store.schema_version() == "next"
+        assert fleet.application.store.schema_version() == "next"
         assert all(part.is_ready() for part in old)  # and no balancer takes the last one away
         late = fleet.start("worker", ready=False)
         new = [

@@ -136,7 +136,7 @@ class Desk:
     jobs: JobService
     ticking: Ticker
     execution: ExecutionService[SchedulesTx]
-    housekeeping: RetentionService
+    retention: RetentionService
     expectations: OverdueAlerts
 
     # people
@@ -239,7 +239,7 @@ class Desk:
         (claim,) = (each for each in self.claim() if each.id == job.id)
         assert self.end(claim)
 
-    def letters(self) -> list[Mapping[str, Any]]:
+    def messages(self) -> list[Mapping[str, Any]]:
         """Return the mails that wait to be sent."""
         return [job.parameters for job in self.rows() if job.task == "email.send"]
 
@@ -304,7 +304,7 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             lease=timedelta(seconds=30),
             on_settled=[RunOutcomes(clock=clock)],
         ),
-        housekeeping=RetentionService(
+        retention=RetentionService(
             store=store, clock=clock, files=files, keep=KEEP, keep_scheduled=timedelta(days=30)
         ),
         expectations=OverdueAlerts(store=store, clock=clock),

@@ -78,16 +78,16 @@ class Hasher:
 
 @define
 class Outbox:
-    letters: list[Email] = field(factory=list)
+    messages: list[Email] = field(factory=list)
     fails_with: WorkbellError | None = None
 
-    def send(self, letter: Email) -> None:
+    def send(self, message: Email) -> None:
         if self.fails_with is not None:
             raise self.fails_with
-        self.letters.append(letter)
+        self.messages.append(message)
 
     def code(self) -> str:
-        [code] = re.findall(r"\b\d{6}\b", self.letters[-1].text)
+        [code] = re.findall(r"\b\d{6}\b", self.messages[-1].text)
         return str(code)
 
 

@@ -55,7 +55,7 @@ class Members:
             mailer=identity.quiet_mailer,
             recent=recent,
             floods=AuditBurstFilter(),
-            throttling=signing_in.throttling,
+            rate_limits=signing_in.rate_limits,
         )
         return cls(
             passwords=passwords,

@@ -24,7 +24,9 @@ class Trail:
     def latest(self, *, before: int | None = None, limit: int = 20) -> list[AuditEntry]:
         return self.entries
 
-    def list_for_object(self, model_name: str, object_id: str, *, limit: int = 100) -> list[AuditEntry]:
+    def list_for_object(
+        self, model_name: str, object_id: str, *, limit: int = 100
+    ) -> list[AuditEntry]:
         return []
 
 

@@ -62,7 +62,7 @@ def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str],
         hasher=hasher,
         tokens=JwtTokens.create([b"k" * 32], clock, issuer="us"),
         totp=PyotpTotp(),
-        throttling=RateLimiting(
+        rate_limits=RateLimiting(
             store=store, limiter=MemoryRateLimiter(), clock=clock, policies=NO_LIMITS
         ),
     )
@@ -71,7 +71,7 @@ def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str],
     stage.join("ana")
     stage.join("root", is_super_user=True)
     deed(stage)
-    return store.begun, stage.actions(), [letter.to for letter in outbox.letters]
+    return store.begun, stage.actions(), [message.to for message in outbox.messages]
 
 
 DEEDS: dict[str, Callable[[Stage], object]] = {

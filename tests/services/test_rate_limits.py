@@ -46,11 +46,11 @@ class Scene:
     clock: ManualClock = Factory(ManualClock)
     policies: Policies = POLICIES
     store: Any = None
-    throttling: RateLimiting = None  # type: ignore[assignment]
+    rate_limits: RateLimiting = None  # type: ignore[assignment]
 
     def __attrs_post_init__(self) -> None:
         self.store = self.store or MemoryStore(self.clock)
-        self.throttling = RateLimiting(
+        self.rate_limits = RateLimiting(
             store=self.store,
             limiter=MemoryRateLimiter(),
             clock=self.clock,
@@ -62,7 +62,7 @@ class Scene:
         admitted = 0
         for _ in range(times):
             with suppress(RateLimited):
-                self.throttling.admit(
+                self.rate_limits.admit(
                     RateLimitRequest(**{"address": "192.0.2.7", "route": route} | who)
                 )
                 admitted += 1
@@ -74,7 +74,7 @@ class Scene:
 
     def left(self, tier: Tier = Tier.FREE) -> dict[str, int]:
         """Return what Ann has left, by policy."""
-        decisions = self.throttling.remaining(Actor(user_id=ANN, tier=tier))
+        decisions = self.rate_limits.remaining(Actor(user_id=ANN, tier=tier))
         return {each.policy.name: each.remaining for each in decisions}
 
 
@@ -103,7 +103,7 @@ def test_users_are_counted_wherever_they_are(scene: Scene) -> None:
 
 def test_the_headers_say_the_narrowest_first(scene: Scene) -> None:
     """What is left is what is left after this request."""
-    decisions = scene.throttling.admit(
+    decisions = scene.rate_limits.admit(
         RateLimitRequest(address="192.0.2.7", route=Route.PROGRESS, user_id=ANN)
     )
     assert [(each.policy.name, each.remaining) for each in decisions] == [
@@ -117,7 +117,7 @@ def test_a_spent_quota_spends_nothing_wider(scene: Scene) -> None:
     assert scene.ask(Route.PROGRESS, user_id=ANN, times=50) == 10
     assert scene.left() == {"free": 0, "user": 990}
     with pytest.raises(RateLimited) as refused:
-        scene.throttling.admit(RateLimitRequest(address="", route=Route.PROGRESS, user_id=ANN))
+        scene.rate_limits.admit(RateLimitRequest(address="", route=Route.PROGRESS, user_id=ANN))
     assert refused.value.retry_after == 86_400
     assert [each.policy.name for each in refused.value.decisions] == ["free"]
 
@@ -204,7 +204,7 @@ def tries(scene: Scene, what: str, account: str, times: int) -> int:
     done = 0
     for _ in range(times):
         with suppress(RateLimited):
-            getattr(scene.throttling, what)(account)
+            getattr(scene.rate_limits, what)(account)
             done += 1
     return done
 
@@ -223,8 +223,8 @@ def test_right_passwords_are_not_counted(scene: Scene) -> None:
     """And do not forgive what others got wrong."""
     assert tries(scene, "try_login", "user-7", 19) == 19
     for _ in range(100):
-        scene.throttling.count_login_failure("user-7")
-        scene.throttling.undo_login_failure("user-7")
+        scene.rate_limits.count_login_failure("user-7")
+        scene.rate_limits.undo_login_failure("user-7")
     assert tries(scene, "try_login", "user-7", 5) == 1
 
 
@@ -253,24 +253,24 @@ def test_what_is_right_or_cannot_be_compared_costs_no_try(scene: Scene) -> None:
         raise Unavailable("Too many are hashing.")
 
     for _ in range(30):
-        assert scene.throttling.verify_counting_failures("user-7", lambda: True)
+        assert scene.rate_limits.verify_counting_failures("user-7", lambda: True)
         with pytest.raises(Unavailable):
-            scene.throttling.verify_counting_failures("user-7", away)
+            scene.rate_limits.verify_counting_failures("user-7", away)
     for _ in range(20):
-        assert not scene.throttling.verify_counting_failures("user-7", lambda: False)
+        assert not scene.rate_limits.verify_counting_failures("user-7", lambda: False)
     with pytest.raises(RateLimited):
-        scene.throttling.verify_counting_failures("user-7", lambda: True)
+        scene.rate_limits.verify_counting_failures("user-7", lambda: True)
 
 
 def test_what_counts_no_more_is_pruned(scene: Scene) -> None:
     """In batches, however much there is."""
     for n in range(1_100):
-        scene.throttling.count_login_failure(f"name-{n}")
-    assert scene.throttling.prune() == 0
+        scene.rate_limits.count_login_failure(f"name-{n}")
+    assert scene.rate_limits.prune() == 0
     scene.wait(minutes=30)
-    scene.throttling.count_login_failure("user-7")
+    scene.rate_limits.count_login_failure("user-7")
     scene.wait(minutes=30)
-    assert scene.throttling.prune() == 1_100
+    assert scene.rate_limits.prune() == 1_100
     assert tries(scene, "try_login", "user-7", 30) == 19
 
 
@@ -293,4 +293,4 @@ def test_without_a_store_sign_in_is_closed_and_the_rest_goes_on() -> None:
         with pytest.raises(Unavailable):
             scene.ask(route, user_id=ANN)
     with pytest.raises(Unavailable):
-        scene.throttling.count_login_failure("user-7")
+        scene.rate_limits.count_login_failure("user-7")

@@ -34,8 +34,8 @@ def _opened() -> Generator[workbell.Bell]:
         }
         with workbell.open(
             jobs.DATABASE, redis_url=jobs.REDIS, secret_key=KEY, data_dir=scratch
-        ) as bell:
-            yield bell
+        ) as client:
+            yield client
 
 
 def _workers() -> jobs.Commands:
@@ -43,44 +43,44 @@ def _workers() -> jobs.Commands:
 
 
 def _drain(task: str, count: int) -> dict[str, float]:
-    with _opened() as bell:
+    with _opened() as client:
 
         def settled() -> None:
-            jobs.until(lambda: not bell.jobs.find(statuses=["pending", "running"], limit=1))
+            jobs.until(lambda: not client.jobs.find(statuses=["pending", "running"], limit=1))
 
-        return jobs.drain(count, _bulk(bell, task), _workers(), settled)
+        return jobs.drain(count, _bulk(client, task), _workers(), settled)
 
 
-def _bulk(bell: workbell.Bell, task: str) -> Callable[[int], None]:
+def _bulk(client: workbell.Bell, task: str) -> Callable[[int], None]:
     def enqueue(count: int) -> None:
         for start in range(0, count, BATCH):
             numbers = range(start, min(count, start + BATCH))
-            bell.jobs.enqueue_many(task, [{"n": n} for n in numbers])
+            client.jobs.enqueue_many(task, [{"n": n} for n in numbers])
 
     return enqueue
 
 
 def single() -> dict[str, float]:
     """Enqueue one by one."""
-    with _opened() as bell:
+    with _opened() as client:
 
         def enqueue(count: int) -> None:
             for n in range(count):
-                bell.jobs.enqueue(NOOP, {"n": n})
+                client.jobs.enqueue(NOOP, {"n": n})
 
         return jobs.single(4_000, enqueue)
 
 
 def bulk() -> dict[str, float]:
     """Enqueue 500 a call."""
-    with _opened() as bell:
-        return jobs.single(40_000, _bulk(bell, NOOP))
+    with _opened() as client:
+        return jobs.single(40_000, _bulk(client, NOOP))
 
 
 def latency() -> dict[str, float]:
     """Start latency while idle."""
-    with _opened() as bell:
-        return jobs.latency(lambda n: bell.jobs.enqueue(ORDINARY, {"n": n}), _workers())
+    with _opened() as client:
+        return jobs.latency(lambda n: client.jobs.enqueue(ORDINARY, {"n": n}), _workers())
 
 
 def embedded() -> dict[str, float]:

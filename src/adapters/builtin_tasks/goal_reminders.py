@@ -85,13 +85,13 @@ class GoalReminders:
             Unavailable: The mail server did not take it.
         """
         context.check()
-        letter = self.reminding.compose_email(
+        message = self.reminding.compose_email(
             UserId(parameters.user_id), _day(parameters.day), parameters.goals
         )
-        if letter is None:
+        if message is None:
             return {"sent": False, "reason": "not wanted any more"}
         message_id = f"<{sha256(context.idempotency_key.encode()).hexdigest()[:32]}@workbell>"
-        self.mailer.send(evolve(letter, message_id=message_id))
+        self.mailer.send(evolve(message, message_id=message_id))
         return {"sent": True, "message_id": message_id}
 
     def tasks(self) -> Sequence[Task]:

@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 @frozen
 class Profile:
-    """Memory in KiB, passes and lanes of Argon2id."""
+    """Memory in KiB, passes and concurrency keys of Argon2id."""
 
     memory_kib: int
     passes: int
-    lanes: int
+    concurrency_keys: int
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -40,7 +40,7 @@ _OVERLOADED = "Too many people are signing in at once."
 @define
 class Argon2Hasher:
     """
-    Argon2id, by default with the least that OWASP advises: 19 MiB, 2 passes, 1 lane.
+    Argon2id, by default with the least that OWASP advises: 19 MiB, 2 passes, 1 concurrency key.
 
     At most `slots` hashes run at a time; the others wait for at most `patience`
     seconds. At most `slots + waiting` callers are admitted, and the next one is
@@ -68,13 +68,15 @@ class Argon2Hasher:
         *,
         memory_kib: int = 19 * 1024,
         passes: int = 2,
-        lanes: int = 1,
+        concurrency_keys: int = 1,
         slots: int = 2,
         waiting: int = 1_000,
         patience: float = 2.0,
     ) -> Self:
         """Return a hasher with these parameters."""
-        hasher = argon2.PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
+        hasher = argon2.PasswordHasher(
+            time_cost=passes, memory_cost=memory_kib, parallelism=concurrency_keys
+        )
         pool = ThreadPoolExecutor(slots, thread_name_prefix="hash")
         return cls(hasher, pool, BoundedSemaphore(slots + waiting), patience)
 
@@ -90,7 +92,7 @@ class Argon2Hasher:
         return cls.create(
             memory_kib=known.memory_kib,
             passes=known.passes,
-            lanes=known.lanes,
+            concurrency_keys=known.concurrency_keys,
             slots=slots,
             waiting=waiting,
             patience=patience,

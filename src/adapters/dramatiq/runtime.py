@@ -100,7 +100,7 @@ class Runtime:
     wakeups: Wakeups | None = None
     waker: Waker | None = None
     ticking: Ticker | None = None
-    housekeeping: RetentionService | None = None
+    retention: RetentionService | None = None
     expectations: OverdueAlerts | None = None
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
@@ -230,10 +230,10 @@ class Runtime:
             log.warning("schedules became overdue or recovered", owners_told=told)
 
     def _prune(self) -> None:
-        if self.housekeeping is None or monotonic() - self._pruned < PRUNE_SECONDS:
+        if self.retention is None or monotonic() - self._pruned < PRUNE_SECONDS:
             return
         self._pruned = monotonic()
-        if gone := self.housekeeping.prune():
+        if gone := self.retention.prune():
             log.info("history pruned", jobs=gone)
 
 

@@ -96,7 +96,7 @@ class AppDependencies:
     ailments: Callable[[], Sequence[str]] = tuple
     metrics: MetricsRegistry = field(factory=MetricsRegistry)
     worker_lease: timedelta = timedelta(seconds=30)
-    throttling: RateLimiting | None = None
+    rate_limits: RateLimiting | None = None
 
 
 def operations_of(dependencies: AppDependencies) -> tuple[AnyOperation, ...]:
@@ -225,7 +225,7 @@ def _progress(dependencies: AppDependencies) -> progress.ProgressRoutes:
     return progress.ProgressRoutes(
         progress=dependencies.progress,
         goals=dependencies.goals,
-        throttling=dependencies.throttling,
+        rate_limits=dependencies.rate_limits,
     )
 
 
@@ -250,7 +250,7 @@ def build_app(dependencies: AppDependencies) -> FalconApp:
         QueryReader(dependencies.serializer),
         Verified(dependencies.settings.require_verified_email),
         RefusalAudit(store=dependencies.signing_in.store, clock=dependencies.signing_in.clock),
-        dependencies.throttling,
+        dependencies.rate_limits,
     )
     middleware = HttpMiddleware.of(dependencies.settings, dependencies.ids)
     app = falcon.App(middleware=[middleware], independent_middleware=True)

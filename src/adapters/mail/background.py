@@ -24,15 +24,15 @@ class BackgroundMailer:
     """
 
     _mailer: Mailer
-    _letters: Queue[Email] = field(init=False, default=Factory(lambda: Queue(WAITING)))
+    _messages: Queue[Email] = field(init=False, default=Factory(lambda: Queue(WAITING)))
     _thread: Thread | None = field(init=False, default=None)
     _lock: Lock = field(init=False, default=Factory(Lock), repr=False)
 
-    def send(self, letter: Email) -> None:
+    def send(self, message: Email) -> None:
         """Take one letter; whether it arrives is told to the log only."""
         with self._lock:
             try:
-                self._letters.put_nowait(letter)
+                self._messages.put_nowait(message)
             except Full:
                 structlog.get_logger().error("mail dropped", reason="too many letters wait")
                 return
@@ -42,25 +42,25 @@ class BackgroundMailer:
 
     def flush(self) -> None:
         """Wait until every letter was handed over, or given up."""
-        self._letters.join()
+        self._messages.join()
 
     def _work(self) -> None:
-        while (letter := self._next()) is not None:
+        while (message := self._next()) is not None:
             try:
-                self._mailer.send(letter)
+                self._mailer.send(message)
             except WorkbellError as error:
                 structlog.get_logger().warning("mail failed", reason=error.code)
             except Exception as error:  # noqa: BLE001 - one letter must not stop the others
                 structlog.get_logger().error("mail failed", exc_info=error)
             finally:
-                self._letters.task_done()
+                self._messages.task_done()
 
     def _next(self) -> Email | None:
         try:
-            return self._letters.get(timeout=IDLE_SECONDS)
+            return self._messages.get(timeout=IDLE_SECONDS)
         except Empty:
             with self._lock:
-                if not self._letters.empty():
-                    return self._letters.get_nowait()
+                if not self._messages.empty():
+                    return self._messages.get_nowait()
                 self._thread = None
                 return None

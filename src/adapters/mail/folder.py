@@ -34,7 +34,7 @@ class FolderMailer:
         """Refuse a sender that is no address."""
         sender_address(self.sender)
 
-    def send(self, letter: Email) -> None:
+    def send(self, message: Email) -> None:
         """
         Write one message.
 
@@ -43,14 +43,14 @@ class FolderMailer:
             Unavailable: The folder cannot be written.
         """
         now, name = self.clock.now(), self.ids.new()
-        message = to_mime(letter, sender=self.sender, now=now, message_id=name)
+        mime = to_mime(message, sender=self.sender, now=now, message_id=name)
         path = self.folder / f"{now:%Y%m%dT%H%M%S.%f}Z-{name}.eml"
         try:
-            self._write(path, message.as_bytes())
+            self._write(path, mime.as_bytes())
         except OSError as error:
             raise Unavailable("The mail folder cannot be written.", retry_after=30.0) from error
-        _log.info("mail_written", to=letter.to, subject=letter.subject, file=str(path))
-        self._show(letter)
+        _log.info("mail_written", to=message.to, subject=message.subject, file=str(path))
+        self._show(message)
 
     def _write(self, path: Path, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ class FolderMailer:
         finally:
             draft.unlink(missing_ok=True)
 
-    def _show(self, letter: Email) -> None:
+    def _show(self, message: Email) -> None:
         if self.echo is not None:
-            text = f"\nTo: {letter.to}\nSubject: {letter.subject}\n\n{letter.text}\n"
+            text = f"\nTo: {message.to}\nSubject: {message.subject}\n\n{message.text}\n"
             self.echo.write(text)
             self.echo.flush()

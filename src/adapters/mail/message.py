@@ -29,41 +29,41 @@ _HEADERS.map_to_type("List-Unsubscribe", _UnfoldedHeader)
 _POLICY = SMTP.clone(header_factory=_HEADERS)
 
 
-def to_mime(letter: Email, *, sender: str, now: datetime, message_id: str) -> EmailMessage:
+def to_mime(message: Email, *, sender: str, now: datetime, message_id: str) -> EmailMessage:
     """
     Return the message to send; `message_id` is used unless the letter has one.
 
     Raises:
         Invalid: The address or a header is not one line of plain text.
     """
-    _check_line("subject", letter.subject, MAX_SUBJECT_LENGTH)
-    _check_line("message_id", letter.message_id, MAX_SUBJECT_LENGTH)
-    chosen = letter.message_id or f"{message_id}@{host_name(sender)}"
-    message = EmailMessage(policy=_POLICY)
-    message["From"] = sender
-    message["To"] = recipient_address(letter)
-    message["Subject"] = letter.subject
-    message["Date"] = format_datetime(now)
-    message["Message-ID"] = f"<{chosen.strip('<>')}>"
-    message["Auto-Submitted"] = "auto-generated"
-    if letter.unsubscribe:
-        _check_line("unsubscribe", letter.unsubscribe, MAX_ADDRESS_LENGTH)
-        message["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(letter.text)
-    if letter.html is not None:
-        message.add_alternative(letter.html, subtype="html")
-    return message
+    _check_line("subject", message.subject, MAX_SUBJECT_LENGTH)
+    _check_line("message_id", message.message_id, MAX_SUBJECT_LENGTH)
+    chosen = message.message_id or f"{message_id}@{host_name(sender)}"
+    mime = EmailMessage(policy=_POLICY)
+    mime["From"] = sender
+    mime["To"] = recipient_address(message)
+    mime["Subject"] = message.subject
+    mime["Date"] = format_datetime(now)
+    mime["Message-ID"] = f"<{chosen.strip('<>')}>"
+    mime["Auto-Submitted"] = "auto-generated"
+    if message.unsubscribe:
+        _check_line("unsubscribe", message.unsubscribe, MAX_ADDRESS_LENGTH)
+        mime["List-Unsubscribe"] = f"<{message.unsubscribe}>"
+        mime["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    mime.set_content(message.text)
+    if message.html is not None:
+        mime.add_alternative(message.html, subtype="html")
+    return mime
 
 
-def recipient_address(letter: Email) -> str:
+def recipient_address(message: Email) -> str:
     """
     Return the one address that a letter goes to, as mail servers take it.
 
     Raises:
         Invalid: It is not an address.
     """
-    address = ascii_address(letter.to)
+    address = ascii_address(message.to)
     if address is None:
         raise Invalid.field("to", "This is not an e-mail address.")
     return address

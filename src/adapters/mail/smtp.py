@@ -78,7 +78,7 @@ class SmtpMailer:
         """Refuse a sender that is no address."""
         sender_address(self.sender)
 
-    def send(self, letter: Email) -> None:
+    def send(self, message: Email) -> None:
         """
         Hand one message over.
 
@@ -87,15 +87,13 @@ class SmtpMailer:
                 server says that it never will be.
             Unavailable: The mail server did not take it; trying again may help.
         """
-        message = to_mime(
-            letter, sender=self.sender, now=self.clock.now(), message_id=self.ids.new()
-        )
+        mime = to_mime(message, sender=self.sender, now=self.clock.now(), message_id=self.ids.new())
         try:
-            self._hand_over(message, recipient_address(letter))
+            self._hand_over(mime, recipient_address(message))
         except (Invalid, Unavailable) as error:
-            _log.warning("mail_failed", to=letter.to, subject=letter.subject, why=error.detail)
+            _log.warning("mail_failed", to=message.to, subject=message.subject, why=error.detail)
             raise
-        _log.info("mail_sent", to=letter.to, subject=letter.subject)
+        _log.info("mail_sent", to=message.to, subject=message.subject)
 
     def _hand_over(self, message: EmailMessage, recipient: str) -> None:
         try:

@@ -128,12 +128,12 @@ def entries_of(job: Job) -> Iterable[tuple[Key, Any]]:
         yield ("unfinished", job.schedule_id), job.id
     if job.state.waiting:
         yield ("waiting", job.owner), job.id
-    if job.lane is not None and job.state in (JobState.READY, JobState.RUNNING):
-        yield ("busy", job.lane), job.id
+    if job.concurrency_key is not None and job.state in (JobState.READY, JobState.RUNNING):
+        yield ("busy", job.concurrency_key), job.id
     if job.state is JobState.SCHEDULED:
         yield ("scheduled",), (job.due_at, job.id)
     elif job.state is JobState.HELD:
-        yield ("held", job.lane or ""), (-job.priority, job.due_at, job.id)
+        yield ("held", job.concurrency_key or ""), (-job.priority, job.due_at, job.id)
     elif job.state is JobState.READY:
         yield ("ready", job.queue), (-job.priority, job.fair_tag, job.id)
         yield ("share", job.queue, job.priority, job.fairness_key), (job.fair_tag, job.id)
@@ -176,7 +176,7 @@ class Tables:
     attempts: Table[JobId, tuple[Attempt, ...]] = Factory(Table[JobId, tuple[Attempt, ...]])
     logs: Table[JobId, tuple[LogLine, ...]] = Factory(Table[JobId, tuple[LogLine, ...]])
     artifacts: Table[JobId, tuple[Artifact, ...]] = Factory(Table[JobId, tuple[Artifact, ...]])
-    lanes: Table[str, int] = Factory(Table[str, int])
+    concurrency_keys: Table[str, int] = Factory(Table[str, int])
     queues: Table[str, str] = Factory(Table[str, str])
     workers: Table[str, WorkerInfo] = Factory(Table[str, WorkerInfo])
     quotas: Table[str, QuotaLog] = Factory(Table[str, QuotaLog])

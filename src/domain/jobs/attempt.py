@@ -46,7 +46,7 @@ class Claim:
     queue: str
     mode: ClaimMode
     fail_when_lost: bool
-    lane: str | None
+    concurrency_key: str | None
     attempt: int
     max_attempts: int
     timeout_seconds: int
@@ -90,7 +90,7 @@ class Settlement:
     attempt: int
     state: JobState
     outcome: Outcome
-    lane: str | None
+    concurrency_key: str | None
     queued_at: datetime | None
     started_at: datetime
     ended_at: datetime
@@ -218,7 +218,7 @@ def _settlement(
         attempt=claim.attempt,
         state=state,
         outcome=ending.outcome,
-        lane=claim.lane,
+        concurrency_key=claim.concurrency_key,
         queued_at=claim.queued_at,
         started_at=claim.started_at,
         ended_at=max(now, claim.started_at),

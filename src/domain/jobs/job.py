@@ -21,7 +21,7 @@ class JobState(IntEnum):
     Where a job stands; the numbers are those of the store.
 
     Waiting: SCHEDULED (due later, or waiting for a retry), HELD (due, but its
-    lane is full or its task inactive) and READY. The last four are ends.
+    concurrency key is full or its task inactive) and READY. The last four are ends.
     """
 
     SCHEDULED = 0
@@ -127,8 +127,8 @@ class Job:
     weight: float = 1.0
     fair_key: str = ""
     fair_tag: float = 0.0
-    lane: str | None = None
-    lane_limit: int = 1
+    concurrency_key: str | None = None
+    concurrency_limit: int = 1
     mode: ClaimMode = ClaimMode.ORDINARY
     fail_when_lost: bool = False
     attempt: int = 0
@@ -222,8 +222,8 @@ class Job:
             priority=self.priority,
             weight=self.weight,
             fair_key=self.fair_key,
-            lane=self.lane,
-            lane_limit=self.lane_limit,
+            concurrency_key=self.concurrency_key,
+            concurrency_limit=self.concurrency_limit,
             mode=self.mode,
             fail_when_lost=self.fail_when_lost,
             max_attempts=self.max_attempts,
@@ -255,11 +255,13 @@ def status_of(state: JobState, attempt: int) -> Status:
     return _STATUS.get(state) or (Status.RETRYING if attempt else Status.PENDING)
 
 
-def initial_state(job: Job, now: datetime, *, task_active: bool, lane_free: bool) -> JobState:
+def initial_state(
+    job: Job, now: datetime, *, task_active: bool, concurrency_key_free: bool
+) -> JobState:
     """Return the state in which a waiting job enters: ready, held or scheduled."""
     if job.due_at > now:
         return JobState.SCHEDULED
-    return JobState.READY if task_active and lane_free else JobState.HELD
+    return JobState.READY if task_active and concurrency_key_free else JobState.HELD
 
 
 def fair_tag(lowest: float | None, highest: float | None, nth: int, weight: float) -> float:

@@ -88,8 +88,8 @@ class Schedule:
         return self.next_at is not None
 
     @property
-    def lane(self) -> str | None:
-        """The lane that keeps its runs apart, or None where they may overlap."""
+    def concurrency_key(self) -> str | None:
+        """The concurrency key that keeps its runs apart, or None where they may overlap."""
         if self.overlap_policy is OverlapPolicy.ALLOW_ALL:
             return None
         return f"schedule:{self.id}"
@@ -201,7 +201,7 @@ class Schedule:
             queue=self.queue or (task.queue if task else "default"),
             priority=self.priority,
             weight=self.weight,
-            lane=self.lane,
+            concurrency_key=self.concurrency_key,
             mode=mode_of(task),
             fail_when_lost=task is not None and task.on_lost is OnLost.FAIL,
             max_attempts=self.max_attempts or (task.max_attempts if task else 3),

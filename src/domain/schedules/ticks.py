@@ -228,7 +228,7 @@ def decide_overlap(
     Decide one tick against the runs of its schedule that are not over.
 
     `unfinished` are kept already, `fresh` come of earlier ticks of the same
-    pass. RUN inserts the job (a full lane holds it), SKIP writes a skipped
+    pass. RUN inserts the job (a full concurrency key holds it), SKIP writes a skipped
     row, REPLACE inserts it and skips the tick that is held, CANCEL inserts
     it and cancels the others. A run that waits for its retry is not over.
     """

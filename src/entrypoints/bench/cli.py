@@ -140,7 +140,7 @@ def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> 
 @as_json
 @click.pass_obj
 def bench_summaries(
-    house: Any,
+    application: Any,
     user: int | None,
     databases: Sequence[str],
     users: int,
@@ -154,7 +154,7 @@ def bench_summaries(
     from workbell.entrypoints.terminal import show
 
     if user is not None:
-        show(compare(house.settings(), user), as_json=as_json)
+        show(compare(application.settings(), user), as_json=as_json)
         return
     asked = f"--users {users} --entries {entries} --people {people}"
     rows = measure(databases, users, entries, people, _say)

@@ -186,22 +186,22 @@ def running(
 
 def _filled(settings: Settings) -> tuple[int, Sequence[str]]:
     """Fill a store if it is empty; return the id of a task, and tokens to ask with."""
-    house = build(evolve(settings, rate_limit_login=None, max_active_schedules=ROOM))
-    house.migrate_and_register()
-    task_id = next(d.id for d in house.definitions.all() if d.key == "echo")
-    with house.store.view() as tx:
+    application = build(evolve(settings, rate_limit_login=None, max_active_schedules=ROOM))
+    application.migrate_and_register()
+    task_id = next(d.id for d in application.definitions.all() if d.key == "echo")
+    with application.store.view() as tx:
         empty = tx.users.by_login("user0") is None
     if empty:
-        _people(house)
-    tokens = [house.signing_in.login(f"user{n}", PASSWORD).access for n in range(PEOPLE)]
-    house.close()
+        _people(application)
+    tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(PEOPLE)]
+    application.close()
     return int(task_id or 0), tokens
 
 
-def _people(house: Application) -> None:
+def _people(application: Application) -> None:
     """Add verified people, the first of them with schedules."""
-    now, password_hash = house.clock.now(), house.identity.hasher.hash(PASSWORD)
-    with house.store.begin() as tx:
+    now, password_hash = application.clock.now(), application.identity.hasher.hash(PASSWORD)
+    with application.store.begin() as tx:
         people = [
             tx.users.add(
                 User(
@@ -217,7 +217,7 @@ def _people(house: Application) -> None:
     actor = Actor.of(people[0])
     for n in range(SCHEDULES):
         new = NewSchedule(task_definition="echo", cron_expression="0 9 * * 1-5", name=f"daily {n}")
-        house.scheduling.create(actor, new)
+        application.scheduling.create(actor, new)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

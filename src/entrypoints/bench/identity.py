@@ -60,16 +60,16 @@ def measure(
         say(f"{what}: {figure:,.3f} {unit}")
         rows.append({"what": what, "figure": round(figure, 3), "unit": unit})
 
-    with _house() as house:
-        p50, p99 = _overhead(house, calls)
+    with _application() as application:
+        p50, p99 = _overhead(application, calls)
         add("token, session and throttle of a request, p50", p50, "ms")
         add("token, session and throttle of a request, p99", p99, "ms")
-        ours, theirs = _in_turns(house, seconds)
+        ours, theirs = _in_turns(application, seconds)
         add("logins, one after another", ours, "logins/s")
         add("the hash alone of Django's default, one after another", theirs, "hashes/s")
         add("ratio of the two", ours / theirs, "x")
-        with _served(house) as port:
-            token = _token(house)
+        with _served(application) as port:
+            token = _token(application)
             idle, busy, logins = _stormed(port, token, seconds)
             add("a list of schedules while idle, p50", idle[0], "ms")
             add("a list of schedules while idle, p99", idle[1], "ms")
@@ -81,7 +81,7 @@ def measure(
 
 
 @contextmanager
-def _house() -> Generator[Application]:
+def _application() -> Generator[Application]:
     with tempfile.TemporaryDirectory(prefix="workbell-bench-") as scratch:
         settings = Settings(
             data_dir=Path(scratch),
@@ -92,26 +92,26 @@ def _house() -> Generator[Application]:
             log_file=Path(scratch) / "log",
         )
         configure(settings)
-        house = build(settings)
-        house.migrate_and_register()
+        application = build(settings)
+        application.migrate_and_register()
         for n in range(CLIENTS):
             email = f"user{n}@example.org"
-            house.identity.register(
+            application.identity.register(
                 Registration(username=f"user{n}", email=email, password=PASSWORD)
             )
         gc.freeze()
-        yield house
-        house.close()
+        yield application
+        application.close()
 
 
-def _overhead(house: Application, calls: int) -> Cuts:
+def _overhead(application: Application, calls: int) -> Cuts:
     """Return p50 and p99, in ms, of what every authenticated request pays."""
-    token = house.signing_in.login("user0", PASSWORD).access
+    token = application.signing_in.login("user0", PASSWORD).access
     origin, times = ClientInfo(address="127.0.0.1"), []
     for _ in range(calls):
         begun = time.perf_counter()
-        actor = house.signing_in.authenticate(token, origin)
-        house.throttling.admit(
+        actor = application.signing_in.authenticate(token, origin)
+        application.rate_limits.admit(
             RateLimitRequest(
                 address="127.0.0.1",
                 route=Route.GENERAL,
@@ -124,11 +124,11 @@ def _overhead(house: Application, calls: int) -> Cuts:
     return _cuts(times)
 
 
-def _in_turns(house: Application, seconds: float) -> tuple[float, float]:
+def _in_turns(application: Application, seconds: float) -> tuple[float, float]:
     """Return our logins and Django's hashes a second: one thread each, in turns."""
 
     def login() -> None:
-        house.signing_in.login("user0", PASSWORD)
+        application.signing_in.login("user0", PASSWORD)
 
     def hashed() -> None:
         hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt" * 6, DJANGO_ROUNDS)
@@ -147,8 +147,8 @@ def _rate(work: Callable[[], object], seconds: float) -> float:
     return done / (time.perf_counter() - begun)
 
 
-def _token(house: Application) -> str:
-    return house.signing_in.login("user0", PASSWORD).access
+def _token(application: Application) -> str:
+    return application.signing_in.login("user0", PASSWORD).access
 
 
 def _another_process() -> ProcessPoolExecutor:
@@ -179,11 +179,14 @@ def _cuts(times: Sequence[float]) -> Cuts:
 
 
 @contextmanager
-def _served(house: Application) -> Generator[int]:
+def _served(application: Application) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
     listener = listen("127.0.0.1", 0)
     server = HttpServer(
-        build_app(house.app_dependencies()), listener, house.ids.new, threads=API_THREADS
+        build_app(application.app_dependencies()),
+        listener,
+        application.ids.new,
+        threads=API_THREADS,
     )
     server.start()
     yield server.address[1]

@@ -75,54 +75,54 @@ class _Bench:
     count: int
 
     @contextmanager
-    def house(self, starts: StartTimes) -> Generator[Application]:
-        with self.place.house(starts.tasks()) as house:
+    def application(self, starts: StartTimes) -> Generator[Application]:
+        with self.place.application(starts.tasks()) as application:
             gc.freeze()
-            yield house
+            yield application
 
     def enqueue(self, producers: int) -> float:
         """Return jobs/s, each in a transaction of its own."""
-        with self.house(StartTimes()) as house:
+        with self.application(StartTimes()) as application:
 
             def produce(_: int) -> None:
                 for _ in range(self.count // producers):
-                    _create(house, {})
+                    _create(application, {})
 
             return self.count / _in_threads(producers, produce)
 
     def bulk(self, producers: int) -> float:
         """Return jobs/s by 500 a transaction."""
-        with self.house(StartTimes()) as house:
+        with self.application(StartTimes()) as application:
             news = [NewJob(task_definition=NOOP)] * (self.count // producers)
 
             def produce(_: int) -> None:
-                house.jobs.create_many(SYSTEM, news)
+                application.jobs.create_many(SYSTEM, news)
 
             return self.count / _in_threads(producers, produce)
 
     def drain(self, task: str, count: int, workers: int) -> float:
         """Return jobs/s while a backlog is worked off, every outcome committed."""
         starts = StartTimes()
-        with self.house(starts) as house:
-            house.jobs.create_many(SYSTEM, [NewJob(task_definition=task)] * count)
+        with self.application(starts) as application:
+            application.jobs.create_many(SYSTEM, [NewJob(task_definition=task)] * count)
             if workers:
-                with processes(house.settings, workers) as done:
+                with processes(application.settings, workers) as done:
                     begun = time.perf_counter()
-                    until(lambda: done() >= count and is_over(house))
+                    until(lambda: done() >= count and is_over(application))
                     return count / (time.perf_counter() - begun)
             begun = time.perf_counter()
-            with running(house):
-                until(lambda: starts.count >= count and is_over(house))
+            with running(application):
+                until(lambda: starts.count >= count and is_over(application))
                 return count / (time.perf_counter() - begun)
 
     def enqueue_and_run(self) -> float:
         """Return jobs/s while eight producers enqueue and this process runs."""
         starts = StartTimes()
-        with self.house(starts) as house, running(house):
+        with self.application(starts) as application, running(application):
 
             def produce(_: int) -> None:
                 for _ in range(self.count // PRODUCERS):
-                    _create(house, {})
+                    _create(application, {})
 
             begun = time.perf_counter()
             _in_threads(PRODUCERS, produce)
@@ -133,12 +133,12 @@ class _Bench:
         """Return p50 and p99, in ms, from the call of enqueue to the body's first line."""
         starts = StartTimes()
         called: dict[int, float] = {}
-        with self.house(starts) as house, running(house):
-            _create(house, {})
+        with self.application(starts) as application, running(application):
+            _create(application, {})
             until(lambda: starts.count == 1)
             for n in range(jobs):
                 called[n] = time.perf_counter()
-                _create(house, {"n": n}, ORDINARY)
+                _create(application, {"n": n}, ORDINARY)
                 if rate is None:
                     until(lambda n=n: n in starts.at)  # type: ignore[misc]
                     time.sleep(PAUSE)
@@ -154,15 +154,15 @@ class _Bench:
         starts = StartTimes()
         grouped, sqlite.MOST_IN_A_GROUP = sqlite.MOST_IN_A_GROUP, 1
         try:
-            with self.house(starts) as house:
+            with self.application(starts) as application:
                 total = count // PRODUCERS * PRODUCERS
-                worker, _ = house.worker(1)
+                worker, _ = application.worker(1)
 
                 def produce(n: int) -> None:
                     for _ in range(count // PRODUCERS):
-                        _create(house, {})
+                        _create(application, {})
                     if n == 0:
-                        _one_by_one(house, worker, starts, total)
+                        _one_by_one(application, worker, starts, total)
 
                 return count / _in_threads(PRODUCERS, produce)
         finally:
@@ -179,14 +179,16 @@ def _in_threads(n: int, work: Callable[[int], None]) -> float:
     return time.perf_counter() - begun
 
 
-def _create(house: Application, parameters: dict[str, Any], task: str = NOOP) -> None:
-    house.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))
+def _create(application: Application, parameters: dict[str, Any], task: str = NOOP) -> None:
+    application.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))
 
 
-def _one_by_one(house: Application, worker: JobWorker, starts: StartTimes, total: int) -> None:
+def _one_by_one(
+    application: Application, worker: JobWorker, starts: StartTimes, total: int
+) -> None:
     """Claim a job, run it, settle it: two commits each, until all are done."""
     while starts.count < total:
-        claims, _ = house.execution.claim(
+        claims, _ = application.execution.claim(
             "default", worker=worker.process.id, limit=1, free_threads=1
         )
         if not claims:
@@ -196,4 +198,4 @@ def _one_by_one(house: Application, worker: JobWorker, starts: StartTimes, total
         settlement = worker.run(claims[0])
         worker.held.release(claim.id for claim in claims)
         if settlement is not None:
-            house.execution.settle([settlement])
+            application.execution.settle([settlement])

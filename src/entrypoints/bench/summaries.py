@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Table, create_engine, insert, make_url, selec
 
 from workbell.adapters.http.app import build_app
 from workbell.adapters.http.server.server import HttpServer, listen
-from workbell.adapters.sql.schema.goals import goal_books, goals, progress_days, progress_entries
+from workbell.adapters.sql.schema.goals import goal_ledgers, goals, progress_days, progress_entries
 from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Conflict
@@ -83,8 +83,8 @@ def compare(settings: Settings, user_id: int) -> list[Row]:
         NotFound: There is no such person.
         Unavailable: The store does not answer.
     """
-    with _opened(settings) as house:
-        return _compared(house, UserId(user_id))
+    with _opened(settings) as application:
+        return _compared(application, UserId(user_id))
 
 
 @contextmanager
@@ -95,21 +95,21 @@ def _opened(settings: Settings) -> Generator[Application]:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         cache_logger_on_first_use=False,
     )
-    house = build(settings)
+    application = build(settings)
     try:
-        house.migrate_and_register()
-        yield house
+        application.migrate_and_register()
+        yield application
     finally:
-        house.close()
+        application.close()
         structlog.configure(**before)
 
 
-def _compared(house: Application, user_id: UserId) -> list[Row]:
+def _compared(application: Application, user_id: UserId) -> list[Row]:
     """Measure both ways in turns, so that whatever else goes on meets both alike."""
     rows: list[Row] = []
     with (
-        _served(house, [user_id], cached=False) as without,
-        _served(house, [user_id], cached=True) as cached,
+        _served(application, [user_id], cached=False) as without,
+        _served(application, [user_id], cached=True) as cached,
         _bar(len(KINDS) * REQUESTS, "Asking for summaries") as bar,
     ):
         for kind in KINDS:
@@ -165,30 +165,34 @@ def measure(
 
 def _measure(settings: Settings, people: int, entries: int, reminded: int, say: Say) -> list[Row]:
     name = make_url(settings.database_url).get_backend_name()
-    with _opened(settings) as house:
+    with _opened(settings) as application:
         say(f"{name}: filling in {entries:,} entries of {people:,} people")
         _fill(settings.database_url, people, entries, reminded)
         gc.freeze()
-        found = [*_of_one(house, people), *_of_many(house, people), *_writes(house)]
-        found += _reminders(house, reminded)
+        found = [
+            *_of_one(application, people),
+            *_of_many(application, people),
+            *_writes(application),
+        ]
+        found += _reminders(application, reminded)
     return [
         {"database": name, "what": what, "figure": figure, "unit": unit}
         for what, figure, unit in found
     ]
 
 
-def _of_one(house: Application, people: int) -> Iterator[Figure]:
-    for row in _compared(house, UserId(people // 2 or 1)):
+def _of_one(application: Application, people: int) -> Iterator[Figure]:
+    for row in _compared(application, UserId(people // 2 or 1)):
         for name, figure in islice(row.items(), 2, None):
             what, _, unit = name.partition(", ")
             yield f"{row['summary']} summary, {what}", figure, unit or "x"
 
 
-def _of_many(house: Application, people: int) -> Iterator[Figure]:
+def _of_many(application: Application, people: int) -> Iterator[Figure]:
     """Yield the summaries of many people, each asked for once: nothing of theirs is warm."""
     chosen = Random(1).sample(range(1, people + 1), min(SAMPLED, people))  # noqa: S311
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with _served(house, [UserId(n) for n in chosen], cached=False) as first:
+    with _served(application, [UserId(n) for n in chosen], cached=False) as first:
         for user_id in chosen:
             client = evolve(first, token=str(user_id))
             client.ask("GET", "/api/v1/auth/users/me")
@@ -198,9 +202,9 @@ def _of_many(house: Application, people: int) -> Iterator[Figure]:
         yield from _figures(f"{kind} summary of {len(found)} people in turn, no cache", found)
 
 
-def _writes(house: Application) -> Iterator[Figure]:
+def _writes(application: Application) -> Iterator[Figure]:
     entry = {"progress": "more", "logged_hours": "00:30:00", "total_hours": "01:00:00"}
-    with _served(house, [UserId(1)], cached=True) as client:
+    with _served(application, [UserId(1)], cached=True) as client:
         times = [client.ask("POST", "/api/v1/goals/1/progress", entry) for _ in range(WRITES)]
     yield from _figures("log progress", times)
 
@@ -210,7 +214,7 @@ def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
         yield f"{what}, {name}", figure, "ms"
 
 
-def _reminders(house: Application, reminded: int) -> Iterator[Figure]:
+def _reminders(application: Application, reminded: int) -> Iterator[Figure]:
     """Yield how long a run took that mails everybody but the busy ones, and what it held."""
     before, begun, seen = resident(), time.perf_counter(), [0]
     with _bar(reminded, "Reminding") as bar:
@@ -219,7 +223,7 @@ def _reminders(house: Application, reminded: int) -> Iterator[Figure]:
             bar.update(looked - seen[0])
             seen[0] = looked
 
-        _, told = house.reminding.remind_at_default_time(watch)
+        _, told = application.reminding.remind_at_default_time(watch)
     yield f"reminder run that mails {told:,} people", round(time.perf_counter() - begun, 2), "s"
     yield "memory growth of that run", round(max(0, resident() - before) / 2**20, 1), "MiB"
 
@@ -243,20 +247,26 @@ class _Known(ActorCache):
 
 
 @contextmanager
-def _served(house: Application, people: Sequence[UserId], *, cached: bool) -> Generator[Client]:
+def _served(
+    application: Application, people: Sequence[UserId], *, cached: bool
+) -> Generator[Client]:
     """
     Have the service answer some people over HTTP, with or without its cache.
 
     Nobody is limited, and nothing of theirs is written: each one's token is
     their id. The client asks as the first of them.
     """
-    with house.store.view() as tx:
+    with application.store.view() as tx:
         known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
-    signing_in = evolve(house.signing_in, recent=known)
-    dependencies = evolve(house.app_dependencies(), throttling=None, signing_in=signing_in)
+    signing_in = evolve(application.signing_in, recent=known)
+    dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
     if not cached:
-        dependencies = evolve(dependencies, summaries=evolve(house.summaries, cache_seconds=0))
-    server = HttpServer(build_app(dependencies), listen("127.0.0.1", 0), house.ids.new, threads=1)
+        dependencies = evolve(
+            dependencies, summaries=evolve(application.summaries, cache_seconds=0)
+        )
+    server = HttpServer(
+        build_app(dependencies), listen("127.0.0.1", 0), application.ids.new, threads=1
+    )
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
     try:
@@ -279,7 +289,7 @@ def _fill(url: str, people: int, entries: int, reminded: int) -> None:
     with engine.begin() as db, _bar(entries, "Filling") as bar:
         everybody = people + reminded
         _put(db, users, (_user(n, now) for n in range(1, everybody + 1)))
-        _put(db, goal_books, (_book(n) for n in range(1, everybody + 1)))
+        _put(db, goal_ledgers, (_ledger(n) for n in range(1, everybody + 1)))
         _put(db, goals, _goals(people, reminded, now))
         _put(db, progress_entries, _entries(people, entries, now), bar.update)
         _put(db, progress_days, _days(people, entries, now))
@@ -319,7 +329,7 @@ def _user(n: int, now: datetime) -> Row:
     }  # fmt: skip
 
 
-def _book(n: int) -> Row:
+def _ledger(n: int) -> Row:
     return {"owner": n, "last_goal": GOALS, "revision": 1}
 
 

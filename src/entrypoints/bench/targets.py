@@ -77,15 +77,17 @@ class Target:
                 )
 
     @contextmanager
-    def house(self, tasks: Iterable[Task], clock: Clock | None = None) -> Generator[Application]:
+    def application(
+        self, tasks: Iterable[Task], clock: Clock | None = None
+    ) -> Generator[Application]:
         """Have a house over an empty store."""
         with self.settings() as settings:
-            house = build(settings, tasks=tasks, clock=clock)
-            house.migrate_and_register()
+            application = build(settings, tasks=tasks, clock=clock)
+            application.migrate_and_register()
             try:
-                yield house
+                yield application
             finally:
-                house.close()
+                application.close()
 
 
 @contextmanager

@@ -57,16 +57,16 @@ def measure(
 def _measure(size: int, place: Target) -> dict[str, Any]:
     clock, starts = _SetClock(START), StartTimes()
     burst = min(BURST, size)
-    with place.house(starts.tasks(), clock) as house:
-        _fill(house, size, burst)
+    with place.application(starts.tasks(), clock) as application:
+        _fill(application, size, burst)
         gc.freeze()
         before = resident()
-        idle = _idle(house)
-        fired, lateness = _fire(house, clock, burst)
+        idle = _idle(application)
+        fired, lateness = _fire(application, clock, burst)
         grown = resident() - before
-        with running(house, scheduler=False):
-            until(lambda: is_over(house))
-            recorded, started = starts.count, _start(house, clock, burst, starts)
+        with running(application, scheduler=False):
+            until(lambda: is_over(application))
+            recorded, started = starts.count, _start(application, clock, burst, starts)
     assert (recorded, starts.count) == (burst, 2 * burst), "every tick runs once"
     return {
         "schedules": size,
@@ -80,10 +80,10 @@ def _measure(size: int, place: Target) -> dict[str, Any]:
     }
 
 
-def _fill(house: Application, size: int, burst: int) -> None:
+def _fill(application: Application, size: int, burst: int) -> None:
     """Put schedules in the table, of which so many are due in the next minute."""
     soon = START.replace(second=0) + timedelta(minutes=1)
-    engine = create_engine(house.settings.database_url)
+    engine = create_engine(application.settings.database_url)
     with engine.begin() as connection:
         for begin in range(0, size, FILL):
             rows = [
@@ -125,32 +125,32 @@ def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
     )
 
 
-def _idle(house: Application) -> float:
+def _idle(application: Application) -> float:
     """Return the median of a tick that finds nothing due, in seconds."""
     times = []
     for _ in range(IDLE_TICKS):
         begun = time.perf_counter()
-        house.ticking.tick()
+        application.ticking.tick()
         times.append(time.perf_counter() - begun)
     return median(times)
 
 
-def _fire(house: Application, clock: _SetClock, burst: int) -> tuple[float, float]:
+def _fire(application: Application, clock: _SetClock, burst: int) -> tuple[float, float]:
     """Return how long a burst took to record, and the 99th percentile of its lateness."""
     clock.at = clock.at.replace(second=0) + timedelta(minutes=1)
     late: list[float] = []
     begun = time.perf_counter()
     done = 0
     while done < burst:
-        done += (moved := house.ticking.tick())
+        done += (moved := application.ticking.tick())
         late += [time.perf_counter() - begun] * moved
     return time.perf_counter() - begun, quantiles(late, n=100)[98]
 
 
-def _start(house: Application, clock: _SetClock, burst: int, starts: StartTimes) -> float:
+def _start(application: Application, clock: _SetClock, burst: int, starts: StartTimes) -> float:
     """Return when, in seconds after it was due, the last body of a burst began."""
     wanted = starts.count + burst
     begun = time.perf_counter()
-    _fire(house, clock, burst)
-    until(lambda: starts.count >= wanted and is_over(house))
+    _fire(application, clock, burst)
+    until(lambda: starts.count >= wanted and is_over(application))
     return starts.last - begun

@@ -48,9 +48,9 @@ class StartTimes:
 
 
 @contextmanager
-def running(house: Application, *, scheduler: bool = True) -> Generator[None]:
+def running(application: Application, *, scheduler: bool = True) -> Generator[None]:
     """Have the engine run in this process."""
-    runtime = house.runtime(threads=house.settings.worker_threads, scheduler=scheduler)
+    runtime = application.runtime(threads=application.settings.worker_threads, scheduler=scheduler)
     runtime.start()
     try:
         yield
@@ -86,18 +86,18 @@ def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None
     def tell(count: int) -> None:
         done.value = count
 
-    house = build(settings, tasks=StartTimes(tell=tell).tasks())
+    application = build(settings, tasks=StartTimes(tell=tell).tasks())
     gc.freeze()
     ready.wait(60)
     go.wait()
-    with running(house, scheduler=False):
+    with running(application, scheduler=False):
         stop.wait()
-    house.close()
+    application.close()
 
 
-def is_over(house: Application) -> bool:
+def is_over(application: Application) -> bool:
     """Whether every outcome is committed."""
-    return not any(queue.ready or queue.running for queue in house.jobs.queues())
+    return not any(queue.ready or queue.running for queue in application.jobs.queues())
 
 
 def until(done: Callable[[], bool], seconds: float = 600.0) -> None:

@@ -101,12 +101,12 @@ class Application:
     reminding: ReminderService
     ticking: Ticker
     execution: ExecutionService[SchedulesTx]
-    housekeeping: RetentionService
+    retention: RetentionService
     identity: RegistrationService
     signing_in: LoginService
     people: UserAdministration
     sessions: SessionService
-    throttling: RateLimiting
+    rate_limits: RateLimiting
     queues: Sequence[str]
     anchor: Callable[[], float]
     changes: ChangeCounters
@@ -185,7 +185,7 @@ class Application:
             wakeups=wakeups,
             waker=self.waker,
             ticking=self.ticking if scheduler else None,
-            housekeeping=self.housekeeping if scheduler else None,
+            retention=self.retention if scheduler else None,
             expectations=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
             on_stuck=on_stuck,
@@ -219,7 +219,7 @@ class Application:
             mailer=self.identity.quiet_mailer,
             recent=self.signing_in.recent,
             floods=AuditBurstFilter(),
-            throttling=self.throttling,
+            rate_limits=self.rate_limits,
         )
         return AppDependencies(
             identity=self.identity,
@@ -250,7 +250,7 @@ class Application:
             ailments=tuple if runtime is None else runtime.health_problems,
             metrics=self.metrics,
             worker_lease=timedelta(seconds=self.settings.lease_seconds),
-            throttling=self.throttling,
+            rate_limits=self.rate_limits,
             settings=_http_settings(self.settings),
         )
 

@@ -103,8 +103,8 @@ def build(
         store=store, clock=clock, tasks=registry, serializer=serializer
     )
     closing = ExitStack()
-    throttling = make_rate_limiting(settings, store, clock, closing)
-    identity, signing_in = _make_identity(settings, store, clock, ids, mailer, throttling, keys)
+    rate_limits = make_rate_limiting(settings, store, clock, closing)
+    identity, signing_in = _make_identity(settings, store, clock, ids, mailer, rate_limits, keys)
     sessions = SessionService(store=store, clock=clock, recent=signing_in.recent)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -127,14 +127,14 @@ def build(
         reminding=reminding,
         ticking=Ticker(store=store, clock=clock, chance=chance, tasks=registry),
         execution=_make_execution(settings, store, definitions, files, chance),
-        housekeeping=_make_retention(settings, store, clock, files, sessions, throttling),
+        retention=_make_retention(settings, store, clock, files, sessions, rate_limits),
         identity=identity,
         signing_in=signing_in,
         people=UserAdministration(
             codes=identity.codes, mailer=identity.mailer, recent=signing_in.recent
         ),
         sessions=sessions,
-        throttling=throttling,
+        rate_limits=rate_limits,
         queues=settings.queues or queues,
         anchor=anchor,
         changes=changes,
@@ -258,7 +258,7 @@ def _make_retention(
     clock: Clock,
     files: LocalFileStore,
     sessions: SessionService,
-    throttling: RateLimiting,
+    rate_limits: RateLimiting,
 ) -> RetentionService:
     failed = timedelta(days=settings.retention_failed_days)
     return RetentionService(
@@ -272,7 +272,7 @@ def _make_retention(
             JobState.CANCELLED: failed,
         },
         keep_scheduled=timedelta(days=settings.retention_schedule_days),
-        also=(sessions.prune, throttling.prune),
+        also=(sessions.prune, rate_limits.prune),
     )
 
 
@@ -289,7 +289,7 @@ def _make_identity(
     clock: Clock,
     ids: Ids,
     mailer: Mailer,
-    throttling: RateLimiting,
+    rate_limits: RateLimiting,
     keys: Sequence[bytes],
 ) -> tuple[RegistrationService, LoginService]:
     hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
@@ -317,7 +317,7 @@ def _make_identity(
         refresh_life=timedelta(minutes=settings.refresh_token_minutes),
         session_life=timedelta(days=settings.session_token_days),
         require_verified_email=settings.require_verified_email is VerifiedEmail.ALL,
-        throttling=throttling,
+        rate_limits=rate_limits,
         totp=PyotpTotp(),
         factor_keys=FactorKeys.of(keys),
         second_factor_duty=settings.require_second_factor,

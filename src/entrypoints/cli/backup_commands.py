@@ -17,11 +17,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @as_json
 @click.pass_obj
-def backup(house: Any, file: Path, force: bool, as_json: bool) -> None:
+def backup(application: Any, file: Path, force: bool, as_json: bool) -> None:
     """Copy database, artifacts and key into FILE, at any time."""
     from workbell.entrypoints.backup.create import place_of, summary, write
 
-    place = place_of(house.settings())
+    place = place_of(application.settings())
     with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
         manifest = write(place, file, force=force, watch=lambda total: _lengthen(bar, total))
     show_one(summary(file, manifest), as_json=as_json)
@@ -38,12 +38,12 @@ def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
 @click.option("--force", is_flag=True, help="Replace what is there; it is kept aside.")
 @as_json
 @click.pass_obj
-def restore(house: Any, file: Path, force: bool, as_json: bool) -> None:
+def restore(application: Any, file: Path, force: bool, as_json: bool) -> None:
     """Put database, artifacts and key back from a backup FILE."""
     from workbell.entrypoints.backup.create import place_of, summary
     from workbell.entrypoints.backup.restore import flush_redis, restore
 
-    settings = house.settings()
+    settings = application.settings()
     manifest, aside = restore(file, place_of(settings), force=force)
     told = {**summary(file, manifest), "kept_aside": aside}
     if settings.redis_url is not None:

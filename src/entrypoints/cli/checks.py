@@ -78,23 +78,23 @@ def _servers(settings: Settings) -> Iterator[Finding]:
     from workbell.entrypoints.bootstrap.build import build
 
     try:
-        house = build(settings)
+        application = build(settings)
     except WorkbellError as error:
         yield Finding("error", "DATABASE_URL", error.detail)
         return
-    with closing(house):
-        yield from _database(house)
+    with closing(application):
+        yield from _database(application)
         try:
-            house.check_cache()
+            application.check_cache()
         except WorkbellError as error:
             told = f"{error.detail} Work goes on without it, slower."
             yield Finding("warning", "REDIS_URL", told)
 
 
-def _database(house: "Application") -> Iterator[Finding]:
+def _database(application: "Application") -> Iterator[Finding]:
     try:
-        house.store.ping()
-        revision = house.store.schema_version()
+        application.store.ping()
+        revision = application.store.schema_version()
     except WorkbellError as error:
         yield Finding("error", "DATABASE_URL", error.detail)
         return

@@ -30,9 +30,9 @@ def tasks() -> None:
 @tasks.command("list")
 @as_json
 @click.pass_obj
-def list_tasks(house: Any, as_json: bool) -> None:
+def list_tasks(application: Any, as_json: bool) -> None:
     """List the tasks and what they take."""
-    opened = house.open()
+    opened = application.open()
     rows = [
         {"id": d.id, "key": d.key, "name": d.name, "active": d.is_active, "takes": d.flat_schema()}
         for d in opened.definitions.all()
@@ -45,9 +45,9 @@ def list_tasks(house: Any, as_json: bool) -> None:
 @click.argument("task_id", type=int)
 @click.option("--off", is_flag=True, help="Switch it off instead.")
 @click.pass_obj
-def activate(house: Any, task_id: int, off: bool) -> None:
+def activate(application: Any, task_id: int, off: bool) -> None:
     """Switch a task on, or off."""
-    opened = house.open()
+    opened = application.open()
     definition = opened.definitions.set_active(SYSTEM, TaskId(task_id), active=not off)
     opened.close()
     click.echo(f"{definition.name} is {'active' if definition.is_active else 'inactive'}.")
@@ -62,9 +62,9 @@ def schedules() -> None:
 @how_many
 @as_json
 @click.pass_obj
-def list_schedules(house: Any, limit: int, as_json: bool) -> None:
+def list_schedules(application: Any, limit: int, as_json: bool) -> None:
     """List the schedules, the newest first."""
-    opened = house.open()
+    opened = application.open()
     found, _ = opened.scheduling.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
     opened.close()
     show([_schedule_row(each) for each in found], as_json=as_json, empty="There are no schedules.")
@@ -105,9 +105,9 @@ def preview_expression(expression: str, zone: str, count: int, as_json: bool) ->
 @schedules.command("pause")
 @click.argument("schedule_id", type=int)
 @click.pass_obj
-def pause(house: Any, schedule_id: int) -> None:
+def pause(application: Any, schedule_id: int) -> None:
     """Pause a schedule."""
-    opened = house.open()
+    opened = application.open()
     opened.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": False})
     opened.close()
     click.echo(f"Schedule {schedule_id} is paused.")
@@ -116,9 +116,9 @@ def pause(house: Any, schedule_id: int) -> None:
 @schedules.command("resume")
 @click.argument("schedule_id", type=int)
 @click.pass_obj
-def resume(house: Any, schedule_id: int) -> None:
+def resume(application: Any, schedule_id: int) -> None:
     """Resume a schedule, counted from now."""
-    opened = house.open()
+    opened = application.open()
     view = opened.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": True})
     opened.close()
     click.echo(f"Schedule {schedule_id} runs next at {view.schedule.next_at:%Y-%m-%d %H:%M} UTC.")
@@ -127,9 +127,9 @@ def resume(house: Any, schedule_id: int) -> None:
 @schedules.command("run")
 @click.argument("schedule_id", type=int)
 @click.pass_obj
-def run(house: Any, schedule_id: int) -> None:
+def run(application: Any, schedule_id: int) -> None:
     """Run a schedule's task once more, now."""
-    opened = house.open()
+    opened = application.open()
     job = opened.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
     opened.close()
     click.echo(f"Job {job.id} was made.")
@@ -152,10 +152,10 @@ def jobs() -> None:
 @as_json
 @click.pass_obj
 def list_jobs(
-    house: Any, status: tuple[str, ...], task: str | None, limit: int, as_json: bool
+    application: Any, status: tuple[str, ...], task: str | None, limit: int, as_json: bool
 ) -> None:
     """List the jobs, the newest first."""
-    opened = house.open()
+    opened = application.open()
     filters = JobFilter(statuses=[Status(s) for s in status] or None, task=task)
     found = opened.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
     opened.close()
@@ -179,9 +179,9 @@ def _job_row(job: Job) -> dict[str, Any]:
 @click.argument("job_id", type=int)
 @as_json
 @click.pass_obj
-def show_job(house: Any, job_id: int, as_json: bool) -> None:
+def show_job(application: Any, job_id: int, as_json: bool) -> None:
     """Show one job, its attempts and its log."""
-    opened = house.open()
+    opened = application.open()
     job = opened.jobs.get(SYSTEM, JobId(job_id))
     attempts = opened.jobs.attempts(SYSTEM, job.id)
     lines = opened.jobs.logs(SYSTEM, job.id, attempt=None, after=0, limit=1000)
@@ -204,7 +204,9 @@ def show_job(house: Any, job_id: int, as_json: bool) -> None:
 @click.option("--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="When, with an offset.")
 @click.option("--key", help="Idempotency key.")
 @click.pass_obj
-def enqueue(house: Any, task: str, parameters: str, at: datetime | None, key: str | None) -> None:
+def enqueue(
+    application: Any, task: str, parameters: str, at: datetime | None, key: str | None
+) -> None:
     """Enqueue a job of TASK with PARAMETERS, a JSON object."""
     try:
         given = json.loads(parameters)
@@ -214,7 +216,7 @@ def enqueue(house: Any, task: str, parameters: str, at: datetime | None, key: st
         ) from error
     if not isinstance(given, dict):
         raise click.BadParameter("must be a JSON object", param_hint="PARAMETERS")
-    opened = house.open()
+    opened = application.open()
     new = NewJob(task_definition=task, parameters=given, scheduled_time=at)
     job, created = opened.jobs.create(SYSTEM, new, idempotency_key=key)
     opened.close()
@@ -224,9 +226,9 @@ def enqueue(house: Any, task: str, parameters: str, at: datetime | None, key: st
 @jobs.command("cancel")
 @click.argument("job_id", type=int)
 @click.pass_obj
-def cancel(house: Any, job_id: int) -> None:
+def cancel(application: Any, job_id: int) -> None:
     """Cancel a waiting job, or ask a running one to stop."""
-    opened = house.open()
+    opened = application.open()
     job = opened.jobs.cancel(SYSTEM, JobId(job_id))
     opened.close()
     done = "was cancelled" if job.state.ended else "has been asked to stop"
@@ -236,9 +238,9 @@ def cancel(house: Any, job_id: int) -> None:
 @jobs.command("retry")
 @click.argument("job_id", type=int)
 @click.pass_obj
-def retry(house: Any, job_id: int) -> None:
+def retry(application: Any, job_id: int) -> None:
     """Try a failed or cancelled job again, or a succeeded one."""
-    opened = house.open()
+    opened = application.open()
     job, new = opened.jobs.retry(SYSTEM, JobId(job_id))
     opened.close()
     click.echo(f"Job {job.id} {'was made' if new else 'will be tried again'}.")

@@ -24,14 +24,14 @@ SCHEDULES = (
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.pass_obj
-def demo(house: Any, port: int | None) -> None:
+def demo(application: Any, port: int | None) -> None:
     """Start the service with demonstration data in a scratch folder."""
     from workbell.entrypoints.bootstrap.build import build
     from workbell.entrypoints.processes.all_in_one import serve
 
     with tempfile.TemporaryDirectory(prefix="workbell-demo-") as scratch:
         folder = Path(scratch)
-        settings = house.settings(
+        settings = application.settings(
             data_dir=folder,
             database_url=f"sqlite:///{folder / 'workbell.db'}",
             admin_password=PASSWORD,
@@ -46,28 +46,28 @@ def demo(house: Any, port: int | None) -> None:
         raise SystemExit(serve(settings))
 
 
-def _fill(house: Any) -> None:
+def _fill(application: Any) -> None:
     """Add people, schedules and jobs."""
     from workbell.domain.identity.actor import Actor
     from workbell.domain.identity.registration import Registration
     from workbell.services.jobs.requests import NewJob
     from workbell.services.schedules.requests import NewSchedule
 
-    house.first_administrator()
+    application.first_administrator()
     for username, email, first, last in PEOPLE:
         new = Registration(
             username=username, email=email, first_name=first, last_name=last, password=PASSWORD
         )
-        person = Actor.of(house.identity.register(new))
+        person = Actor.of(application.identity.register(new))
         for task, cron, name, parameters in SCHEDULES:
-            house.scheduling.create(
+            application.scheduling.create(
                 person,
                 NewSchedule(
                     task_definition=task, cron_expression=cron, name=name, parameters=parameters
                 ),
             )
         for size in (1_000, 50_000, 400_000):
-            house.jobs.create(
+            application.jobs.create(
                 person,
                 NewJob(
                     name=f"Figures of {size:,} rows",

@@ -38,10 +38,10 @@ class CliContext:
 
         settings = self.settings()
         user_tasks(settings.tasks)
-        house = build(settings, tasks=DECLARED.all())
+        application = build(settings, tasks=DECLARED.all())
         if prepared:
-            house.migrate_and_register()
-        return house
+            application.migrate_and_register()
+        return application
 
 
 def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,29 +84,29 @@ def main(ctx: click.Context, config: Path | None) -> None:
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes any.")
 @click.pass_obj
-def up(house: CliContext, host: str | None, port: int | None) -> None:
+def up(application: CliContext, host: str | None, port: int | None) -> None:
     """Start everything in one process: API, scheduler and workers."""
     from workbell.entrypoints.processes.all_in_one import serve
 
-    sys.exit(serve(house.settings(host=host, port=port)))
+    sys.exit(serve(application.settings(host=host, port=port)))
 
 
 @main.command()
 @click.pass_obj
-def worker(house: CliContext) -> None:
+def worker(application: CliContext) -> None:
     """Run jobs, on a database server."""
     from workbell.entrypoints.processes.worker import work
 
-    sys.exit(work(house.settings()))
+    sys.exit(work(application.settings()))
 
 
 @main.command()
 @click.pass_obj
-def scheduler(house: CliContext) -> None:
+def scheduler(application: CliContext) -> None:
     """Make jobs of due schedules, on a database server."""
     from workbell.entrypoints.processes.worker import schedule
 
-    sys.exit(schedule(house.settings()))
+    sys.exit(schedule(application.settings()))
 
 
 @main.command()
@@ -116,18 +116,18 @@ def scheduler(house: CliContext) -> None:
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes."
 )
 @click.pass_obj
-def api(house: CliContext, host: str | None, port: int | None, workers: int) -> None:
+def api(application: CliContext, host: str | None, port: int | None, workers: int) -> None:
     """Answer HTTP requests, on a database server."""
     from workbell.entrypoints.processes.api import serve
 
-    sys.exit(serve(house.settings(host=host, port=port), workers))
+    sys.exit(serve(application.settings(host=host, port=port), workers))
 
 
 @main.command()
 @click.pass_obj
-def migrate(house: CliContext) -> None:
+def migrate(application: CliContext) -> None:
     """Bring the database's tables up to this release."""
-    opened = house.open()
+    opened = application.open()
     click.echo(f"The database is at revision {opened.store.schema_version()}.")
     opened.close()
 
@@ -135,12 +135,12 @@ def migrate(house: CliContext) -> None:
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def check(house: CliContext, as_json: bool) -> None:
+def check(application: CliContext, as_json: bool) -> None:
     """Say what is wrong or risky in settings, database and folders."""
     from workbell.entrypoints.cli.checks import findings
     from workbell.entrypoints.terminal import show
 
-    found = findings(house.settings())
+    found = findings(application.settings())
     show(
         [{"level": f.level, "what": f.what, "detail": f.detail} for f in found],
         as_json=as_json,
@@ -160,9 +160,9 @@ def superuser() -> None:
 @click.option("--email", required=True, help="Address; it counts as verified.")
 @click.password_option(help="Password; asked for if left out.")
 @click.pass_obj
-def create_superuser(house: CliContext, username: str, email: str, password: str) -> None:
+def create_superuser(application: CliContext, username: str, email: str, password: str) -> None:
     """Create an administrator."""
-    opened = house.open()
+    opened = application.open()
     user = opened.identity.create_superuser(username, email, password)
     click.echo(f"Administrator {user.username} was created.")
     opened.close()
@@ -171,11 +171,11 @@ def create_superuser(house: CliContext, username: str, email: str, password: str
 @superuser.command("remove-second-factor")
 @click.option("--username", required=True, help="Name or address of who has lost it.")
 @click.pass_obj
-def remove_second_factor(house: CliContext, username: str) -> None:
+def remove_second_factor(application: CliContext, username: str) -> None:
     """Remove a second factor that somebody has lost."""
     from workbell.domain.identity.actor import SYSTEM
 
-    opened = house.open()
+    opened = application.open()
     with opened.store.view() as tx:
         user = tx.users.by_login(username)
     if user is None:
@@ -189,11 +189,11 @@ def remove_second_factor(house: CliContext, username: str) -> None:
 @main.command()
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file.")
 @click.pass_obj
-def openapi(house: CliContext, output: Path | None) -> None:
+def openapi(application: CliContext, output: Path | None) -> None:
     """Print the OpenAPI document."""
     from workbell.entrypoints.processes.all_in_one import openapi_document
 
-    document = openapi_document(house.settings())
+    document = openapi_document(application.settings())
     if output is None:
         click.echo(document.decode())
     else:
@@ -202,18 +202,18 @@ def openapi(house: CliContext, output: Path | None) -> None:
 
 @main.command()
 @click.pass_obj
-def shell(house: CliContext) -> None:
+def shell(application: CliContext) -> None:
     """Open a Python prompt with the library opened as `bell`."""
     import code
     from importlib import import_module
 
     from workbell.entrypoints.library.client import open_client
 
-    settings = house.settings()
-    with open_client(settings.database_url, data_dir=settings.data_dir) as bell:
+    settings = application.settings()
+    with open_client(settings.database_url, data_dir=settings.data_dir) as client:
         banner = "`bell` is open: bell.jobs, bell.schedules, bell.run_until_idle()."
         code.interact(
-            banner=banner, local={"bell": bell, "workbell": import_module("workbell")}, exitmsg=""
+            banner=banner, local={"bell": client, "workbell": import_module("workbell")}, exitmsg=""
         )
 
 

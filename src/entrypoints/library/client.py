@@ -93,7 +93,7 @@ def _parameters_of(body: Body) -> type | None:
 class Client:
     """An open Workbell: its jobs, its schedules, and its workers if it has any."""
 
-    house: "Application" = field(repr=False)
+    application: "Application" = field(repr=False)
     _runtime: "Runtime | None" = field(repr=False)
     _inline: "JobWorker" = field(repr=False)
     jobs: JobsClient = field(init=False)
@@ -101,13 +101,13 @@ class Client:
 
     def __attrs_post_init__(self) -> None:
         """Open the two faces."""
-        self.jobs = JobsClient(self.house)
-        self.schedules = SchedulesClient(self.house)
+        self.jobs = JobsClient(self.application)
+        self.schedules = SchedulesClient(self.application)
 
     def wake(self, queue: str = "default") -> None:
         """Wake a worker, after a commit of your own."""
-        if self.house.store.waker is not None:
-            self.house.store.waker.wake(queue)
+        if self.application.store.waker is not None:
+            self.application.store.waker.wake(queue)
 
     def run_until_idle(self) -> None:
         """
@@ -120,8 +120,8 @@ class Client:
 
     def _run_until_idle(self) -> None:
         while True:
-            moved = self.house.ticking.tick()
-            swept = self.house.execution.sweep()
+            moved = self.application.ticking.tick()
+            swept = self.application.execution.sweep()
             for queue in swept.queues:
                 self._inline.drain(queue)
             running = self.jobs.find(statuses=["running"], limit=1)
@@ -137,7 +137,7 @@ class Client:
 
         def beat() -> float:
             self._inline.beat()
-            return self.house.settings.lease_seconds / 3
+            return self.application.settings.lease_seconds / 3
 
         heartbeat = PeriodicThread("heartbeat", beat)
         heartbeat.start()
@@ -146,20 +146,20 @@ class Client:
         finally:
             heartbeat.stop()
             self._inline.flush()
-            self.house.execution.unregister_worker(self._inline.process.id)
+            self.application.execution.unregister_worker(self._inline.process.id)
 
     def close(self, grace: float = 25.0) -> None:
         """Stop the workers, give back what they have not started, close the store."""
         if self._runtime is not None:
             self._runtime.stop(grace)
-        self.house.close()
+        self.application.close()
 
 
-def _prepare(house: "Application", migrate: Literal["auto", "check"]) -> None:
+def _prepare(application: "Application", migrate: Literal["auto", "check"]) -> None:
     """Bring the store up to this release, or check that it is."""
     if migrate == "check":
-        house.verify_and_register()
-    elif (migration := house.migrate_and_register()) is not None:
+        application.verify_and_register()
+    elif (migration := application.migrate_and_register()) is not None:
         import structlog
 
         log = structlog.get_logger()
@@ -213,19 +213,19 @@ def open_client(
     if data_dir is not None:
         settings["data_dir"] = Path(data_dir)
     chosen = load(arguments=settings)
-    house = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock, signs=False)
+    application = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock, signs=False)
     try:
-        _prepare(house, migrate or ("check" if chosen.on_server else "auto"))
+        _prepare(application, migrate or ("check" if chosen.on_server else "auto"))
     except BaseException:
-        house.close()
+        application.close()
         raise
-    runtime = house.runtime(threads=workers) if workers else None
-    inline, wakeups = house.worker(1)
+    runtime = application.runtime(threads=workers) if workers else None
+    inline, wakeups = application.worker(1)
     inline.wakeups = wakeups
-    bell = Client(house, runtime, inline)
+    client = Client(application, runtime, inline)
     if runtime is not None:
         runtime.start()
     try:
-        yield bell
+        yield client
     finally:
-        bell.close()
+        client.close()

@@ -24,14 +24,14 @@ if TYPE_CHECKING:  # importing the package stays quick
     from workbell.entrypoints.bootstrap.application import Application
 
 
-def to_json_object(house: "Application", parameters: Any) -> Mapping[str, Any]:
+def to_json_object(application: "Application", parameters: Any) -> Mapping[str, Any]:
     """
     Return parameters, of whatever class, as a JSON object.
 
     Raises:
         Invalid: They are no object.
     """
-    data = {} if parameters is None else house.serializer.unstructure(parameters)
+    data = {} if parameters is None else application.serializer.unstructure(parameters)
     if not isinstance(data, Mapping):
         raise Invalid.field("parameters", "Must be an object.")
     return data
@@ -41,7 +41,7 @@ def to_json_object(house: "Application", parameters: Any) -> Mapping[str, Any]:
 class JobsClient:
     """The jobs of an open bell."""
 
-    _house: "Application" = field(repr=False)
+    _application: "Application" = field(repr=False)
 
     def enqueue(
         self,
@@ -70,18 +70,22 @@ class JobsClient:
             Invalid: The parameters do not fit the task.
             Conflict: The key was used for another request.
         """
-        house = self._house
+        application = self._application
         new = NewJob(
             name=name,
             task_definition=task,
-            parameters=to_json_object(self._house, parameters),
-            scheduled_time=at if delay is None else (at or house.clock.now()) + delay,
+            parameters=to_json_object(self._application, parameters),
+            scheduled_time=at if delay is None else (at or application.clock.now()) + delay,
             queue=queue,
             priority=priority,
             max_attempts=max_attempts,
             timeout_seconds=timeout_seconds,
         )
-        create = house.jobs.create if connection is None else house.jobs_within(connection).create
+        create = (
+            application.jobs.create
+            if connection is None
+            else application.jobs_within(connection).create
+        )
         job, _ = create(
             SYSTEM,
             new,
@@ -101,10 +105,14 @@ class JobsClient:
             Invalid: Some parameters do not fit the task; none was enqueued.
         """
         news = [
-            NewJob(task_definition=task, parameters=to_json_object(self._house, each), queue=queue)
+            NewJob(
+                task_definition=task,
+                parameters=to_json_object(self._application, each),
+                queue=queue,
+            )
             for each in parameters
         ]
-        return self._house.jobs.create_many(SYSTEM, news, owner=UserId(owner))
+        return self._application.jobs.create_many(SYSTEM, news, owner=UserId(owner))
 
     def get(self, job_id: int) -> Job:
         """
@@ -113,7 +121,7 @@ class JobsClient:
         Raises:
             NotFound: There is none.
         """
-        return self._house.jobs.get(SYSTEM, JobId(job_id))
+        return self._application.jobs.get(SYSTEM, JobId(job_id))
 
     def find(
         self,
@@ -131,7 +139,7 @@ class JobsClient:
             owner=None if owner is None else UserId(owner),
             schedule_id=schedule_id,
         )
-        return self._house.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
+        return self._application.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
 
     def cancel(self, job_id: int) -> Job:
         """
@@ -141,7 +149,7 @@ class JobsClient:
             NotFound: There is none.
             Conflict: It has ended.
         """
-        return self._house.jobs.cancel(SYSTEM, JobId(job_id))
+        return self._application.jobs.cancel(SYSTEM, JobId(job_id))
 
     def retry(self, job_id: int) -> Job:
         """
@@ -151,14 +159,14 @@ class JobsClient:
             NotFound: There is none.
             Conflict: It has not ended.
         """
-        return self._house.jobs.retry(SYSTEM, JobId(job_id))[0]
+        return self._application.jobs.retry(SYSTEM, JobId(job_id))[0]
 
 
 @frozen
 class SchedulesClient:
     """The schedules of an open bell."""
 
-    _house: "Application" = field(repr=False)
+    _application: "Application" = field(repr=False)
 
     def create(
         self,
@@ -190,7 +198,7 @@ class SchedulesClient:
         new = NewSchedule(
             task_definition=task,
             cron_expression=cron,
-            parameters=to_json_object(self._house, parameters),
+            parameters=to_json_object(self._application, parameters),
             is_active=is_active,
             name=name,
             time_zone=time_zone,
@@ -205,7 +213,7 @@ class SchedulesClient:
             queue=queue,
             alert_after_seconds=alert_after_seconds,
         )
-        made = self._house.scheduling.create(SYSTEM, new, owner=UserId(owner))
+        made = self._application.scheduling.create(SYSTEM, new, owner=UserId(owner))
         return made.schedule
 
     def get(self, schedule_id: int) -> Schedule:
@@ -215,12 +223,12 @@ class SchedulesClient:
         Raises:
             NotFound: There is none.
         """
-        return self._house.scheduling.get(SYSTEM, ScheduleId(schedule_id)).schedule
+        return self._application.scheduling.get(SYSTEM, ScheduleId(schedule_id)).schedule
 
     def find(self, *, owner: int | None = None, limit: int = 100) -> Sequence[Schedule]:
         """Return the newest schedules."""
         filters = ScheduleFilter(owner=None if owner is None else UserId(owner))
-        with self._house.store.view() as tx:
+        with self._application.store.view() as tx:
             found = tx.schedules.find(ALL_OWNERS, filters, limit=limit)
         return [view.schedule for view in found]
 
@@ -244,11 +252,11 @@ class SchedulesClient:
 
     def delete(self, schedule_id: int) -> None:
         """Delete a schedule and cancel what waits of it; NotFound if there is none."""
-        self._house.scheduling.delete(SYSTEM, ScheduleId(schedule_id))
+        self._application.scheduling.delete(SYSTEM, ScheduleId(schedule_id))
 
     def run_now(self, schedule_id: int) -> Job:
         """Run a schedule's task once more, now; NotFound if there is none."""
-        return self._house.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
+        return self._application.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
 
     def backfill(
         self, schedule_id: int, start: datetime, end: datetime, *, dry_run: bool = False
@@ -260,10 +268,10 @@ class SchedulesClient:
             NotFound: There is no such schedule.
             Invalid: The range is empty, not past, or too long.
         """
-        return self._house.scheduling.backfill(
+        return self._application.scheduling.backfill(
             SYSTEM, ScheduleId(schedule_id), start, end, dry_run=dry_run
         )
 
     def _edit(self, schedule_id: int, changes: Mapping[str, Any]) -> Schedule:
-        edited = self._house.scheduling.edit(SYSTEM, ScheduleId(schedule_id), changes)
+        edited = self._application.scheduling.edit(SYSTEM, ScheduleId(schedule_id), changes)
         return edited.schedule

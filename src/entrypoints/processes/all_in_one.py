@@ -35,23 +35,23 @@ def serve(settings: Settings) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     user_tasks(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
-    house = build(settings, tasks=DECLARED.all(), echo=echo)
+    application = build(settings, tasks=DECLARED.all(), echo=echo)
     life = Lifecycle()
     life.install_signal_handlers()
-    runtime = house.runtime(
+    runtime = application.runtime(
         threads=settings.worker_threads, log_attempts=True, on_stuck=life.request_restart
     )
     server = HttpServer(
-        build_app(house.app_dependencies(runtime)),
+        build_app(application.app_dependencies(runtime)),
         listen(settings.host, settings.port),
-        house.ids.new,
+        application.ids.new,
         threads=API_THREADS,
     )
-    if (migration := house.migrate_and_register()) is not None:
+    if (migration := application.migrate_and_register()) is not None:
         log.info("schema_migrated", **asdict(migration))
-    house.keep_schedules()
-    house.warn_if_redis_unavailable()
-    password = house.first_administrator()
+    application.keep_schedules()
+    application.warn_if_redis_unavailable()
+    password = application.first_administrator()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
     server.start()
@@ -60,7 +60,7 @@ def serve(settings: Settings) -> int:
     log.info("stopping")
     server.stop(grace=min(5.0, settings.shutdown_grace_seconds))
     rested = runtime.stop(settings.shutdown_grace_seconds)
-    house.close()
+    application.close()
     log.info("stopped", rested=rested)
     return life.exit_status(rested=rested)
 
@@ -91,8 +91,8 @@ def openapi_document(settings: Settings) -> bytes:
     """Return the OpenAPI document of this release as JSON."""
     from attrs import evolve
 
-    house: Application = build(evolve(settings, database_url="memory://"))
+    application: Application = build(evolve(settings, database_url="memory://"))
     try:
-        return openapi_of(house.app_dependencies(), settings.public_url)
+        return openapi_of(application.app_dependencies(), settings.public_url)
     finally:
-        house.close()
+        application.close()

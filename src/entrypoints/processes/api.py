@@ -103,9 +103,9 @@ class ApiProcess:
             Unavailable: The store does not answer, or has another schema.
         """
         self._grace_seconds = settings.shutdown_grace_seconds
-        self._house, self._runtime = open_api(settings)
-        app = build_app(self._house.app_dependencies(self._runtime))
-        self._server = HttpServer(app, listener, self._house.ids.new, threads=API_THREADS)
+        self._application, self._runtime = open_api(settings)
+        app = build_app(self._application.app_dependencies(self._runtime))
+        self._server = HttpServer(app, listener, self._application.ids.new, threads=API_THREADS)
 
     def run_until(self, wait: Callable[[], None]) -> bool:
         """Serve until `wait` returns; return whether all threads stopped in time."""
@@ -116,7 +116,7 @@ class ApiProcess:
         wait()
         answered = self._server.stop(self._grace_seconds)
         rested = self._runtime.stop(self._grace_seconds)
-        self._house.close()
+        self._application.close()
         return answered and rested
 
 
@@ -128,16 +128,16 @@ def open_api(settings: Settings) -> tuple[Application, Runtime]:
         Invalid: A setting or a module of tasks is wrong.
         Unavailable: The store does not answer, or has another schema.
     """
-    house = open_application(settings, "api")
-    return house, house.runtime(threads=0, scheduler=False)
+    application = open_application(settings, "api")
+    return application, application.runtime(threads=0, scheduler=False)
 
 
 def _prepare(settings: Settings) -> None:
     """Check that the store is ready, and create the administrator if there is none."""
-    house = open_application(settings, "api")
-    house.warn_if_redis_unavailable()
-    password = house.first_administrator()
-    house.close()
+    application = open_application(settings, "api")
+    application.warn_if_redis_unavailable()
+    password = application.first_administrator()
+    application.close()
     if password is not None:
         click.echo(f"Administrator {settings.admin_username}, password {password}")
         click.echo("(shown only this once; it works for 7 days, unless you change it)")

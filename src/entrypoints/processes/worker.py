@@ -45,51 +45,51 @@ def open_application(settings: Settings, part: str) -> Application:
             "on SQLite, `workbell up` runs everything in one process."
         )
     user_tasks(settings.tasks)
-    house = build(settings, tasks=DECLARED.all())
-    house.verify_and_register()
-    return house
+    application = build(settings, tasks=DECLARED.all())
+    application.verify_and_register()
+    return application
 
 
 def _run(settings: Settings, part: str, *, threads: int) -> int:
     configure(settings)
     life = Lifecycle()
     life.install_signal_handlers()
-    house = open_application(settings, part)
-    house.warn_if_redis_unavailable()
+    application = open_application(settings, part)
+    application.warn_if_redis_unavailable()
     if not threads:
-        house.keep_schedules()
-    runtime = house.runtime(
+        application.keep_schedules()
+    runtime = application.runtime(
         threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.request_restart
     )
-    server = _health(house, runtime) if settings.metrics_port is not None else None
+    server = _health(application, runtime) if settings.metrics_port is not None else None
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
-    log.info("started", part=part, pid=os.getpid(), threads=threads, queues=house.queues)
+    log.info("started", part=part, pid=os.getpid(), threads=threads, queues=application.queues)
     life.wait()
     log.info("stopping", part=part)
     rested = runtime.stop(settings.shutdown_grace_seconds)
     if server is not None:
         server.stop(grace=1.0)
-    house.close()
+    application.close()
     log.info("stopped", part=part, rested=rested)
     return life.exit_status(rested=rested)
 
 
-def _health(house: Application, runtime: Runtime) -> HttpServer:
+def _health(application: Application, runtime: Runtime) -> HttpServer:
     """Serve health and metrics on METRICS_PORT."""
-    settings = house.settings
+    settings = application.settings
     face = WorkerHealthApp(
         readiness=Readiness(
-            database=house.store,
-            cache=house.check_cache,
-            outdated=house.outdated_revisions,
+            database=application.store,
+            cache=application.check_cache,
+            outdated=application.outdated_revisions,
             ailments=runtime.health_problems,
         ),
-        metrics_registry=house.metrics,
+        metrics_registry=application.metrics,
         token=settings.metrics_token,
     )
     port = settings.metrics_port or 0
     listener = listen(settings.host, port)
-    server = HttpServer(process_app(face), listener, house.ids.new, threads=HEALTH_THREADS)
+    server = HttpServer(process_app(face), listener, application.ids.new, threads=HEALTH_THREADS)
     server.start()
     return server

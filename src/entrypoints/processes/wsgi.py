@@ -45,10 +45,10 @@ class LazyApplication:
             if self._app is None:
                 settings = load()
                 configure(settings)
-                house, runtime = open_api(settings)
-                app = build_app(house.app_dependencies(runtime))
+                application, runtime = open_api(settings)
+                app = build_app(application.app_dependencies(runtime))
                 runtime.start()
-                atexit.register(house.close)
+                atexit.register(application.close)
                 atexit.register(runtime.stop, settings.shutdown_grace_seconds)
                 self._app = app
             return self._app

@@ -71,7 +71,7 @@ class GoalLedgerRepository(Protocol):
         """
         ...
 
-    def replace(self, book: GoalLedger) -> None:
+    def replace(self, ledger: GoalLedger) -> None:
         """Keep a book as it now stands; it is locked already."""
         ...
 

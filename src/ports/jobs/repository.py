@@ -47,9 +47,9 @@ class JobRepository(Protocol):
 
     Rows that become ready get their fair tag in the same statement, and their
     queue is woken after the commit. Every way out of READY or RUNNING
-    releases the next row of its lane (priority, due time, id). Locks are
-    taken in the order lanes by key, jobs by id. `queued_at` is when a row last
-    became READY. A lane's limit is that of the last job added to it. A task
+    releases the next row of its concurrency key (priority, due time, id). Locks are
+    taken in the order concurrency keys by key, jobs by id. `queued_at` is when a row last
+    became READY. A concurrency key's limit is that of the last job added to it. A task
     without a definition counts as active.
     """
 
@@ -59,7 +59,7 @@ class JobRepository(Protocol):
 
         A job in an ended state (a skipped tick) is kept as it is; of the
         others the store decides by `placed` whether it is READY, HELD or
-        SCHEDULED, counting its lane under the lane's lock. None stands for a
+        SCHEDULED, counting its concurrency key under the concurrency key's lock. None stands for a
         job whose (schedule_id, tick) or (owner, idempotency_key) is taken:
         nothing was kept for it.
         """
@@ -74,7 +74,7 @@ class JobRepository(Protocol):
         Return the steps that are accounted for: their jobs are READY, or were
         kept already. The others are left for `add`: their schedule has
         changed or is no longer active, their task is inactive, an earlier run
-        is not over or their lane not free, or this store has no short way.
+        is not over or their concurrency key not free, or this store has no short way.
         """
         ...
 
@@ -89,7 +89,7 @@ class JobRepository(Protocol):
 
     def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
         """
-        Return one job and lock its row (and first its lane's).
+        Return one job and lock its row (and first its concurrency key's).
 
         Raises:
             NotFound: There is none within the scope, or it is hidden.
@@ -149,7 +149,7 @@ class JobRepository(Protocol):
 
     def stage(self, now: datetime, *, limit: int = 500) -> int:
         """
-        Move due SCHEDULED jobs to READY, or to HELD where the lane is full
+        Move due SCHEDULED jobs to READY, or to HELD where the concurrency key is full
         or the task inactive; oldest due first. Return how many were moved.
         """
         ...
@@ -178,7 +178,7 @@ class JobRepository(Protocol):
         where `lease_before` is set, whose lease ended before it). A state of
         SCHEDULED becomes CANCELLED where cancelling was asked for; one that
         is due already by `ended_at` is placed at once, behind the rows that
-        its lane holds longer. The job's reason becomes the error, or none.
+        its concurrency key holds longer. The job's reason becomes the error, or none.
         """
         ...
 
@@ -217,7 +217,7 @@ class JobRepository(Protocol):
         ...
 
     def release_concurrency_keys(self, now: datetime) -> int:
-        """Ready held rows whose lane has room and whose task is active; return how many."""
+        """Ready held rows whose concurrency key has room and whose task is active; return how many."""
         ...
 
     def waiting_queues(self) -> Sequence[str]:
@@ -229,7 +229,7 @@ class JobRepository(Protocol):
         ...
 
     def release_task(self, key: str, now: datetime) -> int:
-        """Move the HELD rows of a task to READY as far as lanes allow; return how many."""
+        """Move the HELD rows of a task to READY as far as concurrency keys allow; return how many."""
         ...
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:

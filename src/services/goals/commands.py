@@ -77,12 +77,12 @@ class GoalService:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            book = tx.ledgers.lock(actor.user_id).numbered()
-            tx.ledgers.replace(book)
+            ledger = tx.ledgers.lock(actor.user_id).numbered()
+            tx.ledgers.replace(ledger)
             goal = tx.goals.add(
                 Goal(
                     owner=actor.user_id,
-                    number=book.last_goal,
+                    number=ledger.last_goal,
                     name=new.goal_name,
                     category=new.category,
                     is_complete=new.is_complete,

@@ -82,7 +82,7 @@ class LoginService:
     refresh_life: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
     require_verified_email: bool = False
-    throttling: RateLimiting | None = None
+    rate_limits: RateLimiting | None = None
     factor_keys: FactorKeys = field(factory=FactorKeys)
     second_factor_duty: SecondFactorPolicy = SecondFactorPolicy.NONE
     evened: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -110,7 +110,7 @@ class LoginService:
                 keys=self.factor_keys,
                 totp=self.totp,
                 duty=self.second_factor_duty,
-                throttling=self.throttling,
+                rate_limits=self.rate_limits,
             ),
             takes_self=True,
         ),
@@ -253,7 +253,7 @@ class LoginService:
             user = tx.users.by_login(identifier)
             known_from = known_address(tx, user, origin.address)
         fits = verify_counting_failures(
-            self.throttling, self.hasher, user, identifier, password, known_from
+            self.rate_limits, self.hasher, user, identifier, password, known_from
         )
         if user is None or not fits or not user.may_sign_in(self.clock.now()):
             raise self._audit_refusal(user, WrongCredentials(), origin)

@@ -120,8 +120,8 @@ class OneTimeCodeService:
             return tx.codes.try_attempt(kept.id if kept and may else NO_CODE, now)
 
 
-def send_ignoring_errors(mailer: Mailer, letter: Email | None) -> None:
+def send_ignoring_errors(mailer: Mailer, message: Email | None) -> None:
     """Send what there is to send; the mailer's own log tells of failures."""
-    if letter is not None:
+    if message is not None:
         with suppress(Invalid, Unavailable):
-            mailer.send(letter)
+            mailer.send(message)

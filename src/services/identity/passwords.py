@@ -39,7 +39,7 @@ class PasswordService:
     mailer: Mailer
     recent: ActorCache
     floods: AuditBurstFilter
-    throttling: RateLimiting | None = None
+    rate_limits: RateLimiting | None = None
 
     def change(self, actor: Actor, current: str, new: str, confirm: str | None = None) -> None:
         """
@@ -121,7 +121,7 @@ class PasswordService:
             known_from = known_address(tx, user, origin.address)
         hasher = self.codes.hasher
         if verify_counting_failures(
-            self.throttling, hasher, user, user.username, password, known_from
+            self.rate_limits, hasher, user, user.username, password, known_from
         ):
             return
         with self.codes.store.begin() as tx:
@@ -186,7 +186,7 @@ class PasswordService:
                 return None
             self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, fresh, now)
             tx.audit.add(account_audit_entry(user, "SEND_RESET", origin, now))
-        return compose_code_email(user, fresh, self.codes.life, now)
+        return _compose_code_email(user, fresh, self.codes.life, now)
 
 
 def check_new_password(user: User, new: str, confirm: str | None = None) -> None:
@@ -208,7 +208,7 @@ def _check_text(new: str, confirm: str | None, names: Sequence[str], email: str)
         raise Invalid(field_errors=at_fault)
 
 
-def compose_code_email(user: User, fresh: GeneratedCode, life: timedelta, now: datetime) -> Email:
+def _compose_code_email(user: User, fresh: GeneratedCode, life: timedelta, now: datetime) -> Email:
     until = f"{now + life:%H:%M} UTC"
     return Email(
         to=user.email,

@@ -174,16 +174,16 @@ class ProfileService:
         return after
 
     def _notify(self, before: User, after: User, secrets: _Secrets) -> None:
-        letters = []
+        messages = []
         if secrets.fresh is not None:
-            letters += [
-                compose_code_email(after, secrets.fresh),
-                compose_address_changed_email(before),
+            messages += [
+                _compose_code_email(after, secrets.fresh),
+                _compose_address_changed_email(before),
             ]
         if secrets.password_hash is not None:
-            letters.append(compose_password_changed_email(before))
-        for letter in letters:
-            send_ignoring_errors(self.passwords.mailer, letter)
+            messages.append(compose_password_changed_email(before))
+        for message in messages:
+            send_ignoring_errors(self.passwords.mailer, message)
 
 
 def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
@@ -195,7 +195,7 @@ def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
     return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
 
 
-def compose_code_email(user: User, fresh: GeneratedCode) -> Email:
+def _compose_code_email(user: User, fresh: GeneratedCode) -> Email:
     return Email(
         to=user.email,
         subject="Verify your new e-mail address",
@@ -208,7 +208,7 @@ def compose_code_email(user: User, fresh: GeneratedCode) -> Email:
     )
 
 
-def compose_address_changed_email(user: User) -> Email:
+def _compose_address_changed_email(user: User) -> Email:
     return Email(
         to=user.email,
         subject="Your e-mail address was changed",

@@ -251,7 +251,7 @@ class RegistrationService:
         self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
         tx.audit.add(account_audit_entry(user, "SEND_OTP", origin, now))
         return (
-            compose_known_address_email(user)
+            _compose_known_address_email(user)
             if user.is_email_verified
             else self._compose_code_email(user, fresh)
         )
@@ -319,7 +319,7 @@ class RegistrationService:
         )
 
 
-def compose_known_address_email(user: User) -> Email:
+def _compose_known_address_email(user: User) -> Email:
     return Email(
         to=user.email,
         subject="You have an account already",

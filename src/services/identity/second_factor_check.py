@@ -38,7 +38,7 @@ class SecondFactorCheck:
     keys: FactorKeys
     totp: Totp
     duty: SecondFactorPolicy
-    throttling: RateLimiting | None
+    rate_limits: RateLimiting | None
     floods: AuditBurstFilter = field(default=Factory(AuditBurstFilter), eq=False)
 
     def verify(self, user: User, typed: str, origin: ClientInfo) -> str:
@@ -69,9 +69,9 @@ class SecondFactorCheck:
             TooMany: Codes were wrong too often within a day.
             Unavailable: The store does not answer.
         """
-        if self.throttling is None or not looks_like_code(normalise_code(typed)):
+        if self.rate_limits is None or not looks_like_code(normalise_code(typed)):
             return self._consume_in_transaction(user, typed, origin)
-        return self.throttling.verify_counting_failures(
+        return self.rate_limits.verify_counting_failures(
             account_key(user, ""),
             lambda: self._consume_in_transaction(user, typed, origin),
             SECOND_FACTOR_FAILURES,

@@ -189,7 +189,7 @@ class ExecutionService(Generic[TxT]):
 
     @retry_on_contention
     def sweep(self, *, reaping: bool = True) -> SweepResult:
-        """Stage what is due, reap what was lost, release lanes, settle drains."""
+        """Stage what is due, reap what was lost, release concurrency keys, settle drains."""
         now = self.clock.now()
         with self.store.view() as tx:
             due = tx.jobs.next_due()

@@ -106,7 +106,12 @@ class ScheduleService:
             return tx.schedules.get_view(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
 
     def find(
-        self, actor: Actor, filters: ScheduleFilter, ordering: Sequence[str], offset: int, limit: int
+        self,
+        actor: Actor,
+        filters: ScheduleFilter,
+        ordering: Sequence[str],
+        offset: int,
+        limit: int,
     ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of the actor's schedules, and how many there are."""
         scope = scope_of(actor, Action.READ_SCHEDULES)
@@ -183,7 +188,7 @@ class ScheduleService:
     @retry_on_contention
     def run_now(self, actor: Actor, schedule_id: ScheduleId) -> Job:
         """
-        Run a schedule's task once more, now; its lane still holds.
+        Run a schedule's task once more, now; its concurrency key still holds.
 
         Raises:
             NotFound: There is none.

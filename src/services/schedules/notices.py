@@ -16,7 +16,7 @@ def mail_owner(tx: SchedulesTx, schedule: Schedule, word: str, what: str, now: d
         return
     name = " ".join(schedule.name.split())[:200] or f"#{schedule.id} ({schedule.task[:150]})"
     subject = f"Schedule {name} {word}"
-    letter = {
+    message = {
         "email": owner.email,
         "delay": 0,
         "subject": subject,
@@ -25,7 +25,7 @@ def mail_owner(tx: SchedulesTx, schedule: Schedule, word: str, what: str, now: d
     notice = Job(
         task="email.send",
         name=subject,
-        parameters=letter,
+        parameters=message,
         due_at=now,
         origin=JobOrigin.MAIL,
         created_at=now,

@@ -132,8 +132,8 @@ class Ticker:
             for schedule, planned in plans
             if locked.get(schedule.id) == (schedule.cursor, schedule.version)
         ]
-        laned = [schedule.id for schedule, _ in valid if schedule.lane is not None]
-        unfinished = tx.jobs.unfinished(laned) if laned else {}
+        keyed = [schedule.id for schedule, _ in valid if schedule.concurrency_key is not None]
+        unfinished = tx.jobs.unfinished(keyed) if keyed else {}
         jobs: list[Job] = []
         steps: list[Advance] = []
         for schedule, planned in valid:

@@ -23,10 +23,10 @@ pytestmark = pytest.mark.unit
 
 @frozen
 class Outbox:
-    letters: list[Email] = Factory(list)
+    messages: list[Email] = Factory(list)
 
-    def send(self, letter: Email) -> None:
-        self.letters.append(letter)
+    def send(self, message: Email) -> None:
+        self.messages.append(message)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_mail_goes_out_under_the_same_id_in_every_try(reminders: GoalReminders
     sent = reminders.mail(RecordedContext(), asked)
     assert reminders.mail(RecordedContext(attempt=2), asked) == sent
     assert isinstance(reminders.mailer, Outbox)
-    assert [letter.message_id for letter in reminders.mailer.letters] == [sent["message_id"]] * 2
+    assert [message.message_id for message in reminders.mailer.messages] == [sent["message_id"]] * 2
     unknown = reminders.mail(RecordedContext(), evolve(asked, user_id=9))
     assert unknown == {"sent": False, "reason": "not wanted any more"}
     with pytest.raises(Invalid):

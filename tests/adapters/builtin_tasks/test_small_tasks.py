@@ -42,10 +42,10 @@ class FixedClock:
 
 @frozen
 class Outbox:
-    letters: list[Email] = Factory(list)
+    messages: list[Email] = Factory(list)
 
-    def send(self, letter: Email) -> None:
-        self.letters.append(letter)
+    def send(self, message: Email) -> None:
+        self.messages.append(message)
 
 
 @frozen
@@ -150,20 +150,20 @@ def test_an_email_is_sent_under_the_same_id_in_every_try() -> None:
     sender = EmailSender(outbox)
     results = [sender.run(RecordedContext(attempt=n), parameters) for n in (1, 2)]
 
-    assert outbox.letters[0] == outbox.letters[1]
-    letter = outbox.letters[0]
-    assert (letter.to, letter.subject, letter.text) == (
+    assert outbox.messages[0] == outbox.messages[1]
+    message = outbox.messages[0]
+    assert (message.to, message.subject, message.text) == (
         "a@b.example",
         parameters.subject,
         parameters.body,
     )
     assert results[0] == {
         "email": "a@b.example",
-        "subject": letter.subject,
-        "message_id": letter.message_id,
+        "subject": message.subject,
+        "message_id": message.message_id,
     }
     sender.run(RecordedContext(idempotency_key="other"), parameters)
-    assert outbox.letters[2].message_id != letter.message_id
+    assert outbox.messages[2].message_id != message.message_id
     delay = sender.task().delay
     assert delay is not None
     assert delay(parameters) == 5.0

@@ -30,10 +30,10 @@ KEY = b"k" * 32
 
 @define
 class Outbox:
-    letters: list[Email] = Factory(list[Email])
+    messages: list[Email] = Factory(list[Email])
 
-    def send(self, letter: Email) -> None:
-        self.letters.append(letter)
+    def send(self, message: Email) -> None:
+        self.messages.append(message)
 
 
 @define

@@ -239,8 +239,8 @@ def test_a_token_has_one_spelling() -> None:
 
 def test_the_last_letter_of_the_signature_is_not_free() -> None:
     """Base64 leaves bits over there; a token of other text is another token."""
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    taken = [one for one in letters if not is_refused(GOOD[:-1] + one)]
+    messages = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    taken = [one for one in messages if not is_refused(GOOD[:-1] + one)]
     assert taken == [GOOD[-1]]
 
 

@@ -221,7 +221,7 @@ def test_without_redis_nobody_waits_twice(silent: bool) -> None:
 
 
 @pytest.fixture
-def house(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iterator[Application]:
+def application(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iterator[Application]:
     """Return a house with Redis, and a task that tells its attempt."""
     settings = Settings(
         database_url=f"sqlite:///{tmp_path / 'w.db'}",
@@ -235,34 +235,34 @@ def house(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iterator[A
     made.close()
 
 
-def run(house: Application) -> None:
+def run(application: Application) -> None:
     """Enqueue a job, and wait until it has run."""
-    made, _ = house.jobs.create(SYSTEM, NewJob(task_definition="tell", parameters={}))
-    until(lambda: house.jobs.get(SYSTEM, JobId(made.id)).state is JobState.SUCCEEDED)
+    made, _ = application.jobs.create(SYSTEM, NewJob(task_definition="tell", parameters={}))
+    until(lambda: application.jobs.get(SYSTEM, JobId(made.id)).state is JobState.SUCCEEDED)
 
 
 def test_a_process_wakes_its_own_threads_while_redis_is_away(
-    house: Application, monkeypatch: pytest.MonkeyPatch
+    application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody sweeps within the test: either Redis or the process itself must have woken them."""
     monkeypatch.setattr(engine, "SWEEP_SECONDS", 600.0)
-    runtime = house.runtime(threads=2)
+    runtime = application.runtime(threads=2)
     runtime.start()
-    run(house)
-    assert house.waker is not None and isinstance(runtime.wakeups, RedisWakeups)
-    house.check_cache()
+    run(application)
+    assert application.waker is not None and isinstance(runtime.wakeups, RedisWakeups)
+    application.check_cache()
     runtime.wakeups.waker = away = RedisWaker(
-        evolve(house.waker.redis, client=Redis.from_url("redis://127.0.0.1:1"))
+        evolve(application.waker.redis, client=Redis.from_url("redis://127.0.0.1:1"))
     )
-    run(house)
+    run(application)
     assert runtime.health_problems() == []
     assert runtime.stop(5.0)
     assert runtime.health_problems() == ["The process is stopping."]
     away.redis.close()
 
 
-def test_what_keeps_a_runtime_from_its_work_is_told(house: Application) -> None:
-    runtime = house.runtime(threads=1)
+def test_what_keeps_a_runtime_from_its_work_is_told(application: Application) -> None:
+    runtime = application.runtime(threads=1)
     runtime.start()
     sweeper = next(loop for loop in runtime._loops if loop.name == "sweeper")
     sweeper.stop()

@@ -68,7 +68,9 @@ def bodies() -> Generator[Bodies]:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def house(request: pytest.FixtureRequest, tmp_path: Path, bodies: Bodies) -> Generator[Application]:
+def application(
+    request: pytest.FixtureRequest, tmp_path: Path, bodies: Bodies
+) -> Generator[Application]:
     """Return a house on each store, with tasks that the test controls."""
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'w.db'}"
     tasks = [
@@ -87,19 +89,19 @@ def house(request: pytest.FixtureRequest, tmp_path: Path, bodies: Bodies) -> Gen
     made.close()
 
 
-def create(house: Application, task: str, **parameters: Any) -> Job:
+def create(application: Application, task: str, **parameters: Any) -> Job:
     """Enqueue a job."""
-    return house.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))[0]
+    return application.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))[0]
 
 
-def see(house: Application, job: Job) -> Job:
+def see(application: Application, job: Job) -> Job:
     """Return a job as it stands."""
-    return house.jobs.get(SYSTEM, job.id)
+    return application.jobs.get(SYSTEM, job.id)
 
 
-def counted(house: Application) -> Mapping[str, float]:
+def counted(application: Application) -> Mapping[str, float]:
     """Return the values of the metrics of a house."""
-    return fleet.counted(house.metrics.exposition().decode())
+    return fleet.counted(application.metrics.exposition().decode())
 
 
 def until(look: Callable[[], Any]) -> Any:
@@ -112,18 +114,18 @@ def until(look: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come about in time")
 
 
-def ended(house: Application, job: Job) -> Job:
+def ended(application: Application, job: Job) -> Job:
     """Return a job when it has ended."""
-    until(lambda: see(house, job).state.ended)
-    return see(house, job)
+    until(lambda: see(application, job).state.ended)
+    return see(application, job)
 
 
 @pytest.fixture
-def running(house: Application) -> Generator[Application]:
+def running(application: Application) -> Generator[Application]:
     """Return a house whose runtime has been started."""
-    runtime = house.runtime(threads=2)
+    runtime = application.runtime(threads=2)
     runtime.start()
-    yield house
+    yield application
     runtime.stop(2.0)
 
 
@@ -190,115 +192,134 @@ def test_logs_progress_and_files_stay_with_the_job(running: Application) -> None
 
 
 def test_stopping_interrupts_bodies_that_ask_and_costs_no_attempt(
-    house: Application, bodies: Bodies
+    application: Application, bodies: Bodies
 ) -> None:
     """The job is given back and may be tried as often as before."""
-    runtime = house.runtime(threads=1)
+    runtime = application.runtime(threads=1)
     runtime.start()
-    made = create(house, "wait")
+    made = create(application, "wait")
     bodies.started.wait(PATIENCE)
 
     assert runtime.stop(5.0)
 
-    job = see(house, made)
+    job = see(application, made)
     assert job.state.waiting
     assert job.max_attempts - job.attempt == made.max_attempts
     assert bodies.seen == ["ShuttingDown"]
 
 
-def test_stopping_waits_no_longer_than_the_grace(house: Application, bodies: Bodies) -> None:
+def test_stopping_waits_no_longer_than_the_grace(application: Application, bodies: Bodies) -> None:
     """A deaf body is left to its lease; its thread did not come to rest."""
-    runtime = house.runtime(threads=1)
+    runtime = application.runtime(threads=1)
     runtime.start()
-    made = create(house, "deaf")
+    made = create(application, "deaf")
     bodies.started.wait(PATIENCE)
 
     assert not runtime.stop(0.1)
 
-    assert see(house, made).state is JobState.RUNNING
+    assert see(application, made).state is JobState.RUNNING
 
 
-def test_a_worker_that_was_given_up_writes_nothing(house: Application, bodies: Bodies) -> None:
+def test_a_worker_that_was_given_up_writes_nothing(
+    application: Application, bodies: Bodies
+) -> None:
     """Its job was reaped and tried again meanwhile; the fence refuses its outcome."""
-    worker, _ = house.worker(1)
-    made = create(house, "deaf")
+    worker, _ = application.worker(1)
+    made = create(application, "deaf")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
-    until(lambda: house.clock.now() > (see(house, made).lease_until or house.clock.now()))
-    house.execution.sweep()
-    reaped = see(house, made)
+    until(
+        lambda: (
+            application.clock.now()
+            > (see(application, made).lease_until or application.clock.now())
+        )
+    )
+    application.execution.sweep()
+    reaped = see(application, made)
 
     bodies.go.set()
     thread.join()
 
     assert reaped.state is JobState.SCHEDULED
-    assert see(house, made) == reaped
-    assert counted(house)["workbell_job_stale_outcomes_total"] == 1
+    assert see(application, made) == reaped
+    assert counted(application)["workbell_job_stale_outcomes_total"] == 1
 
 
 def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(
-    house: Application, bodies: Bodies
+    application: Application, bodies: Bodies
 ) -> None:
     """It stops at its next check, and nothing is written."""
-    worker, _ = house.worker(1)
-    made = create(house, "wait")
+    worker, _ = application.worker(1)
+    made = create(application, "wait")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
-    until(lambda: house.clock.now() > (see(house, made).lease_until or house.clock.now()))
-    house.execution.sweep()
+    until(
+        lambda: (
+            application.clock.now()
+            > (see(application, made).lease_until or application.clock.now())
+        )
+    )
+    application.execution.sweep()
 
     worker.beat()
     thread.join(PATIENCE)
 
     assert bodies.seen == ["OwnershipLost"]
-    assert counted(house)["workbell_job_stale_outcomes_total"] == 0
-    assert see(house, made).state is JobState.SCHEDULED
+    assert counted(application)["workbell_job_stale_outcomes_total"] == 0
+    assert see(application, made).state is JobState.SCHEDULED
 
 
 def test_a_job_that_may_run_once_only_fails_when_it_is_lost(
-    house: Application, bodies: Bodies
+    application: Application, bodies: Bodies
 ) -> None:
     """`on_lost="fail"`: the body is not run again."""
-    worker, _ = house.worker(1)
-    made = create(house, "once")
+    worker, _ = application.worker(1)
+    made = create(application, "once")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
-    until(lambda: house.clock.now() > (see(house, made).lease_until or house.clock.now()))
+    until(
+        lambda: (
+            application.clock.now()
+            > (see(application, made).lease_until or application.clock.now())
+        )
+    )
 
-    house.execution.sweep()
+    application.execution.sweep()
 
-    assert see(house, made).state is JobState.FAILED
+    assert see(application, made).state is JobState.FAILED
     bodies.go.set()
     thread.join()
 
 
-def test_rows_that_nobody_started_go_back(house: Application) -> None:
+def test_rows_that_nobody_started_go_back(application: Application) -> None:
     """The attempt is given back with them."""
-    worker, _ = house.worker(1)
-    first = create(house, "echo")
-    house.jobs.create_many(SYSTEM, [NewJob(task_definition="batch")] * 3)
-    claims, _ = house.execution.claim("default", worker=worker.process.id, limit=10, free_threads=4)
+    worker, _ = application.worker(1)
+    first = create(application, "echo")
+    application.jobs.create_many(SYSTEM, [NewJob(task_definition="batch")] * 3)
+    claims, _ = application.execution.claim(
+        "default", worker=worker.process.id, limit=10, free_threads=4
+    )
     assert len(claims) == 4
     worker.enqueue_claims("default", claims)
 
     worker.give_back()
 
-    assert see(house, first).state is JobState.READY
-    assert see(house, first).attempt == 0
+    assert see(application, first).state is JobState.READY
+    assert see(application, first).attempt == 0
     assert not worker.held
 
 
 def test_a_process_with_half_of_its_threads_stuck_says_so(
-    house: Application, bodies: Bodies
+    application: Application, bodies: Bodies
 ) -> None:
     """It claims nothing more and calls for its end, once."""
     calls: list[str] = []
-    runtime = house.runtime(threads=2, on_stuck=lambda: calls.append("stuck"))
+    runtime = application.runtime(threads=2, on_stuck=lambda: calls.append("stuck"))
     assert runtime.worker is not None
-    made = create(house, "deaf")
+    made = create(application, "deaf")
     thread = Thread(target=runtime.worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
@@ -316,20 +337,25 @@ def test_a_process_with_half_of_its_threads_stuck_says_so(
     thread.join()
 
 
-def test_a_moved_clock_reaps_nothing_for_one_lease(house: Application) -> None:
+def test_a_moved_clock_reaps_nothing_for_one_lease(application: Application) -> None:
     """Leases that seem to have run out may only have been moved."""
-    runtime = house.runtime(threads=1)
+    runtime = application.runtime(threads=1)
     runtime.anchor = lambda: -3600.0
-    worker, _ = house.worker(1)
-    made = create(house, "echo")
-    house.execution.claim("default", worker=worker.process.id, limit=1, free_threads=1)
-    until(lambda: house.clock.now() > (see(house, made).lease_until or house.clock.now()))
+    worker, _ = application.worker(1)
+    made = create(application, "echo")
+    application.execution.claim("default", worker=worker.process.id, limit=1, free_threads=1)
+    until(
+        lambda: (
+            application.clock.now()
+            > (see(application, made).lease_until or application.clock.now())
+        )
+    )
 
     runtime.beat()
     runtime.sweep()
 
-    assert see(house, made).state is JobState.RUNNING
-    assert counted(house)["workbell_clock_jumps_total"] == 1
+    assert see(application, made).state is JobState.RUNNING
+    assert counted(application)["workbell_clock_jumps_total"] == 1
 
 
 def test_a_failing_turn_is_tried_again() -> None:
@@ -355,12 +381,12 @@ def test_a_failing_turn_is_tried_again() -> None:
     loop.stop()
 
 
-def test_outcomes_that_could_not_be_committed_are_kept(house: Application) -> None:
+def test_outcomes_that_could_not_be_committed_are_kept(application: Application) -> None:
     """They are committed with the next ones; nothing is run again."""
-    worker, _ = house.worker(1)
-    made = create(house, "batch", n=1)
-    settle = house.execution.settle
-    claim = house.execution.claim
+    worker, _ = application.worker(1)
+    made = create(application, "batch", n=1)
+    settle = application.execution.settle
+    claim = application.execution.claim
     broken = [True]
 
     def fail_once(*args: Any, **kwargs: Any) -> Any:
@@ -369,14 +395,14 @@ def test_outcomes_that_could_not_be_committed_are_kept(house: Application) -> No
             raise workbell.Unavailable("the disk is full")
         return claim(*args, **kwargs)
 
-    object.__setattr__(worker, "execution", _Patched(house.execution, fail_once, settle))
+    object.__setattr__(worker, "execution", _Patched(application.execution, fail_once, settle))
     worker.drain("default")
-    assert see(house, made).state is JobState.RUNNING
+    assert see(application, made).state is JobState.RUNNING
 
     worker.flush()
 
-    assert see(house, made).state is JobState.SUCCEEDED
-    assert counted(house)['workbell_job_run_seconds_count{task="batch"}'] == 1
+    assert see(application, made).state is JobState.SUCCEEDED
+    assert counted(application)['workbell_job_run_seconds_count{task="batch"}'] == 1
 
 
 class _Patched:
@@ -396,21 +422,21 @@ def test_the_worker_shows_itself_while_it_lives(running: Application) -> None:
     assert (worker.threads, list(worker.queues)) == (2, ["default"])
 
 
-def test_a_worker_that_has_left_is_not_shown(house: Application) -> None:
+def test_a_worker_that_has_left_is_not_shown(application: Application) -> None:
     """The row is removed at the end."""
-    runtime = house.runtime(threads=1)
+    runtime = application.runtime(threads=1)
     runtime.start()
-    until(lambda: house.jobs.workers(SYSTEM))
+    until(lambda: application.jobs.workers(SYSTEM))
 
     runtime.stop(1.0)
 
-    assert house.jobs.workers(SYSTEM) == []
+    assert application.jobs.workers(SYSTEM) == []
 
 
-def test_job_ids_are_numbers(house: Application) -> None:
+def test_job_ids_are_numbers(application: Application) -> None:
     """A job that was never made is not found."""
     with pytest.raises(workbell.NotFound):
-        house.jobs.get(SYSTEM, JobId(10_000))
+        application.jobs.get(SYSTEM, JobId(10_000))
 
 
 @pytest.mark.parametrize("first", ["default", "default.DQ"])

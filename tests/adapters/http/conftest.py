@@ -72,14 +72,14 @@ class StandingClock:
 class KeptMail:
     """A mailer that keeps everything."""
 
-    letters: list[Email] = field(factory=list[Email])
+    messages: list[Email] = field(factory=list[Email])
 
-    def send(self, letter: Email) -> None:
-        self.letters.append(letter)
+    def send(self, message: Email) -> None:
+        self.messages.append(message)
 
     def code(self) -> str:
         """Return the code of the last letter."""
-        words = self.letters[-1].text.split()
+        words = self.messages[-1].text.split()
         return next(word for word in words if len(word) == 6 and word.isdigit())
 
 
@@ -200,7 +200,7 @@ class World:
                     Settlement(
                         id=claim.id, token=claim.token, attempt=claim.attempt, state=state,
                         outcome=Outcome.SUCCEEDED if state is JobState.SUCCEEDED else Outcome.FAILED,
-                        lane=claim.lane, queued_at=claim.queued_at, started_at=claim.started_at,
+                        concurrency_key=claim.concurrency_key, queued_at=claim.queued_at, started_at=claim.started_at,
                         ended_at=now + timedelta(seconds=2), max_attempts=claim.max_attempts,
                         mode=claim.mode, result=result,
                         error=None if state is JobState.SUCCEEDED else "it broke",

@@ -13,7 +13,7 @@ from workbell.ports.mail import Email
 pytestmark = pytest.mark.unit
 
 
-def letter(to: str) -> Email:
+def message(to: str) -> Email:
     return Email(to=to, subject="s", text="t")
 
 
@@ -22,20 +22,20 @@ class Slow:
     gate: Event = Factory(Event)
     sent: list[str] = Factory(list[str])
 
-    def send(self, letter: Email) -> None:
+    def send(self, message: Email) -> None:
         self.gate.wait(5)
-        if letter.to == "away":
+        if message.to == "away":
             raise Unavailable("no")
-        if letter.to == "broken":
+        if message.to == "broken":
             raise ZeroDivisionError
-        self.sent.append(letter.to)
+        self.sent.append(message.to)
 
 
 def test_nobody_waits_and_the_order_stays() -> None:
     slow = Slow()
     mailer = BackgroundMailer(slow)
     for to in ("a", "away", "broken", "b"):
-        mailer.send(letter(to))
+        mailer.send(message(to))
     assert slow.sent == []
     slow.gate.set()
     mailer.flush()
@@ -47,7 +47,7 @@ def test_what_is_too_much_is_dropped_and_said(monkeypatch: pytest.MonkeyPatch) -
     slow = Slow()
     mailer = BackgroundMailer(slow)
     for n in range(9):
-        mailer.send(letter(str(n)))
+        mailer.send(message(str(n)))
     slow.gate.set()
     mailer.flush()
     assert 2 <= len(slow.sent) <= 3
@@ -59,7 +59,7 @@ def test_an_idle_thread_ends_and_another_begins(monkeypatch: pytest.MonkeyPatch)
     slow.gate.set()
     mailer = BackgroundMailer(slow)
     for to in ("a", "b"):
-        mailer.send(letter(to))
+        mailer.send(message(to))
         mailer.flush()
         thread = mailer._thread
         if thread is not None:
@@ -74,6 +74,6 @@ def test_what_comes_while_the_thread_is_ending_is_sent(monkeypatch: pytest.Monke
     slow.gate.set()
     mailer = BackgroundMailer(slow)
     for n in range(300):
-        mailer.send(letter(str(n)))
+        mailer.send(message(str(n)))
     mailer.flush()
     assert slow.sent == [str(n) for n in range(300)]

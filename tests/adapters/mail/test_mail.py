@@ -80,8 +80,8 @@ def test_a_letter_becomes_a_whole_message() -> None:
 
 @pytest.mark.unit
 def test_html_stands_beside_the_text_and_an_id_of_its_own_is_kept() -> None:
-    letter = evolve(LETTER, html="<p>Hi</p>", message_id="<mine@example.org>")
-    read = parsed(to_mime(letter, sender=SENDER, now=NOON, message_id="abc").as_bytes())
+    message = evolve(LETTER, html="<p>Hi</p>", message_id="<mine@example.org>")
+    read = parsed(to_mime(message, sender=SENDER, now=NOON, message_id="abc").as_bytes())
     assert read["Message-ID"] == "<mine@example.org>"
     assert [part.get_content_type() for part in read.walk()] == [
         "multipart/alternative",
@@ -94,21 +94,21 @@ def test_html_stands_beside_the_text_and_an_id_of_its_own_is_kept() -> None:
 def test_a_mail_that_one_may_unsubscribe_from_says_so_on_one_plain_line() -> None:
     """RFC 8058; a long address that was folded would be encoded, and no link any more."""
     link = f"https://bell.example/{'x' * 200}"
-    letter = evolve(LETTER, unsubscribe=link)
-    content = to_mime(letter, sender=SENDER, now=NOON, message_id="abc").as_bytes()
+    message = evolve(LETTER, unsubscribe=link)
+    content = to_mime(message, sender=SENDER, now=NOON, message_id="abc").as_bytes()
     assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in content
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in content
     without = to_mime(LETTER, sender=SENDER, now=NOON, message_id="abc")
     assert "List-Unsubscribe" not in without
     with pytest.raises(Invalid):
-        to_mime(evolve(letter, unsubscribe="a\nBcc: b"), sender=SENDER, now=NOON, message_id="x")
+        to_mime(evolve(message, unsubscribe="a\nBcc: b"), sender=SENDER, now=NOON, message_id="x")
 
 
 @pytest.mark.unit
 def test_an_international_domain_is_sent_in_ascii() -> None:
-    letter = evolve(LETTER, to="ana@bücher.example")
-    message = to_mime(letter, sender=SENDER, now=NOON, message_id="abc")
-    assert message["To"] == "ana@xn--bcher-kva.example"
+    message = evolve(LETTER, to="ana@bücher.example")
+    mime = to_mime(message, sender=SENDER, now=NOON, message_id="abc")
+    assert mime["To"] == "ana@xn--bcher-kva.example"
 
 
 @pytest.mark.unit

@@ -44,9 +44,9 @@ def tracer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracer]:
 def run(folder: Path) -> None:
     """Run one job."""
     task = Task(key="tell", body=lambda *_: None)
-    with workbell.open(f"sqlite:///{folder / 'w.db'}", data_dir=folder, tasks=[task]) as bell:
-        bell.jobs.enqueue("tell")
-        bell.run_until_idle()
+    with workbell.open(f"sqlite:///{folder / 'w.db'}", data_dir=folder, tasks=[task]) as client:
+        client.jobs.enqueue("tell")
+        client.run_until_idle()
 
 
 def test_an_attempt_and_its_transactions_are_spans(tmp_path: Path, tracer: Tracer) -> None:

@@ -30,7 +30,7 @@ from workbell.services.transaction_retry import retry_on_contention
 
 pytestmark = pytest.mark.integration
 
-LANES = ("a", "b", "c", None, None)
+CONCURRENCY_KEYS = ("a", "b", "c", None, None)
 
 
 @pytest.fixture(params=SERVERS)
@@ -105,7 +105,10 @@ def drain(store: SqlStore, worker: str, *, batch: int = 7) -> list[int]:
 
 
 def test_threads_settle_every_job_once(store: SqlStore) -> None:
-    jobs = [a_job(lane=LANES[n % 5], lane_limit=3, fair_key=str(n % 7)) for n in range(400)]
+    jobs = [
+        a_job(concurrency_key=CONCURRENCY_KEYS[n % 5], concurrency_limit=3, fair_key=str(n % 7))
+        for n in range(400)
+    ]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda at: keep(store, *jobs[at : at + 50]), range(0, 400, 50)))
     settled = Counter(chain(*at_once(8, lambda n: drain(store, f"w{n}"))))
@@ -147,8 +150,14 @@ def exchanged(store: SqlStore, worker: str) -> list[int]:
 
 def test_threads_that_exchange_settle_every_job_once(store: SqlStore) -> None:
     for at in range(0, 300, 50):
-        lane = LANES[0] if at == 50 else None
-        keep(store, *[a_job(lane=lane, lane_limit=3, fair_key=str(n % 7)) for n in range(50)])
+        concurrency_key = CONCURRENCY_KEYS[0] if at == 50 else None
+        keep(
+            store,
+            *[
+                a_job(concurrency_key=concurrency_key, concurrency_limit=3, fair_key=str(n % 7))
+                for n in range(50)
+            ],
+        )
     settled = Counter(chain(*at_once(8, lambda n: exchanged(store, f"w{n}"))))
     while any(not job.state.ended for job in everything(store)):
         with store.begin() as tx:
@@ -162,7 +171,13 @@ def test_threads_that_exchange_settle_every_job_once(store: SqlStore) -> None:
 
 def test_sweepers_stage_and_release_each_row_once(store: SqlStore) -> None:
     later = NOON + timedelta(seconds=1)
-    keep(store, *[a_job(due_at=later, lane=LANES[n % 5], lane_limit=100) for n in range(300)])
+    keep(
+        store,
+        *[
+            a_job(due_at=later, concurrency_key=CONCURRENCY_KEYS[n % 5], concurrency_limit=100)
+            for n in range(300)
+        ],
+    )
 
     @retry_on_contention
     def sweep() -> int:
@@ -183,8 +198,8 @@ def test_sweepers_stage_and_release_each_row_once(store: SqlStore) -> None:
 
 
 def test_a_held_row_is_not_taken_back_from_whoever_runs_it(store: SqlStore) -> None:
-    """Sweepers, workers and cancels at one lane: the limit holds, and no token is lost."""
-    keep(store, *[a_job(lane="one", lane_limit=2) for _ in range(60)])
+    """Sweepers, workers and cancels at one concurrency key: the limit holds, and no token is lost."""
+    keep(store, *[a_job(concurrency_key="one", concurrency_limit=2) for _ in range(60)])
 
     def sweep(_: int) -> list[int]:
         @retry_on_contention
@@ -208,7 +223,10 @@ def test_a_held_row_is_not_taken_back_from_whoever_runs_it(store: SqlStore) -> N
 
 
 def test_commands_and_workers_cross_without_an_error(store: SqlStore) -> None:
-    jobs = keep(store, *[a_job(lane=LANES[n % 5], lane_limit=4) for n in range(200)])
+    jobs = keep(
+        store,
+        *[a_job(concurrency_key=CONCURRENCY_KEYS[n % 5], concurrency_limit=4) for n in range(200)],
+    )
 
     @retry_on_contention
     def cancel(job_id: Any) -> None:
@@ -330,7 +348,10 @@ store.close()
 
 
 def test_processes_settle_every_job_once(store: SqlStore, database: Server) -> None:
-    jobs = [a_job(lane=LANES[n % 5], lane_limit=5, owner=ALICE) for n in range(300)]
+    jobs = [
+        a_job(concurrency_key=CONCURRENCY_KEYS[n % 5], concurrency_limit=5, owner=ALICE)
+        for n in range(300)
+    ]
     keep(store, *jobs)
     root = Path(__file__).parents[3]
     path = os.pathsep.join([str(root / "typings"), str(root)])

@@ -16,7 +16,7 @@ from tests.contract.factories import (
     a_schedule,
     after,
     claim,
-    in_lane,
+    in_concurrency_key,
     keep,
 )
 from workbell.adapters.sql.database.sqlite import SqliteConnections
@@ -44,7 +44,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
         schedule = tx.schedules.add(a_schedule())
     keep(opened, *[a_job(queue="claimed") for _ in range(3)])
     claim(opened, queue="claimed")
-    keep(opened, *[in_lane() for _ in range(3)], *[a_job(due_at=after(9)) for _ in range(3)])
+    keep(
+        opened,
+        *[in_concurrency_key() for _ in range(3)],
+        *[a_job(due_at=after(9)) for _ in range(3)],
+    )
     keep(opened, *[a_job(schedule_id=schedule.id, tick=after(n)) for n in range(3)])
     yield opened
     opened.close()
@@ -169,11 +173,11 @@ def test_adding_many_probes_each_share_once(store: SqlStore) -> None:
     assert not any("TEMP B-TREE" in plan for plan in plans)
 
 
-def test_a_lane_is_counted_and_released_by_its_indexes(store: SqlStore) -> None:
-    plans = plans_of(store, lambda tx: tx.jobs.add([in_lane(limit=9)], NOON))
-    assert any("INDEX workbell_jobs_busy_idx (lane=?)" in plan for plan in plans), plans
+def test_a_concurrency_key_is_counted_and_released_by_its_indexes(store: SqlStore) -> None:
+    plans = plans_of(store, lambda tx: tx.jobs.add([in_concurrency_key(limit=9)], NOON))
+    assert any("INDEX workbell_jobs_busy_idx (concurrency_key=?)" in plan for plan in plans), plans
     plans = plans_of(store, lambda tx: tx.jobs.release_concurrency_keys(NOON))
-    assert any("INDEX workbell_jobs_held_idx (lane=?)" in plan for plan in plans), plans
+    assert any("INDEX workbell_jobs_held_idx (concurrency_key=?)" in plan for plan in plans), plans
     assert not any("TEMP B-TREE" in plan for plan in plans), plans
 
 

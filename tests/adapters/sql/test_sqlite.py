@@ -10,7 +10,7 @@ from sqlalchemy import Delete, Dialect, Engine, Select, Update, create_engine, s
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.exc import StatementError
 
-from tests.contract.factories import NOON, ManualClock, a_job, after, in_lane, keep, see
+from tests.contract.factories import NOON, ManualClock, a_job, after, in_concurrency_key, keep, see
 from workbell.adapters.sql.database.column_types import from_db_text, to_db_text
 from workbell.adapters.sql.database.statements import PreparedStatement
 from workbell.adapters.sql.jobs.repository import SqlJobRepository
@@ -46,7 +46,7 @@ def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore, engine:
             [a_job(name="mine")], NOON
         )
         many = SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
-            [a_job(), in_lane(), in_lane()], NOON
+            [a_job(), in_concurrency_key(), in_concurrency_key()], NOON
         )
     assert one is not None
     assert see(store, one) == one
@@ -84,10 +84,12 @@ def test_refused_jobs_leave_gaps_in_a_batch(store: SqlStore) -> None:
         assert job is None or see(store, job) == job
 
 
-def test_a_refused_job_gives_its_place_in_the_lane_back(store: SqlStore) -> None:
+def test_a_refused_job_gives_its_place_in_the_concurrency_key_back(store: SqlStore) -> None:
     keep(store, a_job(idempotency_key="taken"))
     with store.begin() as tx:
-        refused, job = tx.jobs.add([in_lane(idempotency_key="taken"), in_lane()], NOON)
+        refused, job = tx.jobs.add(
+            [in_concurrency_key(idempotency_key="taken"), in_concurrency_key()], NOON
+        )
     assert refused is None
     assert job is not None
     assert see(store, job).state is JobState.READY
@@ -131,7 +133,7 @@ _MODULES = [
     "jobs.claims",
     "jobs.fair_queueing",
     "jobs.insert",
-    "jobs.lanes",
+    "jobs.concurrency_keys",
     "jobs.listing",
     "jobs.logs",
     "jobs.queues",

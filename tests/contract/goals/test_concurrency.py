@@ -63,8 +63,8 @@ def test_no_number_of_a_goal_is_given_twice(store: AnyStore, goals: GoalService)
     assert sorted(at_once(work)) == list(range(1, CROWD + 1))
     with store.view() as tx:
         assert tx.goals.count(ANN.user_id, GoalFilter()) == CROWD - CROWD // 4
-        book = tx.ledgers.get(ANN.user_id)
-        assert (book.last_goal, book.revision) == (CROWD, CROWD + CROWD // 4)
+        ledger = tx.ledgers.get(ANN.user_id)
+        assert (ledger.last_goal, ledger.revision) == (CROWD, CROWD + CROWD // 4)
 
 
 def test_no_entry_is_lost_or_numbered_twice(
@@ -104,7 +104,7 @@ def test_one_timer_runs_however_many_are_started(
 class Gate:
     """Limits as the defaults have them, over a store."""
 
-    throttling: RateLimiting
+    rate_limits: RateLimiting
     asked: RateLimitRequest = Factory(
         lambda: RateLimitRequest(
             address="", route=Route.PROGRESS, user_id=UserId(7), tier=Tier.FREE
@@ -114,7 +114,7 @@ class Gate:
     def lets(self) -> bool:
         """Whether one more request gets through."""
         try:
-            self.throttling.admit(self.asked)
+            self.rate_limits.admit(self.asked)
         except RateLimited:
             return False
         return True

@@ -26,8 +26,8 @@ def a_person(store: AnyStore, name: str, *goals: dict[str, Any], **fields: Any) 
     with store.begin() as tx:
         owner = tx.users.add(a_user(name, **fields)).id
         for number, changes in enumerate(goals, 1):
-            book = tx.ledgers.lock(owner)
-            tx.ledgers.replace(book.numbered())
+            ledger = tx.ledgers.lock(owner)
+            tx.ledgers.replace(ledger.numbered())
             values: dict[str, Any] = {
                 "owner": owner,
                 "number": number,

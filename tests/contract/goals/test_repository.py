@@ -58,9 +58,9 @@ def test_a_book_is_empty_until_it_is_locked(store: AnyStore) -> None:
     with store.view() as tx:
         assert tx.ledgers.get(ALICE) == GoalLedger(owner=ALICE)
     with store.begin() as tx:
-        book = tx.ledgers.lock(ALICE)
-        assert book == GoalLedger(owner=ALICE)
-        tx.ledgers.replace(book.numbered().changed())
+        ledger = tx.ledgers.lock(ALICE)
+        assert ledger == GoalLedger(owner=ALICE)
+        tx.ledgers.replace(ledger.numbered().changed())
     with store.begin() as tx:
         assert tx.ledgers.lock(ALICE) == GoalLedger(owner=ALICE, last_goal=1, revision=2)
         assert tx.ledgers.lock(BOB) == GoalLedger(owner=BOB)

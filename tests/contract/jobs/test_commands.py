@@ -174,7 +174,7 @@ def test_an_earlier_time_readies_scheduled_work(store: AnyStore, clock: ManualCl
 
 
 def test_a_held_tick_is_superseded(store: AnyStore) -> None:
-    _, held = keep(store, *[a_job(lane="l")] * 2)
+    _, held = keep(store, *[a_job(concurrency_key="l")] * 2)
     assert move(store, held, "supersede", now=after(1))
     row = see(store, held)
     assert (row.state, row.reason, row.ended_at) == (SKIPPED, "superseded", after(1))
@@ -235,7 +235,12 @@ def test_deactivating_holds_ready_rows_and_activating_readies_them(store: AnySto
 def test_waiting_jobs_of_an_owner_are_counted(store: AnyStore) -> None:
     running(store, a_job())
     keep(store, a_job(), a_job(due_at=after(1)), a_job(owner=BOB))
-    keep(store, a_job(state=SUCCEEDED, ended_at=NOON), a_job(lane="l"), a_job(lane="l"))
+    keep(
+        store,
+        a_job(state=SUCCEEDED, ended_at=NOON),
+        a_job(concurrency_key="l"),
+        a_job(concurrency_key="l"),
+    )
     with store.view() as tx:
         assert tx.jobs.count_waiting(ALICE, limit=99) == 4
         assert tx.jobs.count_waiting(ALICE, limit=3) == 3

@@ -1,4 +1,4 @@
-"""Lanes: never more than the limit ready or running, and none left behind."""
+"""Concurrency keys: never more than the limit ready or running, and none left behind."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +20,7 @@ from tests.contract.factories import (
     claim,
     ended,
     ids,
-    in_lane,
+    in_concurrency_key,
     keep,
     move,
     reap_all,
@@ -38,38 +38,45 @@ from workbell.ports.jobs.repository import JobFilter
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_new_rows_are_ready_up_to_the_limit(store: AnyStore, limit: int) -> None:
-    jobs = keep(store, *[in_lane(limit)] * 4)
+    jobs = keep(store, *[in_concurrency_key(limit)] * 4)
     assert stand(store, *jobs) == [READY] * limit + [HELD] * (4 - limit)
     assert [job.state for job in jobs] == stand(store, *jobs)
-    more = keep(store, in_lane(limit))
+    more = keep(store, in_concurrency_key(limit))
     assert stand(store, *more) == [HELD]
 
 
-def test_lanes_do_not_meet(store: AnyStore) -> None:
-    jobs = keep(store, in_lane(), in_lane(lane="other"), a_job(), a_job(), in_lane())
+def test_concurrency_keys_do_not_meet(store: AnyStore) -> None:
+    jobs = keep(
+        store,
+        in_concurrency_key(),
+        in_concurrency_key(concurrency_key="other"),
+        a_job(),
+        a_job(),
+        in_concurrency_key(),
+    )
     assert stand(store, *jobs) == [READY] * 4 + [HELD]
 
 
 def test_a_later_row_takes_no_place_until_it_is_due(store: AnyStore) -> None:
-    later, now = keep(store, in_lane(due_at=after(1)), in_lane())
+    later, now = keep(store, in_concurrency_key(due_at=after(1)), in_concurrency_key())
     assert stand(store, later, now) == [SCHEDULED, READY]
     assert sweep(store, after(1)) == 1
     assert stand(store, later, now) == [HELD, READY]
 
 
-def test_stage_fills_the_lane_oldest_due_first(store: AnyStore) -> None:
+def test_stage_fills_the_concurrency_key_oldest_due_first(store: AnyStore) -> None:
     third, first, second = keep(
         store,
-        in_lane(2, due_at=after(3)),
-        in_lane(2, due_at=after(1)),
-        in_lane(2, due_at=after(2)),
+        in_concurrency_key(2, due_at=after(3)),
+        in_concurrency_key(2, due_at=after(1)),
+        in_concurrency_key(2, due_at=after(2)),
     )
     assert sweep(store, after(9)) == 3
     assert stand(store, first, second, third) == [READY, READY, HELD]
 
 
-def test_a_claim_does_not_leave_the_lane(store: AnyStore) -> None:
-    _, held = keep(store, in_lane(), in_lane())
+def test_a_claim_does_not_leave_the_concurrency_key(store: AnyStore) -> None:
+    _, held = keep(store, in_concurrency_key(), in_concurrency_key())
     claim(store)
     with store.begin() as tx:
         assert tx.jobs.release_concurrency_keys(NOON) == 0
@@ -89,7 +96,9 @@ def test_a_claim_does_not_leave_the_lane(store: AnyStore) -> None:
 def test_every_outcome_releases_the_next(
     store: AnyStore, outcome: Outcome, fields: dict[str, object]
 ) -> None:
-    first, second, third = keep(store, in_lane(), in_lane(), in_lane())
+    first, second, third = keep(
+        store, in_concurrency_key(), in_concurrency_key(), in_concurrency_key()
+    )
     (work,) = claim(store)
     assert write(store, ended(work, outcome, now=after(1), **fields)) == {first.id}
     assert stand(store, second, third) == [READY, HELD]
@@ -98,14 +107,14 @@ def test_every_outcome_releases_the_next(
 
 
 def test_a_refused_outcome_releases_nothing(store: AnyStore) -> None:
-    _, second = keep(store, in_lane(), in_lane())
+    _, second = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
     assert write(store, evolve(ended(work), token=work.token - 1)) == set()
     assert stand(store, second) == [HELD]
 
 
 def test_the_reaper_releases_the_next(store: AnyStore) -> None:
-    first, second = keep(store, in_lane(), in_lane())
+    first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     claim(store)
     assert reap_all(store, after(31)) == {first.id}
     assert stand(store, first, second) == [SCHEDULED, READY]
@@ -114,13 +123,17 @@ def test_the_reaper_releases_the_next(store: AnyStore) -> None:
 
 
 def test_cancelling_a_ready_row_releases_the_next(store: AnyStore) -> None:
-    first, second, third = keep(store, in_lane(), in_lane(), in_lane())
+    first, second, third = keep(
+        store, in_concurrency_key(), in_concurrency_key(), in_concurrency_key()
+    )
     assert move(store, first, "cancel")
     assert stand(store, first, second, third) == [CANCELLED, READY, HELD]
 
 
 def test_cancelling_a_held_or_a_running_row_releases_nothing(store: AnyStore) -> None:
-    first, second, third = keep(store, in_lane(), in_lane(), in_lane())
+    first, second, third = keep(
+        store, in_concurrency_key(), in_concurrency_key(), in_concurrency_key()
+    )
     assert move(store, second, "cancel")
     assert stand(store, first, second, third) == [READY, CANCELLED, HELD]
     claim(store)
@@ -129,14 +142,14 @@ def test_cancelling_a_held_or_a_running_row_releases_nothing(store: AnyStore) ->
 
 
 def test_putting_a_ready_row_off_releases_the_next(store: AnyStore) -> None:
-    first, second = keep(store, in_lane(), in_lane())
+    first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     with store.begin() as tx:
         assert tx.jobs.replace(first, evolve(first, state=SCHEDULED, due_at=after(60)))
     assert stand(store, first, second) == [SCHEDULED, READY]
 
 
 def test_a_claim_given_back_keeps_its_place(store: AnyStore) -> None:
-    first, second = keep(store, in_lane(), in_lane())
+    first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
     with store.begin() as tx:
         assert tx.jobs.release([(work.id, work.token)]) == {first.id}
@@ -144,7 +157,7 @@ def test_a_claim_given_back_keeps_its_place(store: AnyStore) -> None:
 
 
 def test_a_claim_given_back_and_cancelled_releases_the_next(store: AnyStore) -> None:
-    first, second = keep(store, in_lane(), in_lane())
+    first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
     move(store, first, "cancel")
     with store.begin() as tx:
@@ -152,8 +165,10 @@ def test_a_claim_given_back_and_cancelled_releases_the_next(store: AnyStore) -> 
     assert stand(store, first, second) == [CANCELLED, READY]
 
 
-def test_an_operators_retry_waits_for_its_lane(store: AnyStore, clock: ManualClock) -> None:
-    first, second = keep(store, in_lane(), in_lane())
+def test_an_operators_retry_waits_for_its_concurrency_key(
+    store: AnyStore, clock: ManualClock
+) -> None:
+    first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
     write(store, ended(work, Outcome.FAILED, permanent=True))
     assert stand(store, second) == [READY]
@@ -165,8 +180,8 @@ def test_an_operators_retry_waits_for_its_lane(store: AnyStore, clock: ManualClo
     assert stand(store, first) == [READY]
 
 
-def test_a_retry_due_at_once_waits_behind_what_the_lane_holds(store: AnyStore) -> None:
-    first, second = keep(store, in_lane(), in_lane())
+def test_a_retry_due_at_once_waits_behind_what_the_concurrency_key_holds(store: AnyStore) -> None:
+    first, second = keep(store, in_concurrency_key(), in_concurrency_key())
     (work,) = claim(store)
     write(store, ended(work, Outcome.SNOOZED, now=after(1), retry_after=0))
     assert stand(store, first, second) == [HELD, READY]
@@ -177,11 +192,11 @@ def test_the_next_is_the_most_urgent_then_the_oldest_due_then_the_first(
 ) -> None:
     first, late, urgent, early, early_too = keep(
         store,
-        in_lane(due_at=after(-9)),
-        in_lane(due_at=after(-1)),
-        in_lane(priority=5),
-        in_lane(due_at=after(-5)),
-        in_lane(due_at=after(-5)),
+        in_concurrency_key(due_at=after(-9)),
+        in_concurrency_key(due_at=after(-1)),
+        in_concurrency_key(priority=5),
+        in_concurrency_key(due_at=after(-5)),
+        in_concurrency_key(due_at=after(-5)),
     )
     order = []
     while works := claim(store):
@@ -192,7 +207,7 @@ def test_the_next_is_the_most_urgent_then_the_oldest_due_then_the_first(
 
 
 def test_several_places_are_released_at_once(store: AnyStore) -> None:
-    jobs = keep(store, *[in_lane(2)] * 5)
+    jobs = keep(store, *[in_concurrency_key(2)] * 5)
     works = claim(store)
     assert len(works) == 2
     write(store, *[ended(work) for work in works])
@@ -200,18 +215,20 @@ def test_several_places_are_released_at_once(store: AnyStore) -> None:
 
 
 def test_the_limit_is_that_of_the_last_job_added(store: AnyStore) -> None:
-    jobs = keep(store, in_lane(1), in_lane(1), in_lane(1))
-    keep(store, in_lane(3, due_at=after(60)))
+    jobs = keep(store, in_concurrency_key(1), in_concurrency_key(1), in_concurrency_key(1))
+    keep(store, in_concurrency_key(3, due_at=after(60)))
     with store.begin() as tx:
         assert tx.jobs.release_concurrency_keys(NOON) == 2
         assert tx.jobs.release_concurrency_keys(NOON) == 0
     assert stand(store, *jobs) == [READY] * 3
 
 
-def test_a_held_row_of_an_inactive_task_does_not_block_its_lane(store: AnyStore) -> None:
+def test_a_held_row_of_an_inactive_task_does_not_block_its_concurrency_key(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="off", is_active=False))
-    first, off, third = keep(store, in_lane(), in_lane(task="off"), in_lane())
+    first, off, third = keep(
+        store, in_concurrency_key(), in_concurrency_key(task="off"), in_concurrency_key()
+    )
     (work,) = claim(store)
     write(store, ended(work))
     assert stand(store, first, off, third) == [JobState.SUCCEEDED, HELD, READY]
@@ -221,7 +238,7 @@ def test_deactivating_a_task_releases_its_places(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.definitions.add(a_definition(key="a"))
         tx.definitions.add(a_definition(key="b"))
-    a, b = keep(store, in_lane(task="a"), in_lane(task="b"))
+    a, b = keep(store, in_concurrency_key(task="a"), in_concurrency_key(task="b"))
     assert switch(store, "a", on=False) == 1
     assert stand(store, a, b) == [HELD, READY]
     assert switch(store, "a", on=True) == 0
@@ -230,20 +247,25 @@ def test_deactivating_a_task_releases_its_places(store: AnyStore) -> None:
     assert stand(store, a, b) == [READY, CANCELLED]
 
 
-def test_activating_releases_as_far_as_lanes_allow(store: AnyStore) -> None:
+def test_activating_releases_as_far_as_concurrency_keys_allow(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.definitions.add(a_definition(is_active=False))
-    jobs = keep(store, *[in_lane(2)] * 3, a_job(), in_lane(lane="other", task="another"))
+    jobs = keep(
+        store,
+        *[in_concurrency_key(2)] * 3,
+        a_job(),
+        in_concurrency_key(concurrency_key="other", task="another"),
+    )
     assert stand(store, *jobs) == [HELD] * 4 + [READY]
     assert switch(store, "echo", on=True) == 3
     assert stand(store, *jobs) == [READY, READY, HELD, READY, READY]
 
 
-def test_release_lanes_readies_what_a_crash_left(store: AnyStore) -> None:
+def test_release_concurrency_keys_readies_what_a_crash_left(store: AnyStore) -> None:
     """A task was activated, and nobody came to release its rows."""
     with store.begin() as tx:
         definition = tx.definitions.add(a_definition(is_active=False))
-    jobs = keep(store, in_lane(), in_lane(), a_job())
+    jobs = keep(store, in_concurrency_key(), in_concurrency_key(), a_job())
     with store.begin() as tx:
         assert tx.jobs.release_concurrency_keys(NOON) == 0
         tx.definitions.replace(evolve(definition, is_active=True))
@@ -257,7 +279,7 @@ def test_the_limit_holds_under_threads(store: AnyStore) -> None:
     limit, total = 2, 48
 
     def add(_: int) -> None:
-        keep(store, *[in_lane(limit)] * 6)
+        keep(store, *[in_concurrency_key(limit)] * 6)
 
     def drain(n: int) -> int:
         done = 0

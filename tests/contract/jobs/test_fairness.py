@@ -18,7 +18,7 @@ from tests.contract.factories import (
     claim,
     ended,
     ids,
-    in_lane,
+    in_concurrency_key,
     keep,
     see,
     sweep,
@@ -129,7 +129,9 @@ def test_rows_staged_together_take_turns(store: AnyStore) -> None:
 
 
 def test_a_released_row_gets_its_tag_at_the_release(store: AnyStore) -> None:
-    _, held = keep(store, in_lane(queue="a", owner=BOB), in_lane(queue="b", owner=BOB))
+    _, held = keep(
+        store, in_concurrency_key(queue="a", owner=BOB), in_concurrency_key(queue="b", owner=BOB)
+    )
     keep(store, *[a_job(queue="b", owner=ALICE)] * 20)
     claim(store, queue="b", limit=10)
     (work,) = claim(store, queue="a")

@@ -134,13 +134,13 @@ class JobLife(RuleBasedStateMachine):
         getattr(self, name)(data.draw)
 
     def add(self, draw: Draw) -> None:
-        lanes = draw(st.lists(st.sampled_from([None, *LIMITS]), min_size=1, max_size=4))
+        concurrency_keys = draw(st.lists(st.sampled_from([None, *LIMITS]), min_size=1, max_size=4))
         mode = draw(st.sampled_from(ClaimMode))
         delay = draw(st.sampled_from([0, 0, 0, 5, 60]))
         jobs = [
             a_job(
-                lane=lane,
-                lane_limit=LIMITS.get(lane or "", 1),
+                concurrency_key=concurrency_key,
+                concurrency_limit=LIMITS.get(concurrency_key or "", 1),
                 due_at=self.now + timedelta(seconds=delay),
                 created_at=self.now,
                 mode=mode,
@@ -151,7 +151,7 @@ class JobLife(RuleBasedStateMachine):
                 max_attempts=draw(st.integers(1, 3)),
                 owner=UserId(draw(st.integers(1, 3))),
             )
-            for lane in lanes
+            for concurrency_key in concurrency_keys
         ]
         self.play(lambda store: [job.id for job in keep(store, *jobs, now=self.now)])
 
@@ -286,7 +286,7 @@ class JobLife(RuleBasedStateMachine):
         self.check_attempts([job for job in now.values() if self.known.get(job.id) != job])
         self.known = now
         self.retried.clear()
-        self.check_lanes(now)
+        self.check_concurrency_keys(now)
 
     def check_step(self, before: Job | None, job: Job) -> None:
         """Only edges of the table are taken."""
@@ -300,9 +300,13 @@ class JobLife(RuleBasedStateMachine):
         if job.state is RUN and before.state is not RUN:
             assert (job.token, job.attempt) == (before.token + 1, before.attempt + 1)
 
-    def check_lanes(self, jobs: dict[JobId, Job]) -> None:
-        for lane, limit in LIMITS.items():
-            busy = [job for job in jobs.values() if job.lane == lane and job.state in (R, RUN)]
+    def check_concurrency_keys(self, jobs: dict[JobId, Job]) -> None:
+        for concurrency_key, limit in LIMITS.items():
+            busy = [
+                job
+                for job in jobs.values()
+                if job.concurrency_key == concurrency_key and job.state in (R, RUN)
+            ]
             assert len(busy) <= limit
 
     def check_attempts(self, jobs: list[Job]) -> None:

@@ -139,10 +139,14 @@ def test_the_public_words_for_states(store: AnyStore) -> None:
     work, busy = running(store, a_job(name="retrying"), a_job(name="running"))
     write(store, ended(work, Outcome.FAILED, retry_after=60))
     keep(store, a_job(name="ready"), a_job(name="scheduled", due_at=after(1)))
-    keep(store, a_job(lane="l", name="in lane"), a_job(lane="l", name="held"))
+    keep(
+        store,
+        a_job(concurrency_key="l", name="in concurrency key"),
+        a_job(concurrency_key="l", name="held"),
+    )
     keep(store, *[over(name=state.name.lower(), state=state) for state in ENDED])
     expected = {
-        Status.PENDING: {"ready", "scheduled", "in lane", "held"},
+        Status.PENDING: {"ready", "scheduled", "in concurrency key", "held"},
         Status.RETRYING: {"retrying"},
         Status.RUNNING: {"running"},
         Status.SUCCEEDED: {"succeeded"},

@@ -105,7 +105,7 @@ def test_queues_in_which_ready_rows_wait(store: AnyStore) -> None:
 def test_a_queue_counts_its_unfinished_rows(store: AnyStore) -> None:
     keep(store, *[a_job(due_at=after(-60))] * 2, now=after(-60))
     claim(store, limit=1)
-    keep(store, a_job(due_at=after(60)), a_job(lane="l"), a_job(lane="l"))
+    keep(store, a_job(due_at=after(60)), a_job(concurrency_key="l"), a_job(concurrency_key="l"))
     keep(store, a_job(state=JobState.SUCCEEDED, ended_at=NOON))
     keep(store, a_job(queue="over", state=JobState.SUCCEEDED, ended_at=NOON))
     turn(store, "switched", "running")
@@ -124,10 +124,10 @@ def test_a_queue_counts_its_unfinished_rows(store: AnyStore) -> None:
 
 
 def test_held_rows_can_be_asked_for(store: AnyStore) -> None:
-    keep(store, a_job(lane="l"))
+    keep(store, a_job(concurrency_key="l"))
     with store.view() as tx:
         assert not tx.jobs.has_held()
-    keep(store, a_job(lane="l"))
+    keep(store, a_job(concurrency_key="l"))
     with store.view() as tx:
         assert tx.jobs.has_held()
 

@@ -84,8 +84,8 @@ def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
         priority=7,
         weight=4.0,
         fair_key="destination:1",
-        lane="lane:é",
-        lane_limit=3,
+        concurrency_key="concurrency_key:é",
+        concurrency_limit=3,
         mode=ClaimMode.EXCLUSIVE,
         fail_when_lost=True,
         max_attempts=9,
@@ -130,7 +130,7 @@ def test_jobs_of_a_batch_come_back_as_whole_as_one(store: AnyStore) -> None:
         description="'; --",
     )
     ended_job = a_job(state=SKIPPED, ended_at=NOON, reason="overlap", fair_key="k", result=0)
-    for job in keep(store, full, ended_job, a_job(lane="l")):
+    for job in keep(store, full, ended_job, a_job(concurrency_key="l")):
         assert see(store, job) == job
 
 

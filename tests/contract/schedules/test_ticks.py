@@ -143,11 +143,11 @@ def test_the_rows_are_those_of_the_general_way(store: AnyStore, task: Task) -> N
     assert renumbered(rows(store)) == renumbered(expected)
 
 
-def test_the_queues_are_woken(store: AnyStore, bell: Bell) -> None:
+def test_the_queues_are_woken(store: AnyStore, client: Bell) -> None:
     tick(store, put(store, a_schedule(), a_schedule(queue="mail"), a_schedule()))
-    assert bell.rung == ["default", "mail"]
+    assert client.rung == ["default", "mail"]
     assert tick(store, []) == []
-    assert bell.rung == ["default", "mail"]
+    assert client.rung == ["default", "mail"]
 
 
 def test_a_tick_that_has_its_row_is_accounted_for(store: AnyStore) -> None:
@@ -199,15 +199,17 @@ def test_overlap_is_for_the_general_way(store: AnyStore, state: JobState) -> Non
     assert tick(store, [schedule, free]) == [free.id]
 
 
-def test_a_lane_that_another_job_is_in_is_for_the_general_way(store: AnyStore) -> None:
+def test_a_concurrency_key_that_another_job_is_in_is_for_the_general_way(store: AnyStore) -> None:
     schedule, free = put(store, a_schedule(), a_schedule())
-    keep(store, a_job(lane=schedule.lane))
+    keep(store, a_job(concurrency_key=schedule.concurrency_key))
     assert tick(store, [schedule, free]) == [free.id]
 
 
 def test_a_run_that_is_over_is_no_hindrance(store: AnyStore) -> None:
     (schedule,) = put(store, a_schedule())
-    (work,) = running(store, a_job(schedule_id=schedule.id, lane=schedule.lane))
+    (work,) = running(
+        store, a_job(schedule_id=schedule.id, concurrency_key=schedule.concurrency_key)
+    )
     write(store, ended(work, now=NOON))
     assert tick(store, [schedule]) == [schedule.id]
 
@@ -219,13 +221,13 @@ def test_inactive_tasks_are_for_the_general_way(store: AnyStore) -> None:
     assert tick(store, schedules) == []
 
 
-def test_the_lane_is_kept_at_one_row(store: AnyStore) -> None:
+def test_the_concurrency_key_is_kept_at_one_row(store: AnyStore) -> None:
     """Even where the last job added to it had another limit."""
     (schedule,) = put(store, a_schedule())
-    (wide,) = running(store, a_job(lane=schedule.lane, lane_limit=5))
+    (wide,) = running(store, a_job(concurrency_key=schedule.concurrency_key, concurrency_limit=5))
     write(store, ended(wide, now=NOON))
     tick(store, [schedule])
-    more = {"schedule_id": schedule.id, "lane": schedule.lane}
+    more = {"schedule_id": schedule.id, "concurrency_key": schedule.concurrency_key}
     (waits,) = keep(store, a_job(**more))
     (work,) = claim(store)
     assert see(store, waits).state is JobState.HELD

@@ -60,8 +60,8 @@ def an_entry(time: TimeEntry, zone: str = "UTC", now: datetime = NOON) -> Progre
 
 
 def test_a_book_numbers_goals_and_counts_changes() -> None:
-    book = GoalLedger(owner=ANN).numbered().changed().numbered()
-    assert (book.last_goal, book.revision) == (2, 3)
+    ledger = GoalLedger(owner=ANN).numbered().changed().numbered()
+    assert (ledger.last_goal, ledger.revision) == (2, 3)
 
 
 @pytest.mark.parametrize(

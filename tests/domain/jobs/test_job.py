@@ -62,7 +62,7 @@ def a_claim(**fields: Any) -> Claim:
         "queue": "default",
         "mode": ORDINARY,
         "fail_when_lost": False,
-        "lane": "lane",
+        "concurrency_key": "concurrency_key",
         "attempt": 1,
         "max_attempts": 3,
         "timeout_seconds": 60,
@@ -155,14 +155,14 @@ def test_nothing_else_can_be_retried(state: JobState) -> None:
 def test_doing_a_job_again_makes_a_new_one() -> None:
     """It stands for the same tick without taking its place, and under no key."""
     old = a_job(
-        id=JobId(4), state=SUCCEEDED, schedule_id=5, tick=NOON, idempotency_key="k", lane="l",
+        id=JobId(4), state=SUCCEEDED, schedule_id=5, tick=NOON, idempotency_key="k", concurrency_key="l",
         attempt=2, token=9, result=1, priority=3, ended_at=NOON,
     )  # fmt: skip
     job = old.rerun(after(60))
     assert (job.rerun_of, job.tick, job.for_tick) == (4, None, NOON)
     assert (job.state, job.due_at, job.created_at) == (SCHEDULED, after(60), after(60))
     assert (job.id, job.attempt, job.token, job.idempotency_key) == (0, 0, 0, None)
-    assert (job.lane, job.priority, job.schedule_id) == ("l", 3, 5)
+    assert (job.concurrency_key, job.priority, job.schedule_id) == ("l", 3, 5)
     assert evolve(old, tick=None, for_tick=after(1)).rerun(NOON).for_tick == after(1)
 
 
@@ -186,7 +186,12 @@ def test_a_retry_waits_at_most_a_bound_that_doubles(attempt: int, chance: float)
 def test_a_success_ends_the_job_with_its_result() -> None:
     done = settle(a_claim(), TaskResult(outcome=Outcome.SUCCEEDED, result={"a": 1}), after(2), 0.5)
     assert (done.state, done.result, done.due_at) == (SUCCEEDED, {"a": 1}, None)
-    assert (done.token, done.attempt, done.max_attempts, done.lane) == (3, 1, 3, "lane")
+    assert (done.token, done.attempt, done.max_attempts, done.concurrency_key) == (
+        3,
+        1,
+        3,
+        "concurrency_key",
+    )
     assert (done.started_at, done.ended_at, done.worker) == (NOON, after(2), "w")
 
 
@@ -302,7 +307,7 @@ def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone() -> None:
 )
 def test_a_job_enters_where_it_belongs(due: int, active: bool, free: bool, state: JobState) -> None:
     job = a_job(due_at=after(due))
-    assert initial_state(job, NOON, task_active=active, lane_free=free) is state
+    assert initial_state(job, NOON, task_active=active, concurrency_key_free=free) is state
 
 
 def test_a_key_queues_behind_itself_and_not_before_others() -> None:

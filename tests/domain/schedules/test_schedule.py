@@ -93,9 +93,9 @@ def test_two_schedules_fire_alike_by_rule_start_end_and_count() -> None:
         assert not one.has_same_ticks(changed)
 
 
-def test_its_runs_share_a_lane_unless_they_may_overlap() -> None:
-    assert a_schedule(id=ScheduleId(7)).lane == "schedule:7"
-    assert a_schedule(overlap_policy=OverlapPolicy.ALLOW_ALL).lane is None
+def test_its_runs_share_a_concurrency_key_unless_they_may_overlap() -> None:
+    assert a_schedule(id=ScheduleId(7)).concurrency_key == "schedule:7"
+    assert a_schedule(overlap_policy=OverlapPolicy.ALLOW_ALL).concurrency_key is None
 
 
 def test_a_job_takes_the_tasks_defaults() -> None:
@@ -105,7 +105,11 @@ def test_a_job_takes_the_tasks_defaults() -> None:
     )  # fmt: skip
     job = a_schedule(id=ScheduleId(7)).job(task, NOON, due_at=after(3), tick=NOON)
     assert (job.queue, job.max_attempts, job.timeout_seconds) == ("slow", 9, 8)
-    assert (job.mode, job.fail_when_lost, job.lane) == (ClaimMode.EXCLUSIVE, True, "schedule:7")
+    assert (job.mode, job.fail_when_lost, job.concurrency_key) == (
+        ClaimMode.EXCLUSIVE,
+        True,
+        "schedule:7",
+    )
     assert (job.tick, job.due_at, job.created_at) == (NOON, after(3), NOON)
     assert (job.schedule_id, job.origin) == (7, JobOrigin.SCHEDULE)
 

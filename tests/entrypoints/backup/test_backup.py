@@ -33,9 +33,9 @@ def run(*words: str) -> Result:
 def work(home: Path, rows: int = 10) -> None:
     """Have a job of the installation leave an artifact."""
     run("migrate")
-    with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home) as bell:
-        bell.jobs.enqueue("data.process", {"dataset_size": rows, "processing_type": "simple"})
-        bell.run_until_idle()
+    with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home) as client:
+        client.jobs.enqueue("data.process", {"dataset_size": rows, "processing_type": "simple"})
+        client.run_until_idle()
 
 
 def jobs(home: Path) -> int:

@@ -42,12 +42,12 @@ def test_ticks_are_measured_beside_an_empty_database(run: Any, tmp_path: Path) -
 def test_processes_of_their_own_drain_and_nothing_is_left() -> None:
     place = Target.at(address(new_database("postgresql")))
     starts = StartTimes()
-    with place.house(starts.tasks()) as house:
-        scratch = make_url(house.settings.database_url).database
-        jobs = house.jobs.create_many(SYSTEM, [NewJob(task_definition=NOOP)] * 100)
-        with processes(house.settings, 2) as done:
-            until(lambda: done() == 100 and is_over(house), seconds=60)
-        found = [house.jobs.get(SYSTEM, job.id) for job in jobs]
+    with place.application(starts.tasks()) as application:
+        scratch = make_url(application.settings.database_url).database
+        jobs = application.jobs.create_many(SYSTEM, [NewJob(task_definition=NOOP)] * 100)
+        with processes(application.settings, 2) as done:
+            until(lambda: done() == 100 and is_over(application), seconds=60)
+        found = [application.jobs.get(SYSTEM, job.id) for job in jobs]
     assert {(job.status, job.attempt) for job in found} == {(Status.SUCCEEDED, 1)}
     with administration("postgresql") as connection:
         names = connection.exec_driver_sql("SELECT datname FROM pg_database").scalars().all()

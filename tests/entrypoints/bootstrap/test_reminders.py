@@ -16,15 +16,15 @@ from workbell.services.goals.commands import NewGoal
 KEY = "0123456789abcdef" * 2
 
 
-def rules(house: Application) -> list[tuple[str, str]]:
+def rules(application: Application) -> list[tuple[str, str]]:
     """Return when the built-in schedules fire, and by which clock."""
-    house.keep_schedules()
-    found, _ = house.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
+    application.keep_schedules()
+    found, _ = application.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
     return [(each.cron_line, each.zone) for each in found]
 
 
 def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path) -> None:
-    house = build(
+    application = build(
         Settings(
             data_dir=tmp_path,
             secret_key=KEY,
@@ -36,22 +36,22 @@ def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path
         ),
         clock=ManualClock(NOON),
     )
-    house.migrate_and_register()
-    assert rules(house) == [("45 6 * * *", "Europe/Berlin"), ("*/15 * * * *", "UTC")]
-    assert house.summaries.cache_seconds == 0
-    user = house.identity.register(
+    application.migrate_and_register()
+    assert rules(application) == [("45 6 * * *", "Europe/Berlin"), ("*/15 * * * *", "UTC")]
+    assert application.summaries.cache_seconds == 0
+    user = application.identity.register(
         Registration(username="ann", email="ann@example.org", password="a-long-enough-one")
     )
     goal = NewGoal(goal_name="Swim", category=Category.MINOR)
-    house.goals.create(Actor.of(user), goal)
-    letter = house.reminding.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
-    assert letter is not None
-    assert letter.text.startswith("For 3 days or more")
-    assert letter.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/")
-    house.close()
+    application.goals.create(Actor.of(user), goal)
+    message = application.reminding.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
+    assert message is not None
+    assert message.text.startswith("For 3 days or more")
+    assert message.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/")
+    application.close()
 
     later = build(Settings(data_dir=tmp_path, secret_key=KEY[::-1], secret_key_previous=(KEY,)))
     assert rules(later) == [("0 0 * * *", "Asia/Kolkata"), ("*/15 * * * *", "UTC")]
-    token = letter.unsubscribe.rpartition("/")[2]
+    token = message.unsubscribe.rpartition("/")[2]
     assert later.reminding.parse_unsubscribe_token(token).owner == user.id
     later.close()

@@ -107,8 +107,8 @@ def test_schedules_are_paused_resumed_and_run(run: Any, tmp_path: Path) -> None:
     import workbell
 
     url = f"sqlite:///{tmp_path / '.workbell' / 'workbell.db'}"
-    with workbell.open(url) as bell:
-        bell.schedules.create(task="echo", cron="0 9 * * *", name="Morning")
+    with workbell.open(url) as client:
+        client.schedules.create(task="echo", cron="0 9 * * *", name="Morning")
 
     assert "0 9 * * *" in run("schedules", "list").output
     assert run("schedules", "pause", "1").output == "Schedule 1 is paused.\n"
@@ -199,9 +199,9 @@ def test_a_place_that_is_not_there_is_one_line_and_exit_2(
 def test_a_redis_that_does_not_answer_is_logged_at_the_start(tmp_path: Path) -> None:
     """Work goes on without it, so that nothing else would say that its address is wrong."""
     settings = Settings(data_dir=tmp_path, secret_key="x" * 40, redis_url="redis://127.0.0.1:1/0")
-    house = build(settings)
-    with capture_logs() as logs, closing(house):
-        house.warn_if_redis_unavailable()
+    application = build(settings)
+    with capture_logs() as logs, closing(application):
+        application.warn_if_redis_unavailable()
     assert [(line["log_level"], line["event"]) for line in logs] == [("warning", "redis is away")]
 
 
@@ -216,13 +216,13 @@ def test_a_superuser_is_created_once(run: Any) -> None:
 def test_a_lost_second_factor_is_removed(run: Any) -> None:
     words = ("--username", "root", "--email", "root@example.org", "--password", "correct-horse")
     run("superuser", "create", *words)
-    house = build(Settings(data_dir=Path(".workbell")))
-    with house.store.begin() as tx:
-        now = house.clock.now()
+    application = build(Settings(data_dir=Path(".workbell")))
+    with application.store.begin() as tx:
+        now = application.clock.now()
         root = tx.users.by_login("root")
         assert root is not None
         tx.second_factors.put(FactorKeys.of([b"k" * 32]).enrol(root.id, "ab" * 32, now))
-    house.close()
+    application.close()
     lost = ("superuser", "remove-second-factor", "--username")
     removed = run(*lost, "root@example.org")
     assert removed.output.endswith("The second factor of root was removed.\n")
@@ -285,10 +285,10 @@ def test_bench_compares_a_persons_summaries_with_and_without_the_cache(
     run: Any, tmp_path: Path
 ) -> None:
     settings = Settings(data_dir=tmp_path / ".workbell")
-    house = build(settings)
-    house.migrate_and_register()
-    house.first_administrator()
-    house.close()
+    application = build(settings)
+    application.migrate_and_register()
+    application.first_administrator()
+    application.close()
     shown = json.loads(run("bench", "summaries", "--user", "1", "--json").stdout)
     assert [(row["summary"], row["requests"]) for row in shown] == [
         ("weekly", 200),

@@ -51,107 +51,107 @@ def clock() -> SetClock:
 
 
 @pytest.fixture
-def bell(clock: SetClock) -> Generator[workbell.Client]:
+def client(clock: SetClock) -> Generator[workbell.Client]:
     with workbell.open("memory://", tasks=TASKS, clock=clock) as opened:
         yield opened
 
 
-def test_parameters_are_read_as_the_annotated_class(bell: workbell.Client) -> None:
-    job = bell.jobs.enqueue("test.area", Size(3, 4), owner=7, name="A")
-    bell.run_until_idle()
-    done = bell.jobs.get(job.id)
+def test_parameters_are_read_as_the_annotated_class(client: workbell.Client) -> None:
+    job = client.jobs.enqueue("test.area", Size(3, 4), owner=7, name="A")
+    client.run_until_idle()
+    done = client.jobs.get(job.id)
     assert (done.result, done.owner, done.name) == ({"area": 12}, 7, "A")
 
 
-def test_parameters_that_do_not_fit_are_refused_at_once(bell: workbell.Client) -> None:
+def test_parameters_that_do_not_fit_are_refused_at_once(client: workbell.Client) -> None:
     with pytest.raises(workbell.Invalid) as refused:
-        bell.jobs.enqueue("test.area", {"width": "wide", "depth": 1})
+        client.jobs.enqueue("test.area", {"width": "wide", "depth": 1})
     assert set(refused.value.field_errors) == {
         "parameters.width",
         "parameters.depth",
     }
     with pytest.raises(workbell.Invalid):
-        bell.jobs.enqueue("test.any", [1])
-    assert not bell.jobs.find()
+        client.jobs.enqueue("test.any", [1])
+    assert not client.jobs.find()
 
 
-def test_the_same_key_answers_the_first_job(bell: workbell.Client) -> None:
-    first = bell.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k")
-    assert bell.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k").id == first.id
+def test_the_same_key_answers_the_first_job(client: workbell.Client) -> None:
+    first = client.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k")
+    assert client.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k").id == first.id
     with pytest.raises(workbell.Conflict):
-        bell.jobs.enqueue("test.any", {"n": 2}, idempotency_key="k")
+        client.jobs.enqueue("test.any", {"n": 2}, idempotency_key="k")
 
 
-def test_work_may_be_put_off(bell: workbell.Client, clock: SetClock) -> None:
-    later = bell.jobs.enqueue("test.any", delay=timedelta(minutes=5))
-    at = bell.jobs.enqueue("test.any", at=clock.at + timedelta(minutes=1))
-    bell.run_until_idle()
-    assert bell.jobs.get(at.id).state is JobState.SCHEDULED
+def test_work_may_be_put_off(client: workbell.Client, clock: SetClock) -> None:
+    later = client.jobs.enqueue("test.any", delay=timedelta(minutes=5))
+    at = client.jobs.enqueue("test.any", at=clock.at + timedelta(minutes=1))
+    client.run_until_idle()
+    assert client.jobs.get(at.id).state is JobState.SCHEDULED
     clock.at += timedelta(minutes=1)
-    bell.run_until_idle()
-    assert bell.jobs.get(at.id).state is JobState.SUCCEEDED
-    assert bell.jobs.get(later.id).state is JobState.SCHEDULED
+    client.run_until_idle()
+    assert client.jobs.get(at.id).state is JobState.SUCCEEDED
+    assert client.jobs.get(later.id).state is JobState.SCHEDULED
 
 
-def test_many_are_enqueued_together_or_not_at_all(bell: workbell.Client) -> None:
-    made = bell.jobs.enqueue_many("test.any", [{"n": n} for n in range(3)], owner=3)
+def test_many_are_enqueued_together_or_not_at_all(client: workbell.Client) -> None:
+    made = client.jobs.enqueue_many("test.any", [{"n": n} for n in range(3)], owner=3)
     assert [job.owner for job in made] == [3, 3, 3]
     with pytest.raises(workbell.Invalid):
-        bell.jobs.enqueue_many("test.area", [Size(1), {"width": None}])
-    assert len(bell.jobs.find(owner=3)) == 3
-    assert bell.jobs.enqueue_many("test.any", []) == []
+        client.jobs.enqueue_many("test.area", [Size(1), {"width": None}])
+    assert len(client.jobs.find(owner=3)) == 3
+    assert client.jobs.enqueue_many("test.any", []) == []
 
 
-def test_jobs_are_cancelled_and_retried(bell: workbell.Client) -> None:
-    job = bell.jobs.enqueue("test.any")
-    assert bell.jobs.cancel(job.id).state is JobState.CANCELLED
-    assert bell.jobs.retry(job.id).id == job.id
-    bell.run_until_idle()
-    again = bell.jobs.retry(job.id)
+def test_jobs_are_cancelled_and_retried(client: workbell.Client) -> None:
+    job = client.jobs.enqueue("test.any")
+    assert client.jobs.cancel(job.id).state is JobState.CANCELLED
+    assert client.jobs.retry(job.id).id == job.id
+    client.run_until_idle()
+    again = client.jobs.retry(job.id)
     assert (again.rerun_of, again.state) == (job.id, JobState.READY)
-    assert bell.jobs.find(statuses=["succeeded"], task="test.any")[0].id == job.id
+    assert client.jobs.find(statuses=["succeeded"], task="test.any")[0].id == job.id
 
 
 def test_a_schedule_is_edited_paused_run_backfilled_and_deleted(
-    bell: workbell.Client, clock: SetClock
+    client: workbell.Client, clock: SetClock
 ) -> None:
-    made = bell.schedules.create(task="test.any", cron="0 * * * *", owner=5, name="Hourly")
+    made = client.schedules.create(task="test.any", cron="0 * * * *", owner=5, name="Hourly")
     assert made.next_at == datetime(2026, 3, 2, 9, tzinfo=UTC)
-    assert bell.schedules.edit(made.id, cron_expression="30 * * * *").version == 2
-    assert not bell.schedules.pause(made.id).is_active
-    assert bell.schedules.resume(made.id).is_active
-    assert bell.schedules.get(made.id).name == "Hourly"
-    assert [found.id for found in bell.schedules.find(owner=5)] == [made.id]
-    assert bell.schedules.run_now(made.id).schedule_id == made.id
-    plan = bell.schedules.backfill(made.id, clock.at - timedelta(hours=3), clock.at, dry_run=True)
+    assert client.schedules.edit(made.id, cron_expression="30 * * * *").version == 2
+    assert not client.schedules.pause(made.id).is_active
+    assert client.schedules.resume(made.id).is_active
+    assert client.schedules.get(made.id).name == "Hourly"
+    assert [found.id for found in client.schedules.find(owner=5)] == [made.id]
+    assert client.schedules.run_now(made.id).schedule_id == made.id
+    plan = client.schedules.backfill(made.id, clock.at - timedelta(hours=3), clock.at, dry_run=True)
     assert (plan.count, plan.jobs) == (3, ())
-    bell.schedules.delete(made.id)
+    client.schedules.delete(made.id)
     with pytest.raises(workbell.NotFound):
-        bell.schedules.get(made.id)
+        client.schedules.get(made.id)
 
 
 def test_a_bell_with_workers_runs_by_itself(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'jobs.db'}"
-    with workbell.open(url, workers=2, data_dir=tmp_path, tasks=TASKS) as bell:
-        job = bell.jobs.enqueue("test.area", Size(2))
-        bell.wake()
-        bell.run_until_idle()
-        assert bell.jobs.get(job.id).result == {"area": 2}
+    with workbell.open(url, workers=2, data_dir=tmp_path, tasks=TASKS) as client:
+        job = client.jobs.enqueue("test.area", Size(2))
+        client.wake()
+        client.run_until_idle()
+        assert client.jobs.get(job.id).result == {"area": 2}
 
 
-def test_memory_has_no_connections_to_join(bell: workbell.Client) -> None:
+def test_memory_has_no_connections_to_join(client: workbell.Client) -> None:
     with pytest.raises(workbell.Invalid):
-        bell.jobs.enqueue("test.any", connection=object())  # type: ignore[arg-type]
+        client.jobs.enqueue("test.any", connection=object())  # type: ignore[arg-type]
 
 
-def test_a_prompt_shows_a_bell_in_short(bell: workbell.Client) -> None:
-    assert repr(bell) == "Bell(jobs=BellJobs(), schedules=BellSchedules())"
+def test_a_prompt_shows_a_bell_in_short(client: workbell.Client) -> None:
+    assert repr(client) == "Bell(jobs=BellJobs(), schedules=BellSchedules())"
 
 
-def test_a_bell_without_workers_has_nobody_to_wake(bell: workbell.Client) -> None:
-    job = bell.jobs.enqueue("test.any")
-    bell.wake()
-    assert bell.jobs.get(job.id).state is JobState.READY
+def test_a_bell_without_workers_has_nobody_to_wake(client: workbell.Client) -> None:
+    job = client.jobs.enqueue("test.any")
+    client.wake()
+    assert client.jobs.get(job.id).state is JobState.READY
 
 
 def test_a_key_is_declared_once() -> None:

@@ -24,8 +24,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(*arguments: Any, **settings: Any) -> list[dict[str, Any]]:
     """Open and close Workbell; return the migrations that it logged."""
-    with capture_logs() as lines, workbell.open(*arguments, **settings) as bell:
-        bell.jobs.find()
+    with capture_logs() as lines, workbell.open(*arguments, **settings) as client:
+        client.jobs.find()
     return [dict(line) for line in lines if line["event"] == "schema_migrated"]
 
 
@@ -46,10 +46,10 @@ def test_without_settings_it_is_the_database_of_the_commands() -> None:
 def test_an_argument_takes_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBELL_DATABASE_URL", "nonsense")
     monkeypatch.setenv("WORKBELL_LEASE_SECONDS", "77")
-    with workbell.open("sqlite:///given.db") as bell:
-        assert bell.house.settings.lease_seconds == 77
-    with workbell.open("sqlite:///given.db", lease_seconds=9) as bell:
-        assert bell.house.settings.lease_seconds == 9
+    with workbell.open("sqlite:///given.db") as client:
+        assert client.application.settings.lease_seconds == 77
+    with workbell.open("sqlite:///given.db", lease_seconds=9) as client:
+        assert client.application.settings.lease_seconds == 9
 
 
 @pytest.mark.unit

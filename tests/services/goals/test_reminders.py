@@ -91,7 +91,7 @@ class Scene:
         """Return of which days there are mails."""
         return [job.parameters["day"] for job in self.mails()]
 
-    def letter(self, filters: int = -1) -> Email | None:
+    def message(self, filters: int = -1) -> Email | None:
         """Return the letter of one of the mails, as it would be sent now."""
         asked = self.mails()[filters].parameters
         return self.reminding.compose_email(
@@ -161,7 +161,7 @@ def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
     scene.goal(owner, 1, is_complete=False, state=GoalState.ACTIVE, active_at=NOON)
     assert scene.run() == 1
     scene.goal(owner, 1, **changes | {"active_at": scene.clock.now()})
-    assert scene.letter() is None
+    assert scene.message() is None
     assert before.owner == owner
 
 
@@ -196,17 +196,17 @@ def test_the_mail_names_the_goals_and_how_to_get_no_more(scene: Scene) -> None:
     owner = scene.person(goals=2)
     scene.wait(days=7)
     scene.run()
-    letter = scene.letter()
-    assert letter is not None
-    assert (letter.to, letter.subject) == ("ann@example.com", "2 of your goals are waiting")
-    assert "  - goal 1\n  - goal 2\n" in letter.text
-    assert letter.unsubscribe in letter.text
-    assert letter.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/reminders-")
+    message = scene.message()
+    assert message is not None
+    assert (message.to, message.subject) == ("ann@example.com", "2 of your goals are waiting")
+    assert "  - goal 1\n  - goal 2\n" in message.text
+    assert message.unsubscribe in message.text
+    assert message.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/reminders-")
     scene.goal(owner, 1, is_complete=True)
-    assert scene.letter() == evolve(
-        letter,
+    assert scene.message() == evolve(
+        message,
         subject="Your goal goal 2 is waiting",
-        text=scene.letter().text,  # type: ignore[union-attr]
+        text=scene.message().text,  # type: ignore[union-attr]
     )
 
 
@@ -215,18 +215,18 @@ def test_a_goal_is_told_of_however_many_others_there_are(scene: Scene) -> None:
     scene.goal(owner, MOST_GOALS + 1)
     scene.goal(owner, MOST_GOALS + 1, active_at=NOON - timedelta(days=7))
     assert scene.run() == 1
-    letter = scene.letter()
-    assert letter is not None
-    assert f"goal {MOST_GOALS + 1}" in letter.subject
+    message = scene.message()
+    assert message is not None
+    assert f"goal {MOST_GOALS + 1}" in message.subject
 
 
 def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(scene: Scene) -> None:
     scene.person(is_email_verified=False)
     scene.wait(days=7)
     scene.run()
-    letter = scene.letter()
-    assert letter is not None
-    assert "goal 1" not in letter.text + letter.subject
+    message = scene.message()
+    assert message is not None
+    assert "goal 1" not in message.text + message.subject
 
 
 def test_nothing_is_mailed_to_who_has_left_or_does_not_want_it_any_more(scene: Scene) -> None:
@@ -235,12 +235,12 @@ def test_nothing_is_mailed_to_who_has_left_or_does_not_want_it_any_more(scene: S
     scene.run()
     actor = Actor(user_id=owner)
     scene.reminding.save_preferences(actor, Preferences(reminders=False))
-    assert scene.letter() is None
+    assert scene.message() is None
     scene.reminding.save_preferences(actor, Preferences())
-    assert scene.letter() is not None
+    assert scene.message() is not None
     with scene.store.begin() as tx:
         tx.users.replace(evolve(tx.users.get(owner), is_active=False))
-    assert scene.letter() is None
+    assert scene.message() is None
     assert scene.reminding.compose_email(UserId(99), date(2030, 1, 8), [1]) is None
 
 
@@ -315,9 +315,9 @@ def test_a_link_ends_the_reminders_of_one_person_and_may_be_followed_twice(scene
     ann, bob = scene.person(), scene.person("bob")
     scene.wait(days=7)
     scene.run()
-    letter = scene.letter(0)
-    assert letter is not None
-    token = letter.unsubscribe.rpartition("/")[2]
+    message = scene.message(0)
+    assert message is not None
+    token = message.unsubscribe.rpartition("/")[2]
     assert scene.reminding.parse_unsubscribe_token(token).owner == ann
     assert scene.reminding.preferences(Actor(user_id=ann)).reminders
     for _ in range(2):

@@ -58,8 +58,8 @@ class Scene:
         for actor in (ANN, BOB):
             for number in (1, 2):
                 with self.store.begin() as tx:
-                    book = tx.ledgers.lock(actor.user_id)
-                    tx.ledgers.replace(book.numbered())
+                    ledger = tx.ledgers.lock(actor.user_id)
+                    tx.ledgers.replace(ledger.numbered())
                     tx.goals.add(
                         Goal(
                             owner=actor.user_id,

@@ -47,7 +47,7 @@ class Watched:
         self._note("view")
         return self.store.view()  # type: ignore[no-any-return]
 
-    def send(self, letter: Any) -> None:
+    def send(self, message: Any) -> None:
         self._note("send")
 
     def _note(self, what: str) -> None:

@@ -128,9 +128,9 @@ def test_codes_go_out_once_a_minute_and_five_times_an_hour(scene: Scene) -> None
     sent = []
     for second in range(0, 3660, 30):
         scene.clock.at = NOON + timedelta(seconds=second)
-        before = len(scene.outbox.letters)
+        before = len(scene.outbox.messages)
         scene.identity.resend_otp(ANA)
-        if len(scene.outbox.letters) > before:
+        if len(scene.outbox.messages) > before:
             sent.append(second)
     assert sent == [60, 120, 180, 240, 3600]
 
@@ -140,7 +140,7 @@ def test_parallel_requests_send_one_code(scene: Scene) -> None:
     scene.clock.wait(60)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(scene.identity.resend_otp, [ANA] * 20))
-    assert len(scene.outbox.letters) == 2
+    assert len(scene.outbox.messages) == 2
 
 
 def test_no_code_goes_to_unknown_or_verified_addresses(scene: Scene) -> None:
@@ -151,5 +151,5 @@ def test_no_code_goes_to_unknown_or_verified_addresses(scene: Scene) -> None:
     for email in (ANA, "bob@example.com"):
         scene.identity.resend_otp(email, ORIGIN)
     assert scene.hasher.made - made == 2
-    assert len(scene.outbox.letters) == 1
+    assert len(scene.outbox.messages) == 1
     assert scene.actions()[-2:] == ["SEND_OTP_REFUSED"] * 2

@@ -33,8 +33,8 @@ def test_a_new_password_ends_all_other_sessions(stage: Stage) -> None:
         stage.login()
     stage.login(password=NEW)
     assert "PASSWORD_CHANGE" in stage.actions()
-    assert stage.outbox.letters[-1].subject == "Your password was changed"
-    assert NEW not in str(stage.audit()) + str(stage.outbox.letters)
+    assert stage.outbox.messages[-1].subject == "Your password was changed"
+    assert NEW not in str(stage.audit()) + str(stage.outbox.messages)
 
 
 def test_the_current_password_is_needed(stage: Stage) -> None:
@@ -104,23 +104,23 @@ def test_who_is_unknown_or_off_is_answered_alike(stage: Stage) -> None:
             stage.members.passwords.reset(email, "000000", NEW, ORIGIN)
         costs.append((stage.hasher.made - made, len(stage.hasher.compared) - compared))
     assert set(costs) == {(1, 1)}
-    assert [letter.to for letter in stage.outbox.letters] == [ANA]
+    assert [message.to for message in stage.outbox.messages] == [ANA]
 
 
 def test_mail_that_cannot_be_sent_is_no_error(stage: Stage) -> None:
     stage.outbox.fails_with = Unavailable("no")
     stage.members.passwords.request_reset(ANA)
-    assert stage.outbox.letters == []
+    assert stage.outbox.messages == []
 
 
 def test_resets_are_mailed_once_a_minute_and_five_times_an_hour(stage: Stage) -> None:
     for _ in range(3):
         stage.members.passwords.request_reset(ANA)
-    assert len(stage.outbox.letters) == 1
+    assert len(stage.outbox.messages) == 1
     for _ in range(9):
         stage.clock.wait(60)
         stage.members.passwords.request_reset(ANA)
-    assert len(stage.outbox.letters) == 5
+    assert len(stage.outbox.messages) == 5
 
 
 def test_a_code_serves_one_purpose(stage: Stage) -> None:

@@ -36,7 +36,7 @@ def test_names_and_zone_are_ones_own_to_change(stage: Stage) -> None:
     entry = stage.audit()[-1]
     assert entry.action == "UPDATE"
     assert entry.changes["username"] == ["ana", "anna"]
-    assert not stage.outbox.letters
+    assert not stage.outbox.messages
 
 
 def test_a_change_counts_at_once(stage: Stage) -> None:
@@ -76,9 +76,9 @@ def test_another_address_takes_the_password_and_is_verified_anew(stage: Stage) -
         assert set(caught.value.field_errors) == {"current_password"}
     change(stage, email="new@example.com", current_password=PASSWORD)
     assert not stage.user("ana").is_email_verified
-    code, told = stage.outbox.letters
+    code, told = stage.outbox.messages
     assert (code.to, told.to) == ("new@example.com", "ana@example.com")
-    stage.outbox.letters.pop()
+    stage.outbox.messages.pop()
     assert stage.identity.verify_otp("new@example.com", stage.outbox.code()).is_email_verified
 
 
@@ -101,7 +101,7 @@ def test_a_password_may_be_changed_with_the_rest(stage: Stage) -> None:
     with pytest.raises(Unauthenticated):
         stage.actor(other)
     assert stage.login(password=NEW).user.first_name == "Ana"
-    assert [letter.to for letter in stage.outbox.letters] == [
+    assert [message.to for message in stage.outbox.messages] == [
         "new@example.com",
         "ana@example.com",
         "ana@example.com",
@@ -111,7 +111,7 @@ def test_a_password_may_be_changed_with_the_rest(stage: Stage) -> None:
 
 def test_a_password_alone_sends_no_code(stage: Stage) -> None:
     change(stage, password=NEW, current_password=PASSWORD)
-    assert [letter.subject for letter in stage.outbox.letters] == ["Your password was changed"]
+    assert [message.subject for message in stage.outbox.messages] == ["Your password was changed"]
     ana = stage.actor(stage.login(password=NEW))
     with pytest.raises(Invalid):
         stage.members.profiles.change(ana, ProfileChange(password="short", current_password=NEW))

@@ -37,11 +37,11 @@ def test_a_new_person_gets_an_account_and_a_code_by_mail(scene: Scene) -> None:
     assert user == scene.user("ANA@example.com")
     assert user.password_hash == "hash of correct horse"
     assert (user.is_email_verified, user.created_at) == (False, NOON)
-    [letter] = scene.outbox.letters
-    assert letter.to == ANA
-    assert "Hello Ana" in letter.text
-    assert "10 minutes" in letter.text
-    assert scene.outbox.code() not in letter.subject
+    [message] = scene.outbox.messages
+    assert message.to == ANA
+    assert "Hello Ana" in message.text
+    assert "10 minutes" in message.text
+    assert scene.outbox.code() not in message.subject
 
 
 def test_registering_is_remembered_with_its_origin_and_without_secrets(scene: Scene) -> None:
@@ -79,7 +79,7 @@ def test_a_taken_name_or_address_is_named(scene: Scene) -> None:
         scene.register(username="ana2")
     assert set(caught.value.field_errors) == {"email"}
     assert scene.actions() == ["REGISTER"]
-    assert len(scene.outbox.letters) == 1
+    assert len(scene.outbox.messages) == 1
 
 
 def test_who_gives_only_an_address_gets_a_username(scene: Scene) -> None:
@@ -135,8 +135,8 @@ def test_who_has_an_account_is_told_by_mail_only(scene: Scene) -> None:
     made = scene.hasher.made
     quietly(scene, "ANA@example.com", "another horse")
     assert scene.hasher.made - made == 2
-    assert "account already" in scene.outbox.letters[-1].subject
-    assert not re.search(r"\d{6}", scene.outbox.letters[-1].text)
+    assert "account already" in scene.outbox.messages[-1].subject
+    assert not re.search(r"\d{6}", scene.outbox.messages[-1].text)
     kept = scene.user(ANA)
     assert kept is not None
     assert kept.password_hash == user.password_hash
@@ -157,7 +157,7 @@ def test_who_is_unverified_gets_a_new_code(scene: Scene) -> None:
 def test_nobody_gets_more_mail_than_codes_are_allowed(scene: Scene) -> None:
     for _ in range(3):
         quietly(scene)
-    assert len(scene.outbox.letters) == 1
+    assert len(scene.outbox.messages) == 1
     assert scene.actions() == ["REGISTER", "SEND_OTP_REFUSED"]
 
 
@@ -165,7 +165,7 @@ def test_who_is_switched_off_gets_no_mail(scene: Scene) -> None:
     scene.change(scene.register(), is_active=False)
     scene.clock.wait(60)
     quietly(scene)
-    assert len(scene.outbox.letters) == 1
+    assert len(scene.outbox.messages) == 1
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), Invalid.field("to", "no")])
@@ -178,11 +178,11 @@ def test_mail_that_cannot_be_sent_changes_no_quiet_answer(
     quietly(scene)
     scene.clock.wait(60)
     scene.identity.resend_otp(ANA)
-    assert scene.outbox.letters == []
+    assert scene.outbox.messages == []
     scene.outbox.fails_with = None
     scene.clock.wait(60)
     scene.identity.resend_otp(ANA)
-    assert len(scene.outbox.letters) == 1
+    assert len(scene.outbox.messages) == 1
 
 
 def test_malformed_input_is_refused_whoever_is_meant(scene: Scene) -> None:

@@ -64,10 +64,10 @@ def stage() -> Stage:
 def limited() -> Stage:
     """Return a stage where failures are counted."""
     stage = made()
-    throttling = RateLimiting(
+    rate_limits = RateLimiting(
         store=stage.store, limiter=MemoryRateLimiter(), clock=stage.clock, policies=UNLIMITED
     )
-    signing_in = evolve(stage.signing_in, throttling=throttling)
+    signing_in = evolve(stage.signing_in, rate_limits=rate_limits)
     members = type(stage.members).of(stage.identity, signing_in)
     return evolve(stage, signing_in=signing_in, members=members)
 
@@ -122,7 +122,7 @@ def test_a_second_factor_counts_once_its_first_code_has_come(stage: Stage) -> No
         stage.login()
     assert stage.actions()[-3:] == ["LOGIN", "SECOND_FACTOR_ADD", "LOGIN_FAILED"]
     assert "SECOND_FACTOR_BEGIN" in stage.actions()
-    assert "was added" in stage.outbox.letters[-1].text
+    assert "was added" in stage.outbox.messages[-1].text
 
 
 def test_confirming_ends_all_other_sessions(stage: Stage) -> None:
@@ -351,7 +351,7 @@ def test_new_recovery_codes_take_password_and_code(stage: Stage) -> None:
     assert stage.actions()[-1] == "SECOND_FACTOR_FAILED"
     new = own.renew(ana, PASSWORD, code(stage))
     assert stage.actions()[-1] == "RECOVERY_CODES_RENEW"
-    assert "new recovery codes" in stage.outbox.letters[-1].text
+    assert "new recovery codes" in stage.outbox.messages[-1].text
     with pytest.raises(WrongSecondFactor):
         signed_in(stage, recovery[1])
     signed_in(stage, new[1])
@@ -369,7 +369,7 @@ def test_removing_takes_password_and_code_and_ends_other_sessions(stage: Stage) 
     assert stage.session(other.session_id).revoked_at is not None
     assert stage.session(ana.session_id).revoked_at is None
     assert "SECOND_FACTOR_REMOVE" in stage.actions()
-    assert "was removed" in stage.outbox.letters[-1].text
+    assert "was removed" in stage.outbox.messages[-1].text
 
 
 def test_where_there_is_none_there_is_nothing_to_renew_or_remove(stage: Stage) -> None:
@@ -406,7 +406,7 @@ def test_a_superuser_removes_a_lost_one(stage: Stage) -> None:
     assert (last.action, last.user_id, last.object_id) == (
         "SECOND_FACTOR_REMOVE", root.user_id, str(ana.user_id),
     )  # fmt: skip
-    assert "by an administrator" in stage.outbox.letters[-1].text
+    assert "by an administrator" in stage.outbox.messages[-1].text
     stage.login()
     assert not people.remove_second_factor(root, ana.user_id)
 

@@ -282,7 +282,7 @@ def test_housekeeping_prunes_what_else_has_its_age(stage: Stage) -> None:
     from workbell.domain.jobs.job import ENDED
     from workbell.services.jobs.retention import RetentionService
 
-    housekeeping = RetentionService(
+    retention = RetentionService(
         store=stage.store,
         clock=stage.clock,
         files=None,  # type: ignore[arg-type]
@@ -290,4 +290,4 @@ def test_housekeeping_prunes_what_else_has_its_age(stage: Stage) -> None:
         keep_scheduled=timedelta(days=1),
         also=(lambda: 2, lambda: 3),
     )
-    assert housekeeping.prune() == 5
+    assert retention.prune() == 5

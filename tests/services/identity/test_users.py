@@ -177,7 +177,7 @@ def test_an_invited_person_sets_a_password_by_the_code(stage: Stage, root: Actor
 def test_who_has_an_account_is_not_invited_again(stage: Stage, root: Actor) -> None:
     user, is_new = stage.members.people.invite(root, "ANA@example.com")
     assert (user, is_new) == (stage.user("ana"), False)
-    assert not stage.outbox.letters
+    assert not stage.outbox.messages
 
 
 def test_an_invited_person_gets_a_name_that_is_free(stage: Stage, root: Actor) -> None:

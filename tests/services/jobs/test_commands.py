@@ -54,7 +54,10 @@ def test_a_job_waits_for_its_time(desk: Desk, alice: Actor) -> None:
 def test_a_task_may_put_its_work_off(tmp_path: Path) -> None:
     """By its parameters; no worker sleeps meanwhile."""
     late = Task(
-        key="late", body=lambda *_: None, parameters=Email, delay=lambda letter: 10 * letter.copies
+        key="late",
+        body=lambda *_: None,
+        parameters=Email,
+        delay=lambda message: 10 * message.copies,
     )
     desk = a_desk(tmp_path, late)
     parameters = {"to": "bob", "copies": 3}

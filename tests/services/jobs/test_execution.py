@@ -165,8 +165,8 @@ def test_a_sweep_may_be_told_not_to_reap(desk: Desk, alice: Actor) -> None:
     assert desk.see(job).state is RUNNING
 
 
-def test_a_sweep_releases_what_a_lane_has_held(desk: Desk, alice: Actor) -> None:
-    """Held rows are looked at again; a full lane keeps them."""
+def test_a_sweep_releases_what_a_concurrency_key_has_held(desk: Desk, alice: Actor) -> None:
+    """Held rows are looked at again; a full concurrency key keeps them."""
     schedule = desk.schedule(alice)
     desk.scheduling.run_now(alice, schedule.id)
     held = desk.scheduling.run_now(alice, schedule.id)

@@ -39,9 +39,9 @@ def test_a_job_goes_when_its_states_age_is_reached(
 ) -> None:
     ended(desk, alice, outcome)
     desk.wait(days=days)
-    assert desk.housekeeping.prune() == 0
+    assert desk.retention.prune() == 0
     desk.wait(1)
-    assert desk.housekeeping.prune() == 1
+    assert desk.retention.prune() == 1
     assert desk.rows() == []
 
 
@@ -54,9 +54,9 @@ def test_jobs_of_a_schedule_go_by_one_age(desk: Desk, alice: Actor) -> None:
     assert desk.states(schedule)[-1] is JobState.SKIPPED
     desk.scheduling.toggle(alice, schedule.id)
     desk.wait(days=29)
-    assert desk.housekeeping.prune() == 0
+    assert desk.retention.prune() == 0
     desk.wait(days=2)
-    assert desk.housekeeping.prune() == 3
+    assert desk.retention.prune() == 3
 
 
 def test_what_has_not_ended_stays(desk: Desk, alice: Actor) -> None:
@@ -64,7 +64,7 @@ def test_what_has_not_ended_stays(desk: Desk, alice: Actor) -> None:
     desk.claim()
     desk.enqueue(alice)
     desk.wait(days=999)
-    assert desk.housekeeping.prune() == 0
+    assert desk.retention.prune() == 0
 
 
 def test_files_go_with_their_job(desk: Desk, alice: Actor) -> None:
@@ -75,7 +75,7 @@ def test_files_go_with_their_job(desk: Desk, alice: Actor) -> None:
     keys = [artifact.key for artifact in desk.jobs.artifacts(alice, job.id)]
     desk.end(claim)
     desk.wait(days=8)
-    assert desk.housekeeping.prune() == 2
+    assert desk.retention.prune() == 2
     for key in keys:
         with pytest.raises(NotFound):
             desk.files.read(key)
@@ -87,7 +87,7 @@ def test_pruning_goes_on_until_nothing_is_left(desk: Desk, alice: Actor) -> None
     for job in jobs:
         desk.jobs.cancel(alice, job.id)
     desk.wait(days=31)
-    assert desk.housekeeping.prune() == 501
+    assert desk.retention.prune() == 501
 
 
 def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
@@ -96,10 +96,10 @@ def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
     )
     desk.execution.heartbeat([], worker)
     desk.clock.at += timedelta(minutes=5)
-    desk.housekeeping.prune()
+    desk.retention.prune()
     assert desk.jobs.workers(SYSTEM) == [worker]
     desk.wait(1)
-    desk.housekeeping.prune()
+    desk.retention.prune()
     assert desk.jobs.workers(SYSTEM) == []
 
 
@@ -120,7 +120,7 @@ def test_a_file_whose_job_is_killed_before_it_is_kept_goes_with_the_job(
     assert files_of(desk)
     desk.end(claim)
     desk.wait(days=8)
-    assert desk.housekeeping.prune() == 1
+    assert desk.retention.prune() == 1
     assert not files_of(desk)
 
 
@@ -166,8 +166,8 @@ def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -
     desk.end(claim)
     desk.wait(days=8)
     with pytest.raises(KeyboardInterrupt):
-        evolve(desk.housekeeping, files=Crashing(desk.files.folder, desk.files.ids)).prune()
+        evolve(desk.retention, files=Crashing(desk.files.folder, desk.files.ids)).prune()
     assert [row.id for row in desk.rows()] == [job.id]
-    assert desk.housekeeping.prune() == 2
+    assert desk.retention.prune() == 2
     assert desk.rows() == []
     assert not files_of(desk)

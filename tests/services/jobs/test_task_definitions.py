@@ -35,7 +35,7 @@ def declare(desk: Desk, task: Task) -> Sequence[Task]:
     return evolve(desk.definitions, tasks=tasks).synchronise()
 
 
-def letter(parameters: type | None, **fields: Any) -> Task:
+def message(parameters: type | None, **fields: Any) -> Task:
     return Task(key="letter", body=lambda *_: None, parameters=parameters, **fields)
 
 
@@ -84,21 +84,21 @@ def test_declaring_the_same_again_changes_nothing(desk: Desk) -> None:
 
 def test_a_new_name_keeps_id_switch_and_schema_version(desk: Desk, root: Actor) -> None:
     desk.definitions.set_active(root, LETTER, active=False)
-    declare(desk, letter(Email, name="Letter", description="By post."))
+    declare(desk, message(Email, name="Letter", description="By post."))
     kept = desk.definitions.get(LETTER)
     assert (kept.name, kept.description, kept.schema_version) == ("Letter", "By post.", 1)
     assert not kept.is_active
 
 
 def test_a_changed_schema_raises_the_version(desk: Desk) -> None:
-    stricter = letter(StricterLetter)
+    stricter = message(StricterLetter)
     assert declare(desk, stricter) == [stricter]
     assert desk.definitions.get(LETTER).schema_version == 2
     assert declare(desk, stricter) == []
 
 
 def test_a_schedule_knows_the_schema_it_was_made_for(desk: Desk, alice: Actor) -> None:
-    declare(desk, letter(None))
+    declare(desk, message(None))
     schedule = desk.schedule(alice, task_definition="letter", parameters={"to": "bob"})
     assert schedule.schema_version == 2
 

@@ -405,11 +405,11 @@ def test_what_ended_and_was_hidden_meanwhile_cannot_be_cancelled(desk: Desk, ali
 
 
 def test_run_now_is_one_run_more(desk: Desk, alice: Actor) -> None:
-    """In the schedule's lane, and it counts as no tick."""
+    """In the schedule's concurrency key, and it counts as no tick."""
     schedule = desk.schedule(alice, parameters={"a": 1}, name="mine")
     job = desk.scheduling.run_now(alice, schedule.id)
     assert (job.state, job.origin, job.parameters) == (READY, JobOrigin.RUN_NOW, {"a": 1})
-    assert (job.tick, job.for_tick, job.lane) == (None, NOON, schedule.lane)
+    assert (job.tick, job.for_tick, job.concurrency_key) == (None, NOON, schedule.concurrency_key)
     assert desk.scheduling.run_now(alice, schedule.id).state is HELD
     assert desk.now_stands(schedule).runs == 0
     assert desk.actions()[1:] == ["RUN_NOW schedule"] * 2

@@ -28,7 +28,7 @@ def expected(desk: Desk, actor: Actor, **fields: Any) -> Schedule:
 
 def subjects(desk: Desk) -> list[str]:
     """Return the subjects of the mails that wait."""
-    return [letter["subject"] for letter in desk.letters()]
+    return [message["subject"] for message in desk.messages()]
 
 
 def test_the_owner_is_told_once_and_again_when_it_recovers(desk: Desk, alice: Actor) -> None:
@@ -42,8 +42,8 @@ def test_the_owner_is_told_once_and_again_when_it_recovers(desk: Desk, alice: Ac
         assert desk.expectations.evaluate_due() == 0
         desk.wait(minutes=2)
     assert subjects(desk) == ["Schedule Books overdue"]
-    assert desk.letters()[0]["body"].endswith("since 2030-01-01 13:00 UTC, and has not.")
-    assert desk.letters()[0]["email"] == "alice@example.com"
+    assert desk.messages()[0]["body"].endswith("since 2030-01-01 13:00 UTC, and has not.")
+    assert desk.messages()[0]["email"] == "alice@example.com"
 
     desk.succeeds(schedule)
     desk.wait(minutes=1)

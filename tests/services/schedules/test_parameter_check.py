@@ -34,7 +34,7 @@ def declare(desk: Desk, task: Task) -> None:
     desk.parameter_check.pause_incompatible(changed)
 
 
-def letter(parameters: type | None, **fields: Any) -> Task:
+def message(parameters: type | None, **fields: Any) -> Task:
     return Task(key="letter", body=lambda *_: None, parameters=parameters, **fields)
 
 
@@ -43,7 +43,7 @@ def test_a_changed_schema_pauses_schedules_that_no_longer_fit(desk: Desk, alice:
     unfit = desk.schedule(alice, task_definition="letter", parameters={"to": "bob"})
     other = desk.schedule(alice, parameters={"to": "bob"})
     waiting = desk.scheduling.run_now(alice, unfit.id)
-    declare(desk, letter(StricterLetter))
+    declare(desk, message(StricterLetter))
 
     assert desk.definitions.get(LETTER).schema_version == 2
     paused = desk.now_stands(unfit)
@@ -56,7 +56,7 @@ def test_a_changed_schema_pauses_schedules_that_no_longer_fit(desk: Desk, alice:
 
 def test_what_still_fits_goes_on(desk: Desk, alice: Actor) -> None:
     fit = desk.schedule(alice, task_definition="letter", parameters={"to": "bob"})
-    declare(desk, letter(None))
+    declare(desk, message(None))
     assert desk.definitions.get(LETTER).schema_version == 2
     assert desk.now_stands(fit) == fit
 
@@ -64,7 +64,7 @@ def test_what_still_fits_goes_on(desk: Desk, alice: Actor) -> None:
 def test_what_was_deleted_or_paused_meanwhile_is_left_alone(desk: Desk, alice: Actor) -> None:
     """Between looking and locking, others work on."""
     schedule = desk.schedule(alice, task_definition="letter", parameters={"to": "bob"})
-    stricter = letter(StricterLetter)
+    stricter = message(StricterLetter)
     desk.scheduling.toggle(alice, schedule.id)
     before = desk.now_stands(schedule)
     desk.parameter_check._pause(stricter, schedule.id)

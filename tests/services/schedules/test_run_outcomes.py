@@ -30,12 +30,12 @@ def test_five_failed_runs_in_a_row_pause_the_schedule_and_tell_its_owner_once(
     assert paused.paused_reason == "5 runs in a row have failed"
     assert desk.see(waiting).state is FAILED
     assert desk.states(schedule)[-2:] == [CANCELLED, SKIPPED]
-    (letter,) = desk.letters()
-    assert letter["email"] == "alice@example.com"
-    assert letter["subject"] == "Schedule mine Bcc: eve@example.com paused"
-    assert letter["body"].endswith("has been paused: 5 runs in a row have failed.")
+    (message,) = desk.messages()
+    assert message["email"] == "alice@example.com"
+    assert message["subject"] == "Schedule mine Bcc: eve@example.com paused"
+    assert message["body"].endswith("has been paused: 5 runs in a row have failed.")
     desk.fails(schedule)
-    assert len(desk.letters()) == 1
+    assert len(desk.messages()) == 1
 
 
 def test_the_next_success_after_a_resume_says_recovered(desk: Desk, alice: Actor) -> None:
@@ -47,7 +47,7 @@ def test_the_next_success_after_a_resume_says_recovered(desk: Desk, alice: Actor
     desk.succeeds(schedule)
     assert desk.now_stands(schedule).fail_streak == 0
     desk.succeeds(schedule)
-    subjects = [letter["subject"] for letter in desk.letters()]
+    subjects = [message["subject"] for message in desk.messages()]
     name = f"Schedule #{schedule.id} (echo)"
     assert subjects == [f"{name} paused", f"{name} recovered"]
 
@@ -58,7 +58,7 @@ def test_a_success_in_between_breaks_the_row_in_silence(desk: Desk, alice: Actor
     desk.succeeds(schedule)
     desk.fails(schedule, 4)
     assert desk.now_stands(schedule).is_active
-    assert desk.letters() == []
+    assert desk.messages() == []
 
 
 def test_a_success_without_failures_does_not_touch_the_schedule(desk: Desk, alice: Actor) -> None:
@@ -93,7 +93,7 @@ def test_many_outcomes_of_one_schedule_count_one_by_one(desk: Desk, alice: Actor
     settlements = [reap(claim, desk.clock.at) for claim in claims]
     assert len(desk.execution.settle(settlements)) == 7
     assert desk.now_stands(schedule).fail_streak == 7
-    assert len(desk.letters()) == 1
+    assert len(desk.messages()) == 1
 
 
 def test_failures_and_a_success_of_one_batch_end_the_row(desk: Desk, alice: Actor) -> None:
@@ -127,7 +127,7 @@ def test_a_success_before_a_failure_of_one_batch_is_no_recovery(desk: Desk, alic
     ]
     assert len(desk.execution.settle(others)) == 4
     assert desk.now_stands(schedule).fail_streak == 1
-    assert desk.letters() == []
+    assert desk.messages() == []
 
 
 def test_nobody_counts_for_a_deleted_schedule(desk: Desk, alice: Actor) -> None:
@@ -140,7 +140,7 @@ def test_nobody_counts_for_a_deleted_schedule(desk: Desk, alice: Actor) -> None:
     desk.scheduling.delete(alice, schedule.id)
     assert desk.end(good)
     assert desk.end(bad, Outcome.FAILED, permanent=True)
-    assert len(desk.letters()) == 1
+    assert len(desk.messages()) == 1
 
 
 def test_schedules_without_a_known_owner_are_paused_in_silence(desk: Desk) -> None:
@@ -148,4 +148,4 @@ def test_schedules_without_a_known_owner_are_paused_in_silence(desk: Desk) -> No
     schedule = desk.scheduling.create(SYSTEM, new).schedule
     desk.fails(schedule, 5)
     assert not desk.now_stands(schedule).is_active
-    assert desk.letters() == []
+    assert desk.messages() == []

@@ -74,7 +74,7 @@ class ProgressRoutes:
 
     progress: ProgressService
     goals: GoalService
-    throttling: RateLimiting | None = None
+    rate_limits: RateLimiting | None = None
     root: str = ROOT
 
     def list(self, call: ApiRequest[object, EntryQuery]) -> ApiResponse:
@@ -117,9 +117,9 @@ class ProgressRoutes:
     def quota(self, call: ApiRequest) -> ApiResponse:
         """Return what is left of the caller's quota and rate."""
         policies = []
-        if self.throttling is not None:
-            now = self.throttling.clock.now()
-            policies = [policy_body(each, now) for each in self.throttling.remaining(call.actor)]
+        if self.rate_limits is not None:
+            now = self.rate_limits.clock.now()
+            policies = [policy_body(each, now) for each in self.rate_limits.remaining(call.actor)]
         headers = {"Cache-Control": "no-store"}
         return ApiResponse(body=QuotaBody(tier=call.actor.tier, policies=policies), headers=headers)
 

@@ -56,7 +56,7 @@ class Dispatch:
     queries: QueryReader
     verified_for: Mapping[Access, bool]
     refusals: RefusalAudit
-    throttling: RateLimiting | None = None
+    rate_limits: RateLimiting | None = None
 
     @classmethod
     def of(
@@ -66,7 +66,7 @@ class Dispatch:
         queries: QueryReader,
         needed: Verified,
         refusals: RefusalAudit,
-        throttling: RateLimiting | None = None,
+        rate_limits: RateLimiting | None = None,
     ) -> "Dispatch":
         """Return the dispatch that asks for verified addresses where they are needed."""
         verified_for = {
@@ -82,7 +82,7 @@ class Dispatch:
             queries=queries,
             verified_for=verified_for,
             refusals=refusals,
-            throttling=throttling,
+            rate_limits=rate_limits,
         )
 
     def responder(self, operation: AnyOperation) -> Callable[..., None]:
@@ -196,7 +196,7 @@ class Dispatch:
 
     def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:
         """Count the request; where it is refused, its headers still tell the limits."""
-        if self.throttling is None:
+        if self.rate_limits is None:
             return
         asked = RateLimitRequest(
             address=req.context.origin.address,
@@ -206,7 +206,7 @@ class Dispatch:
             session_id=actor.session_id,
             by_cookie=req.context.by_cookie,
         )
-        req.context.limits = self.throttling.admit(asked)
+        req.context.limits = self.rate_limits.admit(asked)
 
 
 def _is_bad_token(req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> bool:

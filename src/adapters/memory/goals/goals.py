@@ -47,13 +47,13 @@ class MemoryGoalLedgerRepository:
 
     def lock(self, owner: UserId) -> GoalLedger:
         """Return a person's book; there is one from now on."""
-        book = self.get(owner)
-        self._tables.ledgers.put(owner, book)
-        return book
+        ledger = self.get(owner)
+        self._tables.ledgers.put(owner, ledger)
+        return ledger
 
-    def replace(self, book: GoalLedger) -> None:
+    def replace(self, ledger: GoalLedger) -> None:
         """Keep a book as it now stands."""
-        self._tables.ledgers.put(book.owner, book)
+        self._tables.ledgers.put(ledger.owner, ledger)
 
 
 @define(eq=False)

@@ -100,7 +100,9 @@ class MemoryEngine:
                 ],
                 now,
             )
-            self._rows.release({job.lane for job in jobs if job.lane is not None}, now)
+            self._rows.release(
+                {job.concurrency_key for job in jobs if job.concurrency_key is not None}, now
+            )
         return set(accepted)
 
     def renew_leases(
@@ -126,7 +128,7 @@ class MemoryEngine:
             back = self._unclaimed(job)
             if job.cancel_requested:
                 back = evolve(back, state=JobState.CANCELLED, ended_at=now)
-                freed.add(job.lane)
+                freed.add(job.concurrency_key)
             else:
                 self._rows.woken.add(job.queue)
             self._rows.put(back)
@@ -140,8 +142,8 @@ class MemoryEngine:
         return [_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
 
     def release_concurrency_keys(self, now: datetime) -> int:
-        """Ready held rows whose lane has room and whose task is active."""
-        return self._rows.release(self._lanes_that_hold(), now)
+        """Ready held rows whose concurrency key has room and whose task is active."""
+        return self._rows.release(self._concurrency_keys_that_hold(), now)
 
     def waiting_queues(self) -> Sequence[str]:
         """Return the queues, neither paused nor draining, in which ready rows wait."""
@@ -155,13 +157,13 @@ class MemoryEngine:
         ]
         for job in rows:
             self._rows.put(evolve(job, state=JobState.HELD))
-        freed = {job.lane for job in rows if job.lane is not None}
+        freed = {job.concurrency_key for job in rows if job.concurrency_key is not None}
         self._rows.release(freed, self._rows.clock.now())
         return len(rows)
 
     def release_task(self, key: str, now: datetime) -> int:
-        """Move the HELD rows of a task to READY as far as lanes allow."""
-        return self._rows.release(self._lanes_that_hold(), now, task=key)
+        """Move the HELD rows of a task to READY as far as concurrency keys allow."""
+        return self._rows.release(self._concurrency_keys_that_hold(), now, task=key)
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""
@@ -176,7 +178,7 @@ class MemoryEngine:
 
     def has_held(self) -> bool:
         """Whether any row is HELD."""
-        return bool(self._lanes_that_hold())
+        return bool(self._concurrency_keys_that_hold())
 
     def prune(self, states: Sequence[JobState], before: datetime, *, limit: int) -> Sequence[str]:
         """Delete ended jobs without a schedule; return the file keys set free."""
@@ -218,8 +220,11 @@ class MemoryEngine:
     def _runs(self, queue: str) -> bool:
         return self._rows.tables.queues.get(queue) in {None, "running"}
 
-    def _lanes_that_hold(self) -> list[str | None]:
-        return [lane or None for _, lane in self._rows.tables.job_index.keys("held")]
+    def _concurrency_keys_that_hold(self) -> list[str | None]:
+        return [
+            concurrency_key or None
+            for _, concurrency_key in self._rows.tables.job_index.keys("held")
+        ]
 
     def _close(self, settlement: Settlement) -> None:
         """Write the attempt that a settlement ends."""
@@ -279,7 +284,7 @@ def _claim(job: Job) -> Claim:
         queue=job.queue,
         mode=job.mode,
         fail_when_lost=job.fail_when_lost,
-        lane=job.lane,
+        concurrency_key=job.concurrency_key,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         timeout_seconds=job.timeout_seconds,

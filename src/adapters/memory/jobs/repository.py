@@ -61,18 +61,18 @@ class MemoryJobRepository(MemoryEngine):
             if new.state.ended:
                 self._rows.put(new)
                 continue
-            if new.lane is not None:
-                self._rows.tables.lanes.put(new.lane, new.lane_limit)
-            room = self._rows.room(new.lane)
+            if new.concurrency_key is not None:
+                self._rows.tables.concurrency_keys.put(new.concurrency_key, new.concurrency_limit)
+            room = self._rows.room(new.concurrency_key)
             state = initial_state(
                 new,
                 now,
                 task_active=self._rows.is_active(new.task),
-                lane_free=room is None or room > taking.get(new.lane, 0),
+                concurrency_key_free=room is None or room > taking.get(new.concurrency_key, 0),
             )
             if state is JobState.READY:
                 ready.append(new)
-                taking[new.lane] = taking.get(new.lane, 0) + 1
+                taking[new.concurrency_key] = taking.get(new.concurrency_key, 0) + 1
             waits = state is JobState.SCHEDULED or state is JobState.READY
             self._rows.put(evolve(new, state=JobState.SCHEDULED if waits else state))
         self._rows.make_ready(ready, now)
@@ -118,8 +118,8 @@ class MemoryJobRepository(MemoryEngine):
         stays = kept.state is JobState.READY and moved.state is JobState.READY
         if moved.state.waiting and moved.due_at <= now and not stays:
             self._rows.place([moved], now)
-        if kept.lane is not None:
-            self._rows.release([kept.lane], now)
+        if kept.concurrency_key is not None:
+            self._rows.release([kept.concurrency_key], now)
         return True
 
     def find(
@@ -156,11 +156,13 @@ class MemoryJobRepository(MemoryEngine):
         return self._rows.tables.attempts.get(job_id) or ()
 
     def _is_free(self, task: Task, schedule: Schedule) -> bool:
-        """Whether a task may run, and nothing of a schedule or in its lane is under way."""
+        """Whether a task may run, and nothing of a schedule or in its concurrency key is under way."""
         if not self._rows.is_active(task.key):
             return False
-        index, lane = self._rows.tables.job_index, schedule.lane
-        return lane is None or not (index.of("unfinished", schedule.id) or index.of("busy", lane))
+        index, concurrency_key = self._rows.tables.job_index, schedule.concurrency_key
+        return concurrency_key is None or not (
+            index.of("unfinished", schedule.id) or index.of("busy", concurrency_key)
+        )
 
     def _new(self, job: Job) -> Job:
         return evolve(

@@ -1,4 +1,4 @@
-"""Rows on the move: fair tags on the way in, free lanes on the way out."""
+"""Rows on the move: fair tags on the way in, free concurrency keys on the way out."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -46,11 +46,13 @@ class MemoryJobTable:
         """Whether a task may run; one without a definition may."""
         return all(known.is_active for known in self.tables.definitions if known.key == task)
 
-    def room(self, lane: str | None) -> int | None:
-        """Return how many more rows a lane may have ready or running; None is any number."""
-        if lane is None:
+    def room(self, concurrency_key: str | None) -> int | None:
+        """Return how many more rows a concurrency key may have ready or running; None is any number."""
+        if concurrency_key is None:
             return None
-        return (self.tables.lanes.get(lane) or 0) - len(self.tables.job_index.of("busy", lane))
+        return (self.tables.concurrency_keys.get(concurrency_key) or 0) - len(
+            self.tables.job_index.of("busy", concurrency_key)
+        )
 
     def make_ready(self, jobs: Sequence[Job], now: datetime) -> list[Job]:
         """Move jobs to READY, with fair tags that are counted as in one statement."""
@@ -69,28 +71,32 @@ class MemoryJobTable:
         return ready
 
     def place(self, jobs: Iterable[Job], now: datetime) -> None:
-        """Move due jobs to READY, or to HELD where the lane is full or the task inactive."""
-        ready, lanes = [], set()
+        """Move due jobs to READY, or to HELD where the concurrency key is full or the task inactive."""
+        ready, concurrency_keys = [], set()
         for job in jobs:
-            if job.lane is None and self.is_active(job.task):
+            if job.concurrency_key is None and self.is_active(job.task):
                 ready.append(job)
                 continue
             self.put(evolve(job, state=JobState.HELD))
-            if job.lane is not None:
-                lanes.add(job.lane)
+            if job.concurrency_key is not None:
+                concurrency_keys.add(job.concurrency_key)
         self.make_ready(ready, now)
-        self.release(lanes, now)
+        self.release(concurrency_keys, now)
 
-    def release(self, lanes: Iterable[str | None], now: datetime, task: str | None = None) -> int:
-        """Ready the next held rows of lanes, as far as there is room; return how many."""
+    def release(
+        self, concurrency_keys: Iterable[str | None], now: datetime, task: str | None = None
+    ) -> int:
+        """Ready the next held rows of concurrency keys, as far as there is room; return how many."""
         released: list[Job] = []
-        for lane in sorted(lanes, key=lambda lane: lane or ""):
+        for concurrency_key in sorted(
+            concurrency_keys, key=lambda concurrency_key: concurrency_key or ""
+        ):
             held = (
                 job
-                for job in self.by_index("held", lane or "")
+                for job in self.by_index("held", concurrency_key or "")
                 if task in {None, job.task} and self.is_active(job.task)
             )
-            room = self.room(lane)
+            room = self.room(concurrency_key)
             released += islice(held, None if room is None else max(room, 0))
         return len(self.make_ready(released, now))
 

@@ -46,7 +46,7 @@ class Strategy:
         insert_schedule: Insert a schedule and return its id.
         advance_by_one: Move schedules past one tick each.
         is_among: The condition that a column is among the ids of a parameter.
-        insert_job: Insert one waiting job without a lane by one statement; the
+        insert_job: Insert one waiting job without a concurrency key by one statement; the
             last argument says whether the statement commits by itself.
         settle_and_claim: Write outcomes and claim by one statement; the last
             argument says whether the statement commits by itself.

@@ -23,7 +23,7 @@ from workbell.adapters.sql.database.statements import (
     inserted_id,
     row_to_dict,
 )
-from workbell.adapters.sql.schema.goals import goal_books, goals, timers
+from workbell.adapters.sql.schema.goals import goal_ledgers, goals, timers
 from workbell.adapters.sql.schema.reminders import goal_reminders
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger, GoalState
@@ -31,11 +31,11 @@ from workbell.domain.goals.progress_entry import Timer
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import GoalFilter
 
-_b, _c, _t = goal_books.c, goals.c, timers.c
-_BOOK = select(goal_books).where(_b.owner == bindparam("whose"))
+_b, _c, _t = goal_ledgers.c, goals.c, timers.c
+_BOOK = select(goal_ledgers).where(_b.owner == bindparam("whose"))
 _LOCK = _BOOK.with_for_update()
 _KEEP_BOOK = (
-    update(goal_books)
+    update(goal_ledgers)
     .where(_b.owner == bindparam("whose"))
     .values(last_goal=bindparam("highest"), revision=bindparam("counted"))
 )
@@ -69,14 +69,14 @@ class SqlGoalLedgerRepository:
 
     def lock(self, owner: UserId) -> GoalLedger:
         """Return a person's book and lock it; there is one from now on."""
-        new = insert_if_absent(goal_books, self._db.dialect.name)
+        new = insert_if_absent(goal_ledgers, self._db.dialect.name)
         while (row := self._db.execute(_LOCK, {"whose": owner}).one_or_none()) is None:
             self._db.execute(new.values(owner=owner, last_goal=0, revision=0))
         return GoalLedger(**row_to_dict(row))
 
-    def replace(self, book: GoalLedger) -> None:
+    def replace(self, ledger: GoalLedger) -> None:
         """Keep a book as it now stands; it is locked already."""
-        values = {"whose": book.owner, "highest": book.last_goal, "counted": book.revision}
+        values = {"whose": ledger.owner, "highest": ledger.last_goal, "counted": ledger.revision}
         self._db.execute(_KEEP_BOOK, values)
 
 

@@ -25,7 +25,7 @@ from workbell.adapters.sql.database.statements import (
     insert_if_absent,
 )
 from workbell.adapters.sql.database.strategy import IsAmong, Strategy
-from workbell.adapters.sql.schema.goals import goal_books, goals
+from workbell.adapters.sql.schema.goals import goal_ledgers, goals
 from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.goals.goal import GoalState
@@ -33,7 +33,7 @@ from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistor
 from workbell.domain.identity.user import UserId
 
 _p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
-_b = goal_books.c
+_b = goal_ledgers.c
 _OPEN = _g.state == str(GoalState.ACTIVE), _g.is_complete.is_(False)
 _IDLE = _g.active_at < bindparam("before")
 _WANTED = select(_p.reminders, _p.reminder_time, _p.zone, _p.next_at)

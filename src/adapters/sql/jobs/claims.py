@@ -52,7 +52,9 @@ _claim = update(jobs).values(
 )
 _CLAIM = prepare(_claim.where(_c.id == bindparam("job_id")), "lease", "claimer", "now", "job_id")
 _CLAIM_TOGETHER = _claim.where(_ids)
-RUNNING = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lane, _c.queue).where(_ids)
+RUNNING = select(
+    _c.id, _c.token, _c.state, _c.cancel_requested, _c.concurrency_key, _c.queue
+).where(_ids)
 _LOCK_RUNNING = RUNNING.order_by(_c.id).with_for_update()
 _EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("lease"))
 _PROGRESS = prepare(

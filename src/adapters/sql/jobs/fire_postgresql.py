@@ -11,7 +11,7 @@ from workbell.domain.jobs.job import mode_of
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.ticks import FastPathStep
 
-# The lanes are locked here, and counted by the next statement: its snapshot is younger.
+# The concurrency keys are locked here, and counted by the next statement: its snapshot is younger.
 _LOCK = prepare(
     text("""
 WITH given AS MATERIALIZED (
@@ -27,9 +27,9 @@ locked AS MATERIALIZED (
     WHERE next_at = tick AND deleted_at IS NULL
 ),
 entered AS (
-    INSERT INTO workbell_concurrency_keys AS keys (key, lane_limit)
+    INSERT INTO workbell_concurrency_keys AS keys (key, concurrency_limit)
     SELECT 'schedule:' || id AS key, 1 FROM locked WHERE overlap_policy <> 'allow_all' ORDER BY key
-    ON CONFLICT (key) DO UPDATE SET lane_limit = 1 WHERE keys.lane_limit <> 1
+    ON CONFLICT (key) DO UPDATE SET concurrency_limit = 1 WHERE keys.concurrency_limit <> 1
 )
 SELECT id FROM locked"""),
     "steps",
@@ -43,7 +43,7 @@ alone AS MATERIALIZED (
     SELECT given.nth, s.id, owner, task, name, next_at, priority, weight, max_attempts,
         timeout_seconds, parameters, coalesce(nullif(queue, ''), :queue) AS own_queue,
         CAST(owner AS text) AS fair_key,
-        CASE WHEN overlap_policy <> 'allow_all' THEN 'schedule:' || s.id END AS lane
+        CASE WHEN overlap_policy <> 'allow_all' THEN 'schedule:' || s.id END AS concurrency_key
     FROM given CROSS JOIN LATERAL (
         SELECT * FROM workbell_schedules WHERE id = given.id LIMIT 1
     ) AS s
@@ -52,7 +52,7 @@ alone AS MATERIALIZED (
         WHERE schedule_id IS NOT NULL AND schedule_id = s.id AND state < 4
     ) AND NOT EXISTS (
         SELECT 1 FROM workbell_jobs
-        WHERE lane IS NOT NULL AND lane = 'schedule:' || s.id AND state IN (2, 3)
+        WHERE concurrency_key IS NOT NULL AND concurrency_key = 'schedule:' || s.id AND state IN (2, 3)
     )
 ),
 places AS MATERIALIZED (
@@ -72,13 +72,13 @@ shares AS MATERIALIZED (
         JOIN places USING (own_queue, priority)
 ),
 written AS (
-    INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, lane,
-        lane_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token, cancel_requested,
+    INSERT INTO workbell_jobs (state, queue, priority, fair_tag, fair_key, weight, due_at, concurrency_key,
+        concurrency_limit, mode, fail_when_lost, attempt, max_attempts, timeout_seconds, token, cancel_requested,
         owner, task, name, origin, schedule_id, tick, hidden, created_at, queued_at, description,
         parameters)
     SELECT 2, own_queue, priority,
         base + row_number() OVER (PARTITION BY own_queue, priority, fair_key ORDER BY nth) / weight,
-        fair_key, weight, next_at, lane, 1, CAST(:mode AS smallint), CAST(:fails AS boolean), 0,
+        fair_key, weight, next_at, concurrency_key, 1, CAST(:mode AS smallint), CAST(:fails AS boolean), 0,
         coalesce(nullif(max_attempts, 0), :attempts),
         coalesce(nullif(timeout_seconds, 0), :seconds), 0, false, owner, task, name, 'schedule',
         id, next_at, false, :now, :now, '', parameters

@@ -31,7 +31,7 @@ from workbell.adapters.sql.database.statements import (
 )
 from workbell.adapters.sql.jobs.fair_queueing import Share, highest_tag, lowest_tag
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
-from workbell.adapters.sql.schema.tables import jobs, lanes, schedules
+from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, schedules
 from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag, mode_of
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy
@@ -45,10 +45,10 @@ _prefix: ColumnElement[Any] = literal_column("'schedule:'")
 _allow_all: ColumnElement[Any] = literal_column(f"'{OverlapPolicy.ALLOW_ALL}'")
 _wanted = func.json_each(bindparam("ids")).table_valued("value", name="wanted").c.value
 _overlaps = _s.overlap_policy == _allow_all
-_own_lane = cast(_prefix, String) + cast(_s.id, String)
+_own_concurrency_key = cast(_prefix, String) + cast(_s.id, String)
 _is_alone = and_(
     not_(select(_j.id).where(IS_UNFINISHED_RUN, _j.schedule_id == _s.id).exists()),
-    not_(select(_j.id).where(IS_BUSY, _j.lane == _own_lane).exists()),
+    not_(select(_j.id).where(IS_BUSY, _j.concurrency_key == _own_concurrency_key).exists()),
 )
 _queue = func.coalesce(func.nullif(_s.queue, _nothing), bindparam("queue"))
 _fair_key = cast(_s.owner, String)
@@ -64,7 +64,7 @@ _VARYING = {
     "fair_key": _fair_key,
     "weight": _s.weight,
     "due_at": _s.next_at,
-    "lane": case((_overlaps, null()), else_=_own_lane),
+    "concurrency_key": case((_overlaps, null()), else_=_own_concurrency_key),
     "mode": bindparam("mode"),
     "fail_when_lost": bindparam("fails"),
     "max_attempts": _or_task(_s.max_attempts, "attempts"),
@@ -81,7 +81,7 @@ _VARYING = {
 }
 _FIXED = {
     "state": literal_column(str(int(JobState.READY))),
-    "lane_limit": _one,
+    "concurrency_limit": _one,
     "attempt": _zero,
     "token": _zero,
     "cancel_requested": _zero,
@@ -116,14 +116,14 @@ _INSERT = PreparedStatement(
     (*_TAGGED, *[name for name in _VARYING if name not in _TAGGED]),
 )
 _keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
-_new_lanes = sqlite.insert(lanes).from_select(
-    ["key", "lane_limit"], select(_keys.c.value, _one).where(_keys.c.value.is_not(None))
+_new_concurrency_keys = sqlite.insert(concurrency_keys).from_select(
+    ["key", "concurrency_limit"], select(_keys.c.value, _one).where(_keys.c.value.is_not(None))
 )
 _PUT_SINGLE = prepare(
-    _new_lanes.on_conflict_do_update(
-        index_elements=[lanes.c.key],
-        set_={"lane_limit": _one},
-        where=lanes.c.lane_limit != _one,
+    _new_concurrency_keys.on_conflict_do_update(
+        index_elements=[concurrency_keys.c.key],
+        set_={"concurrency_limit": _one},
+        where=concurrency_keys.c.concurrency_limit != _one,
     ),
     "keys",
 )
@@ -148,19 +148,29 @@ def fire_ticks(
     kept: list[FastPathStep] = []
     entered: list[str] = []
     rows: list[Values] = []
-    for low, high, id_, version, queue, priority, key, weight, due, lane, *rest in _ALONE.fetch_all(
-        db, values
-    ):
+    for (
+        low,
+        high,
+        id_,
+        version,
+        queue,
+        priority,
+        key,
+        weight,
+        due,
+        concurrency_key,
+        *rest,
+    ) in _ALONE.fetch_all(db, values):
         step = expected[id_]
         if version != step.version or due != moment(step.tick):
             continue
         share = (queue, priority, key)
         nth = given[share] = given.get(share, 0) + 1
         tag = fair_tag(low, high, nth, weight)
-        rows.append((queue, priority, tag, key, weight, due, lane, *rest))
+        rows.append((queue, priority, tag, key, weight, due, concurrency_key, *rest))
         kept.append(step)
-        if lane is not None:
-            entered.append(lane)
+        if concurrency_key is not None:
+            entered.append(concurrency_key)
     _PUT_SINGLE.execute(db, (json_text(entered),))
     _INSERT.execute_many(db, rows)
     woken.update(queue for queue, _, _ in given)

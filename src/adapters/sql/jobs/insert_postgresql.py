@@ -106,7 +106,7 @@ def insert_jobs(
 
 
 def insert_job(db: Connection, job: Job, now: datetime, committing: bool) -> Job | None:
-    """Insert a waiting job without a lane; None where its key is taken."""
+    """Insert a waiting job without a concurrency key; None where its key is taken."""
     later = job.due_at > now
     state = JobState.SCHEDULED if later else JobState.READY
     queued_at = job.queued_at if later else now

@@ -184,7 +184,10 @@ def _conditions(scope: Scope, filters: JobFilter) -> Iterator[ColumnElement[bool
     yield from in_range(_c.due_at, filters.due_from, filters.due_to)
     if filters.search is not None:
         yield or_(
-            *[contains_text(column, filters.search) for column in (_c.name, _c.task, _c.description)]
+            *[
+                contains_text(column, filters.search)
+                for column in (_c.name, _c.task, _c.description)
+            ]
         )
     if filters.before_id is not None:
         yield _c.id < filters.before_id

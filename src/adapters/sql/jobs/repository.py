@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, null, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, chunks
 from workbell.adapters.sql.database.strategy import ProgressEntry
-from workbell.adapters.sql.jobs import lanes
+from workbell.adapters.sql.jobs import concurrency_keys
 from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
 from workbell.adapters.sql.jobs.listing import VISIBLE, JobLists
@@ -31,12 +31,12 @@ _STILL_SCHEDULED = (
     select(_c.id).where(IS_SCHEDULED, _ids).order_by(_c.id).with_for_update(skip_locked=True)
 )
 STAGED = (
-    select(*lanes.STAGE_COLUMNS)
+    select(*concurrency_keys.STAGE_COLUMNS)
     .where(IS_SCHEDULED, _c.due_at <= bindparam("now"))
     .order_by(_c.due_at, _c.id)
     .limit(bindparam("most"))
 )
-_LANES_AMONG = select(_c.lane).where(_ids, _c.lane.is_not(None))
+_CONCURRENCY_KEYS_AMONG = select(_c.concurrency_key).where(_ids, _c.concurrency_key.is_not(None))
 _last_attempt = attempts.c.job_id == _c.id, attempts.c.number == _c.attempt - 1
 # In this order: MySQL reads what it has set already.
 _UNCLAIM = (
@@ -53,7 +53,7 @@ _UNCLAIM = (
     )
 )
 _HOLD_TASK = update(table).where(_ids, IS_READY).values(state=int(JobState.HELD))
-_READY_OF_TASK = select(_c.id, _c.lane).where(IS_READY, _c.task == bindparam("task"))
+_READY_OF_TASK = select(_c.id, _c.concurrency_key).where(IS_READY, _c.task == bindparam("task"))
 
 
 @frozen
@@ -77,9 +77,11 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         self._woken.update(
             job.queue for job in kept if job is not None and job.state is JobState.READY
         )
-        refused = {job.lane for job, one in zip(jobs, kept, strict=True) if one is None}
-        if lanes_left := {lane for lane in refused if lane is not None}:
-            lanes.release(self._db, lanes_left, now, self._woken)
+        refused = {job.concurrency_key for job, one in zip(jobs, kept, strict=True) if one is None}
+        if concurrency_keys_left := {
+            concurrency_key for concurrency_key in refused if concurrency_key is not None
+        }:
+            concurrency_keys.release(self._db, concurrency_keys_left, now, self._woken)
         return kept
 
     def add_ticks(
@@ -87,14 +89,17 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
     ) -> Sequence[FastPathStep]:
         """Keep the jobs of due ticks in the common case; return the steps accounted for."""
         fire_ticks = self._strategy.fire_ticks
-        if fire_ticks is None or task.key in lanes.inactive_tasks.execute(self._db).scalars():
+        if (
+            fire_ticks is None
+            or task.key in concurrency_keys.inactive_tasks.execute(self._db).scalars()
+        ):
             return []
         return fire_ticks(self._db, task, steps, now, self._woken)
 
     def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job and lock its row, and first its lane's."""
-        lane = self.get(scope, job_id).lane
-        lanes.lock(self._db, [] if lane is None else [lane])
+        """Return one job and lock its row, and first its concurrency key's."""
+        concurrency_key = self.get(scope, job_id).concurrency_key
+        concurrency_keys.lock(self._db, [] if concurrency_key is None else [concurrency_key])
         query = VISIBLE.with_for_update()
         row = self._db.execute(query, {"job_id": job_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
@@ -118,16 +123,18 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         }
         if before.state is JobState.RUNNING and after.state is not JobState.RUNNING:
             values["lease_until"] = None
-        if before.lane is not None:  # a caller that read the job unlocked has not locked it
-            lanes.lock(self._db, [before.lane])
+        if (
+            before.concurrency_key is not None
+        ):  # a caller that read the job unlocked has not locked it
+            concurrency_keys.lock(self._db, [before.concurrency_key])
         guard = (_c.id == before.id, _c.state == int(before.state), _c.token == before.token)
         if self._db.execute(update(table).where(*guard).values(values)).rowcount != 1:
             return False
         stays = before.state is JobState.READY and after.state is JobState.READY
         if after.state.waiting and after.due_at <= now and not stays:
-            lanes.initial_states(self._db, [before.id], now, self._woken)
-        if before.lane is not None:
-            lanes.release(self._db, [before.lane], now, self._woken)
+            concurrency_keys.initial_states(self._db, [before.id], now, self._woken)
+        if before.concurrency_key is not None:
+            concurrency_keys.release(self._db, [before.concurrency_key], now, self._woken)
         return True
 
     def stage(self, now: datetime, *, limit: int = 500) -> int:
@@ -135,9 +142,11 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         rows = self._db.execute(STAGED, {"now": now, "most": limit}).all()
         if not rows:
             return 0
-        lanes.lock(self._db, {row.lane for row in rows if row.lane is not None})
+        concurrency_keys.lock(
+            self._db, {row.concurrency_key for row in rows if row.concurrency_key is not None}
+        )
         rows = self._still_scheduled(rows)
-        lanes.stage_rows(self._db, rows, now, self._woken)
+        concurrency_keys.stage_rows(self._db, rows, now, self._woken)
         return len(rows)
 
     def settle_and_claim(
@@ -171,8 +180,8 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         """Write outcomes and their attempts; return the ids that were accepted."""
         if not settlements:
             return set()
-        freed = {each.lane for each in settlements if each.lane is not None}
-        lanes.lock(self._db, freed)
+        freed = {each.concurrency_key for each in settlements if each.concurrency_key is not None}
+        concurrency_keys.lock(self._db, freed)
         accepted = self._strategy.write_settlements(self._db, settlements)
         if not accepted:
             return set()
@@ -184,14 +193,14 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             and (each.due_at is None or each.due_at <= each.ended_at)
         ]
         if due:
-            lanes.initial_states(self._db, due, now, self._woken)
+            concurrency_keys.initial_states(self._db, due, now, self._woken)
         if freed:
-            lanes.release(self._db, freed, now, self._woken)
+            concurrency_keys.release(self._db, freed, now, self._woken)
         return set(accepted)
 
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
         """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
-        self._lock_lanes_of(claims)
+        self._lock_concurrency_keys_of(claims)
         rows = self._running(claims)
         if not rows:
             return set()
@@ -201,48 +210,52 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         self._unclaim(others, JobState.READY, None)
         self._unclaim(cancelled, JobState.CANCELLED, now)
         self._woken.update(row.queue for row in others)
-        freed = {row.lane for row in cancelled if row.lane is not None}
-        lanes.release(self._db, freed, now, self._woken)
+        freed = {row.concurrency_key for row in cancelled if row.concurrency_key is not None}
+        concurrency_keys.release(self._db, freed, now, self._woken)
         return {JobId(row.id) for row in rows}
 
     def release_concurrency_keys(self, now: datetime) -> int:
-        """Ready held rows whose lane has room and whose task is active."""
-        return lanes.release_all(self._db, now, self._woken)
+        """Ready held rows whose concurrency key has room and whose task is active."""
+        return concurrency_keys.release_all(self._db, now, self._woken)
 
     def hold_task(self, key: str) -> int:
         """Move the READY rows of a task to HELD; return how many."""
         rows = self._db.execute(_READY_OF_TASK, {"task": key}).all()
-        freed = {row.lane for row in rows if row.lane is not None}
-        lanes.lock(self._db, freed)
+        freed = {row.concurrency_key for row in rows if row.concurrency_key is not None}
+        concurrency_keys.lock(self._db, freed)
         held = 0
         for some in chunks(sorted(row.id for row in rows)):
             held += self._db.execute(_HOLD_TASK, {"ids": some}).rowcount
         if freed:
-            lanes.release(self._db, freed, self.now(), self._woken)
+            concurrency_keys.release(self._db, freed, self.now(), self._woken)
         return held
 
     def release_task(self, key: str, now: datetime) -> int:
-        """Move the HELD rows of a task to READY as far as lanes allow."""
-        return lanes.release_all(self._db, now, self._woken, task=key)
+        """Move the HELD rows of a task to READY as far as concurrency keys allow."""
+        return concurrency_keys.release_all(self._db, now, self._woken, task=key)
 
     def _states(self, jobs: Sequence[Job], now: datetime) -> list[ProgressEntry]:
         """Decide where each job enters: its state, its tag, and when it was queued."""
         if _is_lone(jobs):
             return [self._state_of_one(jobs[0], now)]
         limits = {
-            job.lane: job.lane_limit for job in jobs if job.lane is not None and job.state.waiting
+            job.concurrency_key: job.concurrency_limit
+            for job in jobs
+            if job.concurrency_key is not None and job.state.waiting
         }
-        room = lanes.lock_and_set_limits(self._db, limits)
-        inactive = frozenset(lanes.inactive_tasks.execute(self._db).scalars())
+        room = concurrency_keys.lock_and_set_limits(self._db, limits)
+        inactive = frozenset(concurrency_keys.inactive_tasks.execute(self._db).scalars())
         states: list[JobState] = []
         for job in jobs:
             if job.state.ended:
                 states.append(job.state)
                 continue
-            free = job.lane is None or room[job.lane] > 0
-            state = initial_state(job, now, task_active=job.task not in inactive, lane_free=free)
-            if state is JobState.READY and job.lane is not None:
-                room[job.lane] -= 1
+            free = job.concurrency_key is None or room[job.concurrency_key] > 0
+            state = initial_state(
+                job, now, task_active=job.task not in inactive, concurrency_key_free=free
+            )
+            if state is JobState.READY and job.concurrency_key is not None:
+                room[job.concurrency_key] -= 1
             states.append(state)
         return self._tagged(jobs, states, now)
 
@@ -272,12 +285,12 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": some}).scalars())
         return [row for row in rows if row.id in locked]
 
-    def _lock_lanes_of(self, claims: Sequence[tuple[JobId, int]]) -> None:
-        """Lock the lanes of claims, before their rows are locked."""
+    def _lock_concurrency_keys_of(self, claims: Sequence[tuple[JobId, int]]) -> None:
+        """Lock the concurrency keys of claims, before their rows are locked."""
         keys: set[str] = set()
         for some in chunks([job_id for job_id, _ in claims]):
-            keys.update(self._db.execute(_LANES_AMONG, {"ids": some}).scalars())
-        lanes.lock(self._db, keys)
+            keys.update(self._db.execute(_CONCURRENCY_KEYS_AMONG, {"ids": some}).scalars())
+        concurrency_keys.lock(self._db, keys)
 
     def _unclaim(self, rows: Sequence[AnyRow], to: JobState, ended: datetime | None) -> None:
         ids = [row.id for row in rows]
@@ -286,14 +299,14 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
 
 
 def _is_lone(jobs: Sequence[Job]) -> bool:
-    """Whether it is one job that waits, in no lane."""
-    return len(jobs) == 1 and jobs[0].lane is None and jobs[0].state.waiting
+    """Whether it is one job that waits, in no concurrency key."""
+    return len(jobs) == 1 and jobs[0].concurrency_key is None and jobs[0].state.waiting
 
 
 def _have_no_consequence(settlements: Sequence[Settlement]) -> bool:
-    """Whether outcomes free no lane, and make no row ready at once."""
+    """Whether outcomes free no concurrency key, and make no row ready at once."""
     return all(
-        each.lane is None
+        each.concurrency_key is None
         and (
             each.state is not JobState.SCHEDULED
             or (each.due_at is not None and each.due_at > each.ended_at)

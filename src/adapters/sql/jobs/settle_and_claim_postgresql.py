@@ -66,7 +66,7 @@ claimed AS (
         attempt = attempt + 1, token = token + 1
     FROM picked WHERE workbell_jobs.id = picked.id
     RETURNING nth, workbell_jobs.id, token, task, owner, parameters::json, queue, mode, fail_when_lost,
-        lane, attempt, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
+        concurrency_key, attempt, max_attempts, timeout_seconds, cancel_requested, schedule_id, worker,
         due_at AT TIME ZONE 'UTC' AS due_at, queued_at AT TIME ZONE 'UTC' AS queued_at,
         started_at AT TIME ZONE 'UTC' AS started_at, lease_until AT TIME ZONE 'UTC' AS lease_until,
         coalesce(tick, for_tick) AT TIME ZONE 'UTC' AS tick

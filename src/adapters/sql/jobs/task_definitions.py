@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from sqlalchemy import Connection, bindparam, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, insert_if_absent, row_to_dict, upsert
-from workbell.adapters.sql.schema.tables import facts, task_definitions
+from workbell.adapters.sql.schema.tables import store_metadata, task_definitions
 from workbell.domain.errors import NotFound
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 
@@ -15,7 +15,7 @@ _c = task_definitions.c
 _ALL = select(task_definitions).order_by(_c.id)
 _BY_ID = select(task_definitions).where(_c.id == bindparam("task_id"))
 _BY_KEY = select(task_definitions).where(_c.key == bindparam("task"))
-_FACT = select(facts.c.value).where(facts.c.name == bindparam("fact"))
+_FACT = select(store_metadata.c.value).where(store_metadata.c.name == bindparam("fact"))
 
 
 @frozen
@@ -88,4 +88,4 @@ class SqlStoreMetadata:
 
     def set(self, name: str, value: str) -> None:
         """Keep a fact."""
-        upsert(self._db, facts, {"name": name, "value": value})
+        upsert(self._db, store_metadata, {"name": name, "value": value})

@@ -20,7 +20,7 @@ from workbell.adapters.sql.schema.tables import metadata
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
 _NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
 
-goal_books = Table(
+goal_ledgers = Table(
     "workbell_goal_ledgers",
     metadata,
     Column("owner", Id, primary_key=True, autoincrement=False),

@@ -25,7 +25,7 @@ IS_HELD = _is(JobState.HELD)
 IS_READY = _is(JobState.READY)
 IS_RUNNING = _is(JobState.RUNNING)
 IS_BUSY = and_(
-    jobs.c.lane.is_not(None),
+    jobs.c.concurrency_key.is_not(None),
     jobs.c.state.in_((_number(JobState.READY), _number(JobState.RUNNING))),
 )
 IS_WAITING = jobs.c.state < _number(JobState.RUNNING)
@@ -80,8 +80,10 @@ _partial(
 _due("workbell_jobs_claim_idx", IS_READY, _j.queue, _j.priority.desc(), _j.fair_tag, _j.id)
 _due("workbell_jobs_share_idx", IS_READY, _j.queue, _j.priority, _j.fair_key, _j.fair_tag)
 _due("workbell_jobs_stage_idx", IS_SCHEDULED, _j.due_at, _j.id)
-_partial("workbell_jobs_busy_idx", IS_BUSY, _j.lane, plain=(_j.lane, _j.state))
-_due("workbell_jobs_held_idx", IS_HELD, _j.lane, _j.priority.desc(), _j.due_at, _j.id)
+_partial(
+    "workbell_jobs_busy_idx", IS_BUSY, _j.concurrency_key, plain=(_j.concurrency_key, _j.state)
+)
+_due("workbell_jobs_held_idx", IS_HELD, _j.concurrency_key, _j.priority.desc(), _j.due_at, _j.id)
 _due("workbell_jobs_lease_idx", IS_RUNNING, _j.lease_until, _j.id)
 _partial("workbell_jobs_waiting_idx", IS_WAITING, _j.owner, plain=(_j.owner, _j.state))
 _partial(

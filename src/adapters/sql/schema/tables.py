@@ -244,8 +244,8 @@ jobs = Table(
     _text("fair_key", 128),
     Column("weight", Double, nullable=False),
     _moment("due_at"),
-    _text("lane", 191, null=True),
-    _number("lane_limit"),
+    _text("concurrency_key", 191, null=True),
+    _number("concurrency_limit"),
     Column("mode", SmallInteger, nullable=False),
     _flag("fail_when_lost"),
     _number("attempt"),
@@ -318,11 +318,11 @@ artifacts = Table(
     **_KEYED,
 )
 
-lanes = Table(
+concurrency_keys = Table(
     "workbell_concurrency_keys",
     metadata,
     Column("key", String(191), primary_key=True),
-    _number("lane_limit"),
+    _number("concurrency_limit"),
     **_KEYED,
 )
 
@@ -358,7 +358,7 @@ quotas = Table(
     Index("workbell_quotas_until_idx", "until"),
 )
 
-facts = Table(
+store_metadata = Table(
     "workbell_metadata",
     metadata,
     Column("name", String(64), primary_key=True),

@@ -141,9 +141,9 @@ def link_of(world: World, who: str) -> str:
     """Return the address in a reminder of somebody's goals, without the host."""
     world.goal(who)
     day = (NOON + timedelta(days=7)).date()
-    letter = world.parts.reminding.compose_email(world.people[who].id, day, [1])
-    assert letter is not None
-    return letter.unsubscribe.removeprefix("http://localhost")
+    message = world.parts.reminding.compose_email(world.people[who].id, day, [1])
+    assert message is not None
+    return message.unsubscribe.removeprefix("http://localhost")
 
 
 def reminders_of(world: World, who: str) -> bool:

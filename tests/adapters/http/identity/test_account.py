@@ -39,7 +39,7 @@ def test_another_address_takes_the_current_password(world: World) -> None:
     assert list(refused.json["field_errors"]) == ["current_password"]
     moved = world.call("PATCH", f"{BASE}/users/me", "ada", {**moving, "current_password": PASSWORD})
     assert (moved.json["email"], moved.json["is_email_verified"]) == (moving["email"], False)
-    code = {"email": moving["email"], "otp": world.mail.letters[-2].text.split("code is ")[1][:6]}
+    code = {"email": moving["email"], "otp": world.mail.messages[-2].text.split("code is ")[1][:6]}
     assert world.post(f"{BASE}/verify-otp", None, code).status_code == 200
 
 

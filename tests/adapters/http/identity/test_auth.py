@@ -70,4 +70,4 @@ def test_a_new_code_is_asked_for_without_learning_anything(world: World) -> None
     ]
     assert len({answer.text for answer in answers}) == 1
     assert {answer.status_code for answer in answers} == {200}
-    assert [letter.to for letter in world.mail.letters] == ["una@example.org"]
+    assert [message.to for message in world.mail.messages] == ["una@example.org"]

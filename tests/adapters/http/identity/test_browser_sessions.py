@@ -213,10 +213,10 @@ def test_pages_have_a_limit_of_their_own(world: World) -> None:
     """Ten a second in each session, and none of the person's hourly ones."""
     off = dict.fromkeys(("anonymous", "login", "ingest", "free", "premium"))
     policies = Policies.of(user=Rate(1, 3600), **off)
-    throttling = RateLimiting(
+    rate_limits = RateLimiting(
         store=world.store, limiter=MemoryRateLimiter(), clock=world.clock, policies=policies
     )
-    world.parts = evolve(world.parts, throttling=throttling)
+    world.parts = evolve(world.parts, rate_limits=rate_limits)
     page = page_of(world, HTTP)
     page.login()
     statuses = [page.ask("GET", SESSION).status_code for _ in range(11)]

@@ -39,7 +39,7 @@ class Clock:
 
 
 class NoMail:
-    def send(self, letter: Email) -> None:
+    def send(self, message: Email) -> None:
         """Send nothing."""
 
 

@@ -27,14 +27,14 @@ WRONG = {"Authorization": "Bearer wrong"}
 def limited(world: World, limiter: RateLimiter | None = None, **rates: Rate | None) -> World:
     """Return the world with such limits, none where nothing is said."""
     given = dict.fromkeys(("anonymous", "user", "login", "ingest", "free", "premium"))
-    throttling = RateLimiting(
+    rate_limits = RateLimiting(
         store=world.store,
         limiter=limiter or MemoryRateLimiter(),
         clock=world.clock,
         policies=Policies.of(**{**given, **rates}),
     )
-    signing_in = evolve(world.parts.signing_in, throttling=throttling)
-    parts = evolve(world.parts, throttling=throttling, signing_in=signing_in)
+    signing_in = evolve(world.parts.signing_in, rate_limits=rate_limits)
+    parts = evolve(world.parts, rate_limits=rate_limits, signing_in=signing_in)
     return evolve(world, parts=parts, client=falcon.testing.TestClient(build_app(parts)))
 
 
@@ -204,9 +204,9 @@ def test_without_redis_nothing_is_a_server_error_and_sign_in_is_still_counted(
         gone.close()
     assert statuses == [200, 200, 429]
     assert logins == [200, 200, 429]
-    throttling = world.parts.throttling
-    assert throttling is not None
-    charge, *_ = throttling.policies.policies_for(
+    rate_limits = world.parts.rate_limits
+    assert rate_limits is not None
+    charge, *_ = rate_limits.policies.policies_for(
         RateLimitRequest(address="127.0.0.1", route=Route.SIGN_IN)
     )
     with world.store.view() as tx:

@@ -42,7 +42,7 @@ TABLES = [
 
 # On MySQL and MariaDB, which have no partial indexes: name, table, columns, unique
 PLAIN_INDEXES = [
-    ("workbell_jobs_busy_idx_plain", "workbell_jobs", ["lane", "state"], False),
+    ("workbell_jobs_busy_idx_plain", "workbell_jobs", ["concurrency_key", "state"], False),
     (
         "workbell_jobs_claim_idx_plain",
         "workbell_jobs",
@@ -54,7 +54,7 @@ PLAIN_INDEXES = [
     (
         "workbell_jobs_held_idx_plain",
         "workbell_jobs",
-        ["state", "lane", sa.literal_column("priority DESC"), "due_at", "id"],
+        ["state", "concurrency_key", sa.literal_column("priority DESC"), "due_at", "id"],
         False,
     ),
     (
@@ -84,9 +84,9 @@ PARTIAL_INDEXES = [
     (
         "workbell_jobs_busy_idx",
         "workbell_jobs",
-        ["lane"],
+        ["concurrency_key"],
         False,
-        "lane IS NOT NULL AND state IN (2, 3)",
+        "concurrency_key IS NOT NULL AND state IN (2, 3)",
     ),
     (
         "workbell_jobs_claim_idx",
@@ -112,7 +112,7 @@ PARTIAL_INDEXES = [
     (
         "workbell_jobs_held_idx",
         "workbell_jobs",
-        ["lane", sa.literal_column("priority DESC"), "due_at", "id"],
+        ["concurrency_key", sa.literal_column("priority DESC"), "due_at", "id"],
         False,
         "state = 1",
     ),
@@ -214,7 +214,7 @@ def upgrade() -> None:
     create_table(
         "workbell_concurrency_keys",
         sa.Column("key", sa.String(191), primary_key=True),
-        sa.Column("lane_limit", sa.Integer(), nullable=False),
+        sa.Column("concurrency_limit", sa.Integer(), nullable=False),
         sqlite_with_rowid=False,
     )
     create_table(
@@ -262,8 +262,8 @@ def upgrade() -> None:
         sa.Column("fair_key", sa.String(128), nullable=False),
         sa.Column("weight", sa.Double(), nullable=False),
         sa.Column("due_at", UtcDateTime(), nullable=False),
-        sa.Column("lane", sa.String(191), nullable=True),
-        sa.Column("lane_limit", sa.Integer(), nullable=False),
+        sa.Column("concurrency_key", sa.String(191), nullable=True),
+        sa.Column("concurrency_limit", sa.Integer(), nullable=False),
         sa.Column("mode", sa.SmallInteger(), nullable=False),
         sa.Column("fail_when_lost", sa.Boolean(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),

@@ -1,4 +1,4 @@
-"""Lanes, and the rows that become ready or are held while a lane is full."""
+"""Concurrency keys, and the rows that become ready or are held while a concurrency key is full."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -24,22 +24,31 @@ from workbell.adapters.sql.database.statements import (
 )
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator
 from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
-from workbell.adapters.sql.schema.tables import jobs, lanes, task_definitions
+from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions
 from workbell.domain.jobs.job import JobState
 
 _c = jobs.c
 _READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
 _busy = (
-    select(func.count()).select_from(jobs).where(_c.lane == lanes.c.key, IS_BUSY).scalar_subquery()
+    select(func.count())
+    .select_from(jobs)
+    .where(_c.concurrency_key == concurrency_keys.c.key, IS_BUSY)
+    .scalar_subquery()
 )
-_wanted = lanes.c.key.in_(bindparam("keys", expanding=True))
-STANDING = select(lanes.c.key, lanes.c.lane_limit, _busy.label("busy")).where(_wanted)
-_LOCK = select(lanes.c.key).where(_wanted).order_by(lanes.c.key).with_for_update()
+_wanted = concurrency_keys.c.key.in_(bindparam("keys", expanding=True))
+STANDING = select(
+    concurrency_keys.c.key, concurrency_keys.c.concurrency_limit, _busy.label("busy")
+).where(_wanted)
+_LOCK = (
+    select(concurrency_keys.c.key).where(_wanted).order_by(concurrency_keys.c.key).with_for_update()
+)
 _LOCK_FREE = _LOCK.with_for_update(skip_locked=True)
 _LIMIT = prepare(
-    update(lanes).where(lanes.c.key == bindparam("lane")).values(lane_limit=bindparam("new_limit")),
+    update(concurrency_keys)
+    .where(concurrency_keys.c.key == bindparam("concurrency_key"))
+    .values(concurrency_limit=bindparam("new_limit")),
     "new_limit",
-    "lane",
+    "concurrency_key",
 )
 inactive_tasks = prepare(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
 _inactive = (
@@ -48,7 +57,7 @@ _inactive = (
     .exists()
 )
 READIED = (_c.id, _c.queue, _c.priority, _c.fair_key, _c.weight)
-STAGE_COLUMNS = (*READIED, _c.lane, _c.task)
+STAGE_COLUMNS = (*READIED, _c.concurrency_key, _c.task)
 _ROWS = select(*STAGE_COLUMNS).where(_c.id.in_(bindparam("ids", expanding=True)))
 _HOLD = prepare(
     update(jobs)
@@ -56,15 +65,26 @@ _HOLD = prepare(
     .values(state=literal_column(str(int(JobState.HELD)))),
     "job_id",
 )
-HELD_LANES = select(_c.lane).distinct().where(IS_HELD, _c.lane.is_not(None)).order_by(_c.lane)
-_HELD_LANES_OF = HELD_LANES.where(_c.lane.in_(bindparam("keys", expanding=True)))
+HELD_CONCURRENCY_KEYS = (
+    select(_c.concurrency_key)
+    .distinct()
+    .where(IS_HELD, _c.concurrency_key.is_not(None))
+    .order_by(_c.concurrency_key)
+)
+_HELD_CONCURRENCY_KEYS_OF = HELD_CONCURRENCY_KEYS.where(
+    _c.concurrency_key.in_(bindparam("keys", expanding=True))
+)
 _HELD = (
     select(*READIED).where(IS_HELD, not_(_inactive)).order_by(_c.priority.desc(), _c.due_at, _c.id)
 )
 _IS_OF_TASK = _c.task == bindparam("task")
-NEXT_HELD = _HELD.where(_c.lane == bindparam("lane")).limit(bindparam("room")).with_for_update()
+NEXT_HELD = (
+    _HELD.where(_c.concurrency_key == bindparam("concurrency_key"))
+    .limit(bindparam("room"))
+    .with_for_update()
+)
 _NEXT_HELD_OF_TASK = NEXT_HELD.where(_IS_OF_TASK)
-HELD_FREELY = _HELD.where(_c.lane.is_(None)).with_for_update(skip_locked=True)
+HELD_FREELY = _HELD.where(_c.concurrency_key.is_(None)).with_for_update(skip_locked=True)
 _HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
 _MAKE_READY = prepare(
     update(jobs)
@@ -77,17 +97,17 @@ _MAKE_READY = prepare(
 
 
 def lock(db: Connection, keys: Collection[str]) -> None:
-    """Lock lanes in the order of their keys."""
+    """Lock concurrency keys in the order of their keys."""
     for some in chunks(sorted(keys)):
         db.execute(_LOCK, {"keys": some}).all()
 
 
 def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
-    """Lock lanes that get rows, set their limits, and return how much room each has."""
+    """Lock concurrency keys that get rows, set their limits, and return how much room each has."""
     if not limits:
         return {}
-    rows = [{"key": key, "lane_limit": limits[key]} for key in sorted(limits)]
-    db.execute(insert_if_absent(lanes, db.dialect.name), rows)
+    rows = [{"key": key, "concurrency_limit": limits[key]} for key in sorted(limits)]
+    db.execute(insert_if_absent(concurrency_keys, db.dialect.name), rows)
     lock(db, limits)
     found = occupancy(db, limits)
     changed = [(limits[key], key) for key, (limit, _) in found.items() if limit != limits[key]]
@@ -96,7 +116,7 @@ def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, 
 
 
 def occupancy(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
-    """Return the limit of each lane, and how many of its rows are ready or running."""
+    """Return the limit of each concurrency key, and how many of its rows are ready or running."""
     found: dict[str, tuple[int, int]] = {}
     for some in chunks(sorted(keys)):
         for key, limit, busy in db.execute(STANDING, {"keys": some}):
@@ -113,7 +133,7 @@ def release(
     task: str | None = None,
 ) -> int:
     """
-    Make held rows of locked lanes ready as far as there is room; return how many.
+    Make held rows of locked concurrency keys ready as far as there is room; return how many.
 
     Rows of inactive tasks stay held; `task` leaves all but one task's alone.
     """
@@ -122,18 +142,20 @@ def release(
 
 def release_all(db: Connection, now: datetime, woken: set[str], *, task: str | None = None) -> int:
     """
-    Make every held row ready that may be, those without a lane first.
+    Make every held row ready that may be, those without a concurrency key first.
 
-    Lanes and rows that others have locked are theirs to release.
+    Concurrency keys and rows that others have locked are theirs to release.
     """
-    keys = _lock_free(db, [key for key in db.execute(HELD_LANES).scalars() if key is not None])
+    keys = _lock_free(
+        db, [key for key in db.execute(HELD_CONCURRENCY_KEYS).scalars() if key is not None]
+    )
     query = HELD_FREELY if task is None else _HELD_FREELY_OF_TASK
     rows = list(db.execute(query, {} if task is None else {"task": task}))
     return make_ready(db, rows + _released(db, keys, task), now, woken)
 
 
 def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
-    """Lock the lanes that nobody else has locked; return them."""
+    """Lock the concurrency keys that nobody else has locked; return them."""
     free: list[str] = []
     for some in chunks(keys):
         free += db.execute(_LOCK_FREE, {"keys": some}).scalars()
@@ -143,12 +165,12 @@ def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
 def _released(db: Connection, keys: Collection[str], task: str | None) -> list[AnyRow]:
     held: list[Any] = []
     for some in chunks(sorted(keys)):
-        held += db.execute(_HELD_LANES_OF, {"keys": some}).scalars()
+        held += db.execute(_HELD_CONCURRENCY_KEYS_OF, {"keys": some}).scalars()
     rows: list[AnyRow] = []
     for key, (limit, busy) in sorted(occupancy(db, held).items()):
         if busy >= limit:
             continue
-        values = {"lane": key, "room": limit - busy}
+        values = {"concurrency_key": key, "room": limit - busy}
         if task is None:
             rows += db.execute(NEXT_HELD, values)
         else:
@@ -171,7 +193,7 @@ def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set
 
 
 def initial_states(db: Connection, ids: Sequence[int], now: datetime, woken: set[str]) -> None:
-    """Move rows, whose lanes are locked, to READY or HELD, in the order of their ids here."""
+    """Move rows, whose concurrency keys are locked, to READY or HELD, in the order of their ids here."""
     found: dict[int, AnyRow] = {}
     for some in chunks(ids):
         found.update((row.id, row) for row in db.execute(_ROWS, {"ids": some}))
@@ -179,10 +201,12 @@ def initial_states(db: Connection, ids: Sequence[int], now: datetime, woken: set
 
 
 def stage_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
-    """Move rows of `PLACED` to READY or HELD; laned ones wait for their lane's next turn."""
+    """Move rows of `PLACED` to READY or HELD; keyed ones wait for their concurrency key's next turn."""
     inactive = frozenset(inactive_tasks.execute(db).scalars())
-    ready = [row for row in rows if row.lane is None and row.task not in inactive]
-    held = [row for row in rows if row.lane is not None or row.task in inactive]
+    ready = [row for row in rows if row.concurrency_key is None and row.task not in inactive]
+    held = [row for row in rows if row.concurrency_key is not None or row.task in inactive]
     _HOLD.execute_many(db, [(row.id,) for row in held])
     make_ready(db, ready, now, woken)
-    release(db, {row.lane for row in held if row.lane is not None}, now, woken)
+    release(
+        db, {row.concurrency_key for row in held if row.concurrency_key is not None}, now, woken
+    )
