@@ -205,9 +205,9 @@ def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) ->
 
     taken = fleet.start("worker").port
     refused = {
-        "the port is taken": fleet.start("worker", ready=False, metrics_port=str(taken)),
+        "the port is in use": fleet.start("worker", ready=False, metrics_port=str(taken)),
         "port is taken": fleet.start("api", "--port", str(taken), ready=False),
-        f"127.0.0.1:{taken}: the port is taken": fleet.start(
+        f"127.0.0.1:{taken}: the port is in use": fleet.start(
             "api", "--port", str(taken), "--workers", "2", ready=False
         ),
         "needs PostgreSQL, MySQL or MariaDB": fleet.start(

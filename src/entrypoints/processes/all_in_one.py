@@ -29,7 +29,7 @@ def serve(settings: Settings) -> int:
 
     Raises:
         Invalid: A setting or a module of tasks is wrong.
-        Unavailable: The store cannot be opened, or the port is taken.
+        Unavailable: The store cannot be opened, or the port is in use.
     """
     configure(settings)
     sys.setswitchinterval(SWITCH_SECONDS)

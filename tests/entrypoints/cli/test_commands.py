@@ -246,7 +246,7 @@ def test_a_taken_port_is_one_line_and_exit_2(run: Any, monkeypatch: pytest.Monke
         taken.listen()
         result = run("up", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 2
-    assert "the port is taken" in result.stderr
+    assert "the port is in use" in result.stderr
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -264,7 +264,7 @@ def test_the_api_looks_at_its_port_before_anything_else(
     with taken:
         result = run("api", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 2
-    assert "the port is taken" in result.stderr
+    assert "the port is in use" in result.stderr
 
 
 def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:

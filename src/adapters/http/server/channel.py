@@ -1,4 +1,4 @@
-"""One client connection: requests in, answers out, and an orderly close."""
+"""Client connections: tasks, problem responses, and lingering close."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ import structlog
 
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ErrorTask, Task, WSGITask
-from workbell.adapters.http.server.parser import ProtocolError, RequestParser
+from workbell.adapters.http.server.parser import RequestParser
 
 LINGER_SECONDS: Final = 2.0
 
@@ -23,21 +23,22 @@ _CODES: Final[Mapping[int, str]] = {
     431: "headers_too_large",
     500: "internal_error",
 }
+_TOO_LARGE: Final = {413: "The body is too large.", 431: "The headers are too large."}
 _log = structlog.get_logger(__name__)
 
 
 class Server(Protocol):
-    """What a channel needs of its server."""
+    """The part of the server that a channel uses."""
 
     stopping: bool
 
     def new_request_id(self) -> str:
-        """Return an id for a request that has none."""
+        """Return a new request id."""
         ...
 
 
 class _Response(Task):
-    """What all responses of this server have in common."""
+    """Base of the responses of this server."""
 
     channel: "Channel"
     request: RequestParser
@@ -47,13 +48,13 @@ class _Response(Task):
         return self.request.command == "HEAD"
 
     def build_response_header(self) -> bytes:
-        """Announce the end of the connection while the server stops."""
+        """Add `Connection: close` while the server is stopping."""
         if self.channel.server.stopping:
             self.set_close_on_finish()
         return super().build_response_header()
 
     def set_close_on_finish(self) -> None:
-        """Close after the response, unless its end is known: waitress closes after each 204."""
+        """Close only if needed; waitress itself closes after each 204 and 304."""
         if (
             self.has_body
             or self.version == "1.0"
@@ -63,14 +64,14 @@ class _Response(Task):
             super().set_close_on_finish()
 
     def write(self, data: bytes) -> None:
-        """Send a part of the body, where the request method permits one."""
+        """Send a part of the body, except in response to HEAD."""
         if data and self._is_head:
             self.content_bytes_written += len(data)
             data = b""
         super().write(data)
 
     def finish(self) -> None:
-        """Send what is left without waiting for the server's thread."""
+        """Send the rest of the response from this thread."""
         if not self.wrote_header:
             self.write(b"")
         if self._is_head:
@@ -104,31 +105,31 @@ class _Response(Task):
         self.write(body)
 
 
-class _Refusal(_Response, ErrorTask):
-    """The response to bytes that are not a request."""
+class _Rejection(_Response, ErrorTask):
+    """The response to bytes that the parser rejected."""
 
     def execute(self) -> None:
-        """Send a problem document that says what is wrong."""
+        """Send a problem document with the reason."""
         error = self.request.error
-        assert isinstance(error, ProtocolError)
+        detail = _TOO_LARGE.get(error.code, error.body)
         request_id = self.channel.server.new_request_id()
         _log.info(
             "request_refused",
-            status=error.status,
-            reason=error.detail,
+            status=error.code,
+            reason=detail,
             address=self.channel.addr[0],
             request_id=request_id,
         )
-        self.send_problem(error.status, error.detail, request_id)
+        self.send_problem(error.code, detail, request_id)
 
 
-class _Exchange(_Response, WSGITask):
-    """One request to the application, and its response."""
+class _RequestResponse(_Response, WSGITask):
+    """A call of the application, and its response."""
 
     def get_environment(self) -> dict[str, Any]:
-        """Return the WSGI environment, with the path as the client sent it."""
+        """Return the WSGI environment; waitress would change the path `*` to `/*`."""
         environ = super().get_environment()
-        environ["PATH_INFO"] = self.request.path  # waitress merges slashes at its beginning
+        environ["PATH_INFO"] = self.request.path
         return environ
 
     def execute(self) -> None:
@@ -136,7 +137,7 @@ class _Exchange(_Response, WSGITask):
         Call the application; answer 500 if it fails before the first byte.
 
         Raises:
-            ClientDisconnected: The client has gone.
+            ClientDisconnected: The client closed the connection.
         """
         try:
             super().execute()
@@ -158,20 +159,20 @@ class _Exchange(_Response, WSGITask):
             else:
                 self.request.connection_close = True
                 self.content_bytes_written = 0
-                self.send_problem(500, "The server has failed.", request_id)
+                self.send_problem(500, "An unexpected error occurred.", request_id)
 
 
 class Channel(HTTPChannel):
     """
     One client connection.
 
-    The server's thread reads requests and sends what does not fit into the
-    socket at once; the tasks run in worker threads.
+    The server thread reads requests and sends what the socket did not accept
+    at once; tasks run in worker threads.
     """
 
     parser_class = RequestParser
-    task_class = _Exchange
-    error_task_class = _Refusal
+    task_class = _RequestResponse
+    error_task_class = _Rejection
     server: Server
     _linger_until: float | None = None
 
@@ -182,11 +183,11 @@ class Channel(HTTPChannel):
                 self._flush_exception(self._flush_some, do_close=False)
 
     def readable(self) -> bool:
-        """Whether the server's thread shall read from the socket."""
+        """Whether the server thread should read from the socket."""
         return self._linger_until is not None or super().readable()
 
     def writable(self) -> bool:
-        """Whether the server's thread shall write to the socket, or close it."""
+        """Whether the server thread should write to the socket or close it."""
         return self._linger_until is None and bool(super().writable())
 
     def handle_read(self) -> None:
@@ -199,10 +200,10 @@ class Channel(HTTPChannel):
 
     def handle_close(self) -> None:
         """
-        Close the connection, where this server ends it in two steps.
+        Close the connection in two steps if the server ends it.
 
-        Closing at once would reset the connection of a client that still
-        sends, and the response would be lost (RFC 9112, 9.6).
+        Closing at once would reset the connection of a client that is still
+        sending, and lose the response (RFC 9112, 9.6).
         """
         if self.will_close and self.connected and self._linger_until is None:
             self._linger_until = time.monotonic() + LINGER_SECONDS
@@ -213,7 +214,7 @@ class Channel(HTTPChannel):
         super().handle_close()
 
     def close_if_idle(self) -> None:
-        """Close the connection unless something is left to answer or to send."""
+        """Close the connection unless a request or a response is pending."""
         if not (
             self.requests
             or self.total_outbufs_len
@@ -224,7 +225,7 @@ class Channel(HTTPChannel):
             self.handle_close()
 
     def close_if_stalled(self, idle_since: float) -> None:
-        """Close the connection if its client has had time enough to read."""
+        """Close the connection if its client reads too slowly."""
         if self._linger_until is not None:
             if time.monotonic() >= self._linger_until:
                 self.handle_close()
@@ -236,6 +237,6 @@ class Channel(HTTPChannel):
             self.handle_close()  # a worker thread waits for the client
 
     def abandon(self) -> None:
-        """Close the connection although its request still runs."""
+        """Close the connection while its request is still running."""
         self.will_close = False
         self.handle_close()

@@ -27,9 +27,9 @@ class ServerLimits:
     """
     Limits of one server, in bytes and seconds.
 
-    `body` lies above the limit of the application, so that a body that is a
-    little too large is refused by the application. A response of which more
-    than `unsent` waits for the client stops the thread that writes it.
+    `body` exceeds the application's own limit, so the application answers for
+    bodies that are slightly too large. A response with more than `unsent`
+    bytes waiting for its client blocks the thread that writes it.
     """
 
     body: int = 1_048_576 + 65_536
@@ -39,7 +39,7 @@ class ServerLimits:
 
 
 class Listener(TcpWSGIServer):
-    """waitress' server on a socket that is bound already."""
+    """waitress' server on a socket that is already bound."""
 
     channel_class = Channel
     stopping = False
@@ -51,7 +51,7 @@ class Listener(TcpWSGIServer):
         adj: Adjustments,
         new_request_id: Callable[[], str],
     ) -> None:
-        """Accept connections from the next turn of the loop on."""
+        """Register with the event loop."""
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(adj.threads)
         super().__init__(
@@ -66,7 +66,7 @@ class Listener(TcpWSGIServer):
         self.new_request_id = new_request_id
 
     def run_until(self, abandoned: Event) -> None:
-        """Serve until all requests are answered after `stop`, or are abandoned."""
+        """Serve until `stop` was called and all requests are answered or abandoned."""
         while not abandoned.is_set() and (self.active_channels or not self.stopping):
             wasyncore.loop(_LOOP_SECONDS, use_poll=True, map=self._map, count=1)
             if self.stopping:
@@ -74,7 +74,7 @@ class Listener(TcpWSGIServer):
         if abandoned.is_set():
             for channel in self._channels():
                 channel.abandon()
-            # A thread that goes on may still write to the pipe: only its reader is closed.
+            # a task that still runs may write to the pipe, so only its reader is closed
             wasyncore.file_dispatcher.close(self.trigger)
             self.task_dispatcher.shutdown(timeout=0)
         else:
@@ -82,12 +82,12 @@ class Listener(TcpWSGIServer):
             self.trigger.close()
 
     def stop(self) -> None:
-        """Accept no more connections; called by the thread of `run_until`."""
+        """Stop accepting connections; called by the thread of `run_until`."""
         self.stopping = True
         wasyncore.dispatcher.close(self)
 
     def maintenance(self, now: float) -> None:
-        """Close the connections that are idle or whose client has stopped reading."""
+        """Close connections that are idle or whose client reads too slowly."""
         super().maintenance(now)
         for channel in self._channels():
             channel.close_if_stalled(now - self.adj.channel_timeout)
@@ -103,10 +103,10 @@ class Listener(TcpWSGIServer):
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Return a socket that listens on an address; port 0 is any free one.
+    Return a socket that listens on an address; port 0 selects a free port.
 
     Raises:
-        Unavailable: The port is taken, or the address is not of this machine.
+        Unavailable: The port is in use, or the address is not local.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     both = host == "::" and socket.has_dualstack_ipv6()
@@ -116,16 +116,16 @@ def listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
-        reason = "the port is taken" if taken else _reason(error)
+        reason = "the port is in use" if taken else _reason(error)
         raise Unavailable(f"Cannot listen on {host}:{port}: {reason}.") from error
 
 
 class HttpServer:
     """
-    An HTTP server within this process, for one WSGI application.
+    An HTTP server in this process, for one WSGI application.
 
-    A request reaches a worker thread once it is complete; a client that is
-    slow or idle occupies none. Signals are handled by the main thread.
+    A worker thread receives a request once it is complete, so slow and idle
+    clients occupy no thread. The main thread handles signals.
     """
 
     def __init__(
@@ -171,10 +171,10 @@ class HttpServer:
 
     def stop(self, grace: float = 5.0) -> bool:
         """
-        Accept no more connections and finish the requests that run.
+        Stop accepting connections and finish running requests.
 
-        Returns whether all of them were answered within `grace` seconds; the
-        connections of the others are closed.
+        Returns whether all were answered within `grace` seconds; the connections
+        of the others are closed.
         """
         if self._server is None:
             self._socket.close()
@@ -195,5 +195,5 @@ class HttpServer:
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's words without those that create_server appends."""
+    """Return the message of the system without the suffix of create_server."""
     return (error.strerror or str(error)).partition(" (while")[0]

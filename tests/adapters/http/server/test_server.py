@@ -94,7 +94,7 @@ def until(sock: socket.socket, mark: bytes) -> bytes:
 
 
 def talk(address: Address, sent: bytes) -> bytes:
-    """Send, then read until the server hangs up."""
+    """Send, then read until the server closes the connection."""
     with connect(address) as sock:
         sock.sendall(sent)
         return until_eof(sock)
@@ -143,7 +143,7 @@ AMBIGUOUS: dict[str, bytes] = {
     + b"0\r\n\r\n",
     "coding twice, one unknown": asked("Transfer-Encoding: x", "Transfer-Encoding: chunked")
     + b"0\r\n\r\n",
-    # what a length may be
+    # lengths
     **{
         f"length {length!r}": asked(f"Content-Length: {length}")
         for length in (
@@ -303,10 +303,8 @@ AMBIGUOUS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("sent", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-def test_ambiguous_framing_is_refused_once_and_for_all(
-    app: Recorder, address: Address, sent: bytes
-) -> None:
-    """One 400, the end of the connection, and nothing for the application."""
+def test_an_ambiguous_request_is_rejected(app: Recorder, address: Address, sent: bytes) -> None:
+    """The client gets one 400 and the connection closes; the application is not called."""
     answer = talk(address, sent + SMUGGLED)
 
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -341,7 +339,7 @@ def test_a_refusal_is_a_problem_document(address: Address) -> None:
 
 
 def test_a_refusal_follows_the_answers_before_it(app: Recorder, address: Address) -> None:
-    """What came before the bad request on the same connection is answered."""
+    """Earlier requests on the same connection are answered."""
     answer = talk(address, HELLO + asked("Content-Length: 5, 5") + SMUGGLED)
 
     assert [line[:12] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/")] == [
@@ -370,7 +368,7 @@ TOO_MUCH: dict[str, tuple[int, bytes]] = {
 def test_too_much_is_refused_before_it_has_come(
     app: Recorder, address: Address, status: int, sent: bytes
 ) -> None:
-    """Nothing of it is drained for longer than the client needs to notice."""
+    """The server reads on only until the client notices."""
     with connect(address) as sock:
         sender = Thread(target=_send_what_is_taken, args=(sock, sent))
         sender.start()
@@ -437,8 +435,8 @@ def test_pipelined_requests_are_answered_in_order(app: Recorder, address: Addres
     ] == bodies
 
 
-def test_a_connection_is_kept_as_its_client_wishes(app: Recorder, address: Address) -> None:
-    """HTTP/1.1 keeps it unless told not to; HTTP/1.0 the other way round."""
+def test_a_connection_persists_as_the_client_asks(app: Recorder, address: Address) -> None:
+    """HTTP/1.1 connections persist by default; HTTP/1.0 connections on request."""
     old = b"GET /old HTTP/1.0\r\n"
     with connect(address) as sock:
         for _ in range(3):
@@ -635,7 +633,7 @@ def answering(status: str, headers: list[tuple[str, str]], *chunks: bytes) -> WS
 
 @pytest.mark.parametrize("status", ["200 OK", "204 No Content", "304 Not Modified"])
 def test_some_answers_have_no_body(status: str) -> None:
-    """Whatever the application yields."""
+    """Even if the application yields one."""
     method = b"HEAD" if status == "200 OK" else b"GET"
     app = answering(status, [("Content-Length", "5"), ("Server", "mine")], b"hello")
     with running(app) as address:
@@ -707,7 +705,7 @@ def _silent(_: WSGIEnvironment, __: StartResponse) -> Iterable[bytes]:
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_failing_application_is_a_500(app: WSGIApplication, method: str) -> None:
-    """It is logged, tells the client nothing, and costs no worker."""
+    """The error is logged, not shown to the client, and no worker thread ends."""
     sent = HELLO.replace(b"GET", method.encode())
     with capture_logs() as logs, running(app, threads=1) as address:
         answers = [talk(address, sent + SMUGGLED) for _ in range(2)]
@@ -855,7 +853,7 @@ def test_a_taken_port_is_said_to_be_taken() -> None:
     """In words that name it."""
     with closing(socket.create_server(("127.0.0.1", 0))) as holder:
         port: Any = holder.getsockname()[1]
-        with pytest.raises(Unavailable, match=f"127.0.0.1:{port}: the port is taken"):
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{port}: the port is in use"):
             listen("127.0.0.1", port)
 
 
