@@ -130,7 +130,7 @@ def _row(row: plan.Row, found: Figures) -> dict[str, Any]:
         "what": row.area,
         "against": row.against,
         "Workbell": _short(median(ours)),
-        "the other": "-",
+        "other": "-",
         "ratio": "-",
         "lowest": _short(min(ours)),
         "highest": _short(max(ours)),
@@ -140,9 +140,9 @@ def _row(row: plan.Row, found: Figures) -> dict[str, Any]:
         theirs = found[row.theirs]
         each = [own / max(other, 1e-9) for own, other in zip(ours, theirs, strict=False)]
         judged = median(ours) / max(median(theirs), 1e-9)
-        line |= {"the other": _short(median(theirs)), "ratio": _short(judged)}
+        line |= {"other": _short(median(theirs)), "ratio": _short(judged)}
         line |= {"lowest": _short(min(each)), "highest": _short(max(each))}
-    bounds = {"floor": row.floor, "aim": row.aim}
+    bounds = {"minimum": row.minimum, "target": row.target}
     shown = {name: "-" if bound is None else bound for name, bound in bounds.items()}
     return {**line, **shown, "verdict": _verdict(row, judged)}
 
@@ -151,11 +151,11 @@ def _verdict(row: plan.Row, judged: float) -> str:
     def reached(bound: float) -> bool:
         return judged <= bound if row.less else judged >= bound
 
-    if row.floor is None or row.aim is None:
+    if row.minimum is None or row.target is None:
         return "-"
-    if reached(row.aim):
-        return "aim met"
-    return "floor met" if reached(row.floor) else "**missed**"
+    if reached(row.target):
+        return "target met"
+    return "minimum met" if reached(row.minimum) else "**missed**"
 
 
 def _short(figure: float) -> float | int:

@@ -86,7 +86,7 @@ def kill_in_turn(cluster: Cluster, parts: list[Part], kills: int, low: float, hi
 @fault("F1")
 def workers_killed(cluster: Cluster, kills: int) -> Row:
     """Kill workers in the middle of their jobs."""
-    row = Row("F1", "SIGKILL of a worker in mid-job", f"{kills} kills")
+    row = Row("F1", "SIGKILL of a worker during a job", f"{kills} kills")
     ledger = Ledger(cluster)
     load = Load(cluster.admin, threads=1, pause=0.03, tasks=("fault.work",), longest_ms=300)
     with under_load(cluster, row, ledger, load):
@@ -114,7 +114,7 @@ def schedulers_killed(cluster: Cluster, kills: int) -> Row:
 @fault("F2b", by_name=True)
 def scheduler_away(cluster: Cluster, _: int) -> Row:
     """Have no scheduler when a minute begins, and kill it just after another one began."""
-    row = Row("F2b", "scheduler killed before a minute, and just after one", "20 schedules")
+    row = Row("F2b", "scheduler killed just before and just after a full minute", "20 schedules")
     ledger = Ledger(cluster)
     first = (int((time.time() + 8) / 60) + 1) * 60.0
     time.sleep(max(0.0, first - 60 - time.time()))
@@ -164,7 +164,7 @@ def redis_flushed(cluster: Cluster, kills: int) -> Row:
 def redis_away(cluster: Cluster, kills: int) -> Row:
     """Take Redis away; jobs are still taken in and done."""
     seconds = 2 + kills
-    row = Row("F5", "Redis away under load", "")
+    row = Row("F5", "Redis unreachable under load", "")
     assert cluster.redis is not None
     row.injected = f"{cluster.redis.outage}, {seconds} s"
     ledger = Ledger(cluster)
@@ -176,7 +176,7 @@ def redis_away(cluster: Cluster, kills: int) -> Row:
         time.sleep(seconds)
         meanwhile = len(load.asked) - before
         cluster.redis.start()
-    row.note = f"{meanwhile} jobs taken in meanwhile, slowest answer {load.slowest:.1f} s"
+    row.note = f"{meanwhile} jobs accepted during the outage, slowest response {load.slowest:.1f} s"
     row.expect(meanwhile > 0, "no job was taken in while Redis was away")
     return row
 
@@ -185,7 +185,7 @@ def redis_away(cluster: Cluster, kills: int) -> Row:
 def database_away(cluster: Cluster, kills: int) -> Row:
     """Restart the database under load, or cut all its connections."""
     times = max(2, kills // 4)
-    row = Row("F6", "the database goes away under load", f"{times} x {cluster.database.outage}")
+    row = Row("F6", "database unreachable under load", f"{times} x {cluster.database.outage}")
     ledger = Ledger(cluster)
     ledger.schedule(5, minutes=20)
     before = sum(part.starts for part in cluster.parts)
@@ -202,7 +202,7 @@ def database_away(cluster: Cluster, kills: int) -> Row:
 def zombies(cluster: Cluster, kills: int) -> Row:
     """Stop workers for longer than their lease, and let them go on: their outcomes are stale."""
     times = max(2, kills // 5)
-    row = Row("F7", f"a worker stopped for {2 * LEASE_SECONDS} s, then let go on", f"{times} x")
+    row = Row("F7", f"a worker stopped for {2 * LEASE_SECONDS} s, then continued", f"{times} x")
     ledger = Ledger(cluster)
     load = Load(cluster.admin)
     for part, _ in zip(cycle(cluster.doing("worker")), range(times), strict=False):
@@ -274,7 +274,7 @@ def limit_stormed(cluster: Cluster, kills: int) -> Row:
                 if status == 201:
                     user.insist("DELETE", f"/api/v1/schedules/{made['id']}")
     row.database = cluster.database.kind
-    row.note = "5 active each time, every other answer 409"
+    row.note = "5 active each time, every other response 409"
     return row
 
 
@@ -315,7 +315,7 @@ def poisoned(cluster: Cluster, kills: int) -> Row:
     cluster.settle()
     ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.FAILED))
     tries = set(ledger.attempts_of(poison).values())
-    row.note = f"given up after {', '.join(map(str, sorted(tries)))} attempts"
+    row.note = f"failed after {', '.join(map(str, sorted(tries)))} attempts"
     row.expect(tries == {3}, f"poison was tried {tries} times")
     row.lost += ledger.states(poison)[JobState.SUCCEEDED]
     return row
@@ -345,7 +345,7 @@ def rolled(cluster: Cluster, kills: int) -> Row:
 def flooded(cluster: Cluster, kills: int) -> Row:
     """Let one owner flood the queue, while another one asks for a job now and then."""
     count = 60 * kills
-    row = Row("F17", "one owner floods, another one asks now and then", f"{count} jobs")
+    row = Row("F17", "one owner floods a queue, another enqueues single jobs", f"{count} jobs")
     ledger = Ledger(cluster)
     flood, drop = (
         Load(_register(cluster, f"{name}{time.time_ns()}")) for name in ("flood", "drop")
@@ -390,7 +390,9 @@ def woken_too_often(cluster: Cluster, kills: int) -> Row:
 @fault("F19")
 def rolled_back(cluster: Cluster, kills: int) -> Row:
     """Enqueue within a transaction of the caller's that is then undone."""
-    row = Row("F19", "the caller's transaction is undone after it enqueued", f"{kills} rollbacks")
+    row = Row(
+        "F19", "the caller's transaction is rolled back after it enqueued", f"{kills} rollbacks"
+    )
     ledger = Ledger(cluster)
     application = _application(cluster)
     engine = create_engine(cluster.database.url)
@@ -406,7 +408,7 @@ def rolled_back(cluster: Cluster, kills: int) -> Row:
     with ledger.engine.connect() as db:
         row.doubled = db.execute(select(func.count()).where(jobs.c.id > ledger.mark)).scalar_one()
     row.database = cluster.database.kind
-    row.note = "no job is there"
+    row.note = "no job is stored"
     return row
 
 
@@ -433,14 +435,14 @@ def cancelled_meanwhile(cluster: Cluster, kills: int) -> Row:
     row.drain = ledger.drain()
     ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.CANCELLED))
     ends = ledger.states(cancelled)
-    row.note = f"of {len(cancelled)} asked in time {ends[JobState.CANCELLED]} ended cancelled"
+    row.note = f"{len(cancelled)} requests in time, {ends[JobState.CANCELLED]} cancelled"
     return row
 
 
 @fault("F21")
 def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
     """Prune old history under load: what has not ended stays."""
-    row = Row("F21", "retention prunes under load", f"{kills} passes")
+    row = Row("F21", "retention deletes under load", f"{kills} passes")
     ledger = Ledger(cluster)
     application = _application(cluster)
     stop, pruned = Event(), [0]
@@ -465,7 +467,7 @@ def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
         stop.set()
         pruner.join()
     application.close()
-    row.note = f"{pruned[0]} old jobs pruned"
+    row.note = f"{pruned[0]} old jobs deleted"
     return row
 
 
