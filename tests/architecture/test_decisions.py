@@ -73,9 +73,3 @@ def test_a_record_refers_to_files_that_exist(page: Path) -> None:
     paths = re.findall(r"`((?:src|tests|docs|benchmarks|typings)/[\w/.-]+)`", text)
     assert [link for link in links if not (FOLDER / link).exists()] == []
     assert [path for path in paths if not (ROOT / path).exists()] == []
-
-
-def test_the_navigation_of_the_documents_lists_each_record() -> None:
-    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    listed = re.findall(r"^ +- (?:.+: )?decisions/(\d{4}-[\w-]+\.md)$", navigation, re.MULTILINE)
-    assert listed == [record.name for record in RECORDS]
