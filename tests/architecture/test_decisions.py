@@ -63,13 +63,3 @@ def status_of(record: Path) -> str:
     match = re.search(r"^## Status\n\n(\w+)", record.read_text(encoding="utf-8"), re.MULTILINE)
     assert match is not None
     return match[1]
-
-
-@pytest.mark.parametrize("page", [*RECORDS, FOLDER / "index.md"], ids=lambda page: page.name)
-def test_a_record_refers_to_files_that_exist(page: Path) -> None:
-    """Links are relative to the record, paths in code relative to the repository."""
-    text = page.read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
-    paths = re.findall(r"`((?:src|tests|docs|benchmarks|typings)/[\w/.-]+)`", text)
-    assert [link for link in links if not (FOLDER / link).exists()] == []
-    assert [path for path in paths if not (ROOT / path).exists()] == []
