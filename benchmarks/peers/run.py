@@ -30,7 +30,7 @@ Figures = Mapping[str, Sequence[float]]
 
 
 def main() -> int:
-    """Measure, keep the results, and return 1 if something could not be measured."""
+    """Measure, store the results, and return 1 if a measure failed."""
     asked = _arguments()
     place = Target.at(asked.database, asked.redis)
     broker = redis.Redis.from_url(asked.redis)
@@ -50,7 +50,7 @@ def main() -> int:
         for peer, measure in wanted:
             broker.flushdb()
             failed += not _measured(place, peer, measure, asked, number, found)
-        _keep(asked, number, found)  # so that who has to stop early has whole rounds
+        _keep(asked, number, found)  # after each round, for runs that are stopped early
     broker.flushdb()
     return 1 if failed else 0
 
@@ -69,7 +69,7 @@ def _measured(
     number: int,
     found: dict[str, list[float]],
 ) -> bool:
-    """Do one measure in a database of its own; print it, or why it failed."""
+    """Run one measure in its own database; print its figures, or its error."""
     begun = time.monotonic()
     try:
         with place.settings() as settings:
@@ -111,7 +111,7 @@ def _told(
 
 
 def rows(found: Figures) -> list[dict[str, Any]]:
-    """Return the comparisons of which both sides were measured."""
+    """Return the comparisons with figures of both sides."""
     return [
         _row(row, found)
         for row in plan.ROWS
