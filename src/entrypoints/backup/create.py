@@ -28,10 +28,10 @@ MANIFEST = "manifest.json"
 DATABASE = "workbell.db"
 KEY = "secret_key"
 ARTIFACTS = "artifacts/"
-PIECE = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 
-Pieces = Iterable[bytes]
-Said = Callable[[int], None]
+Chunks = Iterable[bytes]
+Progress = Callable[[int], None]
 
 
 class Manifest(msgspec.Struct, kw_only=True):
@@ -64,7 +64,7 @@ class InstallationPaths:
         return self.folder / "secret_key"
 
 
-def place_of(settings: Settings) -> InstallationPaths:
+def installation_paths(settings: Settings) -> InstallationPaths:
     """
     Return where an installation on SQLite keeps everything.
 
@@ -81,7 +81,7 @@ def place_of(settings: Settings) -> InstallationPaths:
     return InstallationPaths(Path(url.database), settings.data_dir, settings.secret_key is None)
 
 
-def summary(file: Path, manifest: Manifest) -> dict[str, Any]:
+def summarise(file: Path, manifest: Manifest) -> dict[str, Any]:
     """Return what people and programs are told of a backup."""
     return {
         "file": str(file),
@@ -94,8 +94,8 @@ def summary(file: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def write(
-    place: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Said]
+def create(
+    place: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Progress]
 ) -> Manifest:
     """
     Write a verified backup; the file appears whole or not at all.
@@ -115,16 +115,16 @@ def write(
     try:
         with tempfile.TemporaryDirectory(prefix=".workbell-", dir=file.absolute().parent) as work:
             draft = Path(work) / "backup"
-            manifest = _written(place, draft, Path(work) / DATABASE, watch)
-            check(draft)
+            manifest = _write_archive(place, draft, Path(work) / DATABASE, watch)
+            verify(draft)
             draft.replace(file)
     except OSError as error:
         raise Unavailable(f"No backup was made: {error}") from error
     return manifest
 
 
-def _written(
-    place: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Said]
+def _write_archive(
+    place: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Progress]
 ) -> Manifest:
     clock = SystemClock()
     made_at = clock.now()
@@ -134,7 +134,7 @@ def _written(
         schema = store.schema_version()
     finally:
         store.close()
-    keys = _artifacts_of(copy)
+    keys = _artifact_keys(copy)
     said = watch(len(keys) + 1)
     files = LocalFileStore(place.artifacts, UuidIds())
     manifest = Manifest(
@@ -145,17 +145,17 @@ def _written(
         os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "w+b") as target,
         zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
-        manifest.sha256[DATABASE] = _put(archive, DATABASE, pieces(copy))
+        manifest.sha256[DATABASE] = _add_entry(archive, DATABASE, read_chunks(copy))
         said(1)
         if place.has_own_key and place.key.exists():
-            manifest.sha256[KEY] = _put(archive, KEY, [place.key.read_bytes()])
+            manifest.sha256[KEY] = _add_entry(archive, KEY, [place.key.read_bytes()])
         for key in keys:
             try:
                 content = files.read(key)
             except NotFound:
                 manifest.missing.append(key)
             else:
-                manifest.sha256[ARTIFACTS + key] = _put(archive, ARTIFACTS + key, content)
+                manifest.sha256[ARTIFACTS + key] = _add_entry(archive, ARTIFACTS + key, content)
             said(1)
         archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
         archive.close()
@@ -164,7 +164,7 @@ def _written(
     return manifest
 
 
-def _artifacts_of(database: Path) -> list[str]:
+def _artifact_keys(database: Path) -> list[str]:
     with closing(sqlite3.connect(database)) as db:
         tables = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'workbell_artifacts'")
         if not tables.fetchone()[0]:
@@ -173,7 +173,7 @@ def _artifacts_of(database: Path) -> list[str]:
         return [key for (key,) in db.execute(names)]
 
 
-def _put(archive: zipfile.ZipFile, name: str, content: Pieces) -> str:
+def _add_entry(archive: zipfile.ZipFile, name: str, content: Chunks) -> str:
     digest = hashlib.sha256()
     with archive.open(name, "w", force_zip64=True) as entry:
         for piece in content:
@@ -182,14 +182,14 @@ def _put(archive: zipfile.ZipFile, name: str, content: Pieces) -> str:
     return digest.hexdigest()
 
 
-def pieces(path: Path) -> Iterator[bytes]:
+def read_chunks(path: Path) -> Iterator[bytes]:
     """Yield a file's content in pieces."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
+        while piece := file.read(CHUNK_BYTES):
             yield piece
 
 
-def check(file: Path) -> Manifest:
+def verify(file: Path) -> Manifest:
     """
     Read a whole backup, and compare it with its manifest.
 
@@ -217,6 +217,6 @@ def check(file: Path) -> Manifest:
 def _digest(archive: zipfile.ZipFile, name: str) -> str:
     digest = hashlib.sha256()
     with archive.open(name) as entry:
-        while piece := entry.read(PIECE):
+        while piece := entry.read(CHUNK_BYTES):
             digest.update(piece)
     return digest.hexdigest()

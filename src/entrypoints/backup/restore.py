@@ -19,11 +19,11 @@ from workbell.entrypoints.backup.create import (
     KEY,
     InstallationPaths,
     Manifest,
-    check,
+    verify,
 )
 
 _FILE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_BESIDE = ("-wal", "-shm", "-journal")
+_LOG_SUFFIXES = ("-wal", "-shm", "-journal")
 _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -44,7 +44,7 @@ def flush_redis(url: str) -> str:
 
 
 def restore(
-    file: Path, place: InstallationPaths, *, force: bool = False
+    file: Path, paths: InstallationPaths, *, force: bool = False
 ) -> tuple[Manifest, list[str]]:
     """
     Verify a backup and let it take the place of what is there.
@@ -58,29 +58,29 @@ def restore(
         Unavailable: The backup's schema is newer than this release, or the
             folder cannot be written.
     """
-    manifest = check(file)
+    manifest = verify(file)
     revisions.refuse_newer(manifest.schema or None)
-    if place.database.exists() and not force:
-        raise Conflict(f"There is a database {place.database}; --force keeps it aside.")
+    if paths.database.exists() and not force:
+        raise Conflict(f"There is a database {paths.database}; --force keeps it aside.")
     stamp = f"{SystemClock().now():%Y%m%dT%H%M%S.%fZ}.old"
     try:
-        for folder in (place.folder, place.database.parent):
+        for folder in (paths.folder, paths.database.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
-            _alone(place.database),
-            tempfile.TemporaryDirectory(prefix=".restore-", dir=place.folder) as work,
-            tempfile.TemporaryDirectory(prefix=".restore-", dir=place.database.parent) as beside,
+            _exclusive_access(paths.database),
+            tempfile.TemporaryDirectory(prefix=".restore-", dir=paths.folder) as work,
+            tempfile.TemporaryDirectory(prefix=".restore-", dir=paths.database.parent) as beside,
             zipfile.ZipFile(file) as archive,
         ):
             _unpack(archive, manifest, Path(work), Path(beside))
-            aside = _swap_files(place, Path(work), Path(beside), stamp)
+            aside = _swap_files(paths, Path(work), Path(beside), stamp)
     except OSError as error:
         raise Unavailable(f"The backup could not be put back: {error}") from error
     return manifest, aside
 
 
 @contextmanager
-def _alone(database: Path) -> Iterator[None]:
+def _exclusive_access(database: Path) -> Iterator[None]:
     """
     Have a database to oneself: only its one connection can leave the write-ahead log.
 
@@ -129,7 +129,7 @@ def _target(name: str, work: Path, beside: Path) -> Path:
     return folder / key
 
 
-def _swap_files(place: InstallationPaths, work: Path, beside: Path, stamp: str) -> list[str]:
+def _swap_files(paths: InstallationPaths, work: Path, beside: Path, stamp: str) -> list[str]:
     """Rename what is there, and what takes its place: the database last."""
     aside: list[str] = []
 
@@ -139,17 +139,17 @@ def _swap_files(place: InstallationPaths, work: Path, beside: Path, stamp: str) 
             path.rename(other)
             aside.append(str(other))
 
-    away(place.artifacts)
-    (work / "artifacts").rename(place.artifacts)
+    away(paths.artifacts)
+    (work / "artifacts").rename(paths.artifacts)
     key = work / KEY
-    if place.has_own_key and key.exists():
-        if place.key.exists() and place.key.read_bytes() == key.read_bytes():
+    if paths.has_own_key and key.exists():
+        if paths.key.exists() and paths.key.read_bytes() == key.read_bytes():
             key.unlink()
         else:
-            away(place.key)
-            key.rename(place.key)
-    for suffix in _BESIDE:  # a log that stayed would be replayed onto the other database
-        away(place.database.with_name(place.database.name + suffix))
-    away(place.database)
-    (beside / DATABASE).rename(place.database)
+            away(paths.key)
+            key.rename(paths.key)
+    for suffix in _LOG_SUFFIXES:  # a log that stayed would be replayed onto the other database
+        away(paths.database.with_name(paths.database.name + suffix))
+    away(paths.database)
+    (beside / DATABASE).rename(paths.database)
     return aside

@@ -142,7 +142,7 @@ class Application:
         self.parameter_check.pause_incompatible(self.definitions.synchronise())
         self.ticking.recompute_after_tzdata_change(tzdata_version())
 
-    def keep_schedules(self) -> None:
+    def ensure_reminder_schedules(self) -> None:
         """
         Insert or update the schedules on which reminders go out.
 
@@ -156,7 +156,7 @@ class Application:
             "Goal reminders at people's own times", RUN_TASK, every_step(), {"own_times": True}
         )
 
-    def first_administrator(self) -> str | None:
+    def ensure_administrator(self) -> str | None:
         """Create the administrator of the settings where there is none; return a made password."""
         return self.identity.ensure_administrator(
             self.settings.admin_username, self.settings.admin_email, self.settings.admin_password
@@ -254,7 +254,7 @@ class Application:
             settings=_http_settings(self.settings),
         )
 
-    def jobs_within(self, connection: Connection) -> JobService:
+    def jobs_in_transaction(self, connection: Connection) -> JobService:
         """
         Return job commands that only execute on a connection of the caller's.
 

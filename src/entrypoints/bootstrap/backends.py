@@ -44,7 +44,7 @@ def make_store(
     """
     if settings.database_url.startswith("memory"):
         clock = clock or SystemClock()
-        return MemoryStore(clock), clock, _unmoved
+        return MemoryStore(clock), clock, _no_drift
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -57,7 +57,7 @@ def make_store(
         schema=settings.database_schema,
     )
     if clock is not None:
-        return store, clock, _unmoved
+        return store, clock, _no_drift
     store.clock = anchored = AnchoredClock(store.time)
 
     def anchor() -> float:
@@ -67,7 +67,7 @@ def make_store(
     return store, anchored, anchor
 
 
-def _unmoved() -> float:
+def _no_drift() -> float:
     return 0.0
 
 

@@ -68,7 +68,7 @@ def build(
     tasks: Iterable[Task] = (),
     clock: Clock | None = None,
     echo: TextIO | None = None,
-    signs: bool = True,
+    issues_tokens: bool = True,
 ) -> Application:
     """
     Build everything that the settings ask for; nothing is started.
@@ -93,7 +93,7 @@ def build(
     )
     files = LocalFileStore(folder / "artifacts", ids)
     mailer = make_mailer(settings, folder, clock, ids, echo)
-    keys = signing_keys(settings, required=signs)
+    keys = signing_keys(settings, required=issues_tokens)
     reminding = _make_reminding(settings, store, clock, keys)
     cache = make_cache(waker, clock, metrics)
     registry = Tasks()
@@ -238,7 +238,7 @@ def _make_reminding(
     )
 
 
-def user_tasks(modules: Sequence[str]) -> None:
+def import_task_modules(modules: Sequence[str]) -> None:
     """
     Import the modules that declare the user's own tasks.
 
@@ -276,7 +276,7 @@ def _make_retention(
     )
 
 
-def parallel_hashes() -> int:
+def max_parallel_hashes() -> int:
     """Return how many password hashes may run at a time: half of the CPUs, at least one."""
     # a hash occupies a CPU for some 20 ms; the other half answers requests during a login storm
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
@@ -292,7 +292,7 @@ def _make_identity(
     rate_limits: RateLimiting,
     keys: Sequence[bytes],
 ) -> tuple[RegistrationService, LoginService]:
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=max_parallel_hashes())
     # without a key, tokens are valid in this process only
     keys = keys or [secrets.token_bytes(32)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)

@@ -19,12 +19,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def backup(application: Any, file: Path, force: bool, as_json: bool) -> None:
     """Copy database, artifacts and key into FILE, at any time."""
-    from workbell.entrypoints.backup.create import place_of, summary, write
+    from workbell.entrypoints.backup.create import create, installation_paths, summarise
 
-    place = place_of(application.settings())
+    place = installation_paths(application.settings())
     with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
-        manifest = write(place, file, force=force, watch=lambda total: _lengthen(bar, total))
-    show_one(summary(file, manifest), as_json=as_json)
+        manifest = create(place, file, force=force, watch=lambda total: _lengthen(bar, total))
+    show_one(summarise(file, manifest), as_json=as_json)
 
 
 def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
@@ -40,12 +40,12 @@ def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
 @click.pass_obj
 def restore(application: Any, file: Path, force: bool, as_json: bool) -> None:
     """Put database, artifacts and key back from a backup FILE."""
-    from workbell.entrypoints.backup.create import place_of, summary
+    from workbell.entrypoints.backup.create import installation_paths, summarise
     from workbell.entrypoints.backup.restore import flush_redis, restore
 
     settings = application.settings()
-    manifest, aside = restore(file, place_of(settings), force=force)
-    told = {**summary(file, manifest), "kept_aside": aside}
+    manifest, aside = restore(file, installation_paths(settings), force=force)
+    told = {**summarise(file, manifest), "kept_aside": aside}
     if settings.redis_url is not None:
         told["redis"] = flush_redis(settings.redis_url)
     show_one(told, as_json=as_json)

@@ -33,11 +33,11 @@ class CliContext:
 
     def open(self, *, prepared: bool = True) -> Any:
         """Return the built house, its store brought up to date."""
-        from workbell.entrypoints.bootstrap.build import build, user_tasks
+        from workbell.entrypoints.bootstrap.build import build, import_task_modules
         from workbell.entrypoints.library.client import DECLARED
 
         settings = self.settings()
-        user_tasks(settings.tasks)
+        import_task_modules(settings.tasks)
         application = build(settings, tasks=DECLARED.all())
         if prepared:
             application.migrate_and_register()
@@ -95,18 +95,18 @@ def up(application: CliContext, host: str | None, port: int | None) -> None:
 @click.pass_obj
 def worker(application: CliContext) -> None:
     """Run jobs, on a database server."""
-    from workbell.entrypoints.processes.worker import work
+    from workbell.entrypoints.processes.worker import run_worker
 
-    sys.exit(work(application.settings()))
+    sys.exit(run_worker(application.settings()))
 
 
 @main.command()
 @click.pass_obj
 def scheduler(application: CliContext) -> None:
     """Make jobs of due schedules, on a database server."""
-    from workbell.entrypoints.processes.worker import schedule
+    from workbell.entrypoints.processes.worker import run_scheduler
 
-    sys.exit(schedule(application.settings()))
+    sys.exit(run_scheduler(application.settings()))
 
 
 @main.command()

@@ -48,7 +48,7 @@ def task(
     """
 
     def declare(body: Body) -> Body:
-        declared = task_of(
+        declared = make_task(
             body,
             key,
             name=name,
@@ -67,19 +67,19 @@ def task(
     return declare
 
 
-def task_of(body: Body, key: str, *, name: str = "", description: str = "", **how: Any) -> Task:
+def make_task(body: Body, key: str, *, name: str = "", description: str = "", **how: Any) -> Task:
     """Return a function as a task, without making it known; see `task`."""
     return Task(
         key=key,
         body=body,
         name=name or key,
         description=description or (body.__doc__ or "").strip().partition("\n")[0],
-        parameters=_parameters_of(body),
+        parameters=_parameters_class(body),
         **how,
     )
 
 
-def _parameters_of(body: Body) -> type | None:
+def _parameters_class(body: Body) -> type | None:
     import inspect
 
     from attrs import has
@@ -115,7 +115,7 @@ class Client:
 
         Later work, retries included, is left for its time.
         """
-        with self._alive():
+        with self._renewing_leases():
             self._run_until_idle()
 
     def _run_until_idle(self) -> None:
@@ -131,7 +131,7 @@ class Client:
                 self._inline.threads.wait_turn_end(0.005)
 
     @contextmanager
-    def _alive(self) -> Generator[None]:
+    def _renewing_leases(self) -> Generator[None]:
         """Renew the leases of what this thread runs, while it does."""
         from workbell.adapters.dramatiq.runtime import PeriodicThread
 
@@ -213,7 +213,7 @@ def open_client(
     if data_dir is not None:
         settings["data_dir"] = Path(data_dir)
     chosen = load(arguments=settings)
-    application = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock, signs=False)
+    application = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock, issues_tokens=False)
     try:
         _prepare(application, migrate or ("check" if chosen.on_server else "auto"))
     except BaseException:

@@ -84,7 +84,7 @@ class JobsClient:
         create = (
             application.jobs.create
             if connection is None
-            else application.jobs_within(connection).create
+            else application.jobs_in_transaction(connection).create
         )
         job, _ = create(
             SYSTEM,

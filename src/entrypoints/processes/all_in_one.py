@@ -10,7 +10,7 @@ from attrs import asdict
 from workbell.adapters.http.app import build_app, openapi_of
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.entrypoints.bootstrap.application import Application
-from workbell.entrypoints.bootstrap.build import build, user_tasks
+from workbell.entrypoints.bootstrap.build import build, import_task_modules
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
@@ -33,7 +33,7 @@ def serve(settings: Settings) -> int:
     """
     configure(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
-    user_tasks(settings.tasks)
+    import_task_modules(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
     application = build(settings, tasks=DECLARED.all(), echo=echo)
     life = Lifecycle()
@@ -49,23 +49,23 @@ def serve(settings: Settings) -> int:
     )
     if (migration := application.migrate_and_register()) is not None:
         log.info("schema_migrated", **asdict(migration))
-    application.keep_schedules()
+    application.ensure_reminder_schedules()
     application.warn_if_redis_unavailable()
-    password = application.first_administrator()
+    password = application.ensure_administrator()
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
     server.start()
-    _greet(settings, server.address, password)
+    _print_banner(settings, server.address, password)
     life.wait()
     log.info("stopping")
     server.stop(grace=min(5.0, settings.shutdown_grace_seconds))
     rested = runtime.stop(settings.shutdown_grace_seconds)
     application.close()
     log.info("stopped", rested=rested)
-    return life.exit_status(rested=rested)
+    return life.exit_status(stopped_cleanly=rested)
 
 
-def _greet(settings: Settings, address: tuple[str, int], password: str | None) -> None:
+def _print_banner(settings: Settings, address: tuple[str, int], password: str | None) -> None:
     host, port = address
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only shown
     at = f"http://{shown}:{port}"

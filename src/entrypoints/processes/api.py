@@ -50,7 +50,9 @@ def serve(settings: Settings, workers: int) -> int:
     _prepare(settings)
     log.info("started", part="api", pid=os.getpid(), workers=workers, port=settings.port)
     if workers == 1:
-        status = life.exit_status(rested=ApiProcess(settings, listener).run_until(life.wait))
+        status = life.exit_status(
+            stopped_cleanly=ApiProcess(settings, listener).run_until(life.wait)
+        )
     else:
         with TemporaryDirectory(prefix="workbell-metrics-") as folder:
             enable_multiprocess(Path(folder))
@@ -136,7 +138,7 @@ def _prepare(settings: Settings) -> None:
     """Check that the store is ready, and create the administrator if there is none."""
     application = open_application(settings, "api")
     application.warn_if_redis_unavailable()
-    password = application.first_administrator()
+    password = application.ensure_administrator()
     application.close()
     if password is not None:
         click.echo(f"Administrator {settings.admin_username}, password {password}")

@@ -23,8 +23,8 @@ class Lifecycle:
 
     def install_signal_handlers(self) -> None:
         """Take the signals; only the main thread may call it."""
-        signal.signal(signal.SIGINT, self._ask)
-        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._handle_signal)
+        signal.signal(signal.SIGTERM, self._handle_signal)
 
     @property
     def stopping(self) -> bool:
@@ -40,19 +40,19 @@ class Lifecycle:
         """Wait until it is asked to stop."""
         self._stop.wait()
 
-    def exit_status(self, *, rested: bool) -> int:
+    def exit_status(self, *, stopped_cleanly: bool) -> int:
         """Return the exit status; where threads are still busy, end the process at once."""
-        if not rested or self.status:
-            _leave(self.status)
+        if not stopped_cleanly or self.status:
+            _exit_now(self.status)
         return self.status
 
-    def _ask(self, _: int, __: object) -> None:
+    def _handle_signal(self, _: int, __: object) -> None:
         if self.stopping:
-            _leave(1)
+            _exit_now(1)
         self._stop.set()
 
 
-def _leave(status: int) -> None:
+def _exit_now(status: int) -> None:
     """End the process although threads are busy; their leases run out."""
     sys.stdout.flush()
     sys.stderr.flush()

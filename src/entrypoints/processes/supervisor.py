@@ -64,14 +64,14 @@ class Supervisor:
     def run(self, life: Lifecycle) -> int:
         """Run the children until the process is asked to stop; return the exit status."""
         status = 0
-        with _woken_by_signals() as wakeup:
+        with _signal_wakeup_socket() as wakeup:
             self._starts = [monotonic()] * self.count
             while not life.stopping and not status:
                 self._start_due()
                 self._wait(wakeup)
                 status = self._reap()
             self._stop()
-        return status or life.exit_status(rested=True)
+        return status or life.exit_status(stopped_cleanly=True)
 
     def _start_due(self) -> None:
         now = monotonic()
@@ -92,9 +92,9 @@ class Supervisor:
         found = wait(waited, min(self._starts) - monotonic() if self._starts else None)
         for child in self._children:
             if child.control in found:
-                self._hear(child)
+                self._receive(child)
 
-    def _hear(self, child: Child) -> None:
+    def _receive(self, child: Child) -> None:
         try:
             child.is_ready = child.control.recv_bytes() == READY
         except (EOFError, OSError):
@@ -141,7 +141,7 @@ class Supervisor:
 
 
 @contextmanager
-def _woken_by_signals() -> Generator[socket.socket]:
+def _signal_wakeup_socket() -> Generator[socket.socket]:
     """Return a socket that is readable after a signal."""
     reader, writer = socket.socketpair()
     reader.setblocking(False)

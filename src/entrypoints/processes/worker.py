@@ -10,7 +10,7 @@ from workbell.adapters.http.health.worker_process import Readiness, WorkerHealth
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import Invalid
 from workbell.entrypoints.bootstrap.application import Application
-from workbell.entrypoints.bootstrap.build import build, user_tasks
+from workbell.entrypoints.bootstrap.build import build, import_task_modules
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
@@ -21,17 +21,17 @@ HEALTH_THREADS = 2
 log = structlog.get_logger()
 
 
-def work(settings: Settings) -> int:
+def run_worker(settings: Settings) -> int:
     """Run jobs until a signal says stop; return the exit status; see `run`."""
     return _run(settings, "worker", threads=settings.worker_threads)
 
 
-def schedule(settings: Settings) -> int:
+def run_scheduler(settings: Settings) -> int:
     """Make jobs of schedules until a signal says stop; return the exit status; see `run`."""
     return _run(settings, "scheduler", threads=0)
 
 
-def open_application(settings: Settings, part: str) -> Application:
+def open_application(settings: Settings, role: str) -> Application:
     """
     Return the house of a process that is one of several.
 
@@ -41,41 +41,43 @@ def open_application(settings: Settings, part: str) -> Application:
     """
     if settings.database_url.startswith(("sqlite", "memory")):
         raise Invalid(
-            f"`workbell {part}` needs PostgreSQL, MySQL or MariaDB (WORKBELL_DATABASE_URL); "
+            f"`workbell {role}` needs PostgreSQL, MySQL or MariaDB (WORKBELL_DATABASE_URL); "
             "on SQLite, `workbell up` runs everything in one process."
         )
-    user_tasks(settings.tasks)
+    import_task_modules(settings.tasks)
     application = build(settings, tasks=DECLARED.all())
     application.verify_and_register()
     return application
 
 
-def _run(settings: Settings, part: str, *, threads: int) -> int:
+def _run(settings: Settings, role: str, *, threads: int) -> int:
     configure(settings)
     life = Lifecycle()
     life.install_signal_handlers()
-    application = open_application(settings, part)
+    application = open_application(settings, role)
     application.warn_if_redis_unavailable()
     if not threads:
-        application.keep_schedules()
+        application.ensure_reminder_schedules()
     runtime = application.runtime(
         threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.request_restart
     )
-    server = _health(application, runtime) if settings.metrics_port is not None else None
+    server = (
+        _start_health_server(application, runtime) if settings.metrics_port is not None else None
+    )
     runtime.start()
     gc.freeze()  # what was built stays: the collector need not walk it again and again
-    log.info("started", part=part, pid=os.getpid(), threads=threads, queues=application.queues)
+    log.info("started", part=role, pid=os.getpid(), threads=threads, queues=application.queues)
     life.wait()
-    log.info("stopping", part=part)
+    log.info("stopping", part=role)
     rested = runtime.stop(settings.shutdown_grace_seconds)
     if server is not None:
         server.stop(grace=1.0)
     application.close()
-    log.info("stopped", part=part, rested=rested)
-    return life.exit_status(rested=rested)
+    log.info("stopped", part=role, rested=rested)
+    return life.exit_status(stopped_cleanly=rested)
 
 
-def _health(application: Application, runtime: Runtime) -> HttpServer:
+def _start_health_server(application: Application, runtime: Runtime) -> HttpServer:
     """Serve health and metrics on METRICS_PORT."""
     settings = application.settings
     face = WorkerHealthApp(

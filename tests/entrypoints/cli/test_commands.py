@@ -287,7 +287,7 @@ def test_bench_compares_a_persons_summaries_with_and_without_the_cache(
     settings = Settings(data_dir=tmp_path / ".workbell")
     application = build(settings)
     application.migrate_and_register()
-    application.first_administrator()
+    application.ensure_administrator()
     application.close()
     shown = json.loads(run("bench", "summaries", "--user", "1", "--json").stdout)
     assert [(row["summary"], row["requests"]) for row in shown] == [

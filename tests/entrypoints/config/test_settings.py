@@ -10,7 +10,7 @@ from attrs import fields
 from workbell.domain.errors import Invalid
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, VerifiedEmail
-from workbell.entrypoints.config.option import default_of, option_of, variable
+from workbell.entrypoints.config.option import format_default, get_option, variable
 from workbell.entrypoints.config.settings import Settings, example, load, reference
 
 pytestmark = pytest.mark.unit
@@ -222,7 +222,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
         right(tmp_path, PORT="x", RATE_LIMIT_ANON="often")
     assert caught.value.detail == (
-        "Some settings are wrong:\n"
+        "Invalid settings:\n"
         "  WORKBELL_PORT: must be a whole number, not 'x'\n"
         "  WORKBELL_RATE_LIMIT_ANON: must be a rate such as 10/day, 5/second, or off, not 'often'\n"
         "  WORKBELL_LEASE_SECONDS: must be from 2 to 3600, not '0' (in .env)"
@@ -381,5 +381,5 @@ def test_every_setting_is_documented() -> None:
     page = reference()
     for field in fields(Settings):
         assert f"| `{variable(field.name)}` | " in page
-        assert option_of(field).help.endswith(".")
-    assert default_of(fields(Settings).port) == "8000"
+        assert get_option(field).help.endswith(".")
+    assert format_default(fields(Settings).port) == "8000"
