@@ -1,4 +1,4 @@
-"""Worker and scheduler as processes of their own."""
+"""`workbell worker` and `workbell scheduler`."""
 
 import gc
 import os
@@ -22,22 +22,22 @@ log = structlog.get_logger()
 
 
 def run_worker(settings: Settings) -> int:
-    """Run jobs until a signal says stop; return the exit status; see `run`."""
+    """Run jobs until SIGTERM or SIGINT; return the exit status."""
     return _run(settings, "worker", threads=settings.worker_threads)
 
 
 def run_scheduler(settings: Settings) -> int:
-    """Make jobs of schedules until a signal says stop; return the exit status; see `run`."""
+    """Create the jobs of due schedules until SIGTERM or SIGINT; return the exit status."""
     return _run(settings, "scheduler", threads=0)
 
 
 def open_application(settings: Settings, role: str) -> Application:
     """
-    Return the house of a process that is one of several.
+    Build the application of one of several processes.
 
     Raises:
-        Invalid: A setting or a module of tasks is wrong, or there is no server.
-        Unavailable: The store does not answer, or has another schema.
+        Invalid: A setting or a task module is invalid, or the database is no server.
+        Unavailable: The database is unreachable, or has another schema.
     """
     if settings.database_url.startswith(("sqlite", "memory")):
         raise Invalid(
@@ -65,22 +65,22 @@ def _run(settings: Settings, role: str, *, threads: int) -> int:
         _start_health_server(application, runtime) if settings.metrics_port is not None else None
     )
     runtime.start()
-    gc.freeze()  # what was built stays: the collector need not walk it again and again
-    log.info("started", part=role, pid=os.getpid(), threads=threads, queues=application.queues)
+    gc.freeze()  # exclude the objects built so far from collections
+    log.info("started", role=role, pid=os.getpid(), threads=threads, queues=application.queues)
     life.wait()
-    log.info("stopping", part=role)
-    rested = runtime.stop(settings.shutdown_grace_seconds)
+    log.info("stopping", role=role)
+    stopped_cleanly = runtime.stop(settings.shutdown_grace_seconds)
     if server is not None:
         server.stop(grace=1.0)
     application.close()
-    log.info("stopped", part=role, rested=rested)
-    return life.exit_status(stopped_cleanly=rested)
+    log.info("stopped", role=role, stopped_cleanly=stopped_cleanly)
+    return life.exit_status(stopped_cleanly=stopped_cleanly)
 
 
 def _start_health_server(application: Application, runtime: Runtime) -> HttpServer:
-    """Serve health and metrics on METRICS_PORT."""
+    """Start a server of health and metrics on METRICS_PORT."""
     settings = application.settings
-    face = WorkerHealthApp(
+    app = WorkerHealthApp(
         readiness=Readiness(
             database=application.store,
             cache=application.check_cache,
@@ -92,6 +92,6 @@ def _start_health_server(application: Application, runtime: Runtime) -> HttpServ
     )
     port = settings.metrics_port or 0
     listener = listen(settings.host, port)
-    server = HttpServer(process_app(face), listener, application.ids.new, threads=HEALTH_THREADS)
+    server = HttpServer(process_app(app), listener, application.ids.new, threads=HEALTH_THREADS)
     server.start()
     return server
