@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from workbell.entrypoints.bench.cli import keep_results
+from workbell.entrypoints.bench.cli import write_results
 from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.config.settings import Settings
 
@@ -32,7 +32,7 @@ Figures = Mapping[str, Sequence[float]]
 def main() -> int:
     """Measure, store the results, and return 1 if a measure failed."""
     asked = _arguments()
-    place = Target.at(asked.database, asked.redis)
+    place = Target.parse(asked.database, asked.redis)
     broker = redis.Redis.from_url(asked.redis)
     if broker.dbsize():
         print(f"{asked.redis} is not empty: name a database that may be emptied (--redis).")
@@ -58,7 +58,7 @@ def main() -> int:
 def _keep(asked: argparse.Namespace, rounds: int, found: Figures) -> None:
     size = "--quick" if asked.quick else f"--rounds {rounds}"
     folder = RESULTS if asked.keep else Path(asked.results)
-    keep_results("peers", f"make bench-peers ARGS='{size}'", rows(found), folder)
+    write_results("peers", f"make bench-peers ARGS='{size}'", rows(found), folder)
 
 
 def _measured(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from workbell.entrypoints.bench.http import free_port, served
-from workbell.entrypoints.bench.load import Request, load
+from workbell.entrypoints.bench.http import free_port, running_api
+from workbell.entrypoints.bench.load import Request, generate_load
 from workbell.entrypoints.config.settings import Settings
 
 from .venvs import PEERS, python_of
@@ -52,10 +52,10 @@ def figures(peer: str, settings: Settings, seconds: int) -> dict[str, float]:
             if request is None:
                 continue
             clients = LOGIN_CLIENTS if name == "login" else 16
-            load(request, 1, clients)
+            generate_load(request, 1, clients)
             asked_for = max(seconds, LOGIN_SECONDS) if name == "login" else seconds
             before = _processor_seconds()
-            done = load(request, asked_for, clients)
+            done = generate_load(request, asked_for, clients)
             spent = _processor_seconds() - before
             if done.bad and name != "login":
                 raise RuntimeError(f"{peer} refused {done.bad} of {name}.")
@@ -79,7 +79,7 @@ def _processor_seconds() -> float:
 
 @contextmanager
 def _workbell(settings: Settings) -> Generator[Asked]:
-    with served(evolve(settings, redis_url=None)) as server:
+    with running_api(evolve(settings, redis_url=None)) as server:
         yield Asked(server.ping(), server.listing(), server.schedule(), server.login())
 
 

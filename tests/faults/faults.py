@@ -399,7 +399,7 @@ def rolled_back(cluster: Cluster, kills: int) -> Row:
     try:
         for _ in range(kills):
             with engine.connect() as connection, connection.begin() as transaction:
-                within = application.jobs_within(connection)
+                within = application.jobs_in_transaction(connection)
                 within.create(SYSTEM, NewJob(task_definition="echo", parameters={}))
                 transaction.rollback()
     finally:

@@ -24,7 +24,7 @@ def bench() -> None:
     """Measure this machine; results go to benchmarks/results as JSON."""
 
 
-keep = click.option(
+results_option = click.option(
     "--results",
     type=click.Path(file_okay=False, path_type=Path),
     default=RESULTS,
@@ -54,7 +54,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     metavar="URL",
     help="Redis that carries the wake-ups, a logical database of its own. Only with a server.",
 )
-@keep
+@results_option
 @as_json
 def bench_jobs(
     count: int,
@@ -68,14 +68,14 @@ def bench_jobs(
     from workbell.entrypoints.bench.jobs import measure
     from workbell.entrypoints.bench.targets import Target
 
-    place = Target.at(database, redis)
+    place = Target.parse(database, redis)
     if (processes or redis) and place.database is None:
         raise Invalid("Only with --database: one process has a SQLite file to itself.")
-    command = f"workbell bench jobs --count {count}{_said('database', database)}"
-    command += _said("redis", redis)
+    command = f"workbell bench jobs --count {count}{_redacted_option('database', database)}"
+    command += _redacted_option("redis", redis)
     if processes:
         command += f" --processes {processes}"
-    rows = measure(count, _say, place, processes)
+    rows = measure(count, _report, place, processes)
     _finish(f"jobs{place.suffix}", command, rows, results, as_json)
 
 
@@ -89,7 +89,7 @@ def bench_jobs(
     help="How many stand in the table; may be given again.",
 )
 @database
-@keep
+@results_option
 @as_json
 def bench_ticks(
     schedules: Sequence[int], database: str | None, results: Path, as_json: bool
@@ -98,10 +98,10 @@ def bench_ticks(
     from workbell.entrypoints.bench.targets import Target
     from workbell.entrypoints.bench.ticks import measure
 
-    place = Target.at(database)
+    place = Target.parse(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
-    command = f"workbell bench ticks {sizes}{_said('database', database)}"
-    rows = measure(schedules, _say, place)
+    command = f"workbell bench ticks {sizes}{_redacted_option('database', database)}"
+    rows = measure(schedules, _report, place)
     _finish(f"ticks{place.suffix}", command, rows, results, as_json)
 
 
@@ -114,14 +114,14 @@ def bench_ticks(
     show_default=True,
     help="How long each turn of signing in and reading lasts.",
 )
-@keep
+@results_option
 @as_json
 def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> None:
     """Logins per second, and what a storm of them does to others."""
     from workbell.entrypoints.bench.identity import measure
 
     command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
-    _finish("identity", command, measure(calls, _say, seconds=seconds), results, as_json)
+    _finish("identity", command, measure(calls, _report, seconds=seconds), results, as_json)
 
 
 @bench.command("summaries")
@@ -136,7 +136,7 @@ def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> 
 @click.option("--users", type=click.IntRange(1), default=1_000, show_default=True)
 @click.option("--entries", type=click.IntRange(1_000), default=1_000_000, show_default=True)
 @click.option("--people", type=click.IntRange(0), default=100_000, show_default=True)
-@keep
+@results_option
 @as_json
 @click.pass_obj
 def bench_summaries(
@@ -157,7 +157,7 @@ def bench_summaries(
         show(compare(application.settings(), user), as_json=as_json)
         return
     asked = f"--users {users} --entries {entries} --people {people}"
-    rows = measure(databases, users, entries, people, _say)
+    rows = measure(databases, users, entries, people, _report)
     _finish("summaries", f"workbell bench summaries {asked}", rows, results, as_json)
 
 
@@ -173,7 +173,7 @@ def bench_summaries(
     show_default=True,
     help="How long each figure is measured.",
 )
-@keep
+@results_option
 @as_json
 def bench_http(
     database: str | None, redis: str | None, seconds: int, results: Path, as_json: bool
@@ -182,26 +182,26 @@ def bench_http(
     from workbell.entrypoints.bench.http import measure
     from workbell.entrypoints.bench.targets import Target
 
-    place = Target.at(database, redis)
+    place = Target.parse(database, redis)
     if redis and place.database is None:
         raise Invalid("Only with --database: one process counts its limits itself.")
-    command = f"workbell bench http{_said('database', database)}{_said('redis', redis)}"
-    rows = measure(place, seconds, _say)
+    command = f"workbell bench http{_redacted_option('database', database)}{_redacted_option('redis', redis)}"
+    rows = measure(place, seconds, _report)
     _finish(f"http{place.suffix}", command, rows, results, as_json)
 
 
 @bench.command("idle")
-@keep
+@results_option
 @as_json
 def bench_idle(results: Path, as_json: bool) -> None:
     """Seconds until the service answers, and its memory at rest."""
     from workbell.entrypoints.bench.idle import measure
 
-    _finish("idle", "workbell bench idle", measure(_say), results, as_json)
+    _finish("idle", "workbell bench idle", measure(_report), results, as_json)
 
 
 @bench.command("page")
-@keep
+@results_option
 @click.option("--check", is_flag=True, help="Only say whether the page is as generated.")
 def page(results: Path, check: bool) -> None:
     """Write PERFORMANCE.md from the results."""
@@ -212,31 +212,31 @@ def page(results: Path, check: bool) -> None:
     click.echo(f"{PAGE} was written.")
 
 
-def _said(option: str, url: str | None) -> str:
+def _redacted_option(option: str, url: str | None) -> str:
     """Return how the command named a server, without who and where that was."""
     return "" if url is None else f" --{option} {url.partition(':')[0]}://..."
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
 def _finish(name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool) -> None:
-    keep_results(name, command, rows, folder)
+    write_results(name, command, rows, folder)
     from workbell.entrypoints.terminal import show
 
     show(rows, as_json=as_json)
 
 
-def keep_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
+def write_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
     """Write results where the page finds them."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {"name": name, "command": command, "machine": machine(), "rows": rows}
+    kept = {"name": name, "command": command, "machine": describe_machine(), "rows": rows}
     written = msgspec.json.format(msgspec.json.encode(kept), indent=1)
     (folder / f"{name}.json").write_bytes(written + b"\n")
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Return the facts of this machine that figures depend on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {

@@ -16,7 +16,7 @@ from attrs import Factory, define, evolve, frozen
 
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import User
-from workbell.entrypoints.bench.load import Load, Request, client, load
+from workbell.entrypoints.bench.load import LoadResult, Request, generate_load, load_generator
 from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
@@ -24,12 +24,12 @@ from workbell.entrypoints.config.settings import Settings
 from workbell.services.schedules.requests import NewSchedule
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
-PEOPLE = 64
+USERS = 64
 """Create is asked by so many in turn: nobody has more than a person would."""
 SCHEDULES = 200
-ROOM = 999_999_999
+UNLIMITED = 999_999_999
 """So many are allowed of everything that is limited, in these figures."""
-LIMIT = f"{ROOM}/second"
+LIMIT = f"{UNLIMITED}/second"
 START_SECONDS = 30
 LOGIN_CLIENTS = 2
 
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 @frozen
-class Server:
+class ApiServer:
     """A server that runs, and the tokens of who may ask it."""
 
     url: str
@@ -82,14 +82,16 @@ class Server:
 
 
 @define
-class Rows:
+class ResultRows:
     """The rows, as they come in."""
 
     seconds: int
     say: Say
     kept: list[dict[str, Any]] = Factory(list[dict[str, Any]])
 
-    def add(self, what: str, request: Request, connections: int = 16, *, warm: int = 1) -> Load:
+    def add(
+        self, what: str, request: Request, connections: int = 16, *, warm: int = 1
+    ) -> LoadResult:
         """
         Make the load, and keep what came of it; the first seconds are not counted.
 
@@ -97,8 +99,8 @@ class Rows:
             RuntimeError: The server refuses everything.
         """
         if warm:
-            load(request, warm, connections)
-        found = load(request, self.seconds, connections)
+            generate_load(request, warm, connections)
+        found = generate_load(request, self.seconds, connections)
         if not found.rate:
             raise RuntimeError(f"{what}: every request was refused.")
         self.say(f"{what}: {found.rate:,.0f}/s, p50 {found.p50:.2f} ms, p99 {found.p99:.2f} ms")
@@ -114,34 +116,34 @@ class Rows:
         return found
 
 
-def measure(place: Target, seconds: int, say: Say) -> list[dict[str, Any]]:
+def measure(target: Target, seconds: int, say: Say) -> list[dict[str, Any]]:
     """
     Return the rows of the benchmark; `say` is told what is being measured.
 
     Everything is on: validation, permissions, audit, the log (to nowhere),
     and limits, which are raised until they do not bite.
     """
-    say(f"load by {client()}")
-    rows = Rows(seconds, say)
-    with place.settings() as settings:
+    say(f"load by {load_generator()}")
+    rows = ResultRows(seconds, say)
+    with target.settings() as settings:
         alone = _without_redis(settings)
-        with served(alone) as server:
+        with running_api(alone) as server:
             rows.add("ping, not signed in", server.ping())
             rows.add("list of 20 schedules", server.listing())
             rows.add("create a schedule", server.schedule())
             rows.add("create a job", server.job())
             rows.add(f"sign in, {LOGIN_CLIENTS} clients", server.login(), LOGIN_CLIENTS)
-    if place.redis is not None:
-        _limits_in_redis(place, rows)
+    if target.redis is not None:
+        _compare_rate_limiters(target, rows)
     return rows.kept
 
 
-def _limits_in_redis(place: Target, rows: Rows) -> None:
+def _compare_rate_limiters(target: Target, rows: ResultRows) -> None:
     """Compare the same list with limits in the process and in Redis, one after the other."""
-    with place.settings() as settings:
-        with served(_without_redis(settings)) as server:
+    with target.settings() as settings:
+        with running_api(_without_redis(settings)) as server:
             own = rows.add("list of 20, limits in the process", server.listing())
-        with served(settings) as server:
+        with running_api(settings) as server:
             shared = rows.add("list of 20, limits in Redis", server.listing())
     cost = (1 / shared.rate - 1 / own.rate) * 1000
     rows.say(f"cost of the limits in Redis: {cost:.3f} ms a request")
@@ -156,17 +158,17 @@ def _without_redis(settings: Settings) -> Settings:
 
 
 @contextmanager
-def served(settings: Settings) -> Generator[Server]:
+def running_api(settings: Settings) -> Generator[ApiServer]:
     """Have one server process run over a store with somebody and their schedules in it."""
-    task_id, tokens = _filled(settings)
+    task_id, tokens = _fill_store(settings)
     port = free_port()
     command = ("up" if settings.embedded else "api", "--port", str(port))
-    with running(command, _environment(settings), port):
-        yield Server(f"http://127.0.0.1:{port}", task_id, tokens)
+    with running_process(command, _environment(settings), port):
+        yield ApiServer(f"http://127.0.0.1:{port}", task_id, tokens)
 
 
 @contextmanager
-def running(
+def running_process(
     command: Sequence[str], environment: Mapping[str, str], port: int
 ) -> Generator[subprocess.Popen[bytes]]:
     """Have a server run on a port by a command of ours; its end is asked for and awaited."""
@@ -177,28 +179,28 @@ def running(
         stderr=subprocess.DEVNULL,
     )
     try:
-        _until_ready(process, port)
+        _wait_until_ready(process, port)
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
 
-def _filled(settings: Settings) -> tuple[int, Sequence[str]]:
+def _fill_store(settings: Settings) -> tuple[int, Sequence[str]]:
     """Fill a store if it is empty; return the id of a task, and tokens to ask with."""
-    application = build(evolve(settings, rate_limit_login=None, max_active_schedules=ROOM))
+    application = build(evolve(settings, rate_limit_login=None, max_active_schedules=UNLIMITED))
     application.migrate_and_register()
     task_id = next(d.id for d in application.definitions.all() if d.key == "echo")
     with application.store.view() as tx:
         empty = tx.users.by_login("user0") is None
     if empty:
-        _people(application)
-    tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(PEOPLE)]
+        _add_users(application)
+    tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(USERS)]
     application.close()
     return int(task_id or 0), tokens
 
 
-def _people(application: Application) -> None:
+def _add_users(application: Application) -> None:
     """Add verified people, the first of them with schedules."""
     now, password_hash = application.clock.now(), application.identity.hasher.hash(PASSWORD)
     with application.store.begin() as tx:
@@ -212,7 +214,7 @@ def _people(application: Application) -> None:
                     created_at=now,
                 )
             )
-            for n in range(PEOPLE)
+            for n in range(USERS)
         ]
     actor = Actor.of(people[0])
     for n in range(SCHEDULES):
@@ -226,8 +228,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DATA_DIR": str(settings.data_dir),
         "PUBLIC_URL": settings.public_url,
         "LOG_FORMAT": "json",
-        "MAX_ACTIVE_SCHEDULES": str(ROOM),
-        "MAX_WAITING_JOBS": str(ROOM),
+        "MAX_ACTIVE_SCHEDULES": str(UNLIMITED),
+        "MAX_WAITING_JOBS": str(UNLIMITED),
         "RATE_LIMIT_USER": LIMIT,
         "RATE_LIMIT_ANON": LIMIT,
         "RATE_LIMIT_LOGIN": LIMIT,
@@ -238,10 +240,10 @@ def _environment(settings: Settings) -> dict[str, str]:
     return environment_with(told)
 
 
-def environment_with(told: Mapping[str, str]) -> dict[str, str]:
+def environment_with(settings: Mapping[str, str]) -> dict[str, str]:
     """Return this process' environment, with just these settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("WORKBELL_")}
-    return own | {f"WORKBELL_{name}": value for name, value in told.items()}
+    return own | {f"WORKBELL_{name}": value for name, value in settings.items()}
 
 
 def free_port() -> int:
@@ -250,16 +252,16 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
-        if _alive(port):
+        if _is_live(port):
             return
         time.sleep(0.05)
     raise RuntimeError("The server did not start: run `workbell api` by hand to see why.")
 
 
-def _alive(port: int) -> bool:
+def _is_live(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/livez")

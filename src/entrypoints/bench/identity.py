@@ -37,7 +37,7 @@ DJANGO_ROUNDS = 1_000_000
 """Of PBKDF2 with SHA-256, the default hasher of Django 5.2; later releases take more."""
 ROUNDS = 4
 """Idle and storm take turns; there are some thousands of reads, so that their p99 is one."""
-PLENTY = Rate(100_000, 60)
+UNREACHED_LIMIT = Rate(100_000, 60)
 """Limits are counted, as everywhere, but do not bite."""
 CLIENTS_NICE = 5
 """The crowd yields to the service: it is the service that is measured."""
@@ -60,17 +60,17 @@ def measure(
         say(f"{what}: {figure:,.3f} {unit}")
         rows.append({"what": what, "figure": round(figure, 3), "unit": unit})
 
-    with _application() as application:
+    with _open_application() as application:
         p50, p99 = _overhead(application, calls)
         add("token, session and rate limit of a request, p50", p50, "ms")
         add("token, session and rate limit of a request, p99", p99, "ms")
-        ours, theirs = _in_turns(application, seconds)
+        ours, theirs = _compare_with_django(application, seconds)
         add("logins, sequential", ours, "logins/s")
         add("hashes by Django's default hasher, sequential", theirs, "hashes/s")
         add("ratio of logins to these hashes", ours / theirs, "x")
-        with _served(application) as port:
+        with _serve(application) as port:
             token = _token(application)
-            idle, busy, logins = _stormed(port, token, seconds)
+            idle, busy, logins = _measure_storm(port, token, seconds)
             add("list of schedules, idle, p50", idle[0], "ms")
             add("list of schedules, idle, p99", idle[1], "ms")
             add(f"list of schedules while {CLIENTS} clients sign in, p50", busy[0], "ms")
@@ -81,13 +81,13 @@ def measure(
 
 
 @contextmanager
-def _application() -> Generator[Application]:
+def _open_application() -> Generator[Application]:
     with tempfile.TemporaryDirectory(prefix="workbell-bench-") as scratch:
         settings = Settings(
             data_dir=Path(scratch),
-            rate_limit_anon=PLENTY,
-            rate_limit_login=PLENTY,
-            rate_limit_user=PLENTY,
+            rate_limit_anon=UNREACHED_LIMIT,
+            rate_limit_login=UNREACHED_LIMIT,
+            rate_limit_user=UNREACHED_LIMIT,
             log_format=LogFormat.JSON,
             log_file=Path(scratch) / "log",
         )
@@ -124,7 +124,7 @@ def _overhead(application: Application, calls: int) -> Cuts:
     return _cuts(times)
 
 
-def _in_turns(application: Application, seconds: float) -> tuple[float, float]:
+def _compare_with_django(application: Application, seconds: float) -> tuple[float, float]:
     """Return our logins and Django's hashes a second: one thread each, in turns."""
 
     def login() -> None:
@@ -156,19 +156,21 @@ def _another_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def _stormed(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
+def _measure_storm(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
     """Return p50 and p99 of reads while idle and in a storm, in turns, and its logins/s."""
     idle: list[float] = []
     busy: list[float] = []
     logins: list[float] = []
     with _another_process() as reader, _another_process() as crowd:
-        reader.submit(_asked, port, token, seconds).result()  # the first call starts the process
+        reader.submit(
+            _time_reads, port, token, seconds
+        ).result()  # the first call starts the process
         crowd.submit(os.nice, CLIENTS_NICE).result()
         for _ in range(ROUNDS):
-            idle += reader.submit(_asked, port, token, seconds).result()
-            storm = crowd.submit(_storm, port, seconds * 1.5)
+            idle += reader.submit(_time_reads, port, token, seconds).result()
+            storm = crowd.submit(_run_storm, port, seconds * 1.5)
             time.sleep(seconds / 4)
-            busy += reader.submit(_asked, port, token, seconds).result()
+            busy += reader.submit(_time_reads, port, token, seconds).result()
             logins.append(storm.result())
     return _cuts(idle), _cuts(busy), fmean(logins)
 
@@ -179,7 +181,7 @@ def _cuts(times: Sequence[float]) -> Cuts:
 
 
 @contextmanager
-def _served(application: Application) -> Generator[int]:
+def _serve(application: Application) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
     listener = listen("127.0.0.1", 0)
     server = HttpServer(
@@ -193,7 +195,7 @@ def _served(application: Application) -> Generator[int]:
     server.stop(2.0)
 
 
-def _asked(port: int, token: str, seconds: float) -> list[float]:
+def _time_reads(port: int, token: str, seconds: float) -> list[float]:
     """Return how long each of many lists of schedules took, in ms."""
     times, until = [], time.perf_counter() + seconds
     headers = {"Authorization": f"Bearer {token}"}
@@ -209,7 +211,7 @@ def _asked(port: int, token: str, seconds: float) -> list[float]:
     return times
 
 
-def _storm(port: int, seconds: float) -> float:
+def _run_storm(port: int, seconds: float) -> float:
     """Return logins/s of many clients, who come again when they were told to."""
     done, until = [0] * CLIENTS, time.perf_counter() + seconds
 

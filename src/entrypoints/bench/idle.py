@@ -11,18 +11,18 @@ from typing import Any
 
 from attrs import frozen
 
-from workbell.entrypoints.bench.http import PASSWORD, environment_with, free_port, running
-from workbell.entrypoints.bench.targets import resident
+from workbell.entrypoints.bench.http import PASSWORD, environment_with, free_port, running_process
+from workbell.entrypoints.bench.targets import resident_bytes
 
 LOGINS = 20
-REST_SECONDS = 1.0
+SETTLE_SECONDS = 1.0
 """After it every thread of the service waits for something."""
 
 Say = Callable[[str], None]
 
 
 @frozen
-class Idle:
+class IdleService:
     """A service that has nothing to do, and how many seconds it took to answer."""
 
     pid: int
@@ -31,8 +31,8 @@ class Idle:
 
     def row(self, what: str, say: Say) -> dict[str, Any]:
         """Return what it keeps in memory as a row."""
-        time.sleep(REST_SECONDS)
-        mib = resident(self.pid) / 2**20
+        time.sleep(SETTLE_SECONDS)
+        mib = resident_bytes(self.pid) / 2**20
         say(f"{what}: healthy after {self.seconds:.1f} s, {mib:.0f} MiB")
         return {
             "service": what,
@@ -70,7 +70,7 @@ def measure(say: Say) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _service(folder: Path) -> Generator[Idle]:
+def _service(folder: Path) -> Generator[IdleService]:
     environment = environment_with(
         {
             "DATABASE_URL": f"sqlite:///{folder / 'workbell.db'}",
@@ -80,5 +80,5 @@ def _service(folder: Path) -> Generator[Idle]:
         }
     )
     port, begun = free_port(), time.perf_counter()
-    with running(("up", "--port", str(port)), environment, port) as process:
-        yield Idle(process.pid, port, time.perf_counter() - begun)
+    with running_process(("up", "--port", str(port)), environment, port) as process:
+        yield IdleService(process.pid, port, time.perf_counter() - begun)

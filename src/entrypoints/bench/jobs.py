@@ -18,10 +18,10 @@ from workbell.entrypoints.bench.workers import (
     NOOP,
     ORDINARY,
     StartTimes,
-    is_over,
-    processes,
+    is_finished,
     running,
-    until,
+    wait_until,
+    worker_processes,
 )
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.services.jobs.requests import NewJob
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 def measure(
-    count: int, say: Callable[[str], None], place: Target | None = None, workers: int = 0
+    count: int, say: Callable[[str], None], target: Target | None = None, workers: int = 0
 ) -> list[Row]:
     """
     Return the rows of the benchmark; `say` is told what is being measured.
@@ -42,7 +42,7 @@ def measure(
     `workers` is the number of processes that drain; 0 stands for this one.
     """
     rows: list[Row] = []
-    bench = _Bench(place or Target(), count)
+    bench = _Bench(target or Target(), count)
 
     def add(what: str, figure: float, unit: str) -> None:
         say(f"{what}: {figure:,.2f} {unit}")
@@ -56,8 +56,8 @@ def measure(
     add(f"drain, no-op ordinary tasks{where}", bench.drain(ORDINARY, count // 2, workers), "jobs/s")
     both = bench.enqueue_and_run()
     add("enqueue + run, 8 producers", both, "jobs/s")
-    if bench.place.database is None:
-        naive = bench.naive(count // 4)
+    if bench.target.database is None:
+        naive = bench.one_commit_each(count // 4)
         add("enqueue + run without groups and batches, 8 producers", naive, "jobs/s")
         add("ratio with and without groups", both / naive, "x")
     for name, rate in (("idle", None), ("at 100 jobs/s", 100.0)):
@@ -71,12 +71,12 @@ def measure(
 class _Bench:
     """The measurements, each on a store of its own."""
 
-    place: Target
+    target: Target
     count: int
 
     @contextmanager
     def application(self, starts: StartTimes) -> Generator[Application]:
-        with self.place.application(starts.tasks()) as application:
+        with self.target.application(starts.tasks()) as application:
             gc.freeze()
             yield application
 
@@ -106,13 +106,13 @@ class _Bench:
         with self.application(starts) as application:
             application.jobs.create_many(SYSTEM, [NewJob(task_definition=task)] * count)
             if workers:
-                with processes(application.settings, workers) as done:
+                with worker_processes(application.settings, workers) as done:
                     begun = time.perf_counter()
-                    until(lambda: done() >= count and is_over(application))
+                    wait_until(lambda: done() >= count and is_finished(application))
                     return count / (time.perf_counter() - begun)
             begun = time.perf_counter()
             with running(application):
-                until(lambda: starts.count >= count and is_over(application))
+                wait_until(lambda: starts.count >= count and is_finished(application))
                 return count / (time.perf_counter() - begun)
 
     def enqueue_and_run(self) -> float:
@@ -126,7 +126,7 @@ class _Bench:
 
             begun = time.perf_counter()
             _in_threads(PRODUCERS, produce)
-            until(lambda: starts.count >= self.count // PRODUCERS * PRODUCERS)
+            wait_until(lambda: starts.count >= self.count // PRODUCERS * PRODUCERS)
             return self.count / (time.perf_counter() - begun)
 
     def latency(self, rate: float | None, jobs: int) -> tuple[float, float]:
@@ -135,21 +135,21 @@ class _Bench:
         called: dict[int, float] = {}
         with self.application(starts) as application, running(application):
             _create(application, {})
-            until(lambda: starts.count == 1)
+            wait_until(lambda: starts.count == 1)
             for n in range(jobs):
                 called[n] = time.perf_counter()
                 _create(application, {"n": n}, ORDINARY)
                 if rate is None:
-                    until(lambda n=n: n in starts.at)  # type: ignore[misc]
+                    wait_until(lambda n=n: n in starts.at)  # type: ignore[misc]
                     time.sleep(PAUSE)
                 else:
                     time.sleep(max(0.0, 1 / rate - (time.perf_counter() - called[n])))
-            until(lambda: len(starts.at) == jobs)
+            wait_until(lambda: len(starts.at) == jobs)
         waits = [(starts.at[n] - called[n]) * 1000 for n in range(jobs)]
         cuts = quantiles(waits, n=100)
         return cuts[49], cuts[98]
 
-    def naive(self, count: int) -> float:
+    def one_commit_each(self, count: int) -> float:
         """Return jobs/s on SQLite, each insert, claim and finish in its own commit."""
         starts = StartTimes()
         grouped, sqlite.MOST_IN_A_GROUP = sqlite.MOST_IN_A_GROUP, 1
@@ -162,7 +162,7 @@ class _Bench:
                     for _ in range(count // PRODUCERS):
                         _create(application, {})
                     if n == 0:
-                        _one_by_one(application, worker, starts, total)
+                        _run_one_by_one(application, worker, starts, total)
 
                 return count / _in_threads(PRODUCERS, produce)
         finally:
@@ -183,7 +183,7 @@ def _create(application: Application, parameters: dict[str, Any], task: str = NO
     application.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))
 
 
-def _one_by_one(
+def _run_one_by_one(
     application: Application, worker: JobWorker, starts: StartTimes, total: int
 ) -> None:
     """Claim a job, run it, settle it: two commits each, until all are done."""

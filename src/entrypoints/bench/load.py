@@ -53,7 +53,7 @@ class Request:
 
 
 @frozen(kw_only=True)
-class Load:
+class LoadResult:
     """What came of it: good answers a second, latency in ms, and how many were not good."""
 
     rate: float
@@ -62,12 +62,12 @@ class Load:
     bad: int
 
 
-def client() -> str:
+def load_generator() -> str:
     """Return what makes the load."""
     return "wrk" if shutil.which("wrk") else "Python threads (install wrk for figures that count)"
 
 
-def load(request: Request, seconds: int, connections: int = CONNECTIONS) -> Load:
+def generate_load(request: Request, seconds: int, connections: int = CONNECTIONS) -> LoadResult:
     """
     Ask over so many connections for so long, from another process.
 
@@ -75,12 +75,12 @@ def load(request: Request, seconds: int, connections: int = CONNECTIONS) -> Load
         CalledProcessError: The load could not be made.
     """
     if shutil.which("wrk"):
-        return _by_wrk(request, seconds, connections)
+        return _load_with_wrk(request, seconds, connections)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-        return other.submit(_by_threads, request, seconds, connections).result()
+        return other.submit(_load_with_threads, request, seconds, connections).result()
 
 
-def _by_wrk(request: Request, seconds: int, connections: int) -> Load:
+def _load_with_wrk(request: Request, seconds: int, connections: int) -> LoadResult:
     tokens = ", ".join(map(json.dumps, request.tokens))
     lines = [f"wrk.method = {json.dumps(request.method)}", f"tokens = {{{tokens}}}"]
     if request.body:
@@ -93,12 +93,12 @@ def _by_wrk(request: Request, seconds: int, connections: int) -> Load:
         command = ["wrk", *size, *headers, "-s", str(script), request.url]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
     said = json.loads(printed.strip().splitlines()[-1])
-    return Load(
+    return LoadResult(
         rate=said["good"] / said["seconds"], p50=said["p50"], p99=said["p99"], bad=said["bad"]
     )
 
 
-def _by_threads(request: Request, seconds: int, connections: int) -> Load:
+def _load_with_threads(request: Request, seconds: int, connections: int) -> LoadResult:
     """Ask from threads of this process; its interpreter bounds the figure."""
     times: list[float] = []
     bad: list[int] = []
@@ -108,7 +108,7 @@ def _by_threads(request: Request, seconds: int, connections: int) -> Load:
         turns = islice(cycle(_variants(request)), first, None)
         with socket.create_connection(_address(request)) as connection:
             while (begun := time.perf_counter()) < until:
-                status = _exchange(connection, next(turns))
+                status = _send(connection, next(turns))
                 times.append(time.perf_counter() - begun)
                 if not 200 <= status < 300:
                     bad.append(status)
@@ -120,7 +120,7 @@ def _by_threads(request: Request, seconds: int, connections: int) -> Load:
         thread.join()
     cuts = quantiles(times, n=100)
     good = len(times) - len(bad)
-    return Load(rate=good / seconds, p50=cuts[49] * 1000, p99=cuts[98] * 1000, bad=len(bad))
+    return LoadResult(rate=good / seconds, p50=cuts[49] * 1000, p99=cuts[98] * 1000, bad=len(bad))
 
 
 def _address(request: Request) -> tuple[str, int]:
@@ -130,10 +130,10 @@ def _address(request: Request) -> tuple[str, int]:
 
 def _variants(request: Request) -> Sequence[bytes]:
     tokens = [{"Authorization": f"Bearer {token}"} for token in request.tokens]
-    return [_bytes(request, token) for token in tokens or [{}]]
+    return [_encode(request, token) for token in tokens or [{}]]
 
 
-def _bytes(request: Request, token: Mapping[str, str]) -> bytes:
+def _encode(request: Request, token: Mapping[str, str]) -> bytes:
     url = urlsplit(request.url)
     path = f"{url.path}?{url.query}" if url.query else url.path
     headers = {
@@ -149,7 +149,7 @@ def _bytes(request: Request, token: Mapping[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n" + request.body).encode()
 
 
-def _exchange(connection: socket.socket, asked: bytes) -> int:
+def _send(connection: socket.socket, asked: bytes) -> int:
     """Return the status of the answer to a request; its length must be told."""
     connection.sendall(asked)
     head, _, body = b"", b"", b""

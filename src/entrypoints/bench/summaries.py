@@ -29,7 +29,7 @@ from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Conflict
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
-from workbell.entrypoints.bench.targets import resident
+from workbell.entrypoints.bench.targets import resident_bytes
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 
 
 @frozen
-class Client:
+class SummaryClient:
     """One connection to the service, signed in as somebody."""
 
     connection: http.client.HTTPConnection
@@ -83,12 +83,12 @@ def compare(settings: Settings, user_id: int) -> list[Row]:
         NotFound: There is no such person.
         Unavailable: The store does not answer.
     """
-    with _opened(settings) as application:
-        return _compared(application, UserId(user_id))
+    with _open_application(settings) as application:
+        return _compare(application, UserId(user_id))
 
 
 @contextmanager
-def _opened(settings: Settings) -> Generator[Application]:
+def _open_application(settings: Settings) -> Generator[Application]:
     """Have the house; what it logs about requests is left out."""
     before = structlog.get_config()
     structlog.configure(
@@ -104,12 +104,12 @@ def _opened(settings: Settings) -> Generator[Application]:
         structlog.configure(**before)
 
 
-def _compared(application: Application, user_id: UserId) -> list[Row]:
+def _compare(application: Application, user_id: UserId) -> list[Row]:
     """Measure both ways in turns, so that whatever else goes on meets both alike."""
     rows: list[Row] = []
     with (
-        _served(application, [user_id], cached=False) as without,
-        _served(application, [user_id], cached=True) as cached,
+        _serve(application, [user_id], cached=False) as without,
+        _serve(application, [user_id], cached=True) as cached,
         _bar(len(KINDS) * REQUESTS, "Asking for summaries") as bar,
     ):
         for kind in KINDS:
@@ -165,34 +165,34 @@ def measure(
 
 def _measure(settings: Settings, people: int, entries: int, reminded: int, say: Say) -> list[Row]:
     name = make_url(settings.database_url).get_backend_name()
-    with _opened(settings) as application:
+    with _open_application(settings) as application:
         say(f"{name}: filling in {entries:,} entries of {people:,} people")
         _fill(settings.database_url, people, entries, reminded)
         gc.freeze()
         found = [
-            *_of_one(application, people),
-            *_of_many(application, people),
-            *_writes(application),
+            *_measure_one_user(application, people),
+            *_measure_many_users(application, people),
+            *_measure_writes(application),
         ]
-        found += _reminders(application, reminded)
+        found += _measure_reminders(application, reminded)
     return [
         {"database": name, "what": what, "figure": figure, "unit": unit}
         for what, figure, unit in found
     ]
 
 
-def _of_one(application: Application, people: int) -> Iterator[Figure]:
-    for row in _compared(application, UserId(people // 2 or 1)):
+def _measure_one_user(application: Application, people: int) -> Iterator[Figure]:
+    for row in _compare(application, UserId(people // 2 or 1)):
         for name, figure in islice(row.items(), 2, None):
             what, _, unit = name.partition(", ")
             yield f"{row['summary']} summary, {what}", figure, unit or "x"
 
 
-def _of_many(application: Application, people: int) -> Iterator[Figure]:
+def _measure_many_users(application: Application, people: int) -> Iterator[Figure]:
     """Yield the summaries of many people, each asked for once: nothing of theirs is warm."""
     chosen = Random(1).sample(range(1, people + 1), min(SAMPLED, people))  # noqa: S311
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with _served(application, [UserId(n) for n in chosen], cached=False) as first:
+    with _serve(application, [UserId(n) for n in chosen], cached=False) as first:
         for user_id in chosen:
             client = evolve(first, token=str(user_id))
             client.ask("GET", "/api/v1/auth/users/me")
@@ -202,9 +202,9 @@ def _of_many(application: Application, people: int) -> Iterator[Figure]:
         yield from _figures(f"{kind} summary of {len(found)} people in turn, uncached", found)
 
 
-def _writes(application: Application) -> Iterator[Figure]:
+def _measure_writes(application: Application) -> Iterator[Figure]:
     entry = {"progress": "more", "logged_hours": "00:30:00", "total_hours": "01:00:00"}
-    with _served(application, [UserId(1)], cached=True) as client:
+    with _serve(application, [UserId(1)], cached=True) as client:
         times = [client.ask("POST", "/api/v1/goals/1/progress", entry) for _ in range(WRITES)]
     yield from _figures("log progress", times)
 
@@ -214,9 +214,9 @@ def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
         yield f"{what}, {name}", figure, "ms"
 
 
-def _reminders(application: Application, reminded: int) -> Iterator[Figure]:
+def _measure_reminders(application: Application, reminded: int) -> Iterator[Figure]:
     """Yield how long a run took that mails everybody but the busy ones, and what it held."""
-    before, begun, seen = resident(), time.perf_counter(), [0]
+    before, begun, seen = resident_bytes(), time.perf_counter(), [0]
     with _bar(reminded, "Reminding") as bar:
 
         def watch(looked: int) -> None:
@@ -225,7 +225,7 @@ def _reminders(application: Application, reminded: int) -> Iterator[Figure]:
 
         _, told = application.reminding.remind_at_default_time(watch)
     yield f"reminder run that mails {told:,} people", round(time.perf_counter() - begun, 2), "s"
-    yield "memory growth of that run", round(max(0, resident() - before) / 2**20, 1), "MiB"
+    yield "memory growth of that run", round(max(0, resident_bytes() - before) / 2**20, 1), "MiB"
 
 
 def _bar(length: int, label: str) -> Any:
@@ -236,7 +236,7 @@ def _bar(length: int, label: str) -> Any:
 
 
 @define(eq=False)
-class _Known(ActorCache):
+class _PreloadedActors(ActorCache):
     """People whom the benchmark knows without a session of theirs, by name."""
 
     people: dict[str, Actor] = Factory(dict[str, Actor])
@@ -247,9 +247,9 @@ class _Known(ActorCache):
 
 
 @contextmanager
-def _served(
+def _serve(
     application: Application, people: Sequence[UserId], *, cached: bool
-) -> Generator[Client]:
+) -> Generator[SummaryClient]:
     """
     Have the service answer some people over HTTP, with or without its cache.
 
@@ -257,7 +257,7 @@ def _served(
     their id. The client asks as the first of them.
     """
     with application.store.view() as tx:
-        known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
+        known = _PreloadedActors(people={str(one): Actor.of(tx.users.get(one)) for one in people})
     signing_in = evolve(application.signing_in, recent=known)
     dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
     if not cached:
@@ -270,7 +270,7 @@ def _served(
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
     try:
-        yield Client(connection, str(people[0]))
+        yield SummaryClient(connection, str(people[0]))
     finally:
         connection.close()
         server.stop(0.0)
@@ -288,17 +288,17 @@ def _fill(url: str, people: int, entries: int, reminded: int) -> None:
             raise Conflict("This benchmark needs a database of its own: this one has users.")
     with engine.begin() as db, _bar(entries, "Filling") as bar:
         everybody = people + reminded
-        _put(db, users, (_user(n, now) for n in range(1, everybody + 1)))
-        _put(db, goal_ledgers, (_ledger(n) for n in range(1, everybody + 1)))
-        _put(db, goals, _goals(people, reminded, now))
-        _put(db, progress_entries, _entries(people, entries, now), bar.update)
-        _put(db, progress_days, _days(people, entries, now))
+        _insert(db, users, (_user(n, now) for n in range(1, everybody + 1)))
+        _insert(db, goal_ledgers, (_ledger(n) for n in range(1, everybody + 1)))
+        _insert(db, goals, _goals(people, reminded, now))
+        _insert(db, progress_entries, _entries(people, entries, now), bar.update)
+        _insert(db, progress_days, _days(people, entries, now))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        _settle(db)
+        _update_statistics(db)
     engine.dispose()
 
 
-def _put(
+def _insert(
     db: Connection, table: Table, rows: Iterator[Row], told: Callable[[int], None] | None = None
 ) -> None:
     while chunk := list(islice(rows, FILL)):
@@ -307,7 +307,7 @@ def _put(
             told(len(chunk))
 
 
-def _settle(db: Connection) -> None:
+def _update_statistics(db: Connection) -> None:
     """Have the database count its rows, and go on numbering where we have stopped."""
     if db.dialect.name == "postgresql":
         for table in ("workbell_users", "workbell_goals", "workbell_progress_entries"):

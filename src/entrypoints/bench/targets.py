@@ -35,7 +35,7 @@ class Target:
     redis: str | None = None
 
     @classmethod
-    def at(cls, database: str | None, redis: str | None = None) -> "Target":
+    def parse(cls, database: str | None, redis: str | None = None) -> "Target":
         """
         Return the place that a URL names; without one, SQLite in a temporary folder.
 
@@ -48,7 +48,7 @@ class Target:
         if not is_server(url):
             raise Invalid(f"{database!r} is no database on a server; SQLite needs no --database.")
         url = url.set(drivername=DRIVERS[url.get_backend_name()])
-        with _administration(url) as connection:
+        with _admin_connection(url) as connection:
             if tables := inspect(connection).get_table_names():
                 raise Invalid(
                     f"{url.database!r} is not empty, it holds {tables[0]!r}: is it yours?"
@@ -68,7 +68,7 @@ class Target:
             if self.database is None:
                 yield Settings(data_dir=folder, database_url=f"sqlite:///{folder / 'bench.db'}")
                 return
-            with _scratch(self.database) as url:
+            with _scratch_database(self.database) as url:
                 yield Settings(
                     data_dir=folder,
                     database_url=url.render_as_string(hide_password=False),
@@ -91,26 +91,26 @@ class Target:
 
 
 @contextmanager
-def _scratch(beside: URL) -> Generator[URL]:
+def _scratch_database(beside: URL) -> Generator[URL]:
     name = f"workbell_bench_{secrets.token_hex(6)}"
-    with _administration(beside) as connection:
+    with _admin_connection(beside) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     try:
         yield beside.set(database=name)
     finally:
-        with _administration(beside) as connection:
+        with _admin_connection(beside) as connection:
             force = _FORCE.get(beside.get_backend_name(), "")
             connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
 
 
 @contextmanager
-def _administration(url: URL) -> Generator[Connection]:
+def _admin_connection(url: URL) -> Generator[Connection]:
     engine: Any = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         yield connection
 
 
-def resident(pid: int | str = "self") -> int:
+def resident_bytes(pid: int | str = "self") -> int:
     """Return the memory that a process holds now, in bytes; Linux only."""
     pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
     return int(pages) * resource.getpagesize()

@@ -17,8 +17,8 @@ from workbell.adapters.sql.schema.tables import schedules
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
-from workbell.entrypoints.bench.targets import Target, resident
-from workbell.entrypoints.bench.workers import StartTimes, is_over, running, until
+from workbell.entrypoints.bench.targets import Target, resident_bytes
+from workbell.entrypoints.bench.workers import StartTimes, is_finished, running, wait_until
 from workbell.entrypoints.bootstrap.application import Application
 
 START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
@@ -31,7 +31,7 @@ _rule = cache(CronRule)
 
 
 @define
-class _SetClock:
+class _ManualClock:
     """A clock that stands where it is put."""
 
     at: datetime
@@ -42,31 +42,31 @@ class _SetClock:
 
 
 def measure(
-    sizes: Sequence[int], say: Callable[[str], None], place: Target | None = None
+    sizes: Sequence[int], say: Callable[[str], None], target: Target | None = None
 ) -> list[dict[str, Any]]:
     """Return a row for each number of schedules; `say` is told the progress."""
     rows = []
     for size in sizes:
         say(f"{size:,} schedules: filling the table")
-        row = _measure(size, place or Target())
+        row = _measure(size, target or Target())
         say(", ".join(f"{key} {value}" for key, value in row.items()))
         rows.append(row)
     return rows
 
 
-def _measure(size: int, place: Target) -> dict[str, Any]:
-    clock, starts = _SetClock(START), StartTimes()
+def _measure(size: int, target: Target) -> dict[str, Any]:
+    clock, starts = _ManualClock(START), StartTimes()
     burst = min(BURST, size)
-    with place.application(starts.tasks(), clock) as application:
-        _fill(application, size, burst)
+    with target.application(starts.tasks(), clock) as application:
+        _fill_schedules(application, size, burst)
         gc.freeze()
-        before = resident()
-        idle = _idle(application)
-        fired, lateness = _fire(application, clock, burst)
-        grown = resident() - before
+        before = resident_bytes()
+        idle = _time_idle_ticks(application)
+        fired, lateness = _fire_burst(application, clock, burst)
+        grown = resident_bytes() - before
         with running(application, scheduler=False):
-            until(lambda: is_over(application))
-            recorded, started = starts.count, _start(application, clock, burst, starts)
+            wait_until(lambda: is_finished(application))
+            recorded, started = starts.count, _start_burst(application, clock, burst, starts)
     assert (recorded, starts.count) == (burst, 2 * burst), "every tick runs once"
     return {
         "schedules": size,
@@ -80,14 +80,14 @@ def _measure(size: int, place: Target) -> dict[str, Any]:
     }
 
 
-def _fill(application: Application, size: int, burst: int) -> None:
+def _fill_schedules(application: Application, size: int, burst: int) -> None:
     """Put schedules in the table, of which so many are due in the next minute."""
     soon = START.replace(second=0) + timedelta(minutes=1)
     engine = create_engine(application.settings.database_url)
     with engine.begin() as connection:
         for begin in range(0, size, FILL):
             rows = [
-                schedule_values(_nth(n, soon, due=n < burst))
+                schedule_values(_make_schedule(n, soon, due=n < burst))
                 for n in range(begin, min(begin + FILL, size))
             ]
             if connection.dialect.name == "postgresql":
@@ -109,7 +109,7 @@ def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
             copy.write_row(list({**row, "parameters": json_text(row["parameters"])}.values()))
 
 
-def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
+def _make_schedule(n: int, soon: datetime, *, due: bool) -> Schedule:
     """Return the schedule of a number: one of many expressions, or one of every minute."""
     rule = "* * * * *" if due else f"{n % 60} {n % 24} {n % 28 + 1} * *"
     if not due and n % EXPRESSIONS == 0:
@@ -125,7 +125,7 @@ def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
     )
 
 
-def _idle(application: Application) -> float:
+def _time_idle_ticks(application: Application) -> float:
     """Return the median of a tick that finds nothing due, in seconds."""
     times = []
     for _ in range(IDLE_TICKS):
@@ -135,7 +135,7 @@ def _idle(application: Application) -> float:
     return median(times)
 
 
-def _fire(application: Application, clock: _SetClock, burst: int) -> tuple[float, float]:
+def _fire_burst(application: Application, clock: _ManualClock, burst: int) -> tuple[float, float]:
     """Return how long a burst took to record, and the 99th percentile of its lateness."""
     clock.at = clock.at.replace(second=0) + timedelta(minutes=1)
     late: list[float] = []
@@ -147,10 +147,12 @@ def _fire(application: Application, clock: _SetClock, burst: int) -> tuple[float
     return time.perf_counter() - begun, quantiles(late, n=100)[98]
 
 
-def _start(application: Application, clock: _SetClock, burst: int, starts: StartTimes) -> float:
+def _start_burst(
+    application: Application, clock: _ManualClock, burst: int, starts: StartTimes
+) -> float:
     """Return when, in seconds after it was due, the last body of a burst began."""
     wanted = starts.count + burst
     begun = time.perf_counter()
-    _fire(application, clock, burst)
-    until(lambda: starts.count >= wanted and is_over(application))
+    _fire_burst(application, clock, burst)
+    wait_until(lambda: starts.count >= wanted and is_finished(application))
     return starts.last - begun

@@ -26,10 +26,10 @@ class StartTimes:
     at: dict[int, float] = field(factory=dict)
     count: int = 0
     last: float = 0.0
-    tell: Callable[[int], None] = lambda _: None
+    on_start: Callable[[int], None] = lambda _: None
     lock: threading.Lock = field(factory=threading.Lock)
 
-    def note(self, _: TaskContext, parameters: Any) -> None:
+    def record(self, _: TaskContext, parameters: Any) -> None:
         """Be the body of a job that does nothing else."""
         now = time.perf_counter()
         if (number := parameters.get("n")) is not None:
@@ -37,13 +37,13 @@ class StartTimes:
         with self.lock:
             self.count += 1
             self.last = now
-            self.tell(self.count)
+            self.on_start(self.count)
 
     def tasks(self) -> list[Task]:
         """Return the tasks of the benchmarks, with this body."""
         return [
-            Task(key=NOOP, body=self.note, batch=True),
-            Task(key=ORDINARY, body=self.note),
+            Task(key=NOOP, body=self.record, batch=True),
+            Task(key=ORDINARY, body=self.record),
         ]
 
 
@@ -59,13 +59,15 @@ def running(application: Application, *, scheduler: bool = True) -> Generator[No
 
 
 @contextmanager
-def processes(settings: Settings, count: int) -> Iterator[Callable[[], int]]:
+def worker_processes(settings: Settings, count: int) -> Iterator[Callable[[], int]]:
     """Have so many worker processes, started and at work; give what counts their bodies."""
     context = get_context("spawn")
     ready, go, stop = context.Barrier(count + 1), context.Event(), context.Event()
     done = [context.Value("q", 0, lock=False) for _ in range(count)]
     workers = [
-        context.Process(target=_work, args=(settings, each, ready, go, stop), daemon=True)
+        context.Process(
+            target=_run_worker_process, args=(settings, each, ready, go, stop), daemon=True
+        )
         for each in done
     ]
     for worker in workers:
@@ -80,13 +82,13 @@ def processes(settings: Settings, count: int) -> Iterator[Callable[[], int]]:
             worker.join(15)
 
 
-def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None:
+def _run_worker_process(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None:
     """Be a worker process."""
 
     def tell(count: int) -> None:
         done.value = count
 
-    application = build(settings, tasks=StartTimes(tell=tell).tasks())
+    application = build(settings, tasks=StartTimes(on_start=tell).tasks())
     gc.freeze()
     ready.wait(60)
     go.wait()
@@ -95,12 +97,12 @@ def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None
     application.close()
 
 
-def is_over(application: Application) -> bool:
+def is_finished(application: Application) -> bool:
     """Whether every outcome is committed."""
     return not any(queue.ready or queue.running for queue in application.jobs.queues())
 
 
-def until(done: Callable[[], bool], seconds: float = 600.0) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 600.0) -> None:
     """
     Wait until something is so.
 

@@ -1,4 +1,4 @@
-"""Wiring: one plain function that builds everything from the settings."""
+"""Composition root: `build` creates an application from the settings."""
 
 import importlib
 import os
@@ -68,16 +68,20 @@ def build(
     tasks: Iterable[Task] = (),
     clock: Clock | None = None,
     echo: TextIO | None = None,
-    signs: bool = True,
+    issues_tokens: bool = True,
 ) -> Application:
     """
-    Build everything that the settings ask for; nothing is started.
+    Build the application of a process; no thread is started.
 
-    `echo` is a stream to which mails are written besides their folder;
-    `signs` is whether the process issues tokens, which needs a secret key.
+    Args:
+        settings: Settings of the installation.
+        tasks: Tasks besides the built-in ones.
+        clock: Defaults to the database's clock.
+        echo: Stream to which file-based emails are also written.
+        issues_tokens: Whether a secret key is required.
 
     Raises:
-        Invalid: A module of TASKS cannot be imported.
+        Invalid: No secret key is set, or two tasks have the same key.
         Unavailable: The store cannot be opened.
     """
     folder, scratch = _make_folder(settings)
@@ -93,7 +97,7 @@ def build(
     )
     files = LocalFileStore(folder / "artifacts", ids)
     mailer = make_mailer(settings, folder, clock, ids, echo)
-    keys = signing_keys(settings, required=signs)
+    keys = signing_keys(settings, required=issues_tokens)
     reminding = _make_reminding(settings, store, clock, keys)
     cache = make_cache(waker, clock, metrics)
     registry = Tasks()
@@ -145,7 +149,7 @@ def build(
 
 
 def _make_folder(settings: Settings) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """Return the folder of files; a store in memory has one for this run only."""
+    """Return the folder of files; for a store in memory, a temporary one."""
     if not settings.database_url.startswith("memory"):
         return settings.data_dir, None
     scratch = tempfile.TemporaryDirectory(prefix="workbell-")
@@ -238,12 +242,12 @@ def _make_reminding(
     )
 
 
-def user_tasks(modules: Sequence[str]) -> None:
+def import_task_modules(modules: Sequence[str]) -> None:
     """
     Import the modules that declare the user's own tasks.
 
     Raises:
-        Invalid: One of them cannot be imported.
+        Invalid: A module cannot be imported.
     """
     for module in modules:
         try:
@@ -276,9 +280,9 @@ def _make_retention(
     )
 
 
-def parallel_hashes() -> int:
-    """Return how many password hashes may run at a time: half of the CPUs, at least one."""
-    # a hash occupies a CPU for some 20 ms; the other half answers requests during a login storm
+def max_parallel_hashes() -> int:
+    """Return the maximum of concurrent password hashes: half of the CPUs, at least one."""
+    # a hash occupies a CPU for about 20 ms; the other half stays free for requests
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, cpus // 2)
 
@@ -292,7 +296,7 @@ def _make_identity(
     rate_limits: RateLimiting,
     keys: Sequence[bytes],
 ) -> tuple[RegistrationService, LoginService]:
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
+    hasher = Argon2Hasher.of(settings.password_hashing, slots=max_parallel_hashes())
     # without a key, tokens are valid in this process only
     keys = keys or [secrets.token_bytes(32)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)

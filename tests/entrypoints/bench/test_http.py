@@ -13,8 +13,8 @@ def test_a_server_is_asked_by_many_and_refuses_nobody(monkeypatch: pytest.Monkey
     monkeypatch.setattr(bench_http, "PEOPLE", 3)
     monkeypatch.setattr(bench_http, "SCHEDULES", 2)
     said: list[str] = []
-    with Target().settings() as settings, bench_http.served(settings) as server:
-        rows = bench_http.Rows(1, said.append)
+    with Target().settings() as settings, bench_http.running_api(settings) as server:
+        rows = bench_http.ResultRows(1, said.append)
         rows.add("list", server.listing(), connections=2, warm=0)
         monkeypatch.setattr("shutil.which", lambda _: None)
         monkeypatch.setattr(bench_load, "ProcessPoolExecutor", _Here)

@@ -11,7 +11,13 @@ from tests.contract.servers import address, administration, new_database, server
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Status
 from workbell.entrypoints.bench.targets import Target
-from workbell.entrypoints.bench.workers import NOOP, StartTimes, is_over, processes, until
+from workbell.entrypoints.bench.workers import (
+    NOOP,
+    StartTimes,
+    is_finished,
+    wait_until,
+    worker_processes,
+)
 from workbell.entrypoints.cli.main import main
 from workbell.services.jobs.requests import NewJob
 
@@ -40,13 +46,13 @@ def test_ticks_are_measured_beside_an_empty_database(run: Any, tmp_path: Path) -
 
 
 def test_processes_of_their_own_drain_and_nothing_is_left() -> None:
-    place = Target.at(address(new_database("postgresql")))
+    place = Target.parse(address(new_database("postgresql")))
     starts = StartTimes()
     with place.application(starts.tasks()) as application:
         scratch = make_url(application.settings.database_url).database
         jobs = application.jobs.create_many(SYSTEM, [NewJob(task_definition=NOOP)] * 100)
-        with processes(application.settings, 2) as done:
-            until(lambda: done() == 100 and is_over(application), seconds=60)
+        with worker_processes(application.settings, 2) as done:
+            wait_until(lambda: done() == 100 and is_finished(application), seconds=60)
         found = [application.jobs.get(SYSTEM, job.id) for job in jobs]
     assert {(job.status, job.attempt) for job in found} == {(Status.SUCCEEDED, 1)}
     with administration("postgresql") as connection:

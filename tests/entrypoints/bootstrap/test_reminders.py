@@ -18,7 +18,7 @@ KEY = "0123456789abcdef" * 2
 
 def rules(application: Application) -> list[tuple[str, str]]:
     """Return when the built-in schedules fire, and by which clock."""
-    application.keep_schedules()
+    application.ensure_reminder_schedules()
     found, _ = application.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
     return [(each.cron_line, each.zone) for each in found]
 

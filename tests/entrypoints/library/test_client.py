@@ -10,7 +10,7 @@ from attrs import define, frozen
 
 import workbell
 from workbell.domain.jobs.job import JobState
-from workbell.entrypoints.library.client import task_of
+from workbell.entrypoints.library.client import make_task
 
 
 @define
@@ -42,7 +42,7 @@ def anything(_: workbell.TaskContext, parameters: dict[str, Any]) -> Any:
     return parameters
 
 
-TASKS = [task_of(area, "test.area", max_attempts=1), task_of(anything, "test.any")]
+TASKS = [make_task(area, "test.area", max_attempts=1), make_task(anything, "test.any")]
 
 
 @pytest.fixture
