@@ -128,7 +128,7 @@ def measure(target: Target, seconds: int, say: Say) -> list[dict[str, Any]]:
     with target.settings() as settings:
         alone = _without_redis(settings)
         with running_api(alone) as server:
-            rows.add("ping, not signed in", server.ping())
+            rows.add("ping, nobody signed in", server.ping())
             rows.add("list of 20 schedules", server.listing())
             rows.add("create a schedule", server.schedule())
             rows.add("create a job", server.job())

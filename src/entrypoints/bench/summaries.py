@@ -199,7 +199,7 @@ def _measure_many_users(application: Application, people: int) -> Iterator[Figur
             for kind in KINDS:
                 times[kind].append(client.ask("GET", f"/api/v1/summary/{kind}"))
     for kind, found in times.items():
-        yield from _figures(f"{kind} summary of {len(found)} people in turn, uncached", found)
+        yield from _figures(f"{kind} summary of {len(found)} people in turn, no cache", found)
 
 
 def _measure_writes(application: Application) -> Iterator[Figure]:
