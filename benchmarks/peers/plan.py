@@ -61,9 +61,9 @@ ROWS = (
     Row(_PLAIN, _ORDINARY, "procrastinate drain jobs/s", 4, 8, "Procrastinate"),
     Row(_PLAIN, _ORDINARY, "celery results jobs/s", None, None, "Celery, results on PostgreSQL"),
     Row("enqueue, single, durable", _SINGLE, "procrastinate single jobs/s", 1, 1.5, "Procrastinate"),
-    Row("enqueue, 500 a batch", "workbell bulk jobs/s", None, 20_000, 30_000, "-"),
+    Row("enqueue, 500 per batch", "workbell bulk jobs/s", None, 20_000, 30_000, "-"),
     Row(
-        "enqueue, 500 a batch", "workbell bulk jobs/s", "procrastinate bulk jobs/s",
+        "enqueue, 500 per batch", "workbell bulk jobs/s", "procrastinate bulk jobs/s",
         None, None, "Procrastinate",
     ),
     Row(
