@@ -1,11 +1,11 @@
-"""The ticks benchmark: what many schedules cost, idle and firing."""
+"""Ticks benchmark: cost of many schedules, idle and firing."""
 
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from attrs import define
@@ -18,7 +18,13 @@ from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
 from workbell.entrypoints.bench.targets import Target, resident_bytes
-from workbell.entrypoints.bench.workers import StartTimes, is_finished, running, wait_until
+from workbell.entrypoints.bench.workers import (
+    StartTimes,
+    is_finished,
+    percentiles,
+    running,
+    wait_until,
+)
 from workbell.entrypoints.bootstrap.application import Application
 
 START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
@@ -32,24 +38,24 @@ _rule = cache(CronRule)
 
 @define
 class _ManualClock:
-    """A clock that stands where it is put."""
+    """A clock that is set by hand."""
 
     at: datetime
 
     def now(self) -> datetime:
-        """Return the time that was set."""
+        """Return the current time."""
         return self.at
 
 
 def measure(
-    sizes: Sequence[int], say: Callable[[str], None], target: Target | None = None
+    sizes: Sequence[int], report: Callable[[str], None], target: Target | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row for each number of schedules; `say` is told the progress."""
+    """Return a row for each number of schedules."""
     rows = []
     for size in sizes:
-        say(f"{size:,} schedules: filling the table")
+        report(f"{size:,} schedules: filling the table")
         row = _measure(size, target or Target())
-        say(", ".join(f"{key} {value}" for key, value in row.items()))
+        report(", ".join(f"{key} {value}" for key, value in row.items()))
         rows.append(row)
     return rows
 
@@ -66,7 +72,7 @@ def _measure(size: int, target: Target) -> dict[str, Any]:
         grown = resident_bytes() - before
         with running(application, scheduler=False):
             wait_until(lambda: is_finished(application))
-            recorded, started = starts.count, _start_burst(application, clock, burst, starts)
+            recorded, last = starts.count, _start_burst(application, clock, burst, starts)
     assert (recorded, starts.count) == (burst, 2 * burst), "every tick runs once"
     return {
         "schedules": size,
@@ -75,13 +81,13 @@ def _measure(size: int, target: Target) -> dict[str, Any]:
         "fired/s": round(burst / fired),
         "lateness p99, ms": round(lateness * 1000),
         "recorded after, s": round(fired, 3),
-        "started after, s": round(started, 3),
+        "started after, s": round(last, 3),
         "memory growth, MiB": round(grown / 2**20, 1),
     }
 
 
 def _fill_schedules(application: Application, size: int, burst: int) -> None:
-    """Put schedules in the table, of which so many are due in the next minute."""
+    """Insert schedules, `burst` of which are due in the next minute."""
     soon = START.replace(second=0) + timedelta(minutes=1)
     engine = create_engine(application.settings.database_url)
     with engine.begin() as connection:
@@ -94,14 +100,14 @@ def _fill_schedules(application: Application, size: int, burst: int) -> None:
                 _copy(connection, rows)
             else:
                 connection.execute(insert(schedules), rows)
-    with engine.begin() as connection:  # as a server in use is never without
+    with engine.begin() as connection:  # autovacuum does it on a server in use
         if connection.dialect.name == "postgresql":
             connection.execute(text("ANALYZE workbell_schedules"))
     engine.dispose()
 
 
 def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put rows in the table as PostgreSQL takes a million within the minute."""
+    """Insert rows by COPY: a million within a minute."""
     names = list(rows[0])
     cursor: Any = connection.connection.cursor()
     with cursor, cursor.copy(f"COPY workbell_schedules ({', '.join(names)}) FROM STDIN") as copy:
@@ -110,7 +116,7 @@ def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _make_schedule(n: int, soon: datetime, *, due: bool) -> Schedule:
-    """Return the schedule of a number: one of many expressions, or one of every minute."""
+    """Return schedule number `n`: due every minute, or with one of many expressions."""
     rule = "* * * * *" if due else f"{n % 60} {n % 24} {n % 28 + 1} * *"
     if not due and n % EXPRESSIONS == 0:
         rule = "0 0 1 1 *"
@@ -126,33 +132,33 @@ def _make_schedule(n: int, soon: datetime, *, due: bool) -> Schedule:
 
 
 def _time_idle_ticks(application: Application) -> float:
-    """Return the median of a tick that finds nothing due, in seconds."""
+    """Return the median duration of a tick with no due schedule, in seconds."""
     times = []
     for _ in range(IDLE_TICKS):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         application.ticking.tick()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
     return median(times)
 
 
 def _fire_burst(application: Application, clock: _ManualClock, burst: int) -> tuple[float, float]:
-    """Return how long a burst took to record, and the 99th percentile of its lateness."""
+    """Fire a burst; return its duration and p99 lateness, in seconds."""
     clock.at = clock.at.replace(second=0) + timedelta(minutes=1)
     late: list[float] = []
-    begun = time.perf_counter()
+    started = time.perf_counter()
     done = 0
     while done < burst:
-        done += (moved := application.ticking.tick())
-        late += [time.perf_counter() - begun] * moved
-    return time.perf_counter() - begun, quantiles(late, n=100)[98]
+        done += (fired := application.ticking.tick())
+        late += [time.perf_counter() - started] * fired
+    return time.perf_counter() - started, percentiles(late, 99)[0]
 
 
 def _start_burst(
     application: Application, clock: _ManualClock, burst: int, starts: StartTimes
 ) -> float:
-    """Return when, in seconds after it was due, the last body of a burst began."""
+    """Fire a burst; return the seconds until its last job started."""
     wanted = starts.count + burst
-    begun = time.perf_counter()
+    started = time.perf_counter()
     _fire_burst(application, clock, burst)
     wait_until(lambda: starts.count >= wanted and is_finished(application))
-    return starts.last - begun
+    return starts.last - started

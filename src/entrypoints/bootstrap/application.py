@@ -38,6 +38,7 @@ from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import ChangeCounters
 from workbell.ports.mail import Mailer
 from workbell.ports.schedules.repository import SchedulesTx
+from workbell.ports.serialization import Serializer
 from workbell.ports.system import Clock
 from workbell.services.audit import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
@@ -83,7 +84,7 @@ class Application:
     clock: Clock
     store: AnyStore
     tasks: Tasks
-    serializer: JsonSerializer
+    serializer: Serializer
     ids: UuidIds
     files: LocalFileStore
     mailer: Mailer

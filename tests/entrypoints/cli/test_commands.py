@@ -280,7 +280,7 @@ def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
     page = (tmp_path / "PERFORMANCE.md").read_text()
     assert "workbell bench ticks --schedules 100" in page
     assert "ratio of the two" in page
-    assert "reminder run that mails 300 people" in page
+    assert "reminder run that emails 300 users" in page
 
 
 def test_bench_compares_the_summaries_of_a_user_with_and_without_the_cache(
