@@ -1,4 +1,4 @@
-"""The HTTP measures: each product's server, asked by the same load."""
+"""HTTP measures: each product's server under the same load."""
 
 import http.client
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from workbell.entrypoints.bench.http import free_port, served
-from workbell.entrypoints.bench.load import Request, load
+from workbell.entrypoints.bench.http import free_port, running_api
+from workbell.entrypoints.bench.load import Request, generate_load
 from workbell.entrypoints.config.settings import Settings
 
 from .venvs import PEERS, python_of
@@ -29,7 +29,7 @@ CREATE = {
 
 @frozen
 class Asked:
-    """What is asked of one server, by the names of the figures."""
+    """The requests to one server, by the names of the figures."""
 
     ping: Request
     list: Request
@@ -52,10 +52,10 @@ def figures(peer: str, settings: Settings, seconds: int) -> dict[str, float]:
             if request is None:
                 continue
             clients = LOGIN_CLIENTS if name == "login" else 16
-            load(request, 1, clients)
+            generate_load(request, 1, clients)
             asked_for = max(seconds, LOGIN_SECONDS) if name == "login" else seconds
             before = _processor_seconds()
-            done = load(request, asked_for, clients)
+            done = generate_load(request, asked_for, clients)
             spent = _processor_seconds() - before
             if done.bad and name != "login":
                 raise RuntimeError(f"{peer} refused {done.bad} of {name}.")
@@ -66,7 +66,7 @@ def figures(peer: str, settings: Settings, seconds: int) -> dict[str, float]:
 
 
 def _processor_seconds() -> float:
-    """Return what the servers that run here have used: steadier than rates on a busy machine."""
+    """Return the processor time of the servers, steadier than rates on a busy machine."""
     ticks, mine = 0, {os.getpid()}
     found = [path.read_text().rpartition(")") for path in Path("/proc").glob("[0-9]*/stat")]
     fields = [(int(head.split()[0]), "wrk" in head, tail.split()) for head, _, tail in found]
@@ -79,7 +79,7 @@ def _processor_seconds() -> float:
 
 @contextmanager
 def _workbell(settings: Settings) -> Generator[Asked]:
-    with served(evolve(settings, redis_url=None)) as server:
+    with running_api(evolve(settings, redis_url=None)) as server:
         yield Asked(server.ping(), server.listing(), server.schedule(), server.login())
 
 

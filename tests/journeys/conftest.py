@@ -103,7 +103,7 @@ def client(tmp_path: Path) -> Generator[Client]:
     )
     application = build(settings)
     application.migrate_and_register()
-    application.first_administrator()
+    application.ensure_administrator()
     served = application.app_dependencies()
     listener = listen("127.0.0.1", 0)
     server = HttpServer(build_app(served), listener, application.ids.new, threads=4)

@@ -51,8 +51,8 @@ def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_pa
     database = f"sqlite:///{tmp_path / 'client.db'}"
     with workbell.open(database, data_dir=tmp_path, clock=clock) as client:
         application = client.application
-        application.keep_schedules()
-        application.keep_schedules()
+        application.ensure_reminder_schedules()
+        application.ensure_reminder_schedules()
         ann, _bob = someone(client, "ann"), someone(client, "bob")
 
         clock.at = MIDNIGHT_THERE - timedelta(minutes=1)

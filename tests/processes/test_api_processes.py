@@ -114,7 +114,7 @@ def test_processes_that_cannot_start_end_the_supervisor(tmp_path: Path, kind: st
 
 def test_gunicorn_serves_the_application(fleet: Fleet, redis: OwnRedis) -> None:
     """It is loaded before gunicorn forks, and closes its connections at the end."""
-    login = {"username": "admin", "password": fleet.application.first_administrator()}
+    login = {"username": "admin", "password": fleet.application.ensure_administrator()}
     with Redis.from_url(redis.url) as here:
         before = len(here.client_list())
         arguments = ("--workers", "2", "--threads", "2", "--preload", "workbell.wsgi:application")

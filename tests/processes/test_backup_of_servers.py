@@ -96,7 +96,7 @@ def test_what_the_guide_says_brings_every_row_back(
     if lacking and not os.environ.get("WORKBELL_TEST_REQUIRE"):
         pytest.skip(f"{lacking} are not installed")
     application = fleet.application
-    application.first_administrator()
+    application.ensure_administrator()
     kept = fleet.enqueue("touch", file="ünïcødé – \\ ' \" \n \U0001f6ce")
     application.cache.put("summary:1:2", {"is": "of a time to come"}, seconds=3600)
     source = admin_url(kind).set(database=fleet.database_url.rpartition("/")[2].partition("?")[0])
