@@ -1,5 +1,5 @@
 """
-Writes the measured tables into `docs/guarantees.md`, from benchmarks/results/guarantees.
+Write the measured tables into `docs/guarantees.md`, from benchmarks/results/guarantees.
 
     python -m benchmarks.guarantees [--check]
 """
@@ -18,14 +18,14 @@ FAULTS = {
     "killed": ("F1", "workers killed in mid-task"),
     "flushed": ("F4", "Redis flushed while tasks wait"),
     "restarted": ("F5", "Redis killed and started again"),
-    "scheduler": ("F2b", "scheduler killed before a minute, and just after one"),
+    "scheduler": ("F2b", "scheduler killed just before and just after a full minute"),
     "doubled": ("F3", "more than one scheduler"),
 }
 SYSTEMS = (
-    ("celery", "stock", "Celery as it comes"),
-    ("celery", "safest", "Celery, safest"),
-    ("dramatiq", "stock", "Dramatiq as it comes"),
-    ("dramatiq", "safest", "Dramatiq, safest"),
+    ("celery", "stock", "Celery default settings"),
+    ("celery", "safest", "Celery, safest settings"),
+    ("dramatiq", "stock", "Dramatiq default settings"),
+    ("dramatiq", "safest", "Dramatiq, safest settings"),
 )
 
 
@@ -36,8 +36,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def faults(result: dict[str, Any]) -> str:
-    """Return what `make faults` came to."""
-    head = ("Fault", "Database", "Done", "Jobs", "Ticks", "Lost", "Doubled", "Begun again",
+    """Return the table of `make faults`."""
+    head = ("Fault", "Database", "Done", "Jobs", "Ticks", "Lost", "Duplicated", "Restarted",
             "Refused", "Drain")  # fmt: skip
     rows = [
         (
@@ -55,7 +55,7 @@ def faults(result: dict[str, Any]) -> str:
 
 
 def peers(result: dict[str, Any]) -> str:
-    """Return what the same faults did to the peers."""
+    """Return the table of the same faults in other products."""
     own = {row["fault"]: row for row in result["own"]}
     found = {(row["fault"], row["system"], row["variant"]): row for row in result["peers"]}
     head = ("Fault", "Workbell", *[name for _, _, name in SYSTEMS])
@@ -68,7 +68,7 @@ def peers(result: dict[str, Any]) -> str:
             cells.append("–" if row is None else _cell(row["asked"], row["lost"], row["again"]))
         rows.append(cells)
     said = f"`{result['command']}`, {result['measured']}, {', '.join(result['packages'])}"
-    return f"{said}; lost / done again, of how many:\n\n{table(head, rows)}"
+    return f"{said}; lost / repeated, of all tasks:\n\n{table(head, rows)}"
 
 
 def _cell(asked: int, lost: int, again: int) -> str:
@@ -76,7 +76,7 @@ def _cell(asked: int, lost: int, again: int) -> str:
 
 
 def soak(result: dict[str, Any]) -> str:
-    """Return what the soak came to."""
+    """Return the result of the soak test."""
     row = result["row"]
     head = ("Process", "Memory after the warm-up", "At the end", "Growth")
     rows = [
@@ -86,7 +86,7 @@ def soak(result: dict[str, Any]) -> str:
     said = (
         f"`{result['command']}`, {result['measured']}, on {NAMES[row['database']]}: "
         f"{row['injected']}, {row['jobs']} jobs and {row['ticks']} ticks, {row['lost']} lost, "
-        f"{row['doubled']} doubled; slowest answer {result['slowest'][0]:.2f} s in the first half, "
+        f"{row['doubled']} duplicated; slowest answer {result['slowest'][0]:.2f} s in the first half, "
         f"{result['slowest'][1]:.2f} s in the second."
     )
     return f"{said}\n\n{table(head, rows)}"
@@ -100,7 +100,7 @@ PARTS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 
 
 def page(text: str) -> str:
-    """Return the page with every table that has figures."""
+    """Return the page with the table of each stored result."""
     for name, (file, write) in PARTS.items():
         path = RESULTS / file
         if path.exists():
@@ -112,7 +112,7 @@ def page(text: str) -> str:
 
 
 def main() -> int:
-    """Write the page, or with --check say whether it is what the figures say."""
+    """Write the page; with --check, return 1 if it differs from the results."""
     text = PAGE.read_text()
     written = page(text)
     if "--check" in sys.argv:

@@ -9,28 +9,25 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
+from workbell.entrypoints.cli.main import main
+from workbell.entrypoints.config.settings import reference
+
 DOCS = Path(__file__).parent
 MARK = "<!-- generated -->"
 
 
 def settings() -> str:
     """Return the tables of all settings, without the title of the page."""
-    from workbell.entrypoints.config.settings import reference
-
     return reference().partition("\n")[2]
 
 
 def commands() -> str:
     """Return a section with the help text of each command."""
-    from workbell.entrypoints.cli.main import main
-
     return "\n".join(_sections(main, None, "workbell"))
 
 
 def routes() -> str:
     """Return a table of the routes for each tag of the OpenAPI document."""
-    from workbell.entrypoints.cli.main import main
-
     document = json.loads(CliRunner().invoke(main, ["openapi"]).stdout)
     lines = []
     for tag in document["tags"]:

@@ -1,10 +1,10 @@
 """
-The faults of `make faults`, done to Celery with beat and to plain Dramatiq.
+Inject the faults of `make faults` into Celery with beat and plain Dramatiq.
 
 Run it from the folder of the project: `python -m benchmarks.faults_peers.measure`.
-It makes an environment of its own beside this file, with the pinned packages,
-starts a Redis of its own, and writes `benchmarks/results/guarantees/faults_peers.json`.
-Before, it does the same faults to Workbell, so that both are of one run.
+It creates a virtual environment beside this file with the pinned packages,
+starts a private Redis, and writes `benchmarks/results/guarantees/faults_peers.json`.
+It first injects the same faults into Workbell, in the same run.
 """
 
 import argparse
@@ -31,16 +31,16 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "guarantees" / "faults_peers.json"
 VENV = HERE / ".venv"
 PATIENCE = 60.0
-"""How long after the load a task may still come, in seconds."""
+"""Seconds after the load within which a task has to run."""
 SCHEDULES = 20
 STEADY, CROWDED = 0.03, 0.01
-"""Seconds between two tasks: the workers keep up with the first pace, not with the second."""
+"""Seconds between two tasks: workers can run the first pace, not the second."""
 OWN = {"F1": "killed", "F4": "flushed", "F5": "restarted", "F2b": "scheduler", "F3": "doubled"}
 
 
 @define
 class Outcome:
-    """What one fault came to: of so many accepted, how many were never done, or done again."""
+    """The result of one fault: accepted, lost and repeated tasks."""
 
     fault: str
     system: str
@@ -53,7 +53,7 @@ class Outcome:
 
 @define
 class System:
-    """Celery or Dramatiq, in processes that are started again when they are killed."""
+    """Celery or Dramatiq, in processes that are restarted when killed."""
 
     name: str
     variant: str
@@ -63,7 +63,7 @@ class System:
 
     @property
     def notes(self) -> Path:
-        """What the bodies noted."""
+        """The file with the records of the bodies."""
         return self.folder / "notes"
 
     def environ(self) -> dict[str, str]:
@@ -77,7 +77,7 @@ class System:
         }
 
     def start(self, *words: str) -> int:
-        """Start a process; return its place."""
+        """Start a process; return its index."""
         command = [str(VENV / "bin" / words[0]), *words[1:]]
         self.processes.append((command, self._run(command)))
         return len(self.processes) - 1
@@ -107,18 +107,18 @@ class System:
         process.wait()
 
     def again(self, place: int) -> None:
-        """Start a killed process again."""
+        """Restart a killed process."""
         command, _ = self.processes[place]
         self.processes[place] = command, self._run(command)
 
     def close(self) -> None:
-        """End everything."""
+        """Stop all processes."""
         for place, (_, process) in enumerate(self.processes):
             if process.poll() is None:
                 self.kill(place)
 
     def ended(self) -> Counter[str]:
-        """Return how often each body has ended."""
+        """Return the number of ends of each body."""
         if not self.notes.exists():
             return Counter()
         lines = self.notes.read_text().splitlines()
@@ -133,7 +133,7 @@ class System:
 
 @contextmanager
 def running(name: str, variant: str) -> Iterator[System]:
-    """Have a system with two workers that answer, on a Redis of its own."""
+    """Run a system with two workers on a private Redis for the block."""
     with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
         redis = OwnRedis(Path(scratch))
         redis.start()
@@ -151,7 +151,7 @@ def running(name: str, variant: str) -> Iterator[System]:
 
 @contextmanager
 def sending(system: System, first: str, pace: float = STEADY) -> Iterator[list[Any]]:
-    """Send tasks meanwhile; afterwards the list holds how many, and their numbers."""
+    """Send tasks during the block; then the list has their count and numbers."""
     sender = subprocess.Popen(
         [str(VENV / "bin" / "python"), str(HERE / "sender.py"), system.name, first, str(pace)],
         env=system.environ(), cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -167,7 +167,7 @@ def sending(system: System, first: str, pace: float = STEADY) -> Iterator[list[A
 
 
 def account(system: System, fault: str, asked: list[str]) -> Outcome:
-    """Wait until all that was accepted is done, or patience ends, and count."""
+    """Wait until every accepted task has run, or patience ends, and count."""
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE and any(not system.ended()[n] for n in asked):
         time.sleep(0.2)
@@ -181,7 +181,7 @@ def account(system: System, fault: str, asked: list[str]) -> Outcome:
 
 
 def killed(system: System, times: int) -> Outcome:
-    """Kill workers in mid-task, and start them again."""
+    """Kill workers during tasks, and restart them."""
     chance = random.Random(1)
     with sending(system, "killed") as asked:
         for n in range(times):
@@ -193,7 +193,7 @@ def killed(system: System, times: int) -> Outcome:
 
 
 def flushed(system: System, times: int) -> Outcome:
-    """Flush Redis while tasks wait in it."""
+    """Flush Redis while tasks wait."""
     with sending(system, "flushed", CROWDED) as asked:
         for _ in range(times):
             time.sleep(1.0)
@@ -203,7 +203,7 @@ def flushed(system: System, times: int) -> Outcome:
 
 
 def restarted(system: System, _: int) -> Outcome:
-    """Kill Redis, which keeps nothing on disk here, and start it again."""
+    """Kill Redis, which has no persistence here, and restart it."""
     with sending(system, "restarted", CROWDED) as asked:
         time.sleep(3)
         system.redis.stop()
@@ -214,7 +214,7 @@ def restarted(system: System, _: int) -> Outcome:
 
 
 def scheduler(system: System, _: int) -> Outcome:
-    """Kill the scheduler just before a minute, and just after it has fired another."""
+    """Kill the scheduler just before a minute, and just after the next."""
     place = system.beat()
     first = _next_minute(least=8)
     _sleep_until(first - 2)
@@ -258,7 +258,7 @@ def _sleep_until(moment: float) -> None:
 
 
 def environment() -> None:
-    """Make the environment of the peers, if it is not there."""
+    """Create the environment of the peers if it is missing."""
     if not (VENV / "bin" / "celery").exists():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
         pip = [str(VENV / "bin" / "pip"), "--disable-pip-version-check", "install", "--quiet"]
@@ -266,7 +266,7 @@ def environment() -> None:
 
 
 def main() -> int:
-    """Do every fault to every system, and keep the figures."""
+    """Inject every fault into every system, and store the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=())

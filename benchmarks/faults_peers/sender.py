@@ -1,4 +1,4 @@
-"""Sends tasks until its input ends, and prints the number of each that was accepted."""
+"""Send tasks until the input ends; print the number of each accepted one."""
 
 import random
 import sys
@@ -14,7 +14,7 @@ _AWAY = (OSError, DramatiqError, OperationalError, RedisError)
 
 
 def main() -> None:
-    """Send at a pace, in seconds; a send that raises is not accepted, and not counted."""
+    """Send at a pace, in seconds; a send that raises is not counted."""
     system, first, pace = sys.argv[1], sys.argv[2], float(sys.argv[3])
     work = import_module(f"{system}_app").work
     send = work.delay if system == "celery" else work.send

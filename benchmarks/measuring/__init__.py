@@ -1,1 +1,1 @@
-"""What every compared product's script measures with; standard library only."""
+"""Measurement code of all compared products; standard library only."""

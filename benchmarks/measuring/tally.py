@@ -1,4 +1,4 @@
-"""When each job's body began, in one file that all worker processes append to."""
+"""Start times of job bodies, in one file that all worker processes append to."""
 
 import os
 import struct
@@ -10,30 +10,30 @@ _FILE = "TALLY"
 
 
 class TooSlowError(Exception):
-    """The jobs were not done in time."""
+    """The jobs did not run in time."""
 
 
 def note(number: int) -> None:
-    """Be the body of a job: write down its number and the time, by the machine's clock."""
+    """Append the number of a job and the time; every product's task calls it."""
     os.write(_opened(), _ENTRY.pack(number, time.monotonic_ns()))
 
 
 def clear() -> None:
-    """Forget every job."""
+    """Delete all records."""
     _path().write_bytes(b"")
 
 
 def count() -> int:
-    """Return how many bodies have begun."""
+    """Return the number of bodies that have started."""
     return _path().stat().st_size // _ENTRY.size
 
 
 def until(jobs: int, seconds: float = 120) -> None:
     """
-    Wait for so many jobs.
+    Wait until a number of jobs has started.
 
     Raises:
-        TooSlowError: They were not done in so many seconds.
+        TooSlowError: They did not start in time.
     """
     end = time.monotonic() + seconds
     while count() < jobs:
@@ -43,12 +43,12 @@ def until(jobs: int, seconds: float = 120) -> None:
 
 
 def begun() -> list[tuple[int, int]]:
-    """Return number and time, in ns, of each job, in the order of time."""
+    """Return number and time, in ns, of each job, ordered by time."""
     return sorted(_ENTRY.iter_unpack(_path().read_bytes()), key=lambda entry: entry[1])
 
 
 def rate() -> float:
-    """Return jobs a second over the middle nine tenths: starting and stopping are left out."""
+    """Return jobs a second over the middle nine tenths, without start and end."""
     times = [at for _, at in begun()]
     cut = len(times) // 20
     middle = times[cut : len(times) - cut]

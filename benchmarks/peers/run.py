@@ -30,7 +30,7 @@ Figures = Mapping[str, Sequence[float]]
 
 
 def main() -> int:
-    """Measure, keep the results, and return 1 if something could not be measured."""
+    """Measure, store the results, and return 1 if a measure failed."""
     asked = _arguments()
     place = Target.at(asked.database, asked.redis)
     broker = redis.Redis.from_url(asked.redis)
@@ -50,7 +50,7 @@ def main() -> int:
         for peer, measure in wanted:
             broker.flushdb()
             failed += not _measured(place, peer, measure, asked, number, found)
-        _keep(asked, number, found)  # so that who has to stop early has whole rounds
+        _keep(asked, number, found)  # after each round, for runs that are stopped early
     broker.flushdb()
     return 1 if failed else 0
 
@@ -69,7 +69,7 @@ def _measured(
     number: int,
     found: dict[str, list[float]],
 ) -> bool:
-    """Do one measure in a database of its own; print it, or why it failed."""
+    """Run one measure in its own database; print its figures, or its error."""
     begun = time.monotonic()
     try:
         with place.settings() as settings:
@@ -111,7 +111,7 @@ def _told(
 
 
 def rows(found: Figures) -> list[dict[str, Any]]:
-    """Return the comparisons of which both sides were measured."""
+    """Return the comparisons with figures of both sides."""
     return [
         _row(row, found)
         for row in plan.ROWS
@@ -130,7 +130,7 @@ def _row(row: plan.Row, found: Figures) -> dict[str, Any]:
         "what": row.area,
         "against": row.against,
         "Workbell": _short(median(ours)),
-        "the other": "-",
+        "other": "-",
         "ratio": "-",
         "lowest": _short(min(ours)),
         "highest": _short(max(ours)),
@@ -140,9 +140,9 @@ def _row(row: plan.Row, found: Figures) -> dict[str, Any]:
         theirs = found[row.theirs]
         each = [own / max(other, 1e-9) for own, other in zip(ours, theirs, strict=False)]
         judged = median(ours) / max(median(theirs), 1e-9)
-        line |= {"the other": _short(median(theirs)), "ratio": _short(judged)}
+        line |= {"other": _short(median(theirs)), "ratio": _short(judged)}
         line |= {"lowest": _short(min(each)), "highest": _short(max(each))}
-    bounds = {"floor": row.floor, "aim": row.aim}
+    bounds = {"minimum": row.minimum, "target": row.target}
     shown = {name: "-" if bound is None else bound for name, bound in bounds.items()}
     return {**line, **shown, "verdict": _verdict(row, judged)}
 
@@ -151,11 +151,11 @@ def _verdict(row: plan.Row, judged: float) -> str:
     def reached(bound: float) -> bool:
         return judged <= bound if row.less else judged >= bound
 
-    if row.floor is None or row.aim is None:
+    if row.minimum is None or row.target is None:
         return "-"
-    if reached(row.aim):
-        return "aim met"
-    return "floor met" if reached(row.floor) else "**missed**"
+    if reached(row.target):
+        return "target met"
+    return "minimum met" if reached(row.minimum) else "**missed**"
 
 
 def _short(figure: float) -> float | int:

@@ -1,4 +1,4 @@
-"""The HTTP measures: each product's server, asked by the same load."""
+"""HTTP measures: each product's server under the same load."""
 
 import http.client
 import json
@@ -29,7 +29,7 @@ CREATE = {
 
 @frozen
 class Asked:
-    """What is asked of one server, by the names of the figures."""
+    """The requests to one server, by the names of the figures."""
 
     ping: Request
     list: Request
@@ -66,7 +66,7 @@ def figures(peer: str, settings: Settings, seconds: int) -> dict[str, float]:
 
 
 def _processor_seconds() -> float:
-    """Return what the servers that run here have used: steadier than rates on a busy machine."""
+    """Return the processor time of the servers, steadier than rates on a busy machine."""
     ticks, mine = 0, {os.getpid()}
     found = [path.read_text().rpartition(")") for path in Path("/proc").glob("[0-9]*/stat")]
     fields = [(int(head.split()[0]), "wrk" in head, tail.split()) for head, _, tail in found]

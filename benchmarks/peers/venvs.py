@@ -1,4 +1,4 @@
-"""Virtual environments of the compared products, made where they are missing."""
+"""Virtual environments of the compared products, created if missing."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ VENVS = PEERS.parent / ".venvs"
 
 def python_of(peer: str, say: Callable[[str], None] = print) -> Path:
     """
-    Return the interpreter of a product's environment, made or renewed if need be.
+    Return the interpreter of a product's environment, created or updated if necessary.
 
     Raises:
         CalledProcessError: Its requirements could not be installed.

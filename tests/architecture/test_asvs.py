@@ -1,4 +1,4 @@
-"""OWASP ASVS 5.0: every requirement that applies is proven by a test that exists."""
+"""OWASP ASVS 5.0: each applicable requirement names a test that exists."""
 
 import ast
 import csv
@@ -90,7 +90,7 @@ def test_what_applies_is_proven_and_what_does_not_has_a_reason() -> None:
 
 
 def test_gaps_are_named_as_such() -> None:
-    """What applies and is not met says so; it is no requirement that does not apply."""
+    """An applicable requirement that is not met is marked as such."""
     gaps = {item["item"] for item in items() if item["applies"] == "gap"}
     assert gaps == KNOWN_GAPS
     page = (SECURITY / "authentication.md").read_text("utf-8")
@@ -135,7 +135,7 @@ def test_the_page_on_authentication_says_what_the_code_does() -> None:
 
 
 def test_one_function_lets_people_in() -> None:
-    """Sessions are opened in one place, and by who has come through the gate."""
+    """Sessions start in one module, after password and second factor."""
     starts = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
@@ -148,7 +148,7 @@ def test_one_function_lets_people_in() -> None:
 
 
 def test_passwords_do_not_expire() -> None:
-    """But for one that was made up: whoever chooses one has no end of it."""
+    """Only a generated password expires; a chosen one does not."""
     moments = [one.name for one in fields(User) if one.type in {datetime, datetime | None}]
     assert moments == ["password_expires_at", "created_at"]
     now = datetime(2030, 1, 1, tzinfo=UTC)

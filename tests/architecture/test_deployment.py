@@ -1,4 +1,4 @@
-"""What is deployed: image, compose files and units name what there is."""
+"""Image, compose files and units refer to existing commands and settings."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def composed(name: str) -> dict[str, Any]:
 
 
 def accepts(line: list[str]) -> bool:
-    """Whether the command line knows a command, and all that it is given."""
+    """Whether the command line accepts a command with its arguments."""
     command = main.commands[line[0]]
     with click.Context(main) as root, command.make_context(line[0], line[1:], parent=root):
         return True
@@ -74,7 +74,7 @@ def test_health_is_asked_where_it_is_answered() -> None:
 
 
 def test_postgresql_is_asked_where_it_answers_only_once_it_is_whole() -> None:
-    """Its image first starts a server that listens on the socket only, to make the cluster."""
+    """Its image first starts a server on the socket only, to initialize the cluster."""
     asked = SERVICES["postgres"]["healthcheck"]["test"]
     assert asked[:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
 
@@ -114,7 +114,7 @@ def test_units_run_commands_and_settings_that_there_are(unit: Path) -> None:
 
 
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
-    """It is told of users and programs that there are here."""
+    """It gets users and programs that exist on this machine."""
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("no systemd-analyze is installed")

@@ -96,7 +96,7 @@ def sql_imports() -> dict[str, set[str]]:
 @pytest.mark.unit
 def test_imports_inside_adapters_sql_are_at_most_five_deep() -> None:
     """
-    Follow the imports from file to file: no chain has more than five, and none is a cycle.
+    No chain of imports has more than five, and none is a cycle.
 
     The store, at the top, is a chain's first file; a chain of five imports has
     six files. Migrations do not count.
@@ -116,7 +116,7 @@ def test_imports_inside_adapters_sql_are_at_most_five_deep() -> None:
 
 @pytest.mark.unit
 def test_one_table_says_which_database_takes_which_path() -> None:
-    """Statements do not ask for the database: types, the schema and connections may."""
+    """Only types, schema and connections branch on the database, not statements."""
     pattern = re.compile(r"dialect\.name\s*(==|!=|in\b)|is_(postgresql|sqlite|mysql)\(")
     asking = {
         path.as_posix()

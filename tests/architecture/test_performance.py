@@ -1,4 +1,4 @@
-"""The page of figures is what the kept results say."""
+"""The page of performance shows the stored results."""
 
 from pathlib import Path
 
@@ -11,6 +11,6 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_says_what_was_measured() -> None:
-    """`workbell bench page` writes it."""
+def test_the_page_shows_the_stored_results() -> None:
+    """Run `workbell bench page` to write the page."""
     assert (ROOT / PAGE).read_text() == render(ROOT / "benchmarks" / "results")

@@ -1,4 +1,4 @@
-"""The rules of the house that a reader of any file relies on."""
+"""Style rules that ruff does not check."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imported(tree: ast.AST) -> dict[str, str]:
-    """Return what each imported name stands for, as a dotted path; relative ones start with a dot."""
+    """Map imported names to dotted paths; relative ones start with a dot."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -55,12 +55,12 @@ def imported(tree: ast.AST) -> dict[str, str]:
 
 
 def roots(tree: ast.AST) -> set[str]:
-    """Return the first word of everything that is imported."""
+    """Return the top-level names of all imports."""
     return {name.partition(".")[0] for name in imported(tree).values()}
 
 
 def dotted(node: ast.AST, names: dict[str, str]) -> str:
-    """Return the full path of a name or of an attribute of one, or nothing."""
+    """Return the full path of a name or attribute, or None."""
     if isinstance(node, ast.Attribute):
         before = dotted(node.value, names)
         return f"{before}.{node.attr}" if before else ""
@@ -68,7 +68,7 @@ def dotted(node: ast.AST, names: dict[str, str]) -> str:
 
 
 def uses(path: Path, forbidden: Iterable[str]) -> Iterator[str]:
-    """Yield each place where a file uses one of the dotted paths, or something below it."""
+    """Yield each use of one of the dotted paths, or of a name below it."""
     tree = parsed(path)
     names = imported(tree)
     for node in ast.walk(tree):
@@ -86,7 +86,7 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def test_a_file_opens_with_its_caption() -> None:
-    """One line of at most 72 characters says what the file is; it does not speak of itself."""
+    """The first line has at most 72 characters and does not name itself."""
     for path in FILES:
         docstring = ast.get_docstring(parsed(path))
         assert docstring, path
@@ -98,19 +98,19 @@ def test_a_file_opens_with_its_caption() -> None:
 
 
 def test_a_package_holds_its_caption_only() -> None:
-    """Whoever looks for a thing finds it in a file with a name."""
+    """Every definition is in a named module."""
     packages = [path for path in FILES if path.name == "__init__.py" and len(path.parts) > 1]
     assert [path for path in packages if len(parsed(path).body) != 1] == []
 
 
 def test_a_file_is_short() -> None:
-    """A longer one is split by noun."""
+    """A longer one is split."""
     lines = {path: (SOURCE / path).read_text(encoding="utf-8").splitlines() for path in FILES}
     assert [path for path in FILES if len(lines[path]) > LONGEST_FILE] == []
 
 
 def test_a_function_is_short() -> None:
-    """A longer one does more than one thing."""
+    """A longer one is split."""
     long = {
         f"{path}: {node.name} ({lines_of(node)} lines)"
         for path in FILES
@@ -132,20 +132,20 @@ def test_inside_the_package_imports_are_absolute() -> None:
 
 
 def test_time_chance_and_environment_come_from_outside() -> None:
-    """Only the system adapter and the entry points know them; all else gets them as arguments."""
+    """Only the system adapter and entry points use them; others get arguments."""
     for path in FILES:
         if path.parts[0] != "entrypoints" and path != Path("adapters/system.py"):
             assert not list(uses(path, IMPURE))
 
 
 def test_the_inner_floors_do_not_log() -> None:
-    """What they have to say, they return, raise, or write into the audit trail."""
+    """They return, raise, or write an audit entry."""
     inner = [path for path in FILES if path.parts[0] in PURE]
     assert [path for path in inner if roots(parsed(path)) & set(LOGGING)] == []
 
 
 def test_tests_know_the_package_by_its_name() -> None:
-    """Under the name of its folder every module would exist twice."""
+    """Under its folder name, every module would exist twice."""
     for path in TESTS:
         assert "src" not in roots(ast.parse((ROOT / path).read_text(encoding="utf-8"))), path
 

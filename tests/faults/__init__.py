@@ -1,1 +1,1 @@
-"""Faults: what is promised of processes that die at any moment."""
+"""Fault tests: guarantees for processes that are killed at any moment."""

@@ -1,4 +1,4 @@
-"""An installation in processes of its own, restarted by a supervisor when killed."""
+"""An installation in separate processes, which a supervisor restarts."""
 
 import http.client
 import json
@@ -23,12 +23,12 @@ LEASE_SECONDS = 2
 
 
 class GoneError(Exception):
-    """The service did not answer, or stopped answering half-way."""
+    """The service did not respond, or the response was incomplete."""
 
 
 @define
 class Client:
-    """Speaks HTTP to one port."""
+    """An HTTP client for one port."""
 
     port: int
     token: str | None = None
@@ -40,7 +40,7 @@ class Client:
         Return the status and the decoded body of one request.
 
         Raises:
-            GoneError: There was no whole answer.
+            GoneError: There was no complete response.
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         if self.token is not None:
@@ -60,7 +60,7 @@ class Client:
     def insist(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Ask again until there is an answer that is not about being away."""
+        """Retry until there is a response with a status below 500, for at most 60 s."""
         until = time.monotonic() + 60
         while True:
             try:
@@ -73,7 +73,7 @@ class Client:
             time.sleep(0.05)
 
     def login(self, username: str = "admin") -> "Client":
-        """Return a client of somebody's."""
+        """Return a client that is signed in as a user."""
         body = {"username": username, "password": PASSWORD}
         status, answer = self.insist("POST", "/api/v1/auth/login", body)
         assert status == 200, answer
@@ -82,7 +82,7 @@ class Client:
 
 @define(eq=False)
 class Part:
-    """One process of the installation; its work outlives it."""
+    """One process of the installation."""
 
     role: str
     environ: dict[str, str]
@@ -93,7 +93,7 @@ class Part:
     starts: int = 0
 
     def start(self) -> None:
-        """Start the process; `ready` tells when it has come up."""
+        """Start the process, without waiting until it is ready."""
         self.starts += 1
         self.process = subprocess.Popen(
             [sys.executable, "-m", "workbell", self.role],
@@ -101,18 +101,18 @@ class Part:
         )  # fmt: skip
 
     def ready(self) -> bool:
-        """Whether the process says that it is ready."""
+        """Whether `/readyz` answers 200."""
         try:
             return Client(self.port).call("GET", "/readyz")[0] == 200
         except GoneError:
             return False
 
     def well(self) -> bool:
-        """Whether it is ready, or is not to be."""
+        """Whether the process is ready, or should not run."""
         return not self.wanted or self.ready()
 
     def has_started(self, times: int) -> bool:
-        """Whether it was started more often than so."""
+        """Whether the process was started more than the given number of times."""
         return self.starts > times
 
     def send(self, what: signal.Signals) -> None:
@@ -124,10 +124,10 @@ class Part:
 @define(eq=False)
 class Cluster:
     """
-    One installation on one database: its processes, and who restarts them.
+    One installation on one database: its processes and their supervisor.
 
-    On SQLite one process does everything; else there are one API, some
-    workers and some schedulers.
+    On SQLite it is one process; otherwise one API, some workers and some
+    schedulers.
     """
 
     folder: Path
@@ -143,12 +143,12 @@ class Cluster:
 
     @property
     def notes(self) -> Path:
-        """The file in which the bodies of tasks note what they do."""
+        """The file in which task bodies record their runs."""
         return self.folder / "notes"
 
     @property
     def is_embedded(self) -> bool:
-        """Whether one process does everything."""
+        """Whether one process has all roles."""
         return self.database.kind == "sqlite"
 
     def start(
@@ -181,7 +181,7 @@ class Cluster:
         return added
 
     def remove(self, parts: Sequence[Part]) -> None:
-        """End processes for good."""
+        """Stop processes without restarting them."""
         for part in parts:
             part.wanted = False
             self.kill(part)
@@ -205,11 +205,11 @@ class Cluster:
                     part.process.wait()
 
     def doing(self, role: str) -> list[Part]:
-        """Return the processes that do the work of a role."""
+        """Return the processes with a role."""
         return [part for part in self.parts if part.role in (role, "up")]
 
     def kill(self, part: Part) -> None:
-        """End a process as the machine would; the supervisor starts another."""
+        """Kill a process; the supervisor starts it again."""
         with self._guard:
             part.send(signal.SIGKILL)
             assert part.process is not None
@@ -222,7 +222,7 @@ class Cluster:
 
     @contextmanager
     def without(self, role: str) -> Iterator[None]:
-        """Have no process of a role for a while."""
+        """Stop all processes of a role for the block."""
         parts = self.doing(role)
         for part in parts:
             part.wanted = False
@@ -257,7 +257,7 @@ class Cluster:
             **{k: v for k, v in os.environ.items() if not k.startswith("WORKBELL_")},
             "WORKBELL_DATABASE_URL": self.database.url,
             "WORKBELL_DATA_DIR": str(self.folder / "data"),
-            "WORKBELL_SECRET_KEY": "a key of the fault tests, and of nobody else",
+            "WORKBELL_SECRET_KEY": "a secret key of the fault tests only",
             "WORKBELL_LEASE_SECONDS": str(LEASE_SECONDS),
             "WORKBELL_WORKER_THREADS": "4",
             "WORKBELL_ADMIN_PASSWORD": PASSWORD,

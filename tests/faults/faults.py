@@ -1,4 +1,4 @@
-"""The faults: each is done to a running installation, and accounted for."""
+"""The faults: each is injected into a running installation and accounted for."""
 
 import random
 import signal
@@ -33,7 +33,7 @@ Fault = Callable[[Cluster, int], Row]
 
 @frozen
 class Case:
-    """A fault, and the databases that it can be done to."""
+    """A fault, and the databases that it applies to."""
 
     number: str
     do: Fault
@@ -46,9 +46,9 @@ CASES: list[Case] = []
 
 def fault(number: str, *databases: str, by_name: bool = False) -> Callable[[Fault], Fault]:
     """
-    Declare a fault of the list, done everywhere unless databases are named.
+    Declare a fault, for every database unless some are named.
 
-    One that takes minutes is done only where it is asked for by name.
+    With `by_name`, for faults that take minutes, it runs only if requested.
     """
 
     def declare(do: Fault) -> Fault:
@@ -62,7 +62,7 @@ def fault(number: str, *databases: str, by_name: bool = False) -> Callable[[Faul
 def under_load(
     cluster: Cluster, row: Row, ledger: Ledger, load: Load | None = None
 ) -> Iterator[Load]:
-    """Have clients ask for jobs meanwhile; then wait until all is over, and account for it."""
+    """Enqueue jobs during the block; then wait until they have ended, and account."""
     load = (load or Load(cluster.admin)).start()
     try:
         yield load
@@ -74,7 +74,7 @@ def under_load(
 
 
 def kill_in_turn(cluster: Cluster, parts: list[Part], kills: int, low: float, high: float) -> None:
-    """Kill processes one after the other, each time after a random pause."""
+    """Kill processes in turn, each after a random pause."""
     chance = random.Random(kills)
     for part in islice(cycle(parts), kills):
         time.sleep(chance.uniform(low, high))
@@ -85,8 +85,8 @@ def kill_in_turn(cluster: Cluster, parts: list[Part], kills: int, low: float, hi
 
 @fault("F1")
 def workers_killed(cluster: Cluster, kills: int) -> Row:
-    """Kill workers in the middle of their jobs."""
-    row = Row("F1", "SIGKILL of a worker in mid-job", f"{kills} kills")
+    """Kill workers during their jobs."""
+    row = Row("F1", "SIGKILL of a worker during a job", f"{kills} kills")
     ledger = Ledger(cluster)
     load = Load(cluster.admin, threads=1, pause=0.03, tasks=("fault.work",), longest_ms=300)
     with under_load(cluster, row, ledger, load):
@@ -113,8 +113,8 @@ def schedulers_killed(cluster: Cluster, kills: int) -> Row:
 
 @fault("F2b", by_name=True)
 def scheduler_away(cluster: Cluster, _: int) -> Row:
-    """Have no scheduler when a minute begins, and kill it just after another one began."""
-    row = Row("F2b", "scheduler killed before a minute, and just after one", "20 schedules")
+    """Run no scheduler when a minute begins, and kill it just after the next began."""
+    row = Row("F2b", "scheduler killed just before and just after a full minute", "20 schedules")
     ledger = Ledger(cluster)
     first = (int((time.time() + 8) / 60) + 1) * 60.0
     time.sleep(max(0.0, first - 60 - time.time()))
@@ -133,7 +133,7 @@ def scheduler_away(cluster: Cluster, _: int) -> Row:
 
 @fault("F3", *SERVERS)
 def many_schedulers(cluster: Cluster, kills: int) -> Row:
-    """Have five schedulers race for the same ticks."""
+    """Run five schedulers on the same ticks."""
     row = Row("F3", "five schedulers on the same schedules", "4 more schedulers")
     ledger = Ledger(cluster)
     more = cluster.add(*["scheduler"] * 4)
@@ -145,13 +145,13 @@ def many_schedulers(cluster: Cluster, kills: int) -> Row:
 
 @fault("F4", *SERVERS)
 def redis_flushed(cluster: Cluster, kills: int) -> Row:
-    """Flush Redis again and again, and kill workers and the scheduler besides."""
+    """Flush Redis repeatedly, and kill workers and the scheduler."""
     row = Row("F4", "FLUSHALL of Redis, with SIGKILL of workers", f"{kills} flushes, {kills} kills")
     assert cluster.redis is not None
     ledger = Ledger(cluster)
     ledger.schedule(kills, minutes=30, task_definition="fault.work")
     parts = [*cluster.doing("worker"), *cluster.doing("scheduler")]
-    # more than the workers keep up with, so that jobs wait whenever Redis forgets
+    # more than the workers can run, so that jobs wait at every flush
     load = Load(cluster.admin, threads=2, pause=0.02, tasks=("fault.work",), longest_ms=300)
     with under_load(cluster, row, ledger, load):
         for part in islice(cycle(parts), kills):
@@ -162,9 +162,9 @@ def redis_flushed(cluster: Cluster, kills: int) -> Row:
 
 @fault("F5", *SERVERS)
 def redis_away(cluster: Cluster, kills: int) -> Row:
-    """Take Redis away; jobs are still taken in and done."""
+    """Stop Redis; jobs are still accepted and run."""
     seconds = 2 + kills
-    row = Row("F5", "Redis away under load", "")
+    row = Row("F5", "Redis unreachable under load", "")
     assert cluster.redis is not None
     row.injected = f"{cluster.redis.outage}, {seconds} s"
     ledger = Ledger(cluster)
@@ -174,10 +174,10 @@ def redis_away(cluster: Cluster, kills: int) -> Row:
         cluster.redis.stop()
         before = len(load.asked)
         time.sleep(seconds)
-        meanwhile = len(load.asked) - before
+        accepted = len(load.asked) - before
         cluster.redis.start()
-    row.note = f"{meanwhile} jobs taken in meanwhile, slowest answer {load.slowest:.1f} s"
-    row.expect(meanwhile > 0, "no job was taken in while Redis was away")
+    row.note = f"{accepted} jobs accepted during the outage, slowest response {load.slowest:.1f} s"
+    row.expect(accepted > 0, "no job was accepted while Redis was stopped")
     return row
 
 
@@ -185,7 +185,7 @@ def redis_away(cluster: Cluster, kills: int) -> Row:
 def database_away(cluster: Cluster, kills: int) -> Row:
     """Restart the database under load, or cut all its connections."""
     times = max(2, kills // 4)
-    row = Row("F6", "the database goes away under load", f"{times} x {cluster.database.outage}")
+    row = Row("F6", "database unreachable under load", f"{times} x {cluster.database.outage}")
     ledger = Ledger(cluster)
     ledger.schedule(5, minutes=20)
     before = sum(part.starts for part in cluster.parts)
@@ -200,9 +200,9 @@ def database_away(cluster: Cluster, kills: int) -> Row:
 
 @fault("F7", *SERVERS)
 def zombies(cluster: Cluster, kills: int) -> Row:
-    """Stop workers for longer than their lease, and let them go on: their outcomes are stale."""
+    """Suspend workers for longer than their lease: their outcomes are stale."""
     times = max(2, kills // 5)
-    row = Row("F7", f"a worker stopped for {2 * LEASE_SECONDS} s, then let go on", f"{times} x")
+    row = Row("F7", f"a worker stopped for {2 * LEASE_SECONDS} s, then continued", f"{times} x")
     ledger = Ledger(cluster)
     load = Load(cluster.admin)
     for part, _ in zip(cycle(cluster.doing("worker")), range(times), strict=False):
@@ -217,7 +217,7 @@ def zombies(cluster: Cluster, kills: int) -> Row:
     wait_until(lambda: len(set(ledger.bodies())) == 1, "every body to end")
     cluster.settle()
     ledger.account(row, load.asked, refusals=True)
-    row.expect(row.refused > 0, "no stale outcome came, so none was refused")
+    row.expect(row.refused > 0, "no stale outcome was sent, so none was refused")
     return row
 
 
@@ -227,7 +227,7 @@ def _runs(ledger: Ledger, process: str) -> bool:
 
 @fault("F10")
 def down_for_a_day(cluster: Cluster, kills: int) -> Row:
-    """Be without schedulers for a day: each misfire policy accounts for every tick."""
+    """Run no scheduler for a day: each misfire policy accounts for every tick."""
     row = Row("F10", "no scheduler for 24 h", "3 misfire policies")
     ledger = Ledger(cluster)
     made = {
@@ -240,7 +240,7 @@ def down_for_a_day(cluster: Cluster, kills: int) -> Row:
     ledger.account(row)
     ran = {policy: _ran(ledger, ids) / kills for policy, ids in made.items()}
     row.note = "runs per schedule: " + ", ".join(f"{p} {n:.0f}" for p, n in ran.items())
-    # a minute or two may have begun meanwhile
+    # one or two further minutes may have begun
     for policy, least in (("latest", 1), ("all", 100), ("skip", 0)):
         row.expect(least <= ran[policy] <= least + 2, f"{policy} ran {ran[policy]} times")
     return row
@@ -274,7 +274,7 @@ def limit_stormed(cluster: Cluster, kills: int) -> Row:
                 if status == 201:
                     user.insist("DELETE", f"/api/v1/schedules/{made['id']}")
     row.database = cluster.database.kind
-    row.note = "5 active each time, every other answer 409"
+    row.note = "5 active each time, every other response 409"
     return row
 
 
@@ -301,21 +301,21 @@ def edited_while_due(cluster: Cluster, kills: int) -> Row:
 
 @fault("F14")
 def poisoned(cluster: Cluster, kills: int) -> Row:
-    """Run jobs that kill their process; they end after their attempts, others go on."""
+    """Run jobs that kill their process: they fail after three attempts."""
     count = max(1, kills // 5)
     row = Row("F14", "jobs that kill their process", f"{count} jobs of 3 attempts")
     ledger = Ledger(cluster)
     load = Load(cluster.admin).start()
     poison = [load.ask("fault.poison", {}) for _ in range(count)]
     wait_until(
-        lambda: ledger.states(poison)[JobState.FAILED] == count, "the poison to be given up", 120
+        lambda: ledger.states(poison)[JobState.FAILED] == count, "the poison jobs to fail", 120
     )
     load.end()
     row.drain = ledger.drain()
     cluster.settle()
     ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.FAILED))
     tries = set(ledger.attempts_of(poison).values())
-    row.note = f"given up after {', '.join(map(str, sorted(tries)))} attempts"
+    row.note = f"failed after {', '.join(map(str, sorted(tries)))} attempts"
     row.expect(tries == {3}, f"poison was tried {tries} times")
     row.lost += ledger.states(poison)[JobState.SUCCEEDED]
     return row
@@ -323,7 +323,7 @@ def poisoned(cluster: Cluster, kills: int) -> Row:
 
 @fault("F15")
 def rolled(cluster: Cluster, kills: int) -> Row:
-    """Stop workers one after the other, as a deployment does: no attempt is lost."""
+    """Stop workers in turn, as a deployment does: no attempt is lost."""
     row = Row("F15", "SIGTERM of each worker in turn, under load", f"{kills} stops")
     ledger = Ledger(cluster)
     slowest = 0.0
@@ -335,7 +335,7 @@ def rolled(cluster: Cluster, kills: int) -> Row:
             part.send(signal.SIGTERM)
             wait_until(partial(part.has_started, starts), "a worker to stop")
             slowest = max(slowest, time.monotonic() - began)
-            wait_until(part.ready, "the worker to be back")
+            wait_until(part.ready, "the worker to be ready")
     row.note = f"slowest stop {slowest:.1f} s"
     row.expect(row.rerun == 0, f"{row.rerun} attempts were lost")
     return row
@@ -343,9 +343,9 @@ def rolled(cluster: Cluster, kills: int) -> Row:
 
 @fault("F17")
 def flooded(cluster: Cluster, kills: int) -> Row:
-    """Let one owner flood the queue, while another one asks for a job now and then."""
+    """Flood the queue as one owner, and enqueue single jobs as another."""
     count = 60 * kills
-    row = Row("F17", "one owner floods, another one asks now and then", f"{count} jobs")
+    row = Row("F17", "one owner floods a queue, another enqueues single jobs", f"{count} jobs")
     ledger = Ledger(cluster)
     flood, drop = (
         Load(_register(cluster, f"{name}{time.time_ns()}")) for name in ("flood", "drop")
@@ -389,8 +389,10 @@ def woken_too_often(cluster: Cluster, kills: int) -> Row:
 
 @fault("F19")
 def rolled_back(cluster: Cluster, kills: int) -> Row:
-    """Enqueue within a transaction of the caller's that is then undone."""
-    row = Row("F19", "the caller's transaction is undone after it enqueued", f"{kills} rollbacks")
+    """Enqueue inside the caller's transaction, and roll it back."""
+    row = Row(
+        "F19", "the caller's transaction is rolled back after it enqueued", f"{kills} rollbacks"
+    )
     ledger = Ledger(cluster)
     application = _application(cluster)
     engine = create_engine(cluster.database.url)
@@ -406,13 +408,13 @@ def rolled_back(cluster: Cluster, kills: int) -> Row:
     with ledger.engine.connect() as db:
         row.doubled = db.execute(select(func.count()).where(jobs.c.id > ledger.mark)).scalar_one()
     row.database = cluster.database.kind
-    row.note = "no job is there"
+    row.note = "no job is stored"
     return row
 
 
 @fault("F20")
 def cancelled_meanwhile(cluster: Cluster, kills: int) -> Row:
-    """Cancel jobs at every moment of their life: each ends one way, never two."""
+    """Cancel jobs at random moments: each has exactly one outcome."""
     count = 6 * kills
     row = Row("F20", "cancelling at a random moment of a job's life", f"{count} jobs")
     ledger = Ledger(cluster)
@@ -433,14 +435,14 @@ def cancelled_meanwhile(cluster: Cluster, kills: int) -> Row:
     row.drain = ledger.drain()
     ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.CANCELLED))
     ends = ledger.states(cancelled)
-    row.note = f"of {len(cancelled)} asked in time {ends[JobState.CANCELLED]} ended cancelled"
+    row.note = f"{len(cancelled)} requests in time, {ends[JobState.CANCELLED]} cancelled"
     return row
 
 
 @fault("F21")
 def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
-    """Prune old history under load: what has not ended stays."""
-    row = Row("F21", "retention prunes under load", f"{kills} passes")
+    """Delete old jobs under load: jobs that have not ended remain."""
+    row = Row("F21", "retention deletes under load", f"{kills} passes")
     ledger = Ledger(cluster)
     application = _application(cluster)
     stop, pruned = Event(), [0]
@@ -465,12 +467,12 @@ def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
         stop.set()
         pruner.join()
     application.close()
-    row.note = f"{pruned[0]} old jobs pruned"
+    row.note = f"{pruned[0]} old jobs deleted"
     return row
 
 
 def storm(cluster: Cluster, kills: int) -> Row:
-    """Do the worst of them at once, in little time: for every run of CI."""
+    """Inject the worst faults at once, briefly, for every run of CI."""
     row = Row("all", "kills, stops, flushes and outages at once", f"{kills} of each")
     ledger = Ledger(cluster)
     ledger.schedule(kills, minutes=30)
@@ -498,7 +500,7 @@ def _application(cluster: Cluster) -> Application:
         Settings(
             database_url=cluster.database.url,
             data_dir=cluster.folder / "data",
-            secret_key="a key of the fault tests, and of nobody else",
+            secret_key="a secret key of the fault tests only",
             database_pool_size=4,
         )
     )

@@ -1,4 +1,4 @@
-"""The ledger of a fault: what was asked, what the database says, what bodies did."""
+"""The ledger of a fault: accepted requests, rows, and runs of task bodies."""
 
 import hashlib
 import random
@@ -34,11 +34,11 @@ _OF_ATTEMPTS = (_a.job_id, _a.number, _a.outcome)
 @define
 class Row:
     """
-    What one fault came to.
+    The result of one fault.
 
-    `lost` counts what was accepted and has no outcome, `doubled` what has two.
-    `rerun` counts bodies that began again, `repeated` those of them whose
-    earlier try had come to its end; `refused` counts stale outcomes.
+    `lost` counts accepted jobs and ticks without an outcome, `doubled` those
+    with two. `rerun` counts bodies that started again, `repeated` those of
+    them whose earlier attempt had ended; `refused` counts stale outcomes.
     """
 
     fault: str
@@ -58,18 +58,18 @@ class Row:
 
     @property
     def clean(self) -> bool:
-        """Whether every promise was kept."""
+        """Whether every guarantee holds."""
         return not (self.lost or self.doubled or self.wrong)
 
     def expect(self, holds: bool, what: str) -> None:
-        """Note what does not hold."""
+        """Record a condition that does not hold."""
         if not holds:
             self.wrong.append(what)
 
 
 @define
 class Load:
-    """Clients that keep asking for jobs, each with a key, until they know they have it."""
+    """Clients that enqueue jobs, each with a key, and retry until they are accepted."""
 
     client: Client
     threads: int = 3
@@ -91,13 +91,13 @@ class Load:
         return self
 
     def end(self) -> None:
-        """Let each client have its last answer."""
+        """Stop the clients after their last response."""
         self._stop.set()
         for thread in self._running:
             thread.join()
 
     def ask(self, task: str, parameters: Mapping[str, Any]) -> int:
-        """Insist on one job, and return its id."""
+        """Enqueue one job, retrying until it is accepted, and return its id."""
         key = uuid4().hex
         body = {"task_definition": task, "parameters": dict(parameters)}
         began = time.monotonic()
@@ -119,10 +119,10 @@ class Load:
 @define(eq=False)
 class Ledger:
     """
-    Accounts for everything that was asked since it was opened.
+    Accounts for every request since it was opened.
 
-    Jobs are told by their ids, so faults may follow one another on one
-    installation.
+    It considers jobs with ids above `mark`, so several faults can run on one
+    installation, one after the other.
     """
 
     cluster: Cluster
@@ -135,13 +135,13 @@ class Ledger:
 
     @cached_property
     def engine(self) -> Engine:
-        """Connections to the database, not through the service."""
+        """Connections to the database, past the service."""
         return create_engine(
             self.cluster.database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
 
     def schedule(self, count: int, minutes: int, **fields: Any) -> list[int]:
-        """Make schedules of every minute that have not run for so many minutes."""
+        """Create schedules of every minute, due since the given number of minutes."""
         body = {
             "task_definition": "fault.batch", "cron_expression": "* * * * *", "parameters": {},
             "misfire_policy": "all", "overlap_policy": "allow_all", **fields,
@@ -156,7 +156,7 @@ class Ledger:
         return made
 
     def set_back(self, ids: Collection[int], minutes: int) -> None:
-        """Have schedules aim so many minutes back, as if nobody had run them since."""
+        """Move the next tick of schedules back, as if no scheduler had run since."""
         c = schedules.c
         with self.engine.connect() as db:
             aims = db.execute(select(c.id, c.next_at).where(c.id.in_(ids))).all()
@@ -167,7 +167,7 @@ class Ledger:
                 self.schedules[number] = since
 
     def drained(self) -> bool:
-        """Whether nothing waits or runs, and no tick is due."""
+        """Whether no job waits or runs, and no tick is due."""
         c = jobs.c
         open_ = select(c.id).where(c.id > self.mark, c.state < int(JobState.SUCCEEDED)).limit(1)
         with self.engine.connect() as db:
@@ -180,9 +180,9 @@ class Ledger:
             return all(aim is None or aim > now for aim in aims)
 
     def drain(self) -> float:
-        """Wait until everything has ended; end the schedules; return how long it took."""
+        """Wait until every job has ended, pause the schedules, return the seconds."""
         began = time.monotonic()
-        with suppress(AssertionError):  # what has not ended will be counted as lost
+        with suppress(AssertionError):  # jobs that have not ended are counted as lost
             wait_until(self._safely_drained, "everything to end", PATIENCE)
         took = time.monotonic() - began
         for number in self.schedules:
@@ -198,10 +198,10 @@ class Ledger:
         refusals: bool = False,
     ) -> Row:
         """
-        Fill a row with what was found; `ends` are the states that jobs may end in.
+        Fill a row with the figures; `ends` are the states that jobs may end in.
 
-        With `refusals`, where no process was killed, a body that has ended
-        without effect is one whose outcome was refused.
+        With `refusals`, for faults that kill no process, a body that ended
+        without effect counts as a refused outcome.
         """
         row.database = self.cluster.database.kind
         kept = self._rows(select(*_OF_JOBS).where(jobs.c.id > self.mark))
@@ -261,7 +261,7 @@ class Ledger:
         row.rerun += sum(count - 1 for count in bodies.values())
 
     def _files(self, row: Row) -> None:
-        """Count kept files that are missing or differ; none may be there that no row knows."""
+        """Count artifacts whose file is missing or differs; files need a row."""
         folder = self.cluster.folder / "data" / "artifacts"
         files = {path.stem: path for path in folder.rglob("*") if path.is_file()}
         kept = self._rows(select(artifacts))
@@ -289,7 +289,7 @@ class Ledger:
         return Counter(each.worker for each in self._rows(query))
 
     def attempts_of(self, ids: Collection[int]) -> Counter[int]:
-        """Return how often each of some jobs was tried."""
+        """Return the number of attempts of each job."""
         query = select(attempts.c.job_id).where(attempts.c.job_id.in_(ids))
         return Counter(each.job_id for each in self._rows(query))
 
@@ -301,7 +301,7 @@ class Ledger:
     def _safely_drained(self) -> bool:
         try:
             return self.drained()
-        except DBAPIError:  # the database may be away for the moment
+        except DBAPIError:  # the database may be unreachable
             return False
 
     def _rows(self, query: Any) -> list[Any]:
@@ -319,7 +319,7 @@ def minutes(first: datetime, last: datetime) -> list[datetime]:
 
 
 def covered(job: Any) -> list[datetime]:
-    """Return the ticks that a row accounts for: its own, or those of a missed range."""
+    """Return the ticks that a row covers: its own, or those of a missed range."""
     if job.missed is None:
         return [job.tick]
     first = datetime.fromisoformat(job.missed["first"])

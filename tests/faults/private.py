@@ -1,4 +1,4 @@
-"""Servers of one's own, in a scratch folder: to be flushed, stopped and killed."""
+"""Private servers in a scratch folder, which faults flush, stop and kill."""
 
 import os
 import pwd
@@ -21,30 +21,30 @@ _PLACES = (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/usr/local/sbin
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def program(name: str) -> str | None:
-    """Return where a server's program lies, if it is installed."""
+    """Return the path of a server's program, or None if it is not installed."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return shutil.which(name, path=":".join([*map(str, versions), *_PLACES]))
 
 
 def wait_until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> float:
-    """Wait until something holds, and return how many seconds it took."""
+    """Wait until a condition holds, and return the seconds."""
     began = time.monotonic()
     while not holds():
         if time.monotonic() - began > patience:
-            raise AssertionError(f"waited {patience:.0f} s for nothing: {what}")
+            raise AssertionError(f"gave up after {patience:.0f} s of waiting for {what}")
         time.sleep(0.05)
     return time.monotonic() - began
 
 
 class Database(Protocol):
-    """A database that a fault may be done to."""
+    """A database into which faults are injected."""
 
     kind: str
     url: str
@@ -55,13 +55,13 @@ class Database(Protocol):
         ...
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove all data."""
         ...
 
 
 @define
 class NoServer:
-    """SQLite: there is a file, and nobody to disturb."""
+    """SQLite: a file without a server."""
 
     url: str
     kind: str = "sqlite"
@@ -71,12 +71,12 @@ class NoServer:
         """Do nothing."""
 
     def close(self) -> None:
-        """Do nothing: the folder goes."""
+        """Do nothing: the folder is deleted."""
 
 
 @define
 class OwnServer:
-    """A PostgreSQL or MariaDB server that was started for this."""
+    """A PostgreSQL or MariaDB server started for the tests."""
 
     kind: str
     folder: Path
@@ -96,12 +96,12 @@ class OwnServer:
         wait_until(lambda: answers(self.url), f"{self.kind} to answer")
 
     def disturb(self) -> None:
-        """Have it crash, and start it again."""
+        """Crash the server, and start it again."""
         self._crash()
         self.start()
 
     def close(self) -> None:
-        """End the server."""
+        """Stop the server."""
         self._crash()
 
     def _crash(self) -> None:
@@ -114,7 +114,7 @@ class OwnServer:
 
 @define
 class GivenServer:
-    """A scratch database on a server of the user's: only its connections are cut."""
+    """A scratch database on the user's server; faults only cut its connections."""
 
     kind: str
     admin: str
@@ -137,7 +137,7 @@ class GivenServer:
             for number in db.execute(of_it, {"name": self.name}).scalars().all():
                 try:
                     db.exec_driver_sql(f"KILL {number}")
-                except DBAPIError:  # it has gone meanwhile
+                except DBAPIError:  # the connection has ended
                     continue
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ def _run(url: str, statement: str) -> None:
 
 
 def given(url: str, name: str) -> GivenServer:
-    """Make a scratch database on a server of the user's."""
+    """Create a scratch database on the user's server."""
     parsed = make_url(url)
     kind = "postgresql" if parsed.get_backend_name().startswith("postgres") else "mariadb"
     driver = "postgresql+psycopg" if kind == "postgresql" else "mysql+pymysql"
@@ -174,13 +174,13 @@ def given(url: str, name: str) -> GivenServer:
 
 
 def own_database(kind: str, folder: Path) -> OwnServer | None:
-    """Start a server of a kind in a folder; None where it is not installed."""
+    """Start a database server in a folder; return None if it is not installed."""
     make = _postgresql if kind == "postgresql" else _mariadb
     return make(folder)
 
 
 def _ready(folder: Path, account: str) -> str | None:
-    """Make a folder that a server may use; return whom it has to run as."""
+    """Create a folder that a server may use; return its account, if one is needed."""
     folder.mkdir(parents=True)
     if os.geteuid() != 0:
         return None
@@ -192,12 +192,12 @@ def _ready(folder: Path, account: str) -> str | None:
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    """Return the environment of a server, whose scratch files stay in its folder."""
+    """Return the environment of a server, with scratch files in its folder."""
     return {**os.environ, "TMPDIR": str(folder)}
 
 
 def _groups(account: str | None) -> list[str] | None:
-    """Return the further groups of a process: none, where it runs as another account."""
+    """Return the extra groups of a process: none if it runs as another account."""
     return None if account is None else []
 
 
@@ -244,7 +244,7 @@ def _mariadb(folder: Path) -> OwnServer | None:
 
 @define
 class OwnRedis:
-    """A Redis server that was started for this; it keeps nothing on disk."""
+    """A Redis server started for the tests, without persistence."""
 
     folder: Path
     port: int = field(factory=free_port)
@@ -253,7 +253,7 @@ class OwnRedis:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
@@ -267,17 +267,17 @@ class OwnRedis:
         wait_until(self._answers, "Redis to answer")
 
     def flush(self) -> None:
-        """Forget everything."""
+        """Delete all keys."""
         redis.Redis.from_url(self.url).flushall()
 
     def stop(self) -> None:
-        """Be away, at once."""
+        """Kill the server."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
     def close(self) -> None:
-        """End the server."""
+        """Stop the server."""
         self.stop()
 
     def _answers(self) -> bool:
@@ -289,7 +289,7 @@ class OwnRedis:
 
 @define
 class GivenRedis:
-    """A logical database of the user's Redis, empty at the start: it is flushed, never stopped."""
+    """A logical database of the user's Redis: flushed, never stopped."""
 
     url: str
     outage: str = "all clients cut"
@@ -299,7 +299,7 @@ class GivenRedis:
             raise SystemExit(f"The database {self.url} is not empty: name a scratch one.")
 
     def flush(self) -> None:
-        """Forget everything in this logical database."""
+        """Delete all keys of this logical database."""
         redis.Redis.from_url(self.url).flushdb()
 
     def stop(self) -> None:
@@ -311,10 +311,10 @@ class GivenRedis:
                 link.client_kill_filter(_id=client["id"])
 
     def start(self) -> None:
-        """Do nothing: it was never away."""
+        """Do nothing: the server was not stopped."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Remove all data."""
         self.flush()
 
 

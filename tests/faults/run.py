@@ -1,4 +1,4 @@
-"""Do every fault to every database, and print what came of it."""
+"""Inject every fault on every database, and print the results."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ HEAD = ("fault", "database", "injected", "jobs", "ticks", "lost", "doubled", "re
 
 
 def databases(args: argparse.Namespace, folder: Path) -> Iterator[Database]:
-    """Yield the databases that the faults are done to: the user's, or scratch ones."""
+    """Yield the databases to test: the user's, or private ones."""
     if args.database:
         yield given(args.database, f"workbell_faults_{uuid4().hex[:8]}")
         return
@@ -43,12 +43,12 @@ def databases(args: argparse.Namespace, folder: Path) -> Iterator[Database]:
         elif (server := own_database(kind, folder / f"{kind}-server")) is not None:
             yield server
         else:
-            say(f"{kind} is not installed here: left out")
+            say(f"{kind} is not installed here: skipped")
 
 
 @contextmanager
 def running(database: Database, redis_url: str | None, folder: Path) -> Iterator[Cluster]:
-    """Have an installation on a database, and nothing left of it afterwards."""
+    """Run an installation on a database for the block, and remove it."""
     with ExitStack() as stack:
         stack.callback(database.close)
         folder.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ def running(database: Database, redis_url: str | None, folder: Path) -> Iterator
 
 
 def run_all(cluster: Cluster, kills: int, only: Sequence[str]) -> Iterator[Row]:
-    """Yield what each fault came to."""
+    """Yield the result of each fault."""
     for case in CASES:
         wanted = case.number in only if only or case.by_name else True
         if cluster.database.kind not in case.databases or not wanted:
@@ -79,12 +79,12 @@ def run_all(cluster: Cluster, kills: int, only: Sequence[str]) -> Iterator[Row]:
 
 
 def say(text: str) -> None:
-    """Tell whoever waits how far it is."""
+    """Print progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the rows as a table for people."""
+    """Return the rows as a text table."""
     cells = [HEAD, *(cells_of(row) for row in rows)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(HEAD))]
     return "\n".join(
@@ -101,15 +101,23 @@ def cells_of(row: Row) -> tuple[str, ...]:
 
 
 def main() -> int:
-    """Do the faults, print the table, and say whether everything was accounted for."""
+    """Inject the faults and print the table; return 1 if a guarantee failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", help="Server to make a scratch database on; else own ones.")
-    parser.add_argument("--redis", help="Empty logical database of a Redis; else an own one.")
-    parser.add_argument("--kills", type=int, default=20, help="How many of each (20).")
+    parser.add_argument(
+        "--database", help="Server for a scratch database; private servers if left out."
+    )
+    parser.add_argument(
+        "--redis", help="Empty logical database of a Redis; a private one if left out."
+    )
+    parser.add_argument(
+        "--kills", type=int, default=20, help="Number of injections of each fault (20)."
+    )
     parser.add_argument("--only", nargs="*", default=(), help="Only these faults, such as F1 F4.")
     parser.add_argument("--kinds", nargs="*", default=["sqlite", "postgresql", "mariadb"])
     parser.add_argument("--json", type=Path, help="Write the figures to a file.")
-    parser.add_argument("--keep", action="store_true", help="Keep the folder with the logs.")
+    parser.add_argument(
+        "--keep", action="store_true", help="Do not delete the folder with the logs."
+    )
     args = parser.parse_args()
     rows: list[Row] = []
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Keep an installation busy, and watch its memory and its promises."""
+"""Load an installation for a while; check its memory and its guarantees."""
 
 import argparse
 import json
@@ -22,19 +22,19 @@ WARM_UP = 0.2
 MOST_GROWTH = 1.05
 WINDOW = 0.1
 PAUSE = 0.03
-"""Seconds between two jobs of each client: some eighty a second in all."""
+"""Seconds between two jobs of each client: about eighty jobs a second in total."""
 
 Samples = dict[str, list[int]]
 
 
 def resident(pid: int) -> int:
-    """Return how many bytes of memory a process holds."""
+    """Return the resident memory of a process in bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def soak(cluster: Cluster, seconds: float) -> tuple[Row, Samples, list[float]]:
-    """Return what was accounted for, each process' memory, and the slowest answers."""
+    """Return the result, the memory of each process, and the slowest responses."""
     row = Row("F22", "soak", f"{seconds / 60:.1f} min")
     ledger = Ledger(cluster)
     ledger.schedule(60, minutes=1)
@@ -61,14 +61,14 @@ def soak(cluster: Cluster, seconds: float) -> tuple[Row, Samples, list[float]]:
 
 
 def growth(samples: list[int]) -> tuple[float, float]:
-    """Return the memory after the warm-up and at the end: medians of a tenth of the time each."""
+    """Return the memory after the warm-up and at the end: medians of a tenth each."""
     warm = samples[int(len(samples) * WARM_UP) :]
     window = max(1, int(len(samples) * WINDOW))
     return median(warm[:window]), median(warm[-window:])
 
 
 def chosen(kind: str, url: str | None, folder: Path) -> Database:
-    """Return the database to soak: on the user's server, a file, or an own server."""
+    """Return the database: on the user's server, a file, or on a private server."""
     if url is not None:
         return given(url, f"workbell_soak_{os.getpid()}")
     if kind == "sqlite":
@@ -79,12 +79,14 @@ def chosen(kind: str, url: str | None, folder: Path) -> Database:
 
 
 def main() -> int:
-    """Soak for so many minutes, print the figures, and say whether all is well."""
+    """Run the soak test and print the figures; return 1 if a guarantee failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("minutes", type=float, nargs="?", default=30.0)
     parser.add_argument("--kind", choices=["sqlite", "postgresql", "mariadb"], default="sqlite")
-    parser.add_argument("--database", help="A server to make a scratch database on.")
-    parser.add_argument("--redis", help="Empty logical database of a Redis; else an own one.")
+    parser.add_argument("--database", help="Server for a scratch database.")
+    parser.add_argument(
+        "--redis", help="Empty logical database of a Redis; a private one if left out."
+    )
     parser.add_argument("--json", type=Path, help="Write the figures to a file.")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="workbell-soak-") as scratch:

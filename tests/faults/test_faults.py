@@ -1,4 +1,4 @@
-"""One pass of the faults on each database: nothing lost, nothing twice, nothing torn."""
+"""A short run of the faults on each database: nothing is lost or duplicated."""
 
 import os
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
-    """Return an installation in processes of its own on each database."""
+    """Return an installation in separate processes on each database."""
     kind: str = request.param
     database: Database = NoServer(f"sqlite:///{tmp_path / 'workbell.db'}")
     if kind != "sqlite":
@@ -41,7 +41,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
         yield started
 
 
-def test_three_of_each_fault_lose_and_double_nothing(cluster: Cluster) -> None:
+def test_three_of_each_fault_lose_and_duplicate_nothing(cluster: Cluster) -> None:
     """Every accepted job ends once, every tick is accounted for once."""
     rows: list[Row] = [
         storm(cluster, 3),

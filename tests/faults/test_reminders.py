@@ -1,4 +1,4 @@
-"""The reminder run survives kill -9: nobody is mailed twice, nobody is forgotten."""
+"""A reminder run survives kill -9: every person gets exactly one email."""
 
 import subprocess
 import sys
@@ -25,12 +25,12 @@ from workbell.entrypoints.bootstrap.build import build
 def say(looked):
     print(looked, flush=True)
 
-build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_usual(say)
+build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_at_default_time(say)
 """
 
 
 @pytest.mark.integration
-def test_three_kills_in_the_middle_of_the_run_double_and_forget_nobody(tmp_path: Path) -> None:
+def test_three_kills_during_the_run_duplicate_and_lose_no_email(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     application = build(settings)
     application.migrate_and_register()

@@ -1,4 +1,4 @@
-"""Celery: drained with and without database results, and beat's schedules."""
+"""Celery: drain with and without database results, and beat's schedules."""
 
 import os
 import resource
@@ -52,12 +52,12 @@ def with_results() -> dict[str, float]:
 
 def beat() -> dict[str, float]:
     """
-    Fire what is due, out of a hundred thousand schedules in the database.
+    Fire the due schedules of 100,000 in the database.
 
     A firing is a message to Redis; the rows are saved at the end, as beat
-    saves them every few minutes. A tick of beat's fires one schedule and
-    looks at all of them for changes, so the figure that is compared leaves
-    that look out; the other is what ticks do.
+    saves them every few minutes. A tick of beat fires one schedule and
+    compares all of them with the database; one figure is the firing alone,
+    the other one whole ticks.
     """
     _django()
     from app import app

@@ -1,4 +1,4 @@
-"""Procrastinate: drained, enqueued one by one and in bulk, and its start latency."""
+"""Procrastinate: drain, single and bulk enqueue, and start latency."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def _opened() -> Generator[Task]:
 
 
 def drain() -> dict[str, float]:
-    """Drain what was enqueued in bulk."""
+    """Drain jobs enqueued in bulk."""
     with _opened() as noop:
         return jobs.drain(3_000, lambda count: _bulk(noop, count), _workers())
 

@@ -9,11 +9,11 @@ from workbell import TaskContext, task
 
 @task("bench.noop", batch=True)
 def noop(_: TaskContext, parameters: Any) -> None:
-    """Do nothing but be counted; outcomes are committed in batches."""
+    """Record the run; outcomes are committed in batches."""
     tally.note(parameters["n"])
 
 
 @task("bench.ordinary")
 def ordinary(_: TaskContext, parameters: Any) -> None:
-    """Do nothing but be counted; each outcome is committed at once."""
+    """Record the run; each outcome is committed at once."""
     tally.note(parameters["n"])

@@ -1,4 +1,4 @@
-"""Workbell on PostgreSQL and Redis: the same measures by its own commands."""
+"""Workbell on PostgreSQL and Redis, run by its own commands."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def latency() -> dict[str, float]:
 
 
 def embedded() -> dict[str, float]:
-    """Enqueue and run in one process on SQLite, and the same in the naive way."""
+    """Enqueue and run in one process on SQLite, with and without group commit."""
     rows = _bench("jobs", "--count", str(jobs.scaled(8_000)))
     found = {row["what"]: row["figure"] for row in rows}
     naive = next(what for what in found if what.startswith("the same without"))
@@ -92,7 +92,7 @@ def embedded() -> dict[str, float]:
 
 
 def ticks() -> dict[str, float]:
-    """Fire what is due, out of a million schedules."""
+    """Fire the due schedules of a million."""
     size = str(jobs.scaled(1_000_000))
     (row,) = _bench("ticks", "--schedules", size, "--database", jobs.DATABASE)
     return {"fired/s": row["fired/s"], "growth MiB": row["memory growth, MiB"]}

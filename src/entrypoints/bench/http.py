@@ -126,7 +126,7 @@ def measure(place: Target, seconds: int, say: Say) -> list[dict[str, Any]]:
     with place.settings() as settings:
         alone = _without_redis(settings)
         with served(alone) as server:
-            rows.add("ping, nobody signed in", server.ping())
+            rows.add("ping, not signed in", server.ping())
             rows.add("list of 20 schedules", server.listing())
             rows.add("create a schedule", server.schedule())
             rows.add("create a job", server.job())

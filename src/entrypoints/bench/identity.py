@@ -62,21 +62,21 @@ def measure(
 
     with _application() as application:
         p50, p99 = _overhead(application, calls)
-        add("token, session and throttle of a request, p50", p50, "ms")
-        add("token, session and throttle of a request, p99", p99, "ms")
+        add("token, session and rate limit of a request, p50", p50, "ms")
+        add("token, session and rate limit of a request, p99", p99, "ms")
         ours, theirs = _in_turns(application, seconds)
-        add("logins, one after another", ours, "logins/s")
-        add("the hash alone of Django's default, one after another", theirs, "hashes/s")
-        add("ratio of the two", ours / theirs, "x")
+        add("logins, sequential", ours, "logins/s")
+        add("hashes by Django's default hasher, sequential", theirs, "hashes/s")
+        add("ratio of logins to these hashes", ours / theirs, "x")
         with _served(application) as port:
             token = _token(application)
             idle, busy, logins = _stormed(port, token, seconds)
-            add("a list of schedules while idle, p50", idle[0], "ms")
-            add("a list of schedules while idle, p99", idle[1], "ms")
-            add(f"the same while {CLIENTS} clients log in, p50", busy[0], "ms")
-            add(f"the same while {CLIENTS} clients log in, p99", busy[1], "ms")
-            add("ratio of the two p99", busy[1] / idle[1], "x")
-            add(f"logins of {CLIENTS} clients who come again when refused", logins, "logins/s")
+            add("list of schedules, idle, p50", idle[0], "ms")
+            add("list of schedules, idle, p99", idle[1], "ms")
+            add(f"list of schedules while {CLIENTS} clients sign in, p50", busy[0], "ms")
+            add(f"list of schedules while {CLIENTS} clients sign in, p99", busy[1], "ms")
+            add("ratio of p99", busy[1] / idle[1], "x")
+            add(f"logins of {CLIENTS} clients that retry when refused", logins, "logins/s")
     return rows
 
 

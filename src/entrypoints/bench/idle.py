@@ -60,12 +60,12 @@ def measure(say: Say) -> list[dict[str, Any]]:
     """Return the rows of the benchmark; `say` is told each as it comes."""
     with tempfile.TemporaryDirectory(prefix="workbell-idle-") as scratch:
         with _service(Path(scratch)) as first:
-            rows = [first.row("first start, which makes the tables", say)]
+            rows = [first.row("first start, creates the tables", say)]
         with _service(Path(scratch)) as later:
-            rows.append(later.row("any later start", say))
+            rows.append(later.row("later start", say))
             for _ in range(LOGINS):
                 later.sign_in()
-            rows.append(later.row(f"the same, after {LOGINS} logins", say))
+            rows.append(later.row(f"later start, after {LOGINS} logins", say))
     return rows
 
 

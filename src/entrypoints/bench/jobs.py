@@ -58,8 +58,8 @@ def measure(
     add("enqueue + run, 8 producers", both, "jobs/s")
     if bench.place.database is None:
         naive = bench.naive(count // 4)
-        add("the same without groups and batches, 8 producers", naive, "jobs/s")
-        add("ratio of the two", both / naive, "x")
+        add("enqueue + run without groups and batches, 8 producers", naive, "jobs/s")
+        add("ratio with and without groups", both / naive, "x")
     for name, rate in (("idle", None), ("at 100 jobs/s", 100.0)):
         p50, p99 = bench.latency(rate, min(LATENCY_JOBS, count))
         add(f"start latency {name}, p50", p50, "ms")

@@ -199,7 +199,7 @@ def _of_many(application: Application, people: int) -> Iterator[Figure]:
             for kind in KINDS:
                 times[kind].append(client.ask("GET", f"/api/v1/summary/{kind}"))
     for kind, found in times.items():
-        yield from _figures(f"{kind} summary of {len(found)} people in turn, no cache", found)
+        yield from _figures(f"{kind} summary of {len(found)} people in turn, uncached", found)
 
 
 def _writes(application: Application) -> Iterator[Figure]:

@@ -1,4 +1,4 @@
-"""Schedules, as one writes them in Django."""
+"""Schedules as a Django model."""
 
 from django.conf import settings
 from django.db import models
