@@ -6,12 +6,12 @@ import runpy
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import fields
-from markdown.extensions.toc import slugify
 
 from workbell.entrypoints.cli.main import main
 from workbell.entrypoints.config.option import variable
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 HOOKS: dict[str, Any] = runpy.run_path(str(DOCS / "hooks.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+SLUGIFY: Any = import_module("markdown.extensions.toc").slugify
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -40,7 +41,7 @@ def _text(document: Path) -> str:
 @cache
 def _anchors(document: Path) -> frozenset[str]:
     return frozenset(
-        slugify(heading.replace("`", ""), "-") for heading in HEADING.findall(_text(document))
+        SLUGIFY(heading.replace("`", ""), "-") for heading in HEADING.findall(_text(document))
     )
 
 
