@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from attrs import fields
 
+from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.cli.main import main
 from workbell.entrypoints.config.option import variable
 from workbell.entrypoints.config.settings import Settings
@@ -127,3 +128,18 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "reference/python.html").read_text("utf-8").count("<h3") > 15
+
+
+@pytest.mark.unit
+def test_the_tasks_page_has_every_built_in_task_with_its_parameters(tmp_path: Path) -> None:
+    application = build(Settings(data_dir=tmp_path, database_url="memory://"))
+    page = (DOCS / "tasks.md").read_text(encoding="utf-8")
+    rows = {
+        row[0]: row for line in page.splitlines() if (row := re.findall(r"`([\w.]+)`", line))[:1]
+    }
+    for task in application.tasks.all():
+        assert task.key in page
+        if task.key in rows and task.parameters is not None:
+            names = {field.name for field in fields(task.parameters)}
+            assert names <= set(rows[task.key]), task.key
+    application.close()
