@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 START = "make run"
+STARTS = (START, "workbell up")
+"""Last words of a block that starts the service and does not return."""
 PORT = "8000"
 NOT_A_PROGRAM = "context.configure(...,"
 """Marks the fragment of docs/deployment.md that tests/adapters/sql/test_coexistence.py runs."""
@@ -100,7 +102,7 @@ def _wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
 def test_the_commands_of_a_page_work_in_their_order(page: Path, tmp_path: Path) -> None:
     """One shell runs all blocks, against the service that the page or `make run` starts."""
     blocks = _blocks(page, "bash")
-    start = next((block for block in blocks if START in block), START)
+    start = next((block for block in blocks if block.rstrip().endswith(STARTS)), START)
     port = _free_port()
     environment = _environment(tmp_path, port)
     commands = "\n".join(block for block in blocks if block != start).replace(PORT, str(port))
