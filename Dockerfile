@@ -1,5 +1,5 @@
-# By default the image runs the whole service on SQLite (`workbell up`); compose.yaml starts it
-# as api, worker and scheduler.
+# Workbell as an image: alone it runs everything on SQLite (`workbell up`); compose.yaml starts
+# the same image as api, worker and scheduler.
 
 FROM python:3.13-slim AS build
 WORKDIR /build

@@ -1,8 +1,8 @@
 # Every command of this project. `make` alone lists them.
 #
-#   VENV    the virtual environment; default: .venv
-#   PYTHON  the interpreter that creates it; default: the first one >= 3.11
-#   ARGS    passed to the command, as in `make test ARGS="-k cron"`
+#   VENV    the virtual environment, .venv if left out
+#   PYTHON  the interpreter that makes it, the first one >= 3.11 if left out
+#   ARGS    handed on, as in `make test ARGS="-k cron"`
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -18,8 +18,8 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- Environment -----------------------------------------------------------------------------
-# requirements/run.txt pins what the service needs, dev.txt adds every extra and the tools; both
-# have hashes and come from one resolution. The files .run and .dev mark what is installed.
+# requirements/run.txt is what runs the service, dev.txt adds every extra and the tools; both are
+# pins with hashes of one resolution. A stamp tells what is installed already.
 
 $(BIN)/python:
 	@python="$(PYTHON)"; \
@@ -28,8 +28,8 @@ $(BIN)/python:
 	  $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	    && python=$$candidate; \
 	done; \
-	[ -n "$$python" ] || { echo "Python 3.11 or newer is required (PYTHON=...)."; exit 2; }; \
-	echo "Creating $(VENV) with $$($$python --version)"; \
+	[ -n "$$python" ] || { echo "Python 3.11 or newer is needed (PYTHON=...)."; exit 2; }; \
+	echo "Making $(VENV) with $$($$python --version)"; \
 	$$python -m venv $(VENV)
 
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
@@ -39,7 +39,7 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	@echo "Installing the service and the developer tools"
+	@echo "Installing the service and the tools of its developers"
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@$(PIP) --no-build-isolation --no-deps -e .
 	@touch $(VENV)/.run $@
@@ -47,11 +47,11 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 # ---- Service ---------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.run ## Start the service in one process, on SQLite
+run: $(VENV)/.run ## Start everything in one process, on SQLite
 	@$(BIN)/workbell up $(ARGS)
 
 .PHONY: demo
-demo: $(VENV)/.run ## Start the service with demonstration data, in a scratch folder
+demo: $(VENV)/.run ## Start it with demonstration data, in a scratch folder
 	@$(BIN)/workbell demo $(ARGS)
 
 # ---- Checks ----------------------------------------------------------------------------------
@@ -69,21 +69,21 @@ lint: $(VENV)/.dev ## Check style and format
 	$(BIN)/ruff format --check
 
 .PHONY: format
-format: $(VENV)/.dev ## Format every file
+format: $(VENV)/.dev ## Bring every file into format
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
 .PHONY: types
-types: $(VENV)/.dev ## Check types with mypy and pyright
+types: $(VENV)/.dev ## Check types, by mypy and by pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 .PHONY: contracts
-contracts: $(VENV)/.dev ## Check that imports follow the layers
+contracts: $(VENV)/.dev ## Check that imports run down only
 	$(BIN)/lint-imports --config pyproject.toml
 
 .PHONY: coverage
-coverage: $(VENV)/.dev ## Run all tests and check their coverage (htmlcov)
+coverage: $(VENV)/.dev ## Run all tests, and refuse what they leave out (htmlcov)
 	$(BIN)/coverage erase
 	$(MAKE) test PYTEST="$(BIN)/coverage run -m pytest"
 	$(BIN)/coverage combine --quiet
@@ -93,24 +93,24 @@ coverage: $(VENV)/.dev ## Run all tests and check their coverage (htmlcov)
 	$(BIN)/coverage report --fail-under=95
 
 .PHONY: faults
-faults: $(VENV)/.dev ## Inject every fault and account for every job: DATABASE_URL= REDIS_URL= for your servers
+faults: $(VENV)/.dev ## Do every fault, and account for everything: DATABASE_URL= REDIS_URL= for your servers
 	$(BIN)/python -m tests.faults.run $(if $(DATABASE_URL),--database "$(DATABASE_URL)") \
 	  $(if $(REDIS_URL),--redis "$(REDIS_URL)") $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Run under load for half an hour and check for growth
+soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 .PHONY: bench-faults
-bench-faults: $(VENV)/.dev ## Inject faults into Workbell, Celery and Dramatiq, and write docs/guarantees.md
+bench-faults: $(VENV)/.dev ## Do the faults to us, to Celery and to Dramatiq, and write docs/guarantees.md
 	$(BIN)/python -m tests.faults.run --json benchmarks/results/guarantees/faults.json $(ARGS)
 	$(BIN)/python -m benchmarks.faults_peers.measure $(ARGS)
 	$(BIN)/python -m benchmarks.guarantees
 
-# ---- Benchmarks ---------------------------------------------------------------------------------
+# ---- Figures ---------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure this version on this machine and write PERFORMANCE.md
+bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMANCE.md
 	$(BIN)/workbell bench jobs
 	$(BIN)/workbell bench ticks
 	$(BIN)/workbell bench idle
@@ -123,27 +123,27 @@ bench-peers: $(VENV)/.dev ## Compare with other products (PostgreSQL and Redis; 
 	$(BIN)/python -m benchmarks.peers.run $(ARGS)
 	$(BIN)/workbell bench page
 
-# ---- Build --------------------------------------------------------------------------------
+# ---- Products --------------------------------------------------------------------------------
 
 .env.example: src/entrypoints/config/settings.py src/entrypoints/config/option.py | $(VENV)/.run
 	$(BIN)/python -c 'from workbell.entrypoints.config.settings import example; print(example(), end="")' > $@
 
 .PHONY: docs
-docs: $(VENV)/.dev .env.example ## Build the documentation (build/site)
+docs: $(VENV)/.dev .env.example ## Build the documents (build/site)
 	$(BIN)/mkdocs build --strict --site-dir build/site
 
 .PHONY: build
-build: $(VENV)/.dev ## Build wheel and source distribution (dist)
+build: $(VENV)/.dev ## Build wheel and source archive (dist)
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation
 
 .PHONY: migration
-migration: $(VENV)/.dev ## Create an empty migration: name="add labels"
-	@[ -n "$(name)" ] || { echo 'A name is required: make migration name="add labels"'; exit 2; }
+migration: $(VENV)/.dev ## Write an empty migration: name="add labels"
+	@[ -n "$(name)" ] || { echo 'Say which: make migration name="add labels"'; exit 2; }
 	$(BIN)/alembic revision -m "$(name)"
 
 .PHONY: lock
-lock: | $(BIN)/python ## Update the pinned requirements: ARGS=--upgrade for newer versions
+lock: | $(BIN)/python ## Pin the requirements anew: ARGS=--upgrade for newer versions
 	@$(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
 	@pin() { $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
@@ -153,6 +153,6 @@ lock: | $(BIN)/python ## Update the pinned requirements: ARGS=--upgrade for newe
 	pin -c requirements/dev.txt -o requirements/run.txt
 
 .PHONY: clean
-clean: ## Remove build results, coverage and the environment
+clean: ## Remove what was built and measured, and the environment
 	rm -rf $(VENV) build dist htmlcov .coverage* *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

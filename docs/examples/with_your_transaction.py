@@ -10,7 +10,7 @@ import workbell
 
 
 @workbell.task("examples.welcome")
-def welcome(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str, Any]:
+def welcome(_: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str, Any]:
     """Welcome a customer."""
     return {"welcomed": parameters["customer"]}
 
