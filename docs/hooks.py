@@ -74,7 +74,8 @@ def _title(path: Path) -> str:
 
 
 def _sections(command: click.Command, parent: click.Context | None, name: str) -> Iterator[str]:
-    context = click.Context(command, parent=parent, info_name=name, terminal_width=90)
+    options = command.context_settings | {"terminal_width": 90}
+    context = click.Context(command, parent=parent, info_name=name, **options)
     level = "##" if parent is None or parent.parent is None else "###"
     yield f"{level} {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
