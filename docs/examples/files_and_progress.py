@@ -1,4 +1,4 @@
-"""Tell the progress, keep a file, and stop when asked to."""
+"""Report progress, store a file, and stop on cancellation."""
 
 import tempfile
 from typing import Any
@@ -8,7 +8,7 @@ import workbell
 
 @workbell.task("examples.export", timeout_seconds=60)
 def export(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str, int]:
-    """Write rows into a file that can be downloaded from the job."""
+    """Write rows to a file that is stored with the job."""
     lines = []
     for n in range(parameters["rows"]):
         context.check()
@@ -25,8 +25,8 @@ def main() -> None:
         with workbell.open(url, workers=2, data_dir=folder) as client:
             job = client.jobs.enqueue("examples.export", {"rows": 100})
             client.run_until_idle()
-            done = client.jobs.get(job.id)
-            print(done.status, done.result, done.progress)
+            finished = client.jobs.get(job.id)
+            print(finished.status, finished.result, finished.progress)
 
 
 if __name__ == "__main__":

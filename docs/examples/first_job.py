@@ -1,4 +1,4 @@
-"""Declare a task, enqueue a job, and look at what came of it."""
+"""Declare a task, enqueue a job, and read its result."""
 
 from attrs import frozen
 
@@ -7,15 +7,15 @@ import workbell
 
 @frozen
 class Greeting:
-    """What the task takes; a missing or misspelt field is refused when enqueued."""
+    """The parameters; a missing or misspelled field is rejected when the job is enqueued."""
 
     name: str
     loud: bool = False
 
 
-@workbell.task("examples.greet", name="Greet somebody")
+@workbell.task("examples.greet", name="Greet a person")
 def greet(context: workbell.TaskContext, parameters: Greeting) -> dict[str, str]:
-    """Say hello."""
+    """Return a greeting."""
     context.log.info("greeting", name=parameters.name)
     text = f"Hello, {parameters.name}!"
     return {"text": text.upper() if parameters.loud else text}

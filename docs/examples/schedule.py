@@ -1,4 +1,4 @@
-"""Schedule a task every minute, and see the ticks that a night off has missed."""
+"""Schedule a task every minute, and run one job for the ticks of a night."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,25 +7,25 @@ import workbell
 
 
 class Clock:
-    """A clock that stands where it is put; a test needs no waiting."""
+    """A clock that the program moves, so it does not have to wait."""
 
     def __init__(self) -> None:
-        """Begin in the morning."""
+        """Start in the morning."""
         self.at = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
 
     def now(self) -> datetime:
-        """Return the time."""
+        """Return the current time."""
         return self.at
 
 
 @workbell.task("examples.count")
 def count(context: workbell.TaskContext, _: dict[str, Any]) -> dict[str, str]:
-    """Say for which time the run stands."""
+    """Return the tick that the run is for."""
     return {"tick": str(context.tick)}
 
 
 def main() -> None:
-    """Let a minute pass, then a night."""
+    """Move the clock by a minute, then by a night."""
     clock = Clock()
     with workbell.open("memory://", clock=clock) as client:
         schedule = client.schedules.create(task="examples.count", cron="* * * * *")
@@ -33,7 +33,7 @@ def main() -> None:
             clock.at += pause
             client.run_until_idle()
         for job in reversed(client.jobs.find(schedule_id=schedule.id)):
-            missed = f", stands for {job.missed.count} runs" if job.missed else ""
+            missed = f", covers {job.missed.count} ticks" if job.missed else ""
             print(f"{job.status} {job.tick:%H:%M}{missed}")
 
 

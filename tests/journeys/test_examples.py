@@ -1,4 +1,4 @@
-"""The documented examples run, and print what they should."""
+"""The documented examples run and print the expected output."""
 
 import subprocess
 import sys
@@ -9,13 +9,13 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PRINTS = {
     "first_job.py": "Hello, Ada!\n",
-    "schedule.py": "succeeded 08:01\nsucceeded 16:01, stands for 480 runs\n",
+    "schedule.py": "succeeded 08:01\nsucceeded 16:01, covers 480 ticks\n",
     "with_your_transaction.py": "succeeded {'welcomed': 'Ada'}\n",
     "retries.py": (
         "good: succeeded done at attempt 1\n"
         "snooze: succeeded done at attempt 2\n"
-        "wrong: failed these parameters will never do\n"
-        "broken: retrying RuntimeError: try me again later\n"
+        "wrong: failed these parameters are not supported\n"
+        "broken: retrying RuntimeError: the server is busy\n"
     ),
     "files_and_progress.py": (
         "succeeded {'rows': 100} Progress(done=100, total=100, note='writing')\n"
@@ -24,13 +24,13 @@ PRINTS = {
 
 
 def test_every_example_is_run() -> None:
-    """No example stands in the folder without being run here."""
+    """Every example in the folder has an expected output."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(PRINTS)
 
 
 @pytest.mark.parametrize("name", PRINTS)
-def test_the_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
-    """It runs in a process of its own, in an empty folder."""
+def test_an_example_prints_the_expected_output(name: str, tmp_path: Path) -> None:
+    """Each one runs in its own process, in an empty folder."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name)],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,

@@ -29,7 +29,7 @@ def test_examples_are_true(line: str, words: str, following: str) -> None:
     assert (shown.words, f"{shown.runs[0].at:%Y-%m-%d %H:%M}") == (words, following)
 
 
-@pytest.mark.parametrize(("line", "reason"), rows("What is refused"))
+@pytest.mark.parametrize(("line", "reason"), rows("Rejected expressions"))
 def test_refusals_are_true(line: str, reason: str) -> None:
     with pytest.raises(Invalid):
         CronRule(line.strip("`"))
