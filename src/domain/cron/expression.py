@@ -25,7 +25,7 @@ SUNDAY = 7
 _FIELD_COUNT = 5
 _PARTS = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\w+))?")
 _RANDOM_OR_HASH = re.compile(r"([RH])(?:\(.*)?")
-_SHORT_OF_L = re.compile(r"(?:\w+L|LW|WL|L-\d+)")
+_UNSUPPORTED_L = re.compile(r"(?:\w+L|LW|WL|L-\d+)")
 
 
 def syntax_error(reason: str) -> NoReturn:
@@ -80,7 +80,7 @@ class Range:
     first: int
     last: int
     step: int = 1
-    starred: bool = False
+    is_starred: bool = False
 
     @property
     def numbers(self) -> range:
@@ -99,7 +99,7 @@ class DayPattern:
 
     sign: str
     number: int | None = None
-    nth: int | None = None
+    occurrence: int | None = None
 
 
 Item = Range | DayPattern
@@ -116,27 +116,27 @@ class Field:
     def is_wildcard_like(self) -> bool:
         """Whether the field begins with an asterisk, as Debian's cron asks."""
         first = self.items[0]
-        return isinstance(first, Range) and first.starred
+        return isinstance(first, Range) and first.is_starred
 
     @property
     def is_any(self) -> bool:
         """Whether the field restricts nothing, being a bare asterisk."""
-        return self.is_wildcard_like and len(self.items) == 1 and self.spans[0].step == 1
+        return self.is_wildcard_like and len(self.items) == 1 and self.ranges[0].step == 1
 
     @property
-    def spans(self) -> tuple[Range, ...]:
+    def ranges(self) -> tuple[Range, ...]:
         """Its numbers and ranges."""
         return tuple(item for item in self.items if isinstance(item, Range))
 
     @property
-    def specials(self) -> tuple[DayPattern, ...]:
+    def day_patterns(self) -> tuple[DayPattern, ...]:
         """Its days that depend on the month."""
         return tuple(item for item in self.items if isinstance(item, DayPattern))
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """Every plain number the field matches, ascending; Sunday is 0."""
-        found = {number for span in self.spans for number in span.numbers}
+        found = {number for span in self.ranges for number in span.numbers}
         if self.kind is WEEKDAY:
             found = {number % SUNDAY for number in found}
         return tuple(sorted(found))
@@ -172,10 +172,10 @@ def parse(line: str) -> CronExpression:
     Raises:
         Invalid: It is not in the dialect; the message says why.
     """
-    text = _plain(line)
+    text = _normalise(line)
     if text.startswith("@"):
         text = text.lower()
-        parts = _macro(text).split()
+        parts = _expand_macro(text).split()
     else:
         parts = text.split()
     if len(parts) != _FIELD_COUNT:
@@ -186,15 +186,15 @@ def parse(line: str) -> CronExpression:
     minute, hour, day, month, weekday = parts
     return CronExpression(
         text,
-        _read_field(MINUTE, minute),
-        _read_field(HOUR, hour),
-        _read_field(DAY, day),
-        _read_field(MONTH, month),
-        _read_field(WEEKDAY, weekday),
+        _parse_field(MINUTE, minute),
+        _parse_field(HOUR, hour),
+        _parse_field(DAY, day),
+        _parse_field(MONTH, month),
+        _parse_field(WEEKDAY, weekday),
     )
 
 
-def _plain(line: str) -> str:
+def _normalise(line: str) -> str:
     if len(line) > MAX_LENGTH:
         syntax_error(f"it has {len(line)} characters; at most {MAX_LENGTH} are allowed.")
     if not line.isascii():
@@ -207,7 +207,7 @@ def _plain(line: str) -> str:
     return " ".join(text.split())
 
 
-def _macro(text: str) -> str:
+def _expand_macro(text: str) -> str:
     if text == "@reboot":
         syntax_error("@reboot is not supported, a schedule runs at times only.")
     if text.startswith("@every"):
@@ -219,10 +219,10 @@ def _macro(text: str) -> str:
     return MACROS[text]
 
 
-def _read_field(kind: FieldSpec, text: str) -> Field:
+def _parse_field(kind: FieldSpec, text: str) -> Field:
     if text == "?" and kind in (DAY, WEEKDAY):
         text = "*"
-    items = tuple(_read_item(kind, part) for part in text.split(","))
+    items = tuple(_parse_item(kind, part) for part in text.split(","))
     signs = {item.sign for item in items if isinstance(item, DayPattern)}
     if "W" in signs and len(items) > 1:
         syntax_error("W stands alone, it cannot be part of a list.")
@@ -231,19 +231,19 @@ def _read_field(kind: FieldSpec, text: str) -> Field:
     return Field(kind, items)
 
 
-def _read_item(kind: FieldSpec, text: str) -> Item:
-    _refuse_foreign(kind, text)
-    special = _special(kind, text.upper())
+def _parse_item(kind: FieldSpec, text: str) -> Item:
+    _reject_unsupported(kind, text)
+    special = _parse_day_pattern(kind, text.upper())
     if special is not None:
         return special
     match = _PARTS.fullmatch(text)
     if match is None:
         syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
     low, high, step = match.groups()
-    return _span(kind, text, low, high, step)
+    return _parse_range(kind, text, low, high, step)
 
 
-def _refuse_foreign(kind: FieldSpec, text: str) -> None:
+def _reject_unsupported(kind: FieldSpec, text: str) -> None:
     if not text:
         syntax_error(f"the {kind.name} field has an empty place in its list.")
     foreign = _RANDOM_OR_HASH.fullmatch(text.upper().partition("/")[0])
@@ -252,14 +252,14 @@ def _refuse_foreign(kind: FieldSpec, text: str) -> None:
         syntax_error(f"{foreign[1]} ({meaning} times) is not supported, name the time.")
     if "?" in text:
         syntax_error("? may only stand alone, for day of month or weekday.")
-    if kind in (DAY, WEEKDAY) and _SHORT_OF_L.fullmatch(text.upper()):
+    if kind in (DAY, WEEKDAY) and _UNSUPPORTED_L.fullmatch(text.upper()):
         syntax_error(
             f"{text!r} is not supported: L is the last day of the month, "
             "L5 in the weekday field its last Friday."
         )
 
 
-def _special(kind: FieldSpec, text: str) -> DayPattern | None:
+def _parse_day_pattern(kind: FieldSpec, text: str) -> DayPattern | None:
     if kind is DAY and text == "L":
         return DayPattern("L")
     if kind is DAY and (match := re.fullmatch(r"(\d+)W|W(\d+)", text)):
@@ -273,13 +273,13 @@ def _special(kind: FieldSpec, text: str) -> DayPattern | None:
     return None
 
 
-def _span(kind: FieldSpec, text: str, low: str, high: str | None, step: str | None) -> Range:
-    every = _step(kind, step)
+def _parse_range(kind: FieldSpec, text: str, low: str, high: str | None, step: str | None) -> Range:
+    every = _parse_step(kind, step)
     end = 6 if kind is WEEKDAY else kind.high
     if low == "*":
         if high is not None:
             syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
-        return Range(kind.low, end, every, starred=True)
+        return Range(kind.low, end, every, is_starred=True)
     first = kind.number(low)
     if high is None:
         return Range(first, first if step is None else max(first, end), every)
@@ -294,7 +294,7 @@ def _span(kind: FieldSpec, text: str, low: str, high: str | None, step: str | No
     return Range(first, last, every)
 
 
-def _step(kind: FieldSpec, step: str | None) -> int:
+def _parse_step(kind: FieldSpec, step: str | None) -> int:
     if step is None:
         return 1
     if not step.isdigit() or not 0 < int(step) <= kind.high:

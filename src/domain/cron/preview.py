@@ -75,6 +75,6 @@ def _clock_warnings(rule: CronRule, now: datetime, runs: tuple[UpcomingRun, ...]
         count = sum(run.local.date() == day for run in repeated)
         yield f"On {day} the clock shows a time twice; runs in its second copy: {count}."
     if runs:
-        for change in rule.plan.skipped(to_minutes(now) + 1, to_minutes(runs[-1].at) + 1):
+        for change in rule.calendar.skipped(to_minutes(now) + 1, to_minutes(runs[-1].at) + 1):
             local = from_minutes(change).astimezone(load_zone(rule.zone))
             yield f"On {local:%Y-%m-%d} the clock skips the time of a run; it does not run."

@@ -26,7 +26,7 @@ HORIZON_YEARS = 40
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _HORIZON = HORIZON_YEARS * 366 * DAY
 _END_OF_TIME = to_minutes(datetime(9999, 1, 1, tzinfo=UTC))
-_TRIAL = (
+_TRIAL_RANGE = (
     to_minutes(datetime(2024, 1, 1, tzinfo=UTC)),
     to_minutes(datetime(2029, 1, 1, tzinfo=UTC)),
 )
@@ -74,16 +74,16 @@ def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, 
     return tuple(found)
 
 
-def _spell(part: Field) -> str:
+def _to_croniter(part: Field) -> str:
     """Return a day or weekday field in croniter's spelling, its ranges written out."""
     if part.is_any:
         return "*"
     numbers = [str(number) for number in part.numbers]
     specials = [
-        f"{special.number}#{special.nth}"
+        f"{special.number}#{special.occurrence}"
         if special.sign == "#"
         else f"{special.sign}{'' if special.number is None else special.number}"
-        for special in part.specials
+        for special in part.day_patterns
     ]
     return ",".join(numbers + specials)
 
@@ -104,7 +104,7 @@ class Calendar:
     def of(cls, fields: CronExpression) -> "Calendar":
         """Return the calendar of an expression."""
         hours, minutes = fields.hour.numbers, fields.minute.numbers
-        day, weekday = _spell(fields.day), _spell(fields.weekday)
+        day, weekday = _to_croniter(fields.day), _to_croniter(fields.weekday)
         return cls(
             tuple(hour * 60 + minute for hour in hours for minute in minutes),
             frozenset(fields.month.numbers),
@@ -113,7 +113,7 @@ class Calendar:
 
     def between(self, begin: int, end: int) -> Iterator[int]:
         """Yield the matching minutes from begin up to, not including, end."""
-        for midnight, low, high in self._portions(begin, end):
+        for midnight, low, high in self._matching_slices(begin, end):
             for minute in self.minutes[low:high]:
                 yield midnight + minute
 
@@ -124,22 +124,22 @@ class Calendar:
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
         """Return the first and last matching minute and their count, day by day."""
         first = last = count = 0
-        for midnight, low, high in self._portions(begin, end):
+        for midnight, low, high in self._matching_slices(begin, end):
             first = first if count else midnight + self.minutes[low]
             last = midnight + self.minutes[high - 1]
             count += high - low
         return (first, last, count) if count else None
 
-    def _portions(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+    def _matching_slices(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
         """Yield each day with matches: its midnight, and the slice of its minutes."""
-        for day in self._days(begin // DAY, (end - 1) // DAY):
+        for day in self._matching_days(begin // DAY, (end - 1) // DAY):
             midnight = day * DAY
             low = bisect_left(self.minutes, begin - midnight)
             high = bisect_left(self.minutes, end - midnight)
             if low < high:
                 yield midnight, low, high
 
-    def _days(self, first: int, last: int) -> Iterator[int]:
+    def _matching_days(self, first: int, last: int) -> Iterator[int]:
         """Yield the matching days from the first to the last, both included."""
         if last < first:
             return
@@ -148,10 +148,10 @@ class Calendar:
         for index in range(start.year * 12 + start.month - 1, end.year * 12 + end.month):
             year, month = divmod(index, 12)
             if month + 1 in self.months:
-                days = self._month(year, month + 1)
+                days = self._matching_days_of_month(year, month + 1)
                 yield from days[bisect_left(days, first) : bisect_left(days, last + 1)]
 
-    def _month(self, year: int, month: int) -> tuple[int, ...]:
+    def _matching_days_of_month(self, year: int, month: int) -> tuple[int, ...]:
         if len(self.days) == 1:
             return _days_of_month(*self.days[0], year, month)
         either = {d for pair in self.days for d in _days_of_month(*pair, year, month)}
@@ -170,18 +170,18 @@ class ZonedCalendar:
 
     def ticks(self, begin: int, end: int) -> Iterator[tuple[int, ClockChange]]:
         """Yield the ticks from begin up to, not including, end, as UTC minutes."""
-        for stretch, low, high in self._stretches(begin, end):
-            if self._shifts(stretch, begin):
+        for stretch, low, high in self._wall_ranges(begin, end):
+            if self._shifts_to_start(stretch, begin):
                 yield stretch.start, ClockChange.SHIFTED
             for wall in self.calendar.between(low, high):
-                again = wall < stretch.seen
+                again = wall < stretch.wall_seen
                 yield wall - stretch.offset, ClockChange.REPEATED if again else ClockChange.NONE
 
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
         """Return the first and last tick of the same range and their count."""
         first = last = count = 0
-        for stretch, low, high in self._stretches(begin, end):
-            if self._shifts(stretch, begin):
+        for stretch, low, high in self._wall_ranges(begin, end):
+            if self._shifts_to_start(stretch, begin):
                 first = first if count else stretch.start
                 last = stretch.start
                 count += 1
@@ -195,61 +195,61 @@ class ZonedCalendar:
         """Yield the clock changes within the range that swallow a run altogether."""
         if self.fixed and self.skip:
             for stretch in offset_periods(self.zone, begin, end):
-                gap = (stretch.seen, stretch.first_wall)
+                gap = (stretch.wall_seen, stretch.wall_start)
                 if begin <= stretch.start and self.calendar.any_between(*gap):
                     yield stretch.start
 
-    def _stretches(self, begin: int, end: int) -> Iterator[tuple[OffsetPeriod, int, int]]:
+    def _wall_ranges(self, begin: int, end: int) -> Iterator[tuple[OffsetPeriod, int, int]]:
         """Yield each stretch with the wall-clock minutes of it that count."""
         for stretch in offset_periods(self.zone, begin, end):
             low = max(begin, stretch.start) + stretch.offset
             if self.fixed and not self.both:
-                low = max(low, stretch.seen)
+                low = max(low, stretch.wall_seen)
             yield stretch, low, min(end, stretch.end) + stretch.offset
 
-    def _shifts(self, stretch: OffsetPeriod, begin: int) -> bool:
+    def _shifts_to_start(self, stretch: OffsetPeriod, begin: int) -> bool:
         """Return whether a time in the gap before a stretch runs at its start."""
         if self.skip or not self.fixed or stretch.start < begin:
             return False
-        wall = stretch.first_wall
+        wall = stretch.wall_start
         at_the_end_anyway = self.calendar.any_between(wall, wall + 1)
-        return self.calendar.any_between(stretch.seen, wall) and not at_the_end_anyway
+        return self.calendar.any_between(stretch.wall_seen, wall) and not at_the_end_anyway
 
 
 @lru_cache(maxsize=8192)
-def _checked(line: str) -> tuple[CronExpression, Calendar]:
+def _parse_and_check(line: str) -> tuple[CronExpression, Calendar]:
     fields = cron_dialect.parse(line)
     calendar = Calendar.of(fields)
-    if not calendar.any_between(*_TRIAL):
+    if not calendar.any_between(*_TRIAL_RANGE):
         cron_dialect.syntax_error("it does not run once in five years.")
     return fields, calendar
 
 
 @lru_cache(maxsize=8192)
-def _plan(line: str, zone: str, skip: bool, both: bool) -> ZonedCalendar:
-    fields, calendar = _checked(line)
+def _zoned_calendar(line: str, zone: str, skip: bool, both: bool) -> ZonedCalendar:
+    fields, calendar = _parse_and_check(line)
     return ZonedCalendar(calendar, zone, fields.is_fixed_time, skip, both)
 
 
 @lru_cache(maxsize=50_000)
 def _next(line: str, zone: str, skip: bool, both: bool, minute: int) -> datetime | None:
-    begin, end = _range(minute)
-    tick = next(_plan(line, zone, skip, both).ticks(begin, end), None)
+    begin, end = _search_range(minute)
+    tick = next(_zoned_calendar(line, zone, skip, both).ticks(begin, end), None)
     return None if tick is None else from_minutes(tick[0])
 
 
-def _range(after: int, until: int | None = None) -> tuple[int, int]:
+def _search_range(after: int, until: int | None = None) -> tuple[int, int]:
     """Return the minutes to search: nothing before 1970, nothing past the horizon."""
     begin = max(after + 1, 0)
     end = min(begin + _HORIZON, _END_OF_TIME)
     return begin, end if until is None else min(until + 1, end)
 
 
-def _normal_line(line: str) -> str:
-    return _checked(line)[0].text
+def _normalise_line(line: str) -> str:
+    return _parse_and_check(line)[0].text
 
 
-def _known_zone(zone: str) -> str:
+def _check_zone(zone: str) -> str:
     load_zone(zone)
     return zone
 
@@ -267,21 +267,21 @@ class CronRule:
             `cron_expression`; or there is no such zone, under `time_zone`.
     """
 
-    line: str = field(converter=_normal_line)
-    zone: str = field(default="UTC", converter=_known_zone)
+    line: str = field(converter=_normalise_line)
+    zone: str = field(default="UTC", converter=_check_zone)
     dst_gap: DstGap = DstGap.RUN_AFTER
     dst_overlap: DstOverlap = DstOverlap.FIRST
 
     @property
     def fields(self) -> CronExpression:
         """The five fields of the line."""
-        return _checked(self.line)[0]
+        return _parse_and_check(self.line)[0]
 
     @property
-    def plan(self) -> ZonedCalendar:
+    def calendar(self) -> ZonedCalendar:
         """The ticks behind the rule, as minutes."""
         skip, both = self.dst_gap == DstGap.SKIP, self.dst_overlap == DstOverlap.BOTH
-        return _plan(self.line, self.zone, skip, both)
+        return _zoned_calendar(self.line, self.zone, skip, both)
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first tick strictly after a moment, or None within 40 years."""
@@ -302,8 +302,8 @@ class CronRule:
         self, after: datetime, until: datetime | None = None
     ) -> Iterator[tuple[int, ClockChange]]:
         """Return the same ticks as minutes since the epoch, each with its note."""
-        limits = _range(to_minutes(after), None if until is None else to_minutes(until))
-        return self.plan.ticks(*limits)
+        limits = _search_range(to_minutes(after), None if until is None else to_minutes(until))
+        return self.calendar.ticks(*limits)
 
     def summarise_range(
         self, after: datetime, until: datetime
@@ -315,7 +315,7 @@ class CronRule:
         days in the range, not with the ticks, and the range ends after 40
         years at the latest. None where there is no tick.
         """
-        found = self.plan.summary(*_range(to_minutes(after), to_minutes(until)))
+        found = self.calendar.summary(*_search_range(to_minutes(after), to_minutes(until)))
         if found is None:
             return None
         first, last, count = found
@@ -324,7 +324,7 @@ class CronRule:
 
 def min_interval(rule: CronRule, now: datetime, n: int = 500) -> timedelta | None:
     """Return the least time between two of the next n ticks, looking five years ahead."""
-    begin, end = _range(to_minutes(now))
-    ticks = rule.plan.ticks(begin, min(end, begin + 5 * 366 * DAY))
+    begin, end = _search_range(to_minutes(now))
+    ticks = rule.calendar.ticks(begin, min(end, begin + 5 * 366 * DAY))
     minutes = [minute for minute, _ in islice(ticks, n)]
     return min(((b - a) * MINUTE for a, b in pairwise(minutes)), default=None)

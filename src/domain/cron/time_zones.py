@@ -31,10 +31,10 @@ class OffsetPeriod:
     start: int
     end: int
     offset: int
-    seen: int
+    wall_seen: int
 
     @property
-    def first_wall(self) -> int:
+    def wall_start(self) -> int:
         """The wall-clock minute at its start."""
         return self.start + self.offset
 
@@ -71,7 +71,7 @@ def offset_periods(zone: str, begin: int, end: int) -> Iterator[OffsetPeriod]:
     if begin >= end:
         return
     for year in range(from_minutes(begin).year, from_minutes(end - 1).year + 1):
-        for stretch in _stretches_of(zone, year):
+        for stretch in _offset_periods_of_year(zone, year):
             if begin < stretch.end and stretch.start < end:
                 yield stretch
 
@@ -89,7 +89,7 @@ def _zone_names() -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _stretches_of(zone: str, year: int) -> tuple[OffsetPeriod, ...]:
+def _offset_periods_of_year(zone: str, year: int) -> tuple[OffsetPeriod, ...]:
     first, end = (to_minutes(datetime(y, 1, 1, tzinfo=UTC)) for y in (year, year + 1))
     clock = load_zone(zone)
     start = first - DAY

@@ -12,7 +12,7 @@ from workbell.domain.identity.user import UserId
 
 GoalId = NewType("GoalId", int)
 
-_CENT = Decimal("0.01")
+_TWO_PLACES = Decimal("0.01")
 
 
 class Category(StrEnum):
@@ -100,7 +100,7 @@ class Goal:
         """Whether it should have been complete before a day."""
         return self.deadline is not None and self.deadline < today and not self.is_complete
 
-    def moved(self, state: GoalState, now: datetime) -> Self:
+    def in_state(self, state: GoalState, now: datetime) -> Self:
         """
         Return the goal in another state, or as it is where it has that state.
 
@@ -156,4 +156,4 @@ def percentage(logged: int, total: int) -> Decimal:
     """Return how much of a total was logged, with two places; 0 of nothing."""
     if total == 0:
         return Decimal("0.00")
-    return (Decimal(100 * logged) / total).quantize(_CENT, ROUND_HALF_UP)
+    return (Decimal(100 * logged) / total).quantize(_TWO_PLACES, ROUND_HALF_UP)

@@ -40,14 +40,16 @@ def split_by_local_day(start: datetime, end: datetime, zone: str) -> tuple[tuple
     load_zone(zone)
     found: dict[date, int] = {}
     before = 0
-    for day, until in _pieces(start.astimezone(UTC), end.astimezone(UTC), zone):
+    for day, until in _split_at_midnight(start.astimezone(UTC), end.astimezone(UTC), zone):
         passed = (until - start) // _SECOND
         found[day] = found.get(day, 0) + passed - before
         before = passed
     return tuple((day, seconds) for day, seconds in sorted(found.items()) if seconds)
 
 
-def _pieces(start: datetime, end: datetime, zone: str) -> Iterator[tuple[date, datetime]]:
+def _split_at_midnight(
+    start: datetime, end: datetime, zone: str
+) -> Iterator[tuple[date, datetime]]:
     """Yield, piece by piece in order, a local date and until when it lasts."""
     for stretch in offset_periods(zone, to_minutes(start), to_minutes(end) + 1):
         minute = max(stretch.start, to_minutes(start))

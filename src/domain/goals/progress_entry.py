@@ -128,7 +128,7 @@ class TimeEntry:
                 raise Invalid.field("logged_hours", "logged_hours is required")
             seconds = whole_seconds(logged, "logged_hours")
         else:
-            seconds = _span(logged, started_at, ended_at, now)
+            seconds = _span_seconds(logged, started_at, ended_at, now)
         if total is None and not 0 < seconds <= MAX_SECONDS:
             said = "logged_hours must be more than 00:00:00 and at most 9999:59:59"
             raise Invalid.field("logged_hours", said)
@@ -157,7 +157,7 @@ class TimeEntry:
         )
 
 
-def _span(
+def _span_seconds(
     logged: timedelta | None, started_at: datetime | None, ended_at: datetime | None, now: datetime
 ) -> int:
     """Return the whole seconds of a span that lies in the past."""

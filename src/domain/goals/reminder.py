@@ -13,7 +13,7 @@ from workbell.domain.identity.user import UserId
 INACTIVE_DAYS = 7
 PAUSES: Mapping[int, int] = {1: 14, 2: 28}
 """After how many more days the next reminder follows the first, and the second."""
-MOST_NAMES = 20
+MAX_NAMES = 20
 STEP_MINUTES = 15
 """Own times lie on quarter hours: every time zone is a multiple of these from UTC."""
 
@@ -140,29 +140,29 @@ def daily_at(at: time, zone: str) -> CronRule:
     return CronRule(f"{at.minute} {at.hour} * * *", zone)
 
 
-def every_step() -> CronRule:
+def quarter_hours() -> CronRule:
     """Return the rule that fires at every time that a person may choose."""
     return CronRule(f"*/{STEP_MINUTES} * * * *", "UTC")
 
 
-def mail_key(owner: UserId, day: date) -> str:
+def reminder_key(owner: UserId, day: date) -> str:
     """Return the key under which a person's mail of a day is made once."""
     return f"reminder:{owner}:{day}"
 
 
-def idle_before(now: datetime, inactive_days: int) -> datetime:
+def idle_cutoff(now: datetime, inactive_days: int) -> datetime:
     """Return the moment since before which a goal must have been idle, in any time zone."""
     return now - timedelta(days=max(inactive_days - 2, 0))
 
 
-def message(names: Sequence[str], count: int, days: int) -> tuple[str, str]:
+def compose_reminder(names: Sequence[str], count: int, days: int) -> tuple[str, str]:
     """
     Return subject and text of a reminder of so many goals.
 
     The names may be fewer than the goals: those of the others are not told.
     """
-    goals = [" ".join(name.split()) for name in names[:MOST_NAMES]]
-    one = f"{_short(goals[0])} " if goals else ""
+    goals = [" ".join(name.split()) for name in names[:MAX_NAMES]]
+    one = f"{_truncate(goals[0])} " if goals else ""
     subject = f"Your goal {one}is waiting" if count == 1 else f"{count} of your goals are waiting"
     listed = "".join(f"  - {name}\n" for name in goals)
     if goals and count > len(goals):
@@ -177,5 +177,5 @@ def message(names: Sequence[str], count: int, days: int) -> tuple[str, str]:
     return subject, text
 
 
-def _short(name: str) -> str:
+def _truncate(name: str) -> str:
     return name if len(name) <= 80 else f"{name[:79]}…"

@@ -9,15 +9,15 @@ from attrs import field, frozen
 from workbell.domain.errors import Invalid
 
 ONE_DAY = timedelta(days=1)
-MOST_DAYS = 3 * 366
+MAX_DAYS = 3 * 366
 """How long a span may be at most."""
 EARLIEST, LATEST = date(1970, 1, 1), date(9998, 12, 31)
-USUAL_SPAN = 29 * ONE_DAY
+DEFAULT_SPAN = 29 * ONE_DAY
 """From the first to the last day of a span that nobody has asked for."""
 HEAT_WEEKS = 52
 HEAT_LEVELS = 4
 
-Worked = tuple[date, int]
+DaySeconds = tuple[date, int]
 """A local day, and the seconds that were logged on it."""
 
 
@@ -29,7 +29,7 @@ class Granularity(StrEnum):
     MONTH = "month"
 
 
-def start_of(day: date, group: Granularity) -> date:
+def period_start(day: date, group: Granularity) -> date:
     """Return the first day of the day's week or month, or the day itself."""
     if group is Granularity.WEEK:
         return day - timedelta(days=day.weekday())
@@ -42,20 +42,20 @@ def hours(seconds: int) -> float:
     return (hundredths if seconds >= 0 else -hundredths) / 100
 
 
-def by_period(days: Iterable[Worked], group: Granularity) -> Sequence[Worked]:
+def by_period(days: Iterable[DaySeconds], group: Granularity) -> Sequence[DaySeconds]:
     """Return the seconds of each period by its first day, oldest first; empty ones are left out."""
     sums: dict[date, int] = {}
     for day, seconds in days:
-        start = start_of(day, group)
+        start = period_start(day, group)
         sums[start] = sums.get(start, 0) + seconds
     return sorted(sums.items())
 
 
-def _not_before_first(span: "Span", _: object, last: date) -> None:
+def _check_span(span: "Span", _: object, last: date) -> None:
     if last < span.first:
         raise Invalid.field("last", "must not lie before first")
-    if (last - span.first).days >= MOST_DAYS:
-        raise Invalid.field("last", f"must lie within {MOST_DAYS:,} days of first")
+    if (last - span.first).days >= MAX_DAYS:
+        raise Invalid.field("last", f"must lie within {MAX_DAYS:,} days of first")
     if not EARLIEST <= span.first <= LATEST:
         raise Invalid.field("first", f"must lie between {EARLIEST} and {LATEST}")
     if last > LATEST:
@@ -67,7 +67,7 @@ class Span:
     """Local days from the first to the last, both included; at most three years."""
 
     first: date
-    last: date = field(validator=_not_before_first)
+    last: date = field(validator=_check_span)
 
     def __len__(self) -> int:
         return (self.last - self.first).days + 1
@@ -76,7 +76,7 @@ class Span:
         return self.first <= day <= self.last
 
     @property
-    def before(self) -> tuple[date, date]:
+    def preceding(self) -> tuple[date, date]:
         """First and last day of the equally long span that ends where this one begins."""
         return self.first - len(self) * ONE_DAY, self.first - ONE_DAY
 
@@ -90,13 +90,13 @@ class Span:
 
 
 def _next_start(day: date, group: Granularity) -> date:
-    start = start_of(day, group)
+    start = period_start(day, group)
     if group is Granularity.MONTH:
         return (start + 31 * ONE_DAY).replace(day=1)
     return start + (7 * ONE_DAY if group is Granularity.WEEK else ONE_DAY)
 
 
-def span_of(first: date | None, last: date | None, today: date) -> Span:
+def make_span(first: date | None, last: date | None, today: date) -> Span:
     """
     Return a span; it ends today and has 30 days unless asked otherwise.
 
@@ -107,7 +107,7 @@ def span_of(first: date | None, last: date | None, today: date) -> Span:
         last = today if first is None else max(today, first)
     if first is None and not EARLIEST <= last <= LATEST:
         raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
-    return Span(max(last - USUAL_SPAN, EARLIEST) if first is None else first, last)
+    return Span(max(last - DEFAULT_SPAN, EARLIEST) if first is None else first, last)
 
 
 @frozen
@@ -119,20 +119,20 @@ class Bucket:
     seconds: int
 
 
-def buckets(days: Iterable[Worked], span: Span, group: Granularity) -> Sequence[Bucket]:
+def buckets(days: Iterable[DaySeconds], span: Span, group: Granularity) -> Sequence[Bucket]:
     """Return every bucket of a span, also those without any time."""
     sums: dict[date, int] = {}
     for day, seconds in days:
         if day in span:
-            start = start_of(day, group)
+            start = period_start(day, group)
             sums[start] = sums.get(start, 0) + seconds
     return [
-        Bucket(first, last, sums.get(start_of(first, group), 0))
+        Bucket(first, last, sums.get(period_start(first, group), 0))
         for first, last in span.pieces(group)
     ]
 
 
-def total(days: Iterable[Worked], first: date, last: date) -> int:
+def total(days: Iterable[DaySeconds], first: date, last: date) -> int:
     """Return the seconds from the first to the last day, both included."""
     return sum(seconds for day, seconds in days if first <= day <= last)
 
@@ -152,9 +152,9 @@ class Comparison:
         return round(100 * self.delta / self.seconds, 2) if self.seconds else None
 
 
-def compare_with_previous(days: Sequence[Worked], span: Span) -> Comparison:
+def compare_with_previous(days: Sequence[DaySeconds], span: Span) -> Comparison:
     """Compare a span with the one before it."""
-    first, last = span.before
+    first, last = span.preceding
     before = total(days, first, last)
     return Comparison(first, last, before, total(days, span.first, span.last) - before)
 
@@ -167,7 +167,7 @@ class Streak:
     longest: int
 
 
-def streak(days: Iterable[Worked], today: date) -> Streak:
+def streak(days: Iterable[DaySeconds], today: date) -> Streak:
     """
     Return the streak that today is part of, and the longest one there was.
 
@@ -193,14 +193,14 @@ class HeatmapDay:
     level: int
 
 
-def heatmap(days: Iterable[Worked], last: date) -> Sequence[HeatmapDay]:
+def heatmap(days: Iterable[DaySeconds], last: date) -> Sequence[HeatmapDay]:
     """
     Return the days with time of the year that ends on a day, oldest first.
 
     The year begins on the Monday 52 weeks before the last day's week. The
     level is the quarter of the busiest day's time that a day reaches.
     """
-    first = start_of(last, Granularity.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
+    first = period_start(last, Granularity.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
     found = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)
     most = max((seconds for _, seconds in found), default=0)
     return [HeatmapDay(day, seconds, -(-HEAT_LEVELS * seconds // most)) for day, seconds in found]

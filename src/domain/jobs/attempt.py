@@ -10,10 +10,10 @@ from attrs import evolve, frozen
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 
-LOST_RETRY = timedelta(seconds=1)
+LOST_RETRY_DELAY = timedelta(seconds=1)
 RETRY_BASE = 10.0
 RETRY_CAP = 3600.0
-LONGEST_WAIT = timedelta(days=366)
+MAX_REQUESTED_DELAY = timedelta(days=366)
 TIMEOUT_GRACE = timedelta(seconds=5)
 
 
@@ -140,7 +140,7 @@ class Artifact:
     key: str
 
 
-def retry_delay(attempt: int, chance: float) -> timedelta:
+def retry_delay(attempt: int, random_fraction: float) -> timedelta:
     """
     Return how long to wait after a failed attempt: full jitter.
 
@@ -148,35 +148,37 @@ def retry_delay(attempt: int, chance: float) -> timedelta:
     from 10 s up to an hour.
     """
     bound = min(RETRY_CAP, RETRY_BASE * 2.0 ** min(attempt - 1, 16))
-    return timedelta(seconds=bound * chance)
+    return timedelta(seconds=bound * random_fraction)
 
 
 def _requested_delay(seconds: float) -> timedelta:
     """Return the wait that a body asks for: neither negative nor beyond a year, whatever it says."""
-    return timedelta(seconds=min(max(0.0, seconds), LONGEST_WAIT.total_seconds()))
+    return timedelta(seconds=min(max(0.0, seconds), MAX_REQUESTED_DELAY.total_seconds()))
 
 
-def settle(claim: Claim, ending: TaskResult, now: datetime, chance: float) -> Settlement:
+def settle(
+    claim: Claim, task_result: TaskResult, now: datetime, random_fraction: float
+) -> Settlement:
     """Decide what follows from the end of an attempt; `chance` spreads retries."""
     state, due_at, extra = JobState.FAILED, None, 0
-    match ending.outcome:
+    match task_result.outcome:
         case Outcome.SUCCEEDED:
             state = JobState.SUCCEEDED
         case Outcome.CANCELLED:
             state = JobState.CANCELLED
         case Outcome.SNOOZED | Outcome.INTERRUPTED:
             state, extra = JobState.SCHEDULED, 1
-            due_at = now + _requested_delay(ending.retry_after or 0.0)
+            due_at = now + _requested_delay(task_result.retry_after or 0.0)
         case _ if claim.cancel_requested:
             state = JobState.CANCELLED
-        case _ if not ending.permanent and claim.attempt < claim.max_attempts:
+        case _ if not task_result.permanent and claim.attempt < claim.max_attempts:
             state = JobState.SCHEDULED
             due_at = now + (
-                retry_delay(claim.attempt, chance)
-                if ending.retry_after is None
-                else _requested_delay(ending.retry_after)
+                retry_delay(claim.attempt, random_fraction)
+                if task_result.retry_after is None
+                else _requested_delay(task_result.retry_after)
             )
-    return _settlement(claim, ending, state, now, due_at=due_at, extra=extra)
+    return _make_settlement(claim, task_result, state, now, due_at=due_at, extra=extra)
 
 
 def reap(claim: Claim, now: datetime) -> Settlement:
@@ -195,17 +197,17 @@ def reap(claim: Claim, now: datetime) -> Settlement:
     if claim.cancel_requested:
         state = JobState.CANCELLED
     elif not claim.fail_when_lost and claim.attempt < claim.max_attempts + extra:
-        state, due_at = JobState.SCHEDULED, now + LOST_RETRY
-    settlement = _settlement(
+        state, due_at = JobState.SCHEDULED, now + LOST_RETRY_DELAY
+    settlement = _make_settlement(
         claim, TaskResult(outcome=outcome, error=error), state, now, due_at=due_at, extra=extra
     )
     mode = ClaimMode.EXCLUSIVE if claim.mode is ClaimMode.BATCH else claim.mode
     return evolve(settlement, mode=mode, lease_before=now)
 
 
-def _settlement(
+def _make_settlement(
     claim: Claim,
-    ending: TaskResult,
+    task_result: TaskResult,
     state: JobState,
     now: datetime,
     *,
@@ -217,7 +219,7 @@ def _settlement(
         token=claim.token,
         attempt=claim.attempt,
         state=state,
-        outcome=ending.outcome,
+        outcome=task_result.outcome,
         concurrency_key=claim.concurrency_key,
         queued_at=claim.queued_at,
         started_at=claim.started_at,
@@ -225,8 +227,8 @@ def _settlement(
         due_at=due_at,
         max_attempts=claim.max_attempts + extra,
         mode=claim.mode,
-        error=ending.error,
-        result=ending.result,
+        error=task_result.error,
+        result=task_result.result,
         schedule_id=claim.schedule_id,
         worker=claim.worker,
     )

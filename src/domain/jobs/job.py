@@ -158,7 +158,7 @@ class Job:
     @property
     def status(self) -> Status:
         """The public word for the state."""
-        return status_of(self.state, self.attempt)
+        return public_status(self.state, self.attempt)
 
     @property
     def fairness_key(self) -> str:
@@ -250,7 +250,7 @@ _STATUS = {
 }
 
 
-def status_of(state: JobState, attempt: int) -> Status:
+def public_status(state: JobState, attempt: int) -> Status:
     """Return the public word: waiting is pending, or retrying after an attempt."""
     return _STATUS.get(state) or (Status.RETRYING if attempt else Status.PENDING)
 
@@ -306,7 +306,7 @@ def check_waiting_limit(waiting: int, adding: int, limit: int) -> None:
         )
 
 
-def mode_of(task: Task | None) -> ClaimMode:
+def claim_mode(task: Task | None) -> ClaimMode:
     """Return how a task's jobs may be claimed."""
     if task is not None and task.on_lost is OnLost.FAIL:
         return ClaimMode.EXCLUSIVE

@@ -19,12 +19,12 @@ _NOTATION: Final = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-def _is_positive(_: object, __: object, number: int) -> None:
+def _check_positive(_: object, __: object, number: int) -> None:
     if number < 1:
         raise Invalid(f"A rate allows at least one, not {number}.")
 
 
-def _is_a_name(_: object, __: object, name: str) -> None:
+def _check_name(_: object, __: object, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise Invalid(f"Not a policy's name: {name!r}")
 
@@ -33,8 +33,8 @@ def _is_a_name(_: object, __: object, name: str) -> None:
 class Rate:
     """So many in so many seconds."""
 
-    count: int = field(validator=_is_positive)
-    seconds: int = field(validator=_is_positive)
+    count: int = field(validator=_check_positive)
+    seconds: int = field(validator=_check_positive)
 
     @classmethod
     def parse(cls, text: str) -> "Rate | None":
@@ -78,7 +78,7 @@ class Policy:
     one count: whoever changes tier takes along what they have spent.
     """
 
-    name: str = field(validator=_is_a_name)
+    name: str = field(validator=_check_name)
     rate: Rate
     subject: Subject
     exact: bool = False
@@ -132,7 +132,7 @@ class Decision:
             retry_after=0.0 if allowed else reset or float(rate.seconds),
         )
 
-    def exhausted(self, cost: int = 1) -> "Decision":
+    def after_request(self, cost: int = 1) -> "Decision":
         """Return the decision as it stands once the request was counted."""
         return Decision(
             policy=self.policy,
@@ -274,32 +274,32 @@ class Policies:
         """Return the quota of a tier."""
         return self.premium if tier is Tier.PREMIUM else self.free
 
-    def policies_for(self, asked: RateLimitRequest) -> tuple[RateLimitKey, ...]:
+    def policies_for(self, request: RateLimitRequest) -> tuple[RateLimitKey, ...]:
         """Return what a request is charged for, the narrowest first."""
-        if asked.route is Route.EXEMPT:
+        if request.route is Route.EXEMPT:
             return ()
-        address = client_key(asked.address)
-        if asked.route is Route.CONSOLE:
-            return _charges((self.console, asked.session_id or address))
-        own = self._own(asked, address)
-        if asked.user_id is None:
-            return _charges(own, (self.anonymous, address))
-        if asked.by_cookie:
-            return _charges(own, (self.console, asked.session_id))
-        return _charges(own, (self.user, str(asked.user_id)))
+        address = client_key(request.address)
+        if request.route is Route.CONSOLE:
+            return _make_keys((self.console, request.session_id or address))
+        own = self._route_policy(request, address)
+        if request.user_id is None:
+            return _make_keys(own, (self.anonymous, address))
+        if request.by_cookie:
+            return _make_keys(own, (self.console, request.session_id))
+        return _make_keys(own, (self.user, str(request.user_id)))
 
-    def _own(self, asked: RateLimitRequest, address: str) -> tuple[Policy | None, str]:
+    def _route_policy(self, request: RateLimitRequest, address: str) -> tuple[Policy | None, str]:
         """Return the policy of the route itself."""
-        if asked.route is Route.SIGN_IN:
+        if request.route is Route.SIGN_IN:
             return self.login, address
-        if asked.user_id is None:
+        if request.user_id is None:
             return None, ""
-        if asked.route is Route.PROGRESS:
-            return self.quota(asked.tier), str(asked.user_id)
-        return (self.ingest if asked.route is Route.INGEST else None), str(asked.user_id)
+        if request.route is Route.PROGRESS:
+            return self.quota(request.tier), str(request.user_id)
+        return (self.ingest if request.route is Route.INGEST else None), str(request.user_id)
 
 
-def _charges(*met: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
+def _make_keys(*met: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
     return tuple(RateLimitKey(policy, whom) for policy, whom in met if policy is not None)
 
 

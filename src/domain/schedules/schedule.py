@@ -10,14 +10,14 @@ from attrs import Factory, evolve, frozen
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
-from workbell.domain.jobs.job import Job, JobOrigin, MissedTicks, mode_of
+from workbell.domain.jobs.job import Job, JobOrigin, MissedTicks, claim_mode
 from workbell.domain.jobs.task import OnLost, Task
 
 ScheduleId = NewType("ScheduleId", int)
 
 FAILURES_TO_PAUSE = 5
 MAX_BACKFILL = 1000
-LOOK_AGAIN = timedelta(seconds=60)
+ALERT_RECHECK_INTERVAL = timedelta(seconds=60)
 """How often an overdue schedule is looked at, for its recovery."""
 
 
@@ -94,13 +94,13 @@ class Schedule:
             return None
         return f"schedule:{self.id}"
 
-    def tick_after(self, moment: datetime) -> datetime | None:
+    def tick_after(self, instant: datetime) -> datetime | None:
         """Return the next tick after a moment, within start, end and run count."""
         if self.max_runs is not None and self.runs >= self.max_runs:
             return None
-        if self.starts_at is not None and moment < self.starts_at:
-            moment = _just_before(self.starts_at)
-        tick = self.cron.next_after(moment)
+        if self.starts_at is not None and instant < self.starts_at:
+            instant = _just_before(self.starts_at)
+        tick = self.cron.next_after(instant)
         over = tick is not None and self.ends_at is not None and tick > self.ends_at
         return None if over else tick
 
@@ -125,7 +125,7 @@ class Schedule:
         return self._with_next_run(self.next_at, self.paused_reason)
 
     def _with_next_run(self, next_at: datetime | None, reason: str | None) -> Self:
-        alert_at = self._alert_of(next_at)
+        alert_at = self._alert_time(next_at)
         return evolve(
             self, next_at=next_at, paused_reason=reason, alert_at=alert_at, overdue_since=None
         )
@@ -146,11 +146,11 @@ class Schedule:
         """
         if succeeded_at is None:
             since = self.overdue_since or now
-            return evolve(self, alert_at=now + LOOK_AGAIN, overdue_since=since)
+            return evolve(self, alert_at=now + ALERT_RECHECK_INTERVAL, overdue_since=since)
         tick = self.tick_after(max(succeeded_at, self.alert_baseline))
-        return evolve(self, alert_at=self._alert_of(tick), overdue_since=None)
+        return evolve(self, alert_at=self._alert_time(tick), overdue_since=None)
 
-    def _alert_of(self, tick: datetime | None) -> datetime | None:
+    def _alert_time(self, tick: datetime | None) -> datetime | None:
         if tick is None or self.alert_after_seconds is None:
             return None
         return tick + timedelta(seconds=self.alert_after_seconds)
@@ -202,7 +202,7 @@ class Schedule:
             priority=self.priority,
             weight=self.weight,
             concurrency_key=self.concurrency_key,
-            mode=mode_of(task),
+            mode=claim_mode(task),
             fail_when_lost=task is not None and task.on_lost is OnLost.FAIL,
             max_attempts=self.max_attempts or (task.max_attempts if task else 3),
             timeout_seconds=self.timeout_seconds or (task.timeout_seconds if task else 300),

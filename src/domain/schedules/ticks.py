@@ -13,7 +13,7 @@ from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Sch
 
 MISFIRE_GRACE = timedelta(seconds=60)
 CATCH_UP_WINDOW = timedelta(hours=24)
-CATCH_UP_MOST = 100
+CATCH_UP_LIMIT = 100
 
 
 class SkipReason(StrEnum):
@@ -90,7 +90,7 @@ class FastPathStep(NamedTuple):
     tick: datetime
     next_at: datetime
 
-    def fits(self, schedule: Schedule) -> bool:
+    def applies_to(self, schedule: Schedule) -> bool:
         """Whether the schedule still stands where the step begins."""
         standing = (schedule.version, schedule.next_at, schedule.deleted_at)
         return standing == (self.version, self.tick, None)
@@ -124,11 +124,11 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     assert first is not None and first <= now
     newest = _newest_due(schedule, first, now)
     if not task_active:
-        rows = [_skipped(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
+        rows = [_skipped_row(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
     elif now - first <= MISFIRE_GRACE:
-        rows = [PlannedTick(tick=tick) for tick in _due(schedule, first, newest)]
+        rows = [PlannedTick(tick=tick) for tick in _due_ticks(schedule, first, newest)]
     else:
-        rows = _late(schedule, first, newest, now)
+        rows = _plan_late(schedule, first, newest, now)
     rows, runs = _within_max_runs(schedule, rows)
     done = schedule.max_runs is not None and runs >= schedule.max_runs
     return TickPlan(
@@ -144,31 +144,31 @@ def skip_due_ticks(schedule: Schedule, now: datetime, reason: SkipReason) -> Pla
     first = schedule.next_at
     if first is None or first > now:
         return None
-    return _skipped(_range(schedule, first, _newest_due(schedule, first, now)), reason)
+    return _skipped_row(_range(schedule, first, _newest_due(schedule, first, now)), reason)
 
 
-def _late(
+def _plan_late(
     schedule: Schedule, first: datetime, newest: datetime, now: datetime
 ) -> list[PlannedTick]:
     if schedule.misfire_policy is MisfirePolicy.LATEST:
         return [PlannedTick(tick=newest, missed=_range(schedule, first, newest))]
-    kept = _due(schedule, first, newest, _earliest(schedule, now))
+    kept = _due_ticks(schedule, first, newest, _earliest_late_tick(schedule, now))
     if schedule.misfire_policy is MisfirePolicy.ALL:
-        kept = kept[-CATCH_UP_MOST:]
+        kept = kept[-CATCH_UP_LIMIT:]
     rows = [PlannedTick(tick=tick) for tick in kept]
     if not kept or first < kept[0]:
         before = kept[0] - datetime.resolution if kept else newest
-        rows.insert(0, _skipped(_range(schedule, first, before), SkipReason.MISFIRE))
+        rows.insert(0, _skipped_row(_range(schedule, first, before), SkipReason.MISFIRE))
     return rows
 
 
-def _earliest(schedule: Schedule, now: datetime) -> datetime:
+def _earliest_late_tick(schedule: Schedule, now: datetime) -> datetime:
     """Return from when on late ticks still run."""
     every = schedule.misfire_policy is MisfirePolicy.ALL
     return now - (CATCH_UP_WINDOW if every else MISFIRE_GRACE)
 
 
-def _due(
+def _due_ticks(
     schedule: Schedule, first: datetime, last: datetime, earliest: datetime | None = None
 ) -> list[datetime]:
     """
@@ -194,7 +194,7 @@ def _range(schedule: Schedule, first: datetime, last: datetime) -> MissedTicks:
     return MissedTicks(first, later[1], later[2] + 1) if later else MissedTicks(first, first, 1)
 
 
-def _skipped(missed: MissedTicks, reason: SkipReason) -> PlannedTick:
+def _skipped_row(missed: MissedTicks, reason: SkipReason) -> PlannedTick:
     return PlannedTick(tick=missed.first, skipped=reason, missed=missed)
 
 
@@ -222,7 +222,7 @@ class OverlapDecision(StrEnum):
 
 
 def decide_overlap(
-    policy: OverlapPolicy, unfinished: Sequence[Job], fresh: Sequence[Job]
+    policy: OverlapPolicy, unfinished: Sequence[Job], planned: Sequence[Job]
 ) -> OverlapDecision:
     """
     Decide one tick against the runs of its schedule that are not over.
@@ -232,26 +232,28 @@ def decide_overlap(
     row, REPLACE inserts it and skips the tick that is held, CANCEL inserts
     it and cancels the others. A run that waits for its retry is not over.
     """
-    if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or fresh):
+    if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or planned):
         return OverlapDecision.RUN
     if policy is OverlapPolicy.SKIP:
         return OverlapDecision.SKIP
     if policy is OverlapPolicy.CANCEL_OTHER:
         return OverlapDecision.CANCEL
-    return OverlapDecision.SKIP if _buffered_ahead(unfinished) else OverlapDecision.REPLACE
+    return (
+        OverlapDecision.SKIP if _has_delayed_buffered_tick(unfinished) else OverlapDecision.REPLACE
+    )
 
 
-def _buffered_ahead(unfinished: Sequence[Job]) -> bool:
+def _has_delayed_buffered_tick(unfinished: Sequence[Job]) -> bool:
     """Whether a tick that jitter has put off is buffered already: it cannot be replaced."""
     return len(unfinished) > 1 and any(
-        _never_tried(job) and job.state is JobState.SCHEDULED for job in unfinished
+        _is_untried_tick(job) and job.state is JobState.SCHEDULED for job in unfinished
     )
 
 
 def superseded(unfinished: Sequence[Job]) -> list[Job]:
     """Return the buffered ticks that a newer one replaces: held, never tried."""
-    return [job for job in unfinished if _never_tried(job) and job.state is JobState.HELD]
+    return [job for job in unfinished if _is_untried_tick(job) and job.state is JobState.HELD]
 
 
-def _never_tried(job: Job) -> bool:
+def _is_untried_tick(job: Job) -> bool:
     return job.tick is not None and job.attempt == 0

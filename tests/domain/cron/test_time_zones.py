@@ -23,7 +23,7 @@ pytestmark = pytest.mark.unit
 def found(zone: str, begin: datetime, end: datetime) -> list[tuple[str, int, int]]:
     """Return the starts, offsets and signed jumps of the stretches in a range."""
     return [
-        (f"{from_minutes(s.start):%Y-%m-%d %H:%M}", s.offset, s.first_wall - s.seen)
+        (f"{from_minutes(s.start):%Y-%m-%d %H:%M}", s.offset, s.wall_start - s.wall_seen)
         for s in offset_periods(
             zone, to_minutes(begin.replace(tzinfo=UTC)), to_minutes(end.replace(tzinfo=UTC))
         )

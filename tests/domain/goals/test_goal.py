@@ -87,11 +87,11 @@ def test_a_goal_moves_between_its_states(before: GoalState, after: GoalState) ->
     goal = a_goal(state=before)
     if (before, after) == (ARCHIVED, PAUSED):
         with pytest.raises(GoalClosed, match="archived"):
-            goal.moved(after, NOON)
+            goal.in_state(after, NOON)
     elif before is after:
-        assert goal.moved(after, NOON) is goal
+        assert goal.in_state(after, NOON) is goal
     else:
-        assert goal.moved(after, NOON) == evolve(goal, state=after, version=2)
+        assert goal.in_state(after, NOON) == evolve(goal, state=after, version=2)
 
 
 def test_what_is_not_worked_on_takes_no_timer_and_what_is_archived_no_progress() -> None:

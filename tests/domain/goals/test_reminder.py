@@ -16,10 +16,10 @@ from workbell.domain.goals.reminder import (
     ReminderRecipient,
     check_reminder_time,
     daily_at,
-    every_step,
-    idle_before,
-    mail_key,
-    message,
+    quarter_hours,
+    idle_cutoff,
+    reminder_key,
+    compose_reminder,
     next_reminder,
 )
 from workbell.domain.identity.user import UserId
@@ -122,8 +122,8 @@ def test_what_is_looked_up_is_never_less_than_what_is_due() -> None:
         now = NOON + timedelta(hours=hours)
         for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"):
             if evolve(ANN, zone=zone).due(now, 7):
-                assert idle_before(now, 7) > GOAL.active_at
-    assert idle_before(NOON, 1) == NOON
+                assert idle_cutoff(now, 7) > GOAL.active_at
+    assert idle_cutoff(NOON, 1) == NOON
 
 
 @pytest.mark.parametrize(
@@ -142,23 +142,23 @@ def test_quarter_hours_and_no_time_are_taken() -> None:
 def test_the_rules_fire_at_the_time_of_the_zone_and_at_every_own_time() -> None:
     daily = daily_at(time(0, 0), "Asia/Kolkata")
     assert (daily.line, daily.zone) == ("0 0 * * *", "Asia/Kolkata")
-    assert (every_step().line, every_step().zone) == ("*/15 * * * *", "UTC")
+    assert (quarter_hours().line, quarter_hours().zone) == ("*/15 * * * *", "UTC")
 
 
 def test_a_mail_names_the_goals_on_lines_of_their_own() -> None:
-    subject, text = message(["Learn\n Rust", "Piano"], 2, 7)
+    subject, text = compose_reminder(["Learn\n Rust", "Piano"], 2, 7)
     assert subject == "2 of your goals are waiting"
     assert "for 2 goals of yours:\n\n  - Learn Rust\n  - Piano\n\nLog some" in text
-    assert message(["x" * 200], 1, 7)[0] == f"Your goal {'x' * 79}… is waiting"
-    assert message(["Rust"], 1, 7)[0] == "Your goal Rust is waiting"
+    assert compose_reminder(["x" * 200], 1, 7)[0] == f"Your goal {'x' * 79}… is waiting"
+    assert compose_reminder(["Rust"], 1, 7)[0] == "Your goal Rust is waiting"
 
 
 def test_a_mail_is_bounded_and_can_do_without_names() -> None:
-    assert "  - g19\n  - and 5 more\n" in message([f"g{n}" for n in range(25)], 25, 7)[1]
-    subject, text = message([], 1, 7)
+    assert "  - g19\n  - and 5 more\n" in compose_reminder([f"g{n}" for n in range(25)], 25, 7)[1]
+    subject, text = compose_reminder([], 1, 7)
     assert subject == "Your goal is waiting"
     assert "for a goal of yours.\n\nLog some" in text
 
 
 def test_a_mail_has_one_key_a_day() -> None:
-    assert mail_key(UserId(7), SINCE) == "reminder:7:2026-11-01"
+    assert reminder_key(UserId(7), SINCE) == "reminder:7:2026-11-01"

@@ -23,8 +23,8 @@ from workbell.domain.goals.summary import (
     compare_with_previous,
     heatmap,
     hours,
-    span_of,
-    start_of,
+    make_span,
+    period_start,
     streak,
     total,
 )
@@ -42,10 +42,10 @@ def day(text: str) -> date:
 
 
 def test_weeks_start_on_monday_and_months_on_the_first() -> None:
-    assert start_of(day("2026-11-22"), Granularity.WEEK) == day("2026-11-16")
-    assert start_of(day("2026-11-16"), Granularity.WEEK) == day("2026-11-16")
-    assert start_of(day("2026-11-22"), Granularity.MONTH) == day("2026-11-01")
-    assert start_of(day("2026-11-22"), Granularity.DAY) == day("2026-11-22")
+    assert period_start(day("2026-11-22"), Granularity.WEEK) == day("2026-11-16")
+    assert period_start(day("2026-11-16"), Granularity.WEEK) == day("2026-11-16")
+    assert period_start(day("2026-11-22"), Granularity.MONTH) == day("2026-11-01")
+    assert period_start(day("2026-11-22"), Granularity.DAY) == day("2026-11-22")
 
 
 def test_periods_without_entries_are_left_out_and_the_oldest_comes_first() -> None:
@@ -116,13 +116,13 @@ def test_a_span_out_of_bounds_is_refused_by_name(first: str, last: str, field: s
 
 def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise() -> None:
     today = day("2026-11-21")
-    assert span_of(None, None, today) == Span(day("2026-10-23"), today)
-    assert span_of(day("2026-11-01"), None, today) == Span(day("2026-11-01"), today)
-    assert span_of(day("2027-01-01"), None, today) == Span(day("2027-01-01"), day("2027-01-01"))
-    assert span_of(None, day("1970-01-05"), today) == Span(day("1970-01-01"), day("1970-01-05"))
+    assert make_span(None, None, today) == Span(day("2026-10-23"), today)
+    assert make_span(day("2026-11-01"), None, today) == Span(day("2026-11-01"), today)
+    assert make_span(day("2027-01-01"), None, today) == Span(day("2027-01-01"), day("2027-01-01"))
+    assert make_span(None, day("1970-01-05"), today) == Span(day("1970-01-01"), day("1970-01-05"))
     for last in ("0001-01-02", "9999-12-31"):
         with pytest.raises(Invalid, match="last"):
-            span_of(None, day(last), today)
+            make_span(None, day(last), today)
 
 
 def test_a_span_is_compared_with_the_equally_long_one_before() -> None:

@@ -32,11 +32,11 @@ def test_a_key_works_until_it_is_revoked_or_expires() -> None:
 
 
 def test_its_use_is_noted_once_a_minute() -> None:
-    assert a_key().use_is_worth_noting(NOON)
+    assert a_key().should_record_use(NOON)
     used = a_key().used(NOON)
     assert used.last_used_at == NOON
-    assert not used.use_is_worth_noting(NOON + 59 * SECOND)
-    assert used.use_is_worth_noting(NOON + 60 * SECOND)
+    assert not used.should_record_use(NOON + 59 * SECOND)
+    assert used.should_record_use(NOON + 60 * SECOND)
 
 
 def test_its_hash_is_not_shown() -> None:

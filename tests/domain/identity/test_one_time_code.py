@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbell.domain.identity.one_time_code import (
-    LIFE,
-    MAX_AN_HOUR,
+    CODE_LIFETIME,
+    MAX_SENT_PER_HOUR,
     MAX_ATTEMPTS,
-    MAX_WRONG_A_DAY,
+    MAX_WRONG_PER_DAY,
     OneTimeCode,
     Purpose,
     WrongCode,
-    draw_code,
+    generate_code,
     looks_like_code,
-    may_guess,
-    may_send,
+    can_try_code,
+    can_send_code,
     normalise_code,
 )
 from workbell.domain.identity.user import UserId
@@ -41,7 +41,7 @@ def test_a_code_is_six_digits_whatever_is_drawn(number: int) -> None:
         bounds.append(bound)
         return number
 
-    code = draw_code(below)
+    code = generate_code(below)
     assert looks_like_code(code)
     assert int(code) == number
     assert bounds == [1_000_000]
@@ -58,10 +58,10 @@ def test_spaces_and_hyphens_make_no_difference() -> None:
 
 def test_a_code_works_for_ten_minutes() -> None:
     code = a_code()
-    assert timedelta(minutes=10) == LIFE
-    assert code.usable(NOON)
-    assert code.usable(NOON + LIFE - TICK)
-    assert not code.usable(NOON + LIFE)
+    assert timedelta(minutes=10) == CODE_LIFETIME
+    assert code.is_usable(NOON)
+    assert code.is_usable(NOON + CODE_LIFETIME - TICK)
+    assert not code.is_usable(NOON + CODE_LIFETIME)
 
 
 def test_its_life_is_a_setting() -> None:
@@ -72,39 +72,39 @@ def test_its_life_is_a_setting() -> None:
 def test_a_code_works_once() -> None:
     used = a_code().used(NOON)
     assert used.used_at == NOON
-    assert not used.usable(NOON)
-    assert not used.may_be_tried(NOON)
+    assert not used.is_usable(NOON)
+    assert not used.can_be_tried(NOON)
 
 
 def test_a_code_may_be_tried_five_times() -> None:
     code = a_code()
     for _ in range(MAX_ATTEMPTS):
-        assert code.may_be_tried(NOON)
+        assert code.can_be_tried(NOON)
         code = code.tried()
     assert code.attempts == 5
-    assert not code.may_be_tried(NOON)
-    assert code.usable(NOON)  # the fifth try was begun and may succeed
+    assert not code.can_be_tried(NOON)
+    assert code.is_usable(NOON)  # the fifth try was begun and may succeed
 
 
 def test_a_newer_code_kills_it_and_never_lengthens_its_life() -> None:
-    assert not a_code().superseded(NOON + TICK).usable(NOON + TICK)
-    late = NOON + LIFE + TICK
+    assert not a_code().superseded(NOON + TICK).is_usable(NOON + TICK)
+    late = NOON + CODE_LIFETIME + TICK
     assert a_code().superseded(late) == a_code()
 
 
 def test_a_first_code_may_be_sent() -> None:
-    assert may_send(None, 0, NOON)
+    assert can_send_code(None, 0, NOON)
 
 
 def test_the_next_code_waits_a_minute() -> None:
-    assert not may_send(a_code(), 1, NOON + timedelta(seconds=60) - TICK)
-    assert may_send(a_code(), 1, NOON + timedelta(seconds=60))
+    assert not can_send_code(a_code(), 1, NOON + timedelta(seconds=60) - TICK)
+    assert can_send_code(a_code(), 1, NOON + timedelta(seconds=60))
 
 
 def test_there_are_five_codes_an_hour() -> None:
     later = NOON + timedelta(minutes=30)
-    assert may_send(a_code(), MAX_AN_HOUR - 1, later)
-    assert not may_send(a_code(), MAX_AN_HOUR, later)
+    assert can_send_code(a_code(), MAX_SENT_PER_HOUR - 1, later)
+    assert not can_send_code(a_code(), MAX_SENT_PER_HOUR, later)
 
 
 def test_the_refusal_tells_no_more_than_that() -> None:
@@ -117,5 +117,5 @@ def test_the_hash_is_not_shown() -> None:
 
 
 def test_an_account_is_guessed_at_so_often_a_day() -> None:
-    assert may_guess(MAX_WRONG_A_DAY - 1)
-    assert not may_guess(MAX_WRONG_A_DAY)
+    assert can_try_code(MAX_WRONG_PER_DAY - 1)
+    assert not can_try_code(MAX_WRONG_PER_DAY)

@@ -17,8 +17,8 @@ from workbell.domain.identity.permissions import (
     check,
     key_allows,
     may,
-    relations_of,
-    scope_of,
+    get_relations,
+    get_scope,
 )
 from workbell.domain.identity.second_factor import EnrolmentRequired
 from workbell.domain.identity.user import KeyScope, Role, User, UserId
@@ -35,7 +35,7 @@ FOR_SUPERUSERS = (
     Action.SWITCH_TASKS,
     Action.SWITCH_QUEUES,
     Action.EXCEED_SCHEDULES,
-    Action.HURRY_JOBS,
+    Action.RAISE_JOB_PRIORITY,
     Action.READ_METRICS,
     Action.VERIFY_AUDIT,
 )
@@ -56,13 +56,13 @@ def test_the_page_of_the_documents_is_current() -> None:
 
 
 def test_what_somebody_is_to_the_platform() -> None:
-    assert relations_of(ANONYMOUS) == {Relation.ANYONE}
-    assert relations_of(an_actor()) == {Relation.ANYONE, Relation.SIGNED_IN}
-    assert Relation.OWNER in relations_of(an_actor(), UserId(7))
-    assert Relation.OWNER not in relations_of(an_actor(), UserId(8))
-    assert Relation.PLATFORM_ADMIN in relations_of(an_actor(role=Role.ADMIN))
-    assert Relation.PLATFORM_MANAGER in relations_of(an_actor(role=Role.MANAGER))
-    assert {Relation.SUPERUSER, Relation.SIGNED_IN} <= relations_of(SYSTEM)
+    assert get_relations(ANONYMOUS) == {Relation.ANYONE}
+    assert get_relations(an_actor()) == {Relation.ANYONE, Relation.SIGNED_IN}
+    assert Relation.OWNER in get_relations(an_actor(), UserId(7))
+    assert Relation.OWNER not in get_relations(an_actor(), UserId(8))
+    assert Relation.PLATFORM_ADMIN in get_relations(an_actor(role=Role.ADMIN))
+    assert Relation.PLATFORM_MANAGER in get_relations(an_actor(role=Role.MANAGER))
+    assert {Relation.SUPERUSER, Relation.SIGNED_IN} <= get_relations(SYSTEM)
 
 
 @pytest.mark.parametrize("action", FOR_SUPERUSERS)
@@ -139,9 +139,9 @@ def test_who_must_add_a_second_factor_may_do_nothing_else(action: Action) -> Non
 def test_superusers_reach_everybodys_things_and_others_their_own() -> None:
     own = Scope(owner=UserId(7))
     for action in (Action.READ_JOBS, Action.CHANGE_JOBS, Action.CHANGE_SCHEDULES):
-        assert scope_of(an_actor(is_super_user=True), action) == ALL_OWNERS
-        assert scope_of(SYSTEM, action) == ALL_OWNERS
-        assert scope_of(an_actor(), action) == own
-        assert scope_of(an_actor(role=Role.ADMIN), action) == own
-        assert scope_of(an_actor(KeyScope.WRITE, is_super_user=True), action) == own
-    assert scope_of(an_actor(is_super_user=True), Action.USE_GOALS) == own
+        assert get_scope(an_actor(is_super_user=True), action) == ALL_OWNERS
+        assert get_scope(SYSTEM, action) == ALL_OWNERS
+        assert get_scope(an_actor(), action) == own
+        assert get_scope(an_actor(role=Role.ADMIN), action) == own
+        assert get_scope(an_actor(KeyScope.WRITE, is_super_user=True), action) == own
+    assert get_scope(an_actor(is_super_user=True), Action.USE_GOALS) == own

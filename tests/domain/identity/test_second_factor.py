@@ -13,7 +13,7 @@ from workbell.domain.identity.second_factor import (
     SecondFactor,
     SecondFactorPolicy,
     base32_secret,
-    draw_recovery_codes,
+    generate_recovery_codes,
 )
 from workbell.domain.identity.user import User, UserId
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 KEYS = FactorKeys.of([b"k" * 32])
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ANA = UserId(1)
-RECOVERY = draw_recovery_codes(Random(1).randrange)
+RECOVERY = generate_recovery_codes(Random(1).randrange)
 
 
 NOON_STEP = int(NOON.timestamp()) // STEP
@@ -96,8 +96,8 @@ def test_a_recovery_code_works_once_however_it_is_typed() -> None:
 
 
 def test_new_recovery_codes_end_the_earlier_ones() -> None:
-    new = draw_recovery_codes(Random(2).randrange)
-    factor = working().renewed(new)
+    new = generate_recovery_codes(Random(2).randrange)
+    factor = working().with_recovery_codes(new)
     assert factor.use_recovery_code(RECOVERY[0]) is None
     assert factor.use_recovery_code(new[0]) is not None
 
@@ -109,7 +109,7 @@ def test_recovery_codes_have_120_bits_and_only_their_hashes_are_kept() -> None:
         bounds.append(bound)
         return bound - 1
 
-    assert draw_recovery_codes(below)[0] == "zzzzzz-zzzzzz-zzzzzz-zzzzzz"
+    assert generate_recovery_codes(below)[0] == "zzzzzz-zzzzzz-zzzzzz-zzzzzz"
     assert bounds == [32] * 24 * RECOVERY_CODES
     assert len(set(RECOVERY)) == RECOVERY_CODES
     kept = working().recovery

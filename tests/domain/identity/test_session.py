@@ -6,7 +6,7 @@ import pytest
 
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import (
-    GRACE,
+    ROTATION_GRACE,
     MAX_LIFE,
     RefreshTokenState,
     Session,
@@ -46,8 +46,8 @@ def test_rotation_lengthens_the_session() -> None:
 
 def test_the_token_before_is_good_for_ten_seconds_more() -> None:
     session = a_session().rotated("two", NOON, DAY)
-    assert session.classify_refresh_token("one", NOON + GRACE) is RefreshTokenState.JUST_ROTATED
-    assert session.classify_refresh_token("one", NOON + GRACE + TICK) is RefreshTokenState.REUSED
+    assert session.classify_refresh_token("one", NOON + ROTATION_GRACE) is RefreshTokenState.JUST_ROTATED
+    assert session.classify_refresh_token("one", NOON + ROTATION_GRACE + TICK) is RefreshTokenState.REUSED
 
 
 def test_any_other_token_was_reused() -> None:
@@ -80,12 +80,12 @@ def test_where_it_was_opened_is_cut_to_its_columns() -> None:
 
 def test_its_use_is_noted_once_a_minute() -> None:
     session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1))
-    assert not session.use_is_worth_noting(NOON + timedelta(seconds=59))
+    assert not session.should_record_use(NOON + timedelta(seconds=59))
     minute = NOON + timedelta(minutes=1)
-    assert session.use_is_worth_noting(minute)
+    assert session.should_record_use(minute)
     used = session.used(minute, timedelta(days=1))
     assert (used.last_used_at, used.expires_at) == (minute, session.expires_at)
-    assert not used.use_is_worth_noting(minute + timedelta(seconds=59))
+    assert not used.should_record_use(minute + timedelta(seconds=59))
 
 
 def test_a_browsers_session_ends_when_it_is_idle_and_in_any_case_at_last() -> None:

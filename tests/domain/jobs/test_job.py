@@ -12,7 +12,7 @@ from tests.contract.factories import NOON, a_job, after
 from workbell.domain.errors import Conflict, LimitReached
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import (
-    LOST_RETRY,
+    LOST_RETRY_DELAY,
     TIMEOUT_GRACE,
     Claim,
     Outcome,
@@ -34,7 +34,7 @@ from workbell.domain.jobs.job import (
     fair_tag,
     initial_state,
     select_claimable,
-    status_of,
+    public_status,
 )
 
 pytestmark = pytest.mark.unit
@@ -88,8 +88,8 @@ def test_every_state_waits_runs_or_has_ended() -> None:
 
 @pytest.mark.parametrize("state", WAITING)
 def test_what_waits_is_pending_or_retrying_after_an_attempt(state: JobState) -> None:
-    assert status_of(state, 0) is Status.PENDING
-    assert status_of(state, 1) is Status.RETRYING
+    assert public_status(state, 0) is Status.PENDING
+    assert public_status(state, 1) is Status.RETRYING
 
 
 @pytest.mark.parametrize("state", [RUNNING, *ENDED])
@@ -259,7 +259,7 @@ def test_an_attempt_never_ends_before_it_starts() -> None:
 def test_a_lost_attempt_counts_and_is_tried_again_after_a_second() -> None:
     lost = reap(a_claim(), after(40))
     assert (lost.outcome, lost.state, lost.due_at) == (
-        Outcome.LOST, SCHEDULED, after(40) + LOST_RETRY,
+        Outcome.LOST, SCHEDULED, after(40) + LOST_RETRY_DELAY,
     )  # fmt: skip
     assert (lost.error, lost.max_attempts, lost.mode) == ("the worker was lost", 3, ORDINARY)
     assert lost.lease_before == after(40)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.contract.factories import NOON
 from workbell.domain.errors import Conflict, Invalid, NotFound
-from workbell.domain.jobs.job import ClaimMode, mode_of
+from workbell.domain.jobs.job import ClaimMode, claim_mode
 from workbell.domain.jobs.task import (
     OnLost,
     Snooze,
@@ -37,10 +37,10 @@ def test_what_becomes_of_a_lost_attempt_may_be_written_as_text() -> None:
 
 def test_a_task_that_may_run_once_only_is_claimed_alone() -> None:
     """Else it could be lost beside another that killed the worker."""
-    assert mode_of(a_task(on_lost="fail", batch=True)) is ClaimMode.EXCLUSIVE
-    assert mode_of(a_task(batch=True)) is ClaimMode.BATCH
-    assert mode_of(a_task()) is ClaimMode.ORDINARY
-    assert mode_of(None) is ClaimMode.ORDINARY
+    assert claim_mode(a_task(on_lost="fail", batch=True)) is ClaimMode.EXCLUSIVE
+    assert claim_mode(a_task(batch=True)) is ClaimMode.BATCH
+    assert claim_mode(a_task()) is ClaimMode.ORDINARY
+    assert claim_mode(None) is ClaimMode.ORDINARY
 
 
 def test_a_body_is_not_shown() -> None:

@@ -197,7 +197,7 @@ def test_the_error_waits_for_the_slowest_that_refuses() -> None:
     error = RateLimited(wait)
     assert isinstance(error, Throttled)
     assert (error.retry_after, error.code, len(error.decisions)) == (61, "throttled", 3)
-    assert str(error) == "Ask again in 61 seconds."
+    assert str(error) == "Too many requests; retry in 61 seconds."
     assert RateLimited(wait[:1]).retry_after == 1
 
 

@@ -14,7 +14,7 @@ from workbell.domain.cron.rule import CronRule
 from workbell.domain.jobs.job import JobId, JobState, MissedTicks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule
 from workbell.domain.schedules.ticks import (
-    CATCH_UP_MOST,
+    CATCH_UP_LIMIT,
     OverlapDecision,
     PlannedTick,
     SkipReason,
@@ -101,7 +101,7 @@ def test_all_runs_everything_of_a_short_absence() -> None:
 
 def test_all_runs_at_most_a_hundred() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.ALL), NOON + 2 * HOUR)
-    assert len(runs(planned)) == CATCH_UP_MOST == 100
+    assert len(runs(planned)) == CATCH_UP_LIMIT == 100
     (gap,) = gaps(planned)
     assert gap.missed == MissedTicks(NOON, after(20 * 60), 21)
     assert runs(planned)[0] == after(21 * 60)
@@ -231,7 +231,7 @@ def test_the_ticks_of_every_history_add_up(
         if schedule.next_at is None or schedule.next_at > now:
             continue
         planned = plan(schedule, now, task_active=n not in inactive)
-        assert len(planned.rows) <= CATCH_UP_MOST + 1
+        assert len(planned.rows) <= CATCH_UP_LIMIT + 1
         found += counted(planned.rows, schedule)
         schedule = evolve(
             schedule, cursor=planned.cursor, next_at=planned.next_at, runs=planned.runs
