@@ -19,3 +19,11 @@ class AuditRepository(Protocol):
         self, model_name: str, object_id: str, *, limit: int = 100
     ) -> Sequence[AuditEntry]:
         """Return the entries about one object, newest first."""
+
+
+class AuditTx(Protocol):
+    """A transaction that records what it does in the audit trail."""
+
+    @property
+    def audit(self) -> AuditRepository:
+        """The audit trail."""

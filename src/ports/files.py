@@ -23,20 +23,10 @@ class FileStore(Protocol):
         """Return a key that was never used."""
 
     def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
-        """
-        Store a copy of the source under a new key.
-
-        Raises:
-            Unavailable: The disk is full or the folder is not writable.
-        """
+        """Store a copy of the source; Unavailable if the disk rejects it."""
 
     def read(self, key: str) -> Iterator[bytes]:
-        """
-        Yield the content in chunks of at most 64 KiB.
-
-        Raises:
-            NotFound: The file does not exist (any more).
-        """
+        """Yield the content in chunks of at most 64 KiB, or raise NotFound."""
 
     def delete(self, key: str) -> None:
         """Delete a file or its incomplete remains; a missing one is no error."""

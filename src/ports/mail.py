@@ -31,5 +31,5 @@ class Mailer(Protocol):
 
         Raises:
             Invalid: The address or the subject is not valid.
-            Unavailable: The mail server rejected it or is unreachable; retry.
+            Unavailable: The mail server is unreachable or rejected it; retry.
         """

@@ -11,19 +11,13 @@ class Serializer(Protocol):
 
     def structure(self, data: object, cls: type[T]) -> T:
         """
-        Convert JSON data to an instance of the class.
+        Convert JSON data to an instance of the class, or raise Invalid.
 
-        Raises:
-            Invalid: With the path and message of every invalid field.
+        The error has the path and message of every invalid field.
         """
 
     def unstructure(self, value: object) -> Any:
-        """
-        Convert a value to JSON data: str, numbers, bool, lists, dicts, None.
-
-        Raises:
-            Invalid: The value contains a type that JSON cannot represent.
-        """
+        """Convert a value to JSON data, or raise Invalid if it has no JSON form."""
 
     def size(self, value: object) -> int:
         """Return the length of a JSON value in bytes."""

@@ -13,6 +13,7 @@ class Store(Protocol[Tx_co]):
 
     Transactions do not nest: `begin()` within `begin()` on the same thread raises
     RuntimeError. After a commit the store wakes the queues that got ready jobs.
+    Every call raises Unavailable if the store is unreachable.
     """
 
     def begin(self, *, single_statement: bool = False) -> AbstractContextManager[Tx_co]:
@@ -25,28 +26,17 @@ class Store(Protocol[Tx_co]):
         Raises:
             Contended: Lock or serialization conflict; rolled back, so the caller
                 may run the whole block again.
-            Unavailable: The store is unreachable, or the commit failed.
         """
 
     def view(self) -> AbstractContextManager[Tx_co]:
-        """
-        Open the repositories for reading, without a transaction or locks.
-
-        Raises:
-            Unavailable: The store is unreachable.
-        """
+        """Open the repositories for reading, without a transaction or locks."""
 
 
 class Health(Protocol):
     """Health checks of a store."""
 
     def ping(self) -> None:
-        """
-        Make the smallest possible round trip.
-
-        Raises:
-            Unavailable: The store is unreachable.
-        """
+        """Make the smallest possible round trip; Unavailable if it fails."""
 
     def time(self) -> datetime:
         """Return the store's clock, aware and in UTC."""

@@ -69,9 +69,7 @@ class MemoryRateLimiter:
     _windows: MemoryMovingWindows = Factory(MemoryMovingWindows)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
-    def hit(
-        self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1
-    ) -> Sequence[Decision]:
+    def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""
         windows, at = self._windows, now.timestamp()
         with self._lock:

@@ -114,9 +114,7 @@ class RedisRateLimiter:
         """
         return cls(RedisMovingWindows(url, key_prefix=prefix, **options(timeout)))
 
-    def hit(
-        self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1
-    ) -> Sequence[Decision]:
+    def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""
         if not keys:
             return []

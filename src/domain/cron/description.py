@@ -1,4 +1,4 @@
-"""Cron expressions in English words."""
+"""Descriptions of cron expressions in English."""
 
 from workbell.domain.cron.expression import MONTH, SUNDAY, CronExpression, DayPattern, Field, Range
 
@@ -22,7 +22,7 @@ _MAX_TIMES = 6
 
 
 def describe(fields: CronExpression) -> str:
-    """Return an English sentence, without a full stop, that says when a line runs."""
+    """Return when an expression runs, in English, without a full stop."""
     time, days = _time(fields), _days(fields)
     if not days and time.startswith("at ") and fields.is_fixed_time:
         days = "every day"
@@ -42,7 +42,7 @@ def _time(fields: CronExpression) -> str:
 
 
 def _once_an_hour(minute: int, hour: Field) -> str:
-    """Say at which hours something runs that runs once in each of them."""
+    """Describe an expression that runs once in each matching hour."""
     if hour.is_any:
         return "every hour" if minute == 0 else f"every hour, at minute {minute}"
     if _lists_numbers(hour):
@@ -60,7 +60,7 @@ def _hours(minute: int, span: Range) -> str:
 
 
 def _often_an_hour(minute: Field, hour: Field) -> str:
-    """Say at which minutes of which hours something runs."""
+    """Describe an expression that runs more than once an hour."""
     minutes = _minutes(minute)
     if hour.is_any:
         return (
@@ -153,7 +153,7 @@ def _months(field: Field) -> str:
 
 
 def _lists_numbers(field: Field) -> bool:
-    """Return whether a field names single numbers only."""
+    """Whether a field consists of single numbers."""
     return all(len(span.numbers) == 1 for span in field.ranges)
 
 
@@ -167,5 +167,5 @@ def _ordinal(number: int) -> str:
 
 
 def _join(parts: list[str]) -> str:
-    """Join by commas, and the last one by `and`."""
+    """Join with commas, and "and" before the last."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,4 +1,4 @@
-"""The cron dialect: five fields or a macro, each refusal with its reason."""
+"""Parser of cron expressions: five fields or a macro."""
 
 import re
 from collections.abc import Mapping
@@ -29,18 +29,13 @@ _UNSUPPORTED_L = re.compile(r"(?:\w+L|LW|WL|L-\d+)")
 
 
 def syntax_error(reason: str) -> NoReturn:
-    """
-    Refuse an expression.
-
-    Raises:
-        Invalid: Always, under `cron_expression`.
-    """
+    """Raise Invalid under `cron_expression`, with a reason."""
     raise Invalid.field("cron_expression", f"Invalid cron expression: {reason}")
 
 
 @frozen
 class FieldSpec:
-    """What one of the five fields may hold."""
+    """Name and range of one of the five fields."""
 
     name: str
     low: int
@@ -48,12 +43,7 @@ class FieldSpec:
     names: tuple[str, ...] = ()
 
     def number(self, text: str) -> int:
-        """
-        Return the number that a numeral or a name stands for.
-
-        Raises:
-            Invalid: It is neither, or out of range.
-        """
+        """Parse a number or a name; Invalid if it is unknown or out of range."""
         if text.upper() in self.names:
             return self.names.index(text.upper()) + self.low
         if not text.isdigit():
@@ -75,7 +65,7 @@ WEEKDAY = FieldSpec("weekday", 0, SUNDAY, WEEKDAYS)
 
 @frozen
 class Range:
-    """Every `step`-th number from the first to the last, both included."""
+    """Every `step`-th number from first to last, both inclusive."""
 
     first: int
     last: int
@@ -94,7 +84,7 @@ class DayPattern:
     A day that depends on the month.
 
     `sign` is `L` (last day, or last such weekday), `W` (nearest weekday) or
-    `#` (the nth such weekday).
+    `#` (the nth such weekday, in `occurrence`).
     """
 
     sign: str
@@ -107,35 +97,35 @@ Item = Range | DayPattern
 
 @frozen
 class Field:
-    """One of the five fields, read."""
+    """One of the five fields, parsed."""
 
     kind: FieldSpec
     items: tuple[Item, ...]
 
     @property
     def is_wildcard_like(self) -> bool:
-        """Whether the field begins with an asterisk, as Debian's cron asks."""
+        """Whether the field begins with an asterisk (the rule of Debian's cron)."""
         first = self.items[0]
         return isinstance(first, Range) and first.is_starred
 
     @property
     def is_any(self) -> bool:
-        """Whether the field restricts nothing, being a bare asterisk."""
+        """Whether the field is a bare asterisk."""
         return self.is_wildcard_like and len(self.items) == 1 and self.ranges[0].step == 1
 
     @property
     def ranges(self) -> tuple[Range, ...]:
-        """Its numbers and ranges."""
+        """The numbers and ranges."""
         return tuple(item for item in self.items if isinstance(item, Range))
 
     @property
     def day_patterns(self) -> tuple[DayPattern, ...]:
-        """Its days that depend on the month."""
+        """The days that depend on the month."""
         return tuple(item for item in self.items if isinstance(item, DayPattern))
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Every plain number the field matches, ascending; Sunday is 0."""
+        """All plain numbers that match, ascending; Sunday is 0."""
         found = {number for span in self.ranges for number in span.numbers}
         if self.kind is WEEKDAY:
             found = {number % SUNDAY for number in found}
@@ -144,7 +134,7 @@ class Field:
 
 @frozen
 class CronExpression:
-    """An expression, read into its five fields."""
+    """A parsed cron expression."""
 
     text: str = field(eq=False)
     minute: Field
@@ -155,23 +145,18 @@ class CronExpression:
 
     @property
     def is_fixed_time(self) -> bool:
-        """Whether it names times of day: neither minute nor hour is starred."""
+        """Whether it runs at fixed times: neither minute nor hour begins with *."""
         return not (self.minute.is_wildcard_like or self.hour.is_wildcard_like)
 
     @property
     def matches_either_day(self) -> bool:
-        """Whether a day need match only one of day of month and weekday."""
+        """Whether day of month or weekday suffices; otherwise both must match."""
         return not (self.day.is_wildcard_like or self.weekday.is_wildcard_like)
 
 
 @lru_cache(maxsize=8192)
 def parse(line: str) -> CronExpression:
-    """
-    Read an expression; `text` is its normal spelling.
-
-    Raises:
-        Invalid: It is not in the dialect; the message says why.
-    """
+    """Parse an expression, or raise Invalid; `text` is its normalised form."""
     text = _normalise(line)
     if text.startswith("@"):
         text = text.lower()
@@ -225,7 +210,7 @@ def _parse_field(kind: FieldSpec, text: str) -> Field:
     items = tuple(_parse_item(kind, part) for part in text.split(","))
     signs = {item.sign for item in items if isinstance(item, DayPattern)}
     if "W" in signs and len(items) > 1:
-        syntax_error("W stands alone, it cannot be part of a list.")
+        syntax_error("W cannot be part of a list.")
     if kind is WEEKDAY and signs and any(isinstance(item, Range) for item in items):
         syntax_error("weekdays with # or L cannot be listed together with plain weekdays.")
     return Field(kind, items)

@@ -1,4 +1,4 @@
-"""Cron rules: when a line fires in a time zone, clock changes included."""
+"""Cron rules: the ticks of an expression in a time zone, with DST."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -33,21 +33,21 @@ _TRIAL_RANGE = (
 
 
 class DstGap(StrEnum):
-    """What becomes of a fixed time that the clock skips in spring."""
+    """What happens to a fixed time that the clock skips in spring."""
 
     RUN_AFTER = "run_after"
     SKIP = "skip"
 
 
 class DstOverlap(StrEnum):
-    """Which copies of a fixed time run when the clock shows it twice in autumn."""
+    """Which occurrences of a fixed time run when it occurs twice in autumn."""
 
     FIRST = "first"
     BOTH = "both"
 
 
 class ClockChange(StrEnum):
-    """What a clock change did to a tick."""
+    """How a clock change affects a tick."""
 
     NONE = ""
     SHIFTED = "shifted"
@@ -56,7 +56,7 @@ class ClockChange(StrEnum):
 
 @lru_cache(maxsize=16384)
 def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, ...]:
-    """Return the days, counted from the epoch, that match both fields."""
+    """Return the matching days of a month, as days since the epoch."""
     start = datetime(year, month, 1)  # noqa: DTZ001 - a calendar has no zone
     days = croniter(
         f"0 0 {day} * {weekday}",
@@ -75,7 +75,7 @@ def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, 
 
 
 def _to_croniter(part: Field) -> str:
-    """Return a day or weekday field in croniter's spelling, its ranges written out."""
+    """Format a day or weekday field for croniter, with ranges written out."""
     if part.is_any:
         return "*"
     numbers = [str(number) for number in part.numbers]
@@ -91,9 +91,9 @@ def _to_croniter(part: Field) -> str:
 @frozen
 class Calendar:
     """
-    The wall-clock minutes that a line matches, clock changes left aside.
+    The wall-clock minutes that match an expression, ignoring clock changes.
 
-    A wall-clock minute is counted from 1970-01-01 00:00 on the wall.
+    Wall-clock minutes count from 1970-01-01 00:00 local time.
     """
 
     minutes: tuple[int, ...]
@@ -102,7 +102,7 @@ class Calendar:
 
     @classmethod
     def of(cls, fields: CronExpression) -> "Calendar":
-        """Return the calendar of an expression."""
+        """Build the calendar of an expression."""
         hours, minutes = fields.hour.numbers, fields.minute.numbers
         day, weekday = _to_croniter(fields.day), _to_croniter(fields.weekday)
         return cls(
@@ -112,17 +112,17 @@ class Calendar:
         )
 
     def between(self, begin: int, end: int) -> Iterator[int]:
-        """Yield the matching minutes from begin up to, not including, end."""
+        """Yield the matching minutes in [begin, end)."""
         for midnight, low, high in self._matching_slices(begin, end):
             for minute in self.minutes[low:high]:
                 yield midnight + minute
 
     def any_between(self, begin: int, end: int) -> bool:
-        """Return whether any minute matches from begin up to, not including, end."""
+        """Whether any minute in [begin, end) matches."""
         return next(self.between(begin, end), None) is not None
 
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
-        """Return the first and last matching minute and their count, day by day."""
+        """Return the first and last matching minute and their number, or None."""
         first = last = count = 0
         for midnight, low, high in self._matching_slices(begin, end):
             first = first if count else midnight + self.minutes[low]
@@ -131,7 +131,7 @@ class Calendar:
         return (first, last, count) if count else None
 
     def _matching_slices(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Yield each day with matches: its midnight, and the slice of its minutes."""
+        """Yield the midnight of each matching day, and the slice of its minutes."""
         for day in self._matching_days(begin // DAY, (end - 1) // DAY):
             midnight = day * DAY
             low = bisect_left(self.minutes, begin - midnight)
@@ -140,7 +140,7 @@ class Calendar:
                 yield midnight, low, high
 
     def _matching_days(self, first: int, last: int) -> Iterator[int]:
-        """Yield the matching days from the first to the last, both included."""
+        """Yield the matching days from first to last, both inclusive."""
         if last < first:
             return
         start = date.fromordinal(first + _EPOCH_DAY)
@@ -160,7 +160,7 @@ class Calendar:
 
 @frozen
 class ZonedCalendar:
-    """A calendar read on one zone's clock, by Debian's rule for clock changes."""
+    """A calendar in a time zone, with Debian's rules for clock changes."""
 
     calendar: Calendar
     zone: str
@@ -169,7 +169,7 @@ class ZonedCalendar:
     both: bool
 
     def ticks(self, begin: int, end: int) -> Iterator[tuple[int, ClockChange]]:
-        """Yield the ticks from begin up to, not including, end, as UTC minutes."""
+        """Yield the ticks in [begin, end), as UTC minutes."""
         for stretch, low, high in self._wall_ranges(begin, end):
             if self._shifts_to_start(stretch, begin):
                 yield stretch.start, ClockChange.SHIFTED
@@ -178,7 +178,7 @@ class ZonedCalendar:
                 yield wall - stretch.offset, ClockChange.REPEATED if again else ClockChange.NONE
 
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
-        """Return the first and last tick of the same range and their count."""
+        """Return the first and last tick in [begin, end) and their number."""
         first = last = count = 0
         for stretch, low, high in self._wall_ranges(begin, end):
             if self._shifts_to_start(stretch, begin):
@@ -192,7 +192,7 @@ class ZonedCalendar:
         return (first, last, count) if count else None
 
     def skipped(self, begin: int, end: int) -> Iterator[int]:
-        """Yield the clock changes within the range that swallow a run altogether."""
+        """Yield the clock changes in the range that cause a run to be skipped."""
         if self.fixed and self.skip:
             for stretch in offset_periods(self.zone, begin, end):
                 gap = (stretch.wall_seen, stretch.wall_start)
@@ -200,7 +200,7 @@ class ZonedCalendar:
                     yield stretch.start
 
     def _wall_ranges(self, begin: int, end: int) -> Iterator[tuple[OffsetPeriod, int, int]]:
-        """Yield each stretch with the wall-clock minutes of it that count."""
+        """Yield each offset period with the wall-clock minutes that count."""
         for stretch in offset_periods(self.zone, begin, end):
             low = max(begin, stretch.start) + stretch.offset
             if self.fixed and not self.both:
@@ -208,7 +208,7 @@ class ZonedCalendar:
             yield stretch, low, min(end, stretch.end) + stretch.offset
 
     def _shifts_to_start(self, stretch: OffsetPeriod, begin: int) -> bool:
-        """Return whether a time in the gap before a stretch runs at its start."""
+        """Whether a time in the gap before a period runs at its start."""
         if self.skip or not self.fixed or stretch.start < begin:
             return False
         wall = stretch.wall_start
@@ -239,7 +239,7 @@ def _next(line: str, zone: str, skip: bool, both: bool, minute: int) -> datetime
 
 
 def _search_range(after: int, until: int | None = None) -> tuple[int, int]:
-    """Return the minutes to search: nothing before 1970, nothing past the horizon."""
+    """Return the minutes to search: from 1970 up to the horizon."""
     begin = max(after + 1, 0)
     end = min(begin + _HORIZON, _END_OF_TIME)
     return begin, end if until is None else min(until + 1, end)
@@ -257,14 +257,14 @@ def _check_zone(zone: str) -> str:
 @frozen
 class CronRule:
     """
-    A cron line, the zone whose wall clock it is read by, and its DST options.
+    A cron expression, its time zone and its DST options.
 
-    Spaces and the case of macros are normalised. Moments are aware; results
-    are in UTC, on whole minutes, from 1970 on and at most 40 years ahead.
+    Spaces and the case of macros are normalised. Results are aware, in UTC, on
+    whole minutes, from 1970 on and at most 40 years ahead.
 
     Raises:
-        Invalid: The line is not in the dialect or never runs, under
-            `cron_expression`; or there is no such zone, under `time_zone`.
+        Invalid: The expression is not supported or never runs (under
+            `cron_expression`), or the zone is unknown (under `time_zone`).
     """
 
     line: str = field(converter=_normalise_line)
@@ -274,17 +274,17 @@ class CronRule:
 
     @property
     def fields(self) -> CronExpression:
-        """The five fields of the line."""
+        """The five fields of the expression."""
         return _parse_and_check(self.line)[0]
 
     @property
     def calendar(self) -> ZonedCalendar:
-        """The ticks behind the rule, as minutes."""
+        """The ticks of the rule, as minutes."""
         skip, both = self.dst_gap == DstGap.SKIP, self.dst_overlap == DstOverlap.BOTH
         return _zoned_calendar(self.line, self.zone, skip, both)
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """Return the first tick strictly after a moment, or None within 40 years."""
+        """Return the first tick after an instant, or None within 40 years."""
         return _next(
             self.line,
             self.zone,
@@ -294,14 +294,14 @@ class CronRule:
         )
 
     def ticks(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
-        """Yield the ticks after a moment, up to and including another, ascending."""
+        """Yield the ticks in (after, until], ascending."""
         for minute, _ in self.annotated_ticks(after, until):
             yield from_minutes(minute)
 
     def annotated_ticks(
         self, after: datetime, until: datetime | None = None
     ) -> Iterator[tuple[int, ClockChange]]:
-        """Return the same ticks as minutes since the epoch, each with its note."""
+        """Yield the same ticks as minutes since the epoch, with clock changes."""
         limits = _search_range(to_minutes(after), None if until is None else to_minutes(until))
         return self.calendar.ticks(*limits)
 
@@ -309,11 +309,10 @@ class CronRule:
         self, after: datetime, until: datetime
     ) -> tuple[datetime, datetime, int] | None:
         """
-        Return the first tick after a moment, the last up to another, and their count.
+        Return the first and last tick in (after, until] and their exact number.
 
-        A tick at `until` counts. The count is exact; the work grows with the
-        days in the range, not with the ticks, and the range ends after 40
-        years at the latest. None where there is no tick.
+        The cost depends on the days in the range, not on the ticks. None if there is
+        no tick; the range ends after 40 years at the latest.
         """
         found = self.calendar.summary(*_search_range(to_minutes(after), to_minutes(until)))
         if found is None:
@@ -323,7 +322,7 @@ class CronRule:
 
 
 def min_interval(rule: CronRule, now: datetime, n: int = 500) -> timedelta | None:
-    """Return the least time between two of the next n ticks, looking five years ahead."""
+    """Return the shortest time between the next n ticks, within five years."""
     begin, end = _search_range(to_minutes(now))
     ticks = rule.calendar.ticks(begin, min(end, begin + 5 * 366 * DAY))
     minutes = [minute for minute, _ in islice(ticks, n)]

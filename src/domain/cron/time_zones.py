@@ -1,4 +1,4 @@
-"""Time zones as stretches of constant offset, and their version."""
+"""Time zones as periods of constant UTC offset; version of the database."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,13 +19,12 @@ DAY = 24 * 60
 @frozen
 class OffsetPeriod:
     """
-    A stretch of time in which a zone's offset does not change.
+    A period in which a zone's UTC offset is constant, in minutes.
 
-    All fields are minutes: `start` and `end` since the epoch, `offset` east
-    of UTC, and `seen` is the wall-clock minute before which the clock had
-    already shown everything when the stretch began. So `seen` is later than
-    the wall clock at `start` where the clock was put back, and earlier where
-    it was put forward.
+    `start` and `end` count from the epoch, `offset` is east of UTC. `wall_seen` is
+    the wall-clock minute up to which the clock had already advanced when the
+    period began: later than the wall clock at `start` if the clock was set back,
+    earlier if it was set forward.
     """
 
     start: int
@@ -40,25 +39,22 @@ class OffsetPeriod:
 
 
 def to_minutes(moment: datetime) -> int:
-    """Return the minutes from the epoch to an aware moment, rounded down."""
+    """Return the minutes from the epoch to an aware instant, rounded down."""
     return (moment - EPOCH) // MINUTE
 
 
 def from_minutes(minute: int) -> datetime:
-    """Return the moment, in UTC, some minutes after the epoch."""
+    """Return the UTC instant a number of minutes after the epoch."""
     return EPOCH + minute * MINUTE
 
 
 @lru_cache(maxsize=1024)
 def load_zone(name: str) -> ZoneInfo:
     """
-    Return the zone of a name in the IANA database.
+    Return a zone of the IANA database; Invalid (`time_zone`) if unknown.
 
-    It is read from the `tzdata` package, whatever the machine has: so all
-    machines that share a store agree on when a schedule is due.
-
-    Raises:
-        Invalid: There is none, under `time_zone`.
+    Always from the `tzdata` package, so all machines that share a store agree on
+    when a schedule is due.
     """
     if name not in _zone_names():
         raise Invalid.field("time_zone", f"{name!r:.80} is not a known time zone.")
@@ -67,7 +63,7 @@ def load_zone(name: str) -> ZoneInfo:
 
 
 def offset_periods(zone: str, begin: int, end: int) -> Iterator[OffsetPeriod]:
-    """Yield the stretches that meet the minutes from begin up to, not including, end."""
+    """Yield the periods that overlap the minutes in [begin, end)."""
     if begin >= end:
         return
     for year in range(from_minutes(begin).year, from_minutes(end - 1).year + 1):
@@ -78,7 +74,7 @@ def offset_periods(zone: str, begin: int, end: int) -> Iterator[OffsetPeriod]:
 
 @lru_cache(maxsize=1)
 def tzdata_version() -> str:
-    """Return which version of the time zone database is in use, such as `2026.2`."""
+    """Return the version of the time zone database, such as `2026.2`."""
     return version("tzdata")
 
 
@@ -107,7 +103,7 @@ def _offset_periods_of_year(zone: str, year: int) -> tuple[OffsetPeriod, ...]:
 
 
 def _changes(clock: ZoneInfo, begin: int, end: int) -> Iterator[int]:
-    """Yield the minutes at which the offset differs from that of the minute before."""
+    """Yield the minutes at which the offset changes."""
     before = _offset(clock, begin)
     for day in range(begin, end, DAY):
         low, high = day, min(day + DAY, end - 1)
@@ -122,6 +118,6 @@ def _changes(clock: ZoneInfo, begin: int, end: int) -> Iterator[int]:
 
 
 def _offset(clock: ZoneInfo, minute: int) -> int:
-    """Return the offset in minutes; the seconds it had before 1973 are cut off."""
+    """Return the offset in minutes; seconds, used before 1973, are cut off."""
     offset = from_minutes(minute).astimezone(clock).utcoffset()
     return (offset or timedelta()) // MINUTE

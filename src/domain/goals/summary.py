@@ -1,4 +1,4 @@
-"""Summaries: time by day, week or month, compared, and in streaks."""
+"""Summaries of logged time: periods, comparisons, streaks and heat map."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
@@ -10,10 +10,10 @@ from workbell.domain.errors import Invalid
 
 ONE_DAY = timedelta(days=1)
 MAX_DAYS = 3 * 366
-"""How long a span may be at most."""
+"""Maximum length of a span."""
 EARLIEST, LATEST = date(1970, 1, 1), date(9998, 12, 31)
 DEFAULT_SPAN = 29 * ONE_DAY
-"""From the first to the last day of a span that nobody has asked for."""
+"""From the first to the last day, if the client gives no range."""
 HEAT_WEEKS = 52
 HEAT_LEVELS = 4
 
@@ -22,7 +22,7 @@ DaySeconds = tuple[date, int]
 
 
 class Granularity(StrEnum):
-    """How a span is cut into buckets; weeks start on Monday."""
+    """The size of the buckets of a summary; weeks start on Monday."""
 
     DAY = "day"
     WEEK = "week"
@@ -30,20 +30,20 @@ class Granularity(StrEnum):
 
 
 def period_start(day: date, group: Granularity) -> date:
-    """Return the first day of the day's week or month, or the day itself."""
+    """Return the first day of the period that contains a day."""
     if group is Granularity.WEEK:
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if group is Granularity.MONTH else day
 
 
 def hours(seconds: int) -> float:
-    """Return seconds as hours with two decimals, halves rounded away from zero."""
+    """Return seconds as hours, rounded half up to two decimals."""
     hundredths = (abs(seconds) * 100 + 1800) // 3600
     return (hundredths if seconds >= 0 else -hundredths) / 100
 
 
 def by_period(days: Iterable[DaySeconds], group: Granularity) -> Sequence[DaySeconds]:
-    """Return the seconds of each period by its first day, oldest first; empty ones are left out."""
+    """Return the seconds per period by its first day, without empty periods."""
     sums: dict[date, int] = {}
     for day, seconds in days:
         start = period_start(day, group)
@@ -64,7 +64,7 @@ def _check_span(span: "Span", _: object, last: date) -> None:
 
 @frozen
 class Span:
-    """Local days from the first to the last, both included; at most three years."""
+    """A range of local days, both bounds inclusive; at most three years."""
 
     first: date
     last: date = field(validator=_check_span)
@@ -77,11 +77,11 @@ class Span:
 
     @property
     def preceding(self) -> tuple[date, date]:
-        """First and last day of the equally long span that ends where this one begins."""
+        """First and last day of the equally long range before this one."""
         return self.first - len(self) * ONE_DAY, self.first - ONE_DAY
 
     def pieces(self, group: Granularity) -> Iterator[tuple[date, date]]:
-        """Yield first and last day of every bucket; those at the edges may be shorter."""
+        """Yield first and last day of each bucket, cut off at both ends."""
         first = self.first
         while first <= self.last:
             last = min(_next_start(first, group) - ONE_DAY, self.last)
@@ -97,12 +97,7 @@ def _next_start(day: date, group: Granularity) -> date:
 
 
 def make_span(first: date | None, last: date | None, today: date) -> Span:
-    """
-    Return a span; it ends today and has 30 days unless asked otherwise.
-
-    Raises:
-        Invalid: It is too long, out of bounds, or the wrong way round.
-    """
+    """Return the range, by default the 30 days until today, or raise Invalid."""
     if last is None:
         last = today if first is None else max(today, first)
     if first is None and not EARLIEST <= last <= LATEST:
@@ -112,7 +107,7 @@ def make_span(first: date | None, last: date | None, today: date) -> Span:
 
 @frozen
 class Bucket:
-    """The seconds of some days in a row."""
+    """The seconds of a range of days."""
 
     first: date
     last: date
@@ -120,7 +115,7 @@ class Bucket:
 
 
 def buckets(days: Iterable[DaySeconds], span: Span, group: Granularity) -> Sequence[Bucket]:
-    """Return every bucket of a span, also those without any time."""
+    """Return all buckets of a span, including empty ones."""
     sums: dict[date, int] = {}
     for day, seconds in days:
         if day in span:
@@ -133,13 +128,13 @@ def buckets(days: Iterable[DaySeconds], span: Span, group: Granularity) -> Seque
 
 
 def total(days: Iterable[DaySeconds], first: date, last: date) -> int:
-    """Return the seconds from the first to the last day, both included."""
+    """Return the seconds of a range of days, both bounds inclusive."""
     return sum(seconds for day, seconds in days if first <= day <= last)
 
 
 @frozen
 class Comparison:
-    """A span's time against that of the equally long span before it."""
+    """The time of a span compared with the equally long span before it."""
 
     first: date
     last: date
@@ -148,12 +143,12 @@ class Comparison:
 
     @property
     def percent(self) -> float | None:
-        """The change in percent with two decimals, or None where there was no time before."""
+        """The change in percent with two decimals; None without time before."""
         return round(100 * self.delta / self.seconds, 2) if self.seconds else None
 
 
 def compare_with_previous(days: Sequence[DaySeconds], span: Span) -> Comparison:
-    """Compare a span with the one before it."""
+    """Compare a span with the preceding one."""
     first, last = span.preceding
     before = total(days, first, last)
     return Comparison(first, last, before, total(days, span.first, span.last) - before)
@@ -161,7 +156,7 @@ def compare_with_previous(days: Sequence[DaySeconds], span: Span) -> Comparison:
 
 @frozen
 class Streak:
-    """How many days in a row had some time: up to today, and at the most."""
+    """The current and the longest number of consecutive days with time."""
 
     current: int
     longest: int
@@ -169,10 +164,10 @@ class Streak:
 
 def streak(days: Iterable[DaySeconds], today: date) -> Streak:
     """
-    Return the streak that today is part of, and the longest one there was.
+    Return the current and the longest streak.
 
-    A day counts if it has any time. Today, which is not over, adds to a streak
-    but never breaks it; days after today (a traveller's) count as well.
+    A day counts if it has any time. A streak that ended yesterday is still
+    current; days after today (after travelling) count, too.
     """
     current = longest = run = 0
     before: date | None = None
@@ -186,7 +181,7 @@ def streak(days: Iterable[DaySeconds], today: date) -> Streak:
 
 @frozen
 class HeatmapDay:
-    """The time of one day, and how much that is: 1 for a little to 4 for the most."""
+    """The time of one day and its level, from 1 to 4."""
 
     day: date
     seconds: int
@@ -195,10 +190,10 @@ class HeatmapDay:
 
 def heatmap(days: Iterable[DaySeconds], last: date) -> Sequence[HeatmapDay]:
     """
-    Return the days with time of the year that ends on a day, oldest first.
+    Return the days with time of the year that ends on `last`, ascending.
 
-    The year begins on the Monday 52 weeks before the last day's week. The
-    level is the quarter of the busiest day's time that a day reaches.
+    The year begins on the Monday 52 weeks before the last day's week. The level
+    is the quarter of the busiest day's time that a day reaches.
     """
     first = period_start(last, Granularity.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
     found = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)

@@ -56,12 +56,7 @@ class ApiKey:
 def check_new_key(
     name: str, scopes: Sequence[KeyScope], expires_at: datetime | None, now: datetime
 ) -> None:
-    """
-    Check the name, scopes and expiry time of a new key.
-
-    Raises:
-        Invalid: With the errors of every invalid field.
-    """
+    """Raise Invalid, with every invalid field, if a new key is not valid."""
     errors: dict[str, list[str]] = {}
     if not name or len(name) > NAME_LENGTH:
         errors["name"] = [f"The name must have 1 to {NAME_LENGTH} characters."]

@@ -48,12 +48,7 @@ class OpaqueToken:
 
     @classmethod
     def parse(cls, text: str) -> "OpaqueToken":
-        """
-        Parse a token sent by a client.
-
-        Raises:
-            Unauthenticated: The text does not have the format of a token.
-        """
+        """Parse a token sent by a client; Unauthenticated if it is malformed."""
         if not (match := _TOKEN.fullmatch(text)):
             raise Unauthenticated("The token is malformed.")
         return cls(Prefix(match[1]), match[2], match[3])

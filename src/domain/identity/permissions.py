@@ -198,12 +198,7 @@ def key_allows(actor: Actor, needed: KeyScope | None) -> bool:
 
 
 def check_enrolment(actor: Actor, *, enrolling: bool = False) -> None:
-    """
-    Reject actors who must add a second factor first.
-
-    Raises:
-        EnrolmentRequired: The actor must add a second factor first.
-    """
+    """Raise EnrolmentRequired if the actor must add a second factor first."""
     if actor.must_enrol and not enrolling:
         raise EnrolmentRequired
 

@@ -107,12 +107,7 @@ class Registration:
     time_zone: str = "UTC"
 
     def check(self, *, self_service_tier: bool) -> None:
-        """
-        Check every field, and that no privileges are requested.
-
-        Raises:
-            Invalid: With the errors of every invalid field.
-        """
+        """Raise Invalid, with every invalid field and any privilege requested."""
         errors = self._text_errors() | self._privilege_errors(self_service_tier)
         if self.password_confirm not in {None, self.password}:
             errors["password_confirm"] = ["The two passwords differ."]

@@ -1,4 +1,4 @@
-"""Attempts: what a worker claims, how a body ends, and what follows."""
+"""Attempts: claims, task results, and the outcomes that follow from them."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -32,10 +32,10 @@ class Outcome(StrEnum):
 @frozen(kw_only=True)
 class Claim:
     """
-    A job that this process has claimed: what running it takes.
+    A job that a worker has claimed, with all that running it requires.
 
-    `token` is the one that the claim raised; `tick` is the time that the job
-    stands for, whoever made it.
+    `token` is the fencing token that the claim incremented. `tick` is the nominal
+    time, also of manual runs and backfills.
     """
 
     id: JobId
@@ -61,13 +61,13 @@ class Claim:
 
     @property
     def deadline(self) -> datetime:
-        """When the attempt is out of time."""
+        """When the attempt times out."""
         return self.started_at + timedelta(seconds=self.timeout_seconds)
 
 
 @frozen(kw_only=True)
 class TaskResult:
-    """How a body ended, before anybody has decided what follows from it."""
+    """How the task ended, before the outcome of the attempt is decided."""
 
     outcome: Outcome
     result: Any = None
@@ -79,10 +79,10 @@ class TaskResult:
 @frozen(kw_only=True)
 class Settlement:
     """
-    What is written at the end of an attempt, under the claim's token.
+    The outcome of an attempt, to be written under the claim's token.
 
-    A store accepts it only while the row is running under that token; a
-    retry of a job whose cancelling was asked for is written as cancelled.
+    The store accepts it only while the job is running under that token. A retry
+    becomes a cancellation if cancellation was requested.
     """
 
     id: JobId
@@ -106,7 +106,7 @@ class Settlement:
 
 @frozen(kw_only=True)
 class Attempt:
-    """One try of a job, written at its end."""
+    """One attempt of a job, written when it ends."""
 
     job_id: JobId
     number: int
@@ -120,7 +120,7 @@ class Attempt:
 
 @frozen
 class LogLine:
-    """One line that a body logged; `seq` counts from 1 within the attempt."""
+    """One line of an attempt's log; `seq` counts from 1 within the attempt."""
 
     attempt: int
     seq: int
@@ -131,7 +131,7 @@ class LogLine:
 
 @frozen
 class Artifact:
-    """A file that a job made: name, media type, size in bytes and SHA-256."""
+    """A file that a job created; its size is in bytes, `key` is its address."""
 
     name: str
     media_type: str
@@ -142,24 +142,24 @@ class Artifact:
 
 def retry_delay(attempt: int, random_fraction: float) -> timedelta:
     """
-    Return how long to wait after a failed attempt: full jitter.
+    Return the delay after a failed attempt: exponential with full jitter.
 
-    `attempt` counts from 1, `chance` lies between 0 and 1. The bound doubles
-    from 10 s up to an hour.
+    `attempt` counts from 1, `random_fraction` is in [0, 1]. The upper bound
+    doubles from 10 s to one hour.
     """
     bound = min(RETRY_CAP, RETRY_BASE * 2.0 ** min(attempt - 1, 16))
     return timedelta(seconds=bound * random_fraction)
 
 
 def _requested_delay(seconds: float) -> timedelta:
-    """Return the wait that a body asks for: neither negative nor beyond a year, whatever it says."""
+    """Clamp the delay that a task requests to between 0 and 366 days."""
     return timedelta(seconds=min(max(0.0, seconds), MAX_REQUESTED_DELAY.total_seconds()))
 
 
 def settle(
     claim: Claim, task_result: TaskResult, now: datetime, random_fraction: float
 ) -> Settlement:
-    """Decide what follows from the end of an attempt; `chance` spreads retries."""
+    """Decide the outcome of an ended attempt."""
     state, due_at, extra = JobState.FAILED, None, 0
     match task_result.outcome:
         case Outcome.SUCCEEDED:
@@ -183,11 +183,11 @@ def settle(
 
 def reap(claim: Claim, now: datetime) -> Settlement:
     """
-    Decide what becomes of a claim whose lease has run out.
+    Decide the outcome of a claim whose lease has expired.
 
-    It counts as an attempt. A row that was claimed among others may not be
-    the one that killed the worker, so it gets one attempt more, once, and is
-    claimed alone from then on.
+    It counts as an attempt. If the job was claimed in a batch, another job may
+    have crashed the worker: it gets one extra attempt, once, and is claimed
+    exclusively from then on.
     """
     late = now > claim.deadline + TIMEOUT_GRACE
     outcome = Outcome.TIMEOUT if late else Outcome.LOST

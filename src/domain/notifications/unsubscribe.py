@@ -41,23 +41,13 @@ class UnsubscribeTokens:
     _keys: Sequence[bytes] = field(repr=False)
 
     def make(self, unsubscription: Unsubscription) -> str:
-        """
-        Return the token; the same key always makes the same one.
-
-        Raises:
-            Invalid: No key is configured.
-        """
+        """Return the token of a link; Invalid if no key is configured."""
         if not self._keys:
             raise Invalid("Set WORKBELL_SECRET_KEY: it signs the unsubscribe links of reminders.")
         return f"{unsubscription.category}-{unsubscription.owner}-{_mac(self._keys[0], unsubscription)}"
 
     def parse(self, token: str) -> Unsubscription:
-        """
-        Verify a token and return its contents.
-
-        Raises:
-            NotFound: The token is malformed or its signature does not match.
-        """
+        """Verify a token and return its contents, or raise NotFound."""
         if match := _TOKEN.fullmatch(token):
             unsubscription = Unsubscription(UserId(int(match[2])), EmailCategory(match[1]))
             macs = (_mac(key, unsubscription) for key in self._keys)

@@ -6,12 +6,8 @@ from typing import Protocol
 
 from workbell.domain.goals.reminder import Preferences, ReminderHistory, ReminderRecipient
 from workbell.domain.identity.user import UserId
-from workbell.ports.audit import AuditRepository
-from workbell.ports.goals.repository import GoalRepository
-from workbell.ports.identity.users import UserRepository
-from workbell.ports.jobs.repository import JobRepository
-from workbell.ports.schedules.repository import ScheduleRepository
-from workbell.ports.store import StoreMetadata
+from workbell.ports.goals.repository import GoalsTx
+from workbell.ports.schedules.repository import SchedulesTx
 
 
 class ReminderRepository(Protocol):
@@ -32,11 +28,7 @@ class ReminderRepository(Protocol):
         """
 
     def due(self, now: datetime, *, limit: int) -> Sequence[UserId]:
-        """
-        Return users with a reminder time of their own that has passed.
-
-        The longest overdue comes first.
-        """
+        """Return users whose own reminder time has passed, longest overdue first."""
 
     def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
         """
@@ -53,40 +45,12 @@ class ReminderRepository(Protocol):
         """Store the day and the goals of a reminder, for users locked before."""
 
     def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
-        """
-        Store `zone` and `next_at` of users whose reminder time has passed.
-
-        Skips users who have changed their reminder time since it was read.
-        """
+        """Store `zone` and `next_at` of due users, unless they changed since read."""
 
 
-class RemindersTx(Protocol):
+class RemindersTx(SchedulesTx, GoalsTx, Protocol):
     """The repositories that reminders use within one transaction."""
-
-    @property
-    def users(self) -> UserRepository:
-        """The users."""
-
-    @property
-    def goals(self) -> GoalRepository:
-        """The goals."""
 
     @property
     def reminders(self) -> ReminderRepository:
         """The reminder preferences and histories."""
-
-    @property
-    def jobs(self) -> JobRepository:
-        """The jobs that send the emails."""
-
-    @property
-    def schedules(self) -> ScheduleRepository:
-        """The schedules that trigger reminders."""
-
-    @property
-    def metadata(self) -> StoreMetadata:
-        """Metadata of the store."""
-
-    @property
-    def audit(self) -> AuditRepository:
-        """The audit trail."""

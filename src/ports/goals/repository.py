@@ -9,7 +9,7 @@ from attrs import frozen
 from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger, GoalState
 from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
 from workbell.domain.identity.user import UserId
-from workbell.ports.audit import AuditRepository
+from workbell.ports.audit import AuditTx
 
 
 @frozen(kw_only=True)
@@ -76,28 +76,13 @@ class GoalRepository(Protocol):
     """Goals of all users, identified by owner and number."""
 
     def add(self, goal: Goal) -> Goal:
-        """
-        Insert a goal and return it with its id.
-
-        Raises:
-            Conflict: The owner already has a goal with this number.
-        """
+        """Insert a goal and return it with its id; Conflict if its number exists."""
 
     def get(self, owner: UserId, number: int) -> Goal:
-        """
-        Return one goal.
-
-        Raises:
-            NotFound: The owner has no goal with this number.
-        """
+        """Return one goal, or raise NotFound."""
 
     def get_for_update(self, owner: UserId, number: int) -> Goal:
-        """
-        Return one goal and lock its row.
-
-        Raises:
-            NotFound: The owner has no goal with this number.
-        """
+        """Return one goal and lock its row, or raise NotFound."""
 
     def replace(self, goal: Goal) -> None:
         """Update a goal; the caller holds its owner's ledger."""
@@ -140,12 +125,7 @@ class ProgressEntryRepository(Protocol):
         """
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
-        """
-        Return one entry.
-
-        Raises:
-            NotFound: No such entry, or the goal belongs to another user.
-        """
+        """Return one entry of the owner's goal, or raise NotFound."""
 
     def replace(self, entry: ProgressEntry) -> None:
         """Update an entry and its seconds per day; the caller holds the ledger."""
@@ -190,11 +170,7 @@ class ProgressEntryRepository(Protocol):
         first: date | None = None,
         last: date | None = None,
     ) -> Sequence[tuple[date, int]]:
-        """
-        Return the seconds per local day, ascending, without empty days.
-
-        Both bounds are inclusive.
-        """
+        """Return the seconds per local day, ascending; both bounds are inclusive."""
 
     def days_by_goal(
         self, owner: UserId, first: date | None = None, last: date | None = None
@@ -209,18 +185,13 @@ class TimerRepository(Protocol):
         """Return a user's running timer, or None."""
 
     def add(self, timer: Timer) -> None:
-        """
-        Insert a running timer.
-
-        Raises:
-            Conflict: The user already has a running timer.
-        """
+        """Insert a timer, or raise Conflict if the user has a running one."""
 
     def remove(self, owner: UserId) -> None:
         """Delete a user's running timer, if any."""
 
 
-class GoalsTx(Protocol):
+class GoalsTx(AuditTx, Protocol):
     """The repositories that goals use within one transaction."""
 
     @property
@@ -238,7 +209,3 @@ class GoalsTx(Protocol):
     @property
     def timers(self) -> TimerRepository:
         """The running timers."""
-
-    @property
-    def audit(self) -> AuditRepository:
-        """The audit trail."""

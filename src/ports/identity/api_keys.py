@@ -12,23 +12,13 @@ class ApiKeyRepository(Protocol):
     """API keys; the prefix is unique and has at most 64 characters."""
 
     def add(self, key: ApiKey) -> ApiKey:
-        """
-        Insert a key and return it with its id.
-
-        Raises:
-            Conflict: Another key has this prefix.
-        """
+        """Insert a key and return it with its id; Conflict if its prefix exists."""
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
         """Return a key in any state, without a lock; None if unknown."""
 
     def get(self, user_id: UserId, key_id: int) -> ApiKey:
-        """
-        Return one of a user's keys, without a lock.
-
-        Raises:
-            NotFound: The user has no such key.
-        """
+        """Return one of a user's keys, without a lock, or raise NotFound."""
 
     def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
         """Return a user's keys that are not revoked, newest first."""

@@ -9,16 +9,12 @@ class PasswordHasher(Protocol):
     """
     Slow, salted hashes of passwords and codes.
 
-    Never call it within a transaction: a hash takes tens of milliseconds.
+    Never call it within a transaction: a hash takes tens of milliseconds. `hash`,
+    `verify` and `check_capacity` raise Unavailable if too many hashes are running.
     """
 
     def hash(self, password: str) -> str:
-        """
-        Return a new hash, with its salt and parameters in one text.
-
-        Raises:
-            Unavailable: Too many hashes are being computed.
-        """
+        """Return a new hash, with its salt and parameters in one text."""
 
     def verify(self, password_hash: str, password: str) -> bool:
         """
@@ -26,18 +22,10 @@ class PasswordHasher(Protocol):
 
         The empty hash (no such user, or no password) never matches, and takes as
         long as any other.
-
-        Raises:
-            Unavailable: Too many hashes are being computed.
         """
 
     def check_capacity(self) -> None:
-        """
-        Reject a request before any work is done for it, if hashing would fail.
-
-        Raises:
-            Unavailable: Too many hashes are being computed.
-        """
+        """Reject a request early, before any work is done for it."""
 
     def needs_rehash(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than the current ones."""
@@ -50,9 +38,4 @@ class Tokens(Protocol):
         """Sign the claims; equal claims give the same token."""
 
     def read(self, token: str, kind: TokenKind) -> Claims:
-        """
-        Verify a token and return its claims.
-
-        Raises:
-            Unauthenticated: It is malformed, forged, expired or of another kind.
-        """
+        """Verify a token and return its claims, or raise Unauthenticated."""

@@ -12,38 +12,19 @@ class SessionRepository(Protocol):
     """Login sessions by id (opaque text of at most 64 characters)."""
 
     def add(self, session: Session) -> None:
-        """
-        Insert a session.
-
-        Raises:
-            Conflict: Another session has this id.
-        """
+        """Insert a session; Conflict if its id exists."""
 
     def find(self, session_id: str) -> Session | None:
         """Return a session in any state, without a lock; None if unknown."""
 
     def get_for_update(self, session_id: str) -> Session:
-        """
-        Return a session and lock its row.
-
-        Raises:
-            NotFound: There is no session with this id.
-        """
+        """Return a session and lock its row, or raise NotFound."""
 
     def replace(self, session: Session) -> None:
-        """
-        Update a session, except id, user and start; the caller holds its row.
-
-        Raises:
-            NotFound: There is no session with this id.
-        """
+        """Update a session, except id, user and start; the caller holds its row."""
 
     def record_use(self, session: Session) -> None:
-        """
-        Store `last_used_at` and `expires_at` of a session that is not revoked.
-
-        One UPDATE without a lock: a concurrent revocation wins.
-        """
+        """Store `last_used_at` and `expires_at` by one UPDATE, unless revoked."""
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         """Return a user's active sessions, newest first."""

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.user import Role, Tier, User, UserId
-from workbell.ports.audit import AuditRepository
+from workbell.ports.audit import AuditTx
 from workbell.ports.identity.api_keys import ApiKeyRepository
 from workbell.ports.identity.one_time_codes import OneTimeCodeRepository
 from workbell.ports.identity.sessions import SessionRepository
@@ -54,20 +54,10 @@ class UserRepository(Protocol):
         """
 
     def get(self, user_id: UserId) -> User:
-        """
-        Return a user, without a lock.
-
-        Raises:
-            NotFound: There is no user with this id.
-        """
+        """Return a user, without a lock, or raise NotFound."""
 
     def get_for_update(self, user_id: UserId) -> User:
-        """
-        Return a user and lock their row until the transaction ends.
-
-        Raises:
-            NotFound: There is no user with this id.
-        """
+        """Return a user and lock their row, or raise NotFound."""
 
     def by_login(self, identifier: str) -> User | None:
         """
@@ -82,7 +72,7 @@ class UserRepository(Protocol):
 
     def replace(self, user: User) -> None:
         """
-        Update every field of a user but id and `created_at`.
+        Update a user, except id and `created_at`.
 
         Raises:
             NotFound: There is no user with this id.
@@ -140,7 +130,7 @@ class SecondFactorRepository(Protocol):
         """Delete a user's factor; return whether there was one."""
 
 
-class IdentityTx(Protocol):
+class IdentityTx(AuditTx, Protocol):
     """The repositories that identity uses within one transaction."""
 
     @property
@@ -162,7 +152,3 @@ class IdentityTx(Protocol):
     @property
     def second_factors(self) -> SecondFactorRepository:
         """The second factors."""
-
-    @property
-    def audit(self) -> AuditRepository:
-        """The audit trail."""

@@ -12,7 +12,7 @@ from workbell.domain.jobs.attempt import Artifact, Attempt, Claim, LogLine, Sett
 from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, Progress, Status
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
-from workbell.ports.audit import AuditRepository
+from workbell.ports.audit import AuditTx
 from workbell.ports.identity.users import UserRepository
 from workbell.ports.jobs.queues import QueueRepository, StatisticsRepository, WorkerRepository
 from workbell.ports.jobs.task_definitions import TaskDefinitionRepository
@@ -77,20 +77,10 @@ class JobRepository(Protocol):
         """
 
     def get(self, scope: Scope, job_id: JobId) -> Job:
-        """
-        Return a job visible in the scope.
-
-        Raises:
-            NotFound: There is none in the scope, or it is hidden.
-        """
+        """Return a visible job in the scope, or raise NotFound."""
 
     def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
-        """
-        Return a job and lock its concurrency key, then its row.
-
-        Raises:
-            NotFound: There is none in the scope, or it is hidden.
-        """
+        """Return a job as `get`, and lock its concurrency key, then its row."""
 
     def replace(self, before: Job, after: Job) -> bool:
         """
@@ -137,11 +127,7 @@ class JobRepository(Protocol):
     # statements of the job engine
 
     def stage(self, now: datetime, *, limit: int = 500) -> int:
-        """
-        Move due SCHEDULED jobs to READY, oldest first; return how many moved.
-
-        They become HELD if their concurrency key is full or their task inactive.
-        """
+        """Move due SCHEDULED jobs to READY or HELD, oldest first; return how many."""
 
     def claim(
         self,
@@ -214,11 +200,7 @@ class JobRepository(Protocol):
         """Move the READY jobs of a task to HELD; return how many."""
 
     def release_task(self, key: str, now: datetime) -> int:
-        """
-        Move the HELD jobs of a task to READY; return how many.
-
-        Jobs whose concurrency key is full remain HELD.
-        """
+        """Move HELD jobs of a task to READY where keys allow it; return how many."""
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
         """Write the progress of (id, token) pairs that are still running."""
@@ -264,7 +246,7 @@ class JobLogRepository(Protocol):
         """Return a job's artifacts by name."""
 
 
-class JobsTx(Protocol):
+class JobsTx(AuditTx, Protocol):
     """The repositories that jobs and the engine use within one transaction."""
 
     @property
@@ -294,10 +276,6 @@ class JobsTx(Protocol):
     @property
     def statistics(self) -> StatisticsRepository:
         """Aggregate counts."""
-
-    @property
-    def audit(self) -> AuditRepository:
-        """The audit trail."""
 
 
 class Waker(Protocol):

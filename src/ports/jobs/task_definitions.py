@@ -13,20 +13,10 @@ class TaskDefinitionRepository(Protocol):
         """Insert a definition and return it with its id, or the existing one."""
 
     def get(self, task_id: TaskId) -> TaskDefinition:
-        """
-        Return the definition with an id.
-
-        Raises:
-            NotFound: There is none with this id.
-        """
+        """Return the definition with an id, or raise NotFound."""
 
     def by_key(self, key: str) -> TaskDefinition:
-        """
-        Return the definition with a key.
-
-        Raises:
-            NotFound: There is none with this key.
-        """
+        """Return the definition with a key, or raise NotFound."""
 
     def all(self) -> Sequence[TaskDefinition]:
         """Return all definitions, by id."""

@@ -38,28 +38,13 @@ class ScheduleRepository(Protocol):
         """Insert a schedule and return it with its id."""
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
-        """
-        Return a schedule visible in the scope.
-
-        Raises:
-            NotFound: There is none in the scope.
-        """
+        """Return a schedule in the scope, or raise NotFound."""
 
     def get_view(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
-        """
-        Return the view of a schedule.
-
-        Raises:
-            NotFound: There is none in the scope.
-        """
+        """Return the view of a schedule in the scope, or raise NotFound."""
 
     def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
-        """
-        Return a schedule and lock its row.
-
-        Raises:
-            NotFound: There is none in the scope.
-        """
+        """Return a schedule in the scope and lock its row, or raise NotFound."""
 
     def replace(self, schedule: Schedule) -> None:
         """Update a schedule; the caller holds its row."""
@@ -142,11 +127,7 @@ class ScheduleRepository(Protocol):
         """Return the schedules whose alert is due, oldest first, unlocked."""
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
-        """
-        Store `alert_at` and `overdue_since` unless the row has changed since.
-
-        Returns whether it was stored.
-        """
+        """Store alert_at and overdue_since, unless changed since; return whether."""
 
     def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
         """

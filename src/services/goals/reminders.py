@@ -15,15 +15,19 @@ from workbell.domain.goals.reminder import (
     Preferences,
     ReminderRecipient,
     check_reminder_time,
+    compose_reminder,
     idle_cutoff,
     reminder_key,
-    compose_reminder,
 )
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
-from workbell.domain.notifications.unsubscribe import EmailCategory, UnsubscribeTokens, Unsubscription
+from workbell.domain.notifications.unsubscribe import (
+    EmailCategory,
+    UnsubscribeTokens,
+    Unsubscription,
+)
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.goals.repository import GoalFilter
 from workbell.ports.mail import Email

@@ -9,11 +9,11 @@ from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.summary import (
     Bucket,
     Comparison,
+    DaySeconds,
     Granularity,
     HeatmapDay,
     Span,
     Streak,
-    DaySeconds,
     buckets,
     by_period,
     compare_with_previous,

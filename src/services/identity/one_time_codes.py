@@ -8,15 +8,15 @@ from attrs import field, frozen
 
 from workbell.domain.errors import Invalid, NotFound, Unavailable
 from workbell.domain.identity.one_time_code import (
+    CODE_LIFETIME,
     DAY,
     HOUR,
-    CODE_LIFETIME,
     OneTimeCode,
     Purpose,
+    can_send_code,
+    can_try_code,
     generate_code,
     looks_like_code,
-    can_try_code,
-    can_send_code,
     normalise_code,
 )
 from workbell.domain.identity.user import SYSTEM_ID, User

@@ -11,7 +11,7 @@ from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, check, may, get_scope
+from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, check, get_scope, may
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.jobs.task import TaskDefinition, Tasks

@@ -73,7 +73,9 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
 @pytest.mark.usefixtures("people")
 def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
     """Also when the session is over, and nobody else is."""
-    session = Session.start("s", ALICE, "h", NOON, CODE_LIFETIME, origin=ClientInfo(address="192.0.2.1"))
+    session = Session.start(
+        "s", ALICE, "h", NOON, CODE_LIFETIME, origin=ClientInfo(address="192.0.2.1")
+    )
     with store.begin() as tx:
         tx.sessions.add(session.revoked(NOON))
     with store.view() as tx:

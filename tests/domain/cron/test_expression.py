@@ -64,7 +64,7 @@ REFUSED = {
     "0 0 LW * *": "'LW' is not supported: L is the last day of the month",
     "0 0 L-3 * *": "'L-3' is not supported",
     "0 0 * * 5L": "'5L' is not supported",
-    "0 0 1W,15 * *": "W stands alone",
+    "0 0 1W,15 * *": "W cannot be part of a list",
     "0 0 W * *": "'W' is not known in the day of month field",
     "0 0 32W * *": "32 is out of range",
     "0 0 * * L8": "8 is out of range",

@@ -15,12 +15,12 @@ from workbell.domain.goals.reminder import (
     ReminderHistory,
     ReminderRecipient,
     check_reminder_time,
-    daily_at,
-    quarter_hours,
-    idle_cutoff,
-    reminder_key,
     compose_reminder,
+    daily_at,
+    idle_cutoff,
     next_reminder,
+    quarter_hours,
+    reminder_key,
 )
 from workbell.domain.identity.user import UserId
 

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from workbell.domain.identity.one_time_code import (
     CODE_LIFETIME,
-    MAX_SENT_PER_HOUR,
     MAX_ATTEMPTS,
+    MAX_SENT_PER_HOUR,
     MAX_WRONG_PER_DAY,
     OneTimeCode,
     Purpose,
     WrongCode,
+    can_send_code,
+    can_try_code,
     generate_code,
     looks_like_code,
-    can_try_code,
-    can_send_code,
     normalise_code,
 )
 from workbell.domain.identity.user import UserId

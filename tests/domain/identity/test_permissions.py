@@ -15,10 +15,10 @@ from workbell.domain.identity.permissions import (
     Relation,
     as_markdown,
     check,
-    key_allows,
-    may,
     get_relations,
     get_scope,
+    key_allows,
+    may,
 )
 from workbell.domain.identity.second_factor import EnrolmentRequired
 from workbell.domain.identity.user import KeyScope, Role, User, UserId

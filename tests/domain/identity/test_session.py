@@ -6,8 +6,8 @@ import pytest
 
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import (
-    ROTATION_GRACE,
     MAX_LIFE,
+    ROTATION_GRACE,
     RefreshTokenState,
     Session,
     SessionKind,
@@ -46,8 +46,14 @@ def test_rotation_lengthens_the_session() -> None:
 
 def test_the_token_before_is_good_for_ten_seconds_more() -> None:
     session = a_session().rotated("two", NOON, DAY)
-    assert session.classify_refresh_token("one", NOON + ROTATION_GRACE) is RefreshTokenState.JUST_ROTATED
-    assert session.classify_refresh_token("one", NOON + ROTATION_GRACE + TICK) is RefreshTokenState.REUSED
+    assert (
+        session.classify_refresh_token("one", NOON + ROTATION_GRACE)
+        is RefreshTokenState.JUST_ROTATED
+    )
+    assert (
+        session.classify_refresh_token("one", NOON + ROTATION_GRACE + TICK)
+        is RefreshTokenState.REUSED
+    )
 
 
 def test_any_other_token_was_reused() -> None:

@@ -33,8 +33,8 @@ from workbell.domain.jobs.job import (
     check_waiting_limit,
     fair_tag,
     initial_state,
-    select_claimable,
     public_status,
+    select_claimable,
 )
 
 pytestmark = pytest.mark.unit

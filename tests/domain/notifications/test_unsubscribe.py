@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.user import UserId
-from workbell.domain.notifications.unsubscribe import EmailCategory, UnsubscribeTokens, Unsubscription
+from workbell.domain.notifications.unsubscribe import (
+    EmailCategory,
+    UnsubscribeTokens,
+    Unsubscription,
+)
 
 pytestmark = pytest.mark.unit
 

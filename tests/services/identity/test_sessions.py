@@ -14,7 +14,7 @@ from workbell.domain.errors import (
     Unavailable,
 )
 from workbell.domain.identity.actor import ClientInfo
-from workbell.domain.identity.session import RECENT_LOGIN, MAX_LIFE, SessionKind, SignInAgain
+from workbell.domain.identity.session import MAX_LIFE, RECENT_LOGIN, SessionKind, SignInAgain
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
 from workbell.services.identity.actor_cache import LIFE, MOST, ActorCache
 

@@ -15,7 +15,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.constraints import Constraints
-from workbell.domain.goals.summary import MAX_DAYS, Granularity, Streak, DaySeconds, hours
+from workbell.domain.goals.summary import MAX_DAYS, DaySeconds, Granularity, Streak, hours
 from workbell.services.goals.summaries import Overview, SummaryService
 
 ROOT = "/api/v1"

@@ -159,7 +159,9 @@ class Dispatch:
         check_enrolment(actor, enrolling=operation.enrols)
         if not key_allows(actor, operation.key_scope):
             needed = operation.key_scope
-            raise NotAllowed(f"This API key has not the scope {needed}." if needed else KEY_SCOPE_MISSING)
+            raise NotAllowed(
+                f"This API key has not the scope {needed}." if needed else KEY_SCOPE_MISSING
+            )
         if operation.who is Access.SUPERUSER and not actor.is_super_user:
             raise NotAllowed("This is for superusers.")
         if self.verified_for[operation.who] and not actor.is_email_verified:

@@ -32,7 +32,7 @@ from workbell.adapters.sql.database.statements import (
 from workbell.adapters.sql.jobs.fair_queueing import Share, highest_tag, lowest_tag
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, schedules
-from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag, claim_mode
+from workbell.domain.jobs.job import JobOrigin, JobState, claim_mode, fair_tag
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.domain.schedules.ticks import FastPathStep

@@ -16,7 +16,7 @@ from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation, Style
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, get_relations
+from workbell.domain.identity.permissions import RULES, Action, Relation, get_relations, key_allows
 from workbell.domain.identity.user import KeyScope, Role
 from workbell.services.identity.users import UserChange
 
