@@ -101,8 +101,7 @@ def _day(field: Field) -> str:
     if _lists_numbers(field) and not field.day_patterns:
         days = "day" if len(field.numbers) == 1 else "days"
         return f"on {days} {_join([str(number) for number in field.numbers])} of the month"
-    said = [_day_item(item) for item in field.items]
-    return f"on {_join(said)} of the month"
+    return f"on {_join([_day_item(item) for item in field.items])} of the month"
 
 
 def _day_item(item: Range | DayPattern) -> str:
@@ -142,14 +141,14 @@ def _weekday_span(span: Range) -> str:
 def _months(field: Field) -> str:
     if field.is_any:
         return ""
-    said = []
+    months = []
     for span in field.ranges:
         names = [_MONTHS[number - MONTH.low] for number in span.numbers]
         if span.step == 1 and len(names) > 2:
-            said.append(f"{names[0]} to {names[-1]}")
+            months.append(f"{names[0]} to {names[-1]}")
         else:
-            said += names
-    return f"in {_join(said)}"
+            months += names
+    return f"in {_join(months)}"
 
 
 def _lists_numbers(field: Field) -> bool:

@@ -126,10 +126,10 @@ class Field:
     @property
     def numbers(self) -> tuple[int, ...]:
         """All plain numbers that match, ascending; Sunday is 0."""
-        found = {number for span in self.ranges for number in span.numbers}
+        numbers = {number for each in self.ranges for number in each.numbers}
         if self.kind is WEEKDAY:
-            found = {number % SUNDAY for number in found}
-        return tuple(sorted(found))
+            numbers = {number % SUNDAY for number in numbers}
+        return tuple(sorted(numbers))
 
 
 @frozen

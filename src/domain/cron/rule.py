@@ -10,8 +10,7 @@ from itertools import islice, pairwise
 from attrs import field, frozen
 from croniter import CroniterBadDateError, croniter
 
-from workbell.domain.cron import expression as cron_dialect
-from workbell.domain.cron.expression import CronExpression, Field
+from workbell.domain.cron.expression import CronExpression, Field, parse, syntax_error
 from workbell.domain.cron.time_zones import (
     DAY,
     MINUTE,
@@ -170,58 +169,58 @@ class ZonedCalendar:
 
     def ticks(self, begin: int, end: int) -> Iterator[tuple[int, ClockChange]]:
         """Yield the ticks in [begin, end), as UTC minutes."""
-        for stretch, low, high in self._wall_ranges(begin, end):
-            if self._shifts_to_start(stretch, begin):
-                yield stretch.start, ClockChange.SHIFTED
+        for period, low, high in self._wall_ranges(begin, end):
+            if self._shifts_to_start(period, begin):
+                yield period.start, ClockChange.SHIFTED
             for wall in self.calendar.between(low, high):
-                again = wall < stretch.wall_seen
-                yield wall - stretch.offset, ClockChange.REPEATED if again else ClockChange.NONE
+                again = wall < period.wall_seen
+                yield wall - period.offset, ClockChange.REPEATED if again else ClockChange.NONE
 
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
         """Return the first and last tick in [begin, end) and their number."""
         first = last = count = 0
-        for stretch, low, high in self._wall_ranges(begin, end):
-            if self._shifts_to_start(stretch, begin):
-                first = first if count else stretch.start
-                last = stretch.start
+        for period, low, high in self._wall_ranges(begin, end):
+            if self._shifts_to_start(period, begin):
+                first = first if count else period.start
+                last = period.start
                 count += 1
             if (plain := self.calendar.summary(low, high)) is not None:
-                first = first if count else plain[0] - stretch.offset
-                last = plain[1] - stretch.offset
+                first = first if count else plain[0] - period.offset
+                last = plain[1] - period.offset
                 count += plain[2]
         return (first, last, count) if count else None
 
     def skipped(self, begin: int, end: int) -> Iterator[int]:
         """Yield the clock changes in the range that cause a run to be skipped."""
         if self.fixed and self.skip:
-            for stretch in offset_periods(self.zone, begin, end):
-                gap = (stretch.wall_seen, stretch.wall_start)
-                if begin <= stretch.start and self.calendar.any_between(*gap):
-                    yield stretch.start
+            for period in offset_periods(self.zone, begin, end):
+                gap = (period.wall_seen, period.wall_start)
+                if begin <= period.start and self.calendar.any_between(*gap):
+                    yield period.start
 
     def _wall_ranges(self, begin: int, end: int) -> Iterator[tuple[OffsetPeriod, int, int]]:
         """Yield each offset period with the wall-clock minutes that count."""
-        for stretch in offset_periods(self.zone, begin, end):
-            low = max(begin, stretch.start) + stretch.offset
+        for period in offset_periods(self.zone, begin, end):
+            low = max(begin, period.start) + period.offset
             if self.fixed and not self.both:
-                low = max(low, stretch.wall_seen)
-            yield stretch, low, min(end, stretch.end) + stretch.offset
+                low = max(low, period.wall_seen)
+            yield period, low, min(end, period.end) + period.offset
 
-    def _shifts_to_start(self, stretch: OffsetPeriod, begin: int) -> bool:
+    def _shifts_to_start(self, period: OffsetPeriod, begin: int) -> bool:
         """Whether a time in the gap before a period runs at its start."""
-        if self.skip or not self.fixed or stretch.start < begin:
+        if self.skip or not self.fixed or period.start < begin:
             return False
-        wall = stretch.wall_start
-        at_the_end_anyway = self.calendar.any_between(wall, wall + 1)
-        return self.calendar.any_between(stretch.wall_seen, wall) and not at_the_end_anyway
+        wall = period.wall_start
+        runs_there_anyway = self.calendar.any_between(wall, wall + 1)
+        return self.calendar.any_between(period.wall_seen, wall) and not runs_there_anyway
 
 
 @lru_cache(maxsize=8192)
 def _parse_and_check(line: str) -> tuple[CronExpression, Calendar]:
-    fields = cron_dialect.parse(line)
+    fields = parse(line)
     calendar = Calendar.of(fields)
     if not calendar.any_between(*_TRIAL_RANGE):
-        cron_dialect.syntax_error("it does not run once in five years.")
+        syntax_error("it does not run once in five years.")
     return fields, calendar
 
 
@@ -314,10 +313,10 @@ class CronRule:
         The cost depends on the days in the range, not on the ticks. None if there is
         no tick; the range ends after 40 years at the latest.
         """
-        found = self.calendar.summary(*_search_range(to_minutes(after), to_minutes(until)))
-        if found is None:
+        summary = self.calendar.summary(*_search_range(to_minutes(after), to_minutes(until)))
+        if summary is None:
             return None
-        first, last, count = found
+        first, last, count = summary
         return from_minutes(first), from_minutes(last), count
 
 

@@ -67,9 +67,9 @@ def offset_periods(zone: str, begin: int, end: int) -> Iterator[OffsetPeriod]:
     if begin >= end:
         return
     for year in range(from_minutes(begin).year, from_minutes(end - 1).year + 1):
-        for stretch in _offset_periods_of_year(zone, year):
-            if begin < stretch.end and stretch.start < end:
-                yield stretch
+        for period in _offset_periods_of_year(zone, year):
+            if begin < period.end and period.start < end:
+                yield period
 
 
 @lru_cache(maxsize=1)

@@ -30,23 +30,23 @@ def split_by_local_day(start: datetime, end: datetime, zone: str) -> tuple[tuple
     length.
     """
     load_zone(zone)
-    found: dict[date, int] = {}
+    seconds_by_day: dict[date, int] = {}
     before = 0
     for day, until in _split_at_midnight(start.astimezone(UTC), end.astimezone(UTC), zone):
         passed = (until - start) // _SECOND
-        found[day] = found.get(day, 0) + passed - before
+        seconds_by_day[day] = seconds_by_day.get(day, 0) + passed - before
         before = passed
-    return tuple((day, seconds) for day, seconds in sorted(found.items()) if seconds)
+    return tuple((day, seconds) for day, seconds in sorted(seconds_by_day.items()) if seconds)
 
 
 def _split_at_midnight(
     start: datetime, end: datetime, zone: str
 ) -> Iterator[tuple[date, datetime]]:
     """Yield local dates and the instants at which they end, in order."""
-    for stretch in offset_periods(zone, to_minutes(start), to_minutes(end) + 1):
-        minute = max(stretch.start, to_minutes(start))
-        while minute < stretch.end and (at := EPOCH + minute * MINUTE) < end:
-            number = (minute + stretch.offset) // DAY
-            minute = min((number + 1) * DAY - stretch.offset, stretch.end)
+    for period in offset_periods(zone, to_minutes(start), to_minutes(end) + 1):
+        minute = max(period.start, to_minutes(start))
+        while minute < period.end and (at := EPOCH + minute * MINUTE) < end:
+            number = (minute + period.offset) // DAY
+            minute = min((number + 1) * DAY - period.offset, period.end)
             if (until := min(EPOCH + minute * MINUTE, end)) > max(at, start):
                 yield _FIRST_DAY + timedelta(days=number), until

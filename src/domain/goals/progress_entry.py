@@ -127,8 +127,8 @@ class TimeEntry:
         else:
             seconds = _span_seconds(logged, started_at, ended_at, now)
         if total is None and not 0 < seconds <= MAX_SECONDS:
-            said = "logged_hours must be more than 00:00:00 and at most 9999:59:59"
-            raise Invalid.field("logged_hours", said)
+            message = "logged_hours must be more than 00:00:00 and at most 9999:59:59"
+            raise Invalid.field("logged_hours", message)
         planned = seconds if total is None else whole_seconds(total, "total_hours")
         check_time(seconds, planned)
         return cls(logged=seconds, total=planned, started_at=started_at)
@@ -160,17 +160,17 @@ def _span_seconds(
     """Validate a period in the past and return its whole seconds."""
     if started_at is None or ended_at is None:
         missing = "started_at" if started_at is None else "ended_at"
-        raise Invalid.field(missing, f"{missing} is required: a span has a start and an end")
+        raise Invalid.field(missing, f"{missing} is required: give both the start and the end")
     if logged is not None:
-        raise Invalid.field("logged_hours", "logged_hours must be left out where a span is given")
+        raise Invalid.field("logged_hours", "logged_hours must be left out if started_at is given")
     if started_at < EPOCH:
-        raise Invalid.field("started_at", "started_at must not lie before 1970")
+        raise Invalid.field("started_at", "started_at must not be before 1970")
     if ended_at <= started_at:
-        raise Invalid.field("ended_at", "ended_at must lie after started_at")
+        raise Invalid.field("ended_at", "ended_at must be after started_at")
     if ended_at > now:
-        raise Invalid.field("ended_at", "ended_at must not lie in the future")
+        raise Invalid.field("ended_at", "ended_at must not be in the future")
     if (seconds := (ended_at - started_at) // _SECOND) > MAX_SECONDS:
-        raise Invalid.field("ended_at", "ended_at must lie less than 10,000 hours after the start")
+        raise Invalid.field("ended_at", "ended_at must be less than 10,000 hours after started_at")
     return max(seconds, 1)
 
 
@@ -184,15 +184,15 @@ def whole_seconds(duration: timedelta, field: str) -> int:
 
 def check_time(logged: int, total: int) -> None:
     """Raise Invalid if a time is out of range, or more is logged than planned."""
-    said: dict[str, list[str]] = {}
+    errors: dict[str, list[str]] = {}
     for field, seconds in (("logged_hours", logged), ("total_hours", total)):
         if seconds > MAX_SECONDS:
-            said[field] = [f"{field} must be at most 9999:59:59"]
+            errors[field] = [f"{field} must be at most 9999:59:59"]
         elif seconds < 0:
-            said[field] = [f"{field} must not be negative"]
-    if not said and total == 0:
-        said["total_hours"] = ["total_hours must be more than 00:00:00"]
-    elif not said and logged > total:
-        said["logged_hours"] = ["logged_hours must be at most total_hours"]
-    if said:
-        raise Invalid(field_errors=said)
+            errors[field] = [f"{field} must not be negative"]
+    if not errors and total == 0:
+        errors["total_hours"] = ["total_hours must be more than 00:00:00"]
+    elif not errors and logged > total:
+        errors["logged_hours"] = ["logged_hours must be at most total_hours"]
+    if errors:
+        raise Invalid(field_errors=errors)

@@ -63,8 +63,9 @@ class IdleGoal:
     def after_reminder(self, today: date, zone: str) -> ReminderHistory:
         """Return the history after today's reminder."""
         since, before = local_day(self.active_at, zone), self.reminded
-        again = before is not None and before.since >= since
-        return ReminderHistory(since, before.count + 1 if before and again else 1, today)
+        if before is None or before.since < since:
+            return ReminderHistory(since, 1, today)
+        return ReminderHistory(since, before.count + 1, today)
 
 
 @frozen(kw_only=True)
@@ -115,13 +116,13 @@ class ReminderRecipient:
         Empty if they got an email today, or if their time zone has changed since
         `next_at` was computed.
         """
-        today, wanted = local_day(now, self.zone), self.preferences
+        today, preferences = local_day(now, self.zone), self.preferences
         was_today = self.reminded_on is not None and self.reminded_on >= today
-        has_moved = self.has_own_time and wanted.zone != self.zone
-        if was_today or has_moved or not wanted.reminders:
+        has_moved = self.has_own_time and preferences.zone != self.zone
+        if was_today or has_moved or not preferences.reminders:
             return ()
-        found = [goal for goal in self.goals if goal.is_due(today, self.zone, inactive_days)]
-        return sorted(found, key=lambda goal: (goal.active_at, goal.id))
+        goals = [goal for goal in self.goals if goal.is_due(today, self.zone, inactive_days)]
+        return sorted(goals, key=lambda goal: (goal.active_at, goal.id))
 
 
 def check_reminder_time(at: time | None) -> None:
@@ -162,12 +163,12 @@ def compose_reminder(names: Sequence[str], count: int, days: int) -> tuple[str, 
     listed = "".join(f"  - {name}\n" for name in goals)
     if goals and count > len(goals):
         listed += f"  - and {count - len(goals)} more\n"
-    about = f":\n\n{listed}" if goals else ".\n"
     text = (
-        f"For {days} days or more nothing has been logged for"
-        f" {'a goal' if count == 1 else f'{count} goals'} of yours{about}\n"
-        "Log some progress, or pause, archive or complete what you are done with,\n"
-        "and you will not be reminded of it again.\n"
+        f"You have not logged any progress for {days} days or more on"
+        f" {'a goal' if count == 1 else f'{count} goals'}"
+        + (f":\n\n{listed}\n" if goals else ".\n\n")
+        + "Log some progress to continue. To stop these reminders, pause, archive or complete\n"
+        "the goals you no longer work on.\n"
     )
     return subject, text
 

@@ -53,13 +53,12 @@ def by_period(days: Iterable[DaySeconds], group: Granularity) -> Sequence[DaySec
 
 def _check_span(span: "Span", _: object, last: date) -> None:
     if last < span.first:
-        raise Invalid.field("last", "must not lie before first")
+        raise Invalid.field("last", "must not be before first")
     if (last - span.first).days >= MAX_DAYS:
-        raise Invalid.field("last", f"must lie within {MAX_DAYS:,} days of first")
-    if not EARLIEST <= span.first <= LATEST:
-        raise Invalid.field("first", f"must lie between {EARLIEST} and {LATEST}")
-    if last > LATEST:
-        raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
+        raise Invalid.field("last", f"must be within {MAX_DAYS:,} days of first")
+    for name, day in (("first", span.first), ("last", last)):
+        if not EARLIEST <= day <= LATEST:
+            raise Invalid.field(name, f"must be between {EARLIEST} and {LATEST}")
 
 
 @frozen
@@ -101,7 +100,7 @@ def make_span(first: date | None, last: date | None, today: date) -> Span:
     if last is None:
         last = today if first is None else max(today, first)
     if first is None and not EARLIEST <= last <= LATEST:
-        raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
+        raise Invalid.field("last", f"must be between {EARLIEST} and {LATEST}")
     return Span(max(last - DEFAULT_SPAN, EARLIEST) if first is None else first, last)
 
 
@@ -196,6 +195,6 @@ def heatmap(days: Iterable[DaySeconds], last: date) -> Sequence[HeatmapDay]:
     is the quarter of the busiest day's time that a day reaches.
     """
     first = period_start(last, Granularity.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
-    found = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)
-    most = max((seconds for _, seconds in found), default=0)
-    return [HeatmapDay(day, seconds, -(-HEAT_LEVELS * seconds // most)) for day, seconds in found]
+    year = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)
+    peak = max((seconds for _, seconds in year), default=0)
+    return [HeatmapDay(day, seconds, -(-HEAT_LEVELS * seconds // peak)) for day, seconds in year]

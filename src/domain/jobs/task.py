@@ -141,7 +141,7 @@ Delay = Callable[[Any], float]
 
 def _at_least_one(_: object, attribute: Any, value: int) -> None:
     if value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1")
+        raise ValueError(f"{attribute.name} must be at least 1, not {value}")
 
 
 @frozen(kw_only=True)
@@ -231,8 +231,8 @@ def parameter_errors(error: Invalid) -> Invalid:
     """Return a parameter error with its paths moved under `parameters`."""
     return Invalid(
         field_errors={
-            f"parameters.{path}" if path else "parameters": said
-            for path, said in error.field_errors.items()
+            f"parameters.{path}" if path else "parameters": messages
+            for path, messages in error.field_errors.items()
         }
         or {"parameters": [error.detail]}
     )

@@ -21,12 +21,12 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 def _check_positive(_: object, __: object, number: int) -> None:
     if number < 1:
-        raise Invalid(f"A rate allows at least one, not {number}.")
+        raise Invalid(f"The count and period of a rate must be at least 1, not {number}.")
 
 
 def _check_name(_: object, __: object, name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise Invalid(f"Not a policy's name: {name!r}")
+        raise Invalid(f"Invalid policy name {name!r}: use a-z, 0-9 and hyphens.")
 
 
 @frozen
@@ -46,12 +46,12 @@ class Rate:
         Raises:
             Invalid: The text is not a rate, or allows nothing.
         """
-        plain = text.strip().lower()
-        if plain == "off":
+        notation = text.strip().lower()
+        if notation == "off":
             return None
-        if not (found := _NOTATION.fullmatch(plain)):
-            raise Invalid(f"Not a rate such as 10/day, 5/second or off: {text!r}")
-        return cls(int(found[1]), _UNITS[found[2]])
+        if not (match := _NOTATION.fullmatch(notation)):
+            raise Invalid(f"Invalid rate {text!r}: write it as 10/day, 5/second or off.")
+        return cls(int(match[1]), _UNITS[match[2]])
 
     def __str__(self) -> str:
         """Return the notation that `parse` accepts, if the period is one unit."""
@@ -115,19 +115,19 @@ class Decision:
     retry_after: float = 0.0
 
     @classmethod
-    def of(cls, policy: Policy, spent: int, oldest: float, at: float, cost: int = 1) -> "Decision":
+    def of(cls, policy: Policy, used: int, oldest: float, at: float, cost: int = 1) -> "Decision":
         """
         Decide from the number of uses in the period and the oldest one's time.
 
         Does not consume the cost: `remaining` is the value before the request.
         """
         rate = policy.rate
-        allowed = spent + cost <= rate.count
-        reset = max(oldest + rate.seconds - at, 0.0) if spent else 0.0
+        allowed = used + cost <= rate.count
+        reset = max(oldest + rate.seconds - at, 0.0) if used else 0.0
         return cls(
             policy=policy,
             allowed=allowed,
-            remaining=max(rate.count - spent, 0),
+            remaining=max(rate.count - used, 0),
             reset_after=reset,
             retry_after=0.0 if allowed else reset or float(rate.seconds),
         )
@@ -151,17 +151,17 @@ def admit(policy: Policy, log: Sequence[float], at: float, cost: int = 1) -> Dec
     """
     rate = policy.rate
     first = bisect_right(log, at - rate.seconds)
-    spent = len(log) - first
-    decided = Decision.of(policy, spent, log[first] if spent else at, at, cost)
-    if decided.allowed or cost > rate.count:
-        return decided
-    last_to_go = log[len(log) + cost - rate.count - 1]
+    used = len(log) - first
+    decision = Decision.of(policy, used, log[first] if used else at, at, cost)
+    if decision.allowed or cost > rate.count:
+        return decision
+    last_to_expire = log[len(log) + cost - rate.count - 1]
     return Decision(
         policy=policy,
         allowed=False,
-        remaining=decided.remaining,
-        reset_after=decided.reset_after,
-        retry_after=last_to_go + rate.seconds - at,
+        remaining=decision.remaining,
+        reset_after=decision.reset_after,
+        retry_after=last_to_expire + rate.seconds - at,
     )
 
 
@@ -261,16 +261,15 @@ class Policies:
         console: Rate | None = CONSOLE_RATE,
     ) -> "Policies":
         """Build the policies; without an anonymous rate there is no login limit."""
-        person = Subject.USER
-        at_login = None if anonymous is None else login
+        login = None if anonymous is None else login
         return cls(
             anonymous=_policy("anonymous", anonymous, Subject.ADDRESS),
-            user=_policy("user", user, person),
-            login=_policy("login", at_login, Subject.ADDRESS, exact=True),
-            ingest=_policy("ingest", ingest, person),
+            user=_policy("user", user, Subject.USER),
+            login=_policy("login", login, Subject.ADDRESS, exact=True),
+            ingest=_policy("ingest", ingest, Subject.USER),
             console=_policy("console", console, Subject.SESSION),
-            free=_policy("free", free, person, exact=True, meter="progress"),
-            premium=_policy("premium", premium, person, exact=True, meter="progress"),
+            free=_policy("free", free, Subject.USER, exact=True, meter="progress"),
+            premium=_policy("premium", premium, Subject.USER, exact=True, meter="progress"),
         )
 
     def quota(self, tier: Tier) -> Policy | None:
@@ -302,8 +301,10 @@ class Policies:
         return (self.ingest if request.route is Route.INGEST else None), str(request.user_id)
 
 
-def _make_keys(*met: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
-    return tuple(RateLimitKey(policy, whom) for policy, whom in met if policy is not None)
+def _make_keys(*policies: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
+    return tuple(
+        RateLimitKey(policy, identifier) for policy, identifier in policies if policy is not None
+    )
 
 
 def account_key(user: User | None, identifier: str, known_from: str = "") -> str:

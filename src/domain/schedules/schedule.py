@@ -100,14 +100,14 @@ class Schedule:
         if self.starts_at is not None and instant < self.starts_at:
             instant = _just_before(self.starts_at)
         tick = self.cron.next_after(instant)
-        over = tick is not None and self.ends_at is not None and tick > self.ends_at
-        return None if over else tick
+        is_over = tick is not None and self.ends_at is not None and tick > self.ends_at
+        return None if is_over else tick
 
     def resume(self, now: datetime) -> Self:
         """Set the first tick after now and the cursor; Invalid if there is none."""
         next_at = self.tick_after(max(now, self.cursor or now))
         if next_at is None:
-            raise Invalid.field("is_active", "The schedule has no run left before its end.")
+            raise Invalid.field("is_active", "The schedule has no runs left before its end.")
         return self._with_next_run(next_at, None)
 
     def pause(self, reason: str | None = None) -> Self:
@@ -233,4 +233,4 @@ def check_active_limit(active: int, limit: int) -> None:
 def check_window(schedule: Schedule) -> None:
     """Raise Invalid if a schedule does not end after it starts."""
     if schedule.starts_at and schedule.ends_at and schedule.ends_at <= schedule.starts_at:
-        raise Invalid.field("ends_at", "The end must lie after the start.")
+        raise Invalid.field("ends_at", "The end must be after the start.")

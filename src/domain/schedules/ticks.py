@@ -92,8 +92,8 @@ class FastPathStep(NamedTuple):
 
     def applies_to(self, schedule: Schedule) -> bool:
         """Whether the schedule is unchanged since the step was computed."""
-        standing = (schedule.version, schedule.next_at, schedule.deleted_at)
-        return standing == (self.version, self.tick, None)
+        current = (schedule.version, schedule.next_at, schedule.deleted_at)
+        return current == (self.version, self.tick, None)
 
 
 def fast_path_step(due: Due, now: datetime) -> FastPathStep | None:
@@ -129,11 +129,11 @@ def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> Tick
     else:
         rows = _plan_late(schedule, first, newest, now)
     rows, runs = _within_max_runs(schedule, rows)
-    done = schedule.max_runs is not None and runs >= schedule.max_runs
+    is_done = schedule.max_runs is not None and runs >= schedule.max_runs
     return TickPlan(
         rows=rows,
         cursor=rows[-1].last if rows else newest,
-        next_at=None if done else schedule.tick_after(max(now, newest)),
+        next_at=None if is_done else schedule.tick_after(max(now, newest)),
         runs=runs,
     )
 
@@ -151,20 +151,20 @@ def _plan_late(
 ) -> list[PlannedTick]:
     if schedule.misfire_policy is MisfirePolicy.LATEST:
         return [PlannedTick(tick=newest, missed=_range(schedule, first, newest))]
-    kept = _due_ticks(schedule, first, newest, _earliest_late_tick(schedule, now))
+    ticks = _due_ticks(schedule, first, newest, _earliest_late_tick(schedule, now))
     if schedule.misfire_policy is MisfirePolicy.ALL:
-        kept = kept[-CATCH_UP_LIMIT:]
-    rows = [PlannedTick(tick=tick) for tick in kept]
-    if not kept or first < kept[0]:
-        before = kept[0] - datetime.resolution if kept else newest
+        ticks = ticks[-CATCH_UP_LIMIT:]
+    rows = [PlannedTick(tick=tick) for tick in ticks]
+    if not ticks or first < ticks[0]:
+        before = ticks[0] - datetime.resolution if ticks else newest
         rows.insert(0, _skipped_row(_range(schedule, first, before), SkipReason.MISFIRE))
     return rows
 
 
 def _earliest_late_tick(schedule: Schedule, now: datetime) -> datetime:
     """Return the earliest time of late ticks that still run."""
-    every = schedule.misfire_policy is MisfirePolicy.ALL
-    return now - (CATCH_UP_WINDOW if every else MISFIRE_GRACE)
+    runs_all = schedule.misfire_policy is MisfirePolicy.ALL
+    return now - (CATCH_UP_WINDOW if runs_all else MISFIRE_GRACE)
 
 
 def _due_ticks(
@@ -200,16 +200,13 @@ def _skipped_row(missed: MissedTicks, reason: SkipReason) -> PlannedTick:
 
 def _within_max_runs(schedule: Schedule, rows: list[PlannedTick]) -> tuple[list[PlannedTick], int]:
     """Limit the jobs to `max_runs`; return the rows and the new run count."""
-    room = None if schedule.max_runs is None else schedule.max_runs - schedule.runs
-    kept: list[PlannedTick] = []
-    ran = 0
-    for row in rows:
+    runs = schedule.runs
+    for index, row in enumerate(rows):
         if row.skipped is None:
-            if room is not None and ran >= room:
-                break
-            ran += 1
-        kept.append(row)
-    return kept, schedule.runs + ran
+            if schedule.max_runs is not None and runs >= schedule.max_runs:
+                return rows[:index], runs
+            runs += 1
+    return rows, runs
 
 
 class OverlapDecision(StrEnum):

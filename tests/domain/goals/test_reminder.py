@@ -148,7 +148,7 @@ def test_the_rules_fire_at_local_times_and_at_every_quarter_hour() -> None:
 def test_an_email_lists_each_goal_on_its_own_line() -> None:
     subject, text = compose_reminder(["Learn\n Rust", "Piano"], 2, 7)
     assert subject == "2 of your goals are waiting"
-    assert "for 2 goals of yours:\n\n  - Learn Rust\n  - Piano\n\nLog some" in text
+    assert "on 2 goals:\n\n  - Learn Rust\n  - Piano\n\nLog some" in text
     assert compose_reminder(["x" * 200], 1, 7)[0] == f"Your goal {'x' * 79}… is waiting"
     assert compose_reminder(["Rust"], 1, 7)[0] == "Your goal Rust is waiting"
 
@@ -157,7 +157,7 @@ def test_an_email_is_limited_in_length_and_names_are_optional() -> None:
     assert "  - g19\n  - and 5 more\n" in compose_reminder([f"g{n}" for n in range(25)], 25, 7)[1]
     subject, text = compose_reminder([], 1, 7)
     assert subject == "Your goal is waiting"
-    assert "for a goal of yours.\n\nLog some" in text
+    assert "on a goal.\n\nLog some" in text
 
 
 def test_an_email_has_one_idempotency_key_per_day() -> None:
