@@ -1,8 +1,10 @@
 """
 Errors that the package raises on purpose.
 
-One base class and eight families. The HTTP API, the command line and the
-library each map a family to one status or exit code.
+One base class and eight families, each with its own HTTP status (in problem
+documents, RFC 9457): Invalid 400, Unauthenticated 401, NotAllowed 403, NotFound
+404, Conflict and LimitReached 409 (StaleVersion 412), Throttled 429 and
+Unavailable 503.
 """
 
 from collections.abc import Mapping, Sequence
@@ -93,7 +95,9 @@ class StaleVersion(Conflict):
 
     def __init__(self, version: int, changed: Sequence[str] = ()) -> None:
         fields = f" Changed since: {', '.join(changed)}." if changed else ""
-        super().__init__(f"The object was changed since; it now has version {version}.{fields}")
+        super().__init__(
+            f"The object has changed since it was read; it now has version {version}.{fields}"
+        )
         self.version = version
         self.changed = tuple(changed)
 

@@ -78,13 +78,13 @@ def _to_croniter(part: Field) -> str:
     if part.is_any:
         return "*"
     numbers = [str(number) for number in part.numbers]
-    specials = [
-        f"{special.number}#{special.occurrence}"
-        if special.sign == "#"
-        else f"{special.sign}{'' if special.number is None else special.number}"
-        for special in part.day_patterns
+    day_patterns = [
+        f"{pattern.number}#{pattern.occurrence}"
+        if pattern.sign == "#"
+        else f"{pattern.sign}{'' if pattern.number is None else pattern.number}"
+        for pattern in part.day_patterns
     ]
-    return ",".join(numbers + specials)
+    return ",".join(numbers + day_patterns)
 
 
 @frozen
