@@ -93,7 +93,7 @@ class ScheduleService:
             self._audit(tx, actor, "CREATE", schedule, now, changes)
         if user is None:
             return self.get(actor, schedule.id)
-        return ScheduleView.first(schedule, user, definition)
+        return ScheduleView.without_runs(schedule, user, definition)
 
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """

@@ -155,5 +155,5 @@ def test_numbers_ranges_and_steps_agree_with_croniter(
         (expanded[0], expanded[1], expanded[3]),
         strict=True,
     ):
-        every = range(ours.kind.low, ours.kind.high + 1)
+        every = range(ours.spec.low, ours.spec.high + 1)
         assert list(ours.numbers) == (list(every) if "*" in theirs else theirs)

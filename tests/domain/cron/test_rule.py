@@ -150,11 +150,11 @@ def test_naive_datetimes_raise_an_error() -> None:
 def test_the_next_run_is_cached_per_minute() -> None:
     rule = CronRule("17 4 * * *", "Europe/Berlin")
     rule.next_after(NOON)
-    before = cron._next.cache_info()
+    before = cron._next_tick.cache_info()
     assert rule.next_after(NOON + timedelta(seconds=59)) is CronRule(
         "17 4 * * *", "Europe/Berlin"
     ).next_after(NOON)
-    after = cron._next.cache_info()
+    after = cron._next_tick.cache_info()
     assert (after.hits - before.hits, after.misses - before.misses) == (2, 0)
     assert after.maxsize is not None
 
