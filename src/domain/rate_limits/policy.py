@@ -60,7 +60,7 @@ class Rate:
 
 
 class Subject(StrEnum):
-    """What a policy counts by."""
+    """The property of a request that a policy counts by."""
 
     ADDRESS = "address"
     USER = "user"

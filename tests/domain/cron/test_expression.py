@@ -83,9 +83,9 @@ REFUSED = {
 def test_unsupported_expressions_are_rejected_with_a_reason(line: str, reason: str) -> None:
     with pytest.raises(Invalid) as refused:
         CronRule(line)
-    (said,) = refused.value.field_errors["cron_expression"]
-    assert said.startswith(f"Invalid cron expression: {reason}")
-    assert said.endswith(".")
+    (message,) = refused.value.field_errors["cron_expression"]
+    assert message.startswith(f"Invalid cron expression: {reason}")
+    assert message.endswith(".")
 
 
 @pytest.mark.parametrize(
