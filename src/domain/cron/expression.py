@@ -194,9 +194,9 @@ def _normalise(line: str) -> str:
 
 def _expand_macro(text: str) -> str:
     if text == "@reboot":
-        syntax_error("@reboot is not supported, a schedule runs at times only.")
+        syntax_error("@reboot is not supported; give the times to run at.")
     if text.startswith("@every"):
-        syntax_error("@every is not supported, write a step such as */5 * * * *.")
+        syntax_error("@every is not supported; write a step such as */5 * * * *.")
     if text not in MACROS:
         syntax_error(
             f"{text.split(maxsplit=1)[0]} is not known; the macros are {', '.join(MACROS)}."
@@ -223,20 +223,20 @@ def _parse_item(spec: FieldSpec, text: str) -> Item:
         return pattern
     match = _PARTS.fullmatch(text)
     if match is None:
-        syntax_error(f"{text!r} cannot be read in the {spec.name} field.")
+        syntax_error(f"{text!r} is not valid in the {spec.name} field.")
     low, high, step = match.groups()
     return _parse_range(spec, text, low, high, step)
 
 
 def _reject_unsupported(spec: FieldSpec, text: str) -> None:
     if not text:
-        syntax_error(f"the {spec.name} field has an empty place in its list.")
+        syntax_error(f"the {spec.name} field has an empty item in its list.")
     foreign = _RANDOM_OR_HASH.fullmatch(text.upper().partition("/")[0])
     if foreign is not None:
         meaning = {"R": "random", "H": "hashed"}[foreign[1]]
-        syntax_error(f"{foreign[1]} ({meaning} times) is not supported, name the time.")
+        syntax_error(f"{foreign[1]} ({meaning} times) is not supported; give the time.")
     if "?" in text:
-        syntax_error("? may only stand alone, for day of month or weekday.")
+        syntax_error("? is allowed only as the whole day of month or weekday field.")
     if spec in (DAY, WEEKDAY) and _UNSUPPORTED_L.fullmatch(text.upper()):
         syntax_error(
             f"{text!r} is not supported: L is the last day of the month, "
@@ -253,7 +253,7 @@ def _parse_day_pattern(spec: FieldSpec, text: str) -> DayPattern | None:
         return DayPattern("L", spec.number(match[1]) % SUNDAY)
     if spec is WEEKDAY and (match := re.fullmatch(r"(\w+)#(\w+)", text)):
         if match[2] not in set("12345"):
-            syntax_error(f"after # comes a number from 1 to 5, not {match[2]!r}.")
+            syntax_error(f"# must be followed by a number from 1 to 5, not {match[2]!r}.")
         return DayPattern("#", spec.number(match[1]) % SUNDAY, int(match[2]))
     return None
 
@@ -263,7 +263,7 @@ def _parse_range(spec: FieldSpec, text: str, low: str, high: str | None, step: s
     end = 6 if spec is WEEKDAY else spec.high
     if low == "*":
         if high is not None:
-            syntax_error(f"{text!r} cannot be read in the {spec.name} field.")
+            syntax_error(f"{text!r} is not valid in the {spec.name} field.")
         return Range(spec.low, end, every, is_starred=True)
     first = spec.number(low)
     if high is None:
@@ -273,7 +273,7 @@ def _parse_range(spec: FieldSpec, text: str, low: str, high: str | None, step: s
         last = SUNDAY
     if first > last:
         syntax_error(
-            f"the range {low}-{high} in the {spec.name} field runs backwards, "
+            f"the range {low}-{high} in the {spec.name} field runs backwards; "
             f"write two ranges: {low}-{end},{spec.low}-{high}."
         )
     return Range(first, last, every)
