@@ -15,15 +15,19 @@ from workbell.domain.goals.reminder import (
     Preferences,
     ReminderRecipient,
     check_reminder_time,
-    idle_before,
-    mail_key,
-    message,
+    compose_reminder,
+    idle_cutoff,
+    reminder_key,
 )
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
-from workbell.domain.notifications.unsubscribe import Category, UnsubscribeTokens, Unsubscription
+from workbell.domain.notifications.unsubscribe import (
+    EmailCategory,
+    UnsubscribeTokens,
+    Unsubscription,
+)
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.goals.repository import GoalFilter
 from workbell.ports.mail import Email
@@ -64,7 +68,7 @@ class ReminderService:
         looked = told = 0
         after = UserId(0)
         while True:
-            before = idle_before(self.clock.now(), self.inactive_days)
+            before = idle_cutoff(self.clock.now(), self.inactive_days)
             with self.store.view() as tx:
                 owners = tx.reminders.idle(after, before, limit=PAGE)
             if not owners:
@@ -137,7 +141,7 @@ class ReminderService:
         Raises:
             NotFound: It is no link of ours.
         """
-        return self.tokens.read(token)
+        return self.tokens.parse(token)
 
     @retry_on_contention
     def unsubscribe(self, token: str, origin: ClientInfo) -> Unsubscription:
@@ -147,7 +151,7 @@ class ReminderService:
         Raises:
             NotFound: It is no link of ours.
         """
-        what = self.tokens.read(token)
+        what = self.tokens.parse(token)
         actor = Actor(user_id=what.owner, origin=origin)
         with self.store.begin() as tx:
             wanted = evolve(tx.reminders.preferences(what.owner), reminders=False)
@@ -159,7 +163,7 @@ class ReminderService:
         """Remind those of a page whose turn it is; return how many are told."""
         now = self.clock.now()
         with self.store.begin() as tx:
-            seen = tx.reminders.lock(owners, idle_before(now, self.inactive_days))
+            seen = tx.reminders.lock(owners, idle_cutoff(now, self.inactive_days))
             people = [person for person in seen if person.has_own_time is own_times]
             due = {person.owner: person.due(now, self.inactive_days) for person in people}
             told = [(person, due[person.owner]) for person in people if due[person.owner]]
@@ -206,15 +210,15 @@ class ReminderService:
             max_attempts=MAIL_ATTEMPTS,
             origin=JobOrigin.REMINDER,
             fair_key=MAIL_TASK,  # so that no other work of the system waits behind them all
-            idempotency_key=mail_key(person.owner, day),
+            idempotency_key=reminder_key(person.owner, day),
             created_at=now,
         )
 
     def _compose(self, user: User, goals: Sequence[Goal]) -> Email:
         """Return the mail; what people have typed goes to verified addresses only."""
         names = [goal.name for goal in goals] if user.is_email_verified else []
-        subject, text = message(names, len(goals), self.inactive_days)
-        token = self.tokens.make(Unsubscription(user.id, Category.REMINDERS))
+        subject, text = compose_reminder(names, len(goals), self.inactive_days)
+        token = self.tokens.make(Unsubscription(user.id, EmailCategory.REMINDERS))
         link = f"{self.public_url}{UNSUBSCRIBE}{token}"
         footer = f"\nNo more reminders, without signing in: {link}\n"
         return Email(to=user.email, subject=subject, text=text + footer, unsubscribe=link)

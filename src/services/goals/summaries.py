@@ -9,16 +9,16 @@ from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.summary import (
     Bucket,
     Comparison,
+    DaySeconds,
     Granularity,
     HeatmapDay,
     Span,
     Streak,
-    Worked,
     buckets,
     by_period,
     compare_with_previous,
     heatmap,
-    span_of,
+    make_span,
     streak,
     total,
 )
@@ -60,7 +60,7 @@ class SummaryService:
 
     def by_period(
         self, actor: Actor, group: Granularity, goal: int | None = None
-    ) -> Sequence[Worked]:
+    ) -> Sequence[DaySeconds]:
         """
         Return the seconds of each week or month that has any, oldest first.
 
@@ -88,7 +88,7 @@ class SummaryService:
             NotFound: The actor has no goal of this number.
         """
         today = local_day(self.clock.now(), actor.time_zone)
-        span = span_of(first, last, today)
+        span = make_span(first, last, today)
         days = self._cached_or_computed(actor, Granularity.DAY, goal, lambda found: found)
         return Overview(
             span=span,
@@ -106,8 +106,8 @@ class SummaryService:
         actor: Actor,
         group: Granularity,
         number: int | None,
-        made: Callable[[Sequence[Worked]], Sequence[Worked]],
-    ) -> Sequence[Worked]:
+        made: Callable[[Sequence[DaySeconds]], Sequence[DaySeconds]],
+    ) -> Sequence[DaySeconds]:
         """Return sums from the cache, or make and keep them."""
         owner = actor.user_id
         with self.store.view() as tx:
@@ -122,7 +122,7 @@ class SummaryService:
             self.cache.put(key, kept, self.cache_seconds)
         return found
 
-    def _cached(self, key: str) -> Sequence[Worked] | None:
+    def _cached(self, key: str) -> Sequence[DaySeconds] | None:
         found = self.cache.get(key) if self.cache_seconds else None
         if found is None:
             return None

@@ -8,15 +8,15 @@ from attrs import field, frozen
 
 from workbell.domain.errors import Invalid, NotFound, Unavailable
 from workbell.domain.identity.one_time_code import (
+    CODE_LIFETIME,
     DAY,
     HOUR,
-    LIFE,
     OneTimeCode,
     Purpose,
-    draw_code,
+    can_send_code,
+    can_try_code,
+    generate_code,
     looks_like_code,
-    may_guess,
-    may_send,
     normalise_code,
 )
 from workbell.domain.identity.user import SYSTEM_ID, User
@@ -56,7 +56,7 @@ class OneTimeCodeService:
     clock: Clock
     randomness: Randomness
     hasher: PasswordHasher
-    life: timedelta = LIFE
+    life: timedelta = CODE_LIFETIME
     evened: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def generate(self) -> GeneratedCode:
@@ -66,7 +66,7 @@ class OneTimeCodeService:
         Raises:
             Unavailable: Too many are hashing.
         """
-        code = draw_code(self.randomness.randbelow)
+        code = generate_code(self.randomness.randbelow)
         return GeneratedCode(code, self.hasher.hash(code))
 
     def store_code(
@@ -83,7 +83,7 @@ class OneTimeCodeService:
         """Whether somebody, whose row is locked, may be sent one more code."""
         latest = tx.codes.latest(user.id, purpose)
         sent = tx.codes.count_since(user.id, purpose, now - HOUR)
-        return user.is_active and may_send(latest, sent, now)
+        return user.is_active and can_send_code(latest, sent, now)
 
     def find_matching(
         self, email: str, typed: str, purpose: Purpose
@@ -116,7 +116,7 @@ class OneTimeCodeService:
             with suppress(NotFound):
                 tx.users.get_for_update(user_id)
             wrong = tx.codes.count_wrong_since(user_id, now - DAY - self.life)
-            may = kept is not None and looks_like_code(typed) and may_guess(wrong)
+            may = kept is not None and looks_like_code(typed) and can_try_code(wrong)
             return tx.codes.try_attempt(kept.id if kept and may else NO_CODE, now)
 
 

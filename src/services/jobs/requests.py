@@ -40,7 +40,7 @@ def check_priority(actor: Actor, priority: int) -> None:
     Raises:
         Invalid: The priority is above 0 and the actor is no superuser.
     """
-    if priority > 0 and not may(actor, Action.HURRY_JOBS):
+    if priority > 0 and not may(actor, Action.RAISE_JOB_PRIORITY):
         raise Invalid.field("priority", "Only superusers may raise the priority above 0.")
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.services.identity_scene import ORIGIN
 from tests.services.members_scene import PASSWORD, Stage, a_stage
 from workbell.domain.errors import Invalid, Unauthenticated, Unavailable
-from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY, WrongCode
+from workbell.domain.identity.one_time_code import MAX_WRONG_PER_DAY, WrongCode
 from workbell.domain.identity.user import WrongCredentials
 
 pytestmark = pytest.mark.unit
@@ -192,7 +192,7 @@ def guesses_compared(stage: Stage, email: str, rounds: int) -> int:
 
 def test_an_account_is_guessed_at_twenty_times_a_day(stage: Stage) -> None:
     """However many codes are mailed, and whatever they are for."""
-    assert guesses_compared(stage, ANA, 40) == MAX_WRONG_A_DAY
+    assert guesses_compared(stage, ANA, 40) == MAX_WRONG_PER_DAY
     stage.identity.resend_otp(ANA)
     right = stage.outbox.code()
     with pytest.raises(WrongCode):

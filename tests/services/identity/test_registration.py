@@ -15,7 +15,7 @@ from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.one_time_code import Purpose, WrongCode
-from workbell.domain.identity.password_policy import MADE_UP_LIFE
+from workbell.domain.identity.password_policy import GENERATED_PASSWORD_LIFETIME
 from workbell.domain.identity.user import AlreadyTaken, Role, Tier, UserId, WrongCredentials
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
@@ -252,14 +252,14 @@ def test_a_made_up_password_works_for_a_week(scene: Scene) -> None:
     )
     members = Members.of(scene.identity, signing_in)
     assert password is not None
-    scene.clock.wait(MADE_UP_LIFE.total_seconds() - 1)
+    scene.clock.wait(GENERATED_PASSWORD_LIFETIME.total_seconds() - 1)
     signing_in.login("admin", password)
     scene.clock.wait(1)
     with pytest.raises(WrongCredentials):
         signing_in.login("admin", password)
     members.passwords.request_reset("admin@example.com")
     members.passwords.reset("admin@example.com", scene.outbox.code(), "chosen by myself")
-    scene.clock.wait(MADE_UP_LIFE.total_seconds())
+    scene.clock.wait(GENERATED_PASSWORD_LIFETIME.total_seconds())
     admin = signing_in.authenticate(signing_in.login("admin", "chosen by myself").access)
     members.passwords.change(admin, "chosen by myself", "chosen once more")
     assert signing_in.login("admin", "chosen once more").user.password_expires_at is None

@@ -14,7 +14,7 @@ from workbell.domain.errors import (
     Unavailable,
 )
 from workbell.domain.identity.actor import ClientInfo
-from workbell.domain.identity.session import FRESH, MAX_LIFE, SessionKind, SignInAgain
+from workbell.domain.identity.session import MAX_LIFE, RECENT_LOGIN, SessionKind, SignInAgain
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
 from workbell.services.identity.actor_cache import LIFE, MOST, ActorCache
 
@@ -88,7 +88,7 @@ def test_ones_sessions_are_listed_and_ended(stage: Stage) -> None:
 def test_another_session_is_ended_after_a_login_of_a_moment_ago(stage: Stage) -> None:
     """ASVS 7.5.2: renewing a session is no login; the session that asks may always end."""
     old, other = stage.login(), stage.actor(stage.login())
-    stage.clock.wait(FRESH.seconds - 1)
+    stage.clock.wait(RECENT_LOGIN.seconds - 1)
     stage.members.sessions.revoke(stage.actor(old), other.session_id)
     other = stage.actor(stage.login())
     stage.clock.wait(1)
