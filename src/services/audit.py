@@ -1,4 +1,4 @@
-"""Audit entries of what people do with their accounts, floods in one."""
+"""Audit entries of what people do with their accounts, burst_filter in one."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,7 +24,7 @@ MOST = 10_000
 def account_audit_entry(
     user: User | None,
     action: str,
-    origin: ClientInfo,
+    client_info: ClientInfo,
     at: datetime,
     changes: Mapping[str, Any] | None = None,
     *,
@@ -32,7 +32,11 @@ def account_audit_entry(
     subject: object = None,
 ) -> AuditEntry:
     """Return the entry of a person, or of somebody at a name that nobody has."""
-    who = Actor.of(user, origin=origin) if user else Actor(user_id=SYSTEM_ID, origin=origin)
+    who = (
+        Actor.of(user, client_info=client_info)
+        if user
+        else Actor(user_id=SYSTEM_ID, client_info=client_info)
+    )
     about = subject if subject is not None else (user.id if user else "")
     return AuditEntry.of(who, action, model, about, at, changes)
 
@@ -73,15 +77,15 @@ class AuditBurstFilter:
 
 @frozen(kw_only=True)
 class RefusalAudit:
-    """Remembers who was refused what, for a reason of security; floods in one."""
+    """Remembers who was refused what, for a reason of security; burst_filter in one."""
 
     store: Store[IdentityTx]
     clock: Clock
-    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
+    _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
 
     def record(self, actor: Actor, action: str, operation: str, why: WorkbellError) -> None:
         """Keep one refusal; a store that does not answer makes it no other one."""
         changes = {"reason": [None, why.code]}
         refused = AuditEntry.of(actor, action, "operation", operation, self.clock.now(), changes)
         with suppress(Unavailable), self.store.begin() as tx:
-            self._floods.add(tx.audit, refused)
+            self._burst_filter.add(tx.audit, refused)

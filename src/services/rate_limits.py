@@ -168,12 +168,12 @@ def verify_counting_failures(
     user: User | None,
     identifier: str,
     password: str,
-    known_from: str,
+    trusted_address: str,
 ) -> bool:
     """
     Return whether a password is somebody's; wrong ones are counted by account.
 
-    `known_from` is what `known_address` returns. Takes as long where there is
+    `trusted_address` is what `known_address` returns. Takes as long where there is
     nobody. Without throttling nothing is counted.
 
     Raises:
@@ -183,5 +183,5 @@ def verify_counting_failures(
     kept = "" if user is None else user.password_hash
     if rate_limits is None:
         return hasher.verify(kept, password)
-    account = account_key(user, identifier, known_from)
+    account = account_key(user, identifier, trusted_address)
     return rate_limits.verify_counting_failures(account, lambda: hasher.verify(kept, password))

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.services.identity_scene import NOON, ORIGIN
-from tests.services.members_scene import a_stage
+from tests.services.accounts import make_accounts
+from tests.services.registration import CLIENT, NOON
 from workbell.domain.audit import AuditEntry
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import WrongCredentials
@@ -31,22 +31,22 @@ class Trail:
 
 
 def test_a_flood_is_one_entry_a_minute_and_the_next_tells_how_many() -> None:
-    floods, trail = AuditBurstFilter(), Trail()
+    burst_filter, trail = AuditBurstFilter(), Trail()
     for second in range(130):
         at = NOON + timedelta(seconds=second)
-        floods.add(
-            trail, account_audit_entry(None, "LOGIN_FAILED", ORIGIN, at, {"reason": [None, "x"]})
+        burst_filter.add(
+            trail, account_audit_entry(None, "LOGIN_FAILED", CLIENT, at, {"reason": [None, "x"]})
         )
     assert [one.changes.get("repeated") for one in trail.entries] == [None, [None, 59], [None, 59]]
     assert trail.entries[1].changes["reason"] == [None, "x"]
 
 
 def test_each_address_and_action_is_a_flood_of_its_own() -> None:
-    floods, trail = AuditBurstFilter(), Trail()
+    burst_filter, trail = AuditBurstFilter(), Trail()
     for address in ("192.0.2.1", "192.0.2.2"):
         for action in ("A", "B"):
             for _ in range(3):
-                floods.add(
+                burst_filter.add(
                     trail, account_audit_entry(None, action, ClientInfo(address=address), NOON)
                 )
     assert len(trail.entries) == 4
@@ -55,19 +55,19 @@ def test_each_address_and_action_is_a_flood_of_its_own() -> None:
 def test_so_many_floods_are_watched_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST == 10_000
     monkeypatch.setattr("workbell.services.audit.MOST", 2)
-    floods, trail = AuditBurstFilter(), Trail()
+    burst_filter, trail = AuditBurstFilter(), Trail()
     for action in ("A", "B", "C", "A"):
-        floods.add(trail, account_audit_entry(None, action, ORIGIN, NOON))
+        burst_filter.add(trail, account_audit_entry(None, action, CLIENT, NOON))
     assert len(trail.entries) == 4
 
 
 def test_a_thousand_failed_logins_are_a_few_entries() -> None:
-    stage = a_stage("ana")
+    accounts = make_accounts("ana")
     for _ in range(1000):
         with pytest.raises(WrongCredentials):
-            stage.login(password="wrong")
-    assert stage.actions() == ["LOGIN_FAILED"]
-    stage.clock.wait(61)
+            accounts.login(password="wrong")
+    assert accounts.actions() == ["LOGIN_FAILED"]
+    accounts.clock.wait(61)
     with pytest.raises(WrongCredentials):
-        stage.login(password="wrong")
-    assert stage.audit()[-1].changes["repeated"] == [None, 999]
+        accounts.login(password="wrong")
+    assert accounts.audit()[-1].changes["repeated"] == [None, 999]

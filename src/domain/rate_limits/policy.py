@@ -303,7 +303,7 @@ def _charges(*met: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
     return tuple(RateLimitKey(policy, whom) for policy, whom in met if policy is not None)
 
 
-def account_key(user: User | None, identifier: str, known_from: str = "") -> str:
+def account_key(user: User | None, identifier: str, trusted_address: str = "") -> str:
     """
     Return by what an account's failures are counted.
 
@@ -313,7 +313,11 @@ def account_key(user: User | None, identifier: str, known_from: str = "") -> str
     exist.
     """
     if user is not None:
-        return f"user-{user.id}@{client_key(known_from)}" if known_from else f"user-{user.id}"
+        return (
+            f"user-{user.id}@{client_key(trusted_address)}"
+            if trusted_address
+            else f"user-{user.id}"
+        )
     return (
         f"name-{sha256(normalise_identifier(identifier).encode(errors='replace')).hexdigest()[:32]}"
     )

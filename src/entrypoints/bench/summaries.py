@@ -258,7 +258,7 @@ def _served(
     """
     with application.store.view() as tx:
         known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
-    signing_in = evolve(application.signing_in, recent=known)
+    signing_in = evolve(application.signing_in, actor_cache=known)
     dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
     if not cached:
         dependencies = evolve(

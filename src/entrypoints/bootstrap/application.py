@@ -216,9 +216,9 @@ class Application:
 
         passwords = PasswordService(
             codes=self.identity.codes,
-            mailer=self.identity.quiet_mailer,
-            recent=self.signing_in.recent,
-            floods=AuditBurstFilter(),
+            mailer=self.identity.background_mailer,
+            actor_cache=self.signing_in.actor_cache,
+            burst_filter=AuditBurstFilter(),
             rate_limits=self.rate_limits,
         )
         return AppDependencies(
@@ -229,10 +229,13 @@ class Application:
             people=self.people,
             sessions=self.sessions,
             api_keys=ApiKeyService(
-                store=self.store, clock=self.clock, ids=self.ids, recent=self.signing_in.recent
+                store=self.store,
+                clock=self.clock,
+                ids=self.ids,
+                actor_cache=self.signing_in.actor_cache,
             ),
             second_factor=SecondFactorService(
-                gate=self.signing_in.gate, passwords=passwords, ids=self.ids
+                factor_check=self.signing_in.factor_check, passwords=passwords, ids=self.ids
             ),
             scheduling=self.scheduling,
             jobs=self.jobs,

@@ -85,7 +85,7 @@ def build(
     waker = None if settings.redis_url is None else make_waker(settings.redis_url)
     changes = make_change_counters(waker)
     store.waker = make_store_waker(changes, waker)
-    serializer, ids, chance, metrics = (
+    serializer, ids, randomness, metrics = (
         JsonSerializer(),
         UuidIds(),
         SystemRandomness(),
@@ -105,7 +105,7 @@ def build(
     closing = ExitStack()
     rate_limits = make_rate_limiting(settings, store, clock, closing)
     identity, signing_in = _make_identity(settings, store, clock, ids, mailer, rate_limits, keys)
-    sessions = SessionService(store=store, clock=clock, recent=signing_in.recent)
+    sessions = SessionService(store=store, clock=clock, actor_cache=signing_in.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
         settings=settings,
@@ -125,13 +125,13 @@ def build(
         cache=cache,
         summaries=_make_summaries(settings, store, clock, cache),
         reminding=reminding,
-        ticking=Ticker(store=store, clock=clock, chance=chance, tasks=registry),
-        execution=_make_execution(settings, store, definitions, files, chance),
+        ticking=Ticker(store=store, clock=clock, randomness=randomness, tasks=registry),
+        execution=_make_execution(settings, store, definitions, files, randomness),
         retention=_make_retention(settings, store, clock, files, sessions, rate_limits),
         identity=identity,
         signing_in=signing_in,
         people=UserAdministration(
-            codes=identity.codes, mailer=identity.mailer, recent=signing_in.recent
+            codes=identity.codes, mailer=identity.mailer, actor_cache=signing_in.actor_cache
         ),
         sessions=sessions,
         rate_limits=rate_limits,
@@ -179,7 +179,7 @@ def _make_jobs(
         definitions=definitions,
         files=files,
         max_waiting=settings.max_waiting_jobs,
-        queues_known=queues,
+        known_queues=queues,
     )
 
 
@@ -188,12 +188,12 @@ def _make_execution(
     store: AnyStore,
     definitions: TaskDefinitionService,
     files: LocalFileStore,
-    chance: SystemRandomness,
+    randomness: SystemRandomness,
 ) -> ExecutionService[SchedulesTx]:
     return ExecutionService(
         store=store,
         clock=definitions.clock,
-        chance=chance,
+        randomness=randomness,
         definitions=definitions,
         files=files,
         lease=timedelta(seconds=settings.lease_seconds),
@@ -265,14 +265,14 @@ def _make_retention(
         store=store,
         clock=clock,
         files=files,
-        keep={
+        max_age={
             JobState.SUCCEEDED: timedelta(days=settings.retention_succeeded_days),
             JobState.SKIPPED: timedelta(days=settings.retention_skipped_days),
             JobState.FAILED: failed,
             JobState.CANCELLED: failed,
         },
-        keep_scheduled=timedelta(days=settings.retention_schedule_days),
-        also=(sessions.prune, rate_limits.prune),
+        max_age_scheduled=timedelta(days=settings.retention_schedule_days),
+        extra_prunes=(sessions.prune, rate_limits.prune),
     )
 
 
@@ -302,10 +302,10 @@ def _make_identity(
         randomness=SystemRandomness(),
         hasher=hasher,
         mailer=mailer,
-        quiet_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
+        background_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),
         self_service_tier=settings.self_service_tier,
-        evened=min_duration,
+        min_duration=min_duration,
     )
     signing_in = LoginService(
         store=store,
@@ -320,7 +320,7 @@ def _make_identity(
         rate_limits=rate_limits,
         totp=PyotpTotp(),
         factor_keys=FactorKeys.of(keys),
-        second_factor_duty=settings.require_second_factor,
-        evened=min_duration,
+        second_factor_policy=settings.require_second_factor,
+        min_duration=min_duration,
     )
     return identity, signing_in

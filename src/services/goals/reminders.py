@@ -140,7 +140,7 @@ class ReminderService:
         return self.tokens.read(token)
 
     @retry_on_contention
-    def unsubscribe(self, token: str, origin: ClientInfo) -> Unsubscription:
+    def unsubscribe(self, token: str, client_info: ClientInfo) -> Unsubscription:
         """
         End what a link stands for, for good; it may be used again.
 
@@ -148,7 +148,7 @@ class ReminderService:
             NotFound: It is no link of ours.
         """
         what = self.tokens.read(token)
-        actor = Actor(user_id=what.owner, origin=origin)
+        actor = Actor(user_id=what.owner, client_info=client_info)
         with self.store.begin() as tx:
             wanted = evolve(tx.reminders.preferences(what.owner), reminders=False)
             self._save(tx, actor, wanted, "UTC")

@@ -34,7 +34,7 @@ class ApiKeyService:
     store: Store[IdentityTx]
     clock: Clock
     ids: Ids
-    recent: ActorCache
+    actor_cache: ActorCache
 
     def list_keys(self, actor: Actor) -> Sequence[ApiKey]:
         """
@@ -83,7 +83,7 @@ class ApiKeyService:
             if not tx.api_keys.revoke(actor.user_id, key_id, now):
                 raise NotFound("There is no such key.")
             tx.audit.add(AuditEntry.of(actor, "DELETE", "api_key", key_id, now))
-        self.recent.evict(actor.user_id)
+        self.actor_cache.evict(actor.user_id)
 
     @retry_on_contention
     def _insert(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:

@@ -20,7 +20,7 @@ from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.second_factor_check import must_enrol
 
 ENDED = "This session has ended: sign in again."
-_NOWHERE = ClientInfo()
+_UNKNOWN_CLIENT = ClientInfo()
 _NOTHING_KEPT = "0" * 64
 
 
@@ -39,10 +39,10 @@ class TokenAuthenticator:
     tokens: Tokens
     idle: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
-    duty: SecondFactorPolicy = SecondFactorPolicy.NONE
-    recent: ActorCache = field(default=Factory(ActorCache), eq=False)
+    policy: SecondFactorPolicy = SecondFactorPolicy.NONE
+    actor_cache: ActorCache = field(default=Factory(ActorCache), eq=False)
 
-    def authenticate(self, token: str, origin: ClientInfo = _NOWHERE) -> Actor:
+    def authenticate(self, token: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> Actor:
         """
         Return who asks with this token.
 
@@ -50,16 +50,18 @@ class TokenAuthenticator:
             Unauthenticated: The token, its session or its user serves no more.
         """
         if is_opaque(token, Prefix.SESSION):
-            return self.by_session(token, SessionKind.OPAQUE, origin)
-        now, mark = self.clock.now(), self.recent.generation()
-        actor = self.recent.find(token, now)
+            return self.by_session(token, SessionKind.OPAQUE, client_info)
+        now, mark = self.clock.now(), self.actor_cache.generation()
+        actor = self.actor_cache.find(token, now)
         if actor is None:
             by_key = is_opaque(token, Prefix.API_KEY)
             actor, until = self._by_key(token, now) if by_key else self._by_claims(token, now)
-            self.recent.put(token, actor, now, until, mark)
-        return evolve(actor, origin=origin)
+            self.actor_cache.put(token, actor, now, until, mark)
+        return evolve(actor, client_info=client_info)
 
-    def by_session(self, token: str, kind: SessionKind, origin: ClientInfo = _NOWHERE) -> Actor:
+    def by_session(
+        self, token: str, kind: SessionKind, client_info: ClientInfo = _UNKNOWN_CLIENT
+    ) -> Actor:
         """
         Return who asks with an opaque session token, or with a cookie.
 
@@ -72,21 +74,21 @@ class TokenAuthenticator:
         with self.store.view() as tx:
             session = tx.sessions.find(opaque.id)
             user = _active(tx, session.user_id) if session else None
-            owes = user is not None and must_enrol(tx, self.duty, user)
+            owes = user is not None and must_enrol(tx, self.policy, user)
         fits = opaque.matches(session.current_jti if session else _NOTHING_KEPT)
         if user is None or session is None or not fits or session.kind is not kind:
             raise Unauthenticated(ENDED)
         if not session.is_active(now):
             raise Unauthenticated(ENDED)
         self._record_use(session, now)
-        return Actor.of(user, session_id=session.id, origin=origin, must_enrol=owes)
+        return Actor.of(user, session_id=session.id, client_info=client_info, must_enrol=owes)
 
     def _by_claims(self, token: str, now: datetime) -> tuple[Actor, datetime]:
         claims = self.tokens.read(token, TokenKind.ACCESS)
         with self.store.view() as tx:
             session = tx.sessions.find(claims.session_id)
             user = user_from_actor(tx, claims)
-            owes = user is not None and must_enrol(tx, self.duty, user)
+            owes = user is not None and must_enrol(tx, self.policy, user)
         if user is None or session is None or not session.is_active(now):
             raise Unauthenticated(ENDED)
         if session.user_id != user.id or session.kind is not SessionKind.TOKENS:

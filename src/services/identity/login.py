@@ -38,7 +38,7 @@ from workbell.services.identity.second_factor_check import SecondFactorCheck
 from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
 from workbell.services.transaction_retry import retry_on_contention
 
-_NOWHERE = ClientInfo()
+_UNKNOWN_CLIENT = ClientInfo()
 
 
 @frozen(kw_only=True)
@@ -69,7 +69,7 @@ class LoginService:
     Nothing is hashed within a transaction. No session lasts longer than
     `session_life`, however often it is renewed; a browser's ends when it was
     not used for `refresh_life`. Keeping that a login failed takes as long
-    whoever it was, by `evened`.
+    whoever it was, by `min_duration`.
     """
 
     store: Store[IdentityTx]
@@ -84,10 +84,10 @@ class LoginService:
     require_verified_email: bool = False
     rate_limits: RateLimiting | None = None
     factor_keys: FactorKeys = field(factory=FactorKeys)
-    second_factor_duty: SecondFactorPolicy = SecondFactorPolicy.NONE
-    evened: Callable[[], AbstractContextManager[object]] = nullcontext
-    recent: ActorCache = field(default=Factory(ActorCache), eq=False)
-    recognition: TokenAuthenticator = field(
+    second_factor_policy: SecondFactorPolicy = SecondFactorPolicy.NONE
+    min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
+    actor_cache: ActorCache = field(default=Factory(ActorCache), eq=False)
+    authenticator: TokenAuthenticator = field(
         default=Factory(
             lambda self: TokenAuthenticator(
                 store=self.store,
@@ -95,34 +95,34 @@ class LoginService:
                 tokens=self.tokens,
                 idle=self.refresh_life,
                 session_life=self.session_life,
-                recent=self.recent,
-                duty=self.second_factor_duty,
+                actor_cache=self.actor_cache,
+                policy=self.second_factor_policy,
             ),
             takes_self=True,
         ),
         init=False,
     )
-    gate: SecondFactorCheck = field(
+    factor_check: SecondFactorCheck = field(
         default=Factory(
             lambda self: SecondFactorCheck(
                 store=self.store,
                 clock=self.clock,
                 keys=self.factor_keys,
                 totp=self.totp,
-                duty=self.second_factor_duty,
+                policy=self.second_factor_policy,
                 rate_limits=self.rate_limits,
             ),
             takes_self=True,
         ),
         init=False,
     )
-    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
+    _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
 
     def login(
         self,
         identifier: str,
         password: str,
-        origin: ClientInfo = _NOWHERE,
+        client_info: ClientInfo = _UNKNOWN_CLIENT,
         *,
         code: str = "",
         require_verified: bool = False,
@@ -142,25 +142,25 @@ class LoginService:
             TooMany: The password or the code was wrong too often.
             Unavailable: The store does not answer, or too many are hashing.
         """
-        user = self._verify_password(identifier, password, origin, require_verified)
-        seed = self._check_second_factor(user, code, origin)
+        user = self._verify_password(identifier, password, client_info, require_verified)
+        seed = self._check_second_factor(user, code, client_info)
         session = Session.start(
             self.ids.new(),
             user.id,
             self.ids.new(),
             self.clock.now(),
             min(self.refresh_life, self.session_life),
-            origin=origin,
+            client_info=client_info,
         )
         return self._issue_tokens(
-            self._store_session(user, password, seed, session, origin), session
+            self._store_session(user, password, seed, session, client_info), session
         )
 
     def login_opaque(
         self,
         identifier: str,
         password: str,
-        origin: ClientInfo = _NOWHERE,
+        client_info: ClientInfo = _UNKNOWN_CLIENT,
         *,
         code: str = "",
         kind: SessionKind = SessionKind.OPAQUE,
@@ -176,8 +176,8 @@ class LoginService:
             WrongCredentials, EmailNotVerified, SecondFactorRequired,
             WrongSecondFactor, TooMany, Unavailable: As `login` does.
         """
-        user = self._verify_password(identifier, password, origin, require_verified=False)
-        seed = self._check_second_factor(user, code, origin)
+        user = self._verify_password(identifier, password, client_info, require_verified=False)
+        seed = self._check_second_factor(user, code, client_info)
         token = OpaqueToken(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
         life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
         session = Session.start(
@@ -187,13 +187,13 @@ class LoginService:
             self.clock.now(),
             min(life, self.session_life),
             kind=kind,
-            origin=origin,
+            client_info=client_info,
         )
-        current = self._store_session(user, password, seed, session, origin, replaces)
+        current = self._store_session(user, password, seed, session, client_info, replaces)
         return OpaqueLogin(user=current, token=token, expires_at=session.expires_at)
 
     @retry_on_contention
-    def refresh(self, token: str, origin: ClientInfo = _NOWHERE) -> TokenLogin:
+    def refresh(self, token: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> TokenLogin:
         """
         Exchange a refresh token for the next pair of tokens.
 
@@ -208,9 +208,11 @@ class LoginService:
         with self.store.begin() as tx:
             now = self.clock.now()
             found = _locked(tx, claims)
-            signed_in = found and self._rotate_tokens(tx, found, claims.jti, next_jti, now, origin)
+            signed_in = found and self._rotate_tokens(
+                tx, found, claims.jti, next_jti, now, client_info
+            )
         if signed_in is None:
-            self.recent.evict(claims.user_id)
+            self.actor_cache.evict(claims.user_id)
             raise Unauthenticated(ENDED)
         return self._issue_tokens(*signed_in)
 
@@ -231,42 +233,42 @@ class LoginService:
             if session.revoked_at is None:
                 tx.sessions.replace(session.revoked(now))
                 user = tx.users.get(actor.user_id)
-                tx.audit.add(_of_session(user, "LOGOUT", session, actor.origin, now))
-        self.recent.evict(actor.user_id)
+                tx.audit.add(_of_session(user, "LOGOUT", session, actor.client_info, now))
+        self.actor_cache.evict(actor.user_id)
 
-    def authenticate(self, token: str, origin: ClientInfo = _NOWHERE) -> Actor:
+    def authenticate(self, token: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> Actor:
         """
         Return who asks with this token: signed, opaque, or an API key.
 
         Raises:
             Unauthenticated: The token, its session or its user serves no more.
         """
-        return self.recognition.authenticate(token, origin)
+        return self.authenticator.authenticate(token, client_info)
 
-    # ----------------------------------------------------------------------------- the gate
+    # ----------------------------------------------------------------------------- the factor_check
 
     def _verify_password(
-        self, identifier: str, password: str, origin: ClientInfo, require_verified: bool
+        self, identifier: str, password: str, client_info: ClientInfo, require_verified: bool
     ) -> User:
         """Return who has this password: the one way to any token, with `_passed_by`."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
-            known_from = known_address(tx, user, origin.address)
+            trusted_address = known_address(tx, user, client_info.address)
         fits = verify_counting_failures(
-            self.rate_limits, self.hasher, user, identifier, password, known_from
+            self.rate_limits, self.hasher, user, identifier, password, trusted_address
         )
         if user is None or not fits or not user.may_sign_in(self.clock.now()):
-            raise self._audit_refusal(user, WrongCredentials(), origin)
+            raise self._audit_refusal(user, WrongCredentials(), client_info)
         if (require_verified or self.require_verified_email) and not user.is_email_verified:
-            raise self._audit_refusal(user, EmailNotVerified(), origin)
+            raise self._audit_refusal(user, EmailNotVerified(), client_info)
         return user
 
-    def _check_second_factor(self, user: User, code: str, origin: ClientInfo) -> str:
+    def _check_second_factor(self, user: User, code: str, client_info: ClientInfo) -> str:
         """Return the seed of the second factor that somebody has shown, if they have one."""
         try:
-            return self.gate.verify(user, code, origin)
+            return self.factor_check.verify(user, code, client_info)
         except (SecondFactorRequired, WrongSecondFactor) as error:
-            raise self._audit_refusal(user, error, origin) from None
+            raise self._audit_refusal(user, error, client_info) from None
 
     @retry_on_contention
     def _store_session(
@@ -275,30 +277,32 @@ class LoginService:
         password: str,
         seed: str,
         session: Session,
-        origin: ClientInfo,
+        client_info: ClientInfo,
         replaces: str = "",
     ) -> User:
         """Keep a new session, and return its user, whose hash may be a new one."""
         renewed = self._rehash(user, password)
         with self.store.begin() as tx:
             current = _unchanged(tx, user)
-            self.gate.check_unchanged(tx, current, seed)
+            self.factor_check.check_unchanged(tx, current, seed)
             if renewed is not None:
                 tx.users.replace(evolve(current, password_hash=renewed))
             if replaces:
                 _end(tx, replaces, session.created_at)
             tx.sessions.add(session)
-            tx.audit.add(_of_session(user, "LOGIN", session, origin, session.created_at))
+            tx.audit.add(_of_session(user, "LOGIN", session, client_info, session.created_at))
         return current
 
     def _audit_refusal(
-        self, user: User | None, why: WorkbellError, origin: ClientInfo
+        self, user: User | None, why: WorkbellError, client_info: ClientInfo
     ) -> WorkbellError:
         """Keep that somebody was refused, never what they typed; return the error."""
         changes = {"reason": [None, why.code]}
-        with self.evened(), self.store.begin() as tx:
-            failed = account_audit_entry(user, "LOGIN_FAILED", origin, self.clock.now(), changes)
-            self._floods.add(tx.audit, failed)
+        with self.min_duration(), self.store.begin() as tx:
+            failed = account_audit_entry(
+                user, "LOGIN_FAILED", client_info, self.clock.now(), changes
+            )
+            self._burst_filter.add(tx.audit, failed)
         return why
 
     def _rehash(self, user: User, password: str) -> str | None:
@@ -313,7 +317,7 @@ class LoginService:
         jti: str,
         next_jti: str,
         now: datetime,
-        origin: ClientInfo,
+        client_info: ClientInfo,
     ) -> tuple[User, Session] | None:
         """Return user and session as the exchange leaves them, or None if it is refused."""
         user, session = found
@@ -323,11 +327,11 @@ class LoginService:
         if standing is RefreshTokenState.CURRENT:
             rotated = session.rotated(next_jti, now, self.refresh_life, self.session_life)
             tx.sessions.replace(rotated)
-            tx.audit.add(_of_session(user, "REFRESH", session, origin, now))
+            tx.audit.add(_of_session(user, "REFRESH", session, client_info, now))
             return user, rotated
         if standing is RefreshTokenState.REUSED:
             tx.sessions.replace(session.revoked(now))
-            tx.audit.add(_of_session(user, "REFRESH_REUSED", session, origin, now))
+            tx.audit.add(_of_session(user, "REFRESH_REUSED", session, client_info, now))
         return None
 
     def _issue_tokens(self, user: User, session: Session) -> TokenLogin:
@@ -383,6 +387,6 @@ def _end(tx: IdentityTx, session_id: str, now: datetime) -> None:
 
 
 def _of_session(
-    user: User, action: str, session: Session, origin: ClientInfo, at: datetime
+    user: User, action: str, session: Session, client_info: ClientInfo, at: datetime
 ) -> AuditEntry:
-    return account_audit_entry(user, action, origin, at, model="session", subject=session.id)
+    return account_audit_entry(user, action, client_info, at, model="session", subject=session.id)

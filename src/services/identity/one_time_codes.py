@@ -44,7 +44,7 @@ class OneTimeCodeService:
     """
     Draw codes, keep them and compare what people type.
 
-    `evened` is around whatever differs with whether there is such a person: it
+    `min_duration` is around whatever differs with whether there is such a person: it
     has that take as long, so that nobody can tell by the time. By default it
     does not.
 
@@ -57,7 +57,7 @@ class OneTimeCodeService:
     randomness: Randomness
     hasher: PasswordHasher
     life: timedelta = LIFE
-    evened: Callable[[], AbstractContextManager[object]] = nullcontext
+    min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def generate(self) -> GeneratedCode:
         """
@@ -70,10 +70,10 @@ class OneTimeCodeService:
         return GeneratedCode(code, self.hasher.hash(code))
 
     def store_code(
-        self, tx: IdentityTx, user: User, purpose: Purpose, fresh: GeneratedCode, now: datetime
+        self, tx: IdentityTx, user: User, purpose: Purpose, new_code: GeneratedCode, now: datetime
     ) -> None:
         """Keep a code that goes out to somebody; the earlier ones work no more."""
-        tx.codes.add(OneTimeCode.issue(user.id, purpose, fresh.code_hash, now, self.life))
+        tx.codes.add(OneTimeCode.issue(user.id, purpose, new_code.code_hash, now, self.life))
 
     def cancel(self, tx: IdentityTx, user: User, purpose: Purpose, now: datetime) -> None:
         """Have the codes that are on their way to somebody work no more."""
@@ -99,7 +99,7 @@ class OneTimeCodeService:
             Unavailable: The store does not answer, or too many are hashing.
         """
         tidy = normalise_code(typed)
-        with self.evened():
+        with self.min_duration():
             with self.store.view() as tx:
                 user = tx.users.by_email(email)
                 kept = tx.codes.latest(user.id, purpose) if user else None

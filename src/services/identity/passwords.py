@@ -23,7 +23,7 @@ from workbell.services.identity.one_time_codes import (
 from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
 from workbell.services.transaction_retry import retry_on_contention
 
-_NOWHERE = ClientInfo()
+_UNKNOWN_CLIENT = ClientInfo()
 
 
 @frozen(kw_only=True)
@@ -37,8 +37,8 @@ class PasswordService:
 
     codes: OneTimeCodeService
     mailer: Mailer
-    recent: ActorCache
-    floods: AuditBurstFilter
+    actor_cache: ActorCache
+    burst_filter: AuditBurstFilter
     rate_limits: RateLimiting | None = None
 
     def change(self, actor: Actor, current: str, new: str, confirm: str | None = None) -> None:
@@ -53,14 +53,14 @@ class PasswordService:
         check(actor, Action.CHANGE_PASSWORD, owner=actor.user_id)
         with self.codes.store.view() as tx:
             user = tx.users.get(actor.user_id)
-        self.prove(user, current, actor.origin)
+        self.check_current_password(user, current, actor.client_info)
         check_new_password(user, new, confirm)
         hashed = self.codes.hasher.hash(new)
         self._apply_change(user, hashed, actor)
-        self.recent.evict(user.id)
+        self.actor_cache.evict(user.id)
         send_ignoring_errors(self.mailer, compose_password_changed_email(user))
 
-    def request_reset(self, email: str, origin: ClientInfo = _NOWHERE) -> None:
+    def request_reset(self, email: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> None:
         """
         Mail a code with which a forgotten password can be set anew.
 
@@ -71,16 +71,18 @@ class PasswordService:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        fresh = self.codes.generate()
-        with self.codes.evened():
-            send_ignoring_errors(self.mailer, self._compose_reset_email(email, fresh, origin))
+        new_code = self.codes.generate()
+        with self.codes.min_duration():
+            send_ignoring_errors(
+                self.mailer, self._compose_reset_email(email, new_code, client_info)
+            )
 
     def reset(
         self,
         email: str,
         code: str,
         new: str,
-        origin: ClientInfo = _NOWHERE,
+        client_info: ClientInfo = _UNKNOWN_CLIENT,
         confirm: str | None = None,
     ) -> None:
         """
@@ -97,18 +99,18 @@ class PasswordService:
         _check_text(new, confirm, (), email)
         user, fitting = self.codes.find_matching(email, code, Purpose.RESET_PASSWORD)
         if user is None or fitting is None:
-            with self.codes.evened(), self.codes.store.begin() as tx:
+            with self.codes.min_duration(), self.codes.store.begin() as tx:
                 now = self.codes.clock.now()
-                self.floods.add(
-                    tx.audit, account_audit_entry(user, "PASSWORD_RESET_FAILED", origin, now)
+                self.burst_filter.add(
+                    tx.audit, account_audit_entry(user, "PASSWORD_RESET_FAILED", client_info, now)
                 )
             raise WrongCode
         check_new_password(user, new, confirm)
-        self._settle(user, fitting, self.codes.hasher.hash(new), origin)
-        self.recent.evict(user.id)
+        self._settle(user, fitting, self.codes.hasher.hash(new), client_info)
+        self.actor_cache.evict(user.id)
         send_ignoring_errors(self.mailer, compose_password_changed_email(user))
 
-    def prove(self, user: User, password: str, origin: ClientInfo) -> None:
+    def check_current_password(self, user: User, password: str, client_info: ClientInfo) -> None:
         """
         Refuse who does not know the current password.
 
@@ -118,16 +120,16 @@ class PasswordService:
             Unavailable: The store does not answer, or too many are hashing.
         """
         with self.codes.store.view() as tx:
-            known_from = known_address(tx, user, origin.address)
+            trusted_address = known_address(tx, user, client_info.address)
         hasher = self.codes.hasher
         if verify_counting_failures(
-            self.rate_limits, hasher, user, user.username, password, known_from
+            self.rate_limits, hasher, user, user.username, password, trusted_address
         ):
             return
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()
-            self.floods.add(
-                tx.audit, account_audit_entry(user, "PASSWORD_PROOF_FAILED", origin, now)
+            self.burst_filter.add(
+                tx.audit, account_audit_entry(user, "PASSWORD_PROOF_FAILED", client_info, now)
             )
         raise Invalid.field("current_password", "The current password is wrong.")
 
@@ -135,7 +137,7 @@ class PasswordService:
         """
         Keep a new hash, and end every session but the actor's own.
 
-        Call `recent.forget` after the commit.
+        Call `actor_cache.forget` after the commit.
 
         Raises:
             Invalid: The password was changed meanwhile.
@@ -148,7 +150,7 @@ class PasswordService:
         self.codes.cancel(tx, current, Purpose.RESET_PASSWORD, now)
         ended = tx.sessions.revoke_all(current.id, now, except_id=actor.session_id)
         told = {"sessions_ended": [None, ended]}
-        tx.audit.add(account_audit_entry(current, action, actor.origin, now, told))
+        tx.audit.add(account_audit_entry(current, action, actor.client_info, now, told))
         return changed
 
     @retry_on_contention
@@ -157,7 +159,9 @@ class PasswordService:
             self.set_hash(tx, user, hashed, actor, "PASSWORD_CHANGE")
 
     @retry_on_contention
-    def _settle(self, user: User, fitting: OneTimeCode, hashed: str, origin: ClientInfo) -> None:
+    def _settle(
+        self, user: User, fitting: OneTimeCode, hashed: str, client_info: ClientInfo
+    ) -> None:
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()
             current = tx.users.get_for_update(user.id)
@@ -171,22 +175,22 @@ class PasswordService:
                 )
             )
             tx.sessions.revoke_all(current.id, now)
-            tx.audit.add(account_audit_entry(current, "PASSWORD_RESET", origin, now))
+            tx.audit.add(account_audit_entry(current, "PASSWORD_RESET", client_info, now))
 
     @retry_on_contention
     def _compose_reset_email(
-        self, email: str, fresh: GeneratedCode, origin: ClientInfo
+        self, email: str, new_code: GeneratedCode, client_info: ClientInfo
     ) -> Email | None:
         with self.codes.store.begin() as tx:
             known, now = tx.users.by_email(email), self.codes.clock.now()
             user = tx.users.get_for_update(known.id) if known else None
             if user is None or not self.codes.may_send(tx, user, Purpose.RESET_PASSWORD, now):
-                refused = account_audit_entry(user, "SEND_RESET_REFUSED", origin, now)
-                self.floods.add(tx.audit, refused)
+                refused = account_audit_entry(user, "SEND_RESET_REFUSED", client_info, now)
+                self.burst_filter.add(tx.audit, refused)
                 return None
-            self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, fresh, now)
-            tx.audit.add(account_audit_entry(user, "SEND_RESET", origin, now))
-        return _compose_code_email(user, fresh, self.codes.life, now)
+            self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, new_code, now)
+            tx.audit.add(account_audit_entry(user, "SEND_RESET", client_info, now))
+        return _compose_code_email(user, new_code, self.codes.life, now)
 
 
 def check_new_password(user: User, new: str, confirm: str | None = None) -> None:
@@ -208,14 +212,16 @@ def _check_text(new: str, confirm: str | None, names: Sequence[str], email: str)
         raise Invalid(field_errors=at_fault)
 
 
-def _compose_code_email(user: User, fresh: GeneratedCode, life: timedelta, now: datetime) -> Email:
+def _compose_code_email(
+    user: User, new_code: GeneratedCode, life: timedelta, now: datetime
+) -> Email:
     until = f"{now + life:%H:%M} UTC"
     return Email(
         to=user.email,
         subject="Set your password",
         text=(
             f"Hello {user.full_name},\n\n"
-            f"your code is {fresh.code}\n\n"
+            f"your code is {new_code.code}\n\n"
             f"With it you can set a new password, once and until {until}. If you did not ask "
             "for it, nothing needs to be done, and your password stays as it is.\n"
         ),

@@ -74,7 +74,7 @@ class ProfileChange:
 class _Secrets:
     """What was hashed for a change, before its transaction."""
 
-    fresh: GeneratedCode | None = None
+    new_code: GeneratedCode | None = None
     password_hash: str | None = field(default=None, repr=False)
 
 
@@ -101,7 +101,7 @@ class ProfileService:
         change.check()
         secrets = self._check_proofs(actor, user, change)
         before, after = self._save(actor, user, change, secrets)
-        self.passwords.recent.evict(user.id)
+        self.passwords.actor_cache.evict(user.id)
         self._notify(before, after, secrets)
         return after
 
@@ -132,7 +132,7 @@ class ProfileService:
             check(actor, Action.CHANGE_ADDRESS, owner=user.id)
             if change.current_password is None:
                 raise Invalid.field("current_password", "This takes the current password.")
-            self.passwords.prove(user, change.current_password, actor.origin)
+            self.passwords.check_current_password(user, change.current_password, actor.client_info)
         if change.password is None:
             return _Secrets(self.passwords.codes.generate())
         check_new_password(user, change.password)
@@ -160,24 +160,24 @@ class ProfileService:
         self, tx: IdentityTx, before: User, change: ProfileChange, secrets: _Secrets
     ) -> User:
         values: dict[str, Any] = change.values()
-        if secrets.fresh is None:
+        if secrets.new_code is None:
             values.pop("email", None)
         else:
             values["is_email_verified"] = False
         after = evolve(before, **values)
         if after != before:
             tx.users.replace(after)
-        if secrets.fresh is not None:
+        if secrets.new_code is not None:
             codes, now = self.passwords.codes, self.passwords.codes.clock.now()
-            codes.store_code(tx, after, Purpose.VERIFY_EMAIL, secrets.fresh, now)
+            codes.store_code(tx, after, Purpose.VERIFY_EMAIL, secrets.new_code, now)
             codes.cancel(tx, after, Purpose.RESET_PASSWORD, now)
         return after
 
     def _notify(self, before: User, after: User, secrets: _Secrets) -> None:
         messages = []
-        if secrets.fresh is not None:
+        if secrets.new_code is not None:
             messages += [
-                _compose_code_email(after, secrets.fresh),
+                _compose_code_email(after, secrets.new_code),
                 _compose_address_changed_email(before),
             ]
         if secrets.password_hash is not None:
@@ -195,13 +195,13 @@ def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
     return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
 
 
-def _compose_code_email(user: User, fresh: GeneratedCode) -> Email:
+def _compose_code_email(user: User, new_code: GeneratedCode) -> Email:
     return Email(
         to=user.email,
         subject="Verify your new e-mail address",
         text=(
             f"Hello {user.full_name},\n\n"
-            f"your code is {fresh.code}\n\n"
+            f"your code is {new_code.code}\n\n"
             "It verifies this address, once. If you did not ask for it, somebody typed your "
             "address by mistake, and nothing needs to be done.\n"
         ),

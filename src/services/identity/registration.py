@@ -34,7 +34,7 @@ from workbell.services.transaction_retry import retry_on_contention, retry_on_na
 ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 PASSWORD_LENGTH = 20
 
-_NOBODY = ClientInfo()
+_UNKNOWN_CLIENT = ClientInfo()
 
 
 @frozen(kw_only=True)
@@ -43,8 +43,8 @@ class RegistrationService:
     Register people, and verify their addresses by a mailed code.
 
     Mail goes out after the commit; what must not tell whether an address is
-    known goes by `quiet_mailer`, which should not make anybody wait, and takes
-    as long in either case by `evened` (see `MailedCodes`). Nothing is hashed
+    known goes by `background_mailer`, which should not make anybody wait, and takes
+    as long in either case by `min_duration` (see `MailedCodes`). Nothing is hashed
     within a transaction. Locks are taken in the order user, code.
     """
 
@@ -55,9 +55,9 @@ class RegistrationService:
     mailer: Mailer
     code_life: timedelta = LIFE
     self_service_tier: bool = True
-    quiet_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
-    evened: Callable[[], AbstractContextManager[object]] = nullcontext
-    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False)
+    background_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
+    min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
+    _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False)
     codes: OneTimeCodeService = field(
         default=Factory(
             lambda self: OneTimeCodeService(
@@ -66,14 +66,14 @@ class RegistrationService:
                 randomness=self.randomness,
                 hasher=self.hasher,
                 life=self.code_life,
-                evened=self.evened,
+                min_duration=self.min_duration,
             ),
             takes_self=True,
         ),
         init=False,
     )
 
-    def register(self, new: Registration, origin: ClientInfo = _NOBODY) -> User:
+    def register(self, new: Registration, client_info: ClientInfo = _UNKNOWN_CLIENT) -> User:
         """
         Give a person an account, and mail the code that verifies the address.
 
@@ -84,18 +84,18 @@ class RegistrationService:
                 mailed: it can be asked for again.
         """
         new.check(self_service_tier=self.self_service_tier)
-        password_hash, fresh = self.hasher.hash(new.password), self.codes.generate()
+        password_hash, new_code = self.hasher.hash(new.password), self.codes.generate()
 
         def add() -> User:
             with self.store.begin() as tx:
-                return self._add(tx, new, password_hash, fresh, origin)
+                return self._add(tx, new, password_hash, new_code, client_info)
 
         user = retry_on_name_conflict(add)
-        self.mailer.send(self._compose_code_email(user, fresh))
+        self.mailer.send(self._compose_code_email(user, new_code))
         return user
 
     def register_without_disclosure(
-        self, email: str, password: str, origin: ClientInfo = _NOBODY
+        self, email: str, password: str, client_info: ClientInfo = _UNKNOWN_CLIENT
     ) -> None:
         """
         Do as `register` does, without telling whether the address was known.
@@ -110,19 +110,19 @@ class RegistrationService:
         """
         new = Registration(email=email, password=password)
         new.check(self_service_tier=self.self_service_tier)
-        password_hash, fresh = self.hasher.hash(password), self.codes.generate()
+        password_hash, new_code = self.hasher.hash(password), self.codes.generate()
 
         def add_or_remind() -> Email | None:
             with self.store.begin() as tx:
                 if (known := tx.users.by_email(new.email)) is not None:
-                    return self._mail_known_address(tx, known, fresh, origin)
-                user = self._add(tx, new, password_hash, fresh, origin)
-                return self._compose_code_email(user, fresh)
+                    return self._mail_known_address(tx, known, new_code, client_info)
+                user = self._add(tx, new, password_hash, new_code, client_info)
+                return self._compose_code_email(user, new_code)
 
-        with self.evened():
-            send_ignoring_errors(self.quiet_mailer, retry_on_name_conflict(add_or_remind))
+        with self.min_duration():
+            send_ignoring_errors(self.background_mailer, retry_on_name_conflict(add_or_remind))
 
-    def verify_otp(self, email: str, code: str, origin: ClientInfo = _NOBODY) -> User:
+    def verify_otp(self, email: str, code: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> User:
         """
         Use up the code that was mailed, and return the user as verified.
 
@@ -135,13 +135,13 @@ class RegistrationService:
             Unavailable: The store does not answer, or too many are hashing.
         """
         user, fitting = self.codes.find_matching(email, code, Purpose.VERIFY_EMAIL)
-        with self.evened():
-            verified = self._settle(user, fitting, origin)
+        with self.min_duration():
+            verified = self._settle(user, fitting, client_info)
         if verified is None:
             raise WrongCode
         return verified
 
-    def resend_otp(self, email: str, origin: ClientInfo = _NOBODY) -> None:
+    def resend_otp(self, email: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> None:
         """
         Mail a new code, which kills the old, to an unverified address.
 
@@ -152,9 +152,9 @@ class RegistrationService:
         Raises:
             Unavailable: The store does not answer, or too many are hashing.
         """
-        fresh = self.codes.generate()
-        with self.evened():
-            send_ignoring_errors(self.quiet_mailer, self._resend(email, fresh, origin))
+        new_code = self.codes.generate()
+        with self.min_duration():
+            send_ignoring_errors(self.background_mailer, self._resend(email, new_code, client_info))
 
     def me(self, actor: Actor) -> User:
         """
@@ -218,14 +218,14 @@ class RegistrationService:
         tx: IdentityTx,
         new: Registration,
         password_hash: str,
-        fresh: GeneratedCode,
-        origin: ClientInfo,
+        new_code: GeneratedCode,
+        client_info: ClientInfo,
     ) -> User:
         now = self.clock.now()
         username = new.username or self._free_username(tx, new.email)
         user = tx.users.add(new.user(username, password_hash, now))
-        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
-        tx.audit.add(account_audit_entry(user, "REGISTER", origin, now))
+        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, new_code, now)
+        tx.audit.add(account_audit_entry(user, "REGISTER", client_info, now))
         return user
 
     def _free_username(self, tx: IdentityTx, email: str) -> str:
@@ -236,7 +236,7 @@ class RegistrationService:
         return username_from_email(email, f"-{self.randomness.randbelow(10**6):06}")
 
     def _mail_known_address(
-        self, tx: IdentityTx, known: User, fresh: GeneratedCode, origin: ClientInfo
+        self, tx: IdentityTx, known: User, new_code: GeneratedCode, client_info: ClientInfo
     ) -> Email | None:
         """
         Return the letter to somebody who is known, unless they had enough.
@@ -246,45 +246,47 @@ class RegistrationService:
         now = self.clock.now()
         user = tx.users.get_for_update(known.id)
         if not self.codes.may_send(tx, user, Purpose.VERIFY_EMAIL, now):
-            self._floods.add(tx.audit, account_audit_entry(user, "SEND_OTP_REFUSED", origin, now))
+            self._burst_filter.add(
+                tx.audit, account_audit_entry(user, "SEND_OTP_REFUSED", client_info, now)
+            )
             return None
-        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, fresh, now)
-        tx.audit.add(account_audit_entry(user, "SEND_OTP", origin, now))
+        self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, new_code, now)
+        tx.audit.add(account_audit_entry(user, "SEND_OTP", client_info, now))
         return (
             _compose_known_address_email(user)
             if user.is_email_verified
-            else self._compose_code_email(user, fresh)
+            else self._compose_code_email(user, new_code)
         )
 
     # ------------------------------------------------------------------- steps of their own
 
     @retry_on_contention
-    def _resend(self, email: str, fresh: GeneratedCode, origin: ClientInfo) -> Email | None:
+    def _resend(self, email: str, new_code: GeneratedCode, client_info: ClientInfo) -> Email | None:
         """Return the letter with a new code, if the address waits for one."""
         with self.store.begin() as tx:
             user = tx.users.by_email(email)
             if user is not None and not user.is_email_verified:
-                return self._mail_known_address(tx, user, fresh, origin)
-            refused = account_audit_entry(user, "SEND_OTP_REFUSED", origin, self.clock.now())
-            self._floods.add(tx.audit, refused)
+                return self._mail_known_address(tx, user, new_code, client_info)
+            refused = account_audit_entry(user, "SEND_OTP_REFUSED", client_info, self.clock.now())
+            self._burst_filter.add(tx.audit, refused)
             return None
 
     @retry_on_contention
     def _settle(
-        self, known: User | None, fitting: OneTimeCode | None, origin: ClientInfo
+        self, known: User | None, fitting: OneTimeCode | None, client_info: ClientInfo
     ) -> User | None:
         """Return the user as verified, or None where no code fitted in time."""
         with self.store.begin() as tx:
             now = self.clock.now()
             user = tx.users.get_for_update(known.id) if known else None
             if not user or not fitting or not tx.codes.try_use(fitting.id, now):
-                failed = account_audit_entry(user, "VERIFY_EMAIL_FAILED", origin, now)
-                self._floods.add(tx.audit, failed)
+                failed = account_audit_entry(user, "VERIFY_EMAIL_FAILED", client_info, now)
+                self._burst_filter.add(tx.audit, failed)
                 return None
             verified = user.verified()
             tx.users.replace(verified)
             changes = {"is_email_verified": [user.is_email_verified, True]}
-            tx.audit.add(account_audit_entry(user, "VERIFY_EMAIL", origin, now, changes))
+            tx.audit.add(account_audit_entry(user, "VERIFY_EMAIL", client_info, now, changes))
             return verified
 
     def _administrator(self, username: str, email: str, password_hash: str) -> User:
@@ -305,14 +307,14 @@ class RegistrationService:
         below = self.randomness.randbelow
         return "".join(ALPHABET[below(len(ALPHABET))] for _ in range(PASSWORD_LENGTH))
 
-    def _compose_code_email(self, user: User, fresh: GeneratedCode) -> Email:
+    def _compose_code_email(self, user: User, new_code: GeneratedCode) -> Email:
         minutes = self.code_life // timedelta(minutes=1)
         return Email(
             to=user.email,
             subject="Verify your e-mail address",
             text=(
                 f"Hello {user.full_name},\n\n"
-                f"your code is {fresh.code}\n\n"
+                f"your code is {new_code.code}\n\n"
                 f"It works once, within {minutes} minutes. If you did not ask for it, "
                 "somebody typed your address by mistake, and nothing needs to be done.\n"
             ),

@@ -53,7 +53,7 @@ class SecondFactorService:
     sessions end, and mail tells of it.
     """
 
-    gate: SecondFactorCheck
+    factor_check: SecondFactorCheck
     passwords: PasswordService
     ids: Ids
 
@@ -65,12 +65,12 @@ class SecondFactorService:
             NotAllowed: They ask with an API key.
         """
         check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
-        with self.gate.store.view() as tx:
+        with self.factor_check.store.view() as tx:
             user = tx.users.get(actor.user_id)
             factor = active_factor(tx, user)
         return FactorState(
             since=factor.confirmed_at if factor else None,
-            is_required=self.gate.duty.applies_to(user),
+            is_required=self.factor_check.policy.applies_to(user),
             recovery_codes_left=len(factor.recovery) if factor else 0,
         )
 
@@ -86,11 +86,11 @@ class SecondFactorService:
         """
         user = self._check_password(actor, password)
         seed = self.ids.new() + self.ids.new()
-        factor = self.gate.keys.enrol(user.id, seed, self.gate.clock.now())
-        secret = self.gate.keys.secret(factor) or b""
+        factor = self.factor_check.keys.enrol(user.id, seed, self.factor_check.clock.now())
+        secret = self.factor_check.keys.secret(factor) or b""
         self._store_enrolment(actor, factor)
         return NewSecret(
-            base32_secret(secret), self.gate.totp.provisioning_uri(secret, user.username)
+            base32_secret(secret), self.factor_check.totp.provisioning_uri(secret, user.username)
         )
 
     def confirm(self, actor: Actor, code: str) -> Sequence[str]:
@@ -148,15 +148,15 @@ class SecondFactorService:
     def _check_password(self, actor: Actor, password: str, code: str | None = None) -> User:
         """Return the actor, who knows their password and, where one is asked for, a code."""
         check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
-        with self.gate.store.view() as tx:
+        with self.factor_check.store.view() as tx:
             user = tx.users.get(actor.user_id)
             factor = active_factor(tx, user)
         if (factor is None) != (code is None):
             raise Conflict(
                 "There is one already." if code is None else "There is no second factor."
             )
-        self.passwords.prove(user, password, actor.origin)
-        if code is not None and not self.gate.consume(user, code, actor.origin):
+        self.passwords.check_current_password(user, password, actor.client_info)
+        if code is not None and not self.factor_check.consume(user, code, actor.client_info):
             raise Invalid.field("code", WRONG)
         return user
 
@@ -164,57 +164,57 @@ class SecondFactorService:
 
     @retry_on_contention
     def _store_enrolment(self, actor: Actor, factor: SecondFactor) -> None:
-        with self.gate.store.begin() as tx:
+        with self.factor_check.store.begin() as tx:
             user = tx.users.get_for_update(factor.user_id)
             if active_factor(tx, user):
                 raise Conflict("There is one already.")
             tx.second_factors.put(factor)
             begun = account_audit_entry(
-                user, "SECOND_FACTOR_BEGIN", actor.origin, factor.created_at
+                user, "SECOND_FACTOR_BEGIN", actor.client_info, factor.created_at
             )
             tx.audit.add(begun)
 
     @retry_on_contention
     def _store_confirmed(self, actor: Actor, code: str, recovery: Sequence[str]) -> bool:
-        with self.gate.store.begin() as tx:
-            user, now = tx.users.get_for_update(actor.user_id), self.gate.clock.now()
+        with self.factor_check.store.begin() as tx:
+            user, now = tx.users.get_for_update(actor.user_id), self.factor_check.clock.now()
             before = tx.second_factors.find(user.id)
             if before is None or before.is_confirmed:
                 raise Conflict("There is no second factor that waits for its first code.")
-            after = before.confirm(self.gate.find_step(before, code, now), recovery, now)
+            after = before.confirm(self.factor_check.find_step(before, code, now), recovery, now)
             if after is None or not tx.second_factors.replace(before, after):
-                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", actor.origin, now)
-                self.gate.floods.add(tx.audit, failed)
+                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", actor.client_info, now)
+                self.factor_check.burst_filter.add(tx.audit, failed)
                 return False
             self._changed(tx, user, actor, "SECOND_FACTOR_ADD")
             return True
 
     @retry_on_contention
     def _store_recovery_codes(self, actor: Actor, user: User, recovery: Sequence[str]) -> None:
-        with self.gate.store.begin() as tx:
-            user, now = tx.users.get_for_update(user.id), self.gate.clock.now()
+        with self.factor_check.store.begin() as tx:
+            user, now = tx.users.get_for_update(user.id), self.factor_check.clock.now()
             if (factor := active_factor(tx, user)) is None:
                 raise Conflict("There is no second factor.")
             tx.second_factors.replace(factor, factor.renewed(recovery))
-            tx.audit.add(account_audit_entry(user, "RECOVERY_CODES_RENEW", actor.origin, now))
+            tx.audit.add(account_audit_entry(user, "RECOVERY_CODES_RENEW", actor.client_info, now))
 
     @retry_on_contention
     def _remove(self, actor: Actor, user: User) -> None:
-        with self.gate.store.begin() as tx:
+        with self.factor_check.store.begin() as tx:
             user = tx.users.get_for_update(user.id)
             tx.second_factors.remove(user.id)
             self._changed(tx, user, actor, "SECOND_FACTOR_REMOVE")
 
     def _changed(self, tx: IdentityTx, user: User, actor: Actor, action: str) -> None:
         """End the other sessions, and keep what was done."""
-        now = self.gate.clock.now()
+        now = self.factor_check.clock.now()
         ended = tx.sessions.revoke_all(user.id, now, except_id=actor.session_id)
         told = {"sessions_ended": [None, ended]}
-        tx.audit.add(account_audit_entry(user, action, actor.origin, now, told))
+        tx.audit.add(account_audit_entry(user, action, actor.client_info, now, told))
 
     def _notify(self, actor: Actor, what: str) -> None:
-        self.passwords.recent.evict(actor.user_id)
-        with self.gate.store.view() as tx:
+        self.passwords.actor_cache.evict(actor.user_id)
+        with self.factor_check.store.view() as tx:
             user = tx.users.get(actor.user_id)
         send_ignoring_errors(self.passwords.mailer, compose_second_factor_email(user, what))
 

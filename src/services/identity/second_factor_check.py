@@ -1,4 +1,4 @@
-"""The gate of the second factor: what a login needs besides the password."""
+"""The factor_check of the second factor: what a login needs besides the password."""
 
 from datetime import datetime
 
@@ -37,11 +37,11 @@ class SecondFactorCheck:
     clock: Clock
     keys: FactorKeys
     totp: Totp
-    duty: SecondFactorPolicy
+    policy: SecondFactorPolicy
     rate_limits: RateLimiting | None
-    floods: AuditBurstFilter = field(default=Factory(AuditBurstFilter), eq=False)
+    burst_filter: AuditBurstFilter = field(default=Factory(AuditBurstFilter), eq=False)
 
-    def verify(self, user: User, typed: str, origin: ClientInfo) -> str:
+    def verify(self, user: User, typed: str, client_info: ClientInfo) -> str:
         """
         Use up a code, if the person has a second factor; return the seed of that.
 
@@ -57,11 +57,11 @@ class SecondFactorCheck:
             return ""
         if not typed.strip():
             raise SecondFactorRequired
-        if not self.consume(user, typed, origin):
+        if not self.consume(user, typed, client_info):
             raise WrongSecondFactor
         return factor.seed
 
-    def consume(self, user: User, typed: str, origin: ClientInfo) -> bool:
+    def consume(self, user: User, typed: str, client_info: ClientInfo) -> bool:
         """
         Use up a code or recovery code of a person's; return whether it was one.
 
@@ -70,10 +70,10 @@ class SecondFactorCheck:
             Unavailable: The store does not answer.
         """
         if self.rate_limits is None or not looks_like_code(normalise_code(typed)):
-            return self._consume_in_transaction(user, typed, origin)
+            return self._consume_in_transaction(user, typed, client_info)
         return self.rate_limits.verify_counting_failures(
             account_key(user, ""),
-            lambda: self._consume_in_transaction(user, typed, origin),
+            lambda: self._consume_in_transaction(user, typed, client_info),
             SECOND_FACTOR_FAILURES,
         )
 
@@ -102,18 +102,20 @@ class SecondFactorCheck:
         return factor.use_step(step) or factor.use_recovery_code(typed)
 
     @retry_on_contention
-    def _consume_in_transaction(self, user: User, typed: str, origin: ClientInfo) -> bool:
+    def _consume_in_transaction(self, user: User, typed: str, client_info: ClientInfo) -> bool:
         with self.store.begin() as tx:
             tx.users.get_for_update(user.id)
             now, before = self.clock.now(), active_factor(tx, user)
             after = before and self._consume(before, typed, now)
             if not before or not after or not tx.second_factors.replace(before, after):
-                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", origin, now)
-                self.floods.add(tx.audit, failed)
+                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", client_info, now)
+                self.burst_filter.add(tx.audit, failed)
                 return False
             if after.recovery != before.recovery:
                 left = {"recovery_codes_left": [len(before.recovery), len(after.recovery)]}
-                tx.audit.add(account_audit_entry(user, "RECOVERY_CODE_USED", origin, now, left))
+                tx.audit.add(
+                    account_audit_entry(user, "RECOVERY_CODE_USED", client_info, now, left)
+                )
             return True
 
 
@@ -123,6 +125,6 @@ def active_factor(tx: IdentityTx, user: User) -> SecondFactor | None:
     return found if found is not None and found.is_confirmed else None
 
 
-def must_enrol(tx: IdentityTx, duty: SecondFactorPolicy, user: User) -> bool:
+def must_enrol(tx: IdentityTx, policy: SecondFactorPolicy, user: User) -> bool:
     """Whether a person must have a second factor, and has none."""
-    return duty.applies_to(user) and active_factor(tx, user) is None
+    return policy.applies_to(user) and active_factor(tx, user) is None

@@ -29,7 +29,7 @@ class SessionService:
 
     store: Store[IdentityTx]
     clock: Clock
-    recent: ActorCache
+    actor_cache: ActorCache
 
     def list_sessions(self, actor: Actor) -> Sequence[Session]:
         """
@@ -65,7 +65,7 @@ class SessionService:
                 raise SignInAgain("Sign in again, and end it within 10 minutes.")
             tx.sessions.replace(session.revoked(now))
             tx.audit.add(AuditEntry.of(actor, "REVOKE_SESSION", "session", session.id, now))
-        self.recent.evict(actor.user_id)
+        self.actor_cache.evict(actor.user_id)
 
     @retry_on_contention
     def prune(self) -> int:

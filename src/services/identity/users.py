@@ -60,7 +60,7 @@ class UserAdministration:
 
     codes: OneTimeCodeService
     mailer: Mailer
-    recent: ActorCache
+    actor_cache: ActorCache
 
     def find(
         self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
@@ -124,7 +124,7 @@ class UserAdministration:
                 tx.audit.add(_entry(actor, before, after, now))
             if after.token_version != before.token_version:
                 tx.sessions.revoke_all(user_id, now)
-        self.recent.evict(user_id)
+        self.actor_cache.evict(user_id)
         return after
 
     @retry_on_contention
@@ -143,7 +143,7 @@ class UserAdministration:
             ended = tx.sessions.revoke_all(user.id, now)
             changes = {"sessions_ended": [None, ended]}
             tx.audit.add(AuditEntry.of(actor, "SIGN_OUT", "user", user.id, now, changes))
-        self.recent.evict(user_id)
+        self.actor_cache.evict(user_id)
         return ended
 
     def remove_second_factor(self, actor: Actor, user_id: UserId) -> bool:
@@ -160,7 +160,7 @@ class UserAdministration:
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
         if (user := self._without_second_factor(actor, user_id)) is None:
             return False
-        self.recent.evict(user_id)
+        self.actor_cache.evict(user_id)
         send_ignoring_errors(
             self.mailer, compose_second_factor_email(user, "was removed by an administrator")
         )
@@ -179,19 +179,19 @@ class UserAdministration:
                 or they are added, but the mail could not be sent.
         """
         check(actor, Action.INVITE_PEOPLE, SUPERUSERS_ONLY)
-        fresh = self.codes.generate()
+        new_code = self.codes.generate()
 
         def add() -> tuple[User, bool]:
             with self.codes.store.begin() as tx:
-                return self.add_invited(tx, actor, email, fresh)
+                return self.add_invited(tx, actor, email, new_code)
 
         user, is_new = retry_on_name_conflict(add)
         if is_new:
-            self.mailer.send(compose_invitation_email(user, fresh))
+            self.mailer.send(compose_invitation_email(user, new_code))
         return user, is_new
 
     def add_invited(
-        self, tx: IdentityTx, actor: Actor, email: str, fresh: GeneratedCode
+        self, tx: IdentityTx, actor: Actor, email: str, new_code: GeneratedCode
     ) -> tuple[User, bool]:
         """
         Do the part of `invite` that is kept, within somebody's transaction.
@@ -206,7 +206,7 @@ class UserAdministration:
             return known, False
         now = self.codes.clock.now()
         user = tx.users.add(User(username=self._name(tx, email), email=email, created_at=now))
-        self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, fresh, now)
+        self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, new_code, now)
         tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now))
         return user, True
 
@@ -250,7 +250,7 @@ class UserAdministration:
         return locked[user_id]
 
 
-def compose_invitation_email(user: User, fresh: GeneratedCode) -> Email:
+def compose_invitation_email(user: User, new_code: GeneratedCode) -> Email:
     """Return the letter to somebody who has no password yet."""
     return Email(
         to=user.email,
@@ -258,7 +258,7 @@ def compose_invitation_email(user: User, fresh: GeneratedCode) -> Email:
         text=(
             f"Hello {user.full_name},\n\n"
             f"you have an account now, with the username {user.username}.\n\n"
-            f"Your code is {fresh.code}\n\n"
+            f"Your code is {new_code.code}\n\n"
             "Set a password with it; when it works no more, have another one mailed where "
             "forgotten passwords are set anew.\n"
         ),

@@ -34,7 +34,7 @@ class JobService:
     definitions: TaskDefinitionService
     files: FileStore
     max_waiting: int = 10_000
-    queues_known: Sequence[str] = ("default",)
+    known_queues: Sequence[str] = ("default",)
 
     @retry_on_contention
     def create(
@@ -112,7 +112,7 @@ class JobService:
         now = self.clock.now()
         task = self._task(new)
         check_priority(actor, new.priority)
-        check_queue(new.queue, self.queues_known)
+        check_queue(new.queue, self.known_queues)
         if new.scheduled_time is not None and new.scheduled_time < now:
             raise Invalid.field("scheduled_time", "Must not lie in the past.")
         parameters = self.definitions.check(actor, task, new.parameters)
@@ -303,7 +303,7 @@ class JobService:
         """Return the queues, those without rows included."""
         with self.store.view() as tx:
             kept = {queue.name: queue for queue in tx.queues.all()}
-        for name in self.queues_known:
+        for name in self.known_queues:
             kept.setdefault(name, QueueStats(name=name, state="running"))
         return [kept[name] for name in sorted(kept)]
 

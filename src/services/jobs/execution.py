@@ -85,7 +85,7 @@ class ExecutionService(Generic[TxT]):
 
     store: Store[TxT]
     clock: Clock
-    chance: Randomness
+    randomness: Randomness
     definitions: TaskDefinitionService
     files: FileStore
     lease: timedelta
@@ -222,7 +222,7 @@ class ExecutionService(Generic[TxT]):
         except OwnershipLost:
             return None
         succeeded = ending.outcome is Outcome.SUCCEEDED
-        spread = 0.0 if succeeded else self.chance.uniform(0.0, 1.0)
+        spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
         return settle(claim, ending, self.clock.now(), spread)
 
     def _ending(self, claim: Claim, context: TaskContext) -> TaskResult:

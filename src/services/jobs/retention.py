@@ -28,20 +28,20 @@ class RetentionService:
     store: Store[JobsTx]
     clock: Clock
     files: FileStore
-    keep: Mapping[JobState, timedelta]
-    keep_scheduled: timedelta
-    also: Sequence[Callable[[], int]] = ()
+    max_age: Mapping[JobState, timedelta]
+    max_age_scheduled: timedelta
+    extra_prunes: Sequence[Callable[[], int]] = ()
 
     @retry_on_contention
     def prune(self) -> int:
         """Delete what is past its time; return how many files, and jobs without files, went."""
         now = self.clock.now()
-        gone = self._batches(None, self.keep_scheduled)
+        gone = self._batches(None, self.max_age_scheduled)
         for state in ENDED:
-            gone += self._batches(state, self.keep[state])
+            gone += self._batches(state, self.max_age[state])
         with self.store.begin() as tx:
             tx.workers.remove_stale(now - WORKER_SILENCE)
-        return gone + sum(prune() for prune in self.also)
+        return gone + sum(prune() for prune in self.extra_prunes)
 
     def _batches(self, state: JobState | None, age: timedelta) -> int:
         before = self.clock.now() - age

@@ -46,7 +46,7 @@ class Ticker:
 
     store: Store[SchedulesTx]
     clock: Clock
-    chance: Randomness
+    randomness: Randomness
     tasks: Tasks
 
     @retry_on_contention
@@ -170,7 +170,7 @@ class Ticker:
     def _job(self, schedule: Schedule, tick: PlannedTick, now: datetime) -> Job:
         jitter = timedelta(0)
         if schedule.jitter_seconds and tick.skipped is None:
-            jitter = timedelta(seconds=self.chance.uniform(0.0, schedule.jitter_seconds))
+            jitter = timedelta(seconds=self.randomness.uniform(0.0, schedule.jitter_seconds))
         job = schedule.job(
             self.tasks.find(schedule.task),
             now,

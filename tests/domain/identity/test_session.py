@@ -73,8 +73,8 @@ def test_no_renewal_outlasts_the_most_that_a_session_lasts() -> None:
 
 
 def test_where_it_was_opened_is_cut_to_its_columns() -> None:
-    origin = ClientInfo(address="1" * 99, user_agent="u" * 999)
-    session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1), origin=origin)
+    client_info = ClientInfo(address="1" * 99, user_agent="u" * 999)
+    session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1), client_info=client_info)
     assert (len(session.address), len(session.user_agent)) == (64, 256)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from tests.services.members_scene import Members, Stage, a_stage
+from tests.services.accounts import AccountFixture, AccountServiceSet, make_accounts
 from workbell.domain.errors import WorkbellError
 from workbell.domain.identity.user import WrongCredentials
 from workbell.services.identity.registration import RegistrationService
@@ -23,7 +23,7 @@ class Even:
     within: bool = False
 
     @contextmanager
-    def evened(self) -> Iterator[None]:
+    def min_duration(self) -> Iterator[None]:
         self.blocks, self.within = self.blocks + 1, True
         try:
             yield
@@ -55,48 +55,59 @@ class Watched:
             self.outside.append(what)
 
 
-Flow = Callable[[RegistrationService, Members, str], object]
+Flow = Callable[[RegistrationService, AccountServiceSet, str], object]
 FLOWS: dict[str, Flow] = {
     "register": lambda identity, _, email: identity.register_without_disclosure(email, NEW),
     "resend": lambda identity, _, email: identity.resend_otp(email),
     "verify": lambda identity, _, email: identity.verify_otp(email, "123456"),
-    "ask for a reset": lambda _, members, email: members.passwords.request_reset(email),
-    "reset": lambda _, members, email: members.passwords.reset(email, "123456", NEW),
+    "ask for a reset": lambda _, services, email: services.passwords.request_reset(email),
+    "reset": lambda _, services, email: services.passwords.reset(email, "123456", NEW),
 }
 
 
 @pytest.fixture
-def stage() -> Stage:
-    stage = a_stage("ana")
-    stage.join("vera", is_email_verified=True)
-    stage.join("off", is_active=False)
-    return stage
+def accounts() -> AccountFixture:
+    accounts = make_accounts("ana")
+    accounts.join("vera", is_email_verified=True)
+    accounts.join("off", is_active=False)
+    return accounts
 
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=list(FLOWS))
 def test_all_that_depends_on_who_is_known_is_in_blocks_of_even_length(
-    stage: Stage, flow: Flow
+    accounts: AccountFixture, flow: Flow
 ) -> None:
     """As many of them for everybody; what lies outside is hashing, once for each."""
     blocks = set()
     for name in ("ana", "vera", "off", "nobody", "ana"):
         even = Even()
-        watched: Any = Watched(stage.store, even)
-        identity = evolve(stage.identity, store=watched, quiet_mailer=watched, evened=even.evened)
-        before = stage.hasher.made, len(stage.hasher.compared)
+        watched: Any = Watched(accounts.store, even)
+        identity = evolve(
+            accounts.identity,
+            store=watched,
+            background_mailer=watched,
+            min_duration=even.min_duration,
+        )
+        before = accounts.hasher.made, len(accounts.hasher.compared)
         with suppress(WorkbellError):
-            flow(identity, Members.of(identity, stage.signing_in), f"{name}@example.com")
+            flow(
+                identity,
+                AccountServiceSet.of(identity, accounts.login_service),
+                f"{name}@example.com",
+            )
         assert watched.outside == []
-        hashes = stage.hasher.made - before[0], len(stage.hasher.compared) - before[1]
+        hashes = accounts.hasher.made - before[0], len(accounts.hasher.compared) - before[1]
         blocks.add((even.blocks, *hashes))
     assert len(blocks) == 1
 
 
-def test_a_failed_login_reads_alike_and_writes_in_such_a_block(stage: Stage) -> None:
+def test_a_failed_login_reads_alike_and_writes_in_such_a_block(accounts: AccountFixture) -> None:
     for name in ("ana", "off", "nobody", "ana"):
         even = Even()
-        watched: Any = Watched(stage.store, even)
-        signing_in = evolve(stage.signing_in, store=watched, evened=even.evened)
+        watched: Any = Watched(accounts.store, even)
+        login_service = evolve(
+            accounts.login_service, store=watched, min_duration=even.min_duration
+        )
         with pytest.raises(WrongCredentials):
-            signing_in.login(name, "wrong")
+            login_service.login(name, "wrong")
         assert (watched.outside, even.blocks) == (["view"], 1)

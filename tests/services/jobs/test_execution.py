@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve, frozen
 
 from tests.contract.factories import NOON, after
-from tests.services.desk import Desk, FixedChance, Told, a_desk
+from tests.services.engine import EngineFixture, FixedRandomness, RecordingContext, make_engine
 from workbell.domain.errors import (
     Conflict,
     Invalid,
@@ -57,13 +57,13 @@ WORKER = WorkerInfo(
 
 def after_running(
     folder: Path, body: Callable[[TaskContext, Any], Any], **fields: Any
-) -> tuple[Desk, Job, Told]:
-    """Run a body once; return the desk, the job and what the body told."""
-    desk = a_desk(folder, Task(key="body", body=body, **fields))
-    job = desk.enqueue(desk.person(), task_definition="body")
-    (claim,) = desk.claim()
-    told = desk.run(claim)
-    return desk, desk.see(job), told
+) -> tuple[EngineFixture, Job, RecordingContext]:
+    """Run a body once; return the engine, the job and what the body told."""
+    engine = make_engine(folder, Task(key="body", body=body, **fields))
+    job = engine.enqueue(engine.add_user(), task_definition="body")
+    (claim,) = engine.claim()
+    told = engine.run(claim)
+    return engine, engine.reload_job(job), told
 
 
 def raising(error: BaseException) -> Callable[[TaskContext, Any], Any]:
@@ -76,104 +76,110 @@ def raising(error: BaseException) -> Callable[[TaskContext, Any], Any]:
 # claiming and settling
 
 
-def test_outcomes_and_the_next_claim_are_one_transaction(desk: Desk, alice: Actor) -> None:
-    first = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    second = desk.enqueue(alice)
-    told = Told(claim, desk.clock)
-    settlement = desk.execution.run(claim, told)
+def test_outcomes_and_the_next_claim_are_one_transaction(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    first = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    second = engine.enqueue(alice)
+    told = RecordingContext(claim, engine.clock)
+    settlement = engine.execution.run(claim, told)
     assert settlement is not None
-    claims, accepted = desk.execution.claim(
+    claims, accepted = engine.execution.claim(
         "default", worker="w", limit=1, free_threads=1, finished=[settlement]
     )
     assert ([each.id for each in claims], accepted) == ([second.id], {first.id})
-    assert desk.see(first).state is SUCCEEDED
+    assert engine.reload_job(first).state is SUCCEEDED
 
 
-def test_an_outcome_counts_under_the_current_token_only(desk: Desk, alice: Actor) -> None:
+def test_an_outcome_counts_under_the_current_token_only(
+    engine: EngineFixture, alice: Actor
+) -> None:
     """A worker that was taken for lost writes nothing."""
-    job = desk.enqueue(alice)
-    (old,) = desk.claim()
-    desk.wait(31)
-    assert desk.execution.sweep().reaped == 1
-    assert (desk.see(job).state, desk.see(job).due_at) == (SCHEDULED, after(32))
-    assert not desk.end(old)
-    desk.wait(1)
-    assert desk.execution.sweep().staged == 1
-    (new,) = desk.claim()
-    assert not desk.end(old)
-    assert desk.end(new)
-    assert not desk.end(new)
-    attempts = desk.jobs.attempts(SYSTEM, job.id)
+    job = engine.enqueue(alice)
+    (old,) = engine.claim()
+    engine.advance(31)
+    assert engine.execution.sweep().reaped == 1
+    assert (engine.reload_job(job).state, engine.reload_job(job).due_at) == (SCHEDULED, after(32))
+    assert not engine.settle(old)
+    engine.advance(1)
+    assert engine.execution.sweep().staged == 1
+    (new,) = engine.claim()
+    assert not engine.settle(old)
+    assert engine.settle(new)
+    assert not engine.settle(new)
+    attempts = engine.jobs.attempts(SYSTEM, job.id)
     assert [each.outcome for each in attempts] == [Outcome.LOST, Outcome.SUCCEEDED]
 
 
-def test_claims_that_were_not_started_go_back(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    claims = desk.claim()
-    assert desk.execution.release(claims) == {job.id}
-    assert (desk.see(job).state, desk.see(job).attempt) == (READY, 0)
-    assert desk.execution.release(claims) == set()
+def test_claims_that_were_not_started_go_back(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    claims = engine.claim()
+    assert engine.execution.release(claims) == {job.id}
+    assert (engine.reload_job(job).state, engine.reload_job(job).attempt) == (READY, 0)
+    assert engine.execution.release(claims) == set()
 
 
-def test_a_heartbeat_renews_leases_and_brings_word(desk: Desk, alice: Actor) -> None:
+def test_a_heartbeat_renews_leases_and_brings_word(engine: EngineFixture, alice: Actor) -> None:
     """Of cancelling; and nothing of a claim that is another's by now."""
-    kept, stopped, lost = (desk.enqueue(alice) for _ in range(3))
-    claims = desk.claim()
-    desk.jobs.cancel(alice, stopped.id)
-    desk.execution.release([claim for claim in claims if claim.id == lost.id])
-    desk.wait(20)
-    assert desk.execution.heartbeat(claims, WORKER) == {kept.id: False, stopped.id: True}
-    assert desk.see(kept).lease_until == after(50)
-    assert desk.jobs.workers(SYSTEM) == [WORKER]
+    kept, stopped, lost = (engine.enqueue(alice) for _ in range(3))
+    claims = engine.claim()
+    engine.jobs.cancel(alice, stopped.id)
+    engine.execution.release([claim for claim in claims if claim.id == lost.id])
+    engine.advance(20)
+    assert engine.execution.heartbeat(claims, WORKER) == {kept.id: False, stopped.id: True}
+    assert engine.reload_job(kept).lease_until == after(50)
+    assert engine.jobs.workers(SYSTEM) == [WORKER]
 
 
-def test_progress_and_lines_are_kept_while_a_job_runs(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
+def test_progress_and_lines_are_kept_while_a_job_runs(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
     line = LogLine(1, 1, NOON, "info", "hello")
-    desk.execution.record_progress([(claim, Progress(1, 2, "half"))], {job.id: [line]})
-    assert desk.see(job).progress == Progress(1, 2, "half")
-    assert desk.jobs.logs(alice, job.id, attempt=None, after=0, limit=9) == [line]
-    desk.execution.record_progress([], {})
+    engine.execution.record_progress([(claim, Progress(1, 2, "half"))], {job.id: [line]})
+    assert engine.reload_job(job).progress == Progress(1, 2, "half")
+    assert engine.jobs.logs(alice, job.id, attempt=None, after=0, limit=9) == [line]
+    engine.execution.record_progress([], {})
 
 
 # sweeping
 
 
-def test_a_sweep_finds_nothing_to_do(desk: Desk) -> None:
-    swept = desk.execution.sweep()
+def test_a_sweep_finds_nothing_to_do(engine: EngineFixture) -> None:
+    swept = engine.execution.sweep()
     assert (swept.staged, swept.reaped, swept.released, list(swept.queues)) == (0, 0, 0, [])
-    assert desk.execution.next_due() is None
+    assert engine.execution.next_due() is None
 
 
-def test_a_sweep_stages_what_is_due(desk: Desk, alice: Actor) -> None:
-    desk.enqueue(alice, scheduled_time=after(60))
-    assert desk.execution.next_due() == after(60)
-    assert desk.execution.sweep().staged == 0
-    desk.wait(60)
-    swept = desk.execution.sweep()
+def test_a_sweep_stages_what_is_due(engine: EngineFixture, alice: Actor) -> None:
+    engine.enqueue(alice, scheduled_time=after(60))
+    assert engine.execution.next_due() == after(60)
+    assert engine.execution.sweep().staged == 0
+    engine.advance(60)
+    swept = engine.execution.sweep()
     assert (swept.staged, list(swept.queues)) == (1, ["default"])
 
 
-def test_a_sweep_may_be_told_not_to_reap(desk: Desk, alice: Actor) -> None:
+def test_a_sweep_may_be_told_not_to_reap(engine: EngineFixture, alice: Actor) -> None:
     """After the clock was moved nobody's lease can be judged for a while."""
-    job = desk.enqueue(alice)
-    desk.claim()
-    desk.wait(60)
-    assert desk.execution.sweep(reaping=False).reaped == 0
-    assert desk.see(job).state is RUNNING
+    job = engine.enqueue(alice)
+    engine.claim()
+    engine.advance(60)
+    assert engine.execution.sweep(reaping=False).reaped == 0
+    assert engine.reload_job(job).state is RUNNING
 
 
-def test_a_sweep_releases_what_a_concurrency_key_has_held(desk: Desk, alice: Actor) -> None:
+def test_a_sweep_releases_what_a_concurrency_key_has_held(
+    engine: EngineFixture, alice: Actor
+) -> None:
     """Held rows are looked at again; a full concurrency key keeps them."""
-    schedule = desk.schedule(alice)
-    desk.scheduling.run_now(alice, schedule.id)
-    held = desk.scheduling.run_now(alice, schedule.id)
-    assert desk.execution.sweep().released == 0
-    (claim,) = desk.claim()
-    desk.end(claim)
-    assert desk.see(held).state is READY
+    schedule = engine.schedule(alice)
+    engine.schedules.run_now(alice, schedule.id)
+    held = engine.schedules.run_now(alice, schedule.id)
+    assert engine.execution.sweep().released == 0
+    (claim,) = engine.claim()
+    engine.settle(claim)
+    assert engine.reload_job(held).state is READY
 
 
 @pytest.mark.parametrize(
@@ -183,21 +189,24 @@ def test_a_sweep_releases_what_a_concurrency_key_has_held(desk: Desk, alice: Act
 def test_what_was_lost_goes_by_its_task(
     tmp_path: Path, fields: dict[str, Any], state: JobState
 ) -> None:
-    desk = a_desk(tmp_path, Task(key="body", body=lambda *_: None, **fields))
-    job = desk.enqueue(desk.person(), task_definition="body")
-    desk.claim()
-    desk.wait(31)
-    desk.execution.sweep()
-    assert desk.see(job).state is state
+    engine = make_engine(tmp_path, Task(key="body", body=lambda *_: None, **fields))
+    job = engine.enqueue(engine.add_user(), task_definition="body")
+    engine.claim()
+    engine.advance(31)
+    engine.execution.sweep()
+    assert engine.reload_job(job).state is state
 
 
 # bodies
 
 
-def test_a_body_gets_its_parameters_and_gives_a_result(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice, parameters={"a": [1, None]})
-    desk.run(desk.claim()[0])
-    assert (desk.see(job).state, desk.see(job).result) == (SUCCEEDED, {"a": [1, None]})
+def test_a_body_gets_its_parameters_and_gives_a_result(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice, parameters={"a": [1, None]})
+    engine.run(engine.claim()[0])
+    assert (engine.reload_job(job).state, engine.reload_job(job).result) == (
+        SUCCEEDED,
+        {"a": [1, None]},
+    )
 
 
 @pytest.mark.parametrize("owner", ["a user", "the system", "nobody known"])
@@ -208,19 +217,22 @@ def test_the_tasks_own_check_is_asked_again_at_the_run(tmp_path: Path, owner: st
         if not actor.is_super_user:
             raise NotAllowed("Superusers only.")
 
-    desk = a_desk(tmp_path, Task(key="body", body=lambda *_: 1, check=for_superusers))
-    boss = desk.person(is_super_user=True)
+    engine = make_engine(tmp_path, Task(key="body", body=lambda *_: 1, check=for_superusers))
+    boss = engine.add_user(is_super_user=True)
     owners = {"a user": boss.user_id, "the system": UserId(0), "nobody known": UserId(777)}
     new = NewJob(task_definition="body")
-    first, _ = desk.jobs.create(SYSTEM, new, owner=owners[owner])
-    desk.run(desk.claim()[0])
+    first, _ = engine.jobs.create(SYSTEM, new, owner=owners[owner])
+    engine.run(engine.claim()[0])
     allowed = owner != "nobody known"
-    assert desk.see(first).state is (SUCCEEDED if allowed else FAILED)
+    assert engine.reload_job(first).state is (SUCCEEDED if allowed else FAILED)
     if owner == "a user":
-        second, _ = desk.jobs.create(boss, new)
-        desk.change(boss, is_super_user=False)
-        desk.run(desk.claim()[0])
-        assert (desk.see(second).state, desk.see(second).reason) == (FAILED, "Superusers only.")
+        second, _ = engine.jobs.create(boss, new)
+        engine.change(boss, is_super_user=False)
+        engine.run(engine.claim()[0])
+        assert (engine.reload_job(second).state, engine.reload_job(second).reason) == (
+            FAILED,
+            "Superusers only.",
+        )
 
 
 @pytest.mark.parametrize(
@@ -290,12 +302,12 @@ def test_a_body_may_return_what_is_nested_without_end(tmp_path: Path) -> None:
 
 
 def test_snoozing_gives_the_attempt_back(tmp_path: Path) -> None:
-    desk, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
+    engine, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
     assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
-    desk.wait(90)
-    desk.execution.sweep()
-    desk.run(desk.claim()[0])
-    assert desk.see(job).state is SCHEDULED
+    engine.advance(90)
+    engine.execution.sweep()
+    engine.run(engine.claim()[0])
+    assert engine.reload_job(job).state is SCHEDULED
 
 
 @pytest.mark.parametrize("error", [Throttled(90), Unavailable("away", retry_after=90)])
@@ -320,16 +332,16 @@ def test_who_says_when_to_come_back_is_taken_at_their_word(
 def test_a_body_that_was_interrupted_says_by_what(
     tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, attempts: int
 ) -> None:
-    desk, job, _ = after_running(tmp_path, raising(error))
+    engine, job, _ = after_running(tmp_path, raising(error))
     assert (job.state, job.max_attempts) == (state, attempts)
-    (attempt,) = desk.jobs.attempts(SYSTEM, job.id)
+    (attempt,) = engine.jobs.attempts(SYSTEM, job.id)
     assert attempt.outcome is outcome
 
 
 def test_who_has_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
-    desk, job, told = after_running(tmp_path, raising(OwnershipLost()))
+    engine, job, told = after_running(tmp_path, raising(OwnershipLost()))
     assert (job.state, told.lines) == (RUNNING, [])
-    assert desk.jobs.attempts(SYSTEM, job.id)[0].outcome is None
+    assert engine.jobs.attempts(SYSTEM, job.id)[0].outcome is None
 
 
 @pytest.mark.parametrize(
@@ -347,37 +359,37 @@ def test_a_result_that_cannot_be_kept_fails_the_job(tmp_path: Path, result: Any,
     assert job.reason is not None and said in job.reason
 
 
-def test_a_task_that_is_unknown_here_is_tried_again(desk: Desk, alice: Actor) -> None:
+def test_a_task_that_is_unknown_here_is_tried_again(engine: EngineFixture, alice: Actor) -> None:
     """The next worker may know it: two versions run side by side during an upgrade."""
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    ignorant = evolve(desk.definitions, tasks=type(desk.tasks)())
-    told = Told(claim, desk.clock)
-    settlement = evolve(desk.execution, definitions=ignorant).run(claim, told)
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    ignorant = evolve(engine.definitions, tasks=type(engine.tasks)())
+    told = RecordingContext(claim, engine.clock)
+    settlement = evolve(engine.execution, definitions=ignorant).run(claim, told)
     assert settlement is not None
     assert settlement.error == "This process knows no task 'echo'."
-    desk.execution.settle([settlement])
-    assert desk.see(job).state is SCHEDULED
+    engine.execution.settle([settlement])
+    assert engine.reload_job(job).state is SCHEDULED
 
 
 def test_parameters_that_no_longer_fit_fail_at_once(tmp_path: Path) -> None:
-    desk = a_desk(tmp_path)
-    job = desk.enqueue(desk.person(), task_definition="letter", parameters={"to": "bob"})
-    (claim,) = desk.claim()
-    desk.run(evolve(claim, parameters={"to": 5}))
-    assert desk.see(job).state is FAILED
+    engine = make_engine(tmp_path)
+    job = engine.enqueue(engine.add_user(), task_definition="email", parameters={"to": "bob"})
+    (claim,) = engine.claim()
+    engine.run(evolve(claim, parameters={"to": 5}))
+    assert engine.reload_job(job).state is FAILED
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.0, 0), (1.0, 10)])
 def test_chance_spreads_retries(tmp_path: Path, share: float, seconds: int) -> None:
-    desk = a_desk(tmp_path, Task(key="body", body=raising(ValueError())))
-    job = desk.enqueue(desk.person(), task_definition="body")
-    (claim,) = desk.claim()
-    told = Told(claim, desk.clock)
-    settlement = evolve(desk.execution, chance=FixedChance(share)).run(claim, told)
+    engine = make_engine(tmp_path, Task(key="body", body=raising(ValueError())))
+    job = engine.enqueue(engine.add_user(), task_definition="body")
+    (claim,) = engine.claim()
+    told = RecordingContext(claim, engine.clock)
+    settlement = evolve(engine.execution, randomness=FixedRandomness(share)).run(claim, told)
     assert settlement is not None
-    desk.execution.settle([settlement])
-    assert desk.see(job).due_at == after(seconds)
+    engine.execution.settle([settlement])
+    assert engine.reload_job(job).due_at == after(seconds)
 
 
 # hooks of other contexts
@@ -408,45 +420,47 @@ class RecordingHook:
         return react
 
 
-def test_a_hook_is_called_before_and_after_outcomes_are_stored(desk: Desk, alice: Actor) -> None:
+def test_a_hook_is_called_before_and_after_outcomes_are_stored(
+    engine: EngineFixture, alice: Actor
+) -> None:
     hook = RecordingHook([])
-    execution = evolve(desk.execution, on_settled=[hook])
-    job, lost = desk.enqueue(alice), desk.enqueue(alice)
-    ours, theirs = desk.claim()
-    desk.execution.release([theirs])
-    assert execution.settle([_succeeded(desk, ours), _succeeded(desk, theirs)]) == {job.id}
+    execution = evolve(engine.execution, on_settled=[hook])
+    job, lost = engine.enqueue(alice), engine.enqueue(alice)
+    ours, theirs = engine.claim()
+    engine.execution.release([theirs])
+    assert execution.settle([_succeeded(engine, ours), _succeeded(engine, theirs)]) == {job.id}
     assert hook.calls == [f"prepare {[RUNNING, READY]}", f"react {[SUCCEEDED]}"]
-    assert desk.see(lost).state is READY
+    assert engine.reload_job(lost).state is READY
 
 
-def test_an_outcome_is_not_stored_where_a_hook_fails(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    execution = evolve(desk.execution, on_settled=[RecordingHook([], ValueError("no"))])
+def test_an_outcome_is_not_stored_where_a_hook_fails(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    execution = evolve(engine.execution, on_settled=[RecordingHook([], ValueError("no"))])
     with pytest.raises(ValueError, match="no"):
-        execution.settle([_succeeded(desk, claim)])
-    assert desk.see(job).state is RUNNING
+        execution.settle([_succeeded(engine, claim)])
+    assert engine.reload_job(job).state is RUNNING
 
 
 def test_claiming_calls_the_hooks_only_for_outcomes_to_which_they_apply(
-    desk: Desk, alice: Actor
+    engine: EngineFixture, alice: Actor
 ) -> None:
     hook = RecordingHook([])
-    execution = evolve(desk.execution, on_settled=[hook])
-    desk.enqueue(alice)
-    desk.scheduling.run_now(alice, desk.schedule(alice).id)
-    plain_job, run = sorted(desk.claim(), key=lambda claim: claim.schedule_id or 0)
+    execution = evolve(engine.execution, on_settled=[hook])
+    engine.enqueue(alice)
+    engine.schedules.run_now(alice, engine.schedule(alice).id)
+    plain_job, run = sorted(engine.claim(), key=lambda claim: claim.schedule_id or 0)
     for claim in (plain_job, run):
         _, accepted = execution.claim(
             "default",
             worker="w",
             limit=1,
             free_threads=1,
-            finished=[_succeeded(desk, claim)],
+            finished=[_succeeded(engine, claim)],
         )
         assert accepted == {claim.id}
     assert hook.calls == [f"prepare {[RUNNING]}", f"react {[SUCCEEDED]}"]
 
 
-def _succeeded(desk: Desk, claim: Claim) -> Settlement:
-    return settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), desk.clock.at, 0.5)
+def _succeeded(engine: EngineFixture, claim: Claim) -> Settlement:
+    return settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), engine.clock.at, 0.5)

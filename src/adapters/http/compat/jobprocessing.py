@@ -90,13 +90,15 @@ class JobProcessingIdentity:
 
     def register(self, call: ApiRequest[JobProcessingAccountBody]) -> ApiResponse:
         """Register somebody, and answer the same whether the address was known."""
-        self.identity.register_without_disclosure(call.body.email, call.body.password, call.origin)
+        self.identity.register_without_disclosure(
+            call.body.email, call.body.password, call.client_info
+        )
         return ApiResponse(status=201, body=MessageBody(message=REGISTERED))
 
     def verify(self, call: ApiRequest[CodeBody]) -> ApiResponse:
         """Verify an address by the mailed code."""
         asked = call.body
-        self.identity.verify_otp(asked.email, asked.code, call.origin)
+        self.identity.verify_otp(asked.email, asked.code, call.client_info)
         return ApiResponse(body=MessageBody(message=VERIFIED))
 
     def login(self, call: ApiRequest[JobProcessingLoginBody]) -> ApiResponse:
@@ -104,7 +106,7 @@ class JobProcessingIdentity:
         found = self.signing_in.login(
             call.body.email,
             call.body.password,
-            call.origin,
+            call.client_info,
             code=call.body.code,
             require_verified=True,
         )

@@ -95,7 +95,7 @@ class NotificationRoutes:
 
     def unsubscribe(self, call: ApiRequest) -> ApiResponse:
         """End what the link stands for."""
-        category = self.reminding.unsubscribe(call.names["token"], call.origin).category
+        category = self.reminding.unsubscribe(call.names["token"], call.client_info).category
         content = f"<p>You will get no more {escape(category)}.</p>"
         return _answer(call, category, "Unsubscribed", content, done=True)
 

@@ -9,7 +9,7 @@ from subprocess import PIPE, Popen
 import pytest
 from attrs import define
 
-from tests.services.members_scene import Members
+from tests.services.accounts import AccountServiceSet
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
@@ -49,7 +49,7 @@ class Process:
 
     store: SqlStore
     signing_in: LoginService
-    members: Members
+    members: AccountServiceSet
 
     def knows(self, token: str) -> bool:
         try:
@@ -67,7 +67,7 @@ def a_process(url: str, clock: Clock) -> Process:
     signing_in = LoginService(
         store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens, totp=PyotpTotp()
     )
-    return Process(store, signing_in, Members.of(identity, signing_in))
+    return Process(store, signing_in, AccountServiceSet.of(identity, signing_in))
 
 
 @pytest.fixture
