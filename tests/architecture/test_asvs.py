@@ -116,7 +116,7 @@ def test_the_page_on_authentication_says_what_the_code_does() -> None:
         f"after {settings.session_token_days} days",
         f"within {sessions.GRACE.seconds} s it is answered",
         f"not older than {sessions.FRESH.seconds // 60} minutes",
-        f"within {recent.LIFE.seconds} seconds in the others",
+        f"within {recent.TTL.seconds} seconds in the others",
         f"argon2id hash | {settings.otp_minutes} minutes | one use, {otp.MAX_ATTEMPTS} tries",
         f"at most {otp.MAX_WRONG_A_DAY} wrong codes a day",
         f"at most {rate_limits.SECOND_FACTOR_FAILURES.rate.count} wrong ones are compared",

@@ -9,7 +9,7 @@ from tests.services.registration import CLIENT, NOON
 from workbell.domain.audit import AuditEntry
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import WrongCredentials
-from workbell.services.audit import MOST, AuditBurstFilter, account_audit_entry
+from workbell.services.audit import MAX_KEYS, AuditBurstFilter, account_audit_entry
 
 pytestmark = pytest.mark.unit
 
@@ -53,8 +53,8 @@ def test_each_address_and_action_is_a_flood_of_its_own() -> None:
 
 
 def test_so_many_floods_are_watched_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MOST == 10_000
-    monkeypatch.setattr("workbell.services.audit.MOST", 2)
+    assert MAX_KEYS == 10_000
+    monkeypatch.setattr("workbell.services.audit.MAX_KEYS", 2)
     burst_filter, trail = AuditBurstFilter(), Trail()
     for action in ("A", "B", "C", "A"):
         burst_filter.add(trail, account_audit_entry(None, action, CLIENT, NOON))

@@ -3,7 +3,7 @@
 import pytest
 
 from workbell.domain.errors import Conflict, Contended
-from workbell.services.transaction_retry import TIMES, retry_on_contention
+from workbell.services.transaction_retry import MAX_ATTEMPTS, retry_on_contention
 
 
 def met(times: int) -> tuple[list[int], object]:
@@ -24,15 +24,15 @@ def met(times: int) -> tuple[list[int], object]:
 
 
 def test_it_is_called_until_it_meets_nobody() -> None:
-    calls, outcome = met(TIMES - 1)
+    calls, outcome = met(MAX_ATTEMPTS - 1)
 
-    assert (len(calls), outcome) == (TIMES, "done")
+    assert (len(calls), outcome) == (MAX_ATTEMPTS, "done")
 
 
 def test_it_gives_up_in_the_end() -> None:
-    calls, outcome = met(TIMES)
+    calls, outcome = met(MAX_ATTEMPTS)
 
-    assert len(calls) == TIMES
+    assert len(calls) == MAX_ATTEMPTS
     assert isinstance(outcome, Contended)
 
 

@@ -9,9 +9,9 @@ from attrs import Factory, define, field, frozen
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 
-LIFE = timedelta(seconds=5)
+TTL = timedelta(seconds=5)
 """How long other processes may go on without noticing that somebody is out."""
-MOST = 10_000
+MAX_ENTRIES = 10_000
 
 
 @frozen
@@ -48,10 +48,10 @@ class ActorCache:
         with self._lock:
             if mark != self._forgotten:
                 return
-            while len(self._known) >= MOST:
+            while len(self._known) >= MAX_ENTRIES:
                 del self._known[next(iter(self._known))]
             self._known.pop(_key(token), None)
-            self._known[_key(token)] = _Known(actor, min(now + LIFE, until))
+            self._known[_key(token)] = _Known(actor, min(now + TTL, until))
 
     def evict(self, user_id: UserId) -> None:
         """Forget everything about a person."""

@@ -19,7 +19,7 @@ from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.mail import Email
-from workbell.services.goals.reminders import MOST_GOALS, PAGE, ReminderService
+from workbell.services.goals.reminders import MAX_GOALS, PAGE, ReminderService
 from workbell.services.schedules.built_in import BuiltInSchedules
 
 pytestmark = pytest.mark.unit
@@ -215,13 +215,13 @@ def test_the_mail_names_the_goals_and_how_to_get_no_more(env: ReminderFixture) -
 
 
 def test_a_goal_is_told_of_however_many_others_there_are(env: ReminderFixture) -> None:
-    owner = env.add_user(goals=MOST_GOALS)
-    env.goal(owner, MOST_GOALS + 1)
-    env.goal(owner, MOST_GOALS + 1, active_at=NOON - timedelta(days=7))
+    owner = env.add_user(goals=MAX_GOALS)
+    env.goal(owner, MAX_GOALS + 1)
+    env.goal(owner, MAX_GOALS + 1, active_at=NOON - timedelta(days=7))
     assert env.run() == 1
     message = env.message()
     assert message is not None
-    assert f"goal {MOST_GOALS + 1}" in message.subject
+    assert f"goal {MAX_GOALS + 1}" in message.subject
 
 
 def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(

@@ -16,7 +16,7 @@ from workbell.domain.errors import (
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.session import FRESH, MAX_LIFE, SessionKind, SignInAgain
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
-from workbell.services.identity.actor_cache import LIFE, MOST, ActorCache
+from workbell.services.identity.actor_cache import MAX_ENTRIES, TTL, ActorCache
 
 pytestmark = pytest.mark.unit
 
@@ -223,7 +223,7 @@ def test_who_asked_a_moment_ago_is_not_looked_up_again(accounts: AccountFixture)
     with accounts.store.begin() as tx:  # as another process would
         tx.users.replace(evolve(accounts.user("ana"), is_active=False))
     assert not refused(accounts, signed_in.access)
-    accounts.clock.wait(LIFE.total_seconds())
+    accounts.clock.wait(TTL.total_seconds())
     assert refused(accounts, signed_in.access)
 
 
@@ -258,8 +258,8 @@ def test_nobody_is_remembered_beyond_their_token(accounts: AccountFixture) -> No
 def test_so_many_are_remembered_and_no_more(
     accounts: AccountFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert MOST == 10_000
-    monkeypatch.setattr("workbell.services.identity.actor_cache.MOST", 2)
+    assert MAX_ENTRIES == 10_000
+    monkeypatch.setattr("workbell.services.identity.actor_cache.MAX_ENTRIES", 2)
     actor_cache, ana, end = ActorCache(), accounts.ana(), NOON + timedelta(hours=1)
     for token in ("a", "b", "c"):
         actor_cache.put(token, ana, NOON, end, actor_cache.generation())

@@ -273,7 +273,7 @@ def test_an_error_that_cannot_be_written_is_an_error_all_the_same(tmp_path: Path
 
     _, job, told = after_running(tmp_path, raising(Mute()))
     assert job.state is SCHEDULED
-    assert told.lines == ["Mute: it cannot be written as text"]
+    assert told.lines == ["Mute: the error has no text"]
 
 
 def test_hostile_text_is_made_plain(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_who_has_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("result", "said"),
     [
-        ("x" * 70_000, "more than 65536 bytes"),
+        ("x" * 70_000, "larger than 65536 bytes"),
         (object(), "object cannot be written"),
         (threading.Lock(), "lock cannot be written"),
     ],

@@ -87,7 +87,7 @@ def test_a_task_that_no_code_here_knows_cannot_be_scheduled(
     engine: EngineFixture, alice: Actor
 ) -> None:
     ignorant = evolve(engine.schedules, tasks=type(engine.tasks)())
-    with pytest.raises(Invalid, match="No code here knows 'echo'"):
+    with pytest.raises(Invalid, match="The code has no task 'echo'"):
         ignorant.create(alice, NewSchedule(task_definition="echo", cron_expression="* * * * *"))
 
 
@@ -386,7 +386,7 @@ def test_pausing_alone_is_always_possible(engine: EngineFixture, alice: Actor, r
     engine.schedules.edit(root, schedule.id, {"priority": 9, "queue": "slow"})
     elsewhere = evolve(engine.schedules, tasks=type(engine.tasks)(), queues=("default",))
     assert not elsewhere.toggle(alice, schedule.id).schedule.is_active
-    with pytest.raises(Invalid, match="No code here knows"):
+    with pytest.raises(Invalid, match="The code has no task"):
         elsewhere.toggle(alice, schedule.id)
     assert engine.schedules.toggle(alice, schedule.id).schedule.priority == 9
 

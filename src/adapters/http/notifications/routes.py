@@ -18,7 +18,7 @@ from workbell.adapters.http.web.operations import (
 from workbell.domain.constraints import Constraints
 from workbell.domain.goals.reminder import Preferences
 from workbell.domain.notifications.unsubscribe import Category
-from workbell.services.goals.reminders import UNSUBSCRIBE, ReminderService
+from workbell.services.goals.reminders import UNSUBSCRIBE_PATH, ReminderService
 
 PREFERENCES = "/api/v1/notification-preferences"
 HTML = "text/html"
@@ -127,7 +127,7 @@ def operations(notifications: NotificationRoutes) -> Sequence[AnyOperation]:
     """Return the operations on notifications."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "notifications"}
     link: dict[str, Any] = {
-        "path": UNSUBSCRIBE + "{token}",
+        "path": UNSUBSCRIBE_PATH + "{token}",
         "answers": {200: UnsubscribeBody},
         "media": (JSON, HTML),
         "who": Access.ANYONE,

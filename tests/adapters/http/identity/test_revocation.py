@@ -19,7 +19,7 @@ from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import Role, User
 from workbell.ports.mail import Email
-from workbell.services.identity.actor_cache import LIFE
+from workbell.services.identity.actor_cache import TTL
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 from workbell.services.identity.users import UserChange
@@ -130,7 +130,7 @@ def test_it_counts_at_once_here_and_within_five_seconds_there(
     assert not here.knows(token)
     clock.at += timedelta(seconds=5)
     assert not there.knows(token)
-    assert timedelta(seconds=5) >= LIFE
+    assert timedelta(seconds=5) >= TTL
 
 
 CHILD = """
