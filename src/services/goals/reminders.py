@@ -172,7 +172,7 @@ class ReminderService:
     ) -> dict[UserId, Preferences]:
         """Return preferences with the next time of users with their own."""
         now = self.clock.now()
-        # whoever is not active now may be tomorrow: their zone is checked up then
+        # users who are inactive now may be active tomorrow: check them again then
         absent = set(owners) - {person.owner for person in people}
         later = {owner: Preferences(next_at=now + ONE_DAY) for owner in absent}
         scheduled = {

@@ -1,4 +1,4 @@
-"""API keys: listed, created and revoked by their user."""
+"""Use cases of a user's own API keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from workbell.services.transaction_retry import retry_on_contention
 
 @frozen(kw_only=True)
 class NewKey:
-    """A new key with its text, which nobody ever sees again."""
+    """A new API key and its text, which is not stored."""
 
     key: ApiKey
     text: str = field(repr=False)
@@ -29,7 +29,11 @@ class NewKey:
 
 @frozen(kw_only=True)
 class ApiKeyService:
-    """List, create and revoke the actor's own API keys."""
+    """
+    Lists, creates and revokes the actor's own API keys.
+
+    Methods raise `NotAllowed` if the actor uses an API key.
+    """
 
     store: Store[IdentityTx]
     clock: Clock
@@ -37,12 +41,7 @@ class ApiKeyService:
     actor_cache: ActorCache
 
     def list_keys(self, actor: Actor) -> Sequence[ApiKey]:
-        """
-        Return the actor's keys that are not revoked, the newest first.
-
-        Raises:
-            NotAllowed: They ask with an API key.
-        """
+        """Return the actor's keys that are not revoked, newest first."""
         check(actor, Action.READ_KEYS, owner=actor.user_id)
         with self.store.view() as tx:
             return tx.api_keys.list_for_user(actor.user_id)
@@ -58,9 +57,8 @@ class ApiKeyService:
         Create a key for the actor.
 
         Raises:
-            Invalid: Name, scopes or end do not fit.
-            LimitReached: They have as many as they may have.
-            NotAllowed: They ask with an API key.
+            Invalid: Name, scopes or expiry are wrong.
+            LimitReached: The actor has the maximum number of keys.
         """
         check(actor, Action.MAKE_KEY, owner=actor.user_id)
         now, name = self.clock.now(), name.strip()
@@ -70,13 +68,7 @@ class ApiKeyService:
 
     @retry_on_contention
     def revoke(self, actor: Actor, key_id: int) -> None:
-        """
-        End one of the actor's keys, at once.
-
-        Raises:
-            NotFound: They have no such key, or ended it already.
-            NotAllowed: They ask with an API key.
-        """
+        """Revoke one of the actor's keys; raises NotFound."""
         check(actor, Action.REVOKE_KEY, owner=actor.user_id)
         with self.store.begin() as tx:
             now = self.clock.now()
@@ -89,10 +81,12 @@ class ApiKeyService:
     def _insert(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:
         with self.store.begin() as tx:
             tx.users.get_for_update(actor.user_id)
-            working = sum(key.is_usable(now) for key in tx.api_keys.list_for_user(actor.user_id))
-            if working >= MAX_KEYS:
+            used = sum(key.is_usable(now) for key in tx.api_keys.list_for_user(actor.user_id))
+            if used >= MAX_KEYS:
                 raise LimitReached(
-                    f"You have {working} of {MAX_KEYS} keys.", used=working, limit=MAX_KEYS
+                    f"You have {used} of {MAX_KEYS} keys; revoke one first.",
+                    used=used,
+                    limit=MAX_KEYS,
                 )
             key = tx.api_keys.add(new)
             tx.audit.add(AuditEntry.of(actor, "CREATE", "api_key", key.id, now))

@@ -1,4 +1,4 @@
-"""Signing in, staying signed in, and signing out."""
+"""Use cases of login, token refresh and logout."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -33,17 +33,20 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
 from workbell.services.audit import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
-from workbell.services.identity.authentication import ENDED, TokenAuthenticator, user_from_actor
+from workbell.services.identity.authentication import (
+    SESSION_ENDED,
+    UNKNOWN_CLIENT,
+    TokenAuthenticator,
+    user_from_actor,
+)
 from workbell.services.identity.second_factor_check import SecondFactorCheck
 from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
 from workbell.services.transaction_retry import retry_on_contention
 
-_UNKNOWN_CLIENT = ClientInfo()
-
 
 @frozen(kw_only=True)
 class TokenLogin:
-    """A person, and the two tokens that stand for them until they expire."""
+    """A logged-in user and their access and refresh tokens."""
 
     user: User
     access: str = field(repr=False)
@@ -54,7 +57,7 @@ class TokenLogin:
 
 @frozen(kw_only=True)
 class OpaqueLogin:
-    """A person, and the opaque token of the session that was opened for them."""
+    """A logged-in user and the opaque token of their session."""
 
     user: User
     token: OpaqueToken
@@ -64,12 +67,11 @@ class OpaqueLogin:
 @frozen(kw_only=True)
 class LoginService:
     """
-    Turn passwords into tokens, old tokens into new ones, and tokens into people.
+    Logs users in and out, and refreshes their tokens.
 
-    Nothing is hashed within a transaction. No session lasts longer than
-    `session_life`, however often it is renewed; a browser's ends when it was
-    not used for `refresh_life`. Keeping that a login failed takes as long
-    whoever it was, by `min_duration`.
+    Passwords are hashed outside of transactions. No session lasts longer than
+    `session_life`; a browser session ends if unused for `refresh_life`.
+    `min_duration` hides how long it takes to record a failed login.
     """
 
     store: Store[IdentityTx]
@@ -122,25 +124,24 @@ class LoginService:
         self,
         identifier: str,
         password: str,
-        client_info: ClientInfo = _UNKNOWN_CLIENT,
+        client_info: ClientInfo = UNKNOWN_CLIENT,
         *,
         code: str = "",
         require_verified: bool = False,
     ) -> TokenLogin:
         """
-        Open a session for who has this username or address, and this password.
+        Start a session for a username or email address and a password.
 
-        Takes as long for a name that nobody has. A hash with old parameters
-        is made anew. Who has a second factor gives a `code` of it besides.
+        An unknown name takes as long as a known one. An outdated password hash is
+        replaced. Users with a second factor also give a `code`.
 
         Raises:
-            WrongCredentials: There is no such active person and password.
-            EmailNotVerified: They are right, but a verified address is wanted,
-                by the settings or by `require_verified`.
-            SecondFactorRequired, WrongSecondFactor: They are right, but the code
-                is missing or wrong.
-            TooMany: The password or the code was wrong too often.
-            Unavailable: The store does not answer, or too many are hashing.
+            WrongCredentials: No active user has this name and password.
+            EmailNotVerified: The settings or `require_verified` require a verified
+                address.
+            SecondFactorRequired, WrongSecondFactor: The code is missing or wrong.
+            RateLimited: The password or the code was wrong too often.
+            Unavailable: The store is down, or too many hashes are running.
         """
         user = self._verify_password(identifier, password, client_info, require_verified)
         seed = self._check_second_factor(user, code, client_info)
@@ -160,21 +161,17 @@ class LoginService:
         self,
         identifier: str,
         password: str,
-        client_info: ClientInfo = _UNKNOWN_CLIENT,
+        client_info: ClientInfo = UNKNOWN_CLIENT,
         *,
         code: str = "",
         kind: SessionKind = SessionKind.OPAQUE,
         replaces: str = "",
     ) -> OpaqueLogin:
         """
-        Do as `login` does, and return one opaque token in place of the pair.
+        Log in as `login` does, with one opaque token in place of a pair.
 
-        `replaces` is the session that a browser had before: it ends, so that
-        nobody is left with a cookie that somebody else gave them.
-
-        Raises:
-            WrongCredentials, EmailNotVerified, SecondFactorRequired,
-            WrongSecondFactor, TooMany, Unavailable: As `login` does.
+        `replaces` is the browser's previous session id. That session is revoked
+        to prevent session fixation.
         """
         user = self._verify_password(identifier, password, client_info, require_verified=False)
         seed = self._check_second_factor(user, code, client_info)
@@ -193,37 +190,36 @@ class LoginService:
         return OpaqueLogin(user=current, token=token, expires_at=session.expires_at)
 
     @retry_on_contention
-    def refresh(self, token: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> TokenLogin:
+    def refresh(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> TokenLogin:
         """
         Exchange a refresh token for the next pair of tokens.
 
-        The same token again within 10 s is answered with the same pair, so
-        that parallel or repeated calls sign nobody out. After that it was
-        stolen, on one side or the other, and the session ends.
+        The same token returns the same pair for 10 s, which allows parallel and
+        repeated calls. Later reuse means theft: the session is revoked.
 
         Raises:
-            Unauthenticated: The token, its session or its user serves no more.
+            Unauthenticated: The token, its session or its user is not valid.
         """
         claims, next_jti = self.tokens.read(token, TokenKind.REFRESH), self.ids.new()
         with self.store.begin() as tx:
             now = self.clock.now()
-            found = _locked(tx, claims)
-            signed_in = found and self._rotate_tokens(
-                tx, found, claims.jti, next_jti, now, client_info
+            locked = _lock_session(tx, claims)
+            rotated = locked and self._rotate_tokens(
+                tx, locked, claims.jti, next_jti, now, client_info
             )
-        if signed_in is None:
+        if rotated is None:
             self.actor_cache.evict(claims.user_id)
-            raise Unauthenticated(ENDED)
-        return self._issue_tokens(*signed_in)
+            raise Unauthenticated(SESSION_ENDED)
+        return self._issue_tokens(*rotated)
 
     @retry_on_contention
     def logout(self, actor: Actor) -> None:
         """
-        End the session that the actor asks with, at once.
+        Revoke the session of the actor's token.
 
         Raises:
-            NotAllowed: They ask with an API key.
-            Invalid: There is no session to end.
+            NotAllowed: The actor uses an API key.
+            Invalid: The actor has no session.
         """
         check(actor, Action.SIGN_OUT, owner=actor.user_id)
         if not actor.session_id:
@@ -233,16 +229,11 @@ class LoginService:
             if session.revoked_at is None:
                 tx.sessions.replace(session.revoked(now))
                 user = tx.users.get(actor.user_id)
-                tx.audit.add(_of_session(user, "LOGOUT", session, actor.client_info, now))
+                tx.audit.add(_session_entry(user, "LOGOUT", session, actor.client_info, now))
         self.actor_cache.evict(actor.user_id)
 
-    def authenticate(self, token: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> Actor:
-        """
-        Return who asks with this token: signed, opaque, or an API key.
-
-        Raises:
-            Unauthenticated: The token, its session or its user serves no more.
-        """
+    def authenticate(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> Actor:
+        """Return the actor of a token or API key; see TokenAuthenticator."""
         return self.authenticator.authenticate(token, client_info)
 
     # ----------------------------------------------------------------------------- the factor_check
@@ -250,21 +241,21 @@ class LoginService:
     def _verify_password(
         self, identifier: str, password: str, client_info: ClientInfo, require_verified: bool
     ) -> User:
-        """Return who has this password: the one way to any token, with `_passed_by`."""
+        """Return the user with this password, or raise and audit."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
             trusted_address = known_address(tx, user, client_info.address)
-        fits = verify_counting_failures(
+        matches = verify_counting_failures(
             self.rate_limits, self.hasher, user, identifier, password, trusted_address
         )
-        if user is None or not fits or not user.may_sign_in(self.clock.now()):
+        if user is None or not matches or not user.may_sign_in(self.clock.now()):
             raise self._audit_refusal(user, WrongCredentials(), client_info)
         if (require_verified or self.require_verified_email) and not user.is_email_verified:
             raise self._audit_refusal(user, EmailNotVerified(), client_info)
         return user
 
     def _check_second_factor(self, user: User, code: str, client_info: ClientInfo) -> str:
-        """Return the seed of the second factor that somebody has shown, if they have one."""
+        """Return the secret's seed of the verified second factor, or ""."""
         try:
             return self.factor_check.verify(user, code, client_info)
         except (SecondFactorRequired, WrongSecondFactor) as error:
@@ -280,30 +271,30 @@ class LoginService:
         client_info: ClientInfo,
         replaces: str = "",
     ) -> User:
-        """Keep a new session, and return its user, whose hash may be a new one."""
-        renewed = self._rehash(user, password)
+        """Store a new session and a renewed hash; return the user."""
+        new_hash = self._rehash(user, password)
         with self.store.begin() as tx:
-            current = _unchanged(tx, user)
+            current = _lock_unchanged(tx, user)
             self.factor_check.check_unchanged(tx, current, seed)
-            if renewed is not None:
-                tx.users.replace(evolve(current, password_hash=renewed))
+            if new_hash is not None:
+                tx.users.replace(evolve(current, password_hash=new_hash))
             if replaces:
-                _end(tx, replaces, session.created_at)
+                _revoke_session(tx, replaces, session.created_at)
             tx.sessions.add(session)
-            tx.audit.add(_of_session(user, "LOGIN", session, client_info, session.created_at))
+            tx.audit.add(_session_entry(user, "LOGIN", session, client_info, session.created_at))
         return current
 
     def _audit_refusal(
-        self, user: User | None, why: WorkbellError, client_info: ClientInfo
+        self, user: User | None, error: WorkbellError, client_info: ClientInfo
     ) -> WorkbellError:
-        """Keep that somebody was refused, never what they typed; return the error."""
-        changes = {"reason": [None, why.code]}
+        """Record a failed login, without secrets; return the error."""
+        changes = {"reason": [None, error.code]}
         with self.min_duration(), self.store.begin() as tx:
             failed = account_audit_entry(
                 user, "LOGIN_FAILED", client_info, self.clock.now(), changes
             )
             self._burst_filter.add(tx.audit, failed)
-        return why
+        return error
 
     def _rehash(self, user: User, password: str) -> str | None:
         if not self.hasher.needs_rehash(user.password_hash):
@@ -313,29 +304,29 @@ class LoginService:
     def _rotate_tokens(
         self,
         tx: IdentityTx,
-        found: tuple[User, Session],
+        locked: tuple[User, Session],
         jti: str,
         next_jti: str,
         now: datetime,
         client_info: ClientInfo,
     ) -> tuple[User, Session] | None:
-        """Return user and session as the exchange leaves them, or None if it is refused."""
-        user, session = found
-        standing = session.classify_refresh_token(jti, now)
-        if standing is RefreshTokenState.JUST_ROTATED:
-            return found
-        if standing is RefreshTokenState.CURRENT:
+        """Return user and session after the exchange, or None if refused."""
+        user, session = locked
+        state = session.classify_refresh_token(jti, now)
+        if state is RefreshTokenState.JUST_ROTATED:
+            return locked
+        if state is RefreshTokenState.CURRENT:
             rotated = session.rotated(next_jti, now, self.refresh_life, self.session_life)
             tx.sessions.replace(rotated)
-            tx.audit.add(_of_session(user, "REFRESH", session, client_info, now))
+            tx.audit.add(_session_entry(user, "REFRESH", session, client_info, now))
             return user, rotated
-        if standing is RefreshTokenState.REUSED:
+        if state is RefreshTokenState.REUSED:
             tx.sessions.replace(session.revoked(now))
-            tx.audit.add(_of_session(user, "REFRESH_REUSED", session, client_info, now))
+            tx.audit.add(_session_entry(user, "REFRESH_REUSED", session, client_info, now))
         return None
 
     def _issue_tokens(self, user: User, session: Session) -> TokenLogin:
-        """Return the pair that belongs to a session as it stands: always the same one."""
+        """Return the token pair of a session; the same until it rotates."""
         access = self._claims(TokenKind.ACCESS, user, session)
         refresh = self._claims(TokenKind.REFRESH, user, session)
         return TokenLogin(
@@ -360,15 +351,15 @@ class LoginService:
         )
 
 
-def _unchanged(tx: IdentityTx, seen: User) -> User:
-    """Lock the user, and refuse if the password was changed while it was checked."""
+def _lock_unchanged(tx: IdentityTx, seen: User) -> User:
+    """Lock the user; raise if the password has changed meantime."""
     current = tx.users.get_for_update(seen.id)
     if current.password_hash != seen.password_hash or not current.is_active:
         raise WrongCredentials
     return current
 
 
-def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
+def _lock_session(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
     """Return the user and the locked session of a refresh token."""
     try:
         session = tx.sessions.get_for_update(claims.session_id)
@@ -380,13 +371,13 @@ def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
     return user, session
 
 
-def _end(tx: IdentityTx, session_id: str, now: datetime) -> None:
+def _revoke_session(tx: IdentityTx, session_id: str, now: datetime) -> None:
     before = tx.sessions.find(session_id)
     if before is not None and before.is_active(now):
         tx.sessions.replace(before.revoked(now))
 
 
-def _of_session(
+def _session_entry(
     user: User, action: str, session: Session, client_info: ClientInfo, at: datetime
 ) -> AuditEntry:
     return account_audit_entry(user, action, client_info, at, model="session", subject=session.id)

@@ -1,4 +1,4 @@
-"""Changing a password, and setting a forgotten one anew by a mailed code."""
+"""Use cases of passwords: change, and reset by an emailed code."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email, Mailer
 from workbell.services.audit import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
+from workbell.services.identity.authentication import UNKNOWN_CLIENT
 from workbell.services.identity.one_time_codes import (
     GeneratedCode,
     OneTimeCodeService,
@@ -23,16 +24,15 @@ from workbell.services.identity.one_time_codes import (
 from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
 from workbell.services.transaction_retry import retry_on_contention
 
-_UNKNOWN_CLIENT = ClientInfo()
-
 
 @frozen(kw_only=True)
 class PasswordService:
     """
-    Change passwords, and reset those that were forgotten.
+    Changes passwords, and resets forgotten ones.
 
-    `mailer` should not make anybody wait: whether mail goes out is a secret.
-    Nothing is hashed within a transaction.
+    `mailer` should send in the background: its time would reveal whether an
+    account exists. Passwords are hashed outside of transactions; methods that
+    hash raise `Unavailable` if too many hashes are running.
     """
 
     codes: OneTimeCodeService
@@ -43,12 +43,11 @@ class PasswordService:
 
     def change(self, actor: Actor, current: str, new: str, confirm: str | None = None) -> None:
         """
-        Give the actor another password, and end all their other sessions.
+        Change the actor's password and revoke their other sessions.
 
         Raises:
-            Invalid: The current one is wrong, or the new one does not do.
-            NotAllowed: They ask with an API key.
-            Unavailable: The store does not answer, or too many are hashing.
+            Invalid: The current password is wrong, or the new one is refused.
+            NotAllowed: The actor uses an API key.
         """
         check(actor, Action.CHANGE_PASSWORD, owner=actor.user_id)
         with self.codes.store.view() as tx:
@@ -60,16 +59,13 @@ class PasswordService:
         self.actor_cache.evict(user.id)
         send_ignoring_errors(self.mailer, compose_password_changed_email(user))
 
-    def request_reset(self, email: str, client_info: ClientInfo = _UNKNOWN_CLIENT) -> None:
+    def request_reset(self, email: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> None:
         """
-        Mail a code with which a forgotten password can be set anew.
+        Email a code that allows a password reset.
 
-        For addresses that are unknown, switched off, or got a code less than a
-        minute ago or five within the hour, nothing happens, and the answer is
-        the same; mail that cannot be sent is no error either.
-
-        Raises:
-            Unavailable: The store does not answer, or too many are hashing.
+        Nothing is sent to an unknown or inactive address, within a minute of the
+        last code, or after five in an hour. The response is always the same;
+        errors of the mailer are ignored, too.
         """
         new_code = self.codes.generate()
         with self.codes.min_duration():
@@ -82,23 +78,21 @@ class PasswordService:
         email: str,
         code: str,
         new: str,
-        client_info: ClientInfo = _UNKNOWN_CLIENT,
+        client_info: ClientInfo = UNKNOWN_CLIENT,
         confirm: str | None = None,
     ) -> None:
         """
-        Set a password by the code that was mailed, and end all sessions.
+        Set a password by an emailed code and revoke all sessions.
 
-        Whoever had the code reads the mail, so the address is verified too.
+        The code proves access to the mailbox, so it verifies the address as well.
 
         Raises:
-            WrongCode: It is wrong, expired, used or was tried too often; or
-                nobody waits for a code at this address.
-            Invalid: The new password does not do; the code still works.
-            Unavailable: The store does not answer, or too many are hashing.
+            WrongCode: The code is wrong, expired, used or was tried too often.
+            Invalid: The new password is refused; the code stays valid.
         """
         _check_text(new, confirm, (), email)
-        user, fitting = self.codes.find_matching(email, code, Purpose.RESET_PASSWORD)
-        if user is None or fitting is None:
+        user, matching = self.codes.find_matching(email, code, Purpose.RESET_PASSWORD)
+        if user is None or matching is None:
             with self.codes.min_duration(), self.codes.store.begin() as tx:
                 now = self.codes.clock.now()
                 self.burst_filter.add(
@@ -106,18 +100,17 @@ class PasswordService:
                 )
             raise WrongCode
         check_new_password(user, new, confirm)
-        self._settle(user, fitting, self.codes.hasher.hash(new), client_info)
+        self._store_reset(user, matching, self.codes.hasher.hash(new), client_info)
         self.actor_cache.evict(user.id)
         send_ignoring_errors(self.mailer, compose_password_changed_email(user))
 
     def check_current_password(self, user: User, password: str, client_info: ClientInfo) -> None:
         """
-        Refuse who does not know the current password.
+        Check the current password before a sensitive change.
 
         Raises:
-            Invalid: It is wrong.
-            TooMany: It was wrong too often within the hour.
-            Unavailable: The store does not answer, or too many are hashing.
+            Invalid: The password is wrong.
+            RateLimited: It was wrong too often within the hour.
         """
         with self.codes.store.view() as tx:
             trusted_address = known_address(tx, user, client_info.address)
@@ -135,12 +128,12 @@ class PasswordService:
 
     def set_hash(self, tx: IdentityTx, seen: User, hashed: str, actor: Actor, action: str) -> User:
         """
-        Keep a new hash, and end every session but the actor's own.
+        Store a new hash and revoke all sessions but the actor's.
 
-        Call `actor_cache.forget` after the commit.
+        The caller evicts the user from the actor cache after the commit.
 
         Raises:
-            Invalid: The password was changed meanwhile.
+            Invalid: The password was changed by another request.
         """
         current, now = tx.users.get_for_update(seen.id), self.codes.clock.now()
         if current.password_hash != seen.password_hash:
@@ -149,8 +142,8 @@ class PasswordService:
         tx.users.replace(changed)
         self.codes.cancel(tx, current, Purpose.RESET_PASSWORD, now)
         ended = tx.sessions.revoke_all(current.id, now, except_id=actor.session_id)
-        told = {"sessions_ended": [None, ended]}
-        tx.audit.add(account_audit_entry(current, action, actor.client_info, now, told))
+        changes = {"sessions_ended": [None, ended]}
+        tx.audit.add(account_audit_entry(current, action, actor.client_info, now, changes))
         return changed
 
     @retry_on_contention
@@ -159,13 +152,13 @@ class PasswordService:
             self.set_hash(tx, user, hashed, actor, "PASSWORD_CHANGE")
 
     @retry_on_contention
-    def _settle(
-        self, user: User, fitting: OneTimeCode, hashed: str, client_info: ClientInfo
+    def _store_reset(
+        self, user: User, matching: OneTimeCode, hashed: str, client_info: ClientInfo
     ) -> None:
         with self.codes.store.begin() as tx:
             now = self.codes.clock.now()
             current = tx.users.get_for_update(user.id)
-            if not current.is_active or not tx.codes.try_use(fitting.id, now):
+            if not current.is_active or not tx.codes.try_use(matching.id, now):
                 raise WrongCode
             tx.users.replace(
                 evolve(
@@ -194,12 +187,7 @@ class PasswordService:
 
 
 def check_new_password(user: User, new: str, confirm: str | None = None) -> None:
-    """
-    Refuse a password that the policy does not take for this person.
-
-    Raises:
-        Invalid: With what is wrong with it.
-    """
+    """Raise Invalid if the policy refuses a user's new password."""
     names = (user.username, user.first_name, user.last_name)
     _check_text(new, confirm, names, user.email)
 
@@ -208,8 +196,8 @@ def _check_text(new: str, confirm: str | None, names: Sequence[str], email: str)
     errors = {"password": password_errors(new, names=names, email=email)}
     if confirm not in {None, new}:
         errors["password_confirm"] = ["The two passwords differ."]
-    if at_fault := {name: said for name, said in errors.items() if said}:
-        raise Invalid(field_errors=at_fault)
+    if found := {name: texts for name, texts in errors.items() if texts}:
+        raise Invalid(field_errors=found)
 
 
 def _compose_code_email(
@@ -222,20 +210,20 @@ def _compose_code_email(
         text=(
             f"Hello {user.full_name},\n\n"
             f"your code is {new_code.code}\n\n"
-            f"With it you can set a new password, once and until {until}. If you did not ask "
-            "for it, nothing needs to be done, and your password stays as it is.\n"
+            f"Use it to set a new password, once and until {until}. If you did not request "
+            "it, ignore this email; your password stays unchanged.\n"
         ),
     )
 
 
 def compose_password_changed_email(user: User) -> Email:
-    """Return the letter that tells somebody of a change that they should know of."""
+    """Compose the notice of a changed password."""
     return Email(
         to=user.email,
         subject="Your password was changed",
         text=(
             f"Hello {user.full_name},\n\n"
             "the password of your account was changed, and other sessions were ended. API keys "
-            "go on working: look through them. If it was not you, set a new password at once.\n"
+            "still work: review them. If it was not you, set a new password at once.\n"
         ),
     )

@@ -1,4 +1,4 @@
-"""The factor_check of the second factor: what a login needs besides the password."""
+"""Check of the second factor at login."""
 
 from datetime import datetime
 
@@ -27,10 +27,10 @@ from workbell.services.transaction_retry import retry_on_contention
 @frozen(kw_only=True)
 class SecondFactorCheck:
     """
-    Ask people who have a second factor for it, once their password was right.
+    Verifies codes of the second factor, after the password was right.
 
-    A code is used up before a session is opened: it works once, whatever
-    comes of it. Wrong ones are counted while nobody knows, like passwords.
+    A code is consumed before the session is opened, so it works once even if
+    the login fails later. Wrong codes are counted as wrong passwords are.
     """
 
     store: Store[IdentityTx]
@@ -43,13 +43,12 @@ class SecondFactorCheck:
 
     def verify(self, user: User, typed: str, client_info: ClientInfo) -> str:
         """
-        Use up a code, if the person has a second factor; return the seed of that.
+        Consume a code if the user has a second factor; return its seed.
 
         Raises:
-            SecondFactorRequired: They have one, and gave no code.
-            WrongSecondFactor: The code is wrong, or was used already.
-            TooMany: Codes were wrong too often within a day.
-            Unavailable: The store does not answer.
+            SecondFactorRequired: The user has one, and gave no code.
+            WrongSecondFactor: The code is wrong or was used.
+            RateLimited: Codes were wrong too often within a day.
         """
         with self.store.view() as tx:
             factor = active_factor(tx, user)
@@ -63,11 +62,10 @@ class SecondFactorCheck:
 
     def consume(self, user: User, typed: str, client_info: ClientInfo) -> bool:
         """
-        Use up a code or recovery code of a person's; return whether it was one.
+        Consume a code or recovery code; return whether it was valid.
 
         Raises:
-            TooMany: Codes were wrong too often within a day.
-            Unavailable: The store does not answer.
+            RateLimited: Codes were wrong too often within a day.
         """
         if self.rate_limits is None or not looks_like_code(normalise_code(typed)):
             return self._consume_in_transaction(user, typed, client_info)
@@ -79,19 +77,16 @@ class SecondFactorCheck:
 
     def check_unchanged(self, tx: IdentityTx, user: User, seed: str) -> None:
         """
-        Refuse who has come by before their second factor was added or changed.
+        Raise WrongCredentials if the factor changed since `verify`.
 
-        The caller holds the person's row, as whoever changes the factor does.
-
-        Raises:
-            WrongCredentials: It is another one than they have passed by.
+        The caller has locked the user's row, as changes of the factor do.
         """
         factor = active_factor(tx, user)
         if (factor.seed if factor else "") != seed:
             raise WrongCredentials
 
     def find_step(self, factor: SecondFactor, typed: str, now: datetime) -> int | None:
-        """Return the time step that a typed code is of, or None if it is no code of the factor."""
+        """Return the time step of a code, or None if it is invalid."""
         code, secret = normalise_code(typed), self.keys.secret(factor)
         if secret is None or not looks_like_code(code):
             return None
@@ -120,11 +115,11 @@ class SecondFactorCheck:
 
 
 def active_factor(tx: IdentityTx, user: User) -> SecondFactor | None:
-    """Return a person's second factor, if they have confirmed one."""
+    """Return a user's second factor, if it is confirmed."""
     found = tx.second_factors.find(user.id)
     return found if found is not None and found.is_confirmed else None
 
 
 def must_enrol(tx: IdentityTx, policy: SecondFactorPolicy, user: User) -> bool:
-    """Whether a person must have a second factor, and has none."""
+    """Whether the policy requires a second factor that the user lacks."""
     return policy.applies_to(user) and active_factor(tx, user) is None

@@ -147,7 +147,7 @@ def test_who_has_an_account_is_told_by_mail_only(registration: RegistrationFixtu
     made = registration.hasher.made
     quietly(registration, "ANA@example.com", "another horse")
     assert registration.hasher.made - made == 2
-    assert "account already" in registration.outbox.messages[-1].subject
+    assert "already have an account" in registration.outbox.messages[-1].subject
     assert not re.search(r"\d{6}", registration.outbox.messages[-1].text)
     kept = registration.user(ANA)
     assert kept is not None

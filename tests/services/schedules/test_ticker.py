@@ -67,7 +67,7 @@ def test_two_schedulers_make_one_row(engine: EngineFixture, alice: Actor) -> Non
 def test_what_others_took_meanwhile_is_planned_no_more(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice)
     engine.tick(60)
-    engine.ticker._plan([schedule.id], engine.clock.now(), ())
+    engine.ticker._plan_and_advance([schedule.id], engine.clock.now(), ())
     assert len(engine.list_jobs(schedule)) == 1
 
 
