@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, asdict, define, evolve, field, filters, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unavailable, WorkbellError
@@ -35,6 +35,32 @@ def account_audit_entry(
     actor = Actor(user_id=user.id if user else SYSTEM_ID, client_info=client_info)
     object_id = subject if subject is not None else (user.id if user else "")
     return AuditEntry.of(actor, action, model, object_id, at, changes)
+
+
+def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the old and the new value of each field that differs."""
+    return {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+
+
+def user_change_entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
+    """Build the entry of a changed user, without secrets."""
+    secrets = filters.exclude("password_hash", "password_expires_at", "token_version")
+    changes = changed_values(asdict(before, filter=secrets), asdict(after, filter=secrets))
+    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
+
+
+def audit_command(
+    repository: AuditRepository,
+    actor: Actor,
+    action: str,
+    model: str,
+    object_id: object,
+    at: datetime,
+    changes: Mapping[str, Any] | None = None,
+) -> None:
+    """Store an actor's command; those of the system are not audited."""
+    if not actor.is_system:
+        repository.add(AuditEntry.of(actor, action, model, object_id, at, changes))
 
 
 @define(eq=False)

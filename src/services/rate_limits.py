@@ -81,8 +81,7 @@ class RateLimiting:
         Count one failed login of an account, before its password is compared.
 
         Counting first makes parallel guesses no better than sequential ones. Undo
-        it with `undo_login_failure` if the password was right. `account` comes
-        from `domain.rate_limits.policy.account_key`.
+        it with `undo_login_failure` if the password was right.
 
         Raises:
             RateLimited: The account has failed too often within the hour.
@@ -102,10 +101,7 @@ class RateLimiting:
         Return whether a password or code is right; count it if it is wrong.
 
         The failure is counted before `verify` runs, and undone if `verify` returns
-        True or raises.
-
-        Raises:
-            RateLimited: The account has failed too often, by the policy.
+        True or raises. Raises `RateLimited` after too many failures.
         """
         self.count_login_failure(account, policy)
         right: bool | None = None
@@ -166,10 +162,6 @@ def verify_counting_failures(
 
     `trusted_address` is the result of `known_address`. An unknown user costs
     as much time as a known one. Nothing is counted if `rate_limits` is None.
-
-    Raises:
-        RateLimited: The account has failed too often within the hour.
-        Unavailable: The store is down, or too many hashes are running.
     """
     password_hash = "" if user is None else user.password_hash
     if rate_limits is None:

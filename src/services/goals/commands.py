@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import AuditEntry, changed_since
+from workbell.domain.audit import changed_since
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
@@ -18,7 +18,8 @@ from workbell.ports.goals.repository import GoalFilter, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.goals.progress import NOT_BLANK, lock_ledger
+from workbell.services.audit import audit_command, changed_values
+from workbell.services.goals.progress import NOT_BLANK, lock_goal
 from workbell.services.goals.timers import stop_timer
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -69,7 +70,8 @@ class GoalService:
     Creates, lists, edits, pauses, archives and deletes the actor's goals.
 
     Methods that take a goal number raise `NotFound` if the actor has no such
-    goal. `version` is the version that the actor has seen (None: any).
+    goal. `version` is the version that the actor has seen (None: any); they
+    raise `StaleVersion` if the goal has another.
     """
 
     store: Store[GoalsTx]
@@ -97,7 +99,9 @@ class GoalService:
                     updated_at=now,
                 )
             )
-            _audit(tx, actor, "CREATE", goal, now, {"goal_name": [None, goal.name]})
+            audit_command(
+                tx.audit, actor, "CREATE", "goal", goal.id, now, {"goal_name": [None, goal.name]}
+            )
         return self._view(actor, goal, None)
 
     def get(self, actor: Actor, number: int) -> GoalView:
@@ -122,13 +126,7 @@ class GoalService:
     def edit(
         self, actor: Actor, number: int, given: Mapping[str, Any], *, version: int | None = None
     ) -> GoalView:
-        """
-        Change the given fields.
-
-        Raises:
-            Invalid: A field is wrong.
-            StaleVersion: The goal has another version.
-        """
+        """Change the given fields; raises Invalid if one is wrong."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
@@ -137,17 +135,12 @@ class GoalService:
             after = after.touched(now)
             tx.goals.replace(after)
             changes["version"] = [before.version, after.version]
-            _audit(tx, actor, "UPDATE", after, now, changes)
+            audit_command(tx.audit, actor, "UPDATE", "goal", after.id, now, changes)
             timer = tx.timers.get(actor.user_id)
         return self._view(actor, after, timer)
 
     def pause(self, actor: Actor, number: int) -> GoalView:
-        """
-        Pause a goal; its running timer is stopped and logged.
-
-        Raises:
-            GoalClosed: The goal is archived.
-        """
+        """Pause a goal and log its running timer; GoalClosed if archived."""
         return self._set_state(actor, number, GoalState.PAUSED, "PAUSE")
 
     def resume(self, actor: Actor, number: int) -> GoalView:
@@ -155,17 +148,12 @@ class GoalService:
         return self._set_state(actor, number, GoalState.ACTIVE, "RESUME")
 
     def archive(self, actor: Actor, number: int) -> GoalView:
-        """Archive a goal; its running timer is stopped and logged."""
+        """Archive a goal and log its running timer."""
         return self._set_state(actor, number, GoalState.ARCHIVED, "ARCHIVE")
 
     @retry_on_contention
     def delete(self, actor: Actor, number: int, *, version: int | None = None) -> None:
-        """
-        Delete a goal and its progress; its number is not reused.
-
-        Raises:
-            StaleVersion: The goal has another version.
-        """
+        """Delete a goal and its progress; its number is not reused."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
@@ -174,7 +162,9 @@ class GoalService:
             if timer is not None and timer.goal_id == goal.id:
                 tx.timers.remove(actor.user_id)
             tx.goals.delete(goal)
-            _audit(tx, actor, "DELETE", goal, now, {"goal_name": [goal.name, None]})
+            audit_command(
+                tx.audit, actor, "DELETE", "goal", goal.id, now, {"goal_name": [goal.name, None]}
+            )
 
     @retry_on_contention
     def _set_state(self, actor: Actor, number: int, state: GoalState, action: str) -> GoalView:
@@ -193,7 +183,7 @@ class GoalService:
                 after, timer = tx.goals.get(actor.user_id, number), None
             changes: dict[str, Any] = {"state": [str(before.state), str(state)]}
             changes["version"] = [before.version, after.version]
-            _audit(tx, actor, action, after, now, changes)
+            audit_command(tx.audit, actor, action, "goal", after.id, now, changes)
         return self._view(actor, after, timer)
 
     def _view(self, actor: Actor, goal: Goal, timer: Timer | None) -> GoalView:
@@ -215,26 +205,13 @@ class GoalService:
             is_complete=request.is_complete,
             deadline=request.deadline,
         )
-        return after, {name: [old[name], new[name]] for name in new if old[name] != new[name]}
+        return after, changed_values(old, new)
 
 
 def _lock(tx: GoalsTx, actor: Actor, number: int, version: int | None) -> Goal:
     """Lock the ledger and the goal; check the goal's version."""
-    lock_ledger(tx, actor.user_id)
-    goal = tx.goals.get_for_update(actor.user_id, number)
+    goal = lock_goal(tx, actor.user_id, number)
     if version not in {None, goal.version}:
         entries = tx.audit.list_for_object("goal", str(goal.id))
         raise StaleVersion(goal.version, changed_since(entries, version or 0))
     return goal
-
-
-def _audit(
-    tx: GoalsTx,
-    actor: Actor,
-    action: str,
-    goal: Goal,
-    now: datetime,
-    changes: Mapping[str, Any],
-) -> None:
-    if not actor.is_system:
-        tx.audit.add(AuditEntry.of(actor, action, "goal", goal.id, now, changes))

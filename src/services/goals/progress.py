@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.domain.audit import AuditEntry
 from workbell.domain.constraints import MAX_TEXT, Constraints
 from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
@@ -19,6 +18,7 @@ from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import audit_command, changed_values
 from workbell.services.schedules.requests import ZoneName
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -98,8 +98,7 @@ class ProgressService:
         load_zone(zone)
         time = TimeEntry.of(new.logged_hours, new.total_hours, new.started_at, new.ended_at, now)
         with self.store.begin() as tx:
-            lock_ledger(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             goal.check_progress()
             if time.started_at is not None:
                 ends = time.started_at + timedelta(seconds=time.logged)
@@ -129,17 +128,11 @@ class ProgressService:
     def edit(
         self, actor: Actor, goal_number: int, number: int, given: Mapping[str, Any]
     ) -> ProgressEntry:  # fmt: skip
-        """
-        Change the given fields.
-
-        Raises:
-            Invalid: A field is wrong, or the span would overlap another.
-        """
+        """Change the given fields; raises Invalid, also for an overlap."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            lock_ledger(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             before = tx.entries.get(actor.user_id, goal.id, number)
             after, changes = self._merge(before, given, now)
             _check_extension(tx, before, after)
@@ -159,8 +152,7 @@ class ProgressService:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            lock_ledger(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             entry = tx.entries.get(actor.user_id, goal.id, number)
             tx.entries.delete(entry)
             tx.goals.replace(goal.with_time(-entry.logged_seconds, -entry.total_seconds))
@@ -190,12 +182,13 @@ class ProgressService:
             whole_seconds(request.total_hours, "total_hours"),
             now,
         )
-        return after, {name: [old[name], new[name]] for name in new if old[name] != new[name]}
+        return after, changed_values(old, new)
 
 
-def lock_ledger(tx: GoalsTx, owner: UserId) -> None:
-    """Lock a user's ledger and increment its revision."""
+def lock_goal(tx: GoalsTx, owner: UserId, number: int) -> Goal:
+    """Lock a user's ledger, increment its revision, and lock one of the goals."""
     tx.ledgers.replace(tx.ledgers.lock(owner).changed())
+    return tx.goals.get_for_update(owner, number)
 
 
 def insert_entry(
@@ -217,11 +210,7 @@ def check_span_is_free(
     field: str,
     except_entry: ProgressEntry | None = None,
 ) -> None:
-    """
-    Raise Invalid if a span overlaps an entry or the running timer.
-
-    The entry `except_entry` is ignored.
-    """
+    """Raise Invalid if a span overlaps another entry or the running timer."""
     last = tx.entries.latest_before(owner, end, except_id=except_entry.id if except_entry else None)
     if last is not None and last.ended_at is not None and last.ended_at > start:
         overlap = f"overlaps entry {last.number} of goal {last.goal_number}"
@@ -247,8 +236,6 @@ def audit(
     changes: Mapping[str, Any] | None = None,
 ) -> None:
     """Store an audit entry for a progress entry."""
-    if actor.is_system:
-        return
     if changes is None:
         changes = {"goal_num": [entry.goal_number, entry.goal_number]}
-    tx.audit.add(AuditEntry.of(actor, action, "progress", entry.id, now, changes))
+    audit_command(tx.audit, actor, action, "progress", entry.id, now, changes)

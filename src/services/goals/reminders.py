@@ -29,10 +29,10 @@ from workbell.ports.goals.repository import GoalFilter
 from workbell.ports.mail import Email
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import changed_values
 from workbell.services.transaction_retry import retry_on_contention
 
-PAGE = 200
-"""Users per transaction; keeps their rows locked only briefly."""
+PAGE = 200  # users per transaction
 MAIL_TASK = "goals.mail_reminder"
 MAIL_ATTEMPTS = 10
 MAX_GOALS = 1_000
@@ -120,7 +120,6 @@ class ReminderService:
         Raises:
             Invalid: The time is not a multiple of 15 minutes.
             NotAllowed: The API key is read-only.
-            NotFound: The actor has no account.
         """
         check(actor, Action.CHANGE_PROFILE, owner=actor.user_id)
         check_reminder_time(preferences.reminder_time)
@@ -215,11 +214,7 @@ class ReminderService:
     def _save(self, tx: RemindersTx, actor: Actor, preferences: Preferences, zone: str) -> None:
         now = self.clock.now()
         before = tx.reminders.preferences(actor.user_id)
-        changes = {
-            name: [old, new]
-            for name in ("reminders", "reminder_time")
-            if (old := _audit_value(before, name)) != (new := _audit_value(preferences, name))
-        }
+        changes = changed_values(_audited_values(before), _audited_values(preferences))
         tx.reminders.save_preferences(actor.user_id, preferences.with_next_run(now, zone))
         if changes:
             tx.audit.add(
@@ -229,11 +224,9 @@ class ReminderService:
             )
 
 
-def _audit_value(preferences: Preferences, name: str) -> bool | str | None:
-    if name == "reminders":
-        return preferences.reminders
+def _audited_values(preferences: Preferences) -> dict[str, object]:
     at = preferences.reminder_time
-    return None if at is None else at.isoformat("minutes")
+    return {"reminders": preferences.reminders, "reminder_time": at and at.isoformat("minutes")}
 
 
 def _is_idle(goal: Goal, user: User, day: date) -> bool:

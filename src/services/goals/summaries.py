@@ -50,6 +50,7 @@ class SummaryService:
 
     Every change increments the revision in its own transaction. The revision
     is read before the entries, so a cached sum is never older than its key.
+    Methods raise `NotFound` if the actor has no such goal.
     """
 
     store: Store[GoalsTx]
@@ -60,12 +61,7 @@ class SummaryService:
     def by_period(
         self, actor: Actor, group: Granularity, goal: int | None = None
     ) -> Sequence[Worked]:
-        """
-        Return the seconds of each week or month that has any, oldest first.
-
-        Raises:
-            NotFound: The actor has no goal with this number.
-        """
+        """Return the seconds of each week or month that has any, oldest first."""
         return self._cached_or_computed(actor, group, goal, lambda days: by_period(days, group))
 
     def for_range(
@@ -83,7 +79,6 @@ class SummaryService:
 
         Raises:
             Invalid: The span is too long, or ends before it starts.
-            NotFound: The actor has no goal with this number.
         """
         today = local_day(self.clock.now(), actor.time_zone)
         span = span_of(first, last, today)

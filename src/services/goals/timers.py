@@ -20,7 +20,7 @@ from workbell.domain.identity.permissions import Action, check
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.goals.progress import audit, insert_entry, lock_ledger
+from workbell.services.goals.progress import audit, insert_entry, lock_goal
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -70,8 +70,7 @@ class TimerService:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            lock_ledger(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             goal.check_timer()
             running = tx.timers.get(actor.user_id)
             if running is not None and running.goal_id == goal.id:
@@ -102,8 +101,7 @@ class TimerService:
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            lock_ledger(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             running = tx.timers.get(actor.user_id)
             if running is None or running.goal_id != goal.id:
                 raise NoTimer

@@ -9,8 +9,7 @@ from attrs import Factory, define, field, frozen
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 
-TTL = timedelta(seconds=5)
-"""How long other processes may accept a token after it was revoked."""
+TTL = timedelta(seconds=5)  # until other processes reject a revoked token
 MAX_ENTRIES = 10_000
 
 

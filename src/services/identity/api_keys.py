@@ -63,8 +63,17 @@ class ApiKeyService:
         check(actor, Action.MAKE_KEY, owner=actor.user_id)
         now, name = self.clock.now(), name.strip()
         check_new_key(name, scopes, expires_at, now)
-        new, text = self._generate(actor, name, scopes, expires_at, now)
-        return NewKey(key=self._insert(actor, new, now), text=text)
+        token = OpaqueToken(Prefix.API_KEY, self.ids.new()[:16], self.ids.new() + self.ids.new())
+        key = ApiKey(
+            user_id=actor.user_id,
+            name=name,
+            prefix=token.id,
+            secret_hash=token.hashed,
+            scopes=frozenset(scopes),
+            created_at=now,
+            expires_at=expires_at,
+        )
+        return NewKey(key=self._insert(actor, key, now), text=token.text)
 
     @retry_on_contention
     def revoke(self, actor: Actor, key_id: int) -> None:
@@ -91,23 +100,3 @@ class ApiKeyService:
             key = tx.api_keys.add(new)
             tx.audit.add(AuditEntry.of(actor, "CREATE", "api_key", key.id, now))
         return key
-
-    def _generate(
-        self,
-        actor: Actor,
-        name: str,
-        scopes: Sequence[KeyScope],
-        expires_at: datetime | None,
-        now: datetime,
-    ) -> tuple[ApiKey, str]:
-        token = OpaqueToken(Prefix.API_KEY, self.ids.new()[:16], self.ids.new() + self.ids.new())
-        key = ApiKey(
-            user_id=actor.user_id,
-            name=name,
-            prefix=token.id,
-            secret_hash=token.hashed,
-            scopes=frozenset(scopes),
-            created_at=now,
-            expires_at=expires_at,
-        )
-        return key, token.text

@@ -192,13 +192,10 @@ class LoginService:
     @retry_on_contention
     def refresh(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> TokenLogin:
         """
-        Exchange a refresh token for the next pair of tokens.
+        Exchange a refresh token for the next pair; raises Unauthenticated.
 
         The same token returns the same pair for 10 s, which allows parallel and
         repeated calls. Later reuse means theft: the session is revoked.
-
-        Raises:
-            Unauthenticated: The token, its session or its user is not valid.
         """
         claims, next_jti = self.tokens.read(token, TokenKind.REFRESH), self.ids.new()
         with self.store.begin() as tx:
@@ -214,13 +211,7 @@ class LoginService:
 
     @retry_on_contention
     def logout(self, actor: Actor) -> None:
-        """
-        Revoke the session of the actor's token.
-
-        Raises:
-            NotAllowed: The actor uses an API key.
-            Invalid: The actor has no session.
-        """
+        """Revoke the session of the actor's token; Invalid if there is none."""
         check(actor, Action.SIGN_OUT, owner=actor.user_id)
         if not actor.session_id:
             raise Invalid("There is no session to end.")
@@ -235,8 +226,6 @@ class LoginService:
     def authenticate(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> Actor:
         """Return the actor of a token or API key; see TokenAuthenticator."""
         return self.authenticator.authenticate(token, client_info)
-
-    # ----------------------------------------------------------------------------- the factor_check
 
     def _verify_password(
         self, identifier: str, password: str, client_info: ClientInfo, require_verified: bool
@@ -272,7 +261,8 @@ class LoginService:
         replaces: str = "",
     ) -> User:
         """Store a new session and a renewed hash; return the user."""
-        new_hash = self._rehash(user, password)
+        needs_rehash = self.hasher.needs_rehash(user.password_hash)
+        new_hash = self.hasher.hash(password) if needs_rehash else None
         with self.store.begin() as tx:
             current = _lock_unchanged(tx, user)
             self.factor_check.check_unchanged(tx, current, seed)
@@ -295,11 +285,6 @@ class LoginService:
             )
             self._burst_filter.add(tx.audit, failed)
         return error
-
-    def _rehash(self, user: User, password: str) -> str | None:
-        if not self.hasher.needs_rehash(user.password_hash):
-            return None
-        return self.hasher.hash(password)
 
     def _rotate_tokens(
         self,
@@ -352,7 +337,7 @@ class LoginService:
 
 
 def _lock_unchanged(tx: IdentityTx, seen: User) -> User:
-    """Lock the user; raise if the password has changed meantime."""
+    """Lock the user; raise if the password has changed since it was read."""
     current = tx.users.get_for_update(seen.id)
     if current.password_hash != seen.password_hash or not current.is_active:
         raise WrongCredentials

@@ -27,8 +27,7 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
 from workbell.services.transaction_retry import retry_on_contention
 
-NO_CODE = 0
-"""Id of no code: an update of it costs the same time and changes nothing."""
+NO_CODE = 0  # updating this id takes the usual time and changes nothing
 
 
 @frozen
@@ -85,9 +84,6 @@ class OneTimeCodeService:
 
         Each attempt is counted before the comparison, per code and per account
         and day. It takes the same time for unknown users. The code stays unused.
-
-        Raises:
-            Unavailable: The store is down, or too many hashes are running.
         """
         typed = normalise_code(typed)
         with self.min_duration():

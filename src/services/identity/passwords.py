@@ -105,13 +105,7 @@ class PasswordService:
         send_ignoring_errors(self.mailer, compose_password_changed_email(user))
 
     def check_current_password(self, user: User, password: str, client_info: ClientInfo) -> None:
-        """
-        Check the current password before a sensitive change.
-
-        Raises:
-            Invalid: The password is wrong.
-            RateLimited: It was wrong too often within the hour.
-        """
+        """Raise Invalid if the password is wrong, RateLimited after too many."""
         with self.codes.store.view() as tx:
             trusted_address = known_address(tx, user, client_info.address)
         hasher = self.codes.hasher
@@ -130,10 +124,8 @@ class PasswordService:
         """
         Store a new hash and revoke all sessions but the actor's.
 
-        The caller evicts the user from the actor cache after the commit.
-
-        Raises:
-            Invalid: The password was changed by another request.
+        The caller evicts the user from the actor cache after the commit. Raises
+        `Invalid` if another request has changed the password.
         """
         current, now = tx.users.get_for_update(seen.id), self.codes.clock.now()
         if current.password_hash != seen.password_hash:

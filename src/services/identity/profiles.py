@@ -1,11 +1,9 @@
 """Use cases of user profiles: names, time zone, username, address."""
 
-from datetime import datetime
 from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
@@ -19,6 +17,7 @@ from workbell.domain.identity.registration import (
 from workbell.domain.identity.user import User, UserId, normalise_identifier
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email
+from workbell.services.audit import user_change_entry
 from workbell.services.identity.one_time_codes import GeneratedCode, send_ignoring_errors
 from workbell.services.identity.passwords import (
     PasswordService,
@@ -101,13 +100,7 @@ class ProfileService:
         return after
 
     def get_profile(self, actor: Actor, user_id: UserId) -> User:
-        """
-        Return a user whom the actor may change.
-
-        Raises:
-            NotFound: There is no such user, or the actor may not see them.
-            NotAllowed: The API key is read-only.
-        """
+        """Return a user whom the actor may change; raises NotFound."""
         is_own = user_id == actor.user_id
         if not is_own and not may(actor, Action.ADMINISTER_PEOPLE):
             raise NotFound(f"There is no user {user_id}.")
@@ -150,7 +143,7 @@ class ProfileService:
                     tx, before, secrets.password_hash, actor, "PASSWORD_CHANGE"
                 )
             if after != before:
-                tx.audit.add(_audit_entry(actor, before, after, codes.clock.now()))
+                tx.audit.add(user_change_entry(actor, before, after, codes.clock.now()))
         return before, after
 
     def _apply(
@@ -181,15 +174,6 @@ class ProfileService:
             messages.append(compose_password_changed_email(before))
         for message in messages:
             send_ignoring_errors(self.passwords.mailer, message)
-
-
-def _audit_entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
-    old, new = asdict(before), asdict(after)
-    secret = {"password_hash", "password_expires_at", "token_version"}
-    changes = {
-        name: [old[name], new[name]] for name in old.keys() - secret if old[name] != new[name]
-    }
-    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
 
 
 def _compose_code_email(user: User, new_code: GeneratedCode) -> Email:

@@ -44,7 +44,8 @@ class RegistrationService:
     Email is sent after the commit. Methods that must not reveal whether an
     address is known use `background_mailer`, which should not block, and
     `min_duration` (see `OneTimeCodeService`). Passwords are hashed outside of
-    transactions. Lock order: user, code.
+    transactions. Lock order: user, code. Methods raise `Invalid` for wrong
+    fields, and `Unavailable` if the store is down or too many hashes run.
     """
 
     store: Store[IdentityTx]
@@ -77,7 +78,7 @@ class RegistrationService:
         Create an account and email the code that verifies its address.
 
         Raises:
-            Invalid: A field is wrong; `AlreadyTaken` for a name or address in use.
+            AlreadyTaken: The name or address is in use.
             Unavailable: The account was created, but the code could not be sent;
                 the user can request another.
         """
@@ -100,10 +101,6 @@ class RegistrationService:
 
         The owner of a known address gets an email about their account, or a new
         code if it is unverified, at the usual limits. Mail errors are ignored.
-
-        Raises:
-            Invalid: A field is wrong.
-            Unavailable: The store is down, or too many hashes are running.
         """
         new = Registration(email=email, password=password)
         new.check(self_service_tier=self.self_service_tier)
@@ -121,14 +118,10 @@ class RegistrationService:
 
     def verify_otp(self, email: str, code: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> User:
         """
-        Consume the emailed code; return the verified user.
+        Consume the emailed code; return the verified user, or raise WrongCode.
 
         Each attempt is counted before the comparison, and takes the same time
         for unknown users.
-
-        Raises:
-            WrongCode: The code is wrong, expired, used or was tried too often.
-            Unavailable: The store is down, or too many hashes are running.
         """
         user, matching = self.codes.find_matching(email, code, Purpose.VERIFY_EMAIL)
         with self.min_duration():
@@ -160,9 +153,6 @@ class RegistrationService:
 
         The password policy does not apply. Returns the generated password, valid
         for a week unless changed; None if one was given or a superuser exists.
-
-        Raises:
-            Invalid: Name or address are malformed, or taken by an ordinary user.
         """
         with self.store.view() as tx:
             if tx.users.has_super_user():
@@ -185,12 +175,7 @@ class RegistrationService:
         return chosen if added and not password else None
 
     def create_superuser(self, username: str, email: str, password: str) -> User:
-        """
-        Create a verified superuser; the password policy does not apply.
-
-        Raises:
-            Invalid: Name or address are malformed or taken.
-        """
+        """Create a verified superuser, exempt from the password policy."""
         administrator = self._new_superuser(username, email, self.hasher.hash(password))
         with self.store.begin() as tx:
             user = tx.users.add(administrator)
@@ -206,18 +191,11 @@ class RegistrationService:
         client_info: ClientInfo,
     ) -> User:
         now = self.clock.now()
-        username = new.username or self._free_username(tx, new.email)
+        username = new.username or free_username(tx, new.email, self.randomness)
         user = tx.users.add(new.user(username, password_hash, now))
         self.codes.store_code(tx, user, Purpose.VERIFY_EMAIL, new_code, now)
         tx.audit.add(account_audit_entry(user, "REGISTER", client_info, now))
         return user
-
-    def _free_username(self, tx: IdentityTx, email: str) -> str:
-        """Return the local part, or the local part and a number where it is taken."""
-        username = username_from_email(email)
-        if tx.users.by_login(username) is None:
-            return username
-        return username_from_email(email, f"-{self.randomness.randbelow(10**6):06}")
 
     def _mail_known_address(
         self, tx: IdentityTx, known: User, new_code: GeneratedCode, client_info: ClientInfo
@@ -301,6 +279,14 @@ class RegistrationService:
                 "another user typed your address by mistake; ignore this email.\n"
             ),
         )
+
+
+def free_username(tx: IdentityTx, email: str, randomness: Randomness) -> str:
+    """Return an address's local part, with a random number if it is taken."""
+    username = username_from_email(email)
+    if tx.users.by_login(username) is None:
+        return username
+    return username_from_email(email, f"-{randomness.randbelow(10**6):06}")
 
 
 def _compose_known_address_email(user: User) -> Email:

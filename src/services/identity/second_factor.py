@@ -49,9 +49,10 @@ class SecondFactorService:
     Adds, renews and removes the actor's own second factor.
 
     Adding requires the password and a first code; later changes the password
-    and a code. A change ends other sessions and sends an email. Methods raise
-    `NotAllowed` if the actor uses an API key, and those that check a password
-    `Invalid` (wrong), `RateLimited` and `Unavailable`.
+    and a code. A change revokes other sessions and sends an email. Methods
+    raise `Conflict` if the factor's state does not allow the change,
+    `NotAllowed` for API keys, and `Invalid`, `RateLimited` or `Unavailable`
+    if the password or code can't be accepted.
     """
 
     factor_check: SecondFactorCheck
@@ -71,12 +72,7 @@ class SecondFactorService:
         )
 
     def begin(self, actor: Actor, password: str) -> NewSecret:
-        """
-        Create a secret, which has no effect until it is confirmed.
-
-        Raises:
-            Conflict: The actor has a second factor.
-        """
+        """Create a secret, which has no effect until it is confirmed."""
         user = self._check_password(actor, password)
         seed = self.ids.new() + self.ids.new()
         factor = self.factor_check.keys.enrol(user.id, seed, self.factor_check.clock.now())
@@ -87,15 +83,7 @@ class SecondFactorService:
         )
 
     def confirm(self, actor: Actor, code: str) -> Sequence[str]:
-        """
-        Activate the new second factor; return its recovery codes.
-
-        Revokes all other sessions of the actor.
-
-        Raises:
-            Invalid: The code is wrong.
-            Conflict: There is no unconfirmed second factor.
-        """
+        """Activate the new second factor; return its recovery codes."""
         check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
         recovery = draw_recovery_codes(self.passwords.codes.randomness.randbelow)
         if not self._store_confirmed(actor, code, recovery):
@@ -104,12 +92,7 @@ class SecondFactorService:
         return recovery
 
     def renew(self, actor: Actor, password: str, code: str) -> Sequence[str]:
-        """
-        Return new recovery codes; the earlier ones become invalid.
-
-        Raises:
-            Conflict: The actor has no second factor.
-        """
+        """Return new recovery codes; the earlier ones become invalid."""
         user = self._check_password(actor, password, code)
         recovery = draw_recovery_codes(self.passwords.codes.randomness.randbelow)
         self._store_recovery_codes(actor, user, recovery)
@@ -117,12 +100,7 @@ class SecondFactorService:
         return recovery
 
     def remove(self, actor: Actor, password: str, code: str) -> None:
-        """
-        Remove the actor's second factor; revoke all their other sessions.
-
-        Raises:
-            Conflict: The actor has no second factor.
-        """
+        """Remove the actor's second factor."""
         user = self._check_password(actor, password, code)
         self._remove(actor, user)
         self._notify(actor, "was removed")

@@ -30,7 +30,8 @@ class SecondFactorCheck:
     Verifies codes of the second factor, after the password was right.
 
     A code is consumed before the session is opened, so it works once even if
-    the login fails later. Wrong codes are counted as wrong passwords are.
+    the login fails later. Wrong codes are counted as wrong passwords are, and
+    too many within a day raise `RateLimited`.
     """
 
     store: Store[IdentityTx]
@@ -48,7 +49,6 @@ class SecondFactorCheck:
         Raises:
             SecondFactorRequired: The user has one, and gave no code.
             WrongSecondFactor: The code is wrong or was used.
-            RateLimited: Codes were wrong too often within a day.
         """
         with self.store.view() as tx:
             factor = active_factor(tx, user)
@@ -61,12 +61,7 @@ class SecondFactorCheck:
         return factor.seed
 
     def consume(self, user: User, typed: str, client_info: ClientInfo) -> bool:
-        """
-        Consume a code or recovery code; return whether it was valid.
-
-        Raises:
-            RateLimited: Codes were wrong too often within a day.
-        """
+        """Consume a code or recovery code; return whether it was valid."""
         if self.rate_limits is None or not looks_like_code(normalise_code(typed)):
             return self._consume_in_transaction(user, typed, client_info)
         return self.rate_limits.verify_counting_failures(
@@ -76,11 +71,7 @@ class SecondFactorCheck:
         )
 
     def check_unchanged(self, tx: IdentityTx, user: User, seed: str) -> None:
-        """
-        Raise WrongCredentials if the factor changed since `verify`.
-
-        The caller has locked the user's row, as changes of the factor do.
-        """
+        """Raise WrongCredentials if the factor changed since `verify`."""
         factor = active_factor(tx, user)
         if (factor.seed if factor else "") != seed:
             raise WrongCredentials

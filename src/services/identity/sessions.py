@@ -17,10 +17,8 @@ from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 500
-CODE_RETENTION = 2 * DAY
-"""Codes are counted over one day."""
-SESSION_RETENTION = 30 * DAY
-"""After their end, for investigations."""
+CODE_RETENTION = 2 * DAY  # codes are counted over one day
+SESSION_RETENTION = 30 * DAY  # after their end, for investigations
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,6 @@
 """User administration by superusers, and lists of visible users."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from attrs import asdict, evolve, frozen
 
@@ -10,16 +9,18 @@ from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
 from workbell.domain.identity.permissions import Action, check, may
-from workbell.domain.identity.registration import email_errors, username_from_email
+from workbell.domain.identity.registration import email_errors
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.identity.users import IdentityTx, UserFilter
 from workbell.ports.mail import Email, Mailer
+from workbell.services.audit import user_change_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.one_time_codes import (
     GeneratedCode,
     OneTimeCodeService,
     send_ignoring_errors,
 )
+from workbell.services.identity.registration import free_username
 from workbell.services.identity.second_factor import compose_second_factor_email
 from workbell.services.transaction_retry import retry_on_contention, retry_on_name_conflict
 
@@ -107,7 +108,7 @@ class UserAdministration:
             after, now = change.apply_to(before), self.codes.clock.now()
             if after != before:
                 tx.users.replace(after)
-                tx.audit.add(_audit_entry(actor, before, after, now))
+                tx.audit.add(user_change_entry(actor, before, after, now))
             if after.token_version != before.token_version:
                 tx.sessions.revoke_all(user_id, now)
         self.actor_cache.evict(user_id)
@@ -175,7 +176,11 @@ class UserAdministration:
             return existing, False
         now = self.codes.clock.now()
         user = tx.users.add(
-            User(username=self._free_username(tx, email), email=email, created_at=now)
+            User(
+                username=free_username(tx, email, self.codes.randomness),
+                email=email,
+                created_at=now,
+            )
         )
         self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, new_code, now)
         tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now))
@@ -191,12 +196,6 @@ class UserAdministration:
             removed = AuditEntry.of(actor, "SECOND_FACTOR_REMOVE", "user", user.id, now, changes)
             tx.audit.add(removed)
         return user
-
-    def _free_username(self, tx: IdentityTx, email: str) -> str:
-        username = username_from_email(email)
-        if tx.users.by_login(username) is None:
-            return username
-        return username_from_email(email, f"-{self.codes.randomness.randbelow(10**6):06}")
 
     def _list(
         self, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
@@ -236,13 +235,3 @@ def compose_invitation_email(user: User, new_code: GeneratedCode) -> Email:
             "forgotten password.\n"
         ),
     )
-
-
-def _audit_entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
-    old, new = asdict(before), asdict(after)
-    changes = {
-        name: [old[name], new[name]]
-        for name in ("role", "tier", "is_active", "is_super_user")
-        if old[name] != new[name]
-    }
-    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)

@@ -19,6 +19,7 @@ from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.ports.jobs.repository import JobFilter, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import audit_command
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import NewJob, check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
@@ -30,7 +31,8 @@ class JobService:
     """
     Enqueue, read, cancel and retry jobs; administer queues.
 
-    Methods that take a job id raise `NotFound` unless the actor may see the job.
+    Methods that take a job id raise `NotFound` unless the actor may see the
+    job, and those that change it `Conflict` if its state does not allow that.
     """
 
     store: Store[JobsTx]
@@ -71,7 +73,8 @@ class JobService:
         with self.store.begin(single_statement=actor.is_system) as tx:
             (added,) = tx.jobs.add([job], job.created_at)
             if added is not None:
-                self._audit(tx, actor, "CREATE", added, {"task": [None, job.task]})
+                changes = {"task": [None, job.task]}
+                audit_command(tx.audit, actor, "CREATE", "job", added.id, job.created_at, changes)
                 return added, True
         if (existing := self._find_by_idempotency_key(owner, idempotency_key, new)) is None:
             raise Conflict("The key was used by another request at the same time; retry.")
@@ -142,13 +145,8 @@ class JobService:
     ) -> Sequence[Job]:
         """Return a page of the actor's jobs."""
         with self.store.view() as tx:
-            return tx.jobs.find(
-                scope_of(actor, Action.READ_JOBS),
-                filters,
-                ordering=ordering,
-                offset=offset,
-                limit=limit,
-            )
+            scope = scope_of(actor, Action.READ_JOBS)
+            return tx.jobs.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
 
     def count(self, actor: Actor, filters: JobFilter) -> int:
         """Return how many jobs match, at most one more than `COUNT_CAP`."""
@@ -157,18 +155,13 @@ class JobService:
 
     @retry_on_contention
     def cancel(self, actor: Actor, job_id: JobId) -> Job:
-        """
-        Cancel a waiting job, or request cancellation of a running one.
-
-        Raises:
-            Conflict: The job has ended.
-        """
+        """Cancel a waiting job, or request cancellation of a running one."""
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
             after = before.cancel(now)
             self._replace(tx, before, after)
-            self._audit(tx, actor, "CANCEL", after)
+            audit_command(tx.audit, actor, "CANCEL", "job", after.id, now)
         return self.get(actor, job_id)
 
     @retry_on_contention
@@ -177,9 +170,6 @@ class JobService:
         Retry a failed or cancelled job; enqueue a copy of a succeeded one.
 
         Returns the job, and whether it is a new one.
-
-        Raises:
-            Conflict: The job has not ended, or was skipped.
         """
         now = self.clock.now()
         with self.store.begin() as tx:
@@ -187,10 +177,12 @@ class JobService:
             if before.state is JobState.SUCCEEDED:
                 (copy,) = tx.jobs.add([before.rerun(now)], now)
                 assert copy is not None
-                self._audit(tx, actor, "RERUN", copy, {"rerun_of": [None, job_id]})
+                audit_command(
+                    tx.audit, actor, "RERUN", "job", copy.id, now, {"rerun_of": [None, job_id]}
+                )
                 return copy, True
             self._replace(tx, before, before.retry(now))
-            self._audit(tx, actor, "RETRY", before)
+            audit_command(tx.audit, actor, "RETRY", "job", before.id, now)
         return self.get(actor, job_id), False
 
     @retry_on_contention
@@ -202,15 +194,10 @@ class JobService:
             ended = before.state.ended
             after = evolve(before, hidden=True) if ended else before.cancel(now)
             self._replace(tx, before, after)
-            self._audit(tx, actor, "DELETE", after)
+            audit_command(tx.audit, actor, "DELETE", "job", after.id, now)
 
     def result(self, actor: Actor, job_id: JobId) -> Job:
-        """
-        Return a job that has ended, for its result.
-
-        Raises:
-            Invalid: The job has not ended.
-        """
+        """Return a job that has ended; raises Invalid before its end."""
         job = self.get(actor, job_id)
         if not job.state.ended:
             raise Invalid("The job has not ended yet.")
@@ -272,13 +259,7 @@ class JobService:
 
     @retry_on_contention
     def switch_queue(self, actor: Actor, name: str, state: str) -> QueueStats:
-        """
-        Pause ('paused'), resume ('running') or drain ('draining') a queue.
-
-        Raises:
-            NotAllowed: The actor is not a superuser.
-            NotFound: There is no such queue.
-        """
+        """Set a queue to 'running', 'paused' or 'draining'; superusers only."""
         check(actor, Action.SWITCH_QUEUES, "Only superusers switch queues.")
         before = self._queue(name)
         now = self.clock.now()
@@ -339,14 +320,3 @@ class JobService:
     def _replace(self, tx: JobsTx, before: Job, after: Job) -> None:
         if not tx.jobs.replace(before, after):
             raise Conflict("The job was changed by another request; read it again.")
-
-    def _audit(
-        self,
-        tx: JobsTx,
-        actor: Actor,
-        action: str,
-        job: Job,
-        changes: Mapping[str, Any] | None = None,
-    ) -> None:
-        if not actor.is_system:
-            tx.audit.add(AuditEntry.of(actor, action, "job", job.id, self.clock.now(), changes))

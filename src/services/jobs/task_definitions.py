@@ -79,13 +79,7 @@ class TaskDefinitionService:
 
     @retry_on_contention
     def set_active(self, actor: Actor, task_id: TaskId, *, active: bool) -> TaskDefinition:
-        """
-        Activate or deactivate a task; jobs of an inactive one are held.
-
-        Raises:
-            NotFound: There is no task with the id.
-            NotAllowed: The actor is not a superuser.
-        """
+        """Activate or deactivate a task; jobs of an inactive one are held."""
         check(actor, Action.SWITCH_TASKS, "Only superusers may activate or deactivate tasks.")
         now = self.clock.now()
         with self.store.begin() as tx:

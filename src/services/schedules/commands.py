@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import AuditEntry, changed_since
+from workbell.domain.audit import changed_since
 from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
@@ -27,10 +27,11 @@ from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, Sched
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import audit_command, changed_values
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.schedules.requests import NewSchedule
+from workbell.services.schedules.requests import COPIED_FIELDS, NewSchedule
 from workbell.services.schedules.runs import (
     cancel_pending,
     pause,
@@ -57,7 +58,8 @@ class ScheduleService:
     Creates, edits, pauses, runs and explains schedules.
 
     Methods that take a schedule id raise `NotFound` unless the actor may see
-    the schedule. `version` is the version that the actor has seen (None: any).
+    the schedule. `version` is the version that the actor has seen (None: any);
+    they raise `StaleVersion` if the schedule has another.
     """
 
     store: Store[SchedulesTx]
@@ -95,7 +97,7 @@ class ScheduleService:
         with self.store.begin() as tx:
             user = self._check_active_limit(tx, actor, owner) if new.is_active else None
             schedule = tx.schedules.add(schedule)
-            self._audit(tx, actor, "CREATE", schedule, now, changes)
+            audit_command(tx.audit, actor, "CREATE", "schedule", schedule.id, now, changes)
         if user is None:
             return self.get(actor, schedule.id)
         return ScheduleView.first(schedule, user, definition)
@@ -137,7 +139,6 @@ class ScheduleService:
 
         Raises:
             Invalid: A field is wrong.
-            StaleVersion: The schedule has another version.
             LimitReached: The owner has too many active schedules to resume it.
         """
         now = self.clock.now()
@@ -149,17 +150,12 @@ class ScheduleService:
             after = self._apply_edit(tx, actor, before, fields, now, active=new.is_active)
             tx.schedules.replace(after)
             changes["version"] = [before.version, after.version]
-            self._audit(tx, actor, "UPDATE", after, now, changes)
+            audit_command(tx.audit, actor, "UPDATE", "schedule", after.id, now, changes)
         return self.get(actor, schedule_id)
 
     @retry_on_contention
     def delete(self, actor: Actor, schedule_id: ScheduleId, *, version: int | None = None) -> None:
-        """
-        Hide a schedule and cancel its waiting runs; its history stays.
-
-        Raises:
-            StaleVersion: The schedule has another version.
-        """
+        """Hide a schedule and cancel its waiting runs; its history stays."""
         now = self.clock.now()
         owner = self.get(actor, schedule_id).schedule.owner
         versions = set[int]() if version is None else {version}
@@ -168,7 +164,7 @@ class ScheduleService:
             deleted = cancel_pending(tx, schedule, now, SkipReason.DELETED)
             deleted = evolve(deleted.pause("deleted").touched(now), deleted_at=now)
             tx.schedules.replace(deleted)
-            self._audit(tx, actor, "DELETE", schedule, now)
+            audit_command(tx.audit, actor, "DELETE", "schedule", schedule.id, now)
 
     def toggle(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """Pause an active schedule; resume a paused one, as `edit` does."""
@@ -177,21 +173,19 @@ class ScheduleService:
 
     @retry_on_contention
     def run_now(self, actor: Actor, schedule_id: ScheduleId) -> Job:
-        """
-        Enqueue one run now; the concurrency key still applies.
-
-        Raises:
-            LimitReached: The owner has too many waiting jobs.
-        """
+        """Enqueue a run now, under its concurrency key; may raise LimitReached."""
         now = self.clock.now()
-        self._check_capacity(self.get(actor, schedule_id).schedule, 1)
+        owner = self.get(actor, schedule_id).schedule.owner
+        check_waiting_capacity(self.store, owner, 1, self.max_waiting)
         with self.store.begin() as tx:
             schedule = tx.schedules.get(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
             task = self.tasks.find(schedule.task)
             job = schedule.job(task, now, due_at=now, origin=JobOrigin.RUN_NOW, for_tick=now)
             (added,) = tx.jobs.add([job], now)
             assert added is not None
-            self._audit(tx, actor, "RUN_NOW", schedule, now, {"job": [None, added.id]})
+            audit_command(
+                tx.audit, actor, "RUN_NOW", "schedule", schedule.id, now, {"job": [None, added.id]}
+            )
         return added
 
     @retry_on_contention
@@ -222,7 +216,7 @@ class ScheduleService:
         )
         if dry_run or not ticks:
             return plan
-        self._check_capacity(schedule, len(ticks))
+        check_waiting_capacity(self.store, schedule.owner, len(ticks), self.max_waiting)
         task = self.tasks.find(schedule.task)
         jobs = [
             schedule.job(task, now, due_at=now, origin=JobOrigin.BACKFILL, for_tick=tick)
@@ -230,7 +224,15 @@ class ScheduleService:
         ]
         with self.store.begin() as tx:
             added = tx.jobs.add(jobs, now)
-            self._audit(tx, actor, "BACKFILL", schedule, now, {"count": [None, len(ticks)]})
+            audit_command(
+                tx.audit,
+                actor,
+                "BACKFILL",
+                "schedule",
+                schedule.id,
+                now,
+                {"count": [None, len(ticks)]},
+            )
         return evolve(plan, jobs=[job for job in added if job is not None])
 
     def upcoming(self, actor: Actor, schedule_id: ScheduleId, n: int) -> Preview:
@@ -261,7 +263,7 @@ class ScheduleService:
             "schema_version": definition.schema_version,
             "cron": CronRule(new.cron_expression, zone, new.dst_gap, new.dst_overlap),
             "parameters": self.definitions.check(actor, task, new.parameters),
-        } | {name: getattr(new, name) for name in _COPIED_FIELDS}
+        } | {name: getattr(new, name) for name in COPIED_FIELDS}
 
     def _merge(
         self, actor: Actor, view: ScheduleView, given: Mapping[str, Any]
@@ -270,9 +272,7 @@ class ScheduleService:
         before = self.serializer.unstructure(NewSchedule.of(view))
         new = self.serializer.structure({**before, **given}, NewSchedule)
         after = self.serializer.unstructure(new)
-        changes = {
-            name: [before[name], after[name]] for name in after if before[name] != after[name]
-        }
+        changes = changed_values(before, after)
         if dict(given) == {"is_active": False}:
             return new, {}, changes
         definition = self.definitions.by_name(new.task_definition)
@@ -335,37 +335,6 @@ class ScheduleService:
             active = tx.schedules.count_active(owner_id, limit=self.active_limit)
             check_active_limit(active, self.active_limit)
         return owner
-
-    def _check_capacity(self, schedule: Schedule, adding: int) -> None:
-        check_waiting_capacity(self.store, schedule.owner, adding, self.max_waiting)
-
-    def _audit(
-        self,
-        tx: SchedulesTx,
-        actor: Actor,
-        action: str,
-        schedule: Schedule,
-        now: datetime,
-        changes: Mapping[str, Any] | None = None,
-    ) -> None:
-        if not actor.is_system:
-            tx.audit.add(AuditEntry.of(actor, action, "schedule", schedule.id, now, changes))
-
-
-_COPIED_FIELDS = (
-    "name",
-    "misfire_policy",
-    "overlap_policy",
-    "starts_at",
-    "ends_at",
-    "max_runs",
-    "jitter_seconds",
-    "queue",
-    "priority",
-    "max_attempts",
-    "timeout_seconds",
-    "alert_after_seconds",
-)
 
 
 def _lock_owner(tx: SchedulesTx, owner: UserId) -> User | None:

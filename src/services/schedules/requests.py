@@ -23,6 +23,22 @@ AlertSeconds = Annotated[
     ),
 ]
 
+COPIED_FIELDS = (
+    "name",
+    "misfire_policy",
+    "overlap_policy",
+    "starts_at",
+    "ends_at",
+    "max_runs",
+    "jitter_seconds",
+    "queue",
+    "priority",
+    "max_attempts",
+    "timeout_seconds",
+    "alert_after_seconds",
+)
+"""Fields that a request and its schedule share under one name."""
+
 
 @frozen(kw_only=True)
 class NewSchedule:
@@ -57,19 +73,8 @@ class NewSchedule:
             cron_expression=schedule.cron.line,
             parameters=schedule.parameters,
             is_active=schedule.is_active,
-            name=schedule.name,
             time_zone=schedule.cron.zone,
-            misfire_policy=schedule.misfire_policy,
-            overlap_policy=schedule.overlap_policy,
             dst_gap=schedule.cron.dst_gap,
             dst_overlap=schedule.cron.dst_overlap,
-            starts_at=schedule.starts_at,
-            ends_at=schedule.ends_at,
-            max_runs=schedule.max_runs,
-            jitter_seconds=schedule.jitter_seconds,
-            queue=schedule.queue,
-            priority=schedule.priority,
-            max_attempts=schedule.max_attempts,
-            timeout_seconds=schedule.timeout_seconds,
-            alert_after_seconds=schedule.alert_after_seconds,
+            **{name: getattr(schedule, name) for name in COPIED_FIELDS},
         )

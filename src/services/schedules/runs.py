@@ -59,12 +59,7 @@ def pause(
 def ticks_of_range(
     schedule: Schedule, start: datetime, end: datetime, now: datetime
 ) -> list[datetime]:
-    """
-    Return the ticks of a past range, both ends included.
-
-    Raises:
-        Invalid: The range is empty, not past, or holds more than 1,000 ticks.
-    """
+    """Return the ticks of a past range, ends included; raises Invalid."""
     if end < start:
         raise Invalid.field("end", "The end must not be before the start.")
     if end > now:

@@ -18,7 +18,6 @@ from workbell.domain.identity.one_time_code import Purpose, WrongCode
 from workbell.domain.identity.password_policy import MADE_UP_LIFE
 from workbell.domain.identity.user import AlreadyTaken, Role, Tier, UserId, WrongCredentials
 from workbell.services.identity.login import LoginService
-from workbell.services.identity.registration import RegistrationService
 
 pytestmark = pytest.mark.unit
 
@@ -211,11 +210,11 @@ def test_whoever_loses_a_race_for_a_name_gets_another(
     registration.register()
     seen: list[str] = []
 
-    def free_at_first(_: RegistrationService, tx: Any, email: str) -> str:
+    def free_at_first(tx: Any, email: str, randomness: Any) -> str:
         seen.append(email)
         return "ana" if len(seen) == 1 else "ana-2"
 
-    monkeypatch.setattr(RegistrationService, "_free_username", free_at_first)
+    monkeypatch.setattr("workbell.services.identity.registration.free_username", free_at_first)
     quietly(registration, "ana@example.org")
     assert len(seen) == 2
     assert registration.user("ana-2") is not None
