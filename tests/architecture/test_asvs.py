@@ -135,7 +135,7 @@ def test_the_page_on_authentication_says_what_the_code_does() -> None:
 
 
 def test_one_function_lets_people_in() -> None:
-    """Sessions are opened in one place, and by who has come through the gate."""
+    """Sessions start in one place, after password and second factor were checked."""
     starts = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
@@ -143,8 +143,8 @@ def test_one_function_lets_people_in() -> None:
     }
     assert starts == {"services/identity/login.py"}
     for way in (LoginService.login, LoginService.login_opaque):
-        assert "self._proven(" in inspect.getsource(way)
-        assert "self._passed_by(" in inspect.getsource(way)
+        assert "self._verify_password(" in inspect.getsource(way)
+        assert "self._check_second_factor(" in inspect.getsource(way)
 
 
 def test_passwords_do_not_expire() -> None:

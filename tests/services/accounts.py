@@ -1,10 +1,10 @@
-"""A accounts for tests of accounts: people who have signed in, and what they hold."""
+"""Fixture for tests of accounts: users, logins and account services."""
 
 from typing import Any
 
 from attrs import define, evolve, frozen
 
-from tests.services.registration import CLIENT, Chance, Clock, Hasher, Outbox
+from tests.services.registration import CLIENT, Clock, FixedRandomness, Hasher, Outbox
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
@@ -37,7 +37,7 @@ class Numbers:
 
 @frozen(kw_only=True)
 class AccountServiceSet:
-    """The services of accounts, built around one cache of actors as an application does."""
+    """The account services, built around one actor cache."""
 
     passwords: PasswordService
     profiles: ProfileService
@@ -123,12 +123,16 @@ class AccountFixture:
 
 
 def make_accounts(*names: str, chance: Randomness | None = None, **more: Any) -> AccountFixture:
-    """Return account fixtures with these people, where signing in has these facts besides."""
+    """Return a fixture with these users; `more` are LoginService arguments."""
     clock = Clock()
     store = MemoryStore(clock)
     hasher, outbox = Hasher(store), Outbox()
     identity = RegistrationService(
-        store=store, clock=clock, randomness=chance or Chance(), hasher=hasher, mailer=outbox
+        store=store,
+        clock=clock,
+        randomness=chance or FixedRandomness(),
+        hasher=hasher,
+        mailer=outbox,
     )
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
     login_service = LoginService(

@@ -1,4 +1,4 @@
-"""The engine that every suite of the services works at."""
+"""Fixtures for the tests of jobs, schedules and goals."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from workbell.domain.identity.actor import Actor
 
 @pytest.fixture
 def engine(tmp_path: Path) -> EngineFixture:
-    """Return a engine at noon on which nothing has been done yet."""
+    """Return an engine fixture at noon with an empty store."""
     return make_engine(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A house on a store in memory: every service, a clock by hand, and no randomness."""
+"""All engine services on a memory store with a manual clock."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ from workbell.services.schedules.ticker import Ticker
 
 @frozen
 class Email:
-    """Parameters of the task 'letter'."""
+    """Parameters of the task 'email'."""
 
     to: str
     copies: int = 1
@@ -43,7 +43,7 @@ class Email:
 
 @define
 class FixedRandomness:
-    """Chance that always falls the same way: a share of what is possible."""
+    """Randomness that always returns the same share of the range."""
 
     share: float = 0.5
 
@@ -52,24 +52,24 @@ class FixedRandomness:
         return int(bound * self.share)
 
     def uniform(self, low: float, high: float) -> float:
-        """Return the share of the way from low to high."""
+        """Return the value at this share between low and high."""
         return low + (high - low) * self.share
 
 
 @define
 class CountingIds:
-    """Ids that count."""
+    """Consecutive ids."""
 
     _numbers: Iterator[int] = Factory(count)
 
     def new(self) -> str:
-        """Return the next one."""
+        """Return the next id."""
         return f"id-{next(self._numbers)}"
 
 
 @define(eq=False)
 class RecordingContext:
-    """A context and its log in one; it remembers what a body tells."""
+    """A task context that records its log lines."""
 
     claim: Claim
     clock: ManualClock
@@ -123,7 +123,7 @@ class RecordingContext:
 
 @frozen(kw_only=True)
 class EngineFixture:
-    """Every service over one store in memory."""
+    """All engine services over one memory store."""
 
     clock: ManualClock
     store: MemoryStore
@@ -139,15 +139,15 @@ class EngineFixture:
     retention: RetentionService
     overdue_alerts: OverdueAlerts
 
-    # people
+    # users
 
     def add_user(self, name: str = "alice", **fields: Any) -> Actor:
-        """Register a person, and return them as the one who asks."""
+        """Add a user and return its actor."""
         with self.store.begin() as tx:
             return Actor.of(tx.users.add(a_user(name, **fields)))
 
     def change(self, actor: Actor, **fields: Any) -> Actor:
-        """Change a person's row, and return them as they now ask."""
+        """Change a user's row and return the new actor."""
         with self.store.begin() as tx:
             tx.users.replace(evolve(tx.users.get(actor.user_id), **fields))
             return Actor.of(tx.users.get(actor.user_id))
@@ -160,12 +160,12 @@ class EngineFixture:
         return self.schedules.create(actor, NewSchedule(**values | fields)).schedule
 
     def reload(self, schedule: Schedule) -> Schedule:
-        """Return a schedule as it now stands."""
+        """Return the stored schedule."""
         with self.store.view() as tx:
             return tx.schedules.get(ALL_OWNERS, schedule.id)
 
     def replace(self, schedule: Schedule) -> None:
-        """Write a schedule as if it had come to stand so."""
+        """Store a schedule."""
         with self.store.begin() as tx:
             tx.schedules.replace(schedule)
 
@@ -180,7 +180,7 @@ class EngineFixture:
             return list(tx.jobs.find(ALL_OWNERS, filters, ordering=["id"], limit=100_000))
 
     def reload_job(self, job: Job | Claim) -> Job:
-        """Return a job as it now stands."""
+        """Return the stored job."""
         with self.store.view() as tx:
             return tx.jobs.get(ALL_OWNERS, JobId(job.id))
 
@@ -189,36 +189,36 @@ class EngineFixture:
         return [job.state for job in self.list_jobs(schedule)]
 
     def actions(self) -> list[str]:
-        """Return what the audit trail holds, oldest first."""
+        """Return the actions in the audit trail, oldest first."""
         with self.store.view() as tx:
             entries = tx.audit.latest(limit=1000)
         return [f"{entry.action} {entry.model_name}" for entry in reversed(entries)]
 
-    # time and work
+    # time and jobs
 
     def advance(self, seconds: float = 0, **spans: float) -> datetime:
-        """Let time pass."""
+        """Advance the clock."""
         self.clock.at += timedelta(seconds=seconds, **spans)
         return self.clock.at
 
     def tick(self, seconds: float = 0, **spans: float) -> int:
-        """Let time pass, and account for what is due then."""
+        """Advance the clock, then process due ticks."""
         self.advance(seconds, **spans)
         return self.ticker.tick()
 
     def claim(self, queue: str = "default") -> list[Claim]:
-        """Claim what is ready."""
+        """Claim all claimable jobs of a queue."""
         claims, _ = self.execution.claim(queue, worker="w", limit=100, free_threads=100)
         return list(claims)
 
     def settle(self, claim: Claim, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> bool:
-        """Commit an outcome; say whether it was accepted."""
+        """Commit an outcome; return whether it was accepted."""
         ending = TaskResult(outcome=outcome, **fields)
         settlement = settle(claim, ending, self.clock.now(), 0.5)
         return claim.id in self.execution.settle([settlement])
 
     def run(self, claim: Claim) -> RecordingContext:
-        """Run a claimed job and commit what came of it."""
+        """Run a claimed job and commit its settlement."""
         told = RecordingContext(claim, self.clock)
         context: TaskContext = told
         settlement = self.execution.run(claim, context)
@@ -227,20 +227,20 @@ class EngineFixture:
         return told
 
     def run_and_fail(self, schedule: Schedule, times: int = 1) -> None:
-        """Let a schedule's task be run now, and fail, so many times."""
+        """Run a schedule's task now and let it fail, this many times."""
         for _ in range(times):
             job = self.schedules.run_now(_SUPER, schedule.id)
             (claim,) = (each for each in self.claim() if each.id == job.id)
             assert self.settle(claim, Outcome.FAILED, error="no", permanent=True)
 
     def run_and_succeed(self, schedule: Schedule) -> None:
-        """Let a schedule's task be run now, and succeed."""
+        """Run a schedule's task now and let it succeed."""
         job = self.schedules.run_now(_SUPER, schedule.id)
         (claim,) = (each for each in self.claim() if each.id == job.id)
         assert self.settle(claim)
 
     def messages(self) -> list[Mapping[str, Any]]:
-        """Return the mails that wait to be sent."""
+        """Return the parameters of the enqueued emails."""
         return [job.parameters for job in self.list_jobs() if job.task == "email.send"]
 
 
@@ -257,7 +257,7 @@ MAX_AGE = {
 def make_engine(
     folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
 ) -> EngineFixture:
-    """Return a engine at noon with the tasks 'echo', 'letter' and the given ones."""
+    """Return a fixture with the tasks 'echo', 'email' and the given ones."""
     clock, randomness = ManualClock(NOON), FixedRandomness()
     store, serializer = MemoryStore(clock), JsonSerializer()
     files = LocalFileStore(folder, CountingIds())

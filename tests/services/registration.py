@@ -1,4 +1,4 @@
-"""A registration for tests of identity: store, clock, hasher and outbox."""
+"""Fixture for tests of registration: store, clock, hasher and outbox."""
 
 import re
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Clock:
 
 
 @define
-class Chance:
+class FixedRandomness:
     last: int = 111110
 
     def randbelow(self, bound: int) -> int:
@@ -46,7 +46,7 @@ class Chance:
 
 @define
 class Hasher:
-    """Tells which hash is of what, counts, and may do something during_hash."""
+    """Fake hasher that counts calls, and may run a callback during a hash."""
 
     store: MemoryStore
     made: int = 0
@@ -122,11 +122,11 @@ class RegistrationFixture:
 
 
 def make_registration() -> RegistrationFixture:
-    """Return a registration in which nothing has happened."""
+    """Return a fixture with an empty store."""
     clock = Clock()
     store = MemoryStore(clock)
     hasher, outbox = Hasher(store), Outbox()
     identity = RegistrationService(
-        store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox
+        store=store, clock=clock, randomness=FixedRandomness(), hasher=hasher, mailer=outbox
     )
     return RegistrationFixture(clock, store, hasher, outbox, identity)

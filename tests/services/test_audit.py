@@ -1,4 +1,4 @@
-"""Floods of failures leave few entries."""
+"""Repeated failures leave few audit entries."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ class Trail:
         return []
 
 
-def test_a_flood_is_one_entry_a_minute_and_the_next_tells_how_many() -> None:
+def test_repeats_are_one_entry_a_minute_and_the_next_has_their_number() -> None:
     burst_filter, trail = AuditBurstFilter(), Trail()
     for second in range(130):
         at = NOON + timedelta(seconds=second)
@@ -41,7 +41,7 @@ def test_a_flood_is_one_entry_a_minute_and_the_next_tells_how_many() -> None:
     assert trail.entries[1].changes["reason"] == [None, "x"]
 
 
-def test_each_address_and_action_is_a_flood_of_its_own() -> None:
+def test_repeats_are_counted_per_address_and_action() -> None:
     burst_filter, trail = AuditBurstFilter(), Trail()
     for address in ("192.0.2.1", "192.0.2.2"):
         for action in ("A", "B"):
@@ -52,7 +52,7 @@ def test_each_address_and_action_is_a_flood_of_its_own() -> None:
     assert len(trail.entries) == 4
 
 
-def test_so_many_floods_are_watched_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_watched_keys_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_KEYS == 10_000
     monkeypatch.setattr("workbell.services.audit.MAX_KEYS", 2)
     burst_filter, trail = AuditBurstFilter(), Trail()

@@ -1,4 +1,4 @@
-"""What people do with their accounts goes on when another transaction met it."""
+"""Account use cases retry transactions that lost to another one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 
 from tests.services.accounts import PASSWORD, AccountFixture, AccountServiceSet, Numbers
-from tests.services.registration import Chance, Clock, Hasher, Outbox
+from tests.services.registration import Clock, FixedRandomness, Hasher, Outbox
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
@@ -28,8 +28,8 @@ NEW = "battery staple 9"
 
 
 @define
-class MetStore:
-    """A store of which one transaction is undone at its end, as the one that lost."""
+class ConflictStore:
+    """A store that rolls back one chosen transaction as a lost conflict."""
 
     store: MemoryStore
     met: int
@@ -50,12 +50,12 @@ class MetStore:
 def done(
     deed: Callable[[AccountFixture], object], met: int = 0
 ) -> tuple[int, list[str], list[str]]:
-    """Return how many transactions there were, what is remembered, and who got mail."""
+    """Return the number of transactions, the audit actions and recipients."""
     clock = Clock()
     plain = MemoryStore(clock)
-    hasher, outbox, store = Hasher(plain), Outbox(), MetStore(plain, met)
+    hasher, outbox, store = Hasher(plain), Outbox(), ConflictStore(plain, met)
     identity = RegistrationService(
-        store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox
+        store=store, clock=clock, randomness=FixedRandomness(), hasher=hasher, mailer=outbox
     )
     login_service = LoginService(
         store=store,
@@ -113,7 +113,7 @@ def verify(on: AccountFixture) -> None:
 
 
 @pytest.mark.parametrize("deed", [*DEEDS.values(), reset, verify], ids=[*DEEDS, "reset", "verify"])
-def test_whichever_transaction_loses_it_is_done_again_and_counts_once(
+def test_each_lost_transaction_is_retried_and_applied_once(
     deed: Callable[[AccountFixture], object],
 ) -> None:
     times, remembered, told = done(deed)

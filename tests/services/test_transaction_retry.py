@@ -1,4 +1,4 @@
-"""Work that met another transaction is done again, and not for ever."""
+"""Transactions are retried on conflicts, a limited number of times."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from workbell.services.transaction_retry import MAX_ATTEMPTS, retry_on_contentio
 
 
 def met(times: int) -> tuple[list[int], object]:
-    """Return the calls of a method that meets another so often, and what came of it."""
+    """Call a method with this many conflicts; return the calls and the result."""
     calls: list[int] = []
 
     @retry_on_contention
@@ -23,20 +23,20 @@ def met(times: int) -> tuple[list[int], object]:
         return calls, error
 
 
-def test_it_is_called_until_it_meets_nobody() -> None:
+def test_it_is_retried_until_there_is_no_conflict() -> None:
     calls, outcome = met(MAX_ATTEMPTS - 1)
 
     assert (len(calls), outcome) == (MAX_ATTEMPTS, "done")
 
 
-def test_it_gives_up_in_the_end() -> None:
+def test_it_gives_up_after_the_maximum_number_of_attempts() -> None:
     calls, outcome = met(MAX_ATTEMPTS)
 
     assert len(calls) == MAX_ATTEMPTS
     assert isinstance(outcome, Contended)
 
 
-def test_other_errors_are_not_tried_again() -> None:
+def test_other_errors_are_not_retried() -> None:
     calls: list[int] = []
 
     @retry_on_contention

@@ -1,4 +1,4 @@
-"""Goals, progress and timers of people, on a store in memory."""
+"""Goals, progress and timers on a memory store."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ HOUR = timedelta(hours=1)
 
 @define
 class GoalFixture:
-    """One person's goals, and a clock by hand."""
+    """One user's goal services and a manual clock."""
 
     engine: EngineFixture
     clock: ManualClock
@@ -85,7 +85,7 @@ def goal(env: GoalFixture) -> Goal:
     return env.goal()
 
 
-def test_numbers_count_per_person_and_are_never_given_twice(env: GoalFixture, root: Actor) -> None:
+def test_numbers_count_per_user_and_are_never_reused(env: GoalFixture, root: Actor) -> None:
     assert [env.goal().number for _ in range(3)] == [1, 2, 3]
     env.goals.delete(env.actor, 3)
     assert env.goal().number == 4
@@ -96,7 +96,7 @@ def test_numbers_count_per_person_and_are_never_given_twice(env: GoalFixture, ro
     assert env.log(2).number == 3
 
 
-def test_goals_are_ones_own_whoever_asks(env: GoalFixture, goal: Goal, root: Actor) -> None:
+def test_goals_are_private_even_from_superusers(env: GoalFixture, goal: Goal, root: Actor) -> None:
     env.log()
     number = goal.number
     for refused in (
@@ -117,7 +117,7 @@ def test_goals_are_ones_own_whoever_asks(env: GoalFixture, goal: Goal, root: Act
     assert list(env.progress.export(root)) == []
 
 
-def test_a_key_for_reading_only_reads(env: GoalFixture, goal: Goal) -> None:
+def test_a_read_only_key_may_not_write(env: GoalFixture, goal: Goal) -> None:
     reader = evolve(env.actor, key_scopes=frozenset({KeyScope.READ}))
     assert env.goals.get(reader, goal.number).goal == goal
     with pytest.raises(NotAllowed):
@@ -139,7 +139,7 @@ def test_a_goal_is_changed_field_by_field(env: GoalFixture, goal: Goal) -> None:
     assert env.trail()[-1] == ("goal", "UPDATE")
 
 
-def test_a_stale_change_is_told_what_has_changed_since(env: GoalFixture, goal: Goal) -> None:
+def test_a_stale_edit_gets_the_fields_changed_since(env: GoalFixture, goal: Goal) -> None:
     env.goals.edit(env.actor, 1, {"goal_name": "Dive"})
     with pytest.raises(StaleVersion) as refused:
         env.goals.edit(env.actor, 1, {"goal_name": "Fly"}, version=goal.version)
@@ -150,7 +150,7 @@ def test_a_stale_change_is_told_what_has_changed_since(env: GoalFixture, goal: G
     assert env.view().goal.version == 2
 
 
-def test_a_goal_is_overdue_by_its_owners_calendar(env: GoalFixture) -> None:
+def test_a_goal_is_overdue_in_its_owners_time_zone(env: GoalFixture) -> None:
     env.goal(deadline=date(2030, 1, 1))
     env.clock.at = datetime.fromisoformat("2030-01-01T20:00:00Z")
     assert not env.view().is_overdue
@@ -158,7 +158,7 @@ def test_a_goal_is_overdue_by_its_owners_calendar(env: GoalFixture) -> None:
     assert env.view().is_overdue
 
 
-def test_progress_adds_up_and_is_corrected(env: GoalFixture, goal: Goal) -> None:
+def test_edits_and_deletions_of_entries_update_the_totals(env: GoalFixture, goal: Goal) -> None:
     entry = env.log(logged_hours=2.5 * HOUR, total_hours=5 * HOUR)
     assert (entry.logged_seconds, entry.total_seconds) == (9000, 18000)
     assert env.view().goal.completion_percentage == 50
@@ -185,7 +185,7 @@ def test_progress_adds_up_and_is_corrected(env: GoalFixture, goal: Goal) -> None
     ]
 
 
-def test_the_zone_of_the_day_is_the_persons_or_the_one_given(env: GoalFixture, goal: Goal) -> None:
+def test_the_local_day_uses_the_users_zone_by_default(env: GoalFixture, goal: Goal) -> None:
     env.advance(hours=8)
     assert env.log().local_day == date(2030, 1, 1)
     assert env.log(time_zone="Asia/Kolkata").local_day == date(2030, 1, 2)
@@ -195,7 +195,7 @@ def test_the_zone_of_the_day_is_the_persons_or_the_one_given(env: GoalFixture, g
         env.log(time_zone="Mars/Base")
 
 
-def test_spans_of_one_person_do_not_overlap(env: GoalFixture, goal: Goal) -> None:
+def test_spans_of_one_user_do_not_overlap(env: GoalFixture, goal: Goal) -> None:
     env.goal()
     start = NOON - 5 * HOUR
     env.log(1, started_at=start, ended_at=start + HOUR)
@@ -250,7 +250,7 @@ def test_starting_a_timer_stops_the_one_that_runs(env: GoalFixture, goal: Goal) 
     assert env.view(2).timer_started_at == env.clock.at
 
 
-def test_a_stopped_timer_may_have_had_more_planned(env: GoalFixture, goal: Goal) -> None:
+def test_a_stopped_timer_may_have_a_higher_planned_total(env: GoalFixture, goal: Goal) -> None:
     env.timers.start(env.actor, 1)
     env.advance(hours=2)
     for wrong in (HOUR, timedelta(hours=10_000), timedelta(hours=3, microseconds=5)):
@@ -285,7 +285,7 @@ def test_pausing_and_archiving_stop_the_timer(env: GoalFixture, goal: Goal) -> N
     ]
 
 
-def test_another_goals_timer_runs_on(env: GoalFixture, goal: Goal) -> None:
+def test_the_timer_of_another_goal_continues(env: GoalFixture, goal: Goal) -> None:
     env.goal("Read")
     env.timers.start(env.actor, 2)
     env.goals.pause(env.actor, 1)
@@ -322,7 +322,7 @@ def test_an_export_has_every_entry_in_order(env: GoalFixture, goal: Goal) -> Non
     assert {row.goal_name for row in rows} == {goal.name}
 
 
-def test_what_the_system_does_leaves_no_trail(env: GoalFixture) -> None:
+def test_the_systems_changes_are_not_audited(env: GoalFixture) -> None:
     system = evolve(env, actor=SYSTEM)
     system.goal()
     system.log()

@@ -1,4 +1,4 @@
-"""Reminding: once a day at most, whatever dies meanwhile, and never against somebody's will."""
+"""Reminders: once a day at most, repeatable, and only if wanted."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.unit
 TOKENS = UnsubscribeTokens([b"k" * 32])
 
 
-def unwatched(_: int) -> None:
-    """Let the run go on."""
+def ignore_progress(_: int) -> None:
+    """Ignore the progress of a run."""
 
 
 @define
 class ReminderFixture:
-    """People with goals in a store of their own."""
+    """Users with goals in a memory store."""
 
     clock: ManualClock = field(factory=ManualClock)
     store: MemoryStore = field(init=False)
@@ -46,7 +46,7 @@ class ReminderFixture:
         )
 
     def add_user(self, name: str = "ann", goals: int = 1, **fields: Any) -> UserId:
-        """Keep somebody with goals made now."""
+        """Add a user with goals created now."""
         with self.store.begin() as tx:
             owner = tx.users.add(a_user(name, **{"is_email_verified": True} | fields)).id
         for number in range(1, goals + 1):
@@ -54,7 +54,7 @@ class ReminderFixture:
         return owner
 
     def goal(self, owner: UserId, number: int, **fields: Any) -> Goal:
-        """Keep a goal made now, or another form of one."""
+        """Add a goal created now, or change one."""
         now = self.clock.now()
         with self.store.begin() as tx:
             if fields:
@@ -74,25 +74,25 @@ class ReminderFixture:
             )
 
     def wait(self, **span: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.clock.at += timedelta(**span)
 
     def run(self) -> int:
-        """Do the daily run; return how many were told."""
-        return self.service.remind_at_default_time(unwatched)[1]
+        """Run the daily reminders; return how many users were reminded."""
+        return self.service.remind_at_default_time(ignore_progress)[1]
 
     def mails(self) -> list[Job]:
-        """Return the jobs that mail reminders, oldest first."""
+        """Return the jobs that send reminders, oldest first."""
         with self.store.view() as tx:
             found = tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"], limit=10_000)
         return list(found)
 
     def days(self) -> list[str]:
-        """Return of which days there are mails."""
+        """Return the days that have an email."""
         return [job.parameters["day"] for job in self.mails()]
 
     def message(self, filters: int = -1) -> Email | None:
-        """Return the letter of one of the mails, as it would be sent now."""
+        """Return the email of a job, as it would be sent now."""
         asked = self.mails()[filters].parameters
         return self.service.compose_email(
             asked["user_id"], date.fromisoformat(asked["day"]), asked["goals"]
@@ -104,7 +104,7 @@ def env() -> ReminderFixture:
     return ReminderFixture()
 
 
-def test_a_goal_without_any_entry_is_counted_from_its_creation(env: ReminderFixture) -> None:
+def test_a_goal_without_entries_is_idle_since_its_creation(env: ReminderFixture) -> None:
     owner = env.add_user(goals=2)
     env.wait(days=6)
     assert env.run() == 0
@@ -116,7 +116,7 @@ def test_a_goal_without_any_entry_is_counted_from_its_creation(env: ReminderFixt
     assert mail.idempotency_key == f"reminder:{owner}:2030-01-08"
 
 
-def test_the_second_comes_14_days_later_the_third_28_after_that_and_no_more(
+def test_the_second_reminder_follows_after_14_days_the_third_after_28(
     env: ReminderFixture,
 ) -> None:
     owner = env.add_user()
@@ -131,7 +131,7 @@ def test_the_second_comes_14_days_later_the_third_28_after_that_and_no_more(
     assert len(env.days()) == 4
 
 
-def test_one_mail_a_day_however_often_it_runs_and_whatever_becomes_due(
+def test_a_user_gets_at_most_one_email_a_day(
     env: ReminderFixture,
 ) -> None:
     owner = env.add_user()
@@ -155,7 +155,7 @@ def test_one_mail_a_day_however_often_it_runs_and_whatever_becomes_due(
         {"active_at": NOON + timedelta(days=2)},
     ],
 )
-def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
+def test_complete_paused_and_active_goals_cause_no_reminder(
     env: ReminderFixture, changes: dict[str, Any]
 ) -> None:
     owner = env.add_user()
@@ -169,7 +169,7 @@ def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
     assert before.owner == owner
 
 
-def test_other_work_of_the_system_does_not_wait_behind_the_mails(env: ReminderFixture) -> None:
+def test_other_system_jobs_do_not_wait_behind_the_emails(env: ReminderFixture) -> None:
     for n in range(9):
         env.add_user(f"p{n}")
     env.wait(days=7)
@@ -180,7 +180,7 @@ def test_other_work_of_the_system_does_not_wait_behind_the_mails(env: ReminderFi
     assert other.id in ids(claimed)
 
 
-def test_a_run_that_dies_is_done_again_without_telling_anybody_twice(env: ReminderFixture) -> None:
+def test_a_repeated_run_sends_no_second_email(env: ReminderFixture) -> None:
     for n in range(2 * PAGE + 1):
         env.add_user(f"p{n}")
     env.wait(days=7)
@@ -196,7 +196,7 @@ def test_a_run_that_dies_is_done_again_without_telling_anybody_twice(env: Remind
     assert len({job.parameters["user_id"] for job in env.mails()}) == 2 * PAGE + 1
 
 
-def test_the_mail_names_the_goals_and_how_to_get_no_more(env: ReminderFixture) -> None:
+def test_the_email_has_the_goals_and_an_unsubscribe_link(env: ReminderFixture) -> None:
     owner = env.add_user(goals=2)
     env.wait(days=7)
     env.run()
@@ -214,7 +214,7 @@ def test_the_mail_names_the_goals_and_how_to_get_no_more(env: ReminderFixture) -
     )
 
 
-def test_a_goal_is_told_of_however_many_others_there_are(env: ReminderFixture) -> None:
+def test_a_goal_is_reminded_of_beyond_the_maximum_per_email(env: ReminderFixture) -> None:
     owner = env.add_user(goals=MAX_GOALS)
     env.goal(owner, MAX_GOALS + 1)
     env.goal(owner, MAX_GOALS + 1, active_at=NOON - timedelta(days=7))
@@ -224,7 +224,7 @@ def test_a_goal_is_told_of_however_many_others_there_are(env: ReminderFixture) -
     assert f"goal {MAX_GOALS + 1}" in message.subject
 
 
-def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(
+def test_an_unverified_address_gets_no_goal_names(
     env: ReminderFixture,
 ) -> None:
     env.add_user(is_email_verified=False)
@@ -235,7 +235,7 @@ def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(
     assert "goal 1" not in message.text + message.subject
 
 
-def test_nothing_is_mailed_to_who_has_left_or_does_not_want_it_any_more(
+def test_inactive_and_unsubscribed_users_get_no_email(
     env: ReminderFixture,
 ) -> None:
     owner = env.add_user()
@@ -253,20 +253,20 @@ def test_nothing_is_mailed_to_who_has_left_or_does_not_want_it_any_more(
 
 
 def at_own_time(env: ReminderFixture, **fields: Any) -> UserId:
-    """Keep somebody who wants to be reminded at half past seven."""
+    """Add a user with the reminder time 07:30."""
     owner = env.add_user("own", time_zone="Asia/Kolkata", **fields)
     env.service.save_preferences(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
     return owner
 
 
 def own_run(env: ReminderFixture) -> tuple[int, int]:
-    return env.service.remind_at_own_times(unwatched)
+    return env.service.remind_at_own_times(ignore_progress)
 
 
-def test_an_own_time_takes_the_place_of_the_daily_run(env: ReminderFixture) -> None:
+def test_an_own_time_replaces_the_daily_run(env: ReminderFixture) -> None:
     at_own_time(env)
     env.clock.at = datetime(2030, 1, 7, 2, 0, tzinfo=UTC)
-    assert own_run(env) == (1, 0)  # late, and once for all the days before
+    assert own_run(env) == (1, 0)  # late: one email for all missed days
     env.clock.at = datetime(2030, 1, 8, 1, 59, tzinfo=UTC)
     assert own_run(env) == (0, 0)
     assert env.run() == 0
@@ -278,7 +278,7 @@ def test_an_own_time_takes_the_place_of_the_daily_run(env: ReminderFixture) -> N
     assert own_run(env) == (1, 1)
 
 
-def test_who_moves_to_another_zone_is_reminded_by_its_clock(env: ReminderFixture) -> None:
+def test_a_changed_time_zone_changes_the_reminder_time(env: ReminderFixture) -> None:
     owner = at_own_time(env)
     with env.store.begin() as tx:
         tx.users.replace(evolve(tx.users.get(owner), time_zone="America/New_York"))
@@ -290,7 +290,7 @@ def test_who_moves_to_another_zone_is_reminded_by_its_clock(env: ReminderFixture
     assert own_run(env) == (1, 1)
 
 
-def test_who_is_away_is_looked_at_another_day(env: ReminderFixture) -> None:
+def test_an_inactive_user_is_checked_again_on_another_day(env: ReminderFixture) -> None:
     owner = at_own_time(env, is_active=False)
     env.wait(days=9)
     assert own_run(env) == (1, 0)
@@ -303,7 +303,7 @@ def test_who_is_away_is_looked_at_another_day(env: ReminderFixture) -> None:
     assert own_run(env) == (1, 1)
 
 
-def test_preferences_are_ones_own_audited_and_checked(env: ReminderFixture) -> None:
+def test_preferences_are_private_audited_and_validated(env: ReminderFixture) -> None:
     actor = Actor(user_id=env.add_user())
     assert env.service.preferences(actor) == Preferences()
     with pytest.raises(Invalid, match="reminder_time"):
@@ -319,7 +319,7 @@ def test_preferences_are_ones_own_audited_and_checked(env: ReminderFixture) -> N
     assert changes == [{"reminder_time": [None, "07:30"]}]
 
 
-def test_a_link_ends_the_reminders_of_one_person_and_may_be_followed_twice(
+def test_an_unsubscribe_link_affects_one_user_and_is_idempotent(
     env: ReminderFixture,
 ) -> None:
     ann, bob = env.add_user(), env.add_user("bob")
@@ -355,7 +355,7 @@ def ensure(env: ReminderFixture) -> Callable[..., Any]:
     return made
 
 
-def test_a_built_in_schedule_is_made_once_and_keeps_to_the_settings(
+def test_a_built_in_schedule_is_created_once_and_follows_the_settings(
     ensure: Callable[..., Any], env: ReminderFixture
 ) -> None:
     first = ensure()
@@ -367,7 +367,7 @@ def test_a_built_in_schedule_is_made_once_and_keeps_to_the_settings(
         assert tx.schedules.get(ALL_OWNERS, first.id) == moved
 
 
-def test_what_was_paused_by_hand_stays_paused_and_what_failed_goes_on(
+def test_a_manual_pause_persists_and_a_pause_by_failures_does_not(
     ensure: Callable[..., Any], env: ReminderFixture
 ) -> None:
     made = ensure()

@@ -1,4 +1,4 @@
-"""Summaries: never stale, whether the cache has them or not."""
+"""Summaries: never stale, cached or not."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,8 +24,8 @@ ANN, BOB = Actor(user_id=UserId(1)), Actor(user_id=UserId(2))
 
 
 @define
-class Remembering:
-    """A cache that remembers what it was asked, and never forgets by itself."""
+class RecordingCache:
+    """A cache that records its reads and evicts nothing."""
 
     kept: dict[str, Any] = field(factory=dict)
     asked: list[str] = field(factory=list)
@@ -41,10 +41,10 @@ class Remembering:
 
 @define
 class SummaryFixture:
-    """Goals and entries of two people, and summaries of them."""
+    """Goals, entries and summaries of two users."""
 
     clock: ManualClock = field(factory=ManualClock)
-    cache: Remembering = field(factory=Remembering)
+    cache: RecordingCache = field(factory=RecordingCache)
     store: MemoryStore = field(init=False)
     summaries: SummaryService = field(init=False)
     uncached: SummaryService = field(init=False)
@@ -73,7 +73,7 @@ class SummaryFixture:
                     )
 
     def log(self, day: date, seconds: int, actor: Actor = ANN, goal: int = 1) -> None:
-        """Log time, and raise the revision in the same transaction."""
+        """Log time and increment the revision in one transaction."""
         at = datetime(day.year, day.month, day.day, 12, tzinfo=NOON.tzinfo)
         with self.store.begin() as tx:
             tx.ledgers.replace(tx.ledgers.lock(actor.user_id).changed())
@@ -99,7 +99,7 @@ def env() -> SummaryFixture:
     return SummaryFixture()
 
 
-def test_weeks_and_months_are_summed_of_all_goals_or_of_one(env: SummaryFixture) -> None:
+def test_weeks_and_months_are_summed_for_all_goals_or_one(env: SummaryFixture) -> None:
     env.log(date(2029, 12, 31), 3600)
     env.log(date(2030, 1, 1), 1800, goal=2)
     env.log(date(2030, 1, 1), 99, actor=BOB)
@@ -113,7 +113,7 @@ def test_weeks_and_months_are_summed_of_all_goals_or_of_one(env: SummaryFixture)
         env.summaries.by_period(ANN, Granularity.WEEK, 3)
 
 
-def test_what_has_not_changed_comes_from_the_cache_and_is_the_same(env: SummaryFixture) -> None:
+def test_unchanged_sums_are_read_from_the_cache(env: SummaryFixture) -> None:
     env.log(date(2030, 1, 1), 60)
     first = env.summaries.by_period(ANN, Granularity.WEEK)
     assert env.cache.kept == {"week:1:3:all": [["2029-12-31", 60]]}
@@ -128,8 +128,8 @@ LOGGED = st.tuples(st.integers(0, 60), st.integers(1, 9_000), st.integers(1, 2),
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LOGGED, min_size=1, max_size=8))
-def test_a_cached_answer_is_never_stale(logged: list[tuple[int, int, int, bool]]) -> None:
-    """However reads and writes of two people follow one another."""
+def test_a_cached_sum_is_never_stale(logged: list[tuple[int, int, int, bool]]) -> None:
+    """For any order of reads and writes of two users."""
     env = SummaryFixture()
     for days, seconds, goal, is_ann in logged:
         env.log(NOON.date() - timedelta(days=days), seconds, ANN if is_ann else BOB, goal)
@@ -143,7 +143,7 @@ def test_a_cached_answer_is_never_stale(logged: list[tuple[int, int, int, bool]]
                 )
 
 
-def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise(env: SummaryFixture) -> None:
+def test_a_span_is_the_last_thirty_days_by_default(env: SummaryFixture) -> None:
     env.log(date(2030, 1, 1), 3600)
     env.log(date(2029, 12, 31), 1800)
     env.log(date(2029, 11, 30), 60)
@@ -158,7 +158,7 @@ def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise(env: Summa
         env.summaries.for_range(ANN, first=date(2020, 1, 1))
 
 
-def test_today_is_that_of_the_persons_own_zone(env: SummaryFixture) -> None:
+def test_today_is_the_local_day_of_the_user(env: SummaryFixture) -> None:
     env.clock.at = NOON + timedelta(hours=11)
     there = Actor(user_id=ANN.user_id, time_zone="Asia/Kolkata")
     assert env.summaries.for_range(there).span.last == date(2030, 1, 2)

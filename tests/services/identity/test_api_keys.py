@@ -1,4 +1,4 @@
-"""API keys: created, used and revoked."""
+"""API keys: creation, use and revocation."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ def refused(accounts: AccountFixture, token: str) -> bool:
     return False
 
 
-def test_a_key_is_shown_once_and_kept_as_a_hash(accounts: AccountFixture) -> None:
+def test_a_key_is_returned_once_and_stored_as_a_hash(accounts: AccountFixture) -> None:
     ana = accounts.ana()
     made = accounts.services.api_keys.create(ana, " nightly ", [READ])
     assert made.text.startswith(f"wbk_{made.key.prefix}_")
@@ -48,7 +48,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(accounts: AccountFixture) -> Non
     assert (accounts.actions()[-1], accounts.audit()[-1].model_name) == ("CREATE", "api_key")
 
 
-def test_a_key_speaks_for_its_person_within_its_scopes(accounts: AccountFixture) -> None:
+def test_a_key_authenticates_its_user_within_its_scopes(accounts: AccountFixture) -> None:
     accounts.change("ana", is_super_user=True)
     ana = accounts.ana()
     small = accounts.services.api_keys.create(ana, "small", [WRITE])
@@ -59,7 +59,7 @@ def test_a_key_speaks_for_its_person_within_its_scopes(accounts: AccountFixture)
     assert accounts.login_service.authenticate(full.text).is_super_user
 
 
-def test_a_key_ends_when_it_says_or_is_revoked(accounts: AccountFixture) -> None:
+def test_a_key_ends_at_its_expiry_or_when_revoked(accounts: AccountFixture) -> None:
     ana, api_keys = accounts.ana(), accounts.services.api_keys
     brief = api_keys.create(ana, "brief", [READ], NOON + timedelta(seconds=3))
     lasting = api_keys.create(ana, "lasting", [READ])
@@ -75,7 +75,7 @@ def test_a_key_ends_when_it_says_or_is_revoked(accounts: AccountFixture) -> None
             api_keys.revoke(ana, key_id)
 
 
-def test_another_persons_key_is_not_there(accounts: AccountFixture) -> None:
+def test_another_users_key_is_not_found(accounts: AccountFixture) -> None:
     made = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
     with pytest.raises(NotFound):
         accounts.services.api_keys.revoke(accounts.actor(accounts.login("bob")), made.key.id)
@@ -83,20 +83,22 @@ def test_another_persons_key_is_not_there(accounts: AccountFixture) -> None:
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}])
-def test_a_key_falls_with_its_person(accounts: AccountFixture, change: dict[str, bool]) -> None:
+def test_a_key_of_an_inactive_user_is_invalid(
+    accounts: AccountFixture, change: dict[str, bool]
+) -> None:
     made = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
     accounts.change("ana", **change)
     assert refused(accounts, made.text)
 
 
-def test_a_key_with_another_secret_or_prefix_is_none(accounts: AccountFixture) -> None:
+def test_a_key_with_a_wrong_secret_or_prefix_is_invalid(accounts: AccountFixture) -> None:
     made = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
     assert refused(accounts, f"wbk_{made.key.prefix}_{'x' * 64}")
     assert refused(accounts, f"wbk_other_{made.text.rpartition('_')[2]}")
     assert refused(accounts, f"wbk_{made.key.prefix}_{made.key.secret_hash}")
 
 
-def test_the_use_of_a_key_is_noted_once_a_minute(accounts: AccountFixture) -> None:
+def test_the_use_of_a_key_is_recorded_once_a_minute(accounts: AccountFixture) -> None:
     ana = accounts.ana()
     made = accounts.services.api_keys.create(ana, "mine", [READ])
     accounts.login_service.authenticate(made.text)
@@ -109,7 +111,7 @@ def test_the_use_of_a_key_is_noted_once_a_minute(accounts: AccountFixture) -> No
     assert accounts.services.api_keys.list_keys(ana)[0].last_used_at == accounts.clock.at
 
 
-def test_nobody_has_more_keys_than_they_may_have(accounts: AccountFixture) -> None:
+def test_the_number_of_keys_per_user_is_limited(accounts: AccountFixture) -> None:
     ana, api_keys = accounts.ana(), accounts.services.api_keys
     keys = [api_keys.create(ana, f"{n}", [READ]) for n in range(MAX_KEYS)]
     with pytest.raises(LimitReached) as caught:
@@ -119,7 +121,7 @@ def test_nobody_has_more_keys_than_they_may_have(accounts: AccountFixture) -> No
     api_keys.create(ana, "one more", [READ])
 
 
-def test_a_key_handles_no_credentials(accounts: AccountFixture) -> None:
+def test_a_key_cannot_manage_credentials(accounts: AccountFixture) -> None:
     made = accounts.services.api_keys.create(accounts.ana(), "all", [READ, WRITE, ADMIN])
     actor = accounts.login_service.authenticate(made.text)
     api_keys = accounts.services.api_keys

@@ -1,4 +1,4 @@
-"""Quiet answers: what differs with whether somebody is known takes as long."""
+"""Responses that must not reveal whether a user exists take constant time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,7 +17,7 @@ NEW = "a good one, 77"
 
 @define
 class Even:
-    """Counts the blocks that are made even, and knows whether it is in one."""
+    """Counts `min_duration` blocks, and knows whether one is active."""
 
     blocks: int = 0
     within: bool = False
@@ -32,8 +32,8 @@ class Even:
 
 
 @define
-class Watched:
-    """A store and a mailer that note what is done outside of such a block."""
+class RecordingStore:
+    """A store and mailer that record their calls outside of such a block."""
 
     store: Any
     even: Even
@@ -74,14 +74,14 @@ def accounts() -> AccountFixture:
 
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=list(FLOWS))
-def test_all_that_depends_on_who_is_known_is_in_blocks_of_even_length(
+def test_work_that_depends_on_the_user_has_a_minimum_duration(
     accounts: AccountFixture, flow: Flow
 ) -> None:
-    """As many of them for everybody; what lies outside is hashing, once for each."""
+    """Equally many blocks for all users; outside there is one hash each."""
     blocks = set()
     for name in ("ana", "vera", "off", "nobody", "ana"):
         even = Even()
-        watched: Any = Watched(accounts.store, even)
+        watched: Any = RecordingStore(accounts.store, even)
         identity = evolve(
             accounts.identity,
             store=watched,
@@ -101,10 +101,10 @@ def test_all_that_depends_on_who_is_known_is_in_blocks_of_even_length(
     assert len(blocks) == 1
 
 
-def test_a_failed_login_reads_alike_and_writes_in_such_a_block(accounts: AccountFixture) -> None:
+def test_a_failed_login_is_recorded_within_the_minimum_duration(accounts: AccountFixture) -> None:
     for name in ("ana", "off", "nobody", "ana"):
         even = Even()
-        watched: Any = Watched(accounts.store, even)
+        watched: Any = RecordingStore(accounts.store, even)
         login_service = evolve(
             accounts.login_service, store=watched, min_duration=even.min_duration
         )

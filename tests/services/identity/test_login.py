@@ -1,4 +1,4 @@
-"""Signing in, staying signed in, knowing who asks."""
+"""Login, token refresh and authentication."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ class Numbers:
 
 @define
 class Hasher:
-    """Tells which hash is of what, counts, and may do something during_hash."""
+    """Fake hasher that counts calls, and may run a callback during a hash."""
 
     compared: list[str] = field(factory=list)
     stale: bool = False
@@ -114,11 +114,11 @@ def logins() -> LoginFixture:
     return LoginFixture(clock, store, hasher, tokens, login_service, ana)
 
 
-# -------------------------------------------------------------------------------- signing in
+# login
 
 
 @pytest.mark.parametrize("identifier", ["ana", "ANA", ANA, "Ana@Example.COM"])
-def test_a_name_or_an_address_and_the_password_open_a_session(
+def test_a_username_or_an_address_and_the_password_start_a_session(
     logins: LoginFixture, identifier: str
 ) -> None:
     signed_in = logins.login(identifier)
@@ -134,7 +134,7 @@ def test_a_name_or_an_address_and_the_password_open_a_session(
     )
 
 
-def test_signing_in_is_remembered_without_secrets(logins: LoginFixture) -> None:
+def test_a_login_is_audited_without_secrets(logins: LoginFixture) -> None:
     signed_in = logins.login()
     [entry] = logins.audit()
     assert (entry.action, entry.model_name) == ("LOGIN", "session")
@@ -144,12 +144,12 @@ def test_signing_in_is_remembered_without_secrets(logins: LoginFixture) -> None:
         assert secret not in repr(signed_in)
 
 
-def test_every_login_is_a_session_of_its_own(logins: LoginFixture) -> None:
+def test_every_login_starts_its_own_session(logins: LoginFixture) -> None:
     assert logins.session(logins.login()).id != logins.session(logins.login()).id
 
 
 @pytest.mark.parametrize("identifier", ["ana", "bob", "", "\0", "\ud800", "x" * 5000])
-def test_wrong_credentials_are_answered_alike_and_after_one_comparison(
+def test_all_wrong_credentials_get_the_same_error_after_one_comparison(
     logins: LoginFixture, identifier: str
 ) -> None:
     with pytest.raises(WrongCredentials) as caught:
@@ -165,19 +165,19 @@ def test_wrong_credentials_are_answered_alike_and_after_one_comparison(
     assert "wrong'" not in str(entry)
 
 
-def test_who_has_no_password_cannot_sign_in(logins: LoginFixture) -> None:
+def test_a_user_without_a_password_cannot_log_in(logins: LoginFixture) -> None:
     logins.change(password_hash="")
     with pytest.raises(WrongCredentials):
         logins.login(password="")
 
 
-def test_who_is_switched_off_is_told_nothing(logins: LoginFixture) -> None:
+def test_an_inactive_user_gets_the_same_error(logins: LoginFixture) -> None:
     logins.change(is_active=False)
     with pytest.raises(WrongCredentials):
         logins.login()
 
 
-def test_a_verified_address_may_be_asked_for(logins: LoginFixture) -> None:
+def test_a_login_may_require_a_verified_address(logins: LoginFixture) -> None:
     with pytest.raises(EmailNotVerified):
         logins.login(require_verified=True)
     with pytest.raises(WrongCredentials):
@@ -187,13 +187,13 @@ def test_a_verified_address_may_be_asked_for(logins: LoginFixture) -> None:
     assert logins.login(require_verified=True).user.id == logins.ana.id
 
 
-def test_a_verified_address_may_be_a_setting(logins: LoginFixture) -> None:
+def test_the_settings_may_require_a_verified_address(logins: LoginFixture) -> None:
     strict = evolve(logins.login_service, require_verified_email=True)
     with pytest.raises(EmailNotVerified):
         strict.login("ana", PASSWORD)
 
 
-def test_an_old_hash_is_made_anew(logins: LoginFixture) -> None:
+def test_an_outdated_hash_is_replaced(logins: LoginFixture) -> None:
     logins.hasher.stale = True
     logins.login()
     with logins.store.view() as tx:
@@ -202,7 +202,7 @@ def test_an_old_hash_is_made_anew(logins: LoginFixture) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"password_hash": "hash of other"}, {"is_active": False}])
-def test_a_change_during_the_comparison_counts(
+def test_a_change_during_the_comparison_is_respected(
     logins: LoginFixture, fields: dict[str, Any]
 ) -> None:
     logins.hasher.stale = True
@@ -213,7 +213,7 @@ def test_a_change_during_the_comparison_counts(
         assert not tx.users.get(logins.ana.id).password_hash.startswith("new ")
 
 
-# -------------------------------------------------------------------------------- refreshing
+# refresh
 
 
 def test_a_refresh_token_is_exchanged_for_the_next_pair(logins: LoginFixture) -> None:
@@ -227,7 +227,7 @@ def test_a_refresh_token_is_exchanged_for_the_next_pair(logins: LoginFixture) ->
     assert logins.actions() == ["LOGIN", "REFRESH"]
 
 
-def test_within_the_grace_the_same_pair_is_answered(logins: LoginFixture) -> None:
+def test_within_the_grace_period_the_same_pair_is_returned(logins: LoginFixture) -> None:
     first = logins.login()
     second = logins.login_service.refresh(first.refresh)
     logins.clock.wait(10)
@@ -236,7 +236,7 @@ def test_within_the_grace_the_same_pair_is_answered(logins: LoginFixture) -> Non
     assert logins.login_service.refresh(second.refresh).refresh != second.refresh
 
 
-def test_fifty_parallel_refreshes_give_one_pair_and_sign_nobody_out(logins: LoginFixture) -> None:
+def test_fifty_parallel_refreshes_return_one_pair_and_end_no_session(logins: LoginFixture) -> None:
     first = logins.login()
     with ThreadPoolExecutor(16) as pool:
         pairs = list(pool.map(logins.login_service.refresh, [first.refresh] * 50))
@@ -244,7 +244,7 @@ def test_fifty_parallel_refreshes_give_one_pair_and_sign_nobody_out(logins: Logi
     assert logins.session(first).revoked_at is None
 
 
-def test_after_the_grace_reuse_ends_the_session_for_both_sides(logins: LoginFixture) -> None:
+def test_reuse_after_the_grace_period_revokes_the_session(logins: LoginFixture) -> None:
     first = logins.login()
     second = logins.login_service.refresh(first.refresh)
     other = logins.login()
@@ -274,7 +274,7 @@ def test_an_access_token_never_outlives_its_session(logins: LoginFixture) -> Non
 
 
 @pytest.mark.parametrize("fields", [{"is_active": False}, {"token_version": 1}])
-def test_who_is_switched_off_or_called_back_is_out_at_once(
+def test_deactivation_and_revocation_take_effect_at_once(
     logins: LoginFixture, fields: dict[str, Any]
 ) -> None:
     signed_in = logins.login()
@@ -286,7 +286,7 @@ def test_who_is_switched_off_or_called_back_is_out_at_once(
     assert logins.session(signed_in).revoked_at is None
 
 
-def test_tokens_do_not_serve_in_place_of_each_other(logins: LoginFixture) -> None:
+def test_access_and_refresh_tokens_are_not_interchangeable(logins: LoginFixture) -> None:
     signed_in = logins.login()
     with pytest.raises(Unauthenticated):
         logins.login_service.refresh(signed_in.access)
@@ -308,7 +308,7 @@ def signed(logins: LoginFixture, kind: TokenKind, **fields: Any) -> str:
 
 
 @pytest.mark.parametrize("fields", [{"session_id": "unknown"}, {"user_id": UserId(99)}])
-def test_signed_tokens_of_what_is_gone_do_not_serve(
+def test_tokens_of_deleted_users_and_sessions_are_invalid(
     logins: LoginFixture, fields: dict[str, Any]
 ) -> None:
     with pytest.raises(Unauthenticated):
@@ -317,7 +317,7 @@ def test_signed_tokens_of_what_is_gone_do_not_serve(
         logins.login_service.authenticate(signed(logins, TokenKind.ACCESS, **fields))
 
 
-def test_a_session_serves_its_own_user_only(logins: LoginFixture) -> None:
+def test_a_session_is_valid_for_its_own_user_only(logins: LoginFixture) -> None:
     with logins.store.begin() as tx:
         bob = tx.users.add(User(username="bob", email="bob@example.com", created_at=NOON))
     with pytest.raises(Unauthenticated):

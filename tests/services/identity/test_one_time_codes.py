@@ -1,4 +1,4 @@
-"""Verifying an address by the mailed code, and asking for another."""
+"""Verification of an address by an emailed code, and new codes."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -16,7 +16,7 @@ def registration() -> RegistrationFixture:
     return make_registration()
 
 
-# --------------------------------------------------------------------------------- verifying
+# verifying
 
 
 def test_the_code_verifies_the_address_once(registration: RegistrationFixture) -> None:
@@ -48,7 +48,7 @@ def test_a_code_that_expires_while_it_is_compared_is_refused(
         registration.identity.verify_otp(ANA, registration.outbox.code())
 
 
-def test_five_tries_and_no_more(registration: RegistrationFixture) -> None:
+def test_a_code_allows_five_attempts(registration: RegistrationFixture) -> None:
     registration.register()
     for _ in range(5):
         with pytest.raises(WrongCode):
@@ -58,7 +58,7 @@ def test_five_tries_and_no_more(registration: RegistrationFixture) -> None:
     assert registration.actions() == ["REGISTER", "VERIFY_EMAIL_FAILED"]
 
 
-def test_the_fifth_try_may_be_right(registration: RegistrationFixture) -> None:
+def test_the_fifth_attempt_may_succeed(registration: RegistrationFixture) -> None:
     registration.register()
     for _ in range(4):
         with pytest.raises(WrongCode):
@@ -67,7 +67,7 @@ def test_the_fifth_try_may_be_right(registration: RegistrationFixture) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "1" * 5000])
-def test_what_cannot_be_a_code_costs_no_try(registration: RegistrationFixture, typed: str) -> None:
+def test_malformed_codes_cost_no_attempt(registration: RegistrationFixture, typed: str) -> None:
     registration.register()
     for _ in range(6):
         with pytest.raises(WrongCode):
@@ -75,7 +75,7 @@ def test_what_cannot_be_a_code_costs_no_try(registration: RegistrationFixture, t
     assert registration.identity.verify_otp(ANA, registration.outbox.code()).is_email_verified
 
 
-def test_parallel_guesses_are_five_guesses(registration: RegistrationFixture) -> None:
+def test_parallel_guesses_count_as_five_attempts(registration: RegistrationFixture) -> None:
     registration.register()
     with ThreadPoolExecutor(8) as pool:
         guesses = [pool.submit(registration.identity.verify_otp, ANA, f"{n:06}") for n in range(50)]
@@ -83,7 +83,7 @@ def test_parallel_guesses_are_five_guesses(registration: RegistrationFixture) ->
     assert len([given for given in registration.hasher.compared if given]) == 5
 
 
-def test_of_parallel_right_answers_one_wins(registration: RegistrationFixture) -> None:
+def test_of_parallel_correct_codes_one_is_accepted(registration: RegistrationFixture) -> None:
     registration.register()
     code = registration.outbox.code()
     with ThreadPoolExecutor(5) as pool:
@@ -92,7 +92,7 @@ def test_of_parallel_right_answers_one_wins(registration: RegistrationFixture) -
 
 
 @pytest.mark.parametrize("email", ["bob@example.com", "", "\0", "\ud800@x", "ana"])
-def test_an_unknown_address_is_answered_alike(
+def test_an_unknown_address_gets_the_same_response(
     registration: RegistrationFixture, email: str
 ) -> None:
     registration.register()
@@ -104,10 +104,10 @@ def test_an_unknown_address_is_answered_alike(
     assert (entry.action, entry.user_id, entry.object_id) == ("VERIFY_EMAIL_FAILED", 0, "")
 
 
-# --------------------------------------------------------------------------------- resending
+# resending
 
 
-def test_a_new_code_kills_the_old(registration: RegistrationFixture) -> None:
+def test_a_new_code_invalidates_the_old_one(registration: RegistrationFixture) -> None:
     registration.register()
     old = registration.outbox.code()
     registration.clock.wait(60)
@@ -129,7 +129,7 @@ def test_a_code_that_is_superseded_while_it_is_compared_is_refused(
         registration.identity.verify_otp(ANA, old)
 
 
-def test_codes_go_out_once_a_minute_and_five_times_an_hour(
+def test_codes_are_sent_once_a_minute_and_five_times_an_hour(
     registration: RegistrationFixture,
 ) -> None:
     registration.register()
@@ -151,7 +151,9 @@ def test_parallel_requests_send_one_code(registration: RegistrationFixture) -> N
     assert len(registration.outbox.messages) == 2
 
 
-def test_no_code_goes_to_unknown_or_verified_addresses(registration: RegistrationFixture) -> None:
+def test_no_code_is_sent_to_unknown_or_verified_addresses(
+    registration: RegistrationFixture,
+) -> None:
     registration.register()
     registration.identity.verify_otp(ANA, registration.outbox.code())
     registration.clock.wait(60)

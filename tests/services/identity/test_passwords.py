@@ -1,4 +1,4 @@
-"""Changing passwords, and setting forgotten ones anew."""
+"""Password changes and resets."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +20,7 @@ def accounts() -> AccountFixture:
     return make_accounts("ana", "bob")
 
 
-def test_a_new_password_ends_all_other_sessions(accounts: AccountFixture) -> None:
+def test_a_new_password_revokes_all_other_sessions(accounts: AccountFixture) -> None:
     mine, other = accounts.login(), accounts.login()
     accounts.actor(other)
     ana = accounts.actor(mine)
@@ -37,7 +37,7 @@ def test_a_new_password_ends_all_other_sessions(accounts: AccountFixture) -> Non
     assert NEW not in str(accounts.audit()) + str(accounts.outbox.messages)
 
 
-def test_the_current_password_is_needed(accounts: AccountFixture) -> None:
+def test_the_current_password_is_required(accounts: AccountFixture) -> None:
     ana, before = accounts.ana(), len(accounts.hasher.compared)
     with pytest.raises(Invalid) as caught:
         accounts.services.passwords.change(ana, "wrong", NEW)
@@ -57,7 +57,7 @@ def test_the_current_password_is_needed(accounts: AccountFixture) -> None:
         ("short", "other", {"password", "password_confirm"}),
     ],
 )
-def test_a_new_password_goes_by_the_policy(
+def test_a_new_password_must_comply_with_the_policy(
     accounts: AccountFixture, new: str, confirm: str | None, fields: set[str]
 ) -> None:
     with pytest.raises(Invalid) as caught:
@@ -65,7 +65,7 @@ def test_a_new_password_goes_by_the_policy(
     assert set(caught.value.field_errors) == fields
 
 
-def test_of_two_changes_at_once_one_counts(accounts: AccountFixture) -> None:
+def test_of_two_concurrent_changes_one_is_accepted(accounts: AccountFixture) -> None:
     ana = accounts.ana()
     accounts.hasher.during_hash = [lambda: accounts.change("ana", password_hash="hash of other")]
     with pytest.raises(Invalid):
@@ -73,10 +73,12 @@ def test_of_two_changes_at_once_one_counts(accounts: AccountFixture) -> None:
     assert accounts.user("ana").password_hash == "hash of other"
 
 
-# --------------------------------------------------------------------------------- resetting
+# resetting
 
 
-def test_a_mailed_code_sets_the_password_and_ends_every_session(accounts: AccountFixture) -> None:
+def test_an_emailed_code_sets_the_password_and_revokes_all_sessions(
+    accounts: AccountFixture,
+) -> None:
     signed_in = accounts.login()
     accounts.actor(signed_in)
     accounts.services.passwords.request_reset(ANA, CLIENT)
@@ -93,8 +95,8 @@ def test_a_mailed_code_sets_the_password_and_ends_every_session(accounts: Accoun
         accounts.services.passwords.reset(ANA, code, "yet another one")
 
 
-def test_who_is_unknown_or_off_is_answered_alike(accounts: AccountFixture) -> None:
-    """The same number of hashes and comparisons, and no letter."""
+def test_unknown_and_inactive_users_get_the_same_response(accounts: AccountFixture) -> None:
+    """With the same number of hashes and comparisons, and no email."""
     accounts.change("bob", is_active=False)
     costs = []
     for email in (ANA, "bob@example.com", "nobody@example.com", "", "\0", "no address"):
@@ -107,7 +109,7 @@ def test_who_is_unknown_or_off_is_answered_alike(accounts: AccountFixture) -> No
     assert [message.to for message in accounts.outbox.messages] == [ANA]
 
 
-def test_mail_that_cannot_be_sent_is_no_error(accounts: AccountFixture) -> None:
+def test_a_failed_email_is_no_error(accounts: AccountFixture) -> None:
     accounts.outbox.fails_with = Unavailable("no")
     accounts.services.passwords.request_reset(ANA)
     assert accounts.outbox.messages == []
@@ -123,7 +125,7 @@ def test_resets_are_mailed_once_a_minute_and_five_times_an_hour(accounts: Accoun
     assert len(accounts.outbox.messages) == 5
 
 
-def test_a_code_serves_one_purpose(accounts: AccountFixture) -> None:
+def test_a_code_is_valid_for_one_purpose(accounts: AccountFixture) -> None:
     accounts.services.passwords.request_reset(ANA)
     with pytest.raises(WrongCode):
         accounts.identity.verify_otp(ANA, accounts.outbox.code())
@@ -132,7 +134,7 @@ def test_a_code_serves_one_purpose(accounts: AccountFixture) -> None:
         accounts.services.passwords.reset("bob@example.com", accounts.outbox.code(), NEW)
 
 
-def test_a_password_that_does_not_do_costs_no_code(accounts: AccountFixture) -> None:
+def test_a_refused_password_does_not_consume_the_code(accounts: AccountFixture) -> None:
     accounts.services.passwords.request_reset(ANA)
     code = accounts.outbox.code()
     for new in ("short", ANA):
@@ -144,7 +146,7 @@ def test_a_password_that_does_not_do_costs_no_code(accounts: AccountFixture) -> 
     accounts.services.passwords.reset(ANA, code, NEW)
 
 
-def test_a_changed_password_kills_the_code_that_is_on_its_way(accounts: AccountFixture) -> None:
+def test_a_changed_password_invalidates_pending_reset_codes(accounts: AccountFixture) -> None:
     accounts.services.passwords.request_reset(ANA)
     code = accounts.outbox.code()
     accounts.services.passwords.change(accounts.ana(), PASSWORD, NEW)
@@ -152,7 +154,7 @@ def test_a_changed_password_kills_the_code_that_is_on_its_way(accounts: AccountF
         accounts.services.passwords.reset(ANA, code, "yet another one")
 
 
-def test_who_is_switched_off_meanwhile_sets_no_password(accounts: AccountFixture) -> None:
+def test_a_user_deactivated_since_sets_no_password(accounts: AccountFixture) -> None:
     accounts.services.passwords.request_reset(ANA)
     accounts.hasher.during_hash = [lambda: accounts.change("ana", is_active=False)]
     with pytest.raises(WrongCode):
@@ -160,7 +162,7 @@ def test_who_is_switched_off_meanwhile_sets_no_password(accounts: AccountFixture
     assert accounts.user("ana").password_hash == f"hash of {PASSWORD}"
 
 
-def test_of_parallel_resets_with_one_code_one_counts(accounts: AccountFixture) -> None:
+def test_of_parallel_resets_with_one_code_one_is_accepted(accounts: AccountFixture) -> None:
     accounts.services.passwords.request_reset(ANA)
     code = accounts.outbox.code()
 
@@ -175,11 +177,11 @@ def test_of_parallel_resets_with_one_code_one_counts(accounts: AccountFixture) -
         assert sum(pool.map(attempt, range(5))) == 1
 
 
-# ---------------------------------------------------------------------------------- guessing
+# guessing
 
 
 def guesses_compared(accounts: AccountFixture, email: str, rounds: int) -> int:
-    """Guess as fast as the rules allow, and return how many guesses were compared."""
+    """Guess as fast as the limits allow; return how many were compared."""
     before = len([kept for kept in accounts.hasher.compared if kept])
     for number in range(rounds):
         accounts.clock.wait(61)
@@ -190,8 +192,8 @@ def guesses_compared(accounts: AccountFixture, email: str, rounds: int) -> int:
     return len([kept for kept in accounts.hasher.compared if kept]) - before
 
 
-def test_an_account_is_guessed_at_twenty_times_a_day(accounts: AccountFixture) -> None:
-    """However many codes are mailed, and whatever they are for."""
+def test_an_account_allows_twenty_guesses_a_day(accounts: AccountFixture) -> None:
+    """However many codes are sent, for any purpose."""
     assert guesses_compared(accounts, ANA, 40) == MAX_WRONG_A_DAY
     accounts.identity.resend_otp(ANA)
     right = accounts.outbox.code()
@@ -202,7 +204,7 @@ def test_an_account_is_guessed_at_twenty_times_a_day(accounts: AccountFixture) -
     accounts.identity.verify_otp(ANA, accounts.outbox.code())
 
 
-def test_a_guesser_gets_no_further_with_many_addresses() -> None:
+def test_many_addresses_allow_no_more_guesses() -> None:
     names = [f"user{n}" for n in range(100)]
     accounts = make_accounts(*names)
     for name in names:

@@ -1,4 +1,4 @@
-"""Changing one's own profile, and as a superuser anybody's."""
+"""Profile changes by users and superusers."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def change(accounts: AccountFixture, **fields: str) -> None:
     accounts.services.profiles.change(accounts.ana(), ProfileChange(**fields))
 
 
-def test_names_and_zone_are_ones_own_to_change(accounts: AccountFixture) -> None:
+def test_users_change_their_names_and_time_zone(accounts: AccountFixture) -> None:
     change(
         accounts, first_name=" Ana ", last_name="Lima", time_zone="Europe/Berlin", username="anna"
     )
@@ -41,20 +41,20 @@ def test_names_and_zone_are_ones_own_to_change(accounts: AccountFixture) -> None
     assert not accounts.outbox.messages
 
 
-def test_a_change_counts_at_once(accounts: AccountFixture) -> None:
+def test_a_change_takes_effect_at_once(accounts: AccountFixture) -> None:
     signed_in = accounts.login()
     actor = accounts.actor(signed_in)
     accounts.services.profiles.change(actor, ProfileChange(time_zone="Asia/Kolkata"))
     assert accounts.actor(signed_in).time_zone == "Asia/Kolkata"
 
 
-def test_what_does_not_change_leaves_no_trace(accounts: AccountFixture) -> None:
+def test_an_unchanged_profile_is_not_audited(accounts: AccountFixture) -> None:
     change(accounts, first_name="", email="ANA@example.com")
     assert accounts.actions() == ["LOGIN"]
     assert accounts.user("ana").email == "ana@example.com"
 
 
-def test_what_is_malformed_is_named(accounts: AccountFixture) -> None:
+def test_malformed_fields_are_reported(accounts: AccountFixture) -> None:
     with pytest.raises(Invalid) as caught:
         change(accounts, username="a b", email="no", first_name="\n\0x", last_name="x" * 151,
                time_zone="Mars")  # fmt: skip
@@ -71,7 +71,7 @@ def test_a_taken_name_is_refused(accounts: AccountFixture) -> None:
     assert accounts.user("ana").email == "ana@example.com"
 
 
-def test_another_address_takes_the_password_and_is_verified_anew(accounts: AccountFixture) -> None:
+def test_a_new_address_requires_the_password_and_verification(accounts: AccountFixture) -> None:
     for given in ({}, {"current_password": "wrong"}):
         with pytest.raises(Invalid) as caught:
             change(accounts, email="new@example.com", **given)
@@ -84,7 +84,7 @@ def test_another_address_takes_the_password_and_is_verified_anew(accounts: Accou
     assert accounts.identity.verify_otp("new@example.com", accounts.outbox.code()).is_email_verified
 
 
-def test_a_code_that_went_to_the_old_address_works_no_more(accounts: AccountFixture) -> None:
+def test_a_code_sent_to_the_old_address_is_invalid(accounts: AccountFixture) -> None:
     accounts.services.passwords.request_reset("ana@example.com")
     code = accounts.outbox.code()
     change(accounts, email="new@example.com", current_password=PASSWORD)
@@ -123,7 +123,7 @@ def test_a_password_alone_sends_no_code(accounts: AccountFixture) -> None:
         )
 
 
-def test_others_are_not_there(accounts: AccountFixture) -> None:
+def test_other_users_are_not_found(accounts: AccountFixture) -> None:
     bob = accounts.user("bob").id
     for user_id in (bob, UserId(99)):
         with pytest.raises(NotFound):
@@ -132,7 +132,7 @@ def test_others_are_not_there(accounts: AccountFixture) -> None:
             )
 
 
-def test_superusers_change_anybody_without_knowing_a_password(accounts: AccountFixture) -> None:
+def test_superusers_change_any_user_without_a_password(accounts: AccountFixture) -> None:
     root = accounts.actor(accounts.login("root"))
     signed_in = accounts.login("bob")
     accounts.actor(signed_in)
@@ -146,7 +146,7 @@ def test_superusers_change_anybody_without_knowing_a_password(accounts: AccountF
         accounts.services.profiles.change(root, asked, UserId(99))
 
 
-def test_a_key_changes_names_but_no_address(accounts: AccountFixture) -> None:
+def test_a_key_changes_names_and_no_address(accounts: AccountFixture) -> None:
     made = accounts.services.api_keys.create(accounts.ana(), "w", [KeyScope.WRITE])
     actor = accounts.login_service.authenticate(made.text)
     assert accounts.services.profiles.change(actor, ProfileChange(first_name="A")).first_name == "A"
@@ -160,6 +160,6 @@ def test_a_key_changes_names_but_no_address(accounts: AccountFixture) -> None:
         )
 
 
-def test_secrets_are_not_shown() -> None:
+def test_secrets_are_not_in_the_repr() -> None:
     shown = repr(ProfileChange(password=NEW, current_password=PASSWORD))
     assert NEW not in shown and PASSWORD not in shown

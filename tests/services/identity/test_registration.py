@@ -1,4 +1,4 @@
-"""Registering, with and without telling; the first administrator."""
+"""Registration, with and without disclosure; the first administrator."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +27,10 @@ def registration() -> RegistrationFixture:
     return make_registration()
 
 
-# ------------------------------------------------------------------------------- registering
+# registering
 
 
-def test_a_new_person_gets_an_account_and_a_code_by_mail(registration: RegistrationFixture) -> None:
+def test_a_new_user_gets_an_account_and_an_emailed_code(registration: RegistrationFixture) -> None:
     user = registration.register(first_name="Ana")
     assert user.id > 0
     assert user == registration.user("ANA@example.com")
@@ -43,7 +43,7 @@ def test_a_new_person_gets_an_account_and_a_code_by_mail(registration: Registrat
     assert registration.outbox.code() not in message.subject
 
 
-def test_registering_is_remembered_with_its_origin_and_without_secrets(
+def test_a_registration_is_audited_with_client_info_and_without_secrets(
     registration: RegistrationFixture,
 ) -> None:
     user = registration.register()
@@ -54,7 +54,7 @@ def test_registering_is_remembered_with_its_origin_and_without_secrets(
     assert "horse" not in str(entry)
 
 
-def test_only_the_hash_of_the_code_is_kept(registration: RegistrationFixture) -> None:
+def test_only_the_hash_of_the_code_is_stored(registration: RegistrationFixture) -> None:
     user = registration.register()
     with registration.store.view() as tx:
         kept = tx.codes.latest(user.id, Purpose.VERIFY_EMAIL)
@@ -63,7 +63,7 @@ def test_only_the_hash_of_the_code_is_kept(registration: RegistrationFixture) ->
     assert kept.expires_at == NOON + timedelta(minutes=10)
 
 
-def test_what_is_malformed_is_refused_before_anything_is_done(
+def test_malformed_fields_are_refused_first(
     registration: RegistrationFixture,
 ) -> None:
     with pytest.raises(Invalid) as caught:
@@ -73,7 +73,7 @@ def test_what_is_malformed_is_refused_before_anything_is_done(
     assert registration.audit() == []
 
 
-def test_a_taken_name_or_address_is_named(registration: RegistrationFixture) -> None:
+def test_a_taken_name_or_address_is_reported(registration: RegistrationFixture) -> None:
     registration.register()
     with pytest.raises(AlreadyTaken) as caught:
         registration.register(username="ANA", email="Ana@Example.com")
@@ -85,13 +85,13 @@ def test_a_taken_name_or_address_is_named(registration: RegistrationFixture) -> 
     assert len(registration.outbox.messages) == 1
 
 
-def test_who_gives_only_an_address_gets_a_username(registration: RegistrationFixture) -> None:
+def test_a_username_is_derived_from_the_address(registration: RegistrationFixture) -> None:
     assert registration.register(username=None).username == "ana"
     second = registration.register(username=None, email="ana@example.org")
     assert re.fullmatch(r"ana-\d{6}", second.username)
 
 
-def test_a_tier_is_given_only_where_the_settings_allow_it(
+def test_a_tier_is_accepted_only_if_the_settings_allow_it(
     registration: RegistrationFixture,
 ) -> None:
     assert registration.register(tier=Tier.PREMIUM).tier is Tier.PREMIUM
@@ -101,7 +101,7 @@ def test_a_tier_is_given_only_where_the_settings_allow_it(
     assert set(caught.value.field_errors) == {"tier"}
 
 
-def test_a_code_that_cannot_be_mailed_is_told_and_the_account_is_there(
+def test_an_email_error_is_reported_and_the_account_exists(
     registration: RegistrationFixture,
 ) -> None:
     registration.outbox.fails_with = Unavailable("away")
@@ -110,7 +110,7 @@ def test_a_code_that_cannot_be_mailed_is_told_and_the_account_is_there(
     assert registration.user("ana") is not None
 
 
-def test_a_hundred_registrations_of_one_name_make_one_account(
+def test_a_hundred_registrations_of_one_name_create_one_account(
     registration: RegistrationFixture,
 ) -> None:
     def attempt(number: int) -> bool:
@@ -124,7 +124,7 @@ def test_a_hundred_registrations_of_one_name_make_one_account(
         assert sum(pool.map(attempt, range(100))) == 1
 
 
-# --------------------------------------------------------------------------- without telling
+# without disclosure
 
 
 def quietly(
@@ -133,13 +133,15 @@ def quietly(
     registration.identity.register_without_disclosure(email, password, CLIENT)
 
 
-def test_a_quiet_registration_does_the_same(registration: RegistrationFixture) -> None:
+def test_a_registration_without_disclosure_creates_an_account(
+    registration: RegistrationFixture,
+) -> None:
     quietly(registration)
     user = registration.identity.verify_otp(ANA, registration.outbox.code())
     assert (user.username, user.email) == ("ana", ANA)
 
 
-def test_who_has_an_account_is_told_by_mail_only(registration: RegistrationFixture) -> None:
+def test_an_existing_account_is_disclosed_by_email_only(registration: RegistrationFixture) -> None:
     user = registration.register()
     registration.identity.verify_otp(ANA, registration.outbox.code())
     registration.clock.wait(60)
@@ -154,7 +156,7 @@ def test_who_has_an_account_is_told_by_mail_only(registration: RegistrationFixtu
     assert registration.actions()[-1] == "SEND_OTP"
 
 
-def test_who_is_unverified_gets_a_new_code(registration: RegistrationFixture) -> None:
+def test_an_unverified_user_gets_a_new_code(registration: RegistrationFixture) -> None:
     quietly(registration)
     first = registration.outbox.code()
     registration.clock.wait(60)
@@ -165,14 +167,16 @@ def test_who_is_unverified_gets_a_new_code(registration: RegistrationFixture) ->
     registration.identity.verify_otp(ANA, registration.outbox.code())
 
 
-def test_nobody_gets_more_mail_than_codes_are_allowed(registration: RegistrationFixture) -> None:
+def test_emails_to_known_addresses_are_limited_like_codes(
+    registration: RegistrationFixture,
+) -> None:
     for _ in range(3):
         quietly(registration)
     assert len(registration.outbox.messages) == 1
     assert registration.actions() == ["REGISTER", "SEND_OTP_REFUSED"]
 
 
-def test_who_is_switched_off_gets_no_mail(registration: RegistrationFixture) -> None:
+def test_an_inactive_user_gets_no_email(registration: RegistrationFixture) -> None:
     registration.change(registration.register(), is_active=False)
     registration.clock.wait(60)
     quietly(registration)
@@ -180,7 +184,7 @@ def test_who_is_switched_off_gets_no_mail(registration: RegistrationFixture) -> 
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), Invalid.field("to", "no")])
-def test_mail_that_cannot_be_sent_changes_no_quiet_answer(
+def test_a_failed_email_does_not_change_the_response(
     registration: RegistrationFixture, error: WorkbellError
 ) -> None:
     registration.outbox.fails_with = error
@@ -196,7 +200,9 @@ def test_mail_that_cannot_be_sent_changes_no_quiet_answer(
     assert len(registration.outbox.messages) == 1
 
 
-def test_malformed_input_is_refused_whoever_is_meant(registration: RegistrationFixture) -> None:
+def test_malformed_input_is_refused_for_known_and_unknown_addresses(
+    registration: RegistrationFixture,
+) -> None:
     registration.register()
     for email in (ANA, "bob@example.com"):
         with pytest.raises(Invalid) as caught:
@@ -204,7 +210,7 @@ def test_malformed_input_is_refused_whoever_is_meant(registration: RegistrationF
         assert set(caught.value.field_errors) == {"password"}
 
 
-def test_whoever_loses_a_race_for_a_name_gets_another(
+def test_a_lost_race_for_a_username_gets_another_one(
     registration: RegistrationFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registration.register()
@@ -220,24 +226,24 @@ def test_whoever_loses_a_race_for_a_name_gets_another(
     assert registration.user("ana-2") is not None
 
 
-# ---------------------------------------------------------------------------------------- me
+# own user
 
 
-def test_who_asks_sees_themselves(registration: RegistrationFixture) -> None:
+def test_me_returns_the_actors_user(registration: RegistrationFixture) -> None:
     user = registration.register()
     assert registration.identity.me(Actor.of(user)) == user
 
 
-def test_the_system_is_nobody(registration: RegistrationFixture) -> None:
+def test_the_system_has_no_user(registration: RegistrationFixture) -> None:
     for actor in (SYSTEM, Actor(user_id=UserId(99))):
         with pytest.raises(NotFound):
             registration.identity.me(actor)
 
 
-# --------------------------------------------------------------------- the first administrator
+# the first administrator
 
 
-def test_the_first_administrator_gets_a_password_that_is_told_once(
+def test_the_first_administrators_password_is_generated_and_returned_once(
     registration: RegistrationFixture,
 ) -> None:
     password = registration.identity.ensure_administrator("admin", "admin@example.com", None)
@@ -252,8 +258,8 @@ def test_the_first_administrator_gets_a_password_that_is_told_once(
     assert password not in str(entry)
 
 
-def test_a_made_up_password_works_for_a_week(registration: RegistrationFixture) -> None:
-    """Unless it is changed: what was made up must not become the one for long (ASVS 6.4.1)."""
+def test_a_generated_password_is_valid_for_a_week(registration: RegistrationFixture) -> None:
+    """Unless it is changed: it must not become the permanent one (ASVS 6.4.1)."""
     password = registration.identity.ensure_administrator("admin", "admin@example.com", None)
     login_service = LoginService(
         store=registration.store,
@@ -278,7 +284,7 @@ def test_a_made_up_password_works_for_a_week(registration: RegistrationFixture) 
     assert login_service.login("admin", "chosen once more").user.password_expires_at is None
 
 
-def test_a_given_password_is_not_told_and_free_of_the_policy(
+def test_a_given_password_is_not_returned_and_exempt_from_the_policy(
     registration: RegistrationFixture,
 ) -> None:
     assert registration.identity.ensure_administrator("admin", "admin@example.com", "admin") is None
@@ -287,13 +293,15 @@ def test_a_given_password_is_not_told_and_free_of_the_policy(
     assert user.password_hash == "hash of admin"
 
 
-def test_the_second_start_makes_nobody(registration: RegistrationFixture) -> None:
+def test_a_second_start_creates_no_administrator(registration: RegistrationFixture) -> None:
     registration.identity.ensure_administrator("admin", "admin@example.com", None)
     assert registration.identity.ensure_administrator("admin2", "admin2@example.com", None) is None
     assert registration.user("admin2") is None
 
 
-def test_two_first_starts_at_once_make_one_administrator(registration: RegistrationFixture) -> None:
+def test_two_concurrent_first_starts_create_one_administrator(
+    registration: RegistrationFixture,
+) -> None:
     def other_start() -> None:
         registration.identity.ensure_administrator("admin", "admin@example.com", "first one")
 
@@ -304,7 +312,7 @@ def test_two_first_starts_at_once_make_one_administrator(registration: Registrat
     assert user.password_hash == "hash of first one"
 
 
-def test_nobody_is_promoted_because_of_their_name(registration: RegistrationFixture) -> None:
+def test_an_existing_user_is_not_promoted_by_name(registration: RegistrationFixture) -> None:
     registration.register(username="admin")
     with pytest.raises(AlreadyTaken):
         registration.identity.ensure_administrator("admin", "admin@example.com", None)

@@ -1,4 +1,4 @@
-"""The second factor: added, asked for at every way in, used once, lost and removed."""
+"""Second factor: enrolment, login, recovery and removal."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ UNLIMITED = Policies.of(anonymous=None, user=None, login=None, ingest=None, free
 
 
 @define
-class Chance:
+class FixedRandomness:
     """Random numbers that are the same in every run."""
 
     _random: Random = field(factory=lambda: Random(7))
@@ -53,7 +53,7 @@ class Chance:
 
 def made(duty: SecondFactorPolicy = SecondFactorPolicy.NONE, **more: Any) -> AccountFixture:
     return make_accounts(
-        "ana", "bob", chance=Chance(), factor_keys=KEYS, second_factor_policy=duty, **more
+        "ana", "bob", chance=FixedRandomness(), factor_keys=KEYS, second_factor_policy=duty, **more
     )
 
 
@@ -89,7 +89,7 @@ def code(accounts: AccountFixture, name: str = "ana", steps: int = 0) -> str:
 
 
 def enrolled(accounts: AccountFixture, name: str = "ana") -> Sequence[str]:
-    """Give somebody a second factor; return their recovery codes. A step later, it is unused."""
+    """Enrol a user; return the recovery codes and advance by one time step."""
     actor = accounts.actor(accounts.login(name))
     accounts.services.second_factor.begin(actor, PASSWORD)
     recovery = accounts.services.second_factor.confirm(actor, code(accounts, name))
@@ -105,10 +105,10 @@ def reasons(accounts: AccountFixture) -> list[Any]:
     return [one.changes["reason"][1] for one in accounts.audit() if one.action == "LOGIN_FAILED"]
 
 
-# ----------------------------------------------------------------------------------- enrolling
+# enrolling
 
 
-def test_a_second_factor_counts_once_its_first_code_has_come(accounts: AccountFixture) -> None:
+def test_a_second_factor_is_active_after_its_first_code(accounts: AccountFixture) -> None:
     ana, own = accounts.ana(), accounts.services.second_factor
     secret = own.begin(ana, PASSWORD)
     assert secret.text in secret.uri
@@ -127,7 +127,7 @@ def test_a_second_factor_counts_once_its_first_code_has_come(accounts: AccountFi
     assert "was added" in accounts.outbox.messages[-1].text
 
 
-def test_confirming_ends_all_other_sessions(accounts: AccountFixture) -> None:
+def test_confirming_revokes_all_other_sessions(accounts: AccountFixture) -> None:
     other, signed = accounts.login(), accounts.login()
     own, actor = accounts.services.second_factor, accounts.actor(signed)
     own.begin(actor, PASSWORD)
@@ -152,7 +152,7 @@ def test_a_wrong_first_code_confirms_nothing(accounts: AccountFixture) -> None:
         own.confirm(ana, code(accounts, steps=1))
 
 
-def test_beginning_anew_forgets_the_secret_before(accounts: AccountFixture) -> None:
+def test_a_second_enrolment_replaces_the_unconfirmed_secret(accounts: AccountFixture) -> None:
     ana, own = accounts.ana(), accounts.services.second_factor
     own.begin(ana, PASSWORD)
     first = code(accounts)
@@ -161,7 +161,7 @@ def test_beginning_anew_forgets_the_secret_before(accounts: AccountFixture) -> N
         own.confirm(ana, first)
 
 
-def test_beginning_takes_the_password_and_no_second_one(accounts: AccountFixture) -> None:
+def test_enrolment_requires_the_password_and_no_existing_factor(accounts: AccountFixture) -> None:
     ana, own = accounts.ana(), accounts.services.second_factor
     with pytest.raises(Invalid):
         own.begin(ana, "wrong")
@@ -171,7 +171,7 @@ def test_beginning_takes_the_password_and_no_second_one(accounts: AccountFixture
         own.begin(ana, PASSWORD)
 
 
-def test_a_second_factor_that_was_confirmed_meanwhile_stays(accounts: AccountFixture) -> None:
+def test_a_second_factor_confirmed_since_is_not_replaced(accounts: AccountFixture) -> None:
     ana, own = accounts.ana(), accounts.services.second_factor
     accounts.hasher.during_hash.append(lambda: enrolled(accounts))
     with pytest.raises(Conflict):
@@ -179,7 +179,7 @@ def test_a_second_factor_that_was_confirmed_meanwhile_stays(accounts: AccountFix
     signed_in(accounts, code(accounts))
 
 
-def test_a_key_never_handles_a_second_factor(accounts: AccountFixture) -> None:
+def test_a_key_cannot_manage_a_second_factor(accounts: AccountFixture) -> None:
     own, key = (
         accounts.services.second_factor,
         evolve(accounts.ana(), key_scopes=frozenset(KeyScope)),
@@ -196,10 +196,10 @@ def test_a_key_never_handles_a_second_factor(accounts: AccountFixture) -> None:
             ask()
 
 
-# ---------------------------------------------------------------------------------- signing in
+# login
 
 
-def test_every_way_in_asks_for_it(accounts: AccountFixture) -> None:
+def test_every_kind_of_login_requires_the_second_factor(accounts: AccountFixture) -> None:
     enrolled(accounts)
     with pytest.raises(SecondFactorRequired):
         accounts.login_service.login("ana", PASSWORD, CLIENT)
@@ -216,16 +216,16 @@ def test_every_way_in_asks_for_it(accounts: AccountFixture) -> None:
     accounts.login("bob")
 
 
-def test_who_has_not_the_password_learns_nothing_of_it(accounts: AccountFixture) -> None:
+def test_a_wrong_password_does_not_reveal_the_second_factor(accounts: AccountFixture) -> None:
     enrolled(accounts)
     for typed in ("", "123456", code(accounts)):
         with pytest.raises(WrongCredentials) as caught:
             accounts.login_service.login("ana", "wrong", CLIENT, code=typed)
         assert caught.value.code == "wrong_credentials"
-    signed_in(accounts, code(accounts))  # the code was not used up
+    signed_in(accounts, code(accounts))  # the code was not consumed
 
 
-def test_a_code_signs_in_once(accounts: AccountFixture) -> None:
+def test_a_code_logs_in_once(accounts: AccountFixture) -> None:
     enrolled(accounts)
     typed = code(accounts)
     signed_in(accounts, typed)
@@ -234,7 +234,7 @@ def test_a_code_signs_in_once(accounts: AccountFixture) -> None:
             signed_in(accounts, typed)
 
 
-def test_of_parallel_logins_with_one_code_one_counts(accounts: AccountFixture) -> None:
+def test_of_parallel_logins_with_one_code_one_is_accepted(accounts: AccountFixture) -> None:
     recovery = enrolled(accounts)
     for typed in (code(accounts), recovery[0]):
 
@@ -249,7 +249,7 @@ def test_of_parallel_logins_with_one_code_one_counts(accounts: AccountFixture) -
             assert sum(pool.map(works, range(8))) == 1
 
 
-def test_a_recovery_code_signs_in_once_and_is_remembered(accounts: AccountFixture) -> None:
+def test_a_recovery_code_logs_in_once_and_is_audited(accounts: AccountFixture) -> None:
     recovery = enrolled(accounts)
     ana = signed_in(accounts, recovery[0].upper())
     assert accounts.services.second_factor.state(ana).recovery_codes_left == RECOVERY_CODES - 1
@@ -261,7 +261,7 @@ def test_a_recovery_code_signs_in_once_and_is_remembered(accounts: AccountFixtur
     signed_in(accounts, recovery[1])
 
 
-def test_no_code_stands_in_the_trail(accounts: AccountFixture) -> None:
+def test_no_code_is_in_the_audit_trail(accounts: AccountFixture) -> None:
     recovery = enrolled(accounts)
     with pytest.raises(WrongSecondFactor):
         signed_in(accounts, "987654")
@@ -274,14 +274,14 @@ def test_no_code_stands_in_the_trail(accounts: AccountFixture) -> None:
     assert not [one for one in ("987654", typed, kept.seed, *recovery) if one in text]
 
 
-def test_refreshing_asks_for_no_code(accounts: AccountFixture) -> None:
+def test_refreshing_requires_no_code(accounts: AccountFixture) -> None:
     enrolled(accounts)
     session = accounts.login_service.login("ana", PASSWORD, CLIENT, code=code(accounts))
     assert accounts.login_service.refresh(session.refresh, CLIENT).access
 
 
-def test_a_key_goes_on_working_beside_it() -> None:
-    """So that programs run, even of who must have a second factor and has none yet."""
+def test_api_keys_work_without_the_second_factor() -> None:
+    """Even if the user must still enrol, so that programs keep working."""
     accounts = made(SecondFactorPolicy.EVERYONE)
     ana = accounts.ana()
     key = accounts.services.api_keys.create(evolve(ana, must_enrol=False), "one", [KeyScope.READ])
@@ -290,7 +290,7 @@ def test_a_key_goes_on_working_beside_it() -> None:
     assert accounts.login_service.authenticate(key.text).user_id == ana.user_id
 
 
-def test_a_reset_password_neither_gets_around_it_nor_takes_it_away(
+def test_a_password_reset_neither_bypasses_nor_removes_the_factor(
     accounts: AccountFixture,
 ) -> None:
     enrolled(accounts)
@@ -304,8 +304,8 @@ def test_a_reset_password_neither_gets_around_it_nor_takes_it_away(
     accounts.login_service.login("ana", "another good one", CLIENT, code=code(accounts))
 
 
-def test_who_was_on_the_way_in_when_it_was_added_is_refused(accounts: AccountFixture) -> None:
-    """A session that slipped in without it would outlive the others."""
+def test_a_login_in_progress_while_the_factor_is_added_is_refused(accounts: AccountFixture) -> None:
+    """A session without the factor would outlive the revoked ones."""
     seen = accounts.user("ana")
     seed = accounts.login_service.factor_check.verify(seen, "", CLIENT)
     assert seed == ""
@@ -314,14 +314,14 @@ def test_who_was_on_the_way_in_when_it_was_added_is_refused(accounts: AccountFix
         accounts.login_service.factor_check.check_unchanged(tx, seen, seed)
 
 
-def test_codes_are_guessed_at_twenty_times_a_day(limited: AccountFixture) -> None:
+def test_codes_allow_twenty_guesses_a_day(limited: AccountFixture) -> None:
     recovery = enrolled(limited)
     for _ in range(20):
         with pytest.raises(WrongSecondFactor):
             signed_in(limited, "000000")
     with pytest.raises(RateLimited):
         signed_in(limited, code(limited))
-    signed_in(limited, recovery[0])  # its owner is not shut out
+    signed_in(limited, recovery[0])  # its owner is not locked out
     limited.clock.at += timedelta(days=1)
     signed_in(limited, code(limited))
 
@@ -333,7 +333,7 @@ def test_right_codes_are_not_counted(limited: AccountFixture) -> None:
         limited.clock.wait(STEP)
 
 
-def test_guessing_within_a_session_counts_as_well(limited: AccountFixture) -> None:
+def test_guesses_within_a_session_are_counted(limited: AccountFixture) -> None:
     enrolled(limited)
     ana = signed_in(limited, code(limited))
     for _ in range(20):
@@ -344,10 +344,10 @@ def test_guessing_within_a_session_counts_as_well(limited: AccountFixture) -> No
         limited.services.second_factor.remove(ana, PASSWORD, code(limited))
 
 
-# -------------------------------------------------------------------------- renewing, removing
+# renewing, removing
 
 
-def test_new_recovery_codes_take_password_and_code(accounts: AccountFixture) -> None:
+def test_new_recovery_codes_require_password_and_code(accounts: AccountFixture) -> None:
     recovery, own = enrolled(accounts), accounts.services.second_factor
     ana = signed_in(accounts, recovery[0])
     with pytest.raises(Invalid):
@@ -364,7 +364,9 @@ def test_new_recovery_codes_take_password_and_code(accounts: AccountFixture) -> 
     signed_in(accounts, new[1])
 
 
-def test_removing_takes_password_and_code_and_ends_other_sessions(accounts: AccountFixture) -> None:
+def test_removal_requires_password_and_code_and_revokes_other_sessions(
+    accounts: AccountFixture,
+) -> None:
     recovery, own = enrolled(accounts), accounts.services.second_factor
     ana, other = signed_in(accounts, recovery[0]), signed_in(accounts, recovery[1])
     for password, typed in (("wrong", code(accounts)), (PASSWORD, "123456"), (PASSWORD, "")):
@@ -379,7 +381,7 @@ def test_removing_takes_password_and_code_and_ends_other_sessions(accounts: Acco
     assert "was removed" in accounts.outbox.messages[-1].text
 
 
-def test_where_there_is_none_there_is_nothing_to_renew_or_remove(accounts: AccountFixture) -> None:
+def test_without_a_factor_renewal_and_removal_are_refused(accounts: AccountFixture) -> None:
     ana, own = accounts.ana(), accounts.services.second_factor
     own.begin(ana, PASSWORD)
     with pytest.raises(Conflict):
@@ -388,7 +390,7 @@ def test_where_there_is_none_there_is_nothing_to_renew_or_remove(accounts: Accou
         own.remove(ana, PASSWORD, "")
 
 
-def test_what_was_removed_meanwhile_is_not_renewed(accounts: AccountFixture) -> None:
+def test_a_factor_removed_since_is_not_renewed(accounts: AccountFixture) -> None:
     recovery, own = enrolled(accounts), accounts.services.second_factor
     ana = signed_in(accounts, recovery[0])
     gone = [lambda: accounts.services.people.remove_second_factor(SYSTEM, ana.user_id)]
@@ -399,10 +401,10 @@ def test_what_was_removed_meanwhile_is_not_renewed(accounts: AccountFixture) -> 
         own._store_recovery_codes(ana, accounts.user("ana"), recovery)
 
 
-# --------------------------------------------------------------------------------- who lost it
+# lost second factors
 
 
-def test_a_superuser_removes_a_lost_one(accounts: AccountFixture) -> None:
+def test_a_superuser_removes_a_lost_second_factor(accounts: AccountFixture) -> None:
     accounts.join("root", is_super_user=True)
     root, people = accounts.actor(accounts.login("root")), accounts.services.people
     recovery = enrolled(accounts)
@@ -418,7 +420,7 @@ def test_a_superuser_removes_a_lost_one(accounts: AccountFixture) -> None:
     assert not people.remove_second_factor(root, ana.user_id)
 
 
-def test_nobody_else_does_and_nobody_their_own_that_way(accounts: AccountFixture) -> None:
+def test_only_superusers_remove_factors_of_other_users(accounts: AccountFixture) -> None:
     accounts.join("root", is_super_user=True)
     root, people = accounts.actor(accounts.login("root")), accounts.services.people
     enrolled(accounts, "bob")
@@ -431,11 +433,11 @@ def test_nobody_else_does_and_nobody_their_own_that_way(accounts: AccountFixture
     assert factor(accounts, "bob") is not None
 
 
-# ---------------------------------------------------------------------------------------- duty
+# policy
 
 
 @pytest.mark.parametrize("duty", SecondFactorPolicy)
-def test_who_must_have_one_and_has_none_is_known_as_that(duty: SecondFactorPolicy) -> None:
+def test_an_actor_that_must_enrol_is_marked(duty: SecondFactorPolicy) -> None:
     accounts = made(duty)
     accounts.join("root", is_super_user=True)
     for name, bound in (
@@ -451,8 +453,8 @@ def test_who_must_have_one_and_has_none_is_known_as_that(duty: SecondFactorPolic
         assert not signed_in(accounts, code(accounts, name), name).must_enrol
 
 
-def test_adding_one_counts_at_once() -> None:
-    """In the process where it was added: what was known a moment before is forgotten."""
+def test_enrolment_takes_effect_at_once() -> None:
+    """In the same process: the cached actor is evicted."""
     accounts = made(SecondFactorPolicy.EVERYONE)
     session, own = accounts.login(), accounts.services.second_factor
     assert accounts.actor(session).must_enrol
@@ -483,7 +485,7 @@ def test_what_does_not_look_like_a_code_is_never_compared(
     compared.assert_not_called()
 
 
-def test_without_its_key_only_recovery_codes_serve(accounts: AccountFixture) -> None:
+def test_without_the_key_only_recovery_codes_are_valid(accounts: AccountFixture) -> None:
     recovery = enrolled(accounts)
     login_service = evolve(accounts.login_service, factor_keys=FactorKeys.of([b"l" * 32]))
     other = evolve(accounts, login_service=login_service)

@@ -1,4 +1,4 @@
-"""A person's own sessions, and who they are known by."""
+"""Sessions of a user, opaque tokens and the actor cache."""
 
 from datetime import timedelta
 
@@ -36,10 +36,10 @@ def refused(accounts: AccountFixture, token: str) -> bool:
     return False
 
 
-# ---------------------------------------------------------------------------------- sessions
+# sessions
 
 
-def test_logging_out_ends_the_session_at_once(accounts: AccountFixture) -> None:
+def test_logout_revokes_the_session_at_once(accounts: AccountFixture) -> None:
     signed_in, other = accounts.login(), accounts.login()
     actor = accounts.actor(signed_in)
     accounts.login_service.logout(actor)
@@ -52,8 +52,8 @@ def test_logging_out_ends_the_session_at_once(accounts: AccountFixture) -> None:
     assert accounts.actions().count("LOGOUT") == 1
 
 
-def test_the_token_of_a_session_that_was_logged_out_is_no_theft(accounts: AccountFixture) -> None:
-    """Replaying it must not sign anybody else out."""
+def test_a_token_of_a_revoked_session_is_not_treated_as_theft(accounts: AccountFixture) -> None:
+    """Its reuse must not revoke other sessions."""
     signed_in, other = accounts.login(), accounts.login()
     accounts.login_service.logout(accounts.actor(signed_in))
     with pytest.raises(Unauthenticated):
@@ -62,12 +62,12 @@ def test_the_token_of_a_session_that_was_logged_out_is_no_theft(accounts: Accoun
     assert not refused(accounts, other.access)
 
 
-def test_where_there_is_no_session_there_is_none_to_end(accounts: AccountFixture) -> None:
+def test_logout_without_a_session_is_refused(accounts: AccountFixture) -> None:
     with pytest.raises(Invalid):
         accounts.login_service.logout(evolve(accounts.ana(), session_id=""))
 
 
-def test_ones_sessions_are_listed_and_ended(accounts: AccountFixture) -> None:
+def test_users_list_and_revoke_their_sessions(accounts: AccountFixture) -> None:
     first = accounts.login()
     accounts.clock.wait(1)
     second = accounts.login()
@@ -85,8 +85,8 @@ def test_ones_sessions_are_listed_and_ended(accounts: AccountFixture) -> None:
             accounts.services.sessions.revoke(ana, session_id)
 
 
-def test_another_session_is_ended_after_a_login_of_a_moment_ago(accounts: AccountFixture) -> None:
-    """ASVS 7.5.2: renewing a session is no login; the session that asks may always end."""
+def test_revoking_another_session_requires_a_recent_login(accounts: AccountFixture) -> None:
+    """ASVS 7.5.2: a refresh is no login. The current session may be revoked."""
     old, other = accounts.login(), accounts.actor(accounts.login())
     accounts.clock.wait(FRESH.seconds - 1)
     accounts.services.sessions.revoke(accounts.actor(old), other.session_id)
@@ -101,7 +101,7 @@ def test_another_session_is_ended_after_a_login_of_a_moment_ago(accounts: Accoun
     assert refused(accounts, old.access)
 
 
-def test_no_session_lasts_for_ever(accounts: AccountFixture) -> None:
+def test_every_session_has_a_maximum_life(accounts: AccountFixture) -> None:
     signed_in = accounts.login()
     for _ in range(40):
         accounts.clock.wait(20 * 3600)
@@ -113,7 +113,7 @@ def test_no_session_lasts_for_ever(accounts: AccountFixture) -> None:
         accounts.login_service.refresh(signed_in.refresh)
 
 
-def test_the_use_of_a_session_is_noted_once_a_minute(accounts: AccountFixture) -> None:
+def test_the_use_of_a_session_is_recorded_once_a_minute(accounts: AccountFixture) -> None:
     signed_in = accounts.login()
     session_id = accounts.actor(signed_in).session_id
     assert accounts.session(session_id).last_used_at is None
@@ -126,7 +126,7 @@ def test_the_use_of_a_session_is_noted_once_a_minute(accounts: AccountFixture) -
     assert accounts.session(session_id).last_used_at == noted
 
 
-def test_a_store_that_takes_no_note_stops_nobody(
+def test_a_failed_record_of_use_does_not_fail_the_request(
     accounts: AccountFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signed_in = accounts.login()
@@ -139,10 +139,10 @@ def test_a_store_that_takes_no_note_stops_nobody(
     assert accounts.actor(signed_in).username == "ana"
 
 
-# ----------------------------------------------------------------------------- opaque tokens
+# opaque tokens
 
 
-def test_an_opaque_token_is_looked_up_every_time(accounts: AccountFixture) -> None:
+def test_an_opaque_token_is_not_cached(accounts: AccountFixture) -> None:
     opened = accounts.login_service.login_opaque("ana@example.com", PASSWORD, CLIENT)
     assert opened.expires_at == NOON + timedelta(days=30)
     actor = accounts.login_service.authenticate(opened.token.text, CLIENT)
@@ -152,7 +152,7 @@ def test_an_opaque_token_is_looked_up_every_time(accounts: AccountFixture) -> No
     assert refused(accounts, opened.token.text)
 
 
-def test_of_an_opaque_token_only_a_hash_is_kept(accounts: AccountFixture) -> None:
+def test_only_the_hash_of_an_opaque_token_is_stored(accounts: AccountFixture) -> None:
     opened = accounts.login_service.login_opaque("ana", PASSWORD, CLIENT)
     kept = str(accounts.session(opened.token.id)) + str(accounts.audit())
     assert opened.token.secret not in kept
@@ -169,8 +169,10 @@ def test_an_opaque_token_ends_like_any_session(accounts: AccountFixture) -> None
 
 
 @pytest.mark.parametrize("kind", list(SessionKind))
-def test_tokens_serve_in_one_way_only(accounts: AccountFixture, kind: SessionKind) -> None:
-    """A cookie is no Bearer token, and the id of a session is no credential."""
+def test_cookies_and_bearer_tokens_are_not_interchangeable(
+    accounts: AccountFixture, kind: SessionKind
+) -> None:
+    """Neither is the id of a session a credential."""
     opened = accounts.login_service.login_opaque("ana", PASSWORD, kind=SessionKind.BROWSER)
     assert refused(accounts, opened.token.text)
     known = accounts.login_service.authenticator.by_session(opened.token.text, SessionKind.BROWSER)
@@ -184,14 +186,14 @@ def test_tokens_serve_in_one_way_only(accounts: AccountFixture, kind: SessionKin
         accounts.login_service.authenticator.by_session(f"wbk_{sid}_x", kind)
 
 
-def test_a_token_of_somebody_who_was_switched_off_serves_no_more(accounts: AccountFixture) -> None:
+def test_an_opaque_token_of_an_inactive_user_is_invalid(accounts: AccountFixture) -> None:
     opened = accounts.login_service.login_opaque("ana", PASSWORD)
     accounts.change("ana", is_active=False)
     assert refused(accounts, opened.token.text)
 
 
-def test_a_browser_that_signs_in_again_gets_another_session(accounts: AccountFixture) -> None:
-    """What it had before ends, whoever put it there (ASVS 7.2.4)."""
+def test_a_browser_login_replaces_its_previous_session(accounts: AccountFixture) -> None:
+    """The previous session is revoked (ASVS 7.2.4)."""
     browser = SessionKind.BROWSER
     planted = accounts.login_service.login_opaque("bob", PASSWORD, kind=browser)
     opened = accounts.login_service.login_opaque(
@@ -204,7 +206,7 @@ def test_a_browser_that_signs_in_again_gets_another_session(accounts: AccountFix
     assert opened.expires_at == NOON + timedelta(days=1)
 
 
-def test_a_browsers_session_goes_on_while_it_is_used(accounts: AccountFixture) -> None:
+def test_a_browser_session_continues_while_it_is_used(accounts: AccountFixture) -> None:
     opened = accounts.login_service.login_opaque("ana", PASSWORD, kind=SessionKind.BROWSER)
     for _ in range(3):
         accounts.clock.wait(23 * 3600)
@@ -214,10 +216,10 @@ def test_a_browsers_session_goes_on_while_it_is_used(accounts: AccountFixture) -
         accounts.login_service.authenticator.by_session(opened.token.text, SessionKind.BROWSER)
 
 
-# ------------------------------------------------------------------------ who asked recently
+# actor cache
 
 
-def test_who_asked_a_moment_ago_is_not_looked_up_again(accounts: AccountFixture) -> None:
+def test_a_cached_actor_is_not_read_again(accounts: AccountFixture) -> None:
     signed_in = accounts.login()
     accounts.actor(signed_in)
     with accounts.store.begin() as tx:  # as another process would
@@ -227,14 +229,14 @@ def test_who_asked_a_moment_ago_is_not_looked_up_again(accounts: AccountFixture)
     assert refused(accounts, signed_in.access)
 
 
-def test_each_call_has_its_own_origin(accounts: AccountFixture) -> None:
+def test_each_request_has_its_own_client_info(accounts: AccountFixture) -> None:
     signed_in = accounts.login()
     assert accounts.actor(signed_in).client_info == CLIENT
     elsewhere = ClientInfo(request_id="other", address="192.0.2.9")
     assert accounts.login_service.authenticate(signed_in.access, elsewhere).client_info == elsewhere
 
 
-def test_who_was_read_before_somebody_was_forgotten_is_not_kept(accounts: AccountFixture) -> None:
+def test_an_actor_read_before_an_eviction_is_not_cached(accounts: AccountFixture) -> None:
     actor_cache, ana = ActorCache(), accounts.ana()
     mark = actor_cache.generation()
     actor_cache.evict(UserId(99))
@@ -248,14 +250,14 @@ def test_who_was_read_before_somebody_was_forgotten_is_not_kept(accounts: Accoun
     assert actor_cache.find("token", NOON) is None
 
 
-def test_nobody_is_remembered_beyond_their_token(accounts: AccountFixture) -> None:
+def test_an_actor_is_not_cached_beyond_the_tokens_expiry(accounts: AccountFixture) -> None:
     actor_cache, ana = ActorCache(), accounts.ana()
     actor_cache.put("token", ana, NOON, NOON + timedelta(seconds=1), actor_cache.generation())
     assert actor_cache.find("token", NOON) == ana
     assert actor_cache.find("token", NOON + timedelta(seconds=1)) is None
 
 
-def test_so_many_are_remembered_and_no_more(
+def test_the_number_of_cached_actors_is_limited(
     accounts: AccountFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MAX_ENTRIES == 10_000
@@ -270,12 +272,12 @@ def test_so_many_are_remembered_and_no_more(
     ]
 
 
-def test_a_wrong_password_opens_nothing_opaque(accounts: AccountFixture) -> None:
+def test_a_wrong_password_starts_no_opaque_session(accounts: AccountFixture) -> None:
     with pytest.raises(WrongCredentials):
         accounts.login_service.login_opaque("ana", "wrong")
 
 
-def test_what_nothing_counts_any_more_is_removed(accounts: AccountFixture) -> None:
+def test_old_codes_and_sessions_are_pruned(accounts: AccountFixture) -> None:
     accounts.login()
     accounts.identity.resend_otp("ana@example.com")
     accounts.clock.wait(2 * 24 * 3600)
@@ -286,7 +288,7 @@ def test_what_nothing_counts_any_more_is_removed(accounts: AccountFixture) -> No
     assert accounts.services.sessions.prune() == 1
 
 
-def test_housekeeping_prunes_what_else_has_its_age(accounts: AccountFixture) -> None:
+def test_retention_runs_the_extra_prunes(accounts: AccountFixture) -> None:
     from workbell.domain.jobs.job import ENDED
     from workbell.services.jobs.retention import RetentionService
 

@@ -1,4 +1,4 @@
-"""People as superusers look after them."""
+"""User administration by superusers."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def change(accounts: AccountFixture, actor: Actor, name: str, **fields: Any) -> 
     accounts.services.people.change(actor, accounts.user(name).id, UserChange(**fields))
 
 
-def test_superusers_see_everybody(accounts: AccountFixture, root: Actor) -> None:
+def test_superusers_see_all_users(accounts: AccountFixture, root: Actor) -> None:
     people = accounts.services.people
     found, total = people.find(root, ALL, ("-username",), 0, 2)
     assert ([user.username for user in found], total) == (["root", "bob"], 3)
@@ -49,7 +49,7 @@ def test_superusers_see_everybody(accounts: AccountFixture, root: Actor) -> None
         people.get(root, UserId(99))
 
 
-def test_others_see_themselves(accounts: AccountFixture, root: Actor) -> None:
+def test_ordinary_users_see_only_themselves(accounts: AccountFixture, root: Actor) -> None:
     ana, people = accounts.ana(), accounts.services.people
     with pytest.raises(NotAllowed):
         people.find(ana, ALL, ("id",), 0, 9)
@@ -63,13 +63,13 @@ def test_others_see_themselves(accounts: AccountFixture, root: Actor) -> None:
     assert people.find_visible(root, ALL, ("id",), 0, 9)[1] == 3
 
 
-def test_names_are_told_to_who_has_signed_in(accounts: AccountFixture) -> None:
+def test_usernames_are_visible_to_logged_in_users(accounts: AccountFixture) -> None:
     assert list(accounts.services.people.usernames(accounts.ana())) == ["ana", "bob", "root"]
     with pytest.raises(NotAllowed):
         accounts.services.people.usernames(Actor(user_id=UserId(0)))
 
 
-def test_a_tier_is_given_and_nobody_is_signed_out(accounts: AccountFixture, root: Actor) -> None:
+def test_a_new_tier_revokes_no_session(accounts: AccountFixture, root: Actor) -> None:
     signed_in = accounts.login()
     accounts.actor(signed_in)
     change(accounts, root, "ana", tier=Tier.PREMIUM)
@@ -81,7 +81,7 @@ def test_a_tier_is_given_and_nobody_is_signed_out(accounts: AccountFixture, root
     assert len(accounts.audit()) == entries
 
 
-def test_a_promotion_counts_at_once(accounts: AccountFixture, root: Actor) -> None:
+def test_a_promotion_takes_effect_at_once(accounts: AccountFixture, root: Actor) -> None:
     signed_in = accounts.login()
     assert not accounts.actor(signed_in).is_super_user
     change(accounts, root, "ana", is_super_user=True, role=Role.MANAGER)
@@ -99,7 +99,7 @@ def test_a_promotion_counts_at_once(accounts: AccountFixture, root: Actor) -> No
         {"is_super_user": False, "role": Role.ADMIN},
     ],
 )
-def test_who_loses_a_right_is_signed_out_at_once(
+def test_a_user_who_loses_a_right_is_logged_out_at_once(
     accounts: AccountFixture, root: Actor, fields: dict[str, Any]
 ) -> None:
     accounts.change("ana", is_super_user=True, role=Role.ADMIN)
@@ -115,9 +115,7 @@ def test_who_loses_a_right_is_signed_out_at_once(
         accounts.login_service.authenticate(opaque.token.text)
 
 
-def test_who_was_switched_off_and_on_again_has_to_sign_in(
-    accounts: AccountFixture, root: Actor
-) -> None:
+def test_a_reactivated_user_must_log_in_again(accounts: AccountFixture, root: Actor) -> None:
     signed_in = accounts.login()
     made = accounts.services.api_keys.create(accounts.actor(signed_in), "k", [KeyScope.READ])
     change(accounts, root, "ana", is_active=False)
@@ -131,7 +129,7 @@ def test_who_was_switched_off_and_on_again_has_to_sign_in(
     accounts.login()
 
 
-def test_nobody_changes_what_they_are_themselves(accounts: AccountFixture, root: Actor) -> None:
+def test_superusers_cannot_change_themselves(accounts: AccountFixture, root: Actor) -> None:
     with pytest.raises(Conflict):
         change(accounts, root, "root", is_super_user=False)
     for actor in (accounts.ana(), Actor(user_id=UserId(0))):
@@ -139,8 +137,8 @@ def test_nobody_changes_what_they_are_themselves(accounts: AccountFixture, root:
             change(accounts, actor, "ana", is_super_user=True)
 
 
-def test_who_is_no_superuser_any_more_changes_nobody(accounts: AccountFixture, root: Actor) -> None:
-    """What was known a moment ago is checked again under the lock."""
+def test_a_demoted_superuser_changes_no_user(accounts: AccountFixture, root: Actor) -> None:
+    """The cached rights are checked again under the lock."""
     accounts.change("root", is_super_user=False)
     with pytest.raises(NotAllowed):
         change(accounts, root, "ana", role=Role.ADMIN)
@@ -149,7 +147,7 @@ def test_who_is_no_superuser_any_more_changes_nobody(accounts: AccountFixture, r
         change(accounts, root, "ana", role=Role.ADMIN)
 
 
-def test_who_is_not_there_is_not_found(accounts: AccountFixture, root: Actor) -> None:
+def test_an_unknown_user_is_not_found(accounts: AccountFixture, root: Actor) -> None:
     for actor in (root, SYSTEM):
         with pytest.raises(NotFound):
             accounts.services.people.change(actor, UserId(99), UserChange(role=Role.ADMIN))
@@ -157,15 +155,15 @@ def test_who_is_not_there_is_not_found(accounts: AccountFixture, root: Actor) ->
         accounts.services.people.change(root, UserId(0), UserChange(role=Role.ADMIN))
 
 
-def test_the_system_makes_a_superuser(accounts: AccountFixture) -> None:
+def test_the_system_may_promote_a_superuser(accounts: AccountFixture) -> None:
     change(accounts, SYSTEM, "ana", is_super_user=True)
     assert accounts.ana().is_super_user
 
 
-# --------------------------------------------------------------------------------- invitations
+# invitations
 
 
-def test_an_invited_person_sets_a_password_by_the_code(
+def test_an_invited_user_sets_a_password_with_the_code(
     accounts: AccountFixture, root: Actor
 ) -> None:
     user, is_new = accounts.services.people.invite(root, " new@example.com ")
@@ -180,18 +178,18 @@ def test_an_invited_person_sets_a_password_by_the_code(
     assert "INVITE" in accounts.actions()
 
 
-def test_who_has_an_account_is_not_invited_again(accounts: AccountFixture, root: Actor) -> None:
+def test_an_existing_user_is_not_invited_again(accounts: AccountFixture, root: Actor) -> None:
     user, is_new = accounts.services.people.invite(root, "ANA@example.com")
     assert (user, is_new) == (accounts.user("ana"), False)
     assert not accounts.outbox.messages
 
 
-def test_an_invited_person_gets_a_name_that_is_free(accounts: AccountFixture, root: Actor) -> None:
+def test_an_invited_user_gets_a_free_username(accounts: AccountFixture, root: Actor) -> None:
     user, _ = accounts.services.people.invite(root, "ana@elsewhere.example")
     assert user.username.startswith("ana-")
 
 
-def test_an_invitation_needs_an_address_and_a_superuser(
+def test_an_invitation_requires_a_valid_address_and_a_superuser(
     accounts: AccountFixture, root: Actor
 ) -> None:
     with pytest.raises(Invalid):
@@ -204,7 +202,7 @@ def test_an_invitation_needs_an_address_and_a_superuser(
     assert accounts.user("new").email == "new@example.com"
 
 
-def test_a_superuser_signs_somebody_out_everywhere(accounts: AccountFixture, root: Actor) -> None:
+def test_a_superuser_revokes_all_sessions_of_a_user(accounts: AccountFixture, root: Actor) -> None:
     signed_in, _ = accounts.login(), accounts.login()
     accounts.actor(signed_in)
     assert accounts.services.people.sign_out(root, accounts.user("ana").id) == 2

@@ -1,4 +1,4 @@
-"""Job commands: what may be enqueued, how often the same request counts, what can be undone."""
+"""Jobs: enqueueing, idempotency, limits, cancellation and queues."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -51,8 +51,8 @@ def test_a_job_waits_for_its_time(engine: EngineFixture, alice: Actor) -> None:
     assert engine.enqueue(alice, scheduled_time=NOON).state is READY
 
 
-def test_a_task_may_put_its_work_off(tmp_path: Path) -> None:
-    """By its parameters; no worker sleeps during_hash."""
+def test_a_task_may_delay_its_jobs(tmp_path: Path) -> None:
+    """By its parameters; no worker sleeps for it."""
     late = Task(
         key="late",
         body=lambda *_: None,
@@ -97,7 +97,7 @@ def test_a_wrong_field_is_named(
     assert engine.list_jobs() == []
 
 
-def test_a_task_that_no_code_here_knows_cannot_be_enqueued(
+def test_a_task_missing_from_the_code_cannot_be_enqueued(
     engine: EngineFixture, alice: Actor
 ) -> None:
     ignorant = evolve(engine.definitions, tasks=type(engine.tasks)())
@@ -114,8 +114,8 @@ def test_higher_priorities_are_claimed_first(
     assert [claim.id for claim in engine.claim()] == [high.id, plain.id, low.id]
 
 
-def test_the_library_enqueues_in_anothers_name(engine: EngineFixture, alice: Actor) -> None:
-    """And leaves no audit entry: no person did it."""
+def test_the_library_enqueues_for_another_owner(engine: EngineFixture, alice: Actor) -> None:
+    """The system leaves no audit entry."""
     job, _ = engine.jobs.create(SYSTEM, NewJob(), owner=alice.user_id, origin=JobOrigin.LIBRARY)
     assert (job.owner, job.origin) == (alice.user_id, JobOrigin.LIBRARY)
     assert engine.actions() == []
@@ -124,8 +124,8 @@ def test_the_library_enqueues_in_anothers_name(engine: EngineFixture, alice: Act
 # idempotency
 
 
-def test_the_same_key_and_request_answer_the_first_job(engine: EngineFixture, alice: Actor) -> None:
-    """Even when its time has come meanwhile, and when there is no room for another."""
+def test_the_same_key_and_request_return_the_first_job(engine: EngineFixture, alice: Actor) -> None:
+    """Even after its scheduled time, and at the limit of waiting jobs."""
     new = NewJob(name="mine", scheduled_time=after(60))
     tight = evolve(engine.jobs, max_waiting=1)
     first, is_new = tight.create(alice, new, idempotency_key="k")
@@ -145,15 +145,13 @@ def test_the_same_key_for_another_request_is_a_conflict(
         engine.jobs.create(alice, NewJob(name="other"), idempotency_key="k")
 
 
-def test_keys_of_different_owners_have_nothing_to_do_with_each_other(
-    engine: EngineFixture, alice: Actor
-) -> None:
+def test_keys_of_different_owners_are_independent(engine: EngineFixture, alice: Actor) -> None:
     engine.jobs.create(alice, NewJob(), idempotency_key="k")
     assert engine.jobs.create(engine.add_user("bob"), NewJob(name="x"), idempotency_key="k")[1]
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\nb", "a\x00"])
-def test_a_key_is_printable_and_of_some_length(
+def test_a_key_is_printable_and_at_most_255_long(
     engine: EngineFixture, alice: Actor, key: str
 ) -> None:
     with pytest.raises(Invalid) as refusal:
@@ -163,8 +161,8 @@ def test_a_key_is_printable_and_of_some_length(
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_of_two_requests_at_once_one_makes_the_job(tmp_path: Path, same: bool) -> None:
-    """The other finds it once its own is refused by the store; a removed one is a conflict."""
+def test_of_two_concurrent_requests_one_creates_the_job(tmp_path: Path, same: bool) -> None:
+    """The second insert is refused; the first job is returned if it exists."""
     inner = NewJob(task_definition="racing", parameters={"first": True})
 
     def race(actor: Actor, value: Any) -> None:
@@ -186,7 +184,7 @@ def test_of_two_requests_at_once_one_makes_the_job(tmp_path: Path, same: bool) -
 
 @frozen
 class OldSnapshot:
-    """A store whose reads are of an earlier time than its transactions."""
+    """A store whose reads see an older snapshot than its transactions."""
 
     live: MemoryStore
     old: MemoryStore
@@ -198,20 +196,20 @@ class OldSnapshot:
         return self.old.view()
 
 
-def test_who_cannot_see_the_first_job_yet_is_told_of_the_conflict(
+def test_a_request_that_cannot_see_the_first_job_yet_gets_a_conflict(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """On a connection of the caller's, whose snapshot may be older than the other's commit."""
+    """A caller's connection may have an older snapshot than the other commit."""
     engine.jobs.create(alice, NewJob(), idempotency_key="k")
     blind = evolve(engine.jobs, store=OldSnapshot(engine.store, MemoryStore(engine.clock)))
     with pytest.raises(Conflict, match="another request at the same time"):
         blind.create(alice, NewJob(), idempotency_key="k")
 
 
-# room
+# limits
 
 
-def test_an_owner_may_have_so_many_waiting_jobs(tmp_path: Path) -> None:
+def test_the_number_of_an_owners_waiting_jobs_is_limited(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, max_waiting=3)
     alice = engine.add_user()
     engine.jobs.create_many(alice, [NewJob()] * 2)
@@ -225,7 +223,7 @@ def test_an_owner_may_have_so_many_waiting_jobs(tmp_path: Path) -> None:
     assert len(engine.jobs.create_many(SYSTEM, [NewJob()] * 9)) == 9
 
 
-def test_many_jobs_are_enqueued_in_portions(engine: EngineFixture) -> None:
+def test_many_jobs_are_enqueued_in_batches(engine: EngineFixture) -> None:
     many = engine.jobs.create_many(SYSTEM, [NewJob()] * 1100, owner=UserId(7))
     assert len({job.id for job in many}) == 1100
     assert {job.owner for job in many} == {7}
@@ -239,10 +237,10 @@ def test_one_wrong_job_among_many_refuses_all(engine: EngineFixture) -> None:
     assert engine.list_jobs() == []
 
 
-# looking
+# reading
 
 
-def test_everyone_sees_their_own_and_superusers_all(
+def test_users_see_their_own_and_superusers_all(
     engine: EngineFixture, alice: Actor, root: Actor
 ) -> None:
     his = engine.enqueue(engine.add_user("bob"))
@@ -261,7 +259,7 @@ def test_everyone_sees_their_own_and_superusers_all(
         engine.jobs.logs(alice, his.id, attempt=None, after=0, limit=9)
 
 
-def test_a_result_is_there_once_the_job_has_ended(engine: EngineFixture, alice: Actor) -> None:
+def test_a_result_is_available_once_the_job_has_ended(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     with pytest.raises(Invalid, match="not ended yet"):
         engine.jobs.result(alice, job.id)
@@ -270,7 +268,7 @@ def test_a_result_is_there_once_the_job_has_ended(engine: EngineFixture, alice: 
     assert engine.jobs.result(alice, job.id).result == {"a": 1}
 
 
-def test_attempts_are_listed_with_the_one_that_runs(engine: EngineFixture, alice: Actor) -> None:
+def test_attempts_include_the_running_one(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     assert engine.jobs.attempts(alice, job.id) == []
     (claim,) = engine.claim()
@@ -309,7 +307,7 @@ def test_jobs_are_counted(engine: EngineFixture, alice: Actor) -> None:
 # cancelling, retrying, removing
 
 
-def test_what_waits_is_cancelled_at_once(engine: EngineFixture, alice: Actor) -> None:
+def test_a_waiting_job_is_cancelled_at_once(engine: EngineFixture, alice: Actor) -> None:
     job = engine.jobs.cancel(alice, engine.enqueue(alice).id)
     assert (job.state, job.reason) == (CANCELLED, "cancelled on request")
     with pytest.raises(Conflict, match="already been cancelled"):
@@ -317,7 +315,7 @@ def test_what_waits_is_cancelled_at_once(engine: EngineFixture, alice: Actor) ->
     assert engine.actions() == ["CREATE job", "CANCEL job"]
 
 
-def test_what_runs_is_asked_to_stop(engine: EngineFixture, alice: Actor) -> None:
+def test_a_running_job_is_requested_to_stop(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     assert engine.jobs.cancel(alice, job.id).cancel_requested
@@ -326,7 +324,7 @@ def test_what_runs_is_asked_to_stop(engine: EngineFixture, alice: Actor) -> None
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.CANCELLED])
-def test_what_failed_or_was_cancelled_is_tried_once_more(
+def test_a_failed_or_cancelled_job_is_retried(
     engine: EngineFixture, alice: Actor, outcome: Outcome
 ) -> None:
     job = engine.enqueue(alice, max_attempts=1)
@@ -338,7 +336,7 @@ def test_what_failed_or_was_cancelled_is_tried_once_more(
     assert engine.actions()[-1] == "RETRY job"
 
 
-def test_what_succeeded_is_done_again_by_a_new_job(engine: EngineFixture, alice: Actor) -> None:
+def test_a_succeeded_job_is_rerun_as_a_new_job(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice, parameters={"a": 1})
     (claim,) = engine.claim()
     engine.settle(claim)
@@ -349,12 +347,12 @@ def test_what_succeeded_is_done_again_by_a_new_job(engine: EngineFixture, alice:
     assert engine.actions()[-1] == "RERUN job"
 
 
-def test_what_has_not_ended_cannot_be_retried(engine: EngineFixture, alice: Actor) -> None:
+def test_an_unfinished_job_cannot_be_retried(engine: EngineFixture, alice: Actor) -> None:
     with pytest.raises(Conflict, match="pending cannot be retried"):
         engine.jobs.retry(alice, engine.enqueue(alice).id)
 
 
-def test_removing_cancels_what_has_not_ended_and_hides_what_has(
+def test_removing_cancels_unfinished_jobs_and_hides_ended_ones(
     engine: EngineFixture, alice: Actor
 ) -> None:
     job = engine.enqueue(alice)
@@ -365,7 +363,7 @@ def test_removing_cancels_what_has_not_ended_and_hides_what_has(
         engine.jobs.remove(alice, job.id)
 
 
-def test_a_job_that_moves_in_between_is_not_overwritten(
+def test_a_concurrent_change_of_a_job_is_not_overwritten(
     engine: EngineFixture, alice: Actor
 ) -> None:
     before = engine.enqueue(alice)
@@ -396,7 +394,7 @@ def test_a_paused_queue_is_not_claimed_from(
     assert engine.actions()[1:] == ["UPDATE queue"] * 2
 
 
-def test_a_queue_drains_until_nothing_runs(
+def test_a_queue_is_draining_until_no_job_runs(
     engine: EngineFixture, alice: Actor, root: Actor
 ) -> None:
     engine.enqueue(alice)
@@ -410,7 +408,7 @@ def test_a_queue_drains_until_nothing_runs(
     assert engine.jobs.switch_queue(root, "slow", "draining").state == "paused"
 
 
-def test_only_superusers_switch_queues_that_exist(
+def test_only_superusers_switch_existing_queues(
     engine: EngineFixture, alice: Actor, root: Actor
 ) -> None:
     with pytest.raises(NotAllowed):
@@ -419,7 +417,7 @@ def test_only_superusers_switch_queues_that_exist(
         engine.jobs.switch_queue(root, "nowhere", "paused")
 
 
-def test_workers_are_seen_and_leave(engine: EngineFixture) -> None:
+def test_workers_are_listed_until_they_stop(engine: EngineFixture) -> None:
     worker = WorkerInfo(
         id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=0,
         queues=["default"],

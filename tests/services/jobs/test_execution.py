@@ -1,4 +1,4 @@
-"""Execution: every body's end is committed once, whatever the body does."""
+"""Execution: each attempt is settled exactly once."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -58,7 +58,7 @@ WORKER = WorkerInfo(
 def after_running(
     folder: Path, body: Callable[[TaskContext, Any], Any], **fields: Any
 ) -> tuple[EngineFixture, Job, RecordingContext]:
-    """Run a body once; return the engine, the job and what the body told."""
+    """Run a body once; return the engine, the job and the context."""
     engine = make_engine(folder, Task(key="body", body=body, **fields))
     job = engine.enqueue(engine.add_user(), task_definition="body")
     (claim,) = engine.claim()
@@ -92,10 +92,10 @@ def test_outcomes_and_the_next_claim_are_one_transaction(
     assert engine.reload_job(first).state is SUCCEEDED
 
 
-def test_an_outcome_counts_under_the_current_token_only(
+def test_an_outcome_is_accepted_with_the_current_token_only(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """A worker that was taken for lost writes nothing."""
+    """A worker whose lease has expired writes nothing."""
     job = engine.enqueue(alice)
     (old,) = engine.claim()
     engine.advance(31)
@@ -112,7 +112,7 @@ def test_an_outcome_counts_under_the_current_token_only(
     assert [each.outcome for each in attempts] == [Outcome.LOST, Outcome.SUCCEEDED]
 
 
-def test_claims_that_were_not_started_go_back(engine: EngineFixture, alice: Actor) -> None:
+def test_claims_that_were_not_started_are_released(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     claims = engine.claim()
     assert engine.execution.release(claims) == {job.id}
@@ -120,8 +120,10 @@ def test_claims_that_were_not_started_go_back(engine: EngineFixture, alice: Acto
     assert engine.execution.release(claims) == set()
 
 
-def test_a_heartbeat_renews_leases_and_brings_word(engine: EngineFixture, alice: Actor) -> None:
-    """Of cancelling; and nothing of a claim that is another's by now."""
+def test_a_heartbeat_renews_leases_and_reports_cancellation(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """Claims that other workers own by now are not reported."""
     kept, stopped, lost = (engine.enqueue(alice) for _ in range(3))
     claims = engine.claim()
     engine.jobs.cancel(alice, stopped.id)
@@ -132,7 +134,9 @@ def test_a_heartbeat_renews_leases_and_brings_word(engine: EngineFixture, alice:
     assert engine.jobs.workers(SYSTEM) == [WORKER]
 
 
-def test_progress_and_lines_are_kept_while_a_job_runs(engine: EngineFixture, alice: Actor) -> None:
+def test_progress_and_lines_are_stored_while_a_job_runs(
+    engine: EngineFixture, alice: Actor
+) -> None:
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     line = LogLine(1, 1, NOON, "info", "hello")
@@ -145,13 +149,13 @@ def test_progress_and_lines_are_kept_while_a_job_runs(engine: EngineFixture, ali
 # sweeping
 
 
-def test_a_sweep_finds_nothing_to_do(engine: EngineFixture) -> None:
+def test_a_sweep_may_find_nothing_to_do(engine: EngineFixture) -> None:
     swept = engine.execution.sweep()
     assert (swept.staged, swept.reaped, swept.released, list(swept.queues)) == (0, 0, 0, [])
     assert engine.execution.next_due() is None
 
 
-def test_a_sweep_stages_what_is_due(engine: EngineFixture, alice: Actor) -> None:
+def test_a_sweep_stages_due_jobs(engine: EngineFixture, alice: Actor) -> None:
     engine.enqueue(alice, scheduled_time=after(60))
     assert engine.execution.next_due() == after(60)
     assert engine.execution.sweep().staged == 0
@@ -160,8 +164,8 @@ def test_a_sweep_stages_what_is_due(engine: EngineFixture, alice: Actor) -> None
     assert (swept.staged, list(swept.queues)) == (1, ["default"])
 
 
-def test_a_sweep_may_be_told_not_to_reap(engine: EngineFixture, alice: Actor) -> None:
-    """After the clock was moved nobody's lease can be judged for a while."""
+def test_a_sweep_may_skip_reaping(engine: EngineFixture, alice: Actor) -> None:
+    """After the clock was changed, leases cannot be judged for a while."""
     job = engine.enqueue(alice)
     engine.claim()
     engine.advance(60)
@@ -169,10 +173,10 @@ def test_a_sweep_may_be_told_not_to_reap(engine: EngineFixture, alice: Actor) ->
     assert engine.reload_job(job).state is RUNNING
 
 
-def test_a_sweep_releases_what_a_concurrency_key_has_held(
+def test_a_sweep_releases_jobs_held_by_a_concurrency_key(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """Held rows are looked at again; a full concurrency key keeps them."""
+    """Held jobs are checked again; a full concurrency key still holds them."""
     schedule = engine.schedule(alice)
     engine.schedules.run_now(alice, schedule.id)
     held = engine.schedules.run_now(alice, schedule.id)
@@ -186,7 +190,7 @@ def test_a_sweep_releases_what_a_concurrency_key_has_held(
     ("fields", "state"),
     [({}, SCHEDULED), ({"on_lost": OnLost.FAIL}, FAILED), ({"max_attempts": 1}, FAILED)],
 )
-def test_what_was_lost_goes_by_its_task(
+def test_a_lost_job_is_retried_or_fails_by_its_task(
     tmp_path: Path, fields: dict[str, Any], state: JobState
 ) -> None:
     engine = make_engine(tmp_path, Task(key="body", body=lambda *_: None, **fields))
@@ -200,7 +204,9 @@ def test_what_was_lost_goes_by_its_task(
 # bodies
 
 
-def test_a_body_gets_its_parameters_and_gives_a_result(engine: EngineFixture, alice: Actor) -> None:
+def test_a_body_gets_its_parameters_and_returns_a_result(
+    engine: EngineFixture, alice: Actor
+) -> None:
     job = engine.enqueue(alice, parameters={"a": [1, None]})
     engine.run(engine.claim()[0])
     assert (engine.reload_job(job).state, engine.reload_job(job).result) == (
@@ -210,8 +216,8 @@ def test_a_body_gets_its_parameters_and_gives_a_result(engine: EngineFixture, al
 
 
 @pytest.mark.parametrize("owner", ["a user", "the system", "nobody known"])
-def test_the_tasks_own_check_is_asked_again_at_the_run(tmp_path: Path, owner: str) -> None:
-    """With the owner as they now are: who was demoted since may no longer."""
+def test_the_tasks_check_runs_again_before_the_body(tmp_path: Path, owner: str) -> None:
+    """With the owner's current rights, which may have been reduced."""
 
     def for_superusers(actor: Actor, value: Any) -> None:
         if not actor.is_super_user:
@@ -238,8 +244,8 @@ def test_the_tasks_own_check_is_asked_again_at_the_run(tmp_path: Path, owner: st
 @pytest.mark.parametrize(
     "error", [Invalid("No."), NotAllowed("No."), NotFound("No."), Invalid.field("to", "No.")]
 )
-def test_what_is_wrong_in_itself_fails_at_once(tmp_path: Path, error: Invalid) -> None:
-    """However many attempts there are: trying again would not help."""
+def test_permanent_errors_are_not_retried(tmp_path: Path, error: Invalid) -> None:
+    """However many attempts are left: a retry would fail as well."""
     _, job, _ = after_running(tmp_path, raising(error), max_attempts=9)
     assert (job.state, job.attempt, job.reason) == (FAILED, 1, error.detail)
 
@@ -258,7 +264,7 @@ def test_what_is_wrong_in_itself_fails_at_once(tmp_path: Path, error: Invalid) -
     ],
 )
 def test_a_body_may_raise_anything(tmp_path: Path, error: BaseException) -> None:
-    """It fails, is tried again, and the worker goes on."""
+    """The attempt fails, is retried, and the worker continues."""
     _, job, told = after_running(tmp_path, raising(error))
     assert (job.state, job.status) == (SCHEDULED, "retrying")
     assert job.due_at == after(5)
@@ -266,7 +272,7 @@ def test_a_body_may_raise_anything(tmp_path: Path, error: BaseException) -> None
     assert line.startswith(f"{type(error).__name__}: broken")
 
 
-def test_an_error_that_cannot_be_written_is_an_error_all_the_same(tmp_path: Path) -> None:
+def test_an_error_without_a_text_is_recorded(tmp_path: Path) -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise ValueError("no words")
@@ -276,14 +282,14 @@ def test_an_error_that_cannot_be_written_is_an_error_all_the_same(tmp_path: Path
     assert told.lines == ["Mute: the error has no text"]
 
 
-def test_hostile_text_is_made_plain(tmp_path: Path) -> None:
+def test_error_texts_are_sanitised(tmp_path: Path) -> None:
     assert sanitise_text("a\x00b\ud800c") == "ab?c"
     assert len(sanitise_text("x" * 9999)) == 4000
     _, job, _ = after_running(tmp_path, raising(ValueError("a\x00\ud800")), max_attempts=1)
     assert job.reason == "ValueError: a?"
 
 
-def test_a_body_may_recurse_without_end(tmp_path: Path) -> None:
+def test_endless_recursion_fails_the_attempt(tmp_path: Path) -> None:
     def body(context: TaskContext, value: Any) -> Any:
         return body(context, value)
 
@@ -292,7 +298,7 @@ def test_a_body_may_recurse_without_end(tmp_path: Path) -> None:
     assert job.reason is not None and job.reason.startswith("RecursionError")
 
 
-def test_a_body_may_return_what_is_nested_without_end(tmp_path: Path) -> None:
+def test_an_endlessly_nested_result_fails_the_attempt(tmp_path: Path) -> None:
     def body(_: TaskContext, __: Any) -> Any:
         endless: list[Any] = []
         endless.append(endless)
@@ -301,7 +307,7 @@ def test_a_body_may_return_what_is_nested_without_end(tmp_path: Path) -> None:
     assert after_running(tmp_path, body)[1].state is FAILED
 
 
-def test_snoozing_gives_the_attempt_back(tmp_path: Path) -> None:
+def test_snoozing_costs_no_attempt(tmp_path: Path) -> None:
     engine, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
     assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
     engine.advance(90)
@@ -311,10 +317,8 @@ def test_snoozing_gives_the_attempt_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [Throttled(90), Unavailable("away", retry_after=90)])
-def test_who_says_when_to_come_back_is_taken_at_their_word(
-    tmp_path: Path, error: BaseException
-) -> None:
-    """It counts as an attempt, other than snoozing."""
+def test_a_retry_after_of_the_error_is_used(tmp_path: Path, error: BaseException) -> None:
+    """It counts as an attempt, unlike snoozing."""
     _, job, told = after_running(tmp_path, raising(error), max_attempts=2)
     assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
     assert len(told.lines) == 1
@@ -329,7 +333,7 @@ def test_who_says_when_to_come_back_is_taken_at_their_word(
         (ShuttingDown(), READY, Outcome.INTERRUPTED, 4),
     ],
 )
-def test_a_body_that_was_interrupted_says_by_what(
+def test_an_interrupted_body_reports_the_reason(
     tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, attempts: int
 ) -> None:
     engine, job, _ = after_running(tmp_path, raising(error))
@@ -338,7 +342,7 @@ def test_a_body_that_was_interrupted_says_by_what(
     assert attempt.outcome is outcome
 
 
-def test_who_has_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
+def test_a_lost_claim_writes_nothing(tmp_path: Path) -> None:
     engine, job, told = after_running(tmp_path, raising(OwnershipLost()))
     assert (job.state, told.lines) == (RUNNING, [])
     assert engine.jobs.attempts(SYSTEM, job.id)[0].outcome is None
@@ -352,15 +356,17 @@ def test_who_has_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
         (threading.Lock(), "lock cannot be written"),
     ],
 )
-def test_a_result_that_cannot_be_kept_fails_the_job(tmp_path: Path, result: Any, said: str) -> None:
-    """At once: the next try would end the same way."""
+def test_a_result_that_cannot_be_stored_fails_the_job(
+    tmp_path: Path, result: Any, said: str
+) -> None:
+    """Without a retry, which would end the same way."""
     _, job, _ = after_running(tmp_path, lambda *_: result)
     assert job.state is FAILED
     assert job.reason is not None and said in job.reason
 
 
-def test_a_task_that_is_unknown_here_is_tried_again(engine: EngineFixture, alice: Actor) -> None:
-    """The next worker may know it: two versions run side by side during an upgrade."""
+def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor) -> None:
+    """Another worker may know the task: two versions run during an upgrade."""
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     ignorant = evolve(engine.definitions, tasks=type(engine.tasks)())
@@ -381,7 +387,7 @@ def test_parameters_that_no_longer_fit_fail_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.0, 0), (1.0, 10)])
-def test_chance_spreads_retries(tmp_path: Path, share: float, seconds: int) -> None:
+def test_retries_are_spread_at_random(tmp_path: Path, share: float, seconds: int) -> None:
     engine = make_engine(tmp_path, Task(key="body", body=raising(ValueError())))
     job = engine.enqueue(engine.add_user(), task_definition="body")
     (claim,) = engine.claim()
@@ -397,7 +403,7 @@ def test_chance_spreads_retries(tmp_path: Path, share: float, seconds: int) -> N
 
 @frozen
 class RecordingHook:
-    """A hook that writes down its calls, and may fail."""
+    """A hook that records its calls, and may fail."""
 
     calls: list[str]
     error: Exception | None = None
@@ -433,7 +439,7 @@ def test_a_hook_is_called_before_and_after_outcomes_are_stored(
     assert engine.reload_job(lost).state is READY
 
 
-def test_an_outcome_is_not_stored_where_a_hook_fails(engine: EngineFixture, alice: Actor) -> None:
+def test_an_outcome_is_not_stored_if_a_hook_fails(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     execution = evolve(engine.execution, on_settled=[RecordingHook([], ValueError("no"))])

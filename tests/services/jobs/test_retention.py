@@ -1,4 +1,4 @@
-"""Housekeeping: each state has its age, jobs of schedules another, and files go with them."""
+"""Retention: maximum ages of states and schedules; files of deleted jobs."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.unit
 
 
 def ended(engine: EngineFixture, actor: Actor, outcome: Outcome) -> Job:
-    """Return a job that has just ended so."""
+    """Return a job that has just ended in this state."""
     job = engine.enqueue(actor)
     (claim,) = engine.claim()
     engine.settle(claim, outcome, permanent=True)
@@ -34,7 +34,7 @@ def ended(engine: EngineFixture, actor: Actor, outcome: Outcome) -> Job:
     ("outcome", "days"),
     [(Outcome.SUCCEEDED, 7), (Outcome.FAILED, 30), (Outcome.CANCELLED, 30)],
 )
-def test_a_job_goes_when_its_states_age_is_reached(
+def test_a_job_is_deleted_at_the_maximum_age_of_its_state(
     engine: EngineFixture, alice: Actor, outcome: Outcome, days: int
 ) -> None:
     ended(engine, alice, outcome)
@@ -45,8 +45,8 @@ def test_a_job_goes_when_its_states_age_is_reached(
     assert engine.list_jobs() == []
 
 
-def test_jobs_of_a_schedule_go_by_one_age(engine: EngineFixture, alice: Actor) -> None:
-    """Whatever their state: its history is complete for 30 days."""
+def test_jobs_of_a_schedule_have_one_maximum_age(engine: EngineFixture, alice: Actor) -> None:
+    """For all states: its history is complete for 30 days."""
     schedule = engine.schedule(alice)
     engine.run_and_succeed(schedule)
     engine.tick(60)
@@ -59,7 +59,7 @@ def test_jobs_of_a_schedule_go_by_one_age(engine: EngineFixture, alice: Actor) -
     assert engine.retention.prune() == 3
 
 
-def test_what_has_not_ended_stays(engine: EngineFixture, alice: Actor) -> None:
+def test_unfinished_jobs_are_not_deleted(engine: EngineFixture, alice: Actor) -> None:
     engine.enqueue(alice)
     engine.claim()
     engine.enqueue(alice)
@@ -67,7 +67,7 @@ def test_what_has_not_ended_stays(engine: EngineFixture, alice: Actor) -> None:
     assert engine.retention.prune() == 0
 
 
-def test_files_go_with_their_job(engine: EngineFixture, alice: Actor) -> None:
+def test_files_are_deleted_with_their_job(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     for name in ("a", "b"):
@@ -81,8 +81,8 @@ def test_files_go_with_their_job(engine: EngineFixture, alice: Actor) -> None:
             engine.files.read(key)
 
 
-def test_pruning_goes_on_until_nothing_is_left(engine: EngineFixture, alice: Actor) -> None:
-    """In batches, so that nobody waits long for it."""
+def test_pruning_continues_until_no_old_row_is_left(engine: EngineFixture, alice: Actor) -> None:
+    """In batches, so that each transaction is short."""
     jobs = engine.jobs.create_many(alice, [NewJob()] * 501)
     for job in jobs:
         engine.jobs.cancel(alice, job.id)
@@ -90,7 +90,7 @@ def test_pruning_goes_on_until_nothing_is_left(engine: EngineFixture, alice: Act
     assert engine.retention.prune() == 501
 
 
-def test_workers_that_have_fallen_silent_are_forgotten(engine: EngineFixture) -> None:
+def test_workers_without_heartbeats_are_removed(engine: EngineFixture) -> None:
     worker = WorkerInfo(
         id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=0, queues=[]
     )
@@ -103,7 +103,7 @@ def test_workers_that_have_fallen_silent_are_forgotten(engine: EngineFixture) ->
     assert engine.jobs.workers(SYSTEM) == []
 
 
-def test_a_file_whose_job_is_killed_before_it_is_kept_goes_with_the_job(
+def test_a_file_left_by_a_killed_job_is_deleted_with_the_job(
     engine: EngineFixture, alice: Actor
 ) -> None:
     class Killed(LocalFileStore):
@@ -124,7 +124,7 @@ def test_a_file_whose_job_is_killed_before_it_is_kept_goes_with_the_job(
     assert not files_of(engine)
 
 
-def test_a_replaced_file_goes_at_once(engine: EngineFixture, alice: Actor) -> None:
+def test_a_replaced_file_is_deleted_at_once(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     for content in (b"first", b"second"):
@@ -134,7 +134,7 @@ def test_a_replaced_file_goes_at_once(engine: EngineFixture, alice: Actor) -> No
     assert len(files_of(engine)) == 1
 
 
-def test_whose_claim_is_lost_keeps_no_file(engine: EngineFixture, alice: Actor) -> None:
+def test_a_lost_claim_stores_no_file(engine: EngineFixture, alice: Actor) -> None:
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     engine.settle(claim)
@@ -149,7 +149,7 @@ def files_of(engine: EngineFixture) -> list[Path]:
 
 
 def test_a_crash_between_file_and_row_leaves_the_row(engine: EngineFixture, alice: Actor) -> None:
-    """So that the next turn finds what is left of it, and no file is forgotten."""
+    """The next run deletes the row and any file that is left."""
     deleted: list[str] = []
 
     class Crashing(LocalFileStore):

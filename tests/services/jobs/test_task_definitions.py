@@ -1,4 +1,4 @@
-"""Task definitions: kept in step with the code, switched, and asked about parameters."""
+"""Task definitions: synchronisation, activation and parameter validation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ ECHO, LETTER = TaskId(1), TaskId(2)
 
 
 @frozen
-class StricterLetter:
-    """The letter's parameters after a change of the code."""
+class StricterEmail:
+    """Parameters of the task 'email' after a change of the code."""
 
     to: str
     sender: str
@@ -28,7 +28,7 @@ class StricterLetter:
 
 
 def declare(engine: EngineFixture, task: Task) -> Sequence[Task]:
-    """Start the service anew, with a task declared otherwise."""
+    """Restart the service with another declaration of the task."""
     tasks = type(engine.tasks)()
     for known in engine.tasks.all():
         tasks.add(task if known.key == task.key else known)
@@ -39,14 +39,14 @@ def message(parameters: type | None, **fields: Any) -> Task:
     return Task(key="email", body=lambda *_: None, parameters=parameters, **fields)
 
 
-def test_what_the_code_declares_is_listed(engine: EngineFixture) -> None:
+def test_the_tasks_of_the_code_are_listed(engine: EngineFixture) -> None:
     assert [each.key for each in engine.definitions.all()] == ["echo", "email"]
     assert engine.definitions.get(LETTER).flat_schema() == {"to": "string", "copies": "integer"}
     with pytest.raises(NotFound):
         engine.definitions.get(TaskId(9))
 
 
-def test_a_body_names_a_task_by_id_or_key(engine: EngineFixture) -> None:
+def test_a_task_is_named_by_id_or_key(engine: EngineFixture) -> None:
     assert engine.definitions.by_name(2) == engine.definitions.by_name("email")
     for unknown in (9, "fax"):
         with pytest.raises(Invalid) as refusal:
@@ -54,7 +54,7 @@ def test_a_body_names_a_task_by_id_or_key(engine: EngineFixture) -> None:
         assert refusal.value.field_errors == {"task_definition": [f"There is no task {unknown!r}."]}
 
 
-def test_a_task_is_remembered_for_a_few_seconds_unless_it_is_changed_here(
+def test_a_task_is_cached_for_five_seconds_unless_it_is_changed(
     engine: EngineFixture, root: Actor
 ) -> None:
     def named_elsewhere(name: str) -> None:
@@ -91,13 +91,15 @@ def test_a_new_name_keeps_id_switch_and_schema_version(engine: EngineFixture, ro
 
 
 def test_a_changed_schema_raises_the_version(engine: EngineFixture) -> None:
-    stricter = message(StricterLetter)
+    stricter = message(StricterEmail)
     assert declare(engine, stricter) == [stricter]
     assert engine.definitions.get(LETTER).schema_version == 2
     assert declare(engine, stricter) == []
 
 
-def test_a_schedule_knows_the_schema_it_was_made_for(engine: EngineFixture, alice: Actor) -> None:
+def test_a_schedule_has_the_schema_version_of_its_parameters(
+    engine: EngineFixture, alice: Actor
+) -> None:
     declare(engine, message(None))
     schedule = engine.schedule(alice, task_definition="email", parameters={"to": "bob"})
     assert schedule.schema_version == 2
@@ -124,9 +126,7 @@ def test_jobs_of_an_inactive_task_are_held_until_it_is_active(
     assert len(engine.claim()) == 2
 
 
-def test_switching_is_remembered_and_not_switching_is_not(
-    engine: EngineFixture, root: Actor
-) -> None:
+def test_a_switch_is_audited_and_a_repeated_one_is_not(engine: EngineFixture, root: Actor) -> None:
     engine.definitions.set_active(root, ECHO, active=True)
     assert engine.actions() == []
     assert not engine.definitions.set_active(root, ECHO, active=False).is_active
@@ -138,7 +138,7 @@ def test_switching_is_remembered_and_not_switching_is_not(
 # parameters
 
 
-def test_parameters_come_back_as_they_were_given(engine: EngineFixture, alice: Actor) -> None:
+def test_parameters_are_returned_as_given(engine: EngineFixture, alice: Actor) -> None:
     task = engine.tasks.get("email")
     assert engine.definitions.check(alice, task, {"to": "bob"}) == {"to": "bob"}
     assert engine.definitions.check(alice, engine.tasks.get("echo"), {"a": [1]}) == {"a": [1]}
@@ -154,7 +154,7 @@ def test_parameters_come_back_as_they_were_given(engine: EngineFixture, alice: A
         ({"to": object()}, "parameters"),
     ],
 )
-def test_wrong_parameters_are_refused_where_they_are_wrong(
+def test_wrong_parameters_are_reported_by_field(
     engine: EngineFixture, alice: Actor, parameters: Mapping[str, Any], path: str
 ) -> None:
     with pytest.raises(Invalid) as refusal:
@@ -163,7 +163,9 @@ def test_wrong_parameters_are_refused_where_they_are_wrong(
 
 
 @pytest.mark.parametrize("error", [Invalid("No."), NotFound("No."), Invalid.field("to", "No.")])
-def test_a_task_may_refuse_what_fits_its_schema(tmp_path: Path, error: Invalid | NotFound) -> None:
+def test_a_task_may_refuse_parameters_that_match_its_schema(
+    tmp_path: Path, error: Invalid | NotFound
+) -> None:
     def refuse(actor: Actor, value: Any) -> None:
         raise error
 

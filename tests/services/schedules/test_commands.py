@@ -1,4 +1,4 @@
-"""Schedules: the limit on every path, edits that lose no tick, and what pausing takes back."""
+"""Schedules: limits, edits without lost ticks, and effects of pausing."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -34,21 +34,21 @@ CANCELLED, HELD, READY, RUNNING, SKIPPED = (
 )
 
 
-# creating and looking
+# creating and reading
 
 
-def test_a_new_schedule_aims_at_its_first_tick(engine: EngineFixture, alice: Actor) -> None:
+def test_a_new_schedule_is_due_at_its_first_tick(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, "30 * * * *", parameters={"a": 1}, name="mine")
     assert (schedule.owner, schedule.task, schedule.name) == (alice.user_id, "echo", "mine")
     assert (schedule.next_at, schedule.cursor, schedule.version) == (after(1800), None, 1)
     assert engine.actions() == ["CREATE schedule"]
 
 
-def test_a_schedule_may_be_made_paused(engine: EngineFixture, alice: Actor) -> None:
+def test_a_schedule_may_be_created_paused(engine: EngineFixture, alice: Actor) -> None:
     assert not engine.schedule(alice, is_active=False).is_active
 
 
-def test_a_schedule_is_read_by_its_owners_clock_unless_said_otherwise(
+def test_a_schedule_uses_its_owners_time_zone_by_default(
     engine: EngineFixture,
 ) -> None:
     berta = engine.add_user("berta", time_zone="Europe/Berlin", tier=Tier.PREMIUM)
@@ -83,7 +83,7 @@ def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
     return {"cron" if name == "cron_expression" else name: fields[name] for name in fields}
 
 
-def test_a_task_that_no_code_here_knows_cannot_be_scheduled(
+def test_a_task_missing_from_the_code_cannot_be_scheduled(
     engine: EngineFixture, alice: Actor
 ) -> None:
     ignorant = evolve(engine.schedules, tasks=type(engine.tasks)())
@@ -99,7 +99,7 @@ def test_superusers_may_raise_the_priority(
     assert engine.schedule(alice, priority=-7).priority == -7
 
 
-def test_everyone_sees_their_own_and_superusers_all(
+def test_users_see_their_own_and_superusers_all(
     engine: EngineFixture, alice: Actor, root: Actor
 ) -> None:
     bob = engine.add_user("bob")
@@ -132,10 +132,10 @@ def test_a_sixth_active_schedule_is_refused(engine: EngineFixture, alice: Actor)
     assert (refusal.value.used, refusal.value.limit) == (5, 5)
 
 
-def test_a_sixth_paused_one_is_not_and_cannot_be_activated(
+def test_a_sixth_paused_schedule_is_allowed_and_cannot_be_activated(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """Neither by an edit nor by the switch."""
+    """Neither by an edit nor by toggling it."""
     one, *_ = five(engine, alice)
     sixth = engine.schedule(alice, is_active=False).id
     with pytest.raises(LimitReached):
@@ -146,23 +146,23 @@ def test_a_sixth_paused_one_is_not_and_cannot_be_activated(
     assert engine.schedules.toggle(alice, sixth).schedule.is_active
 
 
-def test_what_is_active_may_be_edited_at_the_limit(engine: EngineFixture, alice: Actor) -> None:
+def test_an_active_schedule_may_be_edited_at_the_limit(engine: EngineFixture, alice: Actor) -> None:
     one, *_ = five(engine, alice)
     shown = engine.schedules.edit(alice, one, {"name": "new", "is_active": True})
     assert shown.schedule.name == "new"
 
 
-def test_deleting_makes_room(engine: EngineFixture, alice: Actor) -> None:
+def test_a_deleted_schedule_does_not_count(engine: EngineFixture, alice: Actor) -> None:
     one, *_ = five(engine, alice)
     engine.schedules.delete(alice, one)
     assert engine.schedule(alice).is_active
 
 
 @pytest.mark.parametrize("fields", [{"is_super_user": True}])
-def test_superusers_have_no_limit_and_keep_theirs_when_they_fall(
+def test_superusers_have_no_limit_and_keep_their_schedules_when_demoted(
     engine: EngineFixture, fields: dict[str, Any]
 ) -> None:
-    """Demotion keeps what is active and blocks what is new."""
+    """A demoted superuser's active schedules continue; new ones are refused."""
     boss = engine.add_user("boss", **fields)
     many = [engine.schedule(boss) for _ in range(7)]
     fallen = engine.change(boss, is_super_user=False, role=Role.MEMBER)
@@ -177,7 +177,7 @@ def test_superusers_have_no_limit_and_keep_theirs_when_they_fall(
 def test_a_superuser_cannot_lift_anothers_limit(
     engine: EngineFixture, alice: Actor, root: Actor
 ) -> None:
-    """The limit is the owner's, whoever asks."""
+    """The limit is that of the owner, not of the actor."""
     five(engine, alice)
     new = NewSchedule(task_definition="echo", cron_expression="* * * * *")
     with pytest.raises(LimitReached):
@@ -185,7 +185,7 @@ def test_a_superuser_cannot_lift_anothers_limit(
 
 
 def test_the_system_has_no_limit(engine: EngineFixture, alice: Actor) -> None:
-    """Nor have owners that only the library's user knows, and it leaves no audit entries."""
+    """Nor have owners that are not users; there are no audit entries."""
     new = NewSchedule(task_definition="echo", cron_expression="* * * * *")
     for owner in (0, alice.user_id, 777):
         for _ in range(6):
@@ -193,14 +193,16 @@ def test_the_system_has_no_limit(engine: EngineFixture, alice: Actor) -> None:
     assert engine.actions() == []
 
 
-def test_the_system_edits_and_deletes_without_a_trace(engine: EngineFixture, alice: Actor) -> None:
+def test_the_system_edits_and_deletes_without_audit_entries(
+    engine: EngineFixture, alice: Actor
+) -> None:
     schedule = engine.schedule(alice)
     assert engine.schedules.edit(SYSTEM, schedule.id, {"name": "new"}).schedule.name == "new"
     engine.schedules.delete(SYSTEM, schedule.id)
     assert engine.actions() == ["CREATE schedule"]
 
 
-def test_superusers_look_after_schedules_that_belong_to_nobody(
+def test_superusers_administer_schedules_without_an_owner(
     engine: EngineFixture, root: Actor
 ) -> None:
     new = NewSchedule(task_definition="echo", cron_expression="* * * * *")
@@ -211,8 +213,8 @@ def test_superusers_look_after_schedules_that_belong_to_nobody(
         engine.schedules.delete(root, schedule.id)
 
 
-def test_the_limit_cannot_be_raced(engine: EngineFixture, alice: Actor) -> None:
-    """24 at once: 5 are created, 19 refused."""
+def test_the_limit_holds_for_concurrent_requests(engine: EngineFixture, alice: Actor) -> None:
+    """Of 24 concurrent requests, 5 create a schedule and 19 are refused."""
 
     def create(_: int) -> bool:
         try:
@@ -229,9 +231,7 @@ def test_the_limit_cannot_be_raced(engine: EngineFixture, alice: Actor) -> None:
 # editing
 
 
-def test_an_edit_changes_what_is_given_and_nothing_else(
-    engine: EngineFixture, alice: Actor
-) -> None:
+def test_an_edit_changes_only_the_given_fields(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, parameters={"a": 1}, jitter_seconds=9, max_attempts=2)
     engine.advance(1)
     shown = engine.schedules.edit(alice, schedule.id, {"name": "new", "parameters": {"b": 2}})
@@ -248,7 +248,7 @@ def test_an_edit_changes_what_is_given_and_nothing_else(
     }
 
 
-def test_a_new_rule_neither_repeats_nor_back_fires_a_tick(
+def test_a_new_rule_neither_repeats_nor_backfills_a_tick(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = engine.schedule(alice, "0 * * * *")
@@ -260,8 +260,10 @@ def test_a_new_rule_neither_repeats_nor_back_fires_a_tick(
     assert back.schedule.next_at == NOON + 2 * HOUR
 
 
-def test_due_ticks_of_the_old_rule_are_accounted_for(engine: EngineFixture, alice: Actor) -> None:
-    """The scheduler was down when the rule was changed: they are skipped, not forgotten."""
+def test_due_ticks_of_the_old_rule_are_recorded_as_skipped(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """If the scheduler was down when the rule was changed."""
     schedule = engine.schedule(alice, "* * * * *")
     engine.advance(150)
     edited = engine.schedules.edit(alice, schedule.id, {"cron_expression": "0 * * * *"}).schedule
@@ -271,7 +273,7 @@ def test_due_ticks_of_the_old_rule_are_accounted_for(engine: EngineFixture, alic
     assert (edited.cursor, edited.next_at) == (after(120), NOON + HOUR)
 
 
-def test_an_edit_of_something_else_leaves_due_ticks_to_run(
+def test_an_edit_of_other_fields_leaves_due_ticks_to_run(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = engine.schedule(alice, "* * * * *")
@@ -308,9 +310,7 @@ def test_a_wrong_edit_changes_nothing(
     assert engine.reload(schedule) == schedule
 
 
-def test_who_has_not_seen_the_latest_version_is_refused(
-    engine: EngineFixture, alice: Actor
-) -> None:
+def test_an_edit_of_a_stale_version_is_refused(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice)
     engine.schedules.edit(alice, schedule.id, {"name": "a"}, version=1)
     with pytest.raises(StaleVersion, match="version 2") as refusal:
@@ -322,8 +322,8 @@ def test_who_has_not_seen_the_latest_version_is_refused(
     engine.schedules.delete(alice, schedule.id, version=2)
 
 
-def test_an_edit_in_between_is_not_overwritten(tmp_path: Path) -> None:
-    """Not even by who does not care for versions: their change was worked out on another form."""
+def test_a_concurrent_edit_is_not_overwritten(tmp_path: Path) -> None:
+    """Even without a version: the edit was computed from another version."""
     schedule_id = ScheduleId(1)
 
     def meddle(actor: Actor, value: Any) -> None:
@@ -345,7 +345,7 @@ def test_an_edit_in_between_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def with_a_run_of_each_kind(engine: EngineFixture, actor: Actor) -> Any:
-    """Return a schedule with a running run, a retry, a held one and a tick that is due."""
+    """Return a schedule with a running, retrying and held run, and a due tick."""
     schedule = engine.schedule(actor, overlap_policy=OverlapPolicy.BUFFER_ONE)
     engine.tick(60)
     (running,) = engine.claim()
@@ -355,10 +355,10 @@ def with_a_run_of_each_kind(engine: EngineFixture, actor: Actor) -> Any:
     return schedule, running
 
 
-def test_pausing_cancels_what_waits_and_accounts_for_what_is_due(
+def test_pausing_cancels_waiting_runs_and_records_due_ticks(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """What runs goes on, and its outcome counts."""
+    """A running job continues, and its outcome is accepted."""
     schedule, running = with_a_run_of_each_kind(engine, alice)
     paused = engine.schedules.toggle(alice, schedule.id).schedule
     _, held, skipped = engine.list_jobs(schedule)
@@ -370,7 +370,7 @@ def test_pausing_cancels_what_waits_and_accounts_for_what_is_due(
     assert resumed.next_at == after(240)
 
 
-def test_resuming_never_back_fires(engine: EngineFixture, alice: Actor) -> None:
+def test_resuming_never_backfills(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice)
     engine.schedules.toggle(alice, schedule.id)
     engine.advance(days=3)
@@ -381,7 +381,7 @@ def test_resuming_never_back_fires(engine: EngineFixture, alice: Actor) -> None:
 
 
 def test_pausing_alone_is_always_possible(engine: EngineFixture, alice: Actor, root: Actor) -> None:
-    """Whatever has become of its task, its queue or its priority during_hash."""
+    """Even if its task, queue or priority is no longer allowed."""
     schedule = engine.schedule(alice)
     engine.schedules.edit(root, schedule.id, {"priority": 9, "queue": "slow"})
     elsewhere = evolve(engine.schedules, tasks=type(engine.tasks)(), queues=("default",))
@@ -418,10 +418,10 @@ def test_deleting_hides_a_schedule_and_keeps_its_history(
     assert engine.actions() == ["CREATE schedule", "DELETE schedule"]
 
 
-def test_what_ended_and_was_hidden_meanwhile_cannot_be_cancelled(
+def test_a_run_that_ended_and_was_hidden_since_is_not_cancelled(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """Whoever cancels has read the runs without a lock."""
+    """The runs are read without a lock before they are cancelled."""
     gone, done, running = (engine.enqueue(alice) for _ in range(3))
     for claim in engine.claim():
         if claim.id != running.id:
@@ -433,11 +433,11 @@ def test_what_ended_and_was_hidden_meanwhile_cannot_be_cancelled(
     assert not engine.reload_job(running).cancel_requested
 
 
-# by hand
+# manual runs
 
 
-def test_run_now_is_one_run_more(engine: EngineFixture, alice: Actor) -> None:
-    """In the schedule's concurrency key, and it counts as no tick."""
+def test_run_now_enqueues_an_extra_run(engine: EngineFixture, alice: Actor) -> None:
+    """Under the schedule's concurrency key; it does not count as a tick."""
     schedule = engine.schedule(alice, parameters={"a": 1}, name="mine")
     job = engine.schedules.run_now(alice, schedule.id)
     assert (job.state, job.origin, job.parameters) == (READY, JobOrigin.RUN_NOW, {"a": 1})
@@ -447,8 +447,8 @@ def test_run_now_is_one_run_more(engine: EngineFixture, alice: Actor) -> None:
     assert engine.actions()[1:] == ["RUN_NOW schedule"] * 2
 
 
-def test_a_backfill_runs_a_past_range_once_more(engine: EngineFixture, alice: Actor) -> None:
-    """Both ends included; the ticks' own rows are left alone."""
+def test_a_backfill_runs_a_past_range_again(engine: EngineFixture, alice: Actor) -> None:
+    """Both ends included; the rows of the ticks stay unchanged."""
     schedule = engine.schedule(alice, "0 * * * *")
     plan = engine.schedules.backfill(alice, schedule.id, NOON - 2 * HOUR, NOON)
     assert (plan.count, plan.first, plan.last) == (3, NOON - 2 * HOUR, NOON)
@@ -459,7 +459,7 @@ def test_a_backfill_runs_a_past_range_once_more(engine: EngineFixture, alice: Ac
     assert engine.states(schedule) == [READY, HELD, HELD]
 
 
-def test_a_dry_run_makes_nothing(engine: EngineFixture, alice: Actor) -> None:
+def test_a_dry_run_enqueues_nothing(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, "0 * * * *")
     plan = engine.schedules.backfill(alice, schedule.id, NOON - DAY, NOON, dry_run=True)
     assert (plan.count, plan.dry_run, list(plan.jobs)) == (25, True, [])
@@ -476,7 +476,7 @@ def test_a_dry_run_makes_nothing(engine: EngineFixture, alice: Actor) -> None:
         (NOON - timedelta(minutes=1000), NOON, "more than 1000 runs"),
     ],
 )
-def test_a_backfill_has_bounds(
+def test_a_backfill_is_limited(
     engine: EngineFixture, alice: Actor, start: Any, end: Any, said: str
 ) -> None:
     schedule = engine.schedule(alice)
@@ -488,7 +488,7 @@ def test_a_backfill_has_bounds(
     assert most.count == 1000
 
 
-def test_what_is_asked_by_hand_counts_as_waiting(tmp_path: Path) -> None:
+def test_manual_runs_count_as_waiting(tmp_path: Path) -> None:
     engine = make_engine(tmp_path, max_waiting=3)
     alice = engine.add_user()
     schedule = engine.schedule(alice)
@@ -500,10 +500,10 @@ def test_what_is_asked_by_hand_counts_as_waiting(tmp_path: Path) -> None:
         engine.schedules.run_now(alice, schedule.id)
 
 
-# explaining
+# previews
 
 
-def test_the_next_runs_are_explained(engine: EngineFixture, alice: Actor) -> None:
+def test_the_next_runs_are_described(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, "0 * * * *")
     shown = engine.schedules.upcoming(alice, schedule.id, 3)
     assert shown == engine.schedules.explain(CronRule("0 * * * *"), 3)

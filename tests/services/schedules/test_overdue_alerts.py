@@ -1,4 +1,4 @@
-"""Expectations: an owner is told once that a schedule is overdue, and once that it recovered."""
+"""Alerts: an owner is notified once when overdue and once on recovery."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,16 +22,16 @@ HOURLY = "0 * * * *"
 
 
 def expected(engine: EngineFixture, actor: Actor, **fields: Any) -> Schedule:
-    """Return a schedule of every hour that is to succeed within ten minutes."""
+    """Return an hourly schedule that must succeed within ten minutes."""
     return engine.schedule(actor, HOURLY, name="Books", alert_after_seconds=600, **fields)
 
 
 def subjects(engine: EngineFixture) -> list[str]:
-    """Return the subjects of the mails that wait."""
+    """Return the subjects of the enqueued emails."""
     return [message["subject"] for message in engine.messages()]
 
 
-def test_the_owner_is_told_once_and_again_when_it_recovers(
+def test_the_owner_is_notified_once_and_again_on_recovery(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = expected(engine, alice)
@@ -58,7 +58,7 @@ def test_the_owner_is_told_once_and_again_when_it_recovers(
     assert engine.overdue_alerts.evaluate_due() == 0
 
 
-def test_a_success_in_time_moves_the_expectation_to_the_next_tick(
+def test_a_success_in_time_moves_the_alert_to_the_next_tick(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = expected(engine, alice)
@@ -75,7 +75,7 @@ def test_a_success_in_time_moves_the_expectation_to_the_next_tick(
     assert subjects(engine) == []
 
 
-def test_nothing_is_expected_of_what_is_paused_or_over(engine: EngineFixture, alice: Actor) -> None:
+def test_a_paused_or_ended_schedule_has_no_alert(engine: EngineFixture, alice: Actor) -> None:
     schedule = expected(engine, alice)
     engine.schedules.toggle(alice, schedule.id)
     assert engine.reload(schedule).alert_at is None
@@ -95,14 +95,14 @@ def test_nothing_is_expected_of_what_is_paused_or_over(engine: EngineFixture, al
     assert subjects(engine) == []
 
 
-def test_the_last_run_of_a_schedule_is_expected_too(engine: EngineFixture, alice: Actor) -> None:
+def test_the_last_run_of_a_schedule_has_an_alert(engine: EngineFixture, alice: Actor) -> None:
     expected(engine, alice, max_runs=1)
     engine.tick(hours=1)
     engine.advance(minutes=11)
     assert engine.overdue_alerts.evaluate_due() == 1
 
 
-def test_an_edit_changes_what_is_expected_only_where_it_says_so(
+def test_an_edit_changes_the_alert_only_if_it_concerns_it(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = expected(engine, alice)
@@ -119,7 +119,7 @@ def test_an_edit_changes_what_is_expected_only_where_it_says_so(
     assert engine.reload(schedule).alert_at is None
 
 
-def test_an_owner_without_an_address_is_judged_in_silence(engine: EngineFixture) -> None:
+def test_an_owner_without_an_address_gets_no_email(engine: EngineFixture) -> None:
     new = NewSchedule(task_definition="echo", cron_expression=HOURLY, alert_after_seconds=60)
     schedule = engine.schedules.create(SYSTEM, new, owner=UserId(77)).schedule
     engine.advance(hours=2)
@@ -131,7 +131,7 @@ def test_an_owner_without_an_address_is_judged_in_silence(engine: EngineFixture)
 
 @define
 class Overtaken:
-    """A store in which somebody else is quicker, between the look and the transaction."""
+    """A store in which another process commits just before a transaction."""
 
     store: MemoryStore
     during_update: Callable[[], object]
@@ -144,7 +144,9 @@ class Overtaken:
         return self.store.begin()
 
 
-def test_of_two_who_look_at_once_one_tells(engine: EngineFixture, alice: Actor) -> None:
+def test_of_two_concurrent_evaluations_one_sends_the_email(
+    engine: EngineFixture, alice: Actor
+) -> None:
     expected(engine, alice)
     engine.advance(hours=2)
     slow = OverdueAlerts(

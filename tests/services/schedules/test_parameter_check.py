@@ -1,4 +1,4 @@
-"""Schedules are paused where their task no longer accepts their parameters."""
+"""Schedules are paused if their task no longer accepts their parameters."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ ECHO, LETTER = TaskId(1), TaskId(2)
 
 
 @frozen
-class StricterLetter:
-    """The letter's parameters after a change of the code."""
+class StricterEmail:
+    """Parameters of the task 'email' after a change of the code."""
 
     to: str
     sender: str
@@ -26,7 +26,7 @@ class StricterLetter:
 
 
 def declare(engine: EngineFixture, task: Task) -> None:
-    """Start the service anew, with a task declared otherwise."""
+    """Restart the service with another declaration of the task."""
     tasks = type(engine.tasks)()
     for known in engine.tasks.all():
         tasks.add(task if known.key == task.key else known)
@@ -38,14 +38,14 @@ def message(parameters: type | None, **fields: Any) -> Task:
     return Task(key="email", body=lambda *_: None, parameters=parameters, **fields)
 
 
-def test_a_changed_schema_pauses_schedules_that_no_longer_fit(
+def test_a_changed_schema_pauses_schedules_with_invalid_parameters(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """With the exact error, before a run fails of it; everything else goes on."""
+    """With the exact error, before a run fails; other schedules continue."""
     unfit = engine.schedule(alice, task_definition="email", parameters={"to": "bob"})
     other = engine.schedule(alice, parameters={"to": "bob"})
     waiting = engine.schedules.run_now(alice, unfit.id)
-    declare(engine, message(StricterLetter))
+    declare(engine, message(StricterEmail))
 
     assert engine.definitions.get(LETTER).schema_version == 2
     paused = engine.reload(unfit)
@@ -56,19 +56,19 @@ def test_a_changed_schema_pauses_schedules_that_no_longer_fit(
     assert engine.reload(other).is_active
 
 
-def test_what_still_fits_goes_on(engine: EngineFixture, alice: Actor) -> None:
+def test_schedules_with_valid_parameters_continue(engine: EngineFixture, alice: Actor) -> None:
     fit = engine.schedule(alice, task_definition="email", parameters={"to": "bob"})
     declare(engine, message(None))
     assert engine.definitions.get(LETTER).schema_version == 2
     assert engine.reload(fit) == fit
 
 
-def test_what_was_deleted_or_paused_meanwhile_is_left_alone(
+def test_a_schedule_deleted_or_paused_since_is_left_unchanged(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """Between looking and locking, others work on."""
+    """Another transaction may commit between the read and the lock."""
     schedule = engine.schedule(alice, task_definition="email", parameters={"to": "bob"})
-    stricter = message(StricterLetter)
+    stricter = message(StricterEmail)
     engine.schedules.toggle(alice, schedule.id)
     before = engine.reload(schedule)
     engine.parameter_check._pause(stricter, schedule.id)

@@ -1,4 +1,4 @@
-"""Outcomes of runs: failures in a row pause a schedule, and its owner is notified."""
+"""Outcomes of runs: repeated failures pause a schedule and notify its owner."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 CANCELLED, FAILED, SKIPPED = JobState.CANCELLED, JobState.FAILED, JobState.SKIPPED
 
 
-def test_five_failed_runs_in_a_row_pause_the_schedule_and_tell_its_owner_once(
+def test_five_failed_runs_in_a_row_pause_the_schedule_and_notify_once(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = engine.schedule(alice, name="mine\r\nBcc: eve@example.com")
@@ -38,7 +38,7 @@ def test_five_failed_runs_in_a_row_pause_the_schedule_and_tell_its_owner_once(
     assert len(engine.messages()) == 1
 
 
-def test_the_next_success_after_a_resume_says_recovered(
+def test_the_first_success_after_a_resume_notifies_of_recovery(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = engine.schedule(alice)
@@ -54,7 +54,7 @@ def test_the_next_success_after_a_resume_says_recovered(
     assert subjects == [f"{name} paused", f"{name} recovered"]
 
 
-def test_a_success_in_between_breaks_the_row_in_silence(
+def test_a_success_in_between_resets_the_count_without_an_email(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = engine.schedule(alice)
@@ -65,7 +65,7 @@ def test_a_success_in_between_breaks_the_row_in_silence(
     assert engine.messages() == []
 
 
-def test_a_success_without_failures_does_not_touch_the_schedule(
+def test_a_success_without_failures_does_not_write_the_schedule(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = engine.schedule(alice)
@@ -94,7 +94,7 @@ def test_an_outcome_that_was_refused_does_not_count(engine: EngineFixture, alice
 def test_many_outcomes_of_one_schedule_count_one_by_one(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """Those of one batch, too; a lost run is a failed one when it is not tried again."""
+    """Also within a batch; a lost run counts as failed if it is not retried."""
     schedule = engine.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL, max_attempts=1)
     for _ in range(7):
         engine.schedules.run_now(alice, schedule.id)
@@ -106,7 +106,7 @@ def test_many_outcomes_of_one_schedule_count_one_by_one(
     assert len(engine.messages()) == 1
 
 
-def test_failures_and_a_success_of_one_batch_end_the_row(
+def test_failures_and_a_success_of_one_batch_reset_the_count(
     engine: EngineFixture, alice: Actor
 ) -> None:
     schedule = engine.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL, max_attempts=1)
@@ -127,7 +127,7 @@ def _settlement(engine: EngineFixture, claim: Claim, outcome: Outcome) -> Settle
 def test_a_success_before_a_failure_of_one_batch_is_no_recovery(
     engine: EngineFixture, alice: Actor
 ) -> None:
-    """And what will be retried, or was cancelled, changes no count at all."""
+    """Retries and cancelled runs do not change the count."""
     schedule = engine.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL)
     for _ in range(4):
         engine.schedules.run_now(alice, schedule.id)
@@ -144,8 +144,10 @@ def test_a_success_before_a_failure_of_one_batch_is_no_recovery(
     assert engine.messages() == []
 
 
-def test_nobody_counts_for_a_deleted_schedule(engine: EngineFixture, alice: Actor) -> None:
-    """Its last runs still end as they end."""
+def test_outcomes_of_a_deleted_schedule_are_not_counted(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """Its last runs still end normally."""
     schedule = engine.schedule(alice, overlap_policy=OverlapPolicy.ALLOW_ALL)
     engine.run_and_fail(schedule, 5)
     for _ in range(2):
@@ -157,7 +159,7 @@ def test_nobody_counts_for_a_deleted_schedule(engine: EngineFixture, alice: Acto
     assert len(engine.messages()) == 1
 
 
-def test_schedules_without_a_known_owner_are_paused_in_silence(engine: EngineFixture) -> None:
+def test_schedules_without_a_known_owner_are_paused_without_an_email(engine: EngineFixture) -> None:
     new = NewSchedule(task_definition="echo", cron_expression="* * * * *")
     schedule = engine.schedules.create(SYSTEM, new).schedule
     engine.run_and_fail(schedule, 5)

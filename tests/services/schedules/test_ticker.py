@@ -1,4 +1,4 @@
-"""Ticking: one row per tick, whatever else runs, and never two."""
+"""Ticker: exactly one row per tick."""
 
 from datetime import datetime, timedelta
 
@@ -53,8 +53,8 @@ def test_a_tick_becomes_a_job(engine: EngineFixture, alice: Actor) -> None:
     assert engine.ticker.tick() == 0
 
 
-def test_two_schedulers_make_one_row(engine: EngineFixture, alice: Actor) -> None:
-    """The slower one finds cursor or version moved, and leaves everything."""
+def test_two_concurrent_tickers_insert_one_row(engine: EngineFixture, alice: Actor) -> None:
+    """The slower one finds another cursor or version and writes nothing."""
     schedule = engine.schedule(alice)
     now = engine.advance(60)
     plans = [(schedule, plan(schedule, now))]
@@ -64,7 +64,9 @@ def test_two_schedulers_make_one_row(engine: EngineFixture, alice: Actor) -> Non
     assert len(engine.list_jobs(schedule)) == 1
 
 
-def test_what_others_took_meanwhile_is_planned_no_more(engine: EngineFixture, alice: Actor) -> None:
+def test_schedules_advanced_by_another_process_are_not_planned(
+    engine: EngineFixture, alice: Actor
+) -> None:
     schedule = engine.schedule(alice)
     engine.tick(60)
     engine.ticker._plan_and_advance([schedule.id], engine.clock.now(), ())
@@ -92,7 +94,7 @@ def test_a_plan_made_before_an_edit_does_not_count(engine: EngineFixture, alice:
     assert [job.parameters for job in engine.list_jobs(schedule)] == [{"new": 1}]
 
 
-def test_jitter_puts_the_work_off_and_not_the_tick(engine: EngineFixture, alice: Actor) -> None:
+def test_jitter_delays_the_job_and_not_the_tick(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, "0 * * * *", jitter_seconds=60)
     for share in (0.0, 0.5, 1.0):
         engine.randomness.share = share
@@ -102,8 +104,8 @@ def test_jitter_puts_the_work_off_and_not_the_tick(engine: EngineFixture, alice:
     assert late == [0, 30, 60]
 
 
-def test_a_transaction_takes_so_many_rows_only(engine: EngineFixture) -> None:
-    """A long absence of many schedules is made up for in portions."""
+def test_the_rows_of_a_transaction_are_limited(engine: EngineFixture) -> None:
+    """A backlog of many schedules is processed in batches."""
     root = engine.add_user("root", is_super_user=True)
     many = BATCH // 60 + 3
     for _ in range(many):
@@ -112,7 +114,7 @@ def test_a_transaction_takes_so_many_rows_only(engine: EngineFixture) -> None:
     assert len(engine.list_jobs()) == many * 60
 
 
-def test_late_ticks_go_by_the_policy(engine: EngineFixture, alice: Actor) -> None:
+def test_late_ticks_follow_the_misfire_policy(engine: EngineFixture, alice: Actor) -> None:
     latest = engine.schedule(alice)
     skip = engine.schedule(alice, "0 * * * *", misfire_policy=MisfirePolicy.SKIP)
     every = engine.schedule(alice, misfire_policy=ALL, overlap_policy=OverlapPolicy.ALLOW_ALL)
@@ -157,8 +159,10 @@ def test_a_schedule_starts_ends_and_stops_after_its_runs(
         assert (ended.is_active, ended.paused_reason) == (False, "ended")
 
 
-def test_a_tick_skipped_for_overlap_is_no_run(engine: EngineFixture, alice: Actor) -> None:
-    """Those that the run count had cut off get their turn."""
+def test_a_tick_skipped_for_overlap_does_not_count_as_a_run(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """Ticks beyond `max_runs` are planned in its place."""
     schedule = engine.schedule(alice, max_runs=2, misfire_policy=ALL)
     engine.tick(60)
     (claim,) = engine.claim()
@@ -173,7 +177,7 @@ def test_a_tick_skipped_for_overlap_is_no_run(engine: EngineFixture, alice: Acto
     assert not engine.reload(schedule).is_active
 
 
-def test_a_superseded_tick_is_no_run(engine: EngineFixture, alice: Actor) -> None:
+def test_a_superseded_tick_does_not_count_as_a_run(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, max_runs=3, overlap_policy=OverlapPolicy.BUFFER_ONE)
     engine.tick(60)
     engine.claim()
@@ -186,8 +190,8 @@ def test_a_superseded_tick_is_no_run(engine: EngineFixture, alice: Actor) -> Non
 # overlap
 
 
-def test_skip_leaves_out_what_would_overlap(engine: EngineFixture, alice: Actor) -> None:
-    """A run that waits for its retry is not over."""
+def test_skip_skips_overlapping_ticks(engine: EngineFixture, alice: Actor) -> None:
+    """A run that waits for its retry is unfinished."""
     schedule = engine.schedule(alice, "* * * * *")
     engine.tick(60)
     (claim,) = engine.claim()
@@ -205,7 +209,7 @@ def test_allow_all_runs_side_by_side(engine: EngineFixture, alice: Actor) -> Non
     assert engine.states(schedule) == [RUNNING] * 3
 
 
-def test_buffer_one_keeps_the_newest(engine: EngineFixture, alice: Actor) -> None:
+def test_buffer_one_buffers_the_newest(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, overlap_policy=OverlapPolicy.BUFFER_ONE)
     engine.tick(60)
     (claim,) = engine.claim()
@@ -218,7 +222,7 @@ def test_buffer_one_keeps_the_newest(engine: EngineFixture, alice: Actor) -> Non
 
 
 def test_buffer_one_of_many_ticks_in_one_pass(engine: EngineFixture, alice: Actor) -> None:
-    """The first runs, the last waits; after a run already under way only the last does."""
+    """The first runs, the last waits; with an unfinished run only the last."""
     schedule = engine.schedule(alice, overlap_policy=OverlapPolicy.BUFFER_ONE, misfire_policy=ALL)
     engine.tick(240)
     assert engine.states(schedule) == [READY, SKIPPED, SKIPPED, HELD]
@@ -261,7 +265,7 @@ def test_cancel_other_of_many_ticks_in_one_pass(engine: EngineFixture, alice: Ac
     assert engine.list_jobs(schedule)[0].cancel_requested
 
 
-# the sum
+# totals
 
 
 def accounted(rows: list[Job], schedule: Schedule) -> list[datetime]:
@@ -285,7 +289,7 @@ def accounted(rows: list[Job], schedule: Schedule) -> list[datetime]:
 def test_the_rows_of_every_history_add_up(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Ticks, edits, pauses, failures and run counts: every tick stands in exactly one row."""
+    """For ticks, edits, pauses, failures and run limits: one row per tick."""
     engine = make_engine(tmp_path_factory.mktemp("files"))
     root = engine.add_user("root", is_super_user=True)
     schedule = engine.schedule(
@@ -326,8 +330,10 @@ def test_the_rows_of_every_history_add_up(
 # time zone data
 
 
-def test_new_time_zone_data_moves_what_is_not_due(engine: EngineFixture, alice: Actor) -> None:
-    """Once per version; what is due keeps its promise, what is right is not touched."""
+def test_new_time_zone_data_moves_ticks_that_are_not_due(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """Once per version; due ticks and correct ones stay unchanged."""
     wrong, right, due = (engine.schedule(alice, "0 * * * *") for _ in range(3))
     engine.replace(evolve(wrong, next_at=after(1800)))
     engine.replace(evolve(due, next_at=NOON))
@@ -341,7 +347,7 @@ def test_new_time_zone_data_moves_what_is_not_due(engine: EngineFixture, alice: 
     assert engine.ticker.recompute_after_tzdata_change("2030b") == 1
 
 
-def test_what_moved_on_meanwhile_is_left_alone(engine: EngineFixture, alice: Actor) -> None:
+def test_schedules_changed_since_are_left_unchanged(engine: EngineFixture, alice: Actor) -> None:
     schedule = engine.schedule(alice, "0 * * * *")
     with engine.store.begin() as tx:
         assert not _recompute(tx, schedule.id, NOON)
