@@ -141,7 +141,7 @@ def _check_allowed(decisions: Sequence[Decision]) -> Sequence[Decision]:
 
 def known_address(tx: IdentityTx, user: User | None, address: str) -> str:
     """
-    Return the address if this user has signed in from it, else "".
+    Return the address if this user has logged in from it, else "".
 
     Runs one query either way, so timing does not reveal whether the user exists.
     """

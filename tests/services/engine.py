@@ -219,12 +219,12 @@ class EngineFixture:
 
     def run(self, claim: Claim) -> RecordingContext:
         """Run a claimed job and commit its settlement."""
-        told = RecordingContext(claim, self.clock)
-        context: TaskContext = told
+        recorder = RecordingContext(claim, self.clock)
+        context: TaskContext = recorder
         settlement = self.execution.run(claim, context)
         if settlement is not None:
             self.execution.settle([settlement])
-        return told
+        return recorder
 
     def run_and_fail(self, schedule: Schedule, times: int = 1) -> None:
         """Run a schedule's task now and let it fail, this many times."""

@@ -49,12 +49,12 @@ class Hasher:
     """Fake hasher that counts calls, and may run a callback during a hash."""
 
     store: MemoryStore
-    made: int = 0
+    hashed: int = 0
     compared: list[str] = field(factory=list)
     during_hash: list[Callable[[], object]] = field(factory=list)
 
     def hash(self, password: str) -> str:
-        self.made += 1
+        self.hashed += 1
         self._outside_a_transaction()
         return f"hash of {password}"
 

@@ -32,28 +32,28 @@ class ConflictStore:
     """A store that rolls back one chosen transaction as a lost conflict."""
 
     store: MemoryStore
-    met: int
-    begun: int = field(default=0, init=False)
+    conflict_at: int
+    transactions: int = field(default=0, init=False)
 
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Iterator[Any]:
-        self.begun += 1
+        self.transactions += 1
         with self.store.begin() as tx:
             yield tx
-            if self.begun == self.met:
+            if self.transactions == self.conflict_at:
                 raise Contended
 
     def view(self) -> Any:
         return self.store.view()
 
 
-def done(
-    deed: Callable[[AccountFixture], object], met: int = 0
+def run(
+    use_case: Callable[[AccountFixture], object], conflict_at: int = 0
 ) -> tuple[int, list[str], list[str]]:
     """Return the number of transactions, the audit actions and recipients."""
     clock = Clock()
     plain = MemoryStore(clock)
-    hasher, outbox, store = Hasher(plain), Outbox(), ConflictStore(plain, met)
+    hasher, outbox, store = Hasher(plain), Outbox(), ConflictStore(plain, conflict_at)
     identity = RegistrationService(
         store=store, clock=clock, randomness=FixedRandomness(), hasher=hasher, mailer=outbox
     )
@@ -72,8 +72,8 @@ def done(
     accounts = AccountFixture(clock, plain, hasher, outbox, identity, login_service, services)
     accounts.join("ana")
     accounts.join("root", is_super_user=True)
-    deed(accounts)
-    return store.begun, accounts.actions(), [message.to for message in outbox.messages]
+    use_case(accounts)
+    return store.transactions, accounts.actions(), [message.to for message in outbox.messages]
 
 
 DEEDS: dict[str, Callable[[AccountFixture], object]] = {
@@ -112,11 +112,13 @@ def verify(on: AccountFixture) -> None:
     on.identity.verify_otp("ana@example.com", on.outbox.code())
 
 
-@pytest.mark.parametrize("deed", [*DEEDS.values(), reset, verify], ids=[*DEEDS, "reset", "verify"])
+@pytest.mark.parametrize(
+    "use_case", [*DEEDS.values(), reset, verify], ids=[*DEEDS, "reset", "verify"]
+)
 def test_each_lost_transaction_is_retried_and_applied_once(
-    deed: Callable[[AccountFixture], object],
+    use_case: Callable[[AccountFixture], object],
 ) -> None:
-    times, remembered, told = done(deed)
+    times, actions, recipients = run(use_case)
     assert times >= 1
     for lost in range(1, times + 1):
-        assert done(deed, met=lost) == (times + 1, remembered, told), lost
+        assert run(use_case, conflict_at=lost) == (times + 1, actions, recipients), lost

@@ -57,13 +57,13 @@ class RateLimitFixture:
             policies=self.policies,
         )
 
-    def ask(self, route: Route = Route.GENERAL, times: int = 1, **who: Any) -> int:
+    def ask(self, route: Route = Route.GENERAL, times: int = 1, **values: Any) -> int:
         """Send this many requests; return how many were admitted."""
         admitted = 0
         for _ in range(times):
             with suppress(RateLimited):
                 self.rate_limits.admit(
-                    RateLimitRequest(**{"address": "192.0.2.7", "route": route} | who)
+                    RateLimitRequest(**{"address": "192.0.2.7", "route": route} | values)
                 )
                 admitted += 1
         return admitted

@@ -6,7 +6,7 @@ from workbell.domain.errors import Conflict, Contended
 from workbell.services.transaction_retry import MAX_ATTEMPTS, retry_on_contention
 
 
-def met(times: int) -> tuple[list[int], object]:
+def call_with_conflicts(times: int) -> tuple[list[int], object]:
     """Call a method with this many conflicts; return the calls and the result."""
     calls: list[int] = []
 
@@ -24,13 +24,13 @@ def met(times: int) -> tuple[list[int], object]:
 
 
 def test_it_is_retried_until_there_is_no_conflict() -> None:
-    calls, outcome = met(MAX_ATTEMPTS - 1)
+    calls, outcome = call_with_conflicts(MAX_ATTEMPTS - 1)
 
     assert (len(calls), outcome) == (MAX_ATTEMPTS, "done")
 
 
 def test_it_gives_up_after_the_maximum_number_of_attempts() -> None:
-    calls, outcome = met(MAX_ATTEMPTS)
+    calls, outcome = call_with_conflicts(MAX_ATTEMPTS)
 
     assert len(calls) == MAX_ATTEMPTS
     assert isinstance(outcome, Contended)

@@ -116,22 +116,27 @@ class GoalService:
         """Return a page of the actor's goals, and the total number."""
         with self.store.view() as tx:
             total = tx.goals.count(actor.user_id, filters)
-            found = tx.goals.find(
+            goals = tx.goals.find(
                 actor.user_id, filters, ordering=ordering, offset=offset, limit=limit
             )  # fmt: skip
             timer = tx.timers.get(actor.user_id)
-        return [self._view(actor, goal, timer) for goal in found], total
+        return [self._view(actor, goal, timer) for goal in goals], total
 
     @retry_on_contention
     def edit(
-        self, actor: Actor, number: int, given: Mapping[str, Any], *, version: int | None = None
+        self,
+        actor: Actor,
+        number: int,
+        updates: Mapping[str, Any],
+        *,
+        version: int | None = None,
     ) -> GoalView:
         """Change the given fields; raises Invalid if one is wrong."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
             before = _lock(tx, actor, number, version)
-            after, changes = self._merge(before, given)
+            after, changes = self._merge(before, updates)
             after = after.touched(now)
             tx.goals.replace(after)
             changes["version"] = [before.version, after.version]
@@ -193,10 +198,10 @@ class GoalService:
             timer_started_at=timer.started_at if timer and timer.goal_id == goal.id else None,
         )
 
-    def _merge(self, before: Goal, given: Mapping[str, Any]) -> tuple[Goal, dict[str, Any]]:
+    def _merge(self, before: Goal, updates: Mapping[str, Any]) -> tuple[Goal, dict[str, Any]]:
         """Return the edited goal, and the changes for the audit entry."""
         old = self.serializer.unstructure(NewGoal.of(before))
-        request = self.serializer.structure({**old, **given}, NewGoal)
+        request = self.serializer.structure({**old, **updates}, NewGoal)
         new = self.serializer.unstructure(request)
         after = evolve(
             before,

@@ -119,14 +119,14 @@ class ProgressService:
         """Return a page of the actor's entries, and the total number."""
         with self.store.view() as tx:
             total = tx.entries.count(actor.user_id, filters)
-            found = tx.entries.find(
+            entries = tx.entries.find(
                 actor.user_id, filters, ordering=ordering, offset=offset, limit=limit
             )  # fmt: skip
-        return found, total
+        return entries, total
 
     @retry_on_contention
     def edit(
-        self, actor: Actor, goal_number: int, number: int, given: Mapping[str, Any]
+        self, actor: Actor, goal_number: int, number: int, updates: Mapping[str, Any]
     ) -> ProgressEntry:  # fmt: skip
         """Change the given fields; raises Invalid, also for an overlap."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
@@ -134,7 +134,7 @@ class ProgressService:
         with self.store.begin() as tx:
             goal = lock_goal(tx, actor.user_id, goal_number)
             before = tx.entries.get(actor.user_id, goal.id, number)
-            after, changes = self._merge(before, given, now)
+            after, changes = self._merge(before, updates, now)
             _check_extension(tx, before, after)
             tx.entries.replace(after)
             tx.goals.replace(
@@ -170,11 +170,11 @@ class ProgressService:
             after = rows[-1].entry.id
 
     def _merge(
-        self, before: ProgressEntry, given: Mapping[str, Any], now: datetime
+        self, before: ProgressEntry, updates: Mapping[str, Any], now: datetime
     ) -> tuple[ProgressEntry, dict[str, Any]]:
         """Return the edited entry, and the changes for the audit entry."""
         old = self.serializer.unstructure(ProgressEntryChange.of(before))
-        request = self.serializer.structure({**old, **given}, ProgressEntryChange)
+        request = self.serializer.structure({**old, **updates}, ProgressEntryChange)
         new = self.serializer.unstructure(request)
         after = before.edited(
             request.progress,

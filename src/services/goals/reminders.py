@@ -148,45 +148,44 @@ class ReminderService:
         now = self.clock.now()
         with self.store.begin() as tx:
             locked = tx.reminders.lock(owners, idle_before(now, self.inactive_days))
-            people = [person for person in locked if person.has_own_time is own_times]
-            due = {person.owner: person.due(now, self.inactive_days) for person in people}
-            recipients = [(person, due[person.owner]) for person in people if due[person.owner]]
-            if recipients:
-                days = {person.owner: local_day(now, person.zone) for person, _ in recipients}
+            users = [user for user in locked if user.has_own_time is own_times]
+            to_remind = [
+                (user, goals) for user in users if (goals := user.due(now, self.inactive_days))
+            ]
+            if to_remind:
+                days = {user.owner: local_day(now, user.zone) for user, _ in to_remind}
                 tx.jobs.add(
-                    [self._make_mail_job(p, goals, days[p.owner]) for p, goals in recipients], now
+                    [self._make_mail_job(u, goals, days[u.owner]) for u, goals in to_remind], now
                 )
                 marks = {
-                    goal.id: goal.after_reminder(days[person.owner], person.zone)
-                    for person, goals in recipients
+                    goal.id: goal.after_reminder(days[user.owner], user.zone)
+                    for user, goals in to_remind
                     for goal in goals
                 }
                 tx.reminders.mark_reminded(days, marks)
             if own_times:
-                tx.reminders.set_next_times(self._next_times(owners, people), now)
-        return len(recipients)
+                tx.reminders.set_next_times(self._next_times(owners, users), now)
+        return len(to_remind)
 
     def _next_times(
-        self, owners: Sequence[UserId], people: Sequence[ReminderRecipient]
+        self, owners: Sequence[UserId], users: Sequence[ReminderRecipient]
     ) -> dict[UserId, Preferences]:
         """Return preferences with the next time of users with their own."""
         now = self.clock.now()
         # users who are inactive now may be active tomorrow: check them again then
-        absent = set(owners) - {person.owner for person in people}
+        absent = set(owners) - {user.owner for user in users}
         later = {owner: Preferences(next_at=now + ONE_DAY) for owner in absent}
         scheduled = {
-            person.owner: person.preferences.with_next_run(now, person.zone)
-            for person in people
-            if person.preferences.next_at is not None
+            user.owner: user.preferences.with_next_run(now, user.zone)
+            for user in users
+            if user.preferences.next_at is not None
         }
         return later | scheduled
 
-    def _make_mail_job(
-        self, person: ReminderRecipient, goals: Sequence[IdleGoal], day: date
-    ) -> Job:
+    def _make_mail_job(self, user: ReminderRecipient, goals: Sequence[IdleGoal], day: date) -> Job:
         now = self.clock.now()
         parameters = {
-            "user_id": person.owner,
+            "user_id": user.owner,
             "day": day.isoformat(),
             "goals": [goal.id for goal in goals[:MAX_GOALS]],
         }
@@ -198,7 +197,7 @@ class ReminderService:
             max_attempts=MAIL_ATTEMPTS,
             origin=JobOrigin.REMINDER,
             fair_key=MAIL_TASK,  # a bulk of reminders does not delay other jobs of the system
-            idempotency_key=mail_key(person.owner, day),
+            idempotency_key=mail_key(user.owner, day),
             created_at=now,
         )
 

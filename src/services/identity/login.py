@@ -336,10 +336,10 @@ class LoginService:
         )
 
 
-def _lock_unchanged(tx: IdentityTx, seen: User) -> User:
+def _lock_unchanged(tx: IdentityTx, user: User) -> User:
     """Lock the user; raise if the password has changed since it was read."""
-    current = tx.users.get_for_update(seen.id)
-    if current.password_hash != seen.password_hash or not current.is_active:
+    current = tx.users.get_for_update(user.id)
+    if current.password_hash != user.password_hash or not current.is_active:
         raise WrongCredentials
     return current
 

@@ -77,7 +77,7 @@ class OneTimeCodeService:
         return user.is_active and may_send(latest, sent, now)
 
     def find_matching(
-        self, email: str, typed: str, purpose: Purpose
+        self, email: str, typed_code: str, purpose: Purpose
     ) -> tuple[User | None, OneTimeCode | None]:
         """
         Return the user with an address, and their code if it was typed.
@@ -85,25 +85,25 @@ class OneTimeCodeService:
         Each attempt is counted before the comparison, per code and per account
         and day. It takes the same time for unknown users. The code stays unused.
         """
-        typed = normalise_code(typed)
+        typed_code = normalise_code(typed_code)
         with self.min_duration():
             with self.store.view() as tx:
                 user = tx.users.by_email(email)
                 code = tx.codes.latest(user.id, purpose) if user else None
-            if not self._may_try(user, code, typed):
+            if not self._may_try(user, code, typed_code):
                 code = None
-        matches = self.hasher.verify(code.code_hash if code else "", typed)
+        matches = self.hasher.verify(code.code_hash if code else "", typed_code)
         return user, code if matches else None
 
     @retry_on_contention
-    def _may_try(self, user: User | None, code: OneTimeCode | None, typed: str) -> bool:
+    def _may_try(self, user: User | None, code: OneTimeCode | None, typed_code: str) -> bool:
         with self.store.begin() as tx:
             now = self.clock.now()
             user_id = user.id if user else SYSTEM_ID
             with suppress(NotFound):
                 tx.users.get_for_update(user_id)
             wrong = tx.codes.count_wrong_since(user_id, now - DAY - self.life)
-            allowed = code is not None and looks_like_code(typed) and may_guess(wrong)
+            allowed = code is not None and looks_like_code(typed_code) and may_guess(wrong)
             return tx.codes.try_attempt(code.id if code and allowed else NO_CODE, now)
 
 

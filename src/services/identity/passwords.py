@@ -120,15 +120,15 @@ class PasswordService:
             )
         raise Invalid.field("current_password", "The current password is wrong.")
 
-    def set_hash(self, tx: IdentityTx, seen: User, hashed: str, actor: Actor, action: str) -> User:
+    def set_hash(self, tx: IdentityTx, user: User, hashed: str, actor: Actor, action: str) -> User:
         """
         Store a new hash and revoke all sessions but the actor's.
 
         The caller evicts the user from the actor cache after the commit. Raises
         `Invalid` if another request has changed the password.
         """
-        current, now = tx.users.get_for_update(seen.id), self.codes.clock.now()
-        if current.password_hash != seen.password_hash:
+        current, now = tx.users.get_for_update(user.id), self.codes.clock.now()
+        if current.password_hash != user.password_hash:
             raise Invalid.field("current_password", "The current password is wrong.")
         changed = current.with_password(hashed)
         tx.users.replace(changed)
@@ -188,8 +188,8 @@ def _check_text(new: str, confirm: str | None, names: Sequence[str], email: str)
     errors = {"password": password_errors(new, names=names, email=email)}
     if confirm not in {None, new}:
         errors["password_confirm"] = ["The two passwords differ."]
-    if found := {name: texts for name, texts in errors.items() if texts}:
-        raise Invalid(field_errors=found)
+    if invalid := {name: texts for name, texts in errors.items() if texts}:
+        raise Invalid(field_errors=invalid)
 
 
 def _compose_code_email(

@@ -46,9 +46,9 @@ class ProfileChange:
 
     def values(self) -> dict[str, str]:
         """Return the changed fields but passwords, without outer spaces."""
-        given = asdict(self)
-        del given["current_password"], given["password"]
-        return {name: text.strip() for name, text in given.items() if text is not None}
+        fields = asdict(self)
+        del fields["current_password"], fields["password"]
+        return {name: text.strip() for name, text in fields.items() if text is not None}
 
     def check(self) -> None:
         """Raise Invalid with all malformed fields."""
@@ -60,8 +60,8 @@ class ProfileChange:
             "time_zone": time_zone_errors,
         }
         errors = {name: checks[name](text) for name, text in self.values().items()}
-        if found := {name: texts for name, texts in errors.items() if texts}:
-            raise Invalid(field_errors=found)
+        if invalid := {name: texts for name, texts in errors.items() if texts}:
+            raise Invalid(field_errors=invalid)
 
 
 @frozen

@@ -251,8 +251,8 @@ class RegistrationService:
 
     def _new_superuser(self, username: str, email: str, password_hash: str) -> User:
         errors = {"username": username_errors(username), "email": email_errors(email)}
-        if found := {name: texts for name, texts in errors.items() if texts}:
-            raise Invalid(field_errors=found)
+        if invalid := {name: texts for name, texts in errors.items() if texts}:
+            raise Invalid(field_errors=invalid)
         return User(
             username=username,
             email=email,

@@ -129,10 +129,10 @@ class SecondFactorService:
             if active_factor(tx, user):
                 raise Conflict("There is already a second factor.")
             tx.second_factors.put(factor)
-            begun = account_audit_entry(
+            entry = account_audit_entry(
                 user, "SECOND_FACTOR_BEGIN", actor.client_info, factor.created_at
             )
-            tx.audit.add(begun)
+            tx.audit.add(entry)
 
     @retry_on_contention
     def _store_confirmed(self, actor: Actor, code: str, recovery: Sequence[str]) -> bool:

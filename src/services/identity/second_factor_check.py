@@ -42,7 +42,7 @@ class SecondFactorCheck:
     rate_limits: RateLimiting | None
     burst_filter: AuditBurstFilter = field(default=Factory(AuditBurstFilter), eq=False)
 
-    def verify(self, user: User, typed: str, client_info: ClientInfo) -> str:
+    def verify(self, user: User, code: str, client_info: ClientInfo) -> str:
         """
         Consume a code if the user has a second factor; return its seed.
 
@@ -54,19 +54,19 @@ class SecondFactorCheck:
             factor = active_factor(tx, user)
         if factor is None:
             return ""
-        if not typed.strip():
+        if not code.strip():
             raise SecondFactorRequired
-        if not self.consume(user, typed, client_info):
+        if not self.consume(user, code, client_info):
             raise WrongSecondFactor
         return factor.seed
 
-    def consume(self, user: User, typed: str, client_info: ClientInfo) -> bool:
+    def consume(self, user: User, code: str, client_info: ClientInfo) -> bool:
         """Consume a code or recovery code; return whether it was valid."""
-        if self.rate_limits is None or not looks_like_code(normalise_code(typed)):
-            return self._consume_in_transaction(user, typed, client_info)
+        if self.rate_limits is None or not looks_like_code(normalise_code(code)):
+            return self._consume_in_transaction(user, code, client_info)
         return self.rate_limits.verify_counting_failures(
             account_key(user, ""),
-            lambda: self._consume_in_transaction(user, typed, client_info),
+            lambda: self._consume_in_transaction(user, code, client_info),
             SECOND_FACTOR_FAILURES,
         )
 
@@ -76,39 +76,39 @@ class SecondFactorCheck:
         if (factor.seed if factor else "") != seed:
             raise WrongCredentials
 
-    def find_step(self, factor: SecondFactor, typed: str, now: datetime) -> int | None:
+    def find_step(self, factor: SecondFactor, code: str, now: datetime) -> int | None:
         """Return the time step of a code, or None if it is invalid."""
-        code, secret = normalise_code(typed), self.keys.secret(factor)
-        if secret is None or not looks_like_code(code):
+        normalised, secret = normalise_code(code), self.keys.secret(factor)
+        if secret is None or not looks_like_code(normalised):
             return None
-        return self.totp.find_step(secret, code, now)
+        return self.totp.find_step(secret, normalised, now)
 
-    def _consume(self, factor: SecondFactor, typed: str, now: datetime) -> SecondFactor | None:
-        step = self.find_step(factor, typed, now)
-        return factor.use_step(step) or factor.use_recovery_code(typed)
+    def _consume(self, factor: SecondFactor, code: str, now: datetime) -> SecondFactor | None:
+        step = self.find_step(factor, code, now)
+        return factor.use_step(step) or factor.use_recovery_code(code)
 
     @retry_on_contention
-    def _consume_in_transaction(self, user: User, typed: str, client_info: ClientInfo) -> bool:
+    def _consume_in_transaction(self, user: User, code: str, client_info: ClientInfo) -> bool:
         with self.store.begin() as tx:
             tx.users.get_for_update(user.id)
             now, before = self.clock.now(), active_factor(tx, user)
-            after = before and self._consume(before, typed, now)
+            after = before and self._consume(before, code, now)
             if not before or not after or not tx.second_factors.replace(before, after):
                 failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", client_info, now)
                 self.burst_filter.add(tx.audit, failed)
                 return False
             if after.recovery != before.recovery:
-                left = {"recovery_codes_left": [len(before.recovery), len(after.recovery)]}
+                changes = {"recovery_codes_left": [len(before.recovery), len(after.recovery)]}
                 tx.audit.add(
-                    account_audit_entry(user, "RECOVERY_CODE_USED", client_info, now, left)
+                    account_audit_entry(user, "RECOVERY_CODE_USED", client_info, now, changes)
                 )
             return True
 
 
 def active_factor(tx: IdentityTx, user: User) -> SecondFactor | None:
     """Return a user's second factor, if it is confirmed."""
-    found = tx.second_factors.find(user.id)
-    return found if found is not None and found.is_confirmed else None
+    factor = tx.second_factors.find(user.id)
+    return factor if factor is not None and factor.is_confirmed else None
 
 
 def must_enrol(tx: IdentityTx, policy: SecondFactorPolicy, user: User) -> bool:

@@ -201,8 +201,8 @@ class UserAdministration:
         self, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[User], int]:
         with self.codes.store.view() as tx:
-            found = tx.users.find(filters, ordering=ordering, offset=offset, limit=limit)
-            return found, tx.users.count(filters)
+            users = tx.users.find(filters, ordering=ordering, offset=offset, limit=limit)
+            return users, tx.users.count(filters)
 
     def _lock(self, tx: IdentityTx, actor: Actor, user_id: UserId) -> User:
         """Lock the actor and the user; check the actor's rights again."""

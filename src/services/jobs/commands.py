@@ -61,7 +61,7 @@ class JobService:
             Invalid: A field is wrong.
             LimitReached: The owner has too many waiting jobs.
             Conflict: The key was used for another request.
-            NotAllowed: The actor has not signed in.
+            NotAllowed: The actor has not logged in.
         """
         check(actor, Action.MAKE_JOB, SIGN_IN)
         owner = actor.user_id if owner is None else owner

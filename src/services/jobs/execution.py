@@ -231,7 +231,7 @@ class ExecutionService(Generic[TxT]):
         except NotFound as error:
             return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
-            return self._success(task.body(context, self._parameters(claim, task)))
+            return self._to_task_result(task.body(context, self._load_parameters(claim, task)))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
         except Cancelled:
@@ -241,16 +241,12 @@ class ExecutionService(Generic[TxT]):
         except ShuttingDown:
             return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
         except (Invalid, NotAllowed, NotFound) as error:
-            return TaskResult(
-                outcome=Outcome.FAILED, error=sanitise_text(error.detail), permanent=True
-            )
+            text = sanitise_text(error.detail)
+            return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
         except (Throttled, Unavailable) as error:
-            context.log.error(sanitise_text(error.detail))
-            return TaskResult(
-                outcome=Outcome.FAILED,
-                error=sanitise_text(error.detail),
-                retry_after=error.retry_after,
-            )
+            text, delay = sanitise_text(error.detail), error.retry_after
+            context.log.error(text)
+            return TaskResult(outcome=Outcome.FAILED, error=text, retry_after=delay)
         except OwnershipLost:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit
@@ -258,7 +254,7 @@ class ExecutionService(Generic[TxT]):
             context.log.error(text)
             return TaskResult(outcome=Outcome.FAILED, error=text)
 
-    def _parameters(self, claim: Claim, task: Task) -> Any:
+    def _load_parameters(self, claim: Claim, task: Task) -> Any:
         value = self.definitions.parse_parameters(task, claim.parameters)
         if task.check is not None:
             task.check(self._load_owner(claim), value)
@@ -285,7 +281,7 @@ class ExecutionService(Generic[TxT]):
             except NotFound:
                 return Actor(user_id=claim.owner)
 
-    def _success(self, result: Any) -> TaskResult:
+    def _to_task_result(self, result: Any) -> TaskResult:
         serializer = self.definitions.serializer
         json_result = serializer.unstructure(result)
         if serializer.size(json_result) > MAX_JSON_BYTES:

@@ -106,11 +106,11 @@ class TaskDefinitionService:
             NotAllowed: The task refuses them to this actor.
         """
         try:
-            given = self._to_json(parameters)
-            value = self.parse_parameters(task, given)
+            value_json = self._to_json(parameters)
+            value = self.parse_parameters(task, value_json)
             if task.check is not None:
                 task.check(actor, value)
-            return given
+            return value_json
         except (Invalid, NotFound) as error:
             wrong = error if isinstance(error, Invalid) else Invalid(error.detail)
             raise parameter_errors(wrong) from error

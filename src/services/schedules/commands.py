@@ -81,7 +81,7 @@ class ScheduleService:
         Raises:
             Invalid: A field is wrong.
             LimitReached: The owner has too many active schedules.
-            NotAllowed: The actor has not signed in.
+            NotAllowed: The actor has not logged in.
         """
         check(actor, Action.MAKE_SCHEDULE, SIGN_IN)
         now, definition = self.clock.now(), self.definitions.by_name(new.task_definition)
@@ -127,7 +127,7 @@ class ScheduleService:
         self,
         actor: Actor,
         schedule_id: ScheduleId,
-        given: Mapping[str, Any],
+        updates: Mapping[str, Any],
         *,
         version: int | None = None,
     ) -> ScheduleView:
@@ -144,7 +144,7 @@ class ScheduleService:
         now = self.clock.now()
         view = self.get(actor, schedule_id)
         versions = {view.schedule.version, view.schedule.version if version is None else version}
-        new, fields, changes = self._merge(actor, view, given)
+        new, fields, changes = self._merge(actor, view, updates)
         with self.store.begin() as tx:
             before = self._lock(tx, actor, view.schedule.owner, schedule_id, versions)
             after = self._apply_edit(tx, actor, before, fields, now, active=new.is_active)
@@ -266,14 +266,14 @@ class ScheduleService:
         } | {name: getattr(new, name) for name in COPIED_FIELDS}
 
     def _merge(
-        self, actor: Actor, view: ScheduleView, given: Mapping[str, Any]
+        self, actor: Actor, view: ScheduleView, updates: Mapping[str, Any]
     ) -> tuple[NewSchedule, dict[str, Any], dict[str, Any]]:
         """Return the merged request, its new fields, and the audit changes."""
         before = self.serializer.unstructure(NewSchedule.of(view))
-        new = self.serializer.structure({**before, **given}, NewSchedule)
+        new = self.serializer.structure({**before, **updates}, NewSchedule)
         after = self.serializer.unstructure(new)
         changes = changed_values(before, after)
-        if dict(given) == {"is_active": False}:
+        if dict(updates) == {"is_active": False}:
             return new, {}, changes
         definition = self.definitions.by_name(new.task_definition)
         fields = self._validated_fields(actor, new, definition, view.schedule)

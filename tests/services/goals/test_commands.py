@@ -38,14 +38,14 @@ class GoalFixture:
         return self.clock.at
 
     def goal(self, name: str = "Swim", **fields: Any) -> Goal:
-        asked: dict[str, Any] = {"category": Category.PRIMARY, **fields}
-        return self.goals.create(self.actor, NewGoal(goal_name=name, **asked)).goal
+        values: dict[str, Any] = {"category": Category.PRIMARY, **fields}
+        return self.goals.create(self.actor, NewGoal(goal_name=name, **values)).goal
 
     def log(self, goal: int = 1, note: str = "a length", **fields: Any) -> ProgressEntry:
-        asked: dict[str, Any] = fields
+        values: dict[str, Any] = fields
         if "started_at" not in fields:
-            asked = {"logged_hours": HOUR, **fields}
-        return self.progress.log(self.actor, goal, NewProgressEntry(progress=note, **asked))
+            values = {"logged_hours": HOUR, **fields}
+        return self.progress.log(self.actor, goal, NewProgressEntry(progress=note, **values))
 
     def view(self, goal: int = 1) -> GoalView:
         return self.goals.get(self.actor, goal)
@@ -201,9 +201,9 @@ def test_spans_of_one_user_do_not_overlap(env: GoalFixture, goal: Goal) -> None:
     env.log(1, started_at=start, ended_at=start + HOUR)
     env.log(2, started_at=start + HOUR, ended_at=start + 2 * HOUR)
     for wrong in (-0.5, 0, 0.5, 1.5):
-        begun = start + wrong * HOUR
+        started = start + wrong * HOUR
         with pytest.raises(Invalid, match=r"started_at overlaps entry 1 of goal [12]"):
-            env.log(1, started_at=begun, ended_at=begun + HOUR)
+            env.log(1, started_at=started, ended_at=started + HOUR)
     env.log(1)
     progress = env.progress
     with pytest.raises(Invalid, match="logged_hours overlaps"):
@@ -215,9 +215,9 @@ def test_spans_of_one_user_do_not_overlap(env: GoalFixture, goal: Goal) -> None:
 
 def test_a_span_does_not_overlap_the_running_timer(env: GoalFixture, goal: Goal) -> None:
     env.timers.start(env.actor, 1)
-    begun = env.advance(hours=1) - HOUR / 2
+    started = env.advance(hours=1) - HOUR / 2
     with pytest.raises(Invalid, match="running timer"):
-        env.log(started_at=begun, ended_at=env.clock.at)
+        env.log(started_at=started, ended_at=env.clock.at)
     env.log(started_at=NOON - HOUR, ended_at=NOON)
 
 

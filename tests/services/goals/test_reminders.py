@@ -58,9 +58,9 @@ class ReminderFixture:
         now = self.clock.now()
         with self.store.begin() as tx:
             if fields:
-                kept = evolve(tx.goals.get(owner, number), **fields)
-                tx.goals.replace(kept)
-                return kept
+                stored = evolve(tx.goals.get(owner, number), **fields)
+                tx.goals.replace(stored)
+                return stored
             return tx.goals.add(
                 Goal(
                     owner=owner,
@@ -78,7 +78,7 @@ class ReminderFixture:
         self.clock.at += timedelta(**span)
 
     def run(self) -> int:
-        """Run the daily reminders; return how many users were reminded."""
+        """Run the daily reminders; return arguments many users were reminded."""
         return self.service.remind_at_default_time(ignore_progress)[1]
 
     def mails(self) -> list[Job]:
@@ -93,9 +93,9 @@ class ReminderFixture:
 
     def message(self, filters: int = -1) -> Email | None:
         """Return the email of a job, as it would be sent now."""
-        asked = self.mails()[filters].parameters
+        parameters = self.mails()[filters].parameters
         return self.service.compose_email(
-            asked["user_id"], date.fromisoformat(asked["day"]), asked["goals"]
+            parameters["user_id"], date.fromisoformat(parameters["day"]), parameters["goals"]
         )
 
 
@@ -313,8 +313,8 @@ def test_preferences_are_private_audited_and_validated(env: ReminderFixture) -> 
         env.service.save_preferences(reader, Preferences())
     env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
     env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
-    kept = env.service.preferences(actor)
-    assert kept.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
+    stored = env.service.preferences(actor)
+    assert stored.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
     changes = [entry.changes for entry in env.store._tables.audit]
     assert changes == [{"reminder_time": [None, "07:30"]}]
 
@@ -349,10 +349,10 @@ def test_an_unsubscribe_link_affects_one_user_and_is_idempotent(
 def ensure(env: ReminderFixture) -> Callable[..., Any]:
     built_in = BuiltInSchedules(store=env.store, clock=env.clock)
 
-    def made(line: str = "0 0 * * *") -> Any:
+    def ensure_schedule(line: str = "0 0 * * *") -> Any:
         return built_in.ensure("Reminders", "goals.remind", CronRule(line), {"own_times": False})
 
-    return made
+    return ensure_schedule
 
 
 def test_a_built_in_schedule_is_created_once_and_follows_the_settings(
@@ -370,17 +370,17 @@ def test_a_built_in_schedule_is_created_once_and_follows_the_settings(
 def test_a_manual_pause_persists_and_a_pause_by_failures_does_not(
     ensure: Callable[..., Any], env: ReminderFixture
 ) -> None:
-    made = ensure()
+    built_in = ensure()
 
     def replace(schedule: Any) -> None:
         with env.store.begin() as tx:
             tx.schedules.replace(schedule)
 
-    replace(made.pause())
+    replace(built_in.pause())
     assert not ensure().is_active
-    replace(made.pause("5 runs in a row have failed"))
+    replace(built_in.pause("5 runs in a row have failed"))
     assert ensure().is_active
-    replace(evolve(made.pause(), deleted_at=NOON))
+    replace(evolve(built_in.pause(), deleted_at=NOON))
     again = ensure()
     assert again.is_active
-    assert again.id != made.id
+    assert again.id != built_in.id

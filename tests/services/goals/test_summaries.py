@@ -27,16 +27,16 @@ ANN, BOB = Actor(user_id=UserId(1)), Actor(user_id=UserId(2))
 class RecordingCache:
     """A cache that records its reads and evicts nothing."""
 
-    kept: dict[str, Any] = field(factory=dict)
-    asked: list[str] = field(factory=list)
+    values: dict[str, Any] = field(factory=dict)
+    reads: list[str] = field(factory=list)
 
     def get(self, key: str) -> Any | None:
-        self.asked.append(key)
-        return self.kept.get(key)
+        self.reads.append(key)
+        return self.values.get(key)
 
     def put(self, key: str, value: Any, seconds: int) -> None:
         assert seconds == 300
-        self.kept[key] = value
+        self.values[key] = value
 
 
 @define
@@ -77,11 +77,11 @@ class SummaryFixture:
         at = datetime(day.year, day.month, day.day, 12, tzinfo=NOON.tzinfo)
         with self.store.begin() as tx:
             tx.ledgers.replace(tx.ledgers.lock(actor.user_id).changed())
-            kept = tx.goals.get(actor.user_id, goal)
+            stored = tx.goals.get(actor.user_id, goal)
             tx.entries.add(
                 ProgressEntry(
                     owner=actor.user_id,
-                    goal_id=kept.id,
+                    goal_id=stored.id,
                     goal_number=goal,
                     number=tx.ledgers.get(actor.user_id).revision,
                     logged_seconds=seconds,
@@ -116,11 +116,11 @@ def test_weeks_and_months_are_summed_for_all_goals_or_one(env: SummaryFixture) -
 def test_unchanged_sums_are_read_from_the_cache(env: SummaryFixture) -> None:
     env.log(date(2030, 1, 1), 60)
     first = env.summaries.by_period(ANN, Granularity.WEEK)
-    assert env.cache.kept == {"week:1:3:all": [["2029-12-31", 60]]}
+    assert env.cache.values == {"week:1:3:all": [["2029-12-31", 60]]}
     assert env.summaries.by_period(ANN, Granularity.WEEK) == first
-    assert env.cache.asked == ["week:1:3:all"] * 2
+    assert env.cache.reads == ["week:1:3:all"] * 2
     assert env.uncached.by_period(ANN, Granularity.WEEK) == first
-    assert len(env.cache.asked) == 2
+    assert len(env.cache.reads) == 2
 
 
 LOGGED = st.tuples(st.integers(0, 60), st.integers(1, 9_000), st.integers(1, 2), st.booleans())

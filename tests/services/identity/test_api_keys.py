@@ -37,14 +37,14 @@ def refused(accounts: AccountFixture, token: str) -> bool:
 
 def test_a_key_is_returned_once_and_stored_as_a_hash(accounts: AccountFixture) -> None:
     ana = accounts.ana()
-    made = accounts.services.api_keys.create(ana, " nightly ", [READ])
-    assert made.text.startswith(f"wbk_{made.key.prefix}_")
-    secret = made.text.rpartition("_")[2]
-    assert made.key.name == "nightly"
-    assert secret not in repr(made) + str(accounts.services.api_keys.list_keys(ana)) + str(
+    new_key = accounts.services.api_keys.create(ana, " nightly ", [READ])
+    assert new_key.text.startswith(f"wbk_{new_key.key.prefix}_")
+    secret = new_key.text.rpartition("_")[2]
+    assert new_key.key.name == "nightly"
+    assert secret not in repr(new_key) + str(accounts.services.api_keys.list_keys(ana)) + str(
         accounts.audit()
     )
-    assert accounts.services.api_keys.list_keys(ana) == [made.key]
+    assert accounts.services.api_keys.list_keys(ana) == [new_key.key]
     assert (accounts.actions()[-1], accounts.audit()[-1].model_name) == ("CREATE", "api_key")
 
 
@@ -76,38 +76,38 @@ def test_a_key_ends_at_its_expiry_or_when_revoked(accounts: AccountFixture) -> N
 
 
 def test_another_users_key_is_not_found(accounts: AccountFixture) -> None:
-    made = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
+    new_key = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
     with pytest.raises(NotFound):
-        accounts.services.api_keys.revoke(accounts.actor(accounts.login("bob")), made.key.id)
-    assert not refused(accounts, made.text)
+        accounts.services.api_keys.revoke(accounts.actor(accounts.login("bob")), new_key.key.id)
+    assert not refused(accounts, new_key.text)
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}])
 def test_a_key_of_an_inactive_user_is_invalid(
     accounts: AccountFixture, change: dict[str, bool]
 ) -> None:
-    made = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
+    new_key = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
     accounts.change("ana", **change)
-    assert refused(accounts, made.text)
+    assert refused(accounts, new_key.text)
 
 
 def test_a_key_with_a_wrong_secret_or_prefix_is_invalid(accounts: AccountFixture) -> None:
-    made = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
-    assert refused(accounts, f"wbk_{made.key.prefix}_{'x' * 64}")
-    assert refused(accounts, f"wbk_other_{made.text.rpartition('_')[2]}")
-    assert refused(accounts, f"wbk_{made.key.prefix}_{made.key.secret_hash}")
+    new_key = accounts.services.api_keys.create(accounts.ana(), "mine", [READ])
+    assert refused(accounts, f"wbk_{new_key.key.prefix}_{'x' * 64}")
+    assert refused(accounts, f"wbk_other_{new_key.text.rpartition('_')[2]}")
+    assert refused(accounts, f"wbk_{new_key.key.prefix}_{new_key.key.secret_hash}")
 
 
 def test_the_use_of_a_key_is_recorded_once_a_minute(accounts: AccountFixture) -> None:
     ana = accounts.ana()
-    made = accounts.services.api_keys.create(ana, "mine", [READ])
-    accounts.login_service.authenticate(made.text)
+    new_key = accounts.services.api_keys.create(ana, "mine", [READ])
+    accounts.login_service.authenticate(new_key.text)
     assert accounts.services.api_keys.list_keys(ana)[0].last_used_at == NOON
     accounts.clock.wait(30)
-    accounts.login_service.authenticate(made.text)
+    accounts.login_service.authenticate(new_key.text)
     assert accounts.services.api_keys.list_keys(ana)[0].last_used_at == NOON
     accounts.clock.wait(30)
-    accounts.login_service.authenticate(made.text)
+    accounts.login_service.authenticate(new_key.text)
     assert accounts.services.api_keys.list_keys(ana)[0].last_used_at == accounts.clock.at
 
 
@@ -122,13 +122,13 @@ def test_the_number_of_keys_per_user_is_limited(accounts: AccountFixture) -> Non
 
 
 def test_a_key_cannot_manage_credentials(accounts: AccountFixture) -> None:
-    made = accounts.services.api_keys.create(accounts.ana(), "all", [READ, WRITE, ADMIN])
-    actor = accounts.login_service.authenticate(made.text)
+    new_key = accounts.services.api_keys.create(accounts.ana(), "all", [READ, WRITE, ADMIN])
+    actor = accounts.login_service.authenticate(new_key.text)
     api_keys = accounts.services.api_keys
     for attempt in (
         lambda: api_keys.create(actor, "another", [READ]),
         lambda: api_keys.list_keys(actor),
-        lambda: api_keys.revoke(actor, made.key.id),
+        lambda: api_keys.revoke(actor, new_key.key.id),
         lambda: accounts.services.sessions.list_sessions(actor),
         lambda: accounts.services.sessions.revoke(actor, "s"),
         lambda: accounts.login_service.logout(actor),

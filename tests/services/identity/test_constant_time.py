@@ -16,7 +16,7 @@ NEW = "a good one, 77"
 
 
 @define
-class Even:
+class TimingBlocks:
     """Counts `min_duration` blocks, and knows whether one is active."""
 
     blocks: int = 0
@@ -36,7 +36,7 @@ class RecordingStore:
     """A store and mailer that record their calls outside of such a block."""
 
     store: Any
-    even: Even
+    timing: TimingBlocks
     outside: list[str] = field(factory=list[str])
 
     def begin(self, *, single_statement: bool = False) -> AbstractContextManager[Any]:
@@ -51,7 +51,7 @@ class RecordingStore:
         self._note("send")
 
     def _note(self, what: str) -> None:
-        if not self.even.within:
+        if not self.timing.within:
             self.outside.append(what)
 
 
@@ -80,34 +80,34 @@ def test_work_that_depends_on_the_user_has_a_minimum_duration(
     """Equally many blocks for all users; outside there is one hash each."""
     blocks = set()
     for name in ("ana", "vera", "off", "nobody", "ana"):
-        even = Even()
-        watched: Any = RecordingStore(accounts.store, even)
+        timing = TimingBlocks()
+        recorder: Any = RecordingStore(accounts.store, timing)
         identity = evolve(
             accounts.identity,
-            store=watched,
-            background_mailer=watched,
-            min_duration=even.min_duration,
+            store=recorder,
+            background_mailer=recorder,
+            min_duration=timing.min_duration,
         )
-        before = accounts.hasher.made, len(accounts.hasher.compared)
+        before = accounts.hasher.hashed, len(accounts.hasher.compared)
         with suppress(WorkbellError):
             flow(
                 identity,
                 AccountServiceSet.of(identity, accounts.login_service),
                 f"{name}@example.com",
             )
-        assert watched.outside == []
-        hashes = accounts.hasher.made - before[0], len(accounts.hasher.compared) - before[1]
-        blocks.add((even.blocks, *hashes))
+        assert recorder.outside == []
+        hashes = accounts.hasher.hashed - before[0], len(accounts.hasher.compared) - before[1]
+        blocks.add((timing.blocks, *hashes))
     assert len(blocks) == 1
 
 
 def test_a_failed_login_is_recorded_within_the_minimum_duration(accounts: AccountFixture) -> None:
     for name in ("ana", "off", "nobody", "ana"):
-        even = Even()
-        watched: Any = RecordingStore(accounts.store, even)
+        timing = TimingBlocks()
+        recorder: Any = RecordingStore(accounts.store, timing)
         login_service = evolve(
-            accounts.login_service, store=watched, min_duration=even.min_duration
+            accounts.login_service, store=recorder, min_duration=timing.min_duration
         )
         with pytest.raises(WrongCredentials):
             login_service.login(name, "wrong")
-        assert (watched.outside, even.blocks) == (["view"], 1)
+        assert (recorder.outside, timing.blocks) == (["view"], 1)

@@ -78,8 +78,10 @@ class LoginFixture:
     login_service: LoginService
     ana: User
 
-    def login(self, identifier: str = "ana", password: str = PASSWORD, **how: Any) -> TokenLogin:
-        return self.login_service.login(identifier, password, CLIENT, **how)
+    def login(
+        self, identifier: str = "ana", password: str = PASSWORD, **arguments: Any
+    ) -> TokenLogin:
+        return self.login_service.login(identifier, password, CLIENT, **arguments)
 
     def change(self, **fields: Any) -> None:
         with self.store.begin() as tx:

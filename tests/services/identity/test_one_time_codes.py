@@ -157,9 +157,9 @@ def test_no_code_is_sent_to_unknown_or_verified_addresses(
     registration.register()
     registration.identity.verify_otp(ANA, registration.outbox.code())
     registration.clock.wait(60)
-    made = registration.hasher.made
+    hashed = registration.hasher.hashed
     for email in (ANA, "bob@example.com"):
         registration.identity.resend_otp(email, CLIENT)
-    assert registration.hasher.made - made == 2
+    assert registration.hasher.hashed - hashed == 2
     assert len(registration.outbox.messages) == 1
     assert registration.actions()[-2:] == ["SEND_OTP_REFUSED"] * 2

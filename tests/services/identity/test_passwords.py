@@ -100,11 +100,11 @@ def test_unknown_and_inactive_users_get_the_same_response(accounts: AccountFixtu
     accounts.change("bob", is_active=False)
     costs = []
     for email in (ANA, "bob@example.com", "nobody@example.com", "", "\0", "no address"):
-        made, compared = accounts.hasher.made, len(accounts.hasher.compared)
+        hashed, compared = accounts.hasher.hashed, len(accounts.hasher.compared)
         accounts.services.passwords.request_reset(email, CLIENT)
         with pytest.raises(WrongCode):
             accounts.services.passwords.reset(email, "000000", NEW, CLIENT)
-        costs.append((accounts.hasher.made - made, len(accounts.hasher.compared) - compared))
+        costs.append((accounts.hasher.hashed - hashed, len(accounts.hasher.compared) - compared))
     assert set(costs) == {(1, 1)}
     assert [message.to for message in accounts.outbox.messages] == [ANA]
 
@@ -182,14 +182,16 @@ def test_of_parallel_resets_with_one_code_one_is_accepted(accounts: AccountFixtu
 
 def guesses_compared(accounts: AccountFixture, email: str, rounds: int) -> int:
     """Guess as fast as the limits allow; return how many were compared."""
-    before = len([kept for kept in accounts.hasher.compared if kept])
+    before = len([password_hash for password_hash in accounts.hasher.compared if password_hash])
     for number in range(rounds):
         accounts.clock.wait(61)
         accounts.services.passwords.request_reset(email)
         for guess in range(6):
             with pytest.raises(WrongCode):
                 accounts.services.passwords.reset(email, f"9{number:03}{guess:02}", NEW)
-    return len([kept for kept in accounts.hasher.compared if kept]) - before
+    return (
+        len([password_hash for password_hash in accounts.hasher.compared if password_hash]) - before
+    )
 
 
 def test_an_account_allows_twenty_guesses_a_day(accounts: AccountFixture) -> None:
@@ -213,4 +215,6 @@ def test_many_addresses_allow_no_more_guesses() -> None:
         for guess in range(8):
             with pytest.raises(WrongCode):
                 accounts.services.passwords.reset(f"{name}@example.com", f"99999{guess}", NEW)
-    assert len([kept for kept in accounts.hasher.compared if kept]) == 5 * len(names)
+    assert len(
+        [password_hash for password_hash in accounts.hasher.compared if password_hash]
+    ) == 5 * len(names)

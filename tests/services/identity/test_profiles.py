@@ -78,8 +78,8 @@ def test_a_new_address_requires_the_password_and_verification(accounts: AccountF
         assert set(caught.value.field_errors) == {"current_password"}
     change(accounts, email="new@example.com", current_password=PASSWORD)
     assert not accounts.user("ana").is_email_verified
-    code, told = accounts.outbox.messages
-    assert (code.to, told.to) == ("new@example.com", "ana@example.com")
+    code, notice = accounts.outbox.messages
+    assert (code.to, notice.to) == ("new@example.com", "ana@example.com")
     accounts.outbox.messages.pop()
     assert accounts.identity.verify_otp("new@example.com", accounts.outbox.code()).is_email_verified
 
@@ -95,10 +95,10 @@ def test_a_code_sent_to_the_old_address_is_invalid(accounts: AccountFixture) -> 
 def test_a_password_may_be_changed_with_the_rest(accounts: AccountFixture) -> None:
     mine, other = accounts.login(), accounts.login()
     accounts.actor(other)
-    asked = ProfileChange(
+    profile_change = ProfileChange(
         email="new@example.com", password=NEW, current_password=PASSWORD, first_name="Ana"
     )
-    accounts.services.profiles.change(accounts.actor(mine), asked)
+    accounts.services.profiles.change(accounts.actor(mine), profile_change)
     accounts.actor(mine)
     with pytest.raises(Unauthenticated):
         accounts.actor(other)
@@ -136,19 +136,19 @@ def test_superusers_change_any_user_without_a_password(accounts: AccountFixture)
     root = accounts.actor(accounts.login("root"))
     signed_in = accounts.login("bob")
     accounts.actor(signed_in)
-    asked = ProfileChange(email="robert@example.com", password=NEW)
-    bob = accounts.services.profiles.change(root, asked, accounts.user("bob").id)
+    profile_change = ProfileChange(email="robert@example.com", password=NEW)
+    bob = accounts.services.profiles.change(root, profile_change, accounts.user("bob").id)
     assert bob.email == "robert@example.com"
     with pytest.raises(Unauthenticated):
         accounts.actor(signed_in)
     accounts.login("bob", NEW)
     with pytest.raises(NotFound):
-        accounts.services.profiles.change(root, asked, UserId(99))
+        accounts.services.profiles.change(root, profile_change, UserId(99))
 
 
 def test_a_key_changes_names_and_no_address(accounts: AccountFixture) -> None:
-    made = accounts.services.api_keys.create(accounts.ana(), "w", [KeyScope.WRITE])
-    actor = accounts.login_service.authenticate(made.text)
+    new_key = accounts.services.api_keys.create(accounts.ana(), "w", [KeyScope.WRITE])
+    actor = accounts.login_service.authenticate(new_key.text)
     assert accounts.services.profiles.change(actor, ProfileChange(first_name="A")).first_name == "A"
     moving = ProfileChange(email="new@example.com", current_password=PASSWORD)
     with pytest.raises(NotAllowed):

@@ -57,10 +57,10 @@ def test_a_registration_is_audited_with_client_info_and_without_secrets(
 def test_only_the_hash_of_the_code_is_stored(registration: RegistrationFixture) -> None:
     user = registration.register()
     with registration.store.view() as tx:
-        kept = tx.codes.latest(user.id, Purpose.VERIFY_EMAIL)
-    assert kept is not None
-    assert kept.code_hash == f"hash of {registration.outbox.code()}"
-    assert kept.expires_at == NOON + timedelta(minutes=10)
+        stored = tx.codes.latest(user.id, Purpose.VERIFY_EMAIL)
+    assert stored is not None
+    assert stored.code_hash == f"hash of {registration.outbox.code()}"
+    assert stored.expires_at == NOON + timedelta(minutes=10)
 
 
 def test_malformed_fields_are_refused_first(
@@ -69,7 +69,7 @@ def test_malformed_fields_are_refused_first(
     with pytest.raises(Invalid) as caught:
         registration.register(email="x", password="short")
     assert set(caught.value.field_errors) == {"email", "password"}
-    assert registration.hasher.made == 0
+    assert registration.hasher.hashed == 0
     assert registration.audit() == []
 
 
@@ -127,7 +127,7 @@ def test_a_hundred_registrations_of_one_name_create_one_account(
 # without disclosure
 
 
-def quietly(
+def register_without_disclosure(
     registration: RegistrationFixture, email: str = ANA, password: str = "correct horse"
 ) -> None:
     registration.identity.register_without_disclosure(email, password, CLIENT)
@@ -136,7 +136,7 @@ def quietly(
 def test_a_registration_without_disclosure_creates_an_account(
     registration: RegistrationFixture,
 ) -> None:
-    quietly(registration)
+    register_without_disclosure(registration)
     user = registration.identity.verify_otp(ANA, registration.outbox.code())
     assert (user.username, user.email) == ("ana", ANA)
 
@@ -145,22 +145,22 @@ def test_an_existing_account_is_disclosed_by_email_only(registration: Registrati
     user = registration.register()
     registration.identity.verify_otp(ANA, registration.outbox.code())
     registration.clock.wait(60)
-    made = registration.hasher.made
-    quietly(registration, "ANA@example.com", "another horse")
-    assert registration.hasher.made - made == 2
+    hashed = registration.hasher.hashed
+    register_without_disclosure(registration, "ANA@example.com", "another horse")
+    assert registration.hasher.hashed - hashed == 2
     assert "already have an account" in registration.outbox.messages[-1].subject
     assert not re.search(r"\d{6}", registration.outbox.messages[-1].text)
-    kept = registration.user(ANA)
-    assert kept is not None
-    assert kept.password_hash == user.password_hash
+    stored = registration.user(ANA)
+    assert stored is not None
+    assert stored.password_hash == user.password_hash
     assert registration.actions()[-1] == "SEND_OTP"
 
 
 def test_an_unverified_user_gets_a_new_code(registration: RegistrationFixture) -> None:
-    quietly(registration)
+    register_without_disclosure(registration)
     first = registration.outbox.code()
     registration.clock.wait(60)
-    quietly(registration, password="another horse")
+    register_without_disclosure(registration, password="another horse")
     assert registration.outbox.code() != first
     with pytest.raises(WrongCode):
         registration.identity.verify_otp(ANA, first)
@@ -171,7 +171,7 @@ def test_emails_to_known_addresses_are_limited_like_codes(
     registration: RegistrationFixture,
 ) -> None:
     for _ in range(3):
-        quietly(registration)
+        register_without_disclosure(registration)
     assert len(registration.outbox.messages) == 1
     assert registration.actions() == ["REGISTER", "SEND_OTP_REFUSED"]
 
@@ -179,7 +179,7 @@ def test_emails_to_known_addresses_are_limited_like_codes(
 def test_an_inactive_user_gets_no_email(registration: RegistrationFixture) -> None:
     registration.change(registration.register(), is_active=False)
     registration.clock.wait(60)
-    quietly(registration)
+    register_without_disclosure(registration)
     assert len(registration.outbox.messages) == 1
 
 
@@ -188,9 +188,9 @@ def test_a_failed_email_does_not_change_the_response(
     registration: RegistrationFixture, error: WorkbellError
 ) -> None:
     registration.outbox.fails_with = error
-    quietly(registration)
+    register_without_disclosure(registration)
     registration.clock.wait(60)
-    quietly(registration)
+    register_without_disclosure(registration)
     registration.clock.wait(60)
     registration.identity.resend_otp(ANA)
     assert registration.outbox.messages == []
@@ -206,7 +206,7 @@ def test_malformed_input_is_refused_for_known_and_unknown_addresses(
     registration.register()
     for email in (ANA, "bob@example.com"):
         with pytest.raises(Invalid) as caught:
-            quietly(registration, email, "short")
+            register_without_disclosure(registration, email, "short")
         assert set(caught.value.field_errors) == {"password"}
 
 
@@ -221,7 +221,7 @@ def test_a_lost_race_for_a_username_gets_another_one(
         return "ana" if len(seen) == 1 else "ana-2"
 
     monkeypatch.setattr("workbell.services.identity.registration.free_username", free_at_first)
-    quietly(registration, "ana@example.org")
+    register_without_disclosure(registration, "ana@example.org")
     assert len(seen) == 2
     assert registration.user("ana-2") is not None
 

@@ -51,21 +51,28 @@ class FixedRandomness:
         return low
 
 
-def made(duty: SecondFactorPolicy = SecondFactorPolicy.NONE, **more: Any) -> AccountFixture:
+def make_fixture(
+    policy: SecondFactorPolicy = SecondFactorPolicy.NONE, **more: Any
+) -> AccountFixture:
     return make_accounts(
-        "ana", "bob", chance=FixedRandomness(), factor_keys=KEYS, second_factor_policy=duty, **more
+        "ana",
+        "bob",
+        chance=FixedRandomness(),
+        factor_keys=KEYS,
+        second_factor_policy=policy,
+        **more,
     )
 
 
 @pytest.fixture
 def accounts() -> AccountFixture:
-    return made()
+    return make_fixture()
 
 
 @pytest.fixture
 def limited() -> AccountFixture:
     """Return account fixtures where failures are counted."""
-    accounts = made()
+    accounts = make_fixture()
     rate_limits = RateLimiting(
         store=accounts.store, limiter=MemoryRateLimiter(), clock=accounts.clock, policies=UNLIMITED
     )
@@ -81,9 +88,9 @@ def factor(accounts: AccountFixture, name: str = "ana") -> SecondFactor | None:
 
 def code(accounts: AccountFixture, name: str = "ana", steps: int = 0) -> str:
     """Return the code that a device shows now, or some steps later."""
-    kept = factor(accounts, name)
-    assert kept is not None
-    secret = KEYS.secret(kept)
+    stored = factor(accounts, name)
+    assert stored is not None
+    secret = KEYS.secret(stored)
     assert secret is not None
     return TOTP(base32_secret(secret)).at(accounts.clock.at, counter_offset=steps)
 
@@ -184,16 +191,16 @@ def test_a_key_cannot_manage_a_second_factor(accounts: AccountFixture) -> None:
         accounts.services.second_factor,
         evolve(accounts.ana(), key_scopes=frozenset(KeyScope)),
     )
-    asked: Sequence[Callable[[], object]] = (
+    requests: Sequence[Callable[[], object]] = (
         lambda: own.state(key),
         lambda: own.begin(key, PASSWORD),
         lambda: own.confirm(key, "1"),
         lambda: own.renew(key, PASSWORD, "1"),
         lambda: own.remove(key, PASSWORD, "1"),
     )
-    for ask in asked:
+    for request in requests:
         with pytest.raises(NotAllowed):
-            ask()
+            request()
 
 
 # login
@@ -268,10 +275,10 @@ def test_no_code_is_in_the_audit_trail(accounts: AccountFixture) -> None:
     signed_in(accounts, recovery[0])
     typed = code(accounts)
     signed_in(accounts, typed)
-    kept = factor(accounts)
-    assert kept is not None
+    stored = factor(accounts)
+    assert stored is not None
     text = repr(accounts.audit())
-    assert not [one for one in ("987654", typed, kept.seed, *recovery) if one in text]
+    assert not [one for one in ("987654", typed, stored.seed, *recovery) if one in text]
 
 
 def test_refreshing_requires_no_code(accounts: AccountFixture) -> None:
@@ -282,7 +289,7 @@ def test_refreshing_requires_no_code(accounts: AccountFixture) -> None:
 
 def test_api_keys_work_without_the_second_factor() -> None:
     """Even if the user must still enrol, so that programs keep working."""
-    accounts = made(SecondFactorPolicy.EVERYONE)
+    accounts = make_fixture(SecondFactorPolicy.EVERYONE)
     ana = accounts.ana()
     key = accounts.services.api_keys.create(evolve(ana, must_enrol=False), "one", [KeyScope.READ])
     assert not accounts.login_service.authenticate(key.text).must_enrol
@@ -393,8 +400,8 @@ def test_without_a_factor_renewal_and_removal_are_refused(accounts: AccountFixtu
 def test_a_factor_removed_since_is_not_renewed(accounts: AccountFixture) -> None:
     recovery, own = enrolled(accounts), accounts.services.second_factor
     ana = signed_in(accounts, recovery[0])
-    gone = [lambda: accounts.services.people.remove_second_factor(SYSTEM, ana.user_id)]
-    accounts.hasher.during_hash.extend(gone)
+    removals = [lambda: accounts.services.people.remove_second_factor(SYSTEM, ana.user_id)]
+    accounts.hasher.during_hash.extend(removals)
     with pytest.raises(Invalid):
         own.renew(ana, PASSWORD, code(accounts))
     with pytest.raises(Conflict):
@@ -436,13 +443,13 @@ def test_only_superusers_remove_factors_of_other_users(accounts: AccountFixture)
 # policy
 
 
-@pytest.mark.parametrize("duty", SecondFactorPolicy)
-def test_an_actor_that_must_enrol_is_marked(duty: SecondFactorPolicy) -> None:
-    accounts = made(duty)
+@pytest.mark.parametrize("policy", SecondFactorPolicy)
+def test_an_actor_that_must_enrol_is_marked(policy: SecondFactorPolicy) -> None:
+    accounts = make_fixture(policy)
     accounts.join("root", is_super_user=True)
     for name, bound in (
-        ("ana", duty is SecondFactorPolicy.EVERYONE),
-        ("root", duty is not SecondFactorPolicy.NONE),
+        ("ana", policy is SecondFactorPolicy.EVERYONE),
+        ("root", policy is not SecondFactorPolicy.NONE),
     ):
         actor = accounts.actor(accounts.login(name))
         assert actor.must_enrol is bound
@@ -455,7 +462,7 @@ def test_an_actor_that_must_enrol_is_marked(duty: SecondFactorPolicy) -> None:
 
 def test_enrolment_takes_effect_at_once() -> None:
     """In the same process: the cached actor is evicted."""
-    accounts = made(SecondFactorPolicy.EVERYONE)
+    accounts = make_fixture(SecondFactorPolicy.EVERYONE)
     session, own = accounts.login(), accounts.services.second_factor
     assert accounts.actor(session).must_enrol
     own.begin(accounts.actor(session), PASSWORD)
@@ -466,11 +473,11 @@ def test_enrolment_takes_effect_at_once() -> None:
 
 def test_a_code_may_be_typed_with_spaces_and_hyphens(accounts: AccountFixture) -> None:
     enrolled(accounts)
-    kept, now, typed = factor(accounts), accounts.clock.at, code(accounts)
-    assert kept is not None
+    stored, now, typed = factor(accounts), accounts.clock.at, code(accounts)
+    assert stored is not None
     step = int(now.timestamp()) // STEP
     for spelled in (typed, f" {typed[:3]} {typed[3:]}", f"{typed[:3]}-{typed[3:]}"):
-        assert accounts.login_service.factor_check.find_step(kept, spelled, now) == step
+        assert accounts.login_service.factor_check.find_step(stored, spelled, now) == step
 
 
 @pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "٣٣٣٣٣٣", "\ud800", "-" * 24])
@@ -478,10 +485,12 @@ def test_what_does_not_look_like_a_code_is_never_compared(
     accounts: AccountFixture, typed: str
 ) -> None:
     enrolled(accounts)
-    kept = factor(accounts)
-    assert kept is not None
+    stored = factor(accounts)
+    assert stored is not None
     with mock.patch.object(PyotpTotp, "find_step") as compared:
-        assert accounts.login_service.factor_check.find_step(kept, typed, accounts.clock.at) is None
+        assert (
+            accounts.login_service.factor_check.find_step(stored, typed, accounts.clock.at) is None
+        )
     compared.assert_not_called()
 
 

@@ -154,8 +154,8 @@ def test_an_opaque_token_is_not_cached(accounts: AccountFixture) -> None:
 
 def test_only_the_hash_of_an_opaque_token_is_stored(accounts: AccountFixture) -> None:
     opened = accounts.login_service.login_opaque("ana", PASSWORD, CLIENT)
-    kept = str(accounts.session(opened.token.id)) + str(accounts.audit())
-    assert opened.token.secret not in kept
+    stored_text = str(accounts.session(opened.token.id)) + str(accounts.audit())
+    assert opened.token.secret not in stored_text
     assert opened.token.secret not in repr(opened)
 
 

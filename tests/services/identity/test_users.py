@@ -117,12 +117,12 @@ def test_a_user_who_loses_a_right_is_logged_out_at_once(
 
 def test_a_reactivated_user_must_log_in_again(accounts: AccountFixture, root: Actor) -> None:
     signed_in = accounts.login()
-    made = accounts.services.api_keys.create(accounts.actor(signed_in), "k", [KeyScope.READ])
+    new_key = accounts.services.api_keys.create(accounts.actor(signed_in), "k", [KeyScope.READ])
     change(accounts, root, "ana", is_active=False)
     with pytest.raises(WrongCredentials):
         accounts.login()
     with pytest.raises(Unauthenticated):
-        accounts.login_service.authenticate(made.text)
+        accounts.login_service.authenticate(new_key.text)
     change(accounts, root, "ana", is_active=True)
     with pytest.raises(Unauthenticated):
         accounts.actor(signed_in)

@@ -72,10 +72,10 @@ def test_a_job_takes_the_tasks_defaults_unless_asked_otherwise(tmp_path: Path) -
     job = engine.enqueue(alice, task_definition="once")
     assert (job.queue, job.max_attempts, job.timeout_seconds) == ("slow", 7, 300)
     assert (job.mode, job.fail_when_lost, job.weight) == (ClaimMode.EXCLUSIVE, True, 4.0)
-    asked = engine.enqueue(
+    explicit = engine.enqueue(
         alice, task_definition="once", queue="default", max_attempts=1, timeout_seconds=9
     )
-    assert (asked.queue, asked.max_attempts, asked.timeout_seconds) == ("default", 1, 9)
+    assert (explicit.queue, explicit.max_attempts, explicit.timeout_seconds) == ("default", 1, 9)
 
 
 @pytest.mark.parametrize(

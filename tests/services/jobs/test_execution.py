@@ -62,8 +62,8 @@ def after_running(
     engine = make_engine(folder, Task(key="body", body=body, **fields))
     job = engine.enqueue(engine.add_user(), task_definition="body")
     (claim,) = engine.claim()
-    told = engine.run(claim)
-    return engine, engine.reload_job(job), told
+    context = engine.run(claim)
+    return engine, engine.reload_job(job), context
 
 
 def raising(error: BaseException) -> Callable[[TaskContext, Any], Any]:
@@ -82,8 +82,8 @@ def test_outcomes_and_the_next_claim_are_one_transaction(
     first = engine.enqueue(alice)
     (claim,) = engine.claim()
     second = engine.enqueue(alice)
-    told = RecordingContext(claim, engine.clock)
-    settlement = engine.execution.run(claim, told)
+    context = RecordingContext(claim, engine.clock)
+    settlement = engine.execution.run(claim, context)
     assert settlement is not None
     claims, accepted = engine.execution.claim(
         "default", worker="w", limit=1, free_threads=1, finished=[settlement]
@@ -124,13 +124,13 @@ def test_a_heartbeat_renews_leases_and_reports_cancellation(
     engine: EngineFixture, alice: Actor
 ) -> None:
     """Claims that other workers own by now are not reported."""
-    kept, stopped, lost = (engine.enqueue(alice) for _ in range(3))
+    current, stopped, lost = (engine.enqueue(alice) for _ in range(3))
     claims = engine.claim()
     engine.jobs.cancel(alice, stopped.id)
     engine.execution.release([claim for claim in claims if claim.id == lost.id])
     engine.advance(20)
-    assert engine.execution.heartbeat(claims, WORKER) == {kept.id: False, stopped.id: True}
-    assert engine.reload_job(kept).lease_until == after(50)
+    assert engine.execution.heartbeat(claims, WORKER) == {current.id: False, stopped.id: True}
+    assert engine.reload_job(current).lease_until == after(50)
     assert engine.jobs.workers(SYSTEM) == [WORKER]
 
 
@@ -265,10 +265,10 @@ def test_permanent_errors_are_not_retried(tmp_path: Path, error: Invalid) -> Non
 )
 def test_a_body_may_raise_anything(tmp_path: Path, error: BaseException) -> None:
     """The attempt fails, is retried, and the worker continues."""
-    _, job, told = after_running(tmp_path, raising(error))
+    _, job, context = after_running(tmp_path, raising(error))
     assert (job.state, job.status) == (SCHEDULED, "retrying")
     assert job.due_at == after(5)
-    (line,) = told.lines
+    (line,) = context.lines
     assert line.startswith(f"{type(error).__name__}: broken")
 
 
@@ -277,9 +277,9 @@ def test_an_error_without_a_text_is_recorded(tmp_path: Path) -> None:
         def __str__(self) -> str:
             raise ValueError("no words")
 
-    _, job, told = after_running(tmp_path, raising(Mute()))
+    _, job, context = after_running(tmp_path, raising(Mute()))
     assert job.state is SCHEDULED
-    assert told.lines == ["Mute: the error has no text"]
+    assert context.lines == ["Mute: the error has no text"]
 
 
 def test_error_texts_are_sanitised(tmp_path: Path) -> None:
@@ -319,9 +319,9 @@ def test_snoozing_costs_no_attempt(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [Throttled(90), Unavailable("away", retry_after=90)])
 def test_a_retry_after_of_the_error_is_used(tmp_path: Path, error: BaseException) -> None:
     """It counts as an attempt, unlike snoozing."""
-    _, job, told = after_running(tmp_path, raising(error), max_attempts=2)
+    _, job, context = after_running(tmp_path, raising(error), max_attempts=2)
     assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
-    assert len(told.lines) == 1
+    assert len(context.lines) == 1
     assert after_running(tmp_path, raising(error), max_attempts=1)[1].state is FAILED
 
 
@@ -343,13 +343,13 @@ def test_an_interrupted_body_reports_the_reason(
 
 
 def test_a_lost_claim_writes_nothing(tmp_path: Path) -> None:
-    engine, job, told = after_running(tmp_path, raising(OwnershipLost()))
-    assert (job.state, told.lines) == (RUNNING, [])
+    engine, job, context = after_running(tmp_path, raising(OwnershipLost()))
+    assert (job.state, context.lines) == (RUNNING, [])
     assert engine.jobs.attempts(SYSTEM, job.id)[0].outcome is None
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "message"),
     [
         ("x" * 70_000, "larger than 65536 bytes"),
         (object(), "object cannot be written"),
@@ -357,12 +357,12 @@ def test_a_lost_claim_writes_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_a_result_that_cannot_be_stored_fails_the_job(
-    tmp_path: Path, result: Any, said: str
+    tmp_path: Path, result: Any, message: str
 ) -> None:
     """Without a retry, which would end the same way."""
     _, job, _ = after_running(tmp_path, lambda *_: result)
     assert job.state is FAILED
-    assert job.reason is not None and said in job.reason
+    assert job.reason is not None and message in job.reason
 
 
 def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor) -> None:
@@ -370,8 +370,8 @@ def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor
     job = engine.enqueue(alice)
     (claim,) = engine.claim()
     ignorant = evolve(engine.definitions, tasks=type(engine.tasks)())
-    told = RecordingContext(claim, engine.clock)
-    settlement = evolve(engine.execution, definitions=ignorant).run(claim, told)
+    context = RecordingContext(claim, engine.clock)
+    settlement = evolve(engine.execution, definitions=ignorant).run(claim, context)
     assert settlement is not None
     assert settlement.error == "This process knows no task 'echo'."
     engine.execution.settle([settlement])
@@ -391,8 +391,8 @@ def test_retries_are_spread_at_random(tmp_path: Path, share: float, seconds: int
     engine = make_engine(tmp_path, Task(key="body", body=raising(ValueError())))
     job = engine.enqueue(engine.add_user(), task_definition="body")
     (claim,) = engine.claim()
-    told = RecordingContext(claim, engine.clock)
-    settlement = evolve(engine.execution, randomness=FixedRandomness(share)).run(claim, told)
+    context = RecordingContext(claim, engine.clock)
+    settlement = evolve(engine.execution, randomness=FixedRandomness(share)).run(claim, context)
     assert settlement is not None
     engine.execution.settle([settlement])
     assert engine.reload_job(job).due_at == after(seconds)

@@ -129,8 +129,8 @@ def test_a_replaced_file_is_deleted_at_once(engine: EngineFixture, alice: Actor)
     (claim,) = engine.claim()
     for content in (b"first", b"second"):
         engine.execution.store_artifact(claim, "a", "text/plain", content)
-    (kept,) = engine.jobs.artifacts(alice, job.id)
-    assert b"".join(engine.files.read(kept.key)) == b"second"
+    (artifact,) = engine.jobs.artifacts(alice, job.id)
+    assert b"".join(engine.files.read(artifact.key)) == b"second"
     assert len(files_of(engine)) == 1
 
 

@@ -15,7 +15,7 @@ from workbell.domain.jobs.task import Task, TaskId
 
 pytestmark = pytest.mark.unit
 
-ECHO, LETTER = TaskId(1), TaskId(2)
+ECHO, EMAIL_TASK = TaskId(1), TaskId(2)
 
 
 @frozen
@@ -41,7 +41,7 @@ def message(parameters: type | None, **fields: Any) -> Task:
 
 def test_the_tasks_of_the_code_are_listed(engine: EngineFixture) -> None:
     assert [each.key for each in engine.definitions.all()] == ["echo", "email"]
-    assert engine.definitions.get(LETTER).flat_schema() == {"to": "string", "copies": "integer"}
+    assert engine.definitions.get(EMAIL_TASK).flat_schema() == {"to": "string", "copies": "integer"}
     with pytest.raises(NotFound):
         engine.definitions.get(TaskId(9))
 
@@ -59,7 +59,7 @@ def test_a_task_is_cached_for_five_seconds_unless_it_is_changed(
 ) -> None:
     def named_elsewhere(name: str) -> None:
         with engine.store.begin() as tx:
-            tx.definitions.replace(evolve(tx.definitions.get(LETTER), name=name))
+            tx.definitions.replace(evolve(tx.definitions.get(EMAIL_TASK), name=name))
 
     engine.definitions.by_name("email")
     named_elsewhere("Epistle")
@@ -67,7 +67,7 @@ def test_a_task_is_cached_for_five_seconds_unless_it_is_changed(
     engine.advance(5)
     assert engine.definitions.by_name("email").name == "Epistle"
     named_elsewhere("Missive")
-    engine.definitions.set_active(root, LETTER, active=False)
+    engine.definitions.set_active(root, EMAIL_TASK, active=False)
     assert engine.definitions.by_name("email").name == "Missive"
     assert not engine.definitions.by_name("email").is_active
 
@@ -83,17 +83,17 @@ def test_declaring_the_same_again_changes_nothing(engine: EngineFixture) -> None
 
 
 def test_a_new_name_keeps_id_switch_and_schema_version(engine: EngineFixture, root: Actor) -> None:
-    engine.definitions.set_active(root, LETTER, active=False)
+    engine.definitions.set_active(root, EMAIL_TASK, active=False)
     declare(engine, message(Email, name="Letter", description="By post."))
-    kept = engine.definitions.get(LETTER)
-    assert (kept.name, kept.description, kept.schema_version) == ("Letter", "By post.", 1)
-    assert not kept.is_active
+    stored = engine.definitions.get(EMAIL_TASK)
+    assert (stored.name, stored.description, stored.schema_version) == ("Letter", "By post.", 1)
+    assert not stored.is_active
 
 
 def test_a_changed_schema_raises_the_version(engine: EngineFixture) -> None:
     stricter = message(StricterEmail)
     assert declare(engine, stricter) == [stricter]
-    assert engine.definitions.get(LETTER).schema_version == 2
+    assert engine.definitions.get(EMAIL_TASK).schema_version == 2
     assert declare(engine, stricter) == []
 
 

@@ -337,8 +337,8 @@ def test_a_concurrent_edit_is_not_overwritten(tmp_path: Path) -> None:
         engine.schedules.edit(alice, schedule_id, {"queue": "slow", "parameters": {"meddle": True}})
     with pytest.raises(StaleVersion):
         engine.schedules.edit(alice, schedule_id, {"parameters": {"meddle": True}}, version=3)
-    kept = engine.reload(schedule)
-    assert (kept.name, kept.queue, kept.version) == ("hers", None, 3)
+    stored = engine.reload(schedule)
+    assert (stored.name, stored.queue, stored.version) == ("hers", None, 3)
 
 
 # pausing, resuming, deleting
@@ -422,13 +422,13 @@ def test_a_run_that_ended_and_was_hidden_since_is_not_cancelled(
     engine: EngineFixture, alice: Actor
 ) -> None:
     """The runs are read without a lock before they are cancelled."""
-    gone, done, running = (engine.enqueue(alice) for _ in range(3))
+    hidden, done, running = (engine.enqueue(alice) for _ in range(3))
     for claim in engine.claim():
         if claim.id != running.id:
             engine.settle(claim)
-    engine.jobs.remove(alice, gone.id)
+    engine.jobs.remove(alice, hidden.id)
     with engine.store.begin() as tx:
-        cancel_runs(tx, [gone, done, running], engine.clock.at, "late")
+        cancel_runs(tx, [hidden, done, running], engine.clock.at, "late")
     assert engine.reload_job(done).state is JobState.SUCCEEDED
     assert not engine.reload_job(running).cancel_requested
 
@@ -469,7 +469,7 @@ def test_a_dry_run_enqueues_nothing(engine: EngineFixture, alice: Actor) -> None
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "said"),
+    ("start", "end", "message"),
     [
         (NOON, after(-60), "before the start"),
         (NOON, after(1), "past"),
@@ -477,10 +477,10 @@ def test_a_dry_run_enqueues_nothing(engine: EngineFixture, alice: Actor) -> None
     ],
 )
 def test_a_backfill_is_limited(
-    engine: EngineFixture, alice: Actor, start: Any, end: Any, said: str
+    engine: EngineFixture, alice: Actor, start: Any, end: Any, message: str
 ) -> None:
     schedule = engine.schedule(alice)
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(Invalid, match=message):
         engine.schedules.backfill(alice, schedule.id, start, end)
     most = engine.schedules.backfill(
         alice, schedule.id, NOON - timedelta(minutes=999), NOON, dry_run=True

@@ -1,4 +1,4 @@
-"""Outcomes of runs: repeated failures pause a schedule and notify its owner."""
+"""Outcomes of runs: repeated failures pause a schedule and notify."""
 
 import pytest
 

@@ -48,8 +48,8 @@ def test_a_tick_becomes_a_job(engine: EngineFixture, alice: Actor) -> None:
     (job,) = engine.list_jobs(schedule)
     assert (job.state, job.tick, job.due_at) == (READY, after(60), after(60))
     assert (job.owner, job.name, job.parameters) == (alice.user_id, "mine", {"a": 1})
-    kept = engine.reload(schedule)
-    assert (kept.cursor, kept.next_at, kept.runs) == (after(60), after(120), 1)
+    stored = engine.reload(schedule)
+    assert (stored.cursor, stored.next_at, stored.runs) == (after(60), after(120), 1)
     assert engine.ticker.tick() == 0
 
 
@@ -323,8 +323,8 @@ def test_the_rows_of_every_history_add_up(
         schedule.cron.ticks(begin, until)
     )
     assert ended.next_at in {None, schedule.cron.next_after(until)}
-    made = [job for job in engine.list_jobs(schedule) if job.state is not SKIPPED]
-    assert len(made) == ended.runs <= (schedule.max_runs or ended.runs)
+    created = [job for job in engine.list_jobs(schedule) if job.state is not SKIPPED]
+    assert len(created) == ended.runs <= (schedule.max_runs or ended.runs)
 
 
 # time zone data
