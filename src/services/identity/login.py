@@ -89,36 +89,32 @@ class LoginService:
     second_factor_policy: SecondFactorPolicy = SecondFactorPolicy.NONE
     min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
     actor_cache: ActorCache = field(default=Factory(ActorCache), eq=False)
-    authenticator: TokenAuthenticator = field(
-        default=Factory(
-            lambda self: TokenAuthenticator(
-                store=self.store,
-                clock=self.clock,
-                tokens=self.tokens,
-                idle=self.refresh_life,
-                session_life=self.session_life,
-                actor_cache=self.actor_cache,
-                policy=self.second_factor_policy,
-            ),
-            takes_self=True,
-        ),
-        init=False,
-    )
-    factor_check: SecondFactorCheck = field(
-        default=Factory(
-            lambda self: SecondFactorCheck(
-                store=self.store,
-                clock=self.clock,
-                keys=self.factor_keys,
-                totp=self.totp,
-                policy=self.second_factor_policy,
-                rate_limits=self.rate_limits,
-            ),
-            takes_self=True,
-        ),
-        init=False,
-    )
+    authenticator: TokenAuthenticator = field(init=False)
+    factor_check: SecondFactorCheck = field(init=False)
     _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
+
+    @authenticator.default
+    def _make_authenticator(self) -> TokenAuthenticator:
+        return TokenAuthenticator(
+            store=self.store,
+            clock=self.clock,
+            tokens=self.tokens,
+            idle=self.refresh_life,
+            session_life=self.session_life,
+            actor_cache=self.actor_cache,
+            policy=self.second_factor_policy,
+        )
+
+    @factor_check.default
+    def _make_factor_check(self) -> SecondFactorCheck:
+        return SecondFactorCheck(
+            store=self.store,
+            clock=self.clock,
+            keys=self.factor_keys,
+            totp=self.totp,
+            policy=self.second_factor_policy,
+            rate_limits=self.rate_limits,
+        )
 
     def login(
         self,
@@ -137,8 +133,7 @@ class LoginService:
 
         Raises:
             WrongCredentials: No active user has this name and password.
-            EmailNotVerified: The settings or `require_verified` require a verified
-                address.
+            EmailNotVerified: A verified address is required.
             SecondFactorRequired, WrongSecondFactor: The code is missing or wrong.
             RateLimited: The password or the code was wrong too often.
             Unavailable: The store is down, or too many hashes are running.
@@ -197,13 +192,10 @@ class LoginService:
         The same token returns the same pair for 10 s, which allows parallel and
         repeated calls. Later reuse means theft: the session is revoked.
         """
-        claims, next_jti = self.tokens.read(token, TokenKind.REFRESH), self.ids.new()
+        claims = self.tokens.read(token, TokenKind.REFRESH)
         with self.store.begin() as tx:
-            now = self.clock.now()
             locked = _lock_session(tx, claims)
-            rotated = locked and self._rotate_tokens(
-                tx, locked, claims.jti, next_jti, now, client_info
-            )
+            rotated = locked and self._rotate_tokens(tx, *locked, claims.jti, client_info)
         if rotated is None:
             self.actor_cache.evict(claims.user_id)
             raise Unauthenticated(SESSION_ENDED)
@@ -287,21 +279,15 @@ class LoginService:
         return error
 
     def _rotate_tokens(
-        self,
-        tx: IdentityTx,
-        locked: tuple[User, Session],
-        jti: str,
-        next_jti: str,
-        now: datetime,
-        client_info: ClientInfo,
+        self, tx: IdentityTx, user: User, session: Session, jti: str, client_info: ClientInfo
     ) -> tuple[User, Session] | None:
         """Return user and session after the exchange, or None if refused."""
-        user, session = locked
+        now = self.clock.now()
         state = session.classify_refresh_token(jti, now)
         if state is RefreshTokenState.JUST_ROTATED:
-            return locked
+            return user, session
         if state is RefreshTokenState.CURRENT:
-            rotated = session.rotated(next_jti, now, self.refresh_life, self.session_life)
+            rotated = session.rotated(self.ids.new(), now, self.refresh_life, self.session_life)
             tx.sessions.replace(rotated)
             tx.audit.add(_session_entry(user, "REFRESH", session, client_info, now))
             return user, rotated
