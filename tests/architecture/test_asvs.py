@@ -22,7 +22,7 @@ from workbell.domain.identity.user import User
 from workbell.domain.rate_limits import policy as rate_limits
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
-from workbell.services.goals.reminders import UNSUBSCRIBE_PATH
+from workbell.services.goals.reminders import UNSUBSCRIBE
 from workbell.services.identity import actor_cache as recent
 from workbell.services.identity.login import LoginService
 
@@ -172,7 +172,7 @@ def test_reference_tokens_have_enough_bits() -> None:
 def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
     application = build(Settings(data_dir=tmp_path, database_url="memory://"))
     for operation in operations_of(application.app_dependencies()):
-        if operation.path.startswith(UNSUBSCRIBE_PATH):
+        if operation.path.startswith(UNSUBSCRIBE):
             continue  # RFC 8058 wants it there; it opens nothing, it ends mails
         names = [*operation.path_names]
         if operation.query is not None:

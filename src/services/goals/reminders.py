@@ -37,7 +37,7 @@ MAIL_TASK = "goals.mail_reminder"
 MAIL_ATTEMPTS = 10
 MAX_GOALS = 1_000
 ONE_DAY = timedelta(days=1)
-UNSUBSCRIBE_PATH = "/api/v1/unsubscribe/"
+UNSUBSCRIBE = "/api/v1/unsubscribe/"
 
 OnPage = Callable[[int], None]
 """Called after each page with the number of users checked; may raise to stop."""
@@ -206,7 +206,7 @@ class ReminderService:
         names = [goal.name for goal in goals] if user.is_email_verified else []
         subject, text = message(names, len(goals), self.inactive_days)
         token = self.tokens.make(Unsubscription(user.id, Category.REMINDERS))
-        link = f"{self.public_url}{UNSUBSCRIBE_PATH}{token}"
+        link = f"{self.public_url}{UNSUBSCRIBE}{token}"
         footer = f"\nUnsubscribe without signing in: {link}\n"
         return Email(to=user.email, subject=subject, text=text + footer, unsubscribe=link)
 

@@ -105,10 +105,10 @@ class DataManagerIdentity:
         """Give a person an account, and open a session."""
         asked = call.body
         new = Registration(email=asked.email, password=asked.password)
-        user = self.identity.register(new, call.client_info)
+        user = self.identity.register(new, call.origin)
         token = None
         try:
-            opened = self.signing_in.login_opaque(user.email, asked.password, call.client_info)
+            opened = self.signing_in.login_opaque(user.email, asked.password, call.origin)
             token = opened.token.text
         except EmailNotVerified:
             pass
@@ -121,7 +121,7 @@ class DataManagerIdentity:
         """Open a session."""
         asked = call.body
         found = self.signing_in.login_opaque(
-            asked.email, asked.password, call.client_info, code=asked.code
+            asked.email, asked.password, call.origin, code=asked.code
         )
         return ApiResponse(body=DataManagerSignedIn(token=found.token.text, user_id=found.user.id))
 

@@ -165,7 +165,7 @@ class InsightHubIdentity:
             first_name=asked.first_name,
             last_name=asked.last_name,
         )
-        user = user_body(self.identity.register(new, call.client_info))
+        user = user_body(self.identity.register(new, call.origin))
         return ApiResponse(
             status=201, body=InsightHubRegistered(user=user, message="The user was registered.")
         )
@@ -173,7 +173,7 @@ class InsightHubIdentity:
     def login(self, call: ApiRequest[InsightHubLoginBody]) -> ApiResponse:
         """Sign somebody in."""
         found = self.signing_in.login(
-            call.body.username, call.body.password, call.client_info, code=call.body.code
+            call.body.username, call.body.password, call.origin, code=call.body.code
         )
         body = InsightHubSignedIn(
             access_token=found.access, refresh_token=found.refresh, user=user_body(found.user)

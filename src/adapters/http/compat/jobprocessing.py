@@ -90,15 +90,13 @@ class JobProcessingIdentity:
 
     def register(self, call: ApiRequest[JobProcessingAccountBody]) -> ApiResponse:
         """Register somebody, and answer the same whether the address was known."""
-        self.identity.register_without_disclosure(
-            call.body.email, call.body.password, call.client_info
-        )
+        self.identity.register_without_disclosure(call.body.email, call.body.password, call.origin)
         return ApiResponse(status=201, body=MessageBody(message=REGISTERED))
 
     def verify(self, call: ApiRequest[CodeBody]) -> ApiResponse:
         """Verify an address by the mailed code."""
         asked = call.body
-        self.identity.verify_otp(asked.email, asked.code, call.client_info)
+        self.identity.verify_otp(asked.email, asked.code, call.origin)
         return ApiResponse(body=MessageBody(message=VERIFIED))
 
     def login(self, call: ApiRequest[JobProcessingLoginBody]) -> ApiResponse:
@@ -106,7 +104,7 @@ class JobProcessingIdentity:
         found = self.signing_in.login(
             call.body.email,
             call.body.password,
-            call.client_info,
+            call.origin,
             code=call.body.code,
             require_verified=True,
         )

@@ -87,7 +87,7 @@ class LearnFlowIdentity:
             last_name=asked.last_name,
             tier=asked.tier,
         )
-        user = self.identity.register(new, call.client_info)
+        user = self.identity.register(new, call.origin)
         body = LearnFlowUserBody(
             id=user.id,
             username=user.username,
@@ -101,9 +101,7 @@ class LearnFlowIdentity:
     def login(self, call: ApiRequest[LearnFlowLoginBody]) -> ApiResponse:
         """Sign somebody in."""
         asked = call.body
-        found = self.signing_in.login(
-            asked.username, asked.password, call.client_info, code=asked.code
-        )
+        found = self.signing_in.login(asked.username, asked.password, call.origin, code=asked.code)
         return ApiResponse(body=pair_body(found))
 
     def usernames(self, call: ApiRequest) -> ApiResponse:

@@ -133,12 +133,12 @@ class HealthRoutes:
             call.token.encode(), self.metrics_token.encode()
         ):
             return
-        reader = self.signing_in.authenticate(call.token, call.client_info)
+        reader = self.signing_in.authenticate(call.token, call.origin)
         check(reader, Action.READ_METRICS, "Metrics are for superusers, and with METRICS_TOKEN.")
 
 
 def _unavailable(call: ApiRequest, detail: str, more: Mapping[str, Any]) -> ApiResponse:
-    refused = error_response(Unavailable(detail), 503, call.client_info.request_id)
+    refused = error_response(Unavailable(detail), 503, call.origin.request_id)
     body = {**refused.members, **more}
     headers = {**refused.headers, **NO_STORE}
     return ApiResponse(status=503, body=body, headers=headers, media_type=PROBLEM)

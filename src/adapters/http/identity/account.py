@@ -192,14 +192,14 @@ class AccountRoutes:
 
     def request_reset(self, call: ApiRequest[AddressBody]) -> ApiResponse:
         """Mail a code for a new password, if the address is known."""
-        self.passwords.request_reset(call.body.email, call.client_info)
+        self.passwords.request_reset(call.body.email, call.origin)
         return ApiResponse(body=MessageBody(message=RESET))
 
     def reset(self, call: ApiRequest[ResetBody]) -> ApiResponse:
         """Set a password by the mailed code, and end all sessions."""
         asked = call.body
         self.passwords.reset(
-            asked.email, asked.code, asked.password, call.client_info, asked.password_confirm
+            asked.email, asked.code, asked.password, call.origin, asked.password_confirm
         )
         return ApiResponse(body=MessageBody(message="The password is set; sign in with it."))
 

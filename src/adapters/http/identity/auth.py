@@ -199,7 +199,7 @@ class AuthRoutes:
     def register(self, call: ApiRequest[RegistrationBody]) -> ApiResponse:
         """Give a person an account, and mail them a code."""
         asked = call.body
-        user = self.identity.register(asked.registration(), call.client_info)
+        user = self.identity.register(asked.registration(), call.origin)
         return ApiResponse(
             status=201, body=user_body(user), headers={"Location": f"{BASE}/users/me"}
         )
@@ -207,12 +207,12 @@ class AuthRoutes:
     def verify(self, call: ApiRequest[CodeBody]) -> ApiResponse:
         """Verify an address by the mailed code."""
         asked = call.body
-        self.identity.verify_otp(asked.email, asked.code, call.client_info)
+        self.identity.verify_otp(asked.email, asked.code, call.origin)
         return ApiResponse(body=MessageBody(message="The e-mail address is verified."))
 
     def resend(self, call: ApiRequest[AddressBody]) -> ApiResponse:
         """Mail a new code, if the address waits for one."""
-        self.identity.resend_otp(call.body.email, call.client_info)
+        self.identity.resend_otp(call.body.email, call.origin)
         said = "If the address waits for a code, a new one is on its way."
         return ApiResponse(body=MessageBody(message=said))
 
@@ -220,7 +220,7 @@ class AuthRoutes:
         """Sign somebody in."""
         asked = call.body
         found = self.signing_in.login(
-            asked.identifier, asked.password, call.client_info, code=asked.code
+            asked.identifier, asked.password, call.origin, code=asked.code
         )
         body = LoginAnswer(access=found.access, refresh=found.refresh, user=user_body(found.user))
         return ApiResponse(body=body)
@@ -228,7 +228,7 @@ class AuthRoutes:
     def refresh(self, call: ApiRequest[RefreshBody]) -> ApiResponse:
         """Exchange a refresh token for the next pair."""
         asked = call.body
-        return ApiResponse(body=pair_body(self.signing_in.refresh(asked.token, call.client_info)))
+        return ApiResponse(body=pair_body(self.signing_in.refresh(asked.token, call.origin)))
 
     def me(self, call: ApiRequest) -> ApiResponse:
         """Return who asks."""

@@ -41,7 +41,7 @@ class BrowserSessionRoutes:
         """Sign somebody in, and give their browser a cookie."""
         asked = call.body
         opened = self.browser.login(
-            call.headers, asked.identifier, asked.password, call.client_info, asked.code
+            call.headers, asked.identifier, asked.password, call.origin, asked.code
         )
         body = BrowserSessionBody(
             user=user_body(opened.user), csrf_token=csrf_token(opened.token.secret)

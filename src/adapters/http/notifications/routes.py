@@ -18,7 +18,7 @@ from workbell.adapters.http.web.operations import (
 from workbell.domain.constraints import Constraints
 from workbell.domain.goals.reminder import Preferences
 from workbell.domain.notifications.unsubscribe import Category
-from workbell.services.goals.reminders import UNSUBSCRIBE_PATH, ReminderService
+from workbell.services.goals.reminders import UNSUBSCRIBE, ReminderService
 
 PREFERENCES = "/api/v1/notification-preferences"
 HTML = "text/html"
@@ -95,7 +95,7 @@ class NotificationRoutes:
 
     def unsubscribe(self, call: ApiRequest) -> ApiResponse:
         """End what the link stands for."""
-        category = self.reminding.unsubscribe(call.names["token"], call.client_info).category
+        category = self.reminding.unsubscribe(call.names["token"], call.origin).category
         content = f"<p>You will get no more {escape(category)}.</p>"
         return _answer(call, category, "Unsubscribed", content, done=True)
 
@@ -127,7 +127,7 @@ def operations(notifications: NotificationRoutes) -> Sequence[AnyOperation]:
     """Return the operations on notifications."""
     own: dict[str, Any] = {"who": Access.SELF, "tag": "notifications"}
     link: dict[str, Any] = {
-        "path": UNSUBSCRIBE_PATH + "{token}",
+        "path": UNSUBSCRIBE + "{token}",
         "answers": {200: UnsubscribeBody},
         "media": (JSON, HTML),
         "who": Access.ANYONE,

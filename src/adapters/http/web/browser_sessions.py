@@ -41,12 +41,7 @@ class BrowserSessions:
     public_url: str
 
     def login(
-        self,
-        headers: Headers,
-        identifier: str,
-        password: str,
-        client_info: ClientInfo,
-        code: str = "",
+        self, headers: Headers, identifier: str, password: str, origin: ClientInfo, code: str = ""
     ) -> OpaqueLogin:
         """
         Open a session, and end the one that the browser had.
@@ -61,7 +56,7 @@ class BrowserSessions:
         return self.signing_in.login_opaque(
             identifier,
             password,
-            client_info,
+            origin,
             code=code,
             kind=SessionKind.BROWSER,
             replaces=before.id if before else "",
@@ -71,7 +66,7 @@ class BrowserSessions:
         """Whether the request bears a cookie of ours, whatever it is worth."""
         return f"{cookie_name(self.public_url)}=" in (headers("Cookie") or "")
 
-    def actor(self, method: str, headers: Headers, client_info: ClientInfo) -> Actor:
+    def actor(self, method: str, headers: Headers, origin: ClientInfo) -> Actor:
         """
         Return who asks with the cookie; what changes something is checked for CSRF.
 
@@ -87,9 +82,7 @@ class BrowserSessions:
             token.secret, headers(CSRF_HEADER) or ""
         ):
             raise NotAllowed("The CSRF token is missing or wrong: load the page again.")
-        return self.signing_in.authenticator.by_session(
-            token.text, SessionKind.BROWSER, client_info
-        )
+        return self.signing_in.authenticator.by_session(token.text, SessionKind.BROWSER, origin)
 
     def csrf(self, headers: Headers) -> str | None:
         """Return the token that pages of this session send along, if there is one."""

@@ -90,7 +90,7 @@ class Dispatch:
 
         def respond(req: falcon.Request, resp: falcon.Response, **path: str) -> None:
             req.context.operation = operation
-            request = {"request": req.context.client_info.request_id}
+            request = {"request": req.context.origin.request_id}
             try:
                 with span(f"{operation.method} {operation.path}", **request):
                     answer = operation.handler(self.call(req, operation, path))
@@ -113,14 +113,14 @@ class Dispatch:
         """
         ids = {name: path_id(text) for name, text in path.items() if is_number(name)}
         _check_accept(req, operation.media)
-        client_info: ClientInfo = req.context.client_info
+        origin: ClientInfo = req.context.origin
         token = bearer(req.get_header("Authorization"))
-        actor = self._actor(req, operation, token, client_info)
+        actor = self._actor(req, operation, token, origin)
 
         def as_call(query: Any, parameters: Mapping[str, str], body: Any) -> ApiRequest:
             return ApiRequest(
                 actor=actor,
-                client_info=client_info,
+                origin=origin,
                 ids=ids,
                 names={name: text for name, text in path.items() if name not in ids},
                 body=body,
@@ -142,13 +142,13 @@ class Dispatch:
         return as_call(query, parameters, body)
 
     def _actor(
-        self, req: falcon.Request, operation: AnyOperation, token: str, client_info: ClientInfo
+        self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
     ) -> Actor:
         """Return who asks, if they may, and not too often."""
         if operation.route is Route.SIGN_IN:
             self.browser.signing_in.hasher.check_room()
         try:
-            actor = self._authenticated(req, operation, token, client_info)
+            actor = self._authenticated(req, operation, token, origin)
         except (Unauthenticated, NotAllowed) as error:
             sent = bool(token) or req.context.by_cookie
             req.context.is_credential_refused = sent and not isinstance(error, TokenExpired)
@@ -167,16 +167,16 @@ class Dispatch:
         return actor
 
     def _authenticated(
-        self, req: falcon.Request, operation: AnyOperation, token: str, client_info: ClientInfo
+        self, req: falcon.Request, operation: AnyOperation, token: str, origin: ClientInfo
     ) -> Actor:
         """Return who asks, with a token or, where there is none, with a cookie."""
         if operation.who is Access.ANYONE:
             return ANONYMOUS
         if token:
-            return self.browser.signing_in.authenticate(token, client_info)
+            return self.browser.signing_in.authenticate(token, origin)
         if operation.by_cookie and self.browser.has_cookie(req.get_header):
             req.context.by_cookie = True
-            return self.browser.actor(req.method, req.get_header, client_info)
+            return self.browser.actor(req.method, req.get_header, origin)
         raise Unauthenticated("Sign in, and send the access token as a Bearer token.")
 
     def _audit(self, req: falcon.Request, operation: AnyOperation, error: WorkbellError) -> None:
@@ -191,7 +191,7 @@ class Dispatch:
             action, what = "CREDENTIAL_REFUSED", ""
         else:
             return
-        actor = evolve(req.context.actor, client_info=req.context.client_info)
+        actor = evolve(req.context.actor, client_info=req.context.origin)
         self.refusals.record(actor, action, what, error)
 
     def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:
@@ -199,7 +199,7 @@ class Dispatch:
         if self.rate_limits is None:
             return
         asked = RateLimitRequest(
-            address=req.context.client_info.address,
+            address=req.context.origin.address,
             route=operation.route,
             user_id=actor.user_id or None,
             tier=actor.tier,

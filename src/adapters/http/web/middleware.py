@@ -92,7 +92,7 @@ class HttpMiddleware:
         agent = req.user_agent or ""
         forwarded = req.get_header("X-Forwarded-For") or ""
         address = client_address(req.remote_addr or "", forwarded, self.proxies)
-        context.client_info = ClientInfo(request_id=found, address=address, user_agent=agent)
+        context.origin = ClientInfo(request_id=found, address=address, user_agent=agent)
         context.operation = None
         context.user_id = None
         context.by_cookie = False
@@ -112,7 +112,7 @@ class HttpMiddleware:
     ) -> None:
         """Set the headers of every answer, and log the request."""
         context = req.context
-        found = context.client_info.request_id
+        found = context.origin.request_id
         resp.set_headers(self.headers)
         resp.set_header("x-request-id", found)
         resp.set_headers(rate_limit_headers(context.limits))
@@ -189,19 +189,19 @@ class Problems:
         if isinstance(error, RateLimited):
             req.context.limits = error.decisions
         status = status_of(error, operation.statuses if operation else {})
-        self._answer(req, resp, error_response(error, status, req.context.client_info.request_id))
+        self._answer(req, resp, error_response(error, status, req.context.origin.request_id))
 
     def of_http(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _: object
     ) -> None:
         """Answer an error that Falcon or an HTTP check has raised."""
-        self._answer(req, resp, http_refusal(error, req.context.client_info.request_id))
+        self._answer(req, resp, http_refusal(error, req.context.origin.request_id))
 
     def unknown(
         self, req: falcon.Request, resp: falcon.Response, error: Exception, _: object
     ) -> None:
         """Log what nobody foresaw, and answer 500 without a word of it."""
-        found = req.context.client_info.request_id
+        found = req.context.origin.request_id
         self.log.error("unexpected error", exc_info=error, path=req.path)
         self._answer(req, resp, unexpected_error_response(found))
 

@@ -60,7 +60,7 @@ class ApiRequest(Generic[BodyT_co, QueryT_co]):
     """
 
     actor: Actor
-    client_info: ClientInfo
+    origin: ClientInfo
     ids: Mapping[str, int]
     names: Mapping[str, str]
     body: BodyT_co
