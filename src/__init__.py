@@ -1,4 +1,4 @@
-"""The backend for work that happens later."""
+"""Workbell: jobs, cron schedules and goals for Python services."""
 
 from workbell.domain.errors import (
     Conflict,
@@ -15,7 +15,7 @@ from workbell.domain.jobs.job import Job
 from workbell.domain.jobs.task import Cancelled, Interrupted, Snooze, Task, TaskContext, TimedOut
 from workbell.domain.schedules.schedule import Schedule
 from workbell.entrypoints.library.client import Client, task
-from workbell.entrypoints.library.client import open_client as open  # noqa: A004 - `workbell.open` is the face
+from workbell.entrypoints.library.client import open_client as open  # noqa: A004 - the public name is `workbell.open`
 
 __all__ = [
     "Cancelled",

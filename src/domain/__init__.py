@@ -1,1 +1,1 @@
-"""What is true: entities, values and rules, without any framework."""
+"""Entities, values and rules; depends on no framework."""

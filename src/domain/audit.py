@@ -1,4 +1,4 @@
-"""Audit entries: what a person did to what, and from where."""
+"""Audit entries: which user did what, to which object, from where."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -13,10 +13,10 @@ from workbell.domain.identity.user import UserId
 @frozen(kw_only=True)
 class AuditEntry:
     """
-    One command that was carried out, or refused for a reason of security.
+    One command that was executed, or rejected for a security reason.
 
-    `changes` maps a field to its value before and after; secrets never
-    stand in it.
+    `changes` maps each field to its value before and after; it never contains
+    secrets.
     """
 
     id: int = 0
@@ -40,7 +40,7 @@ class AuditEntry:
         at: datetime,
         changes: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Return the entry of an actor's command; texts are cut to their columns."""
+        """Build the entry of an actor's command; truncates texts to their columns."""
         return cls(
             user_id=actor.user_id,
             action=action,
@@ -55,7 +55,7 @@ class AuditEntry:
 
 
 def changed_since(entries: Iterable[AuditEntry], version: int) -> list[str]:
-    """Return the fields, by name, that entries have changed in versions above one."""
+    """Return the names of fields changed by versions later than the given one."""
     names = {
         name
         for entry in entries

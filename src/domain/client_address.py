@@ -1,4 +1,4 @@
-"""Client addresses: who asks, and by what they are counted."""
+"""Client addresses: which client sent a request, and how it is counted."""
 
 import re
 from collections.abc import Sequence
@@ -10,70 +10,71 @@ from typing import Final
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-_MOST_HOPS: Final = 32
-_LONGEST_HEADER: Final = 4_096
+_MAX_HOPS: Final = 32
+_MAX_HEADER_LENGTH: Final = 4_096
 _HOP: Final = re.compile(r"\[([^\]]*)\](?::\d{1,5})?|([^:\[\]]*)(?::\d{1,5})?|([^\[\]]*)")
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """
-    Return who asks: the socket's peer, or whom trusted proxies name.
+    Return the client's address: the socket's peer, or a forwarded address.
 
-    X-Forwarded-For is read from the right, as far as each hop was written by
-    a trusted proxy; whatever the client wrote itself stands to the left of
-    that. Something that is no address ends the walk. A peer that is no
-    address (a local socket) is returned as it is.
+    X-Forwarded-For is read from right to left, for as long as the previous hop
+    is a trusted proxy; entries further left may be forged by the client. An
+    entry that is not an address ends the search. A peer that is not an address
+    (a Unix socket) is returned unchanged.
     """
-    if (client := _address(peer)) is None:
+    if (client := _parse_address(peer)) is None:
         return peer
-    hops = forwarded_for[-_LONGEST_HEADER:].split(",")
-    for hop in hops[: -_MOST_HOPS - 1 : -1] if trusted and forwarded_for else ():
+    hops = forwarded_for[-_MAX_HEADER_LENGTH:].split(",")
+    for hop in hops[: -_MAX_HOPS - 1 : -1] if trusted and forwarded_for else ():
         if not any(client in network for network in trusted):
             break
-        if (further := _address(hop)) is None:
+        if (address := _parse_address(hop)) is None:
             break
-        client = further
+        client = address
     return str(client)
 
 
 def is_secure(peer: str, scheme: str, forwarded: str, trusted: Sequence[Network]) -> bool:
     """
-    Whether the client asked by HTTPS, here or at a trusted proxy.
+    Whether the client used HTTPS, here or at a trusted proxy.
 
-    X-Forwarded-Proto counts as the nearest proxy wrote it, its last item, and
-    only where that proxy is a trusted one.
+    Of X-Forwarded-Proto only the last item counts, which the nearest proxy
+    wrote, and only if that proxy is trusted.
     """
     if scheme == "https":
         return True
-    proxy = _address(peer)
-    named = forwarded.rpartition(",")[2].strip().lower()
-    return named == "https" and proxy is not None and any(proxy in each for each in trusted)
+    proxy = _parse_address(peer)
+    if proxy is None or forwarded.rpartition(",")[2].strip().lower() != "https":
+        return False
+    return any(proxy in network for network in trusted)
 
 
 @lru_cache(maxsize=4096)
 def client_key(address: str) -> str:
     """
-    Return by what an address is counted.
+    Return the key under which an address is counted.
 
-    The last 64 bits of IPv6 are the client's own to choose (RFC 4291, 2.5.4),
-    so they make no difference.
+    IPv6 addresses are counted by their /64 network: the client chooses the
+    last 64 bits itself (RFC 4291, section 2.5.4).
     """
-    found = _address(address)
-    if found is None:
+    parsed = _parse_address(address)
+    if parsed is None:
         return sha256(address.encode(errors="replace")).hexdigest()[:32]
-    if found.version == 4:
-        return str(found)
-    return f"{IPv6Address(int(found) >> 64 << 64)}/64"
+    if parsed.version == 4:
+        return str(parsed)
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
 
 
 @lru_cache(maxsize=4096)
-def _address(text: str) -> Address | None:
-    """Read an address, with or without a port, brackets, quotes or zone."""
-    if not (found := _HOP.fullmatch(text.strip().strip('"'))):
+def _parse_address(text: str) -> Address | None:
+    """Parse an address, with or without a port, brackets, quotes or zone."""
+    if not (match := _HOP.fullmatch(text.strip().strip('"'))):
         return None
-    plain = next((group for group in found.groups() if group), "")
+    host = next((group for group in match.groups() if group), "")
     try:
-        read = ip_address(plain.partition("%")[0])
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    return (read.version == 6 and read.ipv4_mapped) or read
+    return (address.version == 6 and address.ipv4_mapped) or address

@@ -1,4 +1,11 @@
-"""The errors that the package raises on purpose: one base, eight families."""
+"""
+Errors that the package raises on purpose.
+
+One base class and eight families, each with its own HTTP status (in problem
+documents, RFC 9457): Invalid 400, Unauthenticated 401, NotAllowed 403, NotFound
+404, Conflict and LimitReached 409 (StaleVersion 412), Throttled 429 and
+Unavailable 503.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -6,117 +13,135 @@ from typing import ClassVar
 
 class WorkbellError(Exception):
     """
-    Base of every error that the package raises on purpose.
+    Base class of every error that the package raises on purpose.
 
-    Faces map the family; `code` is stable and may be matched by programs.
+    `code` is stable: programs may match it. `str(error)` is a message for the
+    user; without one it is the first line of the class's docstring.
     """
 
     code: ClassVar[str] = "error"
 
     def __init__(self, detail: str = "") -> None:
-        """Say what was wrong, in the user's words."""
-        super().__init__(detail or type(self).__doc__ or self.code)
+        super().__init__(detail or self._default_detail())
 
     @property
     def detail(self) -> str:
-        """What was wrong, in the user's words."""
-        return str(self) or type(self).__doc__ or self.code
+        """The message for the user."""
+        return str(self) or self._default_detail()
+
+    def _default_detail(self) -> str:
+        return (type(self).__doc__ or self.code).strip().partition("\n")[0]
 
 
 class Invalid(WorkbellError):
-    """What was asked cannot be understood or is not allowed to be asked."""
+    """
+    The request is malformed or has values that are not allowed.
+
+    `field_errors` maps the dotted path of each invalid field to its messages
+    ("must not be empty"); the path of the whole value is "".
+    """
 
     code = "invalid"
 
     def __init__(
         self, detail: str = "", field_errors: Mapping[str, Sequence[str]] | None = None
     ) -> None:
-        """Say what was wrong, and under which dotted paths."""
-        self.field_errors = {path: list(said) for path, said in (field_errors or {}).items()}
+        self.field_errors = {
+            path: list(messages) for path, messages in (field_errors or {}).items()
+        }
         if not detail and self.field_errors:
-            path, said = next(iter(self.field_errors.items()))
-            detail = f"{path}: {said[0]}" if path else said[0]
+            path, messages = next(iter(self.field_errors.items()))
+            detail = f"{path}: {messages[0]}" if path else messages[0]
         super().__init__(detail)
 
     @classmethod
-    def field(cls, path: str, *said: str) -> "Invalid":
-        """Return the error of one field."""
-        return cls(field_errors={path: said})
+    def field(cls, path: str, *messages: str) -> "Invalid":
+        """Return the error of a single field."""
+        return cls(field_errors={path: messages})
 
 
 class Unauthenticated(WorkbellError):
-    """Nobody known is asking."""
+    """The request is not authenticated."""
 
     code = "unauthenticated"
 
 
 class NotAllowed(WorkbellError):
-    """Who asks may not do this."""
+    """You are not allowed to do this."""
 
     code = "not_allowed"
 
 
 class NotFound(WorkbellError):
-    """There is no such thing, or none that who asks may see."""
+    """The object does not exist, or you are not allowed to see it."""
 
     code = "not_found"
 
 
 class Conflict(WorkbellError):
-    """It was right, but something else has happened first."""
+    """The request conflicts with the current state of the object."""
 
     code = "conflict"
 
 
 class StaleVersion(Conflict):
-    """It has been changed since it was read."""
+    """
+    The object has changed since it was read.
+
+    `version` is its current version, `changed` names the fields that differ.
+    """
 
     code = "stale_version"
 
     def __init__(self, version: int, changed: Sequence[str] = ()) -> None:
-        """Say which version stands now, and what has changed since."""
-        since = f" Changed since: {', '.join(changed)}." if changed else ""
-        super().__init__(f"It has been changed since; it now has version {version}.{since}")
+        fields = f" Changed since: {', '.join(changed)}." if changed else ""
+        super().__init__(
+            f"The object has changed since it was read; it now has version {version}.{fields}"
+        )
         self.version = version
         self.changed = tuple(changed)
 
 
 class LimitReached(WorkbellError):
-    """There is no room for one more."""
+    """
+    The limit on the number of objects is reached.
+
+    `used` is how many exist, `limit` how many are allowed.
+    """
 
     code = "limit_reached"
 
     def __init__(self, detail: str = "", *, used: int = 0, limit: int = 0) -> None:
-        """Say how many there are, and how many there may be."""
         super().__init__(detail)
         self.used, self.limit = used, limit
 
 
 class Throttled(WorkbellError):
-    """Too often: ask again later."""
+    """Too many requests; retry after `retry_after` seconds."""
 
     code = "throttled"
 
     def __init__(self, retry_after: float) -> None:
-        """Say in how many seconds to ask again."""
-        super().__init__(f"Ask again in {retry_after:.0f} seconds.")
+        super().__init__(f"Too many requests; retry in {retry_after:.0f} seconds.")
         self.retry_after = retry_after
 
 
 class Unavailable(WorkbellError):
-    """A part that is needed does not answer; nothing was changed."""
+    """
+    A service that the request needs is unavailable; nothing was changed.
+
+    The same request may succeed after `retry_after` seconds.
+    """
 
     code = "unavailable"
 
     def __init__(self, detail: str = "", *, retry_after: float = 1.0) -> None:
-        """Say what is away, and in how many seconds to ask again."""
         super().__init__(detail)
         self.retry_after = retry_after
 
 
 class Contended(Unavailable):
-    """Another transaction was in the way; nothing was changed, and it may be done again at once."""
+    """Lock or serialization conflict; rolled back, safe to retry."""
 
     def __init__(self, detail: str = "") -> None:
-        """Say what was in the way."""
         super().__init__(detail, retry_after=0.1)

@@ -1,1 +1,1 @@
-"""What is needed from outside, as protocols in the words of the domain."""
+"""Ports: the interfaces that adapters implement, as protocols."""

@@ -1,4 +1,4 @@
-"""The audit trail: what was done, by whom, kept with the change itself."""
+"""The audit trail, written in the transaction of the change itself."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,18 +7,23 @@ from workbell.domain.audit import AuditEntry
 
 
 class AuditRepository(Protocol):
-    """Entries in the order in which they were added; none is ever changed."""
+    """Audit entries; append-only."""
 
     def add(self, entry: AuditEntry) -> None:
-        """Keep one more entry."""
-        ...
+        """Insert an entry."""
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
-        """Return the newest entries, or the newest before an id."""
-        ...
+        """Return entries, newest first, optionally only those before an id."""
 
     def list_for_object(
         self, model_name: str, object_id: str, *, limit: int = 100
     ) -> Sequence[AuditEntry]:
-        """Return the newest entries about one thing."""
-        ...
+        """Return the entries about one object, newest first."""
+
+
+class AuditTx(Protocol):
+    """A transaction that records what it does in the audit trail."""
+
+    @property
+    def audit(self) -> AuditRepository:
+        """The audit trail."""

@@ -1,19 +1,13 @@
-"""A cache: answers that may be forgotten at any time."""
+"""A cache of JSON values; entries may disappear at any time."""
 
 from typing import Any, Protocol
 
 
 class Cache(Protocol):
-    """
-    JSON values by key, for a while.
-
-    It never raises: a cache that does not answer has nothing.
-    """
+    """JSON values by key. Never raises: an unavailable cache is empty."""
 
     def get(self, key: str) -> Any | None:
-        """Return the value that is kept under a key, or None."""
-        ...
+        """Return the cached value of a key, or None."""
 
     def put(self, key: str, value: Any, seconds: int) -> None:
-        """Keep a JSON value under a key, for so many seconds at most."""
-        ...
+        """Cache a JSON value for at most the given number of seconds."""

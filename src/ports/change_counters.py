@@ -5,13 +5,12 @@ from typing import Protocol
 
 class ChangeCounters(Protocol):
     """
-    A counter for each queue, incremented after each commit that gives it work.
+    One counter per queue, incremented after commits that add work to it.
 
-    A client that displays a queue reads it again only if the counter has
-    changed. A lost increment delays that until the next one. Wake-ups that
-    workers pass on may increment it, too.
+    A client that displays a queue needs to read it again only if the counter has
+    changed. If an increment is lost, the client refreshes at the next one.
+    Wake-ups that workers forward may increment it, too.
     """
 
     def value(self, queue: str) -> int | None:
         """Return a counter's value, or None if it is unavailable; takes at most 50 ms."""
-        ...

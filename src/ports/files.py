@@ -1,4 +1,4 @@
-"""Files that jobs make: artifacts by key."""
+"""Storage of the files that jobs create."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen
 class StoredFile:
-    """A file that is kept whole: its key, size in bytes and SHA-256."""
+    """A stored file: key, size in bytes and SHA-256."""
 
     key: str
     size: int
@@ -17,30 +17,16 @@ class StoredFile:
 
 
 class FileStore(Protocol):
-    """Where artifacts lie; a file is there whole or not at all."""
+    """Files by key. Writes are atomic: a file is complete or absent."""
 
     def new_key(self) -> str:
-        """Return a key that no file has had."""
-        ...
+        """Return a key that was never used."""
 
     def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
-        """
-        Keep a copy of the source under a new key.
-
-        Raises:
-            Unavailable: There is no room, or the folder cannot be written.
-        """
-        ...
+        """Store a copy of the source; Unavailable if the disk rejects it."""
 
     def read(self, key: str) -> Iterator[bytes]:
-        """
-        Yield the file's bytes in pieces of at most 64 KiB.
-
-        Raises:
-            NotFound: There is no such file any more.
-        """
-        ...
+        """Yield the content in chunks of at most 64 KiB, or raise NotFound."""
 
     def delete(self, key: str) -> None:
-        """Remove a file, or what a crash left of it; one that is gone already is no error."""
-        ...
+        """Delete a file or its incomplete remains; a missing one is no error."""

@@ -1,4 +1,4 @@
-"""Mail: one message to one person."""
+"""Sending of email."""
 
 from typing import Protocol
 
@@ -8,10 +8,10 @@ from attrs import frozen
 @frozen(kw_only=True)
 class Email:
     """
-    A plain-text message, with an HTML form beside it where there is one.
+    A plain-text email with an optional HTML alternative.
 
-    `unsubscribe` is an address at which one POST, without signing in, ends
-    mails of this kind (RFC 8058).
+    `unsubscribe` is a URL at which one POST, without a login, unsubscribes the
+    recipient from this category (RFC 8058).
     """
 
     to: str
@@ -23,14 +23,13 @@ class Email:
 
 
 class Mailer(Protocol):
-    """Who carries a message out."""
+    """Delivers email."""
 
     def send(self, message: Email) -> None:
         """
-        Hand one message over.
+        Deliver one email.
 
         Raises:
-            Invalid: The address or the subject cannot be sent to.
-            Unavailable: The mail server did not take it; trying again may help.
+            Invalid: The address or the subject is not valid.
+            Unavailable: The mail server is unreachable or rejected it; retry.
         """
-        ...

@@ -1,4 +1,4 @@
-"""Counting what was asked: the limiter for rates, the store for quotas."""
+"""Rate limiter (approximate, fast) and quotas (exact, in the store)."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,54 +9,44 @@ from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 
 class RateLimiter(Protocol):
     """
-    Counts that may be lost: in memory, or in a Redis that several processes share.
+    Counts that may be lost: in memory, or in a Redis shared by processes.
 
-    It never raises: where Redis does not answer, each process counts by itself.
+    Never raises: if Redis is unavailable, each process counts by itself.
     """
 
-    def hit(
-        self, charges: Sequence[RateLimitKey], now: datetime, cost: int = 1
-    ) -> Sequence[Decision]:
+    def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:
         """
-        Spend the cost under every charge, or under none if one refuses.
+        Consume the cost from every key, or from none if one rejects it.
 
-        The decisions come in the order of the charges. At most the rate's
-        count is admitted in any span of its seconds, whatever the number of
-        threads. A cost of 0 only looks. `retry_after` is a lower bound where
-        the cost is greater than 1.
+        The decisions are in the order of the keys. In any period of a rate's seconds
+        at most its count is admitted, for any number of threads. A cost of 0 only
+        reads. `retry_after` is a lower bound for costs above 1.
         """
-        ...
 
 
 class QuotaRepository(Protocol):
-    """Counts that outlive a restart: of each key an exact log."""
+    """Exact counts that survive restarts: a log of uses per key."""
 
-    def consume(self, charge: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
+    def consume(self, key: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
         """
-        Spend the cost if the policy allows it.
+        Consume the cost if the policy allows it.
 
-        Nobody else gets past this call for the same key until the
-        transaction ends; what was spent is given back if it is undone.
+        Locks the key until the transaction ends; a rollback restores the count.
         """
-        ...
 
-    def peek(self, charge: RateLimitKey, now: datetime) -> Decision:
-        """Return what the policy would say to one more; no lock, nothing spent."""
-        ...
+    def peek(self, key: RateLimitKey, now: datetime) -> Decision:
+        """Return the decision on one more use, without a lock or consuming it."""
 
-    def refund(self, charge: RateLimitKey) -> None:
-        """Undo what was spent last under a key, if anything was."""
-        ...
+    def refund(self, key: RateLimitKey) -> None:
+        """Undo the last use under a key, if there is one."""
 
     def prune(self, now: datetime, *, limit: int) -> int:
-        """Delete at most so many keys under which nothing counts any more."""
-        ...
+        """Delete up to `limit` keys without any use that still counts."""
 
 
 class RateLimitTx(Protocol):
-    """What throttling may touch within one transaction."""
+    """The repository that rate limits use within one transaction."""
 
     @property
     def quotas(self) -> QuotaRepository:
-        """The counts."""
-        ...
+        """The quotas."""

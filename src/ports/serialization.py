@@ -1,4 +1,4 @@
-"""Serialization of parameters, bodies and results as JSON values."""
+"""Conversion between JSON values and attrs classes."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
@@ -11,30 +11,19 @@ class Serializer(Protocol):
 
     def structure(self, data: object, cls: type[T]) -> T:
         """
-        Return JSON data as a value of the class.
+        Convert JSON data to an instance of the class, or raise Invalid.
 
-        Raises:
-            Invalid: The data do not fit; every wrong field is named.
+        The error has the path and message of every invalid field.
         """
-        ...
 
     def unstructure(self, value: object) -> Any:
-        """
-        Return a value as JSON data: texts, numbers, lists, dicts and None.
-
-        Raises:
-            Invalid: It holds something that JSON has no form for.
-        """
-        ...
+        """Convert a value to JSON data, or raise Invalid if it has no JSON form."""
 
     def size(self, value: object) -> int:
-        """Return how many bytes a JSON value takes."""
-        ...
+        """Return the length of a JSON value in bytes."""
 
     def digest(self, value: object) -> str:
-        """Return a hash of a JSON value that does not depend on key order."""
-        ...
+        """Return a hash of a JSON value that is independent of key order."""
 
     def schema(self, cls: type) -> Mapping[str, Any]:
-        """Return the JSON Schema (2020-12) of a class, unknown names refused."""
-        ...
+        """Return the JSON Schema (2020-12) of a class; unknown names are rejected."""

@@ -1,4 +1,4 @@
-"""The store: everything that is kept, reached through transactions only."""
+"""The store: transactions, health and metadata."""
 
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -9,64 +9,47 @@ Tx_co = TypeVar("Tx_co", covariant=True)
 
 class Store(Protocol[Tx_co]):
     """
-    Everything that is kept, reached through transactions only.
+    All persistent data, accessible only through transactions.
 
-    A `begin()` inside a `begin()` of the same thread raises RuntimeError, on
-    every store. After a commit the store wakes the queues that got ready work.
+    Transactions do not nest: `begin()` within `begin()` on the same thread raises
+    RuntimeError. After a commit the store wakes the queues that got ready jobs.
+    Every call raises Unavailable if the store is unreachable.
     """
 
     def begin(self, *, single_statement: bool = False) -> AbstractContextManager[Tx_co]:
         """
-        Open a transaction: kept when its block ends, undone when it raises.
+        Open a transaction: commit at the end of the block, or roll back.
 
-        `sole` promises that the block makes one call that writes, and nothing
-        that may fail after it: a store may keep that with the call.
+        With `single_statement` the caller promises that the block makes one writing
+        call and nothing that can fail after it; the store may then autocommit.
 
         Raises:
-            Contended: Another transaction was in the way, and nothing was
-                kept: the whole block may be done again at once.
-            Unavailable: The store does not answer, or could not commit.
+            Contended: Lock or serialization conflict; rolled back, so the caller
+                may run the whole block again.
         """
-        ...
 
     def view(self) -> AbstractContextManager[Tx_co]:
-        """
-        Open the repositories for reading: no transaction, no lock.
-
-        Raises:
-            Unavailable: The store does not answer.
-        """
-        ...
+        """Open the repositories for reading, without a transaction or locks."""
 
 
 class Health(Protocol):
-    """Whether a store answers, and by which clock."""
+    """Health checks of a store."""
 
     def ping(self) -> None:
-        """
-        Do the smallest round trip.
-
-        Raises:
-            Unavailable: The store does not answer.
-        """
-        ...
+        """Make the smallest possible round trip; Unavailable if it fails."""
 
     def time(self) -> datetime:
-        """Return the store's own time, aware and in UTC."""
-        ...
+        """Return the store's clock, aware and in UTC."""
 
     def schema_version(self) -> str:
-        """Return the revision that the store's tables have."""
-        ...
+        """Return the migration revision of the tables."""
 
 
 class StoreMetadata(Protocol):
-    """Small facts about the store itself, by name: such as the tzdata version."""
+    """Key-value metadata of the store itself, such as the tzdata version."""
 
     def get(self, name: str) -> str | None:
-        """Return a fact, if it is known."""
-        ...
+        """Return a value, or None."""
 
     def set(self, name: str, value: str) -> None:
-        """Keep a fact."""
-        ...
+        """Insert or update a value."""

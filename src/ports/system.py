@@ -1,32 +1,28 @@
-"""The machine: time, opaque ids, randomness and waiting."""
+"""Services of the machine: clock, unique ids and randomness."""
 
 from datetime import datetime
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """The one clock that everything goes by."""
+    """The clock that all components use."""
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC, to the microsecond."""
-        ...
+        """Return the current time, aware, in UTC, with microseconds."""
 
 
 class Ids(Protocol):
-    """Opaque ids: of requests, tokens and processes, never of rows."""
+    """Unique, unguessable ids of requests, tokens and processes (not of rows)."""
 
     def new(self) -> str:
-        """Return an id that nobody can guess and that nobody had before."""
-        ...
+        """Return a new id."""
 
 
 class Randomness(Protocol):
-    """Chance, for codes that nobody may guess and for spreading load."""
+    """Random numbers: secure ones for codes, and jitter."""
 
     def randbelow(self, bound: int) -> int:
-        """Return an integer from 0 up to, not including, the bound."""
-        ...
+        """Return a cryptographically secure integer in the range [0, bound)."""
 
     def uniform(self, low: float, high: float) -> float:
-        """Return a number between two others."""
-        ...
+        """Return a float between `low` and `high`."""

@@ -145,7 +145,7 @@ def known_address(tx: IdentityTx, user: User | None, address: str) -> str:
 
     Runs one query either way, so timing does not reveal whether the user exists.
     """
-    is_known = tx.sessions.opened_from(user.id if user else SYSTEM_ID, address)
+    is_known = tx.sessions.has_login_from(user.id if user else SYSTEM_ID, address)
     return address if is_known else ""
 
 

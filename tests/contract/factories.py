@@ -14,10 +14,8 @@ from workbell.domain.jobs.job import Job, JobId, JobState
 from workbell.domain.jobs.task import TaskDefinition
 from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.goals.reminders import RemindersTx
-from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.jobs.repository import Waker
-from workbell.ports.schedules.repository import SchedulesTx
 from workbell.ports.store import Health, Store
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -42,7 +40,7 @@ def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-class Tx(SchedulesTx, IdentityTx, GoalsTx, RemindersTx, Protocol):
+class Tx(RemindersTx, IdentityTx, Protocol):
     """Everything that a transaction offers."""
 
 

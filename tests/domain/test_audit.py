@@ -1,4 +1,4 @@
-"""Audit entries: who did what, cut to what the trail can hold."""
+"""Audit entries: recorded fields and truncation."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
-def test_an_entry_tells_who_did_what_and_from_where() -> None:
+def test_an_entry_records_the_actor_the_object_and_the_client() -> None:
     client_info = ClientInfo(request_id="r1", address="::1", user_agent="curl")
     actor = Actor(user_id=UserId(7), client_info=client_info)
     entry = AuditEntry.of(actor, "UPDATE", "schedule", 3, NOON, {"name": ["a", "b"]})
@@ -22,8 +22,7 @@ def test_an_entry_tells_who_did_what_and_from_where() -> None:
     assert (entry.request_id, entry.address, entry.user_agent) == ("r1", "::1", "curl")
 
 
-def test_hostile_headers_do_not_burst_the_trail() -> None:
-    """What a client says of itself is cut to the width of its column."""
+def test_client_info_is_truncated_to_its_columns() -> None:
     client_info = ClientInfo(request_id="r" * 999, address="a" * 999, user_agent="u" * 999)
     entry = AuditEntry.of(
         Actor(user_id=UserId(7), client_info=client_info), "DELETE", "job", 1, NOON

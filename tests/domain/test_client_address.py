@@ -1,4 +1,4 @@
-"""Who asks: the socket's peer, unless a trusted proxy says otherwise."""
+"""The client's address: the socket's peer, or as reported by trusted proxies."""
 
 from ipaddress import ip_network
 from time import perf_counter
@@ -41,25 +41,27 @@ TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
         ("", "198.51.100.1", ""),
     ],
 )
-def test_the_walk_goes_from_the_right(peer: str, forwarded_for: str, client: str) -> None:
-    """As far as each hop was written by a trusted proxy."""
+def test_forwarded_addresses_are_read_from_right_to_left(
+    peer: str, forwarded_for: str, client: str
+) -> None:
+    """As long as each previous hop is a trusted proxy."""
     assert client_address(peer, forwarded_for, TRUSTED) == client
 
 
-def test_nobody_is_trusted_unless_named() -> None:
-    """Neither is a proxy on the same machine."""
+def test_no_proxy_is_trusted_unless_configured() -> None:
+    """Not even a proxy on the same machine."""
     assert client_address("127.0.0.1", "198.51.100.1", []) == "127.0.0.1"
 
 
 @given(st.text(), st.text())
-def test_whatever_is_sent_is_an_address_or_ignored(made_up: str, peer: str) -> None:
-    """Nothing raises, and the client's own words never count."""
+def test_forged_headers_are_ignored(made_up: str, peer: str) -> None:
+    """Arbitrary text never raises, and entries that the client wrote never count."""
     assert client_address(peer, made_up, TRUSTED)[:0] == ""
     assert client_address("10.0.0.1", f"{made_up}, 198.51.100.1", TRUSTED) == "198.51.100.1"
 
 
-def test_a_huge_header_is_read_from_its_end_only() -> None:
-    """So many proxies in a row there are not."""
+def test_only_the_end_of_a_huge_header_is_read() -> None:
+    """The cost of parsing is bounded: at most 32 hops are read."""
     huge = "10.0.0.9," * 1_000_000 + " 10.0.0.2"
     begun = perf_counter()
     assert client_address("10.0.0.1", huge, TRUSTED) == "10.0.0.9"
@@ -68,15 +70,15 @@ def test_a_huge_header_is_read_from_its_end_only() -> None:
     assert perf_counter() - begun < 1
 
 
-def test_a_network_counts_as_one() -> None:
-    """The last 64 bits of IPv6 are the client's own to choose."""
+def test_an_ipv6_network_is_counted_as_one_client() -> None:
+    """The last 64 bits of an IPv6 address are the client's choice."""
     assert client_key("2001:db8:1:2:3:4:5:6") == client_key("2001:db8:1:2::") == "2001:db8:1:2::/64"
     assert client_key("2001:db8:1:3::") != client_key("2001:db8:1:2::")
     assert client_key("::ffff:192.0.2.1") == client_key("192.0.2.1") == "192.0.2.1"
     assert len(client_key("/run/" + "x" * 1_000)) == 32
 
 
-def test_who_came_by_https_is_told_by_the_nearest_trusted_proxy() -> None:
+def test_the_nearest_trusted_proxy_reports_https() -> None:
     assert is_secure("192.0.2.1", "https", "", ())
     assert is_secure("10.0.0.1", "http", "http, https", TRUSTED)
     assert not is_secure("10.0.0.1", "http", "https, http", TRUSTED)

@@ -1,4 +1,4 @@
-"""Errors: every family says what was wrong, in words that can be shown."""
+"""Errors: every family has a message for the user."""
 
 import pytest
 
@@ -16,28 +16,30 @@ from workbell.domain.errors import (
 pytestmark = pytest.mark.unit
 
 
-def test_an_error_says_what_was_given() -> None:
+def test_an_error_has_the_given_message() -> None:
     assert NotFound("There is no job 7.").detail == "There is no job 7."
 
 
-def test_an_error_without_words_says_what_its_family_means() -> None:
-    assert NotFound().detail == "There is no such thing, or none that who asks may see."
+def test_an_error_without_a_message_uses_its_docstring() -> None:
+    """Of a longer docstring, the first line."""
+    assert NotFound().detail == "The object does not exist, or you are not allowed to see it."
+    assert LimitReached().detail == "The limit on the number of objects is reached."
 
 
-def test_an_error_of_a_user_who_forgot_the_words_can_still_be_shown() -> None:
-    """A task may raise a class of its own whose constructor tells the base nothing."""
+def test_a_subclass_that_passes_no_message_still_has_one() -> None:
+    """A task may raise its own class, whose constructor does not call the base."""
 
-    class Wordless(Invalid):
+    class WithoutMessage(Invalid):
         """Something was wrong."""
 
         def __init__(self) -> None:
             pass
 
-    class Nameless(Wordless):
+    class WithoutDocstring(WithoutMessage):
         __doc__ = None
 
-    assert Wordless().detail == "Something was wrong."
-    assert Nameless().detail == "invalid"
+    assert WithoutMessage().detail == "Something was wrong."
+    assert WithoutDocstring().detail == "invalid"
 
 
 def test_an_invalid_field_is_named_in_the_detail() -> None:
@@ -46,12 +48,12 @@ def test_an_invalid_field_is_named_in_the_detail() -> None:
     assert error.field_errors == {"parameters.to": ["must not be empty", "must be text"]}
 
 
-def test_what_is_wrong_with_the_whole_has_no_path() -> None:
+def test_an_error_of_the_whole_value_has_an_empty_path() -> None:
     assert Invalid(field_errors={"": ["must be an object"]}).detail == "must be an object"
     assert Invalid("no").field_errors == {}
 
 
-def test_a_stale_version_says_which_one_stands_and_what_changed() -> None:
+def test_a_stale_version_names_the_current_one_and_the_changes() -> None:
     error = StaleVersion(4, ["name", "queue"])
     assert isinstance(error, Conflict)
     assert (error.version, error.changed) == (4, ("name", "queue"))
@@ -59,19 +61,19 @@ def test_a_stale_version_says_which_one_stands_and_what_changed() -> None:
     assert StaleVersion(4).detail.endswith("version 4.")
 
 
-def test_a_limit_says_how_much_of_it_is_used() -> None:
+def test_a_reached_limit_has_its_usage() -> None:
     error = LimitReached("full", used=5, limit=5)
     assert (error.detail, error.used, error.limit) == ("full", 5, 5)
 
 
-def test_who_must_wait_is_told_how_long() -> None:
-    assert Throttled(2.4).detail == "Ask again in 2 seconds."
+def test_errors_to_retry_say_after_how_long() -> None:
+    assert Throttled(2.4).detail == "Too many requests; retry in 2 seconds."
     assert Throttled(2.4).retry_after == 2.4
     assert Unavailable().retry_after == 1.0
 
 
-def test_codes_are_stable_and_differ() -> None:
-    """Programs match them."""
+def test_codes_are_stable_and_distinct() -> None:
+    """Programs match codes."""
     families = WorkbellError.__subclasses__()
     codes = {family.code for family in families}
     assert codes >= {"invalid", "unauthenticated", "not_allowed", "not_found", "conflict"}

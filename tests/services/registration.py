@@ -63,7 +63,7 @@ class Hasher:
         self._outside_a_transaction()
         return password_hash == f"hash of {password}"
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         pass
 
     def needs_rehash(self, password_hash: str) -> bool:

@@ -131,7 +131,7 @@ def _parsed(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         header, payload, _ = (_decoded(segment) for segment in segments)
         return _object(header, _HEADER_NAMES), _object(payload, _CLAIM_NAMES)
     except (ValueError, RecursionError) as error:
-        raise Unauthenticated("This is not a token.") from error
+        raise Unauthenticated("The token is malformed.") from error
 
 
 def _decoded(segment: str) -> bytes:

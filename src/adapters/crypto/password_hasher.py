@@ -124,7 +124,7 @@ class Argon2Hasher:
 
         return self._run(matches) and bool(password_hash)
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         """
         Refuse a caller before any other work is done for it.
 

@@ -14,27 +14,27 @@ class MemoryQuotaRepository:
 
     _tables: Tables
 
-    def consume(self, charge: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
+    def consume(self, key: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
         """Spend the cost if the policy allows it."""
-        policy, at = charge.policy, now.timestamp()
-        log = self._log(charge)
+        policy, at = key.policy, now.timestamp()
+        log = self._log(key)
         decision = admit(policy, log, at, cost)
         if not decision.allowed:
             return decision
         kept = tuple(consume(policy.rate, log, at, cost))
         until = kept[-1] + policy.rate.seconds if kept else at
-        self._tables.quotas.put(charge.key, QuotaLog(until, kept))
-        return decision.exhausted(cost)
+        self._tables.quotas.put(key.key, QuotaLog(until, kept))
+        return decision.after_request(cost)
 
-    def peek(self, charge: RateLimitKey, now: datetime) -> Decision:
+    def peek(self, key: RateLimitKey, now: datetime) -> Decision:
         """Return what the policy would say to one more."""
-        return admit(charge.policy, self._log(charge), now.timestamp())
+        return admit(key.policy, self._log(key), now.timestamp())
 
-    def refund(self, charge: RateLimitKey) -> None:
+    def refund(self, key: RateLimitKey) -> None:
         """Undo what was spent last under a key, if anything was."""
-        found = self._tables.quotas.get(charge.key)
+        found = self._tables.quotas.get(key.key)
         if found is not None and found.log:
-            self._tables.quotas.put(charge.key, QuotaLog(found.until, found.log[:-1]))
+            self._tables.quotas.put(key.key, QuotaLog(found.until, found.log[:-1]))
 
     def prune(self, now: datetime, *, limit: int) -> int:
         """Delete at most so many keys under which nothing counts any more."""

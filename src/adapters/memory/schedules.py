@@ -16,7 +16,7 @@ from workbell.domain.jobs.job import JobState
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, FastPathStep
-from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
+from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
@@ -136,7 +136,7 @@ class MemoryScheduleRepository:
         """Move schedules past one tick each; rows that have changed are left."""
         for step in steps:
             row = self._tables.schedules.get(step.schedule)
-            if row is not None and step.fits(row):
+            if row is not None and step.applies_to(row):
                 moved = evolve(row, cursor=step.tick, next_at=step.next_at, runs=row.runs + 1)
                 self._put(moved)
 
@@ -166,7 +166,7 @@ class MemoryScheduleRepository:
 
     def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
         """Return when the newest successful run ended, if that is not before a time."""
-        newest = reversed(self._tables.job_index.of("last run", schedule_id)[-NEWEST_RUNS:])
+        newest = reversed(self._tables.job_index.of("last run", schedule_id)[-RECENT_RUNS:])
         runs = (self._tables.jobs.get(each) for each in newest)
         ends = [run.ended_at for run in runs if run and run.state is JobState.SUCCEEDED]
         return max((at for at in ends if at is not None and at >= since), default=None)

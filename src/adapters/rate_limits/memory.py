@@ -69,20 +69,18 @@ class MemoryRateLimiter:
     _windows: MemoryMovingWindows = Factory(MemoryMovingWindows)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
-    def hit(
-        self, charges: Sequence[RateLimitKey], now: datetime, cost: int = 1
-    ) -> Sequence[Decision]:
+    def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""
         windows, at = self._windows, now.timestamp()
         with self._lock:
             windows.at = at
-            decisions = [self._decide(each, at, cost) for each in charges]
+            decisions = [self._decide(each, at, cost) for each in keys]
             if not cost or not all(each.allowed for each in decisions):
                 return decisions
-            for each in charges:
+            for each in keys:
                 rate = each.policy.rate
                 windows.acquire_entry(each.key, rate.count, rate.seconds, cost)
-        return [each.exhausted(cost) for each in decisions]
+        return [each.after_request(cost) for each in decisions]
 
     def _decide(self, charge: RateLimitKey, at: float, cost: int) -> Decision:
         rate = charge.policy.rate

@@ -114,15 +114,13 @@ class RedisRateLimiter:
         """
         return cls(RedisMovingWindows(url, key_prefix=prefix, **options(timeout)))
 
-    def hit(
-        self, charges: Sequence[RateLimitKey], now: datetime, cost: int = 1
-    ) -> Sequence[Decision]:
+    def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:
         """Spend the cost under every charge, or under none if one refuses."""
-        if not charges:
+        if not keys:
             return []
         if self._breaker.allows():
             try:
-                decisions = self._shared(charges, now.timestamp(), cost)
+                decisions = self._shared(keys, now.timestamp(), cost)
             except Exception as error:  # noqa: BLE001 - whatever listens there, nobody waits for it
                 if self._breaker.record_failure():
                     _log.warning("rate_limits_are_local", reason=type(error).__name__)
@@ -130,7 +128,7 @@ class RedisRateLimiter:
                 if self._breaker.record_success():
                     _log.info("rate_limits_are_shared")
                 return decisions
-        return self._local.hit(charges, now, cost)
+        return self._local.hit(keys, now, cost)
 
     def _shared(self, charges: Sequence[RateLimitKey], at: float, cost: int) -> Sequence[Decision]:
         admitted, found = self._windows.acquire_all(charges, at, cost)
@@ -138,7 +136,7 @@ class RedisRateLimiter:
             Decision.of(each.policy, spent, oldest, at, cost)
             for each, (spent, oldest) in zip(charges, found, strict=True)
         ]
-        return [each.exhausted(cost) for each in decisions] if admitted else decisions
+        return [each.after_request(cost) for each in decisions] if admitted else decisions
 
     def close(self) -> None:
         """Close every connection."""

@@ -19,7 +19,7 @@ from workbell.domain.constraints import (
     MAX_TEXT,
     MIN_INTEGER,
     Constraints,
-    constraints_of,
+    find_constraints,
 )
 
 Schema = dict[str, Any]
@@ -105,8 +105,8 @@ class _Writer:
         """
         origin = get_origin(kind)
         if origin is Annotated:
-            limits = constraints_of(kind.__metadata__) or limits
-            return {**self.of(kind.__origin__, limits), **(limits.notes() if limits else {})}
+            limits = find_constraints(kind.__metadata__) or limits
+            return {**self.of(kind.__origin__, limits), **(limits.annotations() if limits else {})}
         if isinstance(kind, NewType):
             return self.of(kind.__supertype__, limits)
         if origin in UNIONS:

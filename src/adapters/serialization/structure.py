@@ -21,7 +21,7 @@ from workbell.adapters.serialization.field_errors import (
     StructureError,
     structure_error,
 )
-from workbell.domain.constraints import MAX_TEXT, Constraints, constraints_of
+from workbell.domain.constraints import MAX_TEXT, Constraints, find_constraints
 
 Hook = Callable[[Any, Any], Any]
 
@@ -200,7 +200,7 @@ def _parts(parts: Iterable[tuple[Any, Any]], hook: Hook, kind: Any) -> dict[Any,
 
 
 def _annotated_hook(kind: Any, converter: Converter) -> Hook:
-    base, limits = kind.__origin__, constraints_of(kind.__metadata__)
+    base, limits = kind.__origin__, find_constraints(kind.__metadata__)
     while isinstance(base, NewType):
         base = base.__supertype__
     if limits is not None and get_origin(base) in UNIONS:

@@ -39,27 +39,27 @@ class SqlQuotaRepository:
 
     _db: Connection
 
-    def consume(self, charge: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
+    def consume(self, key: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
         """Spend the cost if the policy allows it."""
-        policy, at = charge.policy, now.timestamp()
-        log = self._locked(charge.key, now)
+        policy, at = key.policy, now.timestamp()
+        log = self._locked(key.key, now)
         decision = admit(policy, log, at, cost)
         if not decision.allowed:
             return decision
         log = consume(policy.rate, log, at, cost)
         until = datetime.fromtimestamp(log[-1] + policy.rate.seconds, UTC) if log else now
-        _WRITE.execute_no_result(self._db, to_db_values((log, until, charge.key), self._db.dialect))
-        return decision.exhausted(cost)
+        _WRITE.execute_no_result(self._db, to_db_values((log, until, key.key), self._db.dialect))
+        return decision.after_request(cost)
 
-    def peek(self, charge: RateLimitKey, now: datetime) -> Decision:
+    def peek(self, key: RateLimitKey, now: datetime) -> Decision:
         """Return what the policy would say to one more."""
-        return admit(charge.policy, self._log(_PEEK, charge.key) or (), now.timestamp())
+        return admit(key.policy, self._log(_PEEK, key.key) or (), now.timestamp())
 
-    def refund(self, charge: RateLimitKey) -> None:
+    def refund(self, key: RateLimitKey) -> None:
         """Undo what was spent last under a key, if anything was."""
-        if log := self._log(_LOCK, charge.key):
+        if log := self._log(_LOCK, key.key):
             _WRITE_LOG.execute_no_result(
-                self._db, to_db_values((log[:-1], charge.key), self._db.dialect)
+                self._db, to_db_values((log[:-1], key.key), self._db.dialect)
             )
 
     def prune(self, now: datetime, *, limit: int) -> int:

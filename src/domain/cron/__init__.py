@@ -1,1 +1,1 @@
-"""domain/cron."""
+"""Cron expressions and time zones."""

@@ -1,4 +1,4 @@
-"""Cron expressions in English words."""
+"""Descriptions of cron expressions in English."""
 
 from workbell.domain.cron.expression import MONTH, SUNDAY, CronExpression, DayPattern, Field, Range
 
@@ -18,11 +18,11 @@ _MONTHS = (
 )
 _WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
-_MOST_TIMES = 6
+_MAX_TIMES = 6
 
 
 def describe(fields: CronExpression) -> str:
-    """Return an English sentence, without a full stop, that says when a line runs."""
+    """Return when an expression runs, in English, without a full stop."""
     time, days = _time(fields), _days(fields)
     if not days and time.startswith("at ") and fields.is_fixed_time:
         days = "every day"
@@ -32,9 +32,9 @@ def describe(fields: CronExpression) -> str:
 
 def _time(fields: CronExpression) -> str:
     minute, hour = fields.minute, fields.hour
-    if _listed(minute) and _listed(hour):
+    if _lists_numbers(minute) and _lists_numbers(hour):
         times = [_clock(h, m) for h in hour.numbers for m in minute.numbers]
-        if len(times) <= _MOST_TIMES:
+        if len(times) <= _MAX_TIMES:
             return f"at {_join(times)}"
     if len(minute.numbers) == 1:
         return _once_an_hour(minute.numbers[0], hour)
@@ -42,25 +42,25 @@ def _time(fields: CronExpression) -> str:
 
 
 def _once_an_hour(minute: int, hour: Field) -> str:
-    """Say at which hours something runs that runs once in each of them."""
+    """Describe an expression that runs once in each matching hour."""
     if hour.is_any:
         return "every hour" if minute == 0 else f"every hour, at minute {minute}"
-    if _listed(hour):
+    if _lists_numbers(hour):
         return f"at {_join([_clock(number, minute) for number in hour.numbers])}"
-    return _join([_hours(minute, span) for span in hour.spans])
+    return _join([_hours(minute, span) for span in hour.ranges])
 
 
 def _hours(minute: int, span: Range) -> str:
     if len(span.numbers) == 1:
         return f"at {_clock(span.first, minute)}"
     every = "every hour" if span.step == 1 else f"every {span.step} hours"
-    if span.starred and 24 % span.step == 0:
+    if span.is_starred and 24 % span.step == 0:
         return every if minute == 0 else f"{every}, at minute {minute}"
     return f"{every} from {_clock(span.first, minute)} to {_clock(span.numbers[-1], minute)}"
 
 
 def _often_an_hour(minute: Field, hour: Field) -> str:
-    """Say at which minutes of which hours something runs."""
+    """Describe an expression that runs more than once an hour."""
     minutes = _minutes(minute)
     if hour.is_any:
         return (
@@ -68,23 +68,23 @@ def _often_an_hour(minute: Field, hour: Field) -> str:
             if minute.is_wildcard_like and len(minute.items) == 1
             else f"{minutes} of every hour"
         )
-    if len(hour.spans) == 1 and hour.spans[0].step == 1:
-        span = hour.spans[0]
+    if len(hour.ranges) == 1 and hour.ranges[0].step == 1:
+        span = hour.ranges[0]
         return f"{minutes}, between {_clock(span.first, 0)} and {_clock(span.last, 59)}"
     return f"{minutes}, in the hours {_join([f'{number:02}' for number in hour.numbers])}"
 
 
 def _minutes(minute: Field) -> str:
-    if _listed(minute):
+    if _lists_numbers(minute):
         return f"at minutes {_join([str(number) for number in minute.numbers])}"
-    return _join([_minute_span(span) for span in minute.spans])
+    return _join([_minute_span(span) for span in minute.ranges])
 
 
 def _minute_span(span: Range) -> str:
     if len(span.numbers) == 1:
         return f"at minute {span.first}"
     every = "every minute" if span.step == 1 else f"every {span.step} minutes"
-    if not span.starred:
+    if not span.is_starred:
         return f"{every} from minute {span.first} to {span.numbers[-1]}"
     return every if 60 % span.step == 0 else f"{every}, counted from each full hour"
 
@@ -98,11 +98,10 @@ def _days(fields: CronExpression) -> str:
 
 
 def _day(field: Field) -> str:
-    if _listed(field) and not field.specials:
+    if _lists_numbers(field) and not field.day_patterns:
         days = "day" if len(field.numbers) == 1 else "days"
         return f"on {days} {_join([str(number) for number in field.numbers])} of the month"
-    said = [_day_item(item) for item in field.items]
-    return f"on {_join(said)} of the month"
+    return f"on {_join([_day_item(item) for item in field.items])} of the month"
 
 
 def _day_item(item: Range | DayPattern) -> str:
@@ -114,20 +113,22 @@ def _day_item(item: Range | DayPattern) -> str:
         return f"day {item.first}"
     if item.step == 1:
         return f"days {item.first} to {item.last}"
-    return f"every {_nth(item.step)} day from day {item.first} to {item.numbers[-1]}"
+    return f"every {_ordinal(item.step)} day from day {item.first} to {item.numbers[-1]}"
 
 
 def _weekday(field: Field) -> str:
-    if field.specials:
-        return (
-            f"on {_join([_weekday_of_month(special) for special in field.specials])} of the month"
-        )
-    return _join([_weekday_span(span) for span in field.spans])
+    if field.day_patterns:
+        return f"on {_join([_weekday_of_month(special) for special in field.day_patterns])} of the month"
+    return _join([_weekday_span(span) for span in field.ranges])
 
 
 def _weekday_of_month(special: DayPattern) -> str:
     name = _WEEKDAYS[special.number or 0]
-    return f"the last {name}" if special.nth is None else f"the {_ORDINALS[special.nth - 1]} {name}"
+    return (
+        f"the last {name}"
+        if special.occurrence is None
+        else f"the {_ORDINALS[special.occurrence - 1]} {name}"
+    )
 
 
 def _weekday_span(span: Range) -> str:
@@ -140,30 +141,30 @@ def _weekday_span(span: Range) -> str:
 def _months(field: Field) -> str:
     if field.is_any:
         return ""
-    said = []
-    for span in field.spans:
+    months = []
+    for span in field.ranges:
         names = [_MONTHS[number - MONTH.low] for number in span.numbers]
         if span.step == 1 and len(names) > 2:
-            said.append(f"{names[0]} to {names[-1]}")
+            months.append(f"{names[0]} to {names[-1]}")
         else:
-            said += names
-    return f"in {_join(said)}"
+            months += names
+    return f"in {_join(months)}"
 
 
-def _listed(field: Field) -> bool:
-    """Return whether a field names single numbers only."""
-    return all(len(span.numbers) == 1 for span in field.spans)
+def _lists_numbers(field: Field) -> bool:
+    """Whether a field consists of single numbers."""
+    return all(len(span.numbers) == 1 for span in field.ranges)
 
 
 def _clock(hour: int, minute: int) -> str:
     return f"{hour:02}:{minute:02}"
 
 
-def _nth(number: int) -> str:
+def _ordinal(number: int) -> str:
     ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if number in (11, 12, 13) else ending}"
 
 
 def _join(parts: list[str]) -> str:
-    """Join by commas, and the last one by `and`."""
+    """Join with commas, and "and" before the last."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,4 +1,4 @@
-"""The cron dialect: five fields or a macro, each refusal with its reason."""
+"""Parser of cron expressions: five fields or a macro."""
 
 import re
 from collections.abc import Mapping
@@ -25,22 +25,17 @@ SUNDAY = 7
 _FIELD_COUNT = 5
 _PARTS = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\w+))?")
 _RANDOM_OR_HASH = re.compile(r"([RH])(?:\(.*)?")
-_SHORT_OF_L = re.compile(r"(?:\w+L|LW|WL|L-\d+)")
+_UNSUPPORTED_L = re.compile(r"(?:\w+L|LW|WL|L-\d+)")
 
 
 def syntax_error(reason: str) -> NoReturn:
-    """
-    Refuse an expression.
-
-    Raises:
-        Invalid: Always, under `cron_expression`.
-    """
+    """Raise Invalid under `cron_expression`, with a reason."""
     raise Invalid.field("cron_expression", f"Invalid cron expression: {reason}")
 
 
 @frozen
 class FieldSpec:
-    """What one of the five fields may hold."""
+    """Name and range of one of the five fields."""
 
     name: str
     low: int
@@ -48,12 +43,7 @@ class FieldSpec:
     names: tuple[str, ...] = ()
 
     def number(self, text: str) -> int:
-        """
-        Return the number that a numeral or a name stands for.
-
-        Raises:
-            Invalid: It is neither, or out of range.
-        """
+        """Parse a number or a name; Invalid if it is unknown or out of range."""
         if text.upper() in self.names:
             return self.names.index(text.upper()) + self.low
         if not text.isdigit():
@@ -75,12 +65,12 @@ WEEKDAY = FieldSpec("weekday", 0, SUNDAY, WEEKDAYS)
 
 @frozen
 class Range:
-    """Every `step`-th number from the first to the last, both included."""
+    """Every `step`-th number from first to last, both inclusive."""
 
     first: int
     last: int
     step: int = 1
-    starred: bool = False
+    is_starred: bool = False
 
     @property
     def numbers(self) -> range:
@@ -94,12 +84,12 @@ class DayPattern:
     A day that depends on the month.
 
     `sign` is `L` (last day, or last such weekday), `W` (nearest weekday) or
-    `#` (the nth such weekday).
+    `#` (the nth such weekday, in `occurrence`).
     """
 
     sign: str
     number: int | None = None
-    nth: int | None = None
+    occurrence: int | None = None
 
 
 Item = Range | DayPattern
@@ -107,44 +97,44 @@ Item = Range | DayPattern
 
 @frozen
 class Field:
-    """One of the five fields, read."""
+    """One of the five fields, parsed."""
 
     kind: FieldSpec
     items: tuple[Item, ...]
 
     @property
     def is_wildcard_like(self) -> bool:
-        """Whether the field begins with an asterisk, as Debian's cron asks."""
+        """Whether the field begins with an asterisk (the rule of Debian's cron)."""
         first = self.items[0]
-        return isinstance(first, Range) and first.starred
+        return isinstance(first, Range) and first.is_starred
 
     @property
     def is_any(self) -> bool:
-        """Whether the field restricts nothing, being a bare asterisk."""
-        return self.is_wildcard_like and len(self.items) == 1 and self.spans[0].step == 1
+        """Whether the field is a bare asterisk."""
+        return self.is_wildcard_like and len(self.items) == 1 and self.ranges[0].step == 1
 
     @property
-    def spans(self) -> tuple[Range, ...]:
-        """Its numbers and ranges."""
+    def ranges(self) -> tuple[Range, ...]:
+        """The numbers and ranges."""
         return tuple(item for item in self.items if isinstance(item, Range))
 
     @property
-    def specials(self) -> tuple[DayPattern, ...]:
-        """Its days that depend on the month."""
+    def day_patterns(self) -> tuple[DayPattern, ...]:
+        """The days that depend on the month."""
         return tuple(item for item in self.items if isinstance(item, DayPattern))
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Every plain number the field matches, ascending; Sunday is 0."""
-        found = {number for span in self.spans for number in span.numbers}
+        """All plain numbers that match, ascending; Sunday is 0."""
+        numbers = {number for each in self.ranges for number in each.numbers}
         if self.kind is WEEKDAY:
-            found = {number % SUNDAY for number in found}
-        return tuple(sorted(found))
+            numbers = {number % SUNDAY for number in numbers}
+        return tuple(sorted(numbers))
 
 
 @frozen
 class CronExpression:
-    """An expression, read into its five fields."""
+    """A parsed cron expression."""
 
     text: str = field(eq=False)
     minute: Field
@@ -155,27 +145,22 @@ class CronExpression:
 
     @property
     def is_fixed_time(self) -> bool:
-        """Whether it names times of day: neither minute nor hour is starred."""
+        """Whether it runs at fixed times: neither minute nor hour begins with *."""
         return not (self.minute.is_wildcard_like or self.hour.is_wildcard_like)
 
     @property
     def matches_either_day(self) -> bool:
-        """Whether a day need match only one of day of month and weekday."""
+        """Whether day of month or weekday suffices; otherwise both must match."""
         return not (self.day.is_wildcard_like or self.weekday.is_wildcard_like)
 
 
 @lru_cache(maxsize=8192)
 def parse(line: str) -> CronExpression:
-    """
-    Read an expression; `text` is its normal spelling.
-
-    Raises:
-        Invalid: It is not in the dialect; the message says why.
-    """
-    text = _plain(line)
+    """Parse an expression, or raise Invalid; `text` is its normalised form."""
+    text = _normalise(line)
     if text.startswith("@"):
         text = text.lower()
-        parts = _macro(text).split()
+        parts = _expand_macro(text).split()
     else:
         parts = text.split()
     if len(parts) != _FIELD_COUNT:
@@ -186,15 +171,15 @@ def parse(line: str) -> CronExpression:
     minute, hour, day, month, weekday = parts
     return CronExpression(
         text,
-        _read_field(MINUTE, minute),
-        _read_field(HOUR, hour),
-        _read_field(DAY, day),
-        _read_field(MONTH, month),
-        _read_field(WEEKDAY, weekday),
+        _parse_field(MINUTE, minute),
+        _parse_field(HOUR, hour),
+        _parse_field(DAY, day),
+        _parse_field(MONTH, month),
+        _parse_field(WEEKDAY, weekday),
     )
 
 
-def _plain(line: str) -> str:
+def _normalise(line: str) -> str:
     if len(line) > MAX_LENGTH:
         syntax_error(f"it has {len(line)} characters; at most {MAX_LENGTH} are allowed.")
     if not line.isascii():
@@ -207,7 +192,7 @@ def _plain(line: str) -> str:
     return " ".join(text.split())
 
 
-def _macro(text: str) -> str:
+def _expand_macro(text: str) -> str:
     if text == "@reboot":
         syntax_error("@reboot is not supported, a schedule runs at times only.")
     if text.startswith("@every"):
@@ -219,31 +204,31 @@ def _macro(text: str) -> str:
     return MACROS[text]
 
 
-def _read_field(kind: FieldSpec, text: str) -> Field:
+def _parse_field(kind: FieldSpec, text: str) -> Field:
     if text == "?" and kind in (DAY, WEEKDAY):
         text = "*"
-    items = tuple(_read_item(kind, part) for part in text.split(","))
+    items = tuple(_parse_item(kind, part) for part in text.split(","))
     signs = {item.sign for item in items if isinstance(item, DayPattern)}
     if "W" in signs and len(items) > 1:
-        syntax_error("W stands alone, it cannot be part of a list.")
+        syntax_error("W cannot be part of a list.")
     if kind is WEEKDAY and signs and any(isinstance(item, Range) for item in items):
         syntax_error("weekdays with # or L cannot be listed together with plain weekdays.")
     return Field(kind, items)
 
 
-def _read_item(kind: FieldSpec, text: str) -> Item:
-    _refuse_foreign(kind, text)
-    special = _special(kind, text.upper())
+def _parse_item(kind: FieldSpec, text: str) -> Item:
+    _reject_unsupported(kind, text)
+    special = _parse_day_pattern(kind, text.upper())
     if special is not None:
         return special
     match = _PARTS.fullmatch(text)
     if match is None:
         syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
     low, high, step = match.groups()
-    return _span(kind, text, low, high, step)
+    return _parse_range(kind, text, low, high, step)
 
 
-def _refuse_foreign(kind: FieldSpec, text: str) -> None:
+def _reject_unsupported(kind: FieldSpec, text: str) -> None:
     if not text:
         syntax_error(f"the {kind.name} field has an empty place in its list.")
     foreign = _RANDOM_OR_HASH.fullmatch(text.upper().partition("/")[0])
@@ -252,14 +237,14 @@ def _refuse_foreign(kind: FieldSpec, text: str) -> None:
         syntax_error(f"{foreign[1]} ({meaning} times) is not supported, name the time.")
     if "?" in text:
         syntax_error("? may only stand alone, for day of month or weekday.")
-    if kind in (DAY, WEEKDAY) and _SHORT_OF_L.fullmatch(text.upper()):
+    if kind in (DAY, WEEKDAY) and _UNSUPPORTED_L.fullmatch(text.upper()):
         syntax_error(
             f"{text!r} is not supported: L is the last day of the month, "
             "L5 in the weekday field its last Friday."
         )
 
 
-def _special(kind: FieldSpec, text: str) -> DayPattern | None:
+def _parse_day_pattern(kind: FieldSpec, text: str) -> DayPattern | None:
     if kind is DAY and text == "L":
         return DayPattern("L")
     if kind is DAY and (match := re.fullmatch(r"(\d+)W|W(\d+)", text)):
@@ -273,13 +258,13 @@ def _special(kind: FieldSpec, text: str) -> DayPattern | None:
     return None
 
 
-def _span(kind: FieldSpec, text: str, low: str, high: str | None, step: str | None) -> Range:
-    every = _step(kind, step)
+def _parse_range(kind: FieldSpec, text: str, low: str, high: str | None, step: str | None) -> Range:
+    every = _parse_step(kind, step)
     end = 6 if kind is WEEKDAY else kind.high
     if low == "*":
         if high is not None:
             syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
-        return Range(kind.low, end, every, starred=True)
+        return Range(kind.low, end, every, is_starred=True)
     first = kind.number(low)
     if high is None:
         return Range(first, first if step is None else max(first, end), every)
@@ -294,7 +279,7 @@ def _span(kind: FieldSpec, text: str, low: str, high: str | None, step: str | No
     return Range(first, last, every)
 
 
-def _step(kind: FieldSpec, step: str | None) -> int:
+def _parse_step(kind: FieldSpec, step: str | None) -> int:
     if step is None:
         return 1
     if not step.isdigit() or not 0 < int(step) <= kind.high:

@@ -1,4 +1,4 @@
-"""Previews of cron rules: words, the next runs, and what may surprise."""
+"""Previews of cron rules: description, upcoming runs and warnings."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from workbell.domain.cron.time_zones import from_minutes, load_zone, to_minutes
 
 @frozen
 class UpcomingRun:
-    """One run to come, in UTC and on the zone's clock, and what a clock change did to it."""
+    """A future run in UTC and local time, and how a clock change affects it."""
 
     at: datetime
     local: datetime
@@ -22,7 +22,7 @@ class UpcomingRun:
 
 @frozen
 class Preview:
-    """What a rule will do, in words and in runs."""
+    """The description and the upcoming runs of a rule."""
 
     words: str
     runs: tuple[UpcomingRun, ...]
@@ -31,7 +31,7 @@ class Preview:
 
 
 def preview(rule: CronRule, now: datetime, n: int = 5) -> Preview:
-    """Return a rule in words, its next n runs, warnings, and the smallest gap."""
+    """Return the preview of a rule, with its next n runs."""
     runs = tuple(islice(_upcoming(rule, now), n))
     return Preview(
         words=describe(rule.fields),
@@ -75,6 +75,6 @@ def _clock_warnings(rule: CronRule, now: datetime, runs: tuple[UpcomingRun, ...]
         count = sum(run.local.date() == day for run in repeated)
         yield f"On {day} the clock shows a time twice; runs in its second copy: {count}."
     if runs:
-        for change in rule.plan.skipped(to_minutes(now) + 1, to_minutes(runs[-1].at) + 1):
+        for change in rule.calendar.skipped(to_minutes(now) + 1, to_minutes(runs[-1].at) + 1):
             local = from_minutes(change).astimezone(load_zone(rule.zone))
             yield f"On {local:%Y-%m-%d} the clock skips the time of a run; it does not run."

@@ -1,4 +1,4 @@
-"""Cron rules: when a line fires in a time zone, clock changes included."""
+"""Cron rules: the ticks of an expression in a time zone, with DST."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ from itertools import islice, pairwise
 from attrs import field, frozen
 from croniter import CroniterBadDateError, croniter
 
-from workbell.domain.cron import expression as cron_dialect
-from workbell.domain.cron.expression import CronExpression, Field
+from workbell.domain.cron.expression import CronExpression, Field, parse, syntax_error
 from workbell.domain.cron.time_zones import (
     DAY,
     MINUTE,
@@ -26,28 +25,28 @@ HORIZON_YEARS = 40
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _HORIZON = HORIZON_YEARS * 366 * DAY
 _END_OF_TIME = to_minutes(datetime(9999, 1, 1, tzinfo=UTC))
-_TRIAL = (
+_TRIAL_RANGE = (
     to_minutes(datetime(2024, 1, 1, tzinfo=UTC)),
     to_minutes(datetime(2029, 1, 1, tzinfo=UTC)),
 )
 
 
 class DstGap(StrEnum):
-    """What becomes of a fixed time that the clock skips in spring."""
+    """What happens to a fixed time that the clock skips in spring."""
 
     RUN_AFTER = "run_after"
     SKIP = "skip"
 
 
 class DstOverlap(StrEnum):
-    """Which copies of a fixed time run when the clock shows it twice in autumn."""
+    """Which occurrences of a fixed time run when it occurs twice in autumn."""
 
     FIRST = "first"
     BOTH = "both"
 
 
 class ClockChange(StrEnum):
-    """What a clock change did to a tick."""
+    """How a clock change affects a tick."""
 
     NONE = ""
     SHIFTED = "shifted"
@@ -56,7 +55,7 @@ class ClockChange(StrEnum):
 
 @lru_cache(maxsize=16384)
 def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, ...]:
-    """Return the days, counted from the epoch, that match both fields."""
+    """Return the matching days of a month, as days since the epoch."""
     start = datetime(year, month, 1)  # noqa: DTZ001 - a calendar has no zone
     days = croniter(
         f"0 0 {day} * {weekday}",
@@ -74,26 +73,26 @@ def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, 
     return tuple(found)
 
 
-def _spell(part: Field) -> str:
-    """Return a day or weekday field in croniter's spelling, its ranges written out."""
+def _to_croniter(part: Field) -> str:
+    """Format a day or weekday field for croniter, with ranges written out."""
     if part.is_any:
         return "*"
     numbers = [str(number) for number in part.numbers]
-    specials = [
-        f"{special.number}#{special.nth}"
-        if special.sign == "#"
-        else f"{special.sign}{'' if special.number is None else special.number}"
-        for special in part.specials
+    day_patterns = [
+        f"{pattern.number}#{pattern.occurrence}"
+        if pattern.sign == "#"
+        else f"{pattern.sign}{'' if pattern.number is None else pattern.number}"
+        for pattern in part.day_patterns
     ]
-    return ",".join(numbers + specials)
+    return ",".join(numbers + day_patterns)
 
 
 @frozen
 class Calendar:
     """
-    The wall-clock minutes that a line matches, clock changes left aside.
+    The wall-clock minutes that match an expression, ignoring clock changes.
 
-    A wall-clock minute is counted from 1970-01-01 00:00 on the wall.
+    Wall-clock minutes count from 1970-01-01 00:00 local time.
     """
 
     minutes: tuple[int, ...]
@@ -102,9 +101,9 @@ class Calendar:
 
     @classmethod
     def of(cls, fields: CronExpression) -> "Calendar":
-        """Return the calendar of an expression."""
+        """Build the calendar of an expression."""
         hours, minutes = fields.hour.numbers, fields.minute.numbers
-        day, weekday = _spell(fields.day), _spell(fields.weekday)
+        day, weekday = _to_croniter(fields.day), _to_croniter(fields.weekday)
         return cls(
             tuple(hour * 60 + minute for hour in hours for minute in minutes),
             frozenset(fields.month.numbers),
@@ -112,35 +111,35 @@ class Calendar:
         )
 
     def between(self, begin: int, end: int) -> Iterator[int]:
-        """Yield the matching minutes from begin up to, not including, end."""
-        for midnight, low, high in self._portions(begin, end):
+        """Yield the matching minutes in [begin, end)."""
+        for midnight, low, high in self._matching_slices(begin, end):
             for minute in self.minutes[low:high]:
                 yield midnight + minute
 
     def any_between(self, begin: int, end: int) -> bool:
-        """Return whether any minute matches from begin up to, not including, end."""
+        """Whether any minute in [begin, end) matches."""
         return next(self.between(begin, end), None) is not None
 
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
-        """Return the first and last matching minute and their count, day by day."""
+        """Return the first and last matching minute and their number, or None."""
         first = last = count = 0
-        for midnight, low, high in self._portions(begin, end):
+        for midnight, low, high in self._matching_slices(begin, end):
             first = first if count else midnight + self.minutes[low]
             last = midnight + self.minutes[high - 1]
             count += high - low
         return (first, last, count) if count else None
 
-    def _portions(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Yield each day with matches: its midnight, and the slice of its minutes."""
-        for day in self._days(begin // DAY, (end - 1) // DAY):
+    def _matching_slices(self, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the midnight of each matching day, and the slice of its minutes."""
+        for day in self._matching_days(begin // DAY, (end - 1) // DAY):
             midnight = day * DAY
             low = bisect_left(self.minutes, begin - midnight)
             high = bisect_left(self.minutes, end - midnight)
             if low < high:
                 yield midnight, low, high
 
-    def _days(self, first: int, last: int) -> Iterator[int]:
-        """Yield the matching days from the first to the last, both included."""
+    def _matching_days(self, first: int, last: int) -> Iterator[int]:
+        """Yield the matching days from first to last, both inclusive."""
         if last < first:
             return
         start = date.fromordinal(first + _EPOCH_DAY)
@@ -148,10 +147,10 @@ class Calendar:
         for index in range(start.year * 12 + start.month - 1, end.year * 12 + end.month):
             year, month = divmod(index, 12)
             if month + 1 in self.months:
-                days = self._month(year, month + 1)
+                days = self._matching_days_of_month(year, month + 1)
                 yield from days[bisect_left(days, first) : bisect_left(days, last + 1)]
 
-    def _month(self, year: int, month: int) -> tuple[int, ...]:
+    def _matching_days_of_month(self, year: int, month: int) -> tuple[int, ...]:
         if len(self.days) == 1:
             return _days_of_month(*self.days[0], year, month)
         either = {d for pair in self.days for d in _days_of_month(*pair, year, month)}
@@ -160,7 +159,7 @@ class Calendar:
 
 @frozen
 class ZonedCalendar:
-    """A calendar read on one zone's clock, by Debian's rule for clock changes."""
+    """A calendar in a time zone, with Debian's rules for clock changes."""
 
     calendar: Calendar
     zone: str
@@ -169,87 +168,87 @@ class ZonedCalendar:
     both: bool
 
     def ticks(self, begin: int, end: int) -> Iterator[tuple[int, ClockChange]]:
-        """Yield the ticks from begin up to, not including, end, as UTC minutes."""
-        for stretch, low, high in self._stretches(begin, end):
-            if self._shifts(stretch, begin):
-                yield stretch.start, ClockChange.SHIFTED
+        """Yield the ticks in [begin, end), as UTC minutes."""
+        for period, low, high in self._wall_ranges(begin, end):
+            if self._shifts_to_start(period, begin):
+                yield period.start, ClockChange.SHIFTED
             for wall in self.calendar.between(low, high):
-                again = wall < stretch.seen
-                yield wall - stretch.offset, ClockChange.REPEATED if again else ClockChange.NONE
+                again = wall < period.wall_seen
+                yield wall - period.offset, ClockChange.REPEATED if again else ClockChange.NONE
 
     def summary(self, begin: int, end: int) -> tuple[int, int, int] | None:
-        """Return the first and last tick of the same range and their count."""
+        """Return the first and last tick in [begin, end) and their number."""
         first = last = count = 0
-        for stretch, low, high in self._stretches(begin, end):
-            if self._shifts(stretch, begin):
-                first = first if count else stretch.start
-                last = stretch.start
+        for period, low, high in self._wall_ranges(begin, end):
+            if self._shifts_to_start(period, begin):
+                first = first if count else period.start
+                last = period.start
                 count += 1
             if (plain := self.calendar.summary(low, high)) is not None:
-                first = first if count else plain[0] - stretch.offset
-                last = plain[1] - stretch.offset
+                first = first if count else plain[0] - period.offset
+                last = plain[1] - period.offset
                 count += plain[2]
         return (first, last, count) if count else None
 
     def skipped(self, begin: int, end: int) -> Iterator[int]:
-        """Yield the clock changes within the range that swallow a run altogether."""
+        """Yield the clock changes in the range that cause a run to be skipped."""
         if self.fixed and self.skip:
-            for stretch in offset_periods(self.zone, begin, end):
-                gap = (stretch.seen, stretch.first_wall)
-                if begin <= stretch.start and self.calendar.any_between(*gap):
-                    yield stretch.start
+            for period in offset_periods(self.zone, begin, end):
+                gap = (period.wall_seen, period.wall_start)
+                if begin <= period.start and self.calendar.any_between(*gap):
+                    yield period.start
 
-    def _stretches(self, begin: int, end: int) -> Iterator[tuple[OffsetPeriod, int, int]]:
-        """Yield each stretch with the wall-clock minutes of it that count."""
-        for stretch in offset_periods(self.zone, begin, end):
-            low = max(begin, stretch.start) + stretch.offset
+    def _wall_ranges(self, begin: int, end: int) -> Iterator[tuple[OffsetPeriod, int, int]]:
+        """Yield each offset period with the wall-clock minutes that count."""
+        for period in offset_periods(self.zone, begin, end):
+            low = max(begin, period.start) + period.offset
             if self.fixed and not self.both:
-                low = max(low, stretch.seen)
-            yield stretch, low, min(end, stretch.end) + stretch.offset
+                low = max(low, period.wall_seen)
+            yield period, low, min(end, period.end) + period.offset
 
-    def _shifts(self, stretch: OffsetPeriod, begin: int) -> bool:
-        """Return whether a time in the gap before a stretch runs at its start."""
-        if self.skip or not self.fixed or stretch.start < begin:
+    def _shifts_to_start(self, period: OffsetPeriod, begin: int) -> bool:
+        """Whether a time in the gap before a period runs at its start."""
+        if self.skip or not self.fixed or period.start < begin:
             return False
-        wall = stretch.first_wall
-        at_the_end_anyway = self.calendar.any_between(wall, wall + 1)
-        return self.calendar.any_between(stretch.seen, wall) and not at_the_end_anyway
+        wall = period.wall_start
+        runs_there_anyway = self.calendar.any_between(wall, wall + 1)
+        return self.calendar.any_between(period.wall_seen, wall) and not runs_there_anyway
 
 
 @lru_cache(maxsize=8192)
-def _checked(line: str) -> tuple[CronExpression, Calendar]:
-    fields = cron_dialect.parse(line)
+def _parse_and_check(line: str) -> tuple[CronExpression, Calendar]:
+    fields = parse(line)
     calendar = Calendar.of(fields)
-    if not calendar.any_between(*_TRIAL):
-        cron_dialect.syntax_error("it does not run once in five years.")
+    if not calendar.any_between(*_TRIAL_RANGE):
+        syntax_error("it does not run once in five years.")
     return fields, calendar
 
 
 @lru_cache(maxsize=8192)
-def _plan(line: str, zone: str, skip: bool, both: bool) -> ZonedCalendar:
-    fields, calendar = _checked(line)
+def _zoned_calendar(line: str, zone: str, skip: bool, both: bool) -> ZonedCalendar:
+    fields, calendar = _parse_and_check(line)
     return ZonedCalendar(calendar, zone, fields.is_fixed_time, skip, both)
 
 
 @lru_cache(maxsize=50_000)
 def _next(line: str, zone: str, skip: bool, both: bool, minute: int) -> datetime | None:
-    begin, end = _range(minute)
-    tick = next(_plan(line, zone, skip, both).ticks(begin, end), None)
+    begin, end = _search_range(minute)
+    tick = next(_zoned_calendar(line, zone, skip, both).ticks(begin, end), None)
     return None if tick is None else from_minutes(tick[0])
 
 
-def _range(after: int, until: int | None = None) -> tuple[int, int]:
-    """Return the minutes to search: nothing before 1970, nothing past the horizon."""
+def _search_range(after: int, until: int | None = None) -> tuple[int, int]:
+    """Return the minutes to search: from 1970 up to the horizon."""
     begin = max(after + 1, 0)
     end = min(begin + _HORIZON, _END_OF_TIME)
     return begin, end if until is None else min(until + 1, end)
 
 
-def _normal_line(line: str) -> str:
-    return _checked(line)[0].text
+def _normalise_line(line: str) -> str:
+    return _parse_and_check(line)[0].text
 
 
-def _known_zone(zone: str) -> str:
+def _check_zone(zone: str) -> str:
     load_zone(zone)
     return zone
 
@@ -257,34 +256,34 @@ def _known_zone(zone: str) -> str:
 @frozen
 class CronRule:
     """
-    A cron line, the zone whose wall clock it is read by, and its DST options.
+    A cron expression, its time zone and its DST options.
 
-    Spaces and the case of macros are normalised. Moments are aware; results
-    are in UTC, on whole minutes, from 1970 on and at most 40 years ahead.
+    Spaces and the case of macros are normalised. Results are aware, in UTC, on
+    whole minutes, from 1970 on and at most 40 years ahead.
 
     Raises:
-        Invalid: The line is not in the dialect or never runs, under
-            `cron_expression`; or there is no such zone, under `time_zone`.
+        Invalid: The expression is not supported or never runs (under
+            `cron_expression`), or the zone is unknown (under `time_zone`).
     """
 
-    line: str = field(converter=_normal_line)
-    zone: str = field(default="UTC", converter=_known_zone)
+    line: str = field(converter=_normalise_line)
+    zone: str = field(default="UTC", converter=_check_zone)
     dst_gap: DstGap = DstGap.RUN_AFTER
     dst_overlap: DstOverlap = DstOverlap.FIRST
 
     @property
     def fields(self) -> CronExpression:
-        """The five fields of the line."""
-        return _checked(self.line)[0]
+        """The five fields of the expression."""
+        return _parse_and_check(self.line)[0]
 
     @property
-    def plan(self) -> ZonedCalendar:
-        """The ticks behind the rule, as minutes."""
+    def calendar(self) -> ZonedCalendar:
+        """The ticks of the rule, as minutes."""
         skip, both = self.dst_gap == DstGap.SKIP, self.dst_overlap == DstOverlap.BOTH
-        return _plan(self.line, self.zone, skip, both)
+        return _zoned_calendar(self.line, self.zone, skip, both)
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """Return the first tick strictly after a moment, or None within 40 years."""
+        """Return the first tick after an instant, or None within 40 years."""
         return _next(
             self.line,
             self.zone,
@@ -294,37 +293,36 @@ class CronRule:
         )
 
     def ticks(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
-        """Yield the ticks after a moment, up to and including another, ascending."""
+        """Yield the ticks in (after, until], ascending."""
         for minute, _ in self.annotated_ticks(after, until):
             yield from_minutes(minute)
 
     def annotated_ticks(
         self, after: datetime, until: datetime | None = None
     ) -> Iterator[tuple[int, ClockChange]]:
-        """Return the same ticks as minutes since the epoch, each with its note."""
-        limits = _range(to_minutes(after), None if until is None else to_minutes(until))
-        return self.plan.ticks(*limits)
+        """Yield the same ticks as minutes since the epoch, with clock changes."""
+        limits = _search_range(to_minutes(after), None if until is None else to_minutes(until))
+        return self.calendar.ticks(*limits)
 
     def summarise_range(
         self, after: datetime, until: datetime
     ) -> tuple[datetime, datetime, int] | None:
         """
-        Return the first tick after a moment, the last up to another, and their count.
+        Return the first and last tick in (after, until] and their exact number.
 
-        A tick at `until` counts. The count is exact; the work grows with the
-        days in the range, not with the ticks, and the range ends after 40
-        years at the latest. None where there is no tick.
+        The cost depends on the days in the range, not on the ticks. None if there is
+        no tick; the range ends after 40 years at the latest.
         """
-        found = self.plan.summary(*_range(to_minutes(after), to_minutes(until)))
-        if found is None:
+        summary = self.calendar.summary(*_search_range(to_minutes(after), to_minutes(until)))
+        if summary is None:
             return None
-        first, last, count = found
+        first, last, count = summary
         return from_minutes(first), from_minutes(last), count
 
 
 def min_interval(rule: CronRule, now: datetime, n: int = 500) -> timedelta | None:
-    """Return the least time between two of the next n ticks, looking five years ahead."""
-    begin, end = _range(to_minutes(now))
-    ticks = rule.plan.ticks(begin, min(end, begin + 5 * 366 * DAY))
+    """Return the shortest time between the next n ticks, within five years."""
+    begin, end = _search_range(to_minutes(now))
+    ticks = rule.calendar.ticks(begin, min(end, begin + 5 * 366 * DAY))
     minutes = [minute for minute, _ in islice(ticks, n)]
     return min(((b - a) * MINUTE for a, b in pairwise(minutes)), default=None)

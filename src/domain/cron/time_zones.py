@@ -1,4 +1,4 @@
-"""Time zones as stretches of constant offset, and their version."""
+"""Time zones as periods of constant UTC offset; version of the database."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,46 +19,42 @@ DAY = 24 * 60
 @frozen
 class OffsetPeriod:
     """
-    A stretch of time in which a zone's offset does not change.
+    A period in which a zone's UTC offset is constant, in minutes.
 
-    All fields are minutes: `start` and `end` since the epoch, `offset` east
-    of UTC, and `seen` is the wall-clock minute before which the clock had
-    already shown everything when the stretch began. So `seen` is later than
-    the wall clock at `start` where the clock was put back, and earlier where
-    it was put forward.
+    `start` and `end` count from the epoch, `offset` is east of UTC. `wall_seen` is
+    the wall-clock minute up to which the clock had already advanced when the
+    period began: later than the wall clock at `start` if the clock was set back,
+    earlier if it was set forward.
     """
 
     start: int
     end: int
     offset: int
-    seen: int
+    wall_seen: int
 
     @property
-    def first_wall(self) -> int:
+    def wall_start(self) -> int:
         """The wall-clock minute at its start."""
         return self.start + self.offset
 
 
 def to_minutes(moment: datetime) -> int:
-    """Return the minutes from the epoch to an aware moment, rounded down."""
+    """Return the minutes from the epoch to an aware instant, rounded down."""
     return (moment - EPOCH) // MINUTE
 
 
 def from_minutes(minute: int) -> datetime:
-    """Return the moment, in UTC, some minutes after the epoch."""
+    """Return the UTC instant a number of minutes after the epoch."""
     return EPOCH + minute * MINUTE
 
 
 @lru_cache(maxsize=1024)
 def load_zone(name: str) -> ZoneInfo:
     """
-    Return the zone of a name in the IANA database.
+    Return a zone of the IANA database; Invalid (`time_zone`) if unknown.
 
-    It is read from the `tzdata` package, whatever the machine has: so all
-    machines that share a store agree on when a schedule is due.
-
-    Raises:
-        Invalid: There is none, under `time_zone`.
+    Always from the `tzdata` package, so all machines that share a store agree on
+    when a schedule is due.
     """
     if name not in _zone_names():
         raise Invalid.field("time_zone", f"{name!r:.80} is not a known time zone.")
@@ -67,18 +63,18 @@ def load_zone(name: str) -> ZoneInfo:
 
 
 def offset_periods(zone: str, begin: int, end: int) -> Iterator[OffsetPeriod]:
-    """Yield the stretches that meet the minutes from begin up to, not including, end."""
+    """Yield the periods that overlap the minutes in [begin, end)."""
     if begin >= end:
         return
     for year in range(from_minutes(begin).year, from_minutes(end - 1).year + 1):
-        for stretch in _stretches_of(zone, year):
-            if begin < stretch.end and stretch.start < end:
-                yield stretch
+        for period in _offset_periods_of_year(zone, year):
+            if begin < period.end and period.start < end:
+                yield period
 
 
 @lru_cache(maxsize=1)
 def tzdata_version() -> str:
-    """Return which version of the time zone database is in use, such as `2026.2`."""
+    """Return the version of the time zone database, such as `2026.2`."""
     return version("tzdata")
 
 
@@ -89,7 +85,7 @@ def _zone_names() -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def _stretches_of(zone: str, year: int) -> tuple[OffsetPeriod, ...]:
+def _offset_periods_of_year(zone: str, year: int) -> tuple[OffsetPeriod, ...]:
     first, end = (to_minutes(datetime(y, 1, 1, tzinfo=UTC)) for y in (year, year + 1))
     clock = load_zone(zone)
     start = first - DAY
@@ -107,7 +103,7 @@ def _stretches_of(zone: str, year: int) -> tuple[OffsetPeriod, ...]:
 
 
 def _changes(clock: ZoneInfo, begin: int, end: int) -> Iterator[int]:
-    """Yield the minutes at which the offset differs from that of the minute before."""
+    """Yield the minutes at which the offset changes."""
     before = _offset(clock, begin)
     for day in range(begin, end, DAY):
         low, high = day, min(day + DAY, end - 1)
@@ -122,6 +118,6 @@ def _changes(clock: ZoneInfo, begin: int, end: int) -> Iterator[int]:
 
 
 def _offset(clock: ZoneInfo, minute: int) -> int:
-    """Return the offset in minutes; the seconds it had before 1973 are cut off."""
+    """Return the offset in minutes; seconds, used before 1973, are cut off."""
     offset = from_minutes(minute).astimezone(clock).utcoffset()
     return (offset or timedelta()) // MINUTE

@@ -1,1 +1,1 @@
-"""domain/goals."""
+"""Goals, progress entries, summaries and reminders."""

@@ -1,4 +1,4 @@
-"""Goals: what somebody wants to reach, and how far it is."""
+"""Goals and their completion."""
 
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -12,11 +12,11 @@ from workbell.domain.identity.user import UserId
 
 GoalId = NewType("GoalId", int)
 
-_CENT = Decimal("0.01")
+_TWO_PLACES = Decimal("0.01")
 
 
 class Category(StrEnum):
-    """How much a goal matters."""
+    """The importance of a goal."""
 
     PRIMARY = "Primary"
     SECONDARY = "Secondary"
@@ -25,10 +25,10 @@ class Category(StrEnum):
 
 class GoalState(StrEnum):
     """
-    Whether a goal is worked on.
+    Whether a goal is being worked on.
 
-    A paused goal is not asked after, and takes progress but no timer; an
-    archived one takes neither.
+    A paused goal gets no reminders and accepts progress but no timer; an archived
+    one accepts neither.
     """
 
     ACTIVE = "active"
@@ -37,7 +37,7 @@ class GoalState(StrEnum):
 
 
 class GoalClosed(Conflict):
-    """The goal is archived, or paused: resume it first."""
+    """The goal is archived or paused: resume it first."""
 
     code = "goal_closed"
 
@@ -45,10 +45,10 @@ class GoalClosed(Conflict):
 @frozen(kw_only=True)
 class GoalLedger:
     """
-    What is known of all goals of one person.
+    The lock and counters of one user's goals.
 
-    Every change of their goals, entries and timers locks it first and raises
-    `revision`; it also gives the goals their numbers.
+    Every change of the user's goals, entries and timers locks it first and
+    increments `revision`. `last_goal` is the highest goal number in use.
     """
 
     owner: UserId
@@ -56,23 +56,23 @@ class GoalLedger:
     revision: int = 0
 
     def changed(self) -> Self:
-        """Return the book after one more change."""
+        """Return the ledger after one more change."""
         return evolve(self, revision=self.revision + 1)
 
     def numbered(self) -> Self:
-        """Return the book after a change that needs the next number, which is `last_goal`."""
+        """Return the ledger after assigning a new goal number, `last_goal`."""
         return evolve(self.changed(), last_goal=self.last_goal + 1)
 
 
 @frozen(kw_only=True)
 class Goal:
     """
-    What somebody wants to reach, and how much of it is done.
+    A goal and how much of its planned time is done.
 
-    `logged_seconds` and `total_seconds` are the sums of its entries,
-    `last_entry` the highest number that an entry of it has had, and
-    `active_at` when the newest entry, or else the goal, was made. `version`
-    counts the changes of the goal itself, not those of its entries.
+    `logged_seconds` and `total_seconds` are sums over its entries, `last_entry` is
+    the highest entry number assigned so far. `active_at` is when its newest entry
+    (or, without one, the goal) was created. `version` counts changes of the goal
+    itself, not of its entries.
     """
 
     id: GoalId = GoalId(0)
@@ -93,20 +93,15 @@ class Goal:
 
     @property
     def completion_percentage(self) -> Decimal:
-        """How much of the planned time was spent, with two places."""
+        """The share of the planned time that was logged, with two decimals."""
         return percentage(self.logged_seconds, self.total_seconds)
 
     def is_overdue(self, today: date) -> bool:
-        """Whether it should have been complete before a day."""
+        """Whether the deadline is before a day and the goal is not complete."""
         return self.deadline is not None and self.deadline < today and not self.is_complete
 
-    def moved(self, state: GoalState, now: datetime) -> Self:
-        """
-        Return the goal in another state, or as it is where it has that state.
-
-        Raises:
-            GoalClosed: It is archived and would be paused.
-        """
+    def in_state(self, state: GoalState, now: datetime) -> Self:
+        """Return the goal in a state; GoalClosed if archived and to be paused."""
         if self.state is state:
             return self
         if self.state is GoalState.ARCHIVED and state is GoalState.PAUSED:
@@ -118,33 +113,23 @@ class Goal:
         return evolve(self, version=self.version + 1, updated_at=now)
 
     def check_progress(self) -> None:
-        """
-        Refuse progress on an archived goal.
-
-        Raises:
-            GoalClosed: It is archived.
-        """
+        """Raise GoalClosed if the goal is archived."""
         if self.state is GoalState.ARCHIVED:
             raise GoalClosed(f"Goal {self.number} is archived; resume it first.")
 
     def check_timer(self) -> None:
-        """
-        Refuse a timer on a goal that is not worked on.
-
-        Raises:
-            GoalClosed: It is paused or archived.
-        """
+        """Raise GoalClosed if the goal is paused or archived."""
         if self.state is not GoalState.ACTIVE:
             raise GoalClosed(f"Goal {self.number} is {self.state}; resume it first.")
 
     def with_entry(self, logged: int, total: int, now: datetime) -> Self:
-        """Return the goal with one more entry, whose number is `last_entry`."""
+        """Return the goal with one more entry, numbered `last_entry`."""
         return evolve(
             self.with_time(logged, total), last_entry=self.last_entry + 1, active_at=now
         )  # fmt: skip
 
     def with_time(self, logged: int, total: int) -> Self:
-        """Return the goal with more seconds, or fewer where they are negative."""
+        """Return the goal with seconds added (or subtracted, if negative)."""
         return evolve(
             self,
             logged_seconds=self.logged_seconds + logged,
@@ -153,7 +138,7 @@ class Goal:
 
 
 def percentage(logged: int, total: int) -> Decimal:
-    """Return how much of a total was logged, with two places; 0 of nothing."""
+    """Return the logged share of a total, with two decimals; 0 for no total."""
     if total == 0:
         return Decimal("0.00")
-    return (Decimal(100 * logged) / total).quantize(_CENT, ROUND_HALF_UP)
+    return (Decimal(100 * logged) / total).quantize(_TWO_PLACES, ROUND_HALF_UP)

@@ -1,4 +1,4 @@
-"""Local days: on which date something falls, and how a span is shared out."""
+"""Local days: dates in a time zone, and durations split by date."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -17,42 +17,36 @@ _FIRST_DAY = EPOCH.date()
 
 
 def local_day(instant: datetime, zone: str) -> date:
-    """
-    Return the date that an aware moment has on a zone's calendar.
-
-    Raises:
-        Invalid: There is no such zone, under `time_zone`.
-    """
+    """Return the date of an aware instant in a time zone."""
     return instant.astimezone(load_zone(zone)).date()
 
 
 def split_by_local_day(start: datetime, end: datetime, zone: str) -> tuple[tuple[date, int], ...]:
     """
-    Split a span at the local midnights in it, by the seconds that passed.
+    Split a period at local midnights; return the elapsed seconds by date.
 
-    Days come in order, each once, those with nothing left out. The seconds
-    add up to those of the span, rounded down: a day of 23 or 25 hours counts
-    as what it was, and so does one that the clock was put back into.
-
-    Raises:
-        Invalid: There is no such zone, under `time_zone`.
+    Dates are ascending and unique, without empty ones. The seconds add up to the
+    length of the period, rounded down; days of 23 or 25 hours count their actual
+    length.
     """
     load_zone(zone)
-    found: dict[date, int] = {}
+    seconds_by_day: dict[date, int] = {}
     before = 0
-    for day, until in _pieces(start.astimezone(UTC), end.astimezone(UTC), zone):
+    for day, until in _split_at_midnight(start.astimezone(UTC), end.astimezone(UTC), zone):
         passed = (until - start) // _SECOND
-        found[day] = found.get(day, 0) + passed - before
+        seconds_by_day[day] = seconds_by_day.get(day, 0) + passed - before
         before = passed
-    return tuple((day, seconds) for day, seconds in sorted(found.items()) if seconds)
+    return tuple((day, seconds) for day, seconds in sorted(seconds_by_day.items()) if seconds)
 
 
-def _pieces(start: datetime, end: datetime, zone: str) -> Iterator[tuple[date, datetime]]:
-    """Yield, piece by piece in order, a local date and until when it lasts."""
-    for stretch in offset_periods(zone, to_minutes(start), to_minutes(end) + 1):
-        minute = max(stretch.start, to_minutes(start))
-        while minute < stretch.end and (at := EPOCH + minute * MINUTE) < end:
-            number = (minute + stretch.offset) // DAY
-            minute = min((number + 1) * DAY - stretch.offset, stretch.end)
+def _split_at_midnight(
+    start: datetime, end: datetime, zone: str
+) -> Iterator[tuple[date, datetime]]:
+    """Yield local dates and the instants at which they end, in order."""
+    for period in offset_periods(zone, to_minutes(start), to_minutes(end) + 1):
+        minute = max(period.start, to_minutes(start))
+        while minute < period.end and (at := EPOCH + minute * MINUTE) < end:
+            number = (minute + period.offset) // DAY
+            minute = min((number + 1) * DAY - period.offset, period.end)
             if (until := min(EPOCH + minute * MINUTE, end)) > max(at, start):
                 yield _FIRST_DAY + timedelta(days=number), until

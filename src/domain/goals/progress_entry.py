@@ -1,4 +1,4 @@
-"""Progress: time logged towards a goal, and the timer that logs it."""
+"""Progress entries: time logged for a goal, and the timer."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from workbell.domain.identity.user import UserId
 EntryId = NewType("EntryId", int)
 
 MAX_SECONDS = 10_000 * 3600 - 1
-"""The longest time that an entry has: 9999:59:59."""
+"""The maximum time of one entry: 9999:59:59."""
 
 _SECOND = timedelta(seconds=1)
 
@@ -23,11 +23,10 @@ _SECOND = timedelta(seconds=1)
 @frozen(kw_only=True)
 class ProgressEntry:
     """
-    Time that was logged towards a goal, of the time that was planned.
+    Time logged for a goal, out of the time that was planned.
 
-    `zone` was the person's when it was made, and `local_day` that day's date
-    there. A timed entry has a span: it ends as long after `started_at` as was
-    logged.
+    `zone` was the user's time zone at creation, and `local_day` the date there. An
+    entry with `started_at` covers a period, which ends `logged_seconds` later.
     """
 
     id: EntryId = EntryId(0)
@@ -46,33 +45,33 @@ class ProgressEntry:
 
     @property
     def ended_at(self) -> datetime | None:
-        """When its span ended, if it has one."""
+        """The end of its period, or None."""
         if self.started_at is None:
             return None
         return self.started_at + timedelta(seconds=self.logged_seconds)
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was planned was logged."""
+        """Whether all planned time was logged."""
         return self.logged_seconds == self.total_seconds
 
     @property
     def percentage_complete(self) -> Decimal:
-        """How much of what was planned was logged, with two places."""
+        """The share of the planned time that was logged, with two decimals."""
         return percentage(self.logged_seconds, self.total_seconds)
 
     def seconds_by_day(self) -> tuple[tuple[date, int], ...]:
-        """Return how many seconds of it fall on which local days; days without are left out."""
+        """Return the logged seconds per local day, without empty days."""
         if self.started_at is not None and self.ended_at is not None:
             return split_by_local_day(self.started_at, self.ended_at, self.zone)
         return ((self.local_day, self.logged_seconds),) if self.logged_seconds else ()
 
     def edited(self, note: str, logged: int, total: int, now: datetime) -> Self:
         """
-        Return the entry with other time; a span keeps its start.
+        Return the entry with other times; its start does not change.
 
         Raises:
-            Invalid: The times do not fit, or a span would end after now.
+            Invalid: The times are invalid, or the period would end after now.
         """
         check_time(logged, total)
         after = evolve(
@@ -85,7 +84,7 @@ class ProgressEntry:
 
 @frozen(kw_only=True)
 class Timer:
-    """A person's running timer: for which goal, and since when."""
+    """The running timer of a user."""
 
     owner: UserId
     goal_id: GoalId
@@ -94,13 +93,13 @@ class Timer:
     zone: str
 
     def seconds(self, now: datetime) -> int:
-        """Return the whole seconds that it has counted: at least one, at most an entry's."""
+        """Return the elapsed whole seconds, from 1 to `MAX_SECONDS`."""
         return min(max((now - self.started_at) // _SECOND, 1), MAX_SECONDS)
 
 
 @frozen(kw_only=True)
 class TimeEntry:
-    """Time as it is about to be logged: in seconds, perhaps with its start."""
+    """The validated time of a new entry: seconds, and the start if known."""
 
     logged: int
     total: int
@@ -116,22 +115,20 @@ class TimeEntry:
         now: datetime,
     ) -> Self:
         """
-        Return what was asked to be logged: a duration, or a span.
-
-        The total is what was logged unless it is given.
+        Validate a duration or a period; the total defaults to the logged time.
 
         Raises:
-            Invalid: It is neither or both, or does not fit.
+            Invalid: Both or neither are given, or they are out of range.
         """
         if started_at is None and ended_at is None:
             if logged is None:
                 raise Invalid.field("logged_hours", "logged_hours is required")
             seconds = whole_seconds(logged, "logged_hours")
         else:
-            seconds = _span(logged, started_at, ended_at, now)
+            seconds = _span_seconds(logged, started_at, ended_at, now)
         if total is None and not 0 < seconds <= MAX_SECONDS:
-            said = "logged_hours must be more than 00:00:00 and at most 9999:59:59"
-            raise Invalid.field("logged_hours", said)
+            message = "logged_hours must be more than 00:00:00 and at most 9999:59:59"
+            raise Invalid.field("logged_hours", message)
         planned = seconds if total is None else whole_seconds(total, "total_hours")
         check_time(seconds, planned)
         return cls(logged=seconds, total=planned, started_at=started_at)
@@ -140,7 +137,7 @@ class TimeEntry:
         self, owner: UserId, goal: GoalId, goal_number: int, number: int, note: str, zone: str,
         now: datetime,
     ) -> ProgressEntry:  # fmt: skip
-        """Return the entry of it, made now in a zone."""
+        """Build the progress entry, created now in a time zone."""
         return ProgressEntry(
             owner=owner,
             goal_id=goal,
@@ -157,33 +154,28 @@ class TimeEntry:
         )
 
 
-def _span(
+def _span_seconds(
     logged: timedelta | None, started_at: datetime | None, ended_at: datetime | None, now: datetime
 ) -> int:
-    """Return the whole seconds of a span that lies in the past."""
+    """Validate a period in the past and return its whole seconds."""
     if started_at is None or ended_at is None:
         missing = "started_at" if started_at is None else "ended_at"
-        raise Invalid.field(missing, f"{missing} is required: a span has a start and an end")
+        raise Invalid.field(missing, f"{missing} is required: give both the start and the end")
     if logged is not None:
-        raise Invalid.field("logged_hours", "logged_hours must be left out where a span is given")
+        raise Invalid.field("logged_hours", "logged_hours must be left out if started_at is given")
     if started_at < EPOCH:
-        raise Invalid.field("started_at", "started_at must not lie before 1970")
+        raise Invalid.field("started_at", "started_at must not be before 1970")
     if ended_at <= started_at:
-        raise Invalid.field("ended_at", "ended_at must lie after started_at")
+        raise Invalid.field("ended_at", "ended_at must be after started_at")
     if ended_at > now:
-        raise Invalid.field("ended_at", "ended_at must not lie in the future")
+        raise Invalid.field("ended_at", "ended_at must not be in the future")
     if (seconds := (ended_at - started_at) // _SECOND) > MAX_SECONDS:
-        raise Invalid.field("ended_at", "ended_at must lie less than 10,000 hours after the start")
+        raise Invalid.field("ended_at", "ended_at must be less than 10,000 hours after started_at")
     return max(seconds, 1)
 
 
 def whole_seconds(duration: timedelta, field: str) -> int:
-    """
-    Return a duration in seconds.
-
-    Raises:
-        Invalid: It has a fraction of a second.
-    """
+    """Return a duration in seconds; Invalid if it has a fraction of a second."""
     seconds, rest = divmod(duration, _SECOND)
     if rest:
         raise Invalid.field(field, f"{field} must be whole seconds")
@@ -191,21 +183,16 @@ def whole_seconds(duration: timedelta, field: str) -> int:
 
 
 def check_time(logged: int, total: int) -> None:
-    """
-    Refuse times that no entry may have.
-
-    Raises:
-        Invalid: The total is nothing or too long, or less than what was logged.
-    """
-    said: dict[str, list[str]] = {}
+    """Raise Invalid if a time is out of range, or more is logged than planned."""
+    errors: dict[str, list[str]] = {}
     for field, seconds in (("logged_hours", logged), ("total_hours", total)):
         if seconds > MAX_SECONDS:
-            said[field] = [f"{field} must be at most 9999:59:59"]
+            errors[field] = [f"{field} must be at most 9999:59:59"]
         elif seconds < 0:
-            said[field] = [f"{field} must not be negative"]
-    if not said and total == 0:
-        said["total_hours"] = ["total_hours must be more than 00:00:00"]
-    elif not said and logged > total:
-        said["logged_hours"] = ["logged_hours must be at most total_hours"]
-    if said:
-        raise Invalid(field_errors=said)
+            errors[field] = [f"{field} must not be negative"]
+    if not errors and total == 0:
+        errors["total_hours"] = ["total_hours must be more than 00:00:00"]
+    elif not errors and logged > total:
+        errors["logged_hours"] = ["logged_hours must be at most total_hours"]
+    if errors:
+        raise Invalid(field_errors=errors)

@@ -1,4 +1,4 @@
-"""Reminders: which goals have been left alone, and when to say so."""
+"""Reminders: which goals are idle, when to remind, and the email."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -12,19 +12,19 @@ from workbell.domain.identity.user import UserId
 
 INACTIVE_DAYS = 7
 PAUSES: Mapping[int, int] = {1: 14, 2: 28}
-"""After how many more days the next reminder follows the first, and the second."""
-MOST_NAMES = 20
+"""Days until the next reminder, by the number of reminders already sent."""
+MAX_NAMES = 20
 STEP_MINUTES = 15
-"""Own times lie on quarter hours: every time zone is a multiple of these from UTC."""
+"""Reminder times are quarter hours: all UTC offsets are multiples of them."""
 
 
 @frozen
 class ReminderHistory:
     """
-    What a person was told of one goal since its last entry.
+    The reminders sent for one goal since its last entry.
 
-    `since` is the local day from which the idle days were counted; a goal
-    with a later entry begins anew.
+    `since` is the local day from which idle days were counted; a later entry
+    restarts the sequence.
     """
 
     since: date
@@ -36,9 +36,9 @@ def next_reminder(
     since: date, before: ReminderHistory | None, inactive_days: int = INACTIVE_DAYS
 ) -> date | None:
     """
-    Return the local day on which a goal's next reminder is due, or None for no more.
+    Return the local day of a goal's next reminder, or None.
 
-    `since` is the local day of its last entry, or of its creation if it has none.
+    `since` is the local day of its last entry or, without one, of its creation.
     """
     if before is None or before.since < since:
         return since + timedelta(days=inactive_days)
@@ -48,7 +48,7 @@ def next_reminder(
 
 @frozen(kw_only=True)
 class IdleGoal:
-    """An open goal: since when it was left alone, and what was said of it."""
+    """An open goal: when it was last active, and its reminders so far."""
 
     id: int
     name: str
@@ -56,24 +56,25 @@ class IdleGoal:
     reminded: ReminderHistory | None = None
 
     def is_due(self, today: date, zone: str, inactive_days: int) -> bool:
-        """Whether its owner is to be reminded on a local day, or was to be before."""
+        """Whether a reminder is due on or before a local day."""
         due = next_reminder(local_day(self.active_at, zone), self.reminded, inactive_days)
         return due is not None and due <= today
 
     def after_reminder(self, today: date, zone: str) -> ReminderHistory:
-        """Return what has been said of it once today's reminder is out."""
+        """Return the history after today's reminder."""
         since, before = local_day(self.active_at, zone), self.reminded
-        again = before is not None and before.since >= since
-        return ReminderHistory(since, before.count + 1 if before and again else 1, today)
+        if before is None or before.since < since:
+            return ReminderHistory(since, 1, today)
+        return ReminderHistory(since, before.count + 1, today)
 
 
 @frozen(kw_only=True)
 class Preferences:
     """
-    Whether a person wants reminders, and at which time of their own day.
+    Whether a user wants reminders, and at which local time.
 
-    Without a time of their own they get them with everybody else. `next_at`
-    is when their own time comes next, by the clock of `zone`.
+    Without `reminder_time` they are reminded at the common time. `next_at` is the
+    next occurrence of `reminder_time` in `zone`.
     """
 
     reminders: bool = True
@@ -82,7 +83,7 @@ class Preferences:
     next_at: datetime | None = None
 
     def with_next_run(self, now: datetime, zone: str) -> "Preferences":
-        """Return them with the next own time after now, if there is one."""
+        """Return the preferences with `next_at` computed after now."""
         if self.reminder_time is None or not self.reminders:
             return evolve(self, zone="", next_at=None)
         next_at = daily_at(self.reminder_time, zone).next_after(now)
@@ -92,9 +93,9 @@ class Preferences:
 @frozen(kw_only=True)
 class ReminderRecipient:
     """
-    Somebody who may be reminded, and the goals that it could be of.
+    A user who may be reminded, with their idle goals.
 
-    `reminded_on` is the local day of the last mail.
+    `reminded_on` is the local day of the last email.
     """
 
     owner: UserId
@@ -105,77 +106,72 @@ class ReminderRecipient:
 
     @property
     def has_own_time(self) -> bool:
-        """Whether they are not reminded with everybody else."""
+        """Whether they chose a reminder time of their own."""
         return self.preferences.next_at is not None
 
     def due(self, now: datetime, inactive_days: int) -> Sequence[IdleGoal]:
         """
-        Return the goals to remind of now, those left alone longest first.
+        Return the goals to remind of now, longest idle first.
 
-        There are none for who has had a mail today, or moved to another zone
-        since their own time was worked out.
+        Empty if they got an email today, or if their time zone has changed since
+        `next_at` was computed.
         """
-        today, wanted = local_day(now, self.zone), self.preferences
+        today, preferences = local_day(now, self.zone), self.preferences
         was_today = self.reminded_on is not None and self.reminded_on >= today
-        has_moved = self.has_own_time and wanted.zone != self.zone
-        if was_today or has_moved or not wanted.reminders:
+        has_moved = self.has_own_time and preferences.zone != self.zone
+        if was_today or has_moved or not preferences.reminders:
             return ()
-        found = [goal for goal in self.goals if goal.is_due(today, self.zone, inactive_days)]
-        return sorted(found, key=lambda goal: (goal.active_at, goal.id))
+        goals = [goal for goal in self.goals if goal.is_due(today, self.zone, inactive_days)]
+        return sorted(goals, key=lambda goal: (goal.active_at, goal.id))
 
 
 def check_reminder_time(at: time | None) -> None:
-    """
-    Refuse times that lie between two quarter hours.
-
-    Raises:
-        Invalid: It is such a time.
-    """
+    """Raise Invalid if a reminder time is not a quarter hour."""
     if at is not None and (at.minute % STEP_MINUTES or at.second or at.microsecond or at.tzinfo):
         raise Invalid.field("reminder_time", "must be a quarter hour, such as 07:30")
 
 
 def daily_at(at: time, zone: str) -> CronRule:
-    """Return the rule that fires every day at a time of a zone."""
+    """Return the rule of every day at a local time."""
     return CronRule(f"{at.minute} {at.hour} * * *", zone)
 
 
-def every_step() -> CronRule:
-    """Return the rule that fires at every time that a person may choose."""
+def quarter_hours() -> CronRule:
+    """Return the rule of all times that users can choose."""
     return CronRule(f"*/{STEP_MINUTES} * * * *", "UTC")
 
 
-def mail_key(owner: UserId, day: date) -> str:
-    """Return the key under which a person's mail of a day is made once."""
+def reminder_key(owner: UserId, day: date) -> str:
+    """Return the idempotency key of a user's reminder on a day."""
     return f"reminder:{owner}:{day}"
 
 
-def idle_before(now: datetime, inactive_days: int) -> datetime:
-    """Return the moment since before which a goal must have been idle, in any time zone."""
+def idle_cutoff(now: datetime, inactive_days: int) -> datetime:
+    """Return the latest `active_at` of goals that may be due in any time zone."""
     return now - timedelta(days=max(inactive_days - 2, 0))
 
 
-def message(names: Sequence[str], count: int, days: int) -> tuple[str, str]:
+def compose_reminder(names: Sequence[str], count: int, days: int) -> tuple[str, str]:
     """
-    Return subject and text of a reminder of so many goals.
+    Return the subject and text of a reminder.
 
-    The names may be fewer than the goals: those of the others are not told.
+    `names` may have fewer items than `count`; the others are only counted.
     """
-    goals = [" ".join(name.split()) for name in names[:MOST_NAMES]]
-    one = f"{_short(goals[0])} " if goals else ""
+    goals = [" ".join(name.split()) for name in names[:MAX_NAMES]]
+    one = f"{_truncate(goals[0])} " if goals else ""
     subject = f"Your goal {one}is waiting" if count == 1 else f"{count} of your goals are waiting"
     listed = "".join(f"  - {name}\n" for name in goals)
     if goals and count > len(goals):
         listed += f"  - and {count - len(goals)} more\n"
-    about = f":\n\n{listed}" if goals else ".\n"
     text = (
-        f"For {days} days or more nothing has been logged for"
-        f" {'a goal' if count == 1 else f'{count} goals'} of yours{about}\n"
-        "Log some progress, or pause, archive or complete what you are done with,\n"
-        "and you will not be reminded of it again.\n"
+        f"You have not logged any progress for {days} days or more on"
+        f" {'a goal' if count == 1 else f'{count} goals'}"
+        + (f":\n\n{listed}\n" if goals else ".\n\n")
+        + "Log some progress to continue. To stop these reminders, pause, archive or complete\n"
+        "the goals you no longer work on.\n"
     )
     return subject, text
 
 
-def _short(name: str) -> str:
+def _truncate(name: str) -> str:
     return name if len(name) <= 80 else f"{name[:79]}…"

@@ -1,4 +1,4 @@
-"""Summaries: time by day, week or month, compared, and in streaks."""
+"""Summaries of logged time: periods, comparisons, streaks and heat map."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
@@ -9,65 +9,64 @@ from attrs import field, frozen
 from workbell.domain.errors import Invalid
 
 ONE_DAY = timedelta(days=1)
-MOST_DAYS = 3 * 366
-"""How long a span may be at most."""
+MAX_DAYS = 3 * 366
+"""Maximum length of a span."""
 EARLIEST, LATEST = date(1970, 1, 1), date(9998, 12, 31)
-USUAL_SPAN = 29 * ONE_DAY
-"""From the first to the last day of a span that nobody has asked for."""
+DEFAULT_SPAN = 29 * ONE_DAY
+"""From the first to the last day, if the client gives no range."""
 HEAT_WEEKS = 52
 HEAT_LEVELS = 4
 
-Worked = tuple[date, int]
+DaySeconds = tuple[date, int]
 """A local day, and the seconds that were logged on it."""
 
 
 class Granularity(StrEnum):
-    """How a span is cut into buckets; weeks start on Monday."""
+    """The size of the buckets of a summary; weeks start on Monday."""
 
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
 
 
-def start_of(day: date, group: Granularity) -> date:
-    """Return the first day of the day's week or month, or the day itself."""
+def period_start(day: date, group: Granularity) -> date:
+    """Return the first day of the period that contains a day."""
     if group is Granularity.WEEK:
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if group is Granularity.MONTH else day
 
 
 def hours(seconds: int) -> float:
-    """Return seconds as hours with two decimals, halves rounded away from zero."""
+    """Return seconds as hours, rounded half up to two decimals."""
     hundredths = (abs(seconds) * 100 + 1800) // 3600
     return (hundredths if seconds >= 0 else -hundredths) / 100
 
 
-def by_period(days: Iterable[Worked], group: Granularity) -> Sequence[Worked]:
-    """Return the seconds of each period by its first day, oldest first; empty ones are left out."""
+def by_period(days: Iterable[DaySeconds], group: Granularity) -> Sequence[DaySeconds]:
+    """Return the seconds per period by its first day, without empty periods."""
     sums: dict[date, int] = {}
     for day, seconds in days:
-        start = start_of(day, group)
+        start = period_start(day, group)
         sums[start] = sums.get(start, 0) + seconds
     return sorted(sums.items())
 
 
-def _not_before_first(span: "Span", _: object, last: date) -> None:
+def _check_span(span: "Span", _: object, last: date) -> None:
     if last < span.first:
-        raise Invalid.field("last", "must not lie before first")
-    if (last - span.first).days >= MOST_DAYS:
-        raise Invalid.field("last", f"must lie within {MOST_DAYS:,} days of first")
-    if not EARLIEST <= span.first <= LATEST:
-        raise Invalid.field("first", f"must lie between {EARLIEST} and {LATEST}")
-    if last > LATEST:
-        raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
+        raise Invalid.field("last", "must not be before first")
+    if (last - span.first).days >= MAX_DAYS:
+        raise Invalid.field("last", f"must be within {MAX_DAYS:,} days of first")
+    for name, day in (("first", span.first), ("last", last)):
+        if not EARLIEST <= day <= LATEST:
+            raise Invalid.field(name, f"must be between {EARLIEST} and {LATEST}")
 
 
 @frozen
 class Span:
-    """Local days from the first to the last, both included; at most three years."""
+    """A range of local days, both bounds inclusive; at most three years."""
 
     first: date
-    last: date = field(validator=_not_before_first)
+    last: date = field(validator=_check_span)
 
     def __len__(self) -> int:
         return (self.last - self.first).days + 1
@@ -76,12 +75,12 @@ class Span:
         return self.first <= day <= self.last
 
     @property
-    def before(self) -> tuple[date, date]:
-        """First and last day of the equally long span that ends where this one begins."""
+    def preceding(self) -> tuple[date, date]:
+        """First and last day of the equally long range before this one."""
         return self.first - len(self) * ONE_DAY, self.first - ONE_DAY
 
     def pieces(self, group: Granularity) -> Iterator[tuple[date, date]]:
-        """Yield first and last day of every bucket; those at the edges may be shorter."""
+        """Yield first and last day of each bucket, cut off at both ends."""
         first = self.first
         while first <= self.last:
             last = min(_next_start(first, group) - ONE_DAY, self.last)
@@ -90,56 +89,51 @@ class Span:
 
 
 def _next_start(day: date, group: Granularity) -> date:
-    start = start_of(day, group)
+    start = period_start(day, group)
     if group is Granularity.MONTH:
         return (start + 31 * ONE_DAY).replace(day=1)
     return start + (7 * ONE_DAY if group is Granularity.WEEK else ONE_DAY)
 
 
-def span_of(first: date | None, last: date | None, today: date) -> Span:
-    """
-    Return a span; it ends today and has 30 days unless asked otherwise.
-
-    Raises:
-        Invalid: It is too long, out of bounds, or the wrong way round.
-    """
+def make_span(first: date | None, last: date | None, today: date) -> Span:
+    """Return the range, by default the 30 days until today, or raise Invalid."""
     if last is None:
         last = today if first is None else max(today, first)
     if first is None and not EARLIEST <= last <= LATEST:
-        raise Invalid.field("last", f"must lie between {EARLIEST} and {LATEST}")
-    return Span(max(last - USUAL_SPAN, EARLIEST) if first is None else first, last)
+        raise Invalid.field("last", f"must be between {EARLIEST} and {LATEST}")
+    return Span(max(last - DEFAULT_SPAN, EARLIEST) if first is None else first, last)
 
 
 @frozen
 class Bucket:
-    """The seconds of some days in a row."""
+    """The seconds of a range of days."""
 
     first: date
     last: date
     seconds: int
 
 
-def buckets(days: Iterable[Worked], span: Span, group: Granularity) -> Sequence[Bucket]:
-    """Return every bucket of a span, also those without any time."""
+def buckets(days: Iterable[DaySeconds], span: Span, group: Granularity) -> Sequence[Bucket]:
+    """Return all buckets of a span, including empty ones."""
     sums: dict[date, int] = {}
     for day, seconds in days:
         if day in span:
-            start = start_of(day, group)
+            start = period_start(day, group)
             sums[start] = sums.get(start, 0) + seconds
     return [
-        Bucket(first, last, sums.get(start_of(first, group), 0))
+        Bucket(first, last, sums.get(period_start(first, group), 0))
         for first, last in span.pieces(group)
     ]
 
 
-def total(days: Iterable[Worked], first: date, last: date) -> int:
-    """Return the seconds from the first to the last day, both included."""
+def total(days: Iterable[DaySeconds], first: date, last: date) -> int:
+    """Return the seconds of a range of days, both bounds inclusive."""
     return sum(seconds for day, seconds in days if first <= day <= last)
 
 
 @frozen
 class Comparison:
-    """A span's time against that of the equally long span before it."""
+    """The time of a span compared with the equally long span before it."""
 
     first: date
     last: date
@@ -148,31 +142,31 @@ class Comparison:
 
     @property
     def percent(self) -> float | None:
-        """The change in percent with two decimals, or None where there was no time before."""
+        """The change in percent with two decimals; None without time before."""
         return round(100 * self.delta / self.seconds, 2) if self.seconds else None
 
 
-def compare_with_previous(days: Sequence[Worked], span: Span) -> Comparison:
-    """Compare a span with the one before it."""
-    first, last = span.before
+def compare_with_previous(days: Sequence[DaySeconds], span: Span) -> Comparison:
+    """Compare a span with the preceding one."""
+    first, last = span.preceding
     before = total(days, first, last)
     return Comparison(first, last, before, total(days, span.first, span.last) - before)
 
 
 @frozen
 class Streak:
-    """How many days in a row had some time: up to today, and at the most."""
+    """The current and the longest number of consecutive days with time."""
 
     current: int
     longest: int
 
 
-def streak(days: Iterable[Worked], today: date) -> Streak:
+def streak(days: Iterable[DaySeconds], today: date) -> Streak:
     """
-    Return the streak that today is part of, and the longest one there was.
+    Return the current and the longest streak.
 
-    A day counts if it has any time. Today, which is not over, adds to a streak
-    but never breaks it; days after today (a traveller's) count as well.
+    A day counts if it has any time. A streak that ended yesterday is still
+    current; days after today (after travelling) count, too.
     """
     current = longest = run = 0
     before: date | None = None
@@ -186,21 +180,21 @@ def streak(days: Iterable[Worked], today: date) -> Streak:
 
 @frozen
 class HeatmapDay:
-    """The time of one day, and how much that is: 1 for a little to 4 for the most."""
+    """The time of one day and its level, from 1 to 4."""
 
     day: date
     seconds: int
     level: int
 
 
-def heatmap(days: Iterable[Worked], last: date) -> Sequence[HeatmapDay]:
+def heatmap(days: Iterable[DaySeconds], last: date) -> Sequence[HeatmapDay]:
     """
-    Return the days with time of the year that ends on a day, oldest first.
+    Return the days with time of the year that ends on `last`, ascending.
 
-    The year begins on the Monday 52 weeks before the last day's week. The
-    level is the quarter of the busiest day's time that a day reaches.
+    The year begins on the Monday 52 weeks before the last day's week. The level
+    is the quarter of the busiest day's time that a day reaches.
     """
-    first = start_of(last, Granularity.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
-    found = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)
-    most = max((seconds for _, seconds in found), default=0)
-    return [HeatmapDay(day, seconds, -(-HEAT_LEVELS * seconds // most)) for day, seconds in found]
+    first = period_start(last, Granularity.WEEK) - HEAT_WEEKS * 7 * ONE_DAY
+    year = sorted((day, seconds) for day, seconds in days if first <= day <= last and seconds > 0)
+    peak = max((seconds for _, seconds in year), default=0)
+    return [HeatmapDay(day, seconds, -(-HEAT_LEVELS * seconds // peak)) for day, seconds in year]

@@ -1,1 +1,1 @@
-"""domain/identity."""
+"""Users, credentials, sessions and permissions."""

@@ -9,7 +9,7 @@ from workbell.domain.identity.user import SYSTEM_ID, KeyScope, Role, Tier, User,
 
 @frozen(kw_only=True)
 class ClientInfo:
-    """Where a command came from, as far as the audit trail remembers it."""
+    """The client of a command, as recorded in the audit trail."""
 
     request_id: str = ""
     address: str = ""
@@ -18,12 +18,12 @@ class ClientInfo:
 
 @frozen(kw_only=True)
 class Scope:
-    """Whose things may be seen: one owner's, or everybody's."""
+    """The objects a query may return: those of one owner, or of all (None)."""
 
     owner: UserId | None
 
     def covers(self, owner: UserId) -> bool:
-        """Whether something of this owner lies within the scope."""
+        """Whether objects of this owner are in the scope."""
         return self.owner is None or self.owner == owner
 
 
@@ -33,12 +33,12 @@ ALL_OWNERS = Scope(owner=None)
 @frozen(kw_only=True)
 class Actor:
     """
-    Who asks, and with which rights.
+    The authenticated user of a command, with their rights.
 
-    Who asks with an API key has its `key_scopes`, and the rights of a
-    superuser or of a platform role only if ADMIN is among them; for everybody
-    else they are None. `session_id` is the login, if there was one. Who
-    `must_enrol` has to add a second factor before anything else.
+    `key_scopes` are those of the API key; None without one. Superuser rights and
+    the platform role apply to an API key only if it has the scope ADMIN.
+    `session_id` is the login session, if any. An actor with `must_enrol` has to
+    add a second factor before anything else.
     """
 
     user_id: UserId
@@ -55,12 +55,12 @@ class Actor:
 
     @property
     def scope(self) -> Scope:
-        """What the actor may see: everything, or their own."""
+        """The objects that the actor may see: all, or their own."""
         return ALL_OWNERS if self.is_super_user else Scope(owner=self.user_id)
 
     @property
     def is_system(self) -> bool:
-        """Whether the service or its owner's own code asks."""
+        """Whether the actor is the service itself or code that embeds it."""
         return self.user_id == SYSTEM_ID
 
     @classmethod
@@ -73,13 +73,13 @@ class Actor:
         key_scopes: frozenset[KeyScope] | None = None,
         must_enrol: bool = False,
     ) -> Self:
-        """Return a person as the one who asks."""
-        in_full = key_scopes is None or KeyScope.ADMIN in key_scopes
+        """Build the actor of an authenticated user."""
+        has_full_rights = key_scopes is None or KeyScope.ADMIN in key_scopes
         return cls(
             user_id=user.id,
             username=user.username,
-            is_super_user=user.is_super_user and in_full,
-            role=user.role if in_full else Role.MEMBER,
+            is_super_user=user.is_super_user and has_full_rights,
+            role=user.role if has_full_rights else Role.MEMBER,
             key_scopes=key_scopes,
             is_email_verified=user.is_email_verified,
             tier=user.tier,
@@ -91,6 +91,4 @@ class Actor:
 
 
 ANONYMOUS = Actor(user_id=SYSTEM_ID, username="nobody")
-
-
 SYSTEM = Actor(user_id=SYSTEM_ID, username="system", is_super_user=True, is_email_verified=True)

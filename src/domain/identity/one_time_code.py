@@ -1,4 +1,4 @@
-"""One-time codes: six digits by mail, for ten minutes, for one use."""
+"""One-time codes: six digits sent by email, valid once for ten minutes."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,15 +11,15 @@ from workbell.domain.errors import Invalid
 from workbell.domain.identity.user import UserId
 
 DIGITS = 6
-LIFE = timedelta(minutes=10)
-"""How long a code works unless the settings say less (ASVS 6.5.5: no more)."""
+CODE_LIFETIME = timedelta(minutes=10)
+"""Default and maximum validity of a code (ASVS 6.5.5)."""
 MAX_ATTEMPTS = 5
 RESEND_AFTER = timedelta(seconds=60)
 HOUR = timedelta(hours=1)
-MAX_AN_HOUR = 5
+MAX_SENT_PER_HOUR = 5
 DAY = timedelta(days=1)
-MAX_WRONG_A_DAY = 20
-"""Of one account, over all its codes, whatever they are for."""
+MAX_WRONG_PER_DAY = 20
+"""Per account, over all codes and purposes."""
 
 
 class WrongCode(Invalid):
@@ -28,14 +28,13 @@ class WrongCode(Invalid):
     code = "wrong_code"
 
     def __init__(self) -> None:
-        """Say no more than that, whichever it was."""
         super().__init__(
             field_errors={"otp": ["The code is wrong, has expired or was used already."]}
         )
 
 
 class Purpose(StrEnum):
-    """What a code proves."""
+    """The action that a code authorizes."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105 - the name of a purpose
@@ -44,10 +43,10 @@ class Purpose(StrEnum):
 @frozen(kw_only=True)
 class OneTimeCode:
     """
-    A code that was mailed to a person; only its salted hash is kept.
+    A code that was sent to a user; only its salted hash is stored.
 
-    Of one person and purpose only the latest code counts. `attempts` are the
-    tries that were begun, the successful one among them.
+    Only the latest code per user and purpose is valid. `attempts` counts tries
+    when they start, so it includes the successful one.
     """
 
     id: int = 0
@@ -66,9 +65,9 @@ class OneTimeCode:
         purpose: Purpose,
         code_hash: str,
         now: datetime,
-        life: timedelta = LIFE,
+        life: timedelta = CODE_LIFETIME,
     ) -> Self:
-        """Return a new code that works from now on."""
+        """Return a new code that is valid from now on."""
         return cls(
             user_id=user_id,
             purpose=purpose,
@@ -77,49 +76,49 @@ class OneTimeCode:
             expires_at=now + life,
         )
 
-    def usable(self, now: datetime) -> bool:
+    def is_usable(self, now: datetime) -> bool:
         """Whether the code is unused and has not expired."""
         return self.used_at is None and now < self.expires_at
 
-    def may_be_tried(self, now: datetime) -> bool:
-        """Whether one more try counts."""
-        return self.usable(now) and self.attempts < MAX_ATTEMPTS
+    def can_be_tried(self, now: datetime) -> bool:
+        """Whether the code is usable and has attempts left."""
+        return self.is_usable(now) and self.attempts < MAX_ATTEMPTS
 
     def tried(self) -> Self:
-        """Return the code with one more try begun."""
+        """Return the code with one more attempt counted."""
         return evolve(self, attempts=self.attempts + 1)
 
     def used(self, now: datetime) -> Self:
-        """Return the code as used up."""
+        """Return the code marked as used."""
         return evolve(self, used_at=now)
 
     def superseded(self, now: datetime) -> Self:
-        """Return the code as a newer one leaves it: expired by now."""
+        """Return the code expired now, because a newer one replaces it."""
         return evolve(self, expires_at=min(self.expires_at, now))
 
 
-def draw_code(below: Callable[[int], int]) -> str:
-    """Return a new code from a source of chance that nobody can guess."""
-    return f"{below(10**DIGITS):0{DIGITS}}"
+def generate_code(randbelow: Callable[[int], int]) -> str:
+    """Return a new code; `randbelow` must be cryptographically secure."""
+    return f"{randbelow(10**DIGITS):0{DIGITS}}"
 
 
 def normalise_code(code: str) -> str:
-    """Return a code as it was typed without spaces and hyphens."""
+    """Remove spaces and hyphens from a code as the user typed it."""
     return "".join(c for c in code if not c.isspace() and c != "-")
 
 
 def looks_like_code(code: str) -> bool:
-    """Whether a text has the form of a code, so that comparing it makes sense."""
+    """Whether a text has the format of a code, so comparing it makes sense."""
     return len(code) == DIGITS and code.isascii() and code.isdigit()
 
 
-def may_send(latest: OneTimeCode | None, sent_last_hour: int, now: datetime) -> bool:
-    """Whether one more code may be mailed: one a minute, five an hour."""
+def can_send_code(latest: OneTimeCode | None, sent_last_hour: int, now: datetime) -> bool:
+    """Whether another code may be sent: one per minute, five per hour."""
     if latest is not None and now - latest.created_at < RESEND_AFTER:
         return False
-    return sent_last_hour < MAX_AN_HOUR
+    return sent_last_hour < MAX_SENT_PER_HOUR
 
 
-def may_guess(wrong_last_day: int) -> bool:
-    """Whether an account may be guessed at once more today."""
-    return wrong_last_day < MAX_WRONG_A_DAY
+def can_try_code(wrong_last_day: int) -> bool:
+    """Whether the account has wrong attempts left today."""
+    return wrong_last_day < MAX_WRONG_PER_DAY

@@ -1,4 +1,4 @@
-"""Opaque tokens: shown once, kept as a hash, compared in constant time."""
+"""Opaque tokens: shown once, stored as a hash, compared in constant time."""
 
 import hashlib
 import hmac
@@ -9,11 +9,11 @@ from attrs import field, frozen
 
 from workbell.domain.errors import Unauthenticated
 
-_FORM = re.compile(r"(wbk|wbs)_([A-Za-z0-9]{1,64})_([A-Za-z0-9]{1,128})", re.ASCII)
+_TOKEN = re.compile(r"(wbk|wbs)_([A-Za-z0-9]{1,64})_([A-Za-z0-9]{1,128})", re.ASCII)
 
 
 class Prefix(StrEnum):
-    """What an opaque token is for; its first letters, so that scanners find leaks."""
+    """The kind of an opaque token, as a prefix that secret scanners can find."""
 
     API_KEY = "wbk"
     SESSION = "wbs"
@@ -22,10 +22,10 @@ class Prefix(StrEnum):
 @frozen
 class OpaqueToken:
     """
-    An opaque token: a public part to look it up by, and a secret.
+    A token with a public id for the lookup and a secret part.
 
-    The secret has at least 128 random bits, so a fast hash of it is enough to
-    keep (ASVS 6.5.2): nobody can try them out.
+    The secret has at least 128 random bits, so a fast hash is safe to store:
+    brute force is infeasible (ASVS 6.5.2).
     """
 
     prefix: Prefix
@@ -34,46 +34,41 @@ class OpaqueToken:
 
     @property
     def text(self) -> str:
-        """The token as its owner gets it."""
+        """The whole token, as the client sends it."""
         return f"{self.prefix}_{self.id}_{self.secret}"
 
     @property
     def hashed(self) -> str:
-        """What is kept of the secret: 64 hexadecimal digits of SHA-256."""
+        """The hash of the secret: SHA-256 as 64 hexadecimal digits."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
-    def matches(self, kept: str) -> bool:
-        """Whether this is what was kept; it takes as long if it is not."""
-        return hmac.compare_digest(self.hashed, kept)
+    def matches(self, stored_hash: str) -> bool:
+        """Compare the secret with a stored hash in constant time."""
+        return hmac.compare_digest(self.hashed, stored_hash)
 
     @classmethod
     def parse(cls, text: str) -> "OpaqueToken":
-        """
-        Return a token that somebody sent.
-
-        Raises:
-            Unauthenticated: It has not the form of one.
-        """
-        if not (found := _FORM.fullmatch(text)):
-            raise Unauthenticated("This is not a token.")
-        return cls(Prefix(found[1]), found[2], found[3])
+        """Parse a token sent by a client; Unauthenticated if it is malformed."""
+        if not (match := _TOKEN.fullmatch(text)):
+            raise Unauthenticated("The token is malformed.")
+        return cls(Prefix(match[1]), match[2], match[3])
 
 
 def is_opaque(text: str, prefix: Prefix) -> bool:
-    """Whether a text sets out to be an opaque token of this kind."""
+    """Whether a text begins with the prefix of this kind of token."""
     return text.startswith(f"{prefix}_")
 
 
 def csrf_token(secret: str) -> str:
     """
-    Return the token that a page of a browser session sends with its forms.
+    Return the CSRF token that a page of a browser session sends with forms.
 
-    It is made from the session's secret, which no other site can read, and
-    does not betray it.
+    It is derived from the session's secret, which other sites cannot read, and
+    does not reveal it.
     """
     return hmac.new(secret.encode(), b"workbell csrf", hashlib.sha256).hexdigest()
 
 
 def csrf_matches(secret: str, sent: str) -> bool:
-    """Whether a form's token belongs to the session; compared in constant time."""
+    """Compare a form's CSRF token with the session's in constant time."""
     return hmac.compare_digest(csrf_token(secret).encode(), sent.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Who may do what: every action with the relations that allow it."""
+"""Permissions: the rule of every action, and the checks against it."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -10,12 +10,12 @@ from workbell.domain.identity.actor import ALL_OWNERS, Actor, Scope
 from workbell.domain.identity.second_factor import EnrolmentRequired
 from workbell.domain.identity.user import KeyScope, Role, UserId
 
-SIGN_IN = "This is for who has signed in."
-KEYLESS = "This API key is not good for that."
+LOGIN_REQUIRED = "Sign in to do this."
+KEY_SCOPE_MISSING = "The API key does not have the scope for this."
 
 
 class Relation(StrEnum):
-    """What somebody is to the platform, or to the thing at hand."""
+    """How an actor is related to the platform or to an object."""
 
     ANYONE = "anyone"
     SIGNED_IN = "signed in"
@@ -31,7 +31,7 @@ class Relation(StrEnum):
 
 
 class Action(StrEnum):
-    """Everything that permission is asked for."""
+    """Every action that requires a permission."""
 
     REGISTER = "people.register"
     SIGN_IN = "people.sign_in"
@@ -60,7 +60,7 @@ class Action(StrEnum):
     READ_JOBS = "jobs.read"
     MAKE_JOB = "jobs.make"
     CHANGE_JOBS = "jobs.change"
-    HURRY_JOBS = "jobs.raise_priority"
+    RAISE_JOB_PRIORITY = "jobs.raise_priority"
     READ_QUEUES = "queues.read"
     SWITCH_QUEUES = "queues.switch"
     READ_WORKERS = "workers.read"
@@ -89,10 +89,10 @@ class Action(StrEnum):
 @frozen
 class Rule:
     """
-    Who may do one thing.
+    The relations that allow an action; one of them is enough.
 
-    `key` is the scope that an API key needs for it; without one, no key may:
-    only a person who has signed in.
+    `key` is the scope that an API key needs; with None the action requires a
+    login. A scope includes the lesser ones.
     """
 
     relations: frozenset[Relation]
@@ -114,20 +114,20 @@ _READ, _WRITE, _ADMIN = KeyScope.READ, KeyScope.WRITE, KeyScope.ADMIN
 
 RULES: Mapping[Action, Rule] = {
     Action.REGISTER: _rule(_READ, _ANYONE),
-    Action.SIGN_IN: _rule(_READ, _ANYONE, note="Also refresh, one-time codes and resets."),
-    Action.RESET_PASSWORD: _rule(_READ, _ANYONE, note="With a code that was mailed."),
+    Action.SIGN_IN: _rule(_READ, _ANYONE, note="Also to refresh tokens and request codes."),
+    Action.RESET_PASSWORD: _rule(_READ, _ANYONE, note="With a code sent by email."),
     Action.READ_PROFILE: _rule(_READ, _OWNER, _SUPERUSER),
     Action.CHANGE_PROFILE: _rule(_WRITE, _OWNER),
     Action.CHANGE_ADDRESS: _rule(None, _OWNER, note="With the current password."),
     Action.CHANGE_PASSWORD: _rule(None, _OWNER, note="With the current password."),
-    Action.USE_SECOND_FACTOR: _rule(None, _OWNER, note="To change it with the current password."),
+    Action.USE_SECOND_FACTOR: _rule(None, _OWNER, note="Changes need the current password."),
     Action.SIGN_OUT: _rule(None, _OWNER),
     Action.READ_SESSIONS: _rule(None, _OWNER),
     Action.REVOKE_SESSION: _rule(None, _OWNER),
     Action.READ_KEYS: _rule(None, _OWNER),
     Action.MAKE_KEY: _rule(None, _OWNER),
     Action.REVOKE_KEY: _rule(None, _OWNER),
-    Action.LIST_NAMES: _rule(_READ, _SIGNED_IN, note="Usernames only; LearnFlow documents it."),
+    Action.LIST_NAMES: _rule(_READ, _SIGNED_IN, note="Usernames only (LearnFlow API)."),
     Action.READ_PEOPLE: _rule(_ADMIN, _SUPERUSER),
     Action.ADMINISTER_PEOPLE: _rule(_ADMIN, _SUPERUSER, note="Never oneself."),
     Action.INVITE_PEOPLE: _rule(_ADMIN, _A_ADMIN, _SUPERUSER),
@@ -138,9 +138,9 @@ RULES: Mapping[Action, Rule] = {
     Action.CHANGE_SCHEDULES: _rule(_WRITE, _OWNER, _SUPERUSER),
     Action.EXCEED_SCHEDULES: _rule(_ADMIN, _SUPERUSER),
     Action.READ_JOBS: _rule(_READ, _OWNER, _SUPERUSER),
-    Action.MAKE_JOB: _rule(_WRITE, _SIGNED_IN, note="With a verified address."),
+    Action.MAKE_JOB: _rule(_WRITE, _SIGNED_IN, note="With a verified email address."),
     Action.CHANGE_JOBS: _rule(_WRITE, _OWNER, _SUPERUSER),
-    Action.HURRY_JOBS: _rule(_ADMIN, _SUPERUSER),
+    Action.RAISE_JOB_PRIORITY: _rule(_ADMIN, _SUPERUSER),
     Action.READ_QUEUES: _rule(_READ, _SIGNED_IN),
     Action.SWITCH_QUEUES: _rule(_ADMIN, _SUPERUSER),
     Action.READ_WORKERS: _rule(_ADMIN, _SUPERUSER),
@@ -160,23 +160,28 @@ RULES: Mapping[Action, Rule] = {
     Action.MANAGE_BOARDS: _rule(_WRITE, *_P_LEADERS, *_EVERYWHERE),
     Action.WRITE_TASKS: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
     Action.DELETE_TASK: _rule(
-        _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is who reported it."
+        _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is the reporter."
     ),
     Action.COMMENT: _rule(_WRITE, *_P_MEMBERS, *_EVERYWHERE),
     Action.CHANGE_COMMENT: _rule(
-        _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is its author."
+        _WRITE, *_P_LEADERS, _OWNER, *_EVERYWHERE, note="The owner is the author."
     ),
     Action.READ_GOALS: _rule(_READ, _OWNER),
     Action.USE_GOALS: _rule(_WRITE, _OWNER),
     Action.READ_AUDIT: _rule(
-        _READ, _OWNER, Relation.PROJECT_ADMIN, *_EVERYWHERE, note="One's own, and one's projects'."
+        _READ,
+        _OWNER,
+        Relation.PROJECT_ADMIN,
+        *_EVERYWHERE,
+        note="Their own entries and those of their projects.",
     ),
     Action.VERIFY_AUDIT: _rule(_ADMIN, _SUPERUSER),
 }
-"""Whoever has one of the relations may; a scope of a key includes those before it."""
 
-ENROLLING = frozenset({Action.READ_PROFILE, Action.USE_SECOND_FACTOR, Action.SIGN_OUT})
-"""All that users may do who must add a second factor and have none."""
+ALLOWED_WHILE_ENROLLING = frozenset(
+    {Action.READ_PROFILE, Action.USE_SECOND_FACTOR, Action.SIGN_OUT}
+)
+"""The only actions of users who are required to add a second factor."""
 
 _INCLUDED: Mapping[KeyScope, frozenset[KeyScope]] = {
     _READ: frozenset({_READ}),
@@ -186,103 +191,96 @@ _INCLUDED: Mapping[KeyScope, frozenset[KeyScope]] = {
 
 
 def key_allows(actor: Actor, needed: KeyScope | None) -> bool:
-    """Whether the key that an actor asks with, if any, is good for this scope."""
+    """Whether the actor's API key, if any, has the needed scope."""
     if actor.key_scopes is None:
         return True
-    return needed is not None and any(needed in _INCLUDED[one] for one in actor.key_scopes)
+    return needed is not None and any(needed in _INCLUDED[scope] for scope in actor.key_scopes)
 
 
 def check_enrolment(actor: Actor, *, enrolling: bool = False) -> None:
-    """
-    Refuse actors who must add a second factor, except what is part of that.
-
-    Raises:
-        EnrolmentRequired: The actor must add a second factor first.
-    """
+    """Raise EnrolmentRequired if the actor must add a second factor first."""
     if actor.must_enrol and not enrolling:
         raise EnrolmentRequired
 
 
-def relations_of(actor: Actor, owner: UserId | None = None) -> frozenset[Relation]:
-    """Return what an actor is to the platform, and to something of an owner's."""
-    found = {Relation.ANYONE}
-    if actor.user_id != 0 or actor.is_super_user:
-        found.add(Relation.SIGNED_IN)
-    if owner is not None and actor.user_id == owner:
-        found.add(Relation.OWNER)
-    if actor.is_super_user:
-        found.add(Relation.SUPERUSER)
-    if actor.role is Role.ADMIN:
-        found.add(Relation.PLATFORM_ADMIN)
-    if actor.role is Role.MANAGER:
-        found.add(Relation.PLATFORM_MANAGER)
-    return frozenset(found)
+def get_relations(actor: Actor, owner: UserId | None = None) -> frozenset[Relation]:
+    """Return the actor's relations to the platform and to an owner's object."""
+    conditions = {
+        Relation.ANYONE: True,
+        Relation.SIGNED_IN: actor.user_id != 0 or actor.is_super_user,
+        Relation.OWNER: owner is not None and actor.user_id == owner,
+        Relation.SUPERUSER: actor.is_super_user,
+        Relation.PLATFORM_ADMIN: actor.role is Role.ADMIN,
+        Relation.PLATFORM_MANAGER: actor.role is Role.MANAGER,
+    }
+    return frozenset(relation for relation, holds in conditions.items() if holds)
 
 
 def may(
     actor: Actor, action: Action, *, owner: UserId | None = None, also: Iterable[Relation] = ()
 ) -> bool:
     """
-    Whether an actor may do something.
+    Whether an actor may perform an action.
 
-    `owner` is whose the thing is; `also` is what the actor is to its account
-    or project, as far as that matters.
+    `owner` is the owner of the object; `also` are the actor's relations to its
+    account or project.
     """
-    if actor.must_enrol and action not in ENROLLING:
+    if actor.must_enrol and action not in ALLOWED_WHILE_ENROLLING:
         return False
     rule = RULES[action]
-    is_related = not rule.relations.isdisjoint(relations_of(actor, owner) | set(also))
+    is_related = not rule.relations.isdisjoint(get_relations(actor, owner) | set(also))
     return is_related and key_allows(actor, rule.key)
 
 
 def check(
     actor: Actor,
     action: Action,
-    said: str = "",
+    message: str = "",
     *,
     owner: UserId | None = None,
     also: Iterable[Relation] = (),
 ) -> None:
     """
-    Refuse what an actor may not do.
+    Check that an actor may perform an action.
 
     Raises:
-        NotAllowed: As `said`, or because the API key does not reach so far.
+        NotAllowed: With `message`, or because the API key lacks the scope.
         EnrolmentRequired: The actor must add a second factor first.
     """
-    check_enrolment(actor, enrolling=action in ENROLLING)
+    check_enrolment(actor, enrolling=action in ALLOWED_WHILE_ENROLLING)
     if not key_allows(actor, RULES[action].key):
-        raise NotAllowed(KEYLESS)
+        raise NotAllowed(KEY_SCOPE_MISSING)
     if not may(actor, action, owner=owner, also=also):
-        raise NotAllowed(said)
+        raise NotAllowed(message)
 
 
-def scope_of(actor: Actor, action: Action) -> Scope:
-    """Return whose things an actor may do it with: everybody's, or their own."""
-    everywhere = relations_of(actor) - {Relation.ANYONE, Relation.SIGNED_IN}
-    if not RULES[action].relations.isdisjoint(everywhere):
+def get_scope(actor: Actor, action: Action) -> Scope:
+    """Return the scope in which an actor may perform an action."""
+    platform_relations = get_relations(actor) - {Relation.ANYONE, Relation.SIGNED_IN}
+    if not RULES[action].relations.isdisjoint(platform_relations):
         return ALL_OWNERS
     return Scope(owner=actor.user_id)
 
 
 def as_markdown() -> str:
-    """Return the table as the page of the documents that shows it."""
-    shown = [r for r in Relation if r is not Relation.ANYONE]
-    head = ["action", *shown, "API key", "note"]
+    """Return the table of permissions as a page of the documentation."""
+    columns = [r for r in Relation if r is not Relation.ANYONE]
+    header = ["action", *columns, "API key", "note"]
     lines = [
-        "# Who may do what",
+        "# Permissions",
         "",
-        "Made from `src/domain/permissions.py` by `workbell.domain.identity.permissions.as_markdown`.",
-        "A row allows whoever is marked; `anyone` in the note stands for people who have not",
-        "signed in. The column API key names the scope that a key needs; without one, only a",
-        "person who has signed in may. What somebody may not see answers 404, never 403.",
+        "Generated from `src/domain/identity/permissions.py` by its function `as_markdown`.",
+        "An x marks a relation that allows the action; one is enough. `anyone` in the note includes",
+        "clients that are not signed in. The column API key is the scope that a key needs; if it is",
+        "empty, the action requires a login. A request for an object that the caller may not see is",
+        "answered with 404, never 403.",
         "",
-        f"| {' | '.join(head)} |",
-        f"|{'---|' * len(head)}",
+        f"| {' | '.join(header)} |",
+        f"|{'---|' * len(header)}",
     ]
     for action, rule in RULES.items():
         anyone = "anyone. " if Relation.ANYONE in rule.relations else ""
-        marks = ["x" if anyone or r in rule.relations else "" for r in shown]
+        marks = ["x" if anyone or r in rule.relations else "" for r in columns]
         cells = [f"`{action}`", *marks, rule.key or "", f"{anyone}{rule.note}".strip()]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""What a new person tells of themselves, and what they may not ask for."""
+"""Registration of a user: validation of the submitted fields."""
 
 import unicodedata
 from datetime import datetime
@@ -24,40 +24,40 @@ _USERNAME_MARKS = frozenset("_.+-")
 
 
 def username_errors(username: str) -> list[str]:
-    """Return what is wrong with a username: nothing, or one sentence each."""
+    """Return one sentence for each problem of a username."""
     if not username:
-        return ["A username is needed."]
+        return ["A username is required."]
     if max(len(username), len(normalise_identifier(username))) > USERNAME_LENGTH:
-        return [f"A username has at most {USERNAME_LENGTH} characters."]
+        return [f"A username must have at most {USERNAME_LENGTH} characters."]
     if not all(_is_username_character(c) for c in username):
-        return ["A username is made of letters, digits and the marks _ . + - only."]
+        return ["A username may contain only letters, digits and the characters _ . + -"]
     if not any(c.isalnum() for c in username):
-        return ["A username has at least one letter or digit."]
+        return ["A username must contain letters or digits."]
     return []
 
 
 def email_errors(email: str) -> list[str]:
-    """Return what is wrong with an address: nothing, or one sentence each."""
+    """Return one sentence for each problem of an email address."""
     if not email:
-        return ["An e-mail address is needed."]
+        return ["An email address is required."]
     if len(email) > EMAIL_LENGTH:
-        return [f"An e-mail address has at most {EMAIL_LENGTH} characters."]
+        return [f"An email address must have at most {EMAIL_LENGTH} characters."]
     if ascii_address(email) is None:
-        return ["This is not an e-mail address."]
+        return ["This is not a valid email address."]
     return []
 
 
 def name_errors(name: str) -> list[str]:
-    """Return what is wrong with a first or last name: nothing, or one sentence each."""
+    """Return one sentence for each problem of a first or last name."""
     if len(name) > NAME_LENGTH:
-        return [f"A name has at most {NAME_LENGTH} characters."]
+        return [f"A name must have at most {NAME_LENGTH} characters."]
     if any(unicodedata.category(c) in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"} for c in name):
-        return ["A name has no control characters."]
+        return ["A name must not contain control characters."]
     return []
 
 
 def time_zone_errors(time_zone: str) -> list[str]:
-    """Return what is wrong with a time zone: nothing, or one sentence each."""
+    """Return one sentence for each problem of a time zone name."""
     try:
         load_zone(time_zone)
     except Invalid as error:
@@ -66,12 +66,12 @@ def time_zone_errors(time_zone: str) -> list[str]:
 
 
 def username_from_email(email: str, suffix: str = "") -> str:
-    """Return a username for somebody who gave only an address."""
+    """Derive a username from the local part of an email address."""
     local = email.rpartition("@")[0]
-    kept = "".join(c for c in local if _is_username_character(c))
-    if not any(c.isalnum() for c in kept):
-        kept = "user"
-    return kept[: USERNAME_LENGTH - len(suffix)] + suffix
+    username = "".join(c for c in local if _is_username_character(c))
+    if not any(c.isalnum() for c in username):
+        username = "user"
+    return username[: USERNAME_LENGTH - len(suffix)] + suffix
 
 
 def _is_username_character(character: str) -> bool:
@@ -89,10 +89,10 @@ def _stripped_or_none(text: str | None) -> str | None:
 @frozen(kw_only=True)
 class Registration:
     """
-    What a new person tells of themselves.
+    The fields that a new user submits.
 
-    Without a username they get one from the address. `tier`, `role` and
-    `is_super_user` stand here so that asking for too much is refused by name.
+    Without a username one is derived from the email address. `tier`, `role` and
+    `is_super_user` are accepted only to reject elevated values by name.
     """
 
     email: str = field(converter=_stripped)
@@ -107,20 +107,15 @@ class Registration:
     time_zone: str = "UTC"
 
     def check(self, *, self_service_tier: bool) -> None:
-        """
-        Refuse what is malformed, and what only a superuser may give.
-
-        Raises:
-            Invalid: With every field at fault and what is wrong with it.
-        """
+        """Raise Invalid, with every invalid field and any privilege requested."""
         errors = self._text_errors() | self._privilege_errors(self_service_tier)
         if self.password_confirm not in {None, self.password}:
             errors["password_confirm"] = ["The two passwords differ."]
-        if at_fault := {name: said for name, said in errors.items() if said}:
-            raise Invalid(field_errors=at_fault)
+        if field_errors := {name: messages for name, messages in errors.items() if messages}:
+            raise Invalid(field_errors=field_errors)
 
     def user(self, username: str, password_hash: str, now: datetime) -> User:
-        """Return the new person, unverified and without a row as yet."""
+        """Return the new user, unverified and not stored yet."""
         return User(
             username=username,
             email=self.email,
@@ -146,9 +141,9 @@ class Registration:
     def _privilege_errors(self, self_service_tier: bool) -> dict[str, list[str]]:
         errors: dict[str, list[str]] = {}
         if self.tier is not Tier.FREE and not self_service_tier:
-            errors["tier"] = ["Only a superuser gives this tier."]
+            errors["tier"] = ["Only a superuser can assign this tier."]
         if self.role is not Role.MEMBER:
-            errors["role"] = ["Only a superuser gives this role."]
+            errors["role"] = ["Only a superuser can assign this role."]
         if self.is_super_user:
-            errors["is_super_user"] = ["Only a superuser makes another."]
+            errors["is_super_user"] = ["Only a superuser can create another."]
         return errors

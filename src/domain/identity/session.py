@@ -1,4 +1,4 @@
-"""Sessions: one for each login, kept alive by refresh tokens that rotate."""
+"""Sessions: one per login, extended by rotating refresh tokens."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -10,20 +10,18 @@ from workbell.domain.errors import NotAllowed, Unauthenticated
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import UserId
 
-GRACE = timedelta(seconds=10)
-"""How long the token before the current one is answered with the same successor."""
-
-
+ROTATION_GRACE = timedelta(seconds=10)
+"""For how long the previous refresh token still returns the same successor."""
 MAX_LIFE = timedelta(days=30)
-"""How long a session may last in all, however often it is renewed (ASVS 7.3.2)."""
-FRESH = timedelta(minutes=10)
-"""How long after a login one may end one's other sessions (ASVS 7.5.2)."""
-USE_NOTED_EVERY = timedelta(minutes=1)
+"""Maximum duration of a session, however often it is renewed (ASVS 7.3.2)."""
+RECENT_LOGIN = timedelta(minutes=10)
+"""Age up to which a login may end the user's other sessions (ASVS 7.5.2)."""
+USE_RECORD_INTERVAL = timedelta(minutes=1)
 TEXT_LENGTH = 256
 
 
 class SessionKind(StrEnum):
-    """What its owner holds: a pair of signed tokens, an opaque one, or a cookie."""
+    """The credential of a session: two JWTs, an opaque token or a cookie."""
 
     TOKENS = "tokens"
     OPAQUE = "opaque"
@@ -31,17 +29,17 @@ class SessionKind(StrEnum):
 
 
 class TokenExpired(Unauthenticated):
-    """A token that was good until its time was over, as all of them do."""
+    """The token has expired."""
 
 
 class SignInAgain(NotAllowed):
-    """This takes a login of a moment ago."""
+    """This requires a recent login: sign in again."""
 
     code = "sign_in_again"
 
 
 class TokenKind(StrEnum):
-    """What a token is for; the value is its `typ` (RFC 9068)."""
+    """The kind of a signed token; the value is its `typ` (RFC 9068)."""
 
     ACCESS = "at+jwt"
     REFRESH = "rt+jwt"
@@ -50,10 +48,10 @@ class TokenKind(StrEnum):
 @frozen(kw_only=True)
 class Claims:
     """
-    What a signed token says.
+    The claims of a signed token.
 
-    The times are whole seconds. `version` is the user's `token_version` when
-    it was issued. The same claims always make the same token.
+    Times are whole seconds. `version` is the user's `token_version` at the time
+    of issue. Equal claims always produce equal tokens.
     """
 
     kind: TokenKind
@@ -66,7 +64,7 @@ class Claims:
 
 
 class RefreshTokenState(StrEnum):
-    """How a refresh token stands to its session."""
+    """The validity of a refresh token within its session."""
 
     CURRENT = "current"
     JUST_ROTATED = "just rotated"
@@ -77,12 +75,12 @@ class RefreshTokenState(StrEnum):
 @frozen(kw_only=True)
 class Session:
     """
-    One login of one person.
+    One login of one user.
 
-    `current_jti` is the refresh token that works next, `previous_jti` the one
-    that was exchanged for it at `rotated_at`, which is the login until then.
-    Of an opaque token or a cookie, `current_jti` is the hash of the secret.
-    `last_used_at` is noted at most once a minute.
+    `current_jti` is the valid refresh token; `previous_jti` was exchanged for it
+    at `rotated_at` (initially the time of login). For an opaque token or a
+    cookie, `current_jti` is the hash of the secret. `last_used_at` is updated at
+    most once a minute.
     """
 
     id: str
@@ -110,7 +108,7 @@ class Session:
         kind: SessionKind = SessionKind.TOKENS,
         client_info: ClientInfo | None = None,
     ) -> Self:
-        """Return the session of a login, with its first refresh token."""
+        """Return the session of a new login, with its first refresh token."""
         client_info = client_info or ClientInfo()
         return cls(
             id=id,
@@ -125,28 +123,30 @@ class Session:
         )
 
     def is_active(self, now: datetime) -> bool:
-        """Whether it is neither revoked nor over."""
+        """Whether the session is neither revoked nor expired."""
         return self.revoked_at is None and now < self.expires_at
 
     def is_recent(self, now: datetime) -> bool:
-        """Whether its login was a moment ago; renewing it makes it no younger."""
-        return now - self.created_at < FRESH
+        """Whether the login was less than ten minutes ago; renewals do not count."""
+        return now - self.created_at < RECENT_LOGIN
 
     def classify_refresh_token(self, jti: str, now: datetime) -> RefreshTokenState:
-        """Return what a refresh token with a good signature is worth."""
+        """Classify a refresh token whose signature is valid."""
         if not self.is_active(now):
             return RefreshTokenState.ENDED
         if jti == self.current_jti:
             return RefreshTokenState.CURRENT
-        if jti == self.previous_jti and now - self.rotated_at <= GRACE:
+        if jti == self.previous_jti and now - self.rotated_at <= ROTATION_GRACE:
             return RefreshTokenState.JUST_ROTATED
         return RefreshTokenState.REUSED
 
-    def rotated(self, jti: str, now: datetime, life: timedelta, most: timedelta = MAX_LIFE) -> Self:
+    def rotated(
+        self, jti: str, now: datetime, life: timedelta, max_life: timedelta = MAX_LIFE
+    ) -> Self:
         """
         Return the session after its refresh token was exchanged for a new one.
 
-        It lasts one more `life`, but in all no longer than `most`.
+        Extends it by `life`, up to `max_life` after the login.
         """
         return evolve(
             self,
@@ -154,27 +154,26 @@ class Session:
             current_jti=jti,
             rotated_at=now,
             last_used_at=now,
-            expires_at=self._until(now + life, most),
+            expires_at=self._limit_expiry(now + life, max_life),
         )
 
-    def use_is_worth_noting(self, now: datetime) -> bool:
-        """Whether the last note of its use is old enough for another one."""
-        return now - (self.last_used_at or self.created_at) >= USE_NOTED_EVERY
+    def should_record_use(self, now: datetime) -> bool:
+        """Whether `last_used_at` is old enough to be updated (one minute)."""
+        return now - (self.last_used_at or self.created_at) >= USE_RECORD_INTERVAL
 
-    def used(self, now: datetime, idle: timedelta, most: timedelta = MAX_LIFE) -> Self:
+    def used(self, now: datetime, idle: timedelta, max_life: timedelta = MAX_LIFE) -> Self:
         """
-        Return the session with a note of its use.
+        Return the session with `last_used_at` set.
 
-        A browser's then lasts until it is idle for so long, but in all no
-        longer than `most`; the others end when they would have.
+        Extends a browser session by `idle`, up to `max_life` after the login.
         """
         if self.kind is not SessionKind.BROWSER:
             return evolve(self, last_used_at=now)
-        return evolve(self, last_used_at=now, expires_at=self._until(now + idle, most))
+        return evolve(self, last_used_at=now, expires_at=self._limit_expiry(now + idle, max_life))
 
     def revoked(self, now: datetime) -> Self:
-        """Return the session as ended before its time."""
+        """Return the session with `revoked_at` set."""
         return evolve(self, revoked_at=now)
 
-    def _until(self, wanted: datetime, most: timedelta) -> datetime:
-        return min(wanted, self.created_at + most)
+    def _limit_expiry(self, wanted: datetime, max_life: timedelta) -> datetime:
+        return min(wanted, self.created_at + max_life)

@@ -20,17 +20,16 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"localhost|(?:{_LABEL}\.)+(?=[a-z]){_LABEL}")
 
 SYSTEM_ID = UserId(0)
-"""The owner of work that belongs to nobody in particular."""
+"""The owner of jobs and schedules that do not belong to a user."""
 
 
 def normalise_identifier(identifier: str) -> str:
     """
-    Return the form in which two usernames or addresses are compared.
+    Return the form in which usernames and email addresses are compared.
 
-    Compatible characters and case make no difference (NFKC and casefold); of
-    an address the domain is in its ASCII form, so that both spellings of an
-    international domain are one address. Text that cannot be either still
-    gets a key, which no user has.
+    Applies NFKC and case folding; the domain of an address is converted to
+    ASCII, so both spellings of an international domain are equal. Text that is
+    neither a username nor an address still gets a key, which matches no user.
     """
     folded = unicodedata.normalize("NFKC", identifier).casefold()
     key = unicodedata.normalize("NFKC", folded).strip()
@@ -39,10 +38,10 @@ def normalise_identifier(identifier: str) -> str:
 
 def ascii_address(email: str) -> str | None:
     """
-    Return an address as mail servers take it, or None if it has no such form.
+    Return an address in the form mail servers accept, or None.
 
-    The domain is given in ASCII (RFC 3490); quoted and non-ASCII local parts,
-    address literals and single-label domains but `localhost` are not taken.
+    The domain is converted to ASCII (RFC 3490). Quoted or non-ASCII local parts,
+    address literals and single-label domains except `localhost` are rejected.
     """
     local, _, domain = email.rpartition("@")
     if len(email) > EMAIL_LENGTH or len(local) > 64 or not _LOCAL_PART.fullmatch(local):
@@ -57,7 +56,7 @@ def ascii_address(email: str) -> str | None:
 
 
 class Role(StrEnum):
-    """What a person is on the whole platform."""
+    """A user's role on the whole platform."""
 
     ADMIN = "ADMIN"
     MANAGER = "MANAGER"
@@ -65,20 +64,20 @@ class Role(StrEnum):
 
 
 class Tier(StrEnum):
-    """What a person has paid for; it sets quotas and the share of workers."""
+    """A user's subscription; it determines quotas and the share of workers."""
 
     FREE = "free"
     PREMIUM = "premium"
 
     @property
     def weight(self) -> float:
-        """The share of the workers, against 1.0 for the free tier."""
+        """The share of the workers, relative to 1.0 for the free tier."""
         return 4.0 if self is Tier.PREMIUM else 1.0
 
 
 class KeyScope(StrEnum):
     """
-    What an API key may be used for, of what its person may do.
+    The operations that an API key permits, within its user's rights.
 
     WRITE includes READ, ADMIN includes both.
     """
@@ -89,13 +88,13 @@ class KeyScope(StrEnum):
 
 
 class AlreadyTaken(Invalid):
-    """Somebody has this name or address already."""
+    """Another user has this username or email address."""
 
     code = "taken"
 
     @classmethod
     def of(cls, *fields: str) -> Self:
-        """Return the error of the fields (`username`, `email`) that are taken."""
+        """Build the error of the fields (`username`, `email`) that are taken."""
         return cls(field_errors={name: [f"A user with this {name} exists."] for name in fields})
 
 
@@ -106,7 +105,7 @@ class WrongCredentials(Unauthenticated):
 
 
 class EmailNotVerified(NotAllowed):
-    """The e-mail address has not been verified yet."""
+    """The email address has not been verified yet."""
 
     code = "email_not_verified"
 
@@ -114,10 +113,10 @@ class EmailNotVerified(NotAllowed):
 @frozen(kw_only=True)
 class User:
     """
-    A person who may sign in; `password_hash` is never a password.
+    A user who can log in.
 
-    A password that the service made up works until `password_expires_at`;
-    those that people choose have none.
+    A password that the service generated is valid until `password_expires_at`;
+    passwords that users choose do not expire (None).
     """
 
     id: UserId = UserId(0)
@@ -137,24 +136,24 @@ class User:
     created_at: datetime
 
     def with_password(self, hashed: str) -> Self:
-        """Return the user with a password that they chose."""
+        """Return the user with a password they chose."""
         return evolve(self, password_hash=hashed, password_expires_at=None)
 
     def may_sign_in(self, now: datetime) -> bool:
-        """Whether they are active, and their password is not one made up too long ago."""
-        over = self.password_expires_at is not None and self.password_expires_at <= now
-        return self.is_active and not over
+        """Whether the user is active and their password has not expired."""
+        expires_at = self.password_expires_at
+        return self.is_active and (expires_at is None or now < expires_at)
 
     @property
     def full_name(self) -> str:
-        """First and last name, or the username where neither is known."""
+        """First and last name, or the username if both are empty."""
         return full_name(self.username, self.first_name, self.last_name)
 
     def verified(self) -> Self:
-        """Return the user with a verified address."""
+        """Return the user with a verified email address."""
         return evolve(self, is_email_verified=True)
 
 
 def full_name(username: str, first_name: str, last_name: str) -> str:
-    """Return first and last name, or the username where neither is known."""
+    """Return first and last name, or the username if both are empty."""
     return f"{first_name} {last_name}".strip() or username

@@ -1,1 +1,1 @@
-"""domain/jobs."""
+"""Tasks, jobs and attempts."""

@@ -1,4 +1,4 @@
-"""Attempts: what a worker claims, how a body ends, and what follows."""
+"""Attempts: claims, task results, and the outcomes that follow from them."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -10,10 +10,10 @@ from attrs import evolve, frozen
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import ClaimMode, JobId, JobState
 
-LOST_RETRY = timedelta(seconds=1)
+LOST_RETRY_DELAY = timedelta(seconds=1)
 RETRY_BASE = 10.0
 RETRY_CAP = 3600.0
-LONGEST_WAIT = timedelta(days=366)
+MAX_REQUESTED_DELAY = timedelta(days=366)
 TIMEOUT_GRACE = timedelta(seconds=5)
 
 
@@ -32,10 +32,10 @@ class Outcome(StrEnum):
 @frozen(kw_only=True)
 class Claim:
     """
-    A job that this process has claimed: what running it takes.
+    A job that a worker has claimed, with all that running it requires.
 
-    `token` is the one that the claim raised; `tick` is the time that the job
-    stands for, whoever made it.
+    `token` is the fencing token that the claim incremented. `tick` is the nominal
+    time, also of manual runs and backfills.
     """
 
     id: JobId
@@ -61,13 +61,13 @@ class Claim:
 
     @property
     def deadline(self) -> datetime:
-        """When the attempt is out of time."""
+        """When the attempt times out."""
         return self.started_at + timedelta(seconds=self.timeout_seconds)
 
 
 @frozen(kw_only=True)
 class TaskResult:
-    """How a body ended, before anybody has decided what follows from it."""
+    """How the task ended, before the outcome of the attempt is decided."""
 
     outcome: Outcome
     result: Any = None
@@ -79,10 +79,10 @@ class TaskResult:
 @frozen(kw_only=True)
 class Settlement:
     """
-    What is written at the end of an attempt, under the claim's token.
+    The outcome of an attempt, to be written under the claim's token.
 
-    A store accepts it only while the row is running under that token; a
-    retry of a job whose cancelling was asked for is written as cancelled.
+    The store accepts it only while the job is running under that token. A retry
+    becomes a cancellation if cancellation was requested.
     """
 
     id: JobId
@@ -106,7 +106,7 @@ class Settlement:
 
 @frozen(kw_only=True)
 class Attempt:
-    """One try of a job, written at its end."""
+    """One attempt of a job, written when it ends."""
 
     job_id: JobId
     number: int
@@ -120,7 +120,7 @@ class Attempt:
 
 @frozen
 class LogLine:
-    """One line that a body logged; `seq` counts from 1 within the attempt."""
+    """One line of an attempt's log; `seq` counts from 1 within the attempt."""
 
     attempt: int
     seq: int
@@ -131,7 +131,7 @@ class LogLine:
 
 @frozen
 class Artifact:
-    """A file that a job made: name, media type, size in bytes and SHA-256."""
+    """A file that a job created; its size is in bytes, `key` is its address."""
 
     name: str
     media_type: str
@@ -140,52 +140,54 @@ class Artifact:
     key: str
 
 
-def retry_delay(attempt: int, chance: float) -> timedelta:
+def retry_delay(attempt: int, random_fraction: float) -> timedelta:
     """
-    Return how long to wait after a failed attempt: full jitter.
+    Return the delay after a failed attempt: exponential with full jitter.
 
-    `attempt` counts from 1, `chance` lies between 0 and 1. The bound doubles
-    from 10 s up to an hour.
+    `attempt` counts from 1, `random_fraction` is in [0, 1]. The upper bound
+    doubles from 10 s to one hour.
     """
     bound = min(RETRY_CAP, RETRY_BASE * 2.0 ** min(attempt - 1, 16))
-    return timedelta(seconds=bound * chance)
+    return timedelta(seconds=bound * random_fraction)
 
 
 def _requested_delay(seconds: float) -> timedelta:
-    """Return the wait that a body asks for: neither negative nor beyond a year, whatever it says."""
-    return timedelta(seconds=min(max(0.0, seconds), LONGEST_WAIT.total_seconds()))
+    """Clamp the delay that a task requests to between 0 and 366 days."""
+    return timedelta(seconds=min(max(0.0, seconds), MAX_REQUESTED_DELAY.total_seconds()))
 
 
-def settle(claim: Claim, ending: TaskResult, now: datetime, chance: float) -> Settlement:
-    """Decide what follows from the end of an attempt; `chance` spreads retries."""
+def settle(
+    claim: Claim, task_result: TaskResult, now: datetime, random_fraction: float
+) -> Settlement:
+    """Decide the outcome of an ended attempt."""
     state, due_at, extra = JobState.FAILED, None, 0
-    match ending.outcome:
+    match task_result.outcome:
         case Outcome.SUCCEEDED:
             state = JobState.SUCCEEDED
         case Outcome.CANCELLED:
             state = JobState.CANCELLED
         case Outcome.SNOOZED | Outcome.INTERRUPTED:
             state, extra = JobState.SCHEDULED, 1
-            due_at = now + _requested_delay(ending.retry_after or 0.0)
+            due_at = now + _requested_delay(task_result.retry_after or 0.0)
         case _ if claim.cancel_requested:
             state = JobState.CANCELLED
-        case _ if not ending.permanent and claim.attempt < claim.max_attempts:
+        case _ if not task_result.permanent and claim.attempt < claim.max_attempts:
             state = JobState.SCHEDULED
             due_at = now + (
-                retry_delay(claim.attempt, chance)
-                if ending.retry_after is None
-                else _requested_delay(ending.retry_after)
+                retry_delay(claim.attempt, random_fraction)
+                if task_result.retry_after is None
+                else _requested_delay(task_result.retry_after)
             )
-    return _settlement(claim, ending, state, now, due_at=due_at, extra=extra)
+    return _make_settlement(claim, task_result, state, now, due_at=due_at, extra=extra)
 
 
 def reap(claim: Claim, now: datetime) -> Settlement:
     """
-    Decide what becomes of a claim whose lease has run out.
+    Decide the outcome of a claim whose lease has expired.
 
-    It counts as an attempt. A row that was claimed among others may not be
-    the one that killed the worker, so it gets one attempt more, once, and is
-    claimed alone from then on.
+    It counts as an attempt. If the job was claimed in a batch, another job may
+    have crashed the worker: it gets one extra attempt, once, and is claimed
+    exclusively from then on.
     """
     late = now > claim.deadline + TIMEOUT_GRACE
     outcome = Outcome.TIMEOUT if late else Outcome.LOST
@@ -195,17 +197,17 @@ def reap(claim: Claim, now: datetime) -> Settlement:
     if claim.cancel_requested:
         state = JobState.CANCELLED
     elif not claim.fail_when_lost and claim.attempt < claim.max_attempts + extra:
-        state, due_at = JobState.SCHEDULED, now + LOST_RETRY
-    settlement = _settlement(
+        state, due_at = JobState.SCHEDULED, now + LOST_RETRY_DELAY
+    settlement = _make_settlement(
         claim, TaskResult(outcome=outcome, error=error), state, now, due_at=due_at, extra=extra
     )
     mode = ClaimMode.EXCLUSIVE if claim.mode is ClaimMode.BATCH else claim.mode
     return evolve(settlement, mode=mode, lease_before=now)
 
 
-def _settlement(
+def _make_settlement(
     claim: Claim,
-    ending: TaskResult,
+    task_result: TaskResult,
     state: JobState,
     now: datetime,
     *,
@@ -217,7 +219,7 @@ def _settlement(
         token=claim.token,
         attempt=claim.attempt,
         state=state,
-        outcome=ending.outcome,
+        outcome=task_result.outcome,
         concurrency_key=claim.concurrency_key,
         queued_at=claim.queued_at,
         started_at=claim.started_at,
@@ -225,8 +227,8 @@ def _settlement(
         due_at=due_at,
         max_attempts=claim.max_attempts + extra,
         mode=claim.mode,
-        error=ending.error,
-        result=ending.result,
+        error=task_result.error,
+        result=task_result.result,
         schedule_id=claim.schedule_id,
         worker=claim.worker,
     )

@@ -1,4 +1,4 @@
-"""Jobs: the states of work, who may move it where, and in what order."""
+"""Jobs: states and transitions, claim order and fairness."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,10 +18,11 @@ MAX_JSON_BYTES = 64 * 1024
 
 class JobState(IntEnum):
     """
-    Where a job stands; the numbers are those of the store.
+    The state of a job; the numbers are stored.
 
-    Waiting: SCHEDULED (due later, or waiting for a retry), HELD (due, but its
-    concurrency key is full or its task inactive) and READY. The last four are ends.
+    Waiting states are SCHEDULED (due later, or waiting for a retry), HELD (due,
+    but its concurrency key is full or its task inactive) and READY. The last four
+    are final.
     """
 
     SCHEDULED = 0
@@ -35,12 +36,12 @@ class JobState(IntEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether the state is final."""
         return self >= JobState.SUCCEEDED
 
     @property
     def waiting(self) -> bool:
-        """Whether it has yet to be run."""
+        """Whether the job is waiting to run."""
         return self <= JobState.READY
 
 
@@ -50,7 +51,7 @@ ENDED = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.SKIPP
 
 
 class Status(StrEnum):
-    """The public word for a state."""
+    """The state as the API presents it."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -62,7 +63,7 @@ class Status(StrEnum):
 
 
 class ClaimMode(IntEnum):
-    """How a job may be claimed: among many, up to the free threads, or alone."""
+    """How a job is claimed: in batches, up to the free threads, or alone."""
 
     BATCH = 0
     ORDINARY = 1
@@ -70,7 +71,7 @@ class ClaimMode(IntEnum):
 
 
 class JobOrigin(StrEnum):
-    """What made a job."""
+    """What created a job."""
 
     SCHEDULE = "schedule"
     RUN_NOW = "run_now"
@@ -86,7 +87,7 @@ class JobOrigin(StrEnum):
 
 @frozen
 class Progress:
-    """How far the work is; `total` is None where nobody knows."""
+    """Progress of a job; `total` is None if it is unknown."""
 
     done: float
     total: float | None = None
@@ -95,7 +96,7 @@ class Progress:
 
 @frozen
 class MissedTicks:
-    """The ticks that one row stands for: first, last and how many."""
+    """A range of ticks that one row accounts for."""
 
     first: datetime
     last: datetime
@@ -105,13 +106,13 @@ class MissedTicks:
 @frozen(kw_only=True)
 class Job:
     """
-    A piece of work, due at a time.
+    A unit of work, due at a time.
 
-    The id is 0 until the store gives one. `token` is the fencing token: it
-    rises with every claim, and an outcome counts only under the current one.
-    `due_at` = tick + jitter + delay; `tick` is set only on the one job that a
-    schedule made for it. `fail_when_lost` means that the body runs at most
-    once after a crash.
+    The id is 0 until the store assigns one. `token` is the fencing token: every
+    claim increments it, and only outcomes with the current one are accepted.
+    `due_at` = tick + jitter + delay. `tick` is set only on the one job that the
+    schedule creates for it, `for_tick` on its manual runs and backfills.
+    `fail_when_lost`: do not retry after a crash of the worker.
     """
 
     id: JobId = JobId(0)
@@ -157,21 +158,16 @@ class Job:
 
     @property
     def status(self) -> Status:
-        """The public word for the state."""
-        return status_of(self.state, self.attempt)
+        """The state as the API presents it."""
+        return public_status(self.state, self.attempt)
 
     @property
     def fairness_key(self) -> str:
-        """Whose share of the workers it takes: the owner's, unless said otherwise."""
+        """The key that shares the workers fairly: by default the owner."""
         return self.fair_key or str(self.owner)
 
     def cancel(self, now: datetime, reason: str = "cancelled on request") -> Self:
-        """
-        Return the job cancelled, or with its cancelling asked for if it runs.
-
-        Raises:
-            Conflict: It has ended.
-        """
+        """Cancel a waiting job, or request it of a running one; Conflict if ended."""
         if self.state.ended:
             raise Conflict(f"The job has already {_past_participle(self.state)}.")
         if self.state is JobState.RUNNING:
@@ -179,19 +175,19 @@ class Job:
         return evolve(self, state=JobState.CANCELLED, reason=reason, ended_at=now)
 
     def skip(self, now: datetime, reason: str) -> Self:
-        """Return a tick that is not run, with the reason."""
+        """Return the job of a tick as skipped."""
         return evolve(self, state=JobState.SKIPPED, reason=reason, ended_at=now)
 
     def supersede(self, now: datetime) -> Self:
-        """Return a held tick as skipped, because a newer one takes its place."""
+        """Return a held tick as skipped, because a newer tick replaces it."""
         return self.skip(now, "superseded")
 
     def retry(self, now: datetime) -> Self:
         """
-        Return a failed or cancelled job, to be tried once more at once.
+        Return a failed or cancelled job, due now, with one more attempt.
 
         Raises:
-            Conflict: It is not failed or cancelled.
+            Conflict: The job is in another state.
         """
         if self.state not in (JobState.FAILED, JobState.CANCELLED):
             raise Conflict(f"A job that is {self.status} cannot be retried.")
@@ -210,7 +206,7 @@ class Job:
         )
 
     def rerun(self, now: datetime) -> "Job":
-        """Return a new job that does the same as this one once more, now."""
+        """Return a new job with the same task and parameters, due now."""
         return Job(
             owner=self.owner,
             task=self.task,
@@ -250,15 +246,15 @@ _STATUS = {
 }
 
 
-def status_of(state: JobState, attempt: int) -> Status:
-    """Return the public word: waiting is pending, or retrying after an attempt."""
+def public_status(state: JobState, attempt: int) -> Status:
+    """Return the status of a state; waiting jobs with attempts are retrying."""
     return _STATUS.get(state) or (Status.RETRYING if attempt else Status.PENDING)
 
 
 def initial_state(
     job: Job, now: datetime, *, task_active: bool, concurrency_key_free: bool
 ) -> JobState:
-    """Return the state in which a waiting job enters: ready, held or scheduled."""
+    """Return the state in which a waiting job is stored."""
     if job.due_at > now:
         return JobState.SCHEDULED
     return JobState.READY if task_active and concurrency_key_free else JobState.HELD
@@ -266,21 +262,21 @@ def initial_state(
 
 def fair_tag(lowest: float | None, highest: float | None, nth: int, weight: float) -> float:
     """
-    Return the virtual time at which a job's turn comes (ENGINE.md, fairness).
+    Return a job's position in fair queueing, as virtual time (ENGINE.md).
 
-    `lowest` is the lowest tag of the ready rows of its queue and priority,
-    `highest` the highest of its key there; `nth` counts the rows of the same
-    key in the same statement, from 1.
+    `lowest` is the lowest tag of READY jobs with the same queue and priority,
+    `highest` the highest tag of its fairness key among them; `nth` counts the
+    jobs of this key in the same statement, from 1.
     """
     return max(lowest or 0.0, highest or 0.0) + nth / weight
 
 
 def select_claimable(modes: Sequence[ClaimMode], free_threads: int) -> int:
     """
-    Return how many of the rows, in their order, one claim may take.
+    Return how many of the rows, from the first, one claim may include.
 
-    Batch rows come in any number, ordinary ones up to the free threads, and
-    a row that must run alone only as the first and only one.
+    Batch rows are unlimited, ordinary ones are limited by the free threads, and
+    an exclusive row must be the only one.
     """
     ordinary = 0
     for n, mode in enumerate(modes):
@@ -294,20 +290,15 @@ def select_claimable(modes: Sequence[ClaimMode], free_threads: int) -> int:
 
 
 def check_waiting_limit(waiting: int, adding: int, limit: int) -> None:
-    """
-    Refuse more waiting jobs than an owner may have.
-
-    Raises:
-        LimitReached: There would be more than the limit.
-    """
+    """Raise LimitReached if an owner would exceed the limit on waiting jobs."""
     if waiting + adding > limit:
         raise LimitReached(
             f"You have {waiting} of {limit} waiting jobs.", used=waiting, limit=limit
         )
 
 
-def mode_of(task: Task | None) -> ClaimMode:
-    """Return how a task's jobs may be claimed."""
+def claim_mode(task: Task | None) -> ClaimMode:
+    """Return how a task's jobs are claimed."""
     if task is not None and task.on_lost is OnLost.FAIL:
         return ClaimMode.EXCLUSIVE
     return ClaimMode.BATCH if task is not None and task.batch else ClaimMode.ORDINARY

@@ -1,4 +1,4 @@
-"""Tasks: what can be run, what it takes, and how it may fail."""
+"""Tasks: kinds of work declared in code, and the API of a running task."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -16,92 +16,91 @@ TaskId = NewType("TaskId", int)
 
 
 class OnLost(StrEnum):
-    """What becomes of an attempt whose worker died."""
+    """What happens to a job whose worker died."""
 
     RETRY = "retry"
     FAIL = "fail"
 
 
 class Snooze(Exception):
-    """Raised by a task's body: try again in so many seconds, at no charge."""
+    """Raised by a task to run again after a delay; uses up no attempt."""
 
     def __init__(self, seconds: float) -> None:
-        """Say after how many seconds to try again."""
         super().__init__(f"snoozed for {seconds:g} seconds")
         self.seconds = seconds
 
 
 class Interrupted(BaseException):
-    """Raised by `context.check()`; a body cleans up and lets it pass."""
+    """Raised by `context.check()`; a task cleans up and lets it propagate."""
 
 
 class Cancelled(Interrupted):
-    """Somebody has asked for the job to be cancelled."""
+    """Cancellation of the job was requested."""
 
 
 class TimedOut(Interrupted):
-    """The attempt has used up its time."""
+    """The attempt exceeded its timeout."""
 
 
 class ShuttingDown(Interrupted):
-    """The worker is stopping; the attempt is given back."""
+    """The worker is stopping; the job is returned to its queue."""
 
 
 class OwnershipLost(Interrupted):
-    """The lease has run out and another worker may have the job."""
+    """The lease expired, so another worker may have claimed the job."""
 
 
 class TaskLog(Protocol):
-    """The log of one attempt: kept with the job, bounded."""
+    """The log of one attempt: stored with the job, limited in size."""
 
     def debug(self, event: str, **values: object) -> None:
-        """Note a detail."""
+        """Log a detail."""
         ...
 
     def info(self, event: str, **values: object) -> None:
-        """Note what happened."""
+        """Log a normal event."""
         ...
 
     def warning(self, event: str, **values: object) -> None:
-        """Note what may need attention."""
+        """Log an event that may need attention."""
         ...
 
     def error(self, event: str, **values: object) -> None:
-        """Note what went wrong."""
+        """Log a failure."""
         ...
 
 
 class TaskContext(Protocol):
-    """What a task's body may ask and tell while it runs."""
+    """The job a task is running for, and its means to report back."""
 
     @property
     def job_id(self) -> int:
-        """The job that is being tried."""
+        """The id of the job."""
         ...
 
     @property
     def attempt(self) -> int:
-        """Which try this is, from 1."""
+        """The number of this attempt, from 1."""
         ...
 
     @property
     def owner(self) -> UserId:
-        """Whose job it is; 0 is the system."""
+        """The owner of the job; 0 is the system."""
         ...
 
     @property
     def schedule_id(self) -> int | None:
-        """The schedule that made the job, if one did."""
+        """The schedule that created the job, or None."""
         ...
 
     @property
     def tick(self) -> datetime | None:
-        """The nominal time that the job stands for, if a schedule made it."""
+        """The nominal time of the scheduled run, or None."""
         ...
 
     @property
     def idempotency_key(self) -> str:
-        """A key for outside systems: the same for every try of this job."""
+        """A key for calls to external systems, equal for all attempts of the job."""
         ...
 
     @property
@@ -110,19 +109,18 @@ class TaskContext(Protocol):
         ...
 
     def now(self) -> datetime:
-        """Return the time, aware and in UTC."""
+        """Return the current time, aware and in UTC."""
         ...
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Tell how far the work is; shown within a second or so."""
+        """Report progress; it is visible within about a second."""
         ...
 
     def check(self) -> None:
         """
-        Give the engine a chance to stop the work.
+        Raise Interrupted if the task should stop; call it regularly.
 
-        Raises:
-            Interrupted: It was cancelled, is out of time, or must give way.
+        The reason is cancellation, timeout, loss of the lease, or shutdown.
         """
         ...
 
@@ -132,12 +130,7 @@ class TaskContext(Protocol):
         source: BinaryIO | Path | bytes,
         media_type: str = "application/octet-stream",
     ) -> None:
-        """
-        Keep a file with the job, to be downloaded under its name.
-
-        Raises:
-            Invalid: The name is no plain file name, or taken in this job.
-        """
+        """Store a file with the job; its name must be plain and unique in the job."""
         ...
 
 
@@ -148,20 +141,19 @@ Delay = Callable[[Any], float]
 
 def _at_least_one(_: object, attribute: Any, value: int) -> None:
     if value < 1:
-        raise ValueError(f"{attribute.name} must be at least 1")
+        raise ValueError(f"{attribute.name} must be at least 1, not {value}")
 
 
 @frozen(kw_only=True)
 class Task:
     """
-    A kind of work, as declared in code.
+    A kind of work, declared in code.
 
-    `parameters` is an attrs class (or None for any JSON object). `check` may
-    refuse parameters for a reason that no schema can state, with an error of
-    the families Invalid, NotAllowed or NotFound; `delay` says by how many
-    seconds the parameters put the work off. `batch` is for short, local,
-    idempotent work: many are claimed at a time and their outcomes are
-    committed together.
+    `parameters` is an attrs class (None: any JSON object). `check` validates
+    parameters beyond their schema and may raise Invalid, NotAllowed or NotFound.
+    `delay` returns the seconds by which given parameters delay the job. `batch`
+    is for short, local, idempotent tasks: many jobs are claimed at once, and
+    their outcomes are committed together.
     """
 
     key: str
@@ -180,44 +172,34 @@ class Task:
 
 @define
 class Tasks:
-    """Every task that the running process knows, by key."""
+    """The tasks that are registered in this process, by key."""
 
     _by_key: dict[str, Task] = Factory(dict[str, Task])
 
     def add(self, task: Task) -> Task:
-        """
-        Make a task known.
-
-        Raises:
-            Conflict: Another task has the key.
-        """
+        """Register a task; Conflict if another one has the same key."""
         if self._by_key.setdefault(task.key, task) is not task:
             raise Conflict(f"There is another task with the key {task.key!r}.")
         return task
 
     def get(self, key: str) -> Task:
-        """
-        Return a task by its key.
-
-        Raises:
-            NotFound: This process does not know it.
-        """
+        """Return the task with a key, or raise NotFound."""
         if (task := self._by_key.get(key)) is None:
             raise NotFound(f"This process knows no task {key!r}.")
         return task
 
     def find(self, key: str) -> Task | None:
-        """Return a task by its key, or None where it is unknown here."""
+        """Return the task with a key, or None."""
         return self._by_key.get(key)
 
     def all(self) -> Iterable[Task]:
-        """Return the tasks in the order in which they were added."""
+        """Return the tasks in order of registration."""
         return tuple(self._by_key.values())
 
 
 @frozen(kw_only=True)
 class TaskDefinition:
-    """A task as the store knows it: with an id, a schema, and a switch."""
+    """A task as stored: with an id, a JSON Schema and an on/off switch."""
 
     id: TaskId = TaskId(0)
     key: str
@@ -229,7 +211,7 @@ class TaskDefinition:
     created_at: datetime
 
     def flat_schema(self) -> dict[str, str]:
-        """Return the parameters as {name: type}, the way InsightHub lists them."""
+        """Return the parameters as {name: type}, as the InsightHub API lists them."""
         return {
             name: _flat_type(schema) for name, schema in self.schema.get("properties", {}).items()
         }
@@ -246,11 +228,11 @@ def _flat_type(schema: Mapping[str, Any]) -> str:
 
 
 def parameter_errors(error: Invalid) -> Invalid:
-    """Return an error about parameters with every path under `parameters`."""
+    """Return a parameter error with its paths moved under `parameters`."""
     return Invalid(
         field_errors={
-            f"parameters.{path}" if path else "parameters": said
-            for path, said in error.field_errors.items()
+            f"parameters.{path}" if path else "parameters": messages
+            for path, messages in error.field_errors.items()
         }
         or {"parameters": [error.detail]}
     )

@@ -1,1 +1,1 @@
-"""domain/notifications."""
+"""Email notifications."""

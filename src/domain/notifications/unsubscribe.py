@@ -1,4 +1,4 @@
-"""Unsubscribing by one click (RFC 8058): links that nobody else can make."""
+"""One-click unsubscribe links (RFC 8058), authenticated by an HMAC."""
 
 import hashlib
 import hmac
@@ -12,60 +12,50 @@ from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.user import UserId
 
 
-class Category(StrEnum):
-    """A kind of mail that a person may do without."""
+class EmailCategory(StrEnum):
+    """A category of email that a user can unsubscribe from."""
 
     REMINDERS = "reminders"
 
 
-_FORM = re.compile(rf"({'|'.join(Category)})-([1-9][0-9]{{0,17}})-([0-9a-f]{{32}})", re.ASCII)
+_TOKEN = re.compile(rf"({'|'.join(EmailCategory)})-([1-9][0-9]{{0,17}})-([0-9a-f]{{32}})", re.ASCII)
 
 
 @frozen
 class Unsubscription:
-    """Whose mails are to end, and of which kind."""
+    """The user who unsubscribes, and from which category."""
 
     owner: UserId
-    category: Category
+    category: EmailCategory
 
 
 @frozen
 class UnsubscribeTokens:
     """
-    Tokens that stand in a mail and need no sign-in: 128 bits of HMAC-SHA-256.
+    Unsubscribe tokens: 128 bits of HMAC-SHA-256, valid without a login.
 
-    They never expire, for old mails have links, too. The first key makes
-    them; those that a former key has made still work.
+    They never expire, because links in old emails must work too. The first key
+    signs new tokens; tokens of former keys stay valid.
     """
 
     _keys: Sequence[bytes] = field(repr=False)
 
-    def make(self, what: Unsubscription) -> str:
-        """
-        Return the token, which stays the same as long as the key does.
-
-        Raises:
-            Invalid: There is no key.
-        """
+    def make(self, unsubscription: Unsubscription) -> str:
+        """Return the token of a link; Invalid if no key is configured."""
         if not self._keys:
-            raise Invalid("Reminders need WORKBELL_SECRET_KEY, which signs their links.")
-        return f"{what.category}-{what.owner}-{_mac(self._keys[0], what)}"
+            raise Invalid("Set WORKBELL_SECRET_KEY: it signs the unsubscribe links of reminders.")
+        return f"{unsubscription.category}-{unsubscription.owner}-{_mac(self._keys[0], unsubscription)}"
 
-    def read(self, token: str) -> Unsubscription:
-        """
-        Return what a token stands for.
-
-        Raises:
-            NotFound: It is none that we have made.
-        """
-        found = _FORM.fullmatch(token)
-        if found is not None:
-            what = Unsubscription(UserId(int(found[2])), Category(found[1]))
-            if any(hmac.compare_digest(_mac(key, what), found[3]) for key in self._keys):
-                return what
-        raise NotFound("This link is not one of ours, or was cut off.")
+    def parse(self, token: str) -> Unsubscription:
+        """Verify a token and return its contents, or raise NotFound."""
+        if match := _TOKEN.fullmatch(token):
+            unsubscription = Unsubscription(UserId(int(match[2])), EmailCategory(match[1]))
+            macs = (_mac(key, unsubscription) for key in self._keys)
+            if any(hmac.compare_digest(mac, match[3]) for mac in macs):
+                return unsubscription
+        raise NotFound("This unsubscribe link is invalid or incomplete.")
 
 
-def _mac(key: bytes, what: Unsubscription) -> str:
-    said = f"workbell unsubscribe\0{what.category}\0{what.owner}"
-    return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()[:32]
+def _mac(key: bytes, unsubscription: Unsubscription) -> str:
+    message = f"workbell unsubscribe\0{unsubscription.category}\0{unsubscription.owner}"
+    return hmac.new(key, message.encode(), hashlib.sha256).hexdigest()[:32]

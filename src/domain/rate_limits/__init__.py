@@ -1,1 +1,1 @@
-"""domain/rate_limits."""
+"""Rate limit policies."""

@@ -1,4 +1,4 @@
-"""How often somebody may do something: rates, policies and decisions."""
+"""Rate limits: rates, policies and decisions."""
 
 import re
 from bisect import bisect_right
@@ -19,42 +19,42 @@ _NOTATION: Final = re.compile(r"([0-9]{1,9})/(second|minute|hour|day)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-def _is_positive(_: object, __: object, number: int) -> None:
+def _check_positive(_: object, __: object, number: int) -> None:
     if number < 1:
-        raise Invalid(f"A rate allows at least one, not {number}.")
+        raise Invalid(f"The count and period of a rate must be at least 1, not {number}.")
 
 
-def _is_a_name(_: object, __: object, name: str) -> None:
+def _check_name(_: object, __: object, name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise Invalid(f"Not a policy's name: {name!r}")
+        raise Invalid(f"Invalid policy name {name!r}: use a-z, 0-9 and hyphens.")
 
 
 @frozen
 class Rate:
-    """So many in so many seconds."""
+    """At most `count` requests in any period of `seconds`."""
 
-    count: int = field(validator=_is_positive)
-    seconds: int = field(validator=_is_positive)
+    count: int = field(validator=_check_positive)
+    seconds: int = field(validator=_check_positive)
 
     @classmethod
     def parse(cls, text: str) -> "Rate | None":
         """
-        Read a rate as people write it: `10/day`, or `off` for none.
+        Parse a rate such as `10/day`; `off` returns None.
 
         The unit is second, minute, hour or day.
 
         Raises:
-            Invalid: The text is neither, or allows nothing at all.
+            Invalid: The text is not a rate, or allows nothing.
         """
-        plain = text.strip().lower()
-        if plain == "off":
+        notation = text.strip().lower()
+        if notation == "off":
             return None
-        if not (found := _NOTATION.fullmatch(plain)):
-            raise Invalid(f"Not a rate such as 10/day, 5/second or off: {text!r}")
-        return cls(int(found[1]), _UNITS[found[2]])
+        if not (match := _NOTATION.fullmatch(notation)):
+            raise Invalid(f"Invalid rate {text!r}: write it as 10/day, 5/second or off.")
+        return cls(int(match[1]), _UNITS[match[2]])
 
     def __str__(self) -> str:
-        """Return the notation that `parse` reads, where the span is one unit."""
+        """Return the notation that `parse` accepts, if the period is one unit."""
         unit = next((name for name, span in _UNITS.items() if span == self.seconds), None)
         return f"{self.count}/{unit or f'{self.seconds} seconds'}"
 
@@ -71,14 +71,14 @@ class Subject(StrEnum):
 @frozen(kw_only=True)
 class Policy:
     """
-    One limit: at most `rate.count` in any span of `rate.seconds`.
+    One limit: at most `rate.count` in any period of `rate.seconds`.
 
-    An exact policy is counted by the store, so that a restart refills
-    nothing; the others by the limiter. Policies with the same `meter` share
-    one count: whoever changes tier takes along what they have spent.
+    Exact policies are counted in the store, so a restart does not reset them; the
+    others by the rate limiter. Policies with the same `meter` share one count, so
+    uses carry over when a user changes tier.
     """
 
-    name: str = field(validator=_is_a_name)
+    name: str = field(validator=_check_name)
     rate: Rate
     subject: Subject
     exact: bool = False
@@ -87,25 +87,25 @@ class Policy:
 
 @frozen
 class RateLimitKey:
-    """One policy, and whom it counts."""
+    """A policy and the subject that it counts."""
 
     policy: Policy
     identifier: str
 
     @property
     def key(self) -> str:
-        """The name of the count: at most 128 characters where the identifier has 95."""
+        """The counter's name: at most 128 characters for identifiers up to 95."""
         return f"{self.policy.meter or self.policy.name}:{self.identifier}"
 
 
 @frozen(kw_only=True)
 class Decision:
     """
-    What one policy says to a request.
+    The decision of one policy on a request.
 
-    `remaining` is what is left after it. Seconds: `reset_after` until some of
-    what was spent comes back (0 where nothing was), `retry_after` until the
-    refused request may succeed (0 where it was not refused).
+    `remaining` is the quota left. `reset_after` is the time in seconds until some
+    of it is restored (0 if none is used), `retry_after` until the rejected request
+    can succeed (0 if it was allowed).
     """
 
     policy: Policy
@@ -115,25 +115,25 @@ class Decision:
     retry_after: float = 0.0
 
     @classmethod
-    def of(cls, policy: Policy, spent: int, oldest: float, at: float, cost: int = 1) -> "Decision":
+    def of(cls, policy: Policy, used: int, oldest: float, at: float, cost: int = 1) -> "Decision":
         """
-        Decide from how much was spent within the span, and when the first of it was.
+        Decide from the number of uses in the period and the oldest one's time.
 
-        Nothing is spent by deciding: `remaining` still is what it was.
+        Does not consume the cost: `remaining` is the value before the request.
         """
         rate = policy.rate
-        allowed = spent + cost <= rate.count
-        reset = max(oldest + rate.seconds - at, 0.0) if spent else 0.0
+        allowed = used + cost <= rate.count
+        reset = max(oldest + rate.seconds - at, 0.0) if used else 0.0
         return cls(
             policy=policy,
             allowed=allowed,
-            remaining=max(rate.count - spent, 0),
+            remaining=max(rate.count - used, 0),
             reset_after=reset,
             retry_after=0.0 if allowed else reset or float(rate.seconds),
         )
 
-    def exhausted(self, cost: int = 1) -> "Decision":
-        """Return the decision as it stands once the request was counted."""
+    def after_request(self, cost: int = 1) -> "Decision":
+        """Return the decision after the cost was consumed."""
         return Decision(
             policy=self.policy,
             allowed=True,
@@ -144,49 +144,52 @@ class Decision:
 
 def admit(policy: Policy, log: Sequence[float], at: float, cost: int = 1) -> Decision:
     """
-    Decide by an exact log: the moments of what was spent, in order, as seconds.
+    Decide by an exact log: the ascending times of uses, in seconds.
 
-    Of the span the beginning is left out: what was spent at noon is back at
-    noon, an hour later. Nothing is spent by deciding.
+    The start of the period is exclusive: a use at 12:00 expires at 13:00 for one
+    hour. Does not consume the cost.
     """
     rate = policy.rate
     first = bisect_right(log, at - rate.seconds)
-    spent = len(log) - first
-    decided = Decision.of(policy, spent, log[first] if spent else at, at, cost)
-    if decided.allowed or cost > rate.count:
-        return decided
-    last_to_go = log[len(log) + cost - rate.count - 1]
+    used = len(log) - first
+    decision = Decision.of(policy, used, log[first] if used else at, at, cost)
+    if decision.allowed or cost > rate.count:
+        return decision
+    last_to_expire = log[len(log) + cost - rate.count - 1]
     return Decision(
         policy=policy,
         allowed=False,
-        remaining=decided.remaining,
-        reset_after=decided.reset_after,
-        retry_after=last_to_go + rate.seconds - at,
+        remaining=decision.remaining,
+        reset_after=decision.reset_after,
+        retry_after=last_to_expire + rate.seconds - at,
     )
 
 
 def consume(rate: Rate, log: Sequence[float], at: float, cost: int = 1) -> list[float]:
     """
-    Return the log with one more request, and without what has come back.
+    Return the log with the request added and expired uses removed.
 
-    It stays in order even if the clock was set back.
+    It remains sorted even if the clock was set back.
     """
     first = bisect_right(log, at - rate.seconds)
     return [*log[first:], *[max(at, log[-1]) if log else at] * cost]
 
 
 class RateLimited(Throttled):
-    """Too often, by the policies that say so in `decisions`."""
+    """
+    Too many requests; `decisions` has the policies that rejected it.
+
+    `retry_after` is in whole seconds: when none of them would reject it.
+    """
 
     def __init__(self, decisions: Sequence[Decision]) -> None:
-        """Say in how many whole seconds to ask again: when all that refuse would not."""
         seconds = (whole_seconds(each.retry_after) for each in decisions if not each.allowed)
         super().__init__(max(seconds, default=1) or 1)
         self.decisions = tuple(decisions)
 
 
 class Route(StrEnum):
-    """What kind of request it is, as far as limits care."""
+    """The kind of a request, as far as rate limits are concerned."""
 
     GENERAL = "general"
     SIGN_IN = "sign_in"
@@ -199,11 +202,11 @@ class Route(StrEnum):
 @frozen(kw_only=True)
 class RateLimitRequest:
     """
-    What limits want to know of a request.
+    The properties of a request that rate limits depend on.
 
-    `user_id` and `session_id` are those of valid credentials only: whoever
-    shows others is anonymous. `by_cookie` is for who asks from a browser's
-    session: a page asks more often in a moment than a program does.
+    `user_id` and `session_id` come from valid credentials only; other requests are
+    anonymous. `by_cookie` marks browser sessions, which have a limit of their own:
+    one page sends several requests at once.
     """
 
     address: str
@@ -226,16 +229,16 @@ CONSOLE_RATE: Final = Rate(10, 1)
 LOGIN_FAILURES: Final = Policy(
     name="login-failures", rate=Rate(20, 3_600), subject=Subject.ACCOUNT, exact=True
 )
-"""Wrong passwords of one account, from wherever they come."""
+"""Wrong passwords of one account, from any address."""
 SECOND_FACTOR_FAILURES: Final = Policy(
     name="second-factor-failures", rate=Rate(20, 86_400), subject=Subject.ACCOUNT, exact=True
 )
-"""Wrong codes of one person's second factor; recovery codes are too long to be guessed."""
+"""Wrong second-factor codes of one user; recovery codes are too long to guess."""
 
 
 @frozen(kw_only=True)
 class Policies:
-    """Every limit that requests meet; None is none."""
+    """All policies of requests; None disables one."""
 
     anonymous: Policy | None
     user: Policy | None
@@ -257,60 +260,60 @@ class Policies:
         premium: Rate | None,
         console: Rate | None = CONSOLE_RATE,
     ) -> "Policies":
-        """Return the policies at these rates; without anonymous ones no login limit either."""
-        person = Subject.USER
-        at_login = None if anonymous is None else login
+        """Build the policies; without an anonymous rate there is no login limit."""
+        login = None if anonymous is None else login
         return cls(
             anonymous=_policy("anonymous", anonymous, Subject.ADDRESS),
-            user=_policy("user", user, person),
-            login=_policy("login", at_login, Subject.ADDRESS, exact=True),
-            ingest=_policy("ingest", ingest, person),
+            user=_policy("user", user, Subject.USER),
+            login=_policy("login", login, Subject.ADDRESS, exact=True),
+            ingest=_policy("ingest", ingest, Subject.USER),
             console=_policy("console", console, Subject.SESSION),
-            free=_policy("free", free, person, exact=True, meter="progress"),
-            premium=_policy("premium", premium, person, exact=True, meter="progress"),
+            free=_policy("free", free, Subject.USER, exact=True, meter="progress"),
+            premium=_policy("premium", premium, Subject.USER, exact=True, meter="progress"),
         )
 
     def quota(self, tier: Tier) -> Policy | None:
         """Return the quota of a tier."""
         return self.premium if tier is Tier.PREMIUM else self.free
 
-    def policies_for(self, asked: RateLimitRequest) -> tuple[RateLimitKey, ...]:
-        """Return what a request is charged for, the narrowest first."""
-        if asked.route is Route.EXEMPT:
+    def policies_for(self, request: RateLimitRequest) -> tuple[RateLimitKey, ...]:
+        """Return the keys that a request is counted under, narrowest first."""
+        if request.route is Route.EXEMPT:
             return ()
-        address = client_key(asked.address)
-        if asked.route is Route.CONSOLE:
-            return _charges((self.console, asked.session_id or address))
-        own = self._own(asked, address)
-        if asked.user_id is None:
-            return _charges(own, (self.anonymous, address))
-        if asked.by_cookie:
-            return _charges(own, (self.console, asked.session_id))
-        return _charges(own, (self.user, str(asked.user_id)))
+        address = client_key(request.address)
+        if request.route is Route.CONSOLE:
+            return _make_keys((self.console, request.session_id or address))
+        own = self._route_policy(request, address)
+        if request.user_id is None:
+            return _make_keys(own, (self.anonymous, address))
+        if request.by_cookie:
+            return _make_keys(own, (self.console, request.session_id))
+        return _make_keys(own, (self.user, str(request.user_id)))
 
-    def _own(self, asked: RateLimitRequest, address: str) -> tuple[Policy | None, str]:
-        """Return the policy of the route itself."""
-        if asked.route is Route.SIGN_IN:
+    def _route_policy(self, request: RateLimitRequest, address: str) -> tuple[Policy | None, str]:
+        """Return the policy of the route itself, and its subject."""
+        if request.route is Route.SIGN_IN:
             return self.login, address
-        if asked.user_id is None:
+        if request.user_id is None:
             return None, ""
-        if asked.route is Route.PROGRESS:
-            return self.quota(asked.tier), str(asked.user_id)
-        return (self.ingest if asked.route is Route.INGEST else None), str(asked.user_id)
+        if request.route is Route.PROGRESS:
+            return self.quota(request.tier), str(request.user_id)
+        return (self.ingest if request.route is Route.INGEST else None), str(request.user_id)
 
 
-def _charges(*met: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
-    return tuple(RateLimitKey(policy, whom) for policy, whom in met if policy is not None)
+def _make_keys(*policies: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]:
+    return tuple(
+        RateLimitKey(policy, identifier) for policy, identifier in policies if policy is not None
+    )
 
 
 def account_key(user: User | None, identifier: str, trusted_address: str = "") -> str:
     """
-    Return by what an account's failures are counted.
+    Return the key under which failed logins of an account are counted.
 
-    An address that the person has signed in from before is counted by itself,
-    so that strangers who guess do not shut out its owner. A name that nobody
-    has is counted like any other, so that the limit does not tell which names
-    exist.
+    An address from which the user has logged in before is counted separately, so
+    guessing strangers cannot lock out the owner. Unknown names are counted like
+    others, so the limit does not reveal which names exist.
     """
     if user is not None:
         return (
@@ -324,16 +327,15 @@ def account_key(user: User | None, identifier: str, trusted_address: str = "") -
 
 
 def whole_seconds(seconds: float) -> int:
-    """Return seconds as headers carry them: whole, rounded up."""
+    """Round seconds up for a header."""
     return max(0, ceil(seconds - 1e-6))
 
 
 def rate_limit_headers(decisions: Iterable[Decision]) -> dict[str, str]:
     """
-    Return the `RateLimit-Policy` and `RateLimit` headers of a request.
+    Return the headers `RateLimit-Policy` and `RateLimit`, if any.
 
-    Both are lists (RFC 9651) as draft-ietf-httpapi-ratelimit-headers-10 has
-    them; without a decision there are none.
+    Both are lists (RFC 9651), see draft-ietf-httpapi-ratelimit-headers-10.
     """
     policies, states = [], []
     for each in decisions:

@@ -1,1 +1,1 @@
-"""domain/schedules."""
+"""Schedules and their ticks."""

@@ -1,4 +1,4 @@
-"""Schedules: one task, run whenever a cron expression fires."""
+"""Schedules: run a task at the times of a cron expression."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -10,19 +10,19 @@ from attrs import Factory, evolve, frozen
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, LimitReached
 from workbell.domain.identity.user import SYSTEM_ID, UserId
-from workbell.domain.jobs.job import Job, JobOrigin, MissedTicks, mode_of
+from workbell.domain.jobs.job import Job, JobOrigin, MissedTicks, claim_mode
 from workbell.domain.jobs.task import OnLost, Task
 
 ScheduleId = NewType("ScheduleId", int)
 
 FAILURES_TO_PAUSE = 5
 MAX_BACKFILL = 1000
-LOOK_AGAIN = timedelta(seconds=60)
-"""How often an overdue schedule is looked at, for its recovery."""
+ALERT_RECHECK_INTERVAL = timedelta(seconds=60)
+"""How often an overdue schedule is checked for recovery."""
 
 
 class MisfirePolicy(StrEnum):
-    """What becomes of ticks that are more than a minute late."""
+    """What happens to ticks that are more than a minute late."""
 
     LATEST = "latest"
     ALL = "all"
@@ -30,7 +30,7 @@ class MisfirePolicy(StrEnum):
 
 
 class OverlapPolicy(StrEnum):
-    """What becomes of a tick while an earlier run is not over."""
+    """What happens to a tick while an earlier run is unfinished."""
 
     SKIP = "skip"
     BUFFER_ONE = "buffer_one"
@@ -41,14 +41,13 @@ class OverlapPolicy(StrEnum):
 @frozen(kw_only=True)
 class Schedule:
     """
-    One task, run whenever a cron expression fires.
+    Runs a task at the times of a cron expression.
 
-    It is active exactly as long as it knows its next tick. `cursor` is the
-    last tick that is accounted for; `runs` counts the jobs made for ticks.
-    Where `alert_after_seconds` is given, each tick is expected to be followed
-    by a success within that time: at `alert_at` somebody looks, and
-    `overdue_since` is when the owner was told that there was none.
-    `max_attempts` and `timeout_seconds` are the task's where they are None.
+    It is active while `next_at` is set. `cursor` is the last tick accounted for;
+    `runs` counts the jobs created for ticks. With `alert_after_seconds` each tick
+    must be followed by a successful run within that time: this is checked at
+    `alert_at`, and `overdue_since` is when the owner was notified of a missed run.
+    `max_attempts` and `timeout_seconds` default to the task's (None).
     """
 
     id: ScheduleId = ScheduleId(0)
@@ -89,74 +88,69 @@ class Schedule:
 
     @property
     def concurrency_key(self) -> str | None:
-        """The concurrency key that keeps its runs apart, or None where they may overlap."""
+        """The key that prevents overlapping runs, or None if they are allowed."""
         if self.overlap_policy is OverlapPolicy.ALLOW_ALL:
             return None
         return f"schedule:{self.id}"
 
-    def tick_after(self, moment: datetime) -> datetime | None:
-        """Return the next tick after a moment, within start, end and run count."""
+    def tick_after(self, instant: datetime) -> datetime | None:
+        """Return the first tick after an instant, within start, end and max_runs."""
         if self.max_runs is not None and self.runs >= self.max_runs:
             return None
-        if self.starts_at is not None and moment < self.starts_at:
-            moment = _just_before(self.starts_at)
-        tick = self.cron.next_after(moment)
-        over = tick is not None and self.ends_at is not None and tick > self.ends_at
-        return None if over else tick
+        if self.starts_at is not None and instant < self.starts_at:
+            instant = _just_before(self.starts_at)
+        tick = self.cron.next_after(instant)
+        is_over = tick is not None and self.ends_at is not None and tick > self.ends_at
+        return None if is_over else tick
 
     def resume(self, now: datetime) -> Self:
-        """
-        Set the next tick, after now and after every tick accounted for.
-
-        Raises:
-            Invalid: It has no tick left.
-        """
+        """Set the first tick after now and the cursor; Invalid if there is none."""
         next_at = self.tick_after(max(now, self.cursor or now))
         if next_at is None:
-            raise Invalid.field("is_active", "The schedule has no run left before its end.")
+            raise Invalid.field("is_active", "The schedule has no runs left before its end.")
         return self._with_next_run(next_at, None)
 
     def pause(self, reason: str | None = None) -> Self:
-        """Forget the next tick."""
+        """Deactivate the schedule."""
         return self._with_next_run(None, reason)
 
     def with_alert(self) -> Self:
-        """Expect the next tick's success in time, if there is one and that is asked for."""
+        """Return the schedule with the alert time of its next tick."""
         return self._with_next_run(self.next_at, self.paused_reason)
 
     def _with_next_run(self, next_at: datetime | None, reason: str | None) -> Self:
-        alert_at = self._alert_of(next_at)
+        alert_at = self._alert_time(next_at)
         return evolve(
             self, next_at=next_at, paused_reason=reason, alert_at=alert_at, overdue_since=None
         )
 
     @property
     def alert_baseline(self) -> datetime:
-        """The time after which a success is what an alert that is set waits for."""
+        """The time after which a success satisfies the current alert."""
         assert self.alert_at is not None and self.alert_after_seconds is not None
         return (self.overdue_since or self.alert_at) - timedelta(seconds=self.alert_after_seconds)
 
     def evaluate_alert(self, now: datetime, succeeded_at: datetime | None) -> Self:
         """
-        Return what an alert that is due comes to.
+        Return the schedule after checking a due alert.
 
-        `succeeded_at` is the newest success since `expected_since`. A success
-        stands for every tick before it; without one the schedule is overdue,
-        and looked at again a minute later.
+        `succeeded_at` is the newest success since `alert_baseline`; it satisfies
+        every tick before it. Without one the schedule is overdue and is checked again
+        after a minute.
         """
         if succeeded_at is None:
             since = self.overdue_since or now
-            return evolve(self, alert_at=now + LOOK_AGAIN, overdue_since=since)
+            return evolve(self, alert_at=now + ALERT_RECHECK_INTERVAL, overdue_since=since)
         tick = self.tick_after(max(succeeded_at, self.alert_baseline))
-        return evolve(self, alert_at=self._alert_of(tick), overdue_since=None)
+        return evolve(self, alert_at=self._alert_time(tick), overdue_since=None)
 
-    def _alert_of(self, tick: datetime | None) -> datetime | None:
+    def _alert_time(self, tick: datetime | None) -> datetime | None:
         if tick is None or self.alert_after_seconds is None:
             return None
         return tick + timedelta(seconds=self.alert_after_seconds)
 
     def recompute(self, now: datetime) -> Self:
-        """Aim at the next tick by the rule as it stands, if it is active."""
+        """Return an active schedule with its next tick computed again."""
         if self.next_at is None:
             return self
         next_at = self.tick_after(max(now, self.cursor or now))
@@ -164,7 +158,7 @@ class Schedule:
         return evolve(self, next_at=next_at, paused_reason=reason).with_alert()
 
     def edited(self, now: datetime) -> Self:
-        """Return the next version; ticks neither repeat nor fire in retrospect."""
+        """Return the next version; past ticks are neither repeated nor added."""
         return self.recompute(now).touched(now)
 
     def touched(self, now: datetime) -> Self:
@@ -172,7 +166,7 @@ class Schedule:
         return evolve(self, version=self.version + 1, updated_at=now)
 
     def has_same_ticks(self, other: "Schedule") -> bool:
-        """Whether both have the same ticks: the rule, the start, the end and the run count."""
+        """Whether both schedules have the same rule, start, end and max_runs."""
         return (self.cron, self.starts_at, self.ends_at, self.max_runs) == (
             other.cron,
             other.starts_at,
@@ -191,7 +185,7 @@ class Schedule:
         for_tick: datetime | None = None,
         missed: MissedTicks | None = None,
     ) -> Job:
-        """Return a job of this schedule; `task` is None where nobody here knows it."""
+        """Build a job; `task` is None if it is not registered in this process."""
         return Job(
             owner=self.owner,
             task=self.task,
@@ -202,7 +196,7 @@ class Schedule:
             priority=self.priority,
             weight=self.weight,
             concurrency_key=self.concurrency_key,
-            mode=mode_of(task),
+            mode=claim_mode(task),
             fail_when_lost=task is not None and task.on_lost is OnLost.FAIL,
             max_attempts=self.max_attempts or (task.max_attempts if task else 3),
             timeout_seconds=self.timeout_seconds or (task.timeout_seconds if task else 300),
@@ -215,16 +209,12 @@ class Schedule:
         )
 
     def failed(self) -> Self:
-        """
-        Count one more failed run in a row.
-
-        Resuming keeps the count, so that the next success can say recovered.
-        """
+        """Increment the failure streak; only a success resets it."""
         return evolve(self, fail_streak=self.fail_streak + 1)
 
     @property
     def has_failed_too_often(self) -> bool:
-        """Whether it is to be paused: at every fifth failure in a row."""
+        """Whether to pause it: after every fifth failure in a row."""
         return self.is_active and self.fail_streak % FAILURES_TO_PAUSE == 0 < self.fail_streak
 
 
@@ -233,12 +223,7 @@ def _just_before(moment: datetime) -> datetime:
 
 
 def check_active_limit(active: int, limit: int) -> None:
-    """
-    Refuse one more active schedule than the limit.
-
-    Raises:
-        LimitReached: The owner has as many as they may have.
-    """
+    """Raise LimitReached if an owner has `limit` active schedules already."""
     if active >= limit:
         raise LimitReached(
             f"You have {active} of {limit} active schedules.", used=active, limit=limit
@@ -246,11 +231,6 @@ def check_active_limit(active: int, limit: int) -> None:
 
 
 def check_window(schedule: Schedule) -> None:
-    """
-    Refuse a schedule that could never run.
-
-    Raises:
-        Invalid: It ends before it starts.
-    """
+    """Raise Invalid if a schedule does not end after it starts."""
     if schedule.starts_at and schedule.ends_at and schedule.ends_at <= schedule.starts_at:
-        raise Invalid.field("ends_at", "The end must lie after the start.")
+        raise Invalid.field("ends_at", "The end must be after the start.")

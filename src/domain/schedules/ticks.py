@@ -1,4 +1,4 @@
-"""Ticks: which of the due ones run, and what is written of the others."""
+"""Ticks: which due ticks run, and how the others are recorded."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Sch
 
 MISFIRE_GRACE = timedelta(seconds=60)
 CATCH_UP_WINDOW = timedelta(hours=24)
-CATCH_UP_MOST = 100
+CATCH_UP_LIMIT = 100
 
 
 class SkipReason(StrEnum):
@@ -30,7 +30,7 @@ class SkipReason(StrEnum):
 
 @frozen(kw_only=True)
 class PlannedTick:
-    """One row to write: a job for the tick, or the reason why there is none."""
+    """A row to write: the job of a tick, or a record of skipped ticks."""
 
     tick: datetime
     skipped: SkipReason | None = None
@@ -45,9 +45,9 @@ class PlannedTick:
 @frozen(kw_only=True)
 class TickPlan:
     """
-    What a schedule's due ticks come to, and where it aims next.
+    The rows for a schedule's due ticks, and its next state.
 
-    Every tick up to the cursor stands in one of the rows.
+    The rows account for every tick up to the cursor.
     """
 
     rows: Sequence[PlannedTick]
@@ -58,10 +58,10 @@ class TickPlan:
 
 class Due(NamedTuple):
     """
-    A schedule whose time has come, in short.
+    A due schedule, reduced to what the fast path needs.
 
-    Where it is plain nothing but its rule says when it fires: it has no
-    start, no end, no run count and no jitter.
+    `is_plain` means that the ticks depend on the cron rule alone: the schedule
+    has no start, end, max_runs or jitter.
     """
 
     id: ScheduleId
@@ -73,7 +73,7 @@ class Due(NamedTuple):
 
     @classmethod
     def of(cls, schedule: Schedule) -> "Due":
-        """Return an active schedule in short."""
+        """Build from an active schedule."""
         assert schedule.next_at is not None
         bounds = (schedule.starts_at, schedule.ends_at, schedule.max_runs)
         is_plain = bounds == (None, None, None) and not schedule.jitter_seconds
@@ -83,24 +83,24 @@ class Due(NamedTuple):
 
 
 class FastPathStep(NamedTuple):
-    """The common step of a schedule: one tick becomes a job, the next one is aimed at."""
+    """One tick of a schedule becomes a job, and the next one is set."""
 
     schedule: ScheduleId
     version: int
     tick: datetime
     next_at: datetime
 
-    def fits(self, schedule: Schedule) -> bool:
-        """Whether the schedule still stands where the step begins."""
-        standing = (schedule.version, schedule.next_at, schedule.deleted_at)
-        return standing == (self.version, self.tick, None)
+    def applies_to(self, schedule: Schedule) -> bool:
+        """Whether the schedule is unchanged since the step was computed."""
+        current = (schedule.version, schedule.next_at, schedule.deleted_at)
+        return current == (self.version, self.tick, None)
 
 
 def fast_path_step(due: Due, now: datetime) -> FastPathStep | None:
     """
-    Return what `plan` comes to in the common case: one tick, on time, of a plain schedule.
+    Return the result of `plan` for one punctual tick of a plain schedule.
 
-    None where it takes a plan to tell.
+    None if the fast path does not apply.
     """
     if not due.is_plain or now - due.tick > MISFIRE_GRACE:
         return None
@@ -112,69 +112,69 @@ def fast_path_step(due: Due, now: datetime) -> FastPathStep | None:
 
 def plan(schedule: Schedule, now: datetime, *, task_active: bool = True) -> TickPlan:
     """
-    Account for every tick of a schedule that is due.
+    Account for every due tick of a schedule.
 
-    A tick is late if more than a minute has passed since. `latest` lets the
-    newest due tick stand for all of them, `all` runs those of the last 24
-    hours (at most 100), `skip` runs none that is late. What does not run
-    leaves one skipped row per contiguous range. What lies beyond the run
-    count was never promised.
+    A tick is late after one minute. With `latest` the newest due tick replaces
+    all others, `all` runs those of the last 24 hours (at most 100), `skip` runs
+    no late ones. Each contiguous range of ticks that do not run becomes one
+    skipped row. Ticks beyond `max_runs` are not recorded.
     """
     first = schedule.next_at
     assert first is not None and first <= now
     newest = _newest_due(schedule, first, now)
     if not task_active:
-        rows = [_skipped(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
+        rows = [_skipped_row(_range(schedule, first, newest), SkipReason.TASK_INACTIVE)]
     elif now - first <= MISFIRE_GRACE:
-        rows = [PlannedTick(tick=tick) for tick in _due(schedule, first, newest)]
+        rows = [PlannedTick(tick=tick) for tick in _due_ticks(schedule, first, newest)]
     else:
-        rows = _late(schedule, first, newest, now)
+        rows = _plan_late(schedule, first, newest, now)
     rows, runs = _within_max_runs(schedule, rows)
-    done = schedule.max_runs is not None and runs >= schedule.max_runs
+    is_done = schedule.max_runs is not None and runs >= schedule.max_runs
     return TickPlan(
         rows=rows,
         cursor=rows[-1].last if rows else newest,
-        next_at=None if done else schedule.tick_after(max(now, newest)),
+        next_at=None if is_done else schedule.tick_after(max(now, newest)),
         runs=runs,
     )
 
 
 def skip_due_ticks(schedule: Schedule, now: datetime, reason: SkipReason) -> PlannedTick | None:
-    """Return the row of the ticks that are due but will not run any more, if there are any."""
+    """Return one skipped row for all due ticks, or None if none is due."""
     first = schedule.next_at
     if first is None or first > now:
         return None
-    return _skipped(_range(schedule, first, _newest_due(schedule, first, now)), reason)
+    return _skipped_row(_range(schedule, first, _newest_due(schedule, first, now)), reason)
 
 
-def _late(
+def _plan_late(
     schedule: Schedule, first: datetime, newest: datetime, now: datetime
 ) -> list[PlannedTick]:
     if schedule.misfire_policy is MisfirePolicy.LATEST:
         return [PlannedTick(tick=newest, missed=_range(schedule, first, newest))]
-    kept = _due(schedule, first, newest, _earliest(schedule, now))
+    ticks = _due_ticks(schedule, first, newest, _earliest_late_tick(schedule, now))
     if schedule.misfire_policy is MisfirePolicy.ALL:
-        kept = kept[-CATCH_UP_MOST:]
-    rows = [PlannedTick(tick=tick) for tick in kept]
-    if not kept or first < kept[0]:
-        before = kept[0] - datetime.resolution if kept else newest
-        rows.insert(0, _skipped(_range(schedule, first, before), SkipReason.MISFIRE))
+        ticks = ticks[-CATCH_UP_LIMIT:]
+    rows = [PlannedTick(tick=tick) for tick in ticks]
+    if not ticks or first < ticks[0]:
+        before = ticks[0] - datetime.resolution if ticks else newest
+        rows.insert(0, _skipped_row(_range(schedule, first, before), SkipReason.MISFIRE))
     return rows
 
 
-def _earliest(schedule: Schedule, now: datetime) -> datetime:
-    """Return from when on late ticks still run."""
-    every = schedule.misfire_policy is MisfirePolicy.ALL
-    return now - (CATCH_UP_WINDOW if every else MISFIRE_GRACE)
+def _earliest_late_tick(schedule: Schedule, now: datetime) -> datetime:
+    """Return the earliest time of late ticks that still run."""
+    runs_all = schedule.misfire_policy is MisfirePolicy.ALL
+    return now - (CATCH_UP_WINDOW if runs_all else MISFIRE_GRACE)
 
 
-def _due(
+def _due_ticks(
     schedule: Schedule, first: datetime, last: datetime, earliest: datetime | None = None
 ) -> list[datetime]:
     """
-    Return the ticks from first to last, both included, none before the earliest.
+    Return the ticks from first to last, both inclusive.
 
-    The first was promised, even where newer time zone data would not have it.
+    `first` was announced, so it is included even if newer time zone data would
+    move it; ticks before `earliest` are left out.
     """
     if earliest is not None and first < earliest:
         return list(schedule.cron.ticks(earliest - datetime.resolution, last))
@@ -194,26 +194,23 @@ def _range(schedule: Schedule, first: datetime, last: datetime) -> MissedTicks:
     return MissedTicks(first, later[1], later[2] + 1) if later else MissedTicks(first, first, 1)
 
 
-def _skipped(missed: MissedTicks, reason: SkipReason) -> PlannedTick:
+def _skipped_row(missed: MissedTicks, reason: SkipReason) -> PlannedTick:
     return PlannedTick(tick=missed.first, skipped=reason, missed=missed)
 
 
 def _within_max_runs(schedule: Schedule, rows: list[PlannedTick]) -> tuple[list[PlannedTick], int]:
-    """Cut the jobs to the run count; return them, and the count that comes of it."""
-    room = None if schedule.max_runs is None else schedule.max_runs - schedule.runs
-    kept: list[PlannedTick] = []
-    ran = 0
-    for row in rows:
+    """Limit the jobs to `max_runs`; return the rows and the new run count."""
+    runs = schedule.runs
+    for index, row in enumerate(rows):
         if row.skipped is None:
-            if room is not None and ran >= room:
-                break
-            ran += 1
-        kept.append(row)
-    return kept, schedule.runs + ran
+            if schedule.max_runs is not None and runs >= schedule.max_runs:
+                return rows[:index], runs
+            runs += 1
+    return rows, runs
 
 
 class OverlapDecision(StrEnum):
-    """What a tick does while earlier runs of its schedule are not over."""
+    """What happens to a tick while earlier runs are unfinished."""
 
     RUN = "run"
     SKIP = "skip"
@@ -222,36 +219,38 @@ class OverlapDecision(StrEnum):
 
 
 def decide_overlap(
-    policy: OverlapPolicy, unfinished: Sequence[Job], fresh: Sequence[Job]
+    policy: OverlapPolicy, unfinished: Sequence[Job], planned: Sequence[Job]
 ) -> OverlapDecision:
     """
-    Decide one tick against the runs of its schedule that are not over.
+    Decide what to do with one tick, given its schedule's unfinished runs.
 
-    `unfinished` are kept already, `fresh` come of earlier ticks of the same
-    pass. RUN inserts the job (a full concurrency key holds it), SKIP writes a skipped
-    row, REPLACE inserts it and skips the tick that is held, CANCEL inserts
-    it and cancels the others. A run that waits for its retry is not over.
+    `unfinished` runs are stored, `planned` ones come from earlier ticks of the
+    same pass. RUN inserts the job (HELD if its concurrency key is full), SKIP
+    inserts a skipped row, REPLACE inserts the job and skips the held tick, CANCEL
+    inserts it and cancels the others. Runs waiting for a retry are unfinished.
     """
-    if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or fresh):
+    if policy is OverlapPolicy.ALLOW_ALL or not (unfinished or planned):
         return OverlapDecision.RUN
     if policy is OverlapPolicy.SKIP:
         return OverlapDecision.SKIP
     if policy is OverlapPolicy.CANCEL_OTHER:
         return OverlapDecision.CANCEL
-    return OverlapDecision.SKIP if _buffered_ahead(unfinished) else OverlapDecision.REPLACE
+    return (
+        OverlapDecision.SKIP if _has_delayed_buffered_tick(unfinished) else OverlapDecision.REPLACE
+    )
 
 
-def _buffered_ahead(unfinished: Sequence[Job]) -> bool:
-    """Whether a tick that jitter has put off is buffered already: it cannot be replaced."""
+def _has_delayed_buffered_tick(unfinished: Sequence[Job]) -> bool:
+    """Whether a tick delayed by jitter is buffered; it cannot be replaced."""
     return len(unfinished) > 1 and any(
-        _never_tried(job) and job.state is JobState.SCHEDULED for job in unfinished
+        _is_untried_tick(job) and job.state is JobState.SCHEDULED for job in unfinished
     )
 
 
 def superseded(unfinished: Sequence[Job]) -> list[Job]:
-    """Return the buffered ticks that a newer one replaces: held, never tried."""
-    return [job for job in unfinished if _never_tried(job) and job.state is JobState.HELD]
+    """Return the buffered ticks that a newer tick replaces: held and untried."""
+    return [job for job in unfinished if _is_untried_tick(job) and job.state is JobState.HELD]
 
 
-def _never_tried(job: Job) -> bool:
+def _is_untried_tick(job: Job) -> bool:
     return job.tick is not None and job.attempt == 0

@@ -27,7 +27,7 @@ from workbell.adapters.sql.store import SqlStore
 from workbell.adapters.system import UuidIds
 from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
-from workbell.domain.goals.reminder import daily_at, every_step
+from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
 from workbell.entrypoints.bootstrap.backends import (
     AnyStore,
@@ -153,7 +153,7 @@ class Application:
         daily = daily_at(self.settings.reminder_time, self.settings.reminder_time_zone)
         built_in.ensure("Goal reminders", RUN_TASK, daily, {"own_times": False})
         built_in.ensure(
-            "Goal reminders at people's own times", RUN_TASK, every_step(), {"own_times": True}
+            "Goal reminders at people's own times", RUN_TASK, quarter_hours(), {"own_times": True}
         )
 
     def first_administrator(self) -> str | None:

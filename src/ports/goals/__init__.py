@@ -1,1 +1,1 @@
-"""ports/goals."""
+"""Ports of goals and reminders."""

@@ -1,4 +1,4 @@
-"""Goals, progress entries and timers as the store keeps them."""
+"""Repositories of goals, progress entries and timers; the transaction."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -9,12 +9,12 @@ from attrs import frozen
 from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger, GoalState
 from workbell.domain.goals.progress_entry import EntryId, ProgressEntry, Timer
 from workbell.domain.identity.user import UserId
-from workbell.ports.audit import AuditRepository
+from workbell.ports.audit import AuditTx
 
 
 @frozen(kw_only=True)
 class GoalFilter:
-    """Which goals a list shows; None leaves a matter open. Both dates are included."""
+    """Conditions of a list of goals; None means any. Dates are inclusive."""
 
     ids: Sequence[int] | None = None
     category: Category | None = None
@@ -27,7 +27,7 @@ class GoalFilter:
 
 @frozen(kw_only=True)
 class EntryFilter:
-    """Which entries a list shows; None leaves a matter open. Both times are included."""
+    """Conditions of a list of entries; None means any. Bounds are inclusive."""
 
     goal_id: GoalId | None = None
     is_complete: bool | None = None
@@ -38,7 +38,7 @@ class EntryFilter:
 
 @frozen(kw_only=True)
 class GoalDay:
-    """What was logged for one goal on one local day, in seconds."""
+    """The seconds logged for one goal on one local day."""
 
     day: date
     goal_number: int
@@ -48,7 +48,7 @@ class GoalDay:
 
 @frozen(kw_only=True)
 class ExportRow:
-    """An entry with what an export tells of its goal."""
+    """A progress entry with the name and category of its goal."""
 
     entry: ProgressEntry
     goal_name: str
@@ -56,63 +56,39 @@ class ExportRow:
 
 
 class GoalLedgerRepository(Protocol):
-    """One row a person, locked before anything of theirs is changed."""
+    """One row per user, locked before any of their goals is changed."""
 
     def get(self, owner: UserId) -> GoalLedger:
-        """Return a person's book, an empty one where nothing was ever written."""
-        ...
+        """Return a user's ledger, or an empty one."""
 
     def lock(self, owner: UserId) -> GoalLedger:
         """
-        Return a person's book and lock it; there is one from now on.
+        Lock a user's ledger and return it; inserts the row if it is missing.
 
-        Nobody else gets past this call for the same person until the
-        transaction ends.
+        Other transactions wait here until this one ends.
         """
-        ...
 
     def replace(self, ledger: GoalLedger) -> None:
-        """Keep a book as it now stands; it is locked already."""
-        ...
+        """Update a locked ledger."""
 
 
 class GoalRepository(Protocol):
-    """Everybody's goals; each is found by its owner and number only."""
+    """Goals of all users, identified by owner and number."""
 
     def add(self, goal: Goal) -> Goal:
-        """
-        Keep a new goal, and return it with its id.
-
-        Raises:
-            Conflict: The owner has another with its number.
-        """
-        ...
+        """Insert a goal and return it with its id; Conflict if its number exists."""
 
     def get(self, owner: UserId, number: int) -> Goal:
-        """
-        Return one goal.
-
-        Raises:
-            NotFound: The owner has none with the number.
-        """
-        ...
+        """Return one goal, or raise NotFound."""
 
     def get_for_update(self, owner: UserId, number: int) -> Goal:
-        """
-        Return one goal and lock its row.
-
-        Raises:
-            NotFound: The owner has none with the number.
-        """
-        ...
+        """Return one goal and lock its row, or raise NotFound."""
 
     def replace(self, goal: Goal) -> None:
-        """Keep a goal as it now stands; its owner's book is locked already."""
-        ...
+        """Update a goal; the caller holds its owner's ledger."""
 
     def delete(self, goal: Goal) -> None:
-        """Remove a goal, its entries and what they share out; its number stays taken."""
-        ...
+        """Delete a goal with its entries; its number is not reused."""
 
     def find(
         self,
@@ -124,49 +100,38 @@ class GoalRepository(Protocol):
         limit: int = 20,
     ) -> Sequence[Goal]:
         """
-        Return a part of a person's goals.
+        Return one page of a user's goals.
 
-        `search` looks in the name, regardless of case. `ordering` holds names
-        of `number, created_at, updated_at, name, category, deadline,
-        is_complete`, a minus before descending ones; categories come in the
-        order of their weight, Primary first. The id breaks ties; goals without
-        a deadline come last in both directions.
+        `search` matches part of the name, case-insensitively. `ordering` holds
+        `number`, `created_at`, `updated_at`, `name`, `category`, `deadline` or
+        `is_complete`, with a leading minus for descending; ties are ordered by id.
+        Categories sort by importance, Primary first. Goals without a deadline come
+        last in both directions.
         """
-        ...
 
     def count(self, owner: UserId, filters: GoalFilter) -> int:
-        """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
-        ...
+        """Return how many goals match, counting up to `COUNT_CAP` + 1."""
 
 
 class ProgressEntryRepository(Protocol):
-    """Everybody's progress entries, and what they share out over local days."""
+    """Progress entries of all users, and their seconds per local day."""
 
     def add(self, entry: ProgressEntry) -> ProgressEntry:
         """
-        Keep a new entry and its shares, and return it with its id.
+        Insert an entry with its seconds per day, and return it with its id.
 
         Raises:
-            Conflict: The goal has another with its number.
+            Conflict: The goal already has an entry with this number.
         """
-        ...
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
-        """
-        Return one entry.
-
-        Raises:
-            NotFound: The goal has none with the number, or is not the owner's.
-        """
-        ...
+        """Return one entry of the owner's goal, or raise NotFound."""
 
     def replace(self, entry: ProgressEntry) -> None:
-        """Keep an entry as it now stands, and its shares; the book is locked already."""
-        ...
+        """Update an entry and its seconds per day; the caller holds the ledger."""
 
     def delete(self, entry: ProgressEntry) -> None:
-        """Remove an entry and its shares."""
-        ...
+        """Delete an entry and its seconds per day."""
 
     def find(
         self,
@@ -178,29 +143,25 @@ class ProgressEntryRepository(Protocol):
         limit: int = 20,
     ) -> Sequence[ProgressEntry]:
         """
-        Return a part of a person's entries.
+        Return one page of a user's entries.
 
-        `search` looks in the note. `ordering` holds names of `number,
-        created_at, logged, total`, a minus before descending ones; the id
-        breaks ties, descending where the first name is.
+        `search` matches part of the note. `ordering` holds `number`, `created_at`,
+        `logged` or `total`, with a leading minus for descending; ties are ordered by
+        id, descending if the first name is.
         """
-        ...
 
     def count(self, owner: UserId, filters: EntryFilter) -> int:
-        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
-        ...
+        """Return how many entries match, counting up to `COUNT_CAP` + 1."""
 
     def latest_before(
-        self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
+        self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
-        """Return the timed entry that started last before a moment, perhaps but for one."""
-        ...
+        """Return the timed entry with the latest start before an instant, or None."""
 
     def export(
         self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
-        """Return entries by id, above an id: to walk over all of them."""
-        ...
+        """Return entries above an id, in order of id (to iterate over all)."""
 
     def days(
         self,
@@ -209,61 +170,42 @@ class ProgressEntryRepository(Protocol):
         first: date | None = None,
         last: date | None = None,
     ) -> Sequence[tuple[date, int]]:
-        """Return the seconds of each local day that has any, in order; both bounds are included."""
-        ...
+        """Return the seconds per local day, ascending; both bounds are inclusive."""
 
     def days_by_goal(
         self, owner: UserId, first: date | None = None, last: date | None = None
     ) -> Sequence[GoalDay]:
-        """Return the seconds of each local day and goal, by day and number."""
-        ...
+        """Return the seconds per local day and goal, by day and goal number."""
 
 
 class TimerRepository(Protocol):
-    """The running timers, at most one a person."""
+    """Running timers, at most one per user."""
 
     def get(self, owner: UserId) -> Timer | None:
-        """Return a person's running timer, if there is one."""
-        ...
+        """Return a user's running timer, or None."""
 
     def add(self, timer: Timer) -> None:
-        """
-        Keep a person's running timer.
-
-        Raises:
-            Conflict: They have one that runs.
-        """
-        ...
+        """Insert a timer, or raise Conflict if the user has a running one."""
 
     def remove(self, owner: UserId) -> None:
-        """Forget a person's running timer, if there is one."""
-        ...
+        """Delete a user's running timer, if any."""
 
 
-class GoalsTx(Protocol):
-    """What goals may touch within one transaction."""
+class GoalsTx(AuditTx, Protocol):
+    """The repositories that goals use within one transaction."""
 
     @property
     def ledgers(self) -> GoalLedgerRepository:
-        """The books."""
-        ...
+        """The goal ledgers."""
 
     @property
     def goals(self) -> GoalRepository:
         """The goals."""
-        ...
 
     @property
     def entries(self) -> ProgressEntryRepository:
         """The progress entries."""
-        ...
 
     @property
     def timers(self) -> TimerRepository:
         """The running timers."""
-        ...
-
-    @property
-    def audit(self) -> AuditRepository:
-        """The audit trail."""
-        ...

@@ -1,1 +1,1 @@
-"""ports/identity."""
+"""Ports of users, credentials and sessions."""

@@ -1,4 +1,4 @@
-"""API keys as the store keeps them."""
+"""Repository of API keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,42 +9,22 @@ from workbell.domain.identity.user import UserId
 
 
 class ApiKeyRepository(Protocol):
-    """API keys, by their prefix (unique, at most 64 characters)."""
+    """API keys; the prefix is unique and has at most 64 characters."""
 
     def add(self, key: ApiKey) -> ApiKey:
-        """
-        Keep a new key, and return it with its id.
-
-        Raises:
-            Conflict: There is one with this prefix.
-        """
-        ...
+        """Insert a key and return it with its id; Conflict if its prefix exists."""
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
-        """Return a key whatever its state, without a lock; None if unknown."""
-        ...
+        """Return a key in any state, without a lock; None if unknown."""
 
     def get(self, user_id: UserId, key_id: int) -> ApiKey:
-        """
-        Return one of a person's keys, without a lock.
-
-        Raises:
-            NotFound: They have no such key.
-        """
-        ...
+        """Return one of a user's keys, without a lock, or raise NotFound."""
 
     def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
-        """Return a person's keys that are not revoked, the newest first."""
-        ...
+        """Return a user's keys that are not revoked, newest first."""
 
     def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
-        """
-        End one of a person's keys.
-
-        One UPDATE, where it is not revoked already. False where no row fits.
-        """
-        ...
+        """Revoke a key of a user by one UPDATE; False if there is none to revoke."""
 
     def record_use(self, key: ApiKey) -> None:
-        """Keep `last_used_at` of a key that is not revoked: one UPDATE."""
-        ...
+        """Store `last_used_at` by one UPDATE, unless the key is revoked."""

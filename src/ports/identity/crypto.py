@@ -1,4 +1,4 @@
-"""Hashing of passwords and signing of tokens."""
+"""Password hashing and token signing."""
 
 from typing import Protocol
 
@@ -6,55 +6,36 @@ from workbell.domain.identity.session import Claims, TokenKind
 
 
 class PasswordHasher(Protocol):
-    """Slow, salted hashes of passwords and codes. Never called in a transaction."""
+    """
+    Slow, salted hashes of passwords and codes.
+
+    Never call it within a transaction: a hash takes tens of milliseconds. `hash`,
+    `verify` and `check_capacity` raise Unavailable if too many hashes are running.
+    """
 
     def hash(self, password: str) -> str:
-        """
-        Return a new hash, with its salt and parameters, as one text.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
+        """Return a new hash, with its salt and parameters in one text."""
 
     def verify(self, password_hash: str, password: str) -> bool:
         """
-        Whether a password made the hash.
+        Whether a password matches a hash.
 
-        The empty hash (nobody, or no password) never matches, and takes as
+        The empty hash (no such user, or no password) never matches, and takes as
         long as any other.
-
-        Raises:
-            Unavailable: Too many others are hashing.
         """
-        ...
 
-    def check_room(self) -> None:
-        """
-        Refuse early who would be refused later, before anything was done for them.
-
-        Raises:
-            Unavailable: Too many others are hashing.
-        """
-        ...
+    def check_capacity(self) -> None:
+        """Reject a request early, before any work is done for it."""
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than are used now."""
-        ...
+        """Whether the hash was made with other parameters than the current ones."""
 
 
 class Tokens(Protocol):
-    """Signed tokens that a client carries."""
+    """Signed tokens (JWT) that clients send."""
 
     def issue(self, claims: Claims) -> str:
-        """Return the token that says this; the same claims give the same text."""
-        ...
+        """Sign the claims; equal claims give the same token."""
 
     def read(self, token: str, kind: TokenKind) -> Claims:
-        """
-        Return what a token says, if we signed it and it has not expired.
-
-        Raises:
-            Unauthenticated: It is malformed, forged, expired or of another kind.
-        """
-        ...
+        """Verify a token and return its claims, or raise Unauthenticated."""

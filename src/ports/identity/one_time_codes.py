@@ -8,58 +8,47 @@ from workbell.domain.identity.user import UserId
 
 
 class OneTimeCodeRepository(Protocol):
-    """One-time codes; the rows stay, for counting, until they are purged."""
+    """One-time codes; used rows remain for counting until they are purged."""
 
     def add(self, code: OneTimeCode) -> OneTimeCode:
         """
-        Keep a new code, and return it with its id; ids grow.
+        Insert a code and return it with its id; ids ascend.
 
-        Every earlier code of the same person and purpose expires at the new
-        one's `created_at`, unless it did before (`OneTimeCode.superseded`).
-        The caller holds the person's row (`Users.get_for_update`).
+        Earlier codes of the same user and purpose expire at the new code's
+        `created_at`, if they have not already (`OneTimeCode.superseded`). The caller
+        holds the user's row (`UserRepository.get_for_update`).
         """
-        ...
 
     def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
-        """Return the code with the highest id, whatever its state; no lock."""
-        ...
+        """Return the code with the highest id in any state, without a lock."""
 
     def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
-        """Return how many codes were made after a moment (`created_at > since`)."""
-        ...
+        """Return how many codes were created after an instant."""
 
     def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
         """
-        Return how many tries failed, of all codes made after a moment.
+        Return how many attempts failed, of codes created after an instant.
 
-        A code's `attempts` count, whatever it was for, less the one that used
-        it up. The caller holds the person's row, so that nobody is counted
-        past.
+        Counts every purpose; the attempt that used a code up is not counted. The
+        caller holds the user's row, so that all attempts are counted.
         """
-        ...
 
     def purge(self, before: datetime, *, limit: int) -> int:
-        """Remove codes made before a moment, at most so many; return how many."""
-        ...
+        """Delete up to `limit` codes created before a time; return how many."""
 
     def try_attempt(self, code_id: int, now: datetime) -> bool:
         """
-        Count one try, before it is known whether it will succeed.
+        Count an attempt before the code is compared; False if none is left.
 
-        One UPDATE: `attempts` grows by one where `used_at` is null,
-        `expires_at > now` and `attempts < domain.otp.MAX_ATTEMPTS`. False,
-        and no change, where no row fits. It makes a flood of parallel guesses
-        no better than one after another.
+        One UPDATE: increments `attempts` where `used_at` is null, `expires_at > now`
+        and `attempts < MAX_ATTEMPTS`. Parallel guesses therefore get no more
+        attempts than sequential ones.
         """
-        ...
 
     def try_use(self, code_id: int, now: datetime) -> bool:
         """
-        Use a code up.
+        Mark a code as used; of parallel callers exactly one gets True.
 
-        One UPDATE: `used_at` becomes now where `used_at` is null and
-        `expires_at > now`; attempts are not looked at, for the try was
-        counted already. False, and no change, where no row fits; of parallel
-        callers one gets True.
+        One UPDATE: sets `used_at` where it is null and `expires_at > now`. Attempts
+        are not checked, because `try_attempt` has counted this one.
         """
-        ...

@@ -5,17 +5,15 @@ from typing import Protocol
 
 
 class Totp(Protocol):
-    """Codes of the second factor: SHA-1, six digits, one for each time step of 30 s."""
+    """TOTP codes: SHA-1, six digits, time steps of 30 s."""
 
     def find_step(self, secret: bytes, code: str, now: datetime) -> int | None:
         """
-        Return the time step since 1970 that a code is of, or None if it is wrong.
+        Return the time step (since 1970) of a code, or None if it is wrong.
 
-        The step may differ from the present one by `WINDOW`. Whether it was
-        used before is for the caller to check.
+        Accepts steps within `WINDOW` of the current one. The caller must check that
+        the step was not used before.
         """
-        ...
 
     def provisioning_uri(self, secret: bytes, username: str) -> str:
-        """Return the `otpauth://` URI that authenticator apps read from a QR code."""
-        ...
+        """Return the `otpauth://` URI that authenticator apps read as a QR code."""

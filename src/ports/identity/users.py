@@ -7,7 +7,7 @@ from attrs import frozen
 
 from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.user import Role, Tier, User, UserId
-from workbell.ports.audit import AuditRepository
+from workbell.ports.audit import AuditTx
 from workbell.ports.identity.api_keys import ApiKeyRepository
 from workbell.ports.identity.one_time_codes import OneTimeCodeRepository
 from workbell.ports.identity.sessions import SessionRepository
@@ -16,10 +16,10 @@ from workbell.ports.identity.sessions import SessionRepository
 @frozen(kw_only=True)
 class UserFilter:
     """
-    Which people a list shows; None leaves a matter open.
+    Conditions of a list of users; None means any.
 
-    `email` is compared as `by_email` does; `search` looks for a part of
-    username, address, first or last name, regardless of case.
+    `email` is compared as `by_email` does; `search` matches part of the username,
+    address, first or last name, case-insensitively.
     """
 
     id: UserId | None = None
@@ -34,76 +34,53 @@ class UserFilter:
 
 class UserRepository(Protocol):
     """
-    Every person, active or not.
+    All users, active or not.
 
-    Usernames and addresses are unique by `domain.identity.login_key`: a store
-    keeps both keys (at most 150 and 254 characters) in columns of their own,
-    compared byte by byte, and sets them whenever it writes a user. Usernames
-    never contain `@`, addresses always do, so one never is the other.
-    The system (id 0) is no row: it is never found, listed or counted.
+    Usernames and addresses are unique by `normalise_identifier`: the store has a
+    column for each normalised form (at most 150 and 254 characters, compared
+    byte by byte) and sets both on every write. Only addresses contain `@`, so a
+    username never equals an address. The system (id 0) has no row.
     """
 
     def add(self, user: User) -> User:
         """
-        Keep a new person, and return them with their id.
+        Insert a user and return it with its id; a given id is ignored.
 
-        Ids count from 1 and are never reused. Whatever id comes in is
-        ignored. The transaction may be lost afterwards: let the error leave
-        its block.
+        Ids count from 1 and are never reused. The transaction may be unusable after
+        an error: let it leave the block.
 
         Raises:
-            Taken: Names every field (`username`, `email`) that another has.
+            AlreadyTaken: Names every field (`username`, `email`) that is taken.
         """
-        ...
 
     def get(self, user_id: UserId) -> User:
-        """
-        Return a person, without a lock.
-
-        Raises:
-            NotFound: There is none; 0 is nobody.
-        """
-        ...
+        """Return a user, without a lock, or raise NotFound."""
 
     def get_for_update(self, user_id: UserId) -> User:
-        """
-        Return a person as they now stand, and lock their row.
-
-        Nobody else gets past this call for the same person until the
-        transaction ends (`FOR UPDATE`; the single writer on SQLite).
-
-        Raises:
-            NotFound: There is none; 0 is nobody.
-        """
-        ...
+        """Return a user and lock their row, or raise NotFound."""
 
     def by_login(self, identifier: str) -> User | None:
         """
-        Return who has this username or, if it holds an `@`, this address.
+        Return the user with this username or, if it contains `@`, this address.
 
-        Takes any text, active people and others; compares by `login_key`.
-        Text that no name can have (NUL, lone surrogates, any length) finds
-        nobody and is no error.
+        Compares by `normalise_identifier` and finds inactive users, too. Accepts any
+        text: NUL, lone surrogates and any length simply match no user.
         """
-        ...
 
     def by_email(self, email: str) -> User | None:
-        """Return who has this address, by the rules of `by_login`."""
-        ...
+        """Return the user with this address, by the rules of `by_login`."""
 
     def replace(self, user: User) -> None:
         """
-        Keep a person as they now stand: every field but id and `created_at`.
+        Update a user, except id and `created_at`.
 
         Raises:
-            NotFound: There is none with this id.
-            Taken: Names every field that another has, as `add` does.
+            NotFound: There is no user with this id.
+            AlreadyTaken: Names every field that is taken, as `add` does.
         """
-        ...
 
     def has_super_user(self) -> bool:
-        """Whether there is an active person with `is_super_user`."""
-        ...
+        """Whether there is an active superuser."""
 
     def find(
         self,
@@ -114,81 +91,64 @@ class UserRepository(Protocol):
         limit: int = 20,
     ) -> Sequence[User]:
         """
-        Return a part of a list of people.
+        Return one page of the users.
 
-        `ordering` holds `id`, `username`, `email` and `created_at`, each with
-        a minus to go down; what is equal by them goes by id.
+        `ordering` holds `id`, `username`, `email` or `created_at`, with a leading
+        minus for descending; ties are ordered by id.
         """
-        ...
 
     def count(self, filters: UserFilter) -> int:
-        """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
-        ...
+        """Return how many users match, counting up to `COUNT_CAP` + 1."""
 
     def usernames(self) -> Sequence[str]:
-        """Return the username of every active person, by id."""
-        ...
+        """Return the usernames of all active users, in order of id."""
 
 
 class SecondFactorRepository(Protocol):
-    """Second factors, at most one of a person, confirmed or not."""
+    """Second factors, confirmed or not; at most one per user."""
 
     def find(self, user_id: UserId) -> SecondFactor | None:
-        """Return a person's factor as it now stands, without a lock."""
-        ...
+        """Return a user's factor, without a lock; None if there is none."""
 
     def put(self, factor: SecondFactor) -> None:
         """
-        Keep a new factor in place of the one that its person had.
+        Insert a factor, or replace the user's previous one.
 
-        The caller holds the person's row (`Users.get_for_update`).
+        The caller holds the user's row (`UserRepository.get_for_update`).
         """
-        ...
 
     def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
         """
-        Keep a factor as it now stands, if nobody has used or changed it since.
+        Update a factor unless it has changed since; return whether it did.
 
-        One UPDATE: `confirmed_at`, `last_step` and `recovery` change where
-        seed, `last_step` and `recovery` are those of `before`. False, and no
-        change, where no row fits; of parallel callers one gets True.
+        One UPDATE of `confirmed_at`, `last_step` and `recovery`, where seed,
+        `last_step` and `recovery` equal those of `before`: of parallel callers
+        exactly one gets True.
         """
-        ...
 
     def remove(self, user_id: UserId) -> bool:
-        """Remove a person's factor with its recovery codes; return whether there was one."""
-        ...
+        """Delete a user's factor; return whether there was one."""
 
 
-class IdentityTx(Protocol):
-    """What identity may touch within one transaction."""
+class IdentityTx(AuditTx, Protocol):
+    """The repositories that identity uses within one transaction."""
 
     @property
     def users(self) -> UserRepository:
-        """The people."""
-        ...
+        """The users."""
 
     @property
     def codes(self) -> OneTimeCodeRepository:
         """The one-time codes."""
-        ...
 
     @property
     def sessions(self) -> SessionRepository:
-        """The logins."""
-        ...
+        """The sessions."""
 
     @property
     def api_keys(self) -> ApiKeyRepository:
-        """The keys of programs."""
-        ...
+        """The API keys."""
 
     @property
     def second_factors(self) -> SecondFactorRepository:
         """The second factors."""
-        ...
-
-    @property
-    def audit(self) -> AuditRepository:
-        """The audit trail."""
-        ...

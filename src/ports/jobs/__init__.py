@@ -1,1 +1,1 @@
-"""ports/jobs."""
+"""Ports of jobs, queues and workers."""

@@ -1,4 +1,4 @@
-"""Queues, workers and counts: what operators see and switch."""
+"""Repositories of queues, workers and statistics, for operators."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from workbell.domain.identity.actor import Scope
 
 @frozen(kw_only=True)
 class QueueStats:
-    """A queue: its switch, and how many rows stand where."""
+    """A queue: its state, and how many jobs are in which state."""
 
     name: str
     state: str
@@ -23,28 +23,24 @@ class QueueStats:
 
 
 class QueueRepository(Protocol):
-    """The switches of the queues: running, draining or paused."""
+    """The states of queues: running, draining or paused."""
 
     def all(self) -> Sequence[QueueStats]:
-        """Return every queue that has a switch or unfinished rows, by name."""
-        ...
+        """Return every queue that has a stored state or unfinished jobs, by name."""
 
     def set_state(self, name: str, state: str, now: datetime) -> None:
-        """Set a switch: 'running', 'draining' or 'paused'; only running ones are claimed from."""
-        ...
+        """Set the state; jobs are claimed from running queues only."""
 
     def any_draining(self) -> bool:
-        """Whether any queue is draining: a cheap read."""
-        ...
+        """Whether any queue is draining; a cheap read."""
 
     def finish_drains(self, now: datetime) -> int:
-        """Turn draining queues without a running row into paused ones."""
-        ...
+        """Pause draining queues without running jobs; return how many."""
 
 
 @frozen(kw_only=True)
 class WorkerInfo:
-    """A process that runs jobs, as it last told of itself."""
+    """A worker process, as of its last heartbeat."""
 
     id: str
     host: str
@@ -57,31 +53,27 @@ class WorkerInfo:
 
 
 class WorkerRepository(Protocol):
-    """Who runs jobs."""
+    """The worker processes."""
 
     def heartbeat(self, worker: WorkerInfo) -> None:
-        """Write or renew a process's row."""
-        ...
+        """Insert or update a worker's row."""
 
     def remove(self, worker_id: str) -> None:
-        """Remove a process's row."""
-        ...
+        """Delete a worker's row."""
 
     def all(self) -> Sequence[WorkerInfo]:
-        """Return the processes, the newest first."""
-        ...
+        """Return the workers, newest first."""
 
     def remove_stale(self, before: datetime) -> None:
-        """Remove rows that were last seen before a time."""
-        ...
+        """Delete workers whose last heartbeat is before a time."""
 
 
 @frozen(kw_only=True)
 class JobStats:
     """
-    How many jobs stand in each state, and how the finished ones went.
+    How many jobs are in each state, and how many finished lately.
 
-    Hidden jobs are left out. Finished are those that succeeded or failed.
+    Hidden jobs are not counted. Finished jobs are those that succeeded or failed.
     """
 
     by_status: Mapping[str, int]
@@ -93,8 +85,7 @@ class JobStats:
 
 
 class StatisticsRepository(Protocol):
-    """Counts over a scope."""
+    """Aggregate counts."""
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
-        """Return the counts of a scope."""
-        ...
+        """Return the job statistics of a scope."""

@@ -7,34 +7,19 @@ from workbell.domain.jobs.task import TaskDefinition, TaskId
 
 
 class TaskDefinitionRepository(Protocol):
-    """The tasks that the store knows, by id and by key."""
+    """The stored tasks, by id and by key."""
 
     def add(self, definition: TaskDefinition) -> TaskDefinition:
-        """Keep a new definition, and return it with its id; a known key returns the kept one."""
-        ...
+        """Insert a definition and return it with its id, or the existing one."""
 
     def get(self, task_id: TaskId) -> TaskDefinition:
-        """
-        Return one definition.
-
-        Raises:
-            NotFound: There is none with the id.
-        """
-        ...
+        """Return the definition with an id, or raise NotFound."""
 
     def by_key(self, key: str) -> TaskDefinition:
-        """
-        Return one definition.
-
-        Raises:
-            NotFound: There is none with the key.
-        """
-        ...
+        """Return the definition with a key, or raise NotFound."""
 
     def all(self) -> Sequence[TaskDefinition]:
-        """Return every definition, by id."""
-        ...
+        """Return all definitions, by id."""
 
     def replace(self, definition: TaskDefinition) -> None:
-        """Keep a definition as it now stands."""
-        ...
+        """Update a definition."""

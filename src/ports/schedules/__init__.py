@@ -1,1 +1,1 @@
-"""ports/schedules."""
+"""Ports of schedules."""

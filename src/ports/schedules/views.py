@@ -16,10 +16,9 @@ from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Sch
 @frozen(kw_only=True)
 class ScheduleFilter:
     """
-    Which schedules a list shows; None leaves a matter open.
+    Conditions of a list of schedules; None means any.
 
-    Times from and to are both included; `..._contains` and `search` do not
-    regard case.
+    Time bounds are inclusive; `..._contains` and `search` are case-insensitive.
     """
 
     is_active: bool | None = None
@@ -41,7 +40,7 @@ class ScheduleFilter:
 
 @frozen(kw_only=True)
 class ScheduleView:
-    """A schedule as it is shown: with its owner's, its task's and its last run's facts."""
+    """A schedule with the names of its owner and task, and its last run."""
 
     schedule: Schedule
     owner_username: str
@@ -54,7 +53,7 @@ class ScheduleView:
 
     @classmethod
     def first(cls, schedule: Schedule, owner: User, definition: TaskDefinition) -> "ScheduleView":
-        """Return a schedule that was just made, and has not run."""
+        """Build the view of a new schedule, which has no runs."""
         return cls(
             schedule=schedule,
             owner_username=owner.username,
@@ -66,7 +65,7 @@ class ScheduleView:
 
 
 class ListedSchedule(NamedTuple):
-    """A schedule as a list shows it: what `ScheduleView` says, without the schedule itself."""
+    """A row of a list of schedules: the fields of `ScheduleView`, flattened."""
 
     id: ScheduleId
     owner: UserId
@@ -105,7 +104,7 @@ class ListedSchedule(NamedTuple):
 
     @classmethod
     def of(cls, view: ScheduleView) -> "ListedSchedule":
-        """Return what a list shows of a view."""
+        """Build the row of a view."""
         schedule = view.schedule
         rule = schedule.cron
         return cls(

@@ -178,7 +178,7 @@ class GoalService:
         now = self.clock.now()
         with self.store.begin() as tx:
             before = _lock(tx, actor, number, None)
-            after = before.moved(state, now)
+            after = before.in_state(state, now)
             timer = tx.timers.get(actor.user_id)
             if after is before:
                 return self._view(actor, before, timer)

@@ -15,15 +15,19 @@ from workbell.domain.goals.reminder import (
     Preferences,
     ReminderRecipient,
     check_reminder_time,
-    idle_before,
-    mail_key,
-    message,
+    compose_reminder,
+    idle_cutoff,
+    reminder_key,
 )
 from workbell.domain.identity.actor import Actor, ClientInfo
 from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
-from workbell.domain.notifications.unsubscribe import Category, UnsubscribeTokens, Unsubscription
+from workbell.domain.notifications.unsubscribe import (
+    EmailCategory,
+    UnsubscribeTokens,
+    Unsubscription,
+)
 from workbell.ports.goals.reminders import RemindersTx
 from workbell.ports.goals.repository import GoalFilter
 from workbell.ports.mail import Email
@@ -63,7 +67,7 @@ class ReminderService:
         checked = reminded = 0
         after = UserId(0)
         while True:
-            before = idle_before(self.clock.now(), self.inactive_days)
+            before = idle_cutoff(self.clock.now(), self.inactive_days)
             with self.store.view() as tx:
                 owners = tx.reminders.idle(after, before, limit=PAGE)
             if not owners:
@@ -130,12 +134,12 @@ class ReminderService:
 
     def parse_unsubscribe_token(self, token: str) -> Unsubscription:
         """Return the content of an unsubscribe token; raises NotFound."""
-        return self.tokens.read(token)
+        return self.tokens.parse(token)
 
     @retry_on_contention
     def unsubscribe(self, token: str, client_info: ClientInfo) -> Unsubscription:
         """Turn off the emails that a token names; raises NotFound."""
-        unsubscription = self.tokens.read(token)
+        unsubscription = self.tokens.parse(token)
         actor = Actor(user_id=unsubscription.owner, client_info=client_info)
         with self.store.begin() as tx:
             preferences = evolve(tx.reminders.preferences(unsubscription.owner), reminders=False)
@@ -147,7 +151,7 @@ class ReminderService:
         """Remind the due users of a page; return how many were reminded."""
         now = self.clock.now()
         with self.store.begin() as tx:
-            locked = tx.reminders.lock(owners, idle_before(now, self.inactive_days))
+            locked = tx.reminders.lock(owners, idle_cutoff(now, self.inactive_days))
             users = [user for user in locked if user.has_own_time is own_times]
             to_remind = [
                 (user, goals) for user in users if (goals := user.due(now, self.inactive_days))
@@ -197,15 +201,15 @@ class ReminderService:
             max_attempts=MAIL_ATTEMPTS,
             origin=JobOrigin.REMINDER,
             fair_key=MAIL_TASK,  # a bulk of reminders does not delay other jobs of the system
-            idempotency_key=mail_key(user.owner, day),
+            idempotency_key=reminder_key(user.owner, day),
             created_at=now,
         )
 
     def _compose(self, user: User, goals: Sequence[Goal]) -> Email:
         """Return the email; goal names go to verified addresses only."""
         names = [goal.name for goal in goals] if user.is_email_verified else []
-        subject, text = message(names, len(goals), self.inactive_days)
-        token = self.tokens.make(Unsubscription(user.id, Category.REMINDERS))
+        subject, text = compose_reminder(names, len(goals), self.inactive_days)
+        token = self.tokens.make(Unsubscription(user.id, EmailCategory.REMINDERS))
         link = f"{self.public_url}{UNSUBSCRIBE}{token}"
         footer = f"\nUnsubscribe without signing in: {link}\n"
         return Email(to=user.email, subject=subject, text=text + footer, unsubscribe=link)

@@ -9,16 +9,16 @@ from workbell.domain.goals.local_days import local_day
 from workbell.domain.goals.summary import (
     Bucket,
     Comparison,
+    DaySeconds,
     Granularity,
     HeatmapDay,
     Span,
     Streak,
-    Worked,
     buckets,
     by_period,
     compare_with_previous,
     heatmap,
-    span_of,
+    make_span,
     streak,
     total,
 )
@@ -60,7 +60,7 @@ class SummaryService:
 
     def by_period(
         self, actor: Actor, group: Granularity, goal: int | None = None
-    ) -> Sequence[Worked]:
+    ) -> Sequence[DaySeconds]:
         """Return the seconds of each week or month that has any, oldest first."""
         return self._cached_or_computed(actor, group, goal, lambda days: by_period(days, group))
 
@@ -81,7 +81,7 @@ class SummaryService:
             Invalid: The span is too long, or ends before it starts.
         """
         today = local_day(self.clock.now(), actor.time_zone)
-        span = span_of(first, last, today)
+        span = make_span(first, last, today)
         days = self._cached_or_computed(actor, Granularity.DAY, goal, lambda days: days)
         return Overview(
             span=span,
@@ -99,8 +99,8 @@ class SummaryService:
         actor: Actor,
         group: Granularity,
         number: int | None,
-        compute: Callable[[Sequence[Worked]], Sequence[Worked]],
-    ) -> Sequence[Worked]:
+        compute: Callable[[Sequence[DaySeconds]], Sequence[DaySeconds]],
+    ) -> Sequence[DaySeconds]:
         """Return sums from the cache, or compute and cache them."""
         owner = actor.user_id
         with self.store.view() as tx:
@@ -115,7 +115,7 @@ class SummaryService:
             self.cache.put(key, value, self.cache_seconds)
         return sums
 
-    def _cached(self, key: str) -> Sequence[Worked] | None:
+    def _cached(self, key: str) -> Sequence[DaySeconds] | None:
         value = self.cache.get(key) if self.cache_seconds else None
         if value is None:
             return None

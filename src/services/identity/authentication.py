@@ -102,12 +102,12 @@ class TokenAuthenticator:
         return Actor.of(user, key_scopes=key.scopes), until
 
     def _record_use(self, session: Session, now: datetime) -> None:
-        if session.use_is_worth_noting(now):
+        if session.should_record_use(now):
             with suppress(Unavailable), self.store.begin() as tx:
                 tx.sessions.record_use(session.used(now, self.idle, self.session_life))
 
     def _record_key_use(self, key: ApiKey, now: datetime) -> None:
-        if key.use_is_worth_noting(now):
+        if key.should_record_use(now):
             with suppress(Unavailable), self.store.begin() as tx:
                 tx.api_keys.record_use(key.used(now))
 

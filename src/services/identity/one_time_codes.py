@@ -8,15 +8,15 @@ from attrs import field, frozen
 
 from workbell.domain.errors import Invalid, NotFound, Unavailable
 from workbell.domain.identity.one_time_code import (
+    CODE_LIFETIME,
     DAY,
     HOUR,
-    LIFE,
     OneTimeCode,
     Purpose,
-    draw_code,
+    can_send_code,
+    can_try_code,
+    generate_code,
     looks_like_code,
-    may_guess,
-    may_send,
     normalise_code,
 )
 from workbell.domain.identity.user import SYSTEM_ID, User
@@ -52,12 +52,12 @@ class OneTimeCodeService:
     clock: Clock
     randomness: Randomness
     hasher: PasswordHasher
-    life: timedelta = LIFE
+    life: timedelta = CODE_LIFETIME
     min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def generate(self) -> GeneratedCode:
         """Return a new code and its hash; may raise Unavailable."""
-        code = draw_code(self.randomness.randbelow)
+        code = generate_code(self.randomness.randbelow)
         return GeneratedCode(code, self.hasher.hash(code))
 
     def store_code(
@@ -74,7 +74,7 @@ class OneTimeCodeService:
         """Whether another code may be sent to a user (row locked)."""
         latest = tx.codes.latest(user.id, purpose)
         sent = tx.codes.count_since(user.id, purpose, now - HOUR)
-        return user.is_active and may_send(latest, sent, now)
+        return user.is_active and can_send_code(latest, sent, now)
 
     def find_matching(
         self, email: str, typed_code: str, purpose: Purpose
@@ -103,7 +103,7 @@ class OneTimeCodeService:
             with suppress(NotFound):
                 tx.users.get_for_update(user_id)
             wrong = tx.codes.count_wrong_since(user_id, now - DAY - self.life)
-            allowed = code is not None and looks_like_code(typed_code) and may_guess(wrong)
+            allowed = code is not None and looks_like_code(typed_code) and can_try_code(wrong)
             return tx.codes.try_attempt(code.id if code and allowed else NO_CODE, now)
 
 

@@ -9,8 +9,8 @@ from attrs import Factory, evolve, field, frozen
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid
 from workbell.domain.identity.actor import SYSTEM, Actor, ClientInfo
-from workbell.domain.identity.one_time_code import LIFE, OneTimeCode, Purpose, WrongCode
-from workbell.domain.identity.password_policy import MADE_UP_LIFE
+from workbell.domain.identity.one_time_code import CODE_LIFETIME, OneTimeCode, Purpose, WrongCode
+from workbell.domain.identity.password_policy import GENERATED_PASSWORD_LIFETIME
 from workbell.domain.identity.registration import (
     Registration,
     email_errors,
@@ -53,7 +53,7 @@ class RegistrationService:
     randomness: Randomness
     hasher: PasswordHasher
     mailer: Mailer
-    code_life: timedelta = LIFE
+    code_life: timedelta = CODE_LIFETIME
     self_service_tier: bool = True
     background_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
     min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -158,7 +158,7 @@ class RegistrationService:
         chosen = password or self._generate_password()
         administrator = self._new_superuser(username, email, self.hasher.hash(chosen))
         if not password:
-            until = administrator.created_at + MADE_UP_LIFE
+            until = administrator.created_at + GENERATED_PASSWORD_LIFETIME
             administrator = evolve(administrator, password_expires_at=until)
 
         def add_if_first() -> bool:

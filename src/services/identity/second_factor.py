@@ -11,7 +11,7 @@ from workbell.domain.identity.permissions import Action, check
 from workbell.domain.identity.second_factor import (
     SecondFactor,
     base32_secret,
-    draw_recovery_codes,
+    generate_recovery_codes,
 )
 from workbell.domain.identity.user import User
 from workbell.ports.identity.users import IdentityTx
@@ -85,7 +85,7 @@ class SecondFactorService:
     def confirm(self, actor: Actor, code: str) -> Sequence[str]:
         """Activate the new second factor; return its recovery codes."""
         check(actor, Action.USE_SECOND_FACTOR, owner=actor.user_id)
-        recovery = draw_recovery_codes(self.passwords.codes.randomness.randbelow)
+        recovery = generate_recovery_codes(self.passwords.codes.randomness.randbelow)
         if not self._store_confirmed(actor, code, recovery):
             raise Invalid.field("code", WRONG_CODE)
         self._notify(actor, "was added")
@@ -94,7 +94,7 @@ class SecondFactorService:
     def renew(self, actor: Actor, password: str, code: str) -> Sequence[str]:
         """Return new recovery codes; the earlier ones become invalid."""
         user = self._check_password(actor, password, code)
-        recovery = draw_recovery_codes(self.passwords.codes.randomness.randbelow)
+        recovery = generate_recovery_codes(self.passwords.codes.randomness.randbelow)
         self._store_recovery_codes(actor, user, recovery)
         self._notify(actor, "has new recovery codes")
         return recovery
@@ -155,7 +155,7 @@ class SecondFactorService:
             user, now = tx.users.get_for_update(user.id), self.factor_check.clock.now()
             if (factor := active_factor(tx, user)) is None:
                 raise Conflict("There is no second factor.")
-            tx.second_factors.replace(factor, factor.renewed(recovery))
+            tx.second_factors.replace(factor, factor.with_recovery_codes(recovery))
             tx.audit.add(account_audit_entry(user, "RECOVERY_CODES_RENEW", actor.client_info, now))
 
     @retry_on_contention

@@ -9,10 +9,10 @@ from attrs import evolve, frozen
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import SIGN_IN, Action, check, scope_of
+from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, check, get_scope
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import Artifact, Attempt, LogLine
-from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, mode_of
+from workbell.domain.jobs.job import Job, JobId, JobOrigin, JobState, claim_mode
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.ports.files import FileStore
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
@@ -63,7 +63,7 @@ class JobService:
             Conflict: The key was used for another request.
             NotAllowed: The actor has not logged in.
         """
-        check(actor, Action.MAKE_JOB, SIGN_IN)
+        check(actor, Action.MAKE_JOB, LOGIN_REQUIRED)
         owner = actor.user_id if owner is None else owner
         if (existing := self._find_by_idempotency_key(owner, idempotency_key, new)) is not None:
             return existing, False
@@ -125,7 +125,7 @@ class JobService:
             queue=new.queue or task.queue,
             priority=new.priority,
             weight=actor.tier.weight,
-            mode=mode_of(task),
+            mode=claim_mode(task),
             fail_when_lost=task.on_lost is OnLost.FAIL,
             max_attempts=new.max_attempts or task.max_attempts,
             timeout_seconds=new.timeout_seconds or task.timeout_seconds,
@@ -138,27 +138,27 @@ class JobService:
     def get(self, actor: Actor, job_id: JobId) -> Job:
         """Return a job visible to the actor."""
         with self.store.view() as tx:
-            return tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+            return tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
 
     def find(
         self, actor: Actor, filters: JobFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> Sequence[Job]:
         """Return a page of the actor's jobs."""
         with self.store.view() as tx:
-            scope = scope_of(actor, Action.READ_JOBS)
+            scope = get_scope(actor, Action.READ_JOBS)
             return tx.jobs.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
 
     def count(self, actor: Actor, filters: JobFilter) -> int:
         """Return how many jobs match, at most one more than `COUNT_CAP`."""
         with self.store.view() as tx:
-            return tx.jobs.count(scope_of(actor, Action.READ_JOBS), filters)
+            return tx.jobs.count(get_scope(actor, Action.READ_JOBS), filters)
 
     @retry_on_contention
     def cancel(self, actor: Actor, job_id: JobId) -> Job:
         """Cancel a waiting job, or request cancellation of a running one."""
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
+            before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             after = before.cancel(now)
             self._replace(tx, before, after)
             audit_command(tx.audit, actor, "CANCEL", "job", after.id, now)
@@ -173,7 +173,7 @@ class JobService:
         """
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
+            before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             if before.state is JobState.SUCCEEDED:
                 (copy,) = tx.jobs.add([before.rerun(now)], now)
                 assert copy is not None
@@ -190,7 +190,7 @@ class JobService:
         """Cancel a job that has not ended; hide one that has."""
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = tx.jobs.get_for_update(scope_of(actor, Action.CHANGE_JOBS), job_id)
+            before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             ended = before.state.ended
             after = evolve(before, hidden=True) if ended else before.cancel(now)
             self._replace(tx, before, after)
@@ -206,7 +206,7 @@ class JobService:
     def attempts(self, actor: Actor, job_id: JobId) -> Sequence[Attempt]:
         """Return a job's attempts, oldest first; a running one has no end."""
         with self.store.view() as tx:
-            job = tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+            job = tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
             attempts = list(tx.jobs.attempts(job_id))
         if job.state is JobState.RUNNING and job.started_at is not None:
             attempts.append(
@@ -228,13 +228,13 @@ class JobService:
     ) -> Sequence[LogLine]:
         """Return a job's log lines, ordered by attempt."""
         with self.store.view() as tx:
-            tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+            tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
             return tx.logs.lines(job_id, attempt=attempt, after=after, limit=limit)
 
     def artifacts(self, actor: Actor, job_id: JobId) -> Sequence[Artifact]:
         """Return a job's files, by name."""
         with self.store.view() as tx:
-            tx.jobs.get(scope_of(actor, Action.READ_JOBS), job_id)
+            tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
             return tx.logs.artifacts(job_id)
 
     def artifact(self, actor: Actor, job_id: JobId, name: str) -> tuple[Artifact, Iterator[bytes]]:
@@ -247,7 +247,7 @@ class JobService:
     def stats(self, actor: Actor) -> JobStats:
         """Return counts of the actor's jobs."""
         with self.store.view() as tx:
-            return tx.statistics.jobs(scope_of(actor, Action.READ_JOBS), self.clock.now())
+            return tx.statistics.jobs(get_scope(actor, Action.READ_JOBS), self.clock.now())
 
     def queues(self) -> Sequence[QueueStats]:
         """Return all queues, including known ones without a row."""

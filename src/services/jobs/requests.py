@@ -35,7 +35,7 @@ class NewJob:
 
 def check_priority(actor: Actor, priority: int) -> None:
     """Raise Invalid if an ordinary user asks for a priority above 0."""
-    if priority > 0 and not may(actor, Action.HURRY_JOBS):
+    if priority > 0 and not may(actor, Action.RAISE_JOB_PRIORITY):
         raise Invalid.field("priority", "Only superusers may raise the priority above 0.")
 
 

@@ -11,7 +11,7 @@ from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import SIGN_IN, Action, check, may, scope_of
+from workbell.domain.identity.permissions import LOGIN_REQUIRED, Action, check, get_scope, may
 from workbell.domain.identity.user import User, UserId
 from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.jobs.task import TaskDefinition, Tasks
@@ -83,7 +83,7 @@ class ScheduleService:
             LimitReached: The owner has too many active schedules.
             NotAllowed: The actor has not logged in.
         """
-        check(actor, Action.MAKE_SCHEDULE, SIGN_IN)
+        check(actor, Action.MAKE_SCHEDULE, LOGIN_REQUIRED)
         now, definition = self.clock.now(), self.definitions.by_name(new.task_definition)
         fields = self._validated_fields(actor, new, definition)
         owner = actor.user_id if owner is None else owner
@@ -105,7 +105,7 @@ class ScheduleService:
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """Return a schedule visible to the actor."""
         with self.store.view() as tx:
-            return tx.schedules.get_view(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
+            return tx.schedules.get_view(get_scope(actor, Action.READ_SCHEDULES), schedule_id)
 
     def find(
         self,
@@ -116,7 +116,7 @@ class ScheduleService:
         limit: int,
     ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a page of the actor's schedules, and the total number."""
-        scope = scope_of(actor, Action.READ_SCHEDULES)
+        scope = get_scope(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:
             return tx.schedules.list_page(
                 scope, filters, ordering=ordering, offset=offset, limit=limit
@@ -178,7 +178,7 @@ class ScheduleService:
         owner = self.get(actor, schedule_id).schedule.owner
         check_waiting_capacity(self.store, owner, 1, self.max_waiting)
         with self.store.begin() as tx:
-            schedule = tx.schedules.get(scope_of(actor, Action.READ_SCHEDULES), schedule_id)
+            schedule = tx.schedules.get(get_scope(actor, Action.READ_SCHEDULES), schedule_id)
             task = self.tasks.find(schedule.task)
             job = schedule.job(task, now, due_at=now, origin=JobOrigin.RUN_NOW, for_tick=now)
             (added,) = tx.jobs.add([job], now)
@@ -315,7 +315,7 @@ class ScheduleService:
         if not actor.is_system:
             _lock_owner(tx, owner)
         schedule = tx.schedules.get_for_update(
-            scope_of(actor, Action.CHANGE_SCHEDULES), schedule_id
+            get_scope(actor, Action.CHANGE_SCHEDULES), schedule_id
         )
         if any(version != schedule.version for version in versions):
             entries = tx.audit.list_for_object("schedule", str(schedule_id))

@@ -55,8 +55,8 @@ class CountingHasher:
             self.compared += 1
         return self.real.verify(password_hash, password)
 
-    def check_room(self) -> None:
-        self.real.check_room()
+    def check_capacity(self) -> None:
+        self.real.check_capacity()
 
     def needs_rehash(self, password_hash: str) -> bool:
         return self.real.needs_rehash(password_hash)

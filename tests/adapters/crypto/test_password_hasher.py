@@ -82,12 +82,12 @@ def test_who_waits_too_long_for_a_slot_is_refused_and_told_when_to_come_again() 
 
 def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
     hasher = quick(slots=1, waiting=0, patience=60.0)
-    hasher.check_room()
+    hasher.check_capacity()
     with hasher._admitted:
-        for ask in (lambda: hasher.hash("x"), hasher.check_room):
+        for ask in (lambda: hasher.hash("x"), hasher.check_capacity):
             with pytest.raises(Unavailable):
                 ask()
-    hasher.check_room()
+    hasher.check_capacity()
     assert hasher.hash("x")
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.adapters.serialization.serializer import JsonSerializer
-from workbell.domain.constraints import Constraints, constraints_of
+from workbell.domain.constraints import Constraints, find_constraints
 from workbell.domain.errors import Invalid
 from workbell.domain.jobs.task import TaskDefinition
 
@@ -411,7 +411,7 @@ def test_limits_are_checked() -> None:
 
 def test_limits_ask_nothing_of_a_value_that_they_do_not_fit() -> None:
     assert list(Constraints(ge=1).problems(None)) == []
-    assert constraints_of(("a",)) is None
+    assert find_constraints(("a",)) is None
     with pytest.raises(Exception, match="unterminated"):
         Constraints(pattern="[")
 

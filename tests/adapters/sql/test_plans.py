@@ -139,7 +139,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
         "workbell_notification_preferences_next_at_idx",
     ),
     "signed in from": (
-        lambda tx: tx.sessions.opened_from(ALICE, "192.0.2.1"),
+        lambda tx: tx.sessions.has_login_from(ALICE, "192.0.2.1"),
         "workbell_sessions_from_idx (user_id=? AND address=?)",
     ),
     "span before": (

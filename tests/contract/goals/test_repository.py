@@ -73,7 +73,7 @@ def test_a_goal_comes_back_as_it_was_and_to_its_owner_only(store: AnyStore) -> N
         for owner, number in ((BOB, 1), (ALICE, 2)):
             with pytest.raises(NotFound):
                 tx.goals.get(owner, number)
-        paused = goal.moved(GoalState.PAUSED, after(9))
+        paused = goal.in_state(GoalState.PAUSED, after(9))
         tx.goals.replace(paused)
         assert tx.goals.get(ALICE, 1) == paused
         with pytest.raises(NotFound):

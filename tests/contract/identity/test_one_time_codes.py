@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
-from workbell.domain.identity.one_time_code import LIFE, MAX_ATTEMPTS, OneTimeCode, Purpose
+from workbell.domain.identity.one_time_code import CODE_LIFETIME, MAX_ATTEMPTS, OneTimeCode, Purpose
 from workbell.domain.identity.user import UserId
 
 VERIFY = Purpose.VERIFY_EMAIL
@@ -75,9 +75,9 @@ def test_a_try_counts_until_there_are_too_many(store: AnyStore) -> None:
 def test_a_code_works_until_it_expires_and_once(store: AnyStore) -> None:
     with store.begin() as tx:
         code = tx.codes.add(a_code())
-        assert not tx.codes.try_attempt(code.id, NOON + LIFE)
-        assert not tx.codes.try_use(code.id, NOON + LIFE)
-        assert tx.codes.try_attempt(code.id, NOON + LIFE - (after(0.000001) - NOON))
+        assert not tx.codes.try_attempt(code.id, NOON + CODE_LIFETIME)
+        assert not tx.codes.try_use(code.id, NOON + CODE_LIFETIME)
+        assert tx.codes.try_attempt(code.id, NOON + CODE_LIFETIME - (after(0.000001) - NOON))
         assert tx.codes.try_use(code.id, after(5))
         assert not tx.codes.try_use(code.id, after(5))
         assert not tx.codes.try_attempt(code.id, after(5))

@@ -8,13 +8,13 @@ from attrs import evolve
 from tests.contract.factories import ALICE, BOB, NOON, AnyStore, after
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.identity.actor import ClientInfo
-from workbell.domain.identity.one_time_code import LIFE
+from workbell.domain.identity.one_time_code import CODE_LIFETIME
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import UserId
 
 
 def a_session(**fields: Any) -> Session:
-    return evolve(Session.start("session-1", ALICE, "jti-1", NOON, LIFE), **fields)
+    return evolve(Session.start("session-1", ALICE, "jti-1", NOON, CODE_LIFETIME), **fields)
 
 
 @pytest.mark.usefixtures("people")
@@ -39,7 +39,7 @@ def test_an_id_stands_for_one_session(store: AnyStore) -> None:
 
 @pytest.mark.usefixtures("people")
 def test_a_session_is_replaced_but_for_id_user_and_start(store: AnyStore) -> None:
-    rotated = a_session().rotated("jti-2", after(9), LIFE).revoked(after(10))
+    rotated = a_session().rotated("jti-2", after(9), CODE_LIFETIME).revoked(after(10))
     with store.begin() as tx:
         tx.sessions.add(a_session())
         tx.sessions.replace(evolve(rotated, user_id=BOB, created_at=after(5)))
@@ -58,7 +58,7 @@ def test_a_session_that_is_not_there_is_not_found(store: AnyStore) -> None:
 @pytest.mark.usefixtures("people")
 def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
     session = Session.start(
-        "s", ALICE, "h" * 64, NOON, LIFE, kind=SessionKind.BROWSER,
+        "s", ALICE, "h" * 64, NOON, CODE_LIFETIME, kind=SessionKind.BROWSER,
         client_info=ClientInfo(address="2001:db8::1", user_agent="Agent/1 – é"),
     )  # fmt: skip
     with store.begin() as tx:
@@ -74,16 +74,16 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
 def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
     """Also when the session is over, and nobody else is."""
     session = Session.start(
-        "s", ALICE, "h", NOON, LIFE, client_info=ClientInfo(address="192.0.2.1")
+        "s", ALICE, "h", NOON, CODE_LIFETIME, client_info=ClientInfo(address="192.0.2.1")
     )
     with store.begin() as tx:
         tx.sessions.add(session.revoked(NOON))
     with store.view() as tx:
-        assert tx.sessions.opened_from(ALICE, "192.0.2.1")
-        assert not tx.sessions.opened_from(ALICE, "192.0.2.11")
-        assert not tx.sessions.opened_from(ALICE, "")
-        assert not tx.sessions.opened_from(BOB, "192.0.2.1")
-        assert not tx.sessions.opened_from(UserId(0), "192.0.2.1")
+        assert tx.sessions.has_login_from(ALICE, "192.0.2.1")
+        assert not tx.sessions.has_login_from(ALICE, "192.0.2.11")
+        assert not tx.sessions.has_login_from(ALICE, "")
+        assert not tx.sessions.has_login_from(BOB, "192.0.2.1")
+        assert not tx.sessions.has_login_from(UserId(0), "192.0.2.1")
 
 
 @pytest.mark.usefixtures("people")

@@ -1,4 +1,4 @@
-"""Cron rules in words, and their previews."""
+"""Descriptions and previews of cron rules."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -60,11 +60,11 @@ WORDS = {
 
 
 @pytest.mark.parametrize(("line", "words"), WORDS.items())
-def test_a_line_reads_as_a_sentence(line: str, words: str) -> None:
+def test_an_expression_is_described_in_english(line: str, words: str) -> None:
     assert describe(parse(line)) == words
 
 
-def test_a_preview_shows_runs_in_utc_and_on_the_wall() -> None:
+def test_a_preview_shows_runs_in_utc_and_local_time() -> None:
     now = datetime(2026, 3, 28, 12, tzinfo=UTC)
     shown = preview(CronRule("30 2 * * *", "Europe/Berlin"), now, 2)
     assert shown.words == "At 02:30, every day"
@@ -78,14 +78,14 @@ def test_a_preview_shows_runs_in_utc_and_on_the_wall() -> None:
     assert shown.smallest_gap == timedelta(hours=23, minutes=30)
 
 
-def test_a_preview_says_which_run_is_skipped() -> None:
+def test_a_preview_warns_of_a_skipped_run() -> None:
     now = datetime(2026, 3, 28, 12, tzinfo=UTC)
     shown = preview(CronRule("30 2 * * *", "Europe/Berlin", DstGap.SKIP), now, 2)
     assert [run.local.day for run in shown.runs] == [30, 31]
     assert shown.warnings == ("On 2026-03-29 the clock skips the time of a run; it does not run.",)
 
 
-def test_a_preview_says_which_runs_are_repeated() -> None:
+def test_a_preview_warns_of_repeated_runs() -> None:
     now = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     shown = preview(CronRule("*/20 * * * *", "Europe/Berlin"), now, 5)
     assert [run.note for run in shown.runs] == [

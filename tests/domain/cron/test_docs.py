@@ -1,4 +1,4 @@
-"""The examples of docs/cron.md are true."""
+"""The examples of docs/cron.md are correct."""
 
 import re
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def rows(title: str) -> list[list[str]]:
-    """Return the cells of the table under a heading, without its head."""
+    """Return the cells of the table under a heading, without its header."""
     section = PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in re.split(r"\|", line)[1:-1]] for line in lines]

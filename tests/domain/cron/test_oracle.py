@@ -1,4 +1,4 @@
-"""Cron rules against two oracles, at every clock change of every zone."""
+"""Cron rules agree with two oracles at every clock change of every zone."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -49,10 +49,10 @@ Window = tuple[str, datetime]
 @lru_cache(maxsize=1)
 def _windows() -> Sequence[Window]:
     """
-    Return a zone and a moment for each clock change from 2020 to 2037.
+    Return a zone and an instant for each clock change from 2020 to 2037.
 
-    Zones that change by the same amount at the same moment, and agree two
-    days round it, are represented by one of them, unless all are asked for.
+    Zones with the same change and equal offsets for two days around it are
+    represented by one of them, unless WORKBELL_TEST_FULL is set.
     """
     chosen: dict[object, Window] = {}
     for name in sorted(available_timezones() - {"localtime", "Factory"}):
@@ -69,7 +69,7 @@ def _windows() -> Sequence[Window]:
 
 
 def _cronsim(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
-    """Return cronsim's ticks; it spells the last Sunday `0L`, and repeats what collapses."""
+    """Return cronsim's ticks without duplicates; it spells the last Sunday `0L`."""
     found = set()
     for tick in CronSim(line.replace("L0", "0L"), after.astimezone(load_zone(zone))):
         at = tick.astimezone(UTC)
@@ -80,7 +80,7 @@ def _cronsim(line: str, zone: str, after: datetime, until: datetime) -> list[dat
 
 
 def _odd(zone: str, change: datetime) -> bool:
-    """Return whether the clock changes off the hour, or by a part of an hour."""
+    """Whether the clock changes off the hour, or by a fraction of an hour."""
     clock = load_zone(zone)
     walls = [at.astimezone(clock).replace(tzinfo=None) for at in (change - MINUTE, change)]
     return walls[1].minute != 0 or (walls[1] - walls[0] - MINUTE) % timedelta(hours=1) != NOTHING
@@ -88,14 +88,13 @@ def _odd(zone: str, change: datetime) -> bool:
 
 def _explained(line: str, zone: str, change: datetime, ours: list[datetime]) -> bool:
     """
-    Return whether a difference from cronsim is known and meant.
+    Whether a difference from cronsim is known and intended.
 
-    cronsim steps through wildcards by whole hours of real time. Where the
-    clock changes by half an hour (Lord Howe, in autumn) or at a minute past
-    the hour (Casey, 2020 to 2022), it passes over hours that the wall does
-    show. Such a difference is excused only for these zones, only for
-    wildcards, and only if ours are exactly the minutes the wall clock shows.
-    `W` is not in cronsim at all, and is checked in `test_cron.py`.
+    cronsim steps through wildcards by whole hours of real time. If the clock
+    changes by half an hour (Lord Howe, in autumn) or off the hour (Casey, 2020 to
+    2022), it misses hours that the local clock shows. Only for these zones and
+    wildcards, our ticks may differ if they are exactly the matching local
+    minutes. cronsim does not support `W`; `test_rule.py` covers it.
     """
     known = ("Australia/Lord_Howe", "Australia/LHI", "Antarctica/Casey")
     wild = any(part.startswith("*") for part in line.split()[:2])
@@ -103,12 +102,12 @@ def _explained(line: str, zone: str, change: datetime, ours: list[datetime]) -> 
         zone in known
         and wild
         and _odd(zone, change)
-        and ours == _on_the_wall(line, zone, change - TWO_DAYS, change + TWO_DAYS)
+        and ours == _local_matches(line, zone, change - TWO_DAYS, change + TWO_DAYS)
     )
 
 
-def _on_the_wall(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
-    """Return every minute after one, up to another, whose wall clock matches; any day."""
+def _local_matches(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
+    """Return every minute in (after, until] whose local time matches, on any day."""
     clock, fields = load_zone(zone), parse(line)
     assert fields.day.is_any
     assert fields.weekday.is_any
@@ -123,7 +122,7 @@ def _on_the_wall(line: str, zone: str, after: datetime, until: datetime) -> list
 
 
 def _sampled() -> Iterator[tuple[str, Window]]:
-    """Yield every line at every odd window, and two lines in turn at each of the others."""
+    """Yield each expression at odd windows, and two in turn at the others."""
     for index, (zone, change) in enumerate(_windows()):
         every = FULL or _odd(zone, change)
         two = [LINES[(2 * index + i) % len(LINES)] for i in range(2)]
@@ -131,7 +130,7 @@ def _sampled() -> Iterator[tuple[str, Window]]:
             yield line, (zone, change)
 
 
-def test_ticks_are_those_of_cronsim_at_every_clock_change() -> None:
+def test_ticks_equal_those_of_cronsim_at_every_clock_change() -> None:
     differences = []
     for line, (zone, change) in _sampled():
         after, until = change - TWO_DAYS, change + TWO_DAYS
@@ -141,10 +140,10 @@ def test_ticks_are_those_of_cronsim_at_every_clock_change() -> None:
     assert differences == []
 
 
-def _by_the_wall(
+def _local_runs(
     hour: int, minute: int, zone: str, gap: DstGap, overlap: DstOverlap, change: datetime
 ) -> list[datetime]:
-    """Return a daily time's runs round a change, by PEP 495's folds alone."""
+    """Return a daily time's runs around a change, by the folds of PEP 495."""
     clock = load_zone(zone)
     found = set()
     middle = change.astimezone(clock).date()
@@ -171,7 +170,7 @@ def _first_instant_after_the_gap(low: datetime, high: datetime, clock: ZoneInfo)
 
 @pytest.mark.parametrize("gap", DstGap)
 @pytest.mark.parametrize("overlap", DstOverlap)
-def test_daily_times_obey_both_options_at_every_clock_change(
+def test_daily_times_follow_both_options_at_every_clock_change(
     gap: DstGap, overlap: DstOverlap
 ) -> None:
     differences = []
@@ -181,23 +180,23 @@ def test_daily_times_obey_both_options_at_every_clock_change(
             ours = list(rule.ticks(change - TWO_DAYS - MINUTE, change + TWO_DAYS))
             summary = rule.summarise_range(change - TWO_DAYS - MINUTE, change + TWO_DAYS)
             assert summary == (ours[0], ours[-1], len(ours))
-            if ours != _by_the_wall(hour, minute, zone, gap, overlap, change):
+            if ours != _local_runs(hour, minute, zone, gap, overlap, change):
                 differences.append((rule, change.isoformat()))
     assert differences == []
 
 
 @pytest.mark.parametrize("line", ["*/15 * * * *", "0 */2 * * *", "*/20 2 * * *", "30 */6 * * *"])
-def test_wildcards_fire_whenever_the_wall_clock_matches_at_odd_changes(line: str) -> None:
-    """Both copies of a minute fire, and none in a gap; no cronsim is needed to say so."""
+def test_wildcards_fire_at_every_matching_minute_at_odd_changes(line: str) -> None:
+    """Both occurrences of a minute, and none in a gap; checked without cronsim."""
     odd = [window for window in _windows() if _odd(*window)]
     assert {"Antarctica/Casey", "Australia/LHI"} <= {zone for zone, _ in odd}
     for zone, change in odd:
         after, until = change - TWO_DAYS, change + TWO_DAYS
         ours = list(CronRule(line, zone).ticks(after, until))
-        assert ours == _on_the_wall(line, zone, after, until), (zone, change)
+        assert ours == _local_matches(line, zone, after, until), (zone, change)
 
 
-def test_the_windows_cover_what_they_claim() -> None:
+def test_the_windows_cover_all_clock_changes() -> None:
     """Thousands of changes, or one for each group of zones that agree."""
     assert len(_windows()) > (5000 if FULL else 400)
     assert {"Africa/Casablanca", "Asia/Gaza"} & {zone for zone, _ in _windows()}

@@ -1,4 +1,4 @@
-"""When cron rules fire, clock changes included."""
+"""Ticks of cron rules, including clock changes."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
@@ -21,7 +21,7 @@ OPTIONS = [(gap, overlap) for gap in DstGap for overlap in DstOverlap]
 
 
 def walls(rule: CronRule, day: str, days: int = 1) -> list[str]:
-    """Return the runs of some local days, as the wall clock with its offset shows them."""
+    """Return the runs of some local days, as local times with offset."""
     zone = load_zone(rule.zone)
     start = datetime.fromisoformat(day).replace(tzinfo=zone)
     end = (start.replace(tzinfo=None) + timedelta(days=days)).replace(tzinfo=zone)
@@ -31,7 +31,7 @@ def walls(rule: CronRule, day: str, days: int = 1) -> list[str]:
 
 
 @pytest.mark.parametrize(("gap", "overlap"), OPTIONS)
-def test_a_fixed_time_in_a_gap_runs_at_its_end_or_not_at_all(
+def test_a_fixed_time_in_a_gap_runs_at_its_end_or_is_skipped(
     gap: DstGap, overlap: DstOverlap
 ) -> None:
     rule = CronRule("30 2 * * *", "Europe/Berlin", gap, overlap)
@@ -40,9 +40,7 @@ def test_a_fixed_time_in_a_gap_runs_at_its_end_or_not_at_all(
 
 
 @pytest.mark.parametrize(("gap", "overlap"), OPTIONS)
-def test_a_fixed_time_in_an_overlap_runs_at_its_first_copy_or_at_both(
-    gap: DstGap, overlap: DstOverlap
-) -> None:
+def test_a_fixed_time_in_an_overlap_runs_once_or_twice(gap: DstGap, overlap: DstOverlap) -> None:
     rule = CronRule("30 1 * * *", "America/New_York", gap, overlap)
     again = ["01 01:30-0500"] if overlap is DstOverlap.BOTH else []
     assert walls(rule, "2026-11-01") == ["01 01:30-0400", *again]
@@ -50,7 +48,7 @@ def test_a_fixed_time_in_an_overlap_runs_at_its_first_copy_or_at_both(
 
 @pytest.mark.parametrize(("gap", "overlap"), OPTIONS)
 @pytest.mark.parametrize("line", ["*/30 2 * * *", "@hourly", "0 */1 * * *"])
-def test_wildcards_keep_their_cadence_whatever_the_options(
+def test_wildcards_run_at_the_same_intervals_with_any_option(
     line: str, gap: DstGap, overlap: DstOverlap
 ) -> None:
     rule = CronRule(line, "Europe/Berlin", gap, overlap)
@@ -89,7 +87,7 @@ def test_odd_clock_changes(line: str, zone: str, day: str, runs: list[str] | Non
         assert found == runs
 
 
-def test_half_an_hour_of_lord_howe_comes_twice_only_where_asked() -> None:
+def test_the_half_hour_overlap_of_lord_howe_runs_twice_only_on_request() -> None:
     rule = CronRule("45 1 * * *", "Australia/Lord_Howe", dst_overlap=DstOverlap.BOTH)
     assert walls(rule, "2026-04-05") == ["05 01:45+1100", "05 01:45+1030"]
 
@@ -114,19 +112,19 @@ def test_half_an_hour_of_lord_howe_comes_twice_only_where_asked() -> None:
 def test_days_match_either_field_unless_one_begins_with_an_asterisk(
     line: str, days: list[int]
 ) -> None:
-    """Checked on July 2026, which begins on a Wednesday."""
+    """Checked for July 2026, which begins on a Wednesday."""
     july = datetime(2026, 7, 1, tzinfo=UTC)
     ticks = CronRule(line).ticks(july - datetime.resolution, july + 30 * DAY)
     assert [tick.day for tick in ticks] == days
 
 
-def test_the_29th_of_february_waits_for_its_year_even_past_2100() -> None:
+def test_february_29_waits_for_a_leap_year_even_past_2100() -> None:
     rule = CronRule("0 0 29 2 *")
     assert rule.next_after(NOON) == datetime(2028, 2, 29, tzinfo=UTC)
     assert rule.next_after(datetime(2096, 3, 1, tzinfo=UTC)) == datetime(2104, 2, 29, tzinfo=UTC)
 
 
-def test_there_is_a_beginning_and_an_end_of_time() -> None:
+def test_ticks_are_limited_to_1970_and_the_horizon() -> None:
     rule = CronRule("@yearly", "Pacific/Kiritimati")
     first = rule.next_after(datetime.min.replace(tzinfo=UTC))
     assert first == datetime(1970, 1, 1, 10, 40, tzinfo=UTC)
@@ -137,19 +135,19 @@ def test_there_is_a_beginning_and_an_end_of_time() -> None:
     ]
 
 
-def test_a_zone_that_is_not_known_is_refused() -> None:
+def test_an_unknown_time_zone_is_rejected() -> None:
     for zone in ("Mars/Olympus", "", "../etc/passwd", "localtime", "America", "right/UTC", "a\0b"):
         with pytest.raises(Invalid) as refused:
             CronRule("@daily", zone)
         assert list(refused.value.field_errors) == ["time_zone"]
 
 
-def test_naive_moments_are_a_mistake() -> None:
+def test_naive_datetimes_raise_an_error() -> None:
     with pytest.raises(TypeError):
         CronRule("@daily").next_after(NOON.replace(tzinfo=None))
 
 
-def test_the_next_run_is_kept_for_a_minute() -> None:
+def test_the_next_run_is_cached_per_minute() -> None:
     rule = CronRule("17 4 * * *", "Europe/Berlin")
     rule.next_after(NOON)
     before = cron._next.cache_info()
@@ -161,14 +159,14 @@ def test_the_next_run_is_kept_for_a_minute() -> None:
     assert after.maxsize is not None
 
 
-def test_options_and_zones_do_not_share_a_kept_run() -> None:
+def test_the_cache_distinguishes_options_and_zones() -> None:
     at = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
     assert CronRule("30 2 * * *", "Europe/Berlin").next_after(at) == at + HOUR / 2
     assert CronRule("30 2 * * *", "Europe/Berlin", DstGap.SKIP).next_after(at) == at + DAY
     assert CronRule("30 2 * * *", "UTC").next_after(at) == at + 2 * HOUR
 
 
-def test_many_threads_get_the_same_answers() -> None:
+def test_concurrent_threads_get_equal_results() -> None:
     rule = CronRule("3-59/7 */5 * * MON-FRI", "America/Havana")
     answers: list[list[datetime]] = []
     threads = [
@@ -182,7 +180,7 @@ def test_many_threads_get_the_same_answers() -> None:
     assert all(answer == answers[0] for answer in answers)
 
 
-def test_missed_ticks_are_counted_without_being_walked() -> None:
+def test_missed_ticks_are_counted_without_iterating_over_them() -> None:
     rule = CronRule("* * * * *", "Europe/Berlin")
     assert rule.summarise_range(NOON, NOON + DAY) == (NOON + timedelta(minutes=1), NOON + DAY, 1440)
     year = rule.summarise_range(NOON, NOON + 365 * DAY)
@@ -193,7 +191,7 @@ def test_missed_ticks_are_counted_without_being_walked() -> None:
     assert CronRule("0 0 29 2 *").summarise_range(NOON, NOON + DAY) is None
 
 
-def test_the_smallest_gap_looks_past_the_next_run() -> None:
+def test_the_minimum_interval_considers_later_runs() -> None:
     assert min_interval(CronRule("0,1 9 * * *"), NOON) == timedelta(minutes=1)
     assert min_interval(CronRule("@daily", "Europe/Berlin"), NOON) == 23 * HOUR
     assert min_interval(CronRule("@daily", "Europe/Berlin"), NOON, n=5) == DAY
@@ -238,9 +236,7 @@ MOMENTS = st.datetimes(
 
 @settings(deadline=None)
 @given(RULES, MOMENTS)
-def test_ticks_ascend_and_each_is_the_next_after_the_one_before(
-    rule: CronRule, moment: datetime
-) -> None:
+def test_ticks_ascend_and_agree_with_next_after(rule: CronRule, moment: datetime) -> None:
     ticks = list(islice(rule.ticks(moment), 20))
     assert moment < ticks[0] == rule.next_after(moment)
     for one, following in pairwise(ticks):
@@ -250,7 +246,7 @@ def test_ticks_ascend_and_each_is_the_next_after_the_one_before(
 
 @settings(deadline=None)
 @given(RULES, MOMENTS, st.integers(0, 40 * 1440))
-def test_what_is_missed_is_what_the_ticks_say(
+def test_the_range_summary_agrees_with_the_ticks(
     rule: CronRule, moment: datetime, minutes: int
 ) -> None:
     until = moment + timedelta(minutes=minutes)
@@ -262,7 +258,7 @@ def test_what_is_missed_is_what_the_ticks_say(
 
 @settings(deadline=None)
 @given(RULES, MOMENTS)
-def test_a_rule_is_what_it_is_made_of(rule: CronRule, moment: datetime) -> None:
+def test_rules_with_equal_fields_are_equal(rule: CronRule, moment: datetime) -> None:
     again = CronRule(rule.line, rule.zone, rule.dst_gap, rule.dst_overlap)
     assert again == rule
     assert hash(again) == hash(rule)

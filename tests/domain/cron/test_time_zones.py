@@ -1,4 +1,4 @@
-"""Stretches of constant offset, and the version of the time zone database."""
+"""Periods of constant UTC offset, and the version of the database."""
 
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,16 +21,16 @@ pytestmark = pytest.mark.unit
 
 
 def found(zone: str, begin: datetime, end: datetime) -> list[tuple[str, int, int]]:
-    """Return the starts, offsets and signed jumps of the stretches in a range."""
+    """Return the starts, offsets and signed jumps of the periods in a range."""
     return [
-        (f"{from_minutes(s.start):%Y-%m-%d %H:%M}", s.offset, s.first_wall - s.seen)
+        (f"{from_minutes(s.start):%Y-%m-%d %H:%M}", s.offset, s.wall_start - s.wall_seen)
         for s in offset_periods(
             zone, to_minutes(begin.replace(tzinfo=UTC)), to_minutes(end.replace(tzinfo=UTC))
         )
     ]
 
 
-def test_a_gap_jumps_forward_and_an_overlap_back() -> None:
+def test_wall_clocks_jump_forward_at_gaps_and_back_at_overlaps() -> None:
     year = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
     assert found("Europe/Berlin", *year) == [
         ("2026-01-01 00:00", 60, 0),
@@ -44,7 +44,7 @@ def test_a_gap_jumps_forward_and_an_overlap_back() -> None:
     assert found("UTC", *year) == [("2026-01-01 00:00", 0, 0)]
 
 
-def test_a_whole_day_can_be_missing() -> None:
+def test_a_zone_can_skip_a_whole_day() -> None:
     december = datetime(2011, 12, 30, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC)
     assert found("Pacific/Apia", *december) == [
         ("2011-09-24 14:00", -600, 60),
@@ -53,8 +53,8 @@ def test_a_whole_day_can_be_missing() -> None:
     ]
 
 
-def test_an_overlap_may_end_with_the_year() -> None:
-    """Morocco put its clock back from midnight, an hour before New Year in UTC."""
+def test_an_overlap_can_end_at_new_year() -> None:
+    """Morocco set its clock back at midnight, an hour before New Year in UTC."""
     new_year = datetime(1985, 12, 31, tzinfo=UTC), datetime(1986, 1, 2, tzinfo=UTC)
     assert found("Africa/Casablanca", *new_year)[1:] == [
         ("1985-12-31 23:00", 0, -60),
@@ -62,11 +62,11 @@ def test_an_overlap_may_end_with_the_year() -> None:
     ]
 
 
-def test_nothing_stretches_over_an_empty_range() -> None:
+def test_an_empty_range_has_no_periods() -> None:
     assert list(offset_periods("UTC", 5, 5)) == []
 
 
-def test_zones_are_those_of_the_package_whatever_the_machine_has(
+def test_zones_come_from_the_tzdata_package_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     utc = (files("tzdata") / "zoneinfo" / "UTC").read_bytes()
@@ -87,6 +87,6 @@ def test_zones_are_those_of_the_package_whatever_the_machine_has(
 
 
 @pytest.mark.parametrize("name", ["../zones", "Europe", "Factory", "localtime", "", "/etc/passwd"])
-def test_what_names_no_zone_is_refused(name: str) -> None:
+def test_unknown_zone_names_are_rejected(name: str) -> None:
     with pytest.raises(Invalid, match="not a known time zone"):
         load_zone(name)

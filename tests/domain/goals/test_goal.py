@@ -1,4 +1,4 @@
-"""Goals and progress: percentages, states, durations, spans and timers."""
+"""Goals and progress: percentages, states, durations, periods and timers."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -59,7 +59,7 @@ def an_entry(time: TimeEntry, zone: str = "UTC", now: datetime = NOON) -> Progre
     return time.entry(ANN, GoalId(3), 1, 2, "a length", zone, now)
 
 
-def test_a_book_numbers_goals_and_counts_changes() -> None:
+def test_a_ledger_numbers_goals_and_counts_changes() -> None:
     ledger = GoalLedger(owner=ANN).numbered().changed().numbered()
     assert (ledger.last_goal, ledger.revision) == (2, 3)
 
@@ -68,12 +68,12 @@ def test_a_book_numbers_goals_and_counts_changes() -> None:
     ("logged", "total", "text"),
     [(0, 0, "0.00"), (9000, 18000, "50.00"), (1, 3, "33.33"), (2, 3, "66.67"), (7, 7, "100.00")],
 )
-def test_the_percentage_has_two_places(logged: int, total: int, text: str) -> None:
+def test_the_percentage_has_two_decimals(logged: int, total: int, text: str) -> None:
     assert percentage(logged, total) == Decimal(text)
     assert a_goal(logged_seconds=logged, total_seconds=total).completion_percentage == Decimal(text)
 
 
-def test_a_goal_is_overdue_after_its_deadline_while_it_is_not_complete() -> None:
+def test_an_incomplete_goal_is_overdue_after_its_deadline() -> None:
     goal = a_goal(deadline=date(2026, 3, 29))
     assert not goal.is_overdue(date(2026, 3, 29))
     assert goal.is_overdue(date(2026, 3, 30))
@@ -83,18 +83,18 @@ def test_a_goal_is_overdue_after_its_deadline_while_it_is_not_complete() -> None
 
 @pytest.mark.parametrize("before", list(GoalState))
 @pytest.mark.parametrize("after", list(GoalState))
-def test_a_goal_moves_between_its_states(before: GoalState, after: GoalState) -> None:
+def test_a_goal_changes_its_state(before: GoalState, after: GoalState) -> None:
     goal = a_goal(state=before)
     if (before, after) == (ARCHIVED, PAUSED):
         with pytest.raises(GoalClosed, match="archived"):
-            goal.moved(after, NOON)
+            goal.in_state(after, NOON)
     elif before is after:
-        assert goal.moved(after, NOON) is goal
+        assert goal.in_state(after, NOON) is goal
     else:
-        assert goal.moved(after, NOON) == evolve(goal, state=after, version=2)
+        assert goal.in_state(after, NOON) == evolve(goal, state=after, version=2)
 
 
-def test_what_is_not_worked_on_takes_no_timer_and_what_is_archived_no_progress() -> None:
+def test_inactive_goals_reject_timers_and_archived_ones_progress() -> None:
     a_goal().check_timer()
     a_goal(state=PAUSED).check_progress()
     for refused in (
@@ -106,7 +106,7 @@ def test_what_is_not_worked_on_takes_no_timer_and_what_is_archived_no_progress()
             refused()
 
 
-def test_a_goal_sums_up_its_entries() -> None:
+def test_a_goal_has_the_sums_of_its_entries() -> None:
     later = NOON + hours(1)
     goal = a_goal().with_entry(9000, 18000, later).with_entry(60, 60, later)
     assert (goal.last_entry, goal.logged_seconds, goal.total_seconds) == (2, 9060, 18060)
@@ -123,13 +123,13 @@ def log(
     return TimeEntry.of(logged, total, start, end, NOON)
 
 
-def test_what_was_planned_is_what_was_logged_unless_it_is_given() -> None:
+def test_the_total_defaults_to_the_logged_time() -> None:
     assert log(hours(2.5), hours(5)) == TimeEntry(logged=9000, total=18000)
     assert log(hours(2.5)) == TimeEntry(logged=9000, total=9000)
     assert log(hours(0), hours(30)) == TimeEntry(logged=0, total=30 * HOUR)
 
 
-def test_a_span_is_logged_as_long_as_it_was() -> None:
+def test_a_period_is_logged_with_its_length() -> None:
     start = NOON - hours(3)
     span = log(start=start, end=start + timedelta(hours=1, seconds=0.9))
     assert span == TimeEntry(logged=HOUR, total=HOUR, started_at=start)
@@ -165,14 +165,14 @@ YEAR_ONE, EPOCH = (datetime(year, 1, 1, tzinfo=UTC) for year in (1, 1970))
         ((None, None, LONG_AGO, NOON), "ended_at"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(given: Any, field: str) -> None:
+def test_invalid_times_are_rejected_by_field(given: Any, field: str) -> None:
     with pytest.raises(Invalid) as refused:
         log(*given)
     assert list(refused.value.field_errors) == [field]
 
 
 @given(st.integers(-10, MAX_SECONDS + 10), st.integers(-10, MAX_SECONDS + 10))
-def test_only_times_that_fit_are_taken(logged: int, total: int) -> None:
+def test_only_valid_times_are_accepted(logged: int, total: int) -> None:
     fits = 0 <= logged <= total <= MAX_SECONDS and total > 0
     try:
         check_time(logged, total)
@@ -182,13 +182,13 @@ def test_only_times_that_fit_are_taken(logged: int, total: int) -> None:
         assert fits
 
 
-def test_seconds_are_whole() -> None:
+def test_durations_are_whole_seconds() -> None:
     assert whole_seconds(hours(9999), "x") == 9999 * HOUR
     with pytest.raises(Invalid, match="x must be whole seconds"):
         whole_seconds(timedelta(milliseconds=1), "x")
 
 
-def test_an_entry_belongs_to_the_day_on_which_it_was_made() -> None:
+def test_an_entry_belongs_to_the_local_day_of_its_creation() -> None:
     late = datetime(2026, 3, 29, 20, tzinfo=UTC)
     entry = an_entry(log(hours(2), hours(4)), "Asia/Kolkata", late)
     assert (entry.local_day, entry.goal_id, entry.number) == (date(2026, 3, 30), 3, 2)
@@ -198,7 +198,7 @@ def test_an_entry_belongs_to_the_day_on_which_it_was_made() -> None:
     assert an_entry(log(hours(0), hours(4))).seconds_by_day() == ()
 
 
-def test_a_span_is_shared_out_at_midnight_and_ends_after_what_was_logged() -> None:
+def test_a_period_is_split_at_midnight() -> None:
     start = datetime(2026, 3, 28, 21, 30, tzinfo=UTC)
     entry = an_entry(log(start=start, end=start + hours(3)), "Europe/Berlin")
     assert entry.seconds_by_day() == ((date(2026, 3, 28), 5400), (date(2026, 3, 29), 5400))
@@ -211,7 +211,7 @@ def test_a_span_is_shared_out_at_midnight_and_ends_after_what_was_logged() -> No
     assert not shorter.is_complete
 
 
-def test_a_span_does_not_grow_into_the_future() -> None:
+def test_a_period_cannot_be_extended_into_the_future() -> None:
     entry = an_entry(log(start=NOON - hours(2), end=NOON - hours(1)))
     assert entry.edited("", 2 * HOUR, 2 * HOUR, NOON).ended_at == NOON
     with pytest.raises(Invalid, match="in the future"):
@@ -220,7 +220,7 @@ def test_a_span_does_not_grow_into_the_future() -> None:
         entry.edited("", 2 * HOUR, HOUR, NOON)
 
 
-def test_a_timer_counts_whole_seconds_at_least_one_and_not_for_ever() -> None:
+def test_a_timer_counts_whole_seconds_within_bounds() -> None:
     timer = Timer(owner=ANN, goal_id=GoalId(3), goal_number=1, started_at=NOON, zone="UTC")
     for passed, counted in (
         (timedelta(seconds=-5), 1),

@@ -1,4 +1,4 @@
-"""Local days: dates by zone, and spans shared out at local midnights."""
+"""Local days: dates by zone, and periods split at local midnights."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -33,14 +33,14 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_a_moment_has_the_date_of_its_zone() -> None:
+def test_an_instant_has_the_date_of_its_zone() -> None:
     late = at("2026-03-01 23:30")
     assert local_day(late, "UTC") == date(2026, 3, 1)
     assert local_day(late, "Asia/Kolkata") == date(2026, 3, 2)
     assert local_day(late, "America/New_York") == date(2026, 3, 1)
 
 
-def test_a_span_is_split_at_local_midnight() -> None:
+def test_a_period_is_split_at_local_midnight() -> None:
     assert split_by_local_day(at("2026-03-01 22:00"), at("2026-03-02 01:30"), "UTC") == (
         (date(2026, 3, 1), 7200),
         (date(2026, 3, 2), 5400),
@@ -59,30 +59,32 @@ def test_a_span_is_split_at_local_midnight() -> None:
         ("America/Sao_Paulo", date(2018, 11, 4), 23),  # midnight itself was left out
     ],
 )
-def test_a_day_has_as_many_seconds_as_it_had(zone: str, day: date, hours: float) -> None:
+def test_days_of_23_and_25_hours_have_their_actual_length(
+    zone: str, day: date, hours: float
+) -> None:
     middle = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     found = dict(split_by_local_day(middle - timedelta(days=2), middle + timedelta(days=2), zone))
     assert found[day] == hours * 3600
 
 
-def test_a_date_that_the_calendar_left_out_gets_nothing() -> None:
+def test_a_skipped_date_gets_no_seconds() -> None:
     found = split_by_local_day(at("2011-12-28 10:00"), at("2012-01-01 10:00"), "Pacific/Apia")
     assert date(2011, 12, 30) not in dict(found)
     assert sum(seconds for _, seconds in found) == 4 * 86400
 
 
-def test_a_day_that_is_entered_twice_is_counted_as_one() -> None:
-    """St. John's put its clock back at one minute past midnight, into the day before."""
+def test_a_date_that_occurs_twice_is_merged() -> None:
+    """St. John's set its clock back at 00:01, into the previous day."""
     found = split_by_local_day(at("2006-10-29 01:00"), at("2006-10-29 05:00"), "America/St_Johns")
     assert found == ((date(2006, 10, 28), 9000 - 60), (date(2006, 10, 29), 5400 + 60))
 
 
-def test_nothing_is_shared_of_nothing() -> None:
+def test_an_empty_period_has_no_days() -> None:
     moment = at("2026-03-01 22:00") + timedelta(seconds=30)
     assert split_by_local_day(moment, moment, "Europe/Berlin") == ()
 
 
-def test_an_unknown_zone_is_refused() -> None:
+def test_an_unknown_zone_is_rejected() -> None:
     for refused in (
         lambda: local_day(at("2026-03-01 22:00"), "Mars/Base"),
         lambda: split_by_local_day(at("2026-03-01 22:00"), at("2026-03-01 22:00"), "Mars/Base"),
@@ -96,7 +98,9 @@ def test_an_unknown_zone_is_refused() -> None:
     start=MOMENTS,
     length=st.timedeltas(timedelta(0), timedelta(days=9)),
 )
-def test_the_shares_add_up_to_the_span(zone: str, start: datetime, length: timedelta) -> None:
+def test_the_seconds_add_up_to_the_length_of_the_period(
+    zone: str, start: datetime, length: timedelta
+) -> None:
     found = split_by_local_day(start, start + length, zone)
     days = [day for day, _ in found]
     assert sum(seconds for _, seconds in found) == length // SECOND

@@ -1,4 +1,4 @@
-"""Reminders: after seven idle days, then 14, then 28, then silence."""
+"""Reminders: after seven idle days, then after 14 and 28 more, then none."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -15,12 +15,12 @@ from workbell.domain.goals.reminder import (
     ReminderHistory,
     ReminderRecipient,
     check_reminder_time,
+    compose_reminder,
     daily_at,
-    every_step,
-    idle_before,
-    mail_key,
-    message,
+    idle_cutoff,
     next_reminder,
+    quarter_hours,
+    reminder_key,
 )
 from workbell.domain.identity.user import UserId
 
@@ -35,7 +35,7 @@ ANN = ReminderRecipient(
 
 
 def days_of_reminders(goal: IdleGoal, looked_on: list[date], inactive: int = 7) -> list[int]:
-    """Return on which days after its last entry a goal is reminded of."""
+    """Return the days after the last entry on which a reminder is sent."""
     told: list[int] = []
     for today in looked_on:
         if goal.is_due(today, "UTC", inactive):
@@ -51,7 +51,7 @@ def test_three_reminders_come_after_7_14_and_28_days_and_then_none() -> None:
 
 
 @given(st.sets(st.integers(0, 400)))
-def test_a_run_that_was_missed_is_made_up_for_and_nothing_comes_twice(days: set[int]) -> None:
+def test_a_missed_run_is_caught_up_without_duplicates(days: set[int]) -> None:
     told = days_of_reminders(GOAL, [SINCE + timedelta(days=n) for n in sorted(days)])
     assert len(told) <= 3
     assert bool(told) == any(day >= 7 for day in days)
@@ -59,7 +59,7 @@ def test_a_run_that_was_missed_is_made_up_for_and_nothing_comes_twice(days: set[
     assert all(found >= least for found, least in zip(pauses, (14, 28), strict=False))
 
 
-def test_an_entry_begins_it_all_anew() -> None:
+def test_an_entry_restarts_the_reminders() -> None:
     silent = ReminderHistory(SINCE, 3, date(2026, 12, 20))
     assert next_reminder(SINCE, silent) is None
     assert next_reminder(date(2026, 12, 24), silent) == date(2026, 12, 31)
@@ -68,12 +68,12 @@ def test_an_entry_begins_it_all_anew() -> None:
     assert logged.after_reminder(day, "UTC") == ReminderHistory(date(2026, 12, 24), 1, day)
 
 
-def test_an_entry_that_is_deleted_does_not_begin_it_anew() -> None:
+def test_deleting_an_entry_does_not_restart_the_reminders() -> None:
     goal = evolve(GOAL, reminded=ReminderHistory(date(2026, 11, 9), 1, date(2026, 11, 16)))
     assert goal.after_reminder(date(2026, 12, 1), "UTC").count == 2
 
 
-def test_idle_days_are_those_of_the_persons_own_calendar() -> None:
+def test_idle_days_are_counted_in_the_users_time_zone() -> None:
     just_before_midnight = datetime(2026, 11, 8, 18, 29, tzinfo=UTC)
     in_kolkata = evolve(ANN, zone="Asia/Kolkata")
     assert not in_kolkata.due(just_before_midnight - timedelta(days=1), 7)
@@ -82,7 +82,7 @@ def test_idle_days_are_those_of_the_persons_own_calendar() -> None:
     assert not evolve(in_kolkata, goals=[late]).due(just_before_midnight, 7)
 
 
-def test_the_goals_that_were_left_alone_longest_come_first() -> None:
+def test_the_longest_idle_goals_come_first() -> None:
     goals = [
         evolve(GOAL, id=n, active_at=NOON + timedelta(days=d)) for n, d in ((1, 2), (2, 0), (3, 9))
     ]
@@ -102,14 +102,14 @@ def test_the_goals_that_were_left_alone_longest_come_first() -> None:
         evolve(ANN, goals=[]),
     ],
 )
-def test_nobody_is_reminded_twice_a_day_against_their_will_or_by_another_zones_clock(
+def test_users_reminded_today_opted_out_or_in_another_zone_get_none(
     person: ReminderRecipient,
 ) -> None:
     assert ANN.due(NOON + timedelta(days=8), 7)
     assert not person.due(NOON + timedelta(days=8), 7)
 
 
-def test_an_own_time_comes_by_the_clock_of_ones_own_zone() -> None:
+def test_an_own_reminder_time_is_in_the_users_time_zone() -> None:
     wanted = Preferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
     assert wanted.next_at == datetime(2026, 11, 2, 2, tzinfo=UTC)
     assert wanted.zone == "Asia/Kolkata"
@@ -117,48 +117,48 @@ def test_an_own_time_comes_by_the_clock_of_ones_own_zone() -> None:
     assert evolve(wanted, reminder_time=None).with_next_run(NOON, "UTC") == Preferences()
 
 
-def test_what_is_looked_up_is_never_less_than_what_is_due() -> None:
+def test_the_idle_cutoff_includes_every_due_goal() -> None:
     for hours in range(24 * 12):
         now = NOON + timedelta(hours=hours)
         for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"):
             if evolve(ANN, zone=zone).due(now, 7):
-                assert idle_before(now, 7) > GOAL.active_at
-    assert idle_before(NOON, 1) == NOON
+                assert idle_cutoff(now, 7) > GOAL.active_at
+    assert idle_cutoff(NOON, 1) == NOON
 
 
 @pytest.mark.parametrize(
     "at", [time(7, 10), time(7, 15, 1), time(7, 15, 0, 1), time(7, 0, tzinfo=UTC)]
 )
-def test_own_times_lie_on_quarter_hours(at: time) -> None:
+def test_other_times_than_quarter_hours_are_rejected(at: time) -> None:
     with pytest.raises(Invalid, match="reminder_time"):
         check_reminder_time(at)
 
 
-def test_quarter_hours_and_no_time_are_taken() -> None:
+def test_quarter_hours_and_no_time_are_accepted() -> None:
     check_reminder_time(time(23, 45))
     check_reminder_time(None)
 
 
-def test_the_rules_fire_at_the_time_of_the_zone_and_at_every_own_time() -> None:
+def test_the_rules_fire_at_local_times_and_at_every_quarter_hour() -> None:
     daily = daily_at(time(0, 0), "Asia/Kolkata")
     assert (daily.line, daily.zone) == ("0 0 * * *", "Asia/Kolkata")
-    assert (every_step().line, every_step().zone) == ("*/15 * * * *", "UTC")
+    assert (quarter_hours().line, quarter_hours().zone) == ("*/15 * * * *", "UTC")
 
 
-def test_a_mail_names_the_goals_on_lines_of_their_own() -> None:
-    subject, text = message(["Learn\n Rust", "Piano"], 2, 7)
+def test_an_email_lists_each_goal_on_its_own_line() -> None:
+    subject, text = compose_reminder(["Learn\n Rust", "Piano"], 2, 7)
     assert subject == "2 of your goals are waiting"
-    assert "for 2 goals of yours:\n\n  - Learn Rust\n  - Piano\n\nLog some" in text
-    assert message(["x" * 200], 1, 7)[0] == f"Your goal {'x' * 79}… is waiting"
-    assert message(["Rust"], 1, 7)[0] == "Your goal Rust is waiting"
+    assert "on 2 goals:\n\n  - Learn Rust\n  - Piano\n\nLog some" in text
+    assert compose_reminder(["x" * 200], 1, 7)[0] == f"Your goal {'x' * 79}… is waiting"
+    assert compose_reminder(["Rust"], 1, 7)[0] == "Your goal Rust is waiting"
 
 
-def test_a_mail_is_bounded_and_can_do_without_names() -> None:
-    assert "  - g19\n  - and 5 more\n" in message([f"g{n}" for n in range(25)], 25, 7)[1]
-    subject, text = message([], 1, 7)
+def test_an_email_is_limited_in_length_and_names_are_optional() -> None:
+    assert "  - g19\n  - and 5 more\n" in compose_reminder([f"g{n}" for n in range(25)], 25, 7)[1]
+    subject, text = compose_reminder([], 1, 7)
     assert subject == "Your goal is waiting"
-    assert "for a goal of yours.\n\nLog some" in text
+    assert "on a goal.\n\nLog some" in text
 
 
-def test_a_mail_has_one_key_a_day() -> None:
-    assert mail_key(UserId(7), SINCE) == "reminder:7:2026-11-01"
+def test_an_email_has_one_idempotency_key_per_day() -> None:
+    assert reminder_key(UserId(7), SINCE) == "reminder:7:2026-11-01"

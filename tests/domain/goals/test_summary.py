@@ -1,4 +1,4 @@
-"""Summaries: what the buckets hold is the total, whatever the calendar does."""
+"""Summaries: the buckets add up to the total on any calendar."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -23,8 +23,8 @@ from workbell.domain.goals.summary import (
     compare_with_previous,
     heatmap,
     hours,
-    span_of,
-    start_of,
+    make_span,
+    period_start,
     streak,
     total,
 )
@@ -42,13 +42,13 @@ def day(text: str) -> date:
 
 
 def test_weeks_start_on_monday_and_months_on_the_first() -> None:
-    assert start_of(day("2026-11-22"), Granularity.WEEK) == day("2026-11-16")
-    assert start_of(day("2026-11-16"), Granularity.WEEK) == day("2026-11-16")
-    assert start_of(day("2026-11-22"), Granularity.MONTH) == day("2026-11-01")
-    assert start_of(day("2026-11-22"), Granularity.DAY) == day("2026-11-22")
+    assert period_start(day("2026-11-22"), Granularity.WEEK) == day("2026-11-16")
+    assert period_start(day("2026-11-16"), Granularity.WEEK) == day("2026-11-16")
+    assert period_start(day("2026-11-22"), Granularity.MONTH) == day("2026-11-01")
+    assert period_start(day("2026-11-22"), Granularity.DAY) == day("2026-11-22")
 
 
-def test_periods_without_entries_are_left_out_and_the_oldest_comes_first() -> None:
+def test_empty_periods_are_left_out_and_the_oldest_comes_first() -> None:
     days = [(day("2026-11-22"), 60), (day("2026-11-16"), 40), (day("2026-01-01"), 5)]
     assert by_period(days, Granularity.WEEK) == [(day("2025-12-29"), 5), (day("2026-11-16"), 100)]
     assert by_period(days, Granularity.MONTH) == [(day("2026-01-01"), 5), (day("2026-11-01"), 100)]
@@ -62,7 +62,7 @@ def test_hours_have_two_decimals(seconds: int, shown: float) -> None:
     assert hours(seconds) == shown
 
 
-def test_the_buckets_add_up_to_the_total_in_ten_thousand_cases() -> None:
+def test_the_buckets_add_up_to_the_total_in_10_000_cases() -> None:
     chance = Random(20261121)
     for _ in range(10_000):
         zone, group = chance.choice(ZONES), chance.choice(list(Granularity))
@@ -85,7 +85,7 @@ def test_the_buckets_add_up_to_the_total_in_ten_thousand_cases() -> None:
         assert sum(seconds for _, seconds in by_period(days, group)) == worked
 
 
-def test_buckets_are_filled_with_zeros_and_cut_at_the_edges() -> None:
+def test_empty_buckets_are_included_and_edges_are_cut_off() -> None:
     span = Span(day("2026-11-20"), day("2026-12-02"))
     assert buckets([(day("2026-11-24"), 60), (day("2026-11-19"), 99)], span, Granularity.WEEK) == [
         Bucket(day("2026-11-20"), day("2026-11-22"), 0),
@@ -108,24 +108,24 @@ def test_buckets_are_filled_with_zeros_and_cut_at_the_edges() -> None:
         ("9999-01-01", "9999-01-01", "first"),
     ],
 )
-def test_a_span_out_of_bounds_is_refused_by_name(first: str, last: str, field: str) -> None:
+def test_an_invalid_span_is_rejected_by_field(first: str, last: str, field: str) -> None:
     with pytest.raises(Invalid) as caught:
         Span(day(first), day(last))
     assert list(caught.value.field_errors) == [field]
 
 
-def test_a_span_ends_today_and_has_thirty_days_unless_asked_otherwise() -> None:
+def test_the_default_span_is_the_30_days_until_today() -> None:
     today = day("2026-11-21")
-    assert span_of(None, None, today) == Span(day("2026-10-23"), today)
-    assert span_of(day("2026-11-01"), None, today) == Span(day("2026-11-01"), today)
-    assert span_of(day("2027-01-01"), None, today) == Span(day("2027-01-01"), day("2027-01-01"))
-    assert span_of(None, day("1970-01-05"), today) == Span(day("1970-01-01"), day("1970-01-05"))
+    assert make_span(None, None, today) == Span(day("2026-10-23"), today)
+    assert make_span(day("2026-11-01"), None, today) == Span(day("2026-11-01"), today)
+    assert make_span(day("2027-01-01"), None, today) == Span(day("2027-01-01"), day("2027-01-01"))
+    assert make_span(None, day("1970-01-05"), today) == Span(day("1970-01-01"), day("1970-01-05"))
     for last in ("0001-01-02", "9999-12-31"):
         with pytest.raises(Invalid, match="last"):
-            span_of(None, day(last), today)
+            make_span(None, day(last), today)
 
 
-def test_a_span_is_compared_with_the_equally_long_one_before() -> None:
+def test_a_span_is_compared_with_the_preceding_one() -> None:
     days = [(day("2026-11-03"), 100), (day("2026-11-06"), 150), (day("2026-11-01"), 7)]
     found = compare_with_previous(days, Span(day("2026-11-05"), day("2026-11-07")))
     assert found == Comparison(day("2026-11-02"), day("2026-11-04"), 100, 50)
@@ -151,7 +151,7 @@ def test_today_adds_to_a_streak_and_never_breaks_it(
     assert streak(days, day("2026-11-21")) == Streak(current, longest)
 
 
-def test_a_day_without_time_does_not_keep_a_streak() -> None:
+def test_a_day_without_time_ends_a_streak() -> None:
     days = [(day("2026-11-21"), 60), (day("2026-11-20"), 0), (day("2026-11-19"), 60)]
     assert streak(days, day("2026-11-21")) == Streak(1, 1)
 
@@ -165,7 +165,7 @@ def test_no_current_streak_is_longer_than_the_longest(
     assert 0 <= found.current <= found.longest <= len(work)
 
 
-def test_the_heat_map_shows_the_days_of_a_year_by_quarters_of_the_busiest() -> None:
+def test_heat_map_levels_are_quarters_of_the_busiest_day() -> None:
     days = [
         (day("2025-11-17"), 1),
         (day("2025-11-16"), 500),

@@ -1,4 +1,4 @@
-"""Actors: what they may see, by rights and keys."""
+"""Actors: their scope, by rights and API keys."""
 
 from datetime import UTC, datetime
 
@@ -23,7 +23,7 @@ def ana(**fields: object) -> User:
     return User(**(values | fields))  # type: ignore[arg-type]
 
 
-def test_ordinary_people_see_their_own() -> None:
+def test_ordinary_users_see_only_their_own_objects() -> None:
     actor = Actor.of(ana(), session_id="s", client_info=ClientInfo(address="::1"))
     assert actor.scope == Scope(owner=UserId(7))
     assert actor.scope.covers(UserId(7))
@@ -32,19 +32,19 @@ def test_ordinary_people_see_their_own() -> None:
     assert (actor.session_id, actor.client_info.address) == ("s", "::1")
 
 
-def test_superusers_see_everything() -> None:
+def test_superusers_see_all_objects() -> None:
     actor = Actor.of(ana(is_super_user=True))
     assert actor.scope.covers(UserId(8))
     assert actor.client_info == ClientInfo()
 
 
-def test_a_platform_role_reaches_no_further_than_its_projects() -> None:
+def test_a_platform_role_does_not_widen_the_scope() -> None:
     actor = Actor.of(ana(role=Role.ADMIN))
     assert (actor.role, actor.is_super_user) == (Role.ADMIN, False)
     assert not actor.scope.covers(UserId(8))
 
 
-def test_a_key_has_the_rights_of_its_person_only_if_it_says_so() -> None:
+def test_only_an_admin_key_has_all_rights_of_its_user() -> None:
     boss = ana(is_super_user=True, role=Role.ADMIN)
     small = Actor.of(boss, key_scopes=frozenset({KeyScope.WRITE}))
     assert (small.is_super_user, small.role) == (False, Role.MEMBER)
@@ -52,6 +52,6 @@ def test_a_key_has_the_rights_of_its_person_only_if_it_says_so() -> None:
     assert (full.is_super_user, full.role) == (True, Role.ADMIN)
 
 
-def test_the_system_sees_everything() -> None:
+def test_the_system_sees_all_objects() -> None:
     assert SYSTEM.is_system
     assert SYSTEM.scope.covers(UserId(8))

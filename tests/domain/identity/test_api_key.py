@@ -1,4 +1,4 @@
-"""API keys: when they work, and which ones may be made."""
+"""API keys: validity, and validation of new ones."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ def a_key(**fields: Any) -> ApiKey:
     return ApiKey(**values | fields)
 
 
-def test_a_key_works_until_it_is_revoked_or_expires() -> None:
+def test_a_key_is_usable_until_it_is_revoked_or_expires() -> None:
     assert a_key().is_usable(NOON + timedelta(days=9999))
     ending = a_key(expires_at=NOON + SECOND)
     assert ending.is_usable(NOON)
@@ -31,15 +31,15 @@ def test_a_key_works_until_it_is_revoked_or_expires() -> None:
     assert not a_key().revoked(NOON).is_usable(NOON)
 
 
-def test_its_use_is_noted_once_a_minute() -> None:
-    assert a_key().use_is_worth_noting(NOON)
+def test_use_is_recorded_once_a_minute() -> None:
+    assert a_key().should_record_use(NOON)
     used = a_key().used(NOON)
     assert used.last_used_at == NOON
-    assert not used.use_is_worth_noting(NOON + 59 * SECOND)
-    assert used.use_is_worth_noting(NOON + 60 * SECOND)
+    assert not used.should_record_use(NOON + 59 * SECOND)
+    assert used.should_record_use(NOON + 60 * SECOND)
 
 
-def test_its_hash_is_not_shown() -> None:
+def test_the_hash_is_not_in_the_repr() -> None:
     assert "000" not in repr(a_key())
 
 
@@ -55,7 +55,7 @@ def test_its_hash_is_not_shown() -> None:
         ("", [], NOON - SECOND, {"name", "scopes", "expires_at"}),
     ],
 )
-def test_a_key_that_makes_no_sense_is_refused(
+def test_invalid_keys_are_rejected(
     name: str, scopes: list[KeyScope], expires_at: datetime | None, fields: set[str]
 ) -> None:
     with pytest.raises(Invalid) as caught:
@@ -63,6 +63,6 @@ def test_a_key_that_makes_no_sense_is_refused(
     assert set(caught.value.field_errors) == fields
 
 
-def test_a_key_that_makes_sense_is_not_refused() -> None:
+def test_valid_keys_are_accepted() -> None:
     check_new_key("nightly", [KeyScope.READ, KeyScope.WRITE], NOON + SECOND, NOON)
     check_new_key("nightly", [KeyScope.ADMIN], None, NOON)

@@ -1,4 +1,4 @@
-"""Opaque tokens: their form, what is kept of them, and CSRF tokens made from them."""
+"""Opaque tokens: format, stored hash, and derived CSRF tokens."""
 
 import contextlib
 import hashlib
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.unit
 TOKEN = OpaqueToken(Prefix.API_KEY, "abc123", "s" * 64)
 
 
-def test_a_token_is_read_as_it_was_written() -> None:
+def test_a_token_round_trips() -> None:
     assert TOKEN.text == f"wbk_abc123_{'s' * 64}"
     assert OpaqueToken.parse(TOKEN.text) == TOKEN
     assert is_opaque(TOKEN.text, Prefix.API_KEY)
     assert not is_opaque(TOKEN.text, Prefix.SESSION)
 
 
-def test_only_a_hash_is_kept_and_nothing_is_shown() -> None:
+def test_the_secret_is_hashed_and_not_in_the_repr() -> None:
     assert TOKEN.hashed == hashlib.sha256(b"s" * 64).hexdigest()
     assert "sss" not in repr(TOKEN)
     assert TOKEN.matches(TOKEN.hashed)
@@ -58,18 +58,18 @@ def test_only_a_hash_is_kept_and_nothing_is_shown() -> None:
         "wbk_a_b\0",
     ],
 )
-def test_what_has_another_form_is_no_token(text: str) -> None:
+def test_malformed_tokens_are_rejected(text: str) -> None:
     with pytest.raises(Unauthenticated):
         OpaqueToken.parse(text)
 
 
 @given(st.text())
-def test_nothing_but_a_token_is_read(text: str) -> None:
+def test_only_complete_tokens_are_parsed(text: str) -> None:
     with contextlib.suppress(Unauthenticated):
         assert OpaqueToken.parse(text).text == text
 
 
-def test_a_form_token_belongs_to_one_session() -> None:
+def test_a_csrf_token_belongs_to_one_session() -> None:
     token = csrf_token("secret")
     assert csrf_matches("secret", token)
     assert not csrf_matches("other", token)

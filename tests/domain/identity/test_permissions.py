@@ -1,4 +1,4 @@
-"""The table of permissions: whole, narrow, and printed as it stands."""
+"""Permissions: the table is complete, narrow and documented."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +15,10 @@ from workbell.domain.identity.permissions import (
     Relation,
     as_markdown,
     check,
+    get_relations,
+    get_scope,
     key_allows,
     may,
-    relations_of,
-    scope_of,
 )
 from workbell.domain.identity.second_factor import EnrolmentRequired
 from workbell.domain.identity.user import KeyScope, Role, User, UserId
@@ -35,7 +35,7 @@ FOR_SUPERUSERS = (
     Action.SWITCH_TASKS,
     Action.SWITCH_QUEUES,
     Action.EXCEED_SCHEDULES,
-    Action.HURRY_JOBS,
+    Action.RAISE_JOB_PRIORITY,
     Action.READ_METRICS,
     Action.VERIFY_AUDIT,
 )
@@ -46,34 +46,34 @@ def an_actor(*scopes: KeyScope, **fields: Any) -> Actor:
     return Actor.of(user, key_scopes=frozenset(scopes) if scopes else None)
 
 
-def test_every_action_has_its_rule() -> None:
+def test_every_action_has_a_rule() -> None:
     assert set(RULES) == set(Action)
     assert all(rule.relations for rule in RULES.values())
 
 
 def test_the_page_of_the_documents_is_current() -> None:
-    assert PAGE.read_text("utf-8") == as_markdown(), "print as_markdown() into the page"
+    assert PAGE.read_text("utf-8") == as_markdown(), "write as_markdown() to the page"
 
 
-def test_what_somebody_is_to_the_platform() -> None:
-    assert relations_of(ANONYMOUS) == {Relation.ANYONE}
-    assert relations_of(an_actor()) == {Relation.ANYONE, Relation.SIGNED_IN}
-    assert Relation.OWNER in relations_of(an_actor(), UserId(7))
-    assert Relation.OWNER not in relations_of(an_actor(), UserId(8))
-    assert Relation.PLATFORM_ADMIN in relations_of(an_actor(role=Role.ADMIN))
-    assert Relation.PLATFORM_MANAGER in relations_of(an_actor(role=Role.MANAGER))
-    assert {Relation.SUPERUSER, Relation.SIGNED_IN} <= relations_of(SYSTEM)
+def test_platform_relations_follow_from_the_user() -> None:
+    assert get_relations(ANONYMOUS) == {Relation.ANYONE}
+    assert get_relations(an_actor()) == {Relation.ANYONE, Relation.SIGNED_IN}
+    assert Relation.OWNER in get_relations(an_actor(), UserId(7))
+    assert Relation.OWNER not in get_relations(an_actor(), UserId(8))
+    assert Relation.PLATFORM_ADMIN in get_relations(an_actor(role=Role.ADMIN))
+    assert Relation.PLATFORM_MANAGER in get_relations(an_actor(role=Role.MANAGER))
+    assert {Relation.SUPERUSER, Relation.SIGNED_IN} <= get_relations(SYSTEM)
 
 
 @pytest.mark.parametrize("action", FOR_SUPERUSERS)
-def test_what_is_for_superusers_is_for_nobody_else(action: Action) -> None:
+def test_superuser_actions_are_denied_to_others(action: Action) -> None:
     assert may(an_actor(is_super_user=True), action)
     for other in (ANONYMOUS, an_actor(), an_actor(role=Role.ADMIN), an_actor(role=Role.MANAGER)):
         assert not may(other, action, owner=UserId(7))
 
 
 @pytest.mark.parametrize("action", OWN)
-def test_ones_own_credentials_are_for_no_key_and_for_no_superuser(action: Action) -> None:
+def test_only_their_owner_manages_credentials_and_only_after_a_login(action: Action) -> None:
     assert may(an_actor(), action, owner=UserId(7))
     assert not may(an_actor(is_super_user=True), action, owner=UserId(8))
     every = an_actor(*KeyScope, is_super_user=True)
@@ -86,7 +86,7 @@ def test_anyone_may_register_and_sign_in() -> None:
     assert not may(ANONYMOUS, Action.LIST_NAMES)
 
 
-def test_relations_to_an_account_or_a_project_come_from_outside() -> None:
+def test_account_and_project_relations_are_passed_in() -> None:
     ana = an_actor()
     assert not may(ana, Action.MANAGE_BOARDS)
     assert may(ana, Action.MANAGE_BOARDS, also=[Relation.PROJECT_MANAGER])
@@ -105,18 +105,18 @@ def test_relations_to_an_account_or_a_project_come_from_outside() -> None:
         ((KeyScope.READ, KeyScope.ADMIN), set(KeyScope)),
     ],
 )
-def test_a_scope_includes_those_before_it(
+def test_a_key_scope_includes_the_lesser_ones(
     scopes: tuple[KeyScope, ...], good_for: set[KeyScope]
 ) -> None:
     assert {one for one in KeyScope if key_allows(an_actor(*scopes), one)} == good_for
     assert not key_allows(an_actor(*scopes), None)
 
 
-def test_who_asks_without_a_key_needs_no_scope() -> None:
+def test_actors_without_a_key_need_no_scope() -> None:
     assert all(key_allows(an_actor(), one) for one in (None, *KeyScope))
 
 
-def test_a_refusal_says_why() -> None:
+def test_a_denied_action_has_a_reason() -> None:
     with pytest.raises(NotAllowed, match="key"):
         check(an_actor(KeyScope.WRITE), Action.MAKE_KEY, owner=UserId(7))
     with pytest.raises(NotAllowed, match="Only them"):
@@ -125,7 +125,7 @@ def test_a_refusal_says_why() -> None:
 
 
 @pytest.mark.parametrize("action", Action)
-def test_who_must_add_a_second_factor_may_do_nothing_else(action: Action) -> None:
+def test_users_who_must_enrol_can_do_nothing_else(action: Action) -> None:
     free = an_actor(is_super_user=True)
     bound = evolve(free, must_enrol=True)
     if action in {Action.READ_PROFILE, Action.USE_SECOND_FACTOR, Action.SIGN_OUT}:
@@ -136,12 +136,12 @@ def test_who_must_add_a_second_factor_may_do_nothing_else(action: Action) -> Non
         check(bound, action, owner=UserId(7))
 
 
-def test_superusers_reach_everybodys_things_and_others_their_own() -> None:
+def test_superusers_act_on_all_objects_and_others_on_their_own() -> None:
     own = Scope(owner=UserId(7))
     for action in (Action.READ_JOBS, Action.CHANGE_JOBS, Action.CHANGE_SCHEDULES):
-        assert scope_of(an_actor(is_super_user=True), action) == ALL_OWNERS
-        assert scope_of(SYSTEM, action) == ALL_OWNERS
-        assert scope_of(an_actor(), action) == own
-        assert scope_of(an_actor(role=Role.ADMIN), action) == own
-        assert scope_of(an_actor(KeyScope.WRITE, is_super_user=True), action) == own
-    assert scope_of(an_actor(is_super_user=True), Action.USE_GOALS) == own
+        assert get_scope(an_actor(is_super_user=True), action) == ALL_OWNERS
+        assert get_scope(SYSTEM, action) == ALL_OWNERS
+        assert get_scope(an_actor(), action) == own
+        assert get_scope(an_actor(role=Role.ADMIN), action) == own
+        assert get_scope(an_actor(KeyScope.WRITE, is_super_user=True), action) == own
+    assert get_scope(an_actor(is_super_user=True), Action.USE_GOALS) == own

@@ -1,4 +1,4 @@
-"""The second factor: steps and recovery codes are used once, and the policy that requires it."""
+"""Second factor: one-time use of steps and recovery codes; the policy."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -13,7 +13,7 @@ from workbell.domain.identity.second_factor import (
     SecondFactor,
     SecondFactorPolicy,
     base32_secret,
-    draw_recovery_codes,
+    generate_recovery_codes,
 )
 from workbell.domain.identity.user import User, UserId
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.unit
 KEYS = FactorKeys.of([b"k" * 32])
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ANA = UserId(1)
-RECOVERY = draw_recovery_codes(Random(1).randrange)
+RECOVERY = generate_recovery_codes(Random(1).randrange)
 
 
 NOON_STEP = int(NOON.timestamp()) // STEP
@@ -40,7 +40,7 @@ def working() -> SecondFactor:
     return confirmed
 
 
-def test_the_secret_is_derived_and_not_kept() -> None:
+def test_the_secret_is_derived_and_not_stored() -> None:
     factor = begun()
     secret = KEYS.secret(factor)
     assert secret is not None
@@ -52,13 +52,13 @@ def test_the_secret_is_derived_and_not_kept() -> None:
     assert secret.hex() not in kept
 
 
-def test_a_former_key_goes_on_serving_its_own() -> None:
+def test_a_former_key_still_derives_its_secrets() -> None:
     factor, rotated = working(), FactorKeys.of([b"new" * 11, b"k" * 32])
     assert rotated.secret(factor) == KEYS.secret(factor)
     assert rotated.enrol(ANA, "ab" * 32, NOON).key_id != factor.key_id
 
 
-def test_a_first_code_confirms_it() -> None:
+def test_a_first_code_confirms_the_factor() -> None:
     factor = begun()
     assert not factor.is_confirmed
     assert factor.confirm(None, RECOVERY, NOON) is None
@@ -69,7 +69,7 @@ def test_a_first_code_confirms_it() -> None:
     assert confirmed.use_step(NOON_STEP) is None, "it was used by confirming"
 
 
-def test_a_step_is_used_once_and_ends_those_before_it() -> None:
+def test_a_time_step_is_used_once_and_invalidates_earlier_ones() -> None:
     after = working().use_step(NOON_STEP)
     assert after is not None
     assert after.last_step == NOON_STEP
@@ -80,11 +80,11 @@ def test_a_step_is_used_once_and_ends_those_before_it() -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "123456", "\ud800", "-" * 24])
-def test_what_is_no_recovery_code_is_refused(typed: str) -> None:
+def test_wrong_recovery_codes_are_rejected(typed: str) -> None:
     assert working().use_recovery_code(typed) is None
 
 
-def test_a_recovery_code_works_once_however_it_is_typed() -> None:
+def test_a_recovery_code_is_valid_once_in_any_spelling() -> None:
     factor = working()
     typed = RECOVERY[3].upper().replace("-", " ").replace("0", "O").replace("1", "l")
     after = factor.use_recovery_code(typed)
@@ -95,21 +95,21 @@ def test_a_recovery_code_works_once_however_it_is_typed() -> None:
     assert after.use_recovery_code(RECOVERY[4]) is not None
 
 
-def test_new_recovery_codes_end_the_earlier_ones() -> None:
-    new = draw_recovery_codes(Random(2).randrange)
-    factor = working().renewed(new)
+def test_new_recovery_codes_replace_the_earlier_ones() -> None:
+    new = generate_recovery_codes(Random(2).randrange)
+    factor = working().with_recovery_codes(new)
     assert factor.use_recovery_code(RECOVERY[0]) is None
     assert factor.use_recovery_code(new[0]) is not None
 
 
-def test_recovery_codes_have_120_bits_and_only_their_hashes_are_kept() -> None:
+def test_recovery_codes_have_120_bits_and_are_stored_as_hashes() -> None:
     bounds: list[int] = []
 
     def below(bound: int) -> int:
         bounds.append(bound)
         return bound - 1
 
-    assert draw_recovery_codes(below)[0] == "zzzzzz-zzzzzz-zzzzzz-zzzzzz"
+    assert generate_recovery_codes(below)[0] == "zzzzzz-zzzzzz-zzzzzz-zzzzzz"
     assert bounds == [32] * 24 * RECOVERY_CODES
     assert len(set(RECOVERY)) == RECOVERY_CODES
     kept = working().recovery
@@ -117,7 +117,7 @@ def test_recovery_codes_have_120_bits_and_only_their_hashes_are_kept() -> None:
     assert len(" ".join(kept)) <= 700
 
 
-def test_duty_binds_nobody_or_superusers_or_everyone() -> None:
+def test_the_policy_applies_to_none_or_superusers_or_everyone() -> None:
     ana = User(username="ana", email="ana@example.org", created_at=NOON)
     root = evolve(ana, is_super_user=True)
     assert [(one.applies_to(ana), one.applies_to(root)) for one in SecondFactorPolicy] == [

@@ -1,4 +1,4 @@
-"""People: how names are compared, and who may see what."""
+"""Users: comparison of names and addresses."""
 
 from datetime import UTC, datetime
 
@@ -39,7 +39,7 @@ def ana(**fields: object) -> User:
         ("ana@BÜCHER.example", "ana@bücher.example"),
     ],
 )
-def test_two_spellings_of_one_name_have_one_key(one: str, other: str) -> None:
+def test_two_spellings_of_a_name_have_the_same_key(one: str, other: str) -> None:
     assert normalise_identifier(one) == normalise_identifier(other)
 
 
@@ -50,7 +50,7 @@ def test_different_names_have_different_keys(other: str) -> None:
 
 @given(st.text())
 @settings(deadline=None)
-def test_any_text_has_a_key_which_is_its_own_key(text: str) -> None:
+def test_normalisation_is_idempotent(text: str) -> None:
     assert normalise_identifier(normalise_identifier(text)) == normalise_identifier(text)
 
 
@@ -97,11 +97,11 @@ def test_an_address_has_an_ascii_form(email: str, address: str) -> None:
         "a" * 64 + "@" + ("ж日" * 8 + "a" * 24 + ".") * 4 + "com",
     ],
 )
-def test_what_is_no_address_has_no_ascii_form(email: str) -> None:
+def test_invalid_addresses_have_no_ascii_form(email: str) -> None:
     assert ascii_address(email) is None
 
 
-def test_taken_names_every_field() -> None:
+def test_already_taken_names_every_field() -> None:
     error = AlreadyTaken.of("username", "email")
     assert error.field_errors == {
         "username": ["A user with this username exists."],
@@ -110,24 +110,24 @@ def test_taken_names_every_field() -> None:
     assert error.code == "taken"
 
 
-def test_special_refusals_have_codes_of_their_own() -> None:
+def test_login_errors_have_their_own_codes() -> None:
     assert WrongCredentials().code == "wrong_credentials"
     assert EmailNotVerified().code == "email_not_verified"
 
 
-def test_a_person_is_called_by_their_name_or_else_by_their_username() -> None:
+def test_the_full_name_defaults_to_the_username() -> None:
     assert ana().full_name == "ana"
     assert ana(first_name="Ana", last_name="Lima").full_name == "Ana Lima"
     assert ana(first_name="Ana").full_name == "Ana"
 
 
-def test_verifying_changes_nothing_else() -> None:
+def test_verification_changes_no_other_field() -> None:
     assert ana().verified() == ana(is_email_verified=True)
 
 
-def test_a_hash_is_not_shown() -> None:
+def test_the_password_hash_is_not_in_the_repr() -> None:
     assert "argon" not in repr(ana(password_hash="$argon2id$..."))
 
 
-def test_paying_people_have_a_greater_share() -> None:
+def test_premium_users_have_a_larger_share_of_workers() -> None:
     assert (Tier.FREE.weight, Tier.PREMIUM.weight) == (1.0, 4.0)

@@ -1,4 +1,4 @@
-"""Jobs: the edges of the states table that are decided here, and no others."""
+"""Jobs and attempts: the state transitions that the domain decides."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from tests.contract.factories import NOON, a_job, after
 from workbell.domain.errors import Conflict, LimitReached
 from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.attempt import (
-    LOST_RETRY,
+    LOST_RETRY_DELAY,
     TIMEOUT_GRACE,
     Claim,
     Outcome,
@@ -33,8 +33,8 @@ from workbell.domain.jobs.job import (
     check_waiting_limit,
     fair_tag,
     initial_state,
+    public_status,
     select_claimable,
-    status_of,
 )
 
 pytestmark = pytest.mark.unit
@@ -79,7 +79,7 @@ def a_claim(**fields: Any) -> Claim:
 # the states
 
 
-def test_every_state_waits_runs_or_has_ended() -> None:
+def test_every_state_is_waiting_running_or_final() -> None:
     assert {state for state in JobState if state.waiting} == set(WAITING)
     assert {state for state in JobState if state.ended} == set(ENDED)
     assert set(UNFINISHED) | set(ENDED) == set(JobState)
@@ -87,14 +87,14 @@ def test_every_state_waits_runs_or_has_ended() -> None:
 
 
 @pytest.mark.parametrize("state", WAITING)
-def test_what_waits_is_pending_or_retrying_after_an_attempt(state: JobState) -> None:
-    assert status_of(state, 0) is Status.PENDING
-    assert status_of(state, 1) is Status.RETRYING
+def test_waiting_jobs_are_pending_or_retrying_after_an_attempt(state: JobState) -> None:
+    assert public_status(state, 0) is Status.PENDING
+    assert public_status(state, 1) is Status.RETRYING
 
 
 @pytest.mark.parametrize("state", [RUNNING, *ENDED])
 @pytest.mark.parametrize("attempt", [0, 1])
-def test_the_other_states_are_called_what_they_are(state: JobState, attempt: int) -> None:
+def test_other_states_have_a_status_of_the_same_name(state: JobState, attempt: int) -> None:
     assert a_job(state=state, attempt=attempt).status == state.name.lower()
 
 
@@ -102,13 +102,13 @@ def test_the_other_states_are_called_what_they_are(state: JobState, attempt: int
 
 
 @pytest.mark.parametrize("state", WAITING)
-def test_what_waits_is_cancelled_at_once(state: JobState) -> None:
+def test_a_waiting_job_is_cancelled_at_once(state: JobState) -> None:
     job = a_job(state=state).cancel(after(5), "because")
     assert (job.state, job.reason, job.ended_at) == (CANCELLED, "because", after(5))
 
 
-def test_what_runs_is_asked_to_stop() -> None:
-    """Threads cannot be killed honestly."""
+def test_a_running_job_gets_a_cancellation_request() -> None:
+    """Threads cannot be killed safely."""
     job = a_job(state=RUNNING).cancel(NOON)
     assert (job.state, job.cancel_requested, job.ended_at) == (RUNNING, True, None)
 
@@ -122,19 +122,19 @@ def test_what_runs_is_asked_to_stop() -> None:
         (SKIPPED, "has already been skipped"),
     ],
 )
-def test_what_has_ended_cannot_be_cancelled(state: JobState, said: str) -> None:
+def test_an_ended_job_cannot_be_cancelled(state: JobState, said: str) -> None:
     with pytest.raises(Conflict, match=said):
         a_job(state=state).cancel(NOON)
 
 
-def test_a_held_tick_gives_way_to_a_newer_one() -> None:
+def test_a_held_tick_is_superseded_by_a_newer_one() -> None:
     job = a_job(state=HELD).supersede(after(1))
     assert (job.state, job.reason, job.ended_at) == (SKIPPED, "superseded", after(1))
 
 
 @pytest.mark.parametrize("state", [FAILED, CANCELLED])
-def test_a_retry_is_one_attempt_more_under_a_new_token(state: JobState) -> None:
-    """The new token keeps out whoever ran it before."""
+def test_a_retry_adds_an_attempt_and_a_new_token(state: JobState) -> None:
+    """The new token rejects outcomes of the previous worker."""
     old = a_job(
         state=state, attempt=3, max_attempts=3, token=7, reason="no", result=1,
         cancel_requested=True, hidden=True, ended_at=NOON,
@@ -147,13 +147,13 @@ def test_a_retry_is_one_attempt_more_under_a_new_token(state: JobState) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(set(JobState) - {FAILED, CANCELLED}))
-def test_nothing_else_can_be_retried(state: JobState) -> None:
+def test_jobs_in_other_states_cannot_be_retried(state: JobState) -> None:
     with pytest.raises(Conflict, match="cannot be retried"):
         a_job(state=state).retry(NOON)
 
 
-def test_doing_a_job_again_makes_a_new_one() -> None:
-    """It stands for the same tick without taking its place, and under no key."""
+def test_a_rerun_creates_a_new_job() -> None:
+    """It refers to the same tick but does not replace its job, and has no idempotency key."""
     old = a_job(
         id=JobId(4), state=SUCCEEDED, schedule_id=5, tick=NOON, idempotency_key="k", concurrency_key="l",
         attempt=2, token=9, result=1, priority=3, ended_at=NOON,
@@ -166,7 +166,7 @@ def test_doing_a_job_again_makes_a_new_one() -> None:
     assert evolve(old, tick=None, for_tick=after(1)).rerun(NOON).for_tick == after(1)
 
 
-def test_a_job_takes_its_owners_share_unless_said_otherwise() -> None:
+def test_the_fairness_key_defaults_to_the_owner() -> None:
     assert a_job(owner=UserId(7)).fairness_key == "7"
     assert a_job(fair_key="destination:3").fairness_key == "destination:3"
 
@@ -175,8 +175,8 @@ def test_a_job_takes_its_owners_share_unless_said_otherwise() -> None:
 
 
 @given(st.integers(1, 100), st.floats(0, 1))
-def test_a_retry_waits_at_most_a_bound_that_doubles(attempt: int, chance: float) -> None:
-    """Full jitter: anything from nothing to min(1 h, 10 s x 2^(n-1))."""
+def test_the_bound_of_the_retry_delay_doubles(attempt: int, chance: float) -> None:
+    """Full jitter: from 0 to min(1 h, 10 s x 2^(n-1))."""
     bound = min(3600.0, 10.0 * 2.0 ** (attempt - 1))
     assert timedelta(0) <= retry_delay(attempt, chance) <= timedelta(seconds=bound)
     assert retry_delay(attempt, 1.0) == timedelta(seconds=bound)
@@ -196,7 +196,7 @@ def test_a_success_ends_the_job_with_its_result() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMEOUT])
-def test_a_failure_is_tried_again_while_attempts_last(outcome: Outcome) -> None:
+def test_a_failure_is_retried_while_attempts_are_left(outcome: Outcome) -> None:
     ending = TaskResult(outcome=outcome, error="no")
     again = settle(a_claim(attempt=2), ending, NOON, 0.5)
     assert (again.state, again.due_at, again.error) == (SCHEDULED, after(10), "no")
@@ -204,20 +204,20 @@ def test_a_failure_is_tried_again_while_attempts_last(outcome: Outcome) -> None:
     assert (last.state, last.due_at, last.max_attempts) == (FAILED, None, 3)
 
 
-def test_a_permanent_failure_is_not_tried_again() -> None:
+def test_a_permanent_failure_is_not_retried() -> None:
     ending = TaskResult(outcome=Outcome.FAILED, permanent=True, retry_after=3)
     assert settle(a_claim(), ending, NOON, 0.5).state is FAILED
 
 
-def test_who_says_when_to_come_back_is_taken_at_their_word() -> None:
+def test_a_requested_retry_delay_is_used() -> None:
     ending = TaskResult(outcome=Outcome.FAILED, retry_after=90)
     assert settle(a_claim(), ending, NOON, 0.5).due_at == after(90)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SNOOZED, Outcome.INTERRUPTED])
 @pytest.mark.parametrize("attempt", [1, 3])
-def test_snooze_and_interruption_give_the_attempt_back(outcome: Outcome, attempt: int) -> None:
-    """The number stays, so that (job, attempt) is unique; the bound rises by one."""
+def test_snooze_and_interruption_use_up_no_attempt(outcome: Outcome, attempt: int) -> None:
+    """The attempt number stays unique per job; instead `max_attempts` is incremented."""
     ending = TaskResult(outcome=outcome, retry_after=7 if outcome is Outcome.SNOOZED else None)
     back = settle(a_claim(attempt=attempt), ending, NOON, 0.5)
     assert (back.state, back.attempt, back.max_attempts) == (SCHEDULED, attempt, 4)
@@ -229,26 +229,26 @@ def test_snooze_and_interruption_give_the_attempt_back(outcome: Outcome, attempt
     [(-5.0, 0), (float("nan"), 0), (1e300, 366 * 86400), (float("inf"), 366 * 86400)],
 )
 @pytest.mark.parametrize("outcome", [Outcome.SNOOZED, Outcome.FAILED])
-def test_a_wait_that_makes_no_sense_is_bounded(
+def test_invalid_requested_delays_are_clamped(
     seconds: float, waited: float, outcome: Outcome
 ) -> None:
-    """A body may ask for anything; its outcome is committed all the same."""
+    """A task may request any number; its outcome is committed anyway."""
     settlement = settle(a_claim(), TaskResult(outcome=outcome, retry_after=seconds), NOON, 0.5)
     assert settlement.due_at == after(waited)
 
 
-def test_who_stops_when_asked_is_cancelled() -> None:
+def test_a_task_that_stops_on_request_is_cancelled() -> None:
     assert settle(a_claim(), TaskResult(outcome=Outcome.CANCELLED), NOON, 0.5).state is CANCELLED
 
 
-def test_a_failure_of_what_was_cancelled_is_not_tried_again() -> None:
+def test_a_failure_after_a_cancellation_request_is_not_retried() -> None:
     claim = a_claim(cancel_requested=True)
     assert settle(claim, TaskResult(outcome=Outcome.FAILED), NOON, 0.5).state is CANCELLED
     assert settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), NOON, 0.5).state is SUCCEEDED
 
 
 def test_an_attempt_never_ends_before_it_starts() -> None:
-    """Not even where a clock has been set back."""
+    """Not even if the clock was set back."""
     done = settle(a_claim(), TaskResult(outcome=Outcome.SUCCEEDED), after(-60), 0.5)
     assert done.ended_at == NOON
 
@@ -256,18 +256,18 @@ def test_an_attempt_never_ends_before_it_starts() -> None:
 # a lease that has run out
 
 
-def test_a_lost_attempt_counts_and_is_tried_again_after_a_second() -> None:
+def test_a_lost_attempt_counts_and_is_retried_after_a_second() -> None:
     lost = reap(a_claim(), after(40))
     assert (lost.outcome, lost.state, lost.due_at) == (
-        Outcome.LOST, SCHEDULED, after(40) + LOST_RETRY,
+        Outcome.LOST, SCHEDULED, after(40) + LOST_RETRY_DELAY,
     )  # fmt: skip
     assert (lost.error, lost.max_attempts, lost.mode) == ("the worker was lost", 3, ORDINARY)
     assert lost.lease_before == after(40)
     assert reap(a_claim(attempt=3), after(40)).state is FAILED
 
 
-def test_an_attempt_out_of_time_is_closed_as_such() -> None:
-    """The grace is the time in which its process may still say so itself."""
+def test_a_lost_attempt_past_its_deadline_timed_out() -> None:
+    """During the grace period its own process may still report the timeout."""
     claim = a_claim()
     bound = claim.deadline + TIMEOUT_GRACE
     assert claim.deadline == after(60)
@@ -276,16 +276,16 @@ def test_an_attempt_out_of_time_is_closed_as_such() -> None:
     assert (late.outcome, late.error) == (Outcome.TIMEOUT, "the time limit was exceeded")
 
 
-def test_what_may_run_once_only_fails_when_it_is_lost() -> None:
+def test_a_lost_attempt_of_an_at_most_once_task_fails() -> None:
     assert reap(a_claim(fail_when_lost=True, mode=ALONE), after(40)).state is FAILED
 
 
-def test_what_was_to_be_cancelled_is_so_when_it_is_lost() -> None:
+def test_a_lost_attempt_with_a_cancellation_request_is_cancelled() -> None:
     assert reap(a_claim(cancel_requested=True), after(40)).state is CANCELLED
 
 
-def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone() -> None:
-    """Another row of the batch may have killed the worker."""
+def test_a_job_lost_from_a_batch_gets_an_extra_exclusive_attempt() -> None:
+    """Another job of the batch may have crashed the worker."""
     lost = reap(a_claim(mode=BATCH, attempt=3), after(40))
     assert (lost.state, lost.max_attempts, lost.mode) == (SCHEDULED, 4, ALONE)
     again = reap(a_claim(mode=ALONE, attempt=4, max_attempts=4), after(80))
@@ -305,12 +305,14 @@ def test_a_row_lost_from_a_batch_gets_one_attempt_more_and_runs_alone() -> None:
         (0, True, False, HELD),
     ],
 )
-def test_a_job_enters_where_it_belongs(due: int, active: bool, free: bool, state: JobState) -> None:
+def test_a_new_job_is_ready_held_or_scheduled(
+    due: int, active: bool, free: bool, state: JobState
+) -> None:
     job = a_job(due_at=after(due))
     assert initial_state(job, NOON, task_active=active, concurrency_key_free=free) is state
 
 
-def test_a_key_queues_behind_itself_and_not_before_others() -> None:
+def test_fair_tags_order_a_key_behind_itself_and_not_before_others() -> None:
     assert fair_tag(None, None, 1, 1.0) == 1.0
     assert fair_tag(5.0, None, 1, 1.0) == 6.0
     assert fair_tag(5.0, 9.0, 2, 4.0) == 9.5
@@ -328,16 +330,16 @@ def test_a_key_queues_behind_itself_and_not_before_others() -> None:
         ([ORDINARY, BATCH], 2, 2),
     ],
 )
-def test_a_claim_takes_what_the_modes_allow(modes: list[ClaimMode], free: int, taken: int) -> None:
+def test_the_claim_modes_limit_a_claim(modes: list[ClaimMode], free: int, taken: int) -> None:
     assert select_claimable(modes, free) == taken
 
 
-def test_an_owner_may_have_so_many_waiting_jobs() -> None:
+def test_the_waiting_jobs_of_an_owner_are_limited() -> None:
     check_waiting_limit(9, 1, 10)
     with pytest.raises(LimitReached, match="9 of 10") as refusal:
         check_waiting_limit(9, 2, 10)
     assert (refusal.value.used, refusal.value.limit) == (9, 10)
 
 
-def test_a_range_of_missed_ticks_is_plain() -> None:
+def test_missed_ticks_have_first_last_and_count() -> None:
     assert MissedTicks(NOON, after(60), 2) == MissedTicks(first=NOON, last=after(60), count=2)

@@ -1,10 +1,10 @@
-"""Tasks: what may be declared, and how parameters are described."""
+"""Tasks: declaration, registration and description of parameters."""
 
 import pytest
 
 from tests.contract.factories import NOON
 from workbell.domain.errors import Conflict, Invalid, NotFound
-from workbell.domain.jobs.job import ClaimMode, mode_of
+from workbell.domain.jobs.job import ClaimMode, claim_mode
 from workbell.domain.jobs.task import (
     OnLost,
     Snooze,
@@ -23,31 +23,31 @@ def a_task(**fields: object) -> Task:
 
 
 @pytest.mark.parametrize("field", ["max_attempts", "timeout_seconds"])
-def test_a_task_runs_at_least_once_and_for_some_time(field: str) -> None:
+def test_max_attempts_and_timeout_must_be_positive(field: str) -> None:
     a_task(**{field: 1})
     with pytest.raises(ValueError, match=f"{field} must be at least 1"):
         a_task(**{field: 0})
 
 
-def test_what_becomes_of_a_lost_attempt_may_be_written_as_text() -> None:
+def test_on_lost_can_be_given_as_text() -> None:
     assert a_task(on_lost="fail").on_lost is OnLost.FAIL
     with pytest.raises(ValueError):
         a_task(on_lost="shrug")
 
 
-def test_a_task_that_may_run_once_only_is_claimed_alone() -> None:
-    """Else it could be lost beside another that killed the worker."""
-    assert mode_of(a_task(on_lost="fail", batch=True)) is ClaimMode.EXCLUSIVE
-    assert mode_of(a_task(batch=True)) is ClaimMode.BATCH
-    assert mode_of(a_task()) is ClaimMode.ORDINARY
-    assert mode_of(None) is ClaimMode.ORDINARY
+def test_an_at_most_once_task_is_claimed_exclusively() -> None:
+    """Otherwise a job next to it could crash the worker and lose it, too."""
+    assert claim_mode(a_task(on_lost="fail", batch=True)) is ClaimMode.EXCLUSIVE
+    assert claim_mode(a_task(batch=True)) is ClaimMode.BATCH
+    assert claim_mode(a_task()) is ClaimMode.ORDINARY
+    assert claim_mode(None) is ClaimMode.ORDINARY
 
 
-def test_a_body_is_not_shown() -> None:
+def test_the_body_is_not_in_the_repr() -> None:
     assert "lambda" not in repr(a_task())
 
 
-def test_a_key_stands_for_one_task_only() -> None:
+def test_a_key_belongs_to_one_task() -> None:
     tasks = Tasks()
     echo = tasks.add(a_task())
     assert tasks.add(echo) is echo
@@ -65,13 +65,13 @@ def test_an_unknown_task_is_not_found() -> None:
         tasks.get("other")
 
 
-def test_a_snooze_says_how_long() -> None:
+def test_a_snooze_has_its_seconds() -> None:
     assert Snooze(5).seconds == 5
     assert str(Snooze(5)) == "snoozed for 5 seconds"
 
 
-def test_the_flat_schema_names_each_parameters_type() -> None:
-    """Optional ones count as what they are when they are given."""
+def test_the_flat_schema_has_the_type_of_each_parameter() -> None:
+    """Optional parameters have the type of their value."""
     properties = {
         "email": {"type": "string"},
         "size": {"type": "integer"},
@@ -94,7 +94,7 @@ def test_the_flat_schema_names_each_parameters_type() -> None:
     assert TaskDefinition(key="k", name="K", created_at=NOON).flat_schema() == {}
 
 
-def test_errors_of_parameters_stand_under_parameters() -> None:
+def test_parameter_errors_have_paths_under_parameters() -> None:
     wrong = Invalid(field_errors={"to": ["must be text"], "": ["must be an object"]})
     assert parameter_errors(wrong).field_errors == {
         "parameters.to": ["must be text"],

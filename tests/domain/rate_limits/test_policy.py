@@ -1,4 +1,4 @@
-"""Which limits a request meets, what they say, and how headers carry it."""
+"""Rate limits: policies of a request, decisions and headers."""
 
 import re
 from typing import Any
@@ -42,15 +42,15 @@ RATES = {
 
 
 def met(route: Route, *, off: str = "", **who: Any) -> list[str]:
-    """Return the keys that a request from 192.0.2.7 is charged under."""
+    """Return the keys under which a request from 192.0.2.7 is counted."""
     policies = Policies.of(**{name: rate for name, rate in RATES.items() if name not in off.split()}
                            | dict.fromkeys(off.split()))  # fmt: skip
     asked = RateLimitRequest(address="192.0.2.7", route=route, **who)
     return [f"{each.policy.name}={each.key}" for each in policies.policies_for(asked)]
 
 
-def test_the_narrowest_comes_first() -> None:
-    """And what has no valid credentials counts as anonymous."""
+def test_the_narrowest_policy_comes_first() -> None:
+    """Requests without valid credentials are anonymous."""
     ann: dict[str, Any] = {"user_id": UserId(7)}
     assert met(Route.GENERAL) == ["anonymous=anonymous:192.0.2.7"]
     assert met(Route.GENERAL, **ann) == ["user=user:7"]
@@ -63,32 +63,32 @@ def test_the_narrowest_comes_first() -> None:
 
 
 def test_both_tiers_share_one_count() -> None:
-    """Whoever changes tier takes along what they have spent."""
+    """Uses carry over when a user changes tier."""
     premium = met(Route.PROGRESS, user_id=UserId(7), tier=Tier.PREMIUM)
     assert premium == ["premium=progress:7", "user=user:7"]
 
 
-def test_the_console_has_its_own_limit_only() -> None:
-    """Per session, or per address until there is one."""
+def test_the_console_has_only_its_own_limit() -> None:
+    """Per session, or per address before there is one."""
     assert met(Route.CONSOLE, session_id="abc", user_id=UserId(7)) == ["console=console:abc"]
     assert met(Route.CONSOLE) == ["console=console:192.0.2.7"]
 
 
-def test_who_asks_by_cookie_is_charged_as_the_console_is() -> None:
+def test_browser_sessions_use_the_console_limit() -> None:
     ann: dict[str, Any] = {"user_id": UserId(7), "session_id": "abc", "by_cookie": True}
     assert met(Route.GENERAL, **ann) == ["console=console:abc"]
     assert met(Route.INGEST, **ann) == ["ingest=ingest:7", "console=console:abc"]
 
 
-def test_off_is_no_limit() -> None:
-    """Without a limit on anonymous requests there is none on logins by address."""
+def test_off_disables_a_limit() -> None:
+    """Without an anonymous limit there is no login limit either."""
     assert met(Route.SIGN_IN, off="anonymous") == []
     assert met(Route.SIGN_IN, off="login") == ["anonymous=anonymous:192.0.2.7"]
     assert met(Route.PROGRESS, off="free user", user_id=UserId(7)) == []
 
 
-def test_a_name_that_nobody_has_is_counted_alike() -> None:
-    """Both spellings of it under one key, and never under that of a person."""
+def test_unknown_names_are_counted_like_known_ones() -> None:
+    """All spellings of a name have one key, which differs from those of users."""
     assert account_key(None, "Nobody") == account_key(None, " nobody ")
     assert account_key(None, "user-1") != account_key(a_user(id=UserId(1)), "user-1")
     assert account_key(a_user(id=UserId(1)), "alice") == "user-1"
@@ -100,14 +100,14 @@ def test_a_name_that_nobody_has_is_counted_alike() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Free", 'a"b', "a b", "ä", "a" * 33])
-def test_a_policy_has_a_name_that_headers_can_carry(name: str) -> None:
-    """So that nothing has to be escaped."""
+def test_policy_names_are_valid_in_headers(name: str) -> None:
+    """They need no escaping."""
     with pytest.raises(Invalid):
         Policy(name=name, rate=Rate(1, 1), subject=Subject.USER)
 
 
-def test_what_was_spent_comes_back_after_its_span() -> None:
-    """Each request by itself, to the moment."""
+def test_uses_expire_after_the_period() -> None:
+    """Each use separately, at the exact time."""
     log = [START, START + 1, START + 2]
     full = admit(SMALL, log, START + 5)
     assert (full.allowed, full.remaining, full.reset_after, full.retry_after) == (False, 0, 5, 5)
@@ -117,24 +117,24 @@ def test_what_was_spent_comes_back_after_its_span() -> None:
     assert consume(SMALL.rate, log, START + 10) == [START + 1, START + 2, START + 10]
 
 
-def test_more_at_once_waits_for_more() -> None:
-    """A batch of two waits until two have come back; one beyond the limit for ever."""
+def test_a_larger_cost_waits_for_more_uses_to_expire() -> None:
+    """A cost of two waits for two uses to expire; a cost above the limit never succeeds."""
     log = [START, START + 1, START + 2]
     assert admit(SMALL, log, START + 5, cost=2).retry_after == 6
     assert not admit(SMALL, [], START, cost=4).allowed
     assert admit(SMALL, [], START, cost=4).retry_after == 10
 
 
-def test_a_clock_set_back_opens_nothing() -> None:
-    """The log stays in order."""
+def test_a_clock_set_back_does_not_admit_more() -> None:
+    """The log remains sorted."""
     log = consume(SMALL.rate, [START, START], START - 5)
     assert log == [START, START, START]
     assert not admit(SMALL, log, START + 9).allowed
     assert admit(SMALL, log, START + 10).allowed
 
 
-def test_a_smaller_limit_counts_what_was_spent_before() -> None:
-    """As for whoever goes from premium to free."""
+def test_a_smaller_limit_counts_earlier_uses() -> None:
+    """This happens when a user changes from premium to free."""
     now = admit(SMALL, [START + n for n in range(8)], START + 8)
     assert (now.allowed, now.remaining, now.retry_after) == (False, 0, 7)
 
@@ -143,10 +143,8 @@ moments = st.lists(st.integers(0, 200), min_size=1, max_size=120).map(sorted)
 
 
 @given(moments, st.integers(1, 6), st.integers(1, 40))
-def test_no_span_ever_holds_more_than_the_limit(
-    moments: list[int], count: int, seconds: int
-) -> None:
-    """And nothing is refused that would have fitted, nor told to come back too early or late."""
+def test_no_period_exceeds_the_limit(moments: list[int], count: int, seconds: int) -> None:
+    """Requests within the limit are admitted, and `retry_after` is exact."""
     policy = Policy(name="p", rate=Rate(count, seconds), subject=Subject.USER)
     log: list[float] = []
     admitted: list[int] = []
@@ -180,15 +178,15 @@ def test_headers_name_every_policy() -> None:
 
 
 @given(st.integers(0, 10**6), st.floats(0, 10**6))
-def test_headers_are_lists_of_names_with_integers(remaining: int, reset: float) -> None:
-    """The part of RFC 9651 that they need."""
+def test_headers_are_structured_lists(remaining: int, reset: float) -> None:
+    """The subset of RFC 9651 that they use."""
     decision = Decision(policy=FREE, allowed=True, remaining=remaining, reset_after=reset)
     for text in rate_limit_headers([decision, decision]).values():
         assert re.fullmatch(r'("[a-z-]+"(;[a-z]=\d{1,15}){2}(, |$)){2}', text)
 
 
-def test_the_error_waits_for_the_slowest_that_refuses() -> None:
-    """In whole seconds, at least one, the same in words."""
+def test_the_error_has_the_longest_retry_after() -> None:
+    """In whole seconds, at least one; the message has the same number."""
     wait = [
         Decision(policy=SMALL, allowed=False, remaining=0, reset_after=0.2, retry_after=0.2),
         Decision(policy=FREE, allowed=False, remaining=0, reset_after=60.5, retry_after=60.5),
@@ -197,12 +195,12 @@ def test_the_error_waits_for_the_slowest_that_refuses() -> None:
     error = RateLimited(wait)
     assert isinstance(error, Throttled)
     assert (error.retry_after, error.code, len(error.decisions)) == (61, "throttled", 3)
-    assert str(error) == "Ask again in 61 seconds."
+    assert str(error) == "Too many requests; retry in 61 seconds."
     assert RateLimited(wait[:1]).retry_after == 1
 
 
 def test_seconds_are_rounded_up() -> None:
-    """But not by what the arithmetic adds."""
+    """Except for floating-point noise."""
     assert [whole_seconds(each) for each in (0, 0.001, 1, 1.000_000_1, 1.1, -3)] == [
         0,
         1,

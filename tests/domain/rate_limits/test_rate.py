@@ -1,4 +1,4 @@
-"""Rates are written as people say them."""
+"""Parsing and formatting of rates."""
 
 import pytest
 from hypothesis import given
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.unit
         ("OFF", None),
     ],
 )
-def test_a_rate_is_read(text: str, rate: Rate | None) -> None:
-    """Case and blanks around do not matter."""
+def test_rates_are_parsed(text: str, rate: Rate | None) -> None:
+    """Case and surrounding spaces are ignored."""
     assert Rate.parse(text) == rate
 
 
@@ -42,24 +42,24 @@ def test_a_rate_is_read(text: str, rate: Rate | None) -> None:
         "٥/day",
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
-    """Off is written as off, never as nothing in a second."""
+def test_other_texts_are_rejected(text: str) -> None:
+    """A disabled limit is written as off, not as a count of 0."""
     with pytest.raises(Invalid):
         Rate.parse(text)
 
 
 @given(integers(1, 999_999_999), sampled_from([1, 60, 3_600, 86_400]))
-def test_a_written_rate_reads_back(count: int, seconds: int) -> None:
-    """Settings are shown as they may be written."""
+def test_formatted_rates_can_be_parsed(count: int, seconds: int) -> None:
+    """Settings are shown in the notation in which they are written."""
     assert Rate.parse(str(Rate(count, seconds))) == Rate(count, seconds)
 
 
-def test_an_odd_span_is_shown_in_seconds() -> None:
-    """Code may ask for any span."""
+def test_other_periods_are_formatted_in_seconds() -> None:
+    """Code may use any period."""
     assert str(Rate(20, 90)) == "20/90 seconds"
 
 
-def test_a_rate_spans_some_time() -> None:
-    """A span of nothing would allow everything."""
+def test_a_rate_has_a_positive_period() -> None:
+    """A period of 0 would allow everything."""
     with pytest.raises(Invalid, match="at least one"):
         Rate(1, 0)

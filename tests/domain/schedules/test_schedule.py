@@ -1,4 +1,4 @@
-"""Schedules: when one is active, where it aims, and what it makes jobs of."""
+"""Schedules: activation, next ticks, alerts and the jobs they create."""
 
 from datetime import timedelta
 
@@ -23,45 +23,45 @@ HOUR = timedelta(hours=1)
 PAUSED = a_schedule(next_at=None)
 
 
-def test_a_schedule_is_active_as_long_as_it_knows_its_next_tick() -> None:
+def test_a_schedule_is_active_while_it_has_a_next_tick() -> None:
     assert a_schedule().is_active
     assert not PAUSED.is_active
     assert not a_schedule().pause("enough").is_active
     assert a_schedule().pause("enough").paused_reason == "enough"
 
 
-def test_resuming_aims_after_now() -> None:
-    """What was missed in the meantime never fires in retrospect."""
+def test_resuming_sets_a_tick_after_now() -> None:
+    """Ticks missed during the pause do not run later."""
     resumed = evolve(PAUSED, paused_reason="enough").resume(after(60))
     assert (resumed.next_at, resumed.paused_reason) == (NOON + HOUR, None)
 
 
 def test_resuming_never_repeats_a_tick() -> None:
-    """Not even where the clock has been set back."""
+    """Not even if the clock was set back."""
     assert evolve(PAUSED, cursor=NOON).resume(NOON - 3 * HOUR).next_at == NOON + HOUR
 
 
 def test_nothing_runs_before_the_start() -> None:
-    """The start itself counts."""
+    """The start is inclusive."""
     assert evolve(PAUSED, starts_at=NOON + 5 * HOUR).resume(NOON).next_at == NOON + 5 * HOUR
     odd = evolve(PAUSED, starts_at=NOON + timedelta(seconds=30))
     assert odd.resume(NOON).next_at == NOON + HOUR
 
 
 def test_nothing_runs_after_the_end() -> None:
-    """The end itself counts."""
+    """The end is inclusive."""
     assert evolve(PAUSED, ends_at=NOON + HOUR).resume(NOON).next_at == NOON + HOUR
     with pytest.raises(Invalid, match="no run left"):
         evolve(PAUSED, ends_at=NOON + HOUR).resume(NOON + HOUR)
 
 
-def test_nothing_runs_beyond_the_run_count() -> None:
+def test_nothing_runs_beyond_max_runs() -> None:
     assert evolve(PAUSED, max_runs=3, runs=2).resume(NOON).is_active
     with pytest.raises(Invalid, match="no run left"):
         evolve(PAUSED, max_runs=3, runs=3).resume(NOON)
 
 
-def test_an_edit_aims_anew_and_makes_a_version() -> None:
+def test_an_edit_recomputes_the_next_tick_and_increments_the_version() -> None:
     rule = CronRule("30 * * * *")
     edited = a_schedule(cron=rule, cursor=NOON - HOUR, version=4).edited(NOON)
     assert (edited.next_at, edited.version, edited.updated_at) == (after(1800), 5, NOON)
@@ -71,7 +71,7 @@ def test_an_edit_never_repeats_a_tick() -> None:
     assert a_schedule(cursor=NOON).edited(NOON - HOUR).next_at == NOON + HOUR
 
 
-def test_an_edit_that_leaves_no_run_ends_the_schedule() -> None:
+def test_an_edit_without_a_remaining_tick_ends_the_schedule() -> None:
     ended = a_schedule(ends_at=NOON).edited(NOON)
     assert (ended.is_active, ended.paused_reason) == (False, "ended")
 
@@ -81,7 +81,7 @@ def test_an_edit_of_a_paused_schedule_does_not_resume_it() -> None:
     assert (edited.is_active, edited.paused_reason) == (False, "enough")
 
 
-def test_two_schedules_fire_alike_by_rule_start_end_and_count() -> None:
+def test_schedules_with_equal_rule_start_end_and_count_have_the_same_ticks() -> None:
     one = a_schedule()
     assert one.has_same_ticks(evolve(one, name="x", priority=-1, version=9))
     for changed in (
@@ -93,12 +93,12 @@ def test_two_schedules_fire_alike_by_rule_start_end_and_count() -> None:
         assert not one.has_same_ticks(changed)
 
 
-def test_its_runs_share_a_concurrency_key_unless_they_may_overlap() -> None:
+def test_runs_share_a_concurrency_key_unless_overlap_is_allowed() -> None:
     assert a_schedule(id=ScheduleId(7)).concurrency_key == "schedule:7"
     assert a_schedule(overlap_policy=OverlapPolicy.ALLOW_ALL).concurrency_key is None
 
 
-def test_a_job_takes_the_tasks_defaults() -> None:
+def test_a_job_has_the_defaults_of_its_task() -> None:
     task = Task(
         key="echo", body=lambda *_: None, queue="slow", max_attempts=9, timeout_seconds=8,
         on_lost=OnLost.FAIL,
@@ -114,14 +114,14 @@ def test_a_job_takes_the_tasks_defaults() -> None:
     assert (job.schedule_id, job.origin) == (7, JobOrigin.SCHEDULE)
 
 
-def test_a_job_of_a_task_unknown_here_is_made_all_the_same() -> None:
-    """Another process may know it."""
+def test_a_job_of_an_unregistered_task_is_created() -> None:
+    """The task may be registered in another process."""
     job = a_schedule().job(None, NOON, due_at=NOON)
     assert (job.queue, job.max_attempts, job.timeout_seconds) == ("default", 3, 300)
     assert (job.mode, job.fail_when_lost) == (ClaimMode.ORDINARY, False)
 
 
-def test_what_the_schedule_says_goes_before_the_task() -> None:
+def test_settings_of_the_schedule_override_those_of_the_task() -> None:
     task = Task(key="echo", body=lambda *_: None, queue="slow")
     schedule = a_schedule(queue="fast", max_attempts=1, timeout_seconds=2, priority=-3, weight=4.0)
     missed = MissedTicks(NOON, NOON, 1)
@@ -134,13 +134,13 @@ def test_what_the_schedule_says_goes_before_the_task() -> None:
 
 
 @pytest.mark.parametrize("before", [4, 9])
-def test_every_fifth_failure_in_a_row_is_one_too_many(before: int) -> None:
+def test_every_fifth_consecutive_failure_pauses_the_schedule(before: int) -> None:
     assert a_schedule(fail_streak=before).failed().has_failed_too_often
     assert not a_schedule(fail_streak=before - 1).failed().has_failed_too_often
     assert not a_schedule(fail_streak=before + 1).failed().has_failed_too_often
 
 
-def test_who_is_paused_cannot_fail_too_often() -> None:
+def test_a_paused_schedule_is_not_paused_again() -> None:
     assert not evolve(PAUSED, fail_streak=4).failed().has_failed_too_often
     assert not a_schedule().has_failed_too_often
 
@@ -152,7 +152,7 @@ def test_a_sixth_active_schedule_is_refused_with_used_and_limit() -> None:
     assert (refusal.value.used, refusal.value.limit) == (7, 5)
 
 
-def test_an_end_lies_after_its_start() -> None:
+def test_the_end_must_be_after_the_start() -> None:
     check_window(a_schedule())
     check_window(a_schedule(starts_at=NOON))
     check_window(a_schedule(starts_at=NOON, ends_at=NOON + HOUR))

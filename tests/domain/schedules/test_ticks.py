@@ -1,4 +1,4 @@
-"""Ticks: every one is accounted for exactly once, whatever was down for how long."""
+"""Ticks: each is accounted for exactly once after an outage of any length."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from workbell.domain.cron.rule import CronRule
 from workbell.domain.jobs.job import JobId, JobState, MissedTicks
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, Schedule
 from workbell.domain.schedules.ticks import (
-    CATCH_UP_MOST,
+    CATCH_UP_LIMIT,
     OverlapDecision,
     PlannedTick,
     SkipReason,
@@ -46,21 +46,21 @@ def gaps(planned: TickPlan) -> list[PlannedTick]:
 # in time
 
 
-def test_a_tick_in_time_is_one_run() -> None:
+def test_a_punctual_tick_is_one_run() -> None:
     planned = plan(MINUTELY, after(1))
     assert planned.rows == [PlannedTick(tick=NOON)]
     assert (planned.cursor, planned.next_at, planned.runs) == (NOON, after(60), 1)
 
 
-def test_a_minute_late_is_in_time() -> None:
-    """Whatever the policy, what is due within the grace runs."""
+def test_a_tick_up_to_one_minute_late_is_punctual() -> None:
+    """It runs under every misfire policy."""
     for policy in MisfirePolicy:
         planned = plan(minutely(misfire_policy=policy), after(60))
         assert planned.rows == [PlannedTick(tick=NOON), PlannedTick(tick=after(60))]
 
 
-def test_a_tick_promised_by_old_time_zone_data_is_accounted_for() -> None:
-    """The schedule said when; that its rule would say otherwise now comes too late."""
+def test_a_tick_announced_by_old_time_zone_data_is_accounted_for() -> None:
+    """Newer data moved the tick after the schedule had announced it."""
     schedule = a_schedule(next_at=after(1800))
     assert plan(schedule, after(1801)).rows == [PlannedTick(tick=after(1800))]
     (row,) = plan(schedule, NOON + 5 * HOUR).rows
@@ -70,14 +70,14 @@ def test_a_tick_promised_by_old_time_zone_data_is_accounted_for() -> None:
 # late
 
 
-def test_latest_lets_one_run_stand_for_all() -> None:
+def test_latest_runs_once_for_all_missed_ticks() -> None:
     planned = plan(MINUTELY, after(600))
     missed = MissedTicks(NOON, after(600), 11)
     assert planned.rows == [PlannedTick(tick=after(600), missed=missed)]
     assert (planned.cursor, planned.next_at, planned.runs) == (after(600), after(660), 1)
 
 
-def test_skip_runs_what_is_in_time_only() -> None:
+def test_skip_runs_punctual_ticks_only() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.SKIP), after(600))
     assert runs(planned) == [after(540), after(600)]
     (gap,) = gaps(planned)
@@ -85,7 +85,7 @@ def test_skip_runs_what_is_in_time_only() -> None:
     assert gap.missed == MissedTicks(NOON, after(480), 9)
 
 
-def test_skip_may_leave_nothing_to_run() -> None:
+def test_skip_can_leave_no_tick_to_run() -> None:
     hourly = a_schedule(misfire_policy=MisfirePolicy.SKIP)
     planned = plan(hourly, NOON + 2 * HOUR + 5 * MINUTE)
     (gap,) = planned.rows
@@ -93,29 +93,29 @@ def test_skip_may_leave_nothing_to_run() -> None:
     assert (planned.runs, planned.next_at) == (0, NOON + 3 * HOUR)
 
 
-def test_all_runs_everything_of_a_short_absence() -> None:
+def test_all_runs_every_tick_of_a_short_outage() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.ALL), after(600))
     assert runs(planned) == [after(60 * n) for n in range(11)]
     assert not gaps(planned)
 
 
-def test_all_runs_at_most_a_hundred() -> None:
+def test_all_runs_at_most_100_ticks() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.ALL), NOON + 2 * HOUR)
-    assert len(runs(planned)) == CATCH_UP_MOST == 100
+    assert len(runs(planned)) == CATCH_UP_LIMIT == 100
     (gap,) = gaps(planned)
     assert gap.missed == MissedTicks(NOON, after(20 * 60), 21)
     assert runs(planned)[0] == after(21 * 60)
 
 
-def test_all_runs_those_of_the_last_day() -> None:
-    """One of exactly 24 hours ago still runs."""
+def test_all_runs_the_ticks_of_the_last_24_hours() -> None:
+    """A tick exactly 24 hours ago still runs."""
     planned = plan(a_schedule(misfire_policy=MisfirePolicy.ALL), NOON + 2 * DAY)
     assert runs(planned) == [NOON + DAY + n * HOUR for n in range(25)]
     (gap,) = gaps(planned)
     assert gap.missed == MissedTicks(NOON, NOON + 23 * HOUR, 24)
 
 
-def test_an_inactive_task_leaves_one_row_for_the_whole_range() -> None:
+def test_an_inactive_task_gets_one_skipped_row_for_the_range() -> None:
     for policy in MisfirePolicy:
         planned = plan(minutely(misfire_policy=policy), after(600), task_active=False)
         (gap,) = planned.rows
@@ -136,7 +136,7 @@ def test_the_end_is_the_last_tick() -> None:
     assert planned.next_at is None
 
 
-def test_the_run_count_ends_the_schedule() -> None:
+def test_max_runs_ends_the_schedule() -> None:
     schedule = minutely(misfire_policy=MisfirePolicy.ALL, max_runs=5, runs=2)
     planned = plan(schedule, after(600))
     assert runs(planned) == [NOON, after(60), after(120)]
@@ -149,8 +149,7 @@ def test_skipped_ticks_do_not_count_as_runs() -> None:
     assert (planned.runs, planned.next_at) == (0, NOON + HOUR)
 
 
-def test_a_schedule_past_its_run_count_makes_nothing() -> None:
-    """However it came to be due."""
+def test_a_schedule_past_max_runs_creates_no_rows() -> None:
     planned = plan(minutely(max_runs=2, runs=2), NOON)
     assert (list(planned.rows), planned.next_at, planned.runs) == ([], None, 2)
 
@@ -158,7 +157,7 @@ def test_a_schedule_past_its_run_count_makes_nothing() -> None:
 # abandoned
 
 
-def test_due_ticks_that_will_not_run_leave_one_row() -> None:
+def test_skipped_due_ticks_become_one_row() -> None:
     row = skip_due_ticks(MINUTELY, after(150), SkipReason.PAUSED)
     assert row is not None
     assert row == PlannedTick(
@@ -167,7 +166,7 @@ def test_due_ticks_that_will_not_run_leave_one_row() -> None:
     assert row.last == after(120)
 
 
-def test_where_nothing_is_due_nothing_is_abandoned() -> None:
+def test_no_row_is_written_if_no_tick_is_due() -> None:
     assert skip_due_ticks(MINUTELY, after(-1), SkipReason.PAUSED) is None
     assert skip_due_ticks(minutely(next_at=None), NOON, SkipReason.PAUSED) is None
 
@@ -191,7 +190,7 @@ ABSENCES = st.lists(
 
 
 def counted(rows: Sequence[PlannedTick], schedule: Schedule) -> list[datetime]:
-    """Return every tick that some rows account for, in order."""
+    """Return every tick that the rows account for, in order."""
     ticks = []
     for row in rows:
         if row.missed is None:
@@ -213,7 +212,7 @@ def counted(rows: Sequence[PlannedTick], schedule: Schedule) -> list[datetime]:
     inactive=st.sets(st.integers(0, 7)),
     start=st.datetimes(datetime(2029, 12, 1), datetime(2030, 12, 1)),  # noqa: DTZ001
 )
-def test_the_ticks_of_every_history_add_up(
+def test_every_tick_of_any_history_is_accounted_for_once(
     line: str,
     zone: str,
     policy: MisfirePolicy,
@@ -221,7 +220,7 @@ def test_the_ticks_of_every_history_add_up(
     inactive: set[int],
     start: datetime,
 ) -> None:
-    """Each stands for itself, or within one missed or skipped range, and none twice."""
+    """By its own row, or within one missed or skipped range."""
     begin = now = start.replace(tzinfo=NOON.tzinfo)
     schedule = a_schedule(cron=CronRule(line, zone), misfire_policy=policy, next_at=None)
     schedule = schedule.resume(now)
@@ -231,7 +230,7 @@ def test_the_ticks_of_every_history_add_up(
         if schedule.next_at is None or schedule.next_at > now:
             continue
         planned = plan(schedule, now, task_active=n not in inactive)
-        assert len(planned.rows) <= CATCH_UP_MOST + 1
+        assert len(planned.rows) <= CATCH_UP_LIMIT + 1
         found += counted(planned.rows, schedule)
         schedule = evolve(
             schedule, cursor=planned.cursor, next_at=planned.next_at, runs=planned.runs
@@ -251,7 +250,7 @@ FRESH = a_job(state=JobState.SCHEDULED, tick=NOON)
 
 
 @pytest.mark.parametrize("policy", OverlapPolicy)
-def test_a_tick_without_others_runs(policy: OverlapPolicy) -> None:
+def test_a_tick_without_unfinished_runs_is_run(policy: OverlapPolicy) -> None:
     assert decide_overlap(policy, [], []) is OverlapDecision.RUN
 
 
@@ -264,20 +263,22 @@ def test_a_tick_without_others_runs(policy: OverlapPolicy) -> None:
         (OverlapPolicy.BUFFER_ONE, OverlapDecision.REPLACE),
     ],
 )
-def test_the_policy_decides_between_runs(policy: OverlapPolicy, decision: OverlapDecision) -> None:
-    """A run that waits for its retry is not over, and one of the same pass counts too."""
+def test_the_overlap_policy_decides_about_unfinished_runs(
+    policy: OverlapPolicy, decision: OverlapDecision
+) -> None:
+    """A run waiting for a retry is unfinished, and runs of the same pass count, too."""
     assert decide_overlap(policy, [RUNNING], []) is decision
     assert decide_overlap(policy, [RETRYING], []) is decision
     assert decide_overlap(policy, [], [FRESH]) is decision
 
 
-def test_a_buffered_tick_that_jitter_puts_off_keeps_its_place() -> None:
-    """It is not held yet, so a newer one cannot take its place; two would be one too many."""
+def test_a_buffered_tick_delayed_by_jitter_is_not_replaced() -> None:
+    """It is not HELD yet, so a newer tick is skipped instead of buffering a second one."""
     assert decide_overlap(OverlapPolicy.BUFFER_ONE, [RUNNING, LATER], []) is OverlapDecision.SKIP
     assert decide_overlap(OverlapPolicy.BUFFER_ONE, [LATER], []) is OverlapDecision.REPLACE
     assert decide_overlap(OverlapPolicy.BUFFER_ONE, [RUNNING, HELD], []) is OverlapDecision.REPLACE
 
 
 def test_only_a_held_tick_is_replaced() -> None:
-    """What runs, retries or was asked for by hand is not."""
+    """Running, retrying and manual jobs are not replaced."""
     assert superseded([RUNNING, HELD, LATER, RETRYING, BY_HAND]) == [HELD]

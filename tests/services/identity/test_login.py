@@ -62,7 +62,7 @@ class Hasher:
             self.during_hash.pop()()
         return password_hash.removeprefix("new ") == f"hash of {password}"
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         pass
 
     def needs_rehash(self, password_hash: str) -> bool:

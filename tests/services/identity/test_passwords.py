@@ -7,7 +7,7 @@ import pytest
 from tests.services.accounts import PASSWORD, AccountFixture, make_accounts
 from tests.services.registration import CLIENT
 from workbell.domain.errors import Invalid, Unauthenticated, Unavailable
-from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY, WrongCode
+from workbell.domain.identity.one_time_code import MAX_WRONG_PER_DAY, WrongCode
 from workbell.domain.identity.user import WrongCredentials
 
 pytestmark = pytest.mark.unit
@@ -196,7 +196,7 @@ def guesses_compared(accounts: AccountFixture, email: str, rounds: int) -> int:
 
 def test_an_account_allows_twenty_guesses_a_day(accounts: AccountFixture) -> None:
     """However many codes are sent, for any purpose."""
-    assert guesses_compared(accounts, ANA, 40) == MAX_WRONG_A_DAY
+    assert guesses_compared(accounts, ANA, 40) == MAX_WRONG_PER_DAY
     accounts.identity.resend_otp(ANA)
     right = accounts.outbox.code()
     with pytest.raises(WrongCode):

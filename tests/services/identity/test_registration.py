@@ -15,7 +15,7 @@ from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.domain.errors import Invalid, NotFound, Unavailable, WorkbellError
 from workbell.domain.identity.actor import SYSTEM, Actor
 from workbell.domain.identity.one_time_code import Purpose, WrongCode
-from workbell.domain.identity.password_policy import MADE_UP_LIFE
+from workbell.domain.identity.password_policy import GENERATED_PASSWORD_LIFETIME
 from workbell.domain.identity.user import AlreadyTaken, Role, Tier, UserId, WrongCredentials
 from workbell.services.identity.login import LoginService
 
@@ -271,14 +271,14 @@ def test_a_generated_password_is_valid_for_a_week(registration: RegistrationFixt
     )
     services = AccountServiceSet.of(registration.identity, login_service)
     assert password is not None
-    registration.clock.wait(MADE_UP_LIFE.total_seconds() - 1)
+    registration.clock.wait(GENERATED_PASSWORD_LIFETIME.total_seconds() - 1)
     login_service.login("admin", password)
     registration.clock.wait(1)
     with pytest.raises(WrongCredentials):
         login_service.login("admin", password)
     services.passwords.request_reset("admin@example.com")
     services.passwords.reset("admin@example.com", registration.outbox.code(), "chosen by myself")
-    registration.clock.wait(MADE_UP_LIFE.total_seconds())
+    registration.clock.wait(GENERATED_PASSWORD_LIFETIME.total_seconds())
     admin = login_service.authenticate(login_service.login("admin", "chosen by myself").access)
     services.passwords.change(admin, "chosen by myself", "chosen once more")
     assert login_service.login("admin", "chosen once more").user.password_expires_at is None

@@ -14,7 +14,7 @@ from workbell.domain.errors import (
     Unavailable,
 )
 from workbell.domain.identity.actor import ClientInfo
-from workbell.domain.identity.session import FRESH, MAX_LIFE, SessionKind, SignInAgain
+from workbell.domain.identity.session import MAX_LIFE, RECENT_LOGIN, SessionKind, SignInAgain
 from workbell.domain.identity.user import KeyScope, UserId, WrongCredentials
 from workbell.services.identity.actor_cache import MAX_ENTRIES, TTL, ActorCache
 
@@ -88,7 +88,7 @@ def test_users_list_and_revoke_their_sessions(accounts: AccountFixture) -> None:
 def test_revoking_another_session_requires_a_recent_login(accounts: AccountFixture) -> None:
     """ASVS 7.5.2: a refresh is no login. The current session may be revoked."""
     old, other = accounts.login(), accounts.actor(accounts.login())
-    accounts.clock.wait(FRESH.seconds - 1)
+    accounts.clock.wait(RECENT_LOGIN.seconds - 1)
     accounts.services.sessions.revoke(accounts.actor(old), other.session_id)
     other = accounts.actor(accounts.login())
     accounts.clock.wait(1)

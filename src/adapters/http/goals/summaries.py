@@ -15,7 +15,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.adapters.serialization.scalars import write_duration
 from workbell.domain.constraints import Constraints
-from workbell.domain.goals.summary import MOST_DAYS, Granularity, Streak, Worked, hours
+from workbell.domain.goals.summary import MAX_DAYS, DaySeconds, Granularity, Streak, hours
 from workbell.services.goals.summaries import Overview, SummaryService
 
 ROOT = "/api/v1"
@@ -46,7 +46,7 @@ class RangeQuery:
     """
 
     first: Annotated[
-        date | None, Constraints(description=f"At most {MOST_DAYS:,} days before the last.")
+        date | None, Constraints(description=f"At most {MAX_DAYS:,} days before the last.")
     ] = None
     last: date | None = None
     group: Granularity = Granularity.DAY
@@ -140,15 +140,15 @@ class SummaryRoutes:
         )  # fmt: skip
         return ApiResponse(body=_range(found))
 
-    def _periods(self, call: ApiRequest, group: Granularity) -> Sequence[Worked]:
+    def _periods(self, call: ApiRequest, group: Granularity) -> Sequence[DaySeconds]:
         return self.summaries.by_period(call.actor, group, call.ids.get("goal_num"))
 
 
-def _week(period: Worked) -> WeekBody:
+def _week(period: DaySeconds) -> WeekBody:
     return WeekBody(week_start=period[0], total_hours=hours(period[1]))
 
 
-def _month(period: Worked) -> MonthBody:
+def _month(period: DaySeconds) -> MonthBody:
     return MonthBody(month_start=period[0], total_hours=hours(period[1]))
 
 

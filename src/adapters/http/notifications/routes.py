@@ -17,7 +17,7 @@ from workbell.adapters.http.web.operations import (
 )
 from workbell.domain.constraints import Constraints
 from workbell.domain.goals.reminder import Preferences
-from workbell.domain.notifications.unsubscribe import Category
+from workbell.domain.notifications.unsubscribe import EmailCategory
 from workbell.services.goals.reminders import UNSUBSCRIBE, ReminderService
 
 PREFERENCES = "/api/v1/notification-preferences"
@@ -64,7 +64,7 @@ class PreferencesBody:
 class UnsubscribeBody:
     """The kind of mail that a link ends, and whether that has been done now."""
 
-    category: Category
+    category: EmailCategory
     unsubscribed: bool
 
 
@@ -101,7 +101,7 @@ class NotificationRoutes:
 
 
 def _answer(
-    call: ApiRequest, category: Category, title: str, content: str, *, done: bool
+    call: ApiRequest, category: EmailCategory, title: str, content: str, *, done: bool
 ) -> ApiResponse:
     """Answer a browser with a page, and a program with JSON."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}

@@ -21,7 +21,7 @@ from workbell.adapters.observability.tracing import span
 from workbell.adapters.serialization import json_codec as jsontext
 from workbell.domain.errors import NotAllowed, Unauthenticated, WorkbellError
 from workbell.domain.identity.actor import ANONYMOUS, Actor, ClientInfo
-from workbell.domain.identity.permissions import KEYLESS, check_enrolment, key_allows
+from workbell.domain.identity.permissions import KEY_SCOPE_MISSING, check_enrolment, key_allows
 from workbell.domain.identity.second_factor import SecondFactorRequired
 from workbell.domain.identity.session import TokenExpired
 from workbell.domain.identity.user import EmailNotVerified, WrongCredentials
@@ -146,7 +146,7 @@ class Dispatch:
     ) -> Actor:
         """Return who asks, if they may, and not too often."""
         if operation.route is Route.SIGN_IN:
-            self.browser.signing_in.hasher.check_room()
+            self.browser.signing_in.hasher.check_capacity()
         try:
             actor = self._authenticated(req, operation, token, origin)
         except (Unauthenticated, NotAllowed) as error:
@@ -159,7 +159,9 @@ class Dispatch:
         check_enrolment(actor, enrolling=operation.enrols)
         if not key_allows(actor, operation.key_scope):
             needed = operation.key_scope
-            raise NotAllowed(f"This API key has not the scope {needed}." if needed else KEYLESS)
+            raise NotAllowed(
+                f"This API key has not the scope {needed}." if needed else KEY_SCOPE_MISSING
+            )
         if operation.who is Access.SUPERUSER and not actor.is_super_user:
             raise NotAllowed("This is for superusers.")
         if self.verified_for[operation.who] and not actor.is_email_verified:

@@ -174,13 +174,13 @@ class MemoryProgressEntryRepository:
         return count_rows(self._matching(owner, filters))
 
     def latest_before(
-        self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
+        self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
         """Return the timed entry that started last before a moment, perhaps but for one."""
         started = [
             (entry.started_at, entry.id, entry)
             for entry in self._of(owner)
-            if entry.id != except_id and entry.started_at is not None and entry.started_at < moment
+            if entry.id != except_id and entry.started_at is not None and entry.started_at < instant
         ]
         return max(started)[-1] if started else None
 

@@ -49,7 +49,7 @@ class MemoryOneTimeCodeRepository:
     def try_attempt(self, code_id: int, now: datetime) -> bool:
         """Count one try, before it is known whether it will succeed."""
         code = self._tables.codes.get(code_id)
-        if code is None or not code.may_be_tried(now):
+        if code is None or not code.can_be_tried(now):
             return False
         self._tables.codes.put(code_id, code.tried())
         return True
@@ -57,7 +57,7 @@ class MemoryOneTimeCodeRepository:
     def try_use(self, code_id: int, now: datetime) -> bool:
         """Use a code up."""
         code = self._tables.codes.get(code_id)
-        if code is None or not code.usable(now):
+        if code is None or not code.is_usable(now):
             return False
         self._tables.codes.put(code_id, code.used(now))
         return True

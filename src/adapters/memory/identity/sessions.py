@@ -54,7 +54,7 @@ class MemorySessionRepository:
         ]
         return sorted(alive, key=lambda one: (one.created_at, one.id), reverse=True)
 
-    def opened_from(self, user_id: UserId, address: str) -> bool:
+    def has_login_from(self, user_id: UserId, address: str) -> bool:
         """Whether a person has signed in from an address, as long as sessions are kept."""
         return any(
             one.user_id == user_id and one.address == address for one in self._tables.sessions

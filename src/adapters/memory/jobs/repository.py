@@ -86,7 +86,7 @@ class MemoryJobRepository(MemoryEngine):
         kept: list[FastPathStep] = []
         for step in steps:
             schedule = self._rows.tables.schedules.get(step.schedule)
-            if schedule is not None and step.fits(schedule) and self._is_free(task, schedule):
+            if schedule is not None and step.applies_to(schedule) and self._is_free(task, schedule):
                 jobs.append(schedule.job(task, now, due_at=step.tick, tick=step.tick))
                 kept.append(step)
         self.add(jobs, now)

@@ -121,10 +121,10 @@ class SqlProgressEntryRepository:
         return self._db.execute(query).scalar_one()
 
     def latest_before(
-        self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
+        self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
         """Return the timed entry that started last before a moment, perhaps but for one."""
-        values = {"whose": owner, "moment": moment, "spared": except_id or 0}
+        values = {"whose": owner, "moment": instant, "spared": except_id or 0}
         row = self._db.execute(_LATEST, values).one_or_none()
         return None if row is None else _entry(row)
 

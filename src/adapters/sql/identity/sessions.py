@@ -103,7 +103,7 @@ class SqlSessionRepository:
         rows = self._db.execute(_ALIVE, {"whose": user_id, "now": now})
         return [_session(row) for row in rows]
 
-    def opened_from(self, user_id: UserId, address: str) -> bool:
+    def has_login_from(self, user_id: UserId, address: str) -> bool:
         """Whether a person has signed in from an address, as long as sessions are kept."""
         return bool(_OPENED_FROM.fetch_all(self._db, (user_id, address)))
 

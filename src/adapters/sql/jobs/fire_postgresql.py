@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from workbell.adapters.sql.database.column_types import json_text, to_naive_utc
 from workbell.adapters.sql.database.statements import prepare
-from workbell.domain.jobs.job import mode_of
+from workbell.domain.jobs.job import claim_mode
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.ticks import FastPathStep
 
@@ -122,7 +122,7 @@ def fire_ticks(
     values = (
         json_text(wanted),
         task.queue,
-        int(mode_of(task)),
+        int(claim_mode(task)),
         task.on_lost is OnLost.FAIL,
         task.max_attempts,
         task.timeout_seconds,

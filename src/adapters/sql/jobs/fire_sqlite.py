@@ -32,7 +32,7 @@ from workbell.adapters.sql.database.statements import (
 from workbell.adapters.sql.jobs.fair_queueing import Share, highest_tag, lowest_tag
 from workbell.adapters.sql.schema.indexes import IS_ACTIVE, IS_BUSY, IS_UNFINISHED_RUN
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, schedules
-from workbell.domain.jobs.job import JobOrigin, JobState, fair_tag, mode_of
+from workbell.domain.jobs.job import JobOrigin, JobState, claim_mode, fair_tag
 from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.domain.schedules.ticks import FastPathStep
@@ -137,7 +137,7 @@ def fire_ticks(
     values = (
         json_text([step.schedule for step in steps]),
         task.queue,
-        int(mode_of(task)),
+        int(claim_mode(task)),
         task.on_lost is OnLost.FAIL,
         task.max_attempts,
         task.timeout_seconds,

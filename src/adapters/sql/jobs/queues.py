@@ -31,7 +31,7 @@ from workbell.adapters.sql.schema.indexes import (
 )
 from workbell.adapters.sql.schema.tables import jobs, queues, schedules, workers
 from workbell.domain.identity.actor import Scope
-from workbell.domain.jobs.job import JobState, status_of
+from workbell.domain.jobs.job import JobState, public_status
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
 _c = jobs.c
@@ -128,7 +128,7 @@ class SqlStatisticsRepository:
         oldest = select(func.min(_c.queued_at)).where(*seen, IS_READY)
         by_status: Counter[str] = Counter()
         for state, was_tried, count in self._db.execute(standing):
-            by_status[str(status_of(STATES[state], int(was_tried)))] += count
+            by_status[str(public_status(STATES[state], int(was_tried)))] += count
         ended = {STATES[state]: count for state, count in self._db.execute(lately)}
         return JobStats(
             by_status=by_status,

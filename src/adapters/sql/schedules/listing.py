@@ -40,7 +40,7 @@ from workbell.domain.cron.rule import DstGap, DstOverlap
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
 from workbell.domain.identity.user import full_name
-from workbell.domain.jobs.job import status_of
+from workbell.domain.jobs.job import public_status
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, ScheduleId
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
@@ -290,7 +290,7 @@ def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -
         task_name=task_name or "",
         task_description=description or "",
         last_run_time=ran_at,
-        last_status=None if state is None else status_of(STATES[state], attempt),
+        last_status=None if state is None else public_status(STATES[state], attempt),
     )
 
 
@@ -316,6 +316,6 @@ def _listed(
         _GAPS[dst_gap], _DST_OVERLAPS[dst_overlap], moment(starts_at), moment(ends_at), max_runs,
         jitter, queue, priority, max_attempts, timeout, alert_after, moment(overdue_since),
         moment(next_at), moment(ran_at), paused_reason, moment(created_at), moment(updated_at),
-        version, None if state is None else status_of(STATES[state], attempt), task,
+        version, None if state is None else public_status(STATES[state], attempt), task,
     )
     # fmt: on

@@ -36,7 +36,7 @@ from workbell.domain.identity.user import UserId
 from workbell.domain.jobs.job import JobState
 from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, FastPathStep
-from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
+from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 
 _c = schedules.c
 _ids = _c.id.in_(bindparam("ids", expanding=True))
@@ -110,7 +110,7 @@ _NEWEST_RUNS = (
     select(jobs.c.state, jobs.c.ended_at)
     .where(IS_STARTED_RUN, jobs.c.schedule_id == bindparam("schedule_id"))
     .order_by(jobs.c.id.desc())
-    .limit(NEWEST_RUNS)
+    .limit(RECENT_RUNS)
     .with_hint(
         jobs, "FORCE INDEX (workbell_jobs_started_idx_plain)", "mysql"
     )  # it would sort all runs

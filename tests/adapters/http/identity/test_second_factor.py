@@ -11,7 +11,7 @@ from tests.adapters.http.conftest import PASSWORD, World, build_world
 from tests.adapters.http.identity.test_browser_sessions import HTTP, SESSION, page_of
 from workbell.adapters.http.app import operations_of
 from workbell.adapters.http.web.operations import Access
-from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
+from workbell.domain.identity.one_time_code import MAX_WRONG_PER_DAY
 from workbell.domain.identity.second_factor import STEP, SecondFactorPolicy
 from workbell.domain.rate_limits.policy import SECOND_FACTOR_FAILURES
 
@@ -119,7 +119,7 @@ def test_a_superuser_removes_a_lost_one(world: World) -> None:
 
 def test_as_many_codes_as_mailed_ones_may_be_wrong() -> None:
     rate = SECOND_FACTOR_FAILURES.rate
-    assert (rate.count, rate.seconds) == (MAX_WRONG_A_DAY, 86_400)
+    assert (rate.count, rate.seconds) == (MAX_WRONG_PER_DAY, 86_400)
 
 
 # ----------------------------------------------------------------------------------------- duty

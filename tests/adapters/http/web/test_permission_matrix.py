@@ -16,7 +16,7 @@ from workbell.adapters.http.web.docs_pages import operations as docs_operations
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.http.web.operations import AnyOperation, Style
 from workbell.domain.identity.actor import Actor
-from workbell.domain.identity.permissions import RULES, Action, Relation, key_allows, relations_of
+from workbell.domain.identity.permissions import RULES, Action, Relation, get_relations, key_allows
 from workbell.domain.identity.user import KeyScope, Role
 from workbell.services.identity.users import UserChange
 
@@ -94,7 +94,7 @@ PUBLIC = """
 """
 """What asks for nothing: health and documentation, and the link that ends mails (RFC 8058)."""
 
-WITHIN = {Action.CHANGE_ADDRESS, Action.EXCEED_SCHEDULES, Action.HURRY_JOBS}
+WITHIN = {Action.CHANGE_ADDRESS, Action.EXCEED_SCHEDULES, Action.RAISE_JOB_PRIORITY}
 """What is asked for within routes of other actions; the services' tests prove it."""
 
 LATER = {one for one in Action if one.split(".")[0] in {
@@ -251,7 +251,7 @@ def refused_by(actor: Actor | None, operation: AnyOperation, owner: Actor) -> in
     theirs = bool(OWN_IDS & set(operation.path_names)) or operation.name in ALSO
     is_owned = Relation.OWNER in rule.relations
     whose = owner.user_id if theirs else actor.user_id
-    if not rule.relations.isdisjoint(relations_of(actor, whose if is_owned else None)):
+    if not rule.relations.isdisjoint(get_relations(actor, whose if is_owned else None)):
         return 0
     if operation.name in ALSO and refused_by_rule(actor, ALSO[operation.name]) == 0:
         return 0
@@ -260,7 +260,7 @@ def refused_by(actor: Actor | None, operation: AnyOperation, owner: Actor) -> in
 
 def refused_by_rule(actor: Actor, action: Action) -> int:
     rule = RULES[action]
-    related = not rule.relations.isdisjoint(relations_of(actor))
+    related = not rule.relations.isdisjoint(get_relations(actor))
     return 0 if related and key_allows(actor, rule.key) else 403
 
 

@@ -16,7 +16,7 @@ from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.http.web.middleware import HttpSettings
 from workbell.adapters.rate_limits.memory import MemoryRateLimiter
 from workbell.adapters.rate_limits.redis import RedisRateLimiter
-from workbell.domain.identity.one_time_code import MAX_WRONG_A_DAY
+from workbell.domain.identity.one_time_code import MAX_WRONG_PER_DAY
 from workbell.domain.rate_limits.policy import Policies, Rate, RateLimitRequest, Route
 from workbell.ports.rate_limits import RateLimiter
 from workbell.services.rate_limits import RateLimiting
@@ -169,7 +169,7 @@ def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
             answer = world.post(f"/api/v1/auth/{way}", None, guess, headers=sent)
             found.add((answer.status_code, answer.json["code"]))
     assert found == {(400, "wrong_code")}
-    assert hasher.compared == MAX_WRONG_A_DAY
+    assert hasher.compared == MAX_WRONG_PER_DAY
 
 
 def test_who_finds_no_room_to_hash_is_refused_before_anything_is_done(world: World) -> None:
