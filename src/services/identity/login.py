@@ -89,32 +89,36 @@ class LoginService:
     second_factor_policy: SecondFactorPolicy = SecondFactorPolicy.NONE
     min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
     actor_cache: ActorCache = field(default=Factory(ActorCache), eq=False)
-    authenticator: TokenAuthenticator = field(init=False)
-    factor_check: SecondFactorCheck = field(init=False)
+    authenticator: TokenAuthenticator = field(
+        default=Factory(
+            lambda self: TokenAuthenticator(
+                store=self.store,
+                clock=self.clock,
+                tokens=self.tokens,
+                idle=self.refresh_life,
+                session_life=self.session_life,
+                actor_cache=self.actor_cache,
+                policy=self.second_factor_policy,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
+    factor_check: SecondFactorCheck = field(
+        default=Factory(
+            lambda self: SecondFactorCheck(
+                store=self.store,
+                clock=self.clock,
+                keys=self.factor_keys,
+                totp=self.totp,
+                policy=self.second_factor_policy,
+                rate_limits=self.rate_limits,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
     _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
-
-    @authenticator.default
-    def _make_authenticator(self) -> TokenAuthenticator:
-        return TokenAuthenticator(
-            store=self.store,
-            clock=self.clock,
-            tokens=self.tokens,
-            idle=self.refresh_life,
-            session_life=self.session_life,
-            actor_cache=self.actor_cache,
-            policy=self.second_factor_policy,
-        )
-
-    @factor_check.default
-    def _make_factor_check(self) -> SecondFactorCheck:
-        return SecondFactorCheck(
-            store=self.store,
-            clock=self.clock,
-            keys=self.factor_keys,
-            totp=self.totp,
-            policy=self.second_factor_policy,
-            rate_limits=self.rate_limits,
-        )
 
     def login(
         self,

@@ -58,18 +58,20 @@ class RegistrationService:
     background_mailer: Mailer = Factory(lambda self: self.mailer, takes_self=True)
     min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
     _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False)
-    codes: OneTimeCodeService = field(init=False)
-
-    @codes.default
-    def _make_codes(self) -> OneTimeCodeService:
-        return OneTimeCodeService(
-            store=self.store,
-            clock=self.clock,
-            randomness=self.randomness,
-            hasher=self.hasher,
-            life=self.code_life,
-            min_duration=self.min_duration,
-        )
+    codes: OneTimeCodeService = field(
+        default=Factory(
+            lambda self: OneTimeCodeService(
+                store=self.store,
+                clock=self.clock,
+                randomness=self.randomness,
+                hasher=self.hasher,
+                life=self.code_life,
+                min_duration=self.min_duration,
+            ),
+            takes_self=True,
+        ),
+        init=False,
+    )
 
     def register(self, new: Registration, client_info: ClientInfo = UNKNOWN_CLIENT) -> User:
         """
