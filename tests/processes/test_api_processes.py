@@ -1,4 +1,4 @@
-"""API processes: several on one port, and behind a WSGI server of another kind."""
+"""API processes: several on one port, and under gunicorn."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="children are list
 
 
 def children_of(pid: int) -> set[int]:
-    """Return the ids of the API processes that a supervisor has started."""
+    """Return the process ids of the API processes of a supervisor."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return {int(each) for each in listed if "spawn_main" in command_of(int(each))}
 
@@ -51,12 +51,12 @@ def command_of(pid: int) -> str:
 
 
 def started(api: Part) -> int:
-    """Return how many children have become ready since the start."""
+    """Return how many children have become ready so far."""
     return api.log.read_text().count("child_ready")
 
 
 def has_started(api: Part, count: int) -> bool:
-    """Whether so many children have become ready since the start."""
+    """Whether `count` children have become ready so far."""
     return started(api) == count
 
 
@@ -68,7 +68,7 @@ def is_free(port: int) -> bool:
 
 @on_linux
 def test_several_processes_serve_one_port(fleet: Fleet) -> None:
-    """One that dies is replaced, and one that is asked to stop as well."""
+    """A child that is killed or terminated is replaced."""
     api = fleet.start("api", "--workers", "2")
     supervisor = api.process.pid
     until(lambda: started(api) == 2)
@@ -87,7 +87,7 @@ def test_several_processes_serve_one_port(fleet: Fleet) -> None:
 
 @on_linux
 def test_the_processes_end_with_their_supervisor(fleet: Fleet) -> None:
-    """Even if it is killed, and the port is free again."""
+    """Even if it is killed; then the port is free."""
     api = fleet.start("api", "--workers", "2")
     until(lambda: started(api) == 2)
     children = children_of(api.process.pid)
@@ -98,8 +98,8 @@ def test_the_processes_end_with_their_supervisor(fleet: Fleet) -> None:
     until(lambda: is_free(api.port))
 
 
-def test_processes_that_cannot_start_end_the_supervisor(tmp_path: Path, kind: str) -> None:
-    """There is no schema in the database; each child says so and exits."""
+def test_the_supervisor_exits_if_children_cannot_start(tmp_path: Path, kind: str) -> None:
+    """The database has no schema, so each child exits."""
     settings = Settings(
         database_url=address(new_database(kind)), secret_key=SECRET, data_dir=tmp_path
     )
@@ -113,15 +113,15 @@ def test_processes_that_cannot_start_end_the_supervisor(tmp_path: Path, kind: st
 
 
 def test_gunicorn_serves_the_application(fleet: Fleet, redis: OwnRedis) -> None:
-    """It is loaded before gunicorn forks, and closes its connections at the end."""
+    """The module is loaded before gunicorn forks; connections are closed at exit."""
     login = {"username": "admin", "password": fleet.application.ensure_administrator()}
     with Redis.from_url(redis.url) as here:
         before = len(here.client_list())
         arguments = ("--workers", "2", "--threads", "2", "--preload", "workbell.wsgi:application")
         server = fleet.start("api", *arguments, code=GUNICORN)
-        status, answer = server.call("POST", "/api/v1/auth/login", body=login)
-        assert status == 200, answer
-        status, found = server.call("GET", "/api/v1/schedules", answer["access"])
+        status, response = server.call("POST", "/api/v1/auth/login", body=login)
+        assert status == 200, response
+        status, found = server.call("GET", "/api/v1/schedules", response["access"])
         assert (status, found["results"]) == (200, [])
         assert server.call("GET", "/api/v1/schedules")[0] == 401
         assert server.terminate() == 0

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -112,7 +111,6 @@ class Application:
     anchor: Callable[[], float]
     changes: ChangeCounters
     waker: "RedisWaker | None" = None
-    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
     _closing: ExitStack = field(factory=ExitStack, alias="closing")
 
     def migrate_and_register(self) -> SchemaMigration | None:
@@ -290,8 +288,6 @@ class Application:
         if self.waker is not None:
             self.waker.redis.close()
         self._closing.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
 
 
 def _http_settings(settings: Settings) -> "HttpSettings":

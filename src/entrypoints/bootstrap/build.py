@@ -81,10 +81,11 @@ def build(
         issues_tokens: Whether a secret key is required.
 
     Raises:
-        Invalid: No secret key is set, or two tasks have the same key.
+        Invalid: A secret key is required and not set.
         Unavailable: The store cannot be opened.
     """
-    folder, scratch = _make_folder(settings)
+    closing = ExitStack()
+    folder = _make_folder(settings, closing)
     store, clock, anchor = make_store(settings, clock)
     waker = None if settings.redis_url is None else make_waker(settings.redis_url)
     changes = make_change_counters(waker)
@@ -95,13 +96,8 @@ def build(
     keys = signing_keys(settings, required=issues_tokens)
     reminding = _make_reminding(settings, store, clock, keys)
     cache = make_cache(waker, clock, metrics)
-    registry = _make_tasks(settings, store, files, mailer, reminding)
-    for task in tasks:
-        registry.add(task)
-    definitions = TaskDefinitionService(
-        store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
-    )
-    closing = ExitStack()
+    registry = _make_tasks(settings, store, files, mailer, reminding, tasks)
+    definitions = _make_definitions(store, clock, registry)
     rate_limits = make_rate_limiting(settings, store, clock, closing)
     identity = _make_registration(settings, store, clock, mailer)
     signing_in = _make_login(settings, identity, ids, rate_limits, keys)
@@ -137,17 +133,19 @@ def build(
         anchor=anchor,
         changes=changes,
         waker=waker,
-        scratch=scratch,
         closing=closing,
     )
 
 
-def _make_folder(settings: Settings) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+def _make_folder(settings: Settings, closing: ExitStack) -> Path:
     """Return the folder of files; for a store in memory, a temporary one."""
     if not settings.database_url.startswith("memory"):
-        return settings.data_dir, None
-    scratch = tempfile.TemporaryDirectory(prefix="workbell-")
-    return Path(scratch.name), scratch
+        return settings.data_dir
+    return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="workbell-")))
+
+
+def _make_definitions(store: AnyStore, clock: Clock, tasks: Tasks) -> TaskDefinitionService:
+    return TaskDefinitionService(store=store, clock=clock, tasks=tasks, serializer=JsonSerializer())
 
 
 def _make_scheduling(
@@ -204,6 +202,7 @@ def _make_tasks(
     files: LocalFileStore,
     mailer: Mailer,
     reminding: ReminderService,
+    others: Iterable[Task],
 ) -> Tasks:
     general = built_in(
         store=store,
@@ -213,7 +212,7 @@ def _make_tasks(
         backup_dirs=settings.backup_dirs,
     )
     tasks = Tasks()
-    for task in (*general, *GoalReminders(reminding, mailer).tasks()):
+    for task in (*general, *GoalReminders(reminding, mailer).tasks(), *others):
         tasks.add(task)
     return tasks
 
