@@ -12,7 +12,15 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from tests.contract.servers import address, new_database
-from tests.processes.fleet import PASSWORD, SECRET, Fleet, OwnRedis, Part, until
+from tests.processes.fleet import (
+    PASSWORD,
+    SECRET,
+    Fleet,
+    OwnRedis,
+    Part,
+    parse_metrics,
+    until,
+)
 from workbell.adapters.http.server.server import listen
 from workbell.domain.errors import Unavailable
 from workbell.entrypoints.config.settings import Settings
@@ -32,6 +40,8 @@ bind = f"127.0.0.1:{os.environ['WORKBELL_PORT']}"
 sys.argv = ["gunicorn", "--bind", bind, "--no-control-socket", *sys.argv[2:]]
 sys.exit(run())
 """
+METRICS_TOKEN = "token-of-prometheus"
+CACHE_REQUESTS = "workbell_cache_requests_total{"
 LOGIN = {"username": "admin", "password": PASSWORD}
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
@@ -126,3 +136,29 @@ def test_gunicorn_serves_the_application(fleet: Fleet, redis: OwnRedis) -> None:
         assert server.call("GET", "/api/v1/schedules")[0] == 401
         assert server.terminate() == 0
         until(lambda: len(here.client_list()) <= before)
+
+
+@on_linux
+def test_metrics_have_the_counts_of_all_processes(fleet: Fleet) -> None:
+    """Also of one that died. Each in turn is suspended, so that the other one answers."""
+    api = fleet.start("api", "--workers", "2", metrics_token=METRICS_TOKEN)
+    until(lambda: started(api) == 2)
+    children = sorted(children_of(api.process.pid))
+    login = api.call("POST", "/api/v1/auth/login", body=LOGIN)[1]["access"]
+    for child, count in zip(children, (3, 6), strict=True):
+        os.kill(child, signal.SIGSTOP)
+        for _ in range(3):
+            assert api.get("/api/v1/summary/weekly", login)[0] == 200
+        assert summaries_requested(api) == count
+        os.kill(child, signal.SIGCONT)
+    os.kill(children[0], signal.SIGKILL)
+    until(lambda: started(api) == 3)
+    assert summaries_requested(api) == 6
+
+
+def summaries_requested(api: Part) -> float:
+    """Return the number of requests for a summary in the metrics."""
+    status, metrics = api.get("/metrics", METRICS_TOKEN)
+    assert status == 200
+    series = parse_metrics(metrics)
+    return sum(series[name] for name in series if name.startswith(CACHE_REQUESTS))
