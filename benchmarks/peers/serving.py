@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from workbell.entrypoints.bench.http import free_port, running_api
-from workbell.entrypoints.bench.load import Request, generate_load
+from workbell.entrypoints.bench.load import LoadRequest, generate_load
 from workbell.entrypoints.config.settings import Settings
 
 from .venvs import PEERS, find_python
@@ -31,10 +31,10 @@ CREATE = {
 class Requests:
     """Requests to one server, by the name of their figure."""
 
-    ping: Request
-    list: Request
-    create: Request
-    login: Request | None = None
+    ping: LoadRequest
+    list: LoadRequest
+    create: LoadRequest
+    login: LoadRequest | None = None
 
 
 def measure_http(peer: str, settings: Settings, seconds: int) -> dict[str, float]:
@@ -48,7 +48,7 @@ def measure_http(peer: str, settings: Settings, seconds: int) -> dict[str, float
     figures = {}
     with server as requests:
         for name in ("ping", "list", "create", "login"):
-            request: Request | None = getattr(requests, name)
+            request: LoadRequest | None = getattr(requests, name)
             if request is None:
                 continue
             clients = LOGIN_CLIENTS if name == "login" else 16
@@ -111,16 +111,16 @@ def _make_requests(
     login = None
     if peer == "django_rest":
         body = json.dumps({"username": "someone", "password": "correct-horse-battery"})
-        login = Request(url=f"{url}/login", method="POST", headers=json_headers, body=body)
+        login = LoadRequest(url=f"{url}/login", method="POST", headers=json_headers, body=body)
         token = json.loads(_call(port, "POST", "/login", body))["access"]
     else:
         command = [str(python), "serve.py", "token"]
         token = subprocess.check_output(command, cwd=PEERS / peer, env=environment, text=True)
     tokens = [token.strip()]
     return Requests(
-        ping=Request(url=f"{url}/ping"),
-        list=Request(url=f"{url}/schedules/", tokens=tokens),
-        create=Request(
+        ping=LoadRequest(url=f"{url}/ping"),
+        list=LoadRequest(url=f"{url}/schedules/", tokens=tokens),
+        create=LoadRequest(
             url=f"{url}/schedules/", method="POST", headers=json_headers,
             body=json.dumps(CREATE), tokens=tokens,
         ),

@@ -99,7 +99,7 @@ def _compare(application: Application, user_id: UserId) -> list[Row]:
     with (
         _serve(application, [user_id], cached=False) as without,
         _serve(application, [user_id], cached=True) as cached,
-        _bar(len(KINDS) * REQUESTS, "Requesting summaries") as bar,
+        _progress_bar(len(KINDS) * REQUESTS, "Requesting summaries") as bar,
     ):
         for kind in KINDS:
             path = f"/api/v1/summary/{kind}"
@@ -115,7 +115,7 @@ def _compare(application: Application, user_id: UserId) -> list[Row]:
 
 
 def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
-    (p50, p95), (cached_p50, cached_p95) = _cuts(without), _cuts(cached)
+    (p50, p95), (cached_p50, cached_p95) = _percentiles(without), _percentiles(cached)
     return {
         "p50, ms": p50,
         "p95, ms": p95,
@@ -126,7 +126,7 @@ def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
     }
 
 
-def _cuts(times: Sequence[float]) -> tuple[float, float]:
+def _percentiles(times: Sequence[float]) -> tuple[float, float]:
     cuts = quantiles(times, n=100)
     return round(cuts[49], 3), round(cuts[94], 3)
 
@@ -203,14 +203,14 @@ def _measure_writes(application: Application) -> Iterator[Figure]:
 
 
 def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
-    for name, figure in zip(("p50", "p95"), _cuts(times), strict=True):
+    for name, figure in zip(("p50", "p95"), _percentiles(times), strict=True):
         yield f"{what}, {name}", figure, "ms"
 
 
 def _measure_reminders(application: Application, reminded: int) -> Iterator[Figure]:
     """Yield duration and memory growth of a run that emails all inactive users."""
     before, started, seen = resident_bytes(), time.perf_counter(), [0]
-    with _bar(reminded, "Reminding") as bar:
+    with _progress_bar(reminded, "Reminding") as bar:
 
         def watch(checked: int) -> None:
             bar.update(checked - seen[0])
@@ -225,7 +225,7 @@ def _measure_reminders(application: Application, reminded: int) -> Iterator[Figu
     yield "memory growth of that run", round(max(0, resident_bytes() - before) / 2**20, 1), "MiB"
 
 
-def _bar(length: int, label: str) -> Any:
+def _progress_bar(length: int, label: str) -> Any:
     return click.progressbar(length=length, label=label, file=sys.stderr)
 
 
@@ -278,7 +278,7 @@ def _fill(url: str, people: int, entries: int, reminded: int) -> None:
     with engine.begin() as db:
         if db.execute(select(users.c.id).limit(1)).first() is not None:
             raise Conflict("The database has users; this benchmark needs an empty database.")
-    with engine.begin() as db, _bar(entries, "Filling") as bar:
+    with engine.begin() as db, _progress_bar(entries, "Filling") as bar:
         total = people + reminded
         _insert(db, users, (_user(n, now) for n in range(1, total + 1)))
         _insert(db, goal_ledgers, (_ledger(n) for n in range(1, total + 1)))

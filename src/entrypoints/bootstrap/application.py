@@ -28,11 +28,7 @@ from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.goals.reminder import daily_at, every_step
 from workbell.domain.jobs.task import Tasks
-from workbell.entrypoints.bootstrap.backends import (
-    AnyStore,
-    make_store_waker,
-    make_wakeups,
-)
+from workbell.entrypoints.bootstrap.backends import AnyStore, make_store_waker, make_wakeups
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import ChangeCounters
 from workbell.ports.mail import Mailer

@@ -180,10 +180,7 @@ def _make_jobs(
 
 
 def _make_execution(
-    settings: Settings,
-    store: AnyStore,
-    definitions: TaskDefinitionService,
-    files: LocalFileStore,
+    settings: Settings, store: AnyStore, definitions: TaskDefinitionService, files: LocalFileStore
 ) -> ExecutionService[SchedulesTx]:
     return ExecutionService(
         store=store,

@@ -19,7 +19,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A command group that prints Workbell's errors as one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -32,7 +32,7 @@ class Group(click.Group):
             sys.exit(EXIT_USAGE if usage else EXIT_FAILED)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("workbell"), prog_name="workbell")
 @click.option(
     "--config",
