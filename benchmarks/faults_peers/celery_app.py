@@ -1,4 +1,4 @@
-"""Celery and beat: as they come, or made as safe as their settings allow."""
+"""Celery and beat, with default or safest settings."""
 
 import os
 
@@ -23,11 +23,11 @@ if os.environ["FAULT_VARIANT"] == "safest":
 
 @app.task
 def work(number: str, milliseconds: int) -> None:
-    """Wait, and note it."""
+    """Record the start, wait, record the end."""
     notes.work(number, milliseconds)
 
 
 @app.task
 def tick(number: int) -> None:
-    """Note a tick."""
+    """Record a tick."""
     notes.tick(number)

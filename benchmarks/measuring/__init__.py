@@ -1,1 +1,1 @@
-"""What every compared product's script measures with; standard library only."""
+"""Measurements shared by the scripts of all products; standard library only."""

@@ -1,4 +1,4 @@
-"""What is measured of whom, and which figures stand against each other."""
+"""Plan of the comparison: measurements by product, and compared figures."""
 
 from dataclasses import dataclass
 
@@ -22,24 +22,24 @@ JOBS = (
 )
 SCHEDULES = (("apscheduler", "ticks"), ("celery", "beat"), ("workbell", "ticks"))
 HTTP = (("django_rest", "http"), ("fastapi", "http"), ("workbell", "http"))
-"""Product and measure, in the order of a round."""
+"""Product and measurement, in the order of a round."""
 
 
 @dataclass(frozen=True)
 class Row:
     """
-    One comparison: Workbell's figure against another's.
+    One comparison of a figure of Workbell with another product's.
 
-    Measures are "product measure figure". `floor` and `aim` bound the ratio,
-    or Workbell's own figure where there is no other; `less` says that less is
-    better.
+    Figures are named "product measurement figure". `minimum` and `target` apply
+    to the ratio, or to Workbell's figure if there is no other; with `less`,
+    smaller is better.
     """
 
     area: str
     ours: str
     theirs: str | None
-    floor: float | None
-    aim: float | None
+    minimum: float | None
+    target: float | None
     against: str
     less: bool = False
 
@@ -54,16 +54,16 @@ _EMBEDDED = "embedded SQLite, enqueue + run, 8 producers"
 ROWS = (
     Row(_DRAIN, _BATCH, "procrastinate drain jobs/s", 15, 30, "Procrastinate"),
     Row(_DRAIN, _BATCH, "celery results jobs/s", 15, 30, "Celery, results on PostgreSQL"),
-    Row(_DRAIN, _BATCH, "celery redis jobs/s", None, None, "Celery on Redis, keeps no row"),
-    Row(_DRAIN, _BATCH, "dramatiq drain jobs/s", 4, 8, "Dramatiq on Redis, keeps no row"),
+    Row(_DRAIN, _BATCH, "celery redis jobs/s", None, None, "Celery on Redis, stores no result"),
+    Row(_DRAIN, _BATCH, "dramatiq drain jobs/s", 4, 8, "Dramatiq on Redis, stores no result"),
     Row(_DRAIN, _BATCH, "huey drain jobs/s", 1, 1.5, "Huey on Redis, loses jobs on a crash"),
     Row(_DRAIN, _BATCH, "taskiq drain jobs/s", None, None, "taskiq on Redis, loses jobs on a crash"),
     Row(_PLAIN, _ORDINARY, "procrastinate drain jobs/s", 4, 8, "Procrastinate"),
     Row(_PLAIN, _ORDINARY, "celery results jobs/s", None, None, "Celery, results on PostgreSQL"),
     Row("enqueue, single, durable", _SINGLE, "procrastinate single jobs/s", 1, 1.5, "Procrastinate"),
-    Row("enqueue, 500 a batch", "workbell bulk jobs/s", None, 20_000, 30_000, "-"),
+    Row("enqueue, 500 per batch", "workbell bulk jobs/s", None, 20_000, 30_000, "-"),
     Row(
-        "enqueue, 500 a batch", "workbell bulk jobs/s", "procrastinate bulk jobs/s",
+        "enqueue, 500 per batch", "workbell bulk jobs/s", "procrastinate bulk jobs/s",
         None, None, "Procrastinate",
     ),
     Row(
@@ -75,9 +75,9 @@ ROWS = (
         "start latency idle, p99", "workbell latency p99 ms", "procrastinate latency p99 ms",
         None, None, "Procrastinate", less=True,
     ),
-    Row(_EMBEDDED, "workbell embedded jobs/s", "workbell embedded naive jobs/s", 2, 4, "naive way"),
+    Row(_EMBEDDED, "workbell embedded jobs/s", "workbell embedded naive jobs/s", 2, 4, "one commit each"),
     Row(_FIRED, _TICKS, "apscheduler ticks fired/s", 20, 40, "APScheduler 3, 100k"),
-    Row(_FIRED, _TICKS, "celery beat fired/s", 45, 90, "django-celery-beat, 100k, no looks"),
+    Row(_FIRED, _TICKS, "celery beat fired/s", 45, 90, "django-celery-beat, 100k, without checks"),
     Row(_FIRED, _TICKS, "celery beat fired/s by ticks", None, None, "django-celery-beat, 100k"),
     Row("scheduler memory, MiB", "workbell ticks growth MiB", None, 20, 1, "-", less=True),
     Row(

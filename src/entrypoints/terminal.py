@@ -1,4 +1,4 @@
-"""Output of commands: a table for people, JSON for programs."""
+"""Output of commands: tables or JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,17 +6,19 @@ from typing import Any
 import click
 import msgspec
 
-WIDEST = 48
+MAX_CELL_WIDTH = 48
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def show(
     rows: Sequence[Mapping[str, Any]],
     *,
     as_json: bool,
-    empty: str = "There is nothing to show.",
-    widest: int = WIDEST,
+    empty: str = "No rows.",
+    max_width: int = MAX_CELL_WIDTH,
 ) -> None:
-    """Print rows: as a JSON array, or as a table with a head and cells that are cut where too wide."""
+    """Print rows as a JSON array, or as a table with cells of at most `max_width` characters."""
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return
@@ -24,7 +26,7 @@ def show(
         click.echo(empty)
         return
     heads = list(rows[0])
-    cells = [[_text(row[head], widest) for head in heads] for row in rows]
+    cells = [[_text(row[head], max_width) for head in heads] for row in rows]
     widths = [max(len(head), *(len(line[n]) for line in cells)) for n, head in enumerate(heads)]
     click.secho(
         "  ".join(h.upper().ljust(w) for h, w in zip(heads, widths, strict=True)), bold=True
@@ -34,20 +36,20 @@ def show(
 
 
 def show_one(row: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print one thing: as a JSON object, or a line for each of its fields."""
+    """Print one row as a JSON object, or with a line per field."""
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(row), indent=2).decode())
         return
     width = max(map(len, row))
     for name, value in row.items():
-        click.echo(f"{name.ljust(width)}  {_text(value, widest=10_000)}")
+        click.echo(f"{name.ljust(width)}  {_text(value, max_width=10_000)}")
 
 
-def _text(value: Any, widest: int = WIDEST) -> str:
+def _text(value: Any, max_width: int = MAX_CELL_WIDTH) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode().strip('"')
     flat = " ".join(text.split())
-    return flat if len(flat) <= widest else flat[: widest - 1] + "…"
+    return flat if len(flat) <= max_width else flat[: max_width - 1] + "…"

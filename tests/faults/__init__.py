@@ -1,1 +1,1 @@
-"""Faults: what is promised of processes that die at any moment."""
+"""Fault injection: guarantees for processes that can die at any time."""

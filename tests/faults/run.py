@@ -1,4 +1,4 @@
-"""Do every fault to every database, and print what came of it."""
+"""Inject all faults on all databases, and print the results."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ HEAD = ("fault", "database", "injected", "jobs", "ticks", "lost", "doubled", "re
 
 
 def databases(args: argparse.Namespace, folder: Path) -> Iterator[Database]:
-    """Yield the databases that the faults are done to: the user's, or scratch ones."""
+    """Yield the databases to test: the user's, or private ones."""
     if args.database:
         yield given(args.database, f"workbell_faults_{uuid4().hex[:8]}")
         return
@@ -43,12 +43,12 @@ def databases(args: argparse.Namespace, folder: Path) -> Iterator[Database]:
         elif (server := own_database(kind, folder / f"{kind}-server")) is not None:
             yield server
         else:
-            say(f"{kind} is not installed here: left out")
+            report(f"{kind} is not installed: skipped")
 
 
 @contextmanager
 def running(database: Database, redis_url: str | None, folder: Path) -> Iterator[Cluster]:
-    """Have an installation on a database, and nothing left of it afterwards."""
+    """Run an installation on a database; remove it afterwards."""
     with ExitStack() as stack:
         stack.callback(database.close)
         folder.mkdir(exist_ok=True)
@@ -64,27 +64,27 @@ def running(database: Database, redis_url: str | None, folder: Path) -> Iterator
 
 
 def run_all(cluster: Cluster, kills: int, only: Sequence[str]) -> Iterator[Row]:
-    """Yield what each fault came to."""
+    """Run the faults; yield their results."""
     for case in CASES:
         wanted = case.number in only if only or case.by_name else True
         if cluster.database.kind not in case.databases or not wanted:
             continue
         began = time.monotonic()
         row = case.do(cluster, kills)
-        say(
+        report(
             f"{row.database:10} {row.fault:4} {row.name}: lost {row.lost}, doubled {row.doubled} "
             f"in {time.monotonic() - began:.0f} s {'; '.join([row.note, *row.wrong])}"
         )
         yield row
 
 
-def say(text: str) -> None:
-    """Tell whoever waits how far it is."""
+def report(text: str) -> None:
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the rows as a table for people."""
+    """Format the rows as a table."""
     cells = [HEAD, *(cells_of(row) for row in rows)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(HEAD))]
     return "\n".join(
@@ -94,28 +94,38 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def cells_of(row: Row) -> tuple[str, ...]:
-    """Return a row's cells."""
+    """Return the cells of a row."""
     figures = (row.jobs, row.ticks, row.lost, row.doubled, row.rerun, row.repeated,
                row.refused)  # fmt: skip
     return (row.fault, row.database, row.injected, *map(str, figures), f"{row.drain:.1f} s")
 
 
 def main() -> int:
-    """Do the faults, print the table, and say whether everything was accounted for."""
+    """Run the faults and print the table; return 1 if a guarantee was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", help="Server to make a scratch database on; else own ones.")
-    parser.add_argument("--redis", help="Empty logical database of a Redis; else an own one.")
-    parser.add_argument("--kills", type=int, default=20, help="How many of each (20).")
-    parser.add_argument("--only", nargs="*", default=(), help="Only these faults, such as F1 F4.")
+    parser.add_argument(
+        "--database", help="Server for a temporary database; default: private servers."
+    )
+    parser.add_argument(
+        "--redis", help="Empty logical database of Redis; default: a private server."
+    )
+    parser.add_argument(
+        "--kills", type=int, default=20, help="Repetitions of each fault (default: 20)."
+    )
+    parser.add_argument(
+        "--only", nargs="*", default=(), help="Run only these faults, such as F1 F4."
+    )
     parser.add_argument("--kinds", nargs="*", default=["sqlite", "postgresql", "mariadb"])
-    parser.add_argument("--json", type=Path, help="Write the figures to a file.")
-    parser.add_argument("--keep", action="store_true", help="Keep the folder with the logs.")
+    parser.add_argument("--json", type=Path, help="Also write the results to this file.")
+    parser.add_argument(
+        "--keep", action="store_true", help="Do not delete the folder with the logs."
+    )
     args = parser.parse_args()
     rows: list[Row] = []
     with ExitStack() as stack:
         scratch = tempfile.mkdtemp(prefix="workbell-faults-")
         if not args.keep:
-            stack.enter_context(_gone(Path(scratch)))
+            stack.enter_context(_removed(Path(scratch)))
         folder = Path(scratch)
         folder.chmod(0o755)
         for database in databases(args, folder):
@@ -130,7 +140,7 @@ def main() -> int:
 
 
 @contextmanager
-def _gone(folder: Path) -> Iterator[None]:
+def _removed(folder: Path) -> Iterator[None]:
     import shutil
 
     try:

@@ -1,4 +1,4 @@
-"""The documented examples run, and print what they should."""
+"""The documented examples run and print the documented output."""
 
 import subprocess
 import sys
@@ -24,18 +24,18 @@ PRINTS = {
 
 
 def test_every_example_is_run() -> None:
-    """No example stands in the folder without being run here."""
+    """Every file of the examples folder is tested here."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(PRINTS)
 
 
 @pytest.mark.parametrize("name", PRINTS)
-def test_the_example_prints_what_it_says(name: str, tmp_path: Path) -> None:
-    """It runs in a process of its own, in an empty folder."""
+def test_an_example_prints_the_documented_output(name: str, tmp_path: Path) -> None:
+    """It runs in a separate process, in an empty folder."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name)],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    # a new database is migrated, which is logged
+    # the migration of a new database is logged
     logged = [line for line in done.stderr.splitlines() if "schema_migrated" not in line]
     assert (logged, done.stdout) == ([], PRINTS[name])

@@ -1,4 +1,4 @@
-"""Celery: drained with and without database results, and beat's schedules."""
+"""Celery: drain with and without results in the database; beat."""
 
 import os
 import resource
@@ -26,19 +26,19 @@ def _enqueue(count: int) -> None:
 
 
 def redis_only() -> dict[str, float]:
-    """Drain with results ignored."""
+    """Drain with ignored results."""
     return jobs.drain(6_000, _enqueue, _workers())
 
 
 def latency() -> dict[str, float]:
-    """Start latency with results ignored."""
+    """Start latency with ignored results."""
     from app import noop
 
     return jobs.latency(lambda n: noop.delay(n), _workers())
 
 
 def with_results() -> dict[str, float]:
-    """Drain with a row for each result on PostgreSQL."""
+    """Drain with a row per result on PostgreSQL."""
     _django()
     from django_celery_results.models import TaskResult
 

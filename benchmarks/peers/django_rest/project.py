@@ -1,4 +1,4 @@
-"""A Django project in one file: REST framework, SimpleJWT, one model of one's own."""
+"""A Django project in one file: REST framework, SimpleJWT, one model."""
 
 import os
 from datetime import timedelta

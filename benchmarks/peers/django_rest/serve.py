@@ -1,4 +1,4 @@
-"""Fill the database, then become the server: gunicorn with threads on a port."""
+"""Fill the database, then exec gunicorn with threads."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "project"
 
 
 def main(port: str) -> None:
-    """Make tables, a user and schedules; then serve."""
+    """Create tables, a user and schedules; then serve."""
     import django
     from django.core.management import call_command
 

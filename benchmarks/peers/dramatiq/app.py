@@ -1,4 +1,4 @@
-"""Dramatiq on Redis, as it comes."""
+"""Dramatiq on Redis with default settings."""
 
 import os
 
@@ -11,5 +11,5 @@ dramatiq.set_broker(RedisBroker(url=os.environ["REDIS_URL"]))
 
 @dramatiq.actor
 def noop(n: int) -> None:
-    """Do nothing but be counted."""
+    """Record the start."""
     tally.note(n)

@@ -1,4 +1,4 @@
-"""Dramatiq on Redis: drained, and its start latency."""
+"""Dramatiq on Redis: drain and start latency."""
 
 from app import noop
 from measuring import jobs

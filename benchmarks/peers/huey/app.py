@@ -1,4 +1,4 @@
-"""Huey on Redis, as it comes."""
+"""Huey on Redis with default settings."""
 
 import os
 
@@ -10,5 +10,5 @@ huey = RedisHuey("peer", url=os.environ["REDIS_URL"])
 
 @huey.task()
 def noop(n: int) -> None:
-    """Do nothing but be counted."""
+    """Record the start."""
     tally.note(n)

@@ -1,4 +1,4 @@
-"""Huey on Redis: drained, and its start latency."""
+"""Huey on Redis: drain and start latency."""
 
 from app import noop
 from measuring import jobs

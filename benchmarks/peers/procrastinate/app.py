@@ -1,4 +1,4 @@
-"""Procrastinate on PostgreSQL, as it comes."""
+"""Procrastinate on PostgreSQL with default settings."""
 
 import os
 
@@ -10,5 +10,5 @@ app = App(connector=PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))
 
 @app.task(name="noop")
 async def noop(n: int) -> None:
-    """Do nothing but be counted."""
+    """Record the start."""
     tally.note(n)

@@ -1,4 +1,4 @@
-"""Procrastinate: drained, enqueued one by one and in bulk, and its start latency."""
+"""Procrastinate: drain, single and bulk enqueue, start latency."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -26,19 +26,19 @@ def _opened() -> Generator[Task]:
 
 
 def drain() -> dict[str, float]:
-    """Drain what was enqueued in bulk."""
+    """Drain jobs enqueued in bulk."""
     with _opened() as noop:
         return jobs.drain(3_000, lambda count: _bulk(noop, count), _workers())
 
 
 def single() -> dict[str, float]:
-    """Enqueue one by one."""
+    """Enqueue single jobs."""
     with _opened() as noop:
         return jobs.single(4_000, lambda count: [noop.defer(n=n) for n in range(count)])
 
 
 def bulk() -> dict[str, float]:
-    """Enqueue 500 a call."""
+    """Enqueue 500 jobs per call."""
     with _opened() as noop:
         return jobs.single(20_000, lambda count: _bulk(noop, count))
 

@@ -1,4 +1,4 @@
-"""taskiq on Redis: drained, and its start latency."""
+"""taskiq on Redis: drain and start latency."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ def _workers() -> jobs.Commands:
 
 
 def main() -> None:
-    """Do a measure with one event loop for all its calls."""
+    """Run a measurement with one event loop for all calls."""
     with asyncio.Runner() as runner:
         runner.run(broker.startup())
 

@@ -1,4 +1,4 @@
-"""Backups: database, artifacts and key of one installation in one file."""
+"""Backups: database, artifacts and secret key in one ZIP file."""
 
 import hashlib
 import os
@@ -28,14 +28,14 @@ MANIFEST = "manifest.json"
 DATABASE = "workbell.db"
 KEY = "secret_key"
 ARTIFACTS = "artifacts/"
-PIECE = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 
-Pieces = Iterable[bytes]
-Said = Callable[[int], None]
+Chunks = Iterable[bytes]
+Progress = Callable[[int], None]
 
 
-class Manifest(msgspec.Struct, kw_only=True):
-    """What a backup holds: each entry's SHA-256 by name, and where it comes from."""
+class BackupManifest(msgspec.Struct, kw_only=True):
+    """Manifest of a backup: SHA-256 by entry, and keys of artifacts without a file."""
 
     format: int
     release: str
@@ -47,7 +47,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 
 @frozen
 class InstallationPaths:
-    """Where one installation keeps its database, its files and its key."""
+    """Paths of an installation; `has_own_key` is whether its key is a file."""
 
     database: Path
     folder: Path
@@ -55,34 +55,34 @@ class InstallationPaths:
 
     @property
     def artifacts(self) -> Path:
-        """The folder of the artifacts."""
+        """Folder of the artifacts."""
         return self.folder / "artifacts"
 
     @property
     def key(self) -> Path:
-        """The file of the key that was made, where the settings give none."""
+        """File of the generated secret key."""
         return self.folder / "secret_key"
 
 
-def place_of(settings: Settings) -> InstallationPaths:
+def installation_paths(settings: Settings) -> InstallationPaths:
     """
-    Return where an installation on SQLite keeps everything.
+    Return the paths of an installation on SQLite.
 
     Raises:
-        Invalid: It is kept elsewhere: in memory, or by a server.
+        Invalid: The database is a server, or in memory.
     """
     url = make_url(settings.database_url)
     if url.get_backend_name() != "sqlite" or not url.database:
         tool = "pg_dump" if url.get_backend_name().startswith("postgres") else "mariadb-dump"
         raise Invalid(
-            "This command is for SQLite. A server's database is copied by its own tools "
-            f"({tool}); the operations guide shows how."
+            f"This command is for SQLite. Back up a database server with its own tools ({tool}); "
+            "see the operations guide."
         )
     return InstallationPaths(Path(url.database), settings.data_dir, settings.secret_key is None)
 
 
-def summary(file: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return what people and programs are told of a backup."""
+def summarise(file: Path, manifest: BackupManifest) -> dict[str, Any]:
+    """Return the summary of a backup that the commands print."""
     return {
         "file": str(file),
         "bytes": file.stat().st_size,
@@ -94,38 +94,39 @@ def summary(file: Path, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def write(
-    place: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Said]
-) -> Manifest:
+def create(
+    place: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Progress]
+) -> BackupManifest:
     """
-    Write a verified backup; the file appears whole or not at all.
+    Create a verified backup atomically, also while the service runs.
 
-    The database is copied first. Artifacts that it names but that retention
-    has deleted meanwhile are listed as missing.
+    `watch` receives the number of steps and returns a function that is called
+    with 1 after each. The database is copied first; artifacts that retention
+    deletes during the backup are listed as missing.
 
     Raises:
         NotFound: There is no database.
-        Conflict: The file is there already, and is not to be replaced.
-        Unavailable: The copy could not be made, or does not read back.
+        Conflict: The file exists and `force` is not set.
+        Unavailable: The backup could not be written or verified.
     """
     if not place.database.exists():
         raise NotFound(f"There is no database {place.database}.")
     if file.exists() and not force:
-        raise Conflict(f"There is a file {file} already; --force replaces it.")
+        raise Conflict(f"The file {file} exists; --force replaces it.")
     try:
         with tempfile.TemporaryDirectory(prefix=".workbell-", dir=file.absolute().parent) as work:
             draft = Path(work) / "backup"
-            manifest = _written(place, draft, Path(work) / DATABASE, watch)
-            check(draft)
+            manifest = _write_archive(place, draft, Path(work) / DATABASE, watch)
+            verify(draft)
             draft.replace(file)
     except OSError as error:
-        raise Unavailable(f"No backup was made: {error}") from error
+        raise Unavailable(f"The backup could not be written: {error}") from error
     return manifest
 
 
-def _written(
-    place: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Said]
-) -> Manifest:
+def _write_archive(
+    place: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Progress]
+) -> BackupManifest:
     clock = SystemClock()
     made_at = clock.now()
     store = open_store(f"sqlite:///{place.database}", clock)
@@ -134,10 +135,10 @@ def _written(
         schema = store.schema_version()
     finally:
         store.close()
-    keys = _artifacts_of(copy)
-    said = watch(len(keys) + 1)
+    keys = _artifact_keys(copy)
+    step_done = watch(len(keys) + 1)
     files = LocalFileStore(place.artifacts, UuidIds())
-    manifest = Manifest(
+    manifest = BackupManifest(
         format=FORMAT, release=version("workbell"), schema=schema, made_at=made_at,
         sha256={}, missing=[],
     )  # fmt: skip
@@ -145,18 +146,18 @@ def _written(
         os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "w+b") as target,
         zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
     ):
-        manifest.sha256[DATABASE] = _put(archive, DATABASE, pieces(copy))
-        said(1)
+        manifest.sha256[DATABASE] = _add_entry(archive, DATABASE, read_chunks(copy))
+        step_done(1)
         if place.has_own_key and place.key.exists():
-            manifest.sha256[KEY] = _put(archive, KEY, [place.key.read_bytes()])
+            manifest.sha256[KEY] = _add_entry(archive, KEY, [place.key.read_bytes()])
         for key in keys:
             try:
                 content = files.read(key)
             except NotFound:
                 manifest.missing.append(key)
             else:
-                manifest.sha256[ARTIFACTS + key] = _put(archive, ARTIFACTS + key, content)
-            said(1)
+                manifest.sha256[ARTIFACTS + key] = _add_entry(archive, ARTIFACTS + key, content)
+            step_done(1)
         archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
         archive.close()
         target.flush()
@@ -164,7 +165,7 @@ def _written(
     return manifest
 
 
-def _artifacts_of(database: Path) -> list[str]:
+def _artifact_keys(database: Path) -> list[str]:
     with closing(sqlite3.connect(database)) as db:
         tables = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'workbell_artifacts'")
         if not tables.fetchone()[0]:
@@ -173,50 +174,50 @@ def _artifacts_of(database: Path) -> list[str]:
         return [key for (key,) in db.execute(names)]
 
 
-def _put(archive: zipfile.ZipFile, name: str, content: Pieces) -> str:
+def _add_entry(archive: zipfile.ZipFile, name: str, content: Chunks) -> str:
     digest = hashlib.sha256()
     with archive.open(name, "w", force_zip64=True) as entry:
-        for piece in content:
-            digest.update(piece)
-            entry.write(piece)
+        for chunk in content:
+            digest.update(chunk)
+            entry.write(chunk)
     return digest.hexdigest()
 
 
-def pieces(path: Path) -> Iterator[bytes]:
-    """Yield a file's content in pieces."""
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file in chunks."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            yield piece
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
-def check(file: Path) -> Manifest:
+def verify(file: Path) -> BackupManifest:
     """
-    Read a whole backup, and compare it with its manifest.
+    Read a backup and compare all entries with its manifest.
 
     Raises:
         NotFound: There is no such file.
-        Invalid: It is no backup, of a later format, or damaged.
+        Invalid: The file is no backup, has a newer format, or is damaged.
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+            manifest = msgspec.json.decode(archive.read(MANIFEST), type=BackupManifest)
             if manifest.format > FORMAT:
                 raise Invalid(f"{file} was written by a newer release, {manifest.release}.")
             if set(archive.namelist()) != {*manifest.sha256, MANIFEST}:
-                raise Invalid(f"{file} does not hold what its manifest names.")
+                raise Invalid(f"{file} is damaged: its entries differ from its manifest.")
             for name, sha256 in manifest.sha256.items():
                 if _digest(archive, name) != sha256:
-                    raise Invalid(f"{file} is damaged: {name}.")
+                    raise Invalid(f"{file} is damaged: the checksum of {name} is wrong.")
     except FileNotFoundError as error:
         raise NotFound(f"There is no file {file}.") from error
     except (zipfile.BadZipFile, zlib.error, msgspec.DecodeError, KeyError, EOFError) as error:
-        raise Invalid(f"{file} is no backup, or is damaged: {error}") from error
+        raise Invalid(f"{file} is not a backup, or is damaged: {error}") from error
     return manifest
 
 
 def _digest(archive: zipfile.ZipFile, name: str) -> str:
     digest = hashlib.sha256()
     with archive.open(name) as entry:
-        while piece := entry.read(PIECE):
-            digest.update(piece)
+        while chunk := entry.read(CHUNK_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()

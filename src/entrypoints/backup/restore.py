@@ -1,4 +1,4 @@
-"""Restoring: a backup takes the place of what is there."""
+"""Restores: a backup replaces the files of an installation."""
 
 import re
 import sqlite3
@@ -17,18 +17,18 @@ from workbell.entrypoints.backup.create import (
     ARTIFACTS,
     DATABASE,
     KEY,
+    BackupManifest,
     InstallationPaths,
-    Manifest,
-    check,
+    verify,
 )
 
 _FILE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_BESIDE = ("-wal", "-shm", "-journal")
+_LOG_SUFFIXES = ("-wal", "-shm", "-journal")
 _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def flush_redis(url: str) -> str:
-    """Have Redis forget what has been since the backup; return what came of it."""
+    """Delete our keys in Redis, which are newer than the backup; return the outcome."""
     from redis import Redis, RedisError
 
     from workbell.adapters.redis_client import options
@@ -39,55 +39,53 @@ def flush_redis(url: str) -> str:
             for key in client.scan_iter("workbell:*"):
                 client.delete(key)
     except RedisError:
-        return "is away: flush it before the start"
-    return "emptied"
+        return "unavailable: flush it before you start the service"
+    return "flushed"
 
 
 def restore(
-    file: Path, place: InstallationPaths, *, force: bool = False
-) -> tuple[Manifest, list[str]]:
+    file: Path, paths: InstallationPaths, *, force: bool = False
+) -> tuple[BackupManifest, list[str]]:
     """
-    Verify a backup and let it take the place of what is there.
+    Verify a backup and replace the files of an installation.
 
-    What was there gets another name; those names are returned.
+    Existing files are renamed; returns the manifest and their new names.
 
     Raises:
         NotFound: There is no such file.
-        Invalid: It is no backup, or damaged.
-        Conflict: There is a database already, or a service runs on it.
-        Unavailable: The backup's schema is newer than this release, or the
+        Invalid: The file is no backup, or is damaged.
+        Conflict: A database exists and `force` is not set, or it is in use.
+        Unavailable: The backup's schema is newer than this release, or a
             folder cannot be written.
     """
-    manifest = check(file)
+    manifest = verify(file)
     revisions.refuse_newer(manifest.schema or None)
-    if place.database.exists() and not force:
-        raise Conflict(f"There is a database {place.database}; --force keeps it aside.")
+    if paths.database.exists() and not force:
+        raise Conflict(f"The database {paths.database} exists; --force renames it and restores.")
     stamp = f"{SystemClock().now():%Y%m%dT%H%M%S.%fZ}.old"
     try:
-        for folder in (place.folder, place.database.parent):
+        for folder in (paths.folder, paths.database.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
-            _alone(place.database),
-            tempfile.TemporaryDirectory(prefix=".restore-", dir=place.folder) as work,
-            tempfile.TemporaryDirectory(prefix=".restore-", dir=place.database.parent) as beside,
+            _exclusive_access(paths.database),
+            tempfile.TemporaryDirectory(prefix=".restore-", dir=paths.folder) as work,
+            tempfile.TemporaryDirectory(prefix=".restore-", dir=paths.database.parent) as beside,
             zipfile.ZipFile(file) as archive,
         ):
             _unpack(archive, manifest, Path(work), Path(beside))
-            aside = _swap_files(place, Path(work), Path(beside), stamp)
+            aside = _swap_files(paths, Path(work), Path(beside), stamp)
     except OSError as error:
-        raise Unavailable(f"The backup could not be put back: {error}") from error
+        raise Unavailable(f"The backup could not be restored: {error}") from error
     return manifest, aside
 
 
 @contextmanager
-def _alone(database: Path) -> Iterator[None]:
+def _exclusive_access(database: Path) -> Iterator[None]:
     """
-    Have a database to oneself: only its one connection can leave the write-ahead log.
+    Lock a database exclusively; raises Conflict if a process has it open.
 
-    A file that is damaged beyond opening has no users.
-
-    Raises:
-        Conflict: A process has it open.
+    Only the single connection of a database can turn off its write-ahead log.
+    A file too damaged to be opened has no users.
     """
     if not database.exists():
         yield
@@ -102,7 +100,7 @@ def _alone(database: Path) -> Iterator[None]:
         yield
 
 
-def _unpack(archive: zipfile.ZipFile, manifest: Manifest, work: Path, beside: Path) -> None:
+def _unpack(archive: zipfile.ZipFile, manifest: BackupManifest, work: Path, beside: Path) -> None:
     (work / "artifacts").mkdir()
     for name in manifest.sha256:
         path = _target(name, work, beside)
@@ -123,33 +121,33 @@ def _target(name: str, work: Path, beside: Path) -> Path:
         return work / KEY
     key = name.removeprefix(ARTIFACTS)
     if not name.startswith(ARTIFACTS) or not _FILE_KEY.fullmatch(key):
-        raise Invalid(f"The backup holds {name!r:.80}, which has no place.")
+        raise Invalid(f"The backup holds an unknown entry, {name!r:.80}.")
     folder = work / "artifacts" / key[-2:]
     folder.mkdir(exist_ok=True)
     return folder / key
 
 
-def _swap_files(place: InstallationPaths, work: Path, beside: Path, stamp: str) -> list[str]:
-    """Rename what is there, and what takes its place: the database last."""
+def _swap_files(paths: InstallationPaths, work: Path, beside: Path, stamp: str) -> list[str]:
+    """Rename existing files and move the restored ones in, the database last."""
     aside: list[str] = []
 
-    def away(path: Path) -> None:
+    def set_aside(path: Path) -> None:
         if path.exists():
-            other = path.with_name(f"{path.name}.{stamp}")
-            path.rename(other)
-            aside.append(str(other))
+            new_name = path.with_name(f"{path.name}.{stamp}")
+            path.rename(new_name)
+            aside.append(str(new_name))
 
-    away(place.artifacts)
-    (work / "artifacts").rename(place.artifacts)
+    set_aside(paths.artifacts)
+    (work / "artifacts").rename(paths.artifacts)
     key = work / KEY
-    if place.has_own_key and key.exists():
-        if place.key.exists() and place.key.read_bytes() == key.read_bytes():
+    if paths.has_own_key and key.exists():
+        if paths.key.exists() and paths.key.read_bytes() == key.read_bytes():
             key.unlink()
         else:
-            away(place.key)
-            key.rename(place.key)
-    for suffix in _BESIDE:  # a log that stayed would be replayed onto the other database
-        away(place.database.with_name(place.database.name + suffix))
-    away(place.database)
-    (beside / DATABASE).rename(place.database)
+            set_aside(paths.key)
+            key.rename(paths.key)
+    for suffix in _LOG_SUFFIXES:  # SQLite would replay an old log onto the restored database
+        set_aside(paths.database.with_name(paths.database.name + suffix))
+    set_aside(paths.database)
+    (beside / DATABASE).rename(paths.database)
     return aside

@@ -1,9 +1,9 @@
-"""Benchmarks of this machine: measure, keep as JSON, write the page."""
+"""`workbell bench`: run benchmarks, store results, render the page."""
 
 import os
 import platform
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +11,53 @@ import click
 import msgspec
 
 from workbell.domain.errors import Invalid
+from workbell.entrypoints.cli.context import CliContext
+from workbell.entrypoints.terminal import json_option, show
 
 RESULTS = Path("benchmarks/results")
 PAGE = Path("PERFORMANCE.md")
 
 Row = Mapping[str, Any]
-Say = Callable[[str], None]
 
 
 @click.group()
 def bench() -> None:
-    """Measure this machine; results go to benchmarks/results as JSON."""
+    """Run benchmarks; results are stored as JSON files."""
 
 
-keep = click.option(
+results_option = click.option(
     "--results",
     type=click.Path(file_okay=False, path_type=Path),
     default=RESULTS,
     show_default=True,
-    help="Folder for the results.",
+    help="Folder of result files.",
 )
 database = click.option(
     "--database",
     metavar="URL",
-    help="An empty database on a server: others are made beside it, and dropped. [default: SQLite]",
+    help="Empty database on a server; temporary ones are created next to it. [default: SQLite]",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @bench.command("jobs")
-@click.option("--count", type=click.IntRange(100), default=20_000, show_default=True)
+@click.option(
+    "--count", type=click.IntRange(100), default=20_000, show_default=True, help="Number of jobs."
+)
 @database
 @click.option(
     "--processes",
     type=click.IntRange(0, 64),
     default=0,
     show_default=True,
-    help="Worker processes that drain; 0: this one. Only on a server.",
+    help="Worker processes that drain; 0 is this process. Needs --database.",
 )
 @click.option(
     "--redis",
     metavar="URL",
-    help="Redis that carries the wake-ups, a logical database of its own. Only with a server.",
+    help="Redis for job notifications, an empty logical database. Needs --database.",
 )
-@keep
-@as_json
+@results_option
+@json_option
 def bench_jobs(
     count: int,
     database: str | None,
@@ -64,19 +66,19 @@ def bench_jobs(
     results: Path,
     as_json: bool,
 ) -> None:
-    """Enqueue, drain and start latency, on SQLite or on a server."""
+    """Enqueueing, draining and start latency of jobs."""
     from workbell.entrypoints.bench.jobs import measure
     from workbell.entrypoints.bench.targets import Target
 
-    place = Target.at(database, redis)
-    if (processes or redis) and place.database is None:
-        raise Invalid("Only with --database: one process has a SQLite file to itself.")
-    command = f"workbell bench jobs --count {count}{_said('database', database)}"
-    command += _said("redis", redis)
+    target = Target.parse(database, redis)
+    if (processes or redis) and target.database is None:
+        raise Invalid("--processes and --redis need --database: SQLite serves one process.")
+    command = f"workbell bench jobs --count {count}{_redacted_option('database', database)}"
+    command += _redacted_option("redis", redis)
     if processes:
         command += f" --processes {processes}"
-    rows = measure(count, _say, place, processes)
-    _finish(f"jobs{place.suffix}", command, rows, results, as_json)
+    rows = measure(count, _report, target, processes)
+    _store_and_show(f"jobs{target.suffix}", command, rows, results, as_json)
 
 
 @bench.command("ticks")
@@ -86,61 +88,83 @@ def bench_jobs(
     multiple=True,
     default=(1_000, 100_000, 1_000_000),
     show_default=True,
-    help="How many stand in the table; may be given again.",
+    help="Number of schedules in the table; repeatable.",
 )
 @database
-@keep
-@as_json
+@results_option
+@json_option
 def bench_ticks(
     schedules: Sequence[int], database: str | None, results: Path, as_json: bool
 ) -> None:
-    """Idle tick, schedules fired per second, lateness, memory."""
+    """Idle tick, fired schedules per second, lateness, memory."""
     from workbell.entrypoints.bench.targets import Target
     from workbell.entrypoints.bench.ticks import measure
 
-    place = Target.at(database)
+    target = Target.parse(database)
     sizes = " ".join(f"--schedules {size}" for size in schedules)
-    command = f"workbell bench ticks {sizes}{_said('database', database)}"
-    rows = measure(schedules, _say, place)
-    _finish(f"ticks{place.suffix}", command, rows, results, as_json)
+    command = f"workbell bench ticks {sizes}{_redacted_option('database', database)}"
+    rows = measure(schedules, _report, target)
+    _store_and_show(f"ticks{target.suffix}", command, rows, results, as_json)
 
 
 @bench.command("identity")
-@click.option("--calls", type=click.IntRange(100), default=10_000, show_default=True)
+@click.option(
+    "--calls",
+    type=click.IntRange(100),
+    default=10_000,
+    show_default=True,
+    help="Authenticated calls.",
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0.1),
     default=2.0,
     show_default=True,
-    help="How long each turn of signing in and reading lasts.",
+    help="Duration of each round of logins and reads.",
 )
-@keep
-@as_json
+@results_option
+@json_option
 def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> None:
-    """Logins per second, and what a storm of them does to others."""
+    """Logins per second, and their effect on other requests."""
     from workbell.entrypoints.bench.identity import measure
 
     command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
-    _finish("identity", command, measure(calls, _say, seconds=seconds), results, as_json)
+    _store_and_show("identity", command, measure(calls, _report, seconds=seconds), results, as_json)
 
 
 @bench.command("summaries")
-@click.option("--user", type=click.IntRange(1), help="Whose summaries, in the configured database.")
+@click.option(
+    "--user", type=click.IntRange(1), help="Measure this user of the configured database only."
+)
 @click.option(
     "--database",
     "databases",
     multiple=True,
     default=("",),
-    help="Address of an empty database to fill; may be given again.  [default: SQLite]",
+    help="Empty database to fill; repeatable. [default: SQLite]",
 )
-@click.option("--users", type=click.IntRange(1), default=1_000, show_default=True)
-@click.option("--entries", type=click.IntRange(1_000), default=1_000_000, show_default=True)
-@click.option("--people", type=click.IntRange(0), default=100_000, show_default=True)
-@keep
-@as_json
+@click.option(
+    "--users", type=click.IntRange(1), default=1_000, show_default=True, help="Active users."
+)
+@click.option(
+    "--entries",
+    type=click.IntRange(1_000),
+    default=1_000_000,
+    show_default=True,
+    help="Progress entries.",
+)
+@click.option(
+    "--people",
+    type=click.IntRange(0),
+    default=100_000,
+    show_default=True,
+    help="Inactive users to remind.",
+)
+@results_option
+@json_option
 @click.pass_obj
 def bench_summaries(
-    application: Any,
+    context: CliContext,
     user: int | None,
     databases: Sequence[str],
     users: int,
@@ -149,62 +173,63 @@ def bench_summaries(
     results: Path,
     as_json: bool,
 ) -> None:
-    """Summaries with and without the cache, of a --user or of many."""
+    """Summaries with and without the cache; writes; reminders."""
     from workbell.entrypoints.bench.summaries import compare, measure
-    from workbell.entrypoints.terminal import show
 
     if user is not None:
-        show(compare(application.settings(), user), as_json=as_json)
+        show(compare(context.settings(), user), as_json=as_json)
         return
-    asked = f"--users {users} --entries {entries} --people {people}"
-    rows = measure(databases, users, entries, people, _say)
-    _finish("summaries", f"workbell bench summaries {asked}", rows, results, as_json)
+    options = f"--users {users} --entries {entries} --people {people}"
+    rows = measure(databases, users, entries, people, _report)
+    _store_and_show("summaries", f"workbell bench summaries {options}", rows, results, as_json)
 
 
 @bench.command("http")
 @database
 @click.option(
-    "--redis", metavar="URL", help="Redis, to compare limits counted there. Only with a server."
+    "--redis", metavar="URL", help="Also measure rate limits in this Redis. Needs --database."
 )
 @click.option(
     "--seconds",
     type=click.IntRange(1),
     default=4,
     show_default=True,
-    help="How long each figure is measured.",
+    help="Duration of each measurement.",
 )
-@keep
-@as_json
+@results_option
+@json_option
 def bench_http(
     database: str | None, redis: str | None, seconds: int, results: Path, as_json: bool
 ) -> None:
-    """Requests per second of one server process, everything on."""
+    """Requests per second of one API process."""
     from workbell.entrypoints.bench.http import measure
     from workbell.entrypoints.bench.targets import Target
 
-    place = Target.at(database, redis)
-    if redis and place.database is None:
-        raise Invalid("Only with --database: one process counts its limits itself.")
-    command = f"workbell bench http{_said('database', database)}{_said('redis', redis)}"
-    rows = measure(place, seconds, _say)
-    _finish(f"http{place.suffix}", command, rows, results, as_json)
+    target = Target.parse(database, redis)
+    if redis and target.database is None:
+        raise Invalid("--redis needs --database.")
+    command = f"workbell bench http{_redacted_option('database', database)}{_redacted_option('redis', redis)}"
+    rows = measure(target, seconds, _report)
+    _store_and_show(f"http{target.suffix}", command, rows, results, as_json)
 
 
 @bench.command("idle")
-@keep
-@as_json
+@results_option
+@json_option
 def bench_idle(results: Path, as_json: bool) -> None:
-    """Seconds until the service answers, and its memory at rest."""
+    """Start time of the service, and its memory at rest."""
     from workbell.entrypoints.bench.idle import measure
 
-    _finish("idle", "workbell bench idle", measure(_say), results, as_json)
+    _store_and_show("idle", "workbell bench idle", measure(_report), results, as_json)
 
 
 @bench.command("page")
-@keep
-@click.option("--check", is_flag=True, help="Only say whether the page is as generated.")
+@results_option
+@click.option(
+    "--check", is_flag=True, help="Only check that the page is current; exit with 1 if not."
+)
 def page(results: Path, check: bool) -> None:
-    """Write PERFORMANCE.md from the results."""
+    """Generate PERFORMANCE.md from the results."""
     text = render(results)
     if check:
         raise SystemExit(0 if PAGE.exists() and PAGE.read_text() == text else 1)
@@ -212,32 +237,32 @@ def page(results: Path, check: bool) -> None:
     click.echo(f"{PAGE} was written.")
 
 
-def _said(option: str, url: str | None) -> str:
-    """Return how the command named a server, without who and where that was."""
+def _redacted_option(option: str, url: str | None) -> str:
+    """Format an option with a URL, without credentials and host."""
     return "" if url is None else f" --{option} {url.partition(':')[0]}://..."
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _finish(name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool) -> None:
-    keep_results(name, command, rows, folder)
-    from workbell.entrypoints.terminal import show
-
+def _store_and_show(
+    name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool
+) -> None:
+    write_results(name, command, rows, folder)
     show(rows, as_json=as_json)
 
 
-def keep_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
-    """Write results where the page finds them."""
+def write_results(name: str, command: str, rows: Sequence[Row], folder: Path) -> None:
+    """Write results to a file of the results folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {"name": name, "command": command, "machine": machine(), "rows": rows}
-    written = msgspec.json.format(msgspec.json.encode(kept), indent=1)
-    (folder / f"{name}.json").write_bytes(written + b"\n")
+    result = {"name": name, "command": command, "machine": describe_machine(), "rows": rows}
+    text = msgspec.json.format(msgspec.json.encode(result), indent=1)
+    (folder / f"{name}.json").write_bytes(text + b"\n")
 
 
-def machine() -> dict[str, Any]:
-    """Return the facts of this machine that figures depend on."""
+def describe_machine() -> dict[str, Any]:
+    """Return the properties of this machine that affect results."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processors": os.cpu_count(),
@@ -249,16 +274,20 @@ def machine() -> dict[str, Any]:
 
 
 def render(folder: Path) -> str:
-    """Return the page made of every kept result."""
+    """Render the page of all results."""
     parts = [
         "# Performance\n",
         "Generated by `workbell bench page` from `benchmarks/results/*.json`; do not edit.",
-        "Absolute figures are this machine's; ratios are of one run.\n",
+        "Absolute figures are valid for the named machine; ratios are from one run.\n",
     ]
     for path in sorted(folder.glob("*.json")):
-        kept = msgspec.json.decode(path.read_bytes())
-        facts = ", ".join(f"{key} {value}" for key, value in kept["machine"].items())
-        parts += [f"## {kept['name']}\n", f"`{kept['command']}` ({facts})\n", _table(kept["rows"])]
+        result = msgspec.json.decode(path.read_bytes())
+        facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+        parts += [
+            f"## {result['name']}\n",
+            f"`{result['command']}` ({facts})\n",
+            _table(result["rows"]),
+        ]
     return "\n".join(parts)
 
 

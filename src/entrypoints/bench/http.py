@@ -1,4 +1,4 @@
-"""The HTTP benchmark: one server process, asked from outside."""
+"""HTTP benchmark: load on one server process."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ from attrs import Factory, define, evolve, frozen
 
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import User
-from workbell.entrypoints.bench.load import Load, Request, client, load
+from workbell.entrypoints.bench.load import LoadRequest, LoadResult, generate_load, load_generator
 from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
@@ -24,36 +24,36 @@ from workbell.entrypoints.config.settings import Settings
 from workbell.services.schedules.requests import NewSchedule
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
-PEOPLE = 64
-"""Create is asked by so many in turn: nobody has more than a person would."""
+USERS = 64
+"""Users that create in turn, so that each owns a realistic number of rows."""
 SCHEDULES = 200
-ROOM = 999_999_999
-"""So many are allowed of everything that is limited, in these figures."""
-LIMIT = f"{ROOM}/second"
+UNLIMITED = 999_999_999
+"""Value of all limits, which the benchmark does not reach."""
+LIMIT = f"{UNLIMITED}/second"
 START_SECONDS = 30
 LOGIN_CLIENTS = 2
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @frozen
-class Server:
-    """A server that runs, and the tokens of who may ask it."""
+class ApiServer:
+    """A running server, and access tokens of its users."""
 
     url: str
     task_id: int
     tokens: Sequence[str]
 
-    def ping(self) -> Request:
-        """Ask whether the process is there."""
-        return Request(url=f"{self.url}/livez")
+    def ping(self) -> LoadRequest:
+        """Return a liveness probe."""
+        return LoadRequest(url=f"{self.url}/livez")
 
-    def listing(self) -> Request:
-        """Ask for twenty schedules."""
-        return Request(url=f"{self.url}/api/v1/schedules?page_size=20", tokens=self.tokens[:1])
+    def listing(self) -> LoadRequest:
+        """Return a request for a list of 20 schedules."""
+        return LoadRequest(url=f"{self.url}/api/v1/schedules?page_size=20", tokens=self.tokens[:1])
 
-    def schedule(self) -> Request:
-        """Ask for one schedule more."""
+    def schedule(self) -> LoadRequest:
+        """Return a request that creates a schedule."""
         body = {
             "task_definition": self.task_id,
             "cron_expression": "0 9 * * 1-5",
@@ -62,18 +62,18 @@ class Server:
         }
         return self._post("schedules", body, self.tokens[1:])
 
-    def job(self) -> Request:
-        """Ask for one job more."""
+    def job(self) -> LoadRequest:
+        """Return a request that creates a job."""
         body = {"task_definition": self.task_id, "parameters": {"n": 1}}
         return self._post("jobs", body, self.tokens[1:])
 
-    def login(self) -> Request:
-        """Sign in."""
+    def login(self) -> LoadRequest:
+        """Return a login request."""
         return self._post("auth/login", {"username": "user0", "password": PASSWORD})
 
-    def _post(self, what: str, body: Mapping[str, Any], tokens: Sequence[str] = ()) -> Request:
-        return Request(
-            url=f"{self.url}/api/v1/{what}",
+    def _post(self, path: str, body: Mapping[str, Any], tokens: Sequence[str] = ()) -> LoadRequest:
+        return LoadRequest(
+            url=f"{self.url}/api/v1/{path}",
             method="POST",
             headers={"Content-Type": "application/json"},
             body=json.dumps(body),
@@ -82,72 +82,69 @@ class Server:
 
 
 @define
-class Rows:
-    """The rows, as they come in."""
+class ResultRows:
+    """Measured rows."""
 
     seconds: int
-    say: Say
-    kept: list[dict[str, Any]] = Factory(list[dict[str, Any]])
+    report: Report
+    rows: list[dict[str, Any]] = Factory(list[dict[str, Any]])
 
-    def add(self, what: str, request: Request, connections: int = 16, *, warm: int = 1) -> Load:
-        """
-        Make the load, and keep what came of it; the first seconds are not counted.
-
-        Raises:
-            RuntimeError: The server refuses everything.
-        """
+    def add(
+        self, label: str, request: LoadRequest, connections: int = 16, *, warm: int = 1
+    ) -> LoadResult:
+        """Measure a request after `warm` seconds of warm-up, and add a row."""
         if warm:
-            load(request, warm, connections)
-        found = load(request, self.seconds, connections)
-        if not found.rate:
-            raise RuntimeError(f"{what}: every request was refused.")
-        self.say(f"{what}: {found.rate:,.0f}/s, p50 {found.p50:.2f} ms, p99 {found.p99:.2f} ms")
-        self.kept.append(
+            generate_load(request, warm, connections)
+        result = generate_load(request, self.seconds, connections)
+        if not result.rate:
+            raise RuntimeError(f"{label}: all requests failed.")
+        self.report(
+            f"{label}: {result.rate:,.0f}/s, p50 {result.p50:.2f} ms, p99 {result.p99:.2f} ms"
+        )
+        self.rows.append(
             {
-                "what": what,
-                "requests/s": round(found.rate),
-                "p50, ms": round(found.p50, 3),
-                "p99, ms": round(found.p99, 3),
-                "refused": found.bad,
+                "what": label,
+                "requests/s": round(result.rate),
+                "p50, ms": round(result.p50, 3),
+                "p99, ms": round(result.p99, 3),
+                "refused": result.bad,
             }
         )
-        return found
+        return result
 
 
-def measure(place: Target, seconds: int, say: Say) -> list[dict[str, Any]]:
+def measure(target: Target, seconds: int, report: Report) -> list[dict[str, Any]]:
     """
-    Return the rows of the benchmark; `say` is told what is being measured.
+    Run the benchmark; return its rows.
 
-    Everything is on: validation, permissions, audit, the log (to nowhere),
-    and limits, which are raised until they do not bite.
+    The server validates, authorizes, audits, logs and counts as in production;
+    only the limits are raised.
     """
-    say(f"load by {client()}")
-    rows = Rows(seconds, say)
-    with place.settings() as settings:
-        alone = _without_redis(settings)
-        with served(alone) as server:
-            rows.add("ping, nobody signed in", server.ping())
-            rows.add("list of 20 schedules", server.listing())
-            rows.add("create a schedule", server.schedule())
-            rows.add("create a job", server.job())
-            rows.add(f"sign in, {LOGIN_CLIENTS} clients", server.login(), LOGIN_CLIENTS)
-    if place.redis is not None:
-        _limits_in_redis(place, rows)
-    return rows.kept
+    report(f"load by {load_generator()}")
+    rows = ResultRows(seconds, report)
+    with target.settings() as settings, running_api(_without_redis(settings)) as server:
+        rows.add("ping, unauthenticated", server.ping())
+        rows.add("list of 20 schedules", server.listing())
+        rows.add("create a schedule", server.schedule())
+        rows.add("create a job", server.job())
+        rows.add(f"login, {LOGIN_CLIENTS} clients", server.login(), LOGIN_CLIENTS)
+    if target.redis is not None:
+        _compare_rate_limiters(target, rows)
+    return rows.rows
 
 
-def _limits_in_redis(place: Target, rows: Rows) -> None:
-    """Compare the same list with limits in the process and in Redis, one after the other."""
-    with place.settings() as settings:
-        with served(_without_redis(settings)) as server:
-            own = rows.add("list of 20, limits in the process", server.listing())
-        with served(settings) as server:
+def _compare_rate_limiters(target: Target, rows: ResultRows) -> None:
+    """Measure the list of schedules with rate limits in the process and in Redis."""
+    with target.settings() as settings:
+        with running_api(_without_redis(settings)) as server:
+            local = rows.add("list of 20, limits in the process", server.listing())
+        with running_api(settings) as server:
             shared = rows.add("list of 20, limits in Redis", server.listing())
-    cost = (1 / shared.rate - 1 / own.rate) * 1000
-    rows.say(f"cost of the limits in Redis: {cost:.3f} ms a request")
+    cost = (1 / shared.rate - 1 / local.rate) * 1000
+    rows.report(f"cost of the limits in Redis: {cost:.3f} ms per request")
     empty = {"requests/s": "-", "p99, ms": "-", "refused": "-"}
-    rows.kept.append(
-        {"what": "cost of limits in Redis, a request", **empty, "p50, ms": round(cost, 3)}
+    rows.rows.append(
+        {"what": "cost of limits in Redis, per request", **empty, "p50, ms": round(cost, 3)}
     )
 
 
@@ -156,20 +153,20 @@ def _without_redis(settings: Settings) -> Settings:
 
 
 @contextmanager
-def served(settings: Settings) -> Generator[Server]:
-    """Have one server process run over a store with somebody and their schedules in it."""
-    task_id, tokens = _filled(settings)
+def running_api(settings: Settings) -> Generator[ApiServer]:
+    """Run a server process on a store with users and schedules."""
+    task_id, tokens = _fill_store(settings)
     port = free_port()
     command = ("up" if settings.embedded else "api", "--port", str(port))
-    with running(command, _environment(settings), port):
-        yield Server(f"http://127.0.0.1:{port}", task_id, tokens)
+    with running_process(command, _environment(settings), port):
+        yield ApiServer(f"http://127.0.0.1:{port}", task_id, tokens)
 
 
 @contextmanager
-def running(
+def running_process(
     command: Sequence[str], environment: Mapping[str, str], port: int
 ) -> Generator[subprocess.Popen[bytes]]:
-    """Have a server run on a port by a command of ours; its end is asked for and awaited."""
+    """Run a `workbell` command that serves on a port; stop it at the end."""
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "workbell", *command],
         env=environment,
@@ -177,32 +174,32 @@ def running(
         stderr=subprocess.DEVNULL,
     )
     try:
-        _until_ready(process, port)
+        _wait_until_ready(process, port)
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
 
-def _filled(settings: Settings) -> tuple[int, Sequence[str]]:
-    """Fill a store if it is empty; return the id of a task, and tokens to ask with."""
-    application = build(evolve(settings, rate_limit_login=None, max_active_schedules=ROOM))
+def _fill_store(settings: Settings) -> tuple[int, Sequence[str]]:
+    """Fill a store if it is empty; return the id of a task, and access tokens."""
+    application = build(evolve(settings, rate_limit_login=None, max_active_schedules=UNLIMITED))
     application.migrate_and_register()
     task_id = next(d.id for d in application.definitions.all() if d.key == "echo")
     with application.store.view() as tx:
         empty = tx.users.by_login("user0") is None
     if empty:
-        _people(application)
-    tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(PEOPLE)]
+        _add_users(application)
+    tokens = [application.signing_in.login(f"user{n}", PASSWORD).access for n in range(USERS)]
     application.close()
     return int(task_id or 0), tokens
 
 
-def _people(application: Application) -> None:
-    """Add verified people, the first of them with schedules."""
+def _add_users(application: Application) -> None:
+    """Add verified users, and schedules of the first user."""
     now, password_hash = application.clock.now(), application.identity.hasher.hash(PASSWORD)
     with application.store.begin() as tx:
-        people = [
+        users = [
             tx.users.add(
                 User(
                     username=f"user{n}",
@@ -212,54 +209,54 @@ def _people(application: Application) -> None:
                     created_at=now,
                 )
             )
-            for n in range(PEOPLE)
+            for n in range(USERS)
         ]
-    actor = Actor.of(people[0])
+    actor = Actor.of(users[0])
     for n in range(SCHEDULES):
         new = NewSchedule(task_definition="echo", cron_expression="0 9 * * 1-5", name=f"daily {n}")
         application.scheduling.create(actor, new)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    told = {
+    variables = {
         "DATABASE_URL": settings.database_url,
         "DATA_DIR": str(settings.data_dir),
         "PUBLIC_URL": settings.public_url,
         "LOG_FORMAT": "json",
-        "MAX_ACTIVE_SCHEDULES": str(ROOM),
-        "MAX_WAITING_JOBS": str(ROOM),
+        "MAX_ACTIVE_SCHEDULES": str(UNLIMITED),
+        "MAX_WAITING_JOBS": str(UNLIMITED),
         "RATE_LIMIT_USER": LIMIT,
         "RATE_LIMIT_ANON": LIMIT,
         "RATE_LIMIT_LOGIN": LIMIT,
-        # without a key, the server finds the one that is kept in its folder
+        # if unset, the server uses the key file in DATA_DIR
         **({} if settings.secret_key is None else {"SECRET_KEY": settings.secret_key}),
         **({} if settings.redis_url is None else {"REDIS_URL": settings.redis_url}),
     }
-    return environment_with(told)
+    return environment_with(variables)
 
 
-def environment_with(told: Mapping[str, str]) -> dict[str, str]:
-    """Return this process' environment, with just these settings."""
+def environment_with(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of this process with only these settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("WORKBELL_")}
-    return own | {f"WORKBELL_{name}": value for name, value in told.items()}
+    return own | {f"WORKBELL_{name}": value for name, value in settings.items()}
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
 
 
-def _until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
-        if _alive(port):
+        if _is_live(port):
             return
         time.sleep(0.05)
     raise RuntimeError("The server did not start: run `workbell api` by hand to see why.")
 
 
-def _alive(port: int) -> bool:
+def _is_live(port: int) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/livez")

@@ -1,4 +1,4 @@
-"""The identity benchmark: who asks, and what signing in costs the others."""
+"""Identity benchmark: authentication, logins, and reads during a login storm."""
 
 import gc
 import hashlib
@@ -8,14 +8,13 @@ import os
 import random
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean, quantiles
+from statistics import fmean
 from typing import Any
 
 from workbell.adapters.http.app import build_app
@@ -24,6 +23,7 @@ from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.registration import Registration
 from workbell.domain.identity.user import Tier
 from workbell.domain.rate_limits.policy import Rate, RateLimitRequest, Route
+from workbell.entrypoints.bench.workers import percentiles, run_threads
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.enums import LogFormat
@@ -34,60 +34,60 @@ from workbell.entrypoints.processes.all_in_one import API_THREADS, SWITCH_SECOND
 CLIENTS = 50
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a scratch database
 DJANGO_ROUNDS = 1_000_000
-"""Of PBKDF2 with SHA-256, the default hasher of Django 5.2; later releases take more."""
+"""Iterations of PBKDF2-SHA256, the default hasher of Django 5.2; later releases use more."""
 ROUNDS = 4
-"""Idle and storm take turns; there are some thousands of reads, so that their p99 is one."""
-PLENTY = Rate(100_000, 60)
-"""Limits are counted, as everywhere, but do not bite."""
+"""Idle and storm alternate: thousands of reads make a stable p99."""
+UNREACHED_LIMIT = Rate(100_000, 60)
+"""Requests are counted, but the limit is never reached."""
 CLIENTS_NICE = 5
-"""The crowd yields to the service: it is the service that is measured."""
+"""Niceness of the login clients, which share the CPUs with the measured service."""
 
 Cuts = tuple[float, float]
-"""The p50 and the p99, in ms."""
+"""p50 and p99, in ms."""
 
 
 def measure(
-    calls: int, say: Callable[[str], None], *, seconds: float = 2.0
+    calls: int, report: Callable[[str], None], *, seconds: float = 2.0
 ) -> list[dict[str, Any]]:
     """
-    Return the rows of the benchmark; `say` is told what is being measured.
+    Run the benchmark; return its rows.
 
-    Each turn of logging in, reading or storming lasts for `seconds`.
+    Each round of logins, reads or storm lasts for `seconds`.
     """
     rows: list[dict[str, Any]] = []
 
     def add(what: str, figure: float, unit: str) -> None:
-        say(f"{what}: {figure:,.3f} {unit}")
+        report(f"{what}: {figure:,.3f} {unit}")
         rows.append({"what": what, "figure": round(figure, 3), "unit": unit})
 
-    with _application() as application:
-        p50, p99 = _overhead(application, calls)
-        add("token, session and throttle of a request, p50", p50, "ms")
-        add("token, session and throttle of a request, p99", p99, "ms")
-        ours, theirs = _in_turns(application, seconds)
+    with _open_application() as application:
+        p50, p99 = _measure_overhead(application, calls)
+        add("authentication and rate limits of a request, p50", p50, "ms")
+        add("authentication and rate limits of a request, p99", p99, "ms")
+        ours, theirs = _compare_with_django(application, seconds)
         add("logins, one after another", ours, "logins/s")
-        add("the hash alone of Django's default, one after another", theirs, "hashes/s")
+        add("Django's default password hash alone, one after another", theirs, "hashes/s")
         add("ratio of the two", ours / theirs, "x")
-        with _served(application) as port:
-            token = _token(application)
-            idle, busy, logins = _stormed(port, token, seconds)
+        with _serve(application) as port:
+            token = _log_in(application)
+            idle, busy, logins = _measure_storm(port, token, seconds)
             add("a list of schedules while idle, p50", idle[0], "ms")
             add("a list of schedules while idle, p99", idle[1], "ms")
             add(f"the same while {CLIENTS} clients log in, p50", busy[0], "ms")
             add(f"the same while {CLIENTS} clients log in, p99", busy[1], "ms")
             add("ratio of the two p99", busy[1] / idle[1], "x")
-            add(f"logins of {CLIENTS} clients who come again when refused", logins, "logins/s")
+            add(f"logins of {CLIENTS} clients that retry when refused", logins, "logins/s")
     return rows
 
 
 @contextmanager
-def _application() -> Generator[Application]:
+def _open_application() -> Generator[Application]:
     with tempfile.TemporaryDirectory(prefix="workbell-bench-") as scratch:
         settings = Settings(
             data_dir=Path(scratch),
-            rate_limit_anon=PLENTY,
-            rate_limit_login=PLENTY,
-            rate_limit_user=PLENTY,
+            rate_limit_anon=UNREACHED_LIMIT,
+            rate_limit_login=UNREACHED_LIMIT,
+            rate_limit_user=UNREACHED_LIMIT,
             log_format=LogFormat.JSON,
             log_file=Path(scratch) / "log",
         )
@@ -104,13 +104,13 @@ def _application() -> Generator[Application]:
         application.close()
 
 
-def _overhead(application: Application, calls: int) -> Cuts:
-    """Return p50 and p99, in ms, of what every authenticated request pays."""
+def _measure_overhead(application: Application, calls: int) -> Cuts:
+    """Return p50 and p99 of authenticating and rate limiting a request, in ms."""
     token = application.signing_in.login("user0", PASSWORD).access
-    origin, times = ClientInfo(address="127.0.0.1"), []
+    client_info, times = ClientInfo(address="127.0.0.1"), []
     for _ in range(calls):
-        begun = time.perf_counter()
-        actor = application.signing_in.authenticate(token, origin)
+        started = time.perf_counter()
+        actor = application.signing_in.authenticate(token, client_info)
         application.rate_limits.admit(
             RateLimitRequest(
                 address="127.0.0.1",
@@ -120,66 +120,69 @@ def _overhead(application: Application, calls: int) -> Cuts:
                 session_id=actor.session_id,
             )
         )
-        times.append((time.perf_counter() - begun) * 1000)
-    return _cuts(times)
+        times.append((time.perf_counter() - started) * 1000)
+    return _percentiles(times)
 
 
-def _in_turns(application: Application, seconds: float) -> tuple[float, float]:
-    """Return our logins and Django's hashes a second: one thread each, in turns."""
+def _compare_with_django(application: Application, seconds: float) -> tuple[float, float]:
+    """Return our logins/s and Django's hashes/s: one thread each, alternating."""
 
     def login() -> None:
         application.signing_in.login("user0", PASSWORD)
 
-    def hashed() -> None:
+    def hash_password() -> None:
         hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt" * 6, DJANGO_ROUNDS)
 
-    rounds = [(_rate(login, seconds), _rate(hashed, seconds)) for _ in range(ROUNDS)]
+    rounds = [
+        (_rate_per_second(login, seconds), _rate_per_second(hash_password, seconds))
+        for _ in range(ROUNDS)
+    ]
     ours, theirs = zip(*rounds, strict=True)
     return fmean(ours), fmean(theirs)
 
 
-def _rate(work: Callable[[], object], seconds: float) -> float:
-    """Return how often in a second one thread gets something done."""
-    done, begun = 0, time.perf_counter()
-    while time.perf_counter() < begun + seconds:
+def _rate_per_second(work: Callable[[], object], seconds: float) -> float:
+    """Return how often per second one thread completes `work`."""
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() < started + seconds:
         work()
         done += 1
-    return done / (time.perf_counter() - begun)
+    return done / (time.perf_counter() - started)
 
 
-def _token(application: Application) -> str:
+def _log_in(application: Application) -> str:
     return application.signing_in.login("user0", PASSWORD).access
 
 
 def _another_process() -> ProcessPoolExecutor:
-    """Return where clients run: they are not to share the service's interpreter."""
+    """Return a pool of one process, in which clients do not share our interpreter."""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-def _stormed(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
-    """Return p50 and p99 of reads while idle and in a storm, in turns, and its logins/s."""
+def _measure_storm(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
+    """Return p50 and p99 of reads while idle and during a storm, and its logins/s."""
     idle: list[float] = []
     busy: list[float] = []
     logins: list[float] = []
-    with _another_process() as reader, _another_process() as crowd:
-        reader.submit(_asked, port, token, seconds).result()  # the first call starts the process
-        crowd.submit(os.nice, CLIENTS_NICE).result()
+    with _another_process() as reader, _another_process() as clients:
+        reader.submit(_time_reads, port, token, seconds).result()  # starts the process
+        clients.submit(os.nice, CLIENTS_NICE).result()
         for _ in range(ROUNDS):
-            idle += reader.submit(_asked, port, token, seconds).result()
-            storm = crowd.submit(_storm, port, seconds * 1.5)
+            idle += reader.submit(_time_reads, port, token, seconds).result()
+            storm = clients.submit(_run_storm, port, seconds * 1.5)
             time.sleep(seconds / 4)
-            busy += reader.submit(_asked, port, token, seconds).result()
+            busy += reader.submit(_time_reads, port, token, seconds).result()
             logins.append(storm.result())
-    return _cuts(idle), _cuts(busy), fmean(logins)
+    return _percentiles(idle), _percentiles(busy), fmean(logins)
 
 
-def _cuts(times: Sequence[float]) -> Cuts:
-    cuts = quantiles(times, n=100)
-    return cuts[49], cuts[98]
+def _percentiles(times: Sequence[float]) -> Cuts:
+    p50, p99 = percentiles(times, 50, 99)
+    return p50, p99
 
 
 @contextmanager
-def _served(application: Application) -> Generator[int]:
+def _serve(application: Application) -> Generator[int]:
     sys.setswitchinterval(SWITCH_SECONDS)
     listener = listen("127.0.0.1", 0)
     server = HttpServer(
@@ -193,44 +196,40 @@ def _served(application: Application) -> Generator[int]:
     server.stop(2.0)
 
 
-def _asked(port: int, token: str, seconds: float) -> list[float]:
-    """Return how long each of many lists of schedules took, in ms."""
-    times, until = [], time.perf_counter() + seconds
+def _time_reads(port: int, token: str, seconds: float) -> list[float]:
+    """Return the durations of requests for a list of schedules, in ms."""
+    times, end = [], time.perf_counter() + seconds
     headers = {"Authorization": f"Bearer {token}"}
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    while (begun := time.perf_counter()) < until:
+    while (started := time.perf_counter()) < end:
         connection.request("GET", "/api/v1/schedules", headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-        assert answer.status == 200, answer.status
-        times.append((time.perf_counter() - begun) * 1000)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 200, response.status
+        times.append((time.perf_counter() - started) * 1000)
         time.sleep(0.001)
     connection.close()
     return times
 
 
-def _storm(port: int, seconds: float) -> float:
-    """Return logins/s of many clients, who come again when they were told to."""
-    done, until = [0] * CLIENTS, time.perf_counter() + seconds
+def _run_storm(port: int, seconds: float) -> float:
+    """Return logins/s of many clients that retry after Retry-After."""
+    done, end = [0] * CLIENTS, time.perf_counter() + seconds
 
     def client(n: int) -> None:
         body = json.dumps({"username": f"user{n}", "password": PASSWORD})
         headers = {"Content-Type": "application/json"}
-        while time.perf_counter() < until:
+        while time.perf_counter() < end:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             connection.request("POST", "/api/v1/auth/login", body, headers)
-            answer = connection.getresponse()
-            answer.read()
+            response = connection.getresponse()
+            response.read()
             connection.close()
-            if answer.status == 200:
+            if response.status == 200:
                 done[n] += 1
             else:
-                told = float(answer.getheader("Retry-After", "1")) + random.random()  # noqa: S311
-                time.sleep(max(0.0, min(told, until - time.perf_counter())))
+                delay = float(response.getheader("Retry-After", "1")) + random.random()  # noqa: S311
+                time.sleep(max(0.0, min(delay, end - time.perf_counter())))
 
-    threads = [threading.Thread(target=client, args=(n,)) for n in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_threads(CLIENTS, client)
     return sum(done) / seconds

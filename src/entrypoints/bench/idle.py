@@ -1,4 +1,4 @@
-"""The idle benchmark: how soon the service answers, and what it keeps."""
+"""Idle benchmark: start time of the service and its memory at rest."""
 
 import http.client
 import json
@@ -11,66 +11,61 @@ from typing import Any
 
 from attrs import frozen
 
-from workbell.entrypoints.bench.http import PASSWORD, environment_with, free_port, running
-from workbell.entrypoints.bench.targets import resident
+from workbell.entrypoints.bench.http import PASSWORD, environment_with, free_port, running_process
+from workbell.entrypoints.bench.targets import resident_bytes
 
 LOGINS = 20
-REST_SECONDS = 1.0
-"""After it every thread of the service waits for something."""
+SETTLE_SECONDS = 1.0
+"""Time until all threads of the service are idle."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @frozen
-class Idle:
-    """A service that has nothing to do, and how many seconds it took to answer."""
+class IdleService:
+    """A running service, and the seconds it took to answer."""
 
     pid: int
     port: int
     seconds: float
 
-    def row(self, what: str, say: Say) -> dict[str, Any]:
-        """Return what it keeps in memory as a row."""
-        time.sleep(REST_SECONDS)
-        mib = resident(self.pid) / 2**20
-        say(f"{what}: healthy after {self.seconds:.1f} s, {mib:.0f} MiB")
+    def row(self, label: str, report: Report) -> dict[str, Any]:
+        """Return start time and resident memory as a row."""
+        time.sleep(SETTLE_SECONDS)
+        mib = resident_bytes(self.pid) / 2**20
+        report(f"{label}: healthy after {self.seconds:.1f} s, {mib:.0f} MiB")
         return {
-            "service": what,
+            "service": label,
             "healthy after, s": round(self.seconds, 1),
             "resident, MiB": round(mib, 1),
         }
 
-    def sign_in(self) -> None:
-        """
-        Sign in as the administrator.
-
-        Raises:
-            RuntimeError: The service refuses.
-        """
+    def log_in(self) -> None:
+        """Log in as the administrator."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         body = json.dumps({"username": "admin", "password": PASSWORD})
         connection.request("POST", "/api/v1/auth/login", body, {"Content-Type": "application/json"})
         status = connection.getresponse().status
         connection.close()
         if status != 200:
-            raise RuntimeError(f"Signing in was answered by {status}.")
+            raise RuntimeError(f"The login failed with status {status}.")
 
 
-def measure(say: Say) -> list[dict[str, Any]]:
-    """Return the rows of the benchmark; `say` is told each as it comes."""
+def measure(report: Report) -> list[dict[str, Any]]:
+    """Run the benchmark; return its rows."""
     with tempfile.TemporaryDirectory(prefix="workbell-idle-") as scratch:
-        with _service(Path(scratch)) as first:
-            rows = [first.row("first start, which makes the tables", say)]
-        with _service(Path(scratch)) as later:
-            rows.append(later.row("any later start", say))
+        with _running_service(Path(scratch)) as first:
+            rows = [first.row("first start, which creates the tables", report)]
+        with _running_service(Path(scratch)) as later:
+            rows.append(later.row("any later start", report))
             for _ in range(LOGINS):
-                later.sign_in()
-            rows.append(later.row(f"the same, after {LOGINS} logins", say))
+                later.log_in()
+            rows.append(later.row(f"the same, after {LOGINS} logins", report))
     return rows
 
 
 @contextmanager
-def _service(folder: Path) -> Generator[Idle]:
+def _running_service(folder: Path) -> Generator[IdleService]:
     environment = environment_with(
         {
             "DATABASE_URL": f"sqlite:///{folder / 'workbell.db'}",
@@ -79,6 +74,6 @@ def _service(folder: Path) -> Generator[Idle]:
             "RATE_LIMIT_LOGIN": "off",
         }
     )
-    port, begun = free_port(), time.perf_counter()
-    with running(("up", "--port", str(port)), environment, port) as process:
-        yield Idle(process.pid, port, time.perf_counter() - begun)
+    port, started = free_port(), time.perf_counter()
+    with running_process(("up", "--port", str(port)), environment, port) as process:
+        yield IdleService(process.pid, port, time.perf_counter() - started)

@@ -1,37 +1,37 @@
-"""Load on a server, by `wrk` where it is installed, else by Python."""
+"""HTTP load generator: `wrk` if installed, else Python threads."""
 
 import json
 import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import quantiles
 from urllib.parse import urlsplit
 
 from attrs import Factory, frozen
 
+from workbell.entrypoints.bench.workers import percentiles, run_threads
+
 CONNECTIONS = 16
 _SCRIPT = """
-local asked, turn = {}, 0
+local requests, turn = {}, 0
 init = function(args)
   for n, token in ipairs(tokens) do
     wrk.headers["Authorization"] = "Bearer " .. token
-    asked[n] = wrk.format()
+    requests[n] = wrk.format()
   end
-  if #tokens == 0 then asked[1] = wrk.format() end
+  if #tokens == 0 then requests[1] = wrk.format() end
 end
 request = function()
-  turn = turn % #asked + 1
-  return asked[turn]
+  turn = turn % #requests + 1
+  return requests[turn]
 end
-done = function(summary, latency, requests)
+done = function(summary, latency, _)
   local errors = summary.errors
   local lost = errors.connect + errors.read + errors.write + errors.timeout
   io.write(string.format('\\n{"good":%d,"bad":%d,"seconds":%f,"p50":%f,"p99":%f}\\n',
@@ -42,8 +42,8 @@ end
 
 
 @frozen(kw_only=True)
-class Request:
-    """What is asked again and again, by the holders of `tokens` in turn if there are any."""
+class LoadRequest:
+    """A request to repeat, with each of `tokens` in turn if there are any."""
 
     url: str
     method: str = "GET"
@@ -53,8 +53,8 @@ class Request:
 
 
 @frozen(kw_only=True)
-class Load:
-    """What came of it: good answers a second, latency in ms, and how many were not good."""
+class LoadResult:
+    """Successful responses per second, latency in ms, and number of failures."""
 
     rate: float
     p50: float
@@ -62,25 +62,20 @@ class Load:
     bad: int
 
 
-def client() -> str:
-    """Return what makes the load."""
-    return "wrk" if shutil.which("wrk") else "Python threads (install wrk for figures that count)"
+def load_generator() -> str:
+    """Return the name of the load generator."""
+    return "wrk" if shutil.which("wrk") else "Python threads (install wrk for realistic figures)"
 
 
-def load(request: Request, seconds: int, connections: int = CONNECTIONS) -> Load:
-    """
-    Ask over so many connections for so long, from another process.
-
-    Raises:
-        CalledProcessError: The load could not be made.
-    """
+def generate_load(request: LoadRequest, seconds: int, connections: int = CONNECTIONS) -> LoadResult:
+    """Repeat a request over some connections for some seconds, from another process."""
     if shutil.which("wrk"):
-        return _by_wrk(request, seconds, connections)
+        return _load_with_wrk(request, seconds, connections)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-        return other.submit(_by_threads, request, seconds, connections).result()
+        return other.submit(_load_with_threads, request, seconds, connections).result()
 
 
-def _by_wrk(request: Request, seconds: int, connections: int) -> Load:
+def _load_with_wrk(request: LoadRequest, seconds: int, connections: int) -> LoadResult:
     tokens = ", ".join(map(json.dumps, request.tokens))
     lines = [f"wrk.method = {json.dumps(request.method)}", f"tokens = {{{tokens}}}"]
     if request.body:
@@ -92,48 +87,47 @@ def _by_wrk(request: Request, seconds: int, connections: int) -> Load:
         size = ["-t1", f"-c{connections}", f"-d{seconds}s"]
         command = ["wrk", *size, *headers, "-s", str(script), request.url]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    said = json.loads(printed.strip().splitlines()[-1])
-    return Load(
-        rate=said["good"] / said["seconds"], p50=said["p50"], p99=said["p99"], bad=said["bad"]
+    summary = json.loads(printed.strip().splitlines()[-1])
+    return LoadResult(
+        rate=summary["good"] / summary["seconds"],
+        p50=summary["p50"],
+        p99=summary["p99"],
+        bad=summary["bad"],
     )
 
 
-def _by_threads(request: Request, seconds: int, connections: int) -> Load:
-    """Ask from threads of this process; its interpreter bounds the figure."""
+def _load_with_threads(request: LoadRequest, seconds: int, connections: int) -> LoadResult:
+    """Send from threads of this process; the interpreter limits the rate."""
     times: list[float] = []
     bad: list[int] = []
-    until = time.perf_counter() + seconds
+    end = time.perf_counter() + seconds
 
-    def ask(first: int) -> None:
-        turns = islice(cycle(_variants(request)), first, None)
+    def send(first: int) -> None:
+        requests = islice(cycle(_variants(request)), first, None)
         with socket.create_connection(_address(request)) as connection:
-            while (begun := time.perf_counter()) < until:
-                status = _exchange(connection, next(turns))
-                times.append(time.perf_counter() - begun)
+            while (started := time.perf_counter()) < end:
+                status = _exchange_request(connection, next(requests))
+                times.append(time.perf_counter() - started)
                 if not 200 <= status < 300:
                     bad.append(status)
 
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    cuts = quantiles(times, n=100)
+    run_threads(connections, send)
+    p50, p99 = percentiles(times, 50, 99)
     good = len(times) - len(bad)
-    return Load(rate=good / seconds, p50=cuts[49] * 1000, p99=cuts[98] * 1000, bad=len(bad))
+    return LoadResult(rate=good / seconds, p50=p50 * 1000, p99=p99 * 1000, bad=len(bad))
 
 
-def _address(request: Request) -> tuple[str, int]:
+def _address(request: LoadRequest) -> tuple[str, int]:
     url = urlsplit(request.url)
     return url.hostname or "127.0.0.1", url.port or 80
 
 
-def _variants(request: Request) -> Sequence[bytes]:
+def _variants(request: LoadRequest) -> Sequence[bytes]:
     tokens = [{"Authorization": f"Bearer {token}"} for token in request.tokens]
-    return [_bytes(request, token) for token in tokens or [{}]]
+    return [_encode(request, token) for token in tokens or [{}]]
 
 
-def _bytes(request: Request, token: Mapping[str, str]) -> bytes:
+def _encode(request: LoadRequest, token: Mapping[str, str]) -> bytes:
     url = urlsplit(request.url)
     path = f"{url.path}?{url.query}" if url.query else url.path
     headers = {
@@ -149,9 +143,9 @@ def _bytes(request: Request, token: Mapping[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n" + request.body).encode()
 
 
-def _exchange(connection: socket.socket, asked: bytes) -> int:
-    """Return the status of the answer to a request; its length must be told."""
-    connection.sendall(asked)
+def _exchange_request(connection: socket.socket, request: bytes) -> int:
+    """Send a request; return the status of a response with Content-Length."""
+    connection.sendall(request)
     head, _, body = b"", b"", b""
     while not head:
         body += connection.recv(65_536) or b"\r\n\r\n"

@@ -1,4 +1,4 @@
-"""The summaries benchmark: the cache, a million entries, reminders."""
+"""Summaries benchmark: cache, a million entries, reminders."""
 
 import gc
 import http.client
@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from random import Random
-from statistics import quantiles
 from typing import Any
 
 import click
@@ -29,7 +28,8 @@ from workbell.adapters.system import UuidIds
 from workbell.domain.errors import Conflict
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
-from workbell.entrypoints.bench.targets import resident
+from workbell.entrypoints.bench.targets import resident_bytes
+from workbell.entrypoints.bench.workers import percentiles
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
@@ -46,51 +46,40 @@ KINDS = ("weekly", "monthly")
 
 Row = dict[str, Any]
 Figure = tuple[str, float, str]
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @frozen
-class Client:
-    """One connection to the service, signed in as somebody."""
+class SummaryClient:
+    """An authenticated connection to the service."""
 
     connection: http.client.HTTPConnection
     token: str
 
-    def ask(self, method: str, path: str, body: Any = None) -> float:
-        """
-        Send one request; return how long its answer took, in ms.
-
-        Raises:
-            Conflict: The answer is an error.
-        """
+    def request(self, method: str, path: str, body: Any = None) -> float:
+        """Send a request; return its duration in ms; raises Conflict on an error."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        sent = None if body is None else json.dumps(body)
-        begun = time.perf_counter()
-        self.connection.request(method, path, sent, headers)
-        answer = self.connection.getresponse()
-        said = answer.read()
-        took = (time.perf_counter() - begun) * 1000
-        if answer.status >= 400:
-            raise Conflict(f"{path} answered {answer.status}: {said.decode()[:200]}")
-        return took
+        content = None if body is None else json.dumps(body)
+        started = time.perf_counter()
+        self.connection.request(method, path, content, headers)
+        response = self.connection.getresponse()
+        text = response.read()
+        duration = (time.perf_counter() - started) * 1000
+        if response.status >= 400:
+            raise Conflict(f"{path} failed with {response.status}: {text.decode()[:200]}")
+        return duration
 
 
 def compare(settings: Settings, user_id: int) -> list[Row]:
-    """
-    Return a row for each summary of a person: with and without the cache.
-
-    Raises:
-        NotFound: There is no such person.
-        Unavailable: The store does not answer.
-    """
-    with _opened(settings) as application:
-        return _compared(application, UserId(user_id))
+    """Measure the summaries of a user with and without the cache; raises NotFound."""
+    with _open_application(settings) as application:
+        return _compare(application, UserId(user_id))
 
 
 @contextmanager
-def _opened(settings: Settings) -> Generator[Application]:
-    """Have the house; what it logs about requests is left out."""
-    before = structlog.get_config()
+def _open_application(settings: Settings) -> Generator[Application]:
+    """Open the application without logs of requests."""
+    log_config = structlog.get_config()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         cache_logger_on_first_use=False,
@@ -101,32 +90,32 @@ def _opened(settings: Settings) -> Generator[Application]:
         yield application
     finally:
         application.close()
-        structlog.configure(**before)
+        structlog.configure(**log_config)
 
 
-def _compared(application: Application, user_id: UserId) -> list[Row]:
-    """Measure both ways in turns, so that whatever else goes on meets both alike."""
+def _compare(application: Application, user_id: UserId) -> list[Row]:
+    """Alternate requests with and without the cache, so that noise affects both."""
     rows: list[Row] = []
     with (
-        _served(application, [user_id], cached=False) as without,
-        _served(application, [user_id], cached=True) as cached,
-        _bar(len(KINDS) * REQUESTS, "Asking for summaries") as bar,
+        _serve(application, [user_id], cached=False) as without,
+        _serve(application, [user_id], cached=True) as cached,
+        _progress_bar(len(KINDS) * REQUESTS, "Requesting summaries") as bar,
     ):
         for kind in KINDS:
             path = f"/api/v1/summary/{kind}"
-            without.ask("GET", path)
-            cached.ask("GET", path)
+            without.request("GET", path)
+            cached.request("GET", path)
             times: tuple[list[float], list[float]] = ([], [])
             for _ in range(REQUESTS):
-                times[0].append(without.ask("GET", path))
-                times[1].append(cached.ask("GET", path))
+                times[0].append(without.request("GET", path))
+                times[1].append(cached.request("GET", path))
                 bar.update(1)
             rows.append({"summary": kind, "requests": 2 * REQUESTS} | _ratio(*times))
     return rows
 
 
 def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
-    (p50, p95), (cached_p50, cached_p95) = _cuts(without), _cuts(cached)
+    (p50, p95), (cached_p50, cached_p95) = _percentiles(without), _percentiles(cached)
     return {
         "p50, ms": p50,
         "p95, ms": p95,
@@ -137,18 +126,18 @@ def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
     }
 
 
-def _cuts(times: Sequence[float]) -> tuple[float, float]:
-    cuts = quantiles(times, n=100)
-    return round(cuts[49], 3), round(cuts[94], 3)
+def _percentiles(times: Sequence[float]) -> tuple[float, float]:
+    p50, p95 = percentiles(times, 50, 95)
+    return round(p50, 3), round(p95, 3)
 
 
 def measure(
-    databases: Sequence[str], people: int, entries: int, reminded: int, say: Say
+    databases: Sequence[str], user_count: int, entries: int, inactive_count: int, report: Report
 ) -> list[Row]:
     """
-    Return the rows of a benchmark over scratch databases, which it fills.
+    Fill empty databases and run the benchmark; return its rows.
 
-    An empty name stands for SQLite in a scratch folder.
+    An empty name means SQLite in a temporary folder.
 
     Raises:
         Conflict: A database is not empty.
@@ -159,106 +148,111 @@ def measure(
             url = database or f"sqlite:///{folder}/bench.db"
             key = UuidIds().new() + UuidIds().new()
             settings = Settings(data_dir=Path(folder), database_url=url, secret_key=key)
-            rows += _measure(settings, people, entries, reminded, say)
+            rows += _measure(settings, user_count, entries, inactive_count, report)
     return rows
 
 
-def _measure(settings: Settings, people: int, entries: int, reminded: int, say: Say) -> list[Row]:
+def _measure(
+    settings: Settings, user_count: int, entries: int, inactive_count: int, report: Report
+) -> list[Row]:
     name = make_url(settings.database_url).get_backend_name()
-    with _opened(settings) as application:
-        say(f"{name}: filling in {entries:,} entries of {people:,} people")
-        _fill(settings.database_url, people, entries, reminded)
+    with _open_application(settings) as application:
+        report(f"{name}: inserting {entries:,} entries of {user_count:,} users")
+        _fill(settings.database_url, user_count, entries, inactive_count)
         gc.freeze()
-        found = [
-            *_of_one(application, people),
-            *_of_many(application, people),
-            *_writes(application),
+        figures = [
+            *_measure_one_user(application, user_count),
+            *_measure_many_users(application, user_count),
+            *_measure_writes(application),
+            *_measure_reminders(application, inactive_count),
         ]
-        found += _reminders(application, reminded)
     return [
         {"database": name, "what": what, "figure": figure, "unit": unit}
-        for what, figure, unit in found
+        for what, figure, unit in figures
     ]
 
 
-def _of_one(application: Application, people: int) -> Iterator[Figure]:
-    for row in _compared(application, UserId(people // 2 or 1)):
+def _measure_one_user(application: Application, user_count: int) -> Iterator[Figure]:
+    for row in _compare(application, UserId(user_count // 2 or 1)):
         for name, figure in islice(row.items(), 2, None):
             what, _, unit = name.partition(", ")
             yield f"{row['summary']} summary, {what}", figure, unit or "x"
 
 
-def _of_many(application: Application, people: int) -> Iterator[Figure]:
-    """Yield the summaries of many people, each asked for once: nothing of theirs is warm."""
-    chosen = Random(1).sample(range(1, people + 1), min(SAMPLED, people))  # noqa: S311
+def _measure_many_users(application: Application, user_count: int) -> Iterator[Figure]:
+    """Yield figures of many users' first requests, which find nothing cached."""
+    sample = Random(1).sample(range(1, user_count + 1), min(SAMPLED, user_count))  # noqa: S311
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with _served(application, [UserId(n) for n in chosen], cached=False) as first:
-        for user_id in chosen:
+    with _serve(application, [UserId(n) for n in sample], cached=False) as first:
+        for user_id in sample:
             client = evolve(first, token=str(user_id))
-            client.ask("GET", "/api/v1/auth/users/me")
+            client.request("GET", "/api/v1/auth/users/me")
             for kind in KINDS:
-                times[kind].append(client.ask("GET", f"/api/v1/summary/{kind}"))
-    for kind, found in times.items():
-        yield from _figures(f"{kind} summary of {len(found)} people in turn, no cache", found)
+                times[kind].append(client.request("GET", f"/api/v1/summary/{kind}"))
+    for kind, durations in times.items():
+        yield from _figures(
+            f"{kind} summary of {len(durations)} users in turn, no cache", durations
+        )
 
 
-def _writes(application: Application) -> Iterator[Figure]:
+def _measure_writes(application: Application) -> Iterator[Figure]:
     entry = {"progress": "more", "logged_hours": "00:30:00", "total_hours": "01:00:00"}
-    with _served(application, [UserId(1)], cached=True) as client:
-        times = [client.ask("POST", "/api/v1/goals/1/progress", entry) for _ in range(WRITES)]
+    with _serve(application, [UserId(1)], cached=True) as client:
+        times = [client.request("POST", "/api/v1/goals/1/progress", entry) for _ in range(WRITES)]
     yield from _figures("log progress", times)
 
 
 def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
-    for name, figure in zip(("p50", "p95"), _cuts(times), strict=True):
+    for name, figure in zip(("p50", "p95"), _percentiles(times), strict=True):
         yield f"{what}, {name}", figure, "ms"
 
 
-def _reminders(application: Application, reminded: int) -> Iterator[Figure]:
-    """Yield how long a run took that mails everybody but the busy ones, and what it held."""
-    before, begun, seen = resident(), time.perf_counter(), [0]
-    with _bar(reminded, "Reminding") as bar:
+def _measure_reminders(application: Application, inactive_count: int) -> Iterator[Figure]:
+    """Yield duration and memory growth of a run that emails all inactive users."""
+    before, started, seen = resident_bytes(), time.perf_counter(), [0]
+    with _progress_bar(inactive_count, "Reminding") as bar:
 
-        def watch(looked: int) -> None:
-            bar.update(looked - seen[0])
-            seen[0] = looked
+        def watch(checked: int) -> None:
+            bar.update(checked - seen[0])
+            seen[0] = checked
 
-        _, told = application.reminding.remind_at_default_time(watch)
-    yield f"reminder run that mails {told:,} people", round(time.perf_counter() - begun, 2), "s"
-    yield "memory growth of that run", round(max(0, resident() - before) / 2**20, 1), "MiB"
+        _, emailed = application.reminding.remind_at_default_time(watch)
+    yield (
+        f"reminder run that emails {emailed:,} users",
+        round(time.perf_counter() - started, 2),
+        "s",
+    )
+    yield "memory growth of that run", round(max(0, resident_bytes() - before) / 2**20, 1), "MiB"
 
 
-def _bar(length: int, label: str) -> Any:
+def _progress_bar(length: int, label: str) -> Any:
     return click.progressbar(length=length, label=label, file=sys.stderr)
 
 
-# ----------------------------------------------------------------------------- asking
+# ---- Server
 
 
 @define(eq=False)
-class _Known(ActorCache):
-    """People whom the benchmark knows without a session of theirs, by name."""
+class _PreloadedActors(ActorCache):
+    """An actor cache that also knows fixed actors, by token."""
 
-    people: dict[str, Actor] = Factory(dict[str, Actor])
+    actors: dict[str, Actor] = Factory(dict[str, Actor])
 
     def find(self, token: str, now: datetime) -> Actor | None:
-        """Return whom a token names, or who asked with it a moment ago."""
-        return self.people.get(token) or super().find(token, now)
+        """Return the actor of a token."""
+        return self.actors.get(token) or super().find(token, now)
 
 
 @contextmanager
-def _served(
-    application: Application, people: Sequence[UserId], *, cached: bool
-) -> Generator[Client]:
-    """
-    Have the service answer some people over HTTP, with or without its cache.
-
-    Nobody is limited, and nothing of theirs is written: each one's token is
-    their id. The client asks as the first of them.
-    """
+def _serve(
+    application: Application, user_ids: Sequence[UserId], *, cached: bool
+) -> Generator[SummaryClient]:
+    """Serve some users over HTTP without rate limits; a user's token is their id."""
     with application.store.view() as tx:
-        known = _Known(people={str(one): Actor.of(tx.users.get(one)) for one in people})
-    signing_in = evolve(application.signing_in, actor_cache=known)
+        actors = _PreloadedActors(
+            actors={str(one): Actor.of(tx.users.get(one)) for one in user_ids}
+        )
+    signing_in = evolve(application.signing_in, actor_cache=actors)
     dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
     if not cached:
         dependencies = evolve(
@@ -270,45 +264,45 @@ def _served(
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
     try:
-        yield Client(connection, str(people[0]))
+        yield SummaryClient(connection, str(user_ids[0]))
     finally:
         connection.close()
         server.stop(0.0)
 
 
-# ----------------------------------------------------------------------------- filling
+# ---- Data
 
 
-def _fill(url: str, people: int, entries: int, reminded: int) -> None:
-    """Fill an empty database: busy people first, then those who left their goal alone."""
+def _fill(url: str, user_count: int, entries: int, inactive_count: int) -> None:
+    """Fill an empty database: first active users, then inactive ones."""
     now = datetime.now(UTC)
     engine = create_engine(url)
     with engine.begin() as db:
         if db.execute(select(users.c.id).limit(1)).first() is not None:
-            raise Conflict("This benchmark needs a database of its own: this one has users.")
-    with engine.begin() as db, _bar(entries, "Filling") as bar:
-        everybody = people + reminded
-        _put(db, users, (_user(n, now) for n in range(1, everybody + 1)))
-        _put(db, goal_ledgers, (_ledger(n) for n in range(1, everybody + 1)))
-        _put(db, goals, _goals(people, reminded, now))
-        _put(db, progress_entries, _entries(people, entries, now), bar.update)
-        _put(db, progress_days, _days(people, entries, now))
+            raise Conflict("The database has users; this benchmark needs an empty database.")
+    with engine.begin() as db, _progress_bar(entries, "Filling") as bar:
+        total = user_count + inactive_count
+        _insert(db, users, (_user(n, now) for n in range(1, total + 1)))
+        _insert(db, goal_ledgers, (_ledger(n) for n in range(1, total + 1)))
+        _insert(db, goals, _goals(user_count, inactive_count, now))
+        _insert(db, progress_entries, _entries(user_count, entries, now), bar.update)
+        _insert(db, progress_days, _days(user_count, entries, now))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        _settle(db)
+        _update_statistics(db)
     engine.dispose()
 
 
-def _put(
-    db: Connection, table: Table, rows: Iterator[Row], told: Callable[[int], None] | None = None
+def _insert(
+    db: Connection, table: Table, rows: Iterator[Row], on_rows: Callable[[int], None] | None = None
 ) -> None:
     while chunk := list(islice(rows, FILL)):
         db.execute(insert(table), chunk)
-        if told is not None:
-            told(len(chunk))
+        if on_rows is not None:
+            on_rows(len(chunk))
 
 
-def _settle(db: Connection) -> None:
-    """Have the database count its rows, and go on numbering where we have stopped."""
+def _update_statistics(db: Connection) -> None:
+    """Update the statistics of the database, and its sequences."""
     if db.dialect.name == "postgresql":
         for table in ("workbell_users", "workbell_goals", "workbell_progress_entries"):
             last = f"(SELECT max(id) FROM {table})"  # noqa: S608 - our own names
@@ -333,12 +327,12 @@ def _ledger(n: int) -> Row:
     return {"owner": n, "last_goal": GOALS, "revision": 1}
 
 
-def _goals(people: int, reminded: int, now: datetime) -> Iterator[Row]:
-    """Yield the goals of the busy people, five each, then one of everybody else's."""
-    for n in range(people * GOALS):
+def _goals(user_count: int, inactive_count: int, now: datetime) -> Iterator[Row]:
+    """Yield five goals of each active user, then one of each inactive user."""
+    for n in range(user_count * GOALS):
         yield _goal(n + 1, n // GOALS + 1, n % GOALS + 1, now)
-    for n in range(reminded):
-        yield _goal(people * GOALS + n + 1, people + n + 1, 1, now - IDLE)
+    for n in range(inactive_count):
+        yield _goal(user_count * GOALS + n + 1, user_count + n + 1, 1, now - IDLE)
 
 
 def _goal(goal_id: int, owner: int, number: int, active_at: datetime) -> Row:
@@ -350,11 +344,11 @@ def _goal(goal_id: int, owner: int, number: int, active_at: datetime) -> Row:
     }  # fmt: skip
 
 
-def _entries(people: int, entries: int, now: datetime) -> Iterator[Row]:
-    """Yield entries of the last year, by person and day as they would have come."""
+def _entries(user_count: int, entries: int, now: datetime) -> Iterator[Row]:
+    """Yield entries of the last year, evenly spread over users and days."""
     for n in range(entries):
-        owner, goal = n % people + 1, n // people % GOALS
-        at = now - timedelta(days=YEAR * (1 - (n // people + 1) / (entries // people + 1)))
+        owner, goal = n % user_count + 1, n // user_count % GOALS
+        at = now - timedelta(days=YEAR * (1 - (n // user_count + 1) / (entries // user_count + 1)))
         yield {
             "id": n + 1, "owner": owner, "goal_id": (owner - 1) * GOALS + goal + 1,
             "goal_number": goal + 1, "number": n + 1, "logged_seconds": 1800,
@@ -363,8 +357,8 @@ def _entries(people: int, entries: int, now: datetime) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def _days(people: int, entries: int, now: datetime) -> Iterator[Row]:
-    for entry in _entries(people, entries, now):
+def _days(user_count: int, entries: int, now: datetime) -> Iterator[Row]:
+    for entry in _entries(user_count, entries, now):
         yield {
             "entry_id": entry["id"], "local_day": entry["local_day"], "owner": entry["owner"],
             "goal_id": entry["goal_id"], "seconds": entry["logged_seconds"],

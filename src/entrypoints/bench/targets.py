@@ -1,4 +1,4 @@
-"""Where benchmarks measure: scratch databases, made and dropped."""
+"""Targets of benchmarks: temporary databases."""
 
 import resource
 import secrets
@@ -25,50 +25,50 @@ _FORCE = {"postgresql": " WITH (FORCE)"}
 @frozen
 class Target:
     """
-    A kind of store to measure: SQLite's files, or databases on one server.
+    SQLite files, or temporary databases on one server.
 
     `database` is the URL of an empty database on the server; each measurement
-    makes one of its own beside it.
+    creates another database next to it and drops it afterwards.
     """
 
     database: URL | None = None
     redis: str | None = None
 
     @classmethod
-    def at(cls, database: str | None, redis: str | None = None) -> "Target":
+    def parse(cls, database: str | None, redis: str | None = None) -> "Target":
         """
-        Return the place that a URL names; without one, SQLite in a temporary folder.
+        Parse the URL of an empty database; None is SQLite in a temporary folder.
 
         Raises:
-            Invalid: There is no such server, or the database is not empty.
+            Invalid: The URL is not of a database server, or the database is not empty.
         """
         if database is None:
             return cls(redis=redis)
         url = make_url(database)
         if not is_server(url):
-            raise Invalid(f"{database!r} is no database on a server; SQLite needs no --database.")
+            raise Invalid(f"{database!r} is no server; for SQLite omit --database.")
         url = url.set(drivername=DRIVERS[url.get_backend_name()])
-        with _administration(url) as connection:
+        with _admin_connection(url) as connection:
             if tables := inspect(connection).get_table_names():
                 raise Invalid(
-                    f"{url.database!r} is not empty, it holds {tables[0]!r}: is it yours?"
+                    f"{url.database!r} is not empty (table {tables[0]!r}); name an empty database."
                 )
         return cls(url, redis)
 
     @property
     def suffix(self) -> str:
-        """What tells this place's results from those of SQLite."""
+        """Suffix of result files; empty for SQLite."""
         return "" if self.database is None else f"-{self.database.get_backend_name()}"
 
     @contextmanager
     def settings(self) -> Generator[Settings]:
-        """Have the settings for an empty store, which is gone afterwards."""
+        """Yield settings of an empty store, which is deleted afterwards."""
         with tempfile.TemporaryDirectory(prefix="workbell-bench-") as scratch:
             folder = Path(scratch)
             if self.database is None:
                 yield Settings(data_dir=folder, database_url=f"sqlite:///{folder / 'bench.db'}")
                 return
-            with _scratch(self.database) as url:
+            with _scratch_database(self.database) as url:
                 yield Settings(
                     data_dir=folder,
                     database_url=url.render_as_string(hide_password=False),
@@ -80,7 +80,7 @@ class Target:
     def application(
         self, tasks: Iterable[Task], clock: Clock | None = None
     ) -> Generator[Application]:
-        """Have a house over an empty store."""
+        """Yield an application on an empty store."""
         with self.settings() as settings:
             application = build(settings, tasks=tasks, clock=clock)
             application.migrate_and_register()
@@ -91,26 +91,26 @@ class Target:
 
 
 @contextmanager
-def _scratch(beside: URL) -> Generator[URL]:
+def _scratch_database(server: URL) -> Generator[URL]:
     name = f"workbell_bench_{secrets.token_hex(6)}"
-    with _administration(beside) as connection:
+    with _admin_connection(server) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     try:
-        yield beside.set(database=name)
+        yield server.set(database=name)
     finally:
-        with _administration(beside) as connection:
-            force = _FORCE.get(beside.get_backend_name(), "")
+        with _admin_connection(server) as connection:
+            force = _FORCE.get(server.get_backend_name(), "")
             connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
 
 
 @contextmanager
-def _administration(url: URL) -> Generator[Connection]:
+def _admin_connection(url: URL) -> Generator[Connection]:
     engine: Any = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         yield connection
 
 
-def resident(pid: int | str = "self") -> int:
-    """Return the memory that a process holds now, in bytes; Linux only."""
+def resident_bytes(pid: int | str = "self") -> int:
+    """Return the resident memory of a process in bytes (Linux only)."""
     pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
     return int(pages) * resource.getpagesize()

@@ -1,11 +1,11 @@
-"""The ticks benchmark: what many schedules cost, idle and firing."""
+"""Ticks benchmark: cost of many schedules, idle and firing."""
 
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from attrs import define
@@ -17,8 +17,14 @@ from workbell.adapters.sql.schema.tables import schedules
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.identity.user import UserId
 from workbell.domain.schedules.schedule import Schedule
-from workbell.entrypoints.bench.targets import Target, resident
-from workbell.entrypoints.bench.workers import StartTimes, is_over, running, until
+from workbell.entrypoints.bench.targets import Target, resident_bytes
+from workbell.entrypoints.bench.workers import (
+    StartTimes,
+    is_finished,
+    percentiles,
+    running,
+    wait_until,
+)
 from workbell.entrypoints.bootstrap.application import Application
 
 START = datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC)
@@ -31,42 +37,42 @@ _rule = cache(CronRule)
 
 
 @define
-class _SetClock:
-    """A clock that stands where it is put."""
+class _ManualClock:
+    """A clock that is set by hand."""
 
     at: datetime
 
     def now(self) -> datetime:
-        """Return the time that was set."""
+        """Return the current time."""
         return self.at
 
 
 def measure(
-    sizes: Sequence[int], say: Callable[[str], None], place: Target | None = None
+    sizes: Sequence[int], report: Callable[[str], None], target: Target | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row for each number of schedules; `say` is told the progress."""
+    """Return a row for each number of schedules."""
     rows = []
     for size in sizes:
-        say(f"{size:,} schedules: filling the table")
-        row = _measure(size, place or Target())
-        say(", ".join(f"{key} {value}" for key, value in row.items()))
+        report(f"{size:,} schedules: filling the table")
+        row = _measure(size, target or Target())
+        report(", ".join(f"{key} {value}" for key, value in row.items()))
         rows.append(row)
     return rows
 
 
-def _measure(size: int, place: Target) -> dict[str, Any]:
-    clock, starts = _SetClock(START), StartTimes()
+def _measure(size: int, target: Target) -> dict[str, Any]:
+    clock, starts = _ManualClock(START), StartTimes()
     burst = min(BURST, size)
-    with place.application(starts.tasks(), clock) as application:
-        _fill(application, size, burst)
+    with target.application(starts.tasks(), clock) as application:
+        _fill_schedules(application, size, burst)
         gc.freeze()
-        before = resident()
-        idle = _idle(application)
-        fired, lateness = _fire(application, clock, burst)
-        grown = resident() - before
+        before = resident_bytes()
+        idle = _time_idle_ticks(application)
+        fired, lateness = _fire_burst(application, clock, burst)
+        grown = resident_bytes() - before
         with running(application, scheduler=False):
-            until(lambda: is_over(application))
-            recorded, started = starts.count, _start(application, clock, burst, starts)
+            wait_until(lambda: is_finished(application))
+            recorded, last = starts.count, _start_burst(application, clock, burst, starts)
     assert (recorded, starts.count) == (burst, 2 * burst), "every tick runs once"
     return {
         "schedules": size,
@@ -75,33 +81,33 @@ def _measure(size: int, place: Target) -> dict[str, Any]:
         "fired/s": round(burst / fired),
         "lateness p99, ms": round(lateness * 1000),
         "recorded after, s": round(fired, 3),
-        "started after, s": round(started, 3),
+        "started after, s": round(last, 3),
         "memory growth, MiB": round(grown / 2**20, 1),
     }
 
 
-def _fill(application: Application, size: int, burst: int) -> None:
-    """Put schedules in the table, of which so many are due in the next minute."""
+def _fill_schedules(application: Application, size: int, burst: int) -> None:
+    """Insert schedules, `burst` of which are due in the next minute."""
     soon = START.replace(second=0) + timedelta(minutes=1)
     engine = create_engine(application.settings.database_url)
     with engine.begin() as connection:
         for begin in range(0, size, FILL):
             rows = [
-                schedule_values(_nth(n, soon, due=n < burst))
+                schedule_values(_make_schedule(n, soon, due=n < burst))
                 for n in range(begin, min(begin + FILL, size))
             ]
             if connection.dialect.name == "postgresql":
                 _copy(connection, rows)
             else:
                 connection.execute(insert(schedules), rows)
-    with engine.begin() as connection:  # as a server in use is never without
+    with engine.begin() as connection:  # autovacuum does it on a server in use
         if connection.dialect.name == "postgresql":
             connection.execute(text("ANALYZE workbell_schedules"))
     engine.dispose()
 
 
 def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put rows in the table as PostgreSQL takes a million within the minute."""
+    """Insert rows by COPY: a million within a minute."""
     names = list(rows[0])
     cursor: Any = connection.connection.cursor()
     with cursor, cursor.copy(f"COPY workbell_schedules ({', '.join(names)}) FROM STDIN") as copy:
@@ -109,8 +115,8 @@ def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
             copy.write_row(list({**row, "parameters": json_text(row["parameters"])}.values()))
 
 
-def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
-    """Return the schedule of a number: one of many expressions, or one of every minute."""
+def _make_schedule(n: int, soon: datetime, *, due: bool) -> Schedule:
+    """Return schedule number `n`: due every minute, or with one of many expressions."""
     rule = "* * * * *" if due else f"{n % 60} {n % 24} {n % 28 + 1} * *"
     if not due and n % EXPRESSIONS == 0:
         rule = "0 0 1 1 *"
@@ -125,32 +131,34 @@ def _nth(n: int, soon: datetime, *, due: bool) -> Schedule:
     )
 
 
-def _idle(application: Application) -> float:
-    """Return the median of a tick that finds nothing due, in seconds."""
+def _time_idle_ticks(application: Application) -> float:
+    """Return the median duration of a tick with no due schedule, in seconds."""
     times = []
     for _ in range(IDLE_TICKS):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         application.ticking.tick()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
     return median(times)
 
 
-def _fire(application: Application, clock: _SetClock, burst: int) -> tuple[float, float]:
-    """Return how long a burst took to record, and the 99th percentile of its lateness."""
+def _fire_burst(application: Application, clock: _ManualClock, burst: int) -> tuple[float, float]:
+    """Fire a burst; return its duration and p99 lateness, in seconds."""
     clock.at = clock.at.replace(second=0) + timedelta(minutes=1)
     late: list[float] = []
-    begun = time.perf_counter()
+    started = time.perf_counter()
     done = 0
     while done < burst:
-        done += (moved := application.ticking.tick())
-        late += [time.perf_counter() - begun] * moved
-    return time.perf_counter() - begun, quantiles(late, n=100)[98]
+        done += (fired := application.ticking.tick())
+        late += [time.perf_counter() - started] * fired
+    return time.perf_counter() - started, percentiles(late, 99)[0]
 
 
-def _start(application: Application, clock: _SetClock, burst: int, starts: StartTimes) -> float:
-    """Return when, in seconds after it was due, the last body of a burst began."""
+def _start_burst(
+    application: Application, clock: _ManualClock, burst: int, starts: StartTimes
+) -> float:
+    """Fire a burst; return the seconds until its last job started."""
     wanted = starts.count + burst
-    begun = time.perf_counter()
-    _fire(application, clock, burst)
-    until(lambda: starts.count >= wanted and is_over(application))
-    return starts.last - begun
+    started = time.perf_counter()
+    _fire_burst(application, clock, burst)
+    wait_until(lambda: starts.count >= wanted and is_finished(application))
+    return starts.last - started

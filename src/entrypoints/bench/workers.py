@@ -1,11 +1,12 @@
-"""The workers of benchmarks, in this process or in some of their own."""
+"""Workers of benchmarks, in this process or in child processes."""
 
 import gc
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
+from statistics import quantiles
 from typing import Any
 
 from attrs import define, field
@@ -21,35 +22,32 @@ ORDINARY = "bench.ordinary"
 
 @define(eq=False)
 class StartTimes:
-    """How many bodies have begun, and when each that has a number did."""
+    """Number of started task bodies, and start times of numbered ones."""
 
     at: dict[int, float] = field(factory=dict)
     count: int = 0
     last: float = 0.0
-    tell: Callable[[int], None] = lambda _: None
+    on_start: Callable[[int], None] = lambda _: None
     lock: threading.Lock = field(factory=threading.Lock)
 
-    def note(self, _: TaskContext, parameters: Any) -> None:
-        """Be the body of a job that does nothing else."""
+    def record(self, _: TaskContext, parameters: Any) -> None:
+        """Record the start; this is the body of both tasks."""
         now = time.perf_counter()
         if (number := parameters.get("n")) is not None:
             self.at[number] = now
         with self.lock:
             self.count += 1
             self.last = now
-            self.tell(self.count)
+            self.on_start(self.count)
 
     def tasks(self) -> list[Task]:
-        """Return the tasks of the benchmarks, with this body."""
-        return [
-            Task(key=NOOP, body=self.note, batch=True),
-            Task(key=ORDINARY, body=self.note),
-        ]
+        """Return the no-op tasks of the benchmarks."""
+        return [Task(key=NOOP, body=self.record, batch=True), Task(key=ORDINARY, body=self.record)]
 
 
 @contextmanager
 def running(application: Application, *, scheduler: bool = True) -> Generator[None]:
-    """Have the engine run in this process."""
+    """Run the worker threads in this process."""
     runtime = application.runtime(threads=application.settings.worker_threads, scheduler=scheduler)
     runtime.start()
     try:
@@ -59,13 +57,15 @@ def running(application: Application, *, scheduler: bool = True) -> Generator[No
 
 
 @contextmanager
-def processes(settings: Settings, count: int) -> Iterator[Callable[[], int]]:
-    """Have so many worker processes, started and at work; give what counts their bodies."""
+def worker_processes(settings: Settings, count: int) -> Iterator[Callable[[], int]]:
+    """Run worker processes; yield a function that counts their started bodies."""
     context = get_context("spawn")
     ready, go, stop = context.Barrier(count + 1), context.Event(), context.Event()
     done = [context.Value("q", 0, lock=False) for _ in range(count)]
     workers = [
-        context.Process(target=_work, args=(settings, each, ready, go, stop), daemon=True)
+        context.Process(
+            target=_run_worker_process, args=(settings, each, ready, go, stop), daemon=True
+        )
         for each in done
     ]
     for worker in workers:
@@ -80,13 +80,11 @@ def processes(settings: Settings, count: int) -> Iterator[Callable[[], int]]:
             worker.join(15)
 
 
-def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None:
-    """Be a worker process."""
-
-    def tell(count: int) -> None:
+def _run_worker_process(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None:
+    def set_count(count: int) -> None:
         done.value = count
 
-    application = build(settings, tasks=StartTimes(tell=tell).tasks())
+    application = build(settings, tasks=StartTimes(on_start=set_count).tasks())
     gc.freeze()
     ready.wait(60)
     go.wait()
@@ -95,20 +93,32 @@ def _work(settings: Settings, done: Any, ready: Any, go: Any, stop: Any) -> None
     application.close()
 
 
-def is_over(application: Application) -> bool:
-    """Whether every outcome is committed."""
+def is_finished(application: Application) -> bool:
+    """Whether all jobs have ended and their outcomes are committed."""
     return not any(queue.ready or queue.running for queue in application.jobs.queues())
 
 
-def until(done: Callable[[], bool], seconds: float = 600.0) -> None:
-    """
-    Wait until something is so.
-
-    Raises:
-        TimeoutError: It has not become so in time.
-    """
+def wait_until(done: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Wait until a condition holds; raises TimeoutError."""
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise TimeoutError("The benchmark's jobs do not end.")
+            raise TimeoutError(f"The benchmark did not finish within {seconds:g} s.")
         time.sleep(0.0005)
+
+
+def run_threads(count: int, work: Callable[[int], None]) -> float:
+    """Run `work(n)` in threads; return the seconds until all have ended."""
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - started
+
+
+def percentiles(values: Sequence[float], *percents: int) -> tuple[float, ...]:
+    """Return the given percentiles."""
+    cuts = quantiles(values, n=100)
+    return tuple(cuts[percent - 1] for percent in percents)

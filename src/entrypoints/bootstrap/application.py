@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -29,15 +28,12 @@ from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
-from workbell.entrypoints.bootstrap.backends import (
-    AnyStore,
-    make_store_waker,
-    make_wakeups,
-)
+from workbell.entrypoints.bootstrap.backends import AnyStore, make_store_waker, make_wakeups
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import ChangeCounters
 from workbell.ports.mail import Mailer
 from workbell.ports.schedules.repository import SchedulesTx
+from workbell.ports.serialization import Serializer
 from workbell.ports.system import Clock
 from workbell.services.audit import AuditBurstFilter
 from workbell.services.goals.commands import GoalService
@@ -72,18 +68,18 @@ if TYPE_CHECKING:  # Redis and Falcon are imported where they are used
 log = structlog.get_logger()
 
 FIELDS = JsonSerializer("is not a known field")
-"""How bodies are read; parameters of tasks have a word of their own."""
+"""Serializer of request bodies, with its message for unknown fields."""
 
 
 @define(eq=False, kw_only=True, repr=False)
 class Application:
-    """Everything that a process may need, built once and put together."""
+    """All services and connections of a process; see `build`."""
 
     settings: Settings
     clock: Clock
     store: AnyStore
     tasks: Tasks
-    serializer: JsonSerializer
+    serializer: Serializer
     ids: UuidIds
     files: LocalFileStore
     mailer: Mailer
@@ -111,17 +107,16 @@ class Application:
     anchor: Callable[[], float]
     changes: ChangeCounters
     waker: "RedisWaker | None" = None
-    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
     _closing: ExitStack = field(factory=ExitStack, alias="closing")
 
     def migrate_and_register(self) -> SchemaMigration | None:
         """
-        Bring the store up to this release, and the definitions into it.
+        Migrate the schema to this release and register the tasks.
 
-        Returns how the schema has changed, if it has.
+        Returns the migration, or None if the schema was current.
 
         Raises:
-            Unavailable: The store does not answer, or its schema is newer.
+            Unavailable: The database is unreachable, or its schema is newer.
         """
         migration = self.store.migrate() if isinstance(self.store, SqlStore) else None
         self._register_tasks()
@@ -129,10 +124,10 @@ class Application:
 
     def verify_and_register(self) -> None:
         """
-        Bring the definitions into a store that is as this release needs it.
+        Check that the schema fits this release, and register the tasks.
 
         Raises:
-            Unavailable: The store does not answer, or has another schema.
+            Unavailable: The database is unreachable, or has another schema.
         """
         if isinstance(self.store, SqlStore):
             self.store.check_schema()
@@ -142,13 +137,8 @@ class Application:
         self.parameter_check.pause_incompatible(self.definitions.synchronise())
         self.ticking.recompute_after_tzdata_change(tzdata_version())
 
-    def keep_schedules(self) -> None:
-        """
-        Insert or update the schedules on which reminders go out.
-
-        Raises:
-            Unavailable: The store does not answer.
-        """
+    def ensure_reminder_schedules(self) -> None:
+        """Insert or update the built-in schedules that send goal reminders."""
         built_in = BuiltInSchedules(store=self.store, clock=self.clock)
         daily = daily_at(self.settings.reminder_time, self.settings.reminder_time_zone)
         built_in.ensure("Goal reminders", RUN_TASK, daily, {"own_times": False})
@@ -156,8 +146,8 @@ class Application:
             "Goal reminders at people's own times", RUN_TASK, quarter_hours(), {"own_times": True}
         )
 
-    def first_administrator(self) -> str | None:
-        """Create the administrator of the settings where there is none; return a made password."""
+    def ensure_administrator(self) -> str | None:
+        """Create the administrator if there is none; return a generated password."""
         return self.identity.ensure_administrator(
             self.settings.admin_username, self.settings.admin_email, self.settings.admin_password
         )
@@ -170,7 +160,7 @@ class Application:
         log_attempts: bool = False,
         on_stuck: Callable[[], None] = lambda: None,
     ) -> Runtime:
-        """Return the engine's threads for this process, not yet started."""
+        """Build the background threads of this process; they are not started."""
         worker, wakeups = (
             self.worker(threads, log_attempts=log_attempts) if threads else (None, None)
         )
@@ -192,7 +182,7 @@ class Application:
         )
 
     def worker(self, threads: int, *, log_attempts: bool = False) -> tuple[JobWorker, Wakeups]:
-        """Return a worker and the wake-ups that drive it."""
+        """Build a worker and the wake-ups that drive it."""
         worker = JobWorker(
             execution=self.execution,
             clock=self.clock,
@@ -211,7 +201,7 @@ class Application:
         return worker, worker.wakeups
 
     def app_dependencies(self, runtime: Runtime | None = None) -> "AppDependencies":
-        """Return the dependencies of the HTTP application; it reports on the runtime beside it."""
+        """Build the dependencies of the HTTP API; its health reports on `runtime`."""
         from workbell.adapters.http.app import AppDependencies
 
         passwords = PasswordService(
@@ -257,25 +247,25 @@ class Application:
             settings=_http_settings(self.settings),
         )
 
-    def jobs_within(self, connection: Connection) -> JobService:
+    def jobs_in_transaction(self, connection: Connection) -> JobService:
         """
-        Return job commands that only execute on a connection of the caller's.
+        Return a job service that works in the transaction of the caller's connection.
 
         Raises:
-            Invalid: The store is kept in memory; it has no connections.
+            Invalid: The store is in memory.
         """
         if not isinstance(self.store, SqlStore):
-            raise Invalid("Only a database can be joined by a connection.")
+            raise Invalid("`connection` needs a SQL database, not memory://.")
         return evolve(self.jobs, store=self.store.in_transaction_of(connection))
 
     @property
     def outdated_revisions(self) -> Collection[str]:
-        """The revisions of the store's tables that this release cannot work with."""
+        """Schema revisions that this release cannot work with."""
         return outdated() if isinstance(self.store, SqlStore) else ()
 
     def check_cache(self) -> None:
         """
-        Do the smallest round trip to the cache; one within the process always answers.
+        Ping Redis, if it is used.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -284,21 +274,19 @@ class Application:
             self.waker.redis.check()
 
     def warn_if_redis_unavailable(self) -> None:
-        """Have the log say if Redis does not answer: work goes on without it, slower."""
+        """Log a warning if Redis does not answer; jobs then run with polling delay."""
         try:
             self.check_cache()
         except Unavailable as error:
-            log.warning("redis is away", detail=error.detail)
+            log.warning("redis_unavailable", reason=error.detail)
 
     def close(self) -> None:
-        """Close every connection, and remove what was only for this run."""
+        """Close all connections and remove temporary files."""
         if isinstance(self.store, SqlStore):
             self.store.close()
         if self.waker is not None:
             self.waker.redis.close()
         self._closing.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
 
 
 def _http_settings(settings: Settings) -> "HttpSettings":

@@ -1,4 +1,4 @@
-"""What lies outside the process: database, Redis, mail."""
+"""Factories of backends: database, Redis, mail."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -37,18 +37,20 @@ def make_store(
     settings: Settings, clock: Clock | None
 ) -> tuple[AnyStore, Clock, Callable[[], float]]:
     """
-    Return the store, its clock, and what re-reads that one's time.
+    Return the store, its clock, and a function that resynchronises the clock.
+
+    That function returns by how many seconds it moved the clock.
 
     Raises:
-        Unavailable: The store cannot be opened, or DATA_DIR not be made.
+        Unavailable: The store cannot be opened, or DATA_DIR cannot be created.
     """
     if settings.database_url.startswith("memory"):
         clock = clock or SystemClock()
-        return MemoryStore(clock), clock, _unmoved
+        return MemoryStore(clock), clock, _no_drift
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        reason = f"The folder {settings.data_dir} cannot be made: {error.strerror}."
+        reason = f"The folder {settings.data_dir} cannot be created: {error.strerror}."
         raise Unavailable(reason) from error
     store = open_store(
         settings.database_url,
@@ -57,7 +59,7 @@ def make_store(
         schema=settings.database_schema,
     )
     if clock is not None:
-        return store, clock, _unmoved
+        return store, clock, _no_drift
     store.clock = anchored = AnchoredClock(store.time)
 
     def anchor() -> float:
@@ -67,14 +69,14 @@ def make_store(
     return store, anchored, anchor
 
 
-def _unmoved() -> float:
+def _no_drift() -> float:
     return 0.0
 
 
 def make_mailer(
     settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
 ) -> Mailer:
-    """Return the mailer: to a server, or to files; `echo` is told of those, too."""
+    """Return an SMTP mailer, or one that writes files and copies them to `echo`."""
     if settings.smtp_url is not None:
         server = SmtpServer.parse(settings.smtp_url)
         return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
@@ -84,7 +86,7 @@ def make_mailer(
 
 
 def make_waker(url: str) -> "RedisWaker":
-    """Return what wakes the workers of other processes."""
+    """Return the waker of workers in other processes, by Redis."""
     from workbell.adapters.dramatiq.redis_wakeups import RedisWaker
     from workbell.adapters.redis_client import OptionalRedis
 
@@ -92,7 +94,7 @@ def make_waker(url: str) -> "RedisWaker":
 
 
 def make_cache(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistry) -> MeteredCache:
-    """Return the cache: over the waker's link to Redis where there is one, else in this process."""
+    """Return the cache: in Redis if there is a waker, else in this process."""
     if waker is None:
         return MeteredCache(MemoryCache(clock), metrics)
     from workbell.adapters.cache.redis import RedisCache
@@ -110,14 +112,15 @@ def make_change_counters(waker: "RedisWaker | None") -> ChangeCounters:
 
 
 def make_store_waker(changes: ChangeCounters, waker: Waker | None) -> Waker | None:
-    """Return what the store calls after a commit; a wake-up over Redis counts by itself."""
+    """Return the waker that the store calls after a commit."""
+    # a wake-up by Redis increments the change counters itself
     if isinstance(changes, LocalChangeCounters):
         return NotifyingWaker(changes, waker)
     return waker
 
 
 def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
-    """Return what wakes the threads of a worker: from any process, or from this one only."""
+    """Return the wake-ups of a worker: from all processes by Redis, else from this one."""
     process = worker.process
     if url is None or waker is None:
         return LocalWakeups(queues=process.queues, threads=process.threads, drain=worker.drain)
@@ -136,7 +139,7 @@ def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker)
 def make_rate_limiting(
     settings: Settings, store: AnyStore, clock: Clock, closing: ExitStack
 ) -> RateLimiting:
-    """Return the limits on requests, shared by Redis where there is one, until it is closed."""
+    """Return the rate limits, shared through Redis if there is one."""
     url = settings.redis_url
     return RateLimiting(
         store=store,

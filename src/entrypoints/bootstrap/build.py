@@ -1,4 +1,4 @@
-"""Wiring: one plain function that builds everything from the settings."""
+"""Composition root: `build` creates an application from the settings."""
 
 import importlib
 import os
@@ -68,43 +68,39 @@ def build(
     tasks: Iterable[Task] = (),
     clock: Clock | None = None,
     echo: TextIO | None = None,
-    signs: bool = True,
+    issues_tokens: bool = True,
 ) -> Application:
     """
-    Build everything that the settings ask for; nothing is started.
+    Build the application of a process; no thread is started.
 
-    `echo` is a stream to which mails are written besides their folder;
-    `signs` is whether the process issues tokens, which needs a secret key.
+    Args:
+        settings: Settings of the installation.
+        tasks: Tasks besides the built-in ones.
+        clock: Defaults to the database's clock.
+        echo: Stream to which file-based emails are also written.
+        issues_tokens: Whether a secret key is required.
 
     Raises:
-        Invalid: A module of TASKS cannot be imported.
+        Invalid: A secret key is required and not set.
         Unavailable: The store cannot be opened.
     """
-    folder, scratch = _make_folder(settings)
+    closing = ExitStack()
+    folder = _make_folder(settings, closing)
     store, clock, anchor = make_store(settings, clock)
     waker = None if settings.redis_url is None else make_waker(settings.redis_url)
     changes = make_change_counters(waker)
     store.waker = make_store_waker(changes, waker)
-    serializer, ids, randomness, metrics = (
-        JsonSerializer(),
-        UuidIds(),
-        SystemRandomness(),
-        make_registry(),
-    )
+    ids, metrics = UuidIds(), make_registry()
     files = LocalFileStore(folder / "artifacts", ids)
     mailer = make_mailer(settings, folder, clock, ids, echo)
-    keys = signing_keys(settings, required=signs)
+    keys = signing_keys(settings, required=issues_tokens)
     reminding = _make_reminding(settings, store, clock, keys)
     cache = make_cache(waker, clock, metrics)
-    registry = Tasks()
-    for task in (*_make_built_in_tasks(settings, store, files, mailer, reminding), *tasks):
-        registry.add(task)
-    definitions = TaskDefinitionService(
-        store=store, clock=clock, tasks=registry, serializer=serializer
-    )
-    closing = ExitStack()
+    registry = _make_tasks(settings, store, files, mailer, reminding, tasks)
+    definitions = _make_definitions(store, clock, registry)
     rate_limits = make_rate_limiting(settings, store, clock, closing)
-    identity, signing_in = _make_identity(settings, store, clock, ids, mailer, rate_limits, keys)
+    identity = _make_registration(settings, store, clock, mailer)
+    signing_in = _make_login(settings, identity, ids, rate_limits, keys)
     sessions = SessionService(store=store, clock=clock, actor_cache=signing_in.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
@@ -112,7 +108,7 @@ def build(
         clock=clock,
         store=store,
         tasks=registry,
-        serializer=serializer,
+        serializer=definitions.serializer,
         ids=ids,
         files=files,
         mailer=mailer,
@@ -125,31 +121,31 @@ def build(
         cache=cache,
         summaries=_make_summaries(settings, store, clock, cache),
         reminding=reminding,
-        ticking=Ticker(store=store, clock=clock, randomness=randomness, tasks=registry),
-        execution=_make_execution(settings, store, definitions, files, randomness),
+        ticking=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
+        execution=_make_execution(settings, store, definitions, files),
         retention=_make_retention(settings, store, clock, files, sessions, rate_limits),
         identity=identity,
         signing_in=signing_in,
-        people=UserAdministration(
-            codes=identity.codes, mailer=identity.mailer, actor_cache=signing_in.actor_cache
-        ),
+        people=_make_user_administration(identity, signing_in),
         sessions=sessions,
         rate_limits=rate_limits,
         queues=settings.queues or queues,
         anchor=anchor,
         changes=changes,
         waker=waker,
-        scratch=scratch,
         closing=closing,
     )
 
 
-def _make_folder(settings: Settings) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """Return the folder of files; a store in memory has one for this run only."""
+def _make_folder(settings: Settings, closing: ExitStack) -> Path:
+    """Return the folder of files; for a store in memory, a temporary one."""
     if not settings.database_url.startswith("memory"):
-        return settings.data_dir, None
-    scratch = tempfile.TemporaryDirectory(prefix="workbell-")
-    return Path(scratch.name), scratch
+        return settings.data_dir
+    return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="workbell-")))
+
+
+def _make_definitions(store: AnyStore, clock: Clock, tasks: Tasks) -> TaskDefinitionService:
+    return TaskDefinitionService(store=store, clock=clock, tasks=tasks, serializer=JsonSerializer())
 
 
 def _make_scheduling(
@@ -184,16 +180,12 @@ def _make_jobs(
 
 
 def _make_execution(
-    settings: Settings,
-    store: AnyStore,
-    definitions: TaskDefinitionService,
-    files: LocalFileStore,
-    randomness: SystemRandomness,
+    settings: Settings, store: AnyStore, definitions: TaskDefinitionService, files: LocalFileStore
 ) -> ExecutionService[SchedulesTx]:
     return ExecutionService(
         store=store,
         clock=definitions.clock,
-        randomness=randomness,
+        randomness=SystemRandomness(),
         definitions=definitions,
         files=files,
         lease=timedelta(seconds=settings.lease_seconds),
@@ -201,13 +193,14 @@ def _make_execution(
     )
 
 
-def _make_built_in_tasks(
+def _make_tasks(
     settings: Settings,
     store: AnyStore,
     files: LocalFileStore,
     mailer: Mailer,
     reminding: ReminderService,
-) -> Sequence[Task]:
+    others: Iterable[Task],
+) -> Tasks:
     general = built_in(
         store=store,
         files=files,
@@ -215,7 +208,10 @@ def _make_built_in_tasks(
         input_dirs=settings.input_dirs,
         backup_dirs=settings.backup_dirs,
     )
-    return (*general, *GoalReminders(reminding, mailer).tasks())
+    tasks = Tasks()
+    for task in (*general, *GoalReminders(reminding, mailer).tasks(), *others):
+        tasks.add(task)
+    return tasks
 
 
 def _make_summaries(
@@ -238,12 +234,12 @@ def _make_reminding(
     )
 
 
-def user_tasks(modules: Sequence[str]) -> None:
+def import_task_modules(modules: Sequence[str]) -> None:
     """
     Import the modules that declare the user's own tasks.
 
     Raises:
-        Invalid: One of them cannot be imported.
+        Invalid: A module cannot be imported.
     """
     for module in modules:
         try:
@@ -276,43 +272,44 @@ def _make_retention(
     )
 
 
-def parallel_hashes() -> int:
-    """Return how many password hashes may run at a time: half of the CPUs, at least one."""
-    # a hash occupies a CPU for some 20 ms; the other half answers requests during a login storm
+def max_parallel_hashes() -> int:
+    """Return the maximum of concurrent password hashes: half of the CPUs, at least one."""
+    # a hash occupies a CPU for about 20 ms; the other half stays free for requests
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, cpus // 2)
 
 
-def _make_identity(
-    settings: Settings,
-    store: AnyStore,
-    clock: Clock,
-    ids: Ids,
-    mailer: Mailer,
-    rate_limits: RateLimiting,
-    keys: Sequence[bytes],
-) -> tuple[RegistrationService, LoginService]:
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
-    # without a key, tokens are valid in this process only
-    keys = keys or [secrets.token_bytes(32)]
-    tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)
-    identity = RegistrationService(
+def _make_registration(
+    settings: Settings, store: AnyStore, clock: Clock, mailer: Mailer
+) -> RegistrationService:
+    return RegistrationService(
         store=store,
         clock=clock,
         randomness=SystemRandomness(),
-        hasher=hasher,
+        hasher=Argon2Hasher.of(settings.password_hashing, slots=max_parallel_hashes()),
         mailer=mailer,
         background_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),
         self_service_tier=settings.self_service_tier,
         min_duration=min_duration,
     )
-    signing_in = LoginService(
-        store=store,
-        clock=clock,
+
+
+def _make_login(
+    settings: Settings,
+    registration: RegistrationService,
+    ids: Ids,
+    rate_limits: RateLimiting,
+    keys: Sequence[bytes],
+) -> LoginService:
+    # without a key, tokens are valid in this process only
+    keys = keys or [secrets.token_bytes(32)]
+    return LoginService(
+        store=registration.store,
+        clock=registration.clock,
         ids=ids,
-        hasher=hasher,
-        tokens=tokens,
+        hasher=registration.hasher,
+        tokens=JwtTokens.create(keys, registration.clock, issuer=settings.public_url),
         access_life=timedelta(minutes=settings.access_token_minutes),
         refresh_life=timedelta(minutes=settings.refresh_token_minutes),
         session_life=timedelta(days=settings.session_token_days),
@@ -323,4 +320,11 @@ def _make_identity(
         second_factor_policy=settings.require_second_factor,
         min_duration=min_duration,
     )
-    return identity, signing_in
+
+
+def _make_user_administration(
+    registration: RegistrationService, login: LoginService
+) -> UserAdministration:
+    return UserAdministration(
+        codes=registration.codes, mailer=registration.mailer, actor_cache=login.actor_cache
+    )

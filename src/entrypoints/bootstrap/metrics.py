@@ -1,4 +1,4 @@
-"""Metrics of a process, and of processes that serve one port together."""
+"""Metrics registry, also shared by processes that serve one port."""
 
 import os
 from pathlib import Path
@@ -9,28 +9,27 @@ from prometheus_client import multiprocess, values
 from workbell.adapters.observability.metrics import MetricsRegistry
 
 FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable by which prometheus-client shares values; set it for gunicorn and the like."""
+"""Folder of values that prometheus-client shares; set it for servers such as gunicorn."""
 
 
 def enable_multiprocess(folder: Path) -> None:
     """
-    Share the metrics of this process and of those that it starts.
+    Share the metrics of this process with its future child processes.
 
-    The process that starts the others calls this once, before it builds an
-    application and before it starts them; they inherit the variable. After a
-    process has ended, call `mark_process_dead`. The folder is created, or
-    cleared of the values of earlier runs.
+    Call it once in the parent, before it builds an application and starts
+    children; they inherit the environment variable. Call `mark_process_dead`
+    for each child that ended. The folder is created, or cleared.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for values_file in folder.glob("*.db"):
         values_file.unlink()
     os.environ[FOLDER_VARIABLE] = str(folder)
-    # prometheus-client chooses this when it is imported, which has happened by now
+    # prometheus-client chose this class at import, before the variable was set
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
 
 
 def mark_process_dead(pid: int) -> None:
-    """Remove the gauges of a process that has ended; its counters still count."""
+    """Remove the gauges of a process that ended; its counters remain."""
     if FOLDER_VARIABLE in os.environ:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""Commands that put an installation into one file, and back."""
+"""Commands that back up and restore an installation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,46 +6,46 @@ from typing import Any
 
 import click
 
-from workbell.entrypoints.terminal import show_one
+from workbell.entrypoints.cli.context import CliContext
+from workbell.entrypoints.terminal import json_option, show_one
 
-the_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
 @click.command()
-@the_file
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
-@as_json
+@file_argument
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@json_option
 @click.pass_obj
-def backup(application: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Copy database, artifacts and key into FILE, at any time."""
-    from workbell.entrypoints.backup.create import place_of, summary, write
+def backup(context: CliContext, file: Path, force: bool, as_json: bool) -> None:
+    """Back up database, artifacts and secret key to FILE."""
+    from workbell.entrypoints.backup.create import create, installation_paths, summarise
 
-    place = place_of(application.settings())
+    paths = installation_paths(context.settings())
     with click.progressbar(length=0, label="Backing up", hidden=as_json) as bar:
-        manifest = write(place, file, force=force, watch=lambda total: _lengthen(bar, total))
-    show_one(summary(file, manifest), as_json=as_json)
+        manifest = create(paths, file, force=force, watch=lambda total: _set_length(bar, total))
+    show_one(summarise(file, manifest), as_json=as_json)
 
 
-def _lengthen(bar: Any, total: int) -> Callable[[int], None]:
+def _set_length(bar: Any, total: int) -> Callable[[int], None]:
     bar.length = total
-    moved: Callable[[int], None] = bar.update
-    return moved
+    update: Callable[[int], None] = bar.update
+    return update
 
 
 @click.command()
-@the_file
-@click.option("--force", is_flag=True, help="Replace what is there; it is kept aside.")
-@as_json
+@file_argument
+@click.option("--force", is_flag=True, help="Replace existing data; the old files are renamed.")
+@json_option
 @click.pass_obj
-def restore(application: Any, file: Path, force: bool, as_json: bool) -> None:
-    """Put database, artifacts and key back from a backup FILE."""
-    from workbell.entrypoints.backup.create import place_of, summary
+def restore(context: CliContext, file: Path, force: bool, as_json: bool) -> None:
+    """Restore a backup FILE; stop the service first."""
+    from workbell.entrypoints.backup.create import installation_paths, summarise
     from workbell.entrypoints.backup.restore import flush_redis, restore
 
-    settings = application.settings()
-    manifest, aside = restore(file, place_of(settings), force=force)
-    told = {**summary(file, manifest), "kept_aside": aside}
+    settings = context.settings()
+    manifest, aside = restore(file, installation_paths(settings), force=force)
+    row = {**summarise(file, manifest), "kept_aside": aside}
     if settings.redis_url is not None:
-        told["redis"] = flush_redis(settings.redis_url)
-    show_one(told, as_json=as_json)
+        row["redis"] = flush_redis(settings.redis_url)
+    show_one(row, as_json=as_json)

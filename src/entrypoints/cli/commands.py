@@ -1,4 +1,4 @@
-"""Commands that look into tasks, schedules and jobs."""
+"""Commands for tasks, schedules and jobs."""
 
 import json
 from datetime import datetime
@@ -11,63 +11,70 @@ from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Job, JobId, Status
 from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import ScheduleId
-from workbell.entrypoints.terminal import show, show_one
+from workbell.entrypoints.cli.context import CliContext
+from workbell.entrypoints.terminal import json_option, show, show_one
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter
 from workbell.services.jobs.requests import NewJob
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-how_many = click.option(
-    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many."
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="Maximum number of rows.",
 )
 
 
 @click.group()
 def tasks() -> None:
-    """What can be run."""
+    """List and switch on or off tasks."""
 
 
 @tasks.command("list")
-@as_json
+@json_option
 @click.pass_obj
-def list_tasks(application: Any, as_json: bool) -> None:
-    """List the tasks and what they take."""
-    opened = application.open()
-    rows = [
-        {"id": d.id, "key": d.key, "name": d.name, "active": d.is_active, "takes": d.flat_schema()}
-        for d in opened.definitions.all()
-    ]
-    opened.close()
+def list_tasks(context: CliContext, as_json: bool) -> None:
+    """List tasks and their parameters."""
+    with context.application() as application:
+        rows = [
+            {
+                "id": d.id,
+                "key": d.key,
+                "name": d.name,
+                "active": d.is_active,
+                "takes": d.flat_schema(),
+            }
+            for d in application.definitions.all()
+        ]
     show(rows, as_json=as_json)
 
 
 @tasks.command("activate")
 @click.argument("task_id", type=int)
-@click.option("--off", is_flag=True, help="Switch it off instead.")
+@click.option("--off", is_flag=True, help="Switch the task off.")
 @click.pass_obj
-def activate(application: Any, task_id: int, off: bool) -> None:
-    """Switch a task on, or off."""
-    opened = application.open()
-    definition = opened.definitions.set_active(SYSTEM, TaskId(task_id), active=not off)
-    opened.close()
+def activate(context: CliContext, task_id: int, off: bool) -> None:
+    """Switch a task on, or off with --off."""
+    with context.application() as application:
+        definition = application.definitions.set_active(SYSTEM, TaskId(task_id), active=not off)
     click.echo(f"{definition.name} is {'active' if definition.is_active else 'inactive'}.")
 
 
 @click.group()
 def schedules() -> None:
-    """What runs when."""
+    """List, preview, pause, resume and run schedules."""
 
 
 @schedules.command("list")
-@how_many
-@as_json
+@limit_option
+@json_option
 @click.pass_obj
-def list_schedules(application: Any, limit: int, as_json: bool) -> None:
-    """List the schedules, the newest first."""
-    opened = application.open()
-    found, _ = opened.scheduling.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
-    opened.close()
-    show([_schedule_row(each) for each in found], as_json=as_json, empty="There are no schedules.")
+def list_schedules(context: CliContext, limit: int, as_json: bool) -> None:
+    """List schedules, newest first."""
+    with context.application() as application:
+        page, _ = application.scheduling.find(SYSTEM, ScheduleFilter(), ("-created_at",), 0, limit)
+    show([_schedule_row(each) for each in page], as_json=as_json, empty="There are no schedules.")
 
 
 def _schedule_row(listed: ListedSchedule) -> dict[str, Any]:
@@ -87,57 +94,61 @@ def _schedule_row(listed: ListedSchedule) -> dict[str, Any]:
 @schedules.command("preview")
 @click.argument("expression")
 @click.option("--zone", default="UTC", show_default=True, help="Time zone, such as Europe/Berlin.")
-@click.option("-n", "count", type=click.IntRange(1, 100), default=5, show_default=True)
-@as_json
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1, 100),
+    default=5,
+    show_default=True,
+    help="Number of runs to show.",
+)
+@json_option
 def preview_expression(expression: str, zone: str, count: int, as_json: bool) -> None:
-    """Explain a cron EXPRESSION in words, with its next runs."""
+    """Describe a cron EXPRESSION in words and show its next runs."""
     from workbell.adapters.system import SystemClock
     from workbell.domain.cron.preview import preview
 
-    said = preview(CronRule(expression, zone), SystemClock().now(), count)
+    result = preview(CronRule(expression, zone), SystemClock().now(), count)
     if not as_json:
-        click.echo(said.words)
-        for warning in said.warnings:
+        click.echo(result.words)
+        for warning in result.warnings:
             click.secho(f"! {warning}", fg="yellow")
-    show([{"local": r.local, "utc": r.at, "note": r.note} for r in said.runs], as_json=as_json)
+    show([{"local": r.local, "utc": r.at, "note": r.note} for r in result.runs], as_json=as_json)
 
 
 @schedules.command("pause")
 @click.argument("schedule_id", type=int)
 @click.pass_obj
-def pause(application: Any, schedule_id: int) -> None:
+def pause(context: CliContext, schedule_id: int) -> None:
     """Pause a schedule."""
-    opened = application.open()
-    opened.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": False})
-    opened.close()
+    with context.application() as application:
+        application.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": False})
     click.echo(f"Schedule {schedule_id} is paused.")
 
 
 @schedules.command("resume")
 @click.argument("schedule_id", type=int)
 @click.pass_obj
-def resume(application: Any, schedule_id: int) -> None:
-    """Resume a schedule, counted from now."""
-    opened = application.open()
-    view = opened.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": True})
-    opened.close()
+def resume(context: CliContext, schedule_id: int) -> None:
+    """Resume a schedule from now on, without its missed runs."""
+    with context.application() as application:
+        view = application.scheduling.edit(SYSTEM, ScheduleId(schedule_id), {"is_active": True})
     click.echo(f"Schedule {schedule_id} runs next at {view.schedule.next_at:%Y-%m-%d %H:%M} UTC.")
 
 
 @schedules.command("run")
 @click.argument("schedule_id", type=int)
 @click.pass_obj
-def run(application: Any, schedule_id: int) -> None:
-    """Run a schedule's task once more, now."""
-    opened = application.open()
-    job = opened.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
-    opened.close()
-    click.echo(f"Job {job.id} was made.")
+def run(context: CliContext, schedule_id: int) -> None:
+    """Enqueue one extra run of a schedule now."""
+    with context.application() as application:
+        job = application.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
+    click.echo(f"Job {job.id} was created.")
 
 
 @click.group()
 def jobs() -> None:
-    """What was run, runs, and waits."""
+    """List, show, enqueue, cancel and retry jobs."""
 
 
 @jobs.command("list")
@@ -145,21 +156,20 @@ def jobs() -> None:
     "--status",
     multiple=True,
     type=click.Choice([status.value for status in Status]),
-    help="Only these; may be given again.",
+    help="Only jobs with this status; repeatable.",
 )
-@click.option("--task", help="Only this task's, by key.")
-@how_many
-@as_json
+@click.option("--task", help="Only jobs of the task with this key.")
+@limit_option
+@json_option
 @click.pass_obj
 def list_jobs(
-    application: Any, status: tuple[str, ...], task: str | None, limit: int, as_json: bool
+    context: CliContext, status: tuple[str, ...], task: str | None, limit: int, as_json: bool
 ) -> None:
-    """List the jobs, the newest first."""
-    opened = application.open()
-    filters = JobFilter(statuses=[Status(s) for s in status] or None, task=task)
-    found = opened.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
-    opened.close()
-    show([_job_row(job) for job in found], as_json=as_json, empty="There are no jobs.")
+    """List jobs, newest first."""
+    with context.application() as application:
+        filters = JobFilter(statuses=[Status(s) for s in status] or None, task=task)
+        page = application.jobs.find(SYSTEM, filters, ("-id",), 0, limit)
+    show([_job_row(job) for job in page], as_json=as_json, empty="There are no jobs.")
 
 
 def _job_row(job: Job) -> dict[str, Any]:
@@ -177,20 +187,19 @@ def _job_row(job: Job) -> dict[str, Any]:
 
 @jobs.command("show")
 @click.argument("job_id", type=int)
-@as_json
+@json_option
 @click.pass_obj
-def show_job(application: Any, job_id: int, as_json: bool) -> None:
-    """Show one job, its attempts and its log."""
-    opened = application.open()
-    job = opened.jobs.get(SYSTEM, JobId(job_id))
-    attempts = opened.jobs.attempts(SYSTEM, job.id)
-    lines = opened.jobs.logs(SYSTEM, job.id, attempt=None, after=0, limit=1000)
-    opened.close()
-    facts = {**_job_row(job), "parameters": job.parameters, "result": job.result}
+def show_job(context: CliContext, job_id: int, as_json: bool) -> None:
+    """Show a job with its attempts and log lines."""
+    with context.application() as application:
+        job = application.jobs.get(SYSTEM, JobId(job_id))
+        attempts = application.jobs.attempts(SYSTEM, job.id)
+        lines = application.jobs.logs(SYSTEM, job.id, attempt=None, after=0, limit=1000)
+    row = {**_job_row(job), "parameters": job.parameters, "result": job.result}
     if as_json:
-        facts["attempts"] = [opened.serializer.unstructure(attempt) for attempt in attempts]
-        facts["logs"] = [opened.serializer.unstructure(line) for line in lines]
-    show_one(facts, as_json=as_json)
+        row["attempts"] = [application.serializer.unstructure(attempt) for attempt in attempts]
+        row["logs"] = [application.serializer.unstructure(line) for line in lines]
+    show_one(row, as_json=as_json)
     if not as_json:
         for attempt in attempts:
             click.echo(f"attempt {attempt.number}: {attempt.outcome or 'running'}")
@@ -201,11 +210,13 @@ def show_job(application: Any, job_id: int, as_json: bool) -> None:
 @jobs.command("enqueue")
 @click.argument("task")
 @click.argument("parameters", default="{}")
-@click.option("--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="When, with an offset.")
-@click.option("--key", help="Idempotency key.")
+@click.option(
+    "--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Start time with UTC offset."
+)
+@click.option("--key", help="Idempotency key: a repeated call returns the first job.")
 @click.pass_obj
 def enqueue(
-    application: Any, task: str, parameters: str, at: datetime | None, key: str | None
+    context: CliContext, task: str, parameters: str, at: datetime | None, key: str | None
 ) -> None:
     """Enqueue a job of TASK with PARAMETERS, a JSON object."""
     try:
@@ -216,31 +227,28 @@ def enqueue(
         ) from error
     if not isinstance(given, dict):
         raise click.BadParameter("must be a JSON object", param_hint="PARAMETERS")
-    opened = application.open()
-    new = NewJob(task_definition=task, parameters=given, scheduled_time=at)
-    job, created = opened.jobs.create(SYSTEM, new, idempotency_key=key)
-    opened.close()
-    click.echo(f"Job {job.id} was {'made' if created else 'there already'}.")
+    with context.application() as application:
+        new = NewJob(task_definition=task, parameters=given, scheduled_time=at)
+        job, created = application.jobs.create(SYSTEM, new, idempotency_key=key)
+    click.echo(f"Job {job.id} was {'created' if created else 'enqueued before'}.")
 
 
 @jobs.command("cancel")
 @click.argument("job_id", type=int)
 @click.pass_obj
-def cancel(application: Any, job_id: int) -> None:
-    """Cancel a waiting job, or ask a running one to stop."""
-    opened = application.open()
-    job = opened.jobs.cancel(SYSTEM, JobId(job_id))
-    opened.close()
-    done = "was cancelled" if job.state.ended else "has been asked to stop"
-    click.echo(f"Job {job_id} {done}.")
+def cancel(context: CliContext, job_id: int) -> None:
+    """Cancel a job, or request that a running one stops."""
+    with context.application() as application:
+        job = application.jobs.cancel(SYSTEM, JobId(job_id))
+    outcome = "was cancelled" if job.state.ended else "is running; its cancellation was requested"
+    click.echo(f"Job {job_id} {outcome}.")
 
 
 @jobs.command("retry")
 @click.argument("job_id", type=int)
 @click.pass_obj
-def retry(application: Any, job_id: int) -> None:
-    """Try a failed or cancelled job again, or a succeeded one."""
-    opened = application.open()
-    job, new = opened.jobs.retry(SYSTEM, JobId(job_id))
-    opened.close()
-    click.echo(f"Job {job.id} {'was made' if new else 'will be tried again'}.")
+def retry(context: CliContext, job_id: int) -> None:
+    """Retry a failed job; rerun a succeeded one as a new job."""
+    with context.application() as application:
+        job, new = application.jobs.retry(SYSTEM, JobId(job_id))
+    click.echo(f"Job {job.id} {'was created' if new else 'will be retried'}.")

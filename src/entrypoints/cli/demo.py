@@ -1,12 +1,17 @@
-"""The demonstration: a scratch service with data, and jobs that run."""
+"""`workbell demo`: a temporary service with sample data."""
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-PEOPLE = (
+from workbell.entrypoints.cli.context import CliContext
+
+if TYPE_CHECKING:  # `workbell --help` stays fast
+    from workbell.entrypoints.bootstrap.application import Application
+
+USERS = (
     ("ada", "ada@example.org", "Ada", "Lovelace"),
     ("grace", "grace@example.org", "Grace", "Hopper"),
 )
@@ -22,53 +27,55 @@ SCHEDULES = (
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks a free one."
+)
 @click.pass_obj
-def demo(application: Any, port: int | None) -> None:
-    """Start the service with demonstration data in a scratch folder."""
+def demo(context: CliContext, port: int | None) -> None:
+    """Run the service with sample data in a temporary folder."""
     from workbell.entrypoints.bootstrap.build import build
     from workbell.entrypoints.processes.all_in_one import serve
 
     with tempfile.TemporaryDirectory(prefix="workbell-demo-") as scratch:
         folder = Path(scratch)
-        settings = application.settings(
+        settings = context.settings(
             data_dir=folder,
             database_url=f"sqlite:///{folder / 'workbell.db'}",
             admin_password=PASSWORD,
             port=port,
         )
-        opened = build(settings)
-        opened.migrate_and_register()
-        _fill(opened)
-        opened.close()
-        names = ", ".join(name for name, *_ in PEOPLE)
+        application = build(settings)
+        application.migrate_and_register()
+        _add_sample_data(application)
+        application.close()
+        names = ", ".join(name for name, *_ in USERS)
         click.echo(f"Sign in as {names} or admin, password {PASSWORD}")
         raise SystemExit(serve(settings))
 
 
-def _fill(application: Any) -> None:
-    """Add people, schedules and jobs."""
+def _add_sample_data(application: "Application") -> None:
+    """Add users, schedules and jobs."""
     from workbell.domain.identity.actor import Actor
     from workbell.domain.identity.registration import Registration
     from workbell.services.jobs.requests import NewJob
     from workbell.services.schedules.requests import NewSchedule
 
-    application.first_administrator()
-    for username, email, first, last in PEOPLE:
+    application.ensure_administrator()
+    for username, email, first, last in USERS:
         new = Registration(
             username=username, email=email, first_name=first, last_name=last, password=PASSWORD
         )
-        person = Actor.of(application.identity.register(new))
+        actor = Actor.of(application.identity.register(new))
         for task, cron, name, parameters in SCHEDULES:
             application.scheduling.create(
-                person,
+                actor,
                 NewSchedule(
                     task_definition=task, cron_expression=cron, name=name, parameters=parameters
                 ),
             )
         for size in (1_000, 50_000, 400_000):
             application.jobs.create(
-                person,
+                actor,
                 NewJob(
                     name=f"Figures of {size:,} rows",
                     task_definition="data.process",

@@ -1,10 +1,10 @@
-"""The words that settings choose from."""
+"""Enumerations of settings."""
 
 from enum import StrEnum
 
 
 class VerifiedEmail(StrEnum):
-    """What is refused until an address is verified."""
+    """Actions that require a verified email address."""
 
     JOBS = "jobs"
     ALL = "all"
@@ -12,7 +12,7 @@ class VerifiedEmail(StrEnum):
 
 
 class PasswordHashing(StrEnum):
-    """How much a password's hash costs."""
+    """Cost of a password hash."""
 
     OWASP = "owasp"
     RFC9106 = "rfc9106"
@@ -20,14 +20,14 @@ class PasswordHashing(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a log line looks."""
+    """Format of log lines."""
 
     CONSOLE = "console"
     JSON = "json"
 
 
 class LogLevel(StrEnum):
-    """The least that is logged."""
+    """Minimum level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"

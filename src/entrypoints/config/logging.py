@@ -1,4 +1,4 @@
-"""Logs: structured lines, for people on a terminal or for programs."""
+"""Logging: structured lines, for a terminal or as JSON."""
 
 import logging
 import sys
@@ -11,21 +11,21 @@ from workbell.domain.errors import Unavailable
 from workbell.entrypoints.config.enums import LogFormat
 from workbell.entrypoints.config.settings import Settings
 
-_opened: list[TextIO] = []
-"""The files of this process' logs: a logger keeps to the one that it wrote to first."""
+_open_files: list[TextIO] = []
+"""Open log files. Never closed: cached loggers hold on to the first one."""
 
 
 def configure(settings: Settings) -> None:
     """
-    Have every log line of the process go where the settings say.
+    Configure structlog and logging for this process.
 
     Raises:
-        Unavailable: The log's file cannot be opened.
+        Unavailable: LOG_FILE cannot be opened.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    stream = _stream(settings)
-    renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
-    output: Any = stream.buffer  # a BinaryIO, by whatever name the type checkers know it
+    stream = _open_stream(settings)
+    renderer: Any = structlog.processors.JSONRenderer(serializer=_to_json)
+    output: Any = stream.buffer
     factory: Any = structlog.BytesLoggerFactory(file=output)
     if settings.log_format is LogFormat.CONSOLE:
         renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
@@ -49,19 +49,19 @@ def configure(settings: Settings) -> None:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 
-def _stream(settings: Settings) -> TextIO:
+def _open_stream(settings: Settings) -> TextIO:
     if settings.log_file is None:
         return sys.stderr
     try:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
         stream = settings.log_file.open("a", encoding="utf-8", buffering=1)
     except OSError as error:
-        reason = f"The log {settings.log_file} cannot be written: {error.strerror}."
+        reason = f"The log file {settings.log_file} cannot be opened: {error.strerror}."
         raise Unavailable(reason) from error
-    _opened.append(stream)
+    _open_files.append(stream)
     return stream
 
 
-def _json(event: Any, **_: Any) -> bytes:
-    """Return an event as JSON; what JSON has no form for is told by its `repr`."""
+def _to_json(event: Any, **_: Any) -> bytes:
+    """Encode an event as JSON; unsupported types are encoded as their `repr`."""
     return msgspec.json.encode(event, enc_hook=repr)

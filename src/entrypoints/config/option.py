@@ -1,4 +1,4 @@
-"""One setting: how it is read from text, checked, shown and explained."""
+"""Declaration of one setting: parsing, validation, documentation."""
 
 from collections.abc import Callable, Iterable
 from datetime import time
@@ -8,6 +8,7 @@ from typing import Any, Final
 from attrs import Attribute, Converter, Factory, field, frozen
 
 from workbell.domain.errors import Invalid
+from workbell.entrypoints.config.parsers import in_range, parse_int
 
 Reader = Callable[[str], Any]
 Check = Callable[[Any], None]
@@ -18,7 +19,7 @@ _KEY: Final = "option"
 
 @frozen(kw_only=True)
 class Option:
-    """What is known of a setting besides its name, type and default."""
+    """Metadata of a setting; see `option`."""
 
     help: str
     read: Reader
@@ -29,18 +30,19 @@ class Option:
 
     def parse(self, text: str) -> Any:
         """
-        Return what a text stands for.
+        Parse and check the text of a setting.
 
         Raises:
-            Invalid: The text does not fit; a secret is not repeated in the reason.
+            Invalid: The text is invalid. The message repeats it unless it is secret.
         """
         try:
             value = self.read(text)
             if self.check is not None:
                 self.check(value)
         except Invalid as error:
-            given = "" if self.secret else f", not {text!r}"
-            raise Invalid(f"{error.detail}{given}") from None
+            raise Invalid(
+                error.detail if self.secret else f"{error.detail}, not {text!r}"
+            ) from None
         return value
 
 
@@ -50,44 +52,54 @@ def option(
     *,
     read: Reader,
     check: Check | None = None,
-    normal: Callable[[Any], Any] | None = None,
+    normalise: Callable[[Any], Any] | None = None,
     secret: bool = False,
     group: str = "",
-    shown: str | None = None,
+    documented: str | None = None,
 ) -> Any:
     """
     Declare a setting as an attrs field.
 
     Args:
         default: The value, or a function of the settings declared above it.
-        help: A sentence for people who run the service.
-        read: Turns text into the value.
-        check: Refuses values that are out of bounds, from text and from code.
-        normal: Brings values into one form, also those given by code.
-        secret: Whether the value stays out of `repr` and of messages.
-        group: The heading under which this setting and those after it stand.
-        shown: What documents show as the default, where it is computed.
+        help: A sentence for operators.
+        read: Parses text into the value.
+        check: Raises Invalid for values out of bounds, from text and from code.
+        normalise: Converts values to their canonical form, also those from code.
+        secret: Whether `repr` and error messages omit the value.
+        group: Heading of this setting and those after it.
+        documented: The default as documented, if it is computed.
     """
-    known = Option(help=help, read=read, check=check, secret=secret, group=group, documented=shown)
+    metadata = Option(
+        help=help, read=read, check=check, secret=secret, group=group, documented=documented
+    )
     return field(
         default=Factory(default, takes_self=True) if callable(default) else default,
-        converter=None if normal is None else Converter(normal),
-        validator=None if check is None else _named(check),
+        converter=None if normalise is None else Converter(normalise),
+        validator=None if check is None else _make_validator(check),
         repr=not secret,
-        metadata={_KEY: known},
+        metadata={_KEY: metadata},
     )
 
 
-def option_of(attribute: "Attribute[Any]") -> Option:
-    """Return what was declared for a field."""
-    known: Option = attribute.metadata[_KEY]
-    return known
+def int_option(
+    default: Any, help: str, minimum: int, maximum: int | None = None, **options: Any
+) -> Any:
+    """Declare an integer setting with inclusive bounds; see `option`."""
+    check = in_range(minimum, maximum)
+    return option(default, help, read=parse_int, check=check, **options)
 
 
-def default_of(attribute: "Attribute[Any]") -> str:
-    """Return a field's default as it would be written, empty for none."""
-    known = option_of(attribute)
-    return written(attribute.default) if known.documented is None else known.documented
+def get_option(attribute: "Attribute[Any]") -> Option:
+    """Return the metadata of a setting."""
+    metadata: Option = attribute.metadata[_KEY]
+    return metadata
+
+
+def format_default(attribute: "Attribute[Any]") -> str:
+    """Return the default of a setting as text, empty if there is none."""
+    documented = get_option(attribute).documented
+    return format_value(attribute.default) if documented is None else documented
 
 
 def variable(name: str) -> str:
@@ -95,8 +107,8 @@ def variable(name: str) -> str:
     return f"{PREFIX}{name.upper()}"
 
 
-def written(value: Any) -> str:
-    """Return a value as it is written in the environment."""
+def format_value(value: Any) -> str:
+    """Format a value for an environment variable."""
     match value:
         case None:
             return ""
@@ -107,48 +119,41 @@ def written(value: Any) -> str:
         case time():
             return value.isoformat("minutes")
         case tuple():
-            return ",".join(map(written, value))
+            return ",".join(map(format_value, value))
         case _:
             return str(value)
 
 
-def example_of(attributes: Iterable["Attribute[Any]"]) -> str:
-    """Return an environment file that lists the settings, all of them commented out."""
+def format_example(attributes: Iterable["Attribute[Any]"]) -> str:
+    """Return an environment file with all settings, commented out."""
     lines = [
-        "# Settings of Workbell. Copy this file to .env and uncomment what shall differ.",
-        "# The environment goes before .env, and .env before a TOML file that WORKBELL_CONFIG names.",
-        "# Lists are comma-separated. An empty value stands for the default.",
+        "# Settings of Workbell. Copy this file to .env and uncomment the settings to change.",
+        "# Precedence: environment variables, then .env, then the TOML file in WORKBELL_CONFIG.",
+        "# Lists are comma-separated. An empty value means the default.",
     ]
     for attribute in attributes:
-        known = option_of(attribute)
-        lines += ["", f"# ---- {known.group} ----"] if known.group else []
-        lines += ["", f"# {known.help}"]
-        lines += [
-            f"# {variable(attribute.name)}={'' if known.documented else default_of(attribute)}"
-        ]
+        metadata = get_option(attribute)
+        default = "" if metadata.documented else format_default(attribute)
+        lines += ["", f"# ---- {metadata.group} ----"] if metadata.group else []
+        lines += ["", f"# {metadata.help}", f"# {variable(attribute.name)}={default}"]
     return "\n".join(lines) + "\n"
 
 
-def reference_of(attributes: Iterable["Attribute[Any]"]) -> str:
-    """Return tables of the settings in Markdown, one for each group."""
+def format_reference(attributes: Iterable["Attribute[Any]"]) -> str:
+    """Return a Markdown table of the settings for each group."""
     lines = ["# Settings"]
     for attribute in attributes:
-        known = option_of(attribute)
-        if known.group:
-            lines += [
-                "",
-                f"## {known.group}",
-                "",
-                "| Variable | Default | Meaning |",
-                "|---|---|---|",
-            ]
-        default = default_of(attribute)
-        shown = f"`{default}`" if default else "none"
-        lines.append(f"| `{variable(attribute.name)}` | {shown} | {known.help} |")
+        metadata = get_option(attribute)
+        if metadata.group:
+            head = "| Variable | Default | Meaning |"
+            lines += ["", f"## {metadata.group}", "", head, "|---|---|---|"]
+        text = format_default(attribute)
+        default = f"`{text}`" if text else "none"
+        lines.append(f"| `{variable(attribute.name)}` | {default} | {metadata.help} |")
     return "\n".join(lines) + "\n"
 
 
-def _named(check: Check) -> Callable[[Any, "Attribute[Any]", Any], None]:
+def _make_validator(check: Check) -> Callable[[Any, "Attribute[Any]", Any], None]:
     def validate(_: Any, attribute: "Attribute[Any]", value: Any) -> None:
         if value is None:
             return

@@ -1,4 +1,4 @@
-"""From text to the values of settings; every refusal says what must be."""
+"""Parsers and checks of settings; they raise Invalid for invalid text."""
 
 import re
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
 from workbell.domain.rate_limits.policy import Rate
 
-_YES: Final = frozenset({"1", "true", "yes", "on"})
-_NO: Final = frozenset({"0", "false", "no", "off"})
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
 _DRIVERS: Final = {
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
@@ -28,196 +28,149 @@ _DRIVERS: Final = {
 }
 
 
-def parse_text(given: str) -> str:
-    """Take text as it is."""
-    return given
+def parse_text(text: str) -> str:
+    """Return the text unchanged."""
+    return text
 
 
-def parse_folder(given: str) -> Path:
-    """Read a path; `~` is the home folder."""
-    return Path(given).expanduser()
+def parse_folder(text: str) -> Path:
+    """Parse a path; `~` is the home folder."""
+    return Path(text).expanduser()
 
 
-def parse_int(given: str) -> int:
-    """
-    Read a whole number.
-
-    Raises:
-        Invalid: It is something else.
-    """
-    if not re.fullmatch(r"-?[0-9]{1,18}", given):
+def parse_int(text: str) -> int:
+    """Parse an integer."""
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise Invalid("must be a whole number")
-    return int(given)
+    return int(text)
 
 
-def parse_bool(given: str) -> bool:
-    """
-    Read true or false, also as yes and no, on and off, 1 and 0.
-
-    Raises:
-        Invalid: It is something else.
-    """
-    plain = given.lower()
-    if plain not in _YES | _NO:
+def parse_bool(text: str) -> bool:
+    """Parse a Boolean: true/false, yes/no, on/off or 1/0."""
+    lower = text.lower()
+    if lower not in _TRUE | _FALSE:
         raise Invalid("must be true or false")
-    return plain in _YES
+    return lower in _TRUE
 
 
-def parse_rate(given: str) -> Rate | None:
-    """
-    Read a rate; `off` is None.
-
-    Raises:
-        Invalid: It is neither.
-    """
+def parse_rate(text: str) -> Rate | None:
+    """Parse a rate; `off` is None."""
     try:
-        return Rate.parse(given)
+        return Rate.parse(text)
     except Invalid:
         raise Invalid("must be a rate such as 10/day, 5/second, or off") from None
 
 
-def parse_clock_time(given: str) -> time:
-    """
-    Read a time of day, `HH:MM`.
-
-    Raises:
-        Invalid: It is something else.
-    """
-    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", given):
+def parse_clock_time(text: str) -> time:
+    """Parse a time of day, `HH:MM`."""
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
         raise Invalid("must be a time of day such as 06:30")
-    return time.fromisoformat(given)
+    return time.fromisoformat(text)
 
 
-def parse_time_zone(given: str) -> str:
-    """
-    Read the name of a time zone.
-
-    Raises:
-        Invalid: The time zone database does not know it.
-    """
+def parse_time_zone(text: str) -> str:
+    """Parse the name of a time zone."""
     try:
-        return load_zone(given).key
+        return load_zone(text).key
     except Invalid:
         raise Invalid("must be a time zone such as Europe/Berlin") from None
 
 
-def parse_network(given: str) -> IPv4Network | IPv6Network:
-    """
-    Read an address or a network.
-
-    Raises:
-        Invalid: It is neither.
-    """
+def parse_network(text: str) -> IPv4Network | IPv6Network:
+    """Parse an IP address or network."""
     try:
-        return ip_network(given, strict=False)
+        return ip_network(text, strict=False)
     except ValueError:
         raise Invalid("must be addresses or networks such as 10.0.0.0/8") from None
 
 
-def comma_separated(each: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """Return the reader of a comma-separated list."""
+def comma_separated(parse_item: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """Return a parser of a comma-separated list; empty items are ignored."""
 
-    def read(given: str) -> tuple[Any, ...]:
-        return tuple(each(item) for part in given.split(",") if (item := part.strip()))
+    def parse(text: str) -> tuple[Any, ...]:
+        return tuple(parse_item(item) for part in text.split(",") if (item := part.strip()))
 
-    return read
+    return parse
 
 
-def one_of(words: type[StrEnum]) -> Callable[[str], StrEnum]:
-    """Return the reader of one word out of a few."""
+def one_of(members: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """Return a parser of an enumeration, ignoring case."""
 
-    def read(given: str) -> StrEnum:
+    def parse(text: str) -> StrEnum:
         try:
-            return words(given.lower())
+            return members(text.lower())
         except ValueError:
-            raise Invalid(f"must be one of {', '.join(words)}") from None
+            raise Invalid(f"must be one of {', '.join(members)}") from None
 
-    return read
+    return parse
 
 
-def matching(pattern: str, must: str) -> Callable[[str], str]:
-    """Return the reader of text that fits a pattern from end to end."""
-    shape = re.compile(pattern)
+def matching(pattern: str, message: str) -> Callable[[str], str]:
+    """Return a parser of text that matches a pattern as a whole."""
+    compiled = re.compile(pattern)
 
-    def read(given: str) -> str:
-        if not shape.fullmatch(given):
-            raise Invalid(must)
-        return given
+    def parse(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise Invalid(message)
+        return text
 
-    return read
+    return parse
 
 
 def parse_url(*schemes: str, bare: bool = False) -> Callable[[str], str]:
-    """Return the reader of a URL with a host; a bare one has neither path nor query."""
-    must = f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    """Return a parser of URLs with a host; `bare` refuses path, query and fragment."""
+    message = f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    message += ", with a host and nothing after it" if bare else ""
 
-    def read(given: str) -> str:
+    def parse(text: str) -> str:
         try:
-            parts = urlsplit(given)
-            fits = parts.scheme in schemes and parts.hostname and (parts.port or 0) >= 0
+            url = urlsplit(text)
+            valid = url.scheme in schemes and url.hostname and (url.port or 0) >= 0
         except ValueError:
-            fits = False
-        else:
-            fits = fits and not (bare and (parts.path.strip("/") or parts.query or parts.fragment))
-        if not fits:
-            raise Invalid(must + (", with a host and nothing after it" if bare else ""))
-        return given.rstrip("/")
+            raise Invalid(message) from None
+        if not valid or (bare and (url.path.strip("/") or url.query or url.fragment)):
+            raise Invalid(message)
+        return text.rstrip("/")
 
-    return read
+    return parse
 
 
-def parse_database_url(given: str) -> str:
-    """
-    Bring a database's URL into SQLAlchemy's form; `memory://` stays.
-
-    Raises:
-        Invalid: The database is of another kind, or SQLite without a file.
-    """
-    scheme, mark, rest = given.partition("://")
+def parse_database_url(text: str) -> str:
+    """Convert a database URL to SQLAlchemy's form; `memory://` is unchanged."""
+    scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
     if scheme == "memory":
         return "memory://"
-    if not mark or scheme not in _DRIVERS:
+    if not separator or scheme not in _DRIVERS:
         raise Invalid(
             "must start with sqlite:///, postgresql://, mysql://, mariadb:// or memory://"
         )
     if _DRIVERS[scheme] == "sqlite" and rest.partition("?")[0] in {"", "/", "/:memory:"}:
-        raise Invalid("must name a file, as in sqlite:///jobs.db; without one it is memory://")
+        raise Invalid("must name a file, as in sqlite:///jobs.db; for tests use memory://")
     return f"{_DRIVERS[scheme]}://{rest}"
 
 
-def in_range(least: int, most: int | None = None) -> Callable[[int], None]:
-    """Return the check of a number's bounds, both inclusive."""
-    bounds = f"{least} or more" if most is None else f"from {least} to {most}"
+def in_range(minimum: int, maximum: int | None = None) -> Callable[[int], None]:
+    """Return a check of inclusive bounds."""
+    bounds = f"{minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
 
     def check(number: int) -> None:
-        if number < least or (most is not None and number > most):
+        if number < minimum or (maximum is not None and number > maximum):
             raise Invalid(f"must be {bounds}")
 
     return check
 
 
-def schema_name(name: str) -> None:
-    """
-    Refuse names that PostgreSQL would fold, cut or reserve.
-
-    Raises:
-        Invalid: The name is no lower-case identifier.
-    """
+def check_schema_name(name: str) -> None:
+    """Refuse schema names that PostgreSQL would fold, truncate or reserve."""
     if not re.fullmatch(r"(?!pg_)[a-z_][a-z0-9_]{0,62}", name):
         raise Invalid(
-            "must begin with a letter or _, have at most 63 lower-case letters, digits and _, "
-            "and not begin with pg_"
+            "must start with a-z or _, not with pg_, and have at most 63 of a-z, 0-9 and _"
         )
 
 
-def parse_secret(secret: str | tuple[str, ...]) -> None:
-    """
-    Refuse keys that are shorter than what they sign with (RFC 7518, 3.2).
-
-    Raises:
-        Invalid: A key has less than 32 bytes.
-    """
+def check_secret(secret: str | tuple[str, ...]) -> None:
+    """Refuse keys shorter than 32 bytes, the output of HS256 (RFC 7518, 3.2)."""
     for key in [secret] if isinstance(secret, str) else secret:
         if len(key.encode()) < 32:
             raise Invalid("must have at least 32 bytes")

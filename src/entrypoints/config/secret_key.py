@@ -1,4 +1,4 @@
-"""The secret key: the given one, or one that is made once and kept."""
+"""The secret key: from the settings, or generated once and stored."""
 
 import os
 import secrets
@@ -7,19 +7,19 @@ from tempfile import mkstemp
 
 from workbell.domain.errors import Invalid
 from workbell.entrypoints.config.option import variable
-from workbell.entrypoints.config.parsers import parse_secret
+from workbell.entrypoints.config.parsers import check_secret
 from workbell.entrypoints.config.settings import Settings
 
 
 def signing_keys(settings: Settings, *, required: bool = True) -> list[bytes]:
     """
-    Return the keys that sign tokens, the current one first.
+    Return the keys that sign tokens, the current key first.
 
-    Where a server is used, there is no key unless the settings have one: it
-    is an error if `required`, and an empty list if not.
+    If a database server or Redis is used and SECRET_KEY is not set: an empty
+    list, or an error if `required`.
 
     Raises:
-        Invalid: None is given where servers are used, or the kept one is unusable.
+        Invalid: SECRET_KEY is missing, or the stored key is unusable.
     """
     if not required and settings.secret_key is None and not settings.embedded:
         return []
@@ -30,40 +30,41 @@ def secret_key(settings: Settings) -> str:
     """
     Return the key that signs tokens.
 
-    Without one in the settings it is made and kept in `DATA_DIR/secret_key`,
-    readable by its owner only; with `memory://` nothing is kept, and each call
-    makes a new one.
+    If SECRET_KEY is not set, on SQLite a key is generated and stored in
+    `DATA_DIR/secret_key` (mode 0600); with `memory://` each call generates one.
 
     Raises:
-        Invalid: None is given where servers are used, or the kept one is unusable.
+        Invalid: A server is used without SECRET_KEY, or the stored key is unusable.
     """
     if settings.secret_key is not None:
         return settings.secret_key
     if not settings.embedded:
-        raise Invalid.field(variable("secret_key"), "must be set for database servers and Redis")
+        raise Invalid.field(
+            variable("secret_key"), "must be set if a database server or Redis is used"
+        )
     if settings.database_url == "memory://":
         return secrets.token_urlsafe(48)
-    return _kept(settings.data_dir / "secret_key")
+    return _load_or_create(settings.data_dir / "secret_key")
 
 
-def _kept(path: Path) -> str:
+def _load_or_create(path: Path) -> str:
     try:
         if not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _keep(path, secrets.token_urlsafe(48))
+            _create_file(path, secrets.token_urlsafe(48))
         key = path.read_text(encoding="ascii").strip()
-        parse_secret(key)
+        check_secret(key)
     except (OSError, UnicodeError, Invalid) as error:
-        raise Invalid(f"No secret key can be kept in {path}: {error}") from error
+        raise Invalid(f"The secret key in {path} cannot be read or created: {error}") from error
     return key
 
 
-def _keep(path: Path, key: str) -> None:
+def _create_file(path: Path, key: str) -> None:
     """
-    Write the key under its name, whole or not at all, unless another process was first.
+    Create the key file atomically, unless another process was first.
 
-    A file with its content ready is linked to the name, which fails if the
-    name is taken: nobody ever reads half a key, or one that is then replaced.
+    A complete temporary file is linked to the final name, which fails if the
+    name exists. No process can read a partial key, or one that is replaced later.
     """
     handle, draft = mkstemp(dir=path.parent, prefix=".secret_key")  # O_EXCL and mode 0600
     try:

@@ -1,4 +1,4 @@
-"""Where settings are given: the environment, `.env` and a TOML file."""
+"""Sources of settings: environment, `.env` and a TOML file."""
 
 import re
 import tomllib
@@ -12,46 +12,46 @@ from attrs import Attribute, Factory, frozen
 from dotenv.parser import parse_stream
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.config.option import PREFIX, option_of, variable
+from workbell.entrypoints.config.option import PREFIX, get_option, variable
 
 CONFIG: Final = f"{PREFIX}CONFIG"
-_OTHERS: Final = re.compile(rf"{PREFIX}TEST_.*|.*_SERVICE_(HOST|PORT).*|.*_PORT_\d+_.*")
+_FOREIGN: Final = re.compile(rf"{PREFIX}TEST_.*|.*_SERVICE_(HOST|PORT).*|.*_PORT_\d+_.*")
 
 
 @frozen
 class SettingValue:
-    """What was written for a setting, and where."""
+    """Text of a setting, and a note on its source for error messages."""
 
     text: str
-    where: str = ""
+    source: str = ""
 
 
 @frozen
 class LoadedSettings:
-    """What the sources say, the nearest one first, and what is wrong with them."""
+    """Values by variable, from the source of highest precedence, and errors."""
 
-    given: dict[str, SettingValue] = Factory(dict[str, SettingValue])
-    wrong: dict[str, str] = Factory(dict[str, str])
+    values: dict[str, SettingValue] = Factory(dict[str, SettingValue])
+    errors: dict[str, str] = Factory(dict[str, str])
 
-    def add(self, known: Collection[str], texts: Mapping[str, Any], where: str) -> None:
-        """Take what no nearer source has; note names that are nobody's."""
+    def add(self, known: Collection[str], texts: Mapping[str, Any], source: str) -> None:
+        """Add values not set by an earlier source; unknown names are errors."""
         for name, text in texts.items():
             if name not in known:
-                self.wrong[name] = f"there is no such setting{_suggestion(name, known)}{where}"
+                self.errors[name] = f"there is no such setting{_suggestion(name, known)}{source}"
             else:
-                self.given.setdefault(name, SettingValue(text.strip(), where))
+                self.values.setdefault(name, SettingValue(text.strip(), source))
 
-    def values_of(self, fields: Iterable["Attribute[Any]"]) -> dict[str, Any]:
-        """Return what the texts stand for, an empty one for the default; note what does not fit."""
+    def parse_values(self, fields: Iterable["Attribute[Any]"]) -> dict[str, Any]:
+        """Parse all values; empty text means the default; failures go to `errors`."""
         values: dict[str, Any] = {}
         for attribute in fields:
             name = variable(attribute.name)
-            given = self.given.get(name, SettingValue(""))
+            value = self.values.get(name, SettingValue(""))
             try:
-                if given.text:
-                    values[attribute.name] = option_of(attribute).parse(given.text)
+                if value.text:
+                    values[attribute.name] = get_option(attribute).parse(value.text)
             except Invalid as error:
-                self.wrong[name] = f"{error.detail}{given.where}"
+                self.errors[name] = f"{error.detail}{value.source}"
         return values
 
 
@@ -59,63 +59,63 @@ def load_sources(
     fields: Collection[str], environ: Mapping[str, str], folder: Path, config: Path | None
 ) -> LoadedSettings:
     """
-    Return what is written for each variable: environment, then `.env`, then TOML.
+    Load all sources: environment, then `.env`, then the TOML file.
 
     Raises:
         Invalid: A file cannot be read.
     """
     known = {variable(name) for name in fields} | {CONFIG}
-    gathered = LoadedSettings()
-    gathered.add(known, dict(_ours(environ)), "")
-    gathered.add(known, dict(_ours(_dotenv(folder / ".env"))), " (in .env)")
-    named = gathered.given.pop(CONFIG, None)
-    if config is None and named is not None and named.text:
-        config = folder / named.text
+    loaded = LoadedSettings()
+    loaded.add(known, dict(_workbell_variables(environ)), "")
+    loaded.add(known, dict(_workbell_variables(_read_dotenv(folder / ".env"))), " (in .env)")
+    config_value = loaded.values.pop(CONFIG, None)
+    if config is None and config_value is not None and config_value.text:
+        config = folder / config_value.text
     if config is not None:
-        gathered.add(known - {CONFIG}, _toml(config), f" (in {config.name})")
-    return gathered
+        loaded.add(known - {CONFIG}, _read_toml(config), f" (in {config.name})")
+    return loaded
 
 
-def _ours(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Pass over other programs' names, and those that Kubernetes makes up for a service."""
+def _workbell_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield our variables, without those that Kubernetes sets for a service."""
     for name, text in environ.items():
-        if not name.upper().startswith(PREFIX) or _OTHERS.fullmatch(name):
+        if not name.upper().startswith(PREFIX) or _FOREIGN.fullmatch(name):
             continue
         if name.endswith("PORT") and text.startswith("tcp://"):
             continue
         yield name, text
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def _read_dotenv(path: Path) -> dict[str, str]:
     try:
-        written = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         return {}
     except OSError as error:
         raise Invalid(f"{path.absolute()}: {error.strerror}") from error
     except ValueError as error:
         raise Invalid(f"{path.absolute()}: {error}") from error
-    found: dict[str, str] = {}
-    for line in parse_stream(StringIO(written)):
+    variables: dict[str, str] = {}
+    for line in parse_stream(StringIO(text)):
         if line.error:
-            raise Invalid(f"{path.name}, line {line.original.line}: not NAME=value")
+            raise Invalid(f"{path.name}, line {line.original.line}: must be NAME=value")
         if line.key is not None:
-            found[line.key] = line.value or ""
-    return found
+            variables[line.key] = line.value or ""
+    return variables
 
 
-def _toml(path: Path) -> dict[str, str]:
+def _read_toml(path: Path) -> dict[str, str]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise Invalid(f"{path}: {error}") from error
-    return {variable(key): _plain(path, key, value) for key, value in table.items()}
+    return {variable(key): _toml_text(path, key, value) for key, value in table.items()}
 
 
-def _plain(path: Path, key: str, value: Any) -> str:
-    """Return a TOML value as it would be written in the environment."""
+def _toml_text(path: Path, key: str, value: Any) -> str:
+    """Format a TOML value for an environment variable."""
     match value:
         case bool():
             return str(value).lower()
@@ -128,6 +128,6 @@ def _plain(path: Path, key: str, value: Any) -> str:
 
 
 def _suggestion(name: str, known: Collection[str]) -> str:
-    rests = [one.removeprefix(PREFIX) for one in known]
-    near = get_close_matches(name.upper().removeprefix(PREFIX), rests, n=1)
+    names = [other.removeprefix(PREFIX) for other in known]
+    near = get_close_matches(name.upper().removeprefix(PREFIX), names, n=1)
     return f"; did you mean {PREFIX}{near[0]}?" if near else ""

@@ -1,4 +1,4 @@
-"""The Python face: declare tasks, open a bell, enqueue and schedule."""
+"""The Python API: declare tasks, open a client, enqueue and schedule."""
 
 import sys
 from collections.abc import Callable, Generator, Sequence
@@ -13,13 +13,13 @@ from workbell.domain.jobs.task import Body, Check, Delay, OnLost, Task, Tasks
 from workbell.entrypoints.library.facades import JobsClient, SchedulesClient
 from workbell.ports.system import Clock
 
-if TYPE_CHECKING:  # importing the package stays quick: what opens a bell is imported then
+if TYPE_CHECKING:  # `import workbell` stays fast: `open_client` imports the rest
     from workbell.adapters.dramatiq.runtime import Runtime
     from workbell.adapters.dramatiq.worker import JobWorker
     from workbell.entrypoints.bootstrap.application import Application
 
 DECLARED = Tasks()
-"""The tasks that `@task` has declared in this process."""
+"""Tasks declared by `@task` in this process."""
 
 
 def task(
@@ -39,16 +39,16 @@ def task(
     Declare a function as a task.
 
     Its first argument is the `TaskContext`, its second the parameters: an
-    attrs class if it is annotated so, else any JSON object. `batch=True` is
-    for short, local, idempotent work; `on_lost="fail"` has the body run at
-    most once after a crash.
+    attrs class if annotated as one, else any JSON object. `batch=True` is for
+    short, local, idempotent work. With `on_lost="fail"` a job whose worker
+    crashed is failed instead of retried.
 
     Raises:
-        Conflict: Another task has the key.
+        Conflict: Another task has this key.
     """
 
     def declare(body: Body) -> Body:
-        declared = task_of(
+        declared = make_task(
             body,
             key,
             name=name,
@@ -67,31 +67,31 @@ def task(
     return declare
 
 
-def task_of(body: Body, key: str, *, name: str = "", description: str = "", **how: Any) -> Task:
-    """Return a function as a task, without making it known; see `task`."""
+def make_task(body: Body, key: str, *, name: str = "", description: str = "", **how: Any) -> Task:
+    """Build a task from a function without declaring it; see `task`."""
     return Task(
         key=key,
         body=body,
         name=name or key,
         description=description or (body.__doc__ or "").strip().partition("\n")[0],
-        parameters=_parameters_of(body),
+        parameters=_parameters_class(body),
         **how,
     )
 
 
-def _parameters_of(body: Body) -> type | None:
+def _parameters_class(body: Body) -> type | None:
     import inspect
 
     from attrs import has
 
-    second = list(inspect.signature(body, eval_str=True).parameters.values())[1:2]
-    wanted = second[0].annotation if second else None
-    return wanted if isinstance(wanted, type) and has(wanted) else None
+    arguments = list(inspect.signature(body, eval_str=True).parameters.values())
+    annotation = arguments[1].annotation if len(arguments) > 1 else None
+    return annotation if isinstance(annotation, type) and has(annotation) else None
 
 
 @define(eq=False)
 class Client:
-    """An open Workbell: its jobs, its schedules, and its workers if it has any."""
+    """An open Workbell: jobs, schedules, and worker threads if there are any."""
 
     application: "Application" = field(repr=False)
     _runtime: "Runtime | None" = field(repr=False)
@@ -100,39 +100,35 @@ class Client:
     schedules: SchedulesClient = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Open the two faces."""
+        """Create the clients of jobs and schedules."""
         self.jobs = JobsClient(self.application)
         self.schedules = SchedulesClient(self.application)
 
     def wake(self, queue: str = "default") -> None:
-        """Wake a worker, after a commit of your own."""
+        """Wake a worker after you committed a transaction with enqueued jobs."""
         if self.application.store.waker is not None:
             self.application.store.waker.wake(queue)
 
     def run_until_idle(self) -> None:
-        """
-        Run what is due, in this thread and the workers', until nothing is.
-
-        Later work, retries included, is left for its time.
-        """
-        with self._alive():
+        """Run due jobs, also in this thread, until none is due; do not wait for later ones."""
+        with self._renewing_leases():
             self._run_until_idle()
 
     def _run_until_idle(self) -> None:
         while True:
-            moved = self.application.ticking.tick()
+            fired = self.application.ticking.tick()
             swept = self.application.execution.sweep()
             for queue in swept.queues:
                 self._inline.drain(queue)
             running = self.jobs.find(statuses=["running"], limit=1)
-            if not moved and not swept.staged and not swept.queues and not running:
+            if not fired and not swept.staged and not swept.queues and not running:
                 return
             if running:
                 self._inline.threads.wait_turn_end(0.005)
 
     @contextmanager
-    def _alive(self) -> Generator[None]:
-        """Renew the leases of what this thread runs, while it does."""
+    def _renewing_leases(self) -> Generator[None]:
+        """Renew the leases of jobs that run in this thread."""
         from workbell.adapters.dramatiq.runtime import PeriodicThread
 
         def beat() -> float:
@@ -149,21 +145,21 @@ class Client:
             self.application.execution.unregister_worker(self._inline.process.id)
 
     def close(self, grace: float = 25.0) -> None:
-        """Stop the workers, give back what they have not started, close the store."""
+        """Stop the workers within `grace` seconds, release unstarted jobs, close the store."""
         if self._runtime is not None:
             self._runtime.stop(grace)
         self.application.close()
 
 
 def _prepare(application: "Application", migrate: Literal["auto", "check"]) -> None:
-    """Bring the store up to this release, or check that it is."""
+    """Migrate the store, or check its schema."""
     if migrate == "check":
         application.verify_and_register()
     elif (migration := application.migrate_and_register()) is not None:
         import structlog
 
         log = structlog.get_logger()
-        if not structlog.is_configured():  # its default is standard output, the program's own
+        if not structlog.is_configured():  # the default would print to the program's stdout
             log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
         log.info("schema_migrated", **asdict(migration))
 
@@ -180,27 +176,27 @@ def open_client(
     **settings: Any,
 ) -> Generator[Client]:
     """
-    Open a Workbell within this process, and close it at the end.
+    Open a client in this process, as a context manager.
 
-    Settings come from the arguments, then from the sources that the commands
-    read: `WORKBELL_*` variables, `.env` and the TOML file. No secret key is
+    Settings come from the arguments, then from the sources of the command
+    line: `WORKBELL_*` variables, `.env` and the TOML file. No secret key is
     needed.
 
     Args:
-        database_url: `sqlite:///file.db`, a server, or `memory://` in tests;
-            without it, the database that the commands use.
-        workers: Threads that run jobs; with 0 the bell only talks, and
-            `run_until_idle` runs them in the caller's thread.
+        database_url: `sqlite:///file.db`, a server's URL, or `memory://` in
+            tests; defaults to the database of the command line.
+        workers: Threads that run jobs; with 0, jobs only run in
+            `run_until_idle` and in other processes.
         migrate: "auto" creates and upgrades the tables, and logs
-            `schema_migrated` if it did; "check" refuses another schema. The
-            default is "auto" on SQLite, "check" on database servers.
-        data_dir: Folder for artifacts and mail; `.workbell` if left out.
-        tasks: Tasks beside those that `@task` has declared.
+            `schema_migrated` if it did; "check" raises Unavailable on another
+            schema. Default: "auto" on SQLite, "check" on database servers.
+        data_dir: Folder for artifacts and mail; defaults to `.workbell`.
+        tasks: Tasks in addition to those declared by `@task`.
         clock: Another clock, for tests.
         settings: Any other setting by its name in lower case.
 
     Raises:
-        Invalid: A setting is wrong.
+        Invalid: A setting is invalid.
         Unavailable: The store cannot be opened, or has another schema.
     """
     from workbell.entrypoints.bootstrap.build import build
@@ -213,7 +209,7 @@ def open_client(
     if data_dir is not None:
         settings["data_dir"] = Path(data_dir)
     chosen = load(arguments=settings)
-    application = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock, signs=False)
+    application = build(chosen, tasks=(*DECLARED.all(), *tasks), clock=clock, issues_tokens=False)
     try:
         _prepare(application, migrate or ("check" if chosen.on_server else "auto"))
     except BaseException:

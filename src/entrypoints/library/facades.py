@@ -1,4 +1,4 @@
-"""The faces of an open bell: its jobs and its schedules."""
+"""Jobs and schedules of an open client."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,19 +18,14 @@ from workbell.services.jobs.requests import NewJob
 from workbell.services.schedules.commands import BackfillPlan
 from workbell.services.schedules.requests import NewSchedule
 
-if TYPE_CHECKING:  # importing the package stays quick
+if TYPE_CHECKING:  # `import workbell` stays fast
     from sqlalchemy import Connection
 
     from workbell.entrypoints.bootstrap.application import Application
 
 
 def to_json_object(application: "Application", parameters: Any) -> Mapping[str, Any]:
-    """
-    Return parameters, of whatever class, as a JSON object.
-
-    Raises:
-        Invalid: They are no object.
-    """
+    """Convert parameters of any class to a JSON object; None is an empty one."""
     data = {} if parameters is None else application.serializer.unstructure(parameters)
     if not isinstance(data, Mapping):
         raise Invalid.field("parameters", "Must be an object.")
@@ -39,7 +34,7 @@ def to_json_object(application: "Application", parameters: Any) -> Mapping[str, 
 
 @frozen
 class JobsClient:
-    """The jobs of an open bell."""
+    """Jobs; a client acts with all permissions."""
 
     _application: "Application" = field(repr=False)
 
@@ -60,33 +55,34 @@ class JobsClient:
         connection: "Connection | None" = None,
     ) -> Job:
         """
-        Enqueue a job, and return it; the same key returns the first one.
+        Enqueue a job and return it.
+
+        A second call with the same `idempotency_key` returns the first job.
 
         With `connection`, a SQLAlchemy connection to the same database, the
-        job exists exactly if the caller's own transaction commits; nobody is
-        woken, so the sweeper finds it within a second, or `bell.wake()` does.
+        job is inserted in the caller's transaction. No worker is notified: the
+        sweeper finds the job within a second after the commit, or call
+        `Client.wake()` to start it at once.
 
         Raises:
-            Invalid: The parameters do not fit the task.
-            Conflict: The key was used for another request.
+            Invalid: The parameters do not match the task.
+            Conflict: The key was used for a different request.
         """
         application = self._application
         new = NewJob(
             name=name,
             task_definition=task,
-            parameters=to_json_object(self._application, parameters),
+            parameters=to_json_object(application, parameters),
             scheduled_time=at if delay is None else (at or application.clock.now()) + delay,
             queue=queue,
             priority=priority,
             max_attempts=max_attempts,
             timeout_seconds=timeout_seconds,
         )
-        create = (
-            application.jobs.create
-            if connection is None
-            else application.jobs_within(connection).create
-        )
-        job, _ = create(
+        jobs = application.jobs
+        if connection is not None:
+            jobs = application.jobs_in_transaction(connection)
+        job, _ = jobs.create(
             SYSTEM,
             new,
             owner=UserId(owner),
@@ -99,28 +95,17 @@ class JobsClient:
         self, task: str, parameters: Sequence[Any], *, owner: int = 0, queue: str | None = None
     ) -> Sequence[Job]:
         """
-        Enqueue a job for each of the parameters, 500 a transaction.
+        Enqueue a job for each of the parameters, 500 per transaction.
 
         Raises:
-            Invalid: Some parameters do not fit the task; none was enqueued.
+            Invalid: Some parameters do not match the task; no job was enqueued.
         """
-        news = [
-            NewJob(
-                task_definition=task,
-                parameters=to_json_object(self._application, each),
-                queue=queue,
-            )
-            for each in parameters
-        ]
-        return self._application.jobs.create_many(SYSTEM, news, owner=UserId(owner))
+        objects = [to_json_object(self._application, each) for each in parameters]
+        new = [NewJob(task_definition=task, parameters=each, queue=queue) for each in objects]
+        return self._application.jobs.create_many(SYSTEM, new, owner=UserId(owner))
 
     def get(self, job_id: int) -> Job:
-        """
-        Return a job as it now stands.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Return a job; raises NotFound."""
         return self._application.jobs.get(SYSTEM, JobId(job_id))
 
     def find(
@@ -132,7 +117,7 @@ class JobsClient:
         schedule_id: int | None = None,
         limit: int = 100,
     ) -> Sequence[Job]:
-        """Return the newest jobs that fit."""
+        """Return jobs that match all filters, newest first."""
         filters = JobFilter(
             statuses=None if statuses is None else [Status(word) for word in statuses],
             task=task,
@@ -143,28 +128,28 @@ class JobsClient:
 
     def cancel(self, job_id: int) -> Job:
         """
-        Cancel a waiting job, or ask a running one to stop.
+        Cancel a waiting job, or request cancellation of a running one.
 
         Raises:
-            NotFound: There is none.
-            Conflict: It has ended.
+            NotFound: There is no such job.
+            Conflict: The job has ended.
         """
         return self._application.jobs.cancel(SYSTEM, JobId(job_id))
 
     def retry(self, job_id: int) -> Job:
         """
-        Try a failed or cancelled job again; do a succeeded one once more.
+        Retry a failed or cancelled job; rerun a succeeded one as a new job.
 
         Raises:
-            NotFound: There is none.
-            Conflict: It has not ended.
+            NotFound: There is no such job.
+            Conflict: The job has not ended.
         """
         return self._application.jobs.retry(SYSTEM, JobId(job_id))[0]
 
 
 @frozen
 class SchedulesClient:
-    """The schedules of an open bell."""
+    """Schedules; a client acts with all permissions."""
 
     _application: "Application" = field(repr=False)
 
@@ -190,10 +175,10 @@ class SchedulesClient:
         alert_after_seconds: int | None = None,
     ) -> Schedule:
         """
-        Create a schedule; the limit of active ones does not apply here.
+        Create a schedule; MAX_ACTIVE_SCHEDULES does not apply.
 
         Raises:
-            Invalid: The expression, the zone or the parameters are wrong.
+            Invalid: The expression, the time zone or the parameters are invalid.
         """
         new = NewSchedule(
             task_definition=task,
@@ -213,65 +198,56 @@ class SchedulesClient:
             queue=queue,
             alert_after_seconds=alert_after_seconds,
         )
-        made = self._application.scheduling.create(SYSTEM, new, owner=UserId(owner))
-        return made.schedule
+        return self._application.scheduling.create(SYSTEM, new, owner=UserId(owner)).schedule
 
     def get(self, schedule_id: int) -> Schedule:
-        """
-        Return a schedule as it now stands.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Return a schedule; raises NotFound."""
         return self._application.scheduling.get(SYSTEM, ScheduleId(schedule_id)).schedule
 
     def find(self, *, owner: int | None = None, limit: int = 100) -> Sequence[Schedule]:
-        """Return the newest schedules."""
+        """Return schedules, newest first."""
         filters = ScheduleFilter(owner=None if owner is None else UserId(owner))
         with self._application.store.view() as tx:
-            found = tx.schedules.find(ALL_OWNERS, filters, limit=limit)
-        return [view.schedule for view in found]
+            views = tx.schedules.find(ALL_OWNERS, filters, limit=limit)
+        return [view.schedule for view in views]
 
     def pause(self, schedule_id: int) -> Schedule:
-        """Pause a schedule; NotFound if there is none."""
-        return self._edit(schedule_id, {"is_active": False})
+        """Pause a schedule; raises NotFound."""
+        return self.edit(schedule_id, is_active=False)
 
     def resume(self, schedule_id: int) -> Schedule:
-        """Resume a schedule, counted from now; NotFound if there is none."""
-        return self._edit(schedule_id, {"is_active": True})
+        """Resume a schedule from now on, without missed ticks; raises NotFound."""
+        return self.edit(schedule_id, is_active=True)
 
     def edit(self, schedule_id: int, **changes: Any) -> Schedule:
         """
-        Change the named fields of a schedule, by their names in the API.
+        Change fields of a schedule, by their names in the HTTP API.
 
         Raises:
-            NotFound: There is none.
-            Invalid: A field is wrong.
+            NotFound: There is no such schedule.
+            Invalid: A field is invalid.
         """
-        return self._edit(schedule_id, changes)
+        schedules = self._application.scheduling
+        return schedules.edit(SYSTEM, ScheduleId(schedule_id), changes).schedule
 
     def delete(self, schedule_id: int) -> None:
-        """Delete a schedule and cancel what waits of it; NotFound if there is none."""
+        """Delete a schedule and cancel its waiting jobs; raises NotFound."""
         self._application.scheduling.delete(SYSTEM, ScheduleId(schedule_id))
 
     def run_now(self, schedule_id: int) -> Job:
-        """Run a schedule's task once more, now; NotFound if there is none."""
+        """Enqueue one extra run of a schedule now; raises NotFound."""
         return self._application.scheduling.run_now(SYSTEM, ScheduleId(schedule_id))
 
     def backfill(
         self, schedule_id: int, start: datetime, end: datetime, *, dry_run: bool = False
     ) -> BackfillPlan:
         """
-        Run the ticks of a past range.
+        Enqueue a run for each tick of a past range; with `dry_run`, only list them.
 
         Raises:
             NotFound: There is no such schedule.
-            Invalid: The range is empty, not past, or too long.
+            Invalid: The range is empty, not in the past, or too long.
         """
         return self._application.scheduling.backfill(
             SYSTEM, ScheduleId(schedule_id), start, end, dry_run=dry_run
         )
-
-    def _edit(self, schedule_id: int, changes: Mapping[str, Any]) -> Schedule:
-        edited = self._application.scheduling.edit(SYSTEM, ScheduleId(schedule_id), changes)
-        return edited.schedule

@@ -1,4 +1,4 @@
-"""The service in one process: API, scheduler and workers on one machine."""
+"""`workbell up`: API, scheduler and workers in one process."""
 
 import gc
 import sys
@@ -10,7 +10,7 @@ from attrs import asdict
 from workbell.adapters.http.app import build_app, openapi_of
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.entrypoints.bootstrap.application import Application
-from workbell.entrypoints.bootstrap.build import build, user_tasks
+from workbell.entrypoints.bootstrap.build import build, import_task_modules
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
@@ -18,22 +18,22 @@ from workbell.entrypoints.processes.lifecycle import Lifecycle
 
 API_THREADS = 8
 SWITCH_SECONDS = 0.002
-"""How long a thread may keep the interpreter while another waits for it (of 5 ms)."""
+"""Thread switch interval of the interpreter; Python's default is 5 ms."""
 
 log = structlog.get_logger()
 
 
 def serve(settings: Settings) -> int:
     """
-    Run everything until a signal says stop; return the exit status.
+    Run all roles until SIGTERM or SIGINT; return the exit status.
 
     Raises:
-        Invalid: A setting or a module of tasks is wrong.
-        Unavailable: The store cannot be opened, or the port is taken.
+        Invalid: A setting or a task module is invalid.
+        Unavailable: The store cannot be opened, or the port is in use.
     """
     configure(settings)
     sys.setswitchinterval(SWITCH_SECONDS)
-    user_tasks(settings.tasks)
+    import_task_modules(settings.tasks)
     echo = sys.stderr if sys.stderr.isatty() else None
     application = build(settings, tasks=DECLARED.all(), echo=echo)
     life = Lifecycle()
@@ -49,23 +49,23 @@ def serve(settings: Settings) -> int:
     )
     if (migration := application.migrate_and_register()) is not None:
         log.info("schema_migrated", **asdict(migration))
-    application.keep_schedules()
+    application.ensure_reminder_schedules()
     application.warn_if_redis_unavailable()
-    password = application.first_administrator()
+    password = application.ensure_administrator()
     runtime.start()
-    gc.freeze()  # what was built stays: the collector need not walk it again and again
+    gc.freeze()  # exclude the objects built so far from collections
     server.start()
-    _greet(settings, server.address, password)
+    _print_banner(settings, server.address, password)
     life.wait()
-    log.info("stopping")
+    log.info("stopping", role="up")
     server.stop(grace=min(5.0, settings.shutdown_grace_seconds))
-    rested = runtime.stop(settings.shutdown_grace_seconds)
+    stopped_cleanly = runtime.stop(settings.shutdown_grace_seconds)
     application.close()
-    log.info("stopped", rested=rested)
-    return life.exit_status(rested=rested)
+    log.info("stopped", role="up", stopped_cleanly=stopped_cleanly)
+    return life.exit_status(stopped_cleanly=stopped_cleanly)
 
 
-def _greet(settings: Settings, address: tuple[str, int], password: str | None) -> None:
+def _print_banner(settings: Settings, address: tuple[str, int], password: str | None) -> None:
     host, port = address
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only shown
     at = f"http://{shown}:{port}"
@@ -77,13 +77,11 @@ def _greet(settings: Settings, address: tuple[str, int], password: str | None) -
     ]
     if settings.smtp_url is None:
         lines.append(
-            f"  Mail           {settings.data_dir.absolute() / 'mail'} (no SMTP_URL is set)"
+            f"  Mail           {settings.data_dir.absolute() / 'mail'} (SMTP_URL is not set)"
         )
     if password is not None:
         lines.append(f"  Administrator  {settings.admin_username}, password {password}")
-        lines.append(
-            "                 (shown only this once; it works for 7 days, unless you change it)"
-        )
+        lines.append("                 (shown only once; it expires after 7 days, so change it)")
     click.echo("\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""The API as a process of its own, or as several on one port."""
+"""`workbell api`: one or several HTTP API processes on one port."""
 
 import gc
 import os
@@ -34,23 +34,25 @@ log = structlog.get_logger()
 
 def serve(settings: Settings, workers: int) -> int:
     """
-    Answer requests until a signal stops the process; return the exit status.
+    Serve HTTP until SIGTERM or SIGINT; return the exit status.
 
-    One worker serves in this process; of several, each is a process of its
-    own that inherits the listening socket.
+    One worker serves in this process; several are child processes that
+    inherit the listening socket.
 
     Raises:
-        Invalid: A setting or a module of tasks is wrong.
-        Unavailable: The port is taken, or the store is not ready.
+        Invalid: A setting or a task module is invalid.
+        Unavailable: The port is in use, or the store is not ready.
     """
     configure(settings)
     life = Lifecycle()
     life.install_signal_handlers()
     listener = listen(settings.host, settings.port)
     _prepare(settings)
-    log.info("started", part="api", pid=os.getpid(), workers=workers, port=settings.port)
+    log.info("started", role="api", pid=os.getpid(), workers=workers, port=settings.port)
     if workers == 1:
-        status = life.exit_status(rested=ApiProcess(settings, listener).run_until(life.wait))
+        status = life.exit_status(
+            stopped_cleanly=ApiProcess(settings, listener).run_until(life.wait)
+        )
     else:
         with TemporaryDirectory(prefix="workbell-metrics-") as folder:
             enable_multiprocess(Path(folder))
@@ -61,7 +63,7 @@ def serve(settings: Settings, workers: int) -> int:
                 grace_seconds=settings.shutdown_grace_seconds,
                 on_death=mark_process_dead,
             ).run(life)
-    log.info("stopped", part="api", status=status)
+    log.info("stopped", role="api", status=status)
     return status
 
 
@@ -80,7 +82,7 @@ def run_worker_process(control: Connection, settings: Settings, listener: socket
     try:
         ApiProcess(settings, listener).run_until(wait)
     except WorkbellError as error:
-        log.error("start_failed", part="api", pid=os.getpid(), reason=str(error))
+        log.error("start_failed", role="api", pid=os.getpid(), reason=str(error))
         sys.exit(EXIT_UNAVAILABLE)
 
 
@@ -95,13 +97,7 @@ class ApiProcess:
     """Application and HTTP server of one process."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        """
-        Open the store and build the application.
-
-        Raises:
-            Invalid: A setting or a module of tasks is wrong.
-            Unavailable: The store does not answer, or has another schema.
-        """
+        """Build the application and the server; raises as `open_application`."""
         self._grace_seconds = settings.shutdown_grace_seconds
         self._application, self._runtime = open_api(settings)
         app = build_app(self._application.app_dependencies(self._runtime))
@@ -111,33 +107,27 @@ class ApiProcess:
         """Serve until `wait` returns; return whether all threads stopped in time."""
         self._runtime.start()
         sys.setswitchinterval(SWITCH_SECONDS)
-        gc.freeze()  # the objects built so far stay: the collector need not visit them again
+        gc.freeze()  # exclude the objects built so far from collections
         self._server.start()
         wait()
-        answered = self._server.stop(self._grace_seconds)
-        rested = self._runtime.stop(self._grace_seconds)
+        server_stopped = self._server.stop(self._grace_seconds)
+        runtime_stopped = self._runtime.stop(self._grace_seconds)
         self._application.close()
-        return answered and rested
+        return server_stopped and runtime_stopped
 
 
 def open_api(settings: Settings) -> tuple[Application, Runtime]:
-    """
-    Return the application of an API process, and its runtime, which is not started.
-
-    Raises:
-        Invalid: A setting or a module of tasks is wrong.
-        Unavailable: The store does not answer, or has another schema.
-    """
+    """Build application and runtime, not started; raises as `open_application`."""
     application = open_application(settings, "api")
     return application, application.runtime(threads=0, scheduler=False)
 
 
 def _prepare(settings: Settings) -> None:
-    """Check that the store is ready, and create the administrator if there is none."""
+    """Check the store, and create the administrator if there is none."""
     application = open_application(settings, "api")
     application.warn_if_redis_unavailable()
-    password = application.first_administrator()
+    password = application.ensure_administrator()
     application.close()
     if password is not None:
         click.echo(f"Administrator {settings.admin_username}, password {password}")
-        click.echo("(shown only this once; it works for 7 days, unless you change it)")
+        click.echo("(shown only once; it expires after 7 days, so change it)")

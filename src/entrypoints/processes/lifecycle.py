@@ -1,4 +1,4 @@
-"""The life of a process: what it heeds, what it waits for, how it ends."""
+"""Process lifecycle: signals, waiting for shutdown, exit status."""
 
 import os
 import signal
@@ -12,48 +12,44 @@ EXIT_STUCK = 70
 
 @define(eq=False)
 class Lifecycle:
-    """
-    One process from its start to its end.
-
-    The first SIGTERM or SIGINT asks it to stop, the second one ends it.
-    """
+    """Lifecycle of a process: the first signal stops it, the second one kills it."""
 
     status: int = 0
     _stop: Event = field(factory=Event)
 
     def install_signal_handlers(self) -> None:
-        """Take the signals; only the main thread may call it."""
-        signal.signal(signal.SIGINT, self._ask)
-        signal.signal(signal.SIGTERM, self._ask)
+        """Handle SIGINT and SIGTERM; call it in the main thread."""
+        signal.signal(signal.SIGINT, self._handle_signal)
+        signal.signal(signal.SIGTERM, self._handle_signal)
 
     @property
     def stopping(self) -> bool:
-        """Whether it has been asked to stop."""
+        """Whether a stop was requested."""
         return self._stop.is_set()
 
     def request_restart(self) -> None:
-        """Stop, and have a supervisor start the process anew: its threads are stuck."""
+        """Stop with exit status 70, on which a supervisor restarts: threads are stuck."""
         self.status = EXIT_STUCK
         self._stop.set()
 
     def wait(self) -> None:
-        """Wait until it is asked to stop."""
+        """Wait until a stop is requested."""
         self._stop.wait()
 
-    def exit_status(self, *, rested: bool) -> int:
-        """Return the exit status; where threads are still busy, end the process at once."""
-        if not rested or self.status:
-            _leave(self.status)
+    def exit_status(self, *, stopped_cleanly: bool) -> int:
+        """Return the exit status; exit at once if threads are still busy."""
+        if not stopped_cleanly or self.status:
+            _exit_now(self.status)
         return self.status
 
-    def _ask(self, _: int, __: object) -> None:
+    def _handle_signal(self, _: int, __: object) -> None:
         if self.stopping:
-            _leave(1)
+            _exit_now(1)
         self._stop.set()
 
 
-def _leave(status: int) -> None:
-    """End the process although threads are busy; their leases run out."""
+def _exit_now(status: int) -> None:
+    """Exit although threads are busy; the leases of their jobs expire."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

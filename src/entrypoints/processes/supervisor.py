@@ -20,7 +20,7 @@ EXIT_FAILED: Final = 1
 MAX_FAILED_STARTS: Final = 5
 FIRST_DELAY_SECONDS: Final = 0.5
 KILL_SECONDS: Final = 5.0
-"""How much longer than the grace a child may take to stop, before it is killed."""
+"""Time after the grace period at which a child that still runs is killed."""
 
 log = structlog.get_logger()
 
@@ -40,15 +40,14 @@ class Supervisor:
     Runs one function in several child processes.
 
     A child calls `target(control, *arguments)`, sends READY on `control` once
-    it serves, and stops when `control` ends, which also happens if this
-    process dies. Children are spawned, never forked, so they share neither
-    threads nor connections with this process.
+    it serves, and stops when `control` closes, which also happens if this
+    process dies. Children are spawned, not forked: they share neither threads
+    nor connections with this process.
 
-    A child that dies is reported to `on_death` by its process id and started
-    again: at once if it had been ready, and
-    otherwise after a delay that doubles. If a child does not become ready in
-    the first place, or five starts in a row fail, all children are stopped
-    and the exit status is 1.
+    `on_death` receives the process id of a child that died. A child that was
+    ready is restarted at once, any other after a delay that doubles. If a
+    child fails before all were ready once, or five starts in a row fail, all
+    children are stopped and the exit status is 1.
     """
 
     target: Callable[..., None]
@@ -62,16 +61,16 @@ class Supervisor:
     _was_ready: bool = field(init=False, default=False)
 
     def run(self, life: Lifecycle) -> int:
-        """Run the children until the process is asked to stop; return the exit status."""
+        """Run the children until a stop is requested; return the exit status."""
         status = 0
-        with _woken_by_signals() as wakeup:
+        with _signal_wakeup_socket() as wakeup:
             self._starts = [monotonic()] * self.count
             while not life.stopping and not status:
                 self._start_due()
                 self._wait(wakeup)
                 status = self._reap()
             self._stop()
-        return status or life.exit_status(rested=True)
+        return status or life.exit_status(stopped_cleanly=True)
 
     def _start_due(self) -> None:
         now = monotonic()
@@ -79,32 +78,32 @@ class Supervisor:
         self._starts = [at for at in self._starts if at > now]
         context = multiprocessing.get_context("spawn")
         for _ in range(due):
-            control, theirs = context.Pipe()
-            process = context.Process(target=self.target, args=(theirs, *self.arguments))
+            control, child_end = context.Pipe()
+            process = context.Process(target=self.target, args=(child_end, *self.arguments))
             process.start()
-            theirs.close()
+            child_end.close()
             self._children.append(Child(process, control))
 
     def _wait(self, wakeup: socket.socket) -> None:
         """Wait for a signal, a message, the end of a child, or the next start."""
-        waited: list[Any] = [wakeup, *(child.process.sentinel for child in self._children)]
-        waited += [child.control for child in self._children if not child.is_ready]
-        found = wait(waited, min(self._starts) - monotonic() if self._starts else None)
+        sources: list[Any] = [wakeup, *(child.process.sentinel for child in self._children)]
+        sources += [child.control for child in self._children if not child.is_ready]
+        ready = wait(sources, min(self._starts) - monotonic() if self._starts else None)
         for child in self._children:
-            if child.control in found:
-                self._hear(child)
+            if child.control in ready:
+                self._receive(child)
 
-    def _hear(self, child: Child) -> None:
+    def _receive(self, child: Child) -> None:
         try:
             child.is_ready = child.control.recv_bytes() == READY
         except (EOFError, OSError):
-            return  # it has died; its sentinel says so
+            return  # the child died; `_reap` handles it
         log.info("child_ready", pid=child.process.pid)
         self._failed_starts = 0
         self._was_ready = self._was_ready or all(one.is_ready for one in self._children)
 
     def _reap(self) -> int:
-        """Schedule the restart of children that have died; return 1 if restarts keep failing."""
+        """Schedule the restart of dead children; return 1 if restarts fail repeatedly."""
         for child in [one for one in self._children if not one.process.is_alive()]:
             child.process.join()
             self._children.remove(child)
@@ -128,7 +127,7 @@ class Supervisor:
         return 0
 
     def _stop(self) -> None:
-        """Ask all children to stop, and kill those that do not."""
+        """Stop all children; kill those that exceed the grace period."""
         for child in self._children:
             child.control.close()
         until = monotonic() + self.grace_seconds + KILL_SECONDS
@@ -141,8 +140,8 @@ class Supervisor:
 
 
 @contextmanager
-def _woken_by_signals() -> Generator[socket.socket]:
-    """Return a socket that is readable after a signal."""
+def _signal_wakeup_socket() -> Generator[socket.socket]:
+    """Yield a socket that becomes readable on a signal."""
     reader, writer = socket.socketpair()
     reader.setblocking(False)
     writer.setblocking(False)

@@ -1,4 +1,4 @@
-"""Worker and scheduler as processes of their own."""
+"""`workbell worker` and `workbell scheduler`."""
 
 import gc
 import os
@@ -10,7 +10,7 @@ from workbell.adapters.http.health.worker_process import Readiness, WorkerHealth
 from workbell.adapters.http.server.server import HttpServer, listen
 from workbell.domain.errors import Invalid
 from workbell.entrypoints.bootstrap.application import Application
-from workbell.entrypoints.bootstrap.build import build, user_tasks
+from workbell.entrypoints.bootstrap.build import build, import_task_modules
 from workbell.entrypoints.config.logging import configure
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.library.client import DECLARED
@@ -21,64 +21,66 @@ HEALTH_THREADS = 2
 log = structlog.get_logger()
 
 
-def work(settings: Settings) -> int:
-    """Run jobs until a signal says stop; return the exit status; see `run`."""
+def run_worker(settings: Settings) -> int:
+    """Run jobs until SIGTERM or SIGINT; return the exit status."""
     return _run(settings, "worker", threads=settings.worker_threads)
 
 
-def schedule(settings: Settings) -> int:
-    """Make jobs of schedules until a signal says stop; return the exit status; see `run`."""
+def run_scheduler(settings: Settings) -> int:
+    """Create the jobs of due schedules until SIGTERM or SIGINT; return the exit status."""
     return _run(settings, "scheduler", threads=0)
 
 
-def open_application(settings: Settings, part: str) -> Application:
+def open_application(settings: Settings, role: str) -> Application:
     """
-    Return the house of a process that is one of several.
+    Build the application of one of several processes.
 
     Raises:
-        Invalid: A setting or a module of tasks is wrong, or there is no server.
-        Unavailable: The store does not answer, or has another schema.
+        Invalid: A setting or a task module is invalid, or the database is no server.
+        Unavailable: The database is unreachable, or has another schema.
     """
     if settings.database_url.startswith(("sqlite", "memory")):
         raise Invalid(
-            f"`workbell {part}` needs PostgreSQL, MySQL or MariaDB (WORKBELL_DATABASE_URL); "
+            f"`workbell {role}` needs PostgreSQL, MySQL or MariaDB (WORKBELL_DATABASE_URL); "
             "on SQLite, `workbell up` runs everything in one process."
         )
-    user_tasks(settings.tasks)
+    import_task_modules(settings.tasks)
     application = build(settings, tasks=DECLARED.all())
     application.verify_and_register()
     return application
 
 
-def _run(settings: Settings, part: str, *, threads: int) -> int:
+def _run(settings: Settings, role: str, *, threads: int) -> int:
     configure(settings)
     life = Lifecycle()
     life.install_signal_handlers()
-    application = open_application(settings, part)
+    application = open_application(settings, role)
     application.warn_if_redis_unavailable()
     if not threads:
-        application.keep_schedules()
+        application.ensure_reminder_schedules()
     runtime = application.runtime(
         threads=threads, scheduler=not threads, log_attempts=True, on_stuck=life.request_restart
     )
-    server = _health(application, runtime) if settings.metrics_port is not None else None
+    server = (
+        _start_health_server(application, runtime) if settings.metrics_port is not None else None
+    )
     runtime.start()
-    gc.freeze()  # what was built stays: the collector need not walk it again and again
-    log.info("started", part=part, pid=os.getpid(), threads=threads, queues=application.queues)
+    gc.freeze()  # exclude the objects built so far from collections
+    log.info("started", role=role, pid=os.getpid(), threads=threads, queues=application.queues)
     life.wait()
-    log.info("stopping", part=part)
-    rested = runtime.stop(settings.shutdown_grace_seconds)
+    log.info("stopping", role=role)
+    stopped_cleanly = runtime.stop(settings.shutdown_grace_seconds)
     if server is not None:
         server.stop(grace=1.0)
     application.close()
-    log.info("stopped", part=part, rested=rested)
-    return life.exit_status(rested=rested)
+    log.info("stopped", role=role, stopped_cleanly=stopped_cleanly)
+    return life.exit_status(stopped_cleanly=stopped_cleanly)
 
 
-def _health(application: Application, runtime: Runtime) -> HttpServer:
-    """Serve health and metrics on METRICS_PORT."""
+def _start_health_server(application: Application, runtime: Runtime) -> HttpServer:
+    """Start a server of health and metrics on METRICS_PORT."""
     settings = application.settings
-    face = WorkerHealthApp(
+    app = WorkerHealthApp(
         readiness=Readiness(
             database=application.store,
             cache=application.check_cache,
@@ -90,6 +92,6 @@ def _health(application: Application, runtime: Runtime) -> HttpServer:
     )
     port = settings.metrics_port or 0
     listener = listen(settings.host, port)
-    server = HttpServer(process_app(face), listener, application.ids.new, threads=HEALTH_THREADS)
+    server = HttpServer(process_app(app), listener, application.ids.new, threads=HEALTH_THREADS)
     server.start()
     return server

@@ -1,4 +1,4 @@
-"""The WSGI application for other servers, built by its first request."""
+"""WSGI application for other servers, built on the first request."""
 
 import atexit
 from collections.abc import Iterable
@@ -19,24 +19,17 @@ if TYPE_CHECKING:
 @define(eq=False)
 class LazyApplication:
     """
-    The API as a WSGI application, configured by `WORKBELL_...` settings.
+    The HTTP API as a WSGI application, configured by the settings.
 
-    It is built by the first request, in the process that answers it: a server
-    may load the module before it forks. Its connections and threads end with
-    the process.
+    It is built on the first request, because a server may import the module
+    before it forks. Its connections and threads are closed at exit.
     """
 
     _lock: Lock = field(init=False, factory=Lock)
     _app: FalconApp | None = field(init=False, default=None)
 
     def __call__(self, env: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """
-        Answer a request.
-
-        Raises:
-            Invalid: A setting is wrong.
-            Unavailable: The store does not answer, or has another schema.
-        """
+        """Answer a request; the first one raises Invalid or Unavailable as `open_api`."""
         app = self._app or self._build()
         return app(env, start_response)
 

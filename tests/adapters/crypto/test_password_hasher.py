@@ -13,7 +13,7 @@ from argon2.exceptions import HashingError, VerificationError
 
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.domain.errors import Unavailable
-from workbell.entrypoints.bootstrap.build import parallel_hashes
+from workbell.entrypoints.bootstrap.build import max_parallel_hashes
 
 pytestmark = pytest.mark.unit
 
@@ -141,4 +141,4 @@ def test_hashes_that_gave_up_waiting_are_never_computed() -> None:
 def test_half_of_the_cpus_hash(cpus: int, hashes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: cpus)
-    assert parallel_hashes() == hashes
+    assert max_parallel_hashes() == hashes

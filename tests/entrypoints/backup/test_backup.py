@@ -1,4 +1,4 @@
-"""Backup and restore: whole or not at all, and nothing is overwritten."""
+"""Backup and restore are atomic and overwrite no file unasked."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ from workbell.entrypoints.cli.main import main
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a data folder in which a job has left an artifact and a key was made."""
+    """Return the data folder of an installation that is not created yet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("WORKBELL_DATABASE_URL", raising=False)
     monkeypatch.setenv("WORKBELL_DATA_DIR", str(tmp_path / "home"))
@@ -30,52 +30,52 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(main, list(words), catch_exceptions=False)
 
 
-def work(home: Path, rows: int = 10) -> None:
-    """Have a job of the installation leave an artifact."""
+def run_job(home: Path, rows: int = 10) -> None:
+    """Run a job that stores an artifact."""
     run("migrate")
     with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home) as client:
         client.jobs.enqueue("data.process", {"dataset_size": rows, "processing_type": "simple"})
         client.run_until_idle()
 
 
-def jobs(home: Path) -> int:
-    """Return how many jobs the database has."""
+def job_count(home: Path) -> int:
+    """Return the number of jobs in the database."""
     with closing(sqlite3.connect(home / "workbell.db")) as db:
         return int(db.execute("SELECT count(*) FROM workbell_jobs").fetchone()[0])
 
 
 def artifacts(home: Path) -> set[str]:
-    """Return the names of the files of artifacts."""
+    """Return the file names of all artifacts."""
     return {path.name for path in (home / "artifacts").rglob("*") if path.is_file()}
 
 
-def test_a_backup_made_while_the_database_is_open_brings_everything_back(home: Path) -> None:
-    work(home)
+def test_a_backup_of_an_open_database_restores_everything(home: Path) -> None:
+    run_job(home)
     before, key = artifacts(home), (home / "secret_key").read_bytes()
     with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home):
-        said = json.loads(run("backup", "copy.zip", "--json").output)
-    assert said["artifacts"] == len(before) > 0
-    assert said["missing"] == 0
+        backup = json.loads(run("backup", "copy.zip", "--json").output)
+    assert backup["artifacts"] == len(before) > 0
+    assert backup["missing"] == 0
     assert (Path("copy.zip").stat().st_mode & 0o777) == 0o600
 
-    work(home, rows=20)
+    run_job(home, rows=20)
     (home / "secret_key").write_text("x" * 40)
-    assert jobs(home) == 2
-    back = json.loads(run("restore", "copy.zip", "--force", "--json").output)
+    assert job_count(home) == 2
+    restored = json.loads(run("restore", "copy.zip", "--force", "--json").output)
 
-    assert jobs(home) == 1
+    assert job_count(home) == 1
     assert artifacts(home) == before
     assert (home / "secret_key").read_bytes() == key
-    assert len(back["kept_aside"]) == 3
-    (aside,) = (Path(path) for path in back["kept_aside"] if "workbell.db" in path)
+    assert len(restored["kept_aside"]) == 3
+    (aside,) = (Path(path) for path in restored["kept_aside"] if "workbell.db" in path)
     with closing(sqlite3.connect(aside)) as db:
         assert db.execute("SELECT count(*) FROM workbell_jobs").fetchone() == (2,)
     assert run("jobs", "show", "1").exit_code == 0
     assert not [path for path in home.iterdir() if path.name.startswith(".restore")]
 
 
-def test_nothing_is_overwritten_without_being_asked(home: Path) -> None:
-    work(home)
+def test_files_are_overwritten_only_with_force(home: Path) -> None:
+    run_job(home)
     assert run("backup", "copy.zip").exit_code == 0
     again = run("backup", "copy.zip")
     assert again.exit_code == 1
@@ -84,11 +84,11 @@ def test_nothing_is_overwritten_without_being_asked(home: Path) -> None:
     over = run("restore", "copy.zip")
     assert over.exit_code == 1
     assert "--force" in over.stderr
-    assert jobs(home) == 1
+    assert job_count(home) == 1
 
 
 def test_a_database_in_use_is_not_replaced(home: Path) -> None:
-    work(home)
+    run_job(home)
     run("backup", "copy.zip")
     with workbell.open(f"sqlite:///{home / 'workbell.db'}", data_dir=home):
         refused = run("restore", "copy.zip", "--force")
@@ -97,45 +97,43 @@ def test_a_database_in_use_is_not_replaced(home: Path) -> None:
     assert run("restore", "copy.zip", "--force").exit_code == 0
 
 
-def test_a_backup_is_put_back_on_a_fresh_machine_and_over_a_damaged_file(
+def test_a_backup_is_restored_to_a_new_machine_and_over_a_damaged_file(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    work(home)
+    run_job(home)
     run("backup", "copy.zip")
     other = tmp_path / "other"
     monkeypatch.setenv("WORKBELL_DATA_DIR", str(other))
     assert run("restore", "copy.zip").exit_code == 0
-    assert jobs(other) == 1
+    assert job_count(other) == 1
     assert (other / "workbell.db").stat().st_mode & 0o777 == 0o600
     (other / "workbell.db").write_bytes(b"no database at all" * 100)
     (other / "workbell.db-wal").write_bytes(b"of the damaged one")
     assert run("restore", "copy.zip", "--force").exit_code == 0
-    assert jobs(other) == 1
+    assert job_count(other) == 1
     assert not (other / "workbell.db-wal").exists()
 
 
-def test_restoring_has_redis_forget_what_has_been_since(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing of others, and a Redis that is away is no obstacle."""
+def test_a_restore_deletes_our_redis_keys(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of other programs remain; an unavailable Redis does not stop the restore."""
     monkeypatch.setenv("WORKBELL_SECRET_KEY", "k" * 32)
-    work(home)
+    run_job(home)
     run("backup", "copy.zip")
     monkeypatch.setenv("WORKBELL_REDIS_URL", "redis://127.0.0.1:1/0")
-    away = json.loads(run("restore", "copy.zip", "--force", "--json").output)
-    assert away["redis"] == "is away: flush it before the start"
+    unavailable = json.loads(run("restore", "copy.zip", "--force", "--json").output)
+    assert unavailable["redis"] == "unavailable: flush it before you start the service"
 
     client = FakeRedis({b"workbell:cache:summary", b"workbell:limits:x", b"another:key"})
     monkeypatch.setattr("redis.Redis.from_url", lambda *_, **__: client)
     again = run("restore", "copy.zip", "--force", "--json")
     assert again.exit_code == 0, again.output
-    assert json.loads(again.output)["redis"] == "emptied", again.output
+    assert json.loads(again.output)["redis"] == "flushed", again.output
     assert client.keys == {b"another:key"}
 
 
 @define
 class FakeRedis:
-    """As much of a Redis as restoring asks of it."""
+    """The part of a Redis client that a restore uses."""
 
     keys: set[bytes]
 
@@ -146,18 +144,18 @@ class FakeRedis:
         self.keys.remove(key)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
-def test_an_artifact_that_retention_took_meanwhile_is_named_missing(home: Path) -> None:
-    work(home)
+def test_an_artifact_without_a_file_is_listed_as_missing(home: Path) -> None:
+    run_job(home)
     for path in (home / "artifacts").rglob("*"):
         if path.is_file():
             path.unlink()
     assert json.loads(run("backup", "copy.zip", "--json").output)["missing"] >= 1
 
 
-def _rewritten(source: Path, target: Path, change: Any) -> None:
+def _rewrite(source: Path, target: Path, change: Any) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
             content = change(name, old.read(name))
@@ -165,8 +163,8 @@ def _rewritten(source: Path, target: Path, change: Any) -> None:
                 new.writestr(name, content)
 
 
-def test_what_is_no_whole_backup_of_a_known_release_is_refused(home: Path) -> None:
-    work(home)
+def test_a_damaged_or_newer_backup_is_refused(home: Path) -> None:
+    run_job(home)
     run("backup", "good.zip")
     good = Path("good.zip")
 
@@ -189,20 +187,20 @@ def test_what_is_no_whole_backup_of_a_known_release_is_refused(home: Path) -> No
     for change, words in (
         (newer, "newer release"),
         (later, "newer than this program"),
-        (torn, "damaged: workbell.db"),
-        (short, "does not hold"),
+        (torn, "the checksum of workbell.db is wrong"),
+        (short, "entries differ"),
     ):
-        _rewritten(good, Path("bad.zip"), change)
+        _rewrite(good, Path("bad.zip"), change)
         refused = run("restore", "bad.zip", "--force")
         assert refused.exit_code == 2
         assert words in refused.stderr
     Path("bad.zip").write_bytes(good.read_bytes()[:-200])
-    assert "no backup" in run("restore", "bad.zip", "--force").stderr
+    assert "not a backup" in run("restore", "bad.zip", "--force").stderr
     assert run("restore", "nowhere.zip").exit_code == 2
-    assert jobs(home) == 1
+    assert job_count(home) == 1
 
 
-def test_a_server_and_an_empty_place_are_one_line_and_exit_2(
+def test_backing_up_a_server_or_no_database_exits_with_2(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "There is no database" in run("backup", "copy.zip").stderr

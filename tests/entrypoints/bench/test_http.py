@@ -1,4 +1,4 @@
-"""The HTTP benchmark, cut short: one server, and a few seconds of load."""
+"""The HTTP benchmark, shortened: one server, and a few seconds of load."""
 
 from typing import Self
 
@@ -9,23 +9,23 @@ from workbell.entrypoints.bench import load as bench_load
 from workbell.entrypoints.bench.targets import Target
 
 
-def test_a_server_is_asked_by_many_and_refuses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_http, "PEOPLE", 3)
+def test_a_server_answers_all_requests_of_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_http, "USERS", 3)
     monkeypatch.setattr(bench_http, "SCHEDULES", 2)
-    said: list[str] = []
-    with Target().settings() as settings, bench_http.served(settings) as server:
-        rows = bench_http.Rows(1, said.append)
+    lines: list[str] = []
+    with Target().settings() as settings, bench_http.running_api(settings) as server:
+        rows = bench_http.ResultRows(1, lines.append)
         rows.add("list", server.listing(), connections=2, warm=0)
         monkeypatch.setattr("shutil.which", lambda _: None)
-        monkeypatch.setattr(bench_load, "ProcessPoolExecutor", _Here)
+        monkeypatch.setattr(bench_load, "ProcessPoolExecutor", _InlineExecutor)
         rows.add("create by threads", server.schedule(), connections=2, warm=0)
-    assert [row["what"] for row in rows.kept] == ["list", "create by threads"]
-    assert all(row["requests/s"] > 0 and row["refused"] == 0 for row in rows.kept)
-    assert len(said) == 2
+    assert [row["what"] for row in rows.rows] == ["list", "create by threads"]
+    assert all(row["requests/s"] > 0 and row["refused"] == 0 for row in rows.rows)
+    assert len(lines) == 2
 
 
-class _Here:
-    """A pool whose work is done in this process, where it is counted."""
+class _InlineExecutor:
+    """An executor that runs in this process, so that coverage is measured."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -34,7 +34,7 @@ class _Here:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def submit(self, work: object, *arguments: object) -> "_Here":
+    def submit(self, work: object, *arguments: object) -> "_InlineExecutor":
         assert callable(work)
         self.done = work(*arguments)
         return self

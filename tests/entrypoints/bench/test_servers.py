@@ -1,4 +1,4 @@
-"""Benchmarks on servers: beside an empty database, and nothing is left there."""
+"""Benchmarks on servers use temporary databases and drop them."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,13 @@ from tests.contract.servers import address, administration, new_database, server
 from workbell.domain.identity.actor import SYSTEM
 from workbell.domain.jobs.job import Status
 from workbell.entrypoints.bench.targets import Target
-from workbell.entrypoints.bench.workers import NOOP, StartTimes, is_over, processes, until
+from workbell.entrypoints.bench.workers import (
+    NOOP,
+    StartTimes,
+    is_finished,
+    wait_until,
+    worker_processes,
+)
 from workbell.entrypoints.cli.main import main
 from workbell.services.jobs.requests import NewJob
 
@@ -20,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a way to run a command in a folder of its own."""
+    """Return a function that runs a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def invoke(*words: str) -> Result:
@@ -29,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return invoke
 
 
-def test_ticks_are_measured_beside_an_empty_database(run: Any, tmp_path: Path) -> None:
+def test_ticks_are_measured_in_a_temporary_database(run: Any, tmp_path: Path) -> None:
     url = address(new_database("postgresql"))
     assert run("ticks", "--schedules", "100", "--database", url).exit_code == 0
     run("page")
@@ -39,16 +45,16 @@ def test_ticks_are_measured_beside_an_empty_database(run: Any, tmp_path: Path) -
     assert url not in page
 
 
-def test_processes_of_their_own_drain_and_nothing_is_left() -> None:
-    place = Target.at(address(new_database("postgresql")))
+def test_worker_processes_drain_and_the_database_is_dropped() -> None:
+    target = Target.parse(address(new_database("postgresql")))
     starts = StartTimes()
-    with place.application(starts.tasks()) as application:
+    with target.application(starts.tasks()) as application:
         scratch = make_url(application.settings.database_url).database
         jobs = application.jobs.create_many(SYSTEM, [NewJob(task_definition=NOOP)] * 100)
-        with processes(application.settings, 2) as done:
-            until(lambda: done() == 100 and is_over(application), seconds=60)
-        found = [application.jobs.get(SYSTEM, job.id) for job in jobs]
-    assert {(job.status, job.attempt) for job in found} == {(Status.SUCCEEDED, 1)}
+        with worker_processes(application.settings, 2) as done:
+            wait_until(lambda: done() == 100 and is_finished(application), seconds=60)
+        finished = [application.jobs.get(SYSTEM, job.id) for job in jobs]
+    assert {(job.status, job.attempt) for job in finished} == {(Status.SUCCEEDED, 1)}
     with administration("postgresql") as connection:
         names = connection.exec_driver_sql("SELECT datname FROM pg_database").scalars().all()
     assert scratch not in names
@@ -61,6 +67,6 @@ def test_a_database_in_use_is_refused(run: Any) -> None:
 
 
 @pytest.mark.parametrize("words", [["--processes", "2"], ["--database", "sqlite:///bench.db"]])
-def test_sqlite_has_one_process_and_a_folder_of_its_own(run: Any, words: list[str]) -> None:
+def test_sqlite_supports_neither_processes_nor_a_database(run: Any, words: list[str]) -> None:
     refused = run("jobs", *words)
     assert refused.exit_code == 2

@@ -1,4 +1,4 @@
-"""Processes that serve one port expose the metrics of all of them."""
+"""Processes that serve one port expose their common metrics."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client import Gauge
 
 from workbell.adapters.cache.memory import MemoryCache
-from workbell.adapters.cache.metered import CountingCache
+from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.system import SystemClock
 from workbell.entrypoints.bootstrap.metrics import (
     enable_multiprocess, make_registry, mark_process_dead,
@@ -25,7 +25,7 @@ from workbell.entrypoints.bootstrap.metrics import (
 
 def serve(count):
     registry = make_registry()
-    cache = CountingCache(MemoryCache(SystemClock()), registry)
+    cache = MeteredCache(MemoryCache(SystemClock()), registry)
     for _ in range(count):
         cache.get("week:1")
     gauge = Gauge("live", "Live.", registry=registry.collectors, multiprocess_mode="livesum")
@@ -54,20 +54,22 @@ if __name__ == "__main__":
 MISSES = 'workbell_cache_requests_total{outcome="miss",summary="week"}'
 
 
-def run(folder: Path, how: str) -> list[Any]:
-    """Return what a parent exposes before and after one of two processes is marked dead."""
+def run(folder: Path, start_method: str) -> list[Any]:
+    """Return the metrics before and after one of two processes is marked dead."""
     script = folder / "serve.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, str(script), how, str(folder / "values")]
+    command = [sys.executable, str(script), start_method, str(folder / "values")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
-    found: list[Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+    result: list[Any] = json.loads(ended.stdout.splitlines()[-1])
+    return result
 
 
-@pytest.mark.parametrize("how", ["spawn", "fork"])
-def test_counters_add_up_and_gauges_end_with_their_process(tmp_path: Path, how: str) -> None:
-    before, after, codes = run(tmp_path, how)
+@pytest.mark.parametrize("start_method", ["spawn", "fork"])
+def test_counters_are_summed_and_gauges_end_with_their_process(
+    tmp_path: Path, start_method: str
+) -> None:
+    before, after, codes = run(tmp_path, start_method)
     assert codes == [0, 0]
     assert before == {MISSES: "5.0", "live": "2.0"}
     assert after == {MISSES: "5.0", "live": "1.0"}

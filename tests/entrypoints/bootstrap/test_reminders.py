@@ -1,4 +1,4 @@
-"""The settings of summaries and reminders reach what they are about."""
+"""Settings of summaries and reminders take effect."""
 
 from datetime import time, timedelta
 from pathlib import Path
@@ -17,18 +17,18 @@ KEY = "0123456789abcdef" * 2
 
 
 def rules(application: Application) -> list[tuple[str, str]]:
-    """Return when the built-in schedules fire, and by which clock."""
-    application.keep_schedules()
+    """Return cron line and time zone of the built-in schedules."""
+    application.ensure_reminder_schedules()
     found, _ = application.scheduling.find(SYSTEM, ScheduleFilter(), ["id"], 0, 10)
     return [(each.cron_line, each.zone) for each in found]
 
 
-def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path) -> None:
+def test_reminders_follow_the_settings(tmp_path: Path) -> None:
     application = build(
         Settings(
             data_dir=tmp_path,
             secret_key=KEY,
-            public_url="https://bell.example/",
+            public_url="https://app.example/",
             inactive_days=3,
             reminder_time=time(6, 45),
             reminder_time_zone="Europe/Berlin",
@@ -47,7 +47,7 @@ def test_the_settings_decide_when_and_of_what_people_are_reminded(tmp_path: Path
     message = application.reminding.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
     assert message is not None
     assert message.text.startswith("For 3 days or more")
-    assert message.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/")
+    assert message.unsubscribe.startswith("https://app.example/api/v1/unsubscribe/")
     application.close()
 
     later = build(Settings(data_dir=tmp_path, secret_key=KEY[::-1], secret_key_previous=(KEY,)))

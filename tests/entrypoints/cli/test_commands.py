@@ -1,4 +1,4 @@
-"""The command line: what it prints, and how it ends."""
+"""The command line: output and exit status."""
 
 import json
 from contextlib import closing
@@ -17,7 +17,7 @@ from workbell.entrypoints.config.settings import Settings
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a way to run a command in a folder of its own."""
+    """Return a function that runs a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     for name in ("WORKBELL_DATABASE_URL", "WORKBELL_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -36,12 +36,12 @@ def test_without_a_command_the_commands_are_listed(run: Any) -> None:
 
 
 @pytest.mark.parametrize("group", ["", "bench", "jobs", "schedules", "superuser", "tasks"])
-def test_what_a_command_does_is_said_in_one_whole_line(run: Any, group: str) -> None:
+def test_the_help_of_every_command_fits_on_one_line(run: Any, group: str) -> None:
     commands = run(*group.split(), "--help").output.partition("Commands:")[2]
     assert commands and "..." not in commands
 
 
-def test_migrate_says_the_revision(run: Any) -> None:
+def test_migrate_prints_the_revision(run: Any) -> None:
     assert "revision" in run("migrate").output
 
 
@@ -57,12 +57,12 @@ def test_a_task_is_switched_off_and_on(run: Any) -> None:
     assert run("tasks", "activate", "6").output == "Echo is active.\n"
 
 
-def test_an_empty_list_says_so(run: Any) -> None:
+def test_an_empty_list_prints_a_sentence(run: Any) -> None:
     assert run("schedules", "list").output == "There are no schedules.\n"
     assert run("jobs", "list").output == "There are no jobs.\n"
 
 
-def test_an_expression_is_explained(run: Any) -> None:
+def test_preview_describes_an_expression(run: Any) -> None:
     said = run("schedules", "preview", "0 9 13 * 5", "--zone", "Europe/Berlin", "-n", "2").output
     assert said.startswith("At 09:00, ")
     assert "! " in said
@@ -70,7 +70,7 @@ def test_an_expression_is_explained(run: Any) -> None:
     assert len(runs) == 3
 
 
-def test_a_wrong_expression_is_one_line_and_exit_2(run: Any) -> None:
+def test_an_invalid_expression_prints_one_line_and_exits_with_2(run: Any) -> None:
     result = run("schedules", "preview", "61 * * * *")
     assert result.exit_code == 2
     assert result.stderr.startswith("workbell: cron_expression: Invalid cron expression")
@@ -78,25 +78,25 @@ def test_a_wrong_expression_is_one_line_and_exit_2(run: Any) -> None:
 
 
 def test_a_job_is_enqueued_shown_cancelled_and_retried(run: Any) -> None:
-    assert run("jobs", "enqueue", "echo", '{"a": 1}', "--key", "k").output == "Job 1 was made.\n"
+    assert run("jobs", "enqueue", "echo", '{"a": 1}', "--key", "k").output == "Job 1 was created.\n"
     again = run("jobs", "enqueue", "echo", '{"a": 1}', "--key", "k").output
-    assert again == "Job 1 was there already.\n"
+    assert again == "Job 1 was enqueued before.\n"
     listed = run("jobs", "list", "--status", "pending", "--status", "failed", "--json")
     assert [job["status"] for job in json.loads(listed.output)] == ["pending"]
     assert json.loads(run("jobs", "show", "1", "--json").output)["parameters"] == {"a": 1}
     assert run("jobs", "cancel", "1").output == "Job 1 was cancelled.\n"
-    assert run("jobs", "retry", "1").output == "Job 1 will be tried again.\n"
+    assert run("jobs", "retry", "1").output == "Job 1 will be retried.\n"
     assert "retrying" not in run("jobs", "show", "1").output
 
 
-def test_what_is_not_there_is_one_line_and_exit_2(run: Any) -> None:
+def test_an_unknown_id_prints_one_line_and_exits_with_2(run: Any) -> None:
     for words in (("jobs", "show", "9"), ("schedules", "pause", "9"), ("schedules", "run", "9")):
         result = run(*words)
         assert result.exit_code == 2
         assert result.stderr.startswith("workbell: ")
 
 
-def test_parameters_that_are_no_object_are_refused(run: Any) -> None:
+def test_parameters_must_be_a_json_object(run: Any) -> None:
     for wrong in ("[1]", "{"):
         result = run("jobs", "enqueue", "echo", wrong)
         assert result.exit_code == 2
@@ -113,17 +113,17 @@ def test_schedules_are_paused_resumed_and_run(run: Any, tmp_path: Path) -> None:
     assert "0 9 * * *" in run("schedules", "list").output
     assert run("schedules", "pause", "1").output == "Schedule 1 is paused.\n"
     assert run("schedules", "resume", "1").output.startswith("Schedule 1 runs next at ")
-    assert run("schedules", "run", "1").output == "Job 1 was made.\n"
+    assert run("schedules", "run", "1").output == "Job 1 was created.\n"
 
 
-def test_a_misspelt_setting_is_exit_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_setting_exits_with_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBELL_PROT", "1")
     result = run("migrate")
     assert result.exit_code == 2
     assert "WORKBELL_PORT" in result.stderr
 
 
-def test_check_tells_what_to_know_and_what_to_mend(
+def test_check_reports_warnings_and_errors(
     run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     result = run("check")
@@ -145,7 +145,7 @@ def test_check_tells_what_to_know_and_what_to_mend(
     assert {"PUBLIC_URL", "ALLOWED_HOSTS", "DEBUG", "ADMIN_PASSWORD"} <= set(found)
 
 
-def test_check_says_where_the_database_cannot_be_opened(
+def test_check_reports_a_database_that_cannot_be_opened(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKBELL_DATABASE_URL", "sqlite:////proc/nowhere/w.db")
@@ -155,8 +155,8 @@ def test_check_says_where_the_database_cannot_be_opened(
     }
 
 
-def test_check_says_that_redis_does_not_answer(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker starts without it; nobody else would say that its address is wrong."""
+def test_check_warns_of_an_unavailable_redis(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers start without Redis, so a wrong address would go unnoticed."""
     monkeypatch.setenv("WORKBELL_SECRET_KEY", "x" * 40)
     monkeypatch.setenv("WORKBELL_REDIS_URL", "redis://127.0.0.1:1/0")
     result = run("check", "--json")
@@ -169,8 +169,8 @@ def test_check_says_that_redis_does_not_answer(run: Any, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("DATA_DIR", "a-file", "The folder a-file cannot be made: File exists."),
-        ("LOG_FILE", "a-file/log", "The log a-file/log cannot be written: File exists."),
+        ("DATA_DIR", "a-file", "The folder a-file cannot be created: File exists."),
+        ("LOG_FILE", "a-file/log", "The log file a-file/log cannot be opened: File exists."),
         (
             "DATABASE_URL",
             "sqlite:////proc/nowhere/w.db",
@@ -186,7 +186,7 @@ def test_check_says_that_redis_does_not_answer(run: Any, monkeypatch: pytest.Mon
         ),
     ],
 )
-def test_a_place_that_is_not_there_is_one_line_and_exit_2(
+def test_an_unusable_path_or_server_prints_one_line_and_exits_with_2(
     run: Any, monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
 ) -> None:
     Path("a-file").touch()
@@ -196,13 +196,15 @@ def test_a_place_that_is_not_there_is_one_line_and_exit_2(
     assert (result.exit_code, result.stderr) == (2, f"workbell: {reason}\n")
 
 
-def test_a_redis_that_does_not_answer_is_logged_at_the_start(tmp_path: Path) -> None:
-    """Work goes on without it, so that nothing else would say that its address is wrong."""
+def test_an_unavailable_redis_is_logged_at_startup(tmp_path: Path) -> None:
+    """Jobs run without Redis, so a wrong address would go unnoticed."""
     settings = Settings(data_dir=tmp_path, secret_key="x" * 40, redis_url="redis://127.0.0.1:1/0")
     application = build(settings)
     with capture_logs() as logs, closing(application):
         application.warn_if_redis_unavailable()
-    assert [(line["log_level"], line["event"]) for line in logs] == [("warning", "redis is away")]
+    assert [(line["log_level"], line["event"]) for line in logs] == [
+        ("warning", "redis_unavailable")
+    ]
 
 
 def test_a_superuser_is_created_once(run: Any) -> None:
@@ -226,10 +228,10 @@ def test_a_lost_second_factor_is_removed(run: Any) -> None:
     lost = ("superuser", "remove-second-factor", "--username")
     removed = run(*lost, "root@example.org")
     assert removed.output.endswith("The second factor of root was removed.\n")
-    assert run(*lost, "root").output == "The second factor of root is not there.\n"
-    nobody = run(*lost, "nobody")
-    assert nobody.exit_code == 2
-    assert "no user 'nobody'" in nobody.stderr
+    assert run(*lost, "root").output == "root has no second factor.\n"
+    unknown = run(*lost, "unknown")
+    assert unknown.exit_code == 2
+    assert "no user 'unknown'" in unknown.stderr
 
 
 def test_the_openapi_document_is_printed_or_written(run: Any, tmp_path: Path) -> None:
@@ -238,7 +240,7 @@ def test_the_openapi_document_is_printed_or_written(run: Any, tmp_path: Path) ->
     assert json.loads((tmp_path / "api.json").read_bytes())["info"]["title"]
 
 
-def test_a_taken_port_is_one_line_and_exit_2(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_exits_with_2_if_the_port_is_in_use(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     with socket.socket() as taken:
@@ -250,7 +252,7 @@ def test_a_taken_port_is_one_line_and_exit_2(run: Any, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_the_api_looks_at_its_port_before_anything_else(
+def test_api_exits_with_2_if_the_port_is_in_use(
     run: Any, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     import socket
@@ -278,16 +280,16 @@ def test_bench_measures_and_writes_the_page(run: Any, tmp_path: Path) -> None:
     page = (tmp_path / "PERFORMANCE.md").read_text()
     assert "workbell bench ticks --schedules 100" in page
     assert "ratio of the two" in page
-    assert "reminder run that mails 300 people" in page
+    assert "reminder run that emails 300 users" in page
 
 
-def test_bench_compares_a_persons_summaries_with_and_without_the_cache(
+def test_bench_compares_the_summaries_of_a_user_with_and_without_the_cache(
     run: Any, tmp_path: Path
 ) -> None:
     settings = Settings(data_dir=tmp_path / ".workbell")
     application = build(settings)
     application.migrate_and_register()
-    application.first_administrator()
+    application.ensure_administrator()
     application.close()
     shown = json.loads(run("bench", "summaries", "--user", "1", "--json").stdout)
     assert [(row["summary"], row["requests"]) for row in shown] == [

@@ -1,4 +1,4 @@
-"""Settings: where they come from, what they refuse, and how they are told."""
+"""Settings: sources, validation and documentation."""
 
 from datetime import time
 from ipaddress import ip_network
@@ -10,7 +10,7 @@ from attrs import fields
 from workbell.domain.errors import Invalid
 from workbell.domain.rate_limits.policy import Rate
 from workbell.entrypoints.config.enums import LogFormat, LogLevel, VerifiedEmail
-from workbell.entrypoints.config.option import default_of, option_of, variable
+from workbell.entrypoints.config.option import format_default, get_option, variable
 from workbell.entrypoints.config.settings import Settings, example, load, reference
 
 pytestmark = pytest.mark.unit
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[3]
 KEY = "0123456789abcdef" * 2
 
 
-def wrong(directory: Path, **environ: str) -> dict[str, str]:
-    """Return what is wrong with an environment: variable and reason."""
+def load_errors(directory: Path, **environ: str) -> dict[str, str]:
+    """Return the errors of an environment: reason by variable."""
     with pytest.raises(Invalid) as caught:
         load({f"WORKBELL_{name}": text for name, text in environ.items()}, directory=directory)
     return {
@@ -28,13 +28,13 @@ def wrong(directory: Path, **environ: str) -> dict[str, str]:
     }
 
 
-def right(directory: Path, **environ: str) -> Settings:
+def load_settings(directory: Path, **environ: str) -> Settings:
     """Return the settings of an environment."""
     return load({f"WORKBELL_{name}": text for name, text in environ.items()}, directory=directory)
 
 
-def test_nothing_has_to_be_set(tmp_path: Path) -> None:
-    """It then runs in one process, on SQLite, for this machine only."""
+def test_every_setting_has_a_default(tmp_path: Path) -> None:
+    """The default is one process, on SQLite, listening on localhost."""
     settings = load({}, directory=tmp_path)
     assert settings.embedded
     assert settings.database_url == "sqlite:///.workbell/workbell.db"
@@ -47,16 +47,15 @@ def test_nothing_has_to_be_set(tmp_path: Path) -> None:
 def test_the_environment_of_the_process_is_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And the current folder, where nothing else is said."""
+    """So is .env in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WORKBELL_PORT", "8001")
     Path(".env").write_text("WORKBELL_HOST=::1\n")
     assert load().public_url == "http://[::1]:8001"
 
 
-def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
-    """Each as its own type."""
-    settings = right(
+def test_values_of_every_type_are_parsed(tmp_path: Path) -> None:
+    settings = load_settings(
         tmp_path,
         DATA_DIR="/var/lib/workbell",
         DEBUG="Yes",
@@ -101,16 +100,16 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
 # ---- Sources
 
 
-def test_the_nearest_source_counts(tmp_path: Path) -> None:
+def test_sources_have_a_precedence(tmp_path: Path) -> None:
     """Environment, then .env, then TOML, then the default."""
-    (tmp_path / "bell.toml").write_text(
+    (tmp_path / "config.toml").write_text(
         'host = "10.0.0.1"\nport = 8001\nworker_threads = 2\nqueues = ["a", "b"]\ndebug = true\n'
     )
     (tmp_path / ".env").write_text(
-        "# mine\nOTHER=1\nWORKBELL_CONFIG=bell.toml\nWORKBELL_HOST='10.0.0.2'\n"
+        "# mine\nOTHER=1\nWORKBELL_CONFIG=config.toml\nWORKBELL_HOST='10.0.0.2'\n"
         "export WORKBELL_PORT=8002\nWORKBELL_DEBUG\n"
     )
-    settings = right(tmp_path, HOST="10.0.0.3")
+    settings = load_settings(tmp_path, HOST="10.0.0.3")
     assert settings.host == "10.0.0.3"
     assert settings.port == 8002
     assert settings.worker_threads == 2
@@ -119,21 +118,20 @@ def test_the_nearest_source_counts(tmp_path: Path) -> None:
 
 
 def test_an_empty_value_is_the_default(tmp_path: Path) -> None:
-    """Compose files and .env alike leave names empty; it also covers farther sources."""
+    """Compose files leave names empty; an empty value also hides other sources."""
     (tmp_path / ".env").write_text("WORKBELL_SMTP_URL=smtp://mail.example.org\n")
-    assert right(tmp_path).smtp_url == "smtp://mail.example.org"
-    assert right(tmp_path, SMTP_URL="", CONFIG="", PORT=" ").smtp_url is None
+    assert load_settings(tmp_path).smtp_url == "smtp://mail.example.org"
+    assert load_settings(tmp_path, SMTP_URL="", CONFIG="", PORT=" ").smtp_url is None
 
 
-def test_the_named_file_goes_before_the_one_in_the_environment(tmp_path: Path) -> None:
-    """A command line is nearer than an environment."""
+def test_the_config_option_overrides_the_environment_variable(tmp_path: Path) -> None:
     (tmp_path / "near.toml").write_text("port = 8003\n")
     environ = {"WORKBELL_CONFIG": "far.toml"}
     assert load(environ, directory=tmp_path, config=tmp_path / "near.toml").port == 8003
 
 
-def test_dollars_stay_dollars(tmp_path: Path) -> None:
-    """A password in .env is not a template."""
+def test_dollar_signs_are_not_expanded(tmp_path: Path) -> None:
+    """A password may contain them."""
     (tmp_path / ".env").write_text("WORKBELL_ADMIN_PASSWORD=pa$${HOME}word\n")
     assert load({"HOME": "/root"}, directory=tmp_path).admin_password == "pa$${HOME}word"
 
@@ -141,64 +139,64 @@ def test_dollars_stay_dollars(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("port = ", "bell.toml"),
+        ("port = ", "config.toml"),
         ("port = 1.5\n", "port must be text, a number"),
         ('queues = ["a,b"]\n', "queues must be text, a number"),
     ],
 )
 def test_a_broken_toml_file_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     """The reason names the file and the key."""
-    (tmp_path / "bell.toml").write_text(text)
+    (tmp_path / "config.toml").write_text(text)
     with pytest.raises(Invalid, match=reason):
-        right(tmp_path, CONFIG="bell.toml")
+        load_settings(tmp_path, CONFIG="config.toml")
 
 
-def test_a_toml_file_that_is_named_must_be_there(tmp_path: Path) -> None:
-    """Going on without it would start another service than the one that was meant."""
-    with pytest.raises(Invalid, match=r"bell\.toml: No such file"):
-        right(tmp_path, CONFIG="bell.toml")
+def test_a_missing_toml_file_is_an_error(tmp_path: Path) -> None:
+    """Without it a service with other settings would start."""
+    with pytest.raises(Invalid, match=r"config\.toml: No such file"):
+        load_settings(tmp_path, CONFIG="config.toml")
 
 
 def test_a_broken_env_file_is_refused(tmp_path: Path) -> None:
     """The reason names the line."""
     (tmp_path / ".env").write_text("A=1\nWORKBELL_PORT='8001\n")
     with pytest.raises(Invalid, match=r"\.env, line 2"):
-        right(tmp_path)
+        load_settings(tmp_path)
 
 
 def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    """It may hold what matters; a folder of that name, as containers make them, holds nothing."""
+    """A folder of that name, as containers create it, is ignored."""
     (tmp_path / ".env").write_bytes(b"WORKBELL_PORT=\xff\n")
     with pytest.raises(Invalid, match=r"\.env: .*can't decode"):
-        right(tmp_path)
+        load_settings(tmp_path)
     (tmp_path / ".env").unlink()
     (tmp_path / ".env").symlink_to(".env")
     with pytest.raises(Invalid, match=r"/\.env: .*symbolic links"):
-        right(tmp_path)
+        load_settings(tmp_path)
     (tmp_path / ".env").unlink()
     (tmp_path / ".env").mkdir()
-    assert right(tmp_path) == Settings()
+    assert load_settings(tmp_path) == Settings()
 
 
 # ---- Names
 
 
 def test_a_misspelt_name_is_an_error(tmp_path: Path) -> None:
-    """It would else be a setting that silently does not hold."""
-    (tmp_path / "bell.toml").write_text("databse_url = 'memory://'\nconfig = 'x'\n")
+    """Otherwise the setting would be ignored silently."""
+    (tmp_path / "config.toml").write_text("databse_url = 'memory://'\nconfig = 'x'\n")
     (tmp_path / ".env").write_text("WORKBELL_DATA_DIRS=/data\n")
-    said = wrong(tmp_path, PROT="1", ZZZZ="1", CONFIG="bell.toml", workbell_="1", Port="1")
+    said = load_errors(tmp_path, PROT="1", ZZZZ="1", CONFIG="config.toml", workbell_="1", Port="1")
     assert said["PROT"] == "there is no such setting; did you mean WORKBELL_PORT?"
     assert said["Port"] == "there is no such setting; did you mean WORKBELL_PORT?"
     assert said["ZZZZ"] == "there is no such setting"
     assert said["DATA_DIRS"].endswith("did you mean WORKBELL_DATA_DIR? (in .env)")
-    assert said["DATABSE_URL"].endswith("did you mean WORKBELL_DATABASE_URL? (in bell.toml)")
+    assert said["DATABSE_URL"].endswith("did you mean WORKBELL_DATABASE_URL? (in config.toml)")
     assert said["CONFIG"].startswith("there is no such setting")
 
 
-def test_other_programs_names_are_passed_over(tmp_path: Path) -> None:
-    """Kubernetes makes up names from those of services."""
-    settings = right(
+def test_variables_of_other_programs_are_ignored(tmp_path: Path) -> None:
+    """Kubernetes sets variables named after services."""
+    settings = load_settings(
         tmp_path,
         TEST_REQUIRE="postgres",
         SERVICE_HOST="10.0.0.1",
@@ -216,13 +214,13 @@ def test_other_programs_names_are_passed_over(tmp_path: Path) -> None:
 # ---- Values
 
 
-def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
-    """Each with its reason and its place."""
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    """Each has its reason and its source."""
     (tmp_path / ".env").write_text("WORKBELL_LEASE_SECONDS=0\n")
     with pytest.raises(Invalid) as caught:
-        right(tmp_path, PORT="x", RATE_LIMIT_ANON="often")
+        load_settings(tmp_path, PORT="x", RATE_LIMIT_ANON="often")
     assert caught.value.detail == (
-        "Some settings are wrong:\n"
+        "Invalid settings:\n"
         "  WORKBELL_PORT: must be a whole number, not 'x'\n"
         "  WORKBELL_RATE_LIMIT_ANON: must be a rate such as 10/day, 5/second, or off, not 'often'\n"
         "  WORKBELL_LEASE_SECONDS: must be from 2 to 3600, not '0' (in .env)"
@@ -261,9 +259,9 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("REQUIRE_VERIFIED_EMAIL", "some"),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused(tmp_path: Path, name: str, text: str) -> None:
-    """The reason says what must be, and what was written."""
-    reason = wrong(tmp_path, **{name: text})[name]
+def test_an_invalid_value_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    """The error names the expected and the actual value."""
+    reason = load_errors(tmp_path, **{name: text})[name]
     assert reason.startswith("must ")
     assert "not '" in reason
 
@@ -271,16 +269,15 @@ def test_a_value_that_does_not_fit_is_refused(tmp_path: Path, name: str, text: s
 @pytest.mark.parametrize(
     ("name", "text"), [("REDIS_URL", "http://localhost"), ("SMTP_URL", "smtp://")]
 )
-def test_an_address_with_a_password_is_refused_without_it(
+def test_the_error_of_an_invalid_url_does_not_repeat_it(
     tmp_path: Path, name: str, text: str
 ) -> None:
-    """It may hold one."""
-    assert wrong(tmp_path, **{name: text})[name].startswith("must be a URL that starts with")
+    """It may contain a password."""
+    assert load_errors(tmp_path, **{name: text})[name].startswith("must be a URL that starts with")
 
 
-def test_a_secret_is_never_repeated(tmp_path: Path) -> None:
-    """Neither in a message, nor in what is printed of the settings."""
-    said = wrong(
+def test_secrets_appear_neither_in_errors_nor_in_repr(tmp_path: Path) -> None:
+    said = load_errors(
         tmp_path, SECRET_KEY="hunter2", DATABASE_URL="oracle://me:hunter2@db", SMTP_URL="hunter2"
     )
     assert set(said) == {"SECRET_KEY", "DATABASE_URL", "SMTP_URL"}
@@ -294,11 +291,11 @@ def test_a_secret_is_never_repeated(tmp_path: Path) -> None:
         "SECRET_KEY": f"hunter2{KEY}",
         "SECRET_KEY_PREVIOUS": f"hunter2{KEY}",
     }
-    assert "hunter2" not in repr(right(tmp_path, **secret))
+    assert "hunter2" not in repr(load_settings(tmp_path, **secret))
 
 
-def test_code_is_held_to_the_same_bounds() -> None:
-    """The library and tests make settings without any text."""
+def test_values_from_code_are_checked_too() -> None:
+    """The library and tests create settings from values, not text."""
     with pytest.raises(Invalid, match="port: must be from 0 to 65535"):
         Settings(port=65_536)
     assert Settings(database_url="postgres://db").database_url == "postgresql+psycopg://db"
@@ -322,42 +319,46 @@ def test_code_is_held_to_the_same_bounds() -> None:
         ("memory://tests", "memory://"),
     ],
 )
-def test_a_database_has_one_spelling(tmp_path: Path, given: str, normal: str) -> None:
-    """The driver is ours to choose."""
-    assert right(tmp_path, DATABASE_URL=given, SECRET_KEY=KEY).database_url == normal
+def test_a_database_url_is_normalised(tmp_path: Path, given: str, normal: str) -> None:
+    assert load_settings(tmp_path, DATABASE_URL=given, SECRET_KEY=KEY).database_url == normal
 
 
 @pytest.mark.parametrize(
     "url", ["jobs.db", "oracle://db", "postgresql+asyncpg://db", "sqlite://", "sqlite:///:memory:"]
 )
 def test_other_databases_are_refused(tmp_path: Path, url: str) -> None:
-    """SQLite without a file as well: each connection would have its own."""
-    assert wrong(tmp_path, DATABASE_URL=url)["DATABASE_URL"].startswith("must ")
+    """So is SQLite without a file: each connection would have its own database."""
+    assert load_errors(tmp_path, DATABASE_URL=url)["DATABASE_URL"].startswith("must ")
 
 
 @pytest.mark.parametrize(
     "servers", [{"DATABASE_URL": "postgresql://db/bell"}, {"REDIS_URL": "redis://localhost"}]
 )
-def test_with_servers_the_secret_key_must_be_given(tmp_path: Path, servers: dict[str, str]) -> None:
-    """All processes have to sign with the same one."""
-    assert "must be set" in wrong(tmp_path, **servers)["SECRET_KEY"]
-    assert wrong(tmp_path, **servers, SECRET_KEY="short")["SECRET_KEY"].startswith("must have")
-    assert not right(tmp_path, **servers, SECRET_KEY=KEY).embedded
+def test_servers_require_a_secret_key(tmp_path: Path, servers: dict[str, str]) -> None:
+    """All processes must sign with the same key."""
+    assert "must be set" in load_errors(tmp_path, **servers)["SECRET_KEY"]
+    assert load_errors(tmp_path, **servers, SECRET_KEY="short")["SECRET_KEY"].startswith(
+        "must have"
+    )
+    assert not load_settings(tmp_path, **servers, SECRET_KEY=KEY).embedded
 
 
 @pytest.mark.parametrize(
     ("url", "host"),
     [("https://bell.example.org/", "bell.example.org"), ("http://[2001:db8::1]", "[2001:db8::1]")],
 )
-def test_the_public_host_is_allowed(tmp_path: Path, url: str, host: str) -> None:
-    """Unless others are listed."""
-    assert right(tmp_path, PUBLIC_URL=url).allowed_hosts == (*Settings().allowed_hosts, host)
-    assert right(tmp_path, PUBLIC_URL=url, ALLOWED_HOSTS="*").allowed_hosts == ("*",)
+def test_the_host_of_the_public_url_is_allowed(tmp_path: Path, url: str, host: str) -> None:
+    """Unless ALLOWED_HOSTS is set."""
+    assert load_settings(tmp_path, PUBLIC_URL=url).allowed_hosts == (
+        *Settings().allowed_hosts,
+        host,
+    )
+    assert load_settings(tmp_path, PUBLIC_URL=url, ALLOWED_HOSTS="*").allowed_hosts == ("*",)
 
 
-def test_a_service_that_listens_everywhere_calls_itself_localhost(tmp_path: Path) -> None:
-    """No browser can open 0.0.0.0."""
-    assert right(tmp_path, HOST="0.0.0.0").public_url == "http://localhost:8000"
+def test_a_service_on_all_interfaces_uses_localhost_in_links(tmp_path: Path) -> None:
+    """Browsers cannot open 0.0.0.0."""
+    assert load_settings(tmp_path, HOST="0.0.0.0").public_url == "http://localhost:8000"
 
 
 # ---- Documents
@@ -369,17 +370,17 @@ def test_the_example_is_current() -> None:
 
 
 def test_the_example_changes_nothing(tmp_path: Path) -> None:
-    """Neither as it is, nor with every line in force."""
+    """Neither as it is, nor with every line uncommented."""
     (tmp_path / ".env").write_text(example())
     assert load({}, directory=tmp_path) == Settings()
     (tmp_path / ".env").write_text(example().replace("# WORKBELL_", "WORKBELL_"))
     assert load({}, directory=tmp_path) == Settings()
 
 
-def test_every_setting_is_documented() -> None:
-    """By a sentence, and with its default."""
+def test_the_reference_lists_every_setting() -> None:
+    """With a sentence and its default."""
     page = reference()
     for field in fields(Settings):
         assert f"| `{variable(field.name)}` | " in page
-        assert option_of(field).help.endswith(".")
-    assert default_of(fields(Settings).port) == "8000"
+        assert get_option(field).help.endswith(".")
+    assert format_default(fields(Settings).port) == "8000"

@@ -1,4 +1,4 @@
-"""The Python face: what a program does with an open bell."""
+"""The Python API of an open client."""
 
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
@@ -10,23 +10,23 @@ from attrs import define, frozen
 
 import workbell
 from workbell.domain.jobs.job import JobState
-from workbell.entrypoints.library.client import task_of
+from workbell.entrypoints.library.client import make_task
 
 
 @define
-class SetClock:
-    """A clock that stands where it is put."""
+class ManualClock:
+    """A clock that is set by hand."""
 
     at: datetime
 
     def now(self) -> datetime:
-        """Return the time that was set."""
+        """Return the current time."""
         return self.at
 
 
 @frozen
 class Size:
-    """What the task takes."""
+    """Parameters of a task."""
 
     width: int
     height: int = 1
@@ -38,32 +38,32 @@ def area(_: workbell.TaskContext, parameters: Size) -> dict[str, int]:
 
 
 def anything(_: workbell.TaskContext, parameters: dict[str, Any]) -> Any:
-    """Return what was given."""
+    """Return the parameters."""
     return parameters
 
 
-TASKS = [task_of(area, "test.area", max_attempts=1), task_of(anything, "test.any")]
+TASKS = [make_task(area, "test.area", max_attempts=1), make_task(anything, "test.any")]
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock(datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC))
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 3, 2, 8, 0, 30, tzinfo=UTC))
 
 
 @pytest.fixture
-def client(clock: SetClock) -> Generator[workbell.Client]:
+def client(clock: ManualClock) -> Generator[workbell.Client]:
     with workbell.open("memory://", tasks=TASKS, clock=clock) as opened:
         yield opened
 
 
-def test_parameters_are_read_as_the_annotated_class(client: workbell.Client) -> None:
+def test_parameters_are_structured_as_the_annotated_class(client: workbell.Client) -> None:
     job = client.jobs.enqueue("test.area", Size(3, 4), owner=7, name="A")
     client.run_until_idle()
     done = client.jobs.get(job.id)
     assert (done.result, done.owner, done.name) == ({"area": 12}, 7, "A")
 
 
-def test_parameters_that_do_not_fit_are_refused_at_once(client: workbell.Client) -> None:
+def test_invalid_parameters_are_refused_on_enqueue(client: workbell.Client) -> None:
     with pytest.raises(workbell.Invalid) as refused:
         client.jobs.enqueue("test.area", {"width": "wide", "depth": 1})
     assert set(refused.value.field_errors) == {
@@ -75,14 +75,14 @@ def test_parameters_that_do_not_fit_are_refused_at_once(client: workbell.Client)
     assert not client.jobs.find()
 
 
-def test_the_same_key_answers_the_first_job(client: workbell.Client) -> None:
+def test_the_same_idempotency_key_returns_the_first_job(client: workbell.Client) -> None:
     first = client.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k")
     assert client.jobs.enqueue("test.any", {"n": 1}, idempotency_key="k").id == first.id
     with pytest.raises(workbell.Conflict):
         client.jobs.enqueue("test.any", {"n": 2}, idempotency_key="k")
 
 
-def test_work_may_be_put_off(client: workbell.Client, clock: SetClock) -> None:
+def test_a_job_can_be_delayed(client: workbell.Client, clock: ManualClock) -> None:
     later = client.jobs.enqueue("test.any", delay=timedelta(minutes=5))
     at = client.jobs.enqueue("test.any", at=clock.at + timedelta(minutes=1))
     client.run_until_idle()
@@ -93,7 +93,7 @@ def test_work_may_be_put_off(client: workbell.Client, clock: SetClock) -> None:
     assert client.jobs.get(later.id).state is JobState.SCHEDULED
 
 
-def test_many_are_enqueued_together_or_not_at_all(client: workbell.Client) -> None:
+def test_enqueue_many_is_all_or_nothing(client: workbell.Client) -> None:
     made = client.jobs.enqueue_many("test.any", [{"n": n} for n in range(3)], owner=3)
     assert [job.owner for job in made] == [3, 3, 3]
     with pytest.raises(workbell.Invalid):
@@ -113,7 +113,7 @@ def test_jobs_are_cancelled_and_retried(client: workbell.Client) -> None:
 
 
 def test_a_schedule_is_edited_paused_run_backfilled_and_deleted(
-    client: workbell.Client, clock: SetClock
+    client: workbell.Client, clock: ManualClock
 ) -> None:
     made = client.schedules.create(task="test.any", cron="0 * * * *", owner=5, name="Hourly")
     assert made.next_at == datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -130,7 +130,7 @@ def test_a_schedule_is_edited_paused_run_backfilled_and_deleted(
         client.schedules.get(made.id)
 
 
-def test_a_bell_with_workers_runs_by_itself(tmp_path: Path) -> None:
+def test_a_client_with_workers_runs_jobs(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'jobs.db'}"
     with workbell.open(url, workers=2, data_dir=tmp_path, tasks=TASKS) as client:
         job = client.jobs.enqueue("test.area", Size(2))
@@ -139,22 +139,22 @@ def test_a_bell_with_workers_runs_by_itself(tmp_path: Path) -> None:
         assert client.jobs.get(job.id).result == {"area": 2}
 
 
-def test_memory_has_no_connections_to_join(client: workbell.Client) -> None:
+def test_a_store_in_memory_refuses_a_connection(client: workbell.Client) -> None:
     with pytest.raises(workbell.Invalid):
         client.jobs.enqueue("test.any", connection=object())  # type: ignore[arg-type]
 
 
-def test_a_prompt_shows_a_bell_in_short(client: workbell.Client) -> None:
-    assert repr(client) == "Bell(jobs=BellJobs(), schedules=BellSchedules())"
+def test_the_repr_of_a_client_is_short(client: workbell.Client) -> None:
+    assert repr(client) == "Client(jobs=JobsClient(), schedules=SchedulesClient())"
 
 
-def test_a_bell_without_workers_has_nobody_to_wake(client: workbell.Client) -> None:
+def test_wake_without_workers_does_nothing(client: workbell.Client) -> None:
     job = client.jobs.enqueue("test.any")
     client.wake()
     assert client.jobs.get(job.id).state is JobState.READY
 
 
-def test_a_key_is_declared_once() -> None:
+def test_a_task_key_can_be_declared_only_once() -> None:
     workbell.task("test.declared")(anything)
     with pytest.raises(workbell.Conflict):
         workbell.task("test.declared")(anything)
