@@ -13,4 +13,4 @@ class ChangeCounters(Protocol):
     """
 
     def value(self, queue: str) -> int | None:
-        """Return a counter's value, or None if it is unavailable; takes at most 50 ms."""
+        """Return a counter, or None if it is unavailable; takes at most 50 ms."""

@@ -27,7 +27,7 @@ def test_an_error_without_a_message_uses_its_docstring() -> None:
 
 
 def test_a_subclass_that_passes_no_message_still_has_one() -> None:
-    """A task may raise its own class, whose constructor does not call the base."""
+    """A task may raise its own class, with a constructor of its own."""
 
     class WithoutMessage(Invalid):
         """Something was wrong."""

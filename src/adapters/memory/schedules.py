@@ -85,7 +85,7 @@ class MemoryScheduleRepository:
     ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of a list, and what `count` does."""
         found = self.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
-        return [ListedSchedule.of(view) for view in found], self.count(scope, filters)
+        return [ListedSchedule.from_view(view) for view in found], self.count(scope, filters)
 
     def count(self, scope: Scope, filters: ScheduleFilter) -> int:
         """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
@@ -98,7 +98,9 @@ class MemoryScheduleRepository:
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the active schedules whose time has come, in short, oldest first."""
         due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
-        return [Due.of(each) for each in ordered(due, ("next_run_time",), _ORDERINGS)[:limit]]
+        return [
+            Due.from_schedule(each) for each in ordered(due, ("next_run_time",), _ORDERINGS)[:limit]
+        ]
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
         """Return the active ones of some schedules, in the order of the ids."""

@@ -85,4 +85,4 @@ class MemoryRateLimiter:
     def _decide(self, charge: RateLimitKey, at: float, cost: int) -> Decision:
         rate = charge.policy.rate
         oldest, spent = self._windows.get_moving_window(charge.key, rate.count, rate.seconds)
-        return Decision.of(charge.policy, spent, oldest, at, cost)
+        return Decision.from_usage(charge.policy, spent, oldest, at, cost)

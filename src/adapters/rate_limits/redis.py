@@ -133,7 +133,7 @@ class RedisRateLimiter:
     def _shared(self, charges: Sequence[RateLimitKey], at: float, cost: int) -> Sequence[Decision]:
         admitted, found = self._windows.acquire_all(charges, at, cost)
         decisions = [
-            Decision.of(each.policy, spent, oldest, at, cost)
+            Decision.from_usage(each.policy, spent, oldest, at, cost)
             for each, (spent, oldest) in zip(charges, found, strict=True)
         ]
         return [each.after_request(cost) for each in decisions] if admitted else decisions

@@ -23,45 +23,45 @@ _MAX_TIMES = 6
 
 def describe(fields: CronExpression) -> str:
     """Return when an expression runs, in English, without a full stop."""
-    time, days = _time(fields), _days(fields)
+    time, days = _describe_time(fields), _describe_days(fields)
     if not days and time.startswith("at ") and fields.is_fixed_time:
         days = "every day"
-    words = ", ".join(filter(None, [time, days, _months(fields.month)]))
+    words = ", ".join(filter(None, [time, days, _describe_months(fields.month)]))
     return words[0].upper() + words[1:]
 
 
-def _time(fields: CronExpression) -> str:
+def _describe_time(fields: CronExpression) -> str:
     minute, hour = fields.minute, fields.hour
     if _lists_numbers(minute) and _lists_numbers(hour):
-        times = [_clock(h, m) for h in hour.numbers for m in minute.numbers]
+        times = [_format_time(h, m) for h in hour.numbers for m in minute.numbers]
         if len(times) <= _MAX_TIMES:
             return f"at {_join(times)}"
     if len(minute.numbers) == 1:
-        return _once_an_hour(minute.numbers[0], hour)
-    return _often_an_hour(minute, hour)
+        return _describe_hourly(minute.numbers[0], hour)
+    return _describe_minutes_of_hours(minute, hour)
 
 
-def _once_an_hour(minute: int, hour: Field) -> str:
+def _describe_hourly(minute: int, hour: Field) -> str:
     """Describe an expression that runs once in each matching hour."""
     if hour.is_any:
         return "every hour" if minute == 0 else f"every hour, at minute {minute}"
     if _lists_numbers(hour):
-        return f"at {_join([_clock(number, minute) for number in hour.numbers])}"
-    return _join([_hours(minute, span) for span in hour.ranges])
+        return f"at {_join([_format_time(number, minute) for number in hour.numbers])}"
+    return _join([_describe_hour_range(minute, each) for each in hour.ranges])
 
 
-def _hours(minute: int, span: Range) -> str:
-    if len(span.numbers) == 1:
-        return f"at {_clock(span.first, minute)}"
-    every = "every hour" if span.step == 1 else f"every {span.step} hours"
-    if span.is_starred and 24 % span.step == 0:
+def _describe_hour_range(minute: int, each: Range) -> str:
+    if len(each.numbers) == 1:
+        return f"at {_format_time(each.first, minute)}"
+    every = "every hour" if each.step == 1 else f"every {each.step} hours"
+    if each.is_starred and 24 % each.step == 0:
         return every if minute == 0 else f"{every}, at minute {minute}"
-    return f"{every} from {_clock(span.first, minute)} to {_clock(span.numbers[-1], minute)}"
+    return f"{every} from {_format_time(each.first, minute)} to {_format_time(each.numbers[-1], minute)}"
 
 
-def _often_an_hour(minute: Field, hour: Field) -> str:
+def _describe_minutes_of_hours(minute: Field, hour: Field) -> str:
     """Describe an expression that runs more than once an hour."""
-    minutes = _minutes(minute)
+    minutes = _describe_minutes(minute)
     if hour.is_any:
         return (
             minutes
@@ -69,42 +69,42 @@ def _often_an_hour(minute: Field, hour: Field) -> str:
             else f"{minutes} of every hour"
         )
     if len(hour.ranges) == 1 and hour.ranges[0].step == 1:
-        span = hour.ranges[0]
-        return f"{minutes}, between {_clock(span.first, 0)} and {_clock(span.last, 59)}"
+        each = hour.ranges[0]
+        return f"{minutes}, between {_format_time(each.first, 0)} and {_format_time(each.last, 59)}"
     return f"{minutes}, in the hours {_join([f'{number:02}' for number in hour.numbers])}"
 
 
-def _minutes(minute: Field) -> str:
+def _describe_minutes(minute: Field) -> str:
     if _lists_numbers(minute):
         return f"at minutes {_join([str(number) for number in minute.numbers])}"
-    return _join([_minute_span(span) for span in minute.ranges])
+    return _join([_describe_minute_range(each) for each in minute.ranges])
 
 
-def _minute_span(span: Range) -> str:
-    if len(span.numbers) == 1:
-        return f"at minute {span.first}"
-    every = "every minute" if span.step == 1 else f"every {span.step} minutes"
-    if not span.is_starred:
-        return f"{every} from minute {span.first} to {span.numbers[-1]}"
-    return every if 60 % span.step == 0 else f"{every}, counted from each full hour"
+def _describe_minute_range(each: Range) -> str:
+    if len(each.numbers) == 1:
+        return f"at minute {each.first}"
+    every = "every minute" if each.step == 1 else f"every {each.step} minutes"
+    if not each.is_starred:
+        return f"{every} from minute {each.first} to {each.numbers[-1]}"
+    return every if 60 % each.step == 0 else f"{every}, counted from each full hour"
 
 
-def _days(fields: CronExpression) -> str:
-    day = "" if fields.day.is_any else _day(fields.day)
-    weekday = "" if fields.weekday.is_any else _weekday(fields.weekday)
+def _describe_days(fields: CronExpression) -> str:
+    day = "" if fields.day.is_any else _describe_day(fields.day)
+    weekday = "" if fields.weekday.is_any else _describe_weekday(fields.weekday)
     if not (day and weekday):
         return day or weekday
     return f"{day} or {weekday}" if fields.matches_either_day else f"{day} if it is also {weekday}"
 
 
-def _day(field: Field) -> str:
+def _describe_day(field: Field) -> str:
     if _lists_numbers(field) and not field.day_patterns:
         days = "day" if len(field.numbers) == 1 else "days"
         return f"on {days} {_join([str(number) for number in field.numbers])} of the month"
-    return f"on {_join([_day_item(item) for item in field.items])} of the month"
+    return f"on {_join([_describe_day_item(item) for item in field.items])} of the month"
 
 
-def _day_item(item: Range | DayPattern) -> str:
+def _describe_day_item(item: Range | DayPattern) -> str:
     if isinstance(item, DayPattern):
         if item.sign == "W":
             return f"the weekday (Monday to Friday) nearest to day {item.number}"
@@ -116,35 +116,35 @@ def _day_item(item: Range | DayPattern) -> str:
     return f"every {_ordinal(item.step)} day from day {item.first} to {item.numbers[-1]}"
 
 
-def _weekday(field: Field) -> str:
+def _describe_weekday(field: Field) -> str:
     if field.day_patterns:
-        return f"on {_join([_weekday_of_month(special) for special in field.day_patterns])} of the month"
-    return _join([_weekday_span(span) for span in field.ranges])
+        return f"on {_join([_describe_day_pattern(pattern) for pattern in field.day_patterns])} of the month"
+    return _join([_describe_weekday_range(each) for each in field.ranges])
 
 
-def _weekday_of_month(special: DayPattern) -> str:
-    name = _WEEKDAYS[special.number or 0]
+def _describe_day_pattern(pattern: DayPattern) -> str:
+    name = _WEEKDAYS[pattern.number or 0]
     return (
         f"the last {name}"
-        if special.occurrence is None
-        else f"the {_ORDINALS[special.occurrence - 1]} {name}"
+        if pattern.occurrence is None
+        else f"the {_ORDINALS[pattern.occurrence - 1]} {name}"
     )
 
 
-def _weekday_span(span: Range) -> str:
-    names = [_WEEKDAYS[number % SUNDAY] for number in span.numbers]
-    if span.step == 1 and len(names) > 2:
+def _describe_weekday_range(each: Range) -> str:
+    names = [_WEEKDAYS[number % SUNDAY] for number in each.numbers]
+    if each.step == 1 and len(names) > 2:
         return f"{names[0]} to {names[-1]}"
     return _join(names)
 
 
-def _months(field: Field) -> str:
+def _describe_months(field: Field) -> str:
     if field.is_any:
         return ""
     months = []
-    for span in field.ranges:
-        names = [_MONTHS[number - MONTH.low] for number in span.numbers]
-        if span.step == 1 and len(names) > 2:
+    for each in field.ranges:
+        names = [_MONTHS[number - MONTH.low] for number in each.numbers]
+        if each.step == 1 and len(names) > 2:
             months.append(f"{names[0]} to {names[-1]}")
         else:
             months += names
@@ -153,10 +153,10 @@ def _months(field: Field) -> str:
 
 def _lists_numbers(field: Field) -> bool:
     """Whether a field consists of single numbers."""
-    return all(len(span.numbers) == 1 for span in field.ranges)
+    return all(len(each.numbers) == 1 for each in field.ranges)
 
 
-def _clock(hour: int, minute: int) -> str:
+def _format_time(hour: int, minute: int) -> str:
     return f"{hour:02}:{minute:02}"
 
 

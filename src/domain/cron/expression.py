@@ -99,7 +99,7 @@ Item = Range | DayPattern
 class Field:
     """One of the five fields, parsed."""
 
-    kind: FieldSpec
+    spec: FieldSpec
     items: tuple[Item, ...]
 
     @property
@@ -127,7 +127,7 @@ class Field:
     def numbers(self) -> tuple[int, ...]:
         """All plain numbers that match, ascending; Sunday is 0."""
         numbers = {number for each in self.ranges for number in each.numbers}
-        if self.kind is WEEKDAY:
+        if self.spec is WEEKDAY:
             numbers = {number % SUNDAY for number in numbers}
         return tuple(sorted(numbers))
 
@@ -194,9 +194,9 @@ def _normalise(line: str) -> str:
 
 def _expand_macro(text: str) -> str:
     if text == "@reboot":
-        syntax_error("@reboot is not supported, a schedule runs at times only.")
+        syntax_error("@reboot is not supported; give the times to run at.")
     if text.startswith("@every"):
-        syntax_error("@every is not supported, write a step such as */5 * * * *.")
+        syntax_error("@every is not supported; write a step such as */5 * * * *.")
     if text not in MACROS:
         syntax_error(
             f"{text.split(maxsplit=1)[0]} is not known; the macros are {', '.join(MACROS)}."
@@ -204,84 +204,84 @@ def _expand_macro(text: str) -> str:
     return MACROS[text]
 
 
-def _parse_field(kind: FieldSpec, text: str) -> Field:
-    if text == "?" and kind in (DAY, WEEKDAY):
+def _parse_field(spec: FieldSpec, text: str) -> Field:
+    if text == "?" and spec in (DAY, WEEKDAY):
         text = "*"
-    items = tuple(_parse_item(kind, part) for part in text.split(","))
+    items = tuple(_parse_item(spec, part) for part in text.split(","))
     signs = {item.sign for item in items if isinstance(item, DayPattern)}
     if "W" in signs and len(items) > 1:
         syntax_error("W cannot be part of a list.")
-    if kind is WEEKDAY and signs and any(isinstance(item, Range) for item in items):
+    if spec is WEEKDAY and signs and any(isinstance(item, Range) for item in items):
         syntax_error("weekdays with # or L cannot be listed together with plain weekdays.")
-    return Field(kind, items)
+    return Field(spec, items)
 
 
-def _parse_item(kind: FieldSpec, text: str) -> Item:
-    _reject_unsupported(kind, text)
-    special = _parse_day_pattern(kind, text.upper())
-    if special is not None:
-        return special
+def _parse_item(spec: FieldSpec, text: str) -> Item:
+    _reject_unsupported(spec, text)
+    pattern = _parse_day_pattern(spec, text.upper())
+    if pattern is not None:
+        return pattern
     match = _PARTS.fullmatch(text)
     if match is None:
-        syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
+        syntax_error(f"{text!r} is not valid in the {spec.name} field.")
     low, high, step = match.groups()
-    return _parse_range(kind, text, low, high, step)
+    return _parse_range(spec, text, low, high, step)
 
 
-def _reject_unsupported(kind: FieldSpec, text: str) -> None:
+def _reject_unsupported(spec: FieldSpec, text: str) -> None:
     if not text:
-        syntax_error(f"the {kind.name} field has an empty place in its list.")
+        syntax_error(f"the {spec.name} field has an empty item in its list.")
     foreign = _RANDOM_OR_HASH.fullmatch(text.upper().partition("/")[0])
     if foreign is not None:
         meaning = {"R": "random", "H": "hashed"}[foreign[1]]
-        syntax_error(f"{foreign[1]} ({meaning} times) is not supported, name the time.")
+        syntax_error(f"{foreign[1]} ({meaning} times) is not supported; give the time.")
     if "?" in text:
-        syntax_error("? may only stand alone, for day of month or weekday.")
-    if kind in (DAY, WEEKDAY) and _UNSUPPORTED_L.fullmatch(text.upper()):
+        syntax_error("? is allowed only as the whole day of month or weekday field.")
+    if spec in (DAY, WEEKDAY) and _UNSUPPORTED_L.fullmatch(text.upper()):
         syntax_error(
             f"{text!r} is not supported: L is the last day of the month, "
             "L5 in the weekday field its last Friday."
         )
 
 
-def _parse_day_pattern(kind: FieldSpec, text: str) -> DayPattern | None:
-    if kind is DAY and text == "L":
+def _parse_day_pattern(spec: FieldSpec, text: str) -> DayPattern | None:
+    if spec is DAY and text == "L":
         return DayPattern("L")
-    if kind is DAY and (match := re.fullmatch(r"(\d+)W|W(\d+)", text)):
-        return DayPattern("W", kind.number(match[1] or match[2]))
-    if kind is WEEKDAY and (match := re.fullmatch(r"L(\d+)", text)):
-        return DayPattern("L", kind.number(match[1]) % SUNDAY)
-    if kind is WEEKDAY and (match := re.fullmatch(r"(\w+)#(\w+)", text)):
+    if spec is DAY and (match := re.fullmatch(r"(\d+)W|W(\d+)", text)):
+        return DayPattern("W", spec.number(match[1] or match[2]))
+    if spec is WEEKDAY and (match := re.fullmatch(r"L(\d+)", text)):
+        return DayPattern("L", spec.number(match[1]) % SUNDAY)
+    if spec is WEEKDAY and (match := re.fullmatch(r"(\w+)#(\w+)", text)):
         if match[2] not in set("12345"):
-            syntax_error(f"after # comes a number from 1 to 5, not {match[2]!r}.")
-        return DayPattern("#", kind.number(match[1]) % SUNDAY, int(match[2]))
+            syntax_error(f"# must be followed by a number from 1 to 5, not {match[2]!r}.")
+        return DayPattern("#", spec.number(match[1]) % SUNDAY, int(match[2]))
     return None
 
 
-def _parse_range(kind: FieldSpec, text: str, low: str, high: str | None, step: str | None) -> Range:
-    every = _parse_step(kind, step)
-    end = 6 if kind is WEEKDAY else kind.high
+def _parse_range(spec: FieldSpec, text: str, low: str, high: str | None, step: str | None) -> Range:
+    every = _parse_step(spec, step)
+    end = 6 if spec is WEEKDAY else spec.high
     if low == "*":
         if high is not None:
-            syntax_error(f"{text!r} cannot be read in the {kind.name} field.")
-        return Range(kind.low, end, every, is_starred=True)
-    first = kind.number(low)
+            syntax_error(f"{text!r} is not valid in the {spec.name} field.")
+        return Range(spec.low, end, every, is_starred=True)
+    first = spec.number(low)
     if high is None:
         return Range(first, first if step is None else max(first, end), every)
-    last = kind.number(high)
-    if kind is WEEKDAY and high.upper() == "SUN" and first > 0:
+    last = spec.number(high)
+    if spec is WEEKDAY and high.upper() == "SUN" and first > 0:
         last = SUNDAY
     if first > last:
         syntax_error(
-            f"the range {low}-{high} in the {kind.name} field runs backwards, "
-            f"write two ranges: {low}-{end},{kind.low}-{high}."
+            f"the range {low}-{high} in the {spec.name} field runs backwards; "
+            f"write two ranges: {low}-{end},{spec.low}-{high}."
         )
     return Range(first, last, every)
 
 
-def _parse_step(kind: FieldSpec, step: str | None) -> int:
+def _parse_step(spec: FieldSpec, step: str | None) -> int:
     if step is None:
         return 1
-    if not step.isdigit() or not 0 < int(step) <= kind.high:
-        syntax_error(f"the step {step} in the {kind.name} field must be from 1 to {kind.high}.")
+    if not step.isdigit() or not 0 < int(step) <= spec.high:
+        syntax_error(f"the step {step} in the {spec.name} field must be from 1 to {spec.high}.")
     return int(step)

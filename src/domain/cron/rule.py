@@ -73,16 +73,16 @@ def _days_of_month(day: str, weekday: str, year: int, month: int) -> tuple[int, 
     return tuple(found)
 
 
-def _to_croniter(part: Field) -> str:
+def _to_croniter(field: Field) -> str:
     """Format a day or weekday field for croniter, with ranges written out."""
-    if part.is_any:
+    if field.is_any:
         return "*"
-    numbers = [str(number) for number in part.numbers]
+    numbers = [str(number) for number in field.numbers]
     day_patterns = [
         f"{pattern.number}#{pattern.occurrence}"
         if pattern.sign == "#"
         else f"{pattern.sign}{'' if pattern.number is None else pattern.number}"
-        for pattern in part.day_patterns
+        for pattern in field.day_patterns
     ]
     return ",".join(numbers + day_patterns)
 
@@ -100,7 +100,7 @@ class Calendar:
     days: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, fields: CronExpression) -> "Calendar":
+    def from_expression(cls, fields: CronExpression) -> "Calendar":
         """Build the calendar of an expression."""
         hours, minutes = fields.hour.numbers, fields.minute.numbers
         day, weekday = _to_croniter(fields.day), _to_croniter(fields.weekday)
@@ -163,9 +163,9 @@ class ZonedCalendar:
 
     calendar: Calendar
     zone: str
-    fixed: bool
-    skip: bool
-    both: bool
+    is_fixed_time: bool
+    skips_gaps: bool
+    repeats_overlaps: bool
 
     def ticks(self, begin: int, end: int) -> Iterator[tuple[int, ClockChange]]:
         """Yield the ticks in [begin, end), as UTC minutes."""
@@ -192,7 +192,7 @@ class ZonedCalendar:
 
     def skipped(self, begin: int, end: int) -> Iterator[int]:
         """Yield the clock changes in the range that cause a run to be skipped."""
-        if self.fixed and self.skip:
+        if self.is_fixed_time and self.skips_gaps:
             for period in offset_periods(self.zone, begin, end):
                 gap = (period.wall_seen, period.wall_start)
                 if begin <= period.start and self.calendar.any_between(*gap):
@@ -202,13 +202,13 @@ class ZonedCalendar:
         """Yield each offset period with the wall-clock minutes that count."""
         for period in offset_periods(self.zone, begin, end):
             low = max(begin, period.start) + period.offset
-            if self.fixed and not self.both:
+            if self.is_fixed_time and not self.repeats_overlaps:
                 low = max(low, period.wall_seen)
             yield period, low, min(end, period.end) + period.offset
 
     def _shifts_to_start(self, period: OffsetPeriod, begin: int) -> bool:
         """Whether a time in the gap before a period runs at its start."""
-        if self.skip or not self.fixed or period.start < begin:
+        if self.skips_gaps or not self.is_fixed_time or period.start < begin:
             return False
         wall = period.wall_start
         runs_there_anyway = self.calendar.any_between(wall, wall + 1)
@@ -218,7 +218,7 @@ class ZonedCalendar:
 @lru_cache(maxsize=8192)
 def _parse_and_check(line: str) -> tuple[CronExpression, Calendar]:
     fields = parse(line)
-    calendar = Calendar.of(fields)
+    calendar = Calendar.from_expression(fields)
     if not calendar.any_between(*_TRIAL_RANGE):
         syntax_error("it does not run once in five years.")
     return fields, calendar
@@ -231,7 +231,7 @@ def _zoned_calendar(line: str, zone: str, skip: bool, both: bool) -> ZonedCalend
 
 
 @lru_cache(maxsize=50_000)
-def _next(line: str, zone: str, skip: bool, both: bool, minute: int) -> datetime | None:
+def _next_tick(line: str, zone: str, skip: bool, both: bool, minute: int) -> datetime | None:
     begin, end = _search_range(minute)
     tick = next(_zoned_calendar(line, zone, skip, both).ticks(begin, end), None)
     return None if tick is None else from_minutes(tick[0])
@@ -284,7 +284,7 @@ class CronRule:
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first tick after an instant, or None within 40 years."""
-        return _next(
+        return _next_tick(
             self.line,
             self.zone,
             self.dst_gap == DstGap.SKIP,

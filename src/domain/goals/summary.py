@@ -79,7 +79,7 @@ class Span:
         """First and last day of the equally long range before this one."""
         return self.first - len(self) * ONE_DAY, self.first - ONE_DAY
 
-    def pieces(self, group: Granularity) -> Iterator[tuple[date, date]]:
+    def buckets(self, group: Granularity) -> Iterator[tuple[date, date]]:
         """Yield first and last day of each bucket, cut off at both ends."""
         first = self.first
         while first <= self.last:
@@ -122,7 +122,7 @@ def buckets(days: Iterable[DaySeconds], span: Span, group: Granularity) -> Seque
             sums[start] = sums.get(start, 0) + seconds
     return [
         Bucket(first, last, sums.get(period_start(first, group), 0))
-        for first, last in span.pieces(group)
+        for first, last in span.buckets(group)
     ]
 
 

@@ -169,7 +169,7 @@ class Job:
     def cancel(self, now: datetime, reason: str = "cancelled on request") -> Self:
         """Cancel a waiting job, or request it of a running one; Conflict if ended."""
         if self.state.ended:
-            raise Conflict(f"The job has already {_past_participle(self.state)}.")
+            raise Conflict(f"The job has already {_describe_end(self.state)}.")
         if self.state is JobState.RUNNING:
             return evolve(self, cancel_requested=True)
         return evolve(self, state=JobState.CANCELLED, reason=reason, ended_at=now)
@@ -232,7 +232,7 @@ class Job:
         )
 
 
-def _past_participle(state: JobState) -> str:
+def _describe_end(state: JobState) -> str:
     words = {JobState.CANCELLED: "been cancelled", JobState.SKIPPED: "been skipped"}
     return words.get(state, state.name.lower())
 

@@ -60,7 +60,7 @@ class Rate:
 
 
 class Subject(StrEnum):
-    """What a policy counts by."""
+    """The property of a request that a policy counts by."""
 
     ADDRESS = "address"
     USER = "user"
@@ -115,7 +115,9 @@ class Decision:
     retry_after: float = 0.0
 
     @classmethod
-    def of(cls, policy: Policy, used: int, oldest: float, at: float, cost: int = 1) -> "Decision":
+    def from_usage(
+        cls, policy: Policy, used: int, oldest: float, at: float, cost: int = 1
+    ) -> "Decision":
         """
         Decide from the number of uses in the period and the oldest one's time.
 
@@ -152,7 +154,7 @@ def admit(policy: Policy, log: Sequence[float], at: float, cost: int = 1) -> Dec
     rate = policy.rate
     first = bisect_right(log, at - rate.seconds)
     used = len(log) - first
-    decision = Decision.of(policy, used, log[first] if used else at, at, cost)
+    decision = Decision.from_usage(policy, used, log[first] if used else at, at, cost)
     if decision.allowed or cost > rate.count:
         return decision
     last_to_expire = log[len(log) + cost - rate.count - 1]

@@ -72,7 +72,7 @@ class Due(NamedTuple):
     is_plain: bool
 
     @classmethod
-    def of(cls, schedule: Schedule) -> "Due":
+    def from_schedule(cls, schedule: Schedule) -> "Due":
         """Build from an active schedule."""
         assert schedule.next_at is not None
         bounds = (schedule.starts_at, schedule.ends_at, schedule.max_runs)

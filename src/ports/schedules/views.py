@@ -52,7 +52,9 @@ class ScheduleView:
     last_status: Status | None = None
 
     @classmethod
-    def first(cls, schedule: Schedule, owner: User, definition: TaskDefinition) -> "ScheduleView":
+    def without_runs(
+        cls, schedule: Schedule, owner: User, definition: TaskDefinition
+    ) -> "ScheduleView":
         """Build the view of a new schedule, which has no runs."""
         return cls(
             schedule=schedule,
@@ -103,7 +105,7 @@ class ListedSchedule(NamedTuple):
     task: str
 
     @classmethod
-    def of(cls, view: ScheduleView) -> "ListedSchedule":
+    def from_view(cls, view: ScheduleView) -> "ListedSchedule":
         """Build the row of a view."""
         schedule = view.schedule
         rule = schedule.cron

@@ -100,7 +100,7 @@ class ScheduleService:
             audit_command(tx.audit, actor, "CREATE", "schedule", schedule.id, now, changes)
         if user is None:
             return self.get(actor, schedule.id)
-        return ScheduleView.first(schedule, user, definition)
+        return ScheduleView.without_runs(schedule, user, definition)
 
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
         """Return a schedule visible to the actor."""

@@ -41,7 +41,7 @@ def found(store: AnyStore, filters: ScheduleFilter | None = None, **ask: Any) ->
         filters = filters or ScheduleFilter()
         views = tx.schedules.find(ALL_OWNERS, filters, **ask)
         total = tx.schedules.count(ALL_OWNERS, filters)
-        listed = [ListedSchedule.of(view) for view in views]
+        listed = [ListedSchedule.from_view(view) for view in views]
         assert tx.schedules.list_page(ALL_OWNERS, filters, **ask) == (listed, total)
         if not ask:
             assert total == len(views)

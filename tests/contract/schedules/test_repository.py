@@ -181,8 +181,10 @@ def test_due_schedules_come_oldest_first(store: AnyStore) -> None:
         a_schedule(owner=BOB),
     )
     with store.view() as tx:
-        assert list(tx.schedules.due(NOON)) == [Due.of(s) for s in (older, noon, also_noon)]
-        assert list(tx.schedules.due(NOON, limit=1)) == [Due.of(older)]
+        assert list(tx.schedules.due(NOON)) == [
+            Due.from_schedule(s) for s in (older, noon, also_noon)
+        ]
+        assert list(tx.schedules.due(NOON, limit=1)) == [Due.from_schedule(older)]
         assert list(tx.schedules.due(after(-61))) == []
         assert tx.schedules.next_due() == after(-60)
 
@@ -205,7 +207,7 @@ def test_due_schedules_are_told_in_short(
     (schedule,) = plan(store, a_schedule(cron=rule, version=3, cursor=after(-60), **fields))
     with store.view() as tx:
         (due,) = tx.schedules.due(after(5))
-    assert due == Due(schedule.id, 3, "echo", rule, NOON, is_plain) == Due.of(schedule)
+    assert due == Due(schedule.id, 3, "echo", rule, NOON, is_plain) == Due.from_schedule(schedule)
 
 
 def test_the_active_ones_of_some_schedules_are_told(store: AnyStore) -> None:

@@ -78,7 +78,7 @@ def put(store: AnyStore, *schedules: Schedule) -> list[Schedule]:
 
 
 def steps(*schedules: Schedule) -> list[FastPathStep]:
-    found = [fast_path_step(Due.of(schedule), NOON) for schedule in schedules]
+    found = [fast_path_step(Due.from_schedule(schedule), NOON) for schedule in schedules]
     return [step for step in found if step is not None]
 
 
@@ -239,7 +239,7 @@ def test_the_concurrency_key_is_kept_at_one_row(store: AnyStore) -> None:
 
 
 def test_one_tick_on_time_is_the_common_case() -> None:
-    due = Due.of(a_schedule(version=4))
+    due = Due.from_schedule(a_schedule(version=4))
     assert fast_path_step(due, NOON) == FastPathStep(due.id, 4, NOON, HOURLY)
     assert fast_path_step(due, after(60)) is not None
 
@@ -258,7 +258,7 @@ def test_the_common_step_is_what_the_plan_comes_to(
     assert tick is not None
     now = tick + timedelta(seconds=late)
     schedule = a_schedule(cron=rule, next_at=tick, runs=3)
-    step = fast_path_step(Due.of(schedule), now)
+    step = fast_path_step(Due.from_schedule(schedule), now)
     if step is not None:
         planned = TickPlan(rows=[PlannedTick(tick=tick)], cursor=tick, next_at=step.next_at, runs=4)
         assert plan(schedule, now) == planned
@@ -274,4 +274,4 @@ def test_the_common_step_is_what_the_plan_comes_to(
     ],
 )
 def test_others_take_a_plan(fields: dict[str, Any], now: Any) -> None:
-    assert fast_path_step(Due.of(a_schedule(**fields)), now) is None
+    assert fast_path_step(Due.from_schedule(a_schedule(**fields)), now) is None

@@ -43,11 +43,11 @@ REFUSED = {
     "0 0 32 * *": "32 is out of range",
     "0 0 1 13 *": "13 is out of range in the month field (1-12)",
     "0 0 * * 8": "8 is out of range in the weekday field (0-7)",
-    "-1 * * * *": "'-1' cannot be read in the minute field",
-    "*-5 * * * *": "'*-5' cannot be read in the minute field",
-    "1.5 * * * *": "'1.5' cannot be read",
-    "1-5-9 * * * *": "'1-5-9' cannot be read",
-    "0 5-1 * * *": "the range 5-1 in the hour field runs backwards, write two ranges: 5-23,0-1",
+    "-1 * * * *": "'-1' is not valid in the minute field",
+    "*-5 * * * *": "'*-5' is not valid in the minute field",
+    "1.5 * * * *": "'1.5' is not valid",
+    "1-5-9 * * * *": "'1-5-9' is not valid",
+    "0 5-1 * * *": "the range 5-1 in the hour field runs backwards; write two ranges: 5-23,0-1",
     "0 0 * * FRI-MON": "the range FRI-MON in the weekday field runs backwards",
     "0 0 * DEC-JAN *": "the range DEC-JAN in the month field runs backwards",
     "*/0 * * * *": "the step 0 in the minute field must be from 1 to 59",
@@ -56,9 +56,9 @@ REFUSED = {
     "0 0 * * FOO": "'FOO' is not known in the weekday field",
     "0 0 * MON *": "'MON' is not known in the month field",
     "0 0 JAN * *": "'JAN' is not known in the day of month field",
-    "1,,2 * * * *": "the minute field has an empty place in its list",
-    "? * * * *": "? may only stand alone, for day of month or weekday",
-    "0 0 ?,1 * *": "? may only stand alone",
+    "1,,2 * * * *": "the minute field has an empty item in its list",
+    "? * * * *": "? is allowed only as the whole day of month or weekday field",
+    "0 0 ?,1 * *": "? is allowed only as the whole",
     "L * * * *": "'L' is not known in the minute field",
     "0 0 * * L": "'L' is not known in the weekday field",
     "0 0 LW * *": "'LW' is not supported: L is the last day of the month",
@@ -68,10 +68,10 @@ REFUSED = {
     "0 0 W * *": "'W' is not known in the day of month field",
     "0 0 32W * *": "32 is out of range",
     "0 0 * * L8": "8 is out of range",
-    "0 0 * * 5#6": "after # comes a number from 1 to 5, not '6'",
-    "0 0 * * 5#x": "after # comes a number from 1 to 5, not 'X'",
+    "0 0 * * 5#6": "# must be followed by a number from 1 to 5, not '6'",
+    "0 0 * * 5#x": "# must be followed by a number from 1 to 5, not 'X'",
     "0 0 * * 1,5#2": "weekdays with # or L cannot be listed together with plain weekdays",
-    "0 0 1#2 * *": "'1#2' cannot be read in the day of month field",
+    "0 0 1#2 * *": "'1#2' is not valid in the day of month field",
     "0 0 30 2 *": "it does not run once in five years",
     "0 0 31 2,4,6,9,11 *": "it does not run once in five years",
     "0 0 */30 * MON#2": "it does not run once in five years",
@@ -83,9 +83,9 @@ REFUSED = {
 def test_unsupported_expressions_are_rejected_with_a_reason(line: str, reason: str) -> None:
     with pytest.raises(Invalid) as refused:
         CronRule(line)
-    (said,) = refused.value.field_errors["cron_expression"]
-    assert said.startswith(f"Invalid cron expression: {reason}")
-    assert said.endswith(".")
+    (message,) = refused.value.field_errors["cron_expression"]
+    assert message.startswith(f"Invalid cron expression: {reason}")
+    assert message.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -155,5 +155,5 @@ def test_numbers_ranges_and_steps_agree_with_croniter(
         (expanded[0], expanded[1], expanded[3]),
         strict=True,
     ):
-        every = range(ours.kind.low, ours.kind.high + 1)
+        every = range(ours.spec.low, ours.spec.high + 1)
         assert list(ours.numbers) == (list(every) if "*" in theirs else theirs)

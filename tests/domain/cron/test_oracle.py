@@ -69,14 +69,14 @@ def _windows() -> Sequence[Window]:
 
 
 def _cronsim(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
-    """Return cronsim's ticks without duplicates; it spells the last Sunday `0L`."""
-    found = set()
+    """Return cronsim's distinct ticks; it spells the last Sunday `0L`."""
+    result = set()
     for tick in CronSim(line.replace("L0", "0L"), after.astimezone(load_zone(zone))):
         at = tick.astimezone(UTC)
         if at > until:
             break
-        found.add(at)
-    return sorted(found)
+        result.add(at)
+    return sorted(result)
 
 
 def _odd(zone: str, change: datetime) -> bool:
@@ -107,7 +107,7 @@ def _explained(line: str, zone: str, change: datetime, ours: list[datetime]) -> 
 
 
 def _local_matches(line: str, zone: str, after: datetime, until: datetime) -> list[datetime]:
-    """Return every minute in (after, until] whose local time matches, on any day."""
+    """Return every minute in (after, until] whose local time matches."""
     clock, fields = load_zone(zone), parse(line)
     assert fields.day.is_any
     assert fields.weekday.is_any
@@ -145,16 +145,16 @@ def _local_runs(
 ) -> list[datetime]:
     """Return a daily time's runs around a change, by the folds of PEP 495."""
     clock = load_zone(zone)
-    found = set()
+    result = set()
     middle = change.astimezone(clock).date()
     for day in (middle + timedelta(days=days) for days in range(-4, 5)):
         wall = datetime(day.year, day.month, day.day, hour, minute, tzinfo=clock)
         first, second = (wall.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
         if first.astimezone(clock).replace(tzinfo=None) == wall.replace(tzinfo=None):
-            found |= {first, second} if overlap is DstOverlap.BOTH else {first}
+            result |= {first, second} if overlap is DstOverlap.BOTH else {first}
         elif gap is DstGap.RUN_AFTER:
-            found.add(_first_instant_after_the_gap(second, first, clock))
-    return sorted(at for at in found if abs(at - change) <= TWO_DAYS)
+            result.add(_first_instant_after_the_gap(second, first, clock))
+    return sorted(at for at in result if abs(at - change) <= TWO_DAYS)
 
 
 def _first_instant_after_the_gap(low: datetime, high: datetime, clock: ZoneInfo) -> datetime:
@@ -187,7 +187,7 @@ def test_daily_times_follow_both_options_at_every_clock_change(
 
 @pytest.mark.parametrize("line", ["*/15 * * * *", "0 */2 * * *", "*/20 2 * * *", "30 */6 * * *"])
 def test_wildcards_fire_at_every_matching_minute_at_odd_changes(line: str) -> None:
-    """Both occurrences of a minute, and none in a gap; checked without cronsim."""
+    """Both occurrences of a minute, none in a gap; checked without cronsim."""
     odd = [window for window in _windows() if _odd(*window)]
     assert {"Antarctica/Casey", "Australia/LHI"} <= {zone for zone, _ in odd}
     for zone, change in odd:

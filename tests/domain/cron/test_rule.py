@@ -20,7 +20,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 OPTIONS = [(gap, overlap) for gap in DstGap for overlap in DstOverlap]
 
 
-def walls(rule: CronRule, day: str, days: int = 1) -> list[str]:
+def local_runs(rule: CronRule, day: str, days: int = 1) -> list[str]:
     """Return the runs of some local days, as local times with offset."""
     zone = load_zone(rule.zone)
     start = datetime.fromisoformat(day).replace(tzinfo=zone)
@@ -36,14 +36,14 @@ def test_a_fixed_time_in_a_gap_runs_at_its_end_or_is_skipped(
 ) -> None:
     rule = CronRule("30 2 * * *", "Europe/Berlin", gap, overlap)
     moved = ["29 03:00+0200"] if gap is DstGap.RUN_AFTER else []
-    assert walls(rule, "2026-03-28", 3) == ["28 02:30+0100", *moved, "30 02:30+0200"]
+    assert local_runs(rule, "2026-03-28", 3) == ["28 02:30+0100", *moved, "30 02:30+0200"]
 
 
 @pytest.mark.parametrize(("gap", "overlap"), OPTIONS)
 def test_a_fixed_time_in_an_overlap_runs_once_or_twice(gap: DstGap, overlap: DstOverlap) -> None:
     rule = CronRule("30 1 * * *", "America/New_York", gap, overlap)
     again = ["01 01:30-0500"] if overlap is DstOverlap.BOTH else []
-    assert walls(rule, "2026-11-01") == ["01 01:30-0400", *again]
+    assert local_runs(rule, "2026-11-01") == ["01 01:30-0400", *again]
 
 
 @pytest.mark.parametrize(("gap", "overlap"), OPTIONS)
@@ -53,16 +53,16 @@ def test_wildcards_run_at_the_same_intervals_with_any_option(
 ) -> None:
     rule = CronRule(line, "Europe/Berlin", gap, overlap)
     if line == "*/30 2 * * *":
-        assert walls(rule, "2026-03-29") == []
-        assert walls(rule, "2026-10-25") == [
+        assert local_runs(rule, "2026-03-29") == []
+        assert local_runs(rule, "2026-10-25") == [
             "25 02:00+0200",
             "25 02:30+0200",
             "25 02:00+0100",
             "25 02:30+0100",
         ]
     else:
-        assert len(walls(rule, "2026-03-29")) == 23
-        assert len(walls(rule, "2026-10-25")) == 25
+        assert len(local_runs(rule, "2026-03-29")) == 23
+        assert len(local_runs(rule, "2026-10-25")) == 25
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,16 @@ def test_wildcards_run_at_the_same_intervals_with_any_option(
     ],
 )
 def test_odd_clock_changes(line: str, zone: str, day: str, runs: list[str] | None) -> None:
-    found = walls(CronRule(line, zone), day)
+    result = local_runs(CronRule(line, zone), day)
     if runs is None:
-        assert len(found) == {"America/Santiago": 23, "Australia/Lord_Howe": 25}[zone]
+        assert len(result) == {"America/Santiago": 23, "Australia/Lord_Howe": 25}[zone]
     else:
-        assert found == runs
+        assert result == runs
 
 
 def test_the_half_hour_overlap_of_lord_howe_runs_twice_only_on_request() -> None:
     rule = CronRule("45 1 * * *", "Australia/Lord_Howe", dst_overlap=DstOverlap.BOTH)
-    assert walls(rule, "2026-04-05") == ["05 01:45+1100", "05 01:45+1030"]
+    assert local_runs(rule, "2026-04-05") == ["05 01:45+1100", "05 01:45+1030"]
 
 
 @pytest.mark.parametrize(
@@ -150,11 +150,11 @@ def test_naive_datetimes_raise_an_error() -> None:
 def test_the_next_run_is_cached_per_minute() -> None:
     rule = CronRule("17 4 * * *", "Europe/Berlin")
     rule.next_after(NOON)
-    before = cron._next.cache_info()
+    before = cron._next_tick.cache_info()
     assert rule.next_after(NOON + timedelta(seconds=59)) is CronRule(
         "17 4 * * *", "Europe/Berlin"
     ).next_after(NOON)
-    after = cron._next.cache_info()
+    after = cron._next_tick.cache_info()
     assert (after.hits - before.hits, after.misses - before.misses) == (2, 0)
     assert after.maxsize is not None
 
@@ -227,7 +227,7 @@ ZONES = st.sampled_from(
     ]
 )
 RULES = st.builds(CronRule, LINES, ZONES, st.sampled_from(DstGap), st.sampled_from(DstOverlap))
-MOMENTS = st.datetimes(
+INSTANTS = st.datetimes(
     datetime(2009, 1, 1),  # noqa: DTZ001
     datetime(2060, 1, 1),  # noqa: DTZ001
     timezones=st.just(UTC),
@@ -235,7 +235,7 @@ MOMENTS = st.datetimes(
 
 
 @settings(deadline=None)
-@given(RULES, MOMENTS)
+@given(RULES, INSTANTS)
 def test_ticks_ascend_and_agree_with_next_after(rule: CronRule, moment: datetime) -> None:
     ticks = list(islice(rule.ticks(moment), 20))
     assert moment < ticks[0] == rule.next_after(moment)
@@ -245,7 +245,7 @@ def test_ticks_ascend_and_agree_with_next_after(rule: CronRule, moment: datetime
 
 
 @settings(deadline=None)
-@given(RULES, MOMENTS, st.integers(0, 40 * 1440))
+@given(RULES, INSTANTS, st.integers(0, 40 * 1440))
 def test_the_range_summary_agrees_with_the_ticks(
     rule: CronRule, moment: datetime, minutes: int
 ) -> None:
@@ -257,7 +257,7 @@ def test_the_range_summary_agrees_with_the_ticks(
 
 
 @settings(deadline=None)
-@given(RULES, MOMENTS)
+@given(RULES, INSTANTS)
 def test_rules_with_equal_fields_are_equal(rule: CronRule, moment: datetime) -> None:
     again = CronRule(rule.line, rule.zone, rule.dst_gap, rule.dst_overlap)
     assert again == rule

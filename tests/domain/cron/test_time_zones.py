@@ -20,7 +20,7 @@ from workbell.domain.errors import Invalid
 pytestmark = pytest.mark.unit
 
 
-def found(zone: str, begin: datetime, end: datetime) -> list[tuple[str, int, int]]:
+def list_periods(zone: str, begin: datetime, end: datetime) -> list[tuple[str, int, int]]:
     """Return the starts, offsets and signed jumps of the periods in a range."""
     return [
         (f"{from_minutes(s.start):%Y-%m-%d %H:%M}", s.offset, s.wall_start - s.wall_seen)
@@ -32,21 +32,21 @@ def found(zone: str, begin: datetime, end: datetime) -> list[tuple[str, int, int
 
 def test_wall_clocks_jump_forward_at_gaps_and_back_at_overlaps() -> None:
     year = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
-    assert found("Europe/Berlin", *year) == [
+    assert list_periods("Europe/Berlin", *year) == [
         ("2026-01-01 00:00", 60, 0),
         ("2026-03-29 01:00", 120, 60),
         ("2026-10-25 01:00", 60, -60),
     ]
-    assert found("Australia/Lord_Howe", *year)[1:] == [
+    assert list_periods("Australia/Lord_Howe", *year)[1:] == [
         ("2026-04-04 15:00", 630, -30),
         ("2026-10-03 15:30", 660, 30),
     ]
-    assert found("UTC", *year) == [("2026-01-01 00:00", 0, 0)]
+    assert list_periods("UTC", *year) == [("2026-01-01 00:00", 0, 0)]
 
 
 def test_a_zone_can_skip_a_whole_day() -> None:
     december = datetime(2011, 12, 30, tzinfo=UTC), datetime(2012, 1, 2, tzinfo=UTC)
-    assert found("Pacific/Apia", *december) == [
+    assert list_periods("Pacific/Apia", *december) == [
         ("2011-09-24 14:00", -600, 60),
         ("2011-12-30 10:00", 840, 1440),
         ("2012-01-01 00:00", 840, 0),
@@ -56,7 +56,7 @@ def test_a_zone_can_skip_a_whole_day() -> None:
 def test_an_overlap_can_end_at_new_year() -> None:
     """Morocco set its clock back at midnight, an hour before New Year in UTC."""
     new_year = datetime(1985, 12, 31, tzinfo=UTC), datetime(1986, 1, 2, tzinfo=UTC)
-    assert found("Africa/Casablanca", *new_year)[1:] == [
+    assert list_periods("Africa/Casablanca", *new_year)[1:] == [
         ("1985-12-31 23:00", 0, -60),
         ("1986-01-01 00:00", 0, 0),
     ]

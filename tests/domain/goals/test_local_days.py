@@ -26,7 +26,7 @@ ZONES = [
     "Africa/Casablanca",
 ]
 SECOND = timedelta(seconds=1)
-MOMENTS = st.integers(631_152_000, 2_051_222_400).map(lambda s: datetime.fromtimestamp(s, UTC))
+INSTANTS = st.integers(631_152_000, 2_051_222_400).map(lambda s: datetime.fromtimestamp(s, UTC))
 
 
 def at(text: str) -> datetime:
@@ -63,20 +63,20 @@ def test_days_of_23_and_25_hours_have_their_actual_length(
     zone: str, day: date, hours: float
 ) -> None:
     middle = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    found = dict(split_by_local_day(middle - timedelta(days=2), middle + timedelta(days=2), zone))
-    assert found[day] == hours * 3600
+    result = dict(split_by_local_day(middle - timedelta(days=2), middle + timedelta(days=2), zone))
+    assert result[day] == hours * 3600
 
 
 def test_a_skipped_date_gets_no_seconds() -> None:
-    found = split_by_local_day(at("2011-12-28 10:00"), at("2012-01-01 10:00"), "Pacific/Apia")
-    assert date(2011, 12, 30) not in dict(found)
-    assert sum(seconds for _, seconds in found) == 4 * 86400
+    result = split_by_local_day(at("2011-12-28 10:00"), at("2012-01-01 10:00"), "Pacific/Apia")
+    assert date(2011, 12, 30) not in dict(result)
+    assert sum(seconds for _, seconds in result) == 4 * 86400
 
 
 def test_a_date_that_occurs_twice_is_merged() -> None:
     """St. John's set its clock back at 00:01, into the previous day."""
-    found = split_by_local_day(at("2006-10-29 01:00"), at("2006-10-29 05:00"), "America/St_Johns")
-    assert found == ((date(2006, 10, 28), 9000 - 60), (date(2006, 10, 29), 5400 + 60))
+    result = split_by_local_day(at("2006-10-29 01:00"), at("2006-10-29 05:00"), "America/St_Johns")
+    assert result == ((date(2006, 10, 28), 9000 - 60), (date(2006, 10, 29), 5400 + 60))
 
 
 def test_an_empty_period_has_no_days() -> None:
@@ -95,22 +95,22 @@ def test_an_unknown_zone_is_rejected() -> None:
 
 @given(
     zone=st.sampled_from(ZONES),
-    start=MOMENTS,
+    start=INSTANTS,
     length=st.timedeltas(timedelta(0), timedelta(days=9)),
 )
 def test_the_seconds_add_up_to_the_length_of_the_period(
     zone: str, start: datetime, length: timedelta
 ) -> None:
-    found = split_by_local_day(start, start + length, zone)
-    days = [day for day, _ in found]
-    assert sum(seconds for _, seconds in found) == length // SECOND
+    result = split_by_local_day(start, start + length, zone)
+    days = [day for day, _ in result]
+    assert sum(seconds for _, seconds in result) == length // SECOND
     assert days == sorted(set(days))
-    assert all(seconds > 0 for _, seconds in found)
+    assert all(seconds > 0 for _, seconds in result)
 
 
 @given(
     zone=st.sampled_from(ZONES),
-    start=MOMENTS,
+    start=INSTANTS,
     minutes=st.integers(1, 3000),
 )
 def test_each_minute_counts_on_its_own_date(zone: str, start: datetime, minutes: int) -> None:

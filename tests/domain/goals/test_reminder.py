@@ -34,14 +34,14 @@ ANN = ReminderRecipient(
 )  # fmt: skip
 
 
-def days_of_reminders(goal: IdleGoal, looked_on: list[date], inactive: int = 7) -> list[int]:
+def days_of_reminders(goal: IdleGoal, checked_on: list[date], inactive: int = 7) -> list[int]:
     """Return the days after the last entry on which a reminder is sent."""
-    told: list[int] = []
-    for today in looked_on:
+    reminded_after: list[int] = []
+    for today in checked_on:
         if goal.is_due(today, "UTC", inactive):
             goal = evolve(goal, reminded=goal.after_reminder(today, "UTC"))
-            told.append((today - SINCE).days)
-    return told
+            reminded_after.append((today - SINCE).days)
+    return reminded_after
 
 
 def test_three_reminders_come_after_7_14_and_28_days_and_then_none() -> None:
@@ -52,11 +52,11 @@ def test_three_reminders_come_after_7_14_and_28_days_and_then_none() -> None:
 
 @given(st.sets(st.integers(0, 400)))
 def test_a_missed_run_is_caught_up_without_duplicates(days: set[int]) -> None:
-    told = days_of_reminders(GOAL, [SINCE + timedelta(days=n) for n in sorted(days)])
-    assert len(told) <= 3
-    assert bool(told) == any(day >= 7 for day in days)
-    pauses = [b - a for a, b in pairwise(told)]
-    assert all(found >= least for found, least in zip(pauses, (14, 28), strict=False))
+    reminded_after = days_of_reminders(GOAL, [SINCE + timedelta(days=n) for n in sorted(days)])
+    assert len(reminded_after) <= 3
+    assert bool(reminded_after) == any(day >= 7 for day in days)
+    pauses = [b - a for a, b in pairwise(reminded_after)]
+    assert all(pause >= minimum for pause, minimum in zip(pauses, (14, 28), strict=False))
 
 
 def test_an_entry_restarts_the_reminders() -> None:

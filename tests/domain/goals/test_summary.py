@@ -77,10 +77,10 @@ def test_the_buckets_add_up_to_the_total_in_10_000_cases() -> None:
         ]
         first = NEW_YEAR.date() + timedelta(days=chance.randrange(700))
         span = Span(first, first + timedelta(days=chance.randrange(150)))
-        found = buckets(days, span, group)
-        assert sum(bucket.seconds for bucket in found) == total(days, span.first, span.last)
-        assert (found[0].first, found[-1].last) == (span.first, span.last)
-        assert all(b.first - a.last == ONE_DAY for a, b in pairwise(found))
+        result = buckets(days, span, group)
+        assert sum(bucket.seconds for bucket in result) == total(days, span.first, span.last)
+        assert (result[0].first, result[-1].last) == (span.first, span.last)
+        assert all(b.first - a.last == ONE_DAY for a, b in pairwise(result))
         worked = sum(seconds for _, seconds in spells)
         assert sum(seconds for _, seconds in by_period(days, group)) == worked
 
@@ -127,9 +127,9 @@ def test_the_default_span_is_the_30_days_until_today() -> None:
 
 def test_a_span_is_compared_with_the_preceding_one() -> None:
     days = [(day("2026-11-03"), 100), (day("2026-11-06"), 150), (day("2026-11-01"), 7)]
-    found = compare_with_previous(days, Span(day("2026-11-05"), day("2026-11-07")))
-    assert found == Comparison(day("2026-11-02"), day("2026-11-04"), 100, 50)
-    assert found.percent == 50.0
+    result = compare_with_previous(days, Span(day("2026-11-05"), day("2026-11-07")))
+    assert result == Comparison(day("2026-11-02"), day("2026-11-04"), 100, 50)
+    assert result.percent == 50.0
     assert compare_with_previous([], Span(day("2026-11-05"), day("2026-11-07"))).percent is None
 
 
@@ -161,8 +161,8 @@ def test_a_day_without_time_ends_a_streak() -> None:
 def test_no_current_streak_is_longer_than_the_longest(
     work: list[tuple[date, int]], today: date
 ) -> None:
-    found = streak(work, today)
-    assert 0 <= found.current <= found.longest <= len(work)
+    result = streak(work, today)
+    assert 0 <= result.current <= result.longest <= len(work)
 
 
 def test_heat_map_levels_are_quarters_of_the_busiest_day() -> None:

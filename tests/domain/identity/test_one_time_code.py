@@ -26,7 +26,7 @@ from workbell.domain.identity.user import UserId
 pytestmark = pytest.mark.unit
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-TICK = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def a_code() -> OneTimeCode:
@@ -60,7 +60,7 @@ def test_a_code_is_valid_for_ten_minutes() -> None:
     code = a_code()
     assert timedelta(minutes=10) == CODE_LIFETIME
     assert code.is_usable(NOON)
-    assert code.is_usable(NOON + CODE_LIFETIME - TICK)
+    assert code.is_usable(NOON + CODE_LIFETIME - MICROSECOND)
     assert not code.is_usable(NOON + CODE_LIFETIME)
 
 
@@ -87,8 +87,8 @@ def test_a_code_may_be_tried_five_times() -> None:
 
 
 def test_a_newer_code_expires_it_and_never_extends_it() -> None:
-    assert not a_code().superseded(NOON + TICK).is_usable(NOON + TICK)
-    late = NOON + CODE_LIFETIME + TICK
+    assert not a_code().superseded(NOON + MICROSECOND).is_usable(NOON + MICROSECOND)
+    late = NOON + CODE_LIFETIME + MICROSECOND
     assert a_code().superseded(late) == a_code()
 
 
@@ -97,7 +97,7 @@ def test_a_first_code_can_be_sent() -> None:
 
 
 def test_the_next_code_waits_a_minute() -> None:
-    assert not can_send_code(a_code(), 1, NOON + timedelta(seconds=60) - TICK)
+    assert not can_send_code(a_code(), 1, NOON + timedelta(seconds=60) - MICROSECOND)
     assert can_send_code(a_code(), 1, NOON + timedelta(seconds=60))
 
 

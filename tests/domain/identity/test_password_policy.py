@@ -96,4 +96,4 @@ def test_the_common_passwords_are_in_normalised_form() -> None:
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
 @settings(deadline=None)
 def test_any_text_can_be_checked(password: str, name: str, email: str) -> None:
-    assert all(isinstance(said, str) for said in errors(password, name, email=email))
+    assert all(isinstance(message, str) for message in errors(password, name, email=email))

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.unit
 PAGE = Path(__file__).parents[3] / "docs" / "security" / "permissions.md"
 ANONYMOUS = Actor(user_id=UserId(0))
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-OWN = (Action.READ_SESSIONS, Action.REVOKE_SESSION, Action.READ_KEYS, Action.MAKE_KEY)
-FOR_SUPERUSERS = (
+OWNER_ONLY = (Action.READ_SESSIONS, Action.REVOKE_SESSION, Action.READ_KEYS, Action.MAKE_KEY)
+SUPERUSER_ONLY = (
     Action.READ_PEOPLE,
     Action.ADMINISTER_PEOPLE,
     Action.SWITCH_TASKS,
@@ -65,14 +65,14 @@ def test_platform_relations_follow_from_the_user() -> None:
     assert {Relation.SUPERUSER, Relation.SIGNED_IN} <= get_relations(SYSTEM)
 
 
-@pytest.mark.parametrize("action", FOR_SUPERUSERS)
+@pytest.mark.parametrize("action", SUPERUSER_ONLY)
 def test_superuser_actions_are_denied_to_others(action: Action) -> None:
     assert may(an_actor(is_super_user=True), action)
     for other in (ANONYMOUS, an_actor(), an_actor(role=Role.ADMIN), an_actor(role=Role.MANAGER)):
         assert not may(other, action, owner=UserId(7))
 
 
-@pytest.mark.parametrize("action", OWN)
+@pytest.mark.parametrize("action", OWNER_ONLY)
 def test_only_their_owner_manages_credentials_and_only_after_a_login(action: Action) -> None:
     assert may(an_actor(), action, owner=UserId(7))
     assert not may(an_actor(is_super_user=True), action, owner=UserId(8))
@@ -97,7 +97,7 @@ def test_account_and_project_relations_are_passed_in() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scopes", "good_for"),
+    ("scopes", "included"),
     [
         ((KeyScope.READ,), {KeyScope.READ}),
         ((KeyScope.WRITE,), {KeyScope.READ, KeyScope.WRITE}),
@@ -106,14 +106,14 @@ def test_account_and_project_relations_are_passed_in() -> None:
     ],
 )
 def test_a_key_scope_includes_the_lesser_ones(
-    scopes: tuple[KeyScope, ...], good_for: set[KeyScope]
+    scopes: tuple[KeyScope, ...], included: set[KeyScope]
 ) -> None:
-    assert {one for one in KeyScope if key_allows(an_actor(*scopes), one)} == good_for
+    assert {scope for scope in KeyScope if key_allows(an_actor(*scopes), scope)} == included
     assert not key_allows(an_actor(*scopes), None)
 
 
 def test_actors_without_a_key_need_no_scope() -> None:
-    assert all(key_allows(an_actor(), one) for one in (None, *KeyScope))
+    assert all(key_allows(an_actor(), scope) for scope in (None, *KeyScope))
 
 
 def test_a_denied_action_has_a_reason() -> None:

@@ -27,7 +27,7 @@ def a_registration(**fields: object) -> Registration:
     return Registration(**(values | fields))  # type: ignore[arg-type]
 
 
-def at_fault(new: Registration, *, self_service_tier: bool = True) -> set[str]:
+def invalid_fields(new: Registration, *, self_service_tier: bool = True) -> set[str]:
     with pytest.raises(Invalid) as caught:
         new.check(self_service_tier=self_service_tier)
     return set(caught.value.field_errors)
@@ -134,7 +134,7 @@ def test_all_invalid_fields_are_reported_at_once() -> None:
     new = a_registration(
         username="a b", email="x", first_name="\0", last_name="\0", time_zone="x", password="short"
     )
-    assert at_fault(new) == {
+    assert invalid_fields(new) == {
         "username",
         "email",
         "first_name",
@@ -146,19 +146,19 @@ def test_all_invalid_fields_are_reported_at_once() -> None:
 
 def test_a_password_confirmation_must_match_if_given() -> None:
     a_registration(password_confirm="correct horse").check(self_service_tier=True)
-    assert at_fault(a_registration(password_confirm="correct hors")) == {"password_confirm"}
-    assert at_fault(a_registration(password_confirm="")) == {"password_confirm"}
+    assert invalid_fields(a_registration(password_confirm="correct hors")) == {"password_confirm"}
+    assert invalid_fields(a_registration(password_confirm="")) == {"password_confirm"}
 
 
 def test_a_tier_can_be_chosen_only_if_the_settings_allow_it() -> None:
     a_registration(tier=Tier.FREE).check(self_service_tier=False)
     a_registration(tier=Tier.PREMIUM).check(self_service_tier=True)
     assert a_registration(tier=Tier.PREMIUM).user("ana", "", NOON).tier is Tier.PREMIUM
-    assert at_fault(a_registration(tier=Tier.PREMIUM), self_service_tier=False) == {"tier"}
+    assert invalid_fields(a_registration(tier=Tier.PREMIUM), self_service_tier=False) == {"tier"}
 
 
 def test_privileges_cannot_be_requested() -> None:
-    assert at_fault(a_registration(role=Role.MANAGER, is_super_user=True)) == {
+    assert invalid_fields(a_registration(role=Role.MANAGER, is_super_user=True)) == {
         "role",
         "is_super_user",
     }

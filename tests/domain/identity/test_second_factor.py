@@ -1,4 +1,4 @@
-"""Second factor: one-time use of steps and recovery codes; the policy."""
+"""Second factor: each-time use of steps and recovery codes; the policy."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -28,38 +28,38 @@ RECOVERY = generate_recovery_codes(Random(1).randrange)
 NOON_STEP = int(NOON.timestamp()) // STEP
 
 
-def begun() -> SecondFactor:
+def unconfirmed_factor() -> SecondFactor:
     return KEYS.enrol(ANA, "ab" * 32, NOON)
 
 
-def working() -> SecondFactor:
+def confirmed_factor() -> SecondFactor:
     """Return a factor that was confirmed an hour ago."""
     before = NOON - timedelta(hours=1)
-    confirmed = begun().confirm(NOON_STEP - 120, RECOVERY, before)
+    confirmed = unconfirmed_factor().confirm(NOON_STEP - 120, RECOVERY, before)
     assert confirmed is not None
     return confirmed
 
 
 def test_the_secret_is_derived_and_not_stored() -> None:
-    factor = begun()
+    factor = unconfirmed_factor()
     secret = KEYS.secret(factor)
     assert secret is not None
     assert len(secret) == 20
     assert KEYS.secret(evolve(factor, seed="cd" * 32)) != secret
     assert FactorKeys.of([b"l" * 32]).secret(factor) is None
-    kept = repr(factor) + factor.seed + "".join(factor.recovery)
-    assert base32_secret(secret) not in kept
-    assert secret.hex() not in kept
+    stored = repr(factor) + factor.seed + "".join(factor.recovery)
+    assert base32_secret(secret) not in stored
+    assert secret.hex() not in stored
 
 
 def test_a_former_key_still_derives_its_secrets() -> None:
-    factor, rotated = working(), FactorKeys.of([b"new" * 11, b"k" * 32])
+    factor, rotated = confirmed_factor(), FactorKeys.of([b"new" * 11, b"k" * 32])
     assert rotated.secret(factor) == KEYS.secret(factor)
     assert rotated.enrol(ANA, "ab" * 32, NOON).key_id != factor.key_id
 
 
 def test_a_first_code_confirms_the_factor() -> None:
-    factor = begun()
+    factor = unconfirmed_factor()
     assert not factor.is_confirmed
     assert factor.confirm(None, RECOVERY, NOON) is None
     confirmed = factor.confirm(NOON_STEP, RECOVERY, NOON)
@@ -70,7 +70,7 @@ def test_a_first_code_confirms_the_factor() -> None:
 
 
 def test_a_time_step_is_used_once_and_invalidates_earlier_ones() -> None:
-    after = working().use_step(NOON_STEP)
+    after = confirmed_factor().use_step(NOON_STEP)
     assert after is not None
     assert after.last_step == NOON_STEP
     assert after.use_step(NOON_STEP) is None
@@ -81,11 +81,11 @@ def test_a_time_step_is_used_once_and_invalidates_earlier_ones() -> None:
 
 @pytest.mark.parametrize("typed", ["", "123456", "\ud800", "-" * 24])
 def test_wrong_recovery_codes_are_rejected(typed: str) -> None:
-    assert working().use_recovery_code(typed) is None
+    assert confirmed_factor().use_recovery_code(typed) is None
 
 
 def test_a_recovery_code_is_valid_once_in_any_spelling() -> None:
-    factor = working()
+    factor = confirmed_factor()
     typed = RECOVERY[3].upper().replace("-", " ").replace("0", "O").replace("1", "l")
     after = factor.use_recovery_code(typed)
     assert after is not None
@@ -97,7 +97,7 @@ def test_a_recovery_code_is_valid_once_in_any_spelling() -> None:
 
 def test_new_recovery_codes_replace_the_earlier_ones() -> None:
     new = generate_recovery_codes(Random(2).randrange)
-    factor = working().with_recovery_codes(new)
+    factor = confirmed_factor().with_recovery_codes(new)
     assert factor.use_recovery_code(RECOVERY[0]) is None
     assert factor.use_recovery_code(new[0]) is not None
 
@@ -112,14 +112,14 @@ def test_recovery_codes_have_120_bits_and_are_stored_as_hashes() -> None:
     assert generate_recovery_codes(below)[0] == "zzzzzz-zzzzzz-zzzzzz-zzzzzz"
     assert bounds == [32] * 24 * RECOVERY_CODES
     assert len(set(RECOVERY)) == RECOVERY_CODES
-    kept = working().recovery
-    assert all(len(one) == 64 and int(one, 16) for one in kept)
-    assert len(" ".join(kept)) <= 700
+    stored = confirmed_factor().recovery
+    assert all(len(each) == 64 and int(each, 16) for each in stored)
+    assert len(" ".join(stored)) <= 700
 
 
 def test_the_policy_applies_to_none_or_superusers_or_everyone() -> None:
     ana = User(username="ana", email="ana@example.org", created_at=NOON)
     root = evolve(ana, is_super_user=True)
-    assert [(one.applies_to(ana), one.applies_to(root)) for one in SecondFactorPolicy] == [
+    assert [(each.applies_to(ana), each.applies_to(root)) for each in SecondFactorPolicy] == [
         (False, False), (False, True), (True, True),
     ]  # fmt: skip

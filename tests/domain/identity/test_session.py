@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-TICK = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def a_session() -> Session:
@@ -28,7 +28,7 @@ def a_session() -> Session:
 def test_a_session_initially_lasts_as_long_as_a_refresh_token() -> None:
     session = a_session()
     assert (session.expires_at, session.rotated_at) == (NOON + DAY, NOON)
-    assert session.is_active(NOON + DAY - TICK)
+    assert session.is_active(NOON + DAY - MICROSECOND)
     assert not session.is_active(NOON + DAY)
 
 
@@ -51,7 +51,7 @@ def test_the_previous_token_is_valid_for_ten_more_seconds() -> None:
         is RefreshTokenState.JUST_ROTATED
     )
     assert (
-        session.classify_refresh_token("one", NOON + ROTATION_GRACE + TICK)
+        session.classify_refresh_token("one", NOON + ROTATION_GRACE + MICROSECOND)
         is RefreshTokenState.REUSED
     )
 

@@ -76,7 +76,7 @@ def a_claim(**fields: Any) -> Claim:
     return Claim(**values | fields)
 
 
-# the states
+# states
 
 
 def test_every_state_is_waiting_running_or_final() -> None:
@@ -114,7 +114,7 @@ def test_a_running_job_gets_a_cancellation_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "message"),
     [
         (SUCCEEDED, "has already succeeded"),
         (FAILED, "has already failed"),
@@ -122,8 +122,8 @@ def test_a_running_job_gets_a_cancellation_request() -> None:
         (SKIPPED, "has already been skipped"),
     ],
 )
-def test_an_ended_job_cannot_be_cancelled(state: JobState, said: str) -> None:
-    with pytest.raises(Conflict, match=said):
+def test_an_ended_job_cannot_be_cancelled(state: JobState, message: str) -> None:
+    with pytest.raises(Conflict, match=message):
         a_job(state=state).cancel(NOON)
 
 
@@ -153,7 +153,7 @@ def test_jobs_in_other_states_cannot_be_retried(state: JobState) -> None:
 
 
 def test_a_rerun_creates_a_new_job() -> None:
-    """It refers to the same tick but does not replace its job, and has no idempotency key."""
+    """It refers to the tick of the first job, without its idempotency key."""
     old = a_job(
         id=JobId(4), state=SUCCEEDED, schedule_id=5, tick=NOON, idempotency_key="k", concurrency_key="l",
         attempt=2, token=9, result=1, priority=3, ended_at=NOON,
@@ -171,7 +171,7 @@ def test_the_fairness_key_defaults_to_the_owner() -> None:
     assert a_job(fair_key="destination:3").fairness_key == "destination:3"
 
 
-# the end of an attempt
+# outcomes of attempts
 
 
 @given(st.integers(1, 100), st.floats(0, 1))
@@ -217,7 +217,7 @@ def test_a_requested_retry_delay_is_used() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.SNOOZED, Outcome.INTERRUPTED])
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_snooze_and_interruption_use_up_no_attempt(outcome: Outcome, attempt: int) -> None:
-    """The attempt number stays unique per job; instead `max_attempts` is incremented."""
+    """The attempt number stays unique; `max_attempts` is incremented instead."""
     ending = TaskResult(outcome=outcome, retry_after=7 if outcome is Outcome.SNOOZED else None)
     back = settle(a_claim(attempt=attempt), ending, NOON, 0.5)
     assert (back.state, back.attempt, back.max_attempts) == (SCHEDULED, attempt, 4)
@@ -253,7 +253,7 @@ def test_an_attempt_never_ends_before_it_starts() -> None:
     assert done.ended_at == NOON
 
 
-# a lease that has run out
+# expired leases
 
 
 def test_a_lost_attempt_counts_and_is_retried_after_a_second() -> None:
@@ -292,7 +292,7 @@ def test_a_job_lost_from_a_batch_gets_an_extra_exclusive_attempt() -> None:
     assert (again.state, again.max_attempts) == (FAILED, 4)
 
 
-# rules of the queue
+# queueing
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from workbell.domain.notifications.unsubscribe import (
 pytestmark = pytest.mark.unit
 
 OLD, NEW = b"o" * 32, b"n" * 32
-WHAT = Unsubscription(UserId(7), EmailCategory.REMINDERS)
+UNSUBSCRIPTION = Unsubscription(UserId(7), EmailCategory.REMINDERS)
 
 
 def test_making_a_token_requires_a_key() -> None:
     with pytest.raises(Invalid, match="WORKBELL_SECRET_KEY"):
-        UnsubscribeTokens([]).make(WHAT)
+        UnsubscribeTokens([]).make(UNSUBSCRIPTION)
 
 
 @given(st.integers(1, 10**17))
@@ -30,8 +30,8 @@ def test_a_token_identifies_the_user(owner: int) -> None:
 
 
 def test_tokens_of_former_keys_are_valid_and_those_of_unknown_keys_are_not() -> None:
-    token = UnsubscribeTokens([OLD]).make(WHAT)
-    assert UnsubscribeTokens([NEW, OLD]).parse(token) == WHAT
+    token = UnsubscribeTokens([OLD]).make(UNSUBSCRIPTION)
+    assert UnsubscribeTokens([NEW, OLD]).parse(token) == UNSUBSCRIPTION
     with pytest.raises(NotFound):
         UnsubscribeTokens([NEW]).parse(token)
     assert "oooo" not in repr(UnsubscribeTokens([OLD]))
@@ -40,7 +40,7 @@ def test_tokens_of_former_keys_are_valid_and_those_of_unknown_keys_are_not() -> 
 @pytest.mark.parametrize("place", [0, 10, -1])
 def test_a_changed_token_is_not_valid(place: int) -> None:
     tokens = UnsubscribeTokens([NEW])
-    token = list(tokens.make(WHAT))
+    token = list(tokens.make(UNSUBSCRIPTION))
     token[place] = "8" if token[place] != "8" else "9"
     with pytest.raises(NotFound):
         tokens.parse("".join(token))

@@ -41,7 +41,7 @@ RATES = {
 }
 
 
-def met(route: Route, *, off: str = "", **who: Any) -> list[str]:
+def matching_keys(route: Route, *, off: str = "", **who: Any) -> list[str]:
     """Return the keys under which a request from 192.0.2.7 is counted."""
     policies = Policies.of(**{name: rate for name, rate in RATES.items() if name not in off.split()}
                            | dict.fromkeys(off.split()))  # fmt: skip
@@ -52,39 +52,44 @@ def met(route: Route, *, off: str = "", **who: Any) -> list[str]:
 def test_the_narrowest_policy_comes_first() -> None:
     """Requests without valid credentials are anonymous."""
     ann: dict[str, Any] = {"user_id": UserId(7)}
-    assert met(Route.GENERAL) == ["anonymous=anonymous:192.0.2.7"]
-    assert met(Route.GENERAL, **ann) == ["user=user:7"]
-    assert met(Route.INGEST, **ann) == ["ingest=ingest:7", "user=user:7"]
-    assert met(Route.INGEST) == ["anonymous=anonymous:192.0.2.7"]
-    assert met(Route.PROGRESS, **ann) == ["free=progress:7", "user=user:7"]
-    assert met(Route.PROGRESS) == ["anonymous=anonymous:192.0.2.7"]
-    assert met(Route.SIGN_IN) == ["login=login:192.0.2.7", "anonymous=anonymous:192.0.2.7"]
-    assert met(Route.EXEMPT, **ann) == []
+    assert matching_keys(Route.GENERAL) == ["anonymous=anonymous:192.0.2.7"]
+    assert matching_keys(Route.GENERAL, **ann) == ["user=user:7"]
+    assert matching_keys(Route.INGEST, **ann) == ["ingest=ingest:7", "user=user:7"]
+    assert matching_keys(Route.INGEST) == ["anonymous=anonymous:192.0.2.7"]
+    assert matching_keys(Route.PROGRESS, **ann) == ["free=progress:7", "user=user:7"]
+    assert matching_keys(Route.PROGRESS) == ["anonymous=anonymous:192.0.2.7"]
+    assert matching_keys(Route.SIGN_IN) == [
+        "login=login:192.0.2.7",
+        "anonymous=anonymous:192.0.2.7",
+    ]
+    assert matching_keys(Route.EXEMPT, **ann) == []
 
 
 def test_both_tiers_share_one_count() -> None:
     """Uses carry over when a user changes tier."""
-    premium = met(Route.PROGRESS, user_id=UserId(7), tier=Tier.PREMIUM)
+    premium = matching_keys(Route.PROGRESS, user_id=UserId(7), tier=Tier.PREMIUM)
     assert premium == ["premium=progress:7", "user=user:7"]
 
 
 def test_the_console_has_only_its_own_limit() -> None:
     """Per session, or per address before there is one."""
-    assert met(Route.CONSOLE, session_id="abc", user_id=UserId(7)) == ["console=console:abc"]
-    assert met(Route.CONSOLE) == ["console=console:192.0.2.7"]
+    assert matching_keys(Route.CONSOLE, session_id="abc", user_id=UserId(7)) == [
+        "console=console:abc"
+    ]
+    assert matching_keys(Route.CONSOLE) == ["console=console:192.0.2.7"]
 
 
 def test_browser_sessions_use_the_console_limit() -> None:
     ann: dict[str, Any] = {"user_id": UserId(7), "session_id": "abc", "by_cookie": True}
-    assert met(Route.GENERAL, **ann) == ["console=console:abc"]
-    assert met(Route.INGEST, **ann) == ["ingest=ingest:7", "console=console:abc"]
+    assert matching_keys(Route.GENERAL, **ann) == ["console=console:abc"]
+    assert matching_keys(Route.INGEST, **ann) == ["ingest=ingest:7", "console=console:abc"]
 
 
 def test_off_disables_a_limit() -> None:
     """Without an anonymous limit there is no login limit either."""
-    assert met(Route.SIGN_IN, off="anonymous") == []
-    assert met(Route.SIGN_IN, off="login") == ["anonymous=anonymous:192.0.2.7"]
-    assert met(Route.PROGRESS, off="free user", user_id=UserId(7)) == []
+    assert matching_keys(Route.SIGN_IN, off="anonymous") == []
+    assert matching_keys(Route.SIGN_IN, off="login") == ["anonymous=anonymous:192.0.2.7"]
+    assert matching_keys(Route.PROGRESS, off="free user", user_id=UserId(7)) == []
 
 
 def test_unknown_names_are_counted_like_known_ones() -> None:
@@ -118,7 +123,7 @@ def test_uses_expire_after_the_period() -> None:
 
 
 def test_a_larger_cost_waits_for_more_uses_to_expire() -> None:
-    """A cost of two waits for two uses to expire; a cost above the limit never succeeds."""
+    """A cost of two waits for two uses; a cost above the limit never succeeds."""
     log = [START, START + 1, START + 2]
     assert admit(SMALL, log, START + 5, cost=2).retry_after == 6
     assert not admit(SMALL, [], START, cost=4).allowed

@@ -61,5 +61,5 @@ def test_other_periods_are_formatted_in_seconds() -> None:
 
 def test_a_rate_has_a_positive_period() -> None:
     """A period of 0 would allow everything."""
-    with pytest.raises(Invalid, match="at least one"):
+    with pytest.raises(Invalid, match="at least 1"):
         Rate(1, 0)

@@ -51,13 +51,13 @@ def test_nothing_runs_before_the_start() -> None:
 def test_nothing_runs_after_the_end() -> None:
     """The end is inclusive."""
     assert evolve(PAUSED, ends_at=NOON + HOUR).resume(NOON).next_at == NOON + HOUR
-    with pytest.raises(Invalid, match="no run left"):
+    with pytest.raises(Invalid, match="no runs left"):
         evolve(PAUSED, ends_at=NOON + HOUR).resume(NOON + HOUR)
 
 
 def test_nothing_runs_beyond_max_runs() -> None:
     assert evolve(PAUSED, max_runs=3, runs=2).resume(NOON).is_active
-    with pytest.raises(Invalid, match="no run left"):
+    with pytest.raises(Invalid, match="no runs left"):
         evolve(PAUSED, max_runs=3, runs=3).resume(NOON)
 
 

@@ -39,11 +39,11 @@ def runs(planned: TickPlan) -> list[datetime]:
     return [row.tick for row in planned.rows if row.skipped is None]
 
 
-def gaps(planned: TickPlan) -> list[PlannedTick]:
+def skipped_rows(planned: TickPlan) -> list[PlannedTick]:
     return [row for row in planned.rows if row.skipped is not None]
 
 
-# in time
+# punctual ticks
 
 
 def test_a_punctual_tick_is_one_run() -> None:
@@ -67,7 +67,7 @@ def test_a_tick_announced_by_old_time_zone_data_is_accounted_for() -> None:
     assert row.missed == MissedTicks(after(1800), NOON + 5 * HOUR, 6)
 
 
-# late
+# late ticks
 
 
 def test_latest_runs_once_for_all_missed_ticks() -> None:
@@ -80,7 +80,7 @@ def test_latest_runs_once_for_all_missed_ticks() -> None:
 def test_skip_runs_punctual_ticks_only() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.SKIP), after(600))
     assert runs(planned) == [after(540), after(600)]
-    (gap,) = gaps(planned)
+    (gap,) = skipped_rows(planned)
     assert (gap.tick, gap.skipped) == (NOON, SkipReason.MISFIRE)
     assert gap.missed == MissedTicks(NOON, after(480), 9)
 
@@ -96,13 +96,13 @@ def test_skip_can_leave_no_tick_to_run() -> None:
 def test_all_runs_every_tick_of_a_short_outage() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.ALL), after(600))
     assert runs(planned) == [after(60 * n) for n in range(11)]
-    assert not gaps(planned)
+    assert not skipped_rows(planned)
 
 
 def test_all_runs_at_most_100_ticks() -> None:
     planned = plan(minutely(misfire_policy=MisfirePolicy.ALL), NOON + 2 * HOUR)
     assert len(runs(planned)) == CATCH_UP_LIMIT == 100
-    (gap,) = gaps(planned)
+    (gap,) = skipped_rows(planned)
     assert gap.missed == MissedTicks(NOON, after(20 * 60), 21)
     assert runs(planned)[0] == after(21 * 60)
 
@@ -111,7 +111,7 @@ def test_all_runs_the_ticks_of_the_last_24_hours() -> None:
     """A tick exactly 24 hours ago still runs."""
     planned = plan(a_schedule(misfire_policy=MisfirePolicy.ALL), NOON + 2 * DAY)
     assert runs(planned) == [NOON + DAY + n * HOUR for n in range(25)]
-    (gap,) = gaps(planned)
+    (gap,) = skipped_rows(planned)
     assert gap.missed == MissedTicks(NOON, NOON + 23 * HOUR, 24)
 
 
@@ -126,7 +126,7 @@ def test_an_inactive_task_gets_one_skipped_row_for_the_range() -> None:
         assert planned.runs == 0
 
 
-# ends
+# end and max_runs
 
 
 def test_the_end_is_the_last_tick() -> None:
@@ -154,7 +154,7 @@ def test_a_schedule_past_max_runs_creates_no_rows() -> None:
     assert (list(planned.rows), planned.next_at, planned.runs) == ([], None, 2)
 
 
-# abandoned
+# skipped ticks
 
 
 def test_skipped_due_ticks_become_one_row() -> None:
@@ -171,7 +171,7 @@ def test_no_row_is_written_if_no_tick_is_due() -> None:
     assert skip_due_ticks(minutely(next_at=None), NOON, SkipReason.PAUSED) is None
 
 
-# the sum
+# accounting for every tick
 
 LINES = st.sampled_from(
     ["* * * * *", "*/7 * * * *", "5 * * * *", "30 2 * * *", "0 0 * * 1", "15,45 9-17 * * 1-5",
@@ -189,7 +189,7 @@ ABSENCES = st.lists(
 )
 
 
-def counted(rows: Sequence[PlannedTick], schedule: Schedule) -> list[datetime]:
+def accounted_ticks(rows: Sequence[PlannedTick], schedule: Schedule) -> list[datetime]:
     """Return every tick that the rows account for, in order."""
     ticks = []
     for row in rows:
@@ -224,29 +224,29 @@ def test_every_tick_of_any_history_is_accounted_for_once(
     begin = now = start.replace(tzinfo=NOON.tzinfo)
     schedule = a_schedule(cron=CronRule(line, zone), misfire_policy=policy, next_at=None)
     schedule = schedule.resume(now)
-    found: list[datetime] = []
+    result: list[datetime] = []
     for n, seconds in enumerate(absences):
         now += timedelta(seconds=seconds)
         if schedule.next_at is None or schedule.next_at > now:
             continue
         planned = plan(schedule, now, task_active=n not in inactive)
         assert len(planned.rows) <= CATCH_UP_LIMIT + 1
-        found += counted(planned.rows, schedule)
+        result += accounted_ticks(planned.rows, schedule)
         schedule = evolve(
             schedule, cursor=planned.cursor, next_at=planned.next_at, runs=planned.runs
         )
-    assert found == list(schedule.cron.ticks(begin, now))
+    assert result == list(schedule.cron.ticks(begin, now))
     assert schedule.next_at == schedule.cron.next_after(now)
 
 
-# overlap
+# overlap policies
 
 RUNNING = a_job(id=JobId(1), state=JobState.RUNNING, tick=NOON, attempt=1)
 HELD = a_job(id=JobId(2), state=JobState.HELD, tick=after(60))
 LATER = a_job(id=JobId(3), state=JobState.SCHEDULED, tick=after(60), due_at=after(90))
 RETRYING = a_job(id=JobId(4), state=JobState.SCHEDULED, tick=NOON, attempt=1)
-BY_HAND = a_job(id=JobId(5), state=JobState.HELD, for_tick=NOON)
-FRESH = a_job(state=JobState.SCHEDULED, tick=NOON)
+MANUAL = a_job(id=JobId(5), state=JobState.HELD, for_tick=NOON)
+PLANNED = a_job(state=JobState.SCHEDULED, tick=NOON)
 
 
 @pytest.mark.parametrize("policy", OverlapPolicy)
@@ -266,14 +266,14 @@ def test_a_tick_without_unfinished_runs_is_run(policy: OverlapPolicy) -> None:
 def test_the_overlap_policy_decides_about_unfinished_runs(
     policy: OverlapPolicy, decision: OverlapDecision
 ) -> None:
-    """A run waiting for a retry is unfinished, and runs of the same pass count, too."""
+    """Runs waiting for a retry and runs of the same pass are unfinished, too."""
     assert decide_overlap(policy, [RUNNING], []) is decision
     assert decide_overlap(policy, [RETRYING], []) is decision
-    assert decide_overlap(policy, [], [FRESH]) is decision
+    assert decide_overlap(policy, [], [PLANNED]) is decision
 
 
 def test_a_buffered_tick_delayed_by_jitter_is_not_replaced() -> None:
-    """It is not HELD yet, so a newer tick is skipped instead of buffering a second one."""
+    """It is not HELD yet, so the newer tick is skipped."""
     assert decide_overlap(OverlapPolicy.BUFFER_ONE, [RUNNING, LATER], []) is OverlapDecision.SKIP
     assert decide_overlap(OverlapPolicy.BUFFER_ONE, [LATER], []) is OverlapDecision.REPLACE
     assert decide_overlap(OverlapPolicy.BUFFER_ONE, [RUNNING, HELD], []) is OverlapDecision.REPLACE
@@ -281,4 +281,4 @@ def test_a_buffered_tick_delayed_by_jitter_is_not_replaced() -> None:
 
 def test_only_a_held_tick_is_replaced() -> None:
     """Running, retrying and manual jobs are not replaced."""
-    assert superseded([RUNNING, HELD, LATER, RETRYING, BY_HAND]) == [HELD]
+    assert superseded([RUNNING, HELD, LATER, RETRYING, MANUAL]) == [HELD]

@@ -163,12 +163,12 @@ def insighthub_listed_body(listed: ListedSchedule) -> dict[str, Any]:
 
 def schedule_body(view: ScheduleView) -> Any:
     """Return a schedule as it is answered."""
-    return listed_body(ListedSchedule.of(view))
+    return listed_body(ListedSchedule.from_view(view))
 
 
 def insighthub_schedule_body(view: ScheduleView) -> dict[str, Any]:
     """Return a schedule as InsightHub's routes answer it."""
-    return insighthub_listed_body(ListedSchedule.of(view))
+    return insighthub_listed_body(ListedSchedule.from_view(view))
 
 
 def insighthub_toggled_body(view: ScheduleView, message: str) -> dict[str, Any]:
