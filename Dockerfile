@@ -1,5 +1,5 @@
-# Workbell as an image: alone it runs everything on SQLite (`workbell up`); compose.yaml starts
-# the same image as api, worker and scheduler.
+# Image of Workbell. By default it runs all roles on SQLite (`workbell up`); compose.yaml runs the
+# same image as api, worker and scheduler.
 
 FROM python:3.13-slim AS build
 WORKDIR /build

@@ -1,8 +1,8 @@
-# Every command of this project. `make` alone lists them.
+# Commands of this project; `make` lists them.
 #
-#   VENV    the virtual environment, .venv if left out
-#   PYTHON  the interpreter that makes it, the first one >= 3.11 if left out
-#   ARGS    handed on, as in `make test ARGS="-k cron"`
+#   VENV    virtual environment; default: .venv
+#   PYTHON  interpreter that creates it; default: the first one >= 3.11
+#   ARGS    further arguments, as in `make test ARGS="-k cron"`
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,12 +14,12 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help
-help: ## Show this list
+help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- Environment -----------------------------------------------------------------------------
-# requirements/run.txt is what runs the service, dev.txt adds every extra and the tools; both are
-# pins with hashes of one resolution. A stamp tells what is installed already.
+# requirements/run.txt has the packages of the service, dev.txt adds all extras and the tools; both
+# are pinned with hashes, from one resolution. Stamp files record the installed state.
 
 $(BIN)/python:
 	@python="$(PYTHON)"; \
@@ -29,7 +29,7 @@ $(BIN)/python:
 	    && python=$$candidate; \
 	done; \
 	[ -n "$$python" ] || { echo "Python 3.11 or newer is needed (PYTHON=...)."; exit 2; }; \
-	echo "Making $(VENV) with $$($$python --version)"; \
+	echo "Creating $(VENV) with $$($$python --version)"; \
 	$$python -m venv $(VENV)
 
 $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
@@ -39,7 +39,7 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
-	@echo "Installing the service and the tools of its developers"
+	@echo "Installing the service and development tools"
 	@$(PIP) --require-hashes -r requirements/dev.txt
 	@$(PIP) --no-build-isolation --no-deps -e .
 	@touch $(VENV)/.run $@
@@ -47,43 +47,43 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 # ---- Service ---------------------------------------------------------------------------------
 
 .PHONY: run
-run: $(VENV)/.run ## Start everything in one process, on SQLite
+run: $(VENV)/.run ## Start API, scheduler and workers in one process, on SQLite
 	@$(BIN)/workbell up $(ARGS)
 
 .PHONY: demo
-demo: $(VENV)/.run ## Start it with demonstration data, in a scratch folder
+demo: $(VENV)/.run ## Start it with sample data in a temporary folder
 	@$(BIN)/workbell demo $(ARGS)
 
 # ---- Checks ----------------------------------------------------------------------------------
 
 .PHONY: test
-test: $(VENV)/.dev ## Run all tests that this machine can run
+test: $(VENV)/.dev ## Run all tests for which this machine has the servers
 	$(PYTEST) -n auto --dist worksteal $(ARGS)
 
 .PHONY: check
-check: lint types contracts ## Run linter, type checkers and import contracts
+check: lint types contracts ## Run linters, type checkers and import contracts
 
 .PHONY: lint
-lint: $(VENV)/.dev ## Check style and format
+lint: $(VENV)/.dev ## Check code style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 .PHONY: format
-format: $(VENV)/.dev ## Bring every file into format
+format: $(VENV)/.dev ## Format all files
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
 .PHONY: types
-types: $(VENV)/.dev ## Check types, by mypy and by pyright
+types: $(VENV)/.dev ## Check types with mypy and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 .PHONY: contracts
-contracts: $(VENV)/.dev ## Check that imports run down only
+contracts: $(VENV)/.dev ## Check the import rules between layers
 	$(BIN)/lint-imports --config pyproject.toml
 
 .PHONY: coverage
-coverage: $(VENV)/.dev ## Run all tests, and refuse what they leave out (htmlcov)
+coverage: $(VENV)/.dev ## Run all tests and require their coverage (htmlcov)
 	$(BIN)/coverage erase
 	$(MAKE) test PYTEST="$(BIN)/coverage run -m pytest"
 	$(BIN)/coverage combine --quiet
@@ -93,24 +93,24 @@ coverage: $(VENV)/.dev ## Run all tests, and refuse what they leave out (htmlcov
 	$(BIN)/coverage report --fail-under=95
 
 .PHONY: faults
-faults: $(VENV)/.dev ## Do every fault, and account for everything: DATABASE_URL= REDIS_URL= for your servers
+faults: $(VENV)/.dev ## Inject faults and account for all jobs (DATABASE_URL=, REDIS_URL=: your servers)
 	$(BIN)/python -m tests.faults.run $(if $(DATABASE_URL),--database "$(DATABASE_URL)") \
 	  $(if $(REDIS_URL),--redis "$(REDIS_URL)") $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Keep it busy for half an hour, and watch what grows
+soak: $(VENV)/.dev ## Run a soak test of 30 minutes
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 .PHONY: bench-faults
-bench-faults: $(VENV)/.dev ## Do the faults to us, to Celery and to Dramatiq, and write docs/guarantees.md
+bench-faults: $(VENV)/.dev ## Inject faults into Workbell, Celery, Dramatiq; write docs/guarantees.md
 	$(BIN)/python -m tests.faults.run --json benchmarks/results/guarantees/faults.json $(ARGS)
 	$(BIN)/python -m benchmarks.faults_peers.measure $(ARGS)
 	$(BIN)/python -m benchmarks.guarantees
 
-# ---- Figures ---------------------------------------------------------------------------------
+# ---- Benchmarks ------------------------------------------------------------------------------
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMANCE.md
+bench: $(VENV)/.dev ## Run all benchmarks and write PERFORMANCE.md
 	$(BIN)/workbell bench jobs
 	$(BIN)/workbell bench ticks
 	$(BIN)/workbell bench idle
@@ -119,31 +119,31 @@ bench: $(VENV)/.dev ## Measure this version on this machine, and write PERFORMAN
 	$(BIN)/workbell bench page
 
 .PHONY: bench-peers
-bench-peers: $(VENV)/.dev ## Compare with other products (PostgreSQL and Redis; ARGS=--quick)
+bench-peers: $(VENV)/.dev ## Compare with other products (needs PostgreSQL, Redis; ARGS=--quick)
 	$(BIN)/python -m benchmarks.peers.run $(ARGS)
 	$(BIN)/workbell bench page
 
-# ---- Products --------------------------------------------------------------------------------
+# ---- Artifacts -------------------------------------------------------------------------------
 
 .env.example: src/entrypoints/config/settings.py src/entrypoints/config/option.py | $(VENV)/.run
 	$(BIN)/python -c 'from workbell.entrypoints.config.settings import example; print(example(), end="")' > $@
 
 .PHONY: docs
-docs: $(VENV)/.dev .env.example ## Build the documents (build/site)
+docs: $(VENV)/.dev .env.example ## Build the documentation (build/site)
 	$(BIN)/mkdocs build --strict --site-dir build/site
 
 .PHONY: build
-build: $(VENV)/.dev ## Build wheel and source archive (dist)
+build: $(VENV)/.dev ## Build wheel and source distribution (dist)
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation
 
 .PHONY: migration
-migration: $(VENV)/.dev ## Write an empty migration: name="add labels"
-	@[ -n "$(name)" ] || { echo 'Say which: make migration name="add labels"'; exit 2; }
+migration: $(VENV)/.dev ## Create an empty migration: name="add labels"
+	@[ -n "$(name)" ] || { echo 'The name is missing: make migration name="add labels"'; exit 2; }
 	$(BIN)/alembic revision -m "$(name)"
 
 .PHONY: lock
-lock: | $(BIN)/python ## Pin the requirements anew: ARGS=--upgrade for newer versions
+lock: | $(BIN)/python ## Update the pinned requirements (ARGS=--upgrade: newer versions)
 	@$(BIN)/python -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
 	@pin() { $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
@@ -153,6 +153,6 @@ lock: | $(BIN)/python ## Pin the requirements anew: ARGS=--upgrade for newer ver
 	pin -c requirements/dev.txt -o requirements/run.txt
 
 .PHONY: clean
-clean: ## Remove what was built and measured, and the environment
+clean: ## Remove build results, caches and the virtual environment
 	rm -rf $(VENV) build dist htmlcov .coverage* *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

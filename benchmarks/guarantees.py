@@ -1,5 +1,5 @@
 """
-Write the measured tables into `docs/guarantees.md`, from benchmarks/results/guarantees.
+Write the measured tables of `docs/guarantees.md` from benchmarks/results/guarantees.
 
     python -m benchmarks.guarantees [--check]
 """
@@ -15,29 +15,29 @@ RESULTS = Path(__file__).parent / "results" / "guarantees"
 PAGE = Path(__file__).parents[1] / "docs" / "guarantees.md"
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL + Redis", "mariadb": "MariaDB + Redis"}
 FAULTS = {
-    "killed": ("F1", "workers killed in mid-task"),
+    "killed": ("F1", "workers killed during tasks"),
     "flushed": ("F4", "Redis flushed while tasks wait"),
-    "restarted": ("F5", "Redis killed and started again"),
-    "scheduler": ("F2b", "scheduler killed just before and just after a full minute"),
+    "restarted": ("F5", "Redis killed and restarted"),
+    "scheduler": ("F2b", "scheduler killed before a minute, and just after one"),
     "doubled": ("F3", "more than one scheduler"),
 }
 SYSTEMS = (
-    ("celery", "stock", "Celery default settings"),
-    ("celery", "safest", "Celery, safest settings"),
-    ("dramatiq", "stock", "Dramatiq default settings"),
-    ("dramatiq", "safest", "Dramatiq, safest settings"),
+    ("celery", "stock", "Celery, default"),
+    ("celery", "safest", "Celery, safest"),
+    ("dramatiq", "stock", "Dramatiq, default"),
+    ("dramatiq", "safest", "Dramatiq, safest"),
 )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table in Markdown."""
+    """Format a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def faults(result: dict[str, Any]) -> str:
-    """Return the table of `make faults`."""
-    head = ("Fault", "Database", "Done", "Jobs", "Ticks", "Lost", "Duplicated", "Restarted",
+    """Return the results of `make faults`."""
+    head = ("Fault", "Database", "Injected", "Jobs", "Ticks", "Lost", "Doubled", "Rerun",
             "Refused", "Drain")  # fmt: skip
     rows = [
         (
@@ -50,12 +50,12 @@ def faults(result: dict[str, Any]) -> str:
     rows.sort(
         key=lambda row: (int(re.findall(r"\d+", row[0])[0]), list(NAMES.values()).index(row[1]))
     )
-    said = f"`{result['command']}`, {result['measured']}, Python {result['python']}"
-    return f"{said}:\n\n{table(head, rows)}"
+    source = f"`{result['command']}`, {result['measured']}, Python {result['python']}"
+    return f"{source}:\n\n{table(head, rows)}"
 
 
 def peers(result: dict[str, Any]) -> str:
-    """Return the table of the same faults in other products."""
+    """Return the results of the same faults with other products."""
     own = {row["fault"]: row for row in result["own"]}
     found = {(row["fault"], row["system"], row["variant"]): row for row in result["peers"]}
     head = ("Fault", "Workbell", *[name for _, _, name in SYSTEMS])
@@ -67,8 +67,8 @@ def peers(result: dict[str, Any]) -> str:
             row = found.get((fault, system, variant))
             cells.append("–" if row is None else _cell(row["asked"], row["lost"], row["again"]))
         rows.append(cells)
-    said = f"`{result['command']}`, {result['measured']}, {', '.join(result['packages'])}"
-    return f"{said}; lost / repeated, of all tasks:\n\n{table(head, rows)}"
+    source = f"`{result['command']}`, {result['measured']}, {', '.join(result['packages'])}"
+    return f"{source}; lost / run again, of all:\n\n{table(head, rows)}"
 
 
 def _cell(asked: int, lost: int, again: int) -> str:
@@ -76,20 +76,20 @@ def _cell(asked: int, lost: int, again: int) -> str:
 
 
 def soak(result: dict[str, Any]) -> str:
-    """Return the result of the soak test."""
+    """Return the results of the soak test."""
     row = result["row"]
-    head = ("Process", "Memory after the warm-up", "At the end", "Growth")
+    head = ("Process", "Memory after warm-up", "At the end", "Growth")
     rows = [
         (name, f"{begin / 2**20:.1f} MiB", f"{end / 2**20:.1f} MiB", f"{end / begin - 1:+.1%}")
         for name, (begin, end) in result["memory"].items()
     ]
-    said = (
+    summary = (
         f"`{result['command']}`, {result['measured']}, on {NAMES[row['database']]}: "
         f"{row['injected']}, {row['jobs']} jobs and {row['ticks']} ticks, {row['lost']} lost, "
-        f"{row['doubled']} duplicated; slowest answer {result['slowest'][0]:.2f} s in the first half, "
+        f"{row['doubled']} doubled; slowest response {result['slowest'][0]:.2f} s in the first half, "
         f"{result['slowest'][1]:.2f} s in the second."
     )
-    return f"{said}\n\n{table(head, rows)}"
+    return f"{summary}\n\n{table(head, rows)}"
 
 
 PARTS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
@@ -100,7 +100,7 @@ PARTS: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 
 
 def page(text: str) -> str:
-    """Return the page with the table of each stored result."""
+    """Return the page with all tables for which there are results."""
     for name, (file, write) in PARTS.items():
         path = RESULTS / file
         if path.exists():
@@ -112,12 +112,12 @@ def page(text: str) -> str:
 
 
 def main() -> int:
-    """Write the page; with --check, return 1 if it differs from the results."""
+    """Write the page; with --check, return 1 if it is not current."""
     text = PAGE.read_text()
-    written = page(text)
+    updated = page(text)
     if "--check" in sys.argv:
-        return 0 if written == text else 1
-    PAGE.write_text(written)
+        return 0 if updated == text else 1
+    PAGE.write_text(updated)
     return 0
 
 

@@ -1,9 +1,9 @@
-"""What every test relies on."""
+"""Settings of all tests."""
 
 import os
 
 from hypothesis import settings
 
-# in CI the same examples every time: what fails there fails here, with CI=true
+# in CI the examples are deterministic: reproduce a failure with CI=true
 settings.register_profile("workbell", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("workbell")

@@ -1,4 +1,4 @@
-"""Validates JSON answers against the OpenAPI document, as strictly as it is written."""
+"""Validation of JSON responses against the OpenAPI document."""
 
 import json
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from workbell.adapters.http.app import AppDependencies, openapi_of
 
 JSON_TYPES = ("application/json", "application/problem+json")
 WITHOUT_BODY = frozenset({304, 308})
-"""Not modified, and the redirection of plain HTTP, which comes before any operation."""
+"""Not Modified, and the redirect from HTTP, which precedes every operation."""
 UNDOCUMENTED_STATUSES = frozenset({405, 406, 500, 503})
-"""Errors that every operation may answer; the document has them under `default`."""
+"""Errors that every operation may return, documented as `default`."""
 
 
 @define
@@ -33,7 +33,7 @@ class ResponseValidator:
 
     def check(self, method: str, path: str, status: int, media_type: str, body: Any) -> None:
         """
-        Check one answer; answers of undocumented operations are not checked.
+        Check a response; undocumented operations are not checked.
 
         Raises:
             AssertionError: The status, the media type or the body is not as documented.
@@ -42,7 +42,7 @@ class ResponseValidator:
         found = self._router.find(path.partition("?")[0].rstrip("/"))
         if found is None or status in WITHOUT_BODY:
             return
-        template: str = found[0].template  # type: ignore[attr-defined]  # what was added
+        template: str = found[0].template  # type: ignore[attr-defined]  # set by add_route
         operation = self.document["paths"][template].get(method.lower())
         if operation is None:
             return
@@ -73,10 +73,10 @@ class ResponseValidator:
 _VALIDATORS: list[ResponseValidator] = []
 
 
-def response_validator(parts: AppDependencies) -> ResponseValidator:
-    """Return the validator of this process: the document is the same for all parts."""
+def response_validator(dependencies: AppDependencies) -> ResponseValidator:
+    """Return the validator of this process, created once."""
     if not _VALIDATORS:
-        _VALIDATORS.append(ResponseValidator(json.loads(openapi_of(parts, "/"))))
+        _VALIDATORS.append(ResponseValidator(json.loads(openapi_of(dependencies, "/"))))
     return _VALIDATORS[0]
 
 

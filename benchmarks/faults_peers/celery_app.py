@@ -1,4 +1,4 @@
-"""Celery and beat: default settings, or the safest ones."""
+"""Celery and beat, with default or safest settings."""
 
 import os
 
@@ -23,7 +23,7 @@ if os.environ["FAULT_VARIANT"] == "safest":
 
 @app.task
 def work(number: str, milliseconds: int) -> None:
-    """Wait, and record begin and end."""
+    """Record the start, wait, record the end."""
     notes.work(number, milliseconds)
 
 

@@ -1,4 +1,4 @@
-"""Plain Dramatiq over Redis: default settings, or a short heartbeat."""
+"""Dramatiq on Redis, with default settings or a short heartbeat."""
 
 import os
 
@@ -13,5 +13,5 @@ dramatiq.set_broker(RedisBroker(url=os.environ["FAULT_REDIS"], **_more))
 
 @dramatiq.actor
 def work(number: str, milliseconds: int) -> None:
-    """Wait, and record begin and end."""
+    """Record the start, wait, record the end."""
     notes.work(number, milliseconds)

@@ -1,10 +1,10 @@
 """
-Inject the faults of `make faults` into Celery with beat and plain Dramatiq.
+The faults of `make faults`, injected into Celery with beat and into Dramatiq.
 
-Run it from the folder of the project: `python -m benchmarks.faults_peers.measure`.
-It creates a virtual environment beside this file with the pinned packages,
-starts a private Redis, and writes `benchmarks/results/guarantees/faults_peers.json`.
-It first injects the same faults into Workbell, in the same run.
+Run it from the project's folder: `python -m benchmarks.faults_peers.measure`.
+It creates a virtual environment next to this file, starts a private Redis, and
+writes `benchmarks/results/guarantees/faults_peers.json`. It first injects the
+same faults into Workbell, so that all results are from one run.
 """
 
 import argparse
@@ -31,16 +31,16 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "guarantees" / "faults_peers.json"
 VENV = HERE / ".venv"
 PATIENCE = 60.0
-"""Seconds after the load within which a task has to run."""
+"""Seconds after the load in which tasks may still run."""
 SCHEDULES = 20
-STEADY, CROWDED = 0.03, 0.01
-"""Seconds between two tasks: workers can run the first pace, not the second."""
+STEADY, OVERLOAD = 0.03, 0.01
+"""Seconds between two tasks; workers keep up with STEADY only."""
 OWN = {"F1": "killed", "F4": "flushed", "F5": "restarted", "F2b": "scheduler", "F3": "doubled"}
 
 
 @define
 class Outcome:
-    """The result of one fault: accepted, lost and repeated tasks."""
+    """Result of one fault: accepted tasks, and how many were lost or run again."""
 
     fault: str
     system: str
@@ -53,7 +53,7 @@ class Outcome:
 
 @define
 class System:
-    """Celery or Dramatiq, in processes that are restarted when killed."""
+    """Processes of Celery or Dramatiq, which can be killed and restarted."""
 
     name: str
     variant: str
@@ -63,11 +63,11 @@ class System:
 
     @property
     def notes(self) -> Path:
-        """The file with the records of the bodies."""
+        """File with the records of task bodies."""
         return self.folder / "notes"
 
     def environ(self) -> dict[str, str]:
-        """Return the environment of its processes."""
+        """Return the environment of the processes."""
         return {
             **os.environ,
             "FAULT_REDIS": self.redis.url,
@@ -96,29 +96,29 @@ class System:
         ]  # fmt: skip
 
     def beat(self, n: int = 0) -> int:
-        """Start a scheduler, with its own record of what ran."""
-        kept = str(self.folder / f"beat-{n}")
-        return self.start("celery", "-A", "celery_app", "beat", "--schedule", kept, "--pidfile=")
+        """Start a scheduler with its own state file."""
+        state = str(self.folder / f"beat-{n}")
+        return self.start("celery", "-A", "celery_app", "beat", "--schedule", state, "--pidfile=")
 
-    def kill(self, place: int) -> None:
+    def kill(self, index: int) -> None:
         """Kill a process and its children at once."""
-        process = self.processes[place][1]
+        process = self.processes[index][1]
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def again(self, place: int) -> None:
+    def restart(self, index: int) -> None:
         """Restart a killed process."""
-        command, _ = self.processes[place]
-        self.processes[place] = command, self._run(command)
+        command, _ = self.processes[index]
+        self.processes[index] = command, self._run(command)
 
     def close(self) -> None:
-        """Stop all processes."""
-        for place, (_, process) in enumerate(self.processes):
+        """Kill all processes."""
+        for index, (_, process) in enumerate(self.processes):
             if process.poll() is None:
-                self.kill(place)
+                self.kill(index)
 
-    def ended(self) -> Counter[str]:
-        """Return the number of ends of each body."""
+    def count_ended(self) -> Counter[str]:
+        """Count the ended runs of each task."""
         if not self.notes.exists():
             return Counter()
         lines = self.notes.read_text().splitlines()
@@ -133,7 +133,7 @@ class System:
 
 @contextmanager
 def running(name: str, variant: str) -> Iterator[System]:
-    """Run a system with two workers on a private Redis for the block."""
+    """Run a system with two working workers on a private Redis."""
     with tempfile.TemporaryDirectory(prefix="peers-") as scratch:
         redis = OwnRedis(Path(scratch))
         redis.start()
@@ -141,8 +141,8 @@ def running(name: str, variant: str) -> Iterator[System]:
         try:
             system.workers()
             with sending(system, "warm-up") as asked:
-                wait_until(lambda: len(system.ended()) > 20, f"{name} to work")
-            wait_until(lambda: asked[0] <= len(system.ended()), f"{name} to be done")
+                wait_until(lambda: len(system.count_ended()) > 20, f"{name} to work")
+            wait_until(lambda: asked[0] <= len(system.count_ended()), f"{name} to be done")
             yield system
         finally:
             system.close()
@@ -151,28 +151,28 @@ def running(name: str, variant: str) -> Iterator[System]:
 
 @contextmanager
 def sending(system: System, first: str, pace: float = STEADY) -> Iterator[list[Any]]:
-    """Send tasks during the block; then the list has their count and numbers."""
+    """Send tasks during the block; then the list holds their count and numbers."""
     sender = subprocess.Popen(
         [str(VENV / "bin" / "python"), str(HERE / "sender.py"), system.name, first, str(pace)],
         env=system.environ(), cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    found: list[Any] = [0, []]
+    result: list[Any] = [0, []]
     try:
-        yield found
+        yield result
     finally:
-        said, _ = sender.communicate()
-        found[1] = said.split()
-        found[0] = len(found[1])
+        output, _ = sender.communicate()
+        result[1] = output.split()
+        result[0] = len(result[1])
 
 
 def account(system: System, fault: str, asked: list[str]) -> Outcome:
-    """Wait until every accepted task has run, or patience ends, and count."""
+    """Wait until all accepted tasks have run, at most PATIENCE, and count."""
     began = time.monotonic()
-    while time.monotonic() - began < PATIENCE and any(not system.ended()[n] for n in asked):
+    while time.monotonic() - began < PATIENCE and any(not system.count_ended()[n] for n in asked):
         time.sleep(0.2)
     waited = time.monotonic() - began
-    ended = system.ended()
+    ended = system.count_ended()
     return Outcome(
         fault=fault, system=system.name, variant=system.variant, asked=len(asked),
         lost=sum(ended[n] == 0 for n in asked), again=sum(max(0, ended[n] - 1) for n in asked),
@@ -187,14 +187,14 @@ def killed(system: System, times: int) -> Outcome:
         for n in range(times):
             time.sleep(chance.uniform(1.0, 2.0))
             system.kill(n % 2)
-            system.again(n % 2)
+            system.restart(n % 2)
         time.sleep(3)
     return account(system, "killed", asked[1])
 
 
 def flushed(system: System, times: int) -> Outcome:
     """Flush Redis while tasks wait."""
-    with sending(system, "flushed", CROWDED) as asked:
+    with sending(system, "flushed", OVERLOAD) as asked:
         for _ in range(times):
             time.sleep(1.0)
             system.redis.flush()
@@ -203,8 +203,8 @@ def flushed(system: System, times: int) -> Outcome:
 
 
 def restarted(system: System, _: int) -> Outcome:
-    """Kill Redis, which has no persistence here, and restart it."""
-    with sending(system, "restarted", CROWDED) as asked:
+    """Kill Redis, which runs without persistence, and restart it."""
+    with sending(system, "restarted", OVERLOAD) as asked:
         time.sleep(3)
         system.redis.stop()
         time.sleep(2)
@@ -215,15 +215,15 @@ def restarted(system: System, _: int) -> Outcome:
 
 def scheduler(system: System, _: int) -> Outcome:
     """Kill the scheduler just before a minute, and just after the next."""
-    place = system.beat()
-    first = _next_minute(least=8)
+    index = system.beat()
+    first = _next_minute(minimum=8)
     _sleep_until(first - 2)
-    system.kill(place)
+    system.kill(index)
     _sleep_until(first + 2)
-    system.again(place)
+    system.restart(index)
     _sleep_until(first + 60.7)
-    system.kill(place)
-    system.again(place)
+    system.kill(index)
+    system.restart(index)
     _sleep_until(first + 75)
     return _ticks(system, "scheduler", first, 2)
 
@@ -232,7 +232,7 @@ def doubled(system: System, _: int) -> Outcome:
     """Run two schedulers at once."""
     system.beat(1)
     system.beat(2)
-    first = _next_minute(least=8)
+    first = _next_minute(minimum=8)
     _sleep_until(first + 15)
     return _ticks(system, "doubled", first, 1)
 
@@ -241,7 +241,7 @@ def _ticks(system: System, fault: str, first: float, minutes: int) -> Outcome:
     expected = [
         f"tick-{n}-{round(first / 60) + m}" for n in range(SCHEDULES) for m in range(minutes)
     ]
-    ended = system.ended()
+    ended = system.count_ended()
     return Outcome(
         fault=fault, system=system.name, variant=system.variant, asked=len(expected),
         lost=sum(ended[t] == 0 for t in expected),
@@ -249,8 +249,8 @@ def _ticks(system: System, fault: str, first: float, minutes: int) -> Outcome:
     )  # fmt: skip
 
 
-def _next_minute(least: float) -> float:
-    return (int((time.time() + least) / 60) + 1) * 60.0
+def _next_minute(minimum: float) -> float:
+    return (int((time.time() + minimum) / 60) + 1) * 60.0
 
 
 def _sleep_until(moment: float) -> None:
@@ -258,7 +258,7 @@ def _sleep_until(moment: float) -> None:
 
 
 def environment() -> None:
-    """Create the environment of the peers if it is missing."""
+    """Create the virtual environment of the other products, if missing."""
     if not (VENV / "bin" / "celery").exists():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
         pip = [str(VENV / "bin" / "pip"), "--disable-pip-version-check", "install", "--quiet"]
@@ -266,11 +266,13 @@ def environment() -> None:
 
 
 def main() -> int:
-    """Inject every fault into every system, and store the figures."""
+    """Inject all faults into all systems, and store the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=())
-    parser.add_argument("--own", type=Path, help="Figures of Workbell that are there already.")
+    parser.add_argument(
+        "--own", type=Path, help="Existing results of Workbell, instead of a new run."
+    )
     args = parser.parse_args()
     environment()
     own = args.own or RESULTS.with_name("faults_own.json")
@@ -284,15 +286,15 @@ def main() -> int:
     faults: list[Callable[[System, int], Outcome]] = [killed, flushed, restarted]
     for name in ("celery", "dramatiq"):
         for variant in ("stock", "safest"):
-            for do in faults + ([scheduler, doubled] if name == "celery" else []):
-                if variant == "safest" and do in (scheduler, doubled):
-                    continue  # no setting of a worker changes what beat does
-                if args.only and do.__name__ not in args.only:
+            for inject in faults + ([scheduler, doubled] if name == "celery" else []):
+                if variant == "safest" and inject in (scheduler, doubled):
+                    continue  # worker settings do not affect beat
+                if args.only and inject.__name__ not in args.only:
                     continue
                 with running(name, variant) as system:
-                    rows.append(do(system, args.kills))
+                    rows.append(inject(system, args.kills))
                 print(rows[-1], file=sys.stderr, flush=True)
-    kept = {
+    results = {
         "command": f"python -m benchmarks.faults_peers.measure --kills {args.kills}",
         "measured": f"{datetime.now(UTC):%Y-%m-%d}",
         "patience": PATIENCE,
@@ -305,7 +307,7 @@ def main() -> int:
     }  # fmt: skip
     if args.own is None:
         own.unlink()
-    RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Send tasks until the input ends; print the number of each accepted one."""
+"""Send tasks until stdin closes; print the number of each accepted one."""
 
 import random
 import sys
@@ -10,11 +10,11 @@ from dramatiq import DramatiqError
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-_AWAY = (OSError, DramatiqError, OperationalError, RedisError)
+_UNAVAILABLE = (OSError, DramatiqError, OperationalError, RedisError)
 
 
 def main() -> None:
-    """Send at a pace, in seconds; a send that raises is not counted."""
+    """Send a task every `pace` seconds; one that raises is not accepted."""
     system, first, pace = sys.argv[1], sys.argv[2], float(sys.argv[3])
     work = import_module(f"{system}_app").work
     send = work.delay if system == "celery" else work.send
@@ -27,7 +27,7 @@ def main() -> None:
         number = f"{first}-{n}"
         try:
             send(number, chance.randrange(300))
-        except _AWAY:
+        except _UNAVAILABLE:
             time.sleep(0.1)
             continue
         print(number, flush=True)

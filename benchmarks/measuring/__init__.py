@@ -1,1 +1,1 @@
-"""Measurement code of all compared products; standard library only."""
+"""Measurements shared by the scripts of all products; standard library only."""

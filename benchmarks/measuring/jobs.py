@@ -1,4 +1,4 @@
-"""The measures of job queues: drain, enqueue and start latency."""
+"""Measurements of job queues: drain, enqueue and start latency."""
 
 import json
 import os
@@ -18,7 +18,7 @@ THREADS = 8
 REDIS = os.environ.get("REDIS_URL", "")
 DATABASE = os.environ.get("DATABASE_URL", "")
 SCALE = float(os.environ.get("SCALE", "1"))
-"""Share of the usual amount of work; the quick run does a part."""
+"""Share of the usual work; a quick run does a tenth."""
 PAUSE = 0.01
 LATENCIES = 300
 
@@ -26,17 +26,17 @@ Commands = Sequence[Sequence[str]]
 
 
 def scaled(count: int) -> int:
-    """Return a number scaled by the share."""
+    """Return a number of jobs, scaled."""
     return max(100, int(count * SCALE))
 
 
 def answer(measures: dict[str, Callable[[], dict[str, float]]]) -> None:
-    """Run the measure that the command line names; print its figures as JSON."""
+    """Run the measurement that the command line names; print its figures as JSON."""
     print(json.dumps(measures[sys.argv[1]]()), flush=True)
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    """Return the path of a command in this script's environment."""
+    """Return a command of the virtual environment of this script."""
     return [str(Path(sys.executable).parent / name), *arguments]
 
 
@@ -47,10 +47,10 @@ def drain(
     settled: Callable[[], None] | None = None,
 ) -> dict[str, float]:
     """
-    Return the jobs that workers run a second.
+    Return the rate at which workers start waiting jobs.
 
-    `settled` is called while the workers run, to wait for results that they
-    store; the figure does not include that time.
+    `settled` is called while they still run, to wait for stored results; it
+    does not affect the figure.
     """
     jobs = scaled(jobs)
     tally.clear()
@@ -63,7 +63,7 @@ def drain(
 
 
 def single(jobs: int, enqueue: Callable[[int], None]) -> dict[str, float]:
-    """Return the jobs that one thread enqueues a second by single calls."""
+    """Return the rate at which one thread enqueues single jobs."""
     jobs = scaled(jobs)
     enqueue(jobs // 20)
     begun = time.perf_counter()
@@ -73,9 +73,9 @@ def single(jobs: int, enqueue: Callable[[int], None]) -> dict[str, float]:
 
 def latency(enqueue: Callable[[int], None], workers: Commands) -> dict[str, float]:
     """
-    Return p50 and p99, in ms, from the call of enqueue to the body's first line.
+    Return p50 and p99 in ms from the enqueue call to the start of the body.
 
-    The workers are idle; each job is sent 10 ms after the last one started.
+    The workers are idle; each job is enqueued 10 ms after the last one started.
     """
     tally.clear()
     called: dict[int, int] = {}
@@ -96,7 +96,7 @@ def latency(enqueue: Callable[[int], None], workers: Commands) -> dict[str, floa
 
 @contextmanager
 def running(workers: Commands) -> Generator[None]:
-    """Run worker processes for the block, and stop exactly these."""
+    """Run worker processes; stop them at the end."""
     started = [subprocess.Popen(each, stdout=subprocess.DEVNULL) for each in workers]
     try:
         yield
@@ -116,10 +116,10 @@ def until(done: Callable[[], bool], seconds: float = 60) -> None:
     Wait until a condition holds.
 
     Raises:
-        TooSlowError: It does not hold in time.
+        TooSlowError: It did not hold in time.
     """
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise tally.TooSlowError("The outcomes were not kept in time.")
+            raise tally.TooSlowError(f"The results were not stored within {seconds} s.")
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Start times of job bodies, in one file that all worker processes append to."""
+"""Start times of job bodies, in a file to which all workers append."""
 
 import os
 import struct
@@ -10,12 +10,12 @@ _FILE = "TALLY"
 
 
 class TooSlowError(Exception):
-    """The jobs did not run in time."""
+    """The jobs did not start in time."""
 
 
 def note(number: int) -> None:
-    """Append the number of a job and the time; every product's task calls it."""
-    os.write(_opened(), _ENTRY.pack(number, time.monotonic_ns()))
+    """Record number and start time; this is the body of a job."""
+    os.write(_open_file(), _ENTRY.pack(number, time.monotonic_ns()))
 
 
 def clear() -> None:
@@ -24,13 +24,13 @@ def clear() -> None:
 
 
 def count() -> int:
-    """Return the number of bodies that have started."""
+    """Return the number of started bodies."""
     return _path().stat().st_size // _ENTRY.size
 
 
 def until(jobs: int, seconds: float = 120) -> None:
     """
-    Wait until a number of jobs has started.
+    Wait until a number of jobs have started.
 
     Raises:
         TooSlowError: They did not start in time.
@@ -38,17 +38,17 @@ def until(jobs: int, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while count() < jobs:
         if time.monotonic() > end:
-            raise TooSlowError(f"{count()} of {jobs} jobs were done in {seconds} s.")
+            raise TooSlowError(f"{count()} of {jobs} jobs started within {seconds} s.")
         time.sleep(0.001)
 
 
 def begun() -> list[tuple[int, int]]:
-    """Return number and time, in ns, of each job, ordered by time."""
+    """Return number and time (ns) of each job, ordered by time."""
     return sorted(_ENTRY.iter_unpack(_path().read_bytes()), key=lambda entry: entry[1])
 
 
 def rate() -> float:
-    """Return jobs a second over the middle nine tenths, without start and end."""
+    """Return jobs/s of the middle nine tenths, without start and end."""
     times = [at for _, at in begun()]
     cut = len(times) // 20
     middle = times[cut : len(times) - cut]
@@ -62,8 +62,8 @@ def _path() -> Path:
 _descriptor: int | None = None
 
 
-def _opened() -> int:
-    global _descriptor  # noqa: PLW0603 - one file a process, and forks may share it
+def _open_file() -> int:
+    global _descriptor  # noqa: PLW0603 - one file per process; forks may share it
     if _descriptor is None:
         _descriptor = os.open(_path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     return _descriptor

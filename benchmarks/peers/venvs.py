@@ -10,19 +10,19 @@ PEERS = Path(__file__).parent
 VENVS = PEERS.parent / ".venvs"
 
 
-def python_of(peer: str, say: Callable[[str], None] = print) -> Path:
+def find_python(peer: str, report: Callable[[str], None] = print) -> Path:
     """
-    Return the interpreter of a product's environment, created or updated if necessary.
+    Return the interpreter of a product, after installing its requirements.
 
     Raises:
-        CalledProcessError: Its requirements could not be installed.
+        CalledProcessError: The requirements could not be installed.
     """
     wanted = (PEERS / peer / "requirements.txt").read_text()
     folder = VENVS / peer
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
     if stamp.exists() and stamp.read_text() == wanted:
         return python
-    say(f"{peer}: making its environment")
+    report(f"{peer}: creating its virtual environment")
     venv.create(folder, with_pip=True, clear=True)
     install = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-r"]
     subprocess.run([python, *install, PEERS / peer / "requirements.txt"], check=True)
@@ -32,4 +32,4 @@ def python_of(peer: str, say: Callable[[str], None] = print) -> Path:
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or sorted(p.parent.name for p in PEERS.glob("*/requirements.txt")):
-        print(python_of(name))
+        print(find_python(name))

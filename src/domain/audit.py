@@ -47,9 +47,9 @@ class AuditEntry:
             model_name=model_name,
             object_id=str(object_id),
             changes=changes or {},
-            address=actor.origin.address[:64],
-            user_agent=actor.origin.user_agent[:256],
-            request_id=actor.origin.request_id[:64],
+            address=actor.client_info.address[:64],
+            user_agent=actor.client_info.user_agent[:256],
+            request_id=actor.client_info.request_id[:64],
             at=at,
         )
 

@@ -1,1 +1,1 @@
-"""What can be done: one class per context, one method per use case."""
+"""Use cases: one package per context, one method per use case."""

@@ -1,4 +1,4 @@
-"""Audit entries of what people do with their accounts, floods in one."""
+"""Audit entries for account events; repeats are collapsed into one."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, asdict, define, evolve, field, filters, frozen
 
 from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Unavailable, WorkbellError
@@ -17,55 +17,81 @@ from workbell.ports.identity.users import IdentityTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
 
-FLOOD = timedelta(minutes=1)
-MOST = 10_000
+BURST_WINDOW = timedelta(minutes=1)
+MAX_KEYS = 10_000
 
 
 def account_audit_entry(
     user: User | None,
     action: str,
-    origin: ClientInfo,
+    client_info: ClientInfo,
     at: datetime,
     changes: Mapping[str, Any] | None = None,
     *,
     model: str = "user",
     subject: object = None,
 ) -> AuditEntry:
-    """Return the entry of a person, or of somebody at a name that nobody has."""
-    who = Actor.of(user, origin=origin) if user else Actor(user_id=SYSTEM_ID, origin=origin)
-    about = subject if subject is not None else (user.id if user else "")
-    return AuditEntry.of(who, action, model, about, at, changes)
+    """Build an audit entry for a user, or for an unknown name (None)."""
+    actor = Actor(user_id=user.id if user else SYSTEM_ID, client_info=client_info)
+    object_id = subject if subject is not None else (user.id if user else "")
+    return AuditEntry.of(actor, action, model, object_id, at, changes)
+
+
+def changed_values(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the old and the new value of each field that differs."""
+    return {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+
+
+def user_change_entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
+    """Build the entry of a changed user, without secrets."""
+    secrets = filters.exclude("password_hash", "password_expires_at", "token_version")
+    changes = changed_values(asdict(before, filter=secrets), asdict(after, filter=secrets))
+    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
+
+
+def audit_command(
+    repository: AuditRepository,
+    actor: Actor,
+    action: str,
+    model: str,
+    object_id: object,
+    at: datetime,
+    changes: Mapping[str, Any] | None = None,
+) -> None:
+    """Store an actor's command; those of the system are not audited."""
+    if not actor.is_system:
+        repository.add(AuditEntry.of(actor, action, model, object_id, at, changes))
 
 
 @define(eq=False)
 class AuditBurstFilter:
     """
-    Keeps the trail short when the same failure comes again and again.
+    Collapses repeated audit entries.
 
-    Of one action, subject and address, the first entry of a minute is kept;
-    the next minute's first one tells how many were left out in between.
+    Of one action, subject and address, only the first entry within a minute is
+    stored. The next stored entry says in `repeated` how many were dropped.
     """
 
     _since: dict[tuple[str, str, str], tuple[datetime, int]] = field(factory=dict, init=False)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
-    def add(self, trail: AuditRepository, new: AuditEntry) -> None:
-        """Keep an entry, unless it is one of a flood."""
-        left_out = self._left_out((new.action, new.object_id, new.address), new.at)
-        if left_out is None:
+    def add(self, repository: AuditRepository, entry: AuditEntry) -> None:
+        """Store an entry unless it repeats one of the last minute."""
+        dropped = self._dropped_before((entry.action, entry.object_id, entry.address), entry.at)
+        if dropped is None:
             return
-        if left_out:
-            new = evolve(new, changes={**new.changes, "repeated": [None, left_out]})
-        trail.add(new)
+        if dropped:
+            entry = evolve(entry, changes={**entry.changes, "repeated": [None, dropped]})
+        repository.add(entry)
 
-    def _left_out(self, key: tuple[str, str, str], at: datetime) -> int | None:
-        """Return how many were left out before this one, or None to leave it out."""
+    def _dropped_before(self, key: tuple[str, str, str], at: datetime) -> int | None:
+        """Return how many entries were dropped, or None to drop this one."""
         with self._lock:
-            began, count = self._since.pop(key, (None, 0))
-            if began is not None and at - began < FLOOD:
-                self._since[key] = (began, count + 1)
+            started, count = self._since.pop(key, (None, 0))
+            if started is not None and at - started < BURST_WINDOW:
+                self._since[key] = (started, count + 1)
                 return None
-            while len(self._since) >= MOST:
+            while len(self._since) >= MAX_KEYS:
                 del self._since[next(iter(self._since))]
             self._since[key] = (at, 0)
             return count
@@ -73,15 +99,15 @@ class AuditBurstFilter:
 
 @frozen(kw_only=True)
 class RefusalAudit:
-    """Remembers who was refused what, for a reason of security; floods in one."""
+    """Records requests refused for security reasons."""
 
     store: Store[IdentityTx]
     clock: Clock
-    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
+    _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
 
-    def record(self, actor: Actor, action: str, operation: str, why: WorkbellError) -> None:
-        """Keep one refusal; a store that does not answer makes it no other one."""
-        changes = {"reason": [None, why.code]}
-        refused = AuditEntry.of(actor, action, "operation", operation, self.clock.now(), changes)
+    def record(self, actor: Actor, action: str, operation: str, error: WorkbellError) -> None:
+        """Record a refused request; skip it if the store is unavailable."""
+        changes = {"reason": [None, error.code]}
+        entry = AuditEntry.of(actor, action, "operation", operation, self.clock.now(), changes)
         with suppress(Unavailable), self.store.begin() as tx:
-            self._floods.add(tx.audit, refused)
+            self._burst_filter.add(tx.audit, entry)

@@ -1,4 +1,4 @@
-"""Throttling: what is asked too often is refused, and spends nothing."""
+"""Rate limits of requests, logins and one-time codes."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,7 +29,11 @@ BATCH = 500
 
 @frozen(kw_only=True)
 class RateLimiting:
-    """Admit requests, logins and codes as often as the policies say."""
+    """
+    Checks requests, logins and codes against the rate limit policies.
+
+    Raises `Unavailable` if the store that counts exact quotas is down.
+    """
 
     store: Store[RateLimitTx]
     limiter: RateLimiter
@@ -37,69 +41,56 @@ class RateLimiting:
     policies: Policies
 
     @retry_on_contention
-    def admit(self, asked: RateLimitRequest) -> Sequence[Decision]:
+    def admit(self, request: RateLimitRequest) -> Sequence[Decision]:
         """
-        Charge a request to every policy that it meets, or to none.
+        Charge a request to every policy that applies to it, or to none.
 
-        The decisions come with the narrowest first. What is refused already
-        takes no lock.
+        Returns the decisions, the strictest policy first. Quotas are read before
+        they are charged, so a refused request takes no lock.
 
         Raises:
-            TooMany: A policy refuses; its `decisions` are for the headers.
-            Unavailable: The store, which counts some of it, does not answer.
+            RateLimited: A policy refuses; its `decisions` are for the headers.
         """
-        if not (charges := self.policies.policies_for(asked)):
+        if not (keys := self.policies.policies_for(request)):
             return ()
         now = self.clock.now()
-        exact = [each for each in charges if each.policy.exact]
-        quick = [each for each in charges if not each.policy.exact]
+        exact = [each for each in keys if each.policy.exact]
+        quick = [each for each in keys if not each.policy.exact]
         if not exact:
-            return _allowed(self.limiter.hit(quick, now))
+            return _check_allowed(self.limiter.hit(quick, now))
         with self.store.view() as tx:
-            _allowed([tx.quotas.peek(each, now) for each in exact])
+            _check_allowed([tx.quotas.peek(each, now) for each in exact])
         with self.store.begin() as tx:
-            spent = _allowed([tx.quotas.consume(each, now) for each in exact])
-            return _allowed([*spent, *self.limiter.hit(quick, now)])
+            consumed = _check_allowed([tx.quotas.consume(each, now) for each in exact])
+            return _check_allowed([*consumed, *self.limiter.hit(quick, now)])
 
     def remaining(self, actor: Actor) -> Sequence[Decision]:
-        """
-        Return what is left of the actor's quota and rate; nothing is spent.
-
-        Raises:
-            Unavailable: The store does not answer.
-        """
+        """Return the actor's remaining quota and rate; consumes nothing."""
         now = self.clock.now()
-        asked = RateLimitRequest(
+        request = RateLimitRequest(
             address="", route=Route.PROGRESS, user_id=actor.user_id, tier=actor.tier
         )  # fmt: skip
-        charges = self.policies.policies_for(asked)
+        keys = self.policies.policies_for(request)
         with self.store.view() as tx:
-            exact = [tx.quotas.peek(each, now) for each in charges if each.policy.exact]
-        quick = [each for each in charges if not each.policy.exact]
+            exact = [tx.quotas.peek(each, now) for each in keys if each.policy.exact]
+        quick = [each for each in keys if not each.policy.exact]
         return [*exact, *self.limiter.hit(quick, now, cost=0)]
 
     def count_login_failure(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
         """
         Count one failed login of an account, before its password is compared.
 
-        So parallel guesses are no better than one after another. Take it back
-        with `forgive_login` when the password was right. The account is
-        `domain.throttling.account_key`.
+        Counting first makes parallel guesses no better than sequential ones. Undo
+        it with `undo_login_failure` if the password was right.
 
         Raises:
-            TooMany: The account has failed too often within the hour.
-            Unavailable: The store does not answer.
+            RateLimited: The account has failed too often within the hour.
         """
-        self._try(policy, account)
+        self._consume(policy, account)
 
     @retry_on_contention
     def undo_login_failure(self, account: str, policy: Policy = LOGIN_FAILURES) -> None:
-        """
-        Take back one `try_login`, which turned out to be right.
-
-        Raises:
-            Unavailable: The store does not answer.
-        """
+        """Undo one `count_login_failure` after a successful login."""
         with self.store.begin() as tx:
             tx.quotas.refund(RateLimitKey(policy, account))
 
@@ -107,13 +98,10 @@ class RateLimiting:
         self, account: str, verify: Callable[[], bool], policy: Policy = LOGIN_FAILURES
     ) -> bool:
         """
-        Return whether a password or code is right, counting it while nobody knows.
+        Return whether a password or code is right; count it if it is wrong.
 
-        What could not be compared is taken back like what was right.
-
-        Raises:
-            TooMany: The account has failed too often, by the policy.
-            Unavailable: The store does not answer, or too many are hashing.
+        The failure is counted before `verify` runs, and undone if `verify` returns
+        True or raises. Raises `RateLimited` after too many failures.
         """
         self.count_login_failure(account, policy)
         right: bool | None = None
@@ -126,38 +114,37 @@ class RateLimiting:
 
     @retry_on_contention
     def prune(self) -> int:
-        """
-        Delete the counts under which nothing counts any more; return how many.
-
-        Raises:
-            Unavailable: The store does not answer.
-        """
-        gone = 0
+        """Delete counters that no longer affect a decision; return how many."""
+        total = 0
         while True:
             with self.store.begin() as tx:
                 pruned = tx.quotas.prune(self.clock.now(), limit=BATCH)
-            gone += pruned
+            total += pruned
             if pruned < BATCH:
-                return gone
+                return total
 
     @retry_on_contention
-    def _try(self, policy: Policy, account: str) -> None:
-        now, charge = self.clock.now(), RateLimitKey(policy, account)
+    def _consume(self, policy: Policy, account: str) -> None:
+        now, key = self.clock.now(), RateLimitKey(policy, account)
         with self.store.view() as tx:
-            _allowed([tx.quotas.peek(charge, now)])
+            _check_allowed([tx.quotas.peek(key, now)])
         with self.store.begin() as tx:
-            _allowed([tx.quotas.consume(charge, now)])
+            _check_allowed([tx.quotas.consume(key, now)])
 
 
-def _allowed(decisions: Sequence[Decision]) -> Sequence[Decision]:
-    """Return the decisions, unless one of them refuses."""
+def _check_allowed(decisions: Sequence[Decision]) -> Sequence[Decision]:
+    """Return the decisions; raise RateLimited if one refuses."""
     if all(each.allowed for each in decisions):
         return decisions
     raise RateLimited(decisions)
 
 
 def known_address(tx: IdentityTx, user: User | None, address: str) -> str:
-    """Return an address from which somebody has signed in before, of another none; as fast."""
+    """
+    Return the address if this user has logged in from it, else "".
+
+    Runs one query either way, so timing does not reveal whether the user exists.
+    """
     is_known = tx.sessions.has_login_from(user.id if user else SYSTEM_ID, address)
     return address if is_known else ""
 
@@ -168,20 +155,18 @@ def verify_counting_failures(
     user: User | None,
     identifier: str,
     password: str,
-    known_from: str,
+    trusted_address: str,
 ) -> bool:
     """
-    Return whether a password is somebody's; wrong ones are counted by account.
+    Return whether a user's password is right; count failures per account.
 
-    `known_from` is what `known_address` returns. Takes as long where there is
-    nobody. Without throttling nothing is counted.
-
-    Raises:
-        TooMany: The account has failed too often within the hour.
-        Unavailable: The store does not answer, or too many are hashing.
+    `trusted_address` is the result of `known_address`. An unknown user costs
+    as much time as a known one. Nothing is counted if `rate_limits` is None.
     """
-    kept = "" if user is None else user.password_hash
+    password_hash = "" if user is None else user.password_hash
     if rate_limits is None:
-        return hasher.verify(kept, password)
-    account = account_key(user, identifier, known_from)
-    return rate_limits.verify_counting_failures(account, lambda: hasher.verify(kept, password))
+        return hasher.verify(password_hash, password)
+    account = account_key(user, identifier, trusted_address)
+    return rate_limits.verify_counting_failures(
+        account, lambda: hasher.verify(password_hash, password)
+    )

@@ -1,4 +1,4 @@
-"""OWASP ASVS 5.0: each applicable requirement names a test that exists."""
+"""OWASP ASVS 5.0: every applicable requirement has a test."""
 
 import ast
 import csv
@@ -29,8 +29,8 @@ from workbell.services.identity.login import LoginService
 ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "docs" / "security"
 SOURCE = ROOT / "src"
-WHOLE = ("6", "7", "8", "9")
-"""The chapters of which level 2 counts as well."""
+LEVEL_2_CHAPTERS = ("6", "7", "8", "9")
+"""Chapters of which level 2 is required, too."""
 REQUIRED = {
     "1": """
         1.2.1-5 1.3.1-2 1.5.1-1 2.1.1-1 2.2.1-2 2.3.1-1 3.2.1-2 3.3.1-1 3.4.1-2 3.5.1-3 4.1.1-1
@@ -43,7 +43,7 @@ REQUIRED = {
         7.6.1-2 8.1.2-2 8.2.3-3 8.4.1-1 9.2.2-4
     """,
 }
-"""The requirements of ASVS 5.0.0 by level: all of level 1, and of level 2 those of WHOLE."""
+"""The requirements of ASVS 5.0.0 by level: all of level 1, and of level 2 those of LEVEL_2_CHAPTERS."""
 KNOWN_GAPS: set[str] = set()
 
 
@@ -59,7 +59,9 @@ def names_in(path: str) -> frozenset[str]:
 
 
 def needed(item: dict[str, str]) -> bool:
-    return item["level"] == "1" or (item["level"] == "2" and item["item"].split(".")[0] in WHOLE)
+    return item["level"] == "1" or (
+        item["level"] == "2" and item["item"].split(".")[0] in LEVEL_2_CHAPTERS
+    )
 
 
 def required(level: str) -> set[str]:
@@ -71,16 +73,16 @@ def required(level: str) -> set[str]:
     return found
 
 
-def test_every_requirement_stands_there_once_and_in_order() -> None:
+def test_every_requirement_is_listed_once_and_in_order() -> None:
     numbers = [tuple(int(part) for part in item["item"].split(".")) for item in items()]
     assert numbers == sorted(set(numbers))
     by_level = {n: {item["item"] for item in items() if item["level"] == n} for n in "123"}
     assert by_level["1"] == required("1")
     assert len(by_level["1"]) == 70
-    assert {one for one in by_level["2"] if one.split(".")[0] in WHOLE} == required("2")
+    assert {one for one in by_level["2"] if one.split(".")[0] in LEVEL_2_CHAPTERS} == required("2")
 
 
-def test_what_applies_is_proven_and_what_does_not_has_a_reason() -> None:
+def test_applicable_requirements_have_a_test_and_others_a_reason() -> None:
     for item in items():
         assert item["applies"] in {"yes", "no", "gap"}, item
         if item["applies"] != "yes":
@@ -89,8 +91,8 @@ def test_what_applies_is_proven_and_what_does_not_has_a_reason() -> None:
             assert item["test"], item
 
 
-def test_gaps_are_named_as_such() -> None:
-    """An applicable requirement that is not met is marked as such."""
+def test_gaps_are_listed() -> None:
+    """A requirement that applies and is not met is a gap, not inapplicable."""
     gaps = {item["item"] for item in items() if item["applies"] == "gap"}
     assert gaps == KNOWN_GAPS
     page = (SECURITY / "authentication.md").read_text("utf-8")
@@ -105,7 +107,7 @@ def test_every_test_exists() -> None:
             assert name in names_in(path), item
 
 
-def test_the_page_on_authentication_says_what_the_code_does() -> None:
+def test_the_page_on_authentication_matches_the_code() -> None:
     page = " ".join((SECURITY / "authentication.md").read_text("utf-8").split())
     settings = Settings()
     profile = PROFILES[settings.password_hashing]
@@ -116,11 +118,11 @@ def test_the_page_on_authentication_says_what_the_code_does() -> None:
         f"after {settings.session_token_days} days",
         f"within {sessions.ROTATION_GRACE.seconds} s it is answered",
         f"not older than {sessions.RECENT_LOGIN.seconds // 60} minutes",
-        f"within {recent.LIFE.seconds} seconds in the others",
+        f"within {recent.TTL.seconds} seconds in the others",
         f"argon2id hash | {settings.otp_minutes} minutes | one use, {otp.MAX_ATTEMPTS} tries",
         f"at most {otp.MAX_WRONG_PER_DAY} wrong codes a day",
         f"at most {rate_limits.SECOND_FACTOR_FAILURES.rate.count} wrong ones are compared",
-        f"derived, not stored | {second_factor.STEP} seconds, one step early or late",
+        f"derived, not kept | {second_factor.STEP} seconds, one step early or late",
         f"{second_factor.RECOVERY_LENGTH * 5} random bits",
         f"once a minute and {otp.MAX_SENT_PER_HOUR} times an hour",
         f"works for {passwords.GENERATED_PASSWORD_LIFETIME.days} days unless it is changed",
@@ -134,26 +136,26 @@ def test_the_page_on_authentication_says_what_the_code_does() -> None:
     assert len(common_passwords()) > 4_000
 
 
-def test_one_function_lets_people_in() -> None:
-    """Sessions start in one module, after password and second factor."""
+def test_sessions_are_created_in_one_place() -> None:
+    """Only after password and second factor are checked."""
     starts = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
         if "Session.start(" in path.read_text("utf-8")
     }
     assert starts == {"services/identity/login.py"}
-    for way in (LoginService.login, LoginService.login_opaque):
-        assert "self._proven(" in inspect.getsource(way)
-        assert "self._passed_by(" in inspect.getsource(way)
+    for method in (LoginService.login, LoginService.login_opaque):
+        assert "self._verify_password(" in inspect.getsource(method)
+        assert "self._check_second_factor(" in inspect.getsource(method)
 
 
 def test_passwords_do_not_expire() -> None:
-    """Only a generated password expires; a chosen one does not."""
+    """Except generated passwords: a password that a user chose does not expire."""
     moments = [one.name for one in fields(User) if one.type in {datetime, datetime | None}]
     assert moments == ["password_expires_at", "created_at"]
     now = datetime(2030, 1, 1, tzinfo=UTC)
-    made = User(username="a", email="a@example.org", created_at=now, password_expires_at=now)
-    assert made.with_password("hash").password_expires_at is None
+    user = User(username="a", email="a@example.org", created_at=now, password_expires_at=now)
+    assert user.with_password("hash").password_expires_at is None
 
 
 def test_there_are_no_hints_and_no_secret_questions() -> None:
@@ -169,11 +171,11 @@ def test_reference_tokens_have_enough_bits() -> None:
     assert "self.ids.new() + self.ids.new()" in inspect.getsource(LoginService.login_opaque)
 
 
-def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
+def test_no_secret_is_part_of_a_url(tmp_path: Path) -> None:
     application = build(Settings(data_dir=tmp_path, database_url="memory://"))
     for operation in operations_of(application.app_dependencies()):
         if operation.path.startswith(UNSUBSCRIBE):
-            continue  # RFC 8058 wants it there; it opens nothing, it ends mails
+            continue  # RFC 8058 requires it; the token only unsubscribes
         names = [*operation.path_names]
         if operation.query is not None:
             names += operation.query.__annotations__
@@ -185,7 +187,7 @@ def test_no_secret_travels_in_an_address(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("item", [item for item in items() if item["applies"] == "yes"],
                          ids=lambda item: item["item"])  # fmt: skip
-def test_a_proof_is_a_test_of_this_project(item: dict[str, str]) -> None:
+def test_every_listed_test_is_part_of_this_project(item: dict[str, str]) -> None:
     if item["test"]:
         assert item["test"].startswith("tests/")
         assert "::test_" in item["test"]

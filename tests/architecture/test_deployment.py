@@ -1,4 +1,4 @@
-"""Image, compose files and units refer to existing commands and settings."""
+"""Image, compose files and units use existing commands and settings."""
 
 import re
 import shutil
@@ -43,14 +43,14 @@ OURS = {name: one for name, one in SERVICES.items() if one["image"] == "workbell
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "compose.prod.yaml"])
-def test_services_run_commands_and_settings_that_there_are(name: str) -> None:
+def test_services_use_existing_commands_and_settings(name: str) -> None:
     for service in composed(name).keys() & OURS.keys():
-        said = composed(name)[service]
-        assert {key for key in said.get("environment", {}) if key.startswith(PREFIX)} <= KNOWN
-        assert accepts(said.get("command", OURS[service]["command"]))
+        overrides = composed(name)[service]
+        assert {key for key in overrides.get("environment", {}) if key.startswith(PREFIX)} <= KNOWN
+        assert accepts(overrides.get("command", OURS[service]["command"]))
 
 
-def test_production_adds_to_services_that_there_are() -> None:
+def test_production_overrides_existing_services() -> None:
     production = composed("compose.prod.yaml")
     assert production.keys() <= SERVICES.keys()
     for name in OURS:
@@ -59,12 +59,12 @@ def test_production_adds_to_services_that_there_are() -> None:
         assert secret.startswith("${WORKBELL_SECRET_KEY:?"), "a secret must be given"
 
 
-def test_workers_and_schedulers_can_be_many() -> None:
+def test_workers_and_schedulers_can_be_scaled() -> None:
     for name in ("worker", "scheduler"):
         assert not {"container_name", "ports", "hostname"} & SERVICES[name].keys()
 
 
-def test_health_is_asked_where_it_is_answered() -> None:
+def test_health_checks_use_the_right_ports() -> None:
     for name in ("worker", "scheduler"):
         port = SERVICES[name]["environment"]["WORKBELL_METRICS_PORT"]
         assert f"127.0.0.1:{port}/readyz" in SERVICES[name]["healthcheck"]["test"][-1]
@@ -73,20 +73,20 @@ def test_health_is_asked_where_it_is_answered() -> None:
     assert SERVICES["redis"]["healthcheck"]
 
 
-def test_postgresql_is_asked_where_it_answers_only_once_it_is_whole() -> None:
-    """Its image first starts a server on the socket only, to initialize the cluster."""
-    asked = SERVICES["postgres"]["healthcheck"]["test"]
-    assert asked[:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
+def test_the_health_check_of_postgresql_uses_tcp() -> None:
+    """The image first starts a temporary server that listens on the socket only."""
+    command = SERVICES["postgres"]["healthcheck"]["test"]
+    assert command[:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
 
 
-def test_everything_waits_for_the_tables() -> None:
+def test_all_services_wait_for_the_migration() -> None:
     for name in OURS.keys() - {"migrate"}:
         waits = SERVICES[name]["depends_on"]
         assert waits["migrate"]["condition"] == "service_completed_successfully"
     assert SERVICES["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
 
 
-def test_containers_have_longer_to_stop_than_jobs() -> None:
+def test_stop_timeouts_exceed_the_grace_of_jobs() -> None:
     grace = Settings().shutdown_grace_seconds
     assert all(int(one["stop_grace_period"].rstrip("s")) > grace for one in OURS.values())
     for unit in UNITS:
@@ -94,7 +94,7 @@ def test_containers_have_longer_to_stop_than_jobs() -> None:
         assert int(stop) > grace
 
 
-def test_the_image_runs_everything_as_nobody_special() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     assert DOCKERFILE.count("\nFROM ") == 2
     (user,) = re.findall(r"^USER (\d+)", STAGE, re.MULTILINE)
     assert int(user) > 0
@@ -106,18 +106,18 @@ def test_the_image_runs_everything_as_nobody_special() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_units_run_commands_and_settings_that_there_are(unit: Path) -> None:
+def test_units_use_existing_commands_and_settings(unit: Path) -> None:
     text = unit.read_text()
     (line,) = re.findall(r"^ExecStart=/opt/workbell/bin/workbell (.+)$", text, re.MULTILINE)
     assert accepts(line.split())
     assert set(re.findall(rf"({PREFIX}[A-Z_]+)=", text)) <= KNOWN
 
 
-def test_systemd_understands_the_units(tmp_path: Path) -> None:
-    """It gets users and programs that exist on this machine."""
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    """User and program are replaced by existing ones."""
     verify = shutil.which("systemd-analyze")
     if verify is None:
-        pytest.skip("no systemd-analyze is installed")
+        pytest.skip("systemd-analyze is not installed")
     for unit in UNITS:
         text = re.sub(r"^(User|Group)=.*$", r"\1=root", unit.read_text(), flags=re.MULTILINE)
         (tmp_path / unit.name).write_text(text.replace("/opt/workbell/bin/workbell", "/bin/true"))

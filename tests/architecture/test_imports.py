@@ -28,7 +28,7 @@ SHARED = {"change_counters", "observability", "serialization"}
 SQL = "workbell.adapters.sql"
 DEEPEST = 5
 """The longest chain of imports, each from one file of adapters/sql to another."""
-WELCOME = sys.stdlib_module_names | {"attrs", "workbell"}
+ALLOWED = sys.stdlib_module_names | {"attrs", "workbell"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -74,7 +74,7 @@ def test_adapters_do_not_import_one_another(path: Path) -> None:
 def test_the_inner_layers_import_the_standard_library_and_attrs_only(path: Path) -> None:
     """The standard library and attrs; cron arithmetic in one file besides."""
     roots = {target.partition(".")[0] for target in imports(path)}
-    allowed = WELCOME | ({"croniter"} if path == Path("domain/cron/rule.py") else set())
+    allowed = ALLOWED | ({"croniter"} if path == Path("domain/cron/rule.py") else set())
     assert roots <= allowed
 
 

@@ -1,4 +1,4 @@
-"""The wheel contains every folder and every file, under one name."""
+"""The wheel contains every file of the package."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ SCRAP = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 def shipped() -> Iterator[str]:
-    """Yield the path of each file of the package, as in a wheel."""
+    """Yield the path of each file of the package in a wheel."""
     for path in SOURCE.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             yield f"workbell/{path.relative_to(SOURCE).as_posix()}"
@@ -25,7 +25,7 @@ def shipped() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a wheel built from a copy of the tree."""
+    """Build a wheel from a copy of the tree."""
     tree = tmp_path_factory.mktemp("tree")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.unit
 def test_every_folder_is_listed() -> None:
-    """The list is written by hand, so a new folder is easily forgotten."""
+    """The list is explicit, so a new folder can be forgotten."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     folders = {
         ".".join(("workbell", *path.parent.relative_to(SOURCE).parts))
@@ -48,8 +48,8 @@ def test_every_folder_is_listed() -> None:
 
 
 @pytest.mark.integration
-def test_the_wheel_holds_every_file(wheel: Path) -> None:
-    """Including static files, templates and migrations, and nothing else."""
+def test_the_wheel_contains_every_file(wheel: Path) -> None:
+    """Also static files, templates and migrations, and only the package."""
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert set(shipped()) - names == set()
@@ -58,7 +58,7 @@ def test_the_wheel_holds_every_file(wheel: Path) -> None:
 
 @pytest.mark.integration
 def test_the_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None:
-    """The imported package is the unpacked one, not this tree."""
+    """From the folder of the wheel, not from this tree."""
     with ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     modules = [
@@ -67,11 +67,11 @@ def test_the_wheel_can_be_imported(wheel: Path, tmp_path: Path) -> None:
         if name.endswith(".py") and "migrations" not in name and "__main__" not in name
     ]
     script = (
-        "import sys, importlib; place, *modules = sys.argv[1:]; sys.path.insert(0, place)\n"
+        "import sys, importlib; folder, *modules = sys.argv[1:]; sys.path.insert(0, folder)\n"
         "for name in modules:\n"
-        "    assert importlib.import_module(name).__file__.startswith(place), name\n"
+        "    assert importlib.import_module(name).__file__.startswith(folder), name\n"
     )
-    # the unpacked files are deleted before coverage is reported
+    # the folder is deleted before coverage is reported
     unmeasured = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     subprocess.run(
         [sys.executable, "-c", script, str(tmp_path), *modules],

@@ -1,4 +1,4 @@
-"""The page of performance shows the stored results."""
+"""PERFORMANCE.md is generated from the stored results."""
 
 from pathlib import Path
 
@@ -11,6 +11,6 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_page_shows_the_stored_results() -> None:
-    """Run `workbell bench page` to write the page."""
+def test_the_page_is_current() -> None:
+    """`workbell bench page` writes it."""
     assert (ROOT / PAGE).read_text() == render(ROOT / "benchmarks" / "results")

@@ -1,4 +1,4 @@
-"""Style rules that ruff does not check."""
+"""Rules for all files: length, imports, docstrings, sources of time and chance."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imported(tree: ast.AST) -> dict[str, str]:
-    """Map imported names to dotted paths; relative ones start with a dot."""
+    """Return the dotted path of each imported name; relative ones start with a dot."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -55,12 +55,12 @@ def imported(tree: ast.AST) -> dict[str, str]:
 
 
 def roots(tree: ast.AST) -> set[str]:
-    """Return the top-level names of all imports."""
+    """Return the top-level packages of all imports."""
     return {name.partition(".")[0] for name in imported(tree).values()}
 
 
 def dotted(node: ast.AST, names: dict[str, str]) -> str:
-    """Return the full path of a name or attribute, or None."""
+    """Return the full path of a name or of an attribute of one, or nothing."""
     if isinstance(node, ast.Attribute):
         before = dotted(node.value, names)
         return f"{before}.{node.attr}" if before else ""
@@ -68,7 +68,7 @@ def dotted(node: ast.AST, names: dict[str, str]) -> str:
 
 
 def uses(path: Path, forbidden: Iterable[str]) -> Iterator[str]:
-    """Yield each use of one of the dotted paths, or of a name below it."""
+    """Yield each use of one of the dotted paths or their members in a file."""
     tree = parsed(path)
     names = imported(tree)
     for node in ast.walk(tree):
@@ -81,12 +81,12 @@ def uses(path: Path, forbidden: Iterable[str]) -> Iterator[str]:
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Return a function's length in lines, without its docstring."""
     docstring = function.body[0] if ast.get_docstring(function) is not None else None
-    spared = 0 if docstring is None else (docstring.end_lineno or 0) - docstring.lineno + 1
-    return (function.end_lineno or 0) - function.lineno + 1 - spared
+    excluded = 0 if docstring is None else (docstring.end_lineno or 0) - docstring.lineno + 1
+    return (function.end_lineno or 0) - function.lineno + 1 - excluded
 
 
-def test_a_file_opens_with_its_caption() -> None:
-    """The first line has at most 72 characters and does not name itself."""
+def test_every_file_starts_with_a_one_line_docstring() -> None:
+    """Of at most 72 characters; it does not begin with "This module"."""
     for path in FILES:
         docstring = ast.get_docstring(parsed(path))
         assert docstring, path
@@ -97,20 +97,20 @@ def test_a_file_opens_with_its_caption() -> None:
         assert not caption.lower().startswith(of_itself), path
 
 
-def test_a_package_holds_its_caption_only() -> None:
-    """Every definition is in a named module."""
+def test_package_files_contain_only_a_docstring() -> None:
+    """Code is in named modules."""
     packages = [path for path in FILES if path.name == "__init__.py" and len(path.parts) > 1]
     assert [path for path in packages if len(parsed(path).body) != 1] == []
 
 
 def test_a_file_is_short() -> None:
-    """A longer one is split."""
+    """Longer files are split."""
     lines = {path: (SOURCE / path).read_text(encoding="utf-8").splitlines() for path in FILES}
     assert [path for path in FILES if len(lines[path]) > LONGEST_FILE] == []
 
 
 def test_a_function_is_short() -> None:
-    """A longer one is split."""
+    """Longer functions are split."""
     long = {
         f"{path}: {node.name} ({lines_of(node)} lines)"
         for path in FILES
@@ -131,29 +131,29 @@ def test_inside_the_package_imports_are_absolute() -> None:
     assert relative == []
 
 
-def test_time_chance_and_environment_come_from_outside() -> None:
-    """Only the system adapter and entry points use them; others get arguments."""
+def test_only_adapters_read_time_randomness_and_environment() -> None:
+    """Other code gets them as arguments."""
     for path in FILES:
         if path.parts[0] != "entrypoints" and path != Path("adapters/system.py"):
             assert not list(uses(path, IMPURE))
 
 
-def test_the_inner_floors_do_not_log() -> None:
-    """They return, raise, or write an audit entry."""
+def test_the_inner_layers_do_not_log() -> None:
+    """They return, raise, or write to the audit trail."""
     inner = [path for path in FILES if path.parts[0] in PURE]
     assert [path for path in inner if roots(parsed(path)) & set(LOGGING)] == []
 
 
-def test_tests_know_the_package_by_its_name() -> None:
-    """Under its folder name, every module would exist twice."""
+def test_tests_import_the_package_as_workbell() -> None:
+    """Imported as `src`, every module would exist twice."""
     for path in TESTS:
         assert "src" not in roots(ast.parse((ROOT / path).read_text(encoding="utf-8"))), path
 
 
-def test_the_rules_find_what_they_forbid(tmp_path: Path) -> None:
-    """Also under another name."""
-    guilty = tmp_path / "guilty.py"
-    guilty.write_text(
+def test_the_rules_detect_violations(tmp_path: Path) -> None:
+    """Also with import aliases."""
+    violating = tmp_path / "violating.py"
+    violating.write_text(
         "import os, random\n"
         "import datetime as d\n"
         "from datetime import datetime\n"
@@ -162,7 +162,7 @@ def test_the_rules_find_what_they_forbid(tmp_path: Path) -> None:
         "print(os.environ['A'], random.random(), d.datetime.now(), datetime.now(), uuid4())\n"
         "nap(1)\n"
     )
-    found = {place.rpartition(" ")[2] for place in uses(guilty, IMPURE)}
+    found = {place.rpartition(" ")[2] for place in uses(violating, IMPURE)}
     assert found == {
         "os.environ",
         "random",

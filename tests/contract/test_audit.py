@@ -11,7 +11,9 @@ from workbell.domain.identity.user import UserId
 
 
 def an_entry(n: int = 1) -> AuditEntry:
-    actor = Actor(user_id=ALICE, origin=ClientInfo(request_id="r", address="::1", user_agent="ü"))
+    actor = Actor(
+        user_id=ALICE, client_info=ClientInfo(request_id="r", address="::1", user_agent="ü")
+    )
     changes = {"name": ["alt", "neu – 新"], "limit": [None, 5]}
     return AuditEntry.of(actor, "schedule.edit", "Schedule", n, after(n), changes)
 

@@ -1,1 +1,1 @@
-"""Fault tests: guarantees for processes that are killed at any moment."""
+"""Fault injection: guarantees for processes that can die at any time."""

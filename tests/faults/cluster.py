@@ -1,4 +1,4 @@
-"""An installation in separate processes, which a supervisor restarts."""
+"""An installation of several processes that a supervisor restarts."""
 
 import http.client
 import json
@@ -22,13 +22,13 @@ PASSWORD = "correct-horse-battery"
 LEASE_SECONDS = 2
 
 
-class GoneError(Exception):
-    """The service did not respond, or the response was incomplete."""
+class NoResponseError(Exception):
+    """The service sent no response, or an incomplete one."""
 
 
 @define
 class Client:
-    """An HTTP client for one port."""
+    """An HTTP client of one port."""
 
     port: int
     token: str | None = None
@@ -37,10 +37,10 @@ class Client:
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
         """
-        Return the status and the decoded body of one request.
+        Send a request; return the status and the decoded body.
 
         Raises:
-            GoneError: There was no complete response.
+            NoResponseError: There was no complete response.
         """
         sent = {"Content-Type": "application/json", **(headers or {})}
         if self.token is not None:
@@ -48,41 +48,41 @@ class Client:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), sent)
-            answer = connection.getresponse()
-            content = answer.read()
+            response = connection.getresponse()
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise GoneError(str(error)) from error
+            raise NoResponseError(str(error)) from error
         finally:
             connection.close()
-        kind = answer.getheader("Content-Type", "")
-        return answer.status, json.loads(content) if content and "json" in kind else content
+        kind = response.getheader("Content-Type", "")
+        return response.status, json.loads(content) if content and "json" in kind else content
 
-    def insist(
+    def call_with_retry(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """Retry until there is a response with a status below 500, for at most 60 s."""
+        """Repeat a request for up to 60 s until the status is below 500."""
         until = time.monotonic() + 60
         while True:
             try:
-                status, answer = self.call(method, path, body, headers)
+                status, response = self.call(method, path, body, headers)
                 if status < 500 or time.monotonic() > until:
-                    return status, answer
-            except GoneError:
+                    return status, response
+            except NoResponseError:
                 if time.monotonic() > until:
                     raise
             time.sleep(0.05)
 
     def login(self, username: str = "admin") -> "Client":
-        """Return a client that is signed in as a user."""
+        """Return a client with an access token of a user."""
         body = {"username": username, "password": PASSWORD}
-        status, answer = self.insist("POST", "/api/v1/auth/login", body)
-        assert status == 200, answer
-        return Client(self.port, str(answer["access"]))
+        status, response = self.call_with_retry("POST", "/api/v1/auth/login", body)
+        assert status == 200, response
+        return Client(self.port, str(response["access"]))
 
 
 @define(eq=False)
 class Part:
-    """One process of the installation."""
+    """One process of the installation; it can be restarted."""
 
     role: str
     environ: dict[str, str]
@@ -93,7 +93,7 @@ class Part:
     starts: int = 0
 
     def start(self) -> None:
-        """Start the process, without waiting until it is ready."""
+        """Start the process; poll `ready` to wait for it."""
         self.starts += 1
         self.process = subprocess.Popen(
             [sys.executable, "-m", "workbell", self.role],
@@ -101,24 +101,24 @@ class Part:
         )  # fmt: skip
 
     def ready(self) -> bool:
-        """Whether `/readyz` answers 200."""
+        """Whether the process reports ready."""
         try:
             return Client(self.port).call("GET", "/readyz")[0] == 200
-        except GoneError:
+        except NoResponseError:
             return False
 
-    def well(self) -> bool:
-        """Whether the process is ready, or should not run."""
+    def is_settled(self) -> bool:
+        """Whether it is ready, or intentionally stopped."""
         return not self.wanted or self.ready()
 
     def has_started(self, times: int) -> bool:
-        """Whether the process was started more than the given number of times."""
+        """Whether it was started more than `times` times."""
         return self.starts > times
 
-    def send(self, what: signal.Signals) -> None:
-        """Send the process a signal."""
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
         assert self.process is not None
-        self.process.send_signal(what)
+        self.process.send_signal(number)
 
 
 @define(eq=False)
@@ -126,8 +126,8 @@ class Cluster:
     """
     One installation on one database: its processes and their supervisor.
 
-    On SQLite it is one process; otherwise one API, some workers and some
-    schedulers.
+    On SQLite one process has all roles; else there are one API process,
+    several workers and several schedulers.
     """
 
     folder: Path
@@ -135,15 +135,15 @@ class Cluster:
     redis: AnyRedis | None
     parts: list[Part] = field(factory=list[Part])
     admin: Client = field(factory=lambda: Client(0))
-    _more: dict[str, str] = field(factory=dict[str, str])
-    _made: int = 0
-    _watching: Event = field(factory=Event)
+    _settings: dict[str, str] = field(factory=dict[str, str])
+    _count: int = 0
+    _stopping: Event = field(factory=Event)
     _guard: RLock = field(factory=RLock)
     _supervisor: Thread | None = None
 
     @property
     def notes(self) -> Path:
-        """The file in which task bodies record their runs."""
+        """File in which task bodies record start and end."""
         return self.folder / "notes"
 
     @property
@@ -152,11 +152,11 @@ class Cluster:
         return self.database.kind == "sqlite"
 
     def start(
-        self, workers: int = 2, schedulers: int = 1, more: Mapping[str, str] | None = None
+        self, workers: int = 2, schedulers: int = 1, settings: Mapping[str, str] | None = None
     ) -> None:
-        """Start every process, and wait until they are ready."""
+        """Migrate, start all processes and wait until they are ready."""
         self.notes.touch()
-        self._more = dict(more or {})
+        self._settings = dict(settings or {})
         roles = ["up"] if self.is_embedded else ["api"]
         if not self.is_embedded:
             roles += ["worker"] * workers + ["scheduler"] * schedulers
@@ -181,7 +181,7 @@ class Cluster:
         return added
 
     def remove(self, parts: Sequence[Part]) -> None:
-        """Stop processes without restarting them."""
+        """Kill processes; the supervisor does not restart them."""
         for part in parts:
             part.wanted = False
             self.kill(part)
@@ -189,7 +189,7 @@ class Cluster:
 
     def close(self) -> None:
         """Stop every process."""
-        self._watching.set()
+        self._stopping.set()
         if self._supervisor is not None:
             self._supervisor.join()
         for part in self.parts:
@@ -204,12 +204,12 @@ class Cluster:
                     part.process.kill()
                     part.process.wait()
 
-    def doing(self, role: str) -> list[Part]:
-        """Return the processes with a role."""
+    def with_role(self, role: str) -> list[Part]:
+        """Return the processes that have a role."""
         return [part for part in self.parts if part.role in (role, "up")]
 
     def kill(self, part: Part) -> None:
-        """Kill a process; the supervisor starts it again."""
+        """Kill a process; the supervisor restarts it."""
         with self._guard:
             part.send(signal.SIGKILL)
             assert part.process is not None
@@ -218,12 +218,12 @@ class Cluster:
     def settle(self) -> None:
         """Wait until every process is ready again."""
         for part in self.parts:
-            wait_until(part.well, f"{part.role} to be ready")
+            wait_until(part.is_settled, f"{part.role} to be ready")
 
     @contextmanager
     def without(self, role: str) -> Iterator[None]:
-        """Stop all processes of a role for the block."""
-        parts = self.doing(role)
+        """Stop all processes of a role during the block."""
+        parts = self.with_role(role)
         for part in parts:
             part.wanted = False
             self.kill(part)
@@ -233,31 +233,31 @@ class Cluster:
         self.settle()
 
     def _supervise(self) -> None:
-        while not self._watching.wait(0.02):
+        while not self._stopping.wait(0.02):
             with self._guard:
                 for part in self.parts:
                     if part.wanted and part.process is not None and part.process.poll() is not None:
                         part.start()
 
     def _wait_for(self, part: Part) -> None:
-        def up() -> bool:
+        def is_up() -> bool:
             assert part.process is not None
             if part.process.poll() is not None:
                 log = Path(part.environ["WORKBELL_LOG_FILE"])
-                said = log.read_text()[-4000:] if log.exists() else "nothing was logged"
-                raise AssertionError(f"{part.role} did not start: {said}")
+                text = log.read_text()[-4000:] if log.exists() else "nothing was logged"
+                raise AssertionError(f"{part.role} did not start: {text}")
             return part.ready()
 
-        wait_until(up, f"{part.role} to start")
+        wait_until(is_up, f"{part.role} to start")
 
     def _part(self, role: str) -> Part:
-        self._made += 1
+        self._count += 1
         port = free_port()
         environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("WORKBELL_")},
             "WORKBELL_DATABASE_URL": self.database.url,
             "WORKBELL_DATA_DIR": str(self.folder / "data"),
-            "WORKBELL_SECRET_KEY": "a secret key of the fault tests only",
+            "WORKBELL_SECRET_KEY": "the secret key of the fault tests",
             "WORKBELL_LEASE_SECONDS": str(LEASE_SECONDS),
             "WORKBELL_WORKER_THREADS": "4",
             "WORKBELL_ADMIN_PASSWORD": PASSWORD,
@@ -267,10 +267,10 @@ class Cluster:
             "WORKBELL_ACCESS_TOKEN_MINUTES": "1440",
             "WORKBELL_REQUIRE_VERIFIED_EMAIL": "none",
             "WORKBELL_MAX_WAITING_JOBS": "1000000",
-            "WORKBELL_LOG_FILE": str(self.folder / f"{role}-{self._made}.log"),
+            "WORKBELL_LOG_FILE": str(self.folder / f"{role}-{self._count}.log"),
             "FAULT_NOTES": str(self.notes),
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
-            **self._more,
+            **self._settings,
         }
         environ["WORKBELL_PORT" if role in ("up", "api") else "WORKBELL_METRICS_PORT"] = str(port)
         if self.redis is not None:

@@ -1,4 +1,4 @@
-"""Tasks of the fault tests; they record their runs outside the database."""
+"""Tasks of the fault tests; they record runs in a file, not in the database."""
 
 import os
 import signal
@@ -11,13 +11,13 @@ _NOTES = os.open(os.environ["FAULT_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CRE
 
 
 def note(word: str, context: workbell.TaskContext) -> None:
-    """Append one line, a begin or an end, by a single write: lines stay whole."""
+    """Append a line, in one write: a body began or ended."""
     os.write(_NOTES, f"{word} {context.job_id} {context.attempt} {time.time():.3f}\n".encode())
 
 
 @workbell.task("fault.work", max_attempts=20, timeout_seconds=30)
 def work(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Work for some milliseconds and store a file."""
+    """Work for some milliseconds and store an artifact."""
     note("began", context)
     time.sleep(parameters.get("ms", 10) / 1000)
     context.progress(1, 2)
@@ -30,7 +30,7 @@ def work(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str,
 
 @workbell.task("fault.batch", max_attempts=20, batch=True)
 def batch(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Record begin and end, as a batch task."""
+    """Do nothing; outcomes are committed in batches."""
     note("began", context)
     note("ended", context)
     return {"n": parameters.get("n")}
@@ -38,14 +38,14 @@ def batch(context: workbell.TaskContext, parameters: dict[str, Any]) -> dict[str
 
 @workbell.task("fault.poison", max_attempts=3)
 def poison(context: workbell.TaskContext, _: dict[str, Any]) -> None:
-    """Kill the process that runs it."""
+    """Kill the worker process."""
     note("began", context)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @workbell.task("fault.patient", max_attempts=20, timeout_seconds=60)
 def patient(context: workbell.TaskContext, parameters: dict[str, Any]) -> None:
-    """Wait, and stop when the job is cancelled."""
+    """Wait, and stop on cancellation."""
     note("began", context)
     until = time.monotonic() + parameters.get("ms", 1000) / 1000
     while time.monotonic() < until:

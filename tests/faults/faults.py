@@ -1,4 +1,4 @@
-"""The faults: each is injected into a running installation and accounted for."""
+"""Faults: each is injected into a running installation and accounted for."""
 
 import random
 import signal
@@ -46,9 +46,9 @@ CASES: list[Case] = []
 
 def fault(number: str, *databases: str, by_name: bool = False) -> Callable[[Fault], Fault]:
     """
-    Declare a fault, for every database unless some are named.
+    Declare a fault, for all databases unless some are named.
 
-    With `by_name`, for faults that take minutes, it runs only if requested.
+    A fault that takes minutes is `by_name`: it only runs if selected.
     """
 
     def declare(do: Fault) -> Fault:
@@ -62,7 +62,7 @@ def fault(number: str, *databases: str, by_name: bool = False) -> Callable[[Faul
 def under_load(
     cluster: Cluster, row: Row, ledger: Ledger, load: Load | None = None
 ) -> Iterator[Load]:
-    """Enqueue jobs during the block; then wait until they have ended, and account."""
+    """Enqueue jobs during the block; then wait for their end and account for them."""
     load = (load or Load(cluster.admin)).start()
     try:
         yield load
@@ -70,11 +70,11 @@ def under_load(
         load.end()
     row.drain = ledger.drain()
     cluster.settle()
-    ledger.account(row, load.asked)
+    ledger.account(row, load.accepted)
 
 
 def kill_in_turn(cluster: Cluster, parts: list[Part], kills: int, low: float, high: float) -> None:
-    """Kill processes in turn, each after a random pause."""
+    """Kill processes one after another, each after a random pause."""
     chance = random.Random(kills)
     for part in islice(cycle(parts), kills):
         time.sleep(chance.uniform(low, high))
@@ -85,22 +85,22 @@ def kill_in_turn(cluster: Cluster, parts: list[Part], kills: int, low: float, hi
 
 @fault("F1")
 def workers_killed(cluster: Cluster, kills: int) -> Row:
-    """Kill workers during their jobs."""
-    row = Row("F1", "SIGKILL of a worker during a job", f"{kills} kills")
+    """Kill workers during jobs."""
+    row = Row("F1", "SIGKILL of a worker in mid-job", f"{kills} kills")
     ledger = Ledger(cluster)
     load = Load(cluster.admin, threads=1, pause=0.03, tasks=("fault.work",), longest_ms=300)
     with under_load(cluster, row, ledger, load):
-        kill_in_turn(cluster, cluster.doing("worker"), kills, 0.1, 0.5)
+        kill_in_turn(cluster, cluster.with_role("worker"), kills, 0.1, 0.5)
     return row
 
 
 @fault("F2")
 def schedulers_killed(cluster: Cluster, kills: int) -> Row:
-    """Kill the only scheduler while it records ticks, before and after its commits."""
+    """Kill the only scheduler before and after its commits of ticks."""
     row = Row("F2", "SIGKILL of the only scheduler while ticks are due", f"{kills} kills")
     ledger = Ledger(cluster)
     chance = random.Random(2)
-    (part, *_) = cluster.doing("scheduler")
+    (part, *_) = cluster.with_role("scheduler")
     for _ in range(kills):
         ledger.schedule(4, minutes=60)
         wait_until(part.ready, "the scheduler to be ready")
@@ -112,9 +112,9 @@ def schedulers_killed(cluster: Cluster, kills: int) -> Row:
 
 
 @fault("F2b", by_name=True)
-def scheduler_away(cluster: Cluster, _: int) -> Row:
-    """Run no scheduler when a minute begins, and kill it just after the next began."""
-    row = Row("F2b", "scheduler killed just before and just after a full minute", "20 schedules")
+def scheduler_down(cluster: Cluster, _: int) -> Row:
+    """Stop the scheduler at the start of a minute; kill it just after the next."""
+    row = Row("F2b", "scheduler killed before a minute, and just after one", "20 schedules")
     ledger = Ledger(cluster)
     first = (int((time.time() + 8) / 60) + 1) * 60.0
     time.sleep(max(0.0, first - 60 - time.time()))
@@ -124,7 +124,7 @@ def scheduler_away(cluster: Cluster, _: int) -> Row:
     with cluster.without("scheduler"):
         time.sleep(max(0.0, first + 2 - time.time()))
     time.sleep(max(0.0, first + 60.7 - time.time()))
-    cluster.kill(cluster.doing("scheduler")[0])
+    cluster.kill(cluster.with_role("scheduler")[0])
     cluster.settle()
     time.sleep(max(0.0, first + 75 - time.time()))
     row.drain = ledger.drain()
@@ -150,8 +150,8 @@ def redis_flushed(cluster: Cluster, kills: int) -> Row:
     assert cluster.redis is not None
     ledger = Ledger(cluster)
     ledger.schedule(kills, minutes=30, task_definition="fault.work")
-    parts = [*cluster.doing("worker"), *cluster.doing("scheduler")]
-    # more than the workers can run, so that jobs wait at every flush
+    parts = [*cluster.with_role("worker"), *cluster.with_role("scheduler")]
+    # more than the workers can run, so that jobs wait whenever Redis is flushed
     load = Load(cluster.admin, threads=2, pause=0.02, tasks=("fault.work",), longest_ms=300)
     with under_load(cluster, row, ledger, load):
         for part in islice(cycle(parts), kills):
@@ -161,31 +161,31 @@ def redis_flushed(cluster: Cluster, kills: int) -> Row:
 
 
 @fault("F5", *SERVERS)
-def redis_away(cluster: Cluster, kills: int) -> Row:
+def redis_down(cluster: Cluster, kills: int) -> Row:
     """Stop Redis; jobs are still accepted and run."""
     seconds = 2 + kills
-    row = Row("F5", "Redis unreachable under load", "")
+    row = Row("F5", "Redis unavailable under load", "")
     assert cluster.redis is not None
     row.injected = f"{cluster.redis.outage}, {seconds} s"
     ledger = Ledger(cluster)
-    crowd = Load(cluster.admin, threads=2, pause=0.02, tasks=("fault.work",), longest_ms=300)
-    with under_load(cluster, row, ledger, crowd) as load:
+    clients = Load(cluster.admin, threads=2, pause=0.02, tasks=("fault.work",), longest_ms=300)
+    with under_load(cluster, row, ledger, clients) as load:
         time.sleep(0.5)
         cluster.redis.stop()
-        before = len(load.asked)
+        before = len(load.accepted)
         time.sleep(seconds)
-        accepted = len(load.asked) - before
+        accepted = len(load.accepted) - before
         cluster.redis.start()
     row.note = f"{accepted} jobs accepted during the outage, slowest response {load.slowest:.1f} s"
-    row.expect(accepted > 0, "no job was accepted while Redis was stopped")
+    row.expect(accepted > 0, "no job was accepted while Redis was unavailable")
     return row
 
 
 @fault("F6", *SERVERS)
-def database_away(cluster: Cluster, kills: int) -> Row:
-    """Restart the database under load, or cut all its connections."""
+def database_down(cluster: Cluster, kills: int) -> Row:
+    """Restart the database under load, or close all connections to it."""
     times = max(2, kills // 4)
-    row = Row("F6", "database unreachable under load", f"{times} x {cluster.database.outage}")
+    row = Row("F6", "database outage under load", f"{times} x {cluster.database.outage}")
     ledger = Ledger(cluster)
     ledger.schedule(5, minutes=20)
     before = sum(part.starts for part in cluster.parts)
@@ -200,14 +200,14 @@ def database_away(cluster: Cluster, kills: int) -> Row:
 
 @fault("F7", *SERVERS)
 def zombies(cluster: Cluster, kills: int) -> Row:
-    """Suspend workers for longer than their lease: their outcomes are stale."""
+    """Suspend workers for longer than their lease; their outcomes are then stale."""
     times = max(2, kills // 5)
-    row = Row("F7", f"a worker stopped for {2 * LEASE_SECONDS} s, then continued", f"{times} x")
+    row = Row("F7", f"a worker suspended for {2 * LEASE_SECONDS} s, then resumed", f"{times} x")
     ledger = Ledger(cluster)
     load = Load(cluster.admin)
-    for part, _ in zip(cycle(cluster.doing("worker")), range(times), strict=False):
+    for part, _ in zip(cycle(cluster.with_role("worker")), range(times), strict=False):
         for n in range(10):
-            load.ask("fault.work", {"n": n, "ms": 1500})
+            load.enqueue("fault.work", {"n": n, "ms": 1500})
         assert part.process is not None
         mine = f":{part.process.pid}:"
         wait_until(partial(_runs, ledger, mine), "jobs to run")
@@ -216,8 +216,8 @@ def zombies(cluster: Cluster, kills: int) -> Row:
         part.send(signal.SIGCONT)
     wait_until(lambda: len(set(ledger.bodies())) == 1, "every body to end")
     cluster.settle()
-    ledger.account(row, load.asked, refusals=True)
-    row.expect(row.refused > 0, "no stale outcome was sent, so none was refused")
+    ledger.account(row, load.accepted, refusals=True)
+    row.expect(row.refused > 0, "no stale outcome was refused")
     return row
 
 
@@ -227,7 +227,7 @@ def _runs(ledger: Ledger, process: str) -> bool:
 
 @fault("F10")
 def down_for_a_day(cluster: Cluster, kills: int) -> Row:
-    """Run no scheduler for a day: each misfire policy accounts for every tick."""
+    """Stop all schedulers for a day: each misfire policy accounts for every tick."""
     row = Row("F10", "no scheduler for 24 h", "3 misfire policies")
     ledger = Ledger(cluster)
     made = {
@@ -235,14 +235,14 @@ def down_for_a_day(cluster: Cluster, kills: int) -> Row:
         for policy in ("latest", "all", "skip")
     }
     with cluster.without("scheduler"):
-        ledger.set_back([number for ids in made.values() for number in ids], 24 * 60)
+        ledger.age_schedules([number for ids in made.values() for number in ids], 24 * 60)
     row.drain = ledger.drain()
     ledger.account(row)
     ran = {policy: _ran(ledger, ids) / kills for policy, ids in made.items()}
     row.note = "runs per schedule: " + ", ".join(f"{p} {n:.0f}" for p, n in ran.items())
-    # one or two further minutes may have begun
-    for policy, least in (("latest", 1), ("all", 100), ("skip", 0)):
-        row.expect(least <= ran[policy] <= least + 2, f"{policy} ran {ran[policy]} times")
+    # one or two minutes may have started since
+    for policy, minimum in (("latest", 1), ("all", 100), ("skip", 0)):
+        row.expect(minimum <= ran[policy] <= minimum + 2, f"{policy} ran {ran[policy]} times")
     return row
 
 
@@ -254,7 +254,7 @@ def _ran(ledger: Ledger, ids: list[int]) -> int:
 
 
 @fault("F11")
-def limit_stormed(cluster: Cluster, kills: int) -> Row:
+def limit_raced(cluster: Cluster, kills: int) -> Row:
     """Create schedules in parallel against the limit of five."""
     rounds = max(1, kills // 4)
     row = Row("F11", "20 parallel creations against the limit of 5", f"{rounds} rounds")
@@ -262,17 +262,19 @@ def limit_stormed(cluster: Cluster, kills: int) -> Row:
     body = {"task_definition": "fault.batch", "cron_expression": "0 0 1 1 *", "parameters": {}}
     with ThreadPoolExecutor(20) as pool:
         for _ in range(rounds):
-            answers = list(
-                pool.map(lambda _: user.insist("POST", "/api/v1/schedules", body), range(20))
+            responses = list(
+                pool.map(
+                    lambda _: user.call_with_retry("POST", "/api/v1/schedules", body), range(20)
+                )
             )
-            statuses = [status for status, _ in answers]
-            row.expect(set(statuses) <= {201, 409}, f"answers {sorted(set(statuses))}")
+            statuses = [status for status, _ in responses]
+            row.expect(set(statuses) <= {201, 409}, f"statuses {sorted(set(statuses))}")
             row.doubled += max(0, statuses.count(201) - 5)
             row.lost += max(0, 5 - statuses.count(201))
             row.jobs += len(statuses)
-            for status, made in answers:
+            for status, made in responses:
                 if status == 201:
-                    user.insist("DELETE", f"/api/v1/schedules/{made['id']}")
+                    user.call_with_retry("DELETE", f"/api/v1/schedules/{made['id']}")
     row.database = cluster.database.kind
     row.note = "5 active each time, every other response 409"
     return row
@@ -291,8 +293,8 @@ def edited_while_due(cluster: Cluster, kills: int) -> Row:
         path = f"/api/v1/schedules/{number}"
         change = chance.choice([{"cron_expression": "*/1 * * * *"}, {"jitter_seconds": 0}, None])
         for part in [{"is_active": False}, {"is_active": True}] if change is None else [change]:
-            status, answer = cluster.admin.insist("PATCH", path, part)
-            row.expect(status in (200, 409, 412), f"an edit was answered {status}: {answer}")
+            status, response = cluster.admin.call_with_retry("PATCH", path, part)
+            row.expect(status in (200, 409, 412), f"an edit failed with {status}: {response}")
             edits += 1
     row.injected = f"{edits} edits"
     row.drain = ledger.drain()
@@ -301,34 +303,34 @@ def edited_while_due(cluster: Cluster, kills: int) -> Row:
 
 @fault("F14")
 def poisoned(cluster: Cluster, kills: int) -> Row:
-    """Run jobs that kill their process: they fail after three attempts."""
+    """Run jobs that kill their worker: they fail after their attempts, others run."""
     count = max(1, kills // 5)
-    row = Row("F14", "jobs that kill their process", f"{count} jobs of 3 attempts")
+    row = Row("F14", "jobs that kill their worker", f"{count} jobs of 3 attempts")
     ledger = Ledger(cluster)
     load = Load(cluster.admin).start()
-    poison = [load.ask("fault.poison", {}) for _ in range(count)]
+    poison = [load.enqueue("fault.poison", {}) for _ in range(count)]
     wait_until(
         lambda: ledger.states(poison)[JobState.FAILED] == count, "the poison jobs to fail", 120
     )
     load.end()
     row.drain = ledger.drain()
     cluster.settle()
-    ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.FAILED))
-    tries = set(ledger.attempts_of(poison).values())
+    ledger.account(row, load.accepted, ends=(JobState.SUCCEEDED, JobState.FAILED))
+    tries = set(ledger.count_attempts(poison).values())
     row.note = f"failed after {', '.join(map(str, sorted(tries)))} attempts"
-    row.expect(tries == {3}, f"poison was tried {tries} times")
+    row.expect(tries == {3}, f"poison jobs had {tries} attempts")
     row.lost += ledger.states(poison)[JobState.SUCCEEDED]
     return row
 
 
 @fault("F15")
-def rolled(cluster: Cluster, kills: int) -> Row:
-    """Stop workers in turn, as a deployment does: no attempt is lost."""
+def workers_stopped(cluster: Cluster, kills: int) -> Row:
+    """Stop workers one after another, as in a deployment: no attempt is lost."""
     row = Row("F15", "SIGTERM of each worker in turn, under load", f"{kills} stops")
     ledger = Ledger(cluster)
     slowest = 0.0
     with under_load(cluster, row, ledger):
-        for part in islice(cycle(cluster.doing("worker")), kills):
+        for part in islice(cycle(cluster.with_role("worker")), kills):
             time.sleep(0.5)
             starts = part.starts
             began = time.monotonic()
@@ -343,22 +345,22 @@ def rolled(cluster: Cluster, kills: int) -> Row:
 
 @fault("F17")
 def flooded(cluster: Cluster, kills: int) -> Row:
-    """Flood the queue as one owner, and enqueue single jobs as another."""
+    """One owner floods the queue, another enqueues a few jobs."""
     count = 60 * kills
-    row = Row("F17", "one owner floods a queue, another enqueues single jobs", f"{count} jobs")
+    row = Row("F17", "one owner floods the queue, another enqueues a few jobs", f"{count} jobs")
     ledger = Ledger(cluster)
     flood, drop = (
         Load(_register(cluster, f"{name}{time.time_ns()}")) for name in ("flood", "drop")
     )
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda n: flood.ask("fault.work", {"n": n, "ms": 60}), range(count)))
-    mine = [drop.ask("fault.work", {"n": n, "ms": 10}) for n in range(10)]
+        list(pool.map(lambda n: flood.enqueue("fault.work", {"n": n, "ms": 60}), range(count)))
+    mine = [drop.enqueue("fault.work", {"n": n, "ms": 10}) for n in range(10)]
     row.drain = ledger.drain()
-    ledger.account(row, [*flood.asked, *drop.asked])
+    ledger.account(row, [*flood.accepted, *drop.accepted])
     waits = _waits(ledger)
     worst = max(waits.pop(number) for number in mine)
     row.note = f"longest wait: {worst:.1f} s, of the flood {max(waits.values()):.1f} s"
-    row.expect(worst < max(waits.values()), "the newcomer waited for the flood")
+    row.expect(worst < max(waits.values()), "the other owner waited as long as the flood")
     return row
 
 
@@ -371,36 +373,34 @@ def _waits(ledger: Ledger) -> dict[int, float]:
 
 @fault("F18", *SERVERS)
 def woken_too_often(cluster: Cluster, kills: int) -> Row:
-    """Wake every worker fifty times for each job: its body starts once."""
+    """Send 50 wake-ups for each job: its body starts once."""
     row = Row("F18", "50 wake-ups for each job", f"{kills} jobs")
     assert cluster.redis is not None
     ledger = Ledger(cluster)
     waker = make_waker(cluster.redis.url)
     load = Load(cluster.admin)
     for n in range(kills):
-        load.ask("fault.work", {"n": n, "ms": 5})
+        load.enqueue("fault.work", {"n": n, "ms": 5})
         for _ in range(50):
             waker.wake("default")
     row.drain = ledger.drain()
-    ledger.account(row, load.asked)
+    ledger.account(row, load.accepted)
     row.expect(row.rerun == 0, f"{row.rerun} bodies ran again")
     return row
 
 
 @fault("F19")
 def rolled_back(cluster: Cluster, kills: int) -> Row:
-    """Enqueue inside the caller's transaction, and roll it back."""
-    row = Row(
-        "F19", "the caller's transaction is rolled back after it enqueued", f"{kills} rollbacks"
-    )
+    """Enqueue in a transaction of the caller that is rolled back."""
+    row = Row("F19", "the caller's transaction rolls back after enqueueing", f"{kills} rollbacks")
     ledger = Ledger(cluster)
     application = _application(cluster)
     engine = create_engine(cluster.database.url)
     try:
         for _ in range(kills):
             with engine.connect() as connection, connection.begin() as transaction:
-                within = application.jobs_in_transaction(connection)
-                within.create(SYSTEM, NewJob(task_definition="echo", parameters={}))
+                transactional = application.jobs_in_transaction(connection)
+                transactional.create(SYSTEM, NewJob(task_definition="echo", parameters={}))
                 transaction.rollback()
     finally:
         engine.dispose()
@@ -408,41 +408,41 @@ def rolled_back(cluster: Cluster, kills: int) -> Row:
     with ledger.engine.connect() as db:
         row.doubled = db.execute(select(func.count()).where(jobs.c.id > ledger.mark)).scalar_one()
     row.database = cluster.database.kind
-    row.note = "no job is stored"
+    row.note = "no job exists"
     return row
 
 
 @fault("F20")
-def cancelled_meanwhile(cluster: Cluster, kills: int) -> Row:
-    """Cancel jobs at random moments: each has exactly one outcome."""
+def cancelled_anytime(cluster: Cluster, kills: int) -> Row:
+    """Cancel jobs at random times: each job has exactly one outcome."""
     count = 6 * kills
-    row = Row("F20", "cancelling at a random moment of a job's life", f"{count} jobs")
+    row = Row("F20", "cancellation of jobs at random times", f"{count} jobs")
     ledger = Ledger(cluster)
     load = Load(cluster.admin)
     chance = random.Random(20)
     cancelled: set[int] = set()
 
     def one(n: int) -> None:
-        job = load.ask("fault.patient", {"n": n, "ms": chance.choice([20, 60, 1200])})
+        job = load.enqueue("fault.patient", {"n": n, "ms": chance.choice([20, 60, 1200])})
         time.sleep(chance.uniform(0.0, 0.2))
-        status, _ = cluster.admin.insist("POST", f"/api/v1/jobs/{job}/cancel")
-        row.expect(status in (200, 409), f"cancelling was answered {status}")
+        status, _ = cluster.admin.call_with_retry("POST", f"/api/v1/jobs/{job}/cancel")
+        row.expect(status in (200, 409), f"cancelling failed with {status}")
         if status == 200:
             cancelled.add(job)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, range(count)))
     row.drain = ledger.drain()
-    ledger.account(row, load.asked, ends=(JobState.SUCCEEDED, JobState.CANCELLED))
+    ledger.account(row, load.accepted, ends=(JobState.SUCCEEDED, JobState.CANCELLED))
     ends = ledger.states(cancelled)
-    row.note = f"{len(cancelled)} requests in time, {ends[JobState.CANCELLED]} cancelled"
+    row.note = f"of {len(cancelled)} cancelled in time, {ends[JobState.CANCELLED]} ended cancelled"
     return row
 
 
 @fault("F21")
-def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
-    """Delete old jobs under load: jobs that have not ended remain."""
-    row = Row("F21", "retention deletes under load", f"{kills} passes")
+def pruned_under_load(cluster: Cluster, kills: int) -> Row:
+    """Delete expired jobs under load: unfinished jobs remain."""
+    row = Row("F21", "retention under load", f"{kills} passes")
     ledger = Ledger(cluster)
     application = _application(cluster)
     stop, pruned = Event(), [0]
@@ -472,15 +472,15 @@ def pruned_meanwhile(cluster: Cluster, kills: int) -> Row:
 
 
 def storm(cluster: Cluster, kills: int) -> Row:
-    """Inject the worst faults at once, briefly, for every run of CI."""
-    row = Row("all", "kills, stops, flushes and outages at once", f"{kills} of each")
+    """Inject the worst faults at once, in little time, for CI."""
+    row = Row("all", "kills, flushes and outages at once", f"{kills} of each")
     ledger = Ledger(cluster)
     ledger.schedule(kills, minutes=30)
     with under_load(cluster, row, ledger):
         for n in range(kills):
             if cluster.redis is not None:
                 cluster.redis.flush()
-            workers, planners = cluster.doing("worker"), cluster.doing("scheduler")
+            workers, planners = cluster.with_role("worker"), cluster.with_role("scheduler")
             kill_in_turn(cluster, [workers[n % len(workers)]], 1, 0.1, 0.4)
             kill_in_turn(cluster, planners[:1], 1, 0.0, 0.3)
         cluster.database.disturb()
@@ -490,8 +490,8 @@ def storm(cluster: Cluster, kills: int) -> Row:
 def _register(cluster: Cluster, name: str) -> Client:
     anyone = Client(cluster.parts[0].port)
     body = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
-    status, answer = anyone.insist("POST", "/api/v1/auth/users", body)
-    assert status == 201, answer
+    status, response = anyone.call_with_retry("POST", "/api/v1/auth/users", body)
+    assert status == 201, response
     return anyone.login(name)
 
 
@@ -500,7 +500,7 @@ def _application(cluster: Cluster) -> Application:
         Settings(
             database_url=cluster.database.url,
             data_dir=cluster.folder / "data",
-            secret_key="a secret key of the fault tests only",
+            secret_key="the secret key of the fault tests",
             database_pool_size=4,
         )
     )

@@ -1,4 +1,4 @@
-"""The ledger of a fault: accepted requests, rows, and runs of task bodies."""
+"""Ledger of a fault: compares requests, database rows and records of bodies."""
 
 import hashlib
 import random
@@ -25,10 +25,16 @@ from workbell.domain.jobs.job import JobState
 
 PATIENCE = 120.0
 MINUTE = timedelta(minutes=1)
-_RAN_OUT = ("lost", "timeout")
-_j, _a = jobs.c, attempts.c
-_OF_JOBS = (_j.id, _j.state, _j.idempotency_key, _j.schedule_id, _j.tick, _j.missed)
-_OF_ATTEMPTS = (_a.job_id, _a.number, _a.outcome)
+_NO_EFFECT = ("lost", "timeout")
+_JOB_COLUMNS = (
+    jobs.c.id,
+    jobs.c.state,
+    jobs.c.idempotency_key,
+    jobs.c.schedule_id,
+    jobs.c.tick,
+    jobs.c.missed,
+)
+_ATTEMPT_COLUMNS = (attempts.c.job_id, attempts.c.number, attempts.c.outcome)
 
 
 @define
@@ -36,9 +42,9 @@ class Row:
     """
     The result of one fault.
 
-    `lost` counts accepted jobs and ticks without an outcome, `doubled` those
-    with two. `rerun` counts bodies that started again, `repeated` those of
-    them whose earlier attempt had ended; `refused` counts stale outcomes.
+    `lost` counts accepted jobs without an outcome, `doubled` those with two.
+    `rerun` counts bodies that started again, `repeated` those of them whose
+    earlier run had ended; `refused` counts stale outcomes.
     """
 
     fault: str
@@ -58,25 +64,25 @@ class Row:
 
     @property
     def clean(self) -> bool:
-        """Whether every guarantee holds."""
+        """Whether all guarantees hold."""
         return not (self.lost or self.doubled or self.wrong)
 
-    def expect(self, holds: bool, what: str) -> None:
-        """Record a condition that does not hold."""
+    def expect(self, holds: bool, problem: str) -> None:
+        """Record a problem unless the condition holds."""
         if not holds:
-            self.wrong.append(what)
+            self.wrong.append(problem)
 
 
 @define
 class Load:
-    """Clients that enqueue jobs, each with a key, and retry until they are accepted."""
+    """Clients that enqueue jobs with idempotency keys, and retry until accepted."""
 
     client: Client
     threads: int = 3
     pause: float = 0.01
     tasks: tuple[str, ...] = ("fault.work", "fault.batch")
     longest_ms: int = 40
-    asked: list[str] = field(factory=list[str])
+    accepted: list[str] = field(factory=list[str])
     slowest: float = 0.0
     _stop: threading.Event = field(factory=threading.Event)
     _running: list[threading.Thread] = field(factory=list[threading.Thread])
@@ -84,45 +90,47 @@ class Load:
     def start(self) -> "Load":
         """Start the clients."""
         self._running = [
-            threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(self.threads)
+            threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(self.threads)
         ]
         for thread in self._running:
             thread.start()
         return self
 
     def end(self) -> None:
-        """Stop the clients after their last response."""
+        """Stop the clients after their current request."""
         self._stop.set()
         for thread in self._running:
             thread.join()
 
-    def ask(self, task: str, parameters: Mapping[str, Any]) -> int:
-        """Enqueue one job, retrying until it is accepted, and return its id."""
+    def enqueue(self, task: str, parameters: Mapping[str, Any]) -> int:
+        """Enqueue a job, with retries; return its id."""
         key = uuid4().hex
         body = {"task_definition": task, "parameters": dict(parameters)}
         began = time.monotonic()
-        status, answer = self.client.insist("POST", "/api/v1/jobs", body, {"Idempotency-Key": key})
-        assert status in (200, 201), answer
-        self.asked.append(key)
+        status, response = self.client.call_with_retry(
+            "POST", "/api/v1/jobs", body, {"Idempotency-Key": key}
+        )
+        assert status in (200, 201), response
+        self.accepted.append(key)
         self.slowest = max(self.slowest, time.monotonic() - began)
-        return int(answer["id"])
+        return int(response["id"])
 
-    def _ask(self, seed: int) -> None:
+    def _run(self, seed: int) -> None:
         chance = random.Random(seed)
         n = 0
         while not self._stop.wait(self.pause):
             n += 1
             ms = chance.randrange(self.longest_ms)
-            self.ask(chance.choice(self.tasks), {"n": n, "ms": ms, "file": n % 10 == 0})
+            self.enqueue(chance.choice(self.tasks), {"n": n, "ms": ms, "file": n % 10 == 0})
 
 
 @define(eq=False)
 class Ledger:
     """
-    Accounts for every request since it was opened.
+    Accounts for all jobs since it was created.
 
-    It considers jobs with ids above `mark`, so several faults can run on one
-    installation, one after the other.
+    Jobs with lower ids are ignored, so one installation can be used for
+    several faults.
     """
 
     cluster: Cluster
@@ -135,33 +143,33 @@ class Ledger:
 
     @cached_property
     def engine(self) -> Engine:
-        """Connections to the database, past the service."""
+        """Direct connections to the database."""
         return create_engine(
             self.cluster.database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
 
     def schedule(self, count: int, minutes: int, **fields: Any) -> list[int]:
-        """Create schedules of every minute, due since the given number of minutes."""
+        """Create minutely schedules that missed the last `minutes` ticks."""
         body = {
             "task_definition": "fault.batch", "cron_expression": "* * * * *", "parameters": {},
             "misfire_policy": "all", "overlap_policy": "allow_all", **fields,
         }  # fmt: skip
         made: list[int] = []
         for _ in range(count):
-            status, answer = self.cluster.admin.insist("POST", "/api/v1/schedules", body)
-            assert status == 201, answer
-            made.append(int(answer["id"]))
+            status, response = self.cluster.admin.call_with_retry("POST", "/api/v1/schedules", body)
+            assert status == 201, response
+            made.append(int(response["id"]))
         if minutes:
-            self.set_back(made, minutes)
+            self.age_schedules(made, minutes)
         return made
 
-    def set_back(self, ids: Collection[int], minutes: int) -> None:
-        """Move the next tick of schedules back, as if no scheduler had run since."""
+    def age_schedules(self, ids: Collection[int], minutes: int) -> None:
+        """Move the next run of schedules back, as if no scheduler had run since."""
         c = schedules.c
         with self.engine.connect() as db:
-            aims = db.execute(select(c.id, c.next_at).where(c.id.in_(ids))).all()
-            for number, aim in aims:
-                since = aim - minutes * MINUTE
+            rows = db.execute(select(c.id, c.next_at).where(c.id.in_(ids))).all()
+            for number, next_at in rows:
+                since = next_at - minutes * MINUTE
                 moved = {"next_at": since, "version": c.version + 1}
                 db.execute(update(schedules).where(c.id == number).values(moved))
                 self.schedules[number] = since
@@ -173,61 +181,63 @@ class Ledger:
         with self.engine.connect() as db:
             if db.execute(open_).first() is not None:
                 return False
-            aims = db.execute(
+            next_runs = db.execute(
                 select(schedules.c.next_at).where(schedules.c.id.in_(self.schedules))
             ).scalars()
             now = datetime.now().astimezone()
-            return all(aim is None or aim > now for aim in aims)
+            return all(next_at is None or next_at > now for next_at in next_runs)
 
     def drain(self) -> float:
-        """Wait until every job has ended, pause the schedules, return the seconds."""
+        """Wait until all jobs have ended, pause the schedules; return the seconds waited."""
         began = time.monotonic()
-        with suppress(AssertionError):  # jobs that have not ended are counted as lost
+        with suppress(AssertionError):  # unfinished jobs are counted as lost
             wait_until(self._safely_drained, "everything to end", PATIENCE)
         took = time.monotonic() - began
         for number in self.schedules:
-            self.cluster.admin.insist("PATCH", f"/api/v1/schedules/{number}", {"is_active": False})
+            self.cluster.admin.call_with_retry(
+                "PATCH", f"/api/v1/schedules/{number}", {"is_active": False}
+            )
         return took
 
     def account(
         self,
         row: Row,
-        asked: Collection[str] = (),
+        accepted: Collection[str] = (),
         ends: Collection[JobState] = (JobState.SUCCEEDED,),
         *,
         refusals: bool = False,
     ) -> Row:
         """
-        Fill a row with the figures; `ends` are the states that jobs may end in.
+        Fill a row with the counts; `ends` are the allowed final states of jobs.
 
-        With `refusals`, for faults that kill no process, a body that ended
-        without effect counts as a refused outcome.
+        With `refusals`, if no process was killed, a body that ended without
+        effect is counted as a refused outcome.
         """
         row.database = self.cluster.database.kind
-        kept = self._rows(select(*_OF_JOBS).where(jobs.c.id > self.mark))
-        tried = self._rows(select(*_OF_ATTEMPTS).where(attempts.c.job_id > self.mark))
-        keys = Counter(job.idempotency_key for job in kept)
+        job_rows = self._rows(select(*_JOB_COLUMNS).where(jobs.c.id > self.mark))
+        tried = self._rows(select(*_ATTEMPT_COLUMNS).where(attempts.c.job_id > self.mark))
+        keys = Counter(job.idempotency_key for job in job_rows)
         allowed = {int(state) for state in (*ends, JobState.SKIPPED)}
-        row.jobs = len(asked)
-        row.lost += sum(keys[key] == 0 for key in asked)
-        row.lost += sum(job.state not in allowed for job in kept)
-        row.doubled += sum(keys[key] > 1 for key in asked)
+        row.jobs = len(accepted)
+        row.lost += sum(keys[key] == 0 for key in accepted)
+        row.lost += sum(job.state not in allowed for job in job_rows)
+        row.doubled += sum(keys[key] > 1 for key in accepted)
         ends_of = Counter(t.job_id for t in tried if t.outcome == "succeeded")
         row.doubled += sum(count > 1 for count in ends_of.values())
-        self._ticks(row, kept)
+        self._ticks(row, job_rows)
         self._bodies(row, tried, refusals=refusals)
         self._files(row)
         return row
 
-    def _ticks(self, row: Row, kept: list[Any]) -> None:
+    def _ticks(self, row: Row, job_rows: list[Any]) -> None:
         c = schedules.c
         cursors = {
             r.id: r.cursor for r in self._rows(select(schedules).where(c.id.in_(self.schedules)))
         }
         found: dict[int, Counter[datetime]] = {number: Counter() for number in self.schedules}
-        for job in kept:
+        for job in job_rows:
             if job.schedule_id in found and job.tick is not None:
-                found[job.schedule_id].update(covered(job))
+                found[job.schedule_id].update(covered_ticks(job))
         for number, since in self.schedules.items():
             until = cursors.get(number)
             if until is not None and self.horizon is not None:
@@ -242,7 +252,7 @@ class Ledger:
         outcomes = {(t.job_id, t.number): t.outcome for t in tried}
         begun: Counter[tuple[int, int]] = Counter()
         ended: Counter[int] = Counter()
-        unsaved = 0
+        without_effect = 0
         for line in self.cluster.notes.read_text().splitlines():
             word, job, number, _ = line.split()
             one = int(job), int(number)
@@ -252,10 +262,10 @@ class Ledger:
                 begun[one] += 1
                 continue
             ended[one[0]] += 1
-            if outcomes.get(one) in _RAN_OUT:
-                unsaved += 1
+            if outcomes.get(one) in _NO_EFFECT:
+                without_effect += 1
         row.repeated += sum(count - 1 for count in ended.values())
-        row.refused = unsaved if refusals else 0
+        row.refused = without_effect if refusals else 0
         row.doubled += sum(count - 1 for count in begun.values())
         bodies = Counter(job for job, _ in begun)
         row.rerun += sum(count - 1 for count in bodies.values())
@@ -264,17 +274,17 @@ class Ledger:
         """Count artifacts whose file is missing or differs; files need a row."""
         folder = self.cluster.folder / "data" / "artifacts"
         files = {path.stem: path for path in folder.rglob("*") if path.is_file()}
-        kept = self._rows(select(artifacts))
+        stored = self._rows(select(artifacts))
         row.lost += sum(
             file.key not in files or _sha256(files[file.key]) != file.sha256
-            for file in kept
+            for file in stored
             if file.job_id > self.mark and not file.name.startswith(ANNOUNCED)
         )
-        unknown = files.keys() - {file.key for file in kept}
+        unknown = files.keys() - {file.key for file in stored}
         row.expect(not unknown, f"{len(unknown)} files belong to no job")
 
     def bodies(self) -> tuple[int, int]:
-        """Return how many bodies have begun, and how many have ended."""
+        """Return how many bodies have started and ended."""
         words = Counter(
             line.split()[0]
             for line in self.cluster.notes.read_text().splitlines()
@@ -283,25 +293,25 @@ class Ledger:
         return words["began"], words["ended"]
 
     def running(self) -> Counter[str]:
-        """Return how many jobs each worker runs, by the worker's id."""
+        """Return the number of running jobs by worker id."""
         c = jobs.c
         query = select(c.worker).where(c.id > self.mark, c.state == int(JobState.RUNNING))
         return Counter(each.worker for each in self._rows(query))
 
-    def attempts_of(self, ids: Collection[int]) -> Counter[int]:
-        """Return the number of attempts of each job."""
+    def count_attempts(self, ids: Collection[int]) -> Counter[int]:
+        """Return the number of attempts by job."""
         query = select(attempts.c.job_id).where(attempts.c.job_id.in_(ids))
         return Counter(each.job_id for each in self._rows(query))
 
     def states(self, ids: Collection[int]) -> Counter[JobState]:
-        """Return the states of some jobs."""
+        """Count jobs by state."""
         found = self._rows(select(jobs.c.state).where(jobs.c.id.in_(ids)))
         return Counter(JobState(each.state) for each in found)
 
     def _safely_drained(self) -> bool:
         try:
             return self.drained()
-        except DBAPIError:  # the database may be unreachable
+        except DBAPIError:  # the database may be unavailable
             return False
 
     def _rows(self, query: Any) -> list[Any]:
@@ -314,12 +324,12 @@ class Ledger:
 
 
 def minutes(first: datetime, last: datetime) -> list[datetime]:
-    """Return every minute from first to last, both included."""
+    """Return all minutes from first to last, inclusive."""
     return [first + n * MINUTE for n in range(round((last - first) / MINUTE) + 1)]
 
 
-def covered(job: Any) -> list[datetime]:
-    """Return the ticks that a row covers: its own, or those of a missed range."""
+def covered_ticks(job: Any) -> list[datetime]:
+    """Return the ticks of a job: its own, or a range of missed ones."""
     if job.missed is None:
         return [job.tick]
     first = datetime.fromisoformat(job.missed["first"])

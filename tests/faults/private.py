@@ -1,4 +1,4 @@
-"""Private servers in a scratch folder, which faults flush, stop and kill."""
+"""Private servers in a temporary folder, which tests can flush, stop and kill."""
 
 import os
 import pwd
@@ -17,45 +17,45 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 PATIENCE = 60.0
-_PLACES = (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/usr/local/sbin")
+_FOLDERS = (*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/usr/local/sbin")
 
 
 def free_port() -> int:
-    """Return a free port."""
+    """Return an unused port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def program(name: str) -> str | None:
-    """Return the path of a server's program, or None if it is not installed."""
+    """Return the path of a server's program, if it is installed."""
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return shutil.which(name, path=":".join([*map(str, versions), *_PLACES]))
+    return shutil.which(name, path=":".join([*map(str, versions), *_FOLDERS]))
 
 
 def wait_until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> float:
-    """Wait until a condition holds, and return the seconds."""
+    """Wait until a condition holds; return the seconds waited."""
     began = time.monotonic()
     while not holds():
         if time.monotonic() - began > patience:
-            raise AssertionError(f"gave up after {patience:.0f} s of waiting for {what}")
+            raise AssertionError(f"waited {patience:.0f} s for {what}")
         time.sleep(0.05)
     return time.monotonic() - began
 
 
 class Database(Protocol):
-    """A database into which faults are injected."""
+    """A database into which faults can be injected."""
 
     kind: str
     url: str
     outage: str
 
     def disturb(self) -> None:
-        """Restart the server, or cut every connection to it."""
+        """Restart the server, or close all connections to it."""
         ...
 
     def close(self) -> None:
-        """Remove all data."""
+        """Stop the server, or drop the database."""
         ...
 
 
@@ -71,12 +71,12 @@ class NoServer:
         """Do nothing."""
 
     def close(self) -> None:
-        """Do nothing: the folder is deleted."""
+        """Do nothing: the folder is temporary."""
 
 
 @define
 class OwnServer:
-    """A PostgreSQL or MariaDB server started for the tests."""
+    """A PostgreSQL or MariaDB server that the tests started."""
 
     kind: str
     folder: Path
@@ -87,16 +87,16 @@ class OwnServer:
     outage: str = "crash and restart"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         self.process = subprocess.Popen(
             self.command, cwd=self.folder, env=_environ(self.folder),
             user=self.user, group=self.user, extra_groups=_groups(self.user),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_until(lambda: answers(self.url), f"{self.kind} to answer")
+        wait_until(lambda: is_available(self.url), f"{self.kind} to answer")
 
     def disturb(self) -> None:
-        """Crash the server, and start it again."""
+        """Crash and restart the server."""
         self._crash()
         self.start()
 
@@ -107,14 +107,14 @@ class OwnServer:
     def _crash(self) -> None:
         assert self.process is not None
         # PostgreSQL's immediate shutdown: no checkpoint, so it recovers from its log
-        how = signal.SIGQUIT if self.kind == "postgresql" else signal.SIGKILL
-        self.process.send_signal(how)
+        number = signal.SIGQUIT if self.kind == "postgresql" else signal.SIGKILL
+        self.process.send_signal(number)
         self.process.wait(30)
 
 
 @define
 class GivenServer:
-    """A scratch database on the user's server; faults only cut its connections."""
+    """A temporary database on a server of the user; only its connections are closed."""
 
     kind: str
     admin: str
@@ -123,7 +123,7 @@ class GivenServer:
     outage: str = "all connections cut"
 
     def disturb(self) -> None:
-        """Cut every connection to the scratch database."""
+        """Close all connections to the temporary database."""
         if self.kind == "postgresql":
             _run(
                 self.admin,
@@ -133,21 +133,21 @@ class GivenServer:
             return
         engine = create_engine(self.admin, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as db:
-            of_it = text("SELECT id FROM information_schema.processlist WHERE db = :name")
-            for number in db.execute(of_it, {"name": self.name}).scalars().all():
+            query = text("SELECT id FROM information_schema.processlist WHERE db = :name")
+            for number in db.execute(query, {"name": self.name}).scalars().all():
                 try:
                     db.exec_driver_sql(f"KILL {number}")
-                except DBAPIError:  # the connection has ended
+                except DBAPIError:  # it has ended
                     continue
 
     def close(self) -> None:
-        """Drop the scratch database."""
+        """Drop the temporary database."""
         force = " WITH (FORCE)" if self.kind == "postgresql" else ""
         _run(self.admin, f"DROP DATABASE IF EXISTS {self.name}{force}")
 
 
-def answers(url: str) -> bool:
-    """Whether a database answers at a URL."""
+def is_available(url: str) -> bool:
+    """Whether a database accepts connections."""
     try:
         _run(url, "SELECT 1")
     except DBAPIError:
@@ -162,7 +162,7 @@ def _run(url: str, statement: str) -> None:
 
 
 def given(url: str, name: str) -> GivenServer:
-    """Create a scratch database on the user's server."""
+    """Create a temporary database on a server of the user."""
     parsed = make_url(url)
     kind = "postgresql" if parsed.get_backend_name().startswith("postgres") else "mariadb"
     driver = "postgresql+psycopg" if kind == "postgresql" else "mysql+pymysql"
@@ -174,13 +174,13 @@ def given(url: str, name: str) -> GivenServer:
 
 
 def own_database(kind: str, folder: Path) -> OwnServer | None:
-    """Start a database server in a folder; return None if it is not installed."""
+    """Start a server in a folder; None if it is not installed."""
     make = _postgresql if kind == "postgresql" else _mariadb
     return make(folder)
 
 
-def _ready(folder: Path, account: str) -> str | None:
-    """Create a folder that a server may use; return its account, if one is needed."""
+def _prepare_folder(folder: Path, account: str) -> str | None:
+    """Create a folder for a server; return the account that must run it, if root."""
     folder.mkdir(parents=True)
     if os.geteuid() != 0:
         return None
@@ -192,12 +192,12 @@ def _ready(folder: Path, account: str) -> str | None:
 
 
 def _environ(folder: Path) -> dict[str, str]:
-    """Return the environment of a server, with scratch files in its folder."""
+    """Return the environment of a server, with temporary files in its folder."""
     return {**os.environ, "TMPDIR": str(folder)}
 
 
 def _groups(account: str | None) -> list[str] | None:
-    """Return the extra groups of a process: none if it runs as another account."""
+    """Return the supplementary groups of a process: none for another account."""
     return None if account is None else []
 
 
@@ -205,7 +205,7 @@ def _postgresql(folder: Path) -> OwnServer | None:
     initdb, postgres = program("initdb"), program("postgres")
     if initdb is None or postgres is None:
         return None
-    user, port, data = _ready(folder, "postgres"), free_port(), folder / "data"
+    user, port, data = _prepare_folder(folder, "postgres"), free_port(), folder / "data"
     subprocess.run(
         [initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-instructions"],
         cwd=folder, check=True, stdout=subprocess.DEVNULL, env=_environ(folder),
@@ -222,7 +222,7 @@ def _mariadb(folder: Path) -> OwnServer | None:
     install, mariadbd = program("mariadb-install-db"), program("mariadbd")
     if install is None or mariadbd is None:
         return None
-    user, port, data = _ready(folder, "mysql"), free_port(), folder / "data"
+    user, port, data = _prepare_folder(folder, "mysql"), free_port(), folder / "data"
     subprocess.run(
         [install, "--no-defaults", f"--datadir={data}", "--skip-test-db",
          "--auth-root-authentication-method=normal"],
@@ -244,7 +244,7 @@ def _mariadb(folder: Path) -> OwnServer | None:
 
 @define
 class OwnRedis:
-    """A Redis server started for the tests, without persistence."""
+    """A Redis server that the tests started, without persistence."""
 
     folder: Path
     port: int = field(factory=free_port)
@@ -253,11 +253,11 @@ class OwnRedis:
 
     @property
     def url(self) -> str:
-        """The URL of the server."""
+        """URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it accepts connections."""
         found = program("redis-server")
         assert found is not None
         self.process = subprocess.Popen(
@@ -289,21 +289,21 @@ class OwnRedis:
 
 @define
 class GivenRedis:
-    """A logical database of the user's Redis: flushed, never stopped."""
+    """An empty logical database of the user's Redis, which is flushed but not stopped."""
 
     url: str
     outage: str = "all clients cut"
 
     def __attrs_post_init__(self) -> None:
         if redis.Redis.from_url(self.url).dbsize():
-            raise SystemExit(f"The database {self.url} is not empty: name a scratch one.")
+            raise SystemExit(f"The database {self.url} is not empty; name an empty one.")
 
     def flush(self) -> None:
         """Delete all keys of this logical database."""
         redis.Redis.from_url(self.url).flushdb()
 
     def stop(self) -> None:
-        """Cut every client of this logical database."""
+        """Close all connections of this logical database."""
         link = redis.Redis.from_url(self.url)
         number = str(link.connection_pool.connection_kwargs.get("db", 0))
         for client in link.client_list():
@@ -311,10 +311,10 @@ class GivenRedis:
                 link.client_kill_filter(_id=client["id"])
 
     def start(self) -> None:
-        """Do nothing: the server was not stopped."""
+        """Do nothing: it is never stopped."""
 
     def close(self) -> None:
-        """Remove all data."""
+        """Delete all keys."""
         self.flush()
 
 

@@ -1,4 +1,4 @@
-"""Inject every fault on every database, and print the results."""
+"""Inject all faults on all databases, and print the results."""
 
 import argparse
 import json
@@ -43,12 +43,12 @@ def databases(args: argparse.Namespace, folder: Path) -> Iterator[Database]:
         elif (server := own_database(kind, folder / f"{kind}-server")) is not None:
             yield server
         else:
-            say(f"{kind} is not installed here: skipped")
+            report(f"{kind} is not installed: skipped")
 
 
 @contextmanager
 def running(database: Database, redis_url: str | None, folder: Path) -> Iterator[Cluster]:
-    """Run an installation on a database for the block, and remove it."""
+    """Run an installation on a database; remove it afterwards."""
     with ExitStack() as stack:
         stack.callback(database.close)
         folder.mkdir(exist_ok=True)
@@ -64,27 +64,27 @@ def running(database: Database, redis_url: str | None, folder: Path) -> Iterator
 
 
 def run_all(cluster: Cluster, kills: int, only: Sequence[str]) -> Iterator[Row]:
-    """Yield the result of each fault."""
+    """Run the faults; yield their results."""
     for case in CASES:
         wanted = case.number in only if only or case.by_name else True
         if cluster.database.kind not in case.databases or not wanted:
             continue
         began = time.monotonic()
         row = case.do(cluster, kills)
-        say(
+        report(
             f"{row.database:10} {row.fault:4} {row.name}: lost {row.lost}, doubled {row.doubled} "
             f"in {time.monotonic() - began:.0f} s {'; '.join([row.note, *row.wrong])}"
         )
         yield row
 
 
-def say(text: str) -> None:
-    """Print progress."""
+def report(text: str) -> None:
+    """Print progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Return the rows as a text table."""
+    """Format the rows as a table."""
     cells = [HEAD, *(cells_of(row) for row in rows)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(HEAD))]
     return "\n".join(
@@ -94,27 +94,29 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def cells_of(row: Row) -> tuple[str, ...]:
-    """Return a row's cells."""
+    """Return the cells of a row."""
     figures = (row.jobs, row.ticks, row.lost, row.doubled, row.rerun, row.repeated,
                row.refused)  # fmt: skip
     return (row.fault, row.database, row.injected, *map(str, figures), f"{row.drain:.1f} s")
 
 
 def main() -> int:
-    """Inject the faults and print the table; return 1 if a guarantee failed."""
+    """Run the faults and print the table; return 1 if a guarantee was broken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--database", help="Server for a scratch database; private servers if left out."
+        "--database", help="Server for a temporary database; default: private servers."
     )
     parser.add_argument(
-        "--redis", help="Empty logical database of a Redis; a private one if left out."
+        "--redis", help="Empty logical database of Redis; default: a private server."
     )
     parser.add_argument(
-        "--kills", type=int, default=20, help="Number of injections of each fault (20)."
+        "--kills", type=int, default=20, help="Repetitions of each fault (default: 20)."
     )
-    parser.add_argument("--only", nargs="*", default=(), help="Only these faults, such as F1 F4.")
+    parser.add_argument(
+        "--only", nargs="*", default=(), help="Run only these faults, such as F1 F4."
+    )
     parser.add_argument("--kinds", nargs="*", default=["sqlite", "postgresql", "mariadb"])
-    parser.add_argument("--json", type=Path, help="Write the figures to a file.")
+    parser.add_argument("--json", type=Path, help="Also write the results to this file.")
     parser.add_argument(
         "--keep", action="store_true", help="Do not delete the folder with the logs."
     )
@@ -123,7 +125,7 @@ def main() -> int:
     with ExitStack() as stack:
         scratch = tempfile.mkdtemp(prefix="workbell-faults-")
         if not args.keep:
-            stack.enter_context(_gone(Path(scratch)))
+            stack.enter_context(_removed(Path(scratch)))
         folder = Path(scratch)
         folder.chmod(0o755)
         for database in databases(args, folder):
@@ -138,7 +140,7 @@ def main() -> int:
 
 
 @contextmanager
-def _gone(folder: Path) -> Iterator[None]:
+def _removed(folder: Path) -> Iterator[None]:
     import shutil
 
     try:

@@ -1,4 +1,4 @@
-"""A reminder run survives kill -9: every person gets exactly one email."""
+"""A killed reminder run emails each user exactly once."""
 
 import subprocess
 import sys
@@ -15,26 +15,26 @@ from workbell.entrypoints.config.settings import Settings
 from workbell.ports.jobs.repository import JobFilter
 from workbell.services.goals.reminders import PAGE
 
-PEOPLE = 6 * PAGE
+USERS = 6 * PAGE
 RUN = """
 import sys
 from pathlib import Path
 from workbell.entrypoints.config.settings import Settings
 from workbell.entrypoints.bootstrap.build import build
 
-def say(looked):
-    print(looked, flush=True)
+def report(checked):
+    print(checked, flush=True)
 
-build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_at_default_time(say)
+build(Settings(data_dir=Path(sys.argv[1]))).reminding.remind_at_default_time(report)
 """
 
 
 @pytest.mark.integration
-def test_three_kills_during_the_run_duplicate_and_lose_no_email(tmp_path: Path) -> None:
+def test_a_reminder_run_killed_three_times_emails_each_user_once(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     application = build(settings)
     application.migrate_and_register()
-    _fill(settings.database_url, 1, 1, PEOPLE)
+    _fill(settings.database_url, 1, 1, USERS)
     for pages in (1, 2, 3):
         command = [sys.executable, "-c", RUN, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
@@ -44,14 +44,14 @@ def test_three_kills_during_the_run_duplicate_and_lose_no_email(tmp_path: Path) 
             child.kill()
         assert child.returncode == -9
 
-    looked, told = application.reminding.remind_at_default_time(lambda _: None)
-    assert looked == PEOPLE
-    assert 0 < told <= PEOPLE - 3 * PAGE
+    checked, emailed = application.reminding.remind_at_default_time(lambda _: None)
+    assert checked == USERS
+    assert 0 < emailed <= USERS - 3 * PAGE
     with application.store.view() as tx:
         found = tx.jobs.find(
-            ALL_OWNERS, JobFilter(origins=[JobOrigin.REMINDER]), limit=2 * PEOPLE
+            ALL_OWNERS, JobFilter(origins=[JobOrigin.REMINDER]), limit=2 * USERS
         )  # fmt: skip
-    mailed = Counter(job.parameters["user_id"] for job in found)
-    assert set(mailed.values()) == {1}
-    assert len(mailed) == PEOPLE
+    emails_by_user = Counter(job.parameters["user_id"] for job in found)
+    assert set(emails_by_user.values()) == {1}
+    assert len(emails_by_user) == USERS
     application.close()

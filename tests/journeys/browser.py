@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through a pipe by the DevTools protocol."""
+"""A headless Chromium, controlled by the DevTools protocol over pipes."""
 
 import json
 import os
@@ -18,34 +18,34 @@ PATIENCE = 30.0
 
 @define
 class Browser:
-    """A browser without a window, and what it told of itself."""
+    """A headless browser with its events and network log."""
 
     process: subprocess.Popen[bytes]
-    to_it: int
-    from_it: int
+    write_fd: int
+    read_fd: int
     net_log: Path
     session: str | None = None
-    asked: int = 0
+    last_id: int = 0
     unread: bytes = b""
     events: list[Mapping[str, Any]] = field(factory=list[Mapping[str, Any]])
 
-    def ask(self, method: str, **parameters: Any) -> Any:
-        """Return the result of a command; events that come before it are kept."""
-        self.asked += 1
-        command = {"id": self.asked, "method": method, "params": parameters}
+    def send(self, method: str, **parameters: Any) -> Any:
+        """Send a command; return its result; events received before are stored."""
+        self.last_id += 1
+        command = {"id": self.last_id, "method": method, "params": parameters}
         if self.session is not None:
             command["sessionId"] = self.session
-        os.write(self.to_it, json.dumps(command).encode() + b"\0")
-        while (message := self._next()).get("id") != self.asked:
+        os.write(self.write_fd, json.dumps(command).encode() + b"\0")
+        while (message := self._next()).get("id") != self.last_id:
             self.events.append(message)
         assert "error" not in message, message
         return message["result"]
 
     def _next(self) -> Mapping[str, Any]:
         while b"\0" not in self.unread:
-            assert select.select([self.from_it], [], [], PATIENCE)[0], "the browser said nothing"
-            part = os.read(self.from_it, 1 << 16)
-            assert part, "the browser is gone"
+            assert select.select([self.read_fd], [], [], PATIENCE)[0], "the browser sent no message"
+            part = os.read(self.read_fd, 1 << 16)
+            assert part, "the browser has ended"
             self.unread += part
         message, self.unread = self.unread.split(b"\0", 1)
         return dict(json.loads(message))
@@ -53,24 +53,24 @@ class Browser:
     def visit(self, address: str) -> None:
         """Open a page in a new tab."""
         self.session = None
-        tab = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.ask("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+        tab = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.send("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
         for part in ("Runtime", "Log"):
-            self.ask(f"{part}.enable")
-        self.ask("Page.navigate", url=address)
+            self.send(f"{part}.enable")
+        self.send("Page.navigate", url=address)
 
     def run(self, script: str) -> Any:
-        """Return the value of an expression on the page."""
-        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
+        """Evaluate an expression on the page; return its value."""
+        found = self.send("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def text(self) -> str:
-        """Return what the page shows now."""
+        """Return the visible text of the page."""
         return str(self.run("document.body ? document.body.innerText : ''"))
 
-    def complaints(self) -> Sequence[str]:
-        """Return what was thrown, or logged as an error or a warning, refusals of policies too."""
+    def list_problems(self) -> Sequence[str]:
+        """Return exceptions, errors and warnings, including policy violations."""
         found = []
         for event in self.events:
             about = event.get("params", {})
@@ -80,33 +80,35 @@ class Browser:
         return found
 
     def close(self) -> None:
-        """End the browser, which writes its log to the end."""
+        """Close the browser, which completes its network log."""
         self.session = None
-        self.ask("Browser.close")
+        self.send("Browser.close")
         self.process.wait(PATIENCE)
 
-    def asked_by_pages(self) -> set[str]:
+    def list_requests(self) -> set[str]:
         """
-        Return every address that a page, or a worker of one, has asked for.
+        Return all URLs requested by pages and their workers.
 
-        It is read from the closed browser's log of its network; what the
-        browser asks for itself has no page as its initiator.
+        They are read from the network log of the closed browser; its own
+        requests have no page as initiator.
         """
         events = json.loads(self.net_log.read_text())["events"]
-        told = [event.get("params", {}) for event in events]
+        entries = [event.get("params", {}) for event in events]
         return {
-            entry["url"] for entry in told if "url" in entry and "://" in entry.get("initiator", "")
+            entry["url"]
+            for entry in entries
+            if "url" in entry and "://" in entry.get("initiator", "")
         }
 
 
 @contextmanager
 def open_browser(folder: Path) -> Generator[Browser]:
-    """Open a browser that nobody has used; skip, or fail where it is required."""
+    """Open a browser with a new profile; skip if not installed, fail if required."""
     program = shutil.which("chromium")
     if program is None:
         if "chromium" in os.environ.get("WORKBELL_TEST_REQUIRE", "").split(","):
             pytest.fail("chromium is required")
-        pytest.skip("no chromium")
+        pytest.skip("chromium is not installed")
     net_log = folder / "net.json"
     options = [
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
@@ -114,22 +116,22 @@ def open_browser(folder: Path) -> Generator[Browser]:
         "--disable-sync", "--disable-extensions", "--no-proxy-server", "--remote-debugging-pipe",
         f"--user-data-dir={folder / 'profile'}", f"--log-net-log={net_log}",
     ]  # fmt: skip
-    its_input, to_it = os.pipe()
-    from_it, its_output = os.pipe()
-    # it reads commands from 3 and writes to 4, wherever our ends are
-    shell = f'exec "$0" "$@" 3<&{its_input} 4>&{its_output}'
+    child_input, write_fd = os.pipe()
+    read_fd, child_output = os.pipe()
+    # Chromium reads commands from descriptor 3 and writes to 4
+    shell = f'exec "$0" "$@" 3<&{child_input} 4>&{child_output}'
     process = subprocess.Popen(
         ["bash", "-c", shell, program, *options, "about:blank"],
-        pass_fds=(its_input, its_output),
+        pass_fds=(child_input, child_output),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    os.close(its_input)
-    os.close(its_output)
+    os.close(child_input)
+    os.close(child_output)
     try:
-        yield Browser(process, to_it, from_it, net_log)
+        yield Browser(process, write_fd, read_fd, net_log)
     finally:
         process.kill()
         process.wait()
-        os.close(to_it)
-        os.close(from_it)
+        os.close(write_fd)
+        os.close(read_fd)

@@ -1,4 +1,4 @@
-"""A whole service, embedded in the test's process, and a client for it."""
+"""A complete service in the test process, and an HTTP client."""
 
 import email
 import http.client
@@ -24,7 +24,7 @@ PATIENCE = 20.0
 
 @define
 class Client:
-    """Somebody with a program that speaks HTTP, and perhaps a token."""
+    """An HTTP client, with an optional access token; responses are validated."""
 
     port: int
     mail: Path
@@ -34,7 +34,7 @@ class Client:
     def call(
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any, dict[str, str]]:
-        """Return status, decoded body and headers of one request."""
+        """Send a request; return status, decoded body and headers."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -43,30 +43,36 @@ class Client:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), sent)
-            answer = connection.getresponse()
-            content = answer.read()
+            response = connection.getresponse()
+            content = response.read()
         finally:
             connection.close()
-        kept = {name.lower(): value for name, value in answer.getheaders()}
-        decoded = json.loads(content) if content and "json" in kept["content-type"] else content
-        if method != "HEAD" and kept.get("content-type", "").startswith(JSON_TYPES):
-            self.validator.check(method, path, answer.status, kept["content-type"], decoded)
-        return answer.status, decoded, kept
+        response_headers = {name.lower(): value for name, value in response.getheaders()}
+        decoded = (
+            json.loads(content)
+            if content and "json" in response_headers["content-type"]
+            else content
+        )
+        if method != "HEAD" and response_headers.get("content-type", "").startswith(JSON_TYPES):
+            self.validator.check(
+                method, path, response.status, response_headers["content-type"], decoded
+            )
+        return response.status, decoded, response_headers
 
     def get(self, path: str, status: int = 200) -> Any:
-        """Return the body of a GET that answers so."""
+        """Send a GET, check its status, return the body."""
         found, body, _ = self.call("GET", path)
         assert found == status, body
         return body
 
     def post(self, path: str, body: Any = None, status: int = 200, **headers: str) -> Any:
-        """Return the body of a POST that answers so."""
-        found, answer, _ = self.call("POST", path, body, **headers)
-        assert found == status, answer
-        return answer
+        """Send a POST, check its status, return the body."""
+        found, response, _ = self.call("POST", path, body, **headers)
+        assert found == status, response
+        return response
 
     def code_for(self, address: str) -> str:
-        """Return the newest six digits that were mailed to an address."""
+        """Return the newest six-digit code that was emailed to an address."""
         found = []
         for path in sorted(self.mail.glob("*.eml"), key=lambda p: p.stat().st_mtime_ns):
             message = email.message_from_bytes(path.read_bytes(), policy=default)
@@ -76,19 +82,19 @@ class Client:
         return str(found[-1])
 
 
-def eventually(look: Callable[[], Any]) -> Any:
-    """Return what a look finds, as soon as it finds something."""
+def eventually(condition: Callable[[], Any]) -> Any:
+    """Wait until `condition()` is true; return its value."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        if found := look():
-            return found
+        if value := condition():
+            return value
         time.sleep(0.02)
-    raise AssertionError("it did not come about in time")
+    raise AssertionError(f"not true within {PATIENCE} s")
 
 
 @pytest.fixture
 def client(tmp_path: Path) -> Generator[Client]:
-    """Return a client of a fresh service on SQLite, with its workers running."""
+    """Return a client of a new service on SQLite with running workers."""
     (tmp_path / "input").mkdir()
     (tmp_path / "backups").mkdir()
     settings = Settings(
@@ -104,13 +110,13 @@ def client(tmp_path: Path) -> Generator[Client]:
     application = build(settings)
     application.migrate_and_register()
     application.ensure_administrator()
-    served = application.app_dependencies()
+    dependencies = application.app_dependencies()
     listener = listen("127.0.0.1", 0)
-    server = HttpServer(build_app(served), listener, application.ids.new, threads=4)
+    server = HttpServer(build_app(dependencies), listener, application.ids.new, threads=4)
     server.start()
     runtime = application.runtime(threads=2)
     runtime.start()
-    yield Client(server.address[1], tmp_path / "data" / "mail", response_validator(served))
+    yield Client(server.address[1], tmp_path / "data" / "mail", response_validator(dependencies))
     server.stop(2.0)
     runtime.stop(5.0)
     application.close()

@@ -1,4 +1,4 @@
-"""The stories of all five sources about people: registering, signing in, who is there."""
+"""User accounts in all APIs: registration, login, password, API keys."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def administrator(client: Client) -> None:
     login(client, "/api/v1/auth/login", body, "access")
 
 
-def test_source_a_registers_signs_in_refreshes_and_shows_a_profile(client: Client) -> None:
+def test_insighthub_registers_logs_in_refreshes_and_shows_a_profile(client: Client) -> None:
     new = {
         "username": "testuser", "email": "test@example.org", "first_name": "Test",
         "last_name": "User", "password": "securepassword123",
@@ -46,7 +46,7 @@ def test_source_a_registers_signs_in_refreshes_and_shows_a_profile(client: Clien
     client.post("/api/auth/login/", {**body, "password": "wrong"}, 400)
 
 
-def test_source_b_registers_with_a_tier_and_lists_usernames(client: Client) -> None:
+def test_learnflow_registers_with_a_tier_and_lists_usernames(client: Client) -> None:
     new = {
         "username": "learner", "password": "secure_password", "email": "learner@example.org",
         "first_name": "Le", "last_name": "Arner", "tier": "free",
@@ -63,7 +63,7 @@ def test_source_b_registers_with_a_tier_and_lists_usernames(client: Client) -> N
     client.get("/api/users/", 401)
 
 
-def test_source_c_signs_in_with_a_token_that_ends_at_logout(client: Client) -> None:
+def test_datamanager_logs_in_with_a_token_that_logout_revokes(client: Client) -> None:
     body = {"email": "user@example.org", "password": PASSWORD}
     made = client.post("/users/register/", body, 201)
     assert {"message", "user", "token"} <= set(made)
@@ -86,7 +86,7 @@ def test_source_c_signs_in_with_a_token_that_ends_at_logout(client: Client) -> N
     assert client.get("/users/?email=user@example.org")["count"] == 1
 
 
-def test_source_d_registers_with_a_confirmed_password(client: Client) -> None:
+def test_a_user_registers_with_a_confirmed_password(client: Client) -> None:
     new = {"username": "john", "email": "john@example.org", "password": PASSWORD,
            "password_confirm": PASSWORD}  # fmt: skip
     client.post("/api/v1/auth/users/", {**new, "password_confirm": "other"}, 400)
@@ -100,7 +100,7 @@ def test_source_d_registers_with_a_confirmed_password(client: Client) -> None:
     assert client.get("/api/v1/auth/users/me/")["username"] == "john"
 
 
-def test_source_e_verifies_the_address_before_anybody_signs_in(client: Client) -> None:
+def test_job_processing_requires_a_verified_address_to_log_in(client: Client) -> None:
     body = {"email": "worker@example.org", "password": PASSWORD}
     first, again = (
         client.post("/api/register/", body, 201),
@@ -115,7 +115,7 @@ def test_source_e_verifies_the_address_before_anybody_signs_in(client: Client) -
     assert client.get("/api/v1/auth/users/me")["is_email_verified"] is True
 
 
-def test_who_forgot_the_password_sets_another_and_everybody_else_is_out(client: Client) -> None:
+def test_a_password_reset_ends_all_sessions(client: Client) -> None:
     register(client, "ana")
     body = {"email": "ana@example.org", "password": PASSWORD}
     login(client, "/api/v1/auth/login", body, "access")
@@ -130,7 +130,7 @@ def test_who_forgot_the_password_sets_another_and_everybody_else_is_out(client: 
     login(client, "/api/v1/auth/login", {**body, "password": NEW}, "access")
 
 
-def test_a_key_works_for_programs_until_it_is_revoked(client: Client) -> None:
+def test_an_api_key_works_until_it_is_revoked(client: Client) -> None:
     register(client, "ana")
     body = {"email": "ana@example.org", "password": PASSWORD}
     login(client, "/api/v1/auth/login", body, "access")
@@ -145,7 +145,7 @@ def test_a_key_works_for_programs_until_it_is_revoked(client: Client) -> None:
     client.get("/api/v1/auth/users/me", 401)
 
 
-def test_somebody_who_is_switched_off_is_out_at_once(client: Client) -> None:
+def test_a_deactivated_user_is_logged_out_at_once(client: Client) -> None:
     register(client, "ana")
     body = {"email": "ana@example.org", "password": PASSWORD}
     mine = login(client, "/api/v1/auth/login", body, "access")
@@ -163,7 +163,7 @@ def test_somebody_who_is_switched_off_is_out_at_once(client: Client) -> None:
 @pytest.mark.parametrize(
     "header", ["", "Bearer", "Bearer x", "Token x", "Basic YTpi", "Bearer wbk_a_b"]
 )
-def test_who_brings_no_token_is_asked_for_one(client: Client, header: str) -> None:
+def test_a_request_without_a_token_gets_a_challenge(client: Client, header: str) -> None:
     status, body, headers = client.call("GET", "/api/v1/auth/users/me", Authorization=header)
     assert (status, body["code"]) == (401, "unauthenticated")
     assert headers["www-authenticate"].startswith("Bearer")

@@ -1,4 +1,4 @@
-"""The pages of the documentation, as a real browser shows them."""
+"""The documentation pages in a real browser."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ TRIED = "document.querySelector('#operations-operations-get_readiness')"
 
 
 def scroll(browser: Browser) -> None:
-    """Go on by a screen, and from the end to the top: long lists have only what is in view."""
+    """Scroll by a screen, or back to the top: long lists render visible rows only."""
     browser.run(
         "scrollY + innerHeight < document.documentElement.scrollHeight - 1"
         " ? scrollBy(0, innerHeight) : scrollTo(0, 0)"
@@ -21,7 +21,7 @@ def scroll(browser: Browser) -> None:
 
 
 def read_through(browser: Browser, lines: set[str]) -> None:
-    """Scroll until each of these lines has been shown."""
+    """Scroll until all of these lines have been shown."""
     seen: set[str] = set()
 
     def is_read() -> bool:
@@ -33,7 +33,7 @@ def read_through(browser: Browser, lines: set[str]) -> None:
 
 
 def try_an_operation(browser: Browser) -> None:
-    """Click through Swagger UI until it shows what the service has answered."""
+    """Execute an operation in Swagger UI and wait for the response."""
 
     def is_found() -> bool:
         found = bool(browser.run(f"{TRIED} !== null && ({TRIED}.scrollIntoView(), true)"))
@@ -51,8 +51,8 @@ def try_an_operation(browser: Browser) -> None:
 
 
 @pytest.mark.integration
-def test_every_operation_is_shown_and_nobody_else_is_asked(client: Client, tmp_path: Path) -> None:
-    """Nothing is complained of on the way, and no request leaves this machine."""
+def test_every_operation_is_shown_without_external_requests(client: Client, tmp_path: Path) -> None:
+    """There are no errors or warnings, and no request leaves this machine."""
     paths = client.get("/api/schema/")["paths"]
     summaries = {operation["summary"] for path in paths.values() for operation in path.values()}
     assert len(summaries) > 50
@@ -62,8 +62,8 @@ def test_every_operation_is_shown_and_nobody_else_is_asked(client: Client, tmp_p
             read_through(browser, summaries)
             if browser.run("'SwaggerUIBundle' in window"):
                 try_an_operation(browser)
-        assert browser.complaints() == []
+        assert browser.list_problems() == []
         browser.close()
-        asked = {urlsplit(address) for address in browser.asked_by_pages()}
+        asked = {urlsplit(address) for address in browser.list_requests()}
     assert {address.netloc for address in asked} == {f"localhost:{client.port}"}
     assert {"/api/schema/", "/readyz"} <= {address.path for address in asked}

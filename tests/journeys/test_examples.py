@@ -1,4 +1,4 @@
-"""The documented examples run and print the expected output."""
+"""The documented examples run and print the documented output."""
 
 import subprocess
 import sys
@@ -9,13 +9,13 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PRINTS = {
     "first_job.py": "Hello, Ada!\n",
-    "schedule.py": "succeeded 08:01\nsucceeded 16:01, covers 480 ticks\n",
+    "schedule.py": "succeeded 08:01\nsucceeded 16:01, stands for 480 runs\n",
     "with_your_transaction.py": "succeeded {'welcomed': 'Ada'}\n",
     "retries.py": (
         "good: succeeded done at attempt 1\n"
         "snooze: succeeded done at attempt 2\n"
-        "wrong: failed these parameters are not supported\n"
-        "broken: retrying RuntimeError: the server is busy\n"
+        "wrong: failed these parameters will never do\n"
+        "broken: retrying RuntimeError: try me again later\n"
     ),
     "files_and_progress.py": (
         "succeeded {'rows': 100} Progress(done=100, total=100, note='writing')\n"
@@ -24,18 +24,18 @@ PRINTS = {
 
 
 def test_every_example_is_run() -> None:
-    """Every example in the folder has an expected output."""
+    """Every file of the examples folder is tested here."""
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(PRINTS)
 
 
 @pytest.mark.parametrize("name", PRINTS)
-def test_an_example_prints_the_expected_output(name: str, tmp_path: Path) -> None:
-    """Each one runs in its own process, in an empty folder."""
+def test_an_example_prints_the_documented_output(name: str, tmp_path: Path) -> None:
+    """It runs in a separate process, in an empty folder."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name)],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    # a new database is migrated, which is logged
+    # the migration of a new database is logged
     logged = [line for line in done.stderr.splitlines() if "schema_migrated" not in line]
     assert (logged, done.stdout) == ([], PRINTS[name])

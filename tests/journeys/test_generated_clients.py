@@ -1,4 +1,4 @@
-"""Clients generated from the API document, driven against a running service."""
+"""Clients generated from the OpenAPI document call a running service."""
 
 import getpass
 import hashlib
@@ -37,7 +37,7 @@ def run(*command: str | Path, folder: Path) -> None:
 
 @pytest.fixture
 def document(client: Client, tmp_path: Path) -> Path:
-    """The document as the running service answers it, in a file."""
+    """Write the document of the running service to a file."""
     path = tmp_path / "openapi.json"
     path.write_text(json.dumps(client.get("/api/schema/")))
     return path
@@ -130,7 +130,7 @@ def node_modules() -> Path:
     """
     Return the folder of the pinned packages, installed once per user and set of versions.
 
-    Skips where node or npm is missing; fails where they are required.
+    Skips the test if node or npm is missing, or fails if they are required.
     """
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
     if missing:
@@ -149,7 +149,7 @@ def node_modules() -> Path:
         )  # fmt: skip
         try:
             folder.rename(cached)
-        except OSError:  # another run has installed them meanwhile
+        except OSError:  # a concurrent run has installed them
             shutil.rmtree(folder)
     return cached / "node_modules"
 

@@ -1,4 +1,4 @@
-"""The story of InsightHub: register, schedule predefined tasks, see what ran."""
+"""InsightHub: register, schedule predefined tasks, read their logs."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def _signed_in(client: Client) -> dict[str, object]:
 
 
 def test_a_user_registers_and_signs_in(client: Client) -> None:
-    """Tokens open the profile; a refresh token is exchanged for new ones."""
+    """The access token reads the profile; the refresh token is rotated."""
     answer = _signed_in(client)
     assert answer["user"]["full_name"] == "Test User"  # type: ignore[index]
     assert client.get("/api/auth/profile/")["email"] == "test@example.com"
@@ -46,7 +46,7 @@ def test_a_user_registers_and_signs_in(client: Client) -> None:
 
 
 def test_the_five_predefined_tasks_are_listed_first(client: Client) -> None:
-    """Each says what it takes, as flat types."""
+    """Each lists its parameters with flat types."""
     _signed_in(client)
     page = client.get("/api/tasks/")
     tasks = page["results"]
@@ -57,7 +57,7 @@ def test_the_five_predefined_tasks_are_listed_first(client: Client) -> None:
     assert client.get("/api/tasks/available/") == page
 
 
-def test_a_schedule_is_made_filtered_paused_and_deleted(client: Client) -> None:
+def test_a_schedule_is_created_filtered_paused_and_deleted(client: Client) -> None:
     """The documented calls, in the documented order."""
     _signed_in(client)
     body = {"task_definition": 1, "cron_expression": "0 9 * * *", "parameters": MAIL,
@@ -86,7 +86,7 @@ def test_a_schedule_is_made_filtered_paused_and_deleted(client: Client) -> None:
 
 
 def test_the_sixth_active_schedule_is_refused(client: Client) -> None:
-    """Inactive ones do not count; the refusal has InsightHub's words."""
+    """Inactive schedules do not count; the error text is InsightHub's."""
     _signed_in(client)
     body = {"task_definition": 1, "cron_expression": "0 9 * * *", "parameters": MAIL}
     for _ in range(5):
@@ -96,8 +96,8 @@ def test_the_sixth_active_schedule_is_refused(client: Client) -> None:
     client.post("/api/schedules/", {**body, "is_active": False}, 201)
 
 
-def test_wrong_expressions_and_parameters_are_named(client: Client) -> None:
-    """Each field at fault is a key with its messages."""
+def test_invalid_expressions_and_parameters_are_named(client: Client) -> None:
+    """Each invalid field is a key with its messages."""
     _signed_in(client)
     wrong = {"task_definition": 1, "cron_expression": "every day", "parameters": MAIL}
     refused = client.post("/api/schedules/", wrong, 400)
@@ -111,7 +111,7 @@ def test_wrong_expressions_and_parameters_are_named(client: Client) -> None:
 
 
 def test_every_predefined_task_runs(client: Client, tmp_path: Path) -> None:
-    """Run once now, each leaves a successful row in its schedule's log."""
+    """A run of each adds a successful row to the log of its schedule."""
     (tmp_path / "input" / "notes.txt").write_text("keep me")
     client.token = client.post(
         "/api/auth/login/", {"username": "admin", "password": "correct-horse-battery"}

@@ -1,4 +1,4 @@
-"""The story of Job Processing: an address is verified, and one-off jobs run."""
+"""Job Processing: address verification and one-off jobs."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ def _verified(client: Client) -> None:
 
 
 def test_an_address_is_verified_by_a_mailed_code(client: Client) -> None:
-    """Nobody signs in before; the code works once."""
+    """Login fails before verification; the code works once."""
     first = client.post("/api/register/", CREDENTIALS, 201)
     again = client.post("/api/register/", CREDENTIALS, 201)
     assert first == again
@@ -34,7 +34,7 @@ def test_an_address_is_verified_by_a_mailed_code(client: Client) -> None:
 
 
 def test_a_job_runs_and_its_result_can_be_read(client: Client) -> None:
-    """From pending to completed, with the result in both places."""
+    """The status goes from pending to completed; both endpoints return the result."""
     _verified(client)
     body = {"name": "Nightly", "description": "of Job Processing", "scheduled_time": _soon()}
     made = client.post("/api/jobs/", body, 201)
@@ -49,7 +49,7 @@ def test_a_job_runs_and_its_result_can_be_read(client: Client) -> None:
 
 
 def test_a_job_cannot_be_due_in_the_past(client: Client) -> None:
-    """The field is named; nothing is kept."""
+    """The error names the field; no job is stored."""
     _verified(client)
     body = {"name": "Too late", "scheduled_time": _soon(-60)}
     refused = client.post("/api/jobs/", body, 400)
@@ -58,7 +58,6 @@ def test_a_job_cannot_be_due_in_the_past(client: Client) -> None:
 
 
 def test_deleting_cancels_a_waiting_job(client: Client) -> None:
-    """It is cancelled, not run."""
     _verified(client)
     made = client.post("/api/jobs/", {"name": "Later", "scheduled_time": _soon(3600)}, 201)
     status, _, _ = client.call("DELETE", f"/api/jobs/{made['id']}/")
@@ -66,8 +65,8 @@ def test_deleting_cancels_a_waiting_job(client: Client) -> None:
     assert client.get(f"/api/jobs/{made['id']}/")["status"] == "cancelled"
 
 
-def test_jobs_are_ones_own(client: Client) -> None:
-    """Another user's job is not there; an unverified user has none."""
+def test_users_see_only_their_own_jobs(client: Client) -> None:
+    """Another user's job is not found; an unverified user has no jobs."""
     _verified(client)
     made = client.post("/api/jobs/", {"name": "Mine", "scheduled_time": _soon(3600)}, 201)
     other = {"email": "other@example.org", "password": "a-long-enough-one"}

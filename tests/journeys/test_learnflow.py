@@ -1,4 +1,4 @@
-"""The story of LearnFlow: goals, progress within a quota, and who is there."""
+"""LearnFlow: goals, progress within a quota, summaries."""
 
 from datetime import date
 from typing import Any
@@ -18,7 +18,7 @@ A_STEP = {"progress": "The first module", "logged_hours": "02:30:00", "total_hou
 
 
 def _signed_in(client: Client, **facts: Any) -> None:
-    """Register as LearnFlow does, and take the access token."""
+    """Register and log in with the LearnFlow API."""
     person = {**LEARNER, **facts}
     client.token = None
     made = client.post("/api/user/", person, 201)
@@ -30,7 +30,7 @@ def _signed_in(client: Client, **facts: Any) -> None:
 
 
 def test_goals_are_set_filtered_and_paged(client: Client) -> None:
-    """Numbers count from 1 for each person; pages have 5, and at most 10."""
+    """Numbers start at 1 for each user; pages have 5 rows, at most 10."""
     _signed_in(client)
     for number in range(1, 13):
         made = client.post("/api/goals/", A_GOAL, 201)
@@ -58,7 +58,7 @@ def test_goals_are_set_filtered_and_paged(client: Client) -> None:
 
 
 def test_progress_is_logged_until_the_days_quota_is_used_up(client: Client) -> None:
-    """Ten requests a day on the free tier; what else there is goes on working."""
+    """The free tier has ten requests a day; other endpoints are not affected."""
     _signed_in(client)
     client.post("/api/goals/", A_GOAL, 201)
     made = client.post("/api/goals/1/progress/", A_STEP, 201)
@@ -97,8 +97,8 @@ def test_progress_is_logged_until_the_days_quota_is_used_up(client: Client) -> N
     assert client.get("/api/v1/quota")["policies"][0]["limit"] == 1000
 
 
-def test_time_is_summed_up_by_week_and_by_month(client: Client) -> None:
-    """Of all goals or of one; what is logged shows at once, the cache notwithstanding."""
+def test_time_is_summarised_by_week_and_by_month(client: Client) -> None:
+    """For all goals or one; new entries appear at once, despite the cache."""
     _signed_in(client)
     assert client.get("/api/summary/weekly/") == []
     for _ in range(2):
@@ -116,5 +116,5 @@ def test_time_is_summed_up_by_week_and_by_month(client: Client) -> None:
     assert client.get("/api/summary/monthly/1/")[0]["total_hours"] == 2.5
     client.get("/api/summary/weekly/3/", 404)
     assert client.get("/api/v1/summary/range")["streak"] == {"current": 1, "longest": 1}
-    for _ in range(10):  # no quota here: it is for progress
+    for _ in range(10):  # the quota is for progress only
         client.get("/api/summary/monthly/")

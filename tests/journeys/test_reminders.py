@@ -1,4 +1,4 @@
-"""The story of a goal that is left alone: reminders go out by the engine's own schedule."""
+"""Reminders of goals without progress, sent by a built-in schedule."""
 
 import email
 from datetime import UTC, datetime, time, timedelta
@@ -20,11 +20,11 @@ from workbell.ports.schedules.views import ScheduleFilter
 from workbell.services.goals.commands import NewGoal
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
-MIDNIGHT_THERE = datetime(2030, 1, 7, 18, 30, tzinfo=UTC)
+MIDNIGHT_IN_KOLKATA = datetime(2030, 1, 7, 18, 30, tzinfo=UTC)
 
 
-def someone(client: Client, name: str) -> Actor:
-    """Register somebody with a verified address and a goal."""
+def register_user(client: Client, name: str) -> Actor:
+    """Register a user with a verified address and a goal."""
     user = client.application.identity.register(
         Registration(username=name, email=f"{name}@example.org", password="a-long-enough-one")
     )
@@ -38,7 +38,7 @@ def someone(client: Client, name: str) -> Actor:
 
 
 def reminders(folder: Path) -> list[EmailMessage]:
-    """Return the reminders that were mailed, oldest first."""
+    """Return the emailed reminders, oldest first."""
     messages = [
         email.message_from_bytes(path.read_bytes(), policy=default)
         for path in sorted((folder / "mail").glob("*.eml"))
@@ -46,20 +46,20 @@ def reminders(folder: Path) -> list[EmailMessage]:
     return [message for message in messages if "waiting" in str(message["Subject"])]
 
 
-def test_a_goal_left_alone_is_reminded_of_once_until_its_owner_has_enough(tmp_path: Path) -> None:
+def test_a_goal_is_reminded_of_once_until_its_owner_unsubscribes(tmp_path: Path) -> None:
     clock = ManualClock(START)
     database = f"sqlite:///{tmp_path / 'client.db'}"
     with workbell.open(database, data_dir=tmp_path, clock=clock) as client:
         application = client.application
         application.ensure_reminder_schedules()
         application.ensure_reminder_schedules()
-        ann, _bob = someone(client, "ann"), someone(client, "bob")
+        ann, _bob = register_user(client, "ann"), register_user(client, "bob")
 
-        clock.at = MIDNIGHT_THERE - timedelta(minutes=1)
+        clock.at = MIDNIGHT_IN_KOLKATA - timedelta(minutes=1)
         client.run_until_idle()
         assert reminders(tmp_path) == []
 
-        clock.at = MIDNIGHT_THERE + timedelta(days=1)
+        clock.at = MIDNIGHT_IN_KOLKATA + timedelta(days=1)
         client.run_until_idle()
         client.run_until_idle()
         first, second = sorted(reminders(tmp_path), key=lambda message: str(message["To"]))

@@ -1,4 +1,4 @@
-"""The story of a second factor: added, asked for, used once, lost and removed."""
+"""A second factor: enrolment, login, single use of codes, removal."""
 
 import time
 from typing import Any
@@ -15,14 +15,14 @@ PASSWORD = "SecurePass123!"
 
 
 class Device:
-    """What shows codes: it knows the secret from a QR code, and the time."""
+    """An authenticator app with the secret of a QR code."""
 
     def __init__(self, uri: str) -> None:
         self.totp = TOTP(parse_qs(urlsplit(uri).query)["secret"][0])
         self.last = 0
 
     def code(self, now: float) -> str:
-        """Return a code that it has not shown yet; the service takes the next one already."""
+        """Return an unused code; the service also accepts the next one."""
         self.last = max(int(now) // STEP - 1, self.last + 1)
         return self.totp.at(self.last * STEP)
 
@@ -39,7 +39,7 @@ def test_a_second_factor_from_its_first_code_to_its_loss(client: Client) -> None
     person = client.post("/api/v1/auth/users", new, 201)
     login(client, 200)
     device = Device(client.post(OWN, {"current_password": PASSWORD}, 201)["uri"])
-    login(client, 200)  # it does not count yet
+    login(client, 200)  # it is not confirmed yet
     recovery = client.post(f"{OWN}/confirm", {"code": device.code(time.time())})["recovery_codes"]
     assert client.get(OWN)["is_active"]
 

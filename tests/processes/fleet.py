@@ -1,4 +1,4 @@
-"""Real processes on one database: started, asked, stopped, killed."""
+"""Processes of an installation: start, call, stop and kill them."""
 
 import http.client
 import os
@@ -32,41 +32,43 @@ SECRET = "0123456789abcdef0123456789abcdef"
 PASSWORD = "correct-horse-battery"
 PATIENCE = 60.0
 START = "import sys; from workbell.entrypoints.cli.main import main; main(sys.argv[1:])"
-SELDOM = f"from workbell.adapters.dramatiq import runtime; runtime.SWEEP_SECONDS = 600.0; {START}"
+RARE_SWEEPS = (
+    f"from workbell.adapters.dramatiq import runtime; runtime.SWEEP_SECONDS = 600.0; {START}"
+)
 
 
-def until(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Return what a look finds as soon as it finds something."""
+def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Wait until `condition()` is true; return its value."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
-        if found := look():
-            return found
+        if value := condition():
+            return value
         time.sleep(0.01)
-    raise AssertionError("it did not come about in time")
+    raise AssertionError(f"not true within {patience} s")
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 @define(eq=False)
 class Part:
-    """One process, and where it answers."""
+    """One process, its HTTP port and its log."""
 
     process: subprocess.Popen[bytes]
     port: int
     log: Path
 
     def get(self, path: str, token: str | None = None) -> tuple[int, Any]:
-        """Return the status and the body of what it answers; 0 where it does not."""
+        """Send a request; return status and body; the status is 0 without a response."""
         return self.call("GET", path, token)
 
     def call(
         self, method: str, path: str, token: str | None = None, body: Any = None
     ) -> tuple[int, Any]:
-        """Return the status and the body of what it answers; 0 where it does not."""
+        """Send a request; return status and body; the status is 0 without a response."""
         headers = {"Content-Type": "application/json"} if body else {}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
@@ -74,33 +76,33 @@ class Part:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request(method, path, sent, headers)
-            answer = connection.getresponse()
-            content = answer.read()
+            response = connection.getresponse()
+            content = response.read()
         except (OSError, http.client.HTTPException):
             return 0, None
         finally:
             connection.close()
-        kind = answer.getheader("Content-Type", "")
-        return answer.status, msgspec.json.decode(content) if "json" in kind else content.decode()
+        kind = response.getheader("Content-Type", "")
+        return response.status, msgspec.json.decode(content) if "json" in kind else content.decode()
 
     def is_ready(self) -> bool:
-        """Whether it says that it is ready; it must not have ended."""
+        """Whether it reports ready; fails if the process has ended."""
         assert self.process.poll() is None, self.log.read_text()
         return self.get("/readyz")[0] == 200
 
     def is_unready(self) -> bool:
-        """Whether it says that it is not ready."""
+        """Whether it reports not ready."""
         return self.get("/readyz")[0] == 503
 
     def terminate(self) -> int:
-        """Ask it to stop; return its exit status."""
+        """Send SIGTERM; return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
 
 @define(eq=False)
 class Fleet:
-    """The processes of one installation, and a house of the test's own beside them."""
+    """The processes of one installation, and an application in the test process."""
 
     folder: Path
     database_url: str
@@ -109,7 +111,7 @@ class Fleet:
     application: Application = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Migrate, and open the house."""
+        """Build the application and migrate."""
         self.application = build(
             Settings(
                 database_url=self.database_url,
@@ -131,7 +133,7 @@ class Fleet:
         ready: bool = True,
         **settings: str,
     ) -> Part:
-        """Start a process, and wait until it is ready."""
+        """Start a process and, unless `ready=False`, wait until it is ready."""
         port = free_port()
         environ = {
             **{k: v for k, v in os.environ.items() if not k.startswith("WORKBELL_")},
@@ -149,7 +151,7 @@ class Fleet:
             "PYTHONPATH": f"{packages}{os.pathsep}{HERE}",
             **{f"WORKBELL_{name.upper()}": value for name, value in settings.items()},
         }
-        if packages != PACKAGES:  # a copy is gone before anybody could show what of it was run
+        if packages != PACKAGES:  # the copy is deleted before coverage is reported
             environ.pop("COVERAGE_PROCESS_CONFIG", None)
         log = self.folder / f"{len(self.parts)}-{part}.log"
         with log.open("wb") as stream:
@@ -161,11 +163,11 @@ class Fleet:
                 stderr=stream,
                 start_new_session=True,
             )
-        made = Part(process, port, log)
-        self.parts.append(made)
+        started = Part(process, port, log)
+        self.parts.append(started)
         if ready:
-            until(made.is_ready)
-        return made
+            until(started.is_ready)
+        return started
 
     def enqueue(self, task: str, **parameters: Any) -> Job:
         """Enqueue a job from this process."""
@@ -173,17 +175,17 @@ class Fleet:
             SYSTEM, NewJob(task_definition=task, parameters=parameters)
         )[0]
 
-    def see(self, job: Job) -> Job:
-        """Return a job as it stands."""
+    def reload(self, job: Job) -> Job:
+        """Return the current job."""
         return self.application.jobs.get(SYSTEM, JobId(job.id))
 
-    def ended(self, job: Job) -> Job:
-        """Return a job when it has ended."""
-        until(lambda: self.see(job).state.ended)
-        return self.see(job)
+    def wait_for_end(self, job: Job) -> Job:
+        """Wait until a job has ended; return it."""
+        until(lambda: self.reload(job).state.ended)
+        return self.reload(job)
 
     def close(self) -> None:
-        """End every process at once, with those that an API process has started."""
+        """Kill all processes and their children."""
         for part in self.parts:
             if part.process.poll() is None:
                 os.killpg(part.process.pid, signal.SIGKILL)
@@ -193,7 +195,7 @@ class Fleet:
 
 @define(eq=False)
 class OwnRedis:
-    """A Redis of the test's own, to be killed and started again on its port."""
+    """A Redis server that can be killed and restarted on its port."""
 
     folder: Path
     port: int = field(factory=free_port)
@@ -201,11 +203,11 @@ class OwnRedis:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """URL of the server."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, keeping nothing, and wait until it answers."""
+        """Start it without persistence, and wait until it responds."""
         command = ["redis-server", "--port", str(self.port), "--save", "", "--dir"]
         self.process = subprocess.Popen(
             [*command, str(self.folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -213,7 +215,7 @@ class OwnRedis:
         until(self._answers)
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -227,7 +229,7 @@ class OwnRedis:
 
 @contextmanager
 def own_redis(folder: Path) -> Iterator[OwnRedis]:
-    """Have a Redis of the test's own; skip where none is installed, unless it is required."""
+    """Run a Redis server; skip the test if it is not installed and not required."""
     if shutil.which("redis-server") is None and "redis" not in os.environ.get(
         "WORKBELL_TEST_REQUIRE", ""
     ):
@@ -241,8 +243,8 @@ def own_redis(folder: Path) -> Iterator[OwnRedis]:
 
 
 @define(eq=False)
-class Gate:
-    """A way to a server that can be shut, and opened again on the same port."""
+class TcpProxy:
+    """A TCP proxy to a server that can be closed, and opened again on the same port."""
 
     to: tuple[str, int]
     port: int = field(factory=free_port)
@@ -250,12 +252,12 @@ class Gate:
     _open: list[socket.socket] = field(factory=list[socket.socket])
 
     def open(self) -> None:
-        """Let everybody through from now on."""
+        """Accept connections."""
         self._server = server = socket.create_server(("127.0.0.1", self.port))
         Thread(target=self._accept, args=(server,), daemon=True).start()
 
-    def shut(self) -> None:
-        """Cut every connection, and take no more."""
+    def close(self) -> None:
+        """Close all connections and the listener."""
         if self._server is not None:
             self._server.shutdown(socket.SHUT_RDWR)
             self._server.close()
@@ -269,9 +271,9 @@ class Gate:
         with suppress(OSError):
             while True:
                 client, _ = server.accept()
-                there = socket.create_connection(self.to)
-                self._open += [client, there]
-                for source, target in ((client, there), (there, client)):
+                upstream = socket.create_connection(self.to)
+                self._open += [client, upstream]
+                for source, target in ((client, upstream), (upstream, client)):
                     Thread(target=_pump, args=(source, target), daemon=True).start()
 
 
@@ -283,7 +285,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_RDWR)
 
 
-def counted(exposition: str) -> Mapping[str, float]:
-    """Return the values of the metrics in an exposition, by series."""
+def parse_metrics(exposition: str) -> Mapping[str, float]:
+    """Return the values of an exposition by series."""
     lines = (line.rpartition(" ") for line in exposition.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in lines}

@@ -10,7 +10,7 @@ import workbell
 
 @workbell.task("touch")
 def touch(context: workbell.TaskContext, parameters: Mapping[str, Any]) -> int:
-    """Note the run in a file of its own."""
+    """Append the job id to a file."""
     with Path(parameters["file"]).open("a") as file:
         file.write(f"{context.job_id}\n")
     return context.attempt
@@ -18,10 +18,10 @@ def touch(context: workbell.TaskContext, parameters: Mapping[str, Any]) -> int:
 
 @workbell.task("hold")
 def hold(context: workbell.TaskContext, parameters: Mapping[str, Any]) -> str:
-    """Say that it runs; go on until a file appears, or until asked to stop."""
+    """Signal the start by a file; run until another file appears or the job is cancelled."""
     Path(f"{parameters['file']}.held").touch()
     while not Path(parameters["file"]).exists():
-        if parameters.get("heeds", True):
+        if parameters.get("cancellable", True):
             context.check()
         time.sleep(0.005)
-    return "let go"
+    return "released"

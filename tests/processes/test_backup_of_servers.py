@@ -1,4 +1,4 @@
-"""The guide's commands back up and restore a server's database."""
+"""The commands of the operations guide back up and restore a database server."""
 
 import os
 import re
@@ -31,7 +31,7 @@ TOOLS = {
 
 
 def commands_of(chapter: str, heading: str) -> str:
-    """Return the commands that a chapter of the guide has below a heading."""
+    """Return the commands below a heading of a chapter of the guide."""
     _, _, text = GUIDE.read_text().partition(f"\n## {chapter}\n")
     _, _, text = text.partition("\n## ")[0].partition(f"**{heading}.**")
     found = re.search(r"```\n(.+?)```", text, re.DOTALL)
@@ -41,14 +41,14 @@ def commands_of(chapter: str, heading: str) -> str:
 
 @define
 class Shell:
-    """A shell as an administrator has one: it knows the server, and whose password it is."""
+    """A shell with the environment of an administrator."""
 
     kind: str
     folder: Path
     redis_url: str
 
     def run(self, commands: str, url: URL) -> None:
-        """Run commands of the guide on a database that has another name than there."""
+        """Run commands of the guide on the database of a URL."""
         assert url.database
         if self.kind == "mariadb":
             commands = re.sub(r"(?<=[ ])workbell(?=[ \"\n])", url.database, commands)
@@ -64,9 +64,9 @@ class Shell:
             "PGUSER": url.username or os.environ.get("USER", "postgres"),
             "PGPASSWORD": str(url.password or ""),
         }
-        says = f"[client]\nhost={url.host}\nport={url.port or 3306}\nuser={url.username}\n"
-        says += f"password={url.password}\n" if url.password else ""
-        (self.folder / "workbell.cnf").write_text(says)
+        option_file = f"[client]\nhost={url.host}\nport={url.port or 3306}\nuser={url.username}\n"
+        option_file += f"password={url.password}\n" if url.password else ""
+        (self.folder / "workbell.cnf").write_text(option_file)
         subprocess.run(
             ["bash", "-euxo", "pipefail", "-c", commands],
             cwd=self.folder,
@@ -89,15 +89,15 @@ def rows_of(url: URL) -> dict[str, list[Any]]:
         engine.dispose()
 
 
-def test_what_the_guide_says_brings_every_row_back(
+def test_the_commands_of_the_guide_restore_every_row(
     fleet: Fleet, kind: str, redis: OwnRedis, tmp_path: Path
 ) -> None:
-    lacking = {name for name in TOOLS[kind] if shutil.which(name) is None}
-    if lacking and not os.environ.get("WORKBELL_TEST_REQUIRE"):
-        pytest.skip(f"{lacking} are not installed")
+    missing = {name for name in TOOLS[kind] if shutil.which(name) is None}
+    if missing and not os.environ.get("WORKBELL_TEST_REQUIRE"):
+        pytest.skip(f"{missing} are not installed")
     application = fleet.application
     application.ensure_administrator()
-    kept = fleet.enqueue("touch", file="ünïcødé – \\ ' \" \n \U0001f6ce")
+    job = fleet.enqueue("touch", file="ünïcødé – \\ ' \" \n \U0001f6ce")
     application.cache.put("summary:1:2", {"is": "of a time to come"}, seconds=3600)
     source = admin_url(kind).set(database=fleet.database_url.rpartition("/")[2].partition("?")[0])
     target = source.set(database=f"{source.database}_back")
@@ -115,7 +115,7 @@ def test_what_the_guide_says_brings_every_row_back(
             assert here.dbsize() == 0
         again = build(Settings(database_url=address(target), secret_key=SECRET, data_dir=tmp_path))
         again.migrate_and_register()
-        assert again.jobs.get(SYSTEM, JobId(kept.id)) == kept
+        assert again.jobs.get(SYSTEM, JobId(job.id)) == job
         again.close()
     finally:
         assert target.database

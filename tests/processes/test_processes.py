@@ -1,4 +1,4 @@
-"""Many processes: started and stopped in any order, and nobody leads."""
+"""Several processes, started and stopped in any order, without a leader."""
 
 import signal
 from datetime import timedelta
@@ -12,12 +12,12 @@ from tests.contract.servers import admin_url
 from tests.processes.fleet import (
     PASSWORD,
     PATIENCE,
-    SELDOM,
+    RARE_SWEEPS,
     Fleet,
-    Gate,
     OwnRedis,
     Part,
-    counted,
+    TcpProxy,
+    parse_metrics,
     until,
 )
 from workbell.adapters.sql.schema.tables import schedules as schedule_rows
@@ -37,7 +37,7 @@ USUAL_PORTS = {"postgresql": 5432, "mariadb": 3306}
 
 
 def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None:
-    """Minutes that were missed are made up for, by four processes at the same time."""
+    """Four processes catch up on missed minutes concurrently."""
     schedules = [
         fleet.application.scheduling.create(
             SYSTEM,
@@ -54,8 +54,10 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
     assert isinstance(fleet.application.store, SqlStore)
     with fleet.application.store._connections.writing() as connection:
         c, by = schedule_rows.c, timedelta(minutes=MISSED)
-        for number, aim in connection.execute(select(c.id, c.next_at)).all():
-            connection.execute(update(schedule_rows).where(c.id == number).values(next_at=aim - by))
+        for number, next_at in connection.execute(select(c.id, c.next_at)).all():
+            connection.execute(
+                update(schedule_rows).where(c.id == number).values(next_at=next_at - by)
+            )
     parts = [fleet.start(part, ready=False) for part in ("worker", "scheduler") * 2]
 
     def caught_up() -> bool:
@@ -81,44 +83,44 @@ def test_two_schedulers_and_two_workers_run_each_tick_once(fleet: Fleet) -> None
 
 
 def unfinished(fleet: Fleet) -> list[JobState]:
-    """Return the states of what is not over."""
+    """Return the states of unfinished jobs."""
     with fleet.application.store.view() as tx:
         jobs = tx.jobs.find(ALL_OWNERS, JobFilter(), limit=10_000)
     return [job.state for job in jobs if not job.state.ended]
 
 
-def test_what_is_enqueued_here_wakes_a_worker_elsewhere(fleet: Fleet) -> None:
-    """The worker looks by itself only every ten minutes: it is the wake-up that it heeds."""
-    worker = fleet.start("worker", code=SELDOM, metrics_token="token-of-prometheus")
+def test_enqueueing_wakes_a_worker_in_another_process(fleet: Fleet) -> None:
+    """The worker sweeps only every ten minutes, so the wake-up started the job."""
+    worker = fleet.start("worker", code=RARE_SWEEPS, metrics_token="token-of-prometheus")
     for _ in range(3):
-        job = fleet.ended(fleet.enqueue("touch", file=str(fleet.folder / "woken")))
+        job = fleet.wait_for_end(fleet.enqueue("touch", file=str(fleet.folder / "woken")))
         assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
     assert worker.get("/livez") == (200, {"status": "alive"})
     assert worker.get("/metrics")[0] == 401
     status, said = worker.get("/metrics", "token-of-prometheus")
     assert status == 200
-    found = counted(said)
+    found = parse_metrics(said)
     assert found['workbell_job_wait_seconds_count{task="touch"}'] == 3
     assert found['workbell_job_attempts_total{outcome="succeeded",task="touch"}'] == 3
     assert found["workbell_worker_threads"] == 2
 
 
-def test_work_goes_on_while_redis_is_away(fleet: Fleet, redis: OwnRedis) -> None:
-    """Enqueuing never fails; who looks by themselves find the work; then Redis is back."""
+def test_jobs_run_while_redis_is_unavailable(fleet: Fleet, redis: OwnRedis) -> None:
+    """Enqueueing succeeds, and sweeps find the jobs; wake-ups resume with Redis."""
     worker = fleet.start("worker")
     redis.kill()
     jobs = [fleet.enqueue("touch", file=str(fleet.folder / "away")) for _ in range(20)]
-    assert {fleet.ended(job).state for job in jobs} == {JobState.SUCCEEDED}
+    assert {fleet.wait_for_end(job).state for job in jobs} == {JobState.SUCCEEDED}
     status, said = worker.get("/readyz")
     assert (status, said["status"], said["cache"]) == (200, "ready", "disconnected")
     redis.start()
     until(lambda: worker.get("/readyz")[1]["cache"] == "connected")
-    assert fleet.ended(fleet.enqueue("touch", file=str(fleet.folder / "back"))).attempt == 1
+    assert fleet.wait_for_end(fleet.enqueue("touch", file=str(fleet.folder / "back"))).attempt == 1
     assert worker.terminate() == 0
 
 
-def test_a_house_that_is_closed_leaves_no_connection(fleet: Fleet, redis: OwnRedis) -> None:
-    """Neither for wake-ups nor for limits, nor for what is kept of summaries."""
+def test_a_closed_application_leaves_no_redis_connection(fleet: Fleet, redis: OwnRedis) -> None:
+    """Neither for wake-ups nor for rate limits nor for the cache."""
     policy = Policy(name="probe", rate=Rate(5, 60), subject=Subject.USER)
     with Redis.from_url(redis.url) as here:
         fleet.enqueue("touch", file=str(fleet.folder / "never"))
@@ -132,38 +134,44 @@ def test_a_house_that_is_closed_leaves_no_connection(fleet: Fleet, redis: OwnRed
         until(lambda: len(here.client_list()) == 1)
 
 
-def test_a_worker_that_stops_loses_nothing(fleet: Fleet) -> None:
-    """What ends in time has ended; what heeds the stop is done again by the next worker."""
+def test_a_stopped_worker_loses_no_job(fleet: Fleet) -> None:
+    """Jobs that end in time are settled; the next worker reruns those that stopped."""
     first = fleet.start("worker", shutdown_grace_seconds="20")
-    deaf = fleet.enqueue("hold", file=str(fleet.folder / "deaf"), heeds=False)
-    heeds = fleet.enqueue("hold", file=str(fleet.folder / "heeds"))
-    until(lambda: all((fleet.folder / f"{name}.held").exists() for name in ("deaf", "heeds")))
+    uninterruptible = fleet.enqueue(
+        "hold", file=str(fleet.folder / "uninterruptible"), cancellable=False
+    )
+    cancellable = fleet.enqueue("hold", file=str(fleet.folder / "cancellable"))
+    until(
+        lambda: all(
+            (fleet.folder / f"{name}.held").exists() for name in ("uninterruptible", "cancellable")
+        )
+    )
     first.process.send_signal(signal.SIGTERM)
     until(first.is_unready)
-    until(lambda: fleet.see(heeds).state is not JobState.RUNNING)
-    assert fleet.see(deaf).state is JobState.RUNNING
-    (fleet.folder / "deaf").touch()
+    until(lambda: fleet.reload(cancellable).state is not JobState.RUNNING)
+    assert fleet.reload(uninterruptible).state is JobState.RUNNING
+    (fleet.folder / "uninterruptible").touch()
     assert first.process.wait(PATIENCE) == 0
-    assert fleet.see(deaf).state is JobState.SUCCEEDED
-    (fleet.folder / "heeds").touch()
+    assert fleet.reload(uninterruptible).state is JobState.SUCCEEDED
+    (fleet.folder / "cancellable").touch()
     second = fleet.start("worker")
-    assert fleet.ended(heeds).state is JobState.SUCCEEDED
-    # the first signal waits for the body, the second one for nobody
-    endless = fleet.enqueue("hold", file=str(fleet.folder / "never"), heeds=False)
+    assert fleet.wait_for_end(cancellable).state is JobState.SUCCEEDED
+    # the first signal waits for the body, the second does not
+    endless = fleet.enqueue("hold", file=str(fleet.folder / "never"), cancellable=False)
     until(lambda: (fleet.folder / "never.held").exists())
     second.process.send_signal(signal.SIGTERM)
     until(second.is_unready)
     assert second.terminate() == 1
-    assert fleet.see(endless).state is JobState.RUNNING
+    assert fleet.reload(endless).state is JobState.RUNNING
 
 
 def test_readiness_follows_the_database(fleet: Fleet, kind: str) -> None:
-    """Worker, scheduler and API say so when the database goes, and when it is back."""
+    """Worker, scheduler and API report when the database fails and when it is back."""
     server = admin_url(kind)
-    gate = Gate((server.host or "127.0.0.1", server.port or USUAL_PORTS[kind]))
-    gate.open()
+    proxy = TcpProxy((server.host or "127.0.0.1", server.port or USUAL_PORTS[kind]))
+    proxy.open()
     through = server.set(
-        database=fleet.database_url.rpartition("/")[2], host="127.0.0.1", port=gate.port
+        database=fleet.database_url.rpartition("/")[2], host="127.0.0.1", port=proxy.port
     ).render_as_string(hide_password=False)
     parts = [
         fleet.start(part, ready=False, database_url=through)
@@ -171,26 +179,26 @@ def test_readiness_follows_the_database(fleet: Fleet, kind: str) -> None:
     ]
     for part in parts:
         until(part.is_ready)
-    gate.shut()
+    proxy.close()
     for part in parts:
         until(part.is_unready)
         assert part.get("/livez")[0] == 200
-    gate.open()
+    proxy.open()
     for part in parts:
         until(part.is_ready)
     api, _, worker = parts
     job = fleet.enqueue("touch", file=str(fleet.folder / "after"))
-    assert fleet.ended(job).state is JobState.SUCCEEDED
+    assert fleet.wait_for_end(job).state is JobState.SUCCEEDED
     assert listed_workers(api) == {worker.process.pid}
     assert [part.terminate() for part in parts] == [0, 0, 0]
 
 
 def listed_workers(api: Part) -> set[int]:
-    """Return the processes that the API lists as workers."""
-    said = {"username": "admin", "password": PASSWORD}
+    """Return the process ids of the workers that the API lists."""
+    credentials = {"username": "admin", "password": PASSWORD}
 
-    def token() -> str:  # a connection that was cut a moment ago costs whoever takes it an error
-        status, answer = api.call("POST", "/api/v1/auth/login", body=said)
+    def token() -> str:  # the first use of a broken connection fails
+        status, answer = api.call("POST", "/api/v1/auth/login", body=credentials)
         return str(answer["access"]) if status == 200 else ""
 
     status, found = api.call("GET", "/api/v1/workers", until(token))
@@ -199,8 +207,8 @@ def listed_workers(api: Part) -> set[int]:
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])  # nothing here depends on the kind of server
-def test_what_cannot_start_says_why_in_one_line(fleet: Fleet, tmp_path: Path) -> None:
-    """A taken port, a file in place of a server, a schema that is not there: exit 2."""
+def test_a_process_that_cannot_start_prints_one_line(fleet: Fleet, tmp_path: Path) -> None:
+    """Port in use, SQLite instead of a server, missing schema: exit status 2."""
     from tests.contract.servers import address, new_database
 
     taken = fleet.start("worker").port

@@ -1,4 +1,4 @@
-"""Old and new release work side by side, on the tables of the new one."""
+"""Old and new release run side by side on the schema of the new one."""
 
 import shutil
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def upgrade():
 
 @pytest.fixture
 def next_release(tmp_path: Path) -> Path:
-    """Return a folder with the next release: this package, and one more revision."""
+    """Return a folder with this package and one more schema revision."""
     packages = tmp_path / "next"
     package = packages / "workbell"
     source = Path(workbell.__file__).parent
@@ -43,25 +43,25 @@ def next_release(tmp_path: Path) -> Path:
 
 @contextmanager
 def load(fleet: Fleet) -> Iterator[list[Job]]:
-    """Enqueue jobs all the time, as a program with the old release does."""
-    made: list[Job] = []
+    """Enqueue jobs continuously with the old release."""
+    jobs: list[Job] = []
     stop = Event()
 
     def enqueue() -> None:
         while not stop.wait(0.02):
-            made.append(fleet.enqueue("touch", file=str(fleet.folder / "runs")))
+            jobs.append(fleet.enqueue("touch", file=str(fleet.folder / "runs")))
 
     thread = Thread(target=enqueue)
     thread.start()
     try:
-        yield made
+        yield jobs
     finally:
         stop.set()
         thread.join()
 
 
-def test_a_release_is_replaced_while_work_goes_on(fleet: Fleet, next_release: Path) -> None:
-    """Migrate, start the new processes, end the old ones: no job is lost, none runs twice."""
+def test_a_release_is_replaced_without_downtime(fleet: Fleet, next_release: Path) -> None:
+    """Migrate, start new processes, stop old ones: no job is lost or run twice."""
     old = [fleet.start(part, ready=False) for part in ("worker", "scheduler", "api")]
     for part in old:
         until(part.is_ready)
@@ -69,7 +69,7 @@ def test_a_release_is_replaced_while_work_goes_on(fleet: Fleet, next_release: Pa
         migrated = fleet.start("migrate", packages=next_release, ready=False)
         assert migrated.process.wait(60) == 0, migrated.log.read_text()
         assert fleet.application.store.schema_version() == "next"
-        assert all(part.is_ready() for part in old)  # and no balancer takes the last one away
+        assert all(part.is_ready() for part in old)  # so a load balancer keeps them
         late = fleet.start("worker", ready=False)
         new = [
             fleet.start(part, packages=next_release, ready=False)
@@ -82,7 +82,7 @@ def test_a_release_is_replaced_while_work_goes_on(fleet: Fleet, next_release: Pa
         so_far = len(jobs)
         assert [part.terminate() for part in old] == [0, 0, 0]
         until(lambda: len(jobs) > so_far)
-    assert {fleet.ended(job).state for job in jobs} == {JobState.SUCCEEDED}
+    assert {fleet.wait_for_end(job).state for job in jobs} == {JobState.SUCCEEDED}
     runs = [int(line) for line in (fleet.folder / "runs").read_text().split()]
     assert sorted(runs) == sorted(job.id for job in jobs)
     assert [part.terminate() for part in new] == [0, 0, 0]

@@ -1,26 +1,26 @@
-"""The desk that every suite of the services works at."""
+"""Fixtures for the tests of jobs, schedules and goals."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.services.desk import Desk, a_desk
+from tests.services.engine import EngineFixture, make_engine
 from workbell.domain.identity.actor import Actor
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """Return a desk at noon on which nothing has been done yet."""
-    return a_desk(tmp_path)
+def engine(tmp_path: Path) -> EngineFixture:
+    """Return an engine fixture at noon with an empty store."""
+    return make_engine(tmp_path)
 
 
 @pytest.fixture
-def alice(desk: Desk) -> Actor:
+def alice(engine: EngineFixture) -> Actor:
     """Return an ordinary user."""
-    return desk.person("alice")
+    return engine.add_user("alice")
 
 
 @pytest.fixture
-def root(desk: Desk) -> Actor:
+def root(engine: EngineFixture) -> Actor:
     """Return a superuser."""
-    return desk.person("root", is_super_user=True)
+    return engine.add_user("root", is_super_user=True)

@@ -1,15 +1,15 @@
-"""Floods of failures leave few entries."""
+"""Repeated failures leave few audit entries."""
 
 from datetime import timedelta
 
 import pytest
 
-from tests.services.identity_scene import NOON, ORIGIN
-from tests.services.members_scene import a_stage
+from tests.services.accounts import make_accounts
+from tests.services.registration import CLIENT, NOON
 from workbell.domain.audit import AuditEntry
 from workbell.domain.identity.actor import ClientInfo
 from workbell.domain.identity.user import WrongCredentials
-from workbell.services.audit import MOST, AuditBurstFilter, account_audit_entry
+from workbell.services.audit import MAX_KEYS, AuditBurstFilter, account_audit_entry
 
 pytestmark = pytest.mark.unit
 
@@ -30,44 +30,44 @@ class Trail:
         return []
 
 
-def test_a_flood_is_one_entry_a_minute_and_the_next_tells_how_many() -> None:
-    floods, trail = AuditBurstFilter(), Trail()
+def test_repeats_are_one_entry_a_minute_and_the_next_has_their_number() -> None:
+    burst_filter, trail = AuditBurstFilter(), Trail()
     for second in range(130):
         at = NOON + timedelta(seconds=second)
-        floods.add(
-            trail, account_audit_entry(None, "LOGIN_FAILED", ORIGIN, at, {"reason": [None, "x"]})
+        burst_filter.add(
+            trail, account_audit_entry(None, "LOGIN_FAILED", CLIENT, at, {"reason": [None, "x"]})
         )
     assert [one.changes.get("repeated") for one in trail.entries] == [None, [None, 59], [None, 59]]
     assert trail.entries[1].changes["reason"] == [None, "x"]
 
 
-def test_each_address_and_action_is_a_flood_of_its_own() -> None:
-    floods, trail = AuditBurstFilter(), Trail()
+def test_repeats_are_counted_per_address_and_action() -> None:
+    burst_filter, trail = AuditBurstFilter(), Trail()
     for address in ("192.0.2.1", "192.0.2.2"):
         for action in ("A", "B"):
             for _ in range(3):
-                floods.add(
+                burst_filter.add(
                     trail, account_audit_entry(None, action, ClientInfo(address=address), NOON)
                 )
     assert len(trail.entries) == 4
 
 
-def test_so_many_floods_are_watched_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert MOST == 10_000
-    monkeypatch.setattr("workbell.services.audit.MOST", 2)
-    floods, trail = AuditBurstFilter(), Trail()
+def test_the_number_of_watched_keys_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_KEYS == 10_000
+    monkeypatch.setattr("workbell.services.audit.MAX_KEYS", 2)
+    burst_filter, trail = AuditBurstFilter(), Trail()
     for action in ("A", "B", "C", "A"):
-        floods.add(trail, account_audit_entry(None, action, ORIGIN, NOON))
+        burst_filter.add(trail, account_audit_entry(None, action, CLIENT, NOON))
     assert len(trail.entries) == 4
 
 
 def test_a_thousand_failed_logins_are_a_few_entries() -> None:
-    stage = a_stage("ana")
+    accounts = make_accounts("ana")
     for _ in range(1000):
         with pytest.raises(WrongCredentials):
-            stage.login(password="wrong")
-    assert stage.actions() == ["LOGIN_FAILED"]
-    stage.clock.wait(61)
+            accounts.login(password="wrong")
+    assert accounts.actions() == ["LOGIN_FAILED"]
+    accounts.clock.wait(61)
     with pytest.raises(WrongCredentials):
-        stage.login(password="wrong")
-    assert stage.audit()[-1].changes["repeated"] == [None, 999]
+        accounts.login(password="wrong")
+    assert accounts.audit()[-1].changes["repeated"] == [None, 999]

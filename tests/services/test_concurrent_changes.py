@@ -1,4 +1,4 @@
-"""What people do with their accounts goes on when another transaction met it."""
+"""Account use cases retry transactions that lost to another one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from attrs import define, field
 
-from tests.services.identity_scene import Chance, Clock, Hasher, Outbox
-from tests.services.members_scene import PASSWORD, Members, Numbers, Stage
+from tests.services.accounts import PASSWORD, AccountFixture, AccountServiceSet, Numbers
+from tests.services.registration import Clock, FixedRandomness, Hasher, Outbox
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
@@ -28,34 +28,36 @@ NEW = "battery staple 9"
 
 
 @define
-class MetStore:
-    """A store of which one transaction is undone at its end, as the one that lost."""
+class ConflictStore:
+    """A store that rolls back one chosen transaction as a lost conflict."""
 
     store: MemoryStore
-    met: int
-    begun: int = field(default=0, init=False)
+    conflict_at: int
+    transactions: int = field(default=0, init=False)
 
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Iterator[Any]:
-        self.begun += 1
+        self.transactions += 1
         with self.store.begin() as tx:
             yield tx
-            if self.begun == self.met:
+            if self.transactions == self.conflict_at:
                 raise Contended
 
     def view(self) -> Any:
         return self.store.view()
 
 
-def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str], list[str]]:
-    """Return how many transactions there were, what is remembered, and who got mail."""
+def run(
+    use_case: Callable[[AccountFixture], object], conflict_at: int = 0
+) -> tuple[int, list[str], list[str]]:
+    """Return the number of transactions, the audit actions and recipients."""
     clock = Clock()
     plain = MemoryStore(clock)
-    hasher, outbox, store = Hasher(plain), Outbox(), MetStore(plain, met)
+    hasher, outbox, store = Hasher(plain), Outbox(), ConflictStore(plain, conflict_at)
     identity = RegistrationService(
-        store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox
+        store=store, clock=clock, randomness=FixedRandomness(), hasher=hasher, mailer=outbox
     )
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store,
         clock=clock,
         ids=Numbers(),
@@ -66,55 +68,57 @@ def done(deed: Callable[[Stage], object], met: int = 0) -> tuple[int, list[str],
             store=store, limiter=MemoryRateLimiter(), clock=clock, policies=NO_LIMITS
         ),
     )
-    members = Members.of(identity, signing_in)
-    stage = Stage(clock, plain, hasher, outbox, identity, signing_in, members)
-    stage.join("ana")
-    stage.join("root", is_super_user=True)
-    deed(stage)
-    return store.begun, stage.actions(), [message.to for message in outbox.messages]
+    services = AccountServiceSet.of(identity, login_service)
+    accounts = AccountFixture(clock, plain, hasher, outbox, identity, login_service, services)
+    accounts.join("ana")
+    accounts.join("root", is_super_user=True)
+    use_case(accounts)
+    return store.transactions, accounts.actions(), [message.to for message in outbox.messages]
 
 
-DEEDS: dict[str, Callable[[Stage], object]] = {
+DEEDS: dict[str, Callable[[AccountFixture], object]] = {
     "register": lambda on: on.identity.register(
         Registration(username="new", email="new@example.com", password=NEW)
     ),
     "register quietly": lambda on: on.identity.register_without_disclosure("new@example.com", NEW),
     "resend": lambda on: on.identity.resend_otp("ana@example.com"),
     "login": lambda on: on.login(),
-    "change a password": lambda on: on.members.passwords.change(on.ana(), PASSWORD, NEW),
-    "ask for a reset": lambda on: on.members.passwords.request_reset("ana@example.com"),
-    "change a profile": lambda on: on.members.profiles.change(
+    "change a password": lambda on: on.services.passwords.change(on.ana(), PASSWORD, NEW),
+    "ask for a reset": lambda on: on.services.passwords.request_reset("ana@example.com"),
+    "change a profile": lambda on: on.services.profiles.change(
         on.ana(), ProfileChange(first_name="Ana")
     ),
-    "change address and password": lambda on: on.members.profiles.change(
+    "change address and password": lambda on: on.services.profiles.change(
         on.ana(), ProfileChange(email="b@example.com", password=NEW, current_password=PASSWORD)
     ),
-    "change a person": lambda on: on.members.people.change(
+    "change a person": lambda on: on.services.people.change(
         on.actor(on.login("root")), on.user("ana").id, UserChange(tier=Tier.PREMIUM)
     ),
-    "sign somebody out": lambda on: on.members.people.sign_out(
+    "sign somebody out": lambda on: on.services.people.sign_out(
         on.actor(on.login("root")), on.user("ana").id
     ),
-    "invite": lambda on: on.members.people.invite(on.actor(on.login("root")), "new@example.com"),
-    "make a key": lambda on: on.members.api_keys.create(on.ana(), "key", [KeyScope.READ]),
+    "invite": lambda on: on.services.people.invite(on.actor(on.login("root")), "new@example.com"),
+    "make a key": lambda on: on.services.api_keys.create(on.ana(), "key", [KeyScope.READ]),
 }
 
 
-def reset(on: Stage) -> None:
-    on.members.passwords.request_reset("ana@example.com")
-    on.members.passwords.reset("ana@example.com", on.outbox.code(), NEW)
+def reset(on: AccountFixture) -> None:
+    on.services.passwords.request_reset("ana@example.com")
+    on.services.passwords.reset("ana@example.com", on.outbox.code(), NEW)
 
 
-def verify(on: Stage) -> None:
+def verify(on: AccountFixture) -> None:
     on.identity.resend_otp("ana@example.com")
     on.identity.verify_otp("ana@example.com", on.outbox.code())
 
 
-@pytest.mark.parametrize("deed", [*DEEDS.values(), reset, verify], ids=[*DEEDS, "reset", "verify"])
-def test_whichever_transaction_loses_it_is_done_again_and_counts_once(
-    deed: Callable[[Stage], object],
+@pytest.mark.parametrize(
+    "use_case", [*DEEDS.values(), reset, verify], ids=[*DEEDS, "reset", "verify"]
+)
+def test_each_lost_transaction_is_retried_and_applied_once(
+    use_case: Callable[[AccountFixture], object],
 ) -> None:
-    times, remembered, told = done(deed)
+    times, actions, recipients = run(use_case)
     assert times >= 1
     for lost in range(1, times + 1):
-        assert done(deed, met=lost) == (times + 1, remembered, told), lost
+        assert run(use_case, conflict_at=lost) == (times + 1, actions, recipients), lost

@@ -1,13 +1,13 @@
-"""Work that met another transaction is done again, and not for ever."""
+"""Transactions are retried on conflicts, a limited number of times."""
 
 import pytest
 
 from workbell.domain.errors import Conflict, Contended
-from workbell.services.transaction_retry import TIMES, retry_on_contention
+from workbell.services.transaction_retry import MAX_ATTEMPTS, retry_on_contention
 
 
-def met(times: int) -> tuple[list[int], object]:
-    """Return the calls of a method that meets another so often, and what came of it."""
+def call_with_conflicts(times: int) -> tuple[list[int], object]:
+    """Call a method with this many conflicts; return the calls and the result."""
     calls: list[int] = []
 
     @retry_on_contention
@@ -23,20 +23,20 @@ def met(times: int) -> tuple[list[int], object]:
         return calls, error
 
 
-def test_it_is_called_until_it_meets_nobody() -> None:
-    calls, outcome = met(TIMES - 1)
+def test_it_is_retried_until_there_is_no_conflict() -> None:
+    calls, outcome = call_with_conflicts(MAX_ATTEMPTS - 1)
 
-    assert (len(calls), outcome) == (TIMES, "done")
+    assert (len(calls), outcome) == (MAX_ATTEMPTS, "done")
 
 
-def test_it_gives_up_in_the_end() -> None:
-    calls, outcome = met(TIMES)
+def test_it_gives_up_after_the_maximum_number_of_attempts() -> None:
+    calls, outcome = call_with_conflicts(MAX_ATTEMPTS)
 
-    assert len(calls) == TIMES
+    assert len(calls) == MAX_ATTEMPTS
     assert isinstance(outcome, Contended)
 
 
-def test_other_errors_are_not_tried_again() -> None:
+def test_other_errors_are_not_retried() -> None:
     calls: list[int] = []
 
     @retry_on_contention

@@ -1,4 +1,4 @@
-"""APScheduler 3: firing the due schedules of 100,000 in PostgreSQL."""
+"""APScheduler 3: firing due jobs, with 100,000 schedules in PostgreSQL."""
 
 import pickle
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ DUE = 4_000
 
 
 def ticks() -> dict[str, float]:
-    """Fire due schedules: each row is updated, each function called in a thread."""
+    """Fire all due schedules: update each row and call its function in a thread."""
     tally.clear()
     due = jobs.scaled(DUE)
     url = jobs.DATABASE.replace("postgresql:", "postgresql+psycopg:")
@@ -30,7 +30,7 @@ def ticks() -> dict[str, float]:
 
 
 def _fill(scheduler: BackgroundScheduler, store: SQLAlchemyJobStore, due: int) -> None:
-    """Write rows as the store does, without a commit for each."""
+    """Insert rows as the job store does, but in one transaction."""
     now = datetime.now(UTC)
     rows = []
     for n in range(SCHEDULES):

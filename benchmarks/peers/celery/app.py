@@ -1,4 +1,4 @@
-"""Celery on Redis, with database results if Django's settings are given."""
+"""Celery on Redis; with results in the database if Django settings are given."""
 
 import os
 
@@ -16,5 +16,5 @@ else:
 
 @app.task(name="noop")
 def noop(n: int) -> None:
-    """Record the run."""
+    """Record the start."""
     tally.note(n)

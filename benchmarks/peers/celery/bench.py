@@ -1,4 +1,4 @@
-"""Celery: drain with and without database results, and beat's schedules."""
+"""Celery: drain with and without results in the database; beat."""
 
 import os
 import resource
@@ -26,19 +26,19 @@ def _enqueue(count: int) -> None:
 
 
 def redis_only() -> dict[str, float]:
-    """Drain with results ignored."""
+    """Drain with ignored results."""
     return jobs.drain(6_000, _enqueue, _workers())
 
 
 def latency() -> dict[str, float]:
-    """Start latency with results ignored."""
+    """Start latency with ignored results."""
     from app import noop
 
     return jobs.latency(lambda n: noop.delay(n), _workers())
 
 
 def with_results() -> dict[str, float]:
-    """Drain with a row for each result on PostgreSQL."""
+    """Drain with a row per result on PostgreSQL."""
     _django()
     from django_celery_results.models import TaskResult
 
@@ -52,12 +52,12 @@ def with_results() -> dict[str, float]:
 
 def beat() -> dict[str, float]:
     """
-    Fire the due schedules of 100,000 in the database.
+    Fire what is due, out of a hundred thousand schedules in the database.
 
     A firing is a message to Redis; the rows are saved at the end, as beat
-    saves them every few minutes. A tick of beat fires one schedule and
-    compares all of them with the database; one figure is the firing alone,
-    the other one whole ticks.
+    saves them every few minutes. A tick of beat's fires one schedule and
+    looks at all of them for changes, so the figure that is compared leaves
+    that look out; the other is what ticks do.
     """
     _django()
     from app import app

@@ -1,4 +1,4 @@
-"""Django's settings for the database results and for beat's schedules."""
+"""Django settings for results and beat schedules in the database."""
 
 import os
 from urllib.parse import urlsplit

@@ -11,5 +11,5 @@ dramatiq.set_broker(RedisBroker(url=os.environ["REDIS_URL"]))
 
 @dramatiq.actor
 def noop(n: int) -> None:
-    """Record the run."""
+    """Record the start."""
     tally.note(n)

@@ -30,7 +30,7 @@ def _now() -> datetime:
 
 
 class Base(DeclarativeBase):
-    """The tables."""
+    """Base class of the tables."""
 
 
 class User(Base):
@@ -43,7 +43,7 @@ class User(Base):
 
 
 class Schedule(Base):
-    """A task that runs by a cron expression."""
+    """A task with a cron expression."""
 
     __tablename__ = "schedules"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -60,7 +60,7 @@ class Schedule(Base):
 
 
 class NewSchedule(BaseModel):
-    """The fields of a new schedule."""
+    """Fields of a new schedule."""
 
     name: str = Field(max_length=255)
     task: str = Field(max_length=255)
@@ -89,7 +89,7 @@ class ScheduleOut(NewSchedule):
 
 
 class Page(BaseModel):
-    """A page of twenty schedules."""
+    """A page of 20 schedules."""
 
     count: int
     next: str | None
@@ -98,7 +98,7 @@ class Page(BaseModel):
 
 
 async def session() -> Any:
-    """Open a session for a request."""
+    """Yield a database session for a request."""
     async with opened() as own:
         yield own
 
@@ -109,7 +109,7 @@ Db = Annotated[AsyncSession, Depends(session)]
 async def somebody(
     db: Db, sent: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
 ) -> User:
-    """Return the caller as in the framework's guide: token, then row."""
+    """Return the caller by token and row, as in the FastAPI guide."""
     try:
         claims = jwt.decode(sent.credentials, KEY, algorithms=["HS256"])
     except jwt.InvalidTokenError as error:
@@ -125,13 +125,13 @@ Caller = Annotated[User, Depends(somebody)]
 
 @app.get("/ping")
 async def ping() -> dict[str, str]:
-    """Answer a health check."""
+    """Return a fixed response."""
     return {"status": "ok"}
 
 
 @app.get("/schedules/")
 async def list_schedules(db: Db, caller: Caller, page: int = 1) -> Page:
-    """Return the caller's newest twenty schedules."""
+    """Return 20 schedules of the caller, newest first."""
     own = Schedule.owner_id == caller.id
     count = await db.scalar(select(func.count()).select_from(Schedule).where(own)) or 0
     part = select(Schedule).where(own).order_by(Schedule.created_at.desc())
@@ -143,7 +143,7 @@ async def list_schedules(db: Db, caller: Caller, page: int = 1) -> Page:
 
 @app.post("/schedules/", status_code=201)
 async def create(db: Db, caller: Caller, new: NewSchedule) -> ScheduleOut:
-    """Create a schedule."""
+    """Create a schedule of the caller."""
     at = _now() + timedelta(hours=1)
     schedule = Schedule(owner_id=caller.id, next_run_time=at, **new.model_dump())
     db.add(schedule)

@@ -10,5 +10,5 @@ huey = RedisHuey("peer", url=os.environ["REDIS_URL"])
 
 @huey.task()
 def noop(n: int) -> None:
-    """Record the run."""
+    """Record the start."""
     tally.note(n)

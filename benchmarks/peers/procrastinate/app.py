@@ -10,5 +10,5 @@ app = App(connector=PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))
 
 @app.task(name="noop")
 async def noop(n: int) -> None:
-    """Record the run."""
+    """Record the start."""
     tally.note(n)

@@ -1,4 +1,4 @@
-"""Procrastinate: drain, single and bulk enqueue, and start latency."""
+"""Procrastinate: drain, single and bulk enqueue, start latency."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -32,13 +32,13 @@ def drain() -> dict[str, float]:
 
 
 def single() -> dict[str, float]:
-    """Enqueue one by one."""
+    """Enqueue single jobs."""
     with _opened() as noop:
         return jobs.single(4_000, lambda count: [noop.defer(n=n) for n in range(count)])
 
 
 def bulk() -> dict[str, float]:
-    """Enqueue 500 a call."""
+    """Enqueue 500 jobs per call."""
     with _opened() as noop:
         return jobs.single(20_000, lambda count: _bulk(noop, count))
 

@@ -1,4 +1,4 @@
-"""taskiq on a list in Redis with default settings."""
+"""taskiq on a Redis list with default settings."""
 
 import os
 
@@ -10,5 +10,5 @@ broker = ListQueueBroker(os.environ["REDIS_URL"])
 
 @broker.task
 async def noop(n: int) -> None:
-    """Record the run."""
+    """Record the start."""
     tally.note(n)

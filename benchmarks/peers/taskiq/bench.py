@@ -12,7 +12,7 @@ def _workers() -> jobs.Commands:
 
 
 def main() -> None:
-    """Run a measure with one event loop for all its calls."""
+    """Run a measurement with one event loop for all calls."""
     with asyncio.Runner() as runner:
         runner.run(broker.startup())
 

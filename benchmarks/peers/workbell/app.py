@@ -1,4 +1,4 @@
-"""Workbell's two kinds of tasks, as a user declares them."""
+"""A batch task and an ordinary task of Workbell."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from workbell import TaskContext, task
 
 @task("bench.noop", batch=True)
 def noop(_: TaskContext, parameters: Any) -> None:
-    """Record the run; outcomes are committed in batches."""
+    """Record the start; outcomes are committed in batches."""
     tally.note(parameters["n"])
 
 
 @task("bench.ordinary")
 def ordinary(_: TaskContext, parameters: Any) -> None:
-    """Record the run; each outcome is committed at once."""
+    """Record the start; each outcome is committed at once."""
     tally.note(parameters["n"])

@@ -1,4 +1,4 @@
-"""Workbell on PostgreSQL and Redis, run by its own commands."""
+"""Workbell on PostgreSQL and Redis: the same measurements."""
 
 import json
 import os
@@ -20,7 +20,7 @@ KEY = secrets.token_hex(32)
 
 
 @contextmanager
-def _opened() -> Generator[workbell.Bell]:
+def _opened() -> Generator[workbell.Client]:
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {
             "WORKBELL_DATABASE_URL": jobs.DATABASE,
@@ -51,7 +51,7 @@ def _drain(task: str, count: int) -> dict[str, float]:
         return jobs.drain(count, _bulk(client, task), _workers(), settled)
 
 
-def _bulk(client: workbell.Bell, task: str) -> Callable[[int], None]:
+def _bulk(client: workbell.Client, task: str) -> Callable[[int], None]:
     def enqueue(count: int) -> None:
         for start in range(0, count, BATCH):
             numbers = range(start, min(count, start + BATCH))
@@ -61,7 +61,7 @@ def _bulk(client: workbell.Bell, task: str) -> Callable[[int], None]:
 
 
 def single() -> dict[str, float]:
-    """Enqueue one by one."""
+    """Enqueue single jobs."""
     with _opened() as client:
 
         def enqueue(count: int) -> None:
@@ -72,7 +72,7 @@ def single() -> dict[str, float]:
 
 
 def bulk() -> dict[str, float]:
-    """Enqueue 500 a call."""
+    """Enqueue 500 jobs per call."""
     with _opened() as client:
         return jobs.single(40_000, _bulk(client, NOOP))
 
@@ -84,7 +84,7 @@ def latency() -> dict[str, float]:
 
 
 def embedded() -> dict[str, float]:
-    """Enqueue and run in one process on SQLite, with and without group commit."""
+    """Enqueue and run in one process on SQLite, also with one commit each."""
     rows = _bench("jobs", "--count", str(jobs.scaled(8_000)))
     found = {row["what"]: row["figure"] for row in rows}
     naive = next(what for what in found if what.startswith("the same without"))
@@ -92,7 +92,7 @@ def embedded() -> dict[str, float]:
 
 
 def ticks() -> dict[str, float]:
-    """Fire the due schedules of a million."""
+    """Fire due schedules, with a million in the table."""
     size = str(jobs.scaled(1_000_000))
     (row,) = _bench("ticks", "--schedules", size, "--database", jobs.DATABASE)
     return {"fired/s": row["fired/s"], "growth MiB": row["memory growth, MiB"]}

@@ -51,7 +51,7 @@ class Actor:
     session_id: str = ""
     must_enrol: bool = False
     key_scopes: frozenset[KeyScope] | None = None
-    origin: ClientInfo = ClientInfo()
+    client_info: ClientInfo = ClientInfo()
 
     @property
     def scope(self) -> Scope:
@@ -69,7 +69,7 @@ class Actor:
         user: User,
         *,
         session_id: str = "",
-        origin: ClientInfo | None = None,
+        client_info: ClientInfo | None = None,
         key_scopes: frozenset[KeyScope] | None = None,
         must_enrol: bool = False,
     ) -> Self:
@@ -86,7 +86,7 @@ class Actor:
             time_zone=user.time_zone,
             session_id=session_id,
             must_enrol=must_enrol,
-            origin=origin or ClientInfo(),
+            client_info=client_info or ClientInfo(),
         )
 
 

@@ -106,10 +106,10 @@ class Session:
         life: timedelta,
         *,
         kind: SessionKind = SessionKind.TOKENS,
-        origin: ClientInfo | None = None,
+        client_info: ClientInfo | None = None,
     ) -> Self:
         """Return the session of a new login, with its first refresh token."""
-        origin = origin or ClientInfo()
+        client_info = client_info or ClientInfo()
         return cls(
             id=id,
             user_id=user_id,
@@ -118,8 +118,8 @@ class Session:
             current_jti=jti,
             rotated_at=now,
             kind=kind,
-            address=origin.address[:64],
-            user_agent=origin.user_agent[:TEXT_LENGTH],
+            address=client_info.address[:64],
+            user_agent=client_info.user_agent[:TEXT_LENGTH],
         )
 
     def is_active(self, now: datetime) -> bool:

@@ -309,7 +309,7 @@ def _make_keys(*policies: tuple[Policy | None, str]) -> tuple[RateLimitKey, ...]
     )
 
 
-def account_key(user: User | None, identifier: str, known_from: str = "") -> str:
+def account_key(user: User | None, identifier: str, trusted_address: str = "") -> str:
     """
     Return the key under which failed logins of an account are counted.
 
@@ -318,7 +318,11 @@ def account_key(user: User | None, identifier: str, known_from: str = "") -> str
     others, so the limit does not reveal which names exist.
     """
     if user is not None:
-        return f"user-{user.id}@{client_key(known_from)}" if known_from else f"user-{user.id}"
+        return (
+            f"user-{user.id}@{client_key(trusted_address)}"
+            if trusted_address
+            else f"user-{user.id}"
+        )
     return (
         f"name-{sha256(normalise_identifier(identifier).encode(errors='replace')).hexdigest()[:32]}"
     )

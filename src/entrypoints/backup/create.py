@@ -34,7 +34,7 @@ Chunks = Iterable[bytes]
 Progress = Callable[[int], None]
 
 
-class Manifest(msgspec.Struct, kw_only=True):
+class BackupManifest(msgspec.Struct, kw_only=True):
     """Manifest of a backup: SHA-256 by entry, and keys of artifacts without a file."""
 
     format: int
@@ -81,7 +81,7 @@ def installation_paths(settings: Settings) -> InstallationPaths:
     return InstallationPaths(Path(url.database), settings.data_dir, settings.secret_key is None)
 
 
-def summarise(file: Path, manifest: Manifest) -> dict[str, Any]:
+def summarise(file: Path, manifest: BackupManifest) -> dict[str, Any]:
     """Return the summary of a backup that the commands print."""
     return {
         "file": str(file),
@@ -96,7 +96,7 @@ def summarise(file: Path, manifest: Manifest) -> dict[str, Any]:
 
 def create(
     place: InstallationPaths, file: Path, *, force: bool = False, watch: Callable[[int], Progress]
-) -> Manifest:
+) -> BackupManifest:
     """
     Create a verified backup atomically, also while the service runs.
 
@@ -126,7 +126,7 @@ def create(
 
 def _write_archive(
     place: InstallationPaths, draft: Path, copy: Path, watch: Callable[[int], Progress]
-) -> Manifest:
+) -> BackupManifest:
     clock = SystemClock()
     made_at = clock.now()
     store = open_store(f"sqlite:///{place.database}", clock)
@@ -138,7 +138,7 @@ def _write_archive(
     keys = _artifact_keys(copy)
     step_done = watch(len(keys) + 1)
     files = LocalFileStore(place.artifacts, UuidIds())
-    manifest = Manifest(
+    manifest = BackupManifest(
         format=FORMAT, release=version("workbell"), schema=schema, made_at=made_at,
         sha256={}, missing=[],
     )  # fmt: skip
@@ -190,7 +190,7 @@ def read_chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def verify(file: Path) -> Manifest:
+def verify(file: Path) -> BackupManifest:
     """
     Read a backup and compare all entries with its manifest.
 
@@ -200,7 +200,7 @@ def verify(file: Path) -> Manifest:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+            manifest = msgspec.json.decode(archive.read(MANIFEST), type=BackupManifest)
             if manifest.format > FORMAT:
                 raise Invalid(f"{file} was written by a newer release, {manifest.release}.")
             if set(archive.namelist()) != {*manifest.sha256, MANIFEST}:

@@ -17,8 +17,8 @@ from workbell.entrypoints.backup.create import (
     ARTIFACTS,
     DATABASE,
     KEY,
+    BackupManifest,
     InstallationPaths,
-    Manifest,
     verify,
 )
 
@@ -45,7 +45,7 @@ def flush_redis(url: str) -> str:
 
 def restore(
     file: Path, paths: InstallationPaths, *, force: bool = False
-) -> tuple[Manifest, list[str]]:
+) -> tuple[BackupManifest, list[str]]:
     """
     Verify a backup and replace the files of an installation.
 
@@ -100,7 +100,7 @@ def _exclusive_access(database: Path) -> Iterator[None]:
         yield
 
 
-def _unpack(archive: zipfile.ZipFile, manifest: Manifest, work: Path, beside: Path) -> None:
+def _unpack(archive: zipfile.ZipFile, manifest: BackupManifest, work: Path, beside: Path) -> None:
     (work / "artifacts").mkdir()
     for name in manifest.sha256:
         path = _target(name, work, beside)

@@ -78,7 +78,7 @@ def bench_jobs(
     if processes:
         command += f" --processes {processes}"
     rows = measure(count, _report, target, processes)
-    _finish(f"jobs{target.suffix}", command, rows, results, as_json)
+    _store_and_show(f"jobs{target.suffix}", command, rows, results, as_json)
 
 
 @bench.command("ticks")
@@ -104,7 +104,7 @@ def bench_ticks(
     sizes = " ".join(f"--schedules {size}" for size in schedules)
     command = f"workbell bench ticks {sizes}{_redacted_option('database', database)}"
     rows = measure(schedules, _report, target)
-    _finish(f"ticks{target.suffix}", command, rows, results, as_json)
+    _store_and_show(f"ticks{target.suffix}", command, rows, results, as_json)
 
 
 @bench.command("identity")
@@ -129,7 +129,7 @@ def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> 
     from workbell.entrypoints.bench.identity import measure
 
     command = f"workbell bench identity --calls {calls} --seconds {seconds:g}"
-    _finish("identity", command, measure(calls, _report, seconds=seconds), results, as_json)
+    _store_and_show("identity", command, measure(calls, _report, seconds=seconds), results, as_json)
 
 
 @bench.command("summaries")
@@ -158,7 +158,7 @@ def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> 
     type=click.IntRange(0),
     default=100_000,
     show_default=True,
-    help="Inactive users, who get a reminder.",
+    help="Inactive users to remind.",
 )
 @results_option
 @json_option
@@ -181,7 +181,7 @@ def bench_summaries(
         return
     options = f"--users {users} --entries {entries} --people {people}"
     rows = measure(databases, users, entries, people, _report)
-    _finish("summaries", f"workbell bench summaries {options}", rows, results, as_json)
+    _store_and_show("summaries", f"workbell bench summaries {options}", rows, results, as_json)
 
 
 @bench.command("http")
@@ -210,7 +210,7 @@ def bench_http(
         raise Invalid("--redis needs --database.")
     command = f"workbell bench http{_redacted_option('database', database)}{_redacted_option('redis', redis)}"
     rows = measure(target, seconds, _report)
-    _finish(f"http{target.suffix}", command, rows, results, as_json)
+    _store_and_show(f"http{target.suffix}", command, rows, results, as_json)
 
 
 @bench.command("idle")
@@ -220,7 +220,7 @@ def bench_idle(results: Path, as_json: bool) -> None:
     """Start time of the service, and its memory at rest."""
     from workbell.entrypoints.bench.idle import measure
 
-    _finish("idle", "workbell bench idle", measure(_report), results, as_json)
+    _store_and_show("idle", "workbell bench idle", measure(_report), results, as_json)
 
 
 @bench.command("page")
@@ -246,7 +246,9 @@ def _report(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _finish(name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool) -> None:
+def _store_and_show(
+    name: str, command: str, rows: Sequence[Row], folder: Path, as_json: bool
+) -> None:
     write_results(name, command, rows, folder)
     show(rows, as_json=as_json)
 

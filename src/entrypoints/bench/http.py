@@ -16,7 +16,7 @@ from attrs import Factory, define, evolve, frozen
 
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import User
-from workbell.entrypoints.bench.load import LoadResult, Request, generate_load, load_generator
+from workbell.entrypoints.bench.load import LoadRequest, LoadResult, generate_load, load_generator
 from workbell.entrypoints.bench.targets import Target
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
@@ -44,15 +44,15 @@ class ApiServer:
     task_id: int
     tokens: Sequence[str]
 
-    def ping(self) -> Request:
+    def ping(self) -> LoadRequest:
         """Return a liveness probe."""
-        return Request(url=f"{self.url}/livez")
+        return LoadRequest(url=f"{self.url}/livez")
 
-    def listing(self) -> Request:
+    def listing(self) -> LoadRequest:
         """Return a request for a list of 20 schedules."""
-        return Request(url=f"{self.url}/api/v1/schedules?page_size=20", tokens=self.tokens[:1])
+        return LoadRequest(url=f"{self.url}/api/v1/schedules?page_size=20", tokens=self.tokens[:1])
 
-    def schedule(self) -> Request:
+    def schedule(self) -> LoadRequest:
         """Return a request that creates a schedule."""
         body = {
             "task_definition": self.task_id,
@@ -62,17 +62,17 @@ class ApiServer:
         }
         return self._post("schedules", body, self.tokens[1:])
 
-    def job(self) -> Request:
+    def job(self) -> LoadRequest:
         """Return a request that creates a job."""
         body = {"task_definition": self.task_id, "parameters": {"n": 1}}
         return self._post("jobs", body, self.tokens[1:])
 
-    def login(self) -> Request:
+    def login(self) -> LoadRequest:
         """Return a login request."""
         return self._post("auth/login", {"username": "user0", "password": PASSWORD})
 
-    def _post(self, path: str, body: Mapping[str, Any], tokens: Sequence[str] = ()) -> Request:
-        return Request(
+    def _post(self, path: str, body: Mapping[str, Any], tokens: Sequence[str] = ()) -> LoadRequest:
+        return LoadRequest(
             url=f"{self.url}/api/v1/{path}",
             method="POST",
             headers={"Content-Type": "application/json"},
@@ -90,7 +90,7 @@ class ResultRows:
     rows: list[dict[str, Any]] = Factory(list[dict[str, Any]])
 
     def add(
-        self, label: str, request: Request, connections: int = 16, *, warm: int = 1
+        self, label: str, request: LoadRequest, connections: int = 16, *, warm: int = 1
     ) -> LoadResult:
         """Measure a request after `warm` seconds of warm-up, and add a row."""
         if warm:

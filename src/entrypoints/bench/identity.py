@@ -61,7 +61,7 @@ def measure(
         rows.append({"what": what, "figure": round(figure, 3), "unit": unit})
 
     with _open_application() as application:
-        p50, p99 = _overhead(application, calls)
+        p50, p99 = _measure_overhead(application, calls)
         add("authentication and rate limits of a request, p50", p50, "ms")
         add("authentication and rate limits of a request, p99", p99, "ms")
         ours, theirs = _compare_with_django(application, seconds)
@@ -104,7 +104,7 @@ def _open_application() -> Generator[Application]:
         application.close()
 
 
-def _overhead(application: Application, calls: int) -> Cuts:
+def _measure_overhead(application: Application, calls: int) -> Cuts:
     """Return p50 and p99 of authenticating and rate limiting a request, in ms."""
     token = application.signing_in.login("user0", PASSWORD).access
     client_info, times = ClientInfo(address="127.0.0.1"), []
@@ -121,7 +121,7 @@ def _overhead(application: Application, calls: int) -> Cuts:
             )
         )
         times.append((time.perf_counter() - started) * 1000)
-    return _cuts(times)
+    return _percentiles(times)
 
 
 def _compare_with_django(application: Application, seconds: float) -> tuple[float, float]:
@@ -173,10 +173,10 @@ def _measure_storm(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, f
             time.sleep(seconds / 4)
             busy += reader.submit(_time_reads, port, token, seconds).result()
             logins.append(storm.result())
-    return _cuts(idle), _cuts(busy), fmean(logins)
+    return _percentiles(idle), _percentiles(busy), fmean(logins)
 
 
-def _cuts(times: Sequence[float]) -> Cuts:
+def _percentiles(times: Sequence[float]) -> Cuts:
     p50, p99 = percentiles(times, 50, 99)
     return p50, p99
 

@@ -54,9 +54,9 @@ class IdleService:
 def measure(report: Report) -> list[dict[str, Any]]:
     """Run the benchmark; return its rows."""
     with tempfile.TemporaryDirectory(prefix="workbell-idle-") as scratch:
-        with _service(Path(scratch)) as first:
+        with _running_service(Path(scratch)) as first:
             rows = [first.row("first start, which creates the tables", report)]
-        with _service(Path(scratch)) as later:
+        with _running_service(Path(scratch)) as later:
             rows.append(later.row("any later start", report))
             for _ in range(LOGINS):
                 later.log_in()
@@ -65,7 +65,7 @@ def measure(report: Report) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _service(folder: Path) -> Generator[IdleService]:
+def _running_service(folder: Path) -> Generator[IdleService]:
     environment = environment_with(
         {
             "DATABASE_URL": f"sqlite:///{folder / 'workbell.db'}",

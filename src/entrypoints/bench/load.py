@@ -42,7 +42,7 @@ end
 
 
 @frozen(kw_only=True)
-class Request:
+class LoadRequest:
     """A request to repeat, with each of `tokens` in turn if there are any."""
 
     url: str
@@ -67,7 +67,7 @@ def load_generator() -> str:
     return "wrk" if shutil.which("wrk") else "Python threads (install wrk for realistic figures)"
 
 
-def generate_load(request: Request, seconds: int, connections: int = CONNECTIONS) -> LoadResult:
+def generate_load(request: LoadRequest, seconds: int, connections: int = CONNECTIONS) -> LoadResult:
     """Repeat a request over some connections for some seconds, from another process."""
     if shutil.which("wrk"):
         return _load_with_wrk(request, seconds, connections)
@@ -75,7 +75,7 @@ def generate_load(request: Request, seconds: int, connections: int = CONNECTIONS
         return other.submit(_load_with_threads, request, seconds, connections).result()
 
 
-def _load_with_wrk(request: Request, seconds: int, connections: int) -> LoadResult:
+def _load_with_wrk(request: LoadRequest, seconds: int, connections: int) -> LoadResult:
     tokens = ", ".join(map(json.dumps, request.tokens))
     lines = [f"wrk.method = {json.dumps(request.method)}", f"tokens = {{{tokens}}}"]
     if request.body:
@@ -96,7 +96,7 @@ def _load_with_wrk(request: Request, seconds: int, connections: int) -> LoadResu
     )
 
 
-def _load_with_threads(request: Request, seconds: int, connections: int) -> LoadResult:
+def _load_with_threads(request: LoadRequest, seconds: int, connections: int) -> LoadResult:
     """Send from threads of this process; the interpreter limits the rate."""
     times: list[float] = []
     bad: list[int] = []
@@ -106,7 +106,7 @@ def _load_with_threads(request: Request, seconds: int, connections: int) -> Load
         requests = islice(cycle(_variants(request)), first, None)
         with socket.create_connection(_address(request)) as connection:
             while (started := time.perf_counter()) < end:
-                status = _send(connection, next(requests))
+                status = _exchange_request(connection, next(requests))
                 times.append(time.perf_counter() - started)
                 if not 200 <= status < 300:
                     bad.append(status)
@@ -117,17 +117,17 @@ def _load_with_threads(request: Request, seconds: int, connections: int) -> Load
     return LoadResult(rate=good / seconds, p50=p50 * 1000, p99=p99 * 1000, bad=len(bad))
 
 
-def _address(request: Request) -> tuple[str, int]:
+def _address(request: LoadRequest) -> tuple[str, int]:
     url = urlsplit(request.url)
     return url.hostname or "127.0.0.1", url.port or 80
 
 
-def _variants(request: Request) -> Sequence[bytes]:
+def _variants(request: LoadRequest) -> Sequence[bytes]:
     tokens = [{"Authorization": f"Bearer {token}"} for token in request.tokens]
     return [_encode(request, token) for token in tokens or [{}]]
 
 
-def _encode(request: Request, token: Mapping[str, str]) -> bytes:
+def _encode(request: LoadRequest, token: Mapping[str, str]) -> bytes:
     url = urlsplit(request.url)
     path = f"{url.path}?{url.query}" if url.query else url.path
     headers = {
@@ -143,7 +143,7 @@ def _encode(request: Request, token: Mapping[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n" + request.body).encode()
 
 
-def _send(connection: socket.socket, request: bytes) -> int:
+def _exchange_request(connection: socket.socket, request: bytes) -> int:
     """Send a request; return the status of a response with Content-Length."""
     connection.sendall(request)
     head, _, body = b"", b"", b""

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from random import Random
-from statistics import quantiles
 from typing import Any
 
 import click
@@ -30,6 +29,7 @@ from workbell.domain.errors import Conflict
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 from workbell.entrypoints.bench.targets import resident_bytes
+from workbell.entrypoints.bench.workers import percentiles
 from workbell.entrypoints.bootstrap.application import Application
 from workbell.entrypoints.bootstrap.build import build
 from workbell.entrypoints.config.settings import Settings
@@ -99,7 +99,7 @@ def _compare(application: Application, user_id: UserId) -> list[Row]:
     with (
         _serve(application, [user_id], cached=False) as without,
         _serve(application, [user_id], cached=True) as cached,
-        _bar(len(KINDS) * REQUESTS, "Requesting summaries") as bar,
+        _progress_bar(len(KINDS) * REQUESTS, "Requesting summaries") as bar,
     ):
         for kind in KINDS:
             path = f"/api/v1/summary/{kind}"
@@ -115,7 +115,7 @@ def _compare(application: Application, user_id: UserId) -> list[Row]:
 
 
 def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
-    (p50, p95), (cached_p50, cached_p95) = _cuts(without), _cuts(cached)
+    (p50, p95), (cached_p50, cached_p95) = _percentiles(without), _percentiles(cached)
     return {
         "p50, ms": p50,
         "p95, ms": p95,
@@ -126,13 +126,13 @@ def _ratio(without: Sequence[float], cached: Sequence[float]) -> Row:
     }
 
 
-def _cuts(times: Sequence[float]) -> tuple[float, float]:
-    cuts = quantiles(times, n=100)
-    return round(cuts[49], 3), round(cuts[94], 3)
+def _percentiles(times: Sequence[float]) -> tuple[float, float]:
+    p50, p95 = percentiles(times, 50, 95)
+    return round(p50, 3), round(p95, 3)
 
 
 def measure(
-    databases: Sequence[str], people: int, entries: int, reminded: int, report: Report
+    databases: Sequence[str], user_count: int, entries: int, inactive_count: int, report: Report
 ) -> list[Row]:
     """
     Fill empty databases and run the benchmark; return its rows.
@@ -148,23 +148,23 @@ def measure(
             url = database or f"sqlite:///{folder}/bench.db"
             key = UuidIds().new() + UuidIds().new()
             settings = Settings(data_dir=Path(folder), database_url=url, secret_key=key)
-            rows += _measure(settings, people, entries, reminded, report)
+            rows += _measure(settings, user_count, entries, inactive_count, report)
     return rows
 
 
 def _measure(
-    settings: Settings, people: int, entries: int, reminded: int, report: Report
+    settings: Settings, user_count: int, entries: int, inactive_count: int, report: Report
 ) -> list[Row]:
     name = make_url(settings.database_url).get_backend_name()
     with _open_application(settings) as application:
-        report(f"{name}: inserting {entries:,} entries of {people:,} users")
-        _fill(settings.database_url, people, entries, reminded)
+        report(f"{name}: inserting {entries:,} entries of {user_count:,} users")
+        _fill(settings.database_url, user_count, entries, inactive_count)
         gc.freeze()
         figures = [
-            *_measure_one_user(application, people),
-            *_measure_many_users(application, people),
+            *_measure_one_user(application, user_count),
+            *_measure_many_users(application, user_count),
             *_measure_writes(application),
-            *_measure_reminders(application, reminded),
+            *_measure_reminders(application, inactive_count),
         ]
     return [
         {"database": name, "what": what, "figure": figure, "unit": unit}
@@ -172,16 +172,16 @@ def _measure(
     ]
 
 
-def _measure_one_user(application: Application, people: int) -> Iterator[Figure]:
-    for row in _compare(application, UserId(people // 2 or 1)):
+def _measure_one_user(application: Application, user_count: int) -> Iterator[Figure]:
+    for row in _compare(application, UserId(user_count // 2 or 1)):
         for name, figure in islice(row.items(), 2, None):
             what, _, unit = name.partition(", ")
             yield f"{row['summary']} summary, {what}", figure, unit or "x"
 
 
-def _measure_many_users(application: Application, people: int) -> Iterator[Figure]:
+def _measure_many_users(application: Application, user_count: int) -> Iterator[Figure]:
     """Yield figures of many users' first requests, which find nothing cached."""
-    sample = Random(1).sample(range(1, people + 1), min(SAMPLED, people))  # noqa: S311
+    sample = Random(1).sample(range(1, user_count + 1), min(SAMPLED, user_count))  # noqa: S311
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with _serve(application, [UserId(n) for n in sample], cached=False) as first:
         for user_id in sample:
@@ -203,14 +203,14 @@ def _measure_writes(application: Application) -> Iterator[Figure]:
 
 
 def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
-    for name, figure in zip(("p50", "p95"), _cuts(times), strict=True):
+    for name, figure in zip(("p50", "p95"), _percentiles(times), strict=True):
         yield f"{what}, {name}", figure, "ms"
 
 
-def _measure_reminders(application: Application, reminded: int) -> Iterator[Figure]:
+def _measure_reminders(application: Application, inactive_count: int) -> Iterator[Figure]:
     """Yield duration and memory growth of a run that emails all inactive users."""
     before, started, seen = resident_bytes(), time.perf_counter(), [0]
-    with _bar(reminded, "Reminding") as bar:
+    with _progress_bar(inactive_count, "Reminding") as bar:
 
         def watch(checked: int) -> None:
             bar.update(checked - seen[0])
@@ -225,7 +225,7 @@ def _measure_reminders(application: Application, reminded: int) -> Iterator[Figu
     yield "memory growth of that run", round(max(0, resident_bytes() - before) / 2**20, 1), "MiB"
 
 
-def _bar(length: int, label: str) -> Any:
+def _progress_bar(length: int, label: str) -> Any:
     return click.progressbar(length=length, label=label, file=sys.stderr)
 
 
@@ -245,12 +245,14 @@ class _PreloadedActors(ActorCache):
 
 @contextmanager
 def _serve(
-    application: Application, people: Sequence[UserId], *, cached: bool
+    application: Application, user_ids: Sequence[UserId], *, cached: bool
 ) -> Generator[SummaryClient]:
     """Serve some users over HTTP without rate limits; a user's token is their id."""
     with application.store.view() as tx:
-        actors = _PreloadedActors(actors={str(one): Actor.of(tx.users.get(one)) for one in people})
-    signing_in = evolve(application.signing_in, recent=actors)
+        actors = _PreloadedActors(
+            actors={str(one): Actor.of(tx.users.get(one)) for one in user_ids}
+        )
+    signing_in = evolve(application.signing_in, actor_cache=actors)
     dependencies = evolve(application.app_dependencies(), rate_limits=None, signing_in=signing_in)
     if not cached:
         dependencies = evolve(
@@ -262,7 +264,7 @@ def _serve(
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.address[1])
     try:
-        yield SummaryClient(connection, str(people[0]))
+        yield SummaryClient(connection, str(user_ids[0]))
     finally:
         connection.close()
         server.stop(0.0)
@@ -271,20 +273,20 @@ def _serve(
 # ---- Data
 
 
-def _fill(url: str, people: int, entries: int, reminded: int) -> None:
+def _fill(url: str, user_count: int, entries: int, inactive_count: int) -> None:
     """Fill an empty database: first active users, then inactive ones."""
     now = datetime.now(UTC)
     engine = create_engine(url)
     with engine.begin() as db:
         if db.execute(select(users.c.id).limit(1)).first() is not None:
             raise Conflict("The database has users; this benchmark needs an empty database.")
-    with engine.begin() as db, _bar(entries, "Filling") as bar:
-        total = people + reminded
+    with engine.begin() as db, _progress_bar(entries, "Filling") as bar:
+        total = user_count + inactive_count
         _insert(db, users, (_user(n, now) for n in range(1, total + 1)))
         _insert(db, goal_ledgers, (_ledger(n) for n in range(1, total + 1)))
-        _insert(db, goals, _goals(people, reminded, now))
-        _insert(db, progress_entries, _entries(people, entries, now), bar.update)
-        _insert(db, progress_days, _days(people, entries, now))
+        _insert(db, goals, _goals(user_count, inactive_count, now))
+        _insert(db, progress_entries, _entries(user_count, entries, now), bar.update)
+        _insert(db, progress_days, _days(user_count, entries, now))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         _update_statistics(db)
     engine.dispose()
@@ -325,12 +327,12 @@ def _ledger(n: int) -> Row:
     return {"owner": n, "last_goal": GOALS, "revision": 1}
 
 
-def _goals(people: int, reminded: int, now: datetime) -> Iterator[Row]:
+def _goals(user_count: int, inactive_count: int, now: datetime) -> Iterator[Row]:
     """Yield five goals of each active user, then one of each inactive user."""
-    for n in range(people * GOALS):
+    for n in range(user_count * GOALS):
         yield _goal(n + 1, n // GOALS + 1, n % GOALS + 1, now)
-    for n in range(reminded):
-        yield _goal(people * GOALS + n + 1, people + n + 1, 1, now - IDLE)
+    for n in range(inactive_count):
+        yield _goal(user_count * GOALS + n + 1, user_count + n + 1, 1, now - IDLE)
 
 
 def _goal(goal_id: int, owner: int, number: int, active_at: datetime) -> Row:
@@ -342,11 +344,11 @@ def _goal(goal_id: int, owner: int, number: int, active_at: datetime) -> Row:
     }  # fmt: skip
 
 
-def _entries(people: int, entries: int, now: datetime) -> Iterator[Row]:
+def _entries(user_count: int, entries: int, now: datetime) -> Iterator[Row]:
     """Yield entries of the last year, evenly spread over users and days."""
     for n in range(entries):
-        owner, goal = n % people + 1, n // people % GOALS
-        at = now - timedelta(days=YEAR * (1 - (n // people + 1) / (entries // people + 1)))
+        owner, goal = n % user_count + 1, n // user_count % GOALS
+        at = now - timedelta(days=YEAR * (1 - (n // user_count + 1) / (entries // user_count + 1)))
         yield {
             "id": n + 1, "owner": owner, "goal_id": (owner - 1) * GOALS + goal + 1,
             "goal_number": goal + 1, "number": n + 1, "logged_seconds": 1800,
@@ -355,8 +357,8 @@ def _entries(people: int, entries: int, now: datetime) -> Iterator[Row]:
         }  # fmt: skip
 
 
-def _days(people: int, entries: int, now: datetime) -> Iterator[Row]:
-    for entry in _entries(people, entries, now):
+def _days(user_count: int, entries: int, now: datetime) -> Iterator[Row]:
+    for entry in _entries(user_count, entries, now):
         yield {
             "entry_id": entry["id"], "local_day": entry["local_day"], "owner": entry["owner"],
             "goal_id": entry["goal_id"], "seconds": entry["logged_seconds"],

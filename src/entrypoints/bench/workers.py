@@ -42,10 +42,7 @@ class StartTimes:
 
     def tasks(self) -> list[Task]:
         """Return the no-op tasks of the benchmarks."""
-        return [
-            Task(key=NOOP, body=self.record, batch=True),
-            Task(key=ORDINARY, body=self.record),
-        ]
+        return [Task(key=NOOP, body=self.record, batch=True), Task(key=ORDINARY, body=self.record)]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -29,11 +28,7 @@ from workbell.domain.cron.time_zones import tzdata_version
 from workbell.domain.errors import Invalid, Unavailable
 from workbell.domain.goals.reminder import daily_at, quarter_hours
 from workbell.domain.jobs.task import Tasks
-from workbell.entrypoints.bootstrap.backends import (
-    AnyStore,
-    make_store_waker,
-    make_wakeups,
-)
+from workbell.entrypoints.bootstrap.backends import AnyStore, make_store_waker, make_wakeups
 from workbell.entrypoints.config.settings import Settings
 from workbell.ports.change_counters import ChangeCounters
 from workbell.ports.mail import Mailer
@@ -112,7 +107,6 @@ class Application:
     anchor: Callable[[], float]
     changes: ChangeCounters
     waker: "RedisWaker | None" = None
-    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, alias="scratch")
     _closing: ExitStack = field(factory=ExitStack, alias="closing")
 
     def migrate_and_register(self) -> SchemaMigration | None:
@@ -212,9 +206,9 @@ class Application:
 
         passwords = PasswordService(
             codes=self.identity.codes,
-            mailer=self.identity.quiet_mailer,
-            recent=self.signing_in.recent,
-            floods=AuditBurstFilter(),
+            mailer=self.identity.background_mailer,
+            actor_cache=self.signing_in.actor_cache,
+            burst_filter=AuditBurstFilter(),
             rate_limits=self.rate_limits,
         )
         return AppDependencies(
@@ -225,10 +219,13 @@ class Application:
             people=self.people,
             sessions=self.sessions,
             api_keys=ApiKeyService(
-                store=self.store, clock=self.clock, ids=self.ids, recent=self.signing_in.recent
+                store=self.store,
+                clock=self.clock,
+                ids=self.ids,
+                actor_cache=self.signing_in.actor_cache,
             ),
             second_factor=SecondFactorService(
-                gate=self.signing_in.gate, passwords=passwords, ids=self.ids
+                factor_check=self.signing_in.factor_check, passwords=passwords, ids=self.ids
             ),
             scheduling=self.scheduling,
             jobs=self.jobs,
@@ -290,8 +287,6 @@ class Application:
         if self.waker is not None:
             self.waker.redis.close()
         self._closing.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
 
 
 def _http_settings(settings: Settings) -> "HttpSettings":

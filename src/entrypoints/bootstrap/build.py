@@ -81,10 +81,11 @@ def build(
         issues_tokens: Whether a secret key is required.
 
     Raises:
-        Invalid: No secret key is set, or two tasks have the same key.
+        Invalid: A secret key is required and not set.
         Unavailable: The store cannot be opened.
     """
-    folder, scratch = _make_folder(settings)
+    closing = ExitStack()
+    folder = _make_folder(settings, closing)
     store, clock, anchor = make_store(settings, clock)
     waker = None if settings.redis_url is None else make_waker(settings.redis_url)
     changes = make_change_counters(waker)
@@ -95,17 +96,12 @@ def build(
     keys = signing_keys(settings, required=issues_tokens)
     reminding = _make_reminding(settings, store, clock, keys)
     cache = make_cache(waker, clock, metrics)
-    registry = _make_tasks(settings, store, files, mailer, reminding)
-    for task in tasks:
-        registry.add(task)
-    definitions = TaskDefinitionService(
-        store=store, clock=clock, tasks=registry, serializer=JsonSerializer()
-    )
-    closing = ExitStack()
+    registry = _make_tasks(settings, store, files, mailer, reminding, tasks)
+    definitions = _make_definitions(store, clock, registry)
     rate_limits = make_rate_limiting(settings, store, clock, closing)
     identity = _make_registration(settings, store, clock, mailer)
     signing_in = _make_login(settings, identity, ids, rate_limits, keys)
-    sessions = SessionService(store=store, clock=clock, recent=signing_in.recent)
+    sessions = SessionService(store=store, clock=clock, actor_cache=signing_in.actor_cache)
     queues = tuple(sorted({"default", *(t.queue for t in registry.all()), *settings.queues}))
     return Application(
         settings=settings,
@@ -125,7 +121,7 @@ def build(
         cache=cache,
         summaries=_make_summaries(settings, store, clock, cache),
         reminding=reminding,
-        ticking=Ticker(store=store, clock=clock, chance=SystemRandomness(), tasks=registry),
+        ticking=Ticker(store=store, clock=clock, randomness=SystemRandomness(), tasks=registry),
         execution=_make_execution(settings, store, definitions, files),
         retention=_make_retention(settings, store, clock, files, sessions, rate_limits),
         identity=identity,
@@ -137,17 +133,19 @@ def build(
         anchor=anchor,
         changes=changes,
         waker=waker,
-        scratch=scratch,
         closing=closing,
     )
 
 
-def _make_folder(settings: Settings) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+def _make_folder(settings: Settings, closing: ExitStack) -> Path:
     """Return the folder of files; for a store in memory, a temporary one."""
     if not settings.database_url.startswith("memory"):
-        return settings.data_dir, None
-    scratch = tempfile.TemporaryDirectory(prefix="workbell-")
-    return Path(scratch.name), scratch
+        return settings.data_dir
+    return Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="workbell-")))
+
+
+def _make_definitions(store: AnyStore, clock: Clock, tasks: Tasks) -> TaskDefinitionService:
+    return TaskDefinitionService(store=store, clock=clock, tasks=tasks, serializer=JsonSerializer())
 
 
 def _make_scheduling(
@@ -177,20 +175,17 @@ def _make_jobs(
         definitions=definitions,
         files=files,
         max_waiting=settings.max_waiting_jobs,
-        queues_known=queues,
+        known_queues=queues,
     )
 
 
 def _make_execution(
-    settings: Settings,
-    store: AnyStore,
-    definitions: TaskDefinitionService,
-    files: LocalFileStore,
+    settings: Settings, store: AnyStore, definitions: TaskDefinitionService, files: LocalFileStore
 ) -> ExecutionService[SchedulesTx]:
     return ExecutionService(
         store=store,
         clock=definitions.clock,
-        chance=SystemRandomness(),
+        randomness=SystemRandomness(),
         definitions=definitions,
         files=files,
         lease=timedelta(seconds=settings.lease_seconds),
@@ -204,6 +199,7 @@ def _make_tasks(
     files: LocalFileStore,
     mailer: Mailer,
     reminding: ReminderService,
+    others: Iterable[Task],
 ) -> Tasks:
     general = built_in(
         store=store,
@@ -213,7 +209,7 @@ def _make_tasks(
         backup_dirs=settings.backup_dirs,
     )
     tasks = Tasks()
-    for task in (*general, *GoalReminders(reminding, mailer).tasks()):
+    for task in (*general, *GoalReminders(reminding, mailer).tasks(), *others):
         tasks.add(task)
     return tasks
 
@@ -265,14 +261,14 @@ def _make_retention(
         store=store,
         clock=clock,
         files=files,
-        keep={
+        max_age={
             JobState.SUCCEEDED: timedelta(days=settings.retention_succeeded_days),
             JobState.SKIPPED: timedelta(days=settings.retention_skipped_days),
             JobState.FAILED: failed,
             JobState.CANCELLED: failed,
         },
-        keep_scheduled=timedelta(days=settings.retention_schedule_days),
-        also=(sessions.prune, rate_limits.prune),
+        max_age_scheduled=timedelta(days=settings.retention_schedule_days),
+        extra_prunes=(sessions.prune, rate_limits.prune),
     )
 
 
@@ -292,10 +288,10 @@ def _make_registration(
         randomness=SystemRandomness(),
         hasher=Argon2Hasher.of(settings.password_hashing, slots=max_parallel_hashes()),
         mailer=mailer,
-        quiet_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
+        background_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),
         self_service_tier=settings.self_service_tier,
-        evened=min_duration,
+        min_duration=min_duration,
     )
 
 
@@ -321,8 +317,8 @@ def _make_login(
         rate_limits=rate_limits,
         totp=PyotpTotp(),
         factor_keys=FactorKeys.of(keys),
-        second_factor_duty=settings.require_second_factor,
-        evened=min_duration,
+        second_factor_policy=settings.require_second_factor,
+        min_duration=min_duration,
     )
 
 
@@ -330,5 +326,5 @@ def _make_user_administration(
     registration: RegistrationService, login: LoginService
 ) -> UserAdministration:
     return UserAdministration(
-        codes=registration.codes, mailer=registration.mailer, recent=login.recent
+        codes=registration.codes, mailer=registration.mailer, actor_cache=login.actor_cache
     )

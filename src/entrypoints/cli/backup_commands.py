@@ -18,7 +18,7 @@ file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type
 @json_option
 @click.pass_obj
 def backup(context: CliContext, file: Path, force: bool, as_json: bool) -> None:
-    """Back up database, artifacts and secret key to FILE, also while the service runs."""
+    """Back up database, artifacts and secret key to FILE."""
     from workbell.entrypoints.backup.create import create, installation_paths, summarise
 
     paths = installation_paths(context.settings())
@@ -39,7 +39,7 @@ def _set_length(bar: Any, total: int) -> Callable[[int], None]:
 @json_option
 @click.pass_obj
 def restore(context: CliContext, file: Path, force: bool, as_json: bool) -> None:
-    """Restore database, artifacts and secret key from a backup FILE (service stopped)."""
+    """Restore a backup FILE; stop the service first."""
     from workbell.entrypoints.backup.create import installation_paths, summarise
     from workbell.entrypoints.backup.restore import flush_redis, restore
 

@@ -237,7 +237,7 @@ def enqueue(
 @click.argument("job_id", type=int)
 @click.pass_obj
 def cancel(context: CliContext, job_id: int) -> None:
-    """Cancel a waiting job, or request cancellation of a running one."""
+    """Cancel a job, or request that a running one stops."""
     with context.application() as application:
         job = application.jobs.cancel(SYSTEM, JobId(job_id))
     outcome = "was cancelled" if job.state.ended else "is running; its cancellation was requested"
@@ -248,7 +248,7 @@ def cancel(context: CliContext, job_id: int) -> None:
 @click.argument("job_id", type=int)
 @click.pass_obj
 def retry(context: CliContext, job_id: int) -> None:
-    """Retry a failed or cancelled job; rerun a succeeded one as a new job."""
+    """Retry a failed job; rerun a succeeded one as a new job."""
     with context.application() as application:
         job, new = application.jobs.retry(SYSTEM, JobId(job_id))
     click.echo(f"Job {job.id} {'was created' if new else 'will be retried'}.")

@@ -19,7 +19,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A command group that prints Workbell's errors as one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -32,7 +32,7 @@ class Group(click.Group):
             sys.exit(EXIT_USAGE if usage else EXIT_FAILED)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("workbell"), prog_name="workbell")
 @click.option(
     "--config",
@@ -61,7 +61,7 @@ def up(context: CliContext, host: str | None, port: int | None) -> None:
 @main.command()
 @click.pass_obj
 def worker(context: CliContext) -> None:
-    """Run a worker process, which runs jobs (needs a database server)."""
+    """Run jobs (needs a database server)."""
     from workbell.entrypoints.processes.worker import run_worker
 
     sys.exit(run_worker(context.settings()))
@@ -70,7 +70,7 @@ def worker(context: CliContext) -> None:
 @main.command()
 @click.pass_obj
 def scheduler(context: CliContext) -> None:
-    """Run a scheduler process, which enqueues due schedules (needs a database server)."""
+    """Enqueue due schedules (needs a database server)."""
     from workbell.entrypoints.processes.worker import run_scheduler
 
     sys.exit(run_scheduler(context.settings()))
@@ -88,7 +88,7 @@ def scheduler(context: CliContext) -> None:
 )
 @click.pass_obj
 def api(context: CliContext, host: str | None, port: int | None, workers: int) -> None:
-    """Run the HTTP API (needs a database server)."""
+    """Serve the HTTP API (needs a database server)."""
     from workbell.entrypoints.processes.api import serve
 
     sys.exit(serve(context.settings(host=host, port=port), workers))
@@ -106,7 +106,7 @@ def migrate(context: CliContext) -> None:
 @json_option
 @click.pass_obj
 def check(context: CliContext, as_json: bool) -> None:
-    """Report errors and risks in settings, folders, database and Redis."""
+    """Report errors and risks of this installation."""
     from workbell.entrypoints.cli.checks import check_installation
 
     findings = check_installation(context.settings())

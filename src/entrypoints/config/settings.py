@@ -318,7 +318,7 @@ class Settings:
         30, "Days after which failed and cancelled jobs are deleted.", *_DAYS
     )
     retention_schedule_days: int = int_option(
-        30, "Days after which jobs of schedules are deleted, whatever their outcome.", *_DAYS
+        30, "Days after which jobs of schedules are deleted, with any outcome.", *_DAYS
     )
     retention_events_days: int = int_option(
         90, "Days after which events are deleted (reserved: not implemented yet).", *_DAYS

@@ -97,13 +97,7 @@ class ApiProcess:
     """Application and HTTP server of one process."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        """
-        Open the store and build the application.
-
-        Raises:
-            Invalid: A setting or a task module is invalid.
-            Unavailable: The database is unreachable, or has another schema.
-        """
+        """Build the application and the server; raises as `open_application`."""
         self._grace_seconds = settings.shutdown_grace_seconds
         self._application, self._runtime = open_api(settings)
         app = build_app(self._application.app_dependencies(self._runtime))
@@ -123,13 +117,7 @@ class ApiProcess:
 
 
 def open_api(settings: Settings) -> tuple[Application, Runtime]:
-    """
-    Build the application and runtime of an API process, not started.
-
-    Raises:
-        Invalid: A setting or a task module is invalid.
-        Unavailable: The database is unreachable, or has another schema.
-    """
+    """Build application and runtime, not started; raises as `open_application`."""
     application = open_application(settings, "api")
     return application, application.runtime(threads=0, scheduler=False)
 

@@ -1,1 +1,1 @@
-"""services/goals."""
+"""Use cases of goals, progress, timers and reminders."""

@@ -1,4 +1,4 @@
-"""Goals: set, change, pause, archive and delete them."""
+"""Use cases of goals: create, edit, pause, archive and delete them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import AuditEntry, changed_since
+from workbell.domain.audit import changed_since
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import StaleVersion
 from workbell.domain.goals.goal import Category, Goal, GoalState
@@ -18,7 +18,8 @@ from workbell.ports.goals.repository import GoalFilter, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.goals.progress import NOT_BLANK, _signed
+from workbell.services.audit import audit_command, changed_values
+from workbell.services.goals.progress import NOT_BLANK, lock_goal
 from workbell.services.goals.timers import stop_timer
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -36,7 +37,7 @@ GoalName = Annotated[
 
 @frozen(kw_only=True)
 class NewGoal:
-    """What is asked of a goal."""
+    """Request for a goal, before validation."""
 
     goal_name: GoalName
     category: Category
@@ -45,7 +46,7 @@ class NewGoal:
 
     @classmethod
     def of(cls, goal: Goal) -> "NewGoal":
-        """Return what a goal was asked to be, to be merged with a change."""
+        """Return a goal's current fields, to merge a change into."""
         return cls(
             goal_name=goal.name,
             category=goal.category,
@@ -56,7 +57,7 @@ class NewGoal:
 
 @frozen(kw_only=True)
 class GoalView:
-    """A goal as its owner sees it today."""
+    """A goal with what its owner sees of it today."""
 
     goal: Goal
     is_overdue: bool
@@ -65,7 +66,13 @@ class GoalView:
 
 @frozen(kw_only=True)
 class GoalService:
-    """Set, list, change, pause, archive and delete a person's goals."""
+    """
+    Creates, lists, edits, pauses, archives and deletes the actor's goals.
+
+    Methods that take a goal number raise `NotFound` if the actor has no such
+    goal. `version` is the version that the actor has seen (None: any); they
+    raise `StaleVersion` if the goal has another.
+    """
 
     store: Store[GoalsTx]
     clock: Clock
@@ -73,7 +80,7 @@ class GoalService:
 
     @retry_on_contention
     def create(self, actor: Actor, new: NewGoal) -> GoalView:
-        """Give the actor a new goal, with their next number."""
+        """Create a goal with the actor's next goal number."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
@@ -92,17 +99,13 @@ class GoalService:
                     updated_at=now,
                 )
             )
-            named = {"goal_name": [None, goal.name]}
-            _audit(tx, actor, "CREATE", goal, now, named)
+            audit_command(
+                tx.audit, actor, "CREATE", "goal", goal.id, now, {"goal_name": [None, goal.name]}
+            )
         return self._view(actor, goal, None)
 
     def get(self, actor: Actor, number: int) -> GoalView:
-        """
-        Return one of the actor's goals.
-
-        Raises:
-            NotFound: They have none with the number.
-        """
+        """Return one of the actor's goals."""
         with self.store.view() as tx:
             goal, timer = tx.goals.get(actor.user_id, number), tx.timers.get(actor.user_id)
         return self._view(actor, goal, timer)
@@ -110,95 +113,71 @@ class GoalService:
     def find(
         self, actor: Actor, filters: GoalFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[GoalView], int]:
-        """Return a part of the actor's goals, and how many there are."""
+        """Return a page of the actor's goals, and the total number."""
         with self.store.view() as tx:
             total = tx.goals.count(actor.user_id, filters)
-            found = tx.goals.find(
+            goals = tx.goals.find(
                 actor.user_id, filters, ordering=ordering, offset=offset, limit=limit
             )  # fmt: skip
             timer = tx.timers.get(actor.user_id)
-        return [self._view(actor, goal, timer) for goal in found], total
+        return [self._view(actor, goal, timer) for goal in goals], total
 
     @retry_on_contention
     def edit(
-        self, actor: Actor, number: int, given: Mapping[str, Any], *, version: int | None = None
+        self,
+        actor: Actor,
+        number: int,
+        updates: Mapping[str, Any],
+        *,
+        version: int | None = None,
     ) -> GoalView:
-        """
-        Change the given fields, and leave the others.
-
-        `version` is the one that the actor has seen, None where they do not care.
-
-        Raises:
-            NotFound: There is none.
-            Invalid: A field is wrong.
-            StaleVersion: It has been changed since.
-        """
+        """Change the given fields; raises Invalid if one is wrong."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = _locked(tx, actor, number, version)
-            after, changes = self._changed(before, given)
+            before = _lock(tx, actor, number, version)
+            after, changes = self._merge(before, updates)
             after = after.touched(now)
             tx.goals.replace(after)
             changes["version"] = [before.version, after.version]
-            _audit(tx, actor, "UPDATE", after, now, changes)
+            audit_command(tx.audit, actor, "UPDATE", "goal", after.id, now, changes)
             timer = tx.timers.get(actor.user_id)
         return self._view(actor, after, timer)
 
     def pause(self, actor: Actor, number: int) -> GoalView:
-        """
-        Leave a goal alone for a while; its running timer is stopped and logged.
-
-        Raises:
-            NotFound: There is none.
-            GoalClosed: It is archived.
-        """
-        return self._move(actor, number, GoalState.PAUSED, "PAUSE")
+        """Pause a goal and log its running timer; GoalClosed if archived."""
+        return self._set_state(actor, number, GoalState.PAUSED, "PAUSE")
 
     def resume(self, actor: Actor, number: int) -> GoalView:
-        """
-        Work on a paused or archived goal again.
-
-        Raises:
-            NotFound: There is none.
-        """
-        return self._move(actor, number, GoalState.ACTIVE, "RESUME")
+        """Make a paused or archived goal active again."""
+        return self._set_state(actor, number, GoalState.ACTIVE, "RESUME")
 
     def archive(self, actor: Actor, number: int) -> GoalView:
-        """
-        Put a goal away; its running timer is stopped and logged.
-
-        Raises:
-            NotFound: There is none.
-        """
-        return self._move(actor, number, GoalState.ARCHIVED, "ARCHIVE")
+        """Archive a goal and log its running timer."""
+        return self._set_state(actor, number, GoalState.ARCHIVED, "ARCHIVE")
 
     @retry_on_contention
     def delete(self, actor: Actor, number: int, *, version: int | None = None) -> None:
-        """
-        Remove a goal and all its progress; its number stays taken.
-
-        Raises:
-            NotFound: There is none.
-            StaleVersion: It has been changed since.
-        """
+        """Delete a goal and its progress; its number is not reused."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            goal = _locked(tx, actor, number, version)
+            goal = _lock(tx, actor, number, version)
             timer = tx.timers.get(actor.user_id)
             if timer is not None and timer.goal_id == goal.id:
                 tx.timers.remove(actor.user_id)
             tx.goals.delete(goal)
-            _audit(tx, actor, "DELETE", goal, now, {"goal_name": [goal.name, None]})
+            audit_command(
+                tx.audit, actor, "DELETE", "goal", goal.id, now, {"goal_name": [goal.name, None]}
+            )
 
     @retry_on_contention
-    def _move(self, actor: Actor, number: int, state: GoalState, action: str) -> GoalView:
-        """Have a goal in another state; nothing is written where it has that state."""
+    def _set_state(self, actor: Actor, number: int, state: GoalState, action: str) -> GoalView:
+        """Change a goal's state; write nothing if it has that state."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            before = _locked(tx, actor, number, None)
+            before = _lock(tx, actor, number, None)
             after = before.in_state(state, now)
             timer = tx.timers.get(actor.user_id)
             if after is before:
@@ -209,49 +188,35 @@ class GoalService:
                 after, timer = tx.goals.get(actor.user_id, number), None
             changes: dict[str, Any] = {"state": [str(before.state), str(state)]}
             changes["version"] = [before.version, after.version]
-            _audit(tx, actor, action, after, now, changes)
+            audit_command(tx.audit, actor, action, "goal", after.id, now, changes)
         return self._view(actor, after, timer)
 
     def _view(self, actor: Actor, goal: Goal, timer: Timer | None) -> GoalView:
-        runs = timer is not None and timer.goal_id == goal.id
         return GoalView(
             goal=goal,
             is_overdue=goal.is_overdue(local_day(self.clock.now(), actor.time_zone)),
-            timer_started_at=timer.started_at if timer is not None and runs else None,
+            timer_started_at=timer.started_at if timer and timer.goal_id == goal.id else None,
         )
 
-    def _changed(self, before: Goal, given: Mapping[str, Any]) -> tuple[Goal, dict[str, Any]]:
-        """Return a goal with other fields, and the changes for the audit trail."""
+    def _merge(self, before: Goal, updates: Mapping[str, Any]) -> tuple[Goal, dict[str, Any]]:
+        """Return the edited goal, and the changes for the audit entry."""
         old = self.serializer.unstructure(NewGoal.of(before))
-        asked = self.serializer.structure({**old, **given}, NewGoal)
-        new = self.serializer.unstructure(asked)
+        request = self.serializer.structure({**old, **updates}, NewGoal)
+        new = self.serializer.unstructure(request)
         after = evolve(
             before,
-            name=asked.goal_name,
-            category=asked.category,
-            is_complete=asked.is_complete,
-            deadline=asked.deadline,
+            name=request.goal_name,
+            category=request.category,
+            is_complete=request.is_complete,
+            deadline=request.deadline,
         )
-        return after, {name: [old[name], new[name]] for name in new if old[name] != new[name]}
+        return after, changed_values(old, new)
 
 
-def _locked(tx: GoalsTx, actor: Actor, number: int, version: int | None) -> Goal:
-    """Return a goal under lock, if it has the version given."""
-    _signed(tx, actor.user_id)
-    goal = tx.goals.get_for_update(actor.user_id, number)
+def _lock(tx: GoalsTx, actor: Actor, number: int, version: int | None) -> Goal:
+    """Lock the ledger and the goal; check the goal's version."""
+    goal = lock_goal(tx, actor.user_id, number)
     if version not in {None, goal.version}:
         entries = tx.audit.list_for_object("goal", str(goal.id))
         raise StaleVersion(goal.version, changed_since(entries, version or 0))
     return goal
-
-
-def _audit(
-    tx: GoalsTx,
-    actor: Actor,
-    action: str,
-    goal: Goal,
-    now: datetime,
-    changes: Mapping[str, Any],
-) -> None:
-    if not actor.is_system:
-        tx.audit.add(AuditEntry.of(actor, action, "goal", goal.id, now, changes))

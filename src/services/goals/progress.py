@@ -1,4 +1,4 @@
-"""Progress: log time towards a goal, change it, and hand it out."""
+"""Use cases of progress entries: log, list, edit, delete, export."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from attrs import frozen
 
-from workbell.domain.audit import AuditEntry
 from workbell.domain.constraints import MAX_TEXT, Constraints
 from workbell.domain.cron.time_zones import load_zone
 from workbell.domain.errors import Invalid
@@ -19,6 +18,7 @@ from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import audit_command, changed_values
 from workbell.services.schedules.requests import ZoneName
 from workbell.services.transaction_retry import retry_on_contention
 
@@ -39,10 +39,10 @@ CHUNK = 500
 @frozen(kw_only=True)
 class NewProgressEntry:
     """
-    Time that is to be logged: a duration, or a span that lies in the past.
+    Time to log: a duration, or a past span.
 
-    `total_hours` is what was planned, and what was logged where it is left
-    out. `time_zone` says whose day it is, the person's own by default.
+    `total_hours` is the planned time, by default the logged time. `time_zone`
+    decides the local day, by default the user's zone.
     """
 
     progress: Note
@@ -55,7 +55,7 @@ class NewProgressEntry:
 
 @frozen(kw_only=True)
 class ProgressEntryChange:
-    """What of an entry can be changed; a span keeps its start."""
+    """Editable fields of an entry; the start of a span is fixed."""
 
     progress: Annotated[str, Constraints(max_length=MAX_TEXT)]
     logged_hours: timedelta
@@ -63,7 +63,7 @@ class ProgressEntryChange:
 
     @classmethod
     def of(cls, entry: ProgressEntry) -> "ProgressEntryChange":
-        """Return an entry as it may be changed, to be merged with a change."""
+        """Return an entry's current fields, to merge a change into."""
         return cls(
             progress=entry.note,
             logged_hours=timedelta(seconds=entry.logged_seconds),
@@ -73,7 +73,11 @@ class ProgressEntryChange:
 
 @frozen(kw_only=True)
 class ProgressService:
-    """Log time towards a goal, list it, change it, and hand it out."""
+    """
+    Logs, lists, edits, deletes and exports the actor's progress entries.
+
+    Methods raise `NotFound` if the actor has no such goal or entry.
+    """
 
     store: Store[GoalsTx]
     clock: Clock
@@ -82,10 +86,9 @@ class ProgressService:
     @retry_on_contention
     def log(self, actor: Actor, goal_number: int, new: NewProgressEntry) -> ProgressEntry:
         """
-        Log time towards one of the actor's goals.
+        Log time for one of the actor's goals.
 
         Raises:
-            NotFound: They have no such goal.
             Invalid: A field is wrong, or the span overlaps another.
             GoalClosed: The goal is archived.
         """
@@ -95,23 +98,17 @@ class ProgressService:
         load_zone(zone)
         time = TimeEntry.of(new.logged_hours, new.total_hours, new.started_at, new.ended_at, now)
         with self.store.begin() as tx:
-            _signed(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             goal.check_progress()
             if time.started_at is not None:
                 ends = time.started_at + timedelta(seconds=time.logged)
-                check_free(tx, actor.user_id, time.started_at, ends, "started_at")
-            entry = record(tx, goal, time, new.progress, zone, now)
+                check_span_is_free(tx, actor.user_id, time.started_at, ends, "started_at")
+            entry = insert_entry(tx, goal, time, new.progress, zone, now)
             audit(tx, actor, "CREATE", entry, now)
         return entry
 
     def get(self, actor: Actor, goal_number: int, number: int) -> ProgressEntry:
-        """
-        Return one entry of the actor's.
-
-        Raises:
-            NotFound: They have no such goal, or it has no such entry.
-        """
+        """Return one of the actor's entries."""
         with self.store.view() as tx:
             goal = tx.goals.get(actor.user_id, goal_number)
             return tx.entries.get(actor.user_id, goal.id, number)
@@ -119,33 +116,26 @@ class ProgressService:
     def find(
         self, actor: Actor, filters: EntryFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[ProgressEntry], int]:
-        """Return a part of the actor's entries, and how many there are."""
+        """Return a page of the actor's entries, and the total number."""
         with self.store.view() as tx:
             total = tx.entries.count(actor.user_id, filters)
-            found = tx.entries.find(
+            entries = tx.entries.find(
                 actor.user_id, filters, ordering=ordering, offset=offset, limit=limit
             )  # fmt: skip
-        return found, total
+        return entries, total
 
     @retry_on_contention
     def edit(
-        self, actor: Actor, goal_number: int, number: int, given: Mapping[str, Any]
+        self, actor: Actor, goal_number: int, number: int, updates: Mapping[str, Any]
     ) -> ProgressEntry:  # fmt: skip
-        """
-        Change the given fields, and leave the others.
-
-        Raises:
-            NotFound: There is no such entry.
-            Invalid: A field is wrong, or the span would overlap another.
-        """
+        """Change the given fields; raises Invalid, also for an overlap."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            _signed(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             before = tx.entries.get(actor.user_id, goal.id, number)
-            after, changes = self._changed(before, given, now)
-            _check_longer(tx, before, after)
+            after, changes = self._merge(before, updates, now)
+            _check_extension(tx, before, after)
             tx.entries.replace(after)
             tx.goals.replace(
                 goal.with_time(
@@ -158,24 +148,18 @@ class ProgressService:
 
     @retry_on_contention
     def delete(self, actor: Actor, goal_number: int, number: int) -> None:
-        """
-        Remove an entry; its number stays taken.
-
-        Raises:
-            NotFound: There is no such entry.
-        """
+        """Delete an entry; its number is not reused."""
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            _signed(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             entry = tx.entries.get(actor.user_id, goal.id, number)
             tx.entries.delete(entry)
             tx.goals.replace(goal.with_time(-entry.logged_seconds, -entry.total_seconds))
             audit(tx, actor, "DELETE", entry, now)
 
     def export(self, actor: Actor) -> Iterator[ExportRow]:
-        """Yield all of the actor's entries, in the order in which they were made."""
+        """Yield all of the actor's entries, in order of creation."""
         after = None
         while True:
             with self.store.view() as tx:
@@ -185,31 +169,32 @@ class ProgressService:
                 return
             after = rows[-1].entry.id
 
-    def _changed(
-        self, before: ProgressEntry, given: Mapping[str, Any], now: datetime
+    def _merge(
+        self, before: ProgressEntry, updates: Mapping[str, Any], now: datetime
     ) -> tuple[ProgressEntry, dict[str, Any]]:
-        """Return an entry's next self, and the changes for the audit trail."""
+        """Return the edited entry, and the changes for the audit entry."""
         old = self.serializer.unstructure(ProgressEntryChange.of(before))
-        asked = self.serializer.structure({**old, **given}, ProgressEntryChange)
-        new = self.serializer.unstructure(asked)
+        request = self.serializer.structure({**old, **updates}, ProgressEntryChange)
+        new = self.serializer.unstructure(request)
         after = before.edited(
-            asked.progress,
-            whole_seconds(asked.logged_hours, "logged_hours"),
-            whole_seconds(asked.total_hours, "total_hours"),
+            request.progress,
+            whole_seconds(request.logged_hours, "logged_hours"),
+            whole_seconds(request.total_hours, "total_hours"),
             now,
         )
-        return after, {name: [old[name], new[name]] for name in new if old[name] != new[name]}
+        return after, changed_values(old, new)
 
 
-def _signed(tx: GoalsTx, owner: UserId) -> None:
-    """Lock a person's book, and count one more change in it."""
+def lock_goal(tx: GoalsTx, owner: UserId, number: int) -> Goal:
+    """Lock a user's ledger, increment its revision, and lock one of the goals."""
     tx.ledgers.replace(tx.ledgers.lock(owner).changed())
+    return tx.goals.get_for_update(owner, number)
 
 
-def record(
+def insert_entry(
     tx: GoalsTx, goal: Goal, time: TimeEntry, note: str, zone: str, now: datetime
 ) -> ProgressEntry:  # fmt: skip
-    """Keep time as the next entry of a locked goal, and return it."""
+    """Insert time as the next entry of a locked goal; return it."""
     goal = goal.with_entry(time.logged, time.total, now)
     tx.goals.replace(goal)
     return tx.entries.add(
@@ -217,34 +202,29 @@ def record(
     )
 
 
-def check_free(
+def check_span_is_free(
     tx: GoalsTx,
     owner: UserId,
     start: datetime,
     end: datetime,
     field: str,
-    but: ProgressEntry | None = None,
+    except_entry: ProgressEntry | None = None,
 ) -> None:
-    """
-    Refuse a span in which the same person has logged time already.
-
-    Raises:
-        Invalid: It overlaps another entry's span, or the running timer.
-    """
-    last = tx.entries.latest_before(owner, end, except_id=but.id if but else None)
+    """Raise Invalid if a span overlaps another entry or the running timer."""
+    last = tx.entries.latest_before(owner, end, except_id=except_entry.id if except_entry else None)
     if last is not None and last.ended_at is not None and last.ended_at > start:
-        said = f"overlaps entry {last.number} of goal {last.goal_number}"
-        raise Invalid.field(field, f"{field} {said}")
+        overlap = f"overlaps entry {last.number} of goal {last.goal_number}"
+        raise Invalid.field(field, f"{field} {overlap}")
     timer = tx.timers.get(owner)
     if timer is not None and timer.started_at < end:
         raise Invalid.field(field, f"{field} overlaps the running timer")
 
 
-def _check_longer(tx: GoalsTx, before: ProgressEntry, after: ProgressEntry) -> None:
-    """Refuse a span that has grown into another."""
+def _check_extension(tx: GoalsTx, before: ProgressEntry, after: ProgressEntry) -> None:
+    """Check the new span of an entry that was made longer."""
     start, end, was = after.started_at, after.ended_at, before.ended_at
     if start is not None and end is not None and was is not None and end > was:
-        check_free(tx, after.owner, start, end, "logged_hours", but=before)
+        check_span_is_free(tx, after.owner, start, end, "logged_hours", except_entry=before)
 
 
 def audit(
@@ -255,9 +235,7 @@ def audit(
     now: datetime,
     changes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Keep in the audit trail what was done with an entry."""
-    if actor.is_system:
-        return
-    of_goal = {"goal_num": [entry.goal_number, entry.goal_number]}
-    told = changes if changes is not None else of_goal
-    tx.audit.add(AuditEntry.of(actor, action, "progress", entry.id, now, told))
+    """Store an audit entry for a progress entry."""
+    if changes is None:
+        changes = {"goal_num": [entry.goal_number, entry.goal_number]}
+    audit_command(tx.audit, actor, action, "progress", entry.id, now, changes)

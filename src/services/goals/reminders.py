@@ -1,4 +1,4 @@
-"""Reminders: who leaves goals alone is told, once a day at most."""
+"""Reminders of idle goals, at most one email per user and day."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
@@ -33,28 +33,27 @@ from workbell.ports.goals.repository import GoalFilter
 from workbell.ports.mail import Email
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import changed_values
 from workbell.services.transaction_retry import retry_on_contention
 
-PAGE = 200
-"""People of one transaction: short enough that nobody waits for it."""
+PAGE = 200  # users per transaction
 MAIL_TASK = "goals.mail_reminder"
 MAIL_ATTEMPTS = 10
-MOST_GOALS = 1_000
-ANOTHER_DAY = timedelta(days=1)
+MAX_GOALS = 1_000
+ONE_DAY = timedelta(days=1)
 UNSUBSCRIBE = "/api/v1/unsubscribe/"
 
-Watch = Callable[[int], None]
-"""Told after every page how many people have been looked at; it may raise to stop."""
+OnPage = Callable[[int], None]
+"""Called after each page with the number of users checked; may raise to stop."""
 
 
 @frozen(kw_only=True)
 class ReminderService:
     """
-    Find out who is to be reminded, and of what; keep what people prefer.
+    Finds users to remind and stores their preferences.
 
-    A page of people is one transaction: it locks them, makes the jobs that
-    mail them, and marks them as reminded. So a run that dies is done again
-    from its start without telling anybody twice, and forgets nobody.
+    One transaction locks a page of users, enqueues their emails and marks them
+    as reminded, so a run that fails can be repeated without duplicates.
     """
 
     store: Store[RemindersTx]
@@ -63,144 +62,136 @@ class ReminderService:
     public_url: str
     inactive_days: int = INACTIVE_DAYS
 
-    def remind_at_default_time(self, watch: Watch) -> tuple[int, int]:
-        """Remind those without a time of their own; return how many were looked at and told."""
-        looked = told = 0
+    def remind_at_default_time(self, on_page: OnPage) -> tuple[int, int]:
+        """Remind users without their own time; return counts checked, reminded."""
+        checked = reminded = 0
         after = UserId(0)
         while True:
             before = idle_cutoff(self.clock.now(), self.inactive_days)
             with self.store.view() as tx:
                 owners = tx.reminders.idle(after, before, limit=PAGE)
             if not owners:
-                return looked, told
-            told += self._remind(owners, own_times=False)
-            looked, after = looked + len(owners), owners[-1]
-            watch(looked)
+                return checked, reminded
+            reminded += self._remind(owners, own_times=False)
+            checked, after = checked + len(owners), owners[-1]
+            on_page(checked)
 
-    def remind_at_own_times(self, watch: Watch) -> tuple[int, int]:
-        """Remind those whose own time has come; return how many were looked at and told."""
-        looked = told = 0
+    def remind_at_own_times(self, on_page: OnPage) -> tuple[int, int]:
+        """Remind users whose own time is due; return counts as above."""
+        checked = reminded = 0
         while True:
             with self.store.view() as tx:
                 owners = tx.reminders.due(self.clock.now(), limit=PAGE)
             if not owners:
-                return looked, told
-            told += self._remind(owners, own_times=True)
-            looked += len(owners)
-            watch(looked)
+                return checked, reminded
+            reminded += self._remind(owners, own_times=True)
+            checked += len(owners)
+            on_page(checked)
 
     def compose_email(self, user_id: UserId, day: date, goals: Sequence[int]) -> Email | None:
         """
-        Return the mail of a day about some goals, or None if it is not wanted any more.
+        Return a user's email about goals, or None if it is no longer wanted.
 
-        It is left out what has been taken up, put aside or deleted meanwhile.
+        Goals that are no longer idle, open and active are left out.
         """
         with self.store.view() as tx:
             try:
                 user = tx.users.get(user_id)
             except NotFound:
                 return None
-            wanted = tx.reminders.preferences(user_id)
-            still_open = tx.goals.find(
+            preferences = tx.reminders.preferences(user_id)
+            open_goals = tx.goals.find(
                 user_id,
                 GoalFilter(ids=goals, states=[GoalState.ACTIVE], is_complete=False),
                 ordering=["id"],
-                limit=MOST_GOALS,
+                limit=MAX_GOALS,
             )
-        left = [goal for goal in still_open if _is_idle(goal, user, day)]
-        if not left or not user.is_active or not wanted.reminders:
+        idle_goals = [goal for goal in open_goals if _is_idle(goal, user, day)]
+        if not idle_goals or not user.is_active or not preferences.reminders:
             return None
-        return self._compose(user, left)
+        return self._compose(user, idle_goals)
 
     def preferences(self, actor: Actor) -> Preferences:
-        """Return what the actor prefers."""
+        """Return the actor's preferences."""
         with self.store.view() as tx:
             return tx.reminders.preferences(actor.user_id)
 
     @retry_on_contention
-    def save_preferences(self, actor: Actor, wanted: Preferences) -> Preferences:
+    def save_preferences(self, actor: Actor, preferences: Preferences) -> Preferences:
         """
-        Keep what the actor prefers.
+        Store the actor's preferences.
 
         Raises:
-            Invalid: The time lies between two quarter hours.
-            NotAllowed: They ask with an API key that may only read.
-            NotFound: The actor is nobody who has signed up.
+            Invalid: The time is not a multiple of 15 minutes.
+            NotAllowed: The API key is read-only.
         """
         check(actor, Action.CHANGE_PROFILE, owner=actor.user_id)
-        check_reminder_time(wanted.reminder_time)
+        check_reminder_time(preferences.reminder_time)
         with self.store.begin() as tx:
             zone = tx.users.get(actor.user_id).time_zone
-            self._save(tx, actor, wanted, zone)
-        return wanted
+            self._save(tx, actor, preferences, zone)
+        return preferences
 
     def parse_unsubscribe_token(self, token: str) -> Unsubscription:
-        """
-        Return whose mails a link ends, and of which kind; nothing is done.
-
-        Raises:
-            NotFound: It is no link of ours.
-        """
+        """Return the content of an unsubscribe token; raises NotFound."""
         return self.tokens.parse(token)
 
     @retry_on_contention
-    def unsubscribe(self, token: str, origin: ClientInfo) -> Unsubscription:
-        """
-        End what a link stands for, for good; it may be used again.
-
-        Raises:
-            NotFound: It is no link of ours.
-        """
-        what = self.tokens.parse(token)
-        actor = Actor(user_id=what.owner, origin=origin)
+    def unsubscribe(self, token: str, client_info: ClientInfo) -> Unsubscription:
+        """Turn off the emails that a token names; raises NotFound."""
+        unsubscription = self.tokens.parse(token)
+        actor = Actor(user_id=unsubscription.owner, client_info=client_info)
         with self.store.begin() as tx:
-            wanted = evolve(tx.reminders.preferences(what.owner), reminders=False)
-            self._save(tx, actor, wanted, "UTC")
-        return what
+            preferences = evolve(tx.reminders.preferences(unsubscription.owner), reminders=False)
+            self._save(tx, actor, preferences, "UTC")
+        return unsubscription
 
     @retry_on_contention
     def _remind(self, owners: Sequence[UserId], *, own_times: bool) -> int:
-        """Remind those of a page whose turn it is; return how many are told."""
+        """Remind the due users of a page; return how many were reminded."""
         now = self.clock.now()
         with self.store.begin() as tx:
-            seen = tx.reminders.lock(owners, idle_cutoff(now, self.inactive_days))
-            people = [person for person in seen if person.has_own_time is own_times]
-            due = {person.owner: person.due(now, self.inactive_days) for person in people}
-            told = [(person, due[person.owner]) for person in people if due[person.owner]]
-            if told:
-                days = {person.owner: local_day(now, person.zone) for person, _ in told}
-                tx.jobs.add([self._mail(p, goals, days[p.owner]) for p, goals in told], now)
+            locked = tx.reminders.lock(owners, idle_cutoff(now, self.inactive_days))
+            users = [user for user in locked if user.has_own_time is own_times]
+            to_remind = [
+                (user, goals) for user in users if (goals := user.due(now, self.inactive_days))
+            ]
+            if to_remind:
+                days = {user.owner: local_day(now, user.zone) for user, _ in to_remind}
+                tx.jobs.add(
+                    [self._make_mail_job(u, goals, days[u.owner]) for u, goals in to_remind], now
+                )
                 marks = {
-                    goal.id: goal.after_reminder(days[person.owner], person.zone)
-                    for person, goals in told
+                    goal.id: goal.after_reminder(days[user.owner], user.zone)
+                    for user, goals in to_remind
                     for goal in goals
                 }
                 tx.reminders.mark_reminded(days, marks)
             if own_times:
-                tx.reminders.set_next_times(self._next_times(owners, people), now)
-        return len(told)
+                tx.reminders.set_next_times(self._next_times(owners, users), now)
+        return len(to_remind)
 
     def _next_times(
-        self, owners: Sequence[UserId], people: Sequence[ReminderRecipient]
+        self, owners: Sequence[UserId], users: Sequence[ReminderRecipient]
     ) -> dict[UserId, Preferences]:
-        """Return when those with a time of their own are looked at next."""
+        """Return preferences with the next time of users with their own."""
         now = self.clock.now()
-        # whoever is not active now may be tomorrow: their zone is looked up then
-        gone = set(owners) - {person.owner for person in people}
-        later = {owner: Preferences(next_at=now + ANOTHER_DAY) for owner in gone}
-        aimed = {
-            person.owner: person.preferences.with_next_run(now, person.zone)
-            for person in people
-            if person.preferences.next_at is not None
+        # users who are inactive now may be active tomorrow: check them again then
+        absent = set(owners) - {user.owner for user in users}
+        later = {owner: Preferences(next_at=now + ONE_DAY) for owner in absent}
+        scheduled = {
+            user.owner: user.preferences.with_next_run(now, user.zone)
+            for user in users
+            if user.preferences.next_at is not None
         }
-        return later | aimed
+        return later | scheduled
 
-    def _mail(self, person: ReminderRecipient, goals: Sequence[IdleGoal], day: date) -> Job:
+    def _make_mail_job(self, user: ReminderRecipient, goals: Sequence[IdleGoal], day: date) -> Job:
         now = self.clock.now()
         parameters = {
-            "user_id": person.owner,
+            "user_id": user.owner,
             "day": day.isoformat(),
-            "goals": [goal.id for goal in goals[:MOST_GOALS]],
+            "goals": [goal.id for goal in goals[:MAX_GOALS]],
         }
         return Job(
             task=MAIL_TASK,
@@ -209,29 +200,25 @@ class ReminderService:
             due_at=now,
             max_attempts=MAIL_ATTEMPTS,
             origin=JobOrigin.REMINDER,
-            fair_key=MAIL_TASK,  # so that no other work of the system waits behind them all
-            idempotency_key=reminder_key(person.owner, day),
+            fair_key=MAIL_TASK,  # a bulk of reminders does not delay other jobs of the system
+            idempotency_key=reminder_key(user.owner, day),
             created_at=now,
         )
 
     def _compose(self, user: User, goals: Sequence[Goal]) -> Email:
-        """Return the mail; what people have typed goes to verified addresses only."""
+        """Return the email; goal names go to verified addresses only."""
         names = [goal.name for goal in goals] if user.is_email_verified else []
         subject, text = compose_reminder(names, len(goals), self.inactive_days)
         token = self.tokens.make(Unsubscription(user.id, EmailCategory.REMINDERS))
         link = f"{self.public_url}{UNSUBSCRIBE}{token}"
-        footer = f"\nNo more reminders, without signing in: {link}\n"
+        footer = f"\nUnsubscribe without signing in: {link}\n"
         return Email(to=user.email, subject=subject, text=text + footer, unsubscribe=link)
 
-    def _save(self, tx: RemindersTx, actor: Actor, wanted: Preferences, zone: str) -> None:
+    def _save(self, tx: RemindersTx, actor: Actor, preferences: Preferences, zone: str) -> None:
         now = self.clock.now()
         before = tx.reminders.preferences(actor.user_id)
-        changes = {
-            name: [was, will]
-            for name in ("reminders", "reminder_time")
-            if (was := _shown(before, name)) != (will := _shown(wanted, name))
-        }
-        tx.reminders.save_preferences(actor.user_id, wanted.with_next_run(now, zone))
+        changes = changed_values(_audited_values(before), _audited_values(preferences))
+        tx.reminders.save_preferences(actor.user_id, preferences.with_next_run(now, zone))
         if changes:
             tx.audit.add(
                 AuditEntry.of(
@@ -240,13 +227,11 @@ class ReminderService:
             )
 
 
-def _shown(preferences: Preferences, name: str) -> bool | str | None:
-    if name == "reminders":
-        return preferences.reminders
+def _audited_values(preferences: Preferences) -> dict[str, object]:
     at = preferences.reminder_time
-    return None if at is None else at.isoformat("minutes")
+    return {"reminders": preferences.reminders, "reminder_time": at and at.isoformat("minutes")}
 
 
 def _is_idle(goal: Goal, user: User, day: date) -> bool:
-    """Whether nothing has been logged since before the day of the reminder."""
+    """Whether nothing was logged on the reminder's day or later."""
     return local_day(goal.active_at, user.time_zone) < day

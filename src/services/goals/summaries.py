@@ -1,4 +1,4 @@
-"""Summaries: a person's time by week, by month and over any span."""
+"""Summaries of a user's logged time by week, month or span."""
 
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -31,7 +31,7 @@ from workbell.ports.system import Clock
 
 @frozen(kw_only=True)
 class Overview:
-    """A span of a person's time, cut into buckets and compared."""
+    """A span of a user's time in buckets, with comparison and streak."""
 
     span: Span
     group: Granularity
@@ -46,11 +46,11 @@ class Overview:
 @frozen(kw_only=True)
 class SummaryService:
     """
-    Sum up what was logged; what has not changed is taken from the cache.
+    Sums logged time; results are cached per revision of the user's ledger.
 
-    A key names the revision of the person's book, which every change of
-    theirs raises in its own transaction. It is read before the entries are,
-    so what is kept under it is never older than what it stands for.
+    Every change increments the revision in its own transaction. The revision
+    is read before the entries, so a cached sum is never older than its key.
+    Methods raise `NotFound` if the actor has no such goal.
     """
 
     store: Store[GoalsTx]
@@ -61,12 +61,7 @@ class SummaryService:
     def by_period(
         self, actor: Actor, group: Granularity, goal: int | None = None
     ) -> Sequence[DaySeconds]:
-        """
-        Return the seconds of each week or month that has any, oldest first.
-
-        Raises:
-            NotFound: The actor has no goal of this number.
-        """
+        """Return the seconds of each week or month that has any, oldest first."""
         return self._cached_or_computed(actor, group, goal, lambda days: by_period(days, group))
 
     def for_range(
@@ -78,18 +73,16 @@ class SummaryService:
         goal: int | None = None,
     ) -> Overview:
         """
-        Return a span; it ends today and has 30 days unless asked otherwise.
+        Return the overview of a span, by default the last 30 days.
 
-        Streaks go over all that was logged, and count up to today in the
-        actor's zone.
+        Streaks use all entries and count up to today in the actor's zone.
 
         Raises:
-            Invalid: The span is too long, or the wrong way round.
-            NotFound: The actor has no goal of this number.
+            Invalid: The span is too long, or ends before it starts.
         """
         today = local_day(self.clock.now(), actor.time_zone)
         span = make_span(first, last, today)
-        days = self._cached_or_computed(actor, Granularity.DAY, goal, lambda found: found)
+        days = self._cached_or_computed(actor, Granularity.DAY, goal, lambda days: days)
         return Overview(
             span=span,
             group=group,
@@ -106,24 +99,24 @@ class SummaryService:
         actor: Actor,
         group: Granularity,
         number: int | None,
-        made: Callable[[Sequence[DaySeconds]], Sequence[DaySeconds]],
+        compute: Callable[[Sequence[DaySeconds]], Sequence[DaySeconds]],
     ) -> Sequence[DaySeconds]:
-        """Return sums from the cache, or make and keep them."""
+        """Return sums from the cache, or compute and cache them."""
         owner = actor.user_id
         with self.store.view() as tx:
             revision = tx.ledgers.get(owner).revision
             key = f"{group}:{owner}:{revision}:{number or 'all'}"
-            if (text := self._cached(key)) is not None:
-                return text
+            if (cached := self._cached(key)) is not None:
+                return cached
             goal = None if number is None else tx.goals.get(owner, number).id
-            found = made(tx.entries.days(owner, goal))
+            sums = compute(tx.entries.days(owner, goal))
         if self.cache_seconds:
-            kept = [[day.isoformat(), seconds] for day, seconds in found]
-            self.cache.put(key, kept, self.cache_seconds)
-        return found
+            value = [[day.isoformat(), seconds] for day, seconds in sums]
+            self.cache.put(key, value, self.cache_seconds)
+        return sums
 
     def _cached(self, key: str) -> Sequence[DaySeconds] | None:
-        found = self.cache.get(key) if self.cache_seconds else None
-        if found is None:
+        value = self.cache.get(key) if self.cache_seconds else None
+        if value is None:
             return None
-        return [(date.fromisoformat(day), seconds) for day, seconds in found]
+        return [(date.fromisoformat(day), seconds) for day, seconds in value]

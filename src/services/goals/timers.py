@@ -1,4 +1,4 @@
-"""Timers: time that is logged while it passes, one timer a person."""
+"""Use cases of the timer that logs time as it passes, one per user."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -20,7 +20,7 @@ from workbell.domain.identity.permissions import Action, check
 from workbell.ports.goals.repository import GoalsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.goals.progress import _signed, audit, record
+from workbell.services.goals.progress import audit, insert_entry, lock_goal
 from workbell.services.transaction_retry import retry_on_contention
 
 
@@ -32,7 +32,7 @@ class NoTimer(Conflict):
 
 @frozen(kw_only=True)
 class TimerStop:
-    """What is noted down when a timer is stopped; the total is what was logged by default."""
+    """Note and total of a stopped timer; by default the logged time."""
 
     progress: Annotated[str, Constraints(max_length=MAX_TEXT)] = ""
     total_hours: timedelta | None = None
@@ -40,7 +40,7 @@ class TimerStop:
 
 @frozen(kw_only=True)
 class StartedTimer:
-    """A running timer, and the entry of the one that it has stopped, if there was one."""
+    """A running timer, and the entry of the timer it replaced."""
 
     timer: Timer
     stopped: ProgressEntry | None = None
@@ -48,7 +48,11 @@ class StartedTimer:
 
 @frozen(kw_only=True)
 class TimerService:
-    """Start and stop a person's timer."""
+    """
+    Starts and stops the actor's timer.
+
+    Methods raise `NotFound` if the actor has no such goal.
+    """
 
     store: Store[GoalsTx]
     clock: Clock
@@ -56,19 +60,17 @@ class TimerService:
     @retry_on_contention
     def start(self, actor: Actor, goal_number: int) -> StartedTimer:
         """
-        Have the actor's timer run for a goal, and stop the one that runs.
+        Start the timer for a goal; stop and log a timer of another goal.
 
-        If it runs for this goal already, nothing happens.
+        A timer that already runs for this goal is left unchanged.
 
         Raises:
-            NotFound: They have no such goal.
             GoalClosed: The goal is paused or archived.
         """
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            _signed(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             goal.check_timer()
             running = tx.timers.get(actor.user_id)
             if running is not None and running.goal_id == goal.id:
@@ -88,24 +90,22 @@ class TimerService:
         return StartedTimer(timer=timer, stopped=stopped)
 
     @retry_on_contention
-    def stop(self, actor: Actor, goal_number: int, asked: TimerStop) -> ProgressEntry:
+    def stop(self, actor: Actor, goal_number: int, request: TimerStop) -> ProgressEntry:
         """
-        Stop the actor's timer, and log what it has counted.
+        Stop the timer and log its time.
 
         Raises:
-            NotFound: They have no such goal.
-            NoTimer: No timer is running for it.
-            Invalid: The total is less than what was counted, or too long.
+            NoTimer: No timer is running for the goal.
+            Invalid: The total is less than the logged time, or too long.
         """
         check(actor, Action.USE_GOALS, owner=actor.user_id)
         now = self.clock.now()
         with self.store.begin() as tx:
-            _signed(tx, actor.user_id)
-            goal = tx.goals.get_for_update(actor.user_id, goal_number)
+            goal = lock_goal(tx, actor.user_id, goal_number)
             running = tx.timers.get(actor.user_id)
             if running is None or running.goal_id != goal.id:
                 raise NoTimer
-            return stop_timer(tx, actor, goal, running, now, asked)
+            return stop_timer(tx, actor, goal, running, now, request)
 
 
 def stop_timer(
@@ -114,22 +114,17 @@ def stop_timer(
     goal: Goal,
     timer: Timer,
     now: datetime,
-    asked: TimerStop | None = None,
+    request: TimerStop | None = None,
 ) -> ProgressEntry:
-    """
-    Remove a running timer, and keep its time as an entry of its locked goal.
-
-    Raises:
-        Invalid: The total that was asked for does not fit.
-    """
+    """Remove a timer and log its time for its locked goal; may raise Invalid."""
     seconds = total = timer.seconds(now)
-    if asked is not None and asked.total_hours is not None:
-        total = whole_seconds(asked.total_hours, "total_hours")
+    if request is not None and request.total_hours is not None:
+        total = whole_seconds(request.total_hours, "total_hours")
         if total < seconds:
-            raise Invalid.field("total_hours", "total_hours must be at least what was logged")
+            raise Invalid.field("total_hours", "total_hours must not be less than the logged time")
         check_time(seconds, total)
     tx.timers.remove(timer.owner)
     time = TimeEntry(logged=seconds, total=total, started_at=timer.started_at)
-    entry = record(tx, goal, time, asked.progress if asked else "", timer.zone, now)
+    entry = insert_entry(tx, goal, time, request.progress if request else "", timer.zone, now)
     audit(tx, actor, "STOP_TIMER", entry, now)
     return entry

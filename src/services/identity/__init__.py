@@ -1,1 +1,1 @@
-"""services/identity."""
+"""Use cases of users, sessions, API keys and second factors."""

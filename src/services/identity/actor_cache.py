@@ -1,4 +1,4 @@
-"""Who asked with which token a moment ago."""
+"""Cache of the actors of recently authenticated tokens."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -9,13 +9,12 @@ from attrs import Factory, define, field, frozen
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import UserId
 
-LIFE = timedelta(seconds=5)
-"""How long other processes may go on without noticing that somebody is out."""
-MOST = 10_000
+TTL = timedelta(seconds=5)  # until other processes reject a revoked token
+MAX_ENTRIES = 10_000
 
 
 @frozen
-class _Known:
+class _CachedActor:
     actor: Actor
     until: datetime
 
@@ -23,43 +22,52 @@ class _Known:
 @define(eq=False)
 class ActorCache:
     """
-    People by the hash of the token that they asked with, for a few seconds.
+    Caches actors by the hash of their token, for at most 5 s.
 
-    Whoever ends a session, a key or a right calls `forget` after the commit,
-    so that it counts at once in this process. What was read before and comes
-    in after is not kept: `mark` tells the two apart.
+    Code that ends a session or a key, or takes a right away, calls `evict`
+    after the commit, so that this process applies the change at once.
     """
 
-    _known: dict[bytes, _Known] = field(factory=dict[bytes, _Known], init=False, repr=False)
-    _forgotten: int = field(default=0, init=False)
+    _entries: dict[bytes, _CachedActor] = field(
+        factory=dict[bytes, _CachedActor], init=False, repr=False
+    )
+    _generation: int = field(default=0, init=False)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
     def find(self, token: str, now: datetime) -> Actor | None:
-        """Return who asked with this token a moment ago, if it still counts."""
-        found = self._known.get(_key(token))
-        return found.actor if found is not None and now < found.until else None
+        """Return the cached actor of a token, or None."""
+        entry = self._entries.get(_key(token))
+        return entry.actor if entry is not None and now < entry.until else None
 
     def generation(self) -> int:
-        """Return a number to be handed to `keep`: take it before reading the store."""
-        return self._forgotten
+        """
+        Return the cache generation; read it before the store.
 
-    def put(self, token: str, actor: Actor, now: datetime, until: datetime, mark: int) -> None:
-        """Remember somebody for a few seconds, but not beyond a moment."""
+        `put` drops the actor if an eviction has happened in between.
+        """
+        return self._generation
+
+    def put(
+        self, token: str, actor: Actor, now: datetime, until: datetime, generation: int
+    ) -> None:
+        """Cache an actor for TTL, but not beyond `until`."""
         with self._lock:
-            if mark != self._forgotten:
+            if generation != self._generation:
                 return
-            while len(self._known) >= MOST:
-                del self._known[next(iter(self._known))]
-            self._known.pop(_key(token), None)
-            self._known[_key(token)] = _Known(actor, min(now + LIFE, until))
+            while len(self._entries) >= MAX_ENTRIES:
+                del self._entries[next(iter(self._entries))]
+            self._entries.pop(_key(token), None)
+            self._entries[_key(token)] = _CachedActor(actor, min(now + TTL, until))
 
     def evict(self, user_id: UserId) -> None:
-        """Forget everything about a person."""
+        """Evict all entries of a user."""
         with self._lock:
-            self._forgotten += 1
-            gone = [key for key, one in self._known.items() if one.actor.user_id == user_id]
-            for key in gone:
-                del self._known[key]
+            self._generation += 1
+            evicted = [
+                key for key, entry in self._entries.items() if entry.actor.user_id == user_id
+            ]
+            for key in evicted:
+                del self._entries[key]
 
 
 def _key(token: str) -> bytes:

@@ -1,4 +1,4 @@
-"""API keys: listed, created and revoked by their user."""
+"""Use cases of a user's own API keys."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from workbell.services.transaction_retry import retry_on_contention
 
 @frozen(kw_only=True)
 class NewKey:
-    """A new key with its text, which nobody ever sees again."""
+    """A new API key and its text, which is not stored."""
 
     key: ApiKey
     text: str = field(repr=False)
@@ -29,20 +29,19 @@ class NewKey:
 
 @frozen(kw_only=True)
 class ApiKeyService:
-    """List, create and revoke the actor's own API keys."""
+    """
+    Lists, creates and revokes the actor's own API keys.
+
+    Methods raise `NotAllowed` if the actor uses an API key.
+    """
 
     store: Store[IdentityTx]
     clock: Clock
     ids: Ids
-    recent: ActorCache
+    actor_cache: ActorCache
 
     def list_keys(self, actor: Actor) -> Sequence[ApiKey]:
-        """
-        Return the actor's keys that are not revoked, the newest first.
-
-        Raises:
-            NotAllowed: They ask with an API key.
-        """
+        """Return the actor's keys that are not revoked, newest first."""
         check(actor, Action.READ_KEYS, owner=actor.user_id)
         with self.store.view() as tx:
             return tx.api_keys.list_for_user(actor.user_id)
@@ -58,54 +57,12 @@ class ApiKeyService:
         Create a key for the actor.
 
         Raises:
-            Invalid: Name, scopes or end do not fit.
-            LimitReached: They have as many as they may have.
-            NotAllowed: They ask with an API key.
+            Invalid: Name, scopes or expiry are wrong.
+            LimitReached: The actor has the maximum number of keys.
         """
         check(actor, Action.MAKE_KEY, owner=actor.user_id)
         now, name = self.clock.now(), name.strip()
         check_new_key(name, scopes, expires_at, now)
-        new, text = self._generate(actor, name, scopes, expires_at, now)
-        return NewKey(key=self._insert(actor, new, now), text=text)
-
-    @retry_on_contention
-    def revoke(self, actor: Actor, key_id: int) -> None:
-        """
-        End one of the actor's keys, at once.
-
-        Raises:
-            NotFound: They have no such key, or ended it already.
-            NotAllowed: They ask with an API key.
-        """
-        check(actor, Action.REVOKE_KEY, owner=actor.user_id)
-        with self.store.begin() as tx:
-            now = self.clock.now()
-            if not tx.api_keys.revoke(actor.user_id, key_id, now):
-                raise NotFound("There is no such key.")
-            tx.audit.add(AuditEntry.of(actor, "DELETE", "api_key", key_id, now))
-        self.recent.evict(actor.user_id)
-
-    @retry_on_contention
-    def _insert(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:
-        with self.store.begin() as tx:
-            tx.users.get_for_update(actor.user_id)
-            working = sum(key.is_usable(now) for key in tx.api_keys.list_for_user(actor.user_id))
-            if working >= MAX_KEYS:
-                raise LimitReached(
-                    f"You have {working} of {MAX_KEYS} keys.", used=working, limit=MAX_KEYS
-                )
-            key = tx.api_keys.add(new)
-            tx.audit.add(AuditEntry.of(actor, "CREATE", "api_key", key.id, now))
-        return key
-
-    def _generate(
-        self,
-        actor: Actor,
-        name: str,
-        scopes: Sequence[KeyScope],
-        expires_at: datetime | None,
-        now: datetime,
-    ) -> tuple[ApiKey, str]:
         token = OpaqueToken(Prefix.API_KEY, self.ids.new()[:16], self.ids.new() + self.ids.new())
         key = ApiKey(
             user_id=actor.user_id,
@@ -116,4 +73,30 @@ class ApiKeyService:
             created_at=now,
             expires_at=expires_at,
         )
-        return key, token.text
+        return NewKey(key=self._insert(actor, key, now), text=token.text)
+
+    @retry_on_contention
+    def revoke(self, actor: Actor, key_id: int) -> None:
+        """Revoke one of the actor's keys; raises NotFound."""
+        check(actor, Action.REVOKE_KEY, owner=actor.user_id)
+        with self.store.begin() as tx:
+            now = self.clock.now()
+            if not tx.api_keys.revoke(actor.user_id, key_id, now):
+                raise NotFound("There is no such key.")
+            tx.audit.add(AuditEntry.of(actor, "DELETE", "api_key", key_id, now))
+        self.actor_cache.evict(actor.user_id)
+
+    @retry_on_contention
+    def _insert(self, actor: Actor, new: ApiKey, now: datetime) -> ApiKey:
+        with self.store.begin() as tx:
+            tx.users.get_for_update(actor.user_id)
+            used = sum(key.is_usable(now) for key in tx.api_keys.list_for_user(actor.user_id))
+            if used >= MAX_KEYS:
+                raise LimitReached(
+                    f"You have {used} of {MAX_KEYS} keys; revoke one first.",
+                    used=used,
+                    limit=MAX_KEYS,
+                )
+            key = tx.api_keys.add(new)
+            tx.audit.add(AuditEntry.of(actor, "CREATE", "api_key", key.id, now))
+        return key

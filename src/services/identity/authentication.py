@@ -1,4 +1,4 @@
-"""Knowing who asks, by a signed token, an opaque one or an API key."""
+"""Authentication of access tokens, session tokens and API keys."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -19,19 +19,19 @@ from workbell.ports.system import Clock
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.second_factor_check import must_enrol
 
-ENDED = "This session has ended: sign in again."
-_NOWHERE = ClientInfo()
-_NOTHING_KEPT = "0" * 64
+SESSION_ENDED = "This session has ended: sign in again."
+UNKNOWN_CLIENT = ClientInfo()
+_NO_HASH = "0" * 64
 
 
 @frozen(kw_only=True)
 class TokenAuthenticator:
     """
-    Turn tokens into people.
+    Authenticates tokens; all methods raise `Unauthenticated` on failure.
 
-    Signed tokens and API keys are looked up once in a few seconds; opaque
-    session tokens and cookies every time. `idle` is how long a browser's
-    session lasts without being used, `session_life` the most that any lasts.
+    Access tokens and API keys are cached for 5 s; opaque session tokens and
+    cookies are read from the store each time. `idle` is how long an unused
+    browser session lasts, `session_life` the maximum for any session.
     """
 
     store: Store[IdentityTx]
@@ -39,60 +39,54 @@ class TokenAuthenticator:
     tokens: Tokens
     idle: timedelta = timedelta(days=1)
     session_life: timedelta = MAX_LIFE
-    duty: SecondFactorPolicy = SecondFactorPolicy.NONE
-    recent: ActorCache = field(default=Factory(ActorCache), eq=False)
+    policy: SecondFactorPolicy = SecondFactorPolicy.NONE
+    actor_cache: ActorCache = field(default=Factory(ActorCache), eq=False)
 
-    def authenticate(self, token: str, origin: ClientInfo = _NOWHERE) -> Actor:
-        """
-        Return who asks with this token.
-
-        Raises:
-            Unauthenticated: The token, its session or its user serves no more.
-        """
+    def authenticate(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> Actor:
+        """Return the actor of an access token, session token or API key."""
         if is_opaque(token, Prefix.SESSION):
-            return self.by_session(token, SessionKind.OPAQUE, origin)
-        now, mark = self.clock.now(), self.recent.generation()
-        actor = self.recent.find(token, now)
+            return self.by_session(token, SessionKind.OPAQUE, client_info)
+        now, generation = self.clock.now(), self.actor_cache.generation()
+        actor = self.actor_cache.find(token, now)
         if actor is None:
             by_key = is_opaque(token, Prefix.API_KEY)
             actor, until = self._by_key(token, now) if by_key else self._by_claims(token, now)
-            self.recent.put(token, actor, now, until, mark)
-        return evolve(actor, origin=origin)
+            self.actor_cache.put(token, actor, now, until, generation)
+        return evolve(actor, client_info=client_info)
 
-    def by_session(self, token: str, kind: SessionKind, origin: ClientInfo = _NOWHERE) -> Actor:
-        """
-        Return who asks with an opaque session token, or with a cookie.
-
-        Raises:
-            Unauthenticated: The token, its session or its user serves no more.
-        """
+    def by_session(
+        self, token: str, kind: SessionKind, client_info: ClientInfo = UNKNOWN_CLIENT
+    ) -> Actor:
+        """Return the actor of an opaque session token or cookie."""
         opaque, now = OpaqueToken.parse(token), self.clock.now()
         if opaque.prefix is not Prefix.SESSION:
-            raise Unauthenticated("This token does not serve here.")
+            raise Unauthenticated("This kind of token is not accepted here.")
         with self.store.view() as tx:
             session = tx.sessions.find(opaque.id)
             user = _active(tx, session.user_id) if session else None
-            owes = user is not None and must_enrol(tx, self.duty, user)
-        fits = opaque.matches(session.current_jti if session else _NOTHING_KEPT)
-        if user is None or session is None or not fits or session.kind is not kind:
-            raise Unauthenticated(ENDED)
+            enrolment_due = user is not None and must_enrol(tx, self.policy, user)
+        matches = opaque.matches(session.current_jti if session else _NO_HASH)
+        if user is None or session is None or not matches or session.kind is not kind:
+            raise Unauthenticated(SESSION_ENDED)
         if not session.is_active(now):
-            raise Unauthenticated(ENDED)
+            raise Unauthenticated(SESSION_ENDED)
         self._record_use(session, now)
-        return Actor.of(user, session_id=session.id, origin=origin, must_enrol=owes)
+        return Actor.of(
+            user, session_id=session.id, client_info=client_info, must_enrol=enrolment_due
+        )
 
     def _by_claims(self, token: str, now: datetime) -> tuple[Actor, datetime]:
         claims = self.tokens.read(token, TokenKind.ACCESS)
         with self.store.view() as tx:
             session = tx.sessions.find(claims.session_id)
             user = user_from_actor(tx, claims)
-            owes = user is not None and must_enrol(tx, self.duty, user)
+            enrolment_due = user is not None and must_enrol(tx, self.policy, user)
         if user is None or session is None or not session.is_active(now):
-            raise Unauthenticated(ENDED)
+            raise Unauthenticated(SESSION_ENDED)
         if session.user_id != user.id or session.kind is not SessionKind.TOKENS:
-            raise Unauthenticated("This token does not serve here.")
+            raise Unauthenticated("This kind of token is not accepted here.")
         self._record_use(session, now)
-        actor = Actor.of(user, session_id=session.id, must_enrol=owes)
+        actor = Actor.of(user, session_id=session.id, must_enrol=enrolment_due)
         return actor, min(claims.expires_at, session.expires_at)
 
     def _by_key(self, token: str, now: datetime) -> tuple[Actor, datetime]:
@@ -100,9 +94,9 @@ class TokenAuthenticator:
         with self.store.view() as tx:
             key = tx.api_keys.by_prefix(opaque.id)
             user = _active(tx, key.user_id) if key else None
-        fits = opaque.matches(key.secret_hash if key else _NOTHING_KEPT)
-        if user is None or key is None or not fits or not key.is_usable(now):
-            raise Unauthenticated("This API key does not serve, or no more.")
+        matches = opaque.matches(key.secret_hash if key else _NO_HASH)
+        if user is None or key is None or not matches or not key.is_usable(now):
+            raise Unauthenticated("The API key is wrong, expired or revoked.")
         self._record_key_use(key, now)
         until = key.expires_at or now + self.session_life
         return Actor.of(user, key_scopes=key.scopes), until
@@ -119,7 +113,7 @@ class TokenAuthenticator:
 
 
 def user_from_actor(tx: IdentityTx, claims: Claims) -> User | None:
-    """Return the active user of a token, unless all their tokens were called back."""
+    """Return the active user of a token, unless its version is revoked."""
     user = _active(tx, claims.user_id)
     return user if user is not None and user.token_version == claims.version else None
 

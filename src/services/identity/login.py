@@ -1,4 +1,4 @@
-"""Signing in, staying signed in, and signing out."""
+"""Use cases of login, token refresh and logout."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -33,17 +33,20 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock, Ids
 from workbell.services.audit import AuditBurstFilter, account_audit_entry
 from workbell.services.identity.actor_cache import ActorCache
-from workbell.services.identity.authentication import ENDED, TokenAuthenticator, user_from_actor
+from workbell.services.identity.authentication import (
+    SESSION_ENDED,
+    UNKNOWN_CLIENT,
+    TokenAuthenticator,
+    user_from_actor,
+)
 from workbell.services.identity.second_factor_check import SecondFactorCheck
 from workbell.services.rate_limits import RateLimiting, known_address, verify_counting_failures
 from workbell.services.transaction_retry import retry_on_contention
 
-_NOWHERE = ClientInfo()
-
 
 @frozen(kw_only=True)
 class TokenLogin:
-    """A person, and the two tokens that stand for them until they expire."""
+    """A logged-in user and their access and refresh tokens."""
 
     user: User
     access: str = field(repr=False)
@@ -54,7 +57,7 @@ class TokenLogin:
 
 @frozen(kw_only=True)
 class OpaqueLogin:
-    """A person, and the opaque token of the session that was opened for them."""
+    """A logged-in user and the opaque token of their session."""
 
     user: User
     token: OpaqueToken
@@ -64,12 +67,11 @@ class OpaqueLogin:
 @frozen(kw_only=True)
 class LoginService:
     """
-    Turn passwords into tokens, old tokens into new ones, and tokens into people.
+    Logs users in and out, and refreshes their tokens.
 
-    Nothing is hashed within a transaction. No session lasts longer than
-    `session_life`, however often it is renewed; a browser's ends when it was
-    not used for `refresh_life`. Keeping that a login failed takes as long
-    whoever it was, by `evened`.
+    Passwords are hashed outside of transactions. No session lasts longer than
+    `session_life`; a browser session ends if unused for `refresh_life`.
+    `min_duration` hides how long it takes to record a failed login.
     """
 
     store: Store[IdentityTx]
@@ -84,10 +86,10 @@ class LoginService:
     require_verified_email: bool = False
     rate_limits: RateLimiting | None = None
     factor_keys: FactorKeys = field(factory=FactorKeys)
-    second_factor_duty: SecondFactorPolicy = SecondFactorPolicy.NONE
-    evened: Callable[[], AbstractContextManager[object]] = nullcontext
-    recent: ActorCache = field(default=Factory(ActorCache), eq=False)
-    recognition: TokenAuthenticator = field(
+    second_factor_policy: SecondFactorPolicy = SecondFactorPolicy.NONE
+    min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
+    actor_cache: ActorCache = field(default=Factory(ActorCache), eq=False)
+    authenticator: TokenAuthenticator = field(
         default=Factory(
             lambda self: TokenAuthenticator(
                 store=self.store,
@@ -95,89 +97,83 @@ class LoginService:
                 tokens=self.tokens,
                 idle=self.refresh_life,
                 session_life=self.session_life,
-                recent=self.recent,
-                duty=self.second_factor_duty,
+                actor_cache=self.actor_cache,
+                policy=self.second_factor_policy,
             ),
             takes_self=True,
         ),
         init=False,
     )
-    gate: SecondFactorCheck = field(
+    factor_check: SecondFactorCheck = field(
         default=Factory(
             lambda self: SecondFactorCheck(
                 store=self.store,
                 clock=self.clock,
                 keys=self.factor_keys,
                 totp=self.totp,
-                duty=self.second_factor_duty,
+                policy=self.second_factor_policy,
                 rate_limits=self.rate_limits,
             ),
             takes_self=True,
         ),
         init=False,
     )
-    _floods: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
+    _burst_filter: AuditBurstFilter = field(factory=AuditBurstFilter, init=False, eq=False)
 
     def login(
         self,
         identifier: str,
         password: str,
-        origin: ClientInfo = _NOWHERE,
+        client_info: ClientInfo = UNKNOWN_CLIENT,
         *,
         code: str = "",
         require_verified: bool = False,
     ) -> TokenLogin:
         """
-        Open a session for who has this username or address, and this password.
+        Start a session for a username or email address and a password.
 
-        Takes as long for a name that nobody has. A hash with old parameters
-        is made anew. Who has a second factor gives a `code` of it besides.
+        An unknown name takes as long as a known one. An outdated password hash is
+        replaced. Users with a second factor also give a `code`.
 
         Raises:
-            WrongCredentials: There is no such active person and password.
-            EmailNotVerified: They are right, but a verified address is wanted,
-                by the settings or by `require_verified`.
-            SecondFactorRequired, WrongSecondFactor: They are right, but the code
-                is missing or wrong.
-            TooMany: The password or the code was wrong too often.
-            Unavailable: The store does not answer, or too many are hashing.
+            WrongCredentials: No active user has this name and password.
+            EmailNotVerified: A verified address is required.
+            SecondFactorRequired, WrongSecondFactor: The code is missing or wrong.
+            RateLimited: The password or the code was wrong too often.
+            Unavailable: The store is down, or too many hashes are running.
         """
-        user = self._verify_password(identifier, password, origin, require_verified)
-        seed = self._check_second_factor(user, code, origin)
+        user = self._verify_password(identifier, password, client_info, require_verified)
+        seed = self._check_second_factor(user, code, client_info)
         session = Session.start(
             self.ids.new(),
             user.id,
             self.ids.new(),
             self.clock.now(),
             min(self.refresh_life, self.session_life),
-            origin=origin,
+            client_info=client_info,
         )
         return self._issue_tokens(
-            self._store_session(user, password, seed, session, origin), session
+            self._store_session(user, password, seed, session, client_info), session
         )
 
     def login_opaque(
         self,
         identifier: str,
         password: str,
-        origin: ClientInfo = _NOWHERE,
+        client_info: ClientInfo = UNKNOWN_CLIENT,
         *,
         code: str = "",
         kind: SessionKind = SessionKind.OPAQUE,
         replaces: str = "",
     ) -> OpaqueLogin:
         """
-        Do as `login` does, and return one opaque token in place of the pair.
+        Log in as `login` does, with one opaque token in place of a pair.
 
-        `replaces` is the session that a browser had before: it ends, so that
-        nobody is left with a cookie that somebody else gave them.
-
-        Raises:
-            WrongCredentials, EmailNotVerified, SecondFactorRequired,
-            WrongSecondFactor, TooMany, Unavailable: As `login` does.
+        `replaces` is the browser's previous session id. That session is revoked
+        to prevent session fixation.
         """
-        user = self._verify_password(identifier, password, origin, require_verified=False)
-        seed = self._check_second_factor(user, code, origin)
+        user = self._verify_password(identifier, password, client_info, require_verified=False)
+        seed = self._check_second_factor(user, code, client_info)
         token = OpaqueToken(Prefix.SESSION, self.ids.new(), self.ids.new() + self.ids.new())
         life = self.session_life if kind is SessionKind.OPAQUE else self.refresh_life
         session = Session.start(
@@ -187,42 +183,31 @@ class LoginService:
             self.clock.now(),
             min(life, self.session_life),
             kind=kind,
-            origin=origin,
+            client_info=client_info,
         )
-        current = self._store_session(user, password, seed, session, origin, replaces)
+        current = self._store_session(user, password, seed, session, client_info, replaces)
         return OpaqueLogin(user=current, token=token, expires_at=session.expires_at)
 
     @retry_on_contention
-    def refresh(self, token: str, origin: ClientInfo = _NOWHERE) -> TokenLogin:
+    def refresh(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> TokenLogin:
         """
-        Exchange a refresh token for the next pair of tokens.
+        Exchange a refresh token for the next pair; raises Unauthenticated.
 
-        The same token again within 10 s is answered with the same pair, so
-        that parallel or repeated calls sign nobody out. After that it was
-        stolen, on one side or the other, and the session ends.
-
-        Raises:
-            Unauthenticated: The token, its session or its user serves no more.
+        The same token returns the same pair for 10 s, which allows parallel and
+        repeated calls. Later reuse means theft: the session is revoked.
         """
-        claims, next_jti = self.tokens.read(token, TokenKind.REFRESH), self.ids.new()
+        claims = self.tokens.read(token, TokenKind.REFRESH)
         with self.store.begin() as tx:
-            now = self.clock.now()
-            found = _locked(tx, claims)
-            signed_in = found and self._rotate_tokens(tx, found, claims.jti, next_jti, now, origin)
-        if signed_in is None:
-            self.recent.evict(claims.user_id)
-            raise Unauthenticated(ENDED)
-        return self._issue_tokens(*signed_in)
+            locked = _lock_session(tx, claims)
+            rotated = locked and self._rotate_tokens(tx, *locked, claims.jti, client_info)
+        if rotated is None:
+            self.actor_cache.evict(claims.user_id)
+            raise Unauthenticated(SESSION_ENDED)
+        return self._issue_tokens(*rotated)
 
     @retry_on_contention
     def logout(self, actor: Actor) -> None:
-        """
-        End the session that the actor asks with, at once.
-
-        Raises:
-            NotAllowed: They ask with an API key.
-            Invalid: There is no session to end.
-        """
+        """Revoke the session of the actor's token; Invalid if there is none."""
         check(actor, Action.SIGN_OUT, owner=actor.user_id)
         if not actor.session_id:
             raise Invalid("There is no session to end.")
@@ -231,42 +216,35 @@ class LoginService:
             if session.revoked_at is None:
                 tx.sessions.replace(session.revoked(now))
                 user = tx.users.get(actor.user_id)
-                tx.audit.add(_of_session(user, "LOGOUT", session, actor.origin, now))
-        self.recent.evict(actor.user_id)
+                tx.audit.add(_session_entry(user, "LOGOUT", session, actor.client_info, now))
+        self.actor_cache.evict(actor.user_id)
 
-    def authenticate(self, token: str, origin: ClientInfo = _NOWHERE) -> Actor:
-        """
-        Return who asks with this token: signed, opaque, or an API key.
-
-        Raises:
-            Unauthenticated: The token, its session or its user serves no more.
-        """
-        return self.recognition.authenticate(token, origin)
-
-    # ----------------------------------------------------------------------------- the gate
+    def authenticate(self, token: str, client_info: ClientInfo = UNKNOWN_CLIENT) -> Actor:
+        """Return the actor of a token or API key; see TokenAuthenticator."""
+        return self.authenticator.authenticate(token, client_info)
 
     def _verify_password(
-        self, identifier: str, password: str, origin: ClientInfo, require_verified: bool
+        self, identifier: str, password: str, client_info: ClientInfo, require_verified: bool
     ) -> User:
-        """Return who has this password: the one way to any token, with `_passed_by`."""
+        """Return the user with this password, or raise and audit."""
         with self.store.view() as tx:
             user = tx.users.by_login(identifier)
-            known_from = known_address(tx, user, origin.address)
-        fits = verify_counting_failures(
-            self.rate_limits, self.hasher, user, identifier, password, known_from
+            trusted_address = known_address(tx, user, client_info.address)
+        matches = verify_counting_failures(
+            self.rate_limits, self.hasher, user, identifier, password, trusted_address
         )
-        if user is None or not fits or not user.may_sign_in(self.clock.now()):
-            raise self._audit_refusal(user, WrongCredentials(), origin)
+        if user is None or not matches or not user.may_sign_in(self.clock.now()):
+            raise self._audit_refusal(user, WrongCredentials(), client_info)
         if (require_verified or self.require_verified_email) and not user.is_email_verified:
-            raise self._audit_refusal(user, EmailNotVerified(), origin)
+            raise self._audit_refusal(user, EmailNotVerified(), client_info)
         return user
 
-    def _check_second_factor(self, user: User, code: str, origin: ClientInfo) -> str:
-        """Return the seed of the second factor that somebody has shown, if they have one."""
+    def _check_second_factor(self, user: User, code: str, client_info: ClientInfo) -> str:
+        """Return the secret's seed of the verified second factor, or ""."""
         try:
-            return self.gate.verify(user, code, origin)
+            return self.factor_check.verify(user, code, client_info)
         except (SecondFactorRequired, WrongSecondFactor) as error:
-            raise self._audit_refusal(user, error, origin) from None
+            raise self._audit_refusal(user, error, client_info) from None
 
     @retry_on_contention
     def _store_session(
@@ -275,63 +253,55 @@ class LoginService:
         password: str,
         seed: str,
         session: Session,
-        origin: ClientInfo,
+        client_info: ClientInfo,
         replaces: str = "",
     ) -> User:
-        """Keep a new session, and return its user, whose hash may be a new one."""
-        renewed = self._rehash(user, password)
+        """Store a new session and a renewed hash; return the user."""
+        needs_rehash = self.hasher.needs_rehash(user.password_hash)
+        new_hash = self.hasher.hash(password) if needs_rehash else None
         with self.store.begin() as tx:
-            current = _unchanged(tx, user)
-            self.gate.check_unchanged(tx, current, seed)
-            if renewed is not None:
-                tx.users.replace(evolve(current, password_hash=renewed))
+            current = _lock_unchanged(tx, user)
+            self.factor_check.check_unchanged(tx, current, seed)
+            if new_hash is not None:
+                tx.users.replace(evolve(current, password_hash=new_hash))
             if replaces:
-                _end(tx, replaces, session.created_at)
+                _revoke_session(tx, replaces, session.created_at)
             tx.sessions.add(session)
-            tx.audit.add(_of_session(user, "LOGIN", session, origin, session.created_at))
+            tx.audit.add(_session_entry(user, "LOGIN", session, client_info, session.created_at))
         return current
 
     def _audit_refusal(
-        self, user: User | None, why: WorkbellError, origin: ClientInfo
+        self, user: User | None, error: WorkbellError, client_info: ClientInfo
     ) -> WorkbellError:
-        """Keep that somebody was refused, never what they typed; return the error."""
-        changes = {"reason": [None, why.code]}
-        with self.evened(), self.store.begin() as tx:
-            failed = account_audit_entry(user, "LOGIN_FAILED", origin, self.clock.now(), changes)
-            self._floods.add(tx.audit, failed)
-        return why
-
-    def _rehash(self, user: User, password: str) -> str | None:
-        if not self.hasher.needs_rehash(user.password_hash):
-            return None
-        return self.hasher.hash(password)
+        """Record a failed login, without secrets; return the error."""
+        changes = {"reason": [None, error.code]}
+        with self.min_duration(), self.store.begin() as tx:
+            failed = account_audit_entry(
+                user, "LOGIN_FAILED", client_info, self.clock.now(), changes
+            )
+            self._burst_filter.add(tx.audit, failed)
+        return error
 
     def _rotate_tokens(
-        self,
-        tx: IdentityTx,
-        found: tuple[User, Session],
-        jti: str,
-        next_jti: str,
-        now: datetime,
-        origin: ClientInfo,
+        self, tx: IdentityTx, user: User, session: Session, jti: str, client_info: ClientInfo
     ) -> tuple[User, Session] | None:
-        """Return user and session as the exchange leaves them, or None if it is refused."""
-        user, session = found
-        standing = session.classify_refresh_token(jti, now)
-        if standing is RefreshTokenState.JUST_ROTATED:
-            return found
-        if standing is RefreshTokenState.CURRENT:
-            rotated = session.rotated(next_jti, now, self.refresh_life, self.session_life)
+        """Return user and session after the exchange, or None if refused."""
+        now = self.clock.now()
+        state = session.classify_refresh_token(jti, now)
+        if state is RefreshTokenState.JUST_ROTATED:
+            return user, session
+        if state is RefreshTokenState.CURRENT:
+            rotated = session.rotated(self.ids.new(), now, self.refresh_life, self.session_life)
             tx.sessions.replace(rotated)
-            tx.audit.add(_of_session(user, "REFRESH", session, origin, now))
+            tx.audit.add(_session_entry(user, "REFRESH", session, client_info, now))
             return user, rotated
-        if standing is RefreshTokenState.REUSED:
+        if state is RefreshTokenState.REUSED:
             tx.sessions.replace(session.revoked(now))
-            tx.audit.add(_of_session(user, "REFRESH_REUSED", session, origin, now))
+            tx.audit.add(_session_entry(user, "REFRESH_REUSED", session, client_info, now))
         return None
 
     def _issue_tokens(self, user: User, session: Session) -> TokenLogin:
-        """Return the pair that belongs to a session as it stands: always the same one."""
+        """Return the token pair of a session; the same until it rotates."""
         access = self._claims(TokenKind.ACCESS, user, session)
         refresh = self._claims(TokenKind.REFRESH, user, session)
         return TokenLogin(
@@ -356,15 +326,15 @@ class LoginService:
         )
 
 
-def _unchanged(tx: IdentityTx, seen: User) -> User:
-    """Lock the user, and refuse if the password was changed while it was checked."""
-    current = tx.users.get_for_update(seen.id)
-    if current.password_hash != seen.password_hash or not current.is_active:
+def _lock_unchanged(tx: IdentityTx, user: User) -> User:
+    """Lock the user; raise if the password has changed since it was read."""
+    current = tx.users.get_for_update(user.id)
+    if current.password_hash != user.password_hash or not current.is_active:
         raise WrongCredentials
     return current
 
 
-def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
+def _lock_session(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
     """Return the user and the locked session of a refresh token."""
     try:
         session = tx.sessions.get_for_update(claims.session_id)
@@ -376,13 +346,13 @@ def _locked(tx: IdentityTx, claims: Claims) -> tuple[User, Session] | None:
     return user, session
 
 
-def _end(tx: IdentityTx, session_id: str, now: datetime) -> None:
+def _revoke_session(tx: IdentityTx, session_id: str, now: datetime) -> None:
     before = tx.sessions.find(session_id)
     if before is not None and before.is_active(now):
         tx.sessions.replace(before.revoked(now))
 
 
-def _of_session(
-    user: User, action: str, session: Session, origin: ClientInfo, at: datetime
+def _session_entry(
+    user: User, action: str, session: Session, client_info: ClientInfo, at: datetime
 ) -> AuditEntry:
-    return account_audit_entry(user, action, origin, at, model="session", subject=session.id)
+    return account_audit_entry(user, action, client_info, at, model="session", subject=session.id)

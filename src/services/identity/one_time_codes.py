@@ -1,4 +1,4 @@
-"""Mailed codes: drawing, keeping, and comparing them."""
+"""One-time codes sent by email: generation, storage and comparison."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -27,13 +27,12 @@ from workbell.ports.store import Store
 from workbell.ports.system import Clock, Randomness
 from workbell.services.transaction_retry import retry_on_contention
 
-NO_CODE = 0
-"""An id that no code has: what is done with it takes its time, and does nothing."""
+NO_CODE = 0  # updating this id takes the usual time and changes nothing
 
 
 @frozen
 class GeneratedCode:
-    """A code on its way to somebody, and what is kept of it."""
+    """A new code and its hash; only the hash is stored."""
 
     code: str = field(repr=False)
     code_hash: str = field(repr=False)
@@ -42,14 +41,11 @@ class GeneratedCode:
 @frozen(kw_only=True)
 class OneTimeCodeService:
     """
-    Draw codes, keep them and compare what people type.
+    Generates, stores and compares one-time codes.
 
-    `evened` is around whatever differs with whether there is such a person: it
-    has that take as long, so that nobody can tell by the time. By default it
-    does not.
-
-    Nothing is hashed within a transaction. Locks are taken in the order user,
-    code.
+    `min_duration` wraps work whose time depends on whether the user exists,
+    and makes it take a constant time; the default does not. Codes are hashed
+    outside of transactions. Lock order: user, code.
     """
 
     store: Store[IdentityTx]
@@ -57,71 +53,62 @@ class OneTimeCodeService:
     randomness: Randomness
     hasher: PasswordHasher
     life: timedelta = CODE_LIFETIME
-    evened: Callable[[], AbstractContextManager[object]] = nullcontext
+    min_duration: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def generate(self) -> GeneratedCode:
-        """
-        Return a new code, and its hash.
-
-        Raises:
-            Unavailable: Too many are hashing.
-        """
+        """Return a new code and its hash; may raise Unavailable."""
         code = generate_code(self.randomness.randbelow)
         return GeneratedCode(code, self.hasher.hash(code))
 
     def store_code(
-        self, tx: IdentityTx, user: User, purpose: Purpose, fresh: GeneratedCode, now: datetime
+        self, tx: IdentityTx, user: User, purpose: Purpose, new_code: GeneratedCode, now: datetime
     ) -> None:
-        """Keep a code that goes out to somebody; the earlier ones work no more."""
-        tx.codes.add(OneTimeCode.issue(user.id, purpose, fresh.code_hash, now, self.life))
+        """Store a code; the user's earlier ones become invalid."""
+        tx.codes.add(OneTimeCode.issue(user.id, purpose, new_code.code_hash, now, self.life))
 
     def cancel(self, tx: IdentityTx, user: User, purpose: Purpose, now: datetime) -> None:
-        """Have the codes that are on their way to somebody work no more."""
+        """Invalidate a user's codes."""
         tx.codes.add(OneTimeCode.issue(user.id, purpose, "", now, timedelta(0)))
 
     def may_send(self, tx: IdentityTx, user: User, purpose: Purpose, now: datetime) -> bool:
-        """Whether somebody, whose row is locked, may be sent one more code."""
+        """Whether another code may be sent to a user (row locked)."""
         latest = tx.codes.latest(user.id, purpose)
         sent = tx.codes.count_since(user.id, purpose, now - HOUR)
         return user.is_active and can_send_code(latest, sent, now)
 
     def find_matching(
-        self, email: str, typed: str, purpose: Purpose
+        self, email: str, typed_code: str, purpose: Purpose
     ) -> tuple[User | None, OneTimeCode | None]:
         """
-        Return who has an address, and their code if it is the one that was typed.
+        Return the user with an address, and their code if it was typed.
 
-        Every try is counted before the code is compared, against the code's
-        own limit and the account's daily one, and takes as long whether there
-        is such a person and code or not. The code is not used up yet.
-
-        Raises:
-            Unavailable: The store does not answer, or too many are hashing.
+        Each attempt is counted before the comparison, per code and per account
+        and day. It takes the same time for unknown users. The code stays unused.
         """
-        tidy = normalise_code(typed)
-        with self.evened():
+        typed_code = normalise_code(typed_code)
+        with self.min_duration():
             with self.store.view() as tx:
                 user = tx.users.by_email(email)
-                kept = tx.codes.latest(user.id, purpose) if user else None
-            if not self._may_try(user, kept, tidy):
-                kept = None
-        fits = self.hasher.verify(kept.code_hash if kept else "", tidy)
-        return user, kept if fits else None
+                code = tx.codes.latest(user.id, purpose) if user else None
+            if not self._may_try(user, code, typed_code):
+                code = None
+        matches = self.hasher.verify(code.code_hash if code else "", typed_code)
+        return user, code if matches else None
 
     @retry_on_contention
-    def _may_try(self, user: User | None, kept: OneTimeCode | None, typed: str) -> bool:
+    def _may_try(self, user: User | None, code: OneTimeCode | None, typed_code: str) -> bool:
         with self.store.begin() as tx:
             now = self.clock.now()
             user_id = user.id if user else SYSTEM_ID
             with suppress(NotFound):
                 tx.users.get_for_update(user_id)
             wrong = tx.codes.count_wrong_since(user_id, now - DAY - self.life)
-            may = kept is not None and looks_like_code(typed) and can_try_code(wrong)
-            return tx.codes.try_attempt(kept.id if kept and may else NO_CODE, now)
+            allowed = code is not None and looks_like_code(typed_code) and can_try_code(wrong)
+            return tx.codes.try_attempt(code.id if code and allowed else NO_CODE, now)
 
 
 def send_ignoring_errors(mailer: Mailer, message: Email | None) -> None:
-    """Send what there is to send; the mailer's own log tells of failures."""
+    """Send an email, if there is one; the mailer logs failures."""
     if message is not None:
         with suppress(Invalid, Unavailable):
             mailer.send(message)

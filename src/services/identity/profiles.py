@@ -1,11 +1,9 @@
-"""A person's own profile: names, time zone, username and address."""
+"""Use cases of user profiles: names, time zone, username, address."""
 
-from datetime import datetime
 from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
-from workbell.domain.audit import AuditEntry
 from workbell.domain.errors import Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
@@ -19,6 +17,7 @@ from workbell.domain.identity.registration import (
 from workbell.domain.identity.user import User, UserId, normalise_identifier
 from workbell.ports.identity.users import IdentityTx
 from workbell.ports.mail import Email
+from workbell.services.audit import user_change_entry
 from workbell.services.identity.one_time_codes import GeneratedCode, send_ignoring_errors
 from workbell.services.identity.passwords import (
     PasswordService,
@@ -31,10 +30,10 @@ from workbell.services.transaction_retry import retry_on_contention
 @frozen(kw_only=True)
 class ProfileChange:
     """
-    What changes of a person; None leaves it as it is.
+    Fields of a profile to change; None leaves a field unchanged.
 
-    Another address or password of one's own takes the current password. An
-    address has to be verified anew.
+    Users who change their own address or password give the current password.
+    A new address must be verified.
     """
 
     username: str | None = None
@@ -46,18 +45,13 @@ class ProfileChange:
     current_password: str | None = field(default=None, repr=False)
 
     def values(self) -> dict[str, str]:
-        """Return what changes besides the password, without spaces around it."""
-        given = asdict(self)
-        del given["current_password"], given["password"]
-        return {name: text.strip() for name, text in given.items() if text is not None}
+        """Return the changed fields but passwords, without outer spaces."""
+        fields = asdict(self)
+        del fields["current_password"], fields["password"]
+        return {name: text.strip() for name, text in fields.items() if text is not None}
 
     def check(self) -> None:
-        """
-        Refuse what is malformed.
-
-        Raises:
-            Invalid: With every field at fault.
-        """
+        """Raise Invalid with all malformed fields."""
         checks = {
             "username": username_errors,
             "email": email_errors,
@@ -66,118 +60,114 @@ class ProfileChange:
             "time_zone": time_zone_errors,
         }
         errors = {name: checks[name](text) for name, text in self.values().items()}
-        if at_fault := {name: said for name, said in errors.items() if said}:
-            raise Invalid(field_errors=at_fault)
+        if invalid := {name: texts for name, texts in errors.items() if texts}:
+            raise Invalid(field_errors=invalid)
 
 
 @frozen
 class _Secrets:
-    """What was hashed for a change, before its transaction."""
+    """New code and password hash, computed before the transaction."""
 
-    fresh: GeneratedCode | None = None
+    new_code: GeneratedCode | None = None
     password_hash: str | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
 class ProfileService:
-    """Change one's own profile, and as a superuser anybody's."""
+    """Changes the actor's own profile; superusers may change any."""
 
     passwords: PasswordService
 
     def change(self, actor: Actor, change: ProfileChange, user_id: UserId | None = None) -> User:
         """
-        Change a profile, the actor's own if left out, and mail a code to a new address.
+        Change a profile, by default the actor's; email a code to a new address.
 
-        Another password ends every session of that person but the actor's own.
+        A new password revokes all sessions of the user but the actor's.
 
         Raises:
-            Invalid: With the fields at fault, `current_password` among them;
-                `Taken` for a name or address that another has.
-            NotFound: There is no such person, or the actor may not see them.
-            NotAllowed: An API key changes address or password, or may only read.
-            Unavailable: The store does not answer, or too many are hashing.
+            Invalid: A field is wrong, including `current_password`; `AlreadyTaken`
+                for a name or address in use.
+            NotFound: There is no such user, or the actor may not see them.
+            NotAllowed: An API key is read-only, or changes address or password.
+            Unavailable: The store is down, or too many hashes are running.
         """
         user = self.get_profile(actor, actor.user_id if user_id is None else user_id)
         change.check()
         secrets = self._check_proofs(actor, user, change)
         before, after = self._save(actor, user, change, secrets)
-        self.passwords.recent.evict(user.id)
+        self.passwords.actor_cache.evict(user.id)
         self._notify(before, after, secrets)
         return after
 
     def get_profile(self, actor: Actor, user_id: UserId) -> User:
-        """
-        Return whom the actor may change; others are not there for them.
-
-        Raises:
-            NotFound: There is no such person, or the actor may not see them.
-            NotAllowed: They ask with an API key that may only read.
-        """
-        own = user_id == actor.user_id
-        if not own and not may(actor, Action.ADMINISTER_PEOPLE):
+        """Return a user whom the actor may change; raises NotFound."""
+        is_own = user_id == actor.user_id
+        if not is_own and not may(actor, Action.ADMINISTER_PEOPLE):
             raise NotFound(f"There is no user {user_id}.")
-        if own:
+        if is_own:
             check(actor, Action.CHANGE_PROFILE, owner=user_id)
         with self.passwords.codes.store.view() as tx:
             return tx.users.get(user_id)
 
     def _check_proofs(self, actor: Actor, user: User, change: ProfileChange) -> _Secrets:
-        """Return code and hash for a new address and password, if the current one is right."""
-        moves = change.email is not None and normalise_identifier(
+        """Check the current password; return new code and hash as needed."""
+        new_address = change.email is not None and normalise_identifier(
             change.email
         ) != normalise_identifier(user.email)
-        if not moves and change.password is None:
+        if not new_address and change.password is None:
             return _Secrets()
         if user.id == actor.user_id:
             check(actor, Action.CHANGE_ADDRESS, owner=user.id)
             if change.current_password is None:
-                raise Invalid.field("current_password", "This takes the current password.")
-            self.passwords.prove(user, change.current_password, actor.origin)
+                raise Invalid.field(
+                    "current_password", "Give the current password for this change."
+                )
+            self.passwords.check_current_password(user, change.current_password, actor.client_info)
         if change.password is None:
             return _Secrets(self.passwords.codes.generate())
         check_new_password(user, change.password)
         hashed = self.passwords.codes.hasher.hash(change.password)
-        return _Secrets(self.passwords.codes.generate() if moves else None, hashed)
+        return _Secrets(self.passwords.codes.generate() if new_address else None, hashed)
 
     @retry_on_contention
     def _save(
         self, actor: Actor, user: User, change: ProfileChange, secrets: _Secrets
     ) -> tuple[User, User]:
-        """Keep a change whose secrets are proven; return the person before and after."""
+        """Store a change; return the user before and after."""
         codes = self.passwords.codes
         with codes.store.begin() as tx:
             before = tx.users.get_for_update(user.id)
-            after = self._changes(tx, before, change, secrets)
+            after = self._apply(tx, before, change, secrets)
             if secrets.password_hash is not None:
                 after = self.passwords.set_hash(
                     tx, before, secrets.password_hash, actor, "PASSWORD_CHANGE"
                 )
             if after != before:
-                tx.audit.add(_entry(actor, before, after, codes.clock.now()))
+                tx.audit.add(user_change_entry(actor, before, after, codes.clock.now()))
         return before, after
 
-    def _changes(
+    def _apply(
         self, tx: IdentityTx, before: User, change: ProfileChange, secrets: _Secrets
     ) -> User:
         values: dict[str, Any] = change.values()
-        if secrets.fresh is None:
+        if secrets.new_code is None:
             values.pop("email", None)
         else:
             values["is_email_verified"] = False
         after = evolve(before, **values)
         if after != before:
             tx.users.replace(after)
-        if secrets.fresh is not None:
+        if secrets.new_code is not None:
             codes, now = self.passwords.codes, self.passwords.codes.clock.now()
-            codes.store_code(tx, after, Purpose.VERIFY_EMAIL, secrets.fresh, now)
+            codes.store_code(tx, after, Purpose.VERIFY_EMAIL, secrets.new_code, now)
             codes.cancel(tx, after, Purpose.RESET_PASSWORD, now)
         return after
 
     def _notify(self, before: User, after: User, secrets: _Secrets) -> None:
         messages = []
-        if secrets.fresh is not None:
+        if secrets.new_code is not None:
             messages += [
-                _compose_code_email(after, secrets.fresh),
+                _compose_code_email(after, secrets.new_code),
                 _compose_address_changed_email(before),
             ]
         if secrets.password_hash is not None:
@@ -186,24 +176,15 @@ class ProfileService:
             send_ignoring_errors(self.passwords.mailer, message)
 
 
-def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
-    old, new = asdict(before), asdict(after)
-    secret = {"password_hash", "password_expires_at", "token_version"}
-    changes = {
-        name: [old[name], new[name]] for name in old.keys() - secret if old[name] != new[name]
-    }
-    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)
-
-
-def _compose_code_email(user: User, fresh: GeneratedCode) -> Email:
+def _compose_code_email(user: User, new_code: GeneratedCode) -> Email:
     return Email(
         to=user.email,
         subject="Verify your new e-mail address",
         text=(
             f"Hello {user.full_name},\n\n"
-            f"your code is {fresh.code}\n\n"
-            "It verifies this address, once. If you did not ask for it, somebody typed your "
-            "address by mistake, and nothing needs to be done.\n"
+            f"your code is {new_code.code}\n\n"
+            "It verifies this address, once. If you did not request it, another user typed your "
+            "address by mistake; ignore this email.\n"
         ),
     )
 
@@ -214,7 +195,7 @@ def _compose_address_changed_email(user: User) -> Email:
         subject="Your e-mail address was changed",
         text=(
             f"Hello {user.full_name},\n\n"
-            "your account has another e-mail address now, and this one belongs to it no more. "
-            "If it was not you, tell the administrator at once.\n"
+            "the e-mail address of your account was changed to another one. "
+            "If it was not you, contact an administrator at once.\n"
         ),
     )

@@ -1,4 +1,4 @@
-"""The gate of the second factor: what a login needs besides the password."""
+"""Check of the second factor at login."""
 
 from datetime import datetime
 
@@ -27,102 +27,90 @@ from workbell.services.transaction_retry import retry_on_contention
 @frozen(kw_only=True)
 class SecondFactorCheck:
     """
-    Ask people who have a second factor for it, once their password was right.
+    Verifies codes of the second factor, after the password was right.
 
-    A code is used up before a session is opened: it works once, whatever
-    comes of it. Wrong ones are counted while nobody knows, like passwords.
+    A code is consumed before the session is opened, so it works once even if
+    the login fails later. Wrong codes are counted as wrong passwords are, and
+    too many within a day raise `RateLimited`.
     """
 
     store: Store[IdentityTx]
     clock: Clock
     keys: FactorKeys
     totp: Totp
-    duty: SecondFactorPolicy
+    policy: SecondFactorPolicy
     rate_limits: RateLimiting | None
-    floods: AuditBurstFilter = field(default=Factory(AuditBurstFilter), eq=False)
+    burst_filter: AuditBurstFilter = field(default=Factory(AuditBurstFilter), eq=False)
 
-    def verify(self, user: User, typed: str, origin: ClientInfo) -> str:
+    def verify(self, user: User, code: str, client_info: ClientInfo) -> str:
         """
-        Use up a code, if the person has a second factor; return the seed of that.
+        Consume a code if the user has a second factor; return its seed.
 
         Raises:
-            SecondFactorRequired: They have one, and gave no code.
-            WrongSecondFactor: The code is wrong, or was used already.
-            TooMany: Codes were wrong too often within a day.
-            Unavailable: The store does not answer.
+            SecondFactorRequired: The user has one, and gave no code.
+            WrongSecondFactor: The code is wrong or was used.
         """
         with self.store.view() as tx:
             factor = active_factor(tx, user)
         if factor is None:
             return ""
-        if not typed.strip():
+        if not code.strip():
             raise SecondFactorRequired
-        if not self.consume(user, typed, origin):
+        if not self.consume(user, code, client_info):
             raise WrongSecondFactor
         return factor.seed
 
-    def consume(self, user: User, typed: str, origin: ClientInfo) -> bool:
-        """
-        Use up a code or recovery code of a person's; return whether it was one.
-
-        Raises:
-            TooMany: Codes were wrong too often within a day.
-            Unavailable: The store does not answer.
-        """
-        if self.rate_limits is None or not looks_like_code(normalise_code(typed)):
-            return self._consume_in_transaction(user, typed, origin)
+    def consume(self, user: User, code: str, client_info: ClientInfo) -> bool:
+        """Consume a code or recovery code; return whether it was valid."""
+        if self.rate_limits is None or not looks_like_code(normalise_code(code)):
+            return self._consume_in_transaction(user, code, client_info)
         return self.rate_limits.verify_counting_failures(
             account_key(user, ""),
-            lambda: self._consume_in_transaction(user, typed, origin),
+            lambda: self._consume_in_transaction(user, code, client_info),
             SECOND_FACTOR_FAILURES,
         )
 
     def check_unchanged(self, tx: IdentityTx, user: User, seed: str) -> None:
-        """
-        Refuse who has come by before their second factor was added or changed.
-
-        The caller holds the person's row, as whoever changes the factor does.
-
-        Raises:
-            WrongCredentials: It is another one than they have passed by.
-        """
+        """Raise WrongCredentials if the factor changed since `verify`."""
         factor = active_factor(tx, user)
         if (factor.seed if factor else "") != seed:
             raise WrongCredentials
 
-    def find_step(self, factor: SecondFactor, typed: str, now: datetime) -> int | None:
-        """Return the time step that a typed code is of, or None if it is no code of the factor."""
-        code, secret = normalise_code(typed), self.keys.secret(factor)
-        if secret is None or not looks_like_code(code):
+    def find_step(self, factor: SecondFactor, code: str, now: datetime) -> int | None:
+        """Return the time step of a code, or None if it is invalid."""
+        normalised, secret = normalise_code(code), self.keys.secret(factor)
+        if secret is None or not looks_like_code(normalised):
             return None
-        return self.totp.find_step(secret, code, now)
+        return self.totp.find_step(secret, normalised, now)
 
-    def _consume(self, factor: SecondFactor, typed: str, now: datetime) -> SecondFactor | None:
-        step = self.find_step(factor, typed, now)
-        return factor.use_step(step) or factor.use_recovery_code(typed)
+    def _consume(self, factor: SecondFactor, code: str, now: datetime) -> SecondFactor | None:
+        step = self.find_step(factor, code, now)
+        return factor.use_step(step) or factor.use_recovery_code(code)
 
     @retry_on_contention
-    def _consume_in_transaction(self, user: User, typed: str, origin: ClientInfo) -> bool:
+    def _consume_in_transaction(self, user: User, code: str, client_info: ClientInfo) -> bool:
         with self.store.begin() as tx:
             tx.users.get_for_update(user.id)
             now, before = self.clock.now(), active_factor(tx, user)
-            after = before and self._consume(before, typed, now)
+            after = before and self._consume(before, code, now)
             if not before or not after or not tx.second_factors.replace(before, after):
-                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", origin, now)
-                self.floods.add(tx.audit, failed)
+                failed = account_audit_entry(user, "SECOND_FACTOR_FAILED", client_info, now)
+                self.burst_filter.add(tx.audit, failed)
                 return False
             if after.recovery != before.recovery:
-                left = {"recovery_codes_left": [len(before.recovery), len(after.recovery)]}
-                tx.audit.add(account_audit_entry(user, "RECOVERY_CODE_USED", origin, now, left))
+                changes = {"recovery_codes_left": [len(before.recovery), len(after.recovery)]}
+                tx.audit.add(
+                    account_audit_entry(user, "RECOVERY_CODE_USED", client_info, now, changes)
+                )
             return True
 
 
 def active_factor(tx: IdentityTx, user: User) -> SecondFactor | None:
-    """Return a person's second factor, if they have confirmed one."""
-    found = tx.second_factors.find(user.id)
-    return found if found is not None and found.is_confirmed else None
+    """Return a user's second factor, if it is confirmed."""
+    factor = tx.second_factors.find(user.id)
+    return factor if factor is not None and factor.is_confirmed else None
 
 
-def must_enrol(tx: IdentityTx, duty: SecondFactorPolicy, user: User) -> bool:
-    """Whether a person must have a second factor, and has none."""
-    return duty.applies_to(user) and active_factor(tx, user) is None
+def must_enrol(tx: IdentityTx, policy: SecondFactorPolicy, user: User) -> bool:
+    """Whether the policy requires a second factor that the user lacks."""
+    return policy.applies_to(user) and active_factor(tx, user) is None

@@ -1,4 +1,4 @@
-"""Sessions: listed and revoked by their user, and pruned after their end."""
+"""Use cases of a user's own sessions, and pruning of ended ones."""
 
 from collections.abc import Sequence
 
@@ -17,27 +17,24 @@ from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 500
-CODES_KEPT = 2 * DAY
-"""They are counted over a day."""
-SESSIONS_KEPT = 30 * DAY
-"""After their end, for whoever looks into what happened."""
+CODE_RETENTION = 2 * DAY  # codes are counted over one day
+SESSION_RETENTION = 30 * DAY  # after their end, for investigations
 
 
 @frozen(kw_only=True)
 class SessionService:
-    """List and revoke the actor's own sessions; prune those that have ended."""
+    """
+    Lists and revokes the actor's own sessions; prunes ended ones.
+
+    Methods with an actor raise `NotAllowed` if the actor uses an API key.
+    """
 
     store: Store[IdentityTx]
     clock: Clock
-    recent: ActorCache
+    actor_cache: ActorCache
 
     def list_sessions(self, actor: Actor) -> Sequence[Session]:
-        """
-        Return the actor's sessions that are alive, the newest first.
-
-        Raises:
-            NotAllowed: They ask with an API key.
-        """
+        """Return the actor's active sessions, newest first."""
         check(actor, Action.READ_SESSIONS, owner=actor.user_id)
         with self.store.view() as tx:
             return tx.sessions.list_for_user(actor.user_id, self.clock.now())
@@ -45,15 +42,14 @@ class SessionService:
     @retry_on_contention
     def revoke(self, actor: Actor, session_id: str) -> None:
         """
-        End one of the actor's sessions, at once.
+        Revoke one of the actor's sessions.
 
-        Another than the one they ask with takes a login of a moment ago, so
-        that who has found a token does not shut out its owner.
+        Another session than the current one requires a recent login, so that a
+        stolen token cannot lock out its owner.
 
         Raises:
-            NotFound: They have no such session that is alive.
-            SignInAgain: It is another one, and their login is too old.
-            NotAllowed: They ask with an API key.
+            NotFound: The actor has no such active session.
+            SignInAgain: The login is too old to revoke another session.
         """
         check(actor, Action.REVOKE_SESSION, owner=actor.user_id)
         with self.store.begin() as tx:
@@ -62,19 +58,19 @@ class SessionService:
                 raise NotFound("There is no such session.")
             own = tx.sessions.find(actor.session_id)
             if session_id != actor.session_id and not (own and own.is_recent(now)):
-                raise SignInAgain("Sign in again, and end it within 10 minutes.")
+                raise SignInAgain("Sign in again, and revoke the session within 10 minutes.")
             tx.sessions.replace(session.revoked(now))
             tx.audit.add(AuditEntry.of(actor, "REVOKE_SESSION", "session", session.id, now))
-        self.recent.evict(actor.user_id)
+        self.actor_cache.evict(actor.user_id)
 
     @retry_on_contention
     def prune(self) -> int:
-        """Remove codes and sessions that nothing counts any more; return how many."""
-        now, gone = self.clock.now(), 0
+        """Delete old codes and ended sessions; return how many."""
+        now, deleted = self.clock.now(), 0
         while True:
             with self.store.begin() as tx:
-                removed = tx.codes.purge(now - CODES_KEPT, limit=BATCH)
-                removed += tx.sessions.purge(now - SESSIONS_KEPT, limit=BATCH)
-            gone += removed
+                removed = tx.codes.purge(now - CODE_RETENTION, limit=BATCH)
+                removed += tx.sessions.purge(now - SESSION_RETENTION, limit=BATCH)
+            deleted += removed
             if not removed:
-                return gone
+                return deleted

@@ -1,7 +1,6 @@
-"""People as superusers administer them, and as others may see them."""
+"""User administration by superusers, and lists of visible users."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from attrs import asdict, evolve, frozen
 
@@ -10,25 +9,27 @@ from workbell.domain.errors import Conflict, Invalid, NotFound
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.one_time_code import Purpose
 from workbell.domain.identity.permissions import Action, check, may
-from workbell.domain.identity.registration import email_errors, username_from_email
+from workbell.domain.identity.registration import email_errors
 from workbell.domain.identity.user import Role, Tier, User, UserId
 from workbell.ports.identity.users import IdentityTx, UserFilter
 from workbell.ports.mail import Email, Mailer
+from workbell.services.audit import user_change_entry
 from workbell.services.identity.actor_cache import ActorCache
 from workbell.services.identity.one_time_codes import (
     GeneratedCode,
     OneTimeCodeService,
     send_ignoring_errors,
 )
+from workbell.services.identity.registration import free_username
 from workbell.services.identity.second_factor import compose_second_factor_email
 from workbell.services.transaction_retry import retry_on_contention, retry_on_name_conflict
 
-SUPERUSERS_ONLY = "Only superusers look after people."
+SUPERUSERS_ONLY = "Only superusers may administer users."
 
 
 @frozen(kw_only=True)
 class UserChange:
-    """What a superuser changes of a person; None leaves it as it is."""
+    """Fields of a user that superusers change; None: unchanged."""
 
     role: Role | None = None
     tier: Tier | None = None
@@ -36,15 +37,15 @@ class UserChange:
     is_super_user: bool | None = None
 
     def apply_to(self, user: User) -> User:
-        """
-        Return the person as changed.
-
-        Who is switched off, or loses rights, has every token called back.
-        """
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        changed = evolve(user, **given)
-        less = any(new < old for new, old in zip(_rights(changed), _rights(user), strict=True))
-        return evolve(changed, token_version=user.token_version + 1) if less else changed
+        """Return the changed user; fewer rights revoke all access tokens."""
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        changed = evolve(user, **fields)
+        has_fewer_rights = any(
+            new < old for new, old in zip(_rights(changed), _rights(user), strict=True)
+        )
+        return (
+            evolve(changed, token_version=user.token_version + 1) if has_fewer_rights else changed
+        )
 
 
 _RANKS = {Role.MEMBER: 0, Role.MANAGER: 1, Role.ADMIN: 2}
@@ -56,28 +57,29 @@ def _rights(user: User) -> tuple[int, int, int]:
 
 @frozen(kw_only=True)
 class UserAdministration:
-    """List people, change what they are, and invite those who have no password."""
+    """
+    Lists, changes and invites users.
+
+    Methods raise `NotAllowed` unless the actor is a superuser. Those that
+    change a user also raise `NotFound`, and `Conflict` if it is the actor, so
+    that one superuser always remains.
+    """
 
     codes: OneTimeCodeService
     mailer: Mailer
-    recent: ActorCache
+    actor_cache: ActorCache
 
     def find(
         self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[User], int]:
-        """
-        Return a part of the list of all people, and how many it has.
-
-        Raises:
-            NotAllowed: The actor is no superuser.
-        """
+        """Return a page of all users, and the total number."""
         check(actor, Action.READ_PEOPLE, SUPERUSERS_ONLY)
         return self._list(filters, ordering, offset, limit)
 
     def find_visible(
         self, actor: Actor, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[User], int]:
-        """Return a part of the people whom the actor may see: all, or themselves."""
+        """Return a page of the users visible to any actor: all, or itself."""
         check(actor, Action.READ_PROFILE, owner=actor.user_id)
         if not may(actor, Action.READ_PEOPLE):
             if filters.id not in {None, actor.user_id}:
@@ -86,81 +88,54 @@ class UserAdministration:
         return self._list(filters, ordering, offset, limit)
 
     def get(self, actor: Actor, user_id: UserId) -> User:
-        """
-        Return a person.
-
-        Raises:
-            NotAllowed: The actor is no superuser.
-            NotFound: There is none.
-        """
+        """Return a user; raises NotFound."""
         check(actor, Action.READ_PEOPLE, SUPERUSERS_ONLY)
         with self.codes.store.view() as tx:
             return tx.users.get(user_id)
 
     def usernames(self, actor: Actor) -> Sequence[str]:
-        """Return the username of every active person, by id."""
+        """Return the usernames of active users, by id; for any actor."""
         check(actor, Action.LIST_NAMES)
         with self.codes.store.view() as tx:
             return tx.users.usernames()
 
     @retry_on_contention
     def change(self, actor: Actor, user_id: UserId, change: UserChange) -> User:
-        """
-        Change what a person is; it counts at once.
-
-        Who is switched off, or loses rights, is signed out everywhere.
-
-        Raises:
-            NotAllowed: The actor is no superuser, or is one no more.
-            NotFound: There is no such person.
-            Conflict: It is the actor: so that a superuser is always left.
-        """
+        """Change a user; fewer rights also revoke all their sessions."""
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
         with self.codes.store.begin() as tx:
             before = self._lock(tx, actor, user_id)
             after, now = change.apply_to(before), self.codes.clock.now()
             if after != before:
                 tx.users.replace(after)
-                tx.audit.add(_entry(actor, before, after, now))
+                tx.audit.add(user_change_entry(actor, before, after, now))
             if after.token_version != before.token_version:
                 tx.sessions.revoke_all(user_id, now)
-        self.recent.evict(user_id)
+        self.actor_cache.evict(user_id)
         return after
 
     @retry_on_contention
     def sign_out(self, actor: Actor, user_id: UserId) -> int:
-        """
-        End every session of a person, at once; return how many there were.
-
-        Raises:
-            NotAllowed: The actor is no superuser, or is one no more.
-            NotFound: There is no such person.
-            Conflict: It is the actor.
-        """
+        """Revoke all sessions of a user; return how many."""
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
         with self.codes.store.begin() as tx:
             user, now = self._lock(tx, actor, user_id), self.codes.clock.now()
             ended = tx.sessions.revoke_all(user.id, now)
             changes = {"sessions_ended": [None, ended]}
             tx.audit.add(AuditEntry.of(actor, "SIGN_OUT", "user", user.id, now, changes))
-        self.recent.evict(user_id)
+        self.actor_cache.evict(user_id)
         return ended
 
     def remove_second_factor(self, actor: Actor, user_id: UserId) -> bool:
         """
-        Remove a second factor that somebody has lost; return whether there was one.
+        Remove a user's lost second factor; return whether there was one.
 
-        All their sessions end, and mail tells them of it.
-
-        Raises:
-            NotAllowed: The actor is no superuser, or is one no more.
-            NotFound: There is no such person.
-            Conflict: It is the actor.
+        Revokes all their sessions and sends them an email.
         """
         check(actor, Action.ADMINISTER_PEOPLE, SUPERUSERS_ONLY)
         if (user := self._without_second_factor(actor, user_id)) is None:
             return False
-        self.recent.evict(user_id)
+        self.actor_cache.evict(user_id)
         send_ignoring_errors(
             self.mailer, compose_second_factor_email(user, "was removed by an administrator")
         )
@@ -168,45 +143,46 @@ class UserAdministration:
 
     def invite(self, actor: Actor, email: str) -> tuple[User, bool]:
         """
-        Return who has an address, added and invited by mail if nobody had it.
+        Return the user with an address, or add and invite a new one.
 
-        They have no password until they set one by a mailed code.
+        A new user sets a password with the emailed code. Returns also whether the
+        user is new.
 
         Raises:
-            NotAllowed: The actor is no superuser.
-            Invalid: This is no address.
-            Unavailable: The store does not answer, or too many are hashing;
-                or they are added, but the mail could not be sent.
+            Invalid: The address is malformed.
+            Unavailable: The store is down, too many hashes are running, or the
+                user was added and the email could not be sent.
         """
         check(actor, Action.INVITE_PEOPLE, SUPERUSERS_ONLY)
-        fresh = self.codes.generate()
+        new_code = self.codes.generate()
 
         def add() -> tuple[User, bool]:
             with self.codes.store.begin() as tx:
-                return self.add_invited(tx, actor, email, fresh)
+                return self.add_invited(tx, actor, email, new_code)
 
         user, is_new = retry_on_name_conflict(add)
         if is_new:
-            self.mailer.send(compose_invitation_email(user, fresh))
+            self.mailer.send(compose_invitation_email(user, new_code))
         return user, is_new
 
     def add_invited(
-        self, tx: IdentityTx, actor: Actor, email: str, fresh: GeneratedCode
+        self, tx: IdentityTx, actor: Actor, email: str, new_code: GeneratedCode
     ) -> tuple[User, bool]:
-        """
-        Do the part of `invite` that is kept, within somebody's transaction.
-
-        Raises:
-            Invalid: This is no address.
-        """
+        """Do the stored part of `invite` within the caller's transaction."""
         email = email.strip()
         if errors := email_errors(email):
             raise Invalid(field_errors={"email": errors})
-        if (known := tx.users.by_email(email)) is not None:
-            return known, False
+        if (existing := tx.users.by_email(email)) is not None:
+            return existing, False
         now = self.codes.clock.now()
-        user = tx.users.add(User(username=self._name(tx, email), email=email, created_at=now))
-        self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, fresh, now)
+        user = tx.users.add(
+            User(
+                username=free_username(tx, email, self.codes.randomness),
+                email=email,
+                created_at=now,
+            )
+        )
+        self.codes.store_code(tx, user, Purpose.RESET_PASSWORD, new_code, now)
         tx.audit.add(AuditEntry.of(actor, "INVITE", "user", user.id, now))
         return user, True
 
@@ -221,55 +197,41 @@ class UserAdministration:
             tx.audit.add(removed)
         return user
 
-    def _name(self, tx: IdentityTx, email: str) -> str:
-        plain = username_from_email(email)
-        if tx.users.by_login(plain) is None:
-            return plain
-        return username_from_email(email, f"-{self.codes.randomness.randbelow(10**6):06}")
-
     def _list(
         self, filters: UserFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> tuple[Sequence[User], int]:
         with self.codes.store.view() as tx:
-            found = tx.users.find(filters, ordering=ordering, offset=offset, limit=limit)
-            return found, tx.users.count(filters)
+            users = tx.users.find(filters, ordering=ordering, offset=offset, limit=limit)
+            return users, tx.users.count(filters)
 
     def _lock(self, tx: IdentityTx, actor: Actor, user_id: UserId) -> User:
-        """Return a person, locked after the actor, who is a superuser still."""
+        """Lock the actor and the user; check the actor's rights again."""
         if actor.user_id == user_id:
-            raise Conflict("Ask another superuser to change what you are.")
+            raise Conflict("You cannot change yourself; ask another superuser.")
         locked = {
             one: tx.users.get_for_update(one) for one in sorted({actor.user_id, user_id}) if one
         }
-        still = actor.is_system or (
+        is_superuser = actor.is_system or (
             locked[actor.user_id].is_super_user and locked[actor.user_id].is_active
         )
-        check(actor if still else evolve(actor, is_super_user=False), Action.ADMINISTER_PEOPLE)
+        check(
+            actor if is_superuser else evolve(actor, is_super_user=False), Action.ADMINISTER_PEOPLE
+        )
         if user_id not in locked:
             raise NotFound(f"There is no user {user_id}.")
         return locked[user_id]
 
 
-def compose_invitation_email(user: User, fresh: GeneratedCode) -> Email:
-    """Return the letter to somebody who has no password yet."""
+def compose_invitation_email(user: User, new_code: GeneratedCode) -> Email:
+    """Compose the email to a new user without a password."""
     return Email(
         to=user.email,
         subject="You are invited",
         text=(
             f"Hello {user.full_name},\n\n"
-            f"you have an account now, with the username {user.username}.\n\n"
-            f"Your code is {fresh.code}\n\n"
-            "Set a password with it; when it works no more, have another one mailed where "
-            "forgotten passwords are set anew.\n"
+            f"an account was created for you, with the username {user.username}.\n\n"
+            f"Your code is {new_code.code}\n\n"
+            "Use it to set a password. When it has expired, request another one as for a "
+            "forgotten password.\n"
         ),
     )
-
-
-def _entry(actor: Actor, before: User, after: User, at: datetime) -> AuditEntry:
-    old, new = asdict(before), asdict(after)
-    changes = {
-        name: [old[name], new[name]]
-        for name in ("role", "tier", "is_active", "is_super_user")
-        if old[name] != new[name]
-    }
-    return AuditEntry.of(actor, "UPDATE", "user", before.id, at, changes)

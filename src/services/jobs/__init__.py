@@ -1,1 +1,1 @@
-"""services/jobs."""
+"""Use cases of jobs, queues and workers."""

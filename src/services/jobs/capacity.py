@@ -1,4 +1,4 @@
-"""How many jobs of an owner may wait."""
+"""Limit of an owner's waiting jobs."""
 
 from workbell.domain.identity.user import SYSTEM_ID, UserId
 from workbell.domain.jobs.job import check_waiting_limit
@@ -8,10 +8,9 @@ from workbell.ports.store import Store
 
 def check_waiting_capacity(store: Store[JobsTx], owner: UserId, adding: int, limit: int) -> None:
     """
-    Refuse more waiting jobs than an owner may have; the system may have any number.
+    Raise LimitReached if an owner would have too many waiting jobs.
 
-    Raises:
-        LimitReached: There would be more than the limit.
+    The system has no limit.
     """
     if owner == SYSTEM_ID:
         return

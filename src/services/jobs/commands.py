@@ -1,4 +1,4 @@
-"""Job commands: enqueue, look, cancel, retry; queues and workers."""
+"""Use cases of jobs, queues and workers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -19,6 +19,7 @@ from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 from workbell.ports.jobs.repository import JobFilter, JobsTx
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import audit_command
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import NewJob, check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
@@ -27,14 +28,19 @@ from workbell.services.transaction_retry import retry_on_contention
 
 @frozen(kw_only=True)
 class JobService:
-    """Enqueue jobs, follow them, cancel and retry them; look after queues."""
+    """
+    Enqueue, read, cancel and retry jobs; administer queues.
+
+    Methods that take a job id raise `NotFound` unless the actor may see the
+    job, and those that change it `Conflict` if its state does not allow that.
+    """
 
     store: Store[JobsTx]
     clock: Clock
     definitions: TaskDefinitionService
     files: FileStore
     max_waiting: int = 10_000
-    queues_known: Sequence[str] = ("default",)
+    known_queues: Sequence[str] = ("default",)
 
     @retry_on_contention
     def create(
@@ -49,44 +55,42 @@ class JobService:
         """
         Enqueue a job; return it, and whether it is new.
 
-        The same key and request answer the job that was made first.
+        A repeated request with the same idempotency key returns the first job.
 
         Raises:
             Invalid: A field is wrong.
-            LimitReached: The owner has as many waiting jobs as they may have.
+            LimitReached: The owner has too many waiting jobs.
             Conflict: The key was used for another request.
-            NotAllowed: The actor is nobody who has signed in.
+            NotAllowed: The actor has not logged in.
         """
         check(actor, Action.MAKE_JOB, LOGIN_REQUIRED)
         owner = actor.user_id if owner is None else owner
-        if (kept := self._find_by_idempotency_key(owner, idempotency_key, new)) is not None:
-            return kept, False
-        job = self.prepared(actor, new, owner=owner, idempotency_key=idempotency_key, origin=origin)
+        if (existing := self._find_by_idempotency_key(owner, idempotency_key, new)) is not None:
+            return existing, False
+        job = self.prepare(actor, new, owner=owner, idempotency_key=idempotency_key, origin=origin)
         check_waiting_capacity(self.store, owner, 1, self.max_waiting)
-        with self.store.begin(
-            single_statement=actor.is_system
-        ) as tx:  # who is no person leaves no audit
+        # no audit entry is written for the system
+        with self.store.begin(single_statement=actor.is_system) as tx:
             (added,) = tx.jobs.add([job], job.created_at)
             if added is not None:
-                self._audit(tx, actor, "CREATE", added, {"task": [None, job.task]})
+                changes = {"task": [None, job.task]}
+                audit_command(tx.audit, actor, "CREATE", "job", added.id, job.created_at, changes)
                 return added, True
-        if (kept := self._find_by_idempotency_key(owner, idempotency_key, new)) is None:
-            raise Conflict("The same key has just been used by another request.")
-        return kept, False
+        if (existing := self._find_by_idempotency_key(owner, idempotency_key, new)) is None:
+            raise Conflict("The key was used by another request at the same time; retry.")
+        return existing, False
 
     def create_many(
         self, actor: Actor, jobs: Sequence[NewJob], *, owner: UserId | None = None
     ) -> Sequence[Job]:
         """
-        Enqueue many jobs, all or none of each 500, with one wake-up a batch.
+        Enqueue many jobs, in transactions of 500.
 
         Raises:
-            Invalid: A field of one of them is wrong; none was kept.
+            Invalid: A field of one of them is wrong; none was stored.
             LimitReached: The owner would have too many waiting jobs.
         """
-        prepared = [
-            self.prepared(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs
-        ]
+        prepared = [self.prepare(actor, new, owner=owner, origin=JobOrigin.LIBRARY) for new in jobs]
         if prepared:
             check_waiting_capacity(self.store, prepared[0].owner, len(prepared), self.max_waiting)
         added: list[Job] = []
@@ -94,7 +98,7 @@ class JobService:
             added += self._add(prepared[at : at + 500])
         return added
 
-    def prepared(
+    def prepare(
         self,
         actor: Actor,
         new: NewJob,
@@ -103,18 +107,13 @@ class JobService:
         idempotency_key: str | None = None,
         origin: JobOrigin = JobOrigin.API,
     ) -> Job:
-        """
-        Return the job that a request comes to, checked but not yet kept.
-
-        Raises:
-            Invalid: A field is wrong.
-        """
+        """Return a new job for a request, validated but not stored."""
         now = self.clock.now()
         task = self._task(new)
         check_priority(actor, new.priority)
-        check_queue(new.queue, self.queues_known)
+        check_queue(new.queue, self.known_queues)
         if new.scheduled_time is not None and new.scheduled_time < now:
-            raise Invalid.field("scheduled_time", "Must not lie in the past.")
+            raise Invalid.field("scheduled_time", "Must not be in the past.")
         parameters = self.definitions.check(actor, task, new.parameters)
         return Job(
             owner=actor.user_id if owner is None else owner,
@@ -137,114 +136,80 @@ class JobService:
         )
 
     def get(self, actor: Actor, job_id: JobId) -> Job:
-        """
-        Return one job that the actor may see.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Return a job visible to the actor."""
         with self.store.view() as tx:
             return tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
 
     def find(
         self, actor: Actor, filters: JobFilter, ordering: Sequence[str], offset: int, limit: int
     ) -> Sequence[Job]:
-        """Return a part of the actor's jobs."""
+        """Return a page of the actor's jobs."""
         with self.store.view() as tx:
-            return tx.jobs.find(
-                get_scope(actor, Action.READ_JOBS),
-                filters,
-                ordering=ordering,
-                offset=offset,
-                limit=limit,
-            )
+            scope = get_scope(actor, Action.READ_JOBS)
+            return tx.jobs.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
 
     def count(self, actor: Actor, filters: JobFilter) -> int:
-        """Return how many jobs the list has, at most one above `COUNT_CAP`."""
+        """Return how many jobs match, at most one more than `COUNT_CAP`."""
         with self.store.view() as tx:
             return tx.jobs.count(get_scope(actor, Action.READ_JOBS), filters)
 
     @retry_on_contention
     def cancel(self, actor: Actor, job_id: JobId) -> Job:
-        """
-        Cancel a waiting job, or ask a running one to stop.
-
-        Raises:
-            NotFound: There is none.
-            Conflict: It has ended.
-        """
+        """Cancel a waiting job, or request cancellation of a running one."""
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             after = before.cancel(now)
             self._replace(tx, before, after)
-            self._audit(tx, actor, "CANCEL", after)
+            audit_command(tx.audit, actor, "CANCEL", "job", after.id, now)
         return self.get(actor, job_id)
 
     @retry_on_contention
     def retry(self, actor: Actor, job_id: JobId) -> tuple[Job, bool]:
         """
-        Try a failed or cancelled job once more; do a succeeded one again.
+        Retry a failed or cancelled job; enqueue a copy of a succeeded one.
 
-        Return the job, and whether it is a new one.
-
-        Raises:
-            NotFound: There is none.
-            Conflict: It has not ended, or was skipped.
+        Returns the job, and whether it is a new one.
         """
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             if before.state is JobState.SUCCEEDED:
-                (again,) = tx.jobs.add([before.rerun(now)], now)
-                assert again is not None
-                self._audit(tx, actor, "RERUN", again, {"rerun_of": [None, job_id]})
-                return again, True
+                (copy,) = tx.jobs.add([before.rerun(now)], now)
+                assert copy is not None
+                audit_command(
+                    tx.audit, actor, "RERUN", "job", copy.id, now, {"rerun_of": [None, job_id]}
+                )
+                return copy, True
             self._replace(tx, before, before.retry(now))
-            self._audit(tx, actor, "RETRY", before)
+            audit_command(tx.audit, actor, "RETRY", "job", before.id, now)
         return self.get(actor, job_id), False
 
     @retry_on_contention
     def remove(self, actor: Actor, job_id: JobId) -> None:
-        """
-        Cancel a job that has not ended; hide one that has.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Cancel a job that has not ended; hide one that has."""
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.jobs.get_for_update(get_scope(actor, Action.CHANGE_JOBS), job_id)
             ended = before.state.ended
             after = evolve(before, hidden=True) if ended else before.cancel(now)
             self._replace(tx, before, after)
-            self._audit(tx, actor, "DELETE", after)
+            audit_command(tx.audit, actor, "DELETE", "job", after.id, now)
 
     def result(self, actor: Actor, job_id: JobId) -> Job:
-        """
-        Return a job that has ended, for its result.
-
-        Raises:
-            NotFound: There is none.
-            Invalid: It has not ended.
-        """
+        """Return a job that has ended; raises Invalid before its end."""
         job = self.get(actor, job_id)
         if not job.state.ended:
-            raise Invalid("The job has not been completed yet.")
+            raise Invalid("The job has not ended yet.")
         return job
 
     def attempts(self, actor: Actor, job_id: JobId) -> Sequence[Attempt]:
-        """
-        Return a job's attempts, oldest first; a running one has no end.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Return a job's attempts, oldest first; a running one has no end."""
         with self.store.view() as tx:
             job = tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
-            closed = list(tx.jobs.attempts(job_id))
+            attempts = list(tx.jobs.attempts(job_id))
         if job.state is JobState.RUNNING and job.started_at is not None:
-            closed.append(
+            attempts.append(
                 Attempt(
                     job_id=job.id,
                     number=job.attempt,
@@ -256,39 +221,24 @@ class JobService:
                     worker=job.worker,
                 )
             )
-        return closed
+        return attempts
 
     def logs(
         self, actor: Actor, job_id: JobId, *, attempt: int | None, after: int, limit: int
     ) -> Sequence[LogLine]:
-        """
-        Return what a job has logged, attempt by attempt.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Return a job's log lines, ordered by attempt."""
         with self.store.view() as tx:
             tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
             return tx.logs.lines(job_id, attempt=attempt, after=after, limit=limit)
 
     def artifacts(self, actor: Actor, job_id: JobId) -> Sequence[Artifact]:
-        """
-        Return a job's files by name.
-
-        Raises:
-            NotFound: There is no such job.
-        """
+        """Return a job's files, by name."""
         with self.store.view() as tx:
             tx.jobs.get(get_scope(actor, Action.READ_JOBS), job_id)
             return tx.logs.artifacts(job_id)
 
     def artifact(self, actor: Actor, job_id: JobId, name: str) -> tuple[Artifact, Iterator[bytes]]:
-        """
-        Return one of a job's files and its content in pieces.
-
-        Raises:
-            NotFound: There is no such job or file.
-        """
+        """Return one of a job's files and its content in chunks."""
         for artifact in self.artifacts(actor, job_id):
             if artifact.name == name:
                 return artifact, self.files.read(artifact.key)
@@ -300,22 +250,16 @@ class JobService:
             return tx.statistics.jobs(get_scope(actor, Action.READ_JOBS), self.clock.now())
 
     def queues(self) -> Sequence[QueueStats]:
-        """Return the queues, those without rows included."""
+        """Return all queues, including known ones without a row."""
         with self.store.view() as tx:
-            kept = {queue.name: queue for queue in tx.queues.all()}
-        for name in self.queues_known:
-            kept.setdefault(name, QueueStats(name=name, state="running"))
-        return [kept[name] for name in sorted(kept)]
+            stats = {queue.name: queue for queue in tx.queues.all()}
+        for name in self.known_queues:
+            stats.setdefault(name, QueueStats(name=name, state="running"))
+        return [stats[name] for name in sorted(stats)]
 
     @retry_on_contention
     def switch_queue(self, actor: Actor, name: str, state: str) -> QueueStats:
-        """
-        Pause ('paused'), resume ('running') or drain ('draining') a queue.
-
-        Raises:
-            NotAllowed: The actor is no superuser.
-            NotFound: There is no such queue.
-        """
+        """Set a queue to 'running', 'paused' or 'draining'; superusers only."""
         check(actor, Action.SWITCH_QUEUES, "Only superusers switch queues.")
         before = self._queue(name)
         now = self.clock.now()
@@ -327,17 +271,10 @@ class JobService:
         return self._queue(name)
 
     def workers(self, actor: Actor) -> Sequence[WorkerInfo]:
-        """
-        Return the processes that run jobs.
-
-        Raises:
-            NotAllowed: The actor is no superuser.
-        """
+        """Return the worker processes; superusers only."""
         check(actor, Action.READ_WORKERS, "Only superusers see the workers.")
         with self.store.view() as tx:
             return tx.workers.all()
-
-    # what the commands share
 
     @retry_on_contention
     def _add(self, jobs: Sequence[Job]) -> Sequence[Job]:
@@ -352,45 +289,34 @@ class JobService:
         raise NotFound(f"There is no queue {name!r}.")
 
     def _task(self, new: NewJob) -> Task:
-        known, name = self.definitions.tasks, new.task_definition
+        name = new.task_definition
         key = name if isinstance(name, str) else self.definitions.by_name(name).key
-        if (task := known.find(key)) is None:
+        if (task := self.definitions.tasks.find(key)) is None:
             key = self.definitions.by_name(key).key
-            raise Invalid.field("task_definition", f"No code here knows {key!r}.")
+            raise Invalid.field("task_definition", f"The code has no task {key!r}.")
         return task
 
     def _delay(self, task: Task, parameters: Mapping[str, Any]) -> timedelta:
         if task.delay is None:
             return timedelta(0)
-        return timedelta(seconds=task.delay(self.definitions.read(task, parameters)))
+        return timedelta(seconds=task.delay(self.definitions.parse_parameters(task, parameters)))
 
     def _digest(self, new: NewJob) -> str:
         serializer = self.definitions.serializer
         return serializer.digest(serializer.unstructure(new))
 
     def _find_by_idempotency_key(self, owner: UserId, key: str | None, new: NewJob) -> Job | None:
-        """Return the job that the same request has made under its key."""
+        """Return the job that the same request created under its key."""
         if key is None:
             return None
         if not (0 < len(key) <= 255 and key.isprintable()):
             raise Invalid.field("Idempotency-Key", "Must be 1 to 255 printable characters.")
         with self.store.view() as tx:
-            kept = tx.jobs.by_idempotency_key(owner, key)
-        if kept is not None and kept.request_hash != self._digest(new):
+            existing = tx.jobs.by_idempotency_key(owner, key)
+        if existing is not None and existing.request_hash != self._digest(new):
             raise Conflict("The Idempotency-Key was used for another request.")
-        return kept
+        return existing
 
     def _replace(self, tx: JobsTx, before: Job, after: Job) -> None:
         if not tx.jobs.replace(before, after):
-            raise Conflict("The job has moved on meanwhile; look again.")
-
-    def _audit(
-        self,
-        tx: JobsTx,
-        actor: Actor,
-        action: str,
-        job: Job,
-        changes: Mapping[str, Any] | None = None,
-    ) -> None:
-        if not actor.is_system:
-            tx.audit.add(AuditEntry.of(actor, action, "job", job.id, self.clock.now(), changes))
+            raise Conflict("The job was changed by another request; read it again.")

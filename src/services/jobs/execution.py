@@ -1,4 +1,4 @@
-"""Execution: claim jobs, run their bodies, and commit what came of it."""
+"""Execution: claim jobs, run their bodies and commit the outcomes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ TxT_contra = TypeVar("TxT_contra", contravariant=True)
 
 @frozen(kw_only=True)
 class SweepResult:
-    """What one sweep did: rows staged, reaped and released, and queues with work."""
+    """Counts of staged, reaped and released rows; queues with work."""
 
     staged: int
     reaped: int
@@ -56,20 +56,20 @@ class SweepResult:
 
 
 class SettlementHook(Protocol[TxT_contra]):
-    """Code of another context that reacts to outcomes in their own transaction."""
+    """Reaction of another context to outcomes, in their transaction."""
 
     def applies_to(self, settlement: Settlement) -> bool:
-        """Whether the outcome concerns the other context at all."""
+        """Whether the other context needs to see the outcome."""
         ...
 
     def prepare(
         self, tx: TxT_contra, settlements: Sequence[Settlement]
     ) -> Callable[[Sequence[Settlement]], None]:
         """
-        Lock the other context's rows before the rows of the jobs are written.
+        Lock the other context's rows before the job rows are written.
 
-        Return the function that is called in the same transaction with the
-        outcomes that the store has accepted.
+        Returns a function that is called in the same transaction with the
+        settlements that the store has accepted.
         """
         ...
 
@@ -77,15 +77,15 @@ class SettlementHook(Protocol[TxT_contra]):
 @frozen(kw_only=True)
 class ExecutionService(Generic[TxT]):
     """
-    The engine's use cases: every method is one transaction, or a read.
+    Use cases of a worker: each method is one transaction, or a read.
 
-    Threads, batches and wake-ups are the caller's business. `on_settled` are
-    the hooks of other contexts, called in this order.
+    Threads, batches and wake-ups are the caller's responsibility. `on_settled`
+    are the hooks of other contexts, called in this order.
     """
 
     store: Store[TxT]
     clock: Clock
-    chance: Randomness
+    randomness: Randomness
     definitions: TaskDefinitionService
     files: FileStore
     lease: timedelta
@@ -103,11 +103,11 @@ class ExecutionService(Generic[TxT]):
     ) -> tuple[Sequence[Claim], set[JobId]]:
         """Commit outcomes and claim the next jobs in one transaction."""
         now = self.clock.now()
-        alone = not any(map(self._has_hook, finished))
-        with self.store.begin(single_statement=alone) as tx:
-            recorded = set[JobId]() if alone else self._record(tx, finished)
+        single = not any(map(self._has_hook, finished))
+        with self.store.begin(single_statement=single) as tx:
+            recorded = set[JobId]() if single else self._record(tx, finished)
             claims, accepted = tx.jobs.settle_and_claim(
-                finished if alone else (),
+                finished if single else (),
                 queue,
                 worker=worker,
                 now=now,
@@ -119,13 +119,13 @@ class ExecutionService(Generic[TxT]):
 
     @retry_on_contention
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
-        """Commit outcomes; those whose claim has been lost are refused."""
+        """Commit outcomes; return the jobs whose claim was still valid."""
         with self.store.begin() as tx:
             return self._record(tx, settlements)
 
     @retry_on_contention
     def release(self, claims: Sequence[Claim]) -> set[JobId]:
-        """Return claims that were never started."""
+        """Release claims whose jobs were never started."""
         with self.store.begin() as tx:
             return tx.jobs.release([(claim.id, claim.token) for claim in claims])
 
@@ -134,7 +134,7 @@ class ExecutionService(Generic[TxT]):
         """
         Renew leases and the worker's own row.
 
-        Return for each claim that is still owned whether it should stop.
+        Returns for each claim that is still owned whether its job should stop.
         """
         until = self.clock.now() + self.lease
         with self.store.begin() as tx:
@@ -152,14 +152,14 @@ class ExecutionService(Generic[TxT]):
         self, claim: Claim, name: str, media_type: str, source: BinaryIO | Path | bytes
     ) -> None:
         """
-        Keep a file that a body made, under its name.
+        Store a file that a job produced, replacing one of the same name.
 
-        Its key is announced before there is a file, so that whatever a crash
-        leaves goes with the job.
+        The file key is reserved before the file is written, so that a file left
+        by a crash is deleted with its job.
 
         Raises:
-            OwnershipLost: The job is another's by now, or over.
-            Unavailable: There is no room for it.
+            OwnershipLost: The claim is no longer valid.
+            Unavailable: The file store is full.
         """
         key = self.files.new_key()
         self._reserve_file_key(claim, key)
@@ -170,7 +170,7 @@ class ExecutionService(Generic[TxT]):
 
     @retry_on_contention
     def unregister_worker(self, worker_id: str) -> None:
-        """Remove the worker's row at its end."""
+        """Delete the row of a worker that stops."""
         with self.store.begin() as tx:
             tx.workers.remove(worker_id)
 
@@ -180,16 +180,16 @@ class ExecutionService(Generic[TxT]):
         progress: Sequence[tuple[Claim, Progress]],
         lines: Mapping[JobId, Sequence[LogLine]],
     ) -> None:
-        """Keep progress and log lines of running attempts."""
+        """Store progress and log lines of running attempts."""
         with self.store.begin() as tx:
             if progress:
                 tx.jobs.record_progress([(claim.id, claim.token, at) for claim, at in progress])
-            for job_id, logged in lines.items():
-                tx.logs.append(job_id, logged, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
+            for job_id, job_lines in lines.items():
+                tx.logs.append(job_id, job_lines, keep_head=LOG_HEAD, keep_tail=LOG_TAIL)
 
     @retry_on_contention
     def sweep(self, *, reaping: bool = True) -> SweepResult:
-        """Stage what is due, reap what was lost, release concurrency keys, settle drains."""
+        """Stage due jobs, reap lost ones, release keys and finish drains."""
         now = self.clock.now()
         with self.store.view() as tx:
             due = tx.jobs.next_due()
@@ -213,25 +213,25 @@ class ExecutionService(Generic[TxT]):
 
     def run(self, claim: Claim, context: TaskContext) -> Settlement | None:
         """
-        Run a claimed job's body and decide what follows.
+        Run a claimed job's body and return its settlement.
 
-        None means that the claim was lost: nothing may be written.
+        Returns None if the claim was lost: nothing may be written then.
         """
         try:
-            ending = self._ending(claim, context)
+            result = self._run_body(claim, context)
         except OwnershipLost:
             return None
-        succeeded = ending.outcome is Outcome.SUCCEEDED
-        spread = 0.0 if succeeded else self.chance.uniform(0.0, 1.0)
-        return settle(claim, ending, self.clock.now(), spread)
+        succeeded = result.outcome is Outcome.SUCCEEDED
+        spread = 0.0 if succeeded else self.randomness.uniform(0.0, 1.0)
+        return settle(claim, result, self.clock.now(), spread)
 
-    def _ending(self, claim: Claim, context: TaskContext) -> TaskResult:
+    def _run_body(self, claim: Claim, context: TaskContext) -> TaskResult:
         try:
             task = self.definitions.tasks.get(claim.task)
         except NotFound as error:
             return TaskResult(outcome=Outcome.FAILED, error=error.detail)
         try:
-            return self._succeeded(task.body(context, self._parameters(claim, task)))
+            return self._to_task_result(task.body(context, self._load_parameters(claim, task)))
         except Snooze as snooze:
             return TaskResult(outcome=Outcome.SNOOZED, retry_after=snooze.seconds)
         except Cancelled:
@@ -241,27 +241,23 @@ class ExecutionService(Generic[TxT]):
         except ShuttingDown:
             return TaskResult(outcome=Outcome.INTERRUPTED, error="the worker was stopped")
         except (Invalid, NotAllowed, NotFound) as error:
-            return TaskResult(
-                outcome=Outcome.FAILED, error=sanitise_text(error.detail), permanent=True
-            )
+            text = sanitise_text(error.detail)
+            return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
         except (Throttled, Unavailable) as error:
-            context.log.error(sanitise_text(error.detail))
-            return TaskResult(
-                outcome=Outcome.FAILED,
-                error=sanitise_text(error.detail),
-                retry_after=error.retry_after,
-            )
+            text, delay = sanitise_text(error.detail), error.retry_after
+            context.log.error(text)
+            return TaskResult(outcome=Outcome.FAILED, error=text, retry_after=delay)
         except OwnershipLost:
             raise
-        except BaseException as error:  # noqa: BLE001 - a body may raise anything, SystemExit too
+        except BaseException as error:  # noqa: BLE001 - also SystemExit
             text = sanitise_text(f"{type(error).__name__}: {_error_text(error)}")
             context.log.error(text)
             return TaskResult(outcome=Outcome.FAILED, error=text)
 
-    def _parameters(self, claim: Claim, task: Task) -> Any:
-        value = self.definitions.read(task, claim.parameters)
+    def _load_parameters(self, claim: Claim, task: Task) -> Any:
+        value = self.definitions.parse_parameters(task, claim.parameters)
         if task.check is not None:
-            task.check(self._owner(claim), value)
+            task.check(self._load_owner(claim), value)
         return value
 
     @retry_on_contention
@@ -276,7 +272,7 @@ class ExecutionService(Generic[TxT]):
             _lock_if_owned(tx, claim)
             return tx.logs.add_artifact(claim.id, artifact)
 
-    def _owner(self, claim: Claim) -> Actor:
+    def _load_owner(self, claim: Claim) -> Actor:
         if claim.owner == SYSTEM.user_id:
             return SYSTEM
         with self.store.view() as tx:
@@ -285,16 +281,16 @@ class ExecutionService(Generic[TxT]):
             except NotFound:
                 return Actor(user_id=claim.owner)
 
-    def _succeeded(self, result: Any) -> TaskResult:
+    def _to_task_result(self, result: Any) -> TaskResult:
         serializer = self.definitions.serializer
-        written = serializer.unstructure(result)
-        if serializer.size(written) > MAX_JSON_BYTES:
-            text = f"The result takes more than {MAX_JSON_BYTES} bytes; keep it as an artifact."
+        json_result = serializer.unstructure(result)
+        if serializer.size(json_result) > MAX_JSON_BYTES:
+            text = f"The result is larger than {MAX_JSON_BYTES} bytes; store it as an artifact."
             return TaskResult(outcome=Outcome.FAILED, error=text, permanent=True)
-        return TaskResult(outcome=Outcome.SUCCEEDED, result=written)
+        return TaskResult(outcome=Outcome.SUCCEEDED, result=json_result)
 
     def _record(self, tx: TxT, settlements: Sequence[Settlement]) -> set[JobId]:
-        """Write outcomes, and call the hooks of other contexts."""
+        """Write outcomes and call the hooks of other contexts."""
         reactions = [hook.prepare(tx, settlements) for hook in self.on_settled]
         accepted = tx.jobs.settle(settlements)
         stored = [settlement for settlement in settlements if settlement.id in accepted]
@@ -309,18 +305,18 @@ class ExecutionService(Generic[TxT]):
 def _error_text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - a body's error may be as broken as the body
-        return "it cannot be written as text"
+    except Exception:  # noqa: BLE001 - str() of the body's exception may fail
+        return "the error has no text"
 
 
 def sanitise_text(text: str) -> str:
-    """Return a text that every database takes: no NUL, no surrogates, bounded."""
+    """Remove NUL and surrogates from a text, and truncate it."""
     clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     return clean[:MAX_ERROR]
 
 
 def _lock_if_owned(tx: JobsTx, claim: Claim) -> None:
-    """Lock the job's row, where it is still the claim's."""
+    """Lock the job's row; raise OwnershipLost if the claim is invalid."""
     job = tx.jobs.get_for_update(ALL_OWNERS, claim.id)
     if job.token != claim.token or job.state is not JobState.RUNNING:
         raise OwnershipLost

@@ -1,4 +1,4 @@
-"""Requests for jobs, before they are checked."""
+"""Requests for jobs, before validation."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ Seconds = Annotated[int, Constraints(ge=1, le=86_400)]
 
 @frozen(kw_only=True)
 class NewJob:
-    """A one-off job that is asked for; without a time it is due at once."""
+    """Request for a one-off job; due at once if it has no time."""
 
     name: Name = ""
     description: Annotated[str, Constraints(max_length=10_000)] = ""
@@ -34,22 +34,12 @@ class NewJob:
 
 
 def check_priority(actor: Actor, priority: int) -> None:
-    """
-    Refuse a raised priority to ordinary users.
-
-    Raises:
-        Invalid: The priority is above 0 and the actor is no superuser.
-    """
+    """Raise Invalid if an ordinary user asks for a priority above 0."""
     if priority > 0 and not may(actor, Action.RAISE_JOB_PRIORITY):
         raise Invalid.field("priority", "Only superusers may raise the priority above 0.")
 
 
 def check_queue(queue: str | None, known: Sequence[str]) -> None:
-    """
-    Refuse a queue that nobody works on.
-
-    Raises:
-        Invalid: The queue is not among the known ones.
-    """
+    """Raise Invalid if a queue is not a known one."""
     if queue is not None and queue not in known:
         raise Invalid.field("queue", f"There is no queue {queue!r}; known: {', '.join(known)}.")

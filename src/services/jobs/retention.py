@@ -1,4 +1,4 @@
-"""Housekeeping: history is kept as long as was asked, and no longer."""
+"""Retention: deletes old jobs, stale workers and other old rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -19,33 +19,33 @@ WORKER_SILENCE = timedelta(minutes=5)
 @frozen(kw_only=True)
 class RetentionService:
     """
-    Prune ended jobs by their state's age, in batches.
+    Deletes jobs that ended longer ago than the maximum age of their state.
 
-    Jobs of a schedule go by one age, whatever their state. `also` are other
-    things that have their own age; each returns how many went.
+    Jobs of a schedule have one maximum age for all states. `extra_prunes`
+    delete other old rows; each returns how many.
     """
 
     store: Store[JobsTx]
     clock: Clock
     files: FileStore
-    keep: Mapping[JobState, timedelta]
-    keep_scheduled: timedelta
-    also: Sequence[Callable[[], int]] = ()
+    max_age: Mapping[JobState, timedelta]
+    max_age_scheduled: timedelta
+    extra_prunes: Sequence[Callable[[], int]] = ()
 
     @retry_on_contention
     def prune(self) -> int:
-        """Delete what is past its time; return how many files, and jobs without files, went."""
+        """Delete old rows in batches; return how many."""
         now = self.clock.now()
-        gone = self._batches(None, self.keep_scheduled)
+        deleted = self._prune_batches(None, self.max_age_scheduled)
         for state in ENDED:
-            gone += self._batches(state, self.keep[state])
+            deleted += self._prune_batches(state, self.max_age[state])
         with self.store.begin() as tx:
             tx.workers.remove_stale(now - WORKER_SILENCE)
-        return gone + sum(prune() for prune in self.also)
+        return deleted + sum(prune() for prune in self.extra_prunes)
 
-    def _batches(self, state: JobState | None, age: timedelta) -> int:
+    def _prune_batches(self, state: JobState | None, age: timedelta) -> int:
         before = self.clock.now() - age
-        gone = 0
+        deleted = 0
         while True:
             with self.store.begin() as tx:
                 keys = (
@@ -53,9 +53,9 @@ class RetentionService:
                     if state is None
                     else tx.jobs.prune([state], before, limit=BATCH)
                 )
-                # before the commit: a crash leaves rows to be pruned again, but never a file
+                # before the commit: after a crash the rows are pruned again, and no file is left
                 for key in filter(None, keys):
                     self.files.delete(key)
-            gone += len(keys)
+            deleted += len(keys)
             if not keys:
-                return gone
+                return deleted

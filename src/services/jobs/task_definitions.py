@@ -1,4 +1,4 @@
-"""Task definitions: what the code declares, kept with ids and a switch."""
+"""Task definitions: the stored form of the tasks in the code."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,33 +16,38 @@ from workbell.ports.jobs.repository import JobsTx
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
-from workbell.services.identity.actor_cache import LIFE
+from workbell.services.identity.actor_cache import TTL
 from workbell.services.transaction_retry import retry_on_contention
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
 @define(eq=False)
-class _Recent:
-    """Definitions by id or key, and until when they count; a change puts a new dict in place."""
+class _Cache:
+    """Cached definitions by id or key, with their expiry times."""
 
-    known: dict[int | str, tuple[TaskDefinition, datetime]] = Factory(
+    entries: dict[int | str, tuple[TaskDefinition, datetime]] = Factory(
         dict[int | str, tuple[TaskDefinition, datetime]]
     )
 
     def evict(self) -> None:
-        self.known = {}
+        self.entries = {}
 
 
 @frozen(kw_only=True)
 class TaskDefinitionService:
-    """List tasks, switch them on and off, and check parameters against them."""
+    """
+    Lists, activates and deactivates tasks; validates their parameters.
+
+    Definitions looked up by name are cached for 5 s; a change made by this
+    process evicts them at once.
+    """
 
     store: Store[JobsTx]
     clock: Clock
     tasks: Tasks
     serializer: Serializer
-    _recent: _Recent = field(default=Factory(_Recent), init=False, eq=False, repr=False)
+    _cache: _Cache = field(default=Factory(_Cache), init=False, eq=False, repr=False)
 
     def all(self) -> Sequence[TaskDefinition]:
         """Return every definition, by id."""
@@ -50,32 +55,20 @@ class TaskDefinitionService:
             return tx.definitions.all()
 
     def get(self, task_id: TaskId) -> TaskDefinition:
-        """
-        Return one definition.
-
-        Raises:
-            NotFound: There is none with the id.
-        """
+        """Return the definition with an id; raises NotFound."""
         with self.store.view() as tx:
             return tx.definitions.get(task_id)
 
     def by_name(self, name: int | str) -> TaskDefinition:
-        """
-        Return the definition that a body names by id or key.
+        """Return the definition with an id or key, cached; raises Invalid."""
+        # an eviction replaces the dict, so a value read before it is not cached
+        now, entries = self.clock.now(), self._cache.entries
+        entry = entries.get(name)
+        if entry is None or now >= entry[1]:
+            entry = entries[name] = self._load(name), now + TTL
+        return entry[0]
 
-        It is looked up once in a few seconds; what this process has changed
-        counts at once.
-
-        Raises:
-            Invalid: There is none.
-        """
-        now, recent = self.clock.now(), self._recent.known  # taken before the store is read
-        found = recent.get(name)
-        if found is None or now >= found[1]:
-            found = recent[name] = self._by_name(name), now + LIFE
-        return found[0]
-
-    def _by_name(self, name: int | str) -> TaskDefinition:
+    def _load(self, name: int | str) -> TaskDefinition:
         try:
             with self.store.view() as tx:
                 if isinstance(name, int):
@@ -86,14 +79,8 @@ class TaskDefinitionService:
 
     @retry_on_contention
     def set_active(self, actor: Actor, task_id: TaskId, *, active: bool) -> TaskDefinition:
-        """
-        Switch a task on or off; waiting jobs of an inactive one are held.
-
-        Raises:
-            NotFound: There is none with the id.
-            NotAllowed: The actor is no superuser.
-        """
-        check(actor, Action.SWITCH_TASKS, "Only superusers switch tasks on and off.")
+        """Activate or deactivate a task; jobs of an inactive one are held."""
+        check(actor, Action.SWITCH_TASKS, "Only superusers may activate or deactivate tasks.")
         now = self.clock.now()
         with self.store.begin() as tx:
             before = tx.definitions.get(task_id)
@@ -107,57 +94,52 @@ class TaskDefinitionService:
                 tx.jobs.hold_task(after.key)
             changes = {"is_active": [before.is_active, active]}
             tx.audit.add(AuditEntry.of(actor, "UPDATE", "task_definition", task_id, now, changes))
-        self._recent.evict()
+        self._cache.evict()
         return after
 
     def check(self, actor: Actor, task: Task, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """
-        Return parameters as they were given, once the task has nothing against them.
+        Validate parameters for a task; return them as JSON.
 
         Raises:
-            Invalid: They do not fit, or the task refuses them.
+            Invalid: They do not match the schema, or the task refuses them.
             NotAllowed: The task refuses them to this actor.
         """
         try:
-            given = self._bounded(parameters)
-            value = self.read(task, given)
+            value_json = self._to_json(parameters)
+            value = self.parse_parameters(task, value_json)
             if task.check is not None:
                 task.check(actor, value)
-            return given
+            return value_json
         except (Invalid, NotFound) as error:
             wrong = error if isinstance(error, Invalid) else Invalid(error.detail)
             raise parameter_errors(wrong) from error
 
-    def read(self, task: Task, parameters: Mapping[str, Any]) -> Any:
-        """
-        Return parameters as the value that the task's body takes.
-
-        Raises:
-            Invalid: They do not fit.
-        """
+    def parse_parameters(self, task: Task, parameters: Mapping[str, Any]) -> Any:
+        """Return parameters as the type that the task takes; raises Invalid."""
         if task.parameters is None:
             return parameters
         return self.serializer.structure(parameters, task.parameters)
 
     def synchronise(self) -> Sequence[Task]:
         """
-        Bring the store's definitions up to the code's.
+        Store the definitions of all tasks in the code.
 
-        A changed schema raises the schema version. Return the tasks whose
-        schema has changed: rows that hold parameters may no longer fit.
+        A changed schema increments its version. Returns the tasks whose schema
+        has changed: stored parameters may no longer match it.
         """
-        return [task for task in self.tasks.all() if self._declare(task)]
+        return [task for task in self.tasks.all() if self._synchronise_task(task)]
 
-    def _bounded(self, value: object) -> Mapping[str, Any]:
-        """Return parameters as a JSON object that may be kept."""
-        written: Mapping[str, Any] = self.serializer.unstructure(value)
-        if self.serializer.size(written) > MAX_JSON_BYTES:
+    def _to_json(self, value: object) -> Mapping[str, Any]:
+        """Return parameters as a JSON object of bounded size."""
+        json_value: Mapping[str, Any] = self.serializer.unstructure(value)
+        if self.serializer.size(json_value) > MAX_JSON_BYTES:
             raise Invalid(f"Must take at most {MAX_JSON_BYTES} bytes.")
-        return written
+        return json_value
 
     @retry_on_contention
-    def _declare(self, task: Task) -> bool:
-        """Keep a task's definition as declared; return whether its schema has changed."""
+    def _synchronise_task(self, task: Task) -> bool:
+        """Store a task's definition; return whether its schema changed."""
         schema = self.serializer.schema(task.parameters) if task.parameters else ANY_OBJECT
         declared = TaskDefinition(
             key=task.key,
@@ -167,16 +149,16 @@ class TaskDefinitionService:
             created_at=self.clock.now(),
         )
         with self.store.begin() as tx:
-            kept = tx.definitions.add(declared)
-            changed = self.serializer.digest(kept.schema) != self.serializer.digest(schema)
+            stored = tx.definitions.add(declared)
+            changed = self.serializer.digest(stored.schema) != self.serializer.digest(schema)
             current = evolve(
-                kept,
+                stored,
                 name=declared.name,
                 description=declared.description,
-                schema=schema if changed else kept.schema,
-                schema_version=kept.schema_version + changed,
+                schema=schema if changed else stored.schema,
+                schema_version=stored.schema_version + changed,
             )
-            if current != kept:
+            if current != stored:
                 tx.definitions.replace(current)
-        self._recent.evict()
+        self._cache.evict()
         return changed

@@ -1,1 +1,1 @@
-"""services/schedules."""
+"""Use cases of schedules."""

@@ -1,4 +1,4 @@
-"""Built-in schedules: those that the service itself keeps, like any other."""
+"""Built-in schedules, which the service creates for itself."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ LOCK = "built-in schedules"
 
 @frozen(kw_only=True)
 class BuiltInSchedules:
-    """Schedules of the system: made where they are absent, and kept to the settings."""
+    """Creates the system's schedules and applies the settings to them."""
 
     store: Store[SchedulesTx]
     clock: Clock
@@ -30,16 +30,16 @@ class BuiltInSchedules:
         self, name: str, task: str, cron: CronRule, parameters: Mapping[str, Any]
     ) -> Schedule:
         """
-        Have a schedule of this name, by this rule; return it.
+        Create or update the system's schedule of this name; return it.
 
-        One that was deleted is made anew. What was paused by hand stays
-        paused; what was paused because its runs failed goes on.
+        A deleted one is created again. A schedule that a user paused stays paused;
+        one that failed runs have paused is resumed.
         """
-        now, fact = self.clock.now(), f"schedule {name}"
+        now, key = self.clock.now(), f"schedule {name}"
         with self.store.begin() as tx:
-            tx.metadata.set(LOCK, "")  # whoever starts at the same time waits here
-            kept = self._find(tx, tx.metadata.get(fact))
-            if kept is None:
+            tx.metadata.set(LOCK, "")  # serializes processes that start at once
+            current = self._find(tx, tx.metadata.get(key))
+            if current is None:
                 new = Schedule(
                     owner=SYSTEM_ID,
                     task=task,
@@ -50,20 +50,20 @@ class BuiltInSchedules:
                     updated_at=now,
                 )
                 added = tx.schedules.add(new.resume(now))
-                tx.metadata.set(fact, str(added.id))
+                tx.metadata.set(key, str(added.id))
                 return added
-            after = kept if kept.cron == cron else evolve(kept, cron=cron).edited(now)
+            after = current if current.cron == cron else evolve(current, cron=cron).edited(now)
             if not after.is_active and after.paused_reason is not None:
                 after = after.resume(now).touched(now)
-            if after != kept:
+            if after != current:
                 tx.schedules.replace(after)
             return after
 
-    def _find(self, tx: SchedulesTx, known: str | None) -> Schedule | None:
-        """Return the schedule that a fact names, under lock, if it is still there."""
-        if known is None:
+    def _find(self, tx: SchedulesTx, schedule_id: str | None) -> Schedule | None:
+        """Return the schedule with an id, locked, unless it was deleted."""
+        if schedule_id is None:
             return None
         try:
-            return tx.schedules.get_for_update(ALL_OWNERS, ScheduleId(int(known)))
+            return tx.schedules.get_for_update(ALL_OWNERS, ScheduleId(int(schedule_id)))
         except NotFound:  # deleted by a superuser
             return None

@@ -1,4 +1,4 @@
-"""Schedules: create, change, pause, run and explain them."""
+"""Use cases of schedules: create, edit, pause, run and explain them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from workbell.domain.audit import AuditEntry, changed_since
+from workbell.domain.audit import changed_since
 from workbell.domain.cron.preview import Preview, preview
 from workbell.domain.cron.rule import CronRule
 from workbell.domain.errors import Invalid, NotFound, StaleVersion
@@ -27,10 +27,11 @@ from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, Sched
 from workbell.ports.serialization import Serializer
 from workbell.ports.store import Store
 from workbell.ports.system import Clock
+from workbell.services.audit import audit_command, changed_values
 from workbell.services.jobs.capacity import check_waiting_capacity
 from workbell.services.jobs.requests import check_priority, check_queue
 from workbell.services.jobs.task_definitions import TaskDefinitionService
-from workbell.services.schedules.requests import NewSchedule
+from workbell.services.schedules.requests import COPIED_FIELDS, NewSchedule
 from workbell.services.schedules.runs import (
     cancel_pending,
     pause,
@@ -42,7 +43,7 @@ from workbell.services.transaction_retry import retry_on_contention
 
 @frozen(kw_only=True)
 class BackfillPlan:
-    """Which past ticks of a schedule an explicit backfill runs."""
+    """Past ticks that a backfill runs, or would run."""
 
     count: int
     first: datetime | None
@@ -53,7 +54,13 @@ class BackfillPlan:
 
 @frozen(kw_only=True)
 class ScheduleService:
-    """Create, change, pause, run and explain schedules."""
+    """
+    Creates, edits, pauses, runs and explains schedules.
+
+    Methods that take a schedule id raise `NotFound` unless the actor may see
+    the schedule. `version` is the version that the actor has seen (None: any);
+    they raise `StaleVersion` if the schedule has another.
+    """
 
     store: Store[SchedulesTx]
     clock: Clock
@@ -69,16 +76,16 @@ class ScheduleService:
         self, actor: Actor, new: NewSchedule, *, owner: UserId | None = None
     ) -> ScheduleView:
         """
-        Give the actor a new schedule, active unless asked otherwise.
+        Create a schedule, active unless `is_active` is false.
 
         Raises:
             Invalid: A field is wrong.
-            LimitReached: The owner has as many active ones as they may have.
-            NotAllowed: The actor is nobody who has signed in.
+            LimitReached: The owner has too many active schedules.
+            NotAllowed: The actor has not logged in.
         """
         check(actor, Action.MAKE_SCHEDULE, LOGIN_REQUIRED)
         now, definition = self.clock.now(), self.definitions.by_name(new.task_definition)
-        fields = self._fields(actor, new, definition)
+        fields = self._validated_fields(actor, new, definition)
         owner = actor.user_id if owner is None else owner
         schedule = Schedule(
             owner=owner, weight=actor.tier.weight, created_at=now, updated_at=now, **fields
@@ -88,20 +95,15 @@ class ScheduleService:
             schedule = schedule.resume(now)
         changes = {"task": [None, schedule.task]}
         with self.store.begin() as tx:
-            user = self._check_limit(tx, actor, owner) if new.is_active else None
+            user = self._check_active_limit(tx, actor, owner) if new.is_active else None
             schedule = tx.schedules.add(schedule)
-            self._audit(tx, actor, "CREATE", schedule, now, changes)
+            audit_command(tx.audit, actor, "CREATE", "schedule", schedule.id, now, changes)
         if user is None:
             return self.get(actor, schedule.id)
         return ScheduleView.without_runs(schedule, user, definition)
 
     def get(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
-        """
-        Return one schedule that the actor may see.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Return a schedule visible to the actor."""
         with self.store.view() as tx:
             return tx.schedules.get_view(get_scope(actor, Action.READ_SCHEDULES), schedule_id)
 
@@ -113,7 +115,7 @@ class ScheduleService:
         offset: int,
         limit: int,
     ) -> tuple[Sequence[ListedSchedule], int]:
-        """Return a part of the actor's schedules, and how many there are."""
+        """Return a page of the actor's schedules, and the total number."""
         scope = get_scope(actor, Action.READ_SCHEDULES)
         with self.store.view() as tx:
             return tx.schedules.list_page(
@@ -125,84 +127,65 @@ class ScheduleService:
         self,
         actor: Actor,
         schedule_id: ScheduleId,
-        given: Mapping[str, Any],
+        updates: Mapping[str, Any],
         *,
         version: int | None = None,
     ) -> ScheduleView:
         """
-        Change the given fields, and leave the others.
+        Change the given fields.
 
-        `version` is the one that the actor has seen, None where they do not
-        care. What waits of the old form is not taken back, unless the
-        schedule is paused. Pausing alone is always possible.
+        Waiting runs of the old version stay unless the schedule is paused. A
+        request that only pauses the schedule is not validated.
 
         Raises:
-            NotFound: There is none.
             Invalid: A field is wrong.
-            StaleVersion: It has been changed since.
-            LimitReached: It would become active, and there is no room.
+            LimitReached: The owner has too many active schedules to resume it.
         """
         now = self.clock.now()
-        shown = self.get(actor, schedule_id)
-        versions = {shown.schedule.version, shown.schedule.version if version is None else version}
-        new, fields, changes = self._changed(actor, shown, given)
+        view = self.get(actor, schedule_id)
+        versions = {view.schedule.version, view.schedule.version if version is None else version}
+        new, fields, changes = self._merge(actor, view, updates)
         with self.store.begin() as tx:
-            before = self._locked(tx, actor, shown.schedule.owner, schedule_id, versions)
-            after = self._moved(tx, actor, before, fields, now, active=new.is_active)
+            before = self._lock(tx, actor, view.schedule.owner, schedule_id, versions)
+            after = self._apply_edit(tx, actor, before, fields, now, active=new.is_active)
             tx.schedules.replace(after)
             changes["version"] = [before.version, after.version]
-            self._audit(tx, actor, "UPDATE", after, now, changes)
+            audit_command(tx.audit, actor, "UPDATE", "schedule", after.id, now, changes)
         return self.get(actor, schedule_id)
 
     @retry_on_contention
     def delete(self, actor: Actor, schedule_id: ScheduleId, *, version: int | None = None) -> None:
-        """
-        Hide a schedule and cancel what waits of it; its history stays.
-
-        Raises:
-            NotFound: There is none.
-            StaleVersion: It has been changed since.
-        """
+        """Hide a schedule and cancel its waiting runs; its history stays."""
         now = self.clock.now()
         owner = self.get(actor, schedule_id).schedule.owner
         versions = set[int]() if version is None else {version}
         with self.store.begin() as tx:
-            schedule = self._locked(tx, actor, owner, schedule_id, versions)
-            gone = (
-                cancel_pending(tx, schedule, now, SkipReason.DELETED).pause("deleted").touched(now)
-            )
-            tx.schedules.replace(evolve(gone, deleted_at=now))
-            self._audit(tx, actor, "DELETE", schedule, now)
+            schedule = self._lock(tx, actor, owner, schedule_id, versions)
+            deleted = cancel_pending(tx, schedule, now, SkipReason.DELETED)
+            deleted = evolve(deleted.pause("deleted").touched(now), deleted_at=now)
+            tx.schedules.replace(deleted)
+            audit_command(tx.audit, actor, "DELETE", "schedule", schedule.id, now)
 
     def toggle(self, actor: Actor, schedule_id: ScheduleId) -> ScheduleView:
-        """
-        Pause an active schedule, or resume a paused one.
-
-        Raises:
-            NotFound: There is none.
-            LimitReached: There is no room for one more active schedule.
-        """
+        """Pause an active schedule; resume a paused one, as `edit` does."""
         active = self.get(actor, schedule_id).schedule.is_active
         return self.edit(actor, schedule_id, {"is_active": not active})
 
     @retry_on_contention
     def run_now(self, actor: Actor, schedule_id: ScheduleId) -> Job:
-        """
-        Run a schedule's task once more, now; its concurrency key still holds.
-
-        Raises:
-            NotFound: There is none.
-            LimitReached: The owner has as many waiting jobs as they may have.
-        """
+        """Enqueue a run now, under its concurrency key; may raise LimitReached."""
         now = self.clock.now()
-        self._check_capacity(self.get(actor, schedule_id).schedule, 1)
+        owner = self.get(actor, schedule_id).schedule.owner
+        check_waiting_capacity(self.store, owner, 1, self.max_waiting)
         with self.store.begin() as tx:
             schedule = tx.schedules.get(get_scope(actor, Action.READ_SCHEDULES), schedule_id)
             task = self.tasks.find(schedule.task)
             job = schedule.job(task, now, due_at=now, origin=JobOrigin.RUN_NOW, for_tick=now)
             (added,) = tx.jobs.add([job], now)
             assert added is not None
-            self._audit(tx, actor, "RUN_NOW", schedule, now, {"job": [None, added.id]})
+            audit_command(
+                tx.audit, actor, "RUN_NOW", "schedule", schedule.id, now, {"job": [None, added.id]}
+            )
         return added
 
     @retry_on_contention
@@ -216,10 +199,9 @@ class ScheduleService:
         dry_run: bool = False,
     ) -> BackfillPlan:
         """
-        Run the ticks of a past range, both ends included.
+        Enqueue runs for the ticks of a past range, both ends included.
 
         Raises:
-            NotFound: There is none.
             Invalid: The range is empty, not past, or holds more than 1,000 ticks.
             LimitReached: The owner would have too many waiting jobs.
         """
@@ -234,7 +216,7 @@ class ScheduleService:
         )
         if dry_run or not ticks:
             return plan
-        self._check_capacity(schedule, len(ticks))
+        check_waiting_capacity(self.store, schedule.owner, len(ticks), self.max_waiting)
         task = self.tasks.find(schedule.task)
         jobs = [
             schedule.job(task, now, due_at=now, origin=JobOrigin.BACKFILL, for_tick=tick)
@@ -242,34 +224,35 @@ class ScheduleService:
         ]
         with self.store.begin() as tx:
             added = tx.jobs.add(jobs, now)
-            self._audit(tx, actor, "BACKFILL", schedule, now, {"count": [None, len(ticks)]})
+            audit_command(
+                tx.audit,
+                actor,
+                "BACKFILL",
+                "schedule",
+                schedule.id,
+                now,
+                {"count": [None, len(ticks)]},
+            )
         return evolve(plan, jobs=[job for job in added if job is not None])
 
     def upcoming(self, actor: Actor, schedule_id: ScheduleId, n: int) -> Preview:
-        """
-        Explain a schedule's expression and its next runs.
-
-        Raises:
-            NotFound: There is none.
-        """
+        """Describe a schedule's expression and its next `n` runs."""
         return preview(self.get(actor, schedule_id).schedule.cron, self.clock.now(), n)
 
     def explain(self, rule: CronRule, n: int) -> Preview:
-        """Explain an expression and its next runs."""
+        """Describe an expression and its next `n` runs."""
         return preview(rule, self.clock.now(), n)
 
-    # what the commands share
-
-    def _fields(
+    def _validated_fields(
         self,
         actor: Actor,
         new: NewSchedule,
         definition: TaskDefinition,
         before: Schedule | None = None,
     ) -> dict[str, Any]:
-        """Return the fields of a schedule that a request comes to, all of them checked."""
+        """Return the schedule fields of a request, validated."""
         if (task := self.tasks.find(definition.key)) is None:
-            raise Invalid.field("task_definition", f"No code here knows {definition.key!r}.")
+            raise Invalid.field("task_definition", f"The code has no task {definition.key!r}.")
         if before is None or new.priority != before.priority:
             check_priority(actor, new.priority)
         if before is None or new.queue != before.queue:
@@ -280,26 +263,24 @@ class ScheduleService:
             "schema_version": definition.schema_version,
             "cron": CronRule(new.cron_expression, zone, new.dst_gap, new.dst_overlap),
             "parameters": self.definitions.check(actor, task, new.parameters),
-        } | {name: getattr(new, name) for name in _AS_ASKED}
+        } | {name: getattr(new, name) for name in COPIED_FIELDS}
 
-    def _changed(
-        self, actor: Actor, shown: ScheduleView, given: Mapping[str, Any]
+    def _merge(
+        self, actor: Actor, view: ScheduleView, updates: Mapping[str, Any]
     ) -> tuple[NewSchedule, dict[str, Any], dict[str, Any]]:
-        """Return what a schedule is to be, its new fields, and the changes for the audit trail."""
-        before = self.serializer.unstructure(NewSchedule.of(shown))
-        new = self.serializer.structure({**before, **given}, NewSchedule)
+        """Return the merged request, its new fields, and the audit changes."""
+        before = self.serializer.unstructure(NewSchedule.of(view))
+        new = self.serializer.structure({**before, **updates}, NewSchedule)
         after = self.serializer.unstructure(new)
-        changes = {
-            name: [before[name], after[name]] for name in after if before[name] != after[name]
-        }
-        if dict(given) == {"is_active": False}:
+        changes = changed_values(before, after)
+        if dict(updates) == {"is_active": False}:
             return new, {}, changes
         definition = self.definitions.by_name(new.task_definition)
-        fields = self._fields(actor, new, definition, shown.schedule)
-        check_window(evolve(shown.schedule, **fields))
+        fields = self._validated_fields(actor, new, definition, view.schedule)
+        check_window(evolve(view.schedule, **fields))
         return new, fields, changes
 
-    def _moved(
+    def _apply_edit(
         self,
         tx: SchedulesTx,
         actor: Actor,
@@ -309,20 +290,20 @@ class ScheduleService:
         *,
         active: bool,
     ) -> Schedule:
-        """Return a locked schedule's next version, paused or resumed as was asked."""
+        """Return the next version of a locked schedule."""
         if before.is_active and not active:
             return evolve(pause(tx, before, now), **fields)
         after = evolve(before, **fields)
         if active and not before.is_active:
-            self._check_limit(tx, actor, after.owner)
+            self._check_active_limit(tx, actor, after.owner)
             return after.resume(now).touched(now)
         if after.has_same_ticks(before):
             same = after.alert_after_seconds == before.alert_after_seconds
             return (after if same else after.with_alert()).touched(now)
-        passed = record_skipped_ticks(tx, before, now, SkipReason.EDITED)
-        return evolve(after, cursor=passed.cursor).edited(now)
+        advanced = record_skipped_ticks(tx, before, now, SkipReason.EDITED)
+        return evolve(after, cursor=advanced.cursor).edited(now)
 
-    def _locked(
+    def _lock(
         self,
         tx: SchedulesTx,
         actor: Actor,
@@ -330,9 +311,9 @@ class ScheduleService:
         schedule_id: ScheduleId,
         versions: Collection[int],
     ) -> Schedule:
-        """Return a schedule under lock, its owner's row first, if it has the versions given."""
+        """Lock the owner's row, then the schedule; check its version."""
         if not actor.is_system:
-            _locked_owner(tx, owner)
+            _lock_owner(tx, owner)
         schedule = tx.schedules.get_for_update(
             get_scope(actor, Action.CHANGE_SCHEDULES), schedule_id
         )
@@ -341,55 +322,23 @@ class ScheduleService:
             raise StaleVersion(schedule.version, changed_since(entries, min(versions)))
         return schedule
 
-    def _check_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> User | None:
+    def _check_active_limit(self, tx: SchedulesTx, actor: Actor, owner_id: UserId) -> User | None:
         """
-        Refuse an owner who has as many active schedules as the limit.
+        Lock the owner and raise LimitReached at their limit; return the owner.
 
-        The owner's row is locked before the schedules are counted. The system
-        and superusers have no limit, so nothing is counted for them. Return
-        the owner where one was locked.
+        The system and superusers have no limit. Returns None if the owner has no
+        row to lock.
         """
-        if actor.is_system or (owner := _locked_owner(tx, owner_id)) is None:
+        if actor.is_system or (owner := _lock_owner(tx, owner_id)) is None:
             return None
         if not may(Actor.of(owner), Action.EXCEED_SCHEDULES):
             active = tx.schedules.count_active(owner_id, limit=self.active_limit)
             check_active_limit(active, self.active_limit)
         return owner
 
-    def _check_capacity(self, schedule: Schedule, adding: int) -> None:
-        check_waiting_capacity(self.store, schedule.owner, adding, self.max_waiting)
 
-    def _audit(
-        self,
-        tx: SchedulesTx,
-        actor: Actor,
-        action: str,
-        schedule: Schedule,
-        now: datetime,
-        changes: Mapping[str, Any] | None = None,
-    ) -> None:
-        if not actor.is_system:
-            tx.audit.add(AuditEntry.of(actor, action, "schedule", schedule.id, now, changes))
-
-
-_AS_ASKED = (
-    "name",
-    "misfire_policy",
-    "overlap_policy",
-    "starts_at",
-    "ends_at",
-    "max_runs",
-    "jitter_seconds",
-    "queue",
-    "priority",
-    "max_attempts",
-    "timeout_seconds",
-    "alert_after_seconds",
-)
-
-
-def _locked_owner(tx: SchedulesTx, owner: UserId) -> User | None:
-    """Return an owner under lock; the system and those of the library's user have no row."""
+def _lock_owner(tx: SchedulesTx, owner: UserId) -> User | None:
+    """Return an owner, locked; None for the system and library owners."""
     try:
         return tx.users.get_for_update(owner)
     except NotFound:

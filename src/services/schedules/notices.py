@@ -1,4 +1,4 @@
-"""Notices: mails about a schedule, as jobs of the same transaction."""
+"""Emails about a schedule, enqueued in the transaction that changes it."""
 
 from datetime import datetime
 
@@ -8,19 +8,21 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.ports.schedules.repository import SchedulesTx
 
 
-def mail_owner(tx: SchedulesTx, schedule: Schedule, word: str, what: str, now: datetime) -> None:
-    """Mail a schedule's owner, by a job of the same transaction."""
+def mail_owner(
+    tx: SchedulesTx, schedule: Schedule, event: str, sentence: str, now: datetime
+) -> None:
+    """Enqueue an email to a schedule's owner, if the owner is a user."""
     try:
         owner = tx.users.get(schedule.owner)
-    except NotFound:  # the system, or an owner that only the library's user knows
+    except NotFound:  # the system, or an owner of a library user
         return
     name = " ".join(schedule.name.split())[:200] or f"#{schedule.id} ({schedule.task[:150]})"
-    subject = f"Schedule {name} {word}"
+    subject = f"Schedule {name} {event}"
     message = {
         "email": owner.email,
         "delay": 0,
         "subject": subject,
-        "body": f"Your schedule {name} {what}.",
+        "body": f"Your schedule {name} {sentence}.",
     }
     notice = Job(
         task="email.send",

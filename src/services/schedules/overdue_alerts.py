@@ -1,4 +1,4 @@
-"""Expectations: schedules that should have succeeded by now, and did not."""
+"""Alerts for schedules without a success in time."""
 
 from datetime import datetime
 
@@ -15,9 +15,10 @@ from workbell.services.transaction_retry import retry_on_contention
 @frozen(kw_only=True)
 class OverdueAlerts:
     """
-    Tell an owner once that a schedule is overdue, and once that it has recovered.
+    Emails an owner once when a schedule is overdue and when it recovers.
 
-    Any number of processes may look; the guarded update lets one of them tell.
+    Several processes may evaluate the same alerts: a guarded update lets only
+    one of them send the email.
     """
 
     store: Store[SchedulesTx]
@@ -25,18 +26,18 @@ class OverdueAlerts:
 
     @retry_on_contention
     def evaluate_due(self) -> int:
-        """Look at the alerts that are due; return how many owners were told something."""
+        """Evaluate the alerts that are due; return how many emails were sent."""
         now = self.clock.now()
         with self.store.view() as tx:
             due = [(each, _evaluate(tx, each, now)) for each in tx.schedules.due_alerts(now)]
         if not due:
             return 0
-        told = 0
+        emails = 0
         with self.store.begin() as tx:
             for before, after in sorted(due, key=lambda pair: pair[0].id):
                 if tx.schedules.save_alert(before, after):
-                    told += _notify(tx, before, after, now)
-        return told
+                    emails += _notify(tx, before, after, now)
+        return emails
 
 
 def _evaluate(tx: SchedulesTx, schedule: Schedule, now: datetime) -> Schedule:

@@ -1,4 +1,4 @@
-"""Parameters of schedules, checked after a change of a schema."""
+"""Check of schedules' parameters after a task's schema has changed."""
 
 from collections.abc import Iterable
 
@@ -25,7 +25,7 @@ class ParameterCheck:
     definitions: TaskDefinitionService
 
     def pause_incompatible(self, tasks: Iterable[Task]) -> None:
-        """Pause the tasks' active schedules that no longer fit, with the exact error."""
+        """Pause the tasks' active schedules whose parameters are invalid."""
         by_key = {task.key: task for task in tasks}
         after = ScheduleId(0)
         while by_key:
@@ -50,9 +50,9 @@ class ParameterCheck:
                 pause(tx, schedule, self.clock.now(), f"its parameters no longer fit: {error}")
 
     def _schema_error(self, task: Task, schedule: Schedule) -> str | None:
-        """Return why a schedule's parameters do not fit its task, if they do not."""
+        """Return why a schedule's parameters are invalid, or None."""
         try:
-            self.definitions.read(task, schedule.parameters)
+            self.definitions.parse_parameters(task, schedule.parameters)
         except Invalid as error:
             return error.detail
         return None

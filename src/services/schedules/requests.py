@@ -1,4 +1,4 @@
-"""Requests for schedules, before they are checked."""
+"""Requests for schedules, before validation."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,14 +19,30 @@ AlertSeconds = Annotated[
     Constraints(
         ge=60,
         le=31_536_000,
-        description="Tell the owner when a tick has no success within so many seconds after it.",
+        description="Email the owner if a tick has no success within this many seconds.",
     ),
 ]
+
+COPIED_FIELDS = (
+    "name",
+    "misfire_policy",
+    "overlap_policy",
+    "starts_at",
+    "ends_at",
+    "max_runs",
+    "jitter_seconds",
+    "queue",
+    "priority",
+    "max_attempts",
+    "timeout_seconds",
+    "alert_after_seconds",
+)
+"""Fields that a request and its schedule share under one name."""
 
 
 @frozen(kw_only=True)
 class NewSchedule:
-    """What is asked of a schedule; None means the task's or the owner's default."""
+    """Fields of a schedule; None means the task's or owner's default."""
 
     task_definition: int | str
     cron_expression: Expression
@@ -49,27 +65,16 @@ class NewSchedule:
     alert_after_seconds: AlertSeconds | None = None
 
     @classmethod
-    def of(cls, shown: ScheduleView) -> "NewSchedule":
-        """Return what a schedule was asked to be, to be merged with a change."""
-        schedule = shown.schedule
+    def of(cls, view: ScheduleView) -> "NewSchedule":
+        """Return a schedule's current fields, to merge a change into."""
+        schedule = view.schedule
         return cls(
-            task_definition=shown.task_id,
+            task_definition=view.task_id,
             cron_expression=schedule.cron.line,
             parameters=schedule.parameters,
             is_active=schedule.is_active,
-            name=schedule.name,
             time_zone=schedule.cron.zone,
-            misfire_policy=schedule.misfire_policy,
-            overlap_policy=schedule.overlap_policy,
             dst_gap=schedule.cron.dst_gap,
             dst_overlap=schedule.cron.dst_overlap,
-            starts_at=schedule.starts_at,
-            ends_at=schedule.ends_at,
-            max_runs=schedule.max_runs,
-            jitter_seconds=schedule.jitter_seconds,
-            queue=schedule.queue,
-            priority=schedule.priority,
-            max_attempts=schedule.max_attempts,
-            timeout_seconds=schedule.timeout_seconds,
-            alert_after_seconds=schedule.alert_after_seconds,
+            **{name: getattr(schedule, name) for name in COPIED_FIELDS},
         )

@@ -1,4 +1,4 @@
-"""Outcomes of runs: schedules whose runs fail are paused."""
+"""Outcomes of runs: schedules whose runs fail repeatedly are paused."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +18,7 @@ from workbell.services.schedules.runs import pause
 
 @frozen(kw_only=True)
 class RunOutcomes:
-    """The settlement hook that counts the failed runs of schedules."""
+    """Settlement hook that counts failed runs of schedules."""
 
     clock: Clock
 
@@ -30,7 +30,7 @@ class RunOutcomes:
         self, tx: SchedulesTx, settlements: Sequence[Settlement]
     ) -> Callable[[Sequence[Settlement]], None]:
         """Lock the schedules whose failure count the outcomes change."""
-        return partial(self._count, tx, _locked(tx, settlements))
+        return partial(self._count, tx, _lock_schedules(tx, settlements))
 
     def _count(
         self, tx: SchedulesTx, schedules: dict[int, Schedule], settlements: Sequence[Settlement]
@@ -40,12 +40,12 @@ class RunOutcomes:
             if schedule is None:
                 continue
             if settlement.state is JobState.FAILED:
-                schedules[schedule.id] = self._failed(tx, schedule)
+                schedules[schedule.id] = self._count_failure(tx, schedule)
             elif settlement.state is JobState.SUCCEEDED:
-                schedules[schedule.id] = self._recovered(tx, schedule)
+                schedules[schedule.id] = self._reset_failures(tx, schedule)
 
-    def _failed(self, tx: SchedulesTx, schedule: Schedule) -> Schedule:
-        """Count a failed run; pause the schedule and notify its owner after too many."""
+    def _count_failure(self, tx: SchedulesTx, schedule: Schedule) -> Schedule:
+        """Count a failed run; pause and notify after too many."""
         counted = schedule.failed()
         if not counted.has_failed_too_often:
             tx.schedules.replace(counted)
@@ -55,8 +55,8 @@ class RunOutcomes:
         mail_owner(tx, paused, "paused", f"has been paused: {reason}", self.clock.now())
         return paused
 
-    def _recovered(self, tx: SchedulesTx, schedule: Schedule) -> Schedule:
-        """Reset the failure count; notify the owner if it had paused the schedule."""
+    def _reset_failures(self, tx: SchedulesTx, schedule: Schedule) -> Schedule:
+        """Reset the failure count; notify if it had paused the schedule."""
         if schedule.fail_streak:
             tx.schedules.clear_failure_streaks([schedule.id])
         if schedule.fail_streak >= FAILURES_TO_PAUSE:
@@ -65,8 +65,8 @@ class RunOutcomes:
         return evolve(schedule, fail_streak=0)
 
 
-def _locked(tx: SchedulesTx, settlements: Sequence[Settlement]) -> dict[int, Schedule]:
-    """Return, under lock, the schedules whose failure count the outcomes change."""
+def _lock_schedules(tx: SchedulesTx, settlements: Sequence[Settlement]) -> dict[int, Schedule]:
+    """Lock and return schedules whose failure count the outcomes change."""
     ended = {state: set[ScheduleId]() for state in JobState}
     for settlement in settlements:
         if settlement.schedule_id is not None:

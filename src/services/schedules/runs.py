@@ -1,4 +1,4 @@
-"""Runs of a schedule: what waits, what is due, and what is let go."""
+"""Runs of a schedule: cancel pending ones, record skipped ticks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,11 +16,11 @@ from workbell.ports.schedules.repository import SchedulesTx
 def cancel_runs(
     tx: SchedulesTx, runs: Sequence[Job], now: datetime, reason: str, *, running: bool = False
 ) -> None:
-    """Cancel the runs that wait, and ask those that run to stop if that is wanted."""
+    """Cancel waiting runs; request cancellation of running ones if wanted."""
     for run in runs:
         try:
             current = tx.jobs.get_for_update(ALL_OWNERS, run.id)
-        except NotFound:  # it has ended and been hidden since it was read
+        except NotFound:  # ended and hidden since it was read
             continue
         if current.state.waiting or (running and current.state is JobState.RUNNING):
             tx.jobs.replace(current, current.cancel(now, reason))
@@ -29,7 +29,7 @@ def cancel_runs(
 def cancel_pending(
     tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason
 ) -> Schedule:
-    """Account for the ticks that are due but will not run, and cancel the runs that wait."""
+    """Cancel waiting runs and record due ticks as skipped."""
     unfinished = tx.jobs.unfinished([schedule.id]).get(schedule.id, ())
     cancel_runs(tx, unfinished, now, f"schedule {reason}")
     return record_skipped_ticks(tx, schedule, now, reason)
@@ -38,7 +38,7 @@ def cancel_pending(
 def record_skipped_ticks(
     tx: SchedulesTx, schedule: Schedule, now: datetime, reason: SkipReason
 ) -> Schedule:
-    """Account for the ticks that are due but will not run; return the schedule past them."""
+    """Record due ticks as skipped; return the schedule past them."""
     row = skip_due_ticks(schedule, now, reason)
     if row is None:
         return schedule
@@ -50,7 +50,7 @@ def record_skipped_ticks(
 def pause(
     tx: SchedulesTx, schedule: Schedule, now: datetime, reason: str | None = None
 ) -> Schedule:
-    """Pause a schedule whose row is locked: its next version, already kept."""
+    """Pause a locked schedule and store it; return the new version."""
     paused = cancel_pending(tx, schedule, now, SkipReason.PAUSED).pause(reason).touched(now)
     tx.schedules.replace(paused)
     return paused
@@ -59,16 +59,11 @@ def pause(
 def ticks_of_range(
     schedule: Schedule, start: datetime, end: datetime, now: datetime
 ) -> list[datetime]:
-    """
-    Return the ticks of a past range, both ends included.
-
-    Raises:
-        Invalid: The range is empty, not past, or holds more than 1,000 ticks.
-    """
+    """Return the ticks of a past range, ends included; raises Invalid."""
     if end < start:
-        raise Invalid.field("end", "The end must not lie before the start.")
+        raise Invalid.field("end", "The end must not be before the start.")
     if end > now:
-        raise Invalid.field("end", "The range must lie in the past.")
+        raise Invalid.field("end", "The range must be in the past.")
     ticks: list[datetime] = []
     for tick in schedule.cron.ticks(start - datetime.resolution, end):
         ticks.append(tick)

@@ -1,4 +1,4 @@
-"""Ticking: every due tick becomes one row, and its schedule moves on."""
+"""Ticker: inserts a job for each due tick and advances its schedule."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from workbell.services.schedules.runs import cancel_runs
 from workbell.services.transaction_retry import retry_on_contention
 
 BATCH = 1_000
-PASS = 2_000
+MAX_PER_PASS = 2_000
 TZDATA = "tzdata"
 
 Planned = tuple[Schedule, TickPlan]
@@ -38,34 +38,34 @@ Planned = tuple[Schedule, TickPlan]
 @frozen(kw_only=True)
 class Ticker:
     """
-    Account for due ticks; any number of processes may do it at once.
+    Processes due ticks; any number of processes may do so concurrently.
 
-    Cron arithmetic is done before the transaction; cursor and version,
-    compared within it, tell whether it still holds.
+    Ticks are computed before the transaction. The transaction compares cursor
+    and version, and leaves out schedules that have changed since.
     """
 
     store: Store[SchedulesTx]
     clock: Clock
-    chance: Randomness
+    randomness: Randomness
     tasks: Tasks
 
     @retry_on_contention
-    def tick(self, *, limit: int = PASS) -> int:
+    def tick(self, *, limit: int = MAX_PER_PASS) -> int:
         """
-        Account for the ticks of the schedules that are due; return how many those were.
+        Process the schedules that are due; return how many there were.
 
-        Those in the common case are taken by the batch; the others are planned.
+        Schedules with one due tick and no special case take the fast path.
         """
         now = self.clock.now()
         with self.store.view() as tx:
             due = tx.schedules.due(now, limit=limit)
             inactive = {d.key for d in tx.definitions.all() if not d.is_active} if due else set()
-        for begin in range(0, len(due), BATCH):
-            batch = due[begin : begin + BATCH]
-            taken = self._fire_fast_path([each for each in batch if each.task not in inactive], now)
-            left = [each.id for each in batch if each.id not in taken]
-            if left:
-                self._plan(left, now, inactive)
+        for start in range(0, len(due), BATCH):
+            batch = due[start : start + BATCH]
+            done = self._fire_fast_path([each for each in batch if each.task not in inactive], now)
+            remaining = [each.id for each in batch if each.id not in done]
+            if remaining:
+                self._plan_and_advance(remaining, now, inactive)
         return len(due)
 
     def next_due(self) -> datetime | None:
@@ -76,14 +76,14 @@ class Ticker:
     @retry_on_contention
     def recompute_after_tzdata_change(self, version: str) -> int:
         """
-        Recompute every active schedule where the time zone data has changed.
+        Recompute all active schedules if the time zone data has changed.
 
-        Return how many were moved.
+        Returns how many schedules have another next run.
         """
         with self.store.view() as tx:
             if tx.metadata.get(TZDATA) == version:
                 return 0
-        now, moved, after = self.clock.now(), 0, ScheduleId(0)
+        now, changed_count, after = self.clock.now(), 0, ScheduleId(0)
         while True:
             with self.store.view() as tx:
                 page = tx.schedules.active_after(after, limit=BATCH)
@@ -92,28 +92,30 @@ class Ticker:
             after = page[-1].id
             changed = [schedule.id for schedule in page if _has_stale_next_run(schedule, now)]
             with self.store.begin() as tx:
-                moved += sum(_recompute(tx, schedule_id, now) for schedule_id in changed)
+                changed_count += sum(_recompute(tx, schedule_id, now) for schedule_id in changed)
         with self.store.begin() as tx:
             tx.metadata.set(TZDATA, version)
-        return moved
+        return changed_count
 
     def _fire_fast_path(self, due: Sequence[Due], now: datetime) -> set[ScheduleId]:
-        """Take the common steps; return the schedules that are accounted for."""
+        """Process fast-path schedules; return those that are done."""
         by_task: dict[str, list[FastPathStep]] = {}
         for each in due:
             if (step := fast_path_step(each, now)) is not None:
                 by_task.setdefault(each.task, []).append(step)
-        taken: list[FastPathStep] = []
+        fired: list[FastPathStep] = []
         if by_task:
             with self.store.begin() as tx:
                 for key, steps in by_task.items():
                     if (task := self.tasks.find(key)) is not None:
-                        taken += tx.jobs.add_ticks(task, steps, now)
-                tx.schedules.advance_by_one(taken)
-        return {step.schedule for step in taken}
+                        fired += tx.jobs.add_ticks(task, steps, now)
+                tx.schedules.advance_by_one(fired)
+        return {step.schedule for step in fired}
 
-    def _plan(self, ids: Sequence[ScheduleId], now: datetime, inactive: Container[str]) -> None:
-        """Account for the ticks of schedules that are not in the common case."""
+    def _plan_and_advance(
+        self, ids: Sequence[ScheduleId], now: datetime, inactive: Container[str]
+    ) -> None:
+        """Process the schedules that the fast path left out."""
         with self.store.view() as tx:
             schedules = tx.schedules.active_among(ids)
         plans = [
@@ -121,9 +123,9 @@ class Ticker:
             for schedule in schedules
             if schedule.next_at is not None and schedule.next_at <= now
         ]
-        for portion in _batches(plans):
+        for batch in _batches(plans):
             with self.store.begin() as tx:
-                self._advance(tx, portion, now)
+                self._advance(tx, batch, now)
 
     def _advance(self, tx: SchedulesTx, plans: Sequence[Planned], now: datetime) -> None:
         locked = tx.schedules.lock(sorted(schedule.id for schedule, _ in plans))
@@ -137,13 +139,15 @@ class Ticker:
         jobs: list[Job] = []
         steps: list[Advance] = []
         for schedule, planned in valid:
-            rows, lost = self._rows(tx, schedule, planned, unfinished.get(schedule.id, ()), now)
+            rows, skipped = self._make_rows(
+                tx, schedule, planned, unfinished.get(schedule.id, ()), now
+            )
             jobs += rows
-            steps.append(_step(schedule, planned, lost))
+            steps.append(_to_advance(schedule, planned, skipped))
         tx.jobs.add(jobs, now)
         tx.schedules.advance(steps)
 
-    def _rows(
+    def _make_rows(
         self,
         tx: SchedulesTx,
         schedule: Schedule,
@@ -151,26 +155,26 @@ class Ticker:
         unfinished: Sequence[Job],
         now: datetime,
     ) -> tuple[list[Job], int]:
-        """Return the rows of a schedule's ticks, and how many runs overlap has cost it."""
+        """Return the jobs of a plan, and how many runs overlap has skipped."""
         rows: list[Job] = []
-        lost = 0
+        skipped = 0
         for tick in planned.rows:
-            job = self._job(schedule, tick, now)
+            job = self._make_job(schedule, tick, now)
             if tick.skipped is None:
-                fresh = [row for row in rows if not row.state.ended]
-                decision = decide_overlap(schedule.overlap_policy, unfinished, fresh)
+                pending = [row for row in rows if not row.state.ended]
+                decision = decide_overlap(schedule.overlap_policy, unfinished, pending)
                 if decision is OverlapDecision.SKIP:
                     job = job.skip(now, str(SkipReason.OVERLAP))
-                    lost += 1
+                    skipped += 1
                 elif decision is not OverlapDecision.RUN:
-                    lost += _displace_older(tx, decision, unfinished, rows, now)
+                    skipped += _displace_older(tx, decision, unfinished, rows, now)
             rows.append(job)
-        return rows, lost
+        return rows, skipped
 
-    def _job(self, schedule: Schedule, tick: PlannedTick, now: datetime) -> Job:
+    def _make_job(self, schedule: Schedule, tick: PlannedTick, now: datetime) -> Job:
         jitter = timedelta(0)
         if schedule.jitter_seconds and tick.skipped is None:
-            jitter = timedelta(seconds=self.chance.uniform(0.0, schedule.jitter_seconds))
+            jitter = timedelta(seconds=self.randomness.uniform(0.0, schedule.jitter_seconds))
         job = schedule.job(
             self.tasks.find(schedule.task),
             now,
@@ -182,17 +186,17 @@ class Ticker:
 
 
 def _batches(plans: Iterable[Planned]) -> Iterator[Sequence[Planned]]:
-    """Yield plans by as many as come to one batch of rows: a transaction stays short."""
-    portion: list[Planned] = []
+    """Split plans into transactions of at most BATCH rows."""
+    batch: list[Planned] = []
     rows = 0
     for schedule, planned in plans:
-        if portion and rows + len(planned.rows) > BATCH:
-            yield portion
-            portion, rows = [], 0
-        portion.append((schedule, planned))
+        if batch and rows + len(planned.rows) > BATCH:
+            yield batch
+            batch, rows = [], 0
+        batch.append((schedule, planned))
         rows += len(planned.rows)
-    if portion:
-        yield portion
+    if batch:
+        yield batch
 
 
 def _displace_older(
@@ -203,14 +207,14 @@ def _displace_older(
     now: datetime,
 ) -> int:
     """
-    Skip or cancel what a newer tick takes the place of; return how many were skipped.
+    Skip or cancel runs that a newer tick displaces; return how many.
 
-    `rows` are the earlier ones of the same pass, not kept yet. Where nothing
-    else is under way, the first of them is the one that the newer tick waits for.
+    `rows` are the earlier jobs of this pass, not inserted yet. If no other run
+    is unfinished, the first of them stays, and the newer tick waits for it.
     """
     replacing = decision is OverlapDecision.REPLACE
-    fresh = [n for n, row in enumerate(rows) if not row.state.ended]
-    skipped = fresh[1:] if replacing and not unfinished else fresh
+    pending = [n for n, row in enumerate(rows) if not row.state.ended]
+    skipped = pending[1:] if replacing and not unfinished else pending
     for n in skipped:
         rows[n] = rows[n].supersede(now)
     if not replacing:
@@ -220,9 +224,9 @@ def _displace_older(
     return len(skipped) + sum(tx.jobs.replace(run, run.supersede(now)) for run in held)
 
 
-def _step(schedule: Schedule, planned: TickPlan, lost: int) -> Advance:
-    runs, next_at = planned.runs - lost, planned.next_at
-    if lost and schedule.max_runs is not None:
+def _to_advance(schedule: Schedule, planned: TickPlan, skipped: int) -> Advance:
+    runs, next_at = planned.runs - skipped, planned.next_at
+    if skipped and schedule.max_runs is not None:
         next_at = evolve(schedule, runs=runs).tick_after(planned.cursor)
     return Advance(
         id=schedule.id,
@@ -236,7 +240,7 @@ def _step(schedule: Schedule, planned: TickPlan, lost: int) -> Advance:
 
 
 def _has_stale_next_run(schedule: Schedule, now: datetime) -> bool:
-    """Whether a schedule's next tick, not due yet, is not the one that its rule now has."""
+    """Whether the next run is not due and differs from the rule's."""
     due = schedule.next_at is not None and schedule.next_at <= now
     return not due and schedule.recompute(now).next_at != schedule.next_at
 
@@ -244,7 +248,7 @@ def _has_stale_next_run(schedule: Schedule, now: datetime) -> bool:
 def _recompute(tx: SchedulesTx, schedule_id: ScheduleId, now: datetime) -> bool:
     try:
         current = tx.schedules.get_for_update(ALL_OWNERS, schedule_id)
-    except NotFound:  # deleted meanwhile
+    except NotFound:  # deleted since it was read
         return False
     if not _has_stale_next_run(current, now):
         return False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from tests.services.members_scene import Members
+from tests.services.accounts import AccountServiceSet
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
@@ -75,7 +75,7 @@ class Service:
     hasher: CountingHasher
     identity: RegistrationService
     signing_in: LoginService
-    members: Members
+    members: AccountServiceSet
 
 
 def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -> Service:
@@ -92,7 +92,7 @@ def service(store: MemoryStore | SqlStore, hasher: Argon2Hasher | None = None) -
         tokens=JwtTokens.create([KEY], clock, issuer="us"),
         totp=PyotpTotp(),
     )
-    return Service(counting, identity, signing_in, Members.of(identity, signing_in))
+    return Service(counting, identity, signing_in, AccountServiceSet.of(identity, signing_in))
 
 
 def register(service: Service, name: str = "ana", password: str = "correct horse 7") -> User:

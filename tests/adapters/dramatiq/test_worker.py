@@ -101,7 +101,7 @@ def see(application: Application, job: Job) -> Job:
 
 def counted(application: Application) -> Mapping[str, float]:
     """Return the values of the metrics of a house."""
-    return fleet.counted(application.metrics.exposition().decode())
+    return fleet.parse_metrics(application.metrics.exposition().decode())
 
 
 def until(look: Callable[[], Any]) -> Any:

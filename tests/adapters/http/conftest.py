@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from pyotp.totp import TOTP
 
 from tests.response_validation import JSON_TYPES, response_validator
-from tests.services.members_scene import Members
+from tests.services.accounts import AccountServiceSet
 from workbell.adapters.cache.memory import MemoryCache
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
@@ -282,9 +282,9 @@ def build_world(
         tokens=JwtTokens.create([KEY], clock, issuer="http://localhost"),
         totp=PyotpTotp(),
         factor_keys=FACTOR_KEYS,
-        second_factor_duty=duty,
+        second_factor_policy=duty,
     )
-    members = Members.of(identity, signing_in)
+    members = AccountServiceSet.of(identity, signing_in)
     parts = AppDependencies(
         identity=identity,
         signing_in=signing_in,

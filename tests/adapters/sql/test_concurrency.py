@@ -259,7 +259,7 @@ def test_five_schedulers_make_each_tick_once(store: SqlStore) -> None:
     def schedule(_: int) -> None:
         for minute in range(minutes):
             clock = ManualClock(NOON + timedelta(minutes=minute))
-            ticking = Ticker(store=store, clock=clock, chance=NoChance(), tasks=Tasks())
+            ticking = Ticker(store=store, clock=clock, randomness=NoChance(), tasks=Tasks())
             while ticking.tick(limit=17):
                 continue
 

@@ -59,7 +59,7 @@ def test_a_session_that_is_not_there_is_not_found(store: AnyStore) -> None:
 def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
     session = Session.start(
         "s", ALICE, "h" * 64, NOON, CODE_LIFETIME, kind=SessionKind.BROWSER,
-        origin=ClientInfo(address="2001:db8::1", user_agent="Agent/1 – é"),
+        client_info=ClientInfo(address="2001:db8::1", user_agent="Agent/1 – é"),
     )  # fmt: skip
     with store.begin() as tx:
         tx.sessions.add(session)
@@ -74,7 +74,7 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
 def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
     """Also when the session is over, and nobody else is."""
     session = Session.start(
-        "s", ALICE, "h", NOON, CODE_LIFETIME, origin=ClientInfo(address="192.0.2.1")
+        "s", ALICE, "h", NOON, CODE_LIFETIME, client_info=ClientInfo(address="192.0.2.1")
     )
     with store.begin() as tx:
         tx.sessions.add(session.revoked(NOON))

@@ -24,18 +24,18 @@ def ana(**fields: object) -> User:
 
 
 def test_ordinary_users_see_only_their_own_objects() -> None:
-    actor = Actor.of(ana(), session_id="s", origin=ClientInfo(address="::1"))
+    actor = Actor.of(ana(), session_id="s", client_info=ClientInfo(address="::1"))
     assert actor.scope == Scope(owner=UserId(7))
     assert actor.scope.covers(UserId(7))
     assert not actor.scope.covers(UserId(8))
     assert not actor.is_system
-    assert (actor.session_id, actor.origin.address) == ("s", "::1")
+    assert (actor.session_id, actor.client_info.address) == ("s", "::1")
 
 
 def test_superusers_see_all_objects() -> None:
     actor = Actor.of(ana(is_super_user=True))
     assert actor.scope.covers(UserId(8))
-    assert actor.origin == ClientInfo()
+    assert actor.client_info == ClientInfo()
 
 
 def test_a_platform_role_does_not_widen_the_scope() -> None:

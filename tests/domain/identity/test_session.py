@@ -79,8 +79,8 @@ def test_renewals_do_not_exceed_the_maximum_lifetime() -> None:
 
 
 def test_address_and_user_agent_are_truncated_to_their_columns() -> None:
-    origin = ClientInfo(address="1" * 99, user_agent="u" * 999)
-    session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1), origin=origin)
+    client_info = ClientInfo(address="1" * 99, user_agent="u" * 999)
+    session = Session.start("s", UserId(7), "j", NOON, timedelta(days=1), client_info=client_info)
     assert (len(session.address), len(session.user_agent)) == (64, 256)
 
 

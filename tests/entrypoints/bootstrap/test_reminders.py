@@ -46,7 +46,7 @@ def test_reminders_follow_the_settings(tmp_path: Path) -> None:
     application.goals.create(Actor.of(user), goal)
     message = application.reminding.compose_email(user.id, NOON.date() + timedelta(days=3), [1])
     assert message is not None
-    assert message.text.startswith("For 3 days or more")
+    assert message.text.startswith("You have not logged any progress for 3 days or more")
     assert message.unsubscribe.startswith("https://app.example/api/v1/unsubscribe/")
     application.close()
 

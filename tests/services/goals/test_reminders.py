@@ -1,4 +1,4 @@
-"""Reminding: once a day at most, whatever dies meanwhile, and never against somebody's will."""
+"""Reminders: once a day at most, repeatable, and only if wanted."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,7 +19,7 @@ from workbell.domain.jobs.job import Job, JobOrigin
 from workbell.domain.notifications.unsubscribe import UnsubscribeTokens
 from workbell.ports.jobs.repository import JobFilter
 from workbell.ports.mail import Email
-from workbell.services.goals.reminders import MOST_GOALS, PAGE, ReminderService
+from workbell.services.goals.reminders import MAX_GOALS, PAGE, ReminderService
 from workbell.services.schedules.built_in import BuiltInSchedules
 
 pytestmark = pytest.mark.unit
@@ -27,26 +27,26 @@ pytestmark = pytest.mark.unit
 TOKENS = UnsubscribeTokens([b"k" * 32])
 
 
-def unwatched(_: int) -> None:
-    """Let the run go on."""
+def ignore_progress(_: int) -> None:
+    """Ignore the progress of a run."""
 
 
 @define
-class Scene:
-    """People with goals in a store of their own."""
+class ReminderFixture:
+    """Users with goals in a memory store."""
 
     clock: ManualClock = field(factory=ManualClock)
     store: MemoryStore = field(init=False)
-    reminding: ReminderService = field(init=False)
+    service: ReminderService = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.store = MemoryStore(self.clock)
-        self.reminding = ReminderService(
+        self.service = ReminderService(
             store=self.store, clock=self.clock, tokens=TOKENS, public_url="https://bell.example"
         )
 
-    def person(self, name: str = "ann", goals: int = 1, **fields: Any) -> UserId:
-        """Keep somebody with goals made now."""
+    def add_user(self, name: str = "ann", goals: int = 1, **fields: Any) -> UserId:
+        """Add a user with goals created now."""
         with self.store.begin() as tx:
             owner = tx.users.add(a_user(name, **{"is_email_verified": True} | fields)).id
         for number in range(1, goals + 1):
@@ -54,13 +54,13 @@ class Scene:
         return owner
 
     def goal(self, owner: UserId, number: int, **fields: Any) -> Goal:
-        """Keep a goal made now, or another form of one."""
+        """Add a goal created now, or change one."""
         now = self.clock.now()
         with self.store.begin() as tx:
             if fields:
-                kept = evolve(tx.goals.get(owner, number), **fields)
-                tx.goals.replace(kept)
-                return kept
+                stored = evolve(tx.goals.get(owner, number), **fields)
+                tx.goals.replace(stored)
+                return stored
             return tx.goals.add(
                 Goal(
                     owner=owner,
@@ -74,72 +74,76 @@ class Scene:
             )
 
     def wait(self, **span: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.clock.at += timedelta(**span)
 
     def run(self) -> int:
-        """Do the daily run; return how many were told."""
-        return self.reminding.remind_at_default_time(unwatched)[1]
+        """Run the daily reminders; return arguments many users were reminded."""
+        return self.service.remind_at_default_time(ignore_progress)[1]
 
     def mails(self) -> list[Job]:
-        """Return the jobs that mail reminders, oldest first."""
+        """Return the jobs that send reminders, oldest first."""
         with self.store.view() as tx:
             found = tx.jobs.find(ALL_OWNERS, JobFilter(), ordering=["id"], limit=10_000)
         return list(found)
 
     def days(self) -> list[str]:
-        """Return of which days there are mails."""
+        """Return the days that have an email."""
         return [job.parameters["day"] for job in self.mails()]
 
     def message(self, filters: int = -1) -> Email | None:
-        """Return the letter of one of the mails, as it would be sent now."""
-        asked = self.mails()[filters].parameters
-        return self.reminding.compose_email(
-            asked["user_id"], date.fromisoformat(asked["day"]), asked["goals"]
+        """Return the email of a job, as it would be sent now."""
+        parameters = self.mails()[filters].parameters
+        return self.service.compose_email(
+            parameters["user_id"], date.fromisoformat(parameters["day"]), parameters["goals"]
         )
 
 
 @pytest.fixture
-def scene() -> Scene:
-    return Scene()
+def env() -> ReminderFixture:
+    return ReminderFixture()
 
 
-def test_a_goal_without_any_entry_is_counted_from_its_creation(scene: Scene) -> None:
-    owner = scene.person(goals=2)
-    scene.wait(days=6)
-    assert scene.run() == 0
-    scene.wait(days=1)
-    assert scene.run() == 1
-    (mail,) = scene.mails()
+def test_a_goal_without_entries_is_idle_since_its_creation(env: ReminderFixture) -> None:
+    owner = env.add_user(goals=2)
+    env.wait(days=6)
+    assert env.run() == 0
+    env.wait(days=1)
+    assert env.run() == 1
+    (mail,) = env.mails()
     assert (mail.origin, mail.owner, mail.task) == (JobOrigin.REMINDER, 0, "goals.mail_reminder")
     assert mail.parameters == {"user_id": owner, "day": "2030-01-08", "goals": [1, 2]}
     assert mail.idempotency_key == f"reminder:{owner}:2030-01-08"
 
 
-def test_the_second_comes_14_days_later_the_third_28_after_that_and_no_more(scene: Scene) -> None:
-    owner = scene.person()
+def test_the_second_reminder_follows_after_14_days_the_third_after_28(
+    env: ReminderFixture,
+) -> None:
+    owner = env.add_user()
     for _ in range(120):
-        scene.wait(days=1)
-        scene.run()
-    assert scene.days() == ["2030-01-08", "2030-01-22", "2030-02-19"]
-    scene.goal(owner, 1, active_at=scene.clock.now())
+        env.wait(days=1)
+        env.run()
+    assert env.days() == ["2030-01-08", "2030-01-22", "2030-02-19"]
+    env.goal(owner, 1, active_at=env.clock.now())
     for _ in range(8):
-        scene.run()
-        scene.wait(days=1)
-    assert len(scene.days()) == 4
+        env.run()
+        env.wait(days=1)
+    assert len(env.days()) == 4
 
 
-def test_one_mail_a_day_however_often_it_runs_and_whatever_becomes_due(scene: Scene) -> None:
-    owner = scene.person()
-    scene.wait(days=7)
-    assert [scene.run() for _ in range(3)] == [1, 0, 0]
-    scene.wait(hours=1)
-    scene.goal(owner, 2)
-    scene.goal(owner, 2, active_at=NOON - timedelta(days=99))
-    assert scene.run() == 0
-    scene.wait(days=1)
-    assert scene.run() == 1
-    assert [job.parameters["goals"] for job in scene.mails()] == [[1], [2]]
+def test_a_user_gets_at_most_one_email_a_day(
+    env: ReminderFixture,
+) -> None:
+    owner = env.add_user()
+    env.wait(days=7)
+    assert [env.run() for _ in range(3)] == [1, 0, 0]
+    env.wait(hours=1)
+    env.goal(owner, 2)
+    env.goal(owner, 2, active_at=NOON - timedelta(days=99))
+    assert env.run() == 0
+    env.wait(days=1)
+    assert env.run() == 1
+    assert [job.parameters["goals"] for job in env.mails()] == [[1], [2]]
 
 
 @pytest.mark.parametrize(
@@ -151,226 +155,232 @@ def test_one_mail_a_day_however_often_it_runs_and_whatever_becomes_due(scene: Sc
         {"active_at": NOON + timedelta(days=2)},
     ],
 )
-def test_what_is_done_put_aside_or_worked_on_is_left_in_peace(
-    scene: Scene, changes: dict[str, Any]
+def test_complete_paused_and_active_goals_cause_no_reminder(
+    env: ReminderFixture, changes: dict[str, Any]
 ) -> None:
-    owner = scene.person()
-    scene.wait(days=7)
-    before = scene.goal(owner, 1, **changes)
-    assert scene.run() == 0
-    scene.goal(owner, 1, is_complete=False, state=GoalState.ACTIVE, active_at=NOON)
-    assert scene.run() == 1
-    scene.goal(owner, 1, **changes | {"active_at": scene.clock.now()})
-    assert scene.message() is None
+    owner = env.add_user()
+    env.wait(days=7)
+    before = env.goal(owner, 1, **changes)
+    assert env.run() == 0
+    env.goal(owner, 1, is_complete=False, state=GoalState.ACTIVE, active_at=NOON)
+    assert env.run() == 1
+    env.goal(owner, 1, **changes | {"active_at": env.clock.now()})
+    assert env.message() is None
     assert before.owner == owner
 
 
-def test_other_work_of_the_system_does_not_wait_behind_the_mails(scene: Scene) -> None:
+def test_other_system_jobs_do_not_wait_behind_the_emails(env: ReminderFixture) -> None:
     for n in range(9):
-        scene.person(f"p{n}")
-    scene.wait(days=7)
-    assert scene.run() == 9
-    now = scene.clock.now()
-    (other,) = keep(scene.store, a_job(owner=SYSTEM_ID, due_at=now), now=now)
-    claimed = claim(scene.store, limit=3, now=now)
+        env.add_user(f"p{n}")
+    env.wait(days=7)
+    assert env.run() == 9
+    now = env.clock.now()
+    (other,) = keep(env.store, a_job(owner=SYSTEM_ID, due_at=now), now=now)
+    claimed = claim(env.store, limit=3, now=now)
     assert other.id in ids(claimed)
 
 
-def test_a_run_that_dies_is_done_again_without_telling_anybody_twice(scene: Scene) -> None:
+def test_a_repeated_run_sends_no_second_email(env: ReminderFixture) -> None:
     for n in range(2 * PAGE + 1):
-        scene.person(f"p{n}")
-    scene.wait(days=7)
+        env.add_user(f"p{n}")
+    env.wait(days=7)
 
     def die(looked: int) -> None:
         if looked > PAGE:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scene.reminding.remind_at_default_time(die)
-    assert len(scene.mails()) == 2 * PAGE
-    assert scene.run() == 1
-    assert len({job.parameters["user_id"] for job in scene.mails()}) == 2 * PAGE + 1
+        env.service.remind_at_default_time(die)
+    assert len(env.mails()) == 2 * PAGE
+    assert env.run() == 1
+    assert len({job.parameters["user_id"] for job in env.mails()}) == 2 * PAGE + 1
 
 
-def test_the_mail_names_the_goals_and_how_to_get_no_more(scene: Scene) -> None:
-    owner = scene.person(goals=2)
-    scene.wait(days=7)
-    scene.run()
-    message = scene.message()
+def test_the_email_has_the_goals_and_an_unsubscribe_link(env: ReminderFixture) -> None:
+    owner = env.add_user(goals=2)
+    env.wait(days=7)
+    env.run()
+    message = env.message()
     assert message is not None
     assert (message.to, message.subject) == ("ann@example.com", "2 of your goals are waiting")
     assert "  - goal 1\n  - goal 2\n" in message.text
     assert message.unsubscribe in message.text
     assert message.unsubscribe.startswith("https://bell.example/api/v1/unsubscribe/reminders-")
-    scene.goal(owner, 1, is_complete=True)
-    assert scene.message() == evolve(
+    env.goal(owner, 1, is_complete=True)
+    assert env.message() == evolve(
         message,
         subject="Your goal goal 2 is waiting",
-        text=scene.message().text,  # type: ignore[union-attr]
+        text=env.message().text,  # type: ignore[union-attr]
     )
 
 
-def test_a_goal_is_told_of_however_many_others_there_are(scene: Scene) -> None:
-    owner = scene.person(goals=MOST_GOALS)
-    scene.goal(owner, MOST_GOALS + 1)
-    scene.goal(owner, MOST_GOALS + 1, active_at=NOON - timedelta(days=7))
-    assert scene.run() == 1
-    message = scene.message()
+def test_a_goal_is_reminded_of_beyond_the_maximum_per_email(env: ReminderFixture) -> None:
+    owner = env.add_user(goals=MAX_GOALS)
+    env.goal(owner, MAX_GOALS + 1)
+    env.goal(owner, MAX_GOALS + 1, active_at=NOON - timedelta(days=7))
+    assert env.run() == 1
+    message = env.message()
     assert message is not None
-    assert f"goal {MOST_GOALS + 1}" in message.subject
+    assert f"goal {MAX_GOALS + 1}" in message.subject
 
 
-def test_an_address_that_nobody_has_verified_gets_no_text_of_a_strangers(scene: Scene) -> None:
-    scene.person(is_email_verified=False)
-    scene.wait(days=7)
-    scene.run()
-    message = scene.message()
+def test_an_unverified_address_gets_no_goal_names(
+    env: ReminderFixture,
+) -> None:
+    env.add_user(is_email_verified=False)
+    env.wait(days=7)
+    env.run()
+    message = env.message()
     assert message is not None
     assert "goal 1" not in message.text + message.subject
 
 
-def test_nothing_is_mailed_to_who_has_left_or_does_not_want_it_any_more(scene: Scene) -> None:
-    owner = scene.person()
-    scene.wait(days=7)
-    scene.run()
+def test_inactive_and_unsubscribed_users_get_no_email(
+    env: ReminderFixture,
+) -> None:
+    owner = env.add_user()
+    env.wait(days=7)
+    env.run()
     actor = Actor(user_id=owner)
-    scene.reminding.save_preferences(actor, Preferences(reminders=False))
-    assert scene.message() is None
-    scene.reminding.save_preferences(actor, Preferences())
-    assert scene.message() is not None
-    with scene.store.begin() as tx:
+    env.service.save_preferences(actor, Preferences(reminders=False))
+    assert env.message() is None
+    env.service.save_preferences(actor, Preferences())
+    assert env.message() is not None
+    with env.store.begin() as tx:
         tx.users.replace(evolve(tx.users.get(owner), is_active=False))
-    assert scene.message() is None
-    assert scene.reminding.compose_email(UserId(99), date(2030, 1, 8), [1]) is None
+    assert env.message() is None
+    assert env.service.compose_email(UserId(99), date(2030, 1, 8), [1]) is None
 
 
-def at_own_time(scene: Scene, **fields: Any) -> UserId:
-    """Keep somebody who wants to be reminded at half past seven."""
-    owner = scene.person("own", time_zone="Asia/Kolkata", **fields)
-    scene.reminding.save_preferences(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
+def at_own_time(env: ReminderFixture, **fields: Any) -> UserId:
+    """Add a user with the reminder time 07:30."""
+    owner = env.add_user("own", time_zone="Asia/Kolkata", **fields)
+    env.service.save_preferences(Actor(user_id=owner), Preferences(reminder_time=time(7, 30)))
     return owner
 
 
-def own_run(scene: Scene) -> tuple[int, int]:
-    return scene.reminding.remind_at_own_times(unwatched)
+def own_run(env: ReminderFixture) -> tuple[int, int]:
+    return env.service.remind_at_own_times(ignore_progress)
 
 
-def test_an_own_time_takes_the_place_of_the_daily_run(scene: Scene) -> None:
-    at_own_time(scene)
-    scene.clock.at = datetime(2030, 1, 7, 2, 0, tzinfo=UTC)
-    assert own_run(scene) == (1, 0)  # late, and once for all the days before
-    scene.clock.at = datetime(2030, 1, 8, 1, 59, tzinfo=UTC)
-    assert own_run(scene) == (0, 0)
-    assert scene.run() == 0
-    scene.wait(minutes=1)
-    assert own_run(scene) == (1, 1)
-    assert own_run(scene) == (0, 0)
-    assert scene.days() == ["2030-01-08"]
-    scene.wait(days=14)
-    assert own_run(scene) == (1, 1)
+def test_an_own_time_replaces_the_daily_run(env: ReminderFixture) -> None:
+    at_own_time(env)
+    env.clock.at = datetime(2030, 1, 7, 2, 0, tzinfo=UTC)
+    assert own_run(env) == (1, 0)  # late: one email for all missed days
+    env.clock.at = datetime(2030, 1, 8, 1, 59, tzinfo=UTC)
+    assert own_run(env) == (0, 0)
+    assert env.run() == 0
+    env.wait(minutes=1)
+    assert own_run(env) == (1, 1)
+    assert own_run(env) == (0, 0)
+    assert env.days() == ["2030-01-08"]
+    env.wait(days=14)
+    assert own_run(env) == (1, 1)
 
 
-def test_who_moves_to_another_zone_is_reminded_by_its_clock(scene: Scene) -> None:
-    owner = at_own_time(scene)
-    with scene.store.begin() as tx:
+def test_a_changed_time_zone_changes_the_reminder_time(env: ReminderFixture) -> None:
+    owner = at_own_time(env)
+    with env.store.begin() as tx:
         tx.users.replace(evolve(tx.users.get(owner), time_zone="America/New_York"))
-    scene.clock.at = datetime(2030, 1, 9, 2, 0, tzinfo=UTC)
-    assert own_run(scene) == (1, 0)
-    scene.clock.at = datetime(2030, 1, 9, 12, 29, tzinfo=UTC)
-    assert own_run(scene) == (0, 0)
-    scene.wait(minutes=1)
-    assert own_run(scene) == (1, 1)
+    env.clock.at = datetime(2030, 1, 9, 2, 0, tzinfo=UTC)
+    assert own_run(env) == (1, 0)
+    env.clock.at = datetime(2030, 1, 9, 12, 29, tzinfo=UTC)
+    assert own_run(env) == (0, 0)
+    env.wait(minutes=1)
+    assert own_run(env) == (1, 1)
 
 
-def test_who_is_away_is_looked_at_another_day(scene: Scene) -> None:
-    owner = at_own_time(scene, is_active=False)
-    scene.wait(days=9)
-    assert own_run(scene) == (1, 0)
-    assert own_run(scene) == (0, 0)
-    with scene.store.begin() as tx:
+def test_an_inactive_user_is_checked_again_on_another_day(env: ReminderFixture) -> None:
+    owner = at_own_time(env, is_active=False)
+    env.wait(days=9)
+    assert own_run(env) == (1, 0)
+    assert own_run(env) == (0, 0)
+    with env.store.begin() as tx:
         tx.users.replace(evolve(tx.users.get(owner), is_active=True))
-    scene.wait(days=1)
-    assert own_run(scene) == (1, 0)
-    scene.wait(days=1)
-    assert own_run(scene) == (1, 1)
+    env.wait(days=1)
+    assert own_run(env) == (1, 0)
+    env.wait(days=1)
+    assert own_run(env) == (1, 1)
 
 
-def test_preferences_are_ones_own_audited_and_checked(scene: Scene) -> None:
-    actor = Actor(user_id=scene.person())
-    assert scene.reminding.preferences(actor) == Preferences()
+def test_preferences_are_private_audited_and_validated(env: ReminderFixture) -> None:
+    actor = Actor(user_id=env.add_user())
+    assert env.service.preferences(actor) == Preferences()
     with pytest.raises(Invalid, match="reminder_time"):
-        scene.reminding.save_preferences(actor, Preferences(reminder_time=time(7, 31)))
+        env.service.save_preferences(actor, Preferences(reminder_time=time(7, 31)))
     reader = evolve(actor, key_scopes=frozenset({KeyScope.READ}))
     with pytest.raises(NotAllowed):
-        scene.reminding.save_preferences(reader, Preferences())
-    scene.reminding.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
-    scene.reminding.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
-    kept = scene.reminding.preferences(actor)
-    assert kept.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
-    changes = [entry.changes for entry in scene.store._tables.audit]
+        env.service.save_preferences(reader, Preferences())
+    env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
+    env.service.save_preferences(actor, Preferences(reminder_time=time(7, 30)))
+    stored = env.service.preferences(actor)
+    assert stored.next_at == datetime(2030, 1, 2, 7, 30, tzinfo=UTC)
+    changes = [entry.changes for entry in env.store._tables.audit]
     assert changes == [{"reminder_time": [None, "07:30"]}]
 
 
-def test_a_link_ends_the_reminders_of_one_person_and_may_be_followed_twice(scene: Scene) -> None:
-    ann, bob = scene.person(), scene.person("bob")
-    scene.wait(days=7)
-    scene.run()
-    message = scene.message(0)
+def test_an_unsubscribe_link_affects_one_user_and_is_idempotent(
+    env: ReminderFixture,
+) -> None:
+    ann, bob = env.add_user(), env.add_user("bob")
+    env.wait(days=7)
+    env.run()
+    message = env.message(0)
     assert message is not None
     token = message.unsubscribe.rpartition("/")[2]
-    assert scene.reminding.parse_unsubscribe_token(token).owner == ann
-    assert scene.reminding.preferences(Actor(user_id=ann)).reminders
+    assert env.service.parse_unsubscribe_token(token).owner == ann
+    assert env.service.preferences(Actor(user_id=ann)).reminders
     for _ in range(2):
-        assert scene.reminding.unsubscribe(token, ClientInfo()).owner == ann
-    assert not scene.reminding.preferences(Actor(user_id=ann)).reminders
-    assert scene.reminding.preferences(Actor(user_id=bob)).reminders
-    assert len(list(scene.store._tables.audit)) == 1
-    scene.wait(days=14)
-    assert scene.run() == 1
+        assert env.service.unsubscribe(token, ClientInfo()).owner == ann
+    assert not env.service.preferences(Actor(user_id=ann)).reminders
+    assert env.service.preferences(Actor(user_id=bob)).reminders
+    assert len(list(env.store._tables.audit)) == 1
+    env.wait(days=14)
+    assert env.run() == 1
     for ask in (
-        scene.reminding.parse_unsubscribe_token,
-        lambda wrong: scene.reminding.unsubscribe(wrong, ClientInfo()),
+        env.service.parse_unsubscribe_token,
+        lambda wrong: env.service.unsubscribe(wrong, ClientInfo()),
     ):
         with pytest.raises(NotFound):
             ask(token[:-1] + ("0" if token[-1] != "0" else "1"))
 
 
 @pytest.fixture
-def ensure(scene: Scene) -> Callable[..., Any]:
-    built_in = BuiltInSchedules(store=scene.store, clock=scene.clock)
+def ensure(env: ReminderFixture) -> Callable[..., Any]:
+    built_in = BuiltInSchedules(store=env.store, clock=env.clock)
 
-    def made(line: str = "0 0 * * *") -> Any:
+    def ensure_schedule(line: str = "0 0 * * *") -> Any:
         return built_in.ensure("Reminders", "goals.remind", CronRule(line), {"own_times": False})
 
-    return made
+    return ensure_schedule
 
 
-def test_a_built_in_schedule_is_made_once_and_keeps_to_the_settings(
-    ensure: Callable[..., Any], scene: Scene
+def test_a_built_in_schedule_is_created_once_and_follows_the_settings(
+    ensure: Callable[..., Any], env: ReminderFixture
 ) -> None:
     first = ensure()
     assert (first.owner, first.next_at) == (0, datetime(2030, 1, 2, tzinfo=UTC))
     assert ensure() == first
     moved = ensure("30 6 * * *")
     assert (moved.id, moved.next_at) == (first.id, datetime(2030, 1, 2, 6, 30, tzinfo=UTC))
-    with scene.store.view() as tx:
+    with env.store.view() as tx:
         assert tx.schedules.get(ALL_OWNERS, first.id) == moved
 
 
-def test_what_was_paused_by_hand_stays_paused_and_what_failed_goes_on(
-    ensure: Callable[..., Any], scene: Scene
+def test_a_manual_pause_persists_and_a_pause_by_failures_does_not(
+    ensure: Callable[..., Any], env: ReminderFixture
 ) -> None:
-    made = ensure()
+    built_in = ensure()
 
-    def keep(schedule: Any) -> None:
-        with scene.store.begin() as tx:
+    def replace(schedule: Any) -> None:
+        with env.store.begin() as tx:
             tx.schedules.replace(schedule)
 
-    keep(made.pause())
+    replace(built_in.pause())
     assert not ensure().is_active
-    keep(made.pause("5 runs in a row have failed"))
+    replace(built_in.pause("5 runs in a row have failed"))
     assert ensure().is_active
-    keep(evolve(made.pause(), deleted_at=NOON))
+    replace(evolve(built_in.pause(), deleted_at=NOON))
     again = ensure()
     assert again.is_active
-    assert again.id != made.id
+    assert again.id != built_in.id

@@ -1,4 +1,4 @@
-"""Quiet answers: what differs with whether somebody is known takes as long."""
+"""Responses that must not reveal whether a user exists take constant time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from tests.services.members_scene import Members, Stage, a_stage
+from tests.services.accounts import AccountFixture, AccountServiceSet, make_accounts
 from workbell.domain.errors import WorkbellError
 from workbell.domain.identity.user import WrongCredentials
 from workbell.services.identity.registration import RegistrationService
@@ -16,14 +16,14 @@ NEW = "a good one, 77"
 
 
 @define
-class Even:
-    """Counts the blocks that are made even, and knows whether it is in one."""
+class TimingBlocks:
+    """Counts `min_duration` blocks, and knows whether one is active."""
 
     blocks: int = 0
     within: bool = False
 
     @contextmanager
-    def evened(self) -> Iterator[None]:
+    def min_duration(self) -> Iterator[None]:
         self.blocks, self.within = self.blocks + 1, True
         try:
             yield
@@ -32,11 +32,11 @@ class Even:
 
 
 @define
-class Watched:
-    """A store and a mailer that note what is done outside of such a block."""
+class RecordingStore:
+    """A store and mailer that record their calls outside of such a block."""
 
     store: Any
-    even: Even
+    timing: TimingBlocks
     outside: list[str] = field(factory=list[str])
 
     def begin(self, *, single_statement: bool = False) -> AbstractContextManager[Any]:
@@ -51,52 +51,63 @@ class Watched:
         self._note("send")
 
     def _note(self, what: str) -> None:
-        if not self.even.within:
+        if not self.timing.within:
             self.outside.append(what)
 
 
-Flow = Callable[[RegistrationService, Members, str], object]
+Flow = Callable[[RegistrationService, AccountServiceSet, str], object]
 FLOWS: dict[str, Flow] = {
     "register": lambda identity, _, email: identity.register_without_disclosure(email, NEW),
     "resend": lambda identity, _, email: identity.resend_otp(email),
     "verify": lambda identity, _, email: identity.verify_otp(email, "123456"),
-    "ask for a reset": lambda _, members, email: members.passwords.request_reset(email),
-    "reset": lambda _, members, email: members.passwords.reset(email, "123456", NEW),
+    "ask for a reset": lambda _, services, email: services.passwords.request_reset(email),
+    "reset": lambda _, services, email: services.passwords.reset(email, "123456", NEW),
 }
 
 
 @pytest.fixture
-def stage() -> Stage:
-    stage = a_stage("ana")
-    stage.join("vera", is_email_verified=True)
-    stage.join("off", is_active=False)
-    return stage
+def accounts() -> AccountFixture:
+    accounts = make_accounts("ana")
+    accounts.join("vera", is_email_verified=True)
+    accounts.join("off", is_active=False)
+    return accounts
 
 
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=list(FLOWS))
-def test_all_that_depends_on_who_is_known_is_in_blocks_of_even_length(
-    stage: Stage, flow: Flow
+def test_work_that_depends_on_the_user_has_a_minimum_duration(
+    accounts: AccountFixture, flow: Flow
 ) -> None:
-    """As many of them for everybody; what lies outside is hashing, once for each."""
+    """Equally many blocks for all users; outside there is one hash each."""
     blocks = set()
     for name in ("ana", "vera", "off", "nobody", "ana"):
-        even = Even()
-        watched: Any = Watched(stage.store, even)
-        identity = evolve(stage.identity, store=watched, quiet_mailer=watched, evened=even.evened)
-        before = stage.hasher.made, len(stage.hasher.compared)
+        timing = TimingBlocks()
+        recorder: Any = RecordingStore(accounts.store, timing)
+        identity = evolve(
+            accounts.identity,
+            store=recorder,
+            background_mailer=recorder,
+            min_duration=timing.min_duration,
+        )
+        before = accounts.hasher.hashed, len(accounts.hasher.compared)
         with suppress(WorkbellError):
-            flow(identity, Members.of(identity, stage.signing_in), f"{name}@example.com")
-        assert watched.outside == []
-        hashes = stage.hasher.made - before[0], len(stage.hasher.compared) - before[1]
-        blocks.add((even.blocks, *hashes))
+            flow(
+                identity,
+                AccountServiceSet.of(identity, accounts.login_service),
+                f"{name}@example.com",
+            )
+        assert recorder.outside == []
+        hashes = accounts.hasher.hashed - before[0], len(accounts.hasher.compared) - before[1]
+        blocks.add((timing.blocks, *hashes))
     assert len(blocks) == 1
 
 
-def test_a_failed_login_reads_alike_and_writes_in_such_a_block(stage: Stage) -> None:
+def test_a_failed_login_is_recorded_within_the_minimum_duration(accounts: AccountFixture) -> None:
     for name in ("ana", "off", "nobody", "ana"):
-        even = Even()
-        watched: Any = Watched(stage.store, even)
-        signing_in = evolve(stage.signing_in, store=watched, evened=even.evened)
+        timing = TimingBlocks()
+        recorder: Any = RecordingStore(accounts.store, timing)
+        login_service = evolve(
+            accounts.login_service, store=recorder, min_duration=timing.min_duration
+        )
         with pytest.raises(WrongCredentials):
-            signing_in.login(name, "wrong")
-        assert (watched.outside, even.blocks) == (["view"], 1)
+            login_service.login(name, "wrong")
+        assert (recorder.outside, timing.blocks) == (["view"], 1)

@@ -1,4 +1,4 @@
-"""Signing in, staying signed in, knowing who asks."""
+"""Login, token refresh and authentication."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from workbell.services.identity.login import LoginService, TokenLogin
 pytestmark = pytest.mark.unit
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-ORIGIN = ClientInfo(request_id="r", address="192.0.2.1", user_agent="test")
+CLIENT = ClientInfo(request_id="r", address="192.0.2.1", user_agent="test")
 ANA, PASSWORD = "ana@example.com", "correct horse"
 
 
@@ -47,19 +47,19 @@ class Numbers:
 
 @define
 class Hasher:
-    """Tells which hash is of what, counts, and may do something meanwhile."""
+    """Fake hasher that counts calls, and may run a callback during a hash."""
 
     compared: list[str] = field(factory=list)
     stale: bool = False
-    meanwhile: list[Callable[[], object]] = field(factory=list)
+    during_hash: list[Callable[[], object]] = field(factory=list)
 
     def hash(self, password: str) -> str:
         return f"new hash of {password}"
 
     def verify(self, password_hash: str, password: str) -> bool:
         self.compared.append(password_hash)
-        while self.meanwhile:
-            self.meanwhile.pop()()
+        while self.during_hash:
+            self.during_hash.pop()()
         return password_hash.removeprefix("new ") == f"hash of {password}"
 
     def check_capacity(self) -> None:
@@ -70,16 +70,18 @@ class Hasher:
 
 
 @define
-class Scene:
+class LoginFixture:
     clock: Clock
     store: MemoryStore
     hasher: Hasher
     tokens: JwtTokens
-    signing_in: LoginService
+    login_service: LoginService
     ana: User
 
-    def login(self, identifier: str = "ana", password: str = PASSWORD, **how: Any) -> TokenLogin:
-        return self.signing_in.login(identifier, password, ORIGIN, **how)
+    def login(
+        self, identifier: str = "ana", password: str = PASSWORD, **arguments: Any
+    ) -> TokenLogin:
+        return self.login_service.login(identifier, password, CLIENT, **arguments)
 
     def change(self, **fields: Any) -> None:
         with self.store.begin() as tx:
@@ -101,218 +103,226 @@ class Scene:
 
 
 @pytest.fixture
-def scene() -> Scene:
+def logins() -> LoginFixture:
     clock, hasher = Clock(), Hasher()
     store = MemoryStore(clock)
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store, clock=clock, ids=Numbers(), hasher=hasher, tokens=tokens, totp=PyotpTotp()
     )
     ana = User(username="ana", email=ANA, password_hash=f"hash of {PASSWORD}", created_at=NOON)
     with store.begin() as tx:
         ana = tx.users.add(ana)
-    return Scene(clock, store, hasher, tokens, signing_in, ana)
+    return LoginFixture(clock, store, hasher, tokens, login_service, ana)
 
 
-# -------------------------------------------------------------------------------- signing in
+# login
 
 
 @pytest.mark.parametrize("identifier", ["ana", "ANA", ANA, "Ana@Example.COM"])
-def test_a_name_or_an_address_and_the_password_open_a_session(
-    scene: Scene, identifier: str
+def test_a_username_or_an_address_and_the_password_start_a_session(
+    logins: LoginFixture, identifier: str
 ) -> None:
-    signed_in = scene.login(identifier)
-    assert signed_in.user == scene.ana
+    signed_in = logins.login(identifier)
+    assert signed_in.user == logins.ana
     assert signed_in.access_expires_at == NOON + timedelta(minutes=15)
     assert signed_in.refresh_expires_at == NOON + timedelta(days=1)
-    actor = scene.signing_in.authenticate(signed_in.access, ORIGIN)
-    session = scene.session(signed_in)
-    assert (actor.user_id, actor.session_id, actor.origin) == (scene.ana.id, session.id, ORIGIN)
+    actor = logins.login_service.authenticate(signed_in.access, CLIENT)
+    session = logins.session(signed_in)
+    assert (actor.user_id, actor.session_id, actor.client_info) == (
+        logins.ana.id,
+        session.id,
+        CLIENT,
+    )
 
 
-def test_signing_in_is_remembered_without_secrets(scene: Scene) -> None:
-    signed_in = scene.login()
-    [entry] = scene.audit()
+def test_a_login_is_audited_without_secrets(logins: LoginFixture) -> None:
+    signed_in = logins.login()
+    [entry] = logins.audit()
     assert (entry.action, entry.model_name) == ("LOGIN", "session")
-    assert (entry.user_id, entry.address) == (scene.ana.id, "192.0.2.1")
+    assert (entry.user_id, entry.address) == (logins.ana.id, "192.0.2.1")
     for secret in (PASSWORD, signed_in.access, signed_in.refresh):
         assert secret not in str(entry)
         assert secret not in repr(signed_in)
 
 
-def test_every_login_is_a_session_of_its_own(scene: Scene) -> None:
-    assert scene.session(scene.login()).id != scene.session(scene.login()).id
+def test_every_login_starts_its_own_session(logins: LoginFixture) -> None:
+    assert logins.session(logins.login()).id != logins.session(logins.login()).id
 
 
 @pytest.mark.parametrize("identifier", ["ana", "bob", "", "\0", "\ud800", "x" * 5000])
-def test_wrong_credentials_are_answered_alike_and_after_one_comparison(
-    scene: Scene, identifier: str
+def test_all_wrong_credentials_get_the_same_error_after_one_comparison(
+    logins: LoginFixture, identifier: str
 ) -> None:
     with pytest.raises(WrongCredentials) as caught:
-        scene.login(identifier, "wrong")
+        logins.login(identifier, "wrong")
     assert caught.value.detail == WrongCredentials().detail
-    assert len(scene.hasher.compared) == 1
-    [entry] = scene.audit()
+    assert len(logins.hasher.compared) == 1
+    [entry] = logins.audit()
     assert (entry.action, entry.changes) == (
         "LOGIN_FAILED",
         {"reason": [None, "wrong_credentials"]},
     )
-    assert entry.user_id == (scene.ana.id if identifier == "ana" else 0)
+    assert entry.user_id == (logins.ana.id if identifier == "ana" else 0)
     assert "wrong'" not in str(entry)
 
 
-def test_who_has_no_password_cannot_sign_in(scene: Scene) -> None:
-    scene.change(password_hash="")
+def test_a_user_without_a_password_cannot_log_in(logins: LoginFixture) -> None:
+    logins.change(password_hash="")
     with pytest.raises(WrongCredentials):
-        scene.login(password="")
+        logins.login(password="")
 
 
-def test_who_is_switched_off_is_told_nothing(scene: Scene) -> None:
-    scene.change(is_active=False)
+def test_an_inactive_user_gets_the_same_error(logins: LoginFixture) -> None:
+    logins.change(is_active=False)
     with pytest.raises(WrongCredentials):
-        scene.login()
+        logins.login()
 
 
-def test_a_verified_address_may_be_asked_for(scene: Scene) -> None:
+def test_a_login_may_require_a_verified_address(logins: LoginFixture) -> None:
     with pytest.raises(EmailNotVerified):
-        scene.login(require_verified=True)
+        logins.login(require_verified=True)
     with pytest.raises(WrongCredentials):
-        scene.login(password="wrong", require_verified=True)
-    assert scene.audit()[0].changes == {"reason": [None, "email_not_verified"]}
-    scene.change(is_email_verified=True)
-    assert scene.login(require_verified=True).user.id == scene.ana.id
+        logins.login(password="wrong", require_verified=True)
+    assert logins.audit()[0].changes == {"reason": [None, "email_not_verified"]}
+    logins.change(is_email_verified=True)
+    assert logins.login(require_verified=True).user.id == logins.ana.id
 
 
-def test_a_verified_address_may_be_a_setting(scene: Scene) -> None:
-    strict = evolve(scene.signing_in, require_verified_email=True)
+def test_the_settings_may_require_a_verified_address(logins: LoginFixture) -> None:
+    strict = evolve(logins.login_service, require_verified_email=True)
     with pytest.raises(EmailNotVerified):
         strict.login("ana", PASSWORD)
 
 
-def test_an_old_hash_is_made_anew(scene: Scene) -> None:
-    scene.hasher.stale = True
-    scene.login()
-    with scene.store.view() as tx:
-        assert tx.users.get(scene.ana.id).password_hash == f"new hash of {PASSWORD}"
-    assert scene.login().user.id == scene.ana.id
+def test_an_outdated_hash_is_replaced(logins: LoginFixture) -> None:
+    logins.hasher.stale = True
+    logins.login()
+    with logins.store.view() as tx:
+        assert tx.users.get(logins.ana.id).password_hash == f"new hash of {PASSWORD}"
+    assert logins.login().user.id == logins.ana.id
 
 
 @pytest.mark.parametrize("fields", [{"password_hash": "hash of other"}, {"is_active": False}])
-def test_a_change_during_the_comparison_counts(scene: Scene, fields: dict[str, Any]) -> None:
-    scene.hasher.stale = True
-    scene.hasher.meanwhile.append(lambda: scene.change(**fields))
+def test_a_change_during_the_comparison_is_respected(
+    logins: LoginFixture, fields: dict[str, Any]
+) -> None:
+    logins.hasher.stale = True
+    logins.hasher.during_hash.append(lambda: logins.change(**fields))
     with pytest.raises(WrongCredentials):
-        scene.login()
-    with scene.store.view() as tx:
-        assert not tx.users.get(scene.ana.id).password_hash.startswith("new ")
+        logins.login()
+    with logins.store.view() as tx:
+        assert not tx.users.get(logins.ana.id).password_hash.startswith("new ")
 
 
-# -------------------------------------------------------------------------------- refreshing
+# refresh
 
 
-def test_a_refresh_token_is_exchanged_for_the_next_pair(scene: Scene) -> None:
-    first = scene.login()
-    scene.clock.wait(3600)
-    second = scene.signing_in.refresh(first.refresh, ORIGIN)
+def test_a_refresh_token_is_exchanged_for_the_next_pair(logins: LoginFixture) -> None:
+    first = logins.login()
+    logins.clock.wait(3600)
+    second = logins.login_service.refresh(first.refresh, CLIENT)
     assert second.refresh != first.refresh
-    assert second.refresh_expires_at == scene.clock.at + timedelta(days=1)
-    assert scene.signing_in.authenticate(second.access).user_id == scene.ana.id
-    assert scene.session(second).id == scene.session(first).id
-    assert scene.actions() == ["LOGIN", "REFRESH"]
+    assert second.refresh_expires_at == logins.clock.at + timedelta(days=1)
+    assert logins.login_service.authenticate(second.access).user_id == logins.ana.id
+    assert logins.session(second).id == logins.session(first).id
+    assert logins.actions() == ["LOGIN", "REFRESH"]
 
 
-def test_within_the_grace_the_same_pair_is_answered(scene: Scene) -> None:
-    first = scene.login()
-    second = scene.signing_in.refresh(first.refresh)
-    scene.clock.wait(10)
-    assert scene.signing_in.refresh(first.refresh) == second
-    assert scene.actions() == ["LOGIN", "REFRESH"]
-    assert scene.signing_in.refresh(second.refresh).refresh != second.refresh
+def test_within_the_grace_period_the_same_pair_is_returned(logins: LoginFixture) -> None:
+    first = logins.login()
+    second = logins.login_service.refresh(first.refresh)
+    logins.clock.wait(10)
+    assert logins.login_service.refresh(first.refresh) == second
+    assert logins.actions() == ["LOGIN", "REFRESH"]
+    assert logins.login_service.refresh(second.refresh).refresh != second.refresh
 
 
-def test_fifty_parallel_refreshes_give_one_pair_and_sign_nobody_out(scene: Scene) -> None:
-    first = scene.login()
+def test_fifty_parallel_refreshes_return_one_pair_and_end_no_session(logins: LoginFixture) -> None:
+    first = logins.login()
     with ThreadPoolExecutor(16) as pool:
-        pairs = list(pool.map(scene.signing_in.refresh, [first.refresh] * 50))
+        pairs = list(pool.map(logins.login_service.refresh, [first.refresh] * 50))
     assert len({(pair.access, pair.refresh) for pair in pairs}) == 1
-    assert scene.session(first).revoked_at is None
+    assert logins.session(first).revoked_at is None
 
 
-def test_after_the_grace_reuse_ends_the_session_for_both_sides(scene: Scene) -> None:
-    first = scene.login()
-    second = scene.signing_in.refresh(first.refresh)
-    other = scene.login()
-    scene.clock.wait(10.001)
+def test_reuse_after_the_grace_period_revokes_the_session(logins: LoginFixture) -> None:
+    first = logins.login()
+    second = logins.login_service.refresh(first.refresh)
+    other = logins.login()
+    logins.clock.wait(10.001)
     with pytest.raises(Unauthenticated):
-        scene.signing_in.refresh(first.refresh, ORIGIN)
-    assert scene.actions()[-1] == "REFRESH_REUSED"
-    assert scene.session(first).revoked_at == scene.clock.at
+        logins.login_service.refresh(first.refresh, CLIENT)
+    assert logins.actions()[-1] == "REFRESH_REUSED"
+    assert logins.session(first).revoked_at == logins.clock.at
     with pytest.raises(Unauthenticated):
-        scene.signing_in.refresh(second.refresh)
+        logins.login_service.refresh(second.refresh)
     with pytest.raises(Unauthenticated):
-        scene.signing_in.authenticate(second.access)
-    assert scene.signing_in.authenticate(other.access).user_id == scene.ana.id
-    assert scene.actions()[-1] == "REFRESH_REUSED"
+        logins.login_service.authenticate(second.access)
+    assert logins.login_service.authenticate(other.access).user_id == logins.ana.id
+    assert logins.actions()[-1] == "REFRESH_REUSED"
 
 
-def test_a_session_ends_with_its_refresh_token(scene: Scene) -> None:
-    signed_in = scene.login()
-    scene.clock.wait(24 * 3600)
+def test_a_session_ends_with_its_refresh_token(logins: LoginFixture) -> None:
+    signed_in = logins.login()
+    logins.clock.wait(24 * 3600)
     with pytest.raises(Unauthenticated):
-        scene.signing_in.refresh(signed_in.refresh)
+        logins.login_service.refresh(signed_in.refresh)
 
 
-def test_an_access_token_never_outlives_its_session(scene: Scene) -> None:
-    short = evolve(scene.signing_in, refresh_life=timedelta(minutes=5))
+def test_an_access_token_never_outlives_its_session(logins: LoginFixture) -> None:
+    short = evolve(logins.login_service, refresh_life=timedelta(minutes=5))
     assert short.login("ana", PASSWORD).access_expires_at == NOON + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("fields", [{"is_active": False}, {"token_version": 1}])
-def test_who_is_switched_off_or_called_back_is_out_at_once(
-    scene: Scene, fields: dict[str, Any]
+def test_deactivation_and_revocation_take_effect_at_once(
+    logins: LoginFixture, fields: dict[str, Any]
 ) -> None:
-    signed_in = scene.login()
-    scene.change(**fields)
+    signed_in = logins.login()
+    logins.change(**fields)
     with pytest.raises(Unauthenticated):
-        scene.signing_in.refresh(signed_in.refresh)
+        logins.login_service.refresh(signed_in.refresh)
     with pytest.raises(Unauthenticated):
-        scene.signing_in.authenticate(signed_in.access)
-    assert scene.session(signed_in).revoked_at is None
+        logins.login_service.authenticate(signed_in.access)
+    assert logins.session(signed_in).revoked_at is None
 
 
-def test_tokens_do_not_serve_in_place_of_each_other(scene: Scene) -> None:
-    signed_in = scene.login()
+def test_access_and_refresh_tokens_are_not_interchangeable(logins: LoginFixture) -> None:
+    signed_in = logins.login()
     with pytest.raises(Unauthenticated):
-        scene.signing_in.refresh(signed_in.access)
+        logins.login_service.refresh(signed_in.access)
     with pytest.raises(Unauthenticated):
-        scene.signing_in.authenticate(signed_in.refresh)
+        logins.login_service.authenticate(signed_in.refresh)
 
 
-def signed(scene: Scene, kind: TokenKind, **fields: Any) -> str:
+def signed(logins: LoginFixture, kind: TokenKind, **fields: Any) -> str:
     claims = Claims(
         kind=kind,
-        user_id=scene.ana.id,
-        session_id=scene.session(scene.login()).id,
+        user_id=logins.ana.id,
+        session_id=logins.session(logins.login()).id,
         jti="x",
         version=0,
         issued_at=NOON,
         expires_at=NOON + timedelta(minutes=15),
     )
-    return scene.tokens.issue(evolve(claims, **fields))
+    return logins.tokens.issue(evolve(claims, **fields))
 
 
 @pytest.mark.parametrize("fields", [{"session_id": "unknown"}, {"user_id": UserId(99)}])
-def test_signed_tokens_of_what_is_gone_do_not_serve(scene: Scene, fields: dict[str, Any]) -> None:
+def test_tokens_of_deleted_users_and_sessions_are_invalid(
+    logins: LoginFixture, fields: dict[str, Any]
+) -> None:
     with pytest.raises(Unauthenticated):
-        scene.signing_in.refresh(signed(scene, TokenKind.REFRESH, **fields))
+        logins.login_service.refresh(signed(logins, TokenKind.REFRESH, **fields))
     with pytest.raises(Unauthenticated):
-        scene.signing_in.authenticate(signed(scene, TokenKind.ACCESS, **fields))
+        logins.login_service.authenticate(signed(logins, TokenKind.ACCESS, **fields))
 
 
-def test_a_session_serves_its_own_user_only(scene: Scene) -> None:
-    with scene.store.begin() as tx:
+def test_a_session_is_valid_for_its_own_user_only(logins: LoginFixture) -> None:
+    with logins.store.begin() as tx:
         bob = tx.users.add(User(username="bob", email="bob@example.com", created_at=NOON))
     with pytest.raises(Unauthenticated):
-        scene.signing_in.refresh(signed(scene, TokenKind.REFRESH, user_id=bob.id))
+        logins.login_service.refresh(signed(logins, TokenKind.REFRESH, user_id=bob.id))
     with pytest.raises(Unauthenticated):
-        scene.signing_in.authenticate(signed(scene, TokenKind.ACCESS, user_id=bob.id))
+        logins.login_service.authenticate(signed(logins, TokenKind.ACCESS, user_id=bob.id))

@@ -1,11 +1,11 @@
-"""People as superusers look after them."""
+"""User administration by superusers."""
 
 from typing import Any
 
 import pytest
 
-from tests.services.identity_scene import ORIGIN
-from tests.services.members_scene import PASSWORD, Stage, a_stage
+from tests.services.accounts import PASSWORD, AccountFixture, make_accounts
+from tests.services.registration import CLIENT
 from workbell.domain.errors import (
     Conflict,
     Invalid,
@@ -25,32 +25,32 @@ ALL = UserFilter()
 
 
 @pytest.fixture
-def stage() -> Stage:
-    stage = a_stage("ana", "bob")
-    stage.join("root", is_super_user=True)
-    return stage
+def accounts() -> AccountFixture:
+    accounts = make_accounts("ana", "bob")
+    accounts.join("root", is_super_user=True)
+    return accounts
 
 
 @pytest.fixture
-def root(stage: Stage) -> Actor:
-    return stage.actor(stage.login("root"))
+def root(accounts: AccountFixture) -> Actor:
+    return accounts.actor(accounts.login("root"))
 
 
-def change(stage: Stage, actor: Actor, name: str, **fields: Any) -> None:
-    stage.members.people.change(actor, stage.user(name).id, UserChange(**fields))
+def change(accounts: AccountFixture, actor: Actor, name: str, **fields: Any) -> None:
+    accounts.services.people.change(actor, accounts.user(name).id, UserChange(**fields))
 
 
-def test_superusers_see_everybody(stage: Stage, root: Actor) -> None:
-    people = stage.members.people
+def test_superusers_see_all_users(accounts: AccountFixture, root: Actor) -> None:
+    people = accounts.services.people
     found, total = people.find(root, ALL, ("-username",), 0, 2)
     assert ([user.username for user in found], total) == (["root", "bob"], 3)
-    assert people.get(root, stage.user("ana").id).username == "ana"
+    assert people.get(root, accounts.user("ana").id).username == "ana"
     with pytest.raises(NotFound):
         people.get(root, UserId(99))
 
 
-def test_others_see_themselves(stage: Stage, root: Actor) -> None:
-    ana, people = stage.ana(), stage.members.people
+def test_ordinary_users_see_only_themselves(accounts: AccountFixture, root: Actor) -> None:
+    ana, people = accounts.ana(), accounts.services.people
     with pytest.raises(NotAllowed):
         people.find(ana, ALL, ("id",), 0, 9)
     with pytest.raises(NotAllowed):
@@ -63,29 +63,29 @@ def test_others_see_themselves(stage: Stage, root: Actor) -> None:
     assert people.find_visible(root, ALL, ("id",), 0, 9)[1] == 3
 
 
-def test_names_are_told_to_who_has_signed_in(stage: Stage) -> None:
-    assert list(stage.members.people.usernames(stage.ana())) == ["ana", "bob", "root"]
+def test_usernames_are_visible_to_logged_in_users(accounts: AccountFixture) -> None:
+    assert list(accounts.services.people.usernames(accounts.ana())) == ["ana", "bob", "root"]
     with pytest.raises(NotAllowed):
-        stage.members.people.usernames(Actor(user_id=UserId(0)))
+        accounts.services.people.usernames(Actor(user_id=UserId(0)))
 
 
-def test_a_tier_is_given_and_nobody_is_signed_out(stage: Stage, root: Actor) -> None:
-    signed_in = stage.login()
-    stage.actor(signed_in)
-    change(stage, root, "ana", tier=Tier.PREMIUM)
-    assert stage.actor(signed_in).tier is Tier.PREMIUM
-    assert stage.audit()[-1].changes == {"tier": [Tier.FREE, Tier.PREMIUM]}
-    entries = len(stage.audit())
-    change(stage, root, "ana", tier=Tier.PREMIUM)
-    change(stage, root, "ana")
-    assert len(stage.audit()) == entries
+def test_a_new_tier_revokes_no_session(accounts: AccountFixture, root: Actor) -> None:
+    signed_in = accounts.login()
+    accounts.actor(signed_in)
+    change(accounts, root, "ana", tier=Tier.PREMIUM)
+    assert accounts.actor(signed_in).tier is Tier.PREMIUM
+    assert accounts.audit()[-1].changes == {"tier": [Tier.FREE, Tier.PREMIUM]}
+    entries = len(accounts.audit())
+    change(accounts, root, "ana", tier=Tier.PREMIUM)
+    change(accounts, root, "ana")
+    assert len(accounts.audit()) == entries
 
 
-def test_a_promotion_counts_at_once(stage: Stage, root: Actor) -> None:
-    signed_in = stage.login()
-    assert not stage.actor(signed_in).is_super_user
-    change(stage, root, "ana", is_super_user=True, role=Role.MANAGER)
-    actor = stage.actor(signed_in)
+def test_a_promotion_takes_effect_at_once(accounts: AccountFixture, root: Actor) -> None:
+    signed_in = accounts.login()
+    assert not accounts.actor(signed_in).is_super_user
+    change(accounts, root, "ana", is_super_user=True, role=Role.MANAGER)
+    actor = accounts.actor(signed_in)
     assert (actor.is_super_user, actor.role) == (True, Role.MANAGER)
 
 
@@ -99,110 +99,116 @@ def test_a_promotion_counts_at_once(stage: Stage, root: Actor) -> None:
         {"is_super_user": False, "role": Role.ADMIN},
     ],
 )
-def test_who_loses_a_right_is_signed_out_at_once(
-    stage: Stage, root: Actor, fields: dict[str, Any]
+def test_a_user_who_loses_a_right_is_logged_out_at_once(
+    accounts: AccountFixture, root: Actor, fields: dict[str, Any]
 ) -> None:
-    stage.change("ana", is_super_user=True, role=Role.ADMIN)
-    signed_in = stage.login()
-    opaque = stage.signing_in.login_opaque("ana", PASSWORD)
-    stage.actor(signed_in)
-    change(stage, root, "ana", **fields)
+    accounts.change("ana", is_super_user=True, role=Role.ADMIN)
+    signed_in = accounts.login()
+    opaque = accounts.login_service.login_opaque("ana", PASSWORD)
+    accounts.actor(signed_in)
+    change(accounts, root, "ana", **fields)
     with pytest.raises(Unauthenticated):
-        stage.actor(signed_in)
+        accounts.actor(signed_in)
     with pytest.raises(Unauthenticated):
-        stage.signing_in.refresh(signed_in.refresh)
+        accounts.login_service.refresh(signed_in.refresh)
     with pytest.raises(Unauthenticated):
-        stage.signing_in.authenticate(opaque.token.text)
+        accounts.login_service.authenticate(opaque.token.text)
 
 
-def test_who_was_switched_off_and_on_again_has_to_sign_in(stage: Stage, root: Actor) -> None:
-    signed_in = stage.login()
-    made = stage.members.api_keys.create(stage.actor(signed_in), "k", [KeyScope.READ])
-    change(stage, root, "ana", is_active=False)
+def test_a_reactivated_user_must_log_in_again(accounts: AccountFixture, root: Actor) -> None:
+    signed_in = accounts.login()
+    new_key = accounts.services.api_keys.create(accounts.actor(signed_in), "k", [KeyScope.READ])
+    change(accounts, root, "ana", is_active=False)
     with pytest.raises(WrongCredentials):
-        stage.login()
+        accounts.login()
     with pytest.raises(Unauthenticated):
-        stage.signing_in.authenticate(made.text)
-    change(stage, root, "ana", is_active=True)
+        accounts.login_service.authenticate(new_key.text)
+    change(accounts, root, "ana", is_active=True)
     with pytest.raises(Unauthenticated):
-        stage.actor(signed_in)
-    stage.login()
+        accounts.actor(signed_in)
+    accounts.login()
 
 
-def test_nobody_changes_what_they_are_themselves(stage: Stage, root: Actor) -> None:
+def test_superusers_cannot_change_themselves(accounts: AccountFixture, root: Actor) -> None:
     with pytest.raises(Conflict):
-        change(stage, root, "root", is_super_user=False)
-    for actor in (stage.ana(), Actor(user_id=UserId(0))):
+        change(accounts, root, "root", is_super_user=False)
+    for actor in (accounts.ana(), Actor(user_id=UserId(0))):
         with pytest.raises(NotAllowed):
-            change(stage, actor, "ana", is_super_user=True)
+            change(accounts, actor, "ana", is_super_user=True)
 
 
-def test_who_is_no_superuser_any_more_changes_nobody(stage: Stage, root: Actor) -> None:
-    """What was known a moment ago is checked again under the lock."""
-    stage.change("root", is_super_user=False)
+def test_a_demoted_superuser_changes_no_user(accounts: AccountFixture, root: Actor) -> None:
+    """The cached rights are checked again under the lock."""
+    accounts.change("root", is_super_user=False)
     with pytest.raises(NotAllowed):
-        change(stage, root, "ana", role=Role.ADMIN)
-    stage.change("root", is_super_user=True, is_active=False)
+        change(accounts, root, "ana", role=Role.ADMIN)
+    accounts.change("root", is_super_user=True, is_active=False)
     with pytest.raises(NotAllowed):
-        change(stage, root, "ana", role=Role.ADMIN)
+        change(accounts, root, "ana", role=Role.ADMIN)
 
 
-def test_who_is_not_there_is_not_found(stage: Stage, root: Actor) -> None:
+def test_an_unknown_user_is_not_found(accounts: AccountFixture, root: Actor) -> None:
     for actor in (root, SYSTEM):
         with pytest.raises(NotFound):
-            stage.members.people.change(actor, UserId(99), UserChange(role=Role.ADMIN))
+            accounts.services.people.change(actor, UserId(99), UserChange(role=Role.ADMIN))
     with pytest.raises(NotFound):
-        stage.members.people.change(root, UserId(0), UserChange(role=Role.ADMIN))
+        accounts.services.people.change(root, UserId(0), UserChange(role=Role.ADMIN))
 
 
-def test_the_system_makes_a_superuser(stage: Stage) -> None:
-    change(stage, SYSTEM, "ana", is_super_user=True)
-    assert stage.ana().is_super_user
+def test_the_system_may_promote_a_superuser(accounts: AccountFixture) -> None:
+    change(accounts, SYSTEM, "ana", is_super_user=True)
+    assert accounts.ana().is_super_user
 
 
-# --------------------------------------------------------------------------------- invitations
+# invitations
 
 
-def test_an_invited_person_sets_a_password_by_the_code(stage: Stage, root: Actor) -> None:
-    user, is_new = stage.members.people.invite(root, " new@example.com ")
+def test_an_invited_user_sets_a_password_with_the_code(
+    accounts: AccountFixture, root: Actor
+) -> None:
+    user, is_new = accounts.services.people.invite(root, " new@example.com ")
     assert (user.username, user.password_hash, is_new) == ("new", "", True)
     with pytest.raises(WrongCredentials):
-        stage.login("new", "")
-    stage.members.passwords.reset("new@example.com", stage.outbox.code(), "a good one, 7", ORIGIN)
-    signed_in = stage.login("new", "a good one, 7")
+        accounts.login("new", "")
+    accounts.services.passwords.reset(
+        "new@example.com", accounts.outbox.code(), "a good one, 7", CLIENT
+    )
+    signed_in = accounts.login("new", "a good one, 7")
     assert signed_in.user.is_email_verified
-    assert "INVITE" in stage.actions()
+    assert "INVITE" in accounts.actions()
 
 
-def test_who_has_an_account_is_not_invited_again(stage: Stage, root: Actor) -> None:
-    user, is_new = stage.members.people.invite(root, "ANA@example.com")
-    assert (user, is_new) == (stage.user("ana"), False)
-    assert not stage.outbox.messages
+def test_an_existing_user_is_not_invited_again(accounts: AccountFixture, root: Actor) -> None:
+    user, is_new = accounts.services.people.invite(root, "ANA@example.com")
+    assert (user, is_new) == (accounts.user("ana"), False)
+    assert not accounts.outbox.messages
 
 
-def test_an_invited_person_gets_a_name_that_is_free(stage: Stage, root: Actor) -> None:
-    user, _ = stage.members.people.invite(root, "ana@elsewhere.example")
+def test_an_invited_user_gets_a_free_username(accounts: AccountFixture, root: Actor) -> None:
+    user, _ = accounts.services.people.invite(root, "ana@elsewhere.example")
     assert user.username.startswith("ana-")
 
 
-def test_an_invitation_needs_an_address_and_a_superuser(stage: Stage, root: Actor) -> None:
+def test_an_invitation_requires_a_valid_address_and_a_superuser(
+    accounts: AccountFixture, root: Actor
+) -> None:
     with pytest.raises(Invalid):
-        stage.members.people.invite(root, "no address")
+        accounts.services.people.invite(root, "no address")
     with pytest.raises(NotAllowed):
-        stage.members.people.invite(stage.ana(), "new@example.com")
-    stage.outbox.fails_with = Unavailable("no")
+        accounts.services.people.invite(accounts.ana(), "new@example.com")
+    accounts.outbox.fails_with = Unavailable("no")
     with pytest.raises(Unavailable):
-        stage.members.people.invite(root, "new@example.com")
-    assert stage.user("new").email == "new@example.com"
+        accounts.services.people.invite(root, "new@example.com")
+    assert accounts.user("new").email == "new@example.com"
 
 
-def test_a_superuser_signs_somebody_out_everywhere(stage: Stage, root: Actor) -> None:
-    signed_in, _ = stage.login(), stage.login()
-    stage.actor(signed_in)
-    assert stage.members.people.sign_out(root, stage.user("ana").id) == 2
+def test_a_superuser_revokes_all_sessions_of_a_user(accounts: AccountFixture, root: Actor) -> None:
+    signed_in, _ = accounts.login(), accounts.login()
+    accounts.actor(signed_in)
+    assert accounts.services.people.sign_out(root, accounts.user("ana").id) == 2
     with pytest.raises(Unauthenticated):
-        stage.actor(signed_in)
-    assert stage.actions()[-1] == "SIGN_OUT"
-    stage.login()
+        accounts.actor(signed_in)
+    assert accounts.actions()[-1] == "SIGN_OUT"
+    accounts.login()
     with pytest.raises(NotAllowed):
-        stage.members.people.sign_out(stage.ana(), root.user_id)
+        accounts.services.people.sign_out(accounts.ana(), root.user_id)

@@ -1,4 +1,4 @@
-"""Execution: every body's end is committed once, whatever the body does."""
+"""Execution: each attempt is settled exactly once."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve, frozen
 
 from tests.contract.factories import NOON, after
-from tests.services.desk import Desk, FixedChance, Told, a_desk
+from tests.services.engine import EngineFixture, FixedRandomness, RecordingContext, make_engine
 from workbell.domain.errors import (
     Conflict,
     Invalid,
@@ -57,13 +57,13 @@ WORKER = WorkerInfo(
 
 def after_running(
     folder: Path, body: Callable[[TaskContext, Any], Any], **fields: Any
-) -> tuple[Desk, Job, Told]:
-    """Run a body once; return the desk, the job and what the body told."""
-    desk = a_desk(folder, Task(key="body", body=body, **fields))
-    job = desk.enqueue(desk.person(), task_definition="body")
-    (claim,) = desk.claim()
-    told = desk.run(claim)
-    return desk, desk.see(job), told
+) -> tuple[EngineFixture, Job, RecordingContext]:
+    """Run a body once; return the engine, the job and the context."""
+    engine = make_engine(folder, Task(key="body", body=body, **fields))
+    job = engine.enqueue(engine.add_user(), task_definition="body")
+    (claim,) = engine.claim()
+    context = engine.run(claim)
+    return engine, engine.reload_job(job), context
 
 
 def raising(error: BaseException) -> Callable[[TaskContext, Any], Any]:
@@ -76,158 +76,176 @@ def raising(error: BaseException) -> Callable[[TaskContext, Any], Any]:
 # claiming and settling
 
 
-def test_outcomes_and_the_next_claim_are_one_transaction(desk: Desk, alice: Actor) -> None:
-    first = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    second = desk.enqueue(alice)
-    told = Told(claim, desk.clock)
-    settlement = desk.execution.run(claim, told)
+def test_outcomes_and_the_next_claim_are_one_transaction(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    first = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    second = engine.enqueue(alice)
+    context = RecordingContext(claim, engine.clock)
+    settlement = engine.execution.run(claim, context)
     assert settlement is not None
-    claims, accepted = desk.execution.claim(
+    claims, accepted = engine.execution.claim(
         "default", worker="w", limit=1, free_threads=1, finished=[settlement]
     )
     assert ([each.id for each in claims], accepted) == ([second.id], {first.id})
-    assert desk.see(first).state is SUCCEEDED
+    assert engine.reload_job(first).state is SUCCEEDED
 
 
-def test_an_outcome_counts_under_the_current_token_only(desk: Desk, alice: Actor) -> None:
-    """A worker that was taken for lost writes nothing."""
-    job = desk.enqueue(alice)
-    (old,) = desk.claim()
-    desk.wait(31)
-    assert desk.execution.sweep().reaped == 1
-    assert (desk.see(job).state, desk.see(job).due_at) == (SCHEDULED, after(32))
-    assert not desk.end(old)
-    desk.wait(1)
-    assert desk.execution.sweep().staged == 1
-    (new,) = desk.claim()
-    assert not desk.end(old)
-    assert desk.end(new)
-    assert not desk.end(new)
-    attempts = desk.jobs.attempts(SYSTEM, job.id)
+def test_an_outcome_is_accepted_with_the_current_token_only(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """A worker whose lease has expired writes nothing."""
+    job = engine.enqueue(alice)
+    (old,) = engine.claim()
+    engine.advance(31)
+    assert engine.execution.sweep().reaped == 1
+    assert (engine.reload_job(job).state, engine.reload_job(job).due_at) == (SCHEDULED, after(32))
+    assert not engine.settle(old)
+    engine.advance(1)
+    assert engine.execution.sweep().staged == 1
+    (new,) = engine.claim()
+    assert not engine.settle(old)
+    assert engine.settle(new)
+    assert not engine.settle(new)
+    attempts = engine.jobs.attempts(SYSTEM, job.id)
     assert [each.outcome for each in attempts] == [Outcome.LOST, Outcome.SUCCEEDED]
 
 
-def test_claims_that_were_not_started_go_back(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    claims = desk.claim()
-    assert desk.execution.release(claims) == {job.id}
-    assert (desk.see(job).state, desk.see(job).attempt) == (READY, 0)
-    assert desk.execution.release(claims) == set()
+def test_claims_that_were_not_started_are_released(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    claims = engine.claim()
+    assert engine.execution.release(claims) == {job.id}
+    assert (engine.reload_job(job).state, engine.reload_job(job).attempt) == (READY, 0)
+    assert engine.execution.release(claims) == set()
 
 
-def test_a_heartbeat_renews_leases_and_brings_word(desk: Desk, alice: Actor) -> None:
-    """Of cancelling; and nothing of a claim that is another's by now."""
-    kept, stopped, lost = (desk.enqueue(alice) for _ in range(3))
-    claims = desk.claim()
-    desk.jobs.cancel(alice, stopped.id)
-    desk.execution.release([claim for claim in claims if claim.id == lost.id])
-    desk.wait(20)
-    assert desk.execution.heartbeat(claims, WORKER) == {kept.id: False, stopped.id: True}
-    assert desk.see(kept).lease_until == after(50)
-    assert desk.jobs.workers(SYSTEM) == [WORKER]
+def test_a_heartbeat_renews_leases_and_reports_cancellation(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """Claims that other workers own by now are not reported."""
+    current, stopped, lost = (engine.enqueue(alice) for _ in range(3))
+    claims = engine.claim()
+    engine.jobs.cancel(alice, stopped.id)
+    engine.execution.release([claim for claim in claims if claim.id == lost.id])
+    engine.advance(20)
+    assert engine.execution.heartbeat(claims, WORKER) == {current.id: False, stopped.id: True}
+    assert engine.reload_job(current).lease_until == after(50)
+    assert engine.jobs.workers(SYSTEM) == [WORKER]
 
 
-def test_progress_and_lines_are_kept_while_a_job_runs(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
+def test_progress_and_lines_are_stored_while_a_job_runs(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
     line = LogLine(1, 1, NOON, "info", "hello")
-    desk.execution.record_progress([(claim, Progress(1, 2, "half"))], {job.id: [line]})
-    assert desk.see(job).progress == Progress(1, 2, "half")
-    assert desk.jobs.logs(alice, job.id, attempt=None, after=0, limit=9) == [line]
-    desk.execution.record_progress([], {})
+    engine.execution.record_progress([(claim, Progress(1, 2, "half"))], {job.id: [line]})
+    assert engine.reload_job(job).progress == Progress(1, 2, "half")
+    assert engine.jobs.logs(alice, job.id, attempt=None, after=0, limit=9) == [line]
+    engine.execution.record_progress([], {})
 
 
 # sweeping
 
 
-def test_a_sweep_finds_nothing_to_do(desk: Desk) -> None:
-    swept = desk.execution.sweep()
+def test_a_sweep_may_find_nothing_to_do(engine: EngineFixture) -> None:
+    swept = engine.execution.sweep()
     assert (swept.staged, swept.reaped, swept.released, list(swept.queues)) == (0, 0, 0, [])
-    assert desk.execution.next_due() is None
+    assert engine.execution.next_due() is None
 
 
-def test_a_sweep_stages_what_is_due(desk: Desk, alice: Actor) -> None:
-    desk.enqueue(alice, scheduled_time=after(60))
-    assert desk.execution.next_due() == after(60)
-    assert desk.execution.sweep().staged == 0
-    desk.wait(60)
-    swept = desk.execution.sweep()
+def test_a_sweep_stages_due_jobs(engine: EngineFixture, alice: Actor) -> None:
+    engine.enqueue(alice, scheduled_time=after(60))
+    assert engine.execution.next_due() == after(60)
+    assert engine.execution.sweep().staged == 0
+    engine.advance(60)
+    swept = engine.execution.sweep()
     assert (swept.staged, list(swept.queues)) == (1, ["default"])
 
 
-def test_a_sweep_may_be_told_not_to_reap(desk: Desk, alice: Actor) -> None:
-    """After the clock was moved nobody's lease can be judged for a while."""
-    job = desk.enqueue(alice)
-    desk.claim()
-    desk.wait(60)
-    assert desk.execution.sweep(reaping=False).reaped == 0
-    assert desk.see(job).state is RUNNING
+def test_a_sweep_may_skip_reaping(engine: EngineFixture, alice: Actor) -> None:
+    """After the clock was changed, leases cannot be judged for a while."""
+    job = engine.enqueue(alice)
+    engine.claim()
+    engine.advance(60)
+    assert engine.execution.sweep(reaping=False).reaped == 0
+    assert engine.reload_job(job).state is RUNNING
 
 
-def test_a_sweep_releases_what_a_concurrency_key_has_held(desk: Desk, alice: Actor) -> None:
-    """Held rows are looked at again; a full concurrency key keeps them."""
-    schedule = desk.schedule(alice)
-    desk.scheduling.run_now(alice, schedule.id)
-    held = desk.scheduling.run_now(alice, schedule.id)
-    assert desk.execution.sweep().released == 0
-    (claim,) = desk.claim()
-    desk.end(claim)
-    assert desk.see(held).state is READY
+def test_a_sweep_releases_jobs_held_by_a_concurrency_key(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    """Held jobs are checked again; a full concurrency key still holds them."""
+    schedule = engine.schedule(alice)
+    engine.schedules.run_now(alice, schedule.id)
+    held = engine.schedules.run_now(alice, schedule.id)
+    assert engine.execution.sweep().released == 0
+    (claim,) = engine.claim()
+    engine.settle(claim)
+    assert engine.reload_job(held).state is READY
 
 
 @pytest.mark.parametrize(
     ("fields", "state"),
     [({}, SCHEDULED), ({"on_lost": OnLost.FAIL}, FAILED), ({"max_attempts": 1}, FAILED)],
 )
-def test_what_was_lost_goes_by_its_task(
+def test_a_lost_job_is_retried_or_fails_by_its_task(
     tmp_path: Path, fields: dict[str, Any], state: JobState
 ) -> None:
-    desk = a_desk(tmp_path, Task(key="body", body=lambda *_: None, **fields))
-    job = desk.enqueue(desk.person(), task_definition="body")
-    desk.claim()
-    desk.wait(31)
-    desk.execution.sweep()
-    assert desk.see(job).state is state
+    engine = make_engine(tmp_path, Task(key="body", body=lambda *_: None, **fields))
+    job = engine.enqueue(engine.add_user(), task_definition="body")
+    engine.claim()
+    engine.advance(31)
+    engine.execution.sweep()
+    assert engine.reload_job(job).state is state
 
 
 # bodies
 
 
-def test_a_body_gets_its_parameters_and_gives_a_result(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice, parameters={"a": [1, None]})
-    desk.run(desk.claim()[0])
-    assert (desk.see(job).state, desk.see(job).result) == (SUCCEEDED, {"a": [1, None]})
+def test_a_body_gets_its_parameters_and_returns_a_result(
+    engine: EngineFixture, alice: Actor
+) -> None:
+    job = engine.enqueue(alice, parameters={"a": [1, None]})
+    engine.run(engine.claim()[0])
+    assert (engine.reload_job(job).state, engine.reload_job(job).result) == (
+        SUCCEEDED,
+        {"a": [1, None]},
+    )
 
 
 @pytest.mark.parametrize("owner", ["a user", "the system", "nobody known"])
-def test_the_tasks_own_check_is_asked_again_at_the_run(tmp_path: Path, owner: str) -> None:
-    """With the owner as they now are: who was demoted since may no longer."""
+def test_the_tasks_check_runs_again_before_the_body(tmp_path: Path, owner: str) -> None:
+    """With the owner's current rights, which may have been reduced."""
 
     def for_superusers(actor: Actor, value: Any) -> None:
         if not actor.is_super_user:
             raise NotAllowed("Superusers only.")
 
-    desk = a_desk(tmp_path, Task(key="body", body=lambda *_: 1, check=for_superusers))
-    boss = desk.person(is_super_user=True)
+    engine = make_engine(tmp_path, Task(key="body", body=lambda *_: 1, check=for_superusers))
+    boss = engine.add_user(is_super_user=True)
     owners = {"a user": boss.user_id, "the system": UserId(0), "nobody known": UserId(777)}
     new = NewJob(task_definition="body")
-    first, _ = desk.jobs.create(SYSTEM, new, owner=owners[owner])
-    desk.run(desk.claim()[0])
+    first, _ = engine.jobs.create(SYSTEM, new, owner=owners[owner])
+    engine.run(engine.claim()[0])
     allowed = owner != "nobody known"
-    assert desk.see(first).state is (SUCCEEDED if allowed else FAILED)
+    assert engine.reload_job(first).state is (SUCCEEDED if allowed else FAILED)
     if owner == "a user":
-        second, _ = desk.jobs.create(boss, new)
-        desk.change(boss, is_super_user=False)
-        desk.run(desk.claim()[0])
-        assert (desk.see(second).state, desk.see(second).reason) == (FAILED, "Superusers only.")
+        second, _ = engine.jobs.create(boss, new)
+        engine.change(boss, is_super_user=False)
+        engine.run(engine.claim()[0])
+        assert (engine.reload_job(second).state, engine.reload_job(second).reason) == (
+            FAILED,
+            "Superusers only.",
+        )
 
 
 @pytest.mark.parametrize(
     "error", [Invalid("No."), NotAllowed("No."), NotFound("No."), Invalid.field("to", "No.")]
 )
-def test_what_is_wrong_in_itself_fails_at_once(tmp_path: Path, error: Invalid) -> None:
-    """However many attempts there are: trying again would not help."""
+def test_permanent_errors_are_not_retried(tmp_path: Path, error: Invalid) -> None:
+    """However many attempts are left: a retry would fail as well."""
     _, job, _ = after_running(tmp_path, raising(error), max_attempts=9)
     assert (job.state, job.attempt, job.reason) == (FAILED, 1, error.detail)
 
@@ -246,32 +264,32 @@ def test_what_is_wrong_in_itself_fails_at_once(tmp_path: Path, error: Invalid) -
     ],
 )
 def test_a_body_may_raise_anything(tmp_path: Path, error: BaseException) -> None:
-    """It fails, is tried again, and the worker goes on."""
-    _, job, told = after_running(tmp_path, raising(error))
+    """The attempt fails, is retried, and the worker continues."""
+    _, job, context = after_running(tmp_path, raising(error))
     assert (job.state, job.status) == (SCHEDULED, "retrying")
     assert job.due_at == after(5)
-    (line,) = told.lines
+    (line,) = context.lines
     assert line.startswith(f"{type(error).__name__}: broken")
 
 
-def test_an_error_that_cannot_be_written_is_an_error_all_the_same(tmp_path: Path) -> None:
+def test_an_error_without_a_text_is_recorded(tmp_path: Path) -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise ValueError("no words")
 
-    _, job, told = after_running(tmp_path, raising(Mute()))
+    _, job, context = after_running(tmp_path, raising(Mute()))
     assert job.state is SCHEDULED
-    assert told.lines == ["Mute: it cannot be written as text"]
+    assert context.lines == ["Mute: the error has no text"]
 
 
-def test_hostile_text_is_made_plain(tmp_path: Path) -> None:
+def test_error_texts_are_sanitised(tmp_path: Path) -> None:
     assert sanitise_text("a\x00b\ud800c") == "ab?c"
     assert len(sanitise_text("x" * 9999)) == 4000
     _, job, _ = after_running(tmp_path, raising(ValueError("a\x00\ud800")), max_attempts=1)
     assert job.reason == "ValueError: a?"
 
 
-def test_a_body_may_recurse_without_end(tmp_path: Path) -> None:
+def test_endless_recursion_fails_the_attempt(tmp_path: Path) -> None:
     def body(context: TaskContext, value: Any) -> Any:
         return body(context, value)
 
@@ -280,7 +298,7 @@ def test_a_body_may_recurse_without_end(tmp_path: Path) -> None:
     assert job.reason is not None and job.reason.startswith("RecursionError")
 
 
-def test_a_body_may_return_what_is_nested_without_end(tmp_path: Path) -> None:
+def test_an_endlessly_nested_result_fails_the_attempt(tmp_path: Path) -> None:
     def body(_: TaskContext, __: Any) -> Any:
         endless: list[Any] = []
         endless.append(endless)
@@ -289,23 +307,21 @@ def test_a_body_may_return_what_is_nested_without_end(tmp_path: Path) -> None:
     assert after_running(tmp_path, body)[1].state is FAILED
 
 
-def test_snoozing_gives_the_attempt_back(tmp_path: Path) -> None:
-    desk, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
+def test_snoozing_costs_no_attempt(tmp_path: Path) -> None:
+    engine, job, _ = after_running(tmp_path, raising(Snooze(90)), max_attempts=1)
     assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
-    desk.wait(90)
-    desk.execution.sweep()
-    desk.run(desk.claim()[0])
-    assert desk.see(job).state is SCHEDULED
+    engine.advance(90)
+    engine.execution.sweep()
+    engine.run(engine.claim()[0])
+    assert engine.reload_job(job).state is SCHEDULED
 
 
 @pytest.mark.parametrize("error", [Throttled(90), Unavailable("away", retry_after=90)])
-def test_who_says_when_to_come_back_is_taken_at_their_word(
-    tmp_path: Path, error: BaseException
-) -> None:
-    """It counts as an attempt, other than snoozing."""
-    _, job, told = after_running(tmp_path, raising(error), max_attempts=2)
+def test_a_retry_after_of_the_error_is_used(tmp_path: Path, error: BaseException) -> None:
+    """It counts as an attempt, unlike snoozing."""
+    _, job, context = after_running(tmp_path, raising(error), max_attempts=2)
     assert (job.state, job.due_at, job.max_attempts) == (SCHEDULED, after(90), 2)
-    assert len(told.lines) == 1
+    assert len(context.lines) == 1
     assert after_running(tmp_path, raising(error), max_attempts=1)[1].state is FAILED
 
 
@@ -317,67 +333,69 @@ def test_who_says_when_to_come_back_is_taken_at_their_word(
         (ShuttingDown(), READY, Outcome.INTERRUPTED, 4),
     ],
 )
-def test_a_body_that_was_interrupted_says_by_what(
+def test_an_interrupted_body_reports_the_reason(
     tmp_path: Path, error: BaseException, state: JobState, outcome: Outcome, attempts: int
 ) -> None:
-    desk, job, _ = after_running(tmp_path, raising(error))
+    engine, job, _ = after_running(tmp_path, raising(error))
     assert (job.state, job.max_attempts) == (state, attempts)
-    (attempt,) = desk.jobs.attempts(SYSTEM, job.id)
+    (attempt,) = engine.jobs.attempts(SYSTEM, job.id)
     assert attempt.outcome is outcome
 
 
-def test_who_has_lost_the_claim_writes_nothing(tmp_path: Path) -> None:
-    desk, job, told = after_running(tmp_path, raising(OwnershipLost()))
-    assert (job.state, told.lines) == (RUNNING, [])
-    assert desk.jobs.attempts(SYSTEM, job.id)[0].outcome is None
+def test_a_lost_claim_writes_nothing(tmp_path: Path) -> None:
+    engine, job, context = after_running(tmp_path, raising(OwnershipLost()))
+    assert (job.state, context.lines) == (RUNNING, [])
+    assert engine.jobs.attempts(SYSTEM, job.id)[0].outcome is None
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "message"),
     [
-        ("x" * 70_000, "more than 65536 bytes"),
+        ("x" * 70_000, "larger than 65536 bytes"),
         (object(), "object cannot be written"),
         (threading.Lock(), "lock cannot be written"),
     ],
 )
-def test_a_result_that_cannot_be_kept_fails_the_job(tmp_path: Path, result: Any, said: str) -> None:
-    """At once: the next try would end the same way."""
+def test_a_result_that_cannot_be_stored_fails_the_job(
+    tmp_path: Path, result: Any, message: str
+) -> None:
+    """Without a retry, which would end the same way."""
     _, job, _ = after_running(tmp_path, lambda *_: result)
     assert job.state is FAILED
-    assert job.reason is not None and said in job.reason
+    assert job.reason is not None and message in job.reason
 
 
-def test_a_task_that_is_unknown_here_is_tried_again(desk: Desk, alice: Actor) -> None:
-    """The next worker may know it: two versions run side by side during an upgrade."""
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    ignorant = evolve(desk.definitions, tasks=type(desk.tasks)())
-    told = Told(claim, desk.clock)
-    settlement = evolve(desk.execution, definitions=ignorant).run(claim, told)
+def test_a_job_of_an_unknown_task_is_retried(engine: EngineFixture, alice: Actor) -> None:
+    """Another worker may know the task: two versions run during an upgrade."""
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    ignorant = evolve(engine.definitions, tasks=type(engine.tasks)())
+    context = RecordingContext(claim, engine.clock)
+    settlement = evolve(engine.execution, definitions=ignorant).run(claim, context)
     assert settlement is not None
     assert settlement.error == "This process knows no task 'echo'."
-    desk.execution.settle([settlement])
-    assert desk.see(job).state is SCHEDULED
+    engine.execution.settle([settlement])
+    assert engine.reload_job(job).state is SCHEDULED
 
 
 def test_parameters_that_no_longer_fit_fail_at_once(tmp_path: Path) -> None:
-    desk = a_desk(tmp_path)
-    job = desk.enqueue(desk.person(), task_definition="letter", parameters={"to": "bob"})
-    (claim,) = desk.claim()
-    desk.run(evolve(claim, parameters={"to": 5}))
-    assert desk.see(job).state is FAILED
+    engine = make_engine(tmp_path)
+    job = engine.enqueue(engine.add_user(), task_definition="email", parameters={"to": "bob"})
+    (claim,) = engine.claim()
+    engine.run(evolve(claim, parameters={"to": 5}))
+    assert engine.reload_job(job).state is FAILED
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.0, 0), (1.0, 10)])
-def test_chance_spreads_retries(tmp_path: Path, share: float, seconds: int) -> None:
-    desk = a_desk(tmp_path, Task(key="body", body=raising(ValueError())))
-    job = desk.enqueue(desk.person(), task_definition="body")
-    (claim,) = desk.claim()
-    told = Told(claim, desk.clock)
-    settlement = evolve(desk.execution, chance=FixedChance(share)).run(claim, told)
+def test_retries_are_spread_at_random(tmp_path: Path, share: float, seconds: int) -> None:
+    engine = make_engine(tmp_path, Task(key="body", body=raising(ValueError())))
+    job = engine.enqueue(engine.add_user(), task_definition="body")
+    (claim,) = engine.claim()
+    context = RecordingContext(claim, engine.clock)
+    settlement = evolve(engine.execution, randomness=FixedRandomness(share)).run(claim, context)
     assert settlement is not None
-    desk.execution.settle([settlement])
-    assert desk.see(job).due_at == after(seconds)
+    engine.execution.settle([settlement])
+    assert engine.reload_job(job).due_at == after(seconds)
 
 
 # hooks of other contexts
@@ -385,7 +403,7 @@ def test_chance_spreads_retries(tmp_path: Path, share: float, seconds: int) -> N
 
 @frozen
 class RecordingHook:
-    """A hook that writes down its calls, and may fail."""
+    """A hook that records its calls, and may fail."""
 
     calls: list[str]
     error: Exception | None = None
@@ -408,45 +426,47 @@ class RecordingHook:
         return react
 
 
-def test_a_hook_is_called_before_and_after_outcomes_are_stored(desk: Desk, alice: Actor) -> None:
+def test_a_hook_is_called_before_and_after_outcomes_are_stored(
+    engine: EngineFixture, alice: Actor
+) -> None:
     hook = RecordingHook([])
-    execution = evolve(desk.execution, on_settled=[hook])
-    job, lost = desk.enqueue(alice), desk.enqueue(alice)
-    ours, theirs = desk.claim()
-    desk.execution.release([theirs])
-    assert execution.settle([_succeeded(desk, ours), _succeeded(desk, theirs)]) == {job.id}
+    execution = evolve(engine.execution, on_settled=[hook])
+    job, lost = engine.enqueue(alice), engine.enqueue(alice)
+    ours, theirs = engine.claim()
+    engine.execution.release([theirs])
+    assert execution.settle([_succeeded(engine, ours), _succeeded(engine, theirs)]) == {job.id}
     assert hook.calls == [f"prepare {[RUNNING, READY]}", f"react {[SUCCEEDED]}"]
-    assert desk.see(lost).state is READY
+    assert engine.reload_job(lost).state is READY
 
 
-def test_an_outcome_is_not_stored_where_a_hook_fails(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    execution = evolve(desk.execution, on_settled=[RecordingHook([], ValueError("no"))])
+def test_an_outcome_is_not_stored_if_a_hook_fails(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    execution = evolve(engine.execution, on_settled=[RecordingHook([], ValueError("no"))])
     with pytest.raises(ValueError, match="no"):
-        execution.settle([_succeeded(desk, claim)])
-    assert desk.see(job).state is RUNNING
+        execution.settle([_succeeded(engine, claim)])
+    assert engine.reload_job(job).state is RUNNING
 
 
 def test_claiming_calls_the_hooks_only_for_outcomes_to_which_they_apply(
-    desk: Desk, alice: Actor
+    engine: EngineFixture, alice: Actor
 ) -> None:
     hook = RecordingHook([])
-    execution = evolve(desk.execution, on_settled=[hook])
-    desk.enqueue(alice)
-    desk.scheduling.run_now(alice, desk.schedule(alice).id)
-    plain_job, run = sorted(desk.claim(), key=lambda claim: claim.schedule_id or 0)
+    execution = evolve(engine.execution, on_settled=[hook])
+    engine.enqueue(alice)
+    engine.schedules.run_now(alice, engine.schedule(alice).id)
+    plain_job, run = sorted(engine.claim(), key=lambda claim: claim.schedule_id or 0)
     for claim in (plain_job, run):
         _, accepted = execution.claim(
             "default",
             worker="w",
             limit=1,
             free_threads=1,
-            finished=[_succeeded(desk, claim)],
+            finished=[_succeeded(engine, claim)],
         )
         assert accepted == {claim.id}
     assert hook.calls == [f"prepare {[RUNNING]}", f"react {[SUCCEEDED]}"]
 
 
-def _succeeded(desk: Desk, claim: Claim) -> Settlement:
-    return settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), desk.clock.at, 0.5)
+def _succeeded(engine: EngineFixture, claim: Claim) -> Settlement:
+    return settle(claim, TaskResult(outcome=Outcome.SUCCEEDED), engine.clock.at, 0.5)

@@ -1,4 +1,4 @@
-"""Housekeeping: each state has its age, jobs of schedules another, and files go with them."""
+"""Retention: maximum ages of states and schedules; files of deleted jobs."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from tests.contract.factories import NOON
-from tests.services.desk import Desk
+from tests.services.engine import EngineFixture
 from workbell.adapters.file_store import LocalFileStore
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import SYSTEM, Actor
@@ -22,11 +22,11 @@ from workbell.services.jobs.requests import NewJob
 pytestmark = pytest.mark.unit
 
 
-def ended(desk: Desk, actor: Actor, outcome: Outcome) -> Job:
-    """Return a job that has just ended so."""
-    job = desk.enqueue(actor)
-    (claim,) = desk.claim()
-    desk.end(claim, outcome, permanent=True)
+def ended(engine: EngineFixture, actor: Actor, outcome: Outcome) -> Job:
+    """Return a job that has just ended in this state."""
+    job = engine.enqueue(actor)
+    (claim,) = engine.claim()
+    engine.settle(claim, outcome, permanent=True)
     return job
 
 
@@ -34,122 +34,122 @@ def ended(desk: Desk, actor: Actor, outcome: Outcome) -> Job:
     ("outcome", "days"),
     [(Outcome.SUCCEEDED, 7), (Outcome.FAILED, 30), (Outcome.CANCELLED, 30)],
 )
-def test_a_job_goes_when_its_states_age_is_reached(
-    desk: Desk, alice: Actor, outcome: Outcome, days: int
+def test_a_job_is_deleted_at_the_maximum_age_of_its_state(
+    engine: EngineFixture, alice: Actor, outcome: Outcome, days: int
 ) -> None:
-    ended(desk, alice, outcome)
-    desk.wait(days=days)
-    assert desk.retention.prune() == 0
-    desk.wait(1)
-    assert desk.retention.prune() == 1
-    assert desk.rows() == []
+    ended(engine, alice, outcome)
+    engine.advance(days=days)
+    assert engine.retention.prune() == 0
+    engine.advance(1)
+    assert engine.retention.prune() == 1
+    assert engine.list_jobs() == []
 
 
-def test_jobs_of_a_schedule_go_by_one_age(desk: Desk, alice: Actor) -> None:
-    """Whatever their state: its history is complete for 30 days."""
-    schedule = desk.schedule(alice)
-    desk.succeeds(schedule)
-    desk.tick(60)
-    desk.tick(60)
-    assert desk.states(schedule)[-1] is JobState.SKIPPED
-    desk.scheduling.toggle(alice, schedule.id)
-    desk.wait(days=29)
-    assert desk.retention.prune() == 0
-    desk.wait(days=2)
-    assert desk.retention.prune() == 3
+def test_jobs_of_a_schedule_have_one_maximum_age(engine: EngineFixture, alice: Actor) -> None:
+    """For all states: its history is complete for 30 days."""
+    schedule = engine.schedule(alice)
+    engine.run_and_succeed(schedule)
+    engine.tick(60)
+    engine.tick(60)
+    assert engine.states(schedule)[-1] is JobState.SKIPPED
+    engine.schedules.toggle(alice, schedule.id)
+    engine.advance(days=29)
+    assert engine.retention.prune() == 0
+    engine.advance(days=2)
+    assert engine.retention.prune() == 3
 
 
-def test_what_has_not_ended_stays(desk: Desk, alice: Actor) -> None:
-    desk.enqueue(alice)
-    desk.claim()
-    desk.enqueue(alice)
-    desk.wait(days=999)
-    assert desk.retention.prune() == 0
+def test_unfinished_jobs_are_not_deleted(engine: EngineFixture, alice: Actor) -> None:
+    engine.enqueue(alice)
+    engine.claim()
+    engine.enqueue(alice)
+    engine.advance(days=999)
+    assert engine.retention.prune() == 0
 
 
-def test_files_go_with_their_job(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
+def test_files_are_deleted_with_their_job(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
     for name in ("a", "b"):
-        desk.execution.store_artifact(claim, name, "text/plain", b"x")
-    keys = [artifact.key for artifact in desk.jobs.artifacts(alice, job.id)]
-    desk.end(claim)
-    desk.wait(days=8)
-    assert desk.retention.prune() == 2
+        engine.execution.store_artifact(claim, name, "text/plain", b"x")
+    keys = [artifact.key for artifact in engine.jobs.artifacts(alice, job.id)]
+    engine.settle(claim)
+    engine.advance(days=8)
+    assert engine.retention.prune() == 2
     for key in keys:
         with pytest.raises(NotFound):
-            desk.files.read(key)
+            engine.files.read(key)
 
 
-def test_pruning_goes_on_until_nothing_is_left(desk: Desk, alice: Actor) -> None:
-    """In batches, so that nobody waits long for it."""
-    jobs = desk.jobs.create_many(alice, [NewJob()] * 501)
+def test_pruning_continues_until_no_old_row_is_left(engine: EngineFixture, alice: Actor) -> None:
+    """In batches, so that each transaction is short."""
+    jobs = engine.jobs.create_many(alice, [NewJob()] * 501)
     for job in jobs:
-        desk.jobs.cancel(alice, job.id)
-    desk.wait(days=31)
-    assert desk.retention.prune() == 501
+        engine.jobs.cancel(alice, job.id)
+    engine.advance(days=31)
+    assert engine.retention.prune() == 501
 
 
-def test_workers_that_have_fallen_silent_are_forgotten(desk: Desk) -> None:
+def test_workers_without_heartbeats_are_removed(engine: EngineFixture) -> None:
     worker = WorkerInfo(
         id="w", host="h", pid=1, started_at=NOON, seen_at=NOON, threads=2, running=0, queues=[]
     )
-    desk.execution.heartbeat([], worker)
-    desk.clock.at += timedelta(minutes=5)
-    desk.retention.prune()
-    assert desk.jobs.workers(SYSTEM) == [worker]
-    desk.wait(1)
-    desk.retention.prune()
-    assert desk.jobs.workers(SYSTEM) == []
+    engine.execution.heartbeat([], worker)
+    engine.clock.at += timedelta(minutes=5)
+    engine.retention.prune()
+    assert engine.jobs.workers(SYSTEM) == [worker]
+    engine.advance(1)
+    engine.retention.prune()
+    assert engine.jobs.workers(SYSTEM) == []
 
 
-def test_a_file_whose_job_is_killed_before_it_is_kept_goes_with_the_job(
-    desk: Desk, alice: Actor
+def test_a_file_left_by_a_killed_job_is_deleted_with_the_job(
+    engine: EngineFixture, alice: Actor
 ) -> None:
     class Killed(LocalFileStore):
         def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
             super().save(key, source)
             raise KeyboardInterrupt
 
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    killed = evolve(desk.execution, files=Killed(desk.files.folder, desk.files.ids))
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    killed = evolve(engine.execution, files=Killed(engine.files.folder, engine.files.ids))
     with pytest.raises(KeyboardInterrupt):
         killed.store_artifact(claim, "a", "text/plain", b"x")
-    assert desk.jobs.artifacts(alice, job.id) == []
-    assert files_of(desk)
-    desk.end(claim)
-    desk.wait(days=8)
-    assert desk.retention.prune() == 1
-    assert not files_of(desk)
+    assert engine.jobs.artifacts(alice, job.id) == []
+    assert files_of(engine)
+    engine.settle(claim)
+    engine.advance(days=8)
+    assert engine.retention.prune() == 1
+    assert not files_of(engine)
 
 
-def test_a_replaced_file_goes_at_once(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
+def test_a_replaced_file_is_deleted_at_once(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
     for content in (b"first", b"second"):
-        desk.execution.store_artifact(claim, "a", "text/plain", content)
-    (kept,) = desk.jobs.artifacts(alice, job.id)
-    assert b"".join(desk.files.read(kept.key)) == b"second"
-    assert len(files_of(desk)) == 1
+        engine.execution.store_artifact(claim, "a", "text/plain", content)
+    (artifact,) = engine.jobs.artifacts(alice, job.id)
+    assert b"".join(engine.files.read(artifact.key)) == b"second"
+    assert len(files_of(engine)) == 1
 
 
-def test_whose_claim_is_lost_keeps_no_file(desk: Desk, alice: Actor) -> None:
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
-    desk.end(claim)
+def test_a_lost_claim_stores_no_file(engine: EngineFixture, alice: Actor) -> None:
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
+    engine.settle(claim)
     with pytest.raises(OwnershipLost):
-        desk.execution.store_artifact(claim, "a", "text/plain", b"x")
-    assert desk.jobs.artifacts(alice, job.id) == []
-    assert not files_of(desk)
+        engine.execution.store_artifact(claim, "a", "text/plain", b"x")
+    assert engine.jobs.artifacts(alice, job.id) == []
+    assert not files_of(engine)
 
 
-def files_of(desk: Desk) -> list[Path]:
-    return [path for path in desk.files.folder.rglob("*") if path.is_file()]
+def files_of(engine: EngineFixture) -> list[Path]:
+    return [path for path in engine.files.folder.rglob("*") if path.is_file()]
 
 
-def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -> None:
-    """So that the next turn finds what is left of it, and no file is forgotten."""
+def test_a_crash_between_file_and_row_leaves_the_row(engine: EngineFixture, alice: Actor) -> None:
+    """The next run deletes the row and any file that is left."""
     deleted: list[str] = []
 
     class Crashing(LocalFileStore):
@@ -159,15 +159,15 @@ def test_a_crash_between_file_and_row_leaves_the_row(desk: Desk, alice: Actor) -
             deleted.append(key)
             super().delete(key)
 
-    job = desk.enqueue(alice)
-    (claim,) = desk.claim()
+    job = engine.enqueue(alice)
+    (claim,) = engine.claim()
     for name in ("a", "b"):
-        desk.execution.store_artifact(claim, name, "text/plain", b"x")
-    desk.end(claim)
-    desk.wait(days=8)
+        engine.execution.store_artifact(claim, name, "text/plain", b"x")
+    engine.settle(claim)
+    engine.advance(days=8)
     with pytest.raises(KeyboardInterrupt):
-        evolve(desk.retention, files=Crashing(desk.files.folder, desk.files.ids)).prune()
-    assert [row.id for row in desk.rows()] == [job.id]
-    assert desk.retention.prune() == 2
-    assert desk.rows() == []
-    assert not files_of(desk)
+        evolve(engine.retention, files=Crashing(engine.files.folder, engine.files.ids)).prune()
+    assert [row.id for row in engine.list_jobs()] == [job.id]
+    assert engine.retention.prune() == 2
+    assert engine.list_jobs() == []
+    assert not files_of(engine)

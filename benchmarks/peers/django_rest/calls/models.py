@@ -1,4 +1,4 @@
-"""Schedules as a Django model."""
+"""Schedules, as one writes them in Django."""
 
 from django.conf import settings
 from django.db import models

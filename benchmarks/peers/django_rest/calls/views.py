@@ -1,4 +1,4 @@
-"""Views and serializers of the REST framework."""
+"""Views and serializers, as one writes them with the REST framework."""
 
 import re
 from datetime import timedelta
@@ -19,14 +19,14 @@ class ScheduleSerializer(serializers.ModelSerializer):
     """A schedule in JSON."""
 
     class Meta:
-        """Fields, and which of them are read-only."""
+        """Which fields, and which of them one may write."""
 
         model = Schedule
         exclude = ("owner",)
         read_only_fields = ("next_run_time",)
 
     def validate_cron_expression(self, value: str) -> str:
-        """Refuse an expression without five fields."""
+        """Refuse what has not five fields."""
         if not _CRON.fullmatch(value):
             raise serializers.ValidationError("Five fields are needed.")
         return value
@@ -38,11 +38,11 @@ class ScheduleViewSet(viewsets.ModelViewSet):
     serializer_class = ScheduleSerializer
 
     def get_queryset(self) -> QuerySet[Schedule]:
-        """Return the caller's schedules, newest first."""
+        """Return the caller's, the newest first."""
         return Schedule.objects.filter(owner=self.request.user).order_by("-created_at")
 
     def perform_create(self, serializer: ScheduleSerializer) -> None:
-        """Store it for the caller."""
+        """Keep it as the caller's."""
         serializer.save(owner=self.request.user, next_run_time=timezone.now() + timedelta(hours=1))
 
 
@@ -50,5 +50,5 @@ class ScheduleViewSet(viewsets.ModelViewSet):
 @authentication_classes([])
 @permission_classes([])
 def ping(_: HttpRequest) -> Response:
-    """Answer a health check."""
+    """Answer that the process is there."""
     return Response({"status": "ok"})

@@ -82,7 +82,7 @@ class BrowserSessions:
             token.secret, headers(CSRF_HEADER) or ""
         ):
             raise NotAllowed("The CSRF token is missing or wrong: load the page again.")
-        return self.signing_in.recognition.by_session(token.text, SessionKind.BROWSER, origin)
+        return self.signing_in.authenticator.by_session(token.text, SessionKind.BROWSER, origin)
 
     def csrf(self, headers: Headers) -> str | None:
         """Return the token that pages of this session send along, if there is one."""

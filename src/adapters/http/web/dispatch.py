@@ -193,7 +193,7 @@ class Dispatch:
             action, what = "CREDENTIAL_REFUSED", ""
         else:
             return
-        actor = evolve(req.context.actor, origin=req.context.origin)
+        actor = evolve(req.context.actor, client_info=req.context.origin)
         self.refusals.record(actor, action, what, error)
 
     def _admit(self, req: falcon.Request, operation: AnyOperation, actor: Actor) -> None:

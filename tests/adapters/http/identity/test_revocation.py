@@ -9,7 +9,7 @@ from subprocess import PIPE, Popen
 import pytest
 from attrs import define
 
-from tests.services.members_scene import Members
+from tests.services.accounts import AccountServiceSet
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.crypto.totp import PyotpTotp
@@ -19,7 +19,7 @@ from workbell.domain.errors import Unauthenticated
 from workbell.domain.identity.actor import Actor
 from workbell.domain.identity.user import Role, User
 from workbell.ports.mail import Email
-from workbell.services.identity.actor_cache import LIFE
+from workbell.services.identity.actor_cache import TTL
 from workbell.services.identity.login import LoginService
 from workbell.services.identity.registration import RegistrationService
 from workbell.services.identity.users import UserChange
@@ -49,7 +49,7 @@ class Process:
 
     store: SqlStore
     signing_in: LoginService
-    members: Members
+    members: AccountServiceSet
 
     def knows(self, token: str) -> bool:
         try:
@@ -67,7 +67,7 @@ def a_process(url: str, clock: Clock) -> Process:
     signing_in = LoginService(
         store=store, clock=clock, ids=UuidIds(), hasher=HASHER, tokens=tokens, totp=PyotpTotp()
     )
-    return Process(store, signing_in, Members.of(identity, signing_in))
+    return Process(store, signing_in, AccountServiceSet.of(identity, signing_in))
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_it_counts_at_once_here_and_within_five_seconds_there(
     assert not here.knows(token)
     clock.at += timedelta(seconds=5)
     assert not there.knows(token)
-    assert timedelta(seconds=5) >= LIFE
+    assert timedelta(seconds=5) >= TTL
 
 
 CHILD = """

@@ -10,7 +10,7 @@ import falcon.testing
 from attrs import define, evolve, fields
 
 from tests.adapters.http.conftest import PASSWORD, World
-from tests.services.members_scene import Members
+from tests.services.accounts import AccountServiceSet
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
 from workbell.adapters.http.app import build_app, operations_of
 from workbell.adapters.http.web.middleware import HttpSettings
@@ -149,8 +149,8 @@ def test_a_guesser_at_a_thousand_addresses_gets_twenty_codes_compared(
     world = make_world(HttpSettings(trusted_proxies=(ip_network("127.0.0.0/8"),)))
     hasher: Any = Watched(world.parts.identity.hasher)
     identity = evolve(world.parts.identity, hasher=hasher)
-    members = Members.of(identity, world.parts.signing_in)
-    changed = {field.name: getattr(members, field.name) for field in fields(Members)}
+    members = AccountServiceSet.of(identity, world.parts.signing_in)
+    changed = {field.name: getattr(members, field.name) for field in fields(AccountServiceSet)}
     world = evolve(world, parts=evolve(world.parts, identity=identity, **changed))
     world = limited(world, login=Rate(10, 60), anonymous=Rate(100, 3600))
     ways: tuple[tuple[str, dict[str, str]], ...] = (

@@ -1,4 +1,4 @@
-"""Refusals for reasons of security: remembered, floods in one, without secrets."""
+"""Refusals for reasons of security: recorded, repeats in one entry, without secrets."""
 
 from datetime import timedelta
 from typing import Any

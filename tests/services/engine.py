@@ -1,4 +1,4 @@
-"""A house on a store in memory: every service, a clock by hand, and no chance."""
+"""All engine services on a memory store with a manual clock."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -35,15 +35,15 @@ from workbell.services.schedules.ticker import Ticker
 
 @frozen
 class Email:
-    """Parameters of the task 'letter'."""
+    """Parameters of the task 'email'."""
 
     to: str
     copies: int = 1
 
 
 @define
-class FixedChance:
-    """Chance that always falls the same way: a share of what is possible."""
+class FixedRandomness:
+    """Randomness that always returns the same share of the range."""
 
     share: float = 0.5
 
@@ -52,24 +52,24 @@ class FixedChance:
         return int(bound * self.share)
 
     def uniform(self, low: float, high: float) -> float:
-        """Return the share of the way from low to high."""
+        """Return the value at this share between low and high."""
         return low + (high - low) * self.share
 
 
 @define
 class CountingIds:
-    """Ids that count."""
+    """Consecutive ids."""
 
     _numbers: Iterator[int] = Factory(count)
 
     def new(self) -> str:
-        """Return the next one."""
+        """Return the next id."""
         return f"id-{next(self._numbers)}"
 
 
 @define(eq=False)
-class Told:
-    """A context and its log in one; it remembers what a body tells."""
+class RecordingContext:
+    """A task context that records its log lines."""
 
     claim: Claim
     clock: ManualClock
@@ -100,7 +100,7 @@ class Told:
         return f"job-{self.claim.id}"
 
     @property
-    def log(self) -> "Told":
+    def log(self) -> "RecordingContext":
         return self
 
     def now(self) -> datetime:
@@ -122,32 +122,32 @@ class Told:
 
 
 @frozen(kw_only=True)
-class Desk:
-    """Every service over one store in memory."""
+class EngineFixture:
+    """All engine services over one memory store."""
 
     clock: ManualClock
     store: MemoryStore
-    chance: FixedChance
+    randomness: FixedRandomness
     tasks: Tasks
     files: LocalFileStore
     definitions: TaskDefinitionService
     parameter_check: ParameterCheck
-    scheduling: ScheduleService
+    schedules: ScheduleService
     jobs: JobService
-    ticking: Ticker
+    ticker: Ticker
     execution: ExecutionService[SchedulesTx]
     retention: RetentionService
-    expectations: OverdueAlerts
+    overdue_alerts: OverdueAlerts
 
-    # people
+    # users
 
-    def person(self, name: str = "alice", **fields: Any) -> Actor:
-        """Register a person, and return them as the one who asks."""
+    def add_user(self, name: str = "alice", **fields: Any) -> Actor:
+        """Add a user and return its actor."""
         with self.store.begin() as tx:
             return Actor.of(tx.users.add(a_user(name, **fields)))
 
     def change(self, actor: Actor, **fields: Any) -> Actor:
-        """Change a person's row, and return them as they now ask."""
+        """Change a user's row and return the new actor."""
         with self.store.begin() as tx:
             tx.users.replace(evolve(tx.users.get(actor.user_id), **fields))
             return Actor.of(tx.users.get(actor.user_id))
@@ -157,15 +157,15 @@ class Desk:
     def schedule(self, actor: Actor, cron: str = "* * * * *", **fields: Any) -> Schedule:
         """Create a schedule of the task 'echo'."""
         values: dict[str, Any] = {"task_definition": "echo", "cron_expression": cron}
-        return self.scheduling.create(actor, NewSchedule(**values | fields)).schedule
+        return self.schedules.create(actor, NewSchedule(**values | fields)).schedule
 
-    def now_stands(self, schedule: Schedule) -> Schedule:
-        """Return a schedule as it now stands."""
+    def reload(self, schedule: Schedule) -> Schedule:
+        """Return the stored schedule."""
         with self.store.view() as tx:
             return tx.schedules.get(ALL_OWNERS, schedule.id)
 
-    def keep(self, schedule: Schedule) -> None:
-        """Write a schedule as if it had come to stand so."""
+    def replace(self, schedule: Schedule) -> None:
+        """Store a schedule."""
         with self.store.begin() as tx:
             tx.schedules.replace(schedule)
 
@@ -173,80 +173,80 @@ class Desk:
         """Enqueue a job of the task 'echo'."""
         return self.jobs.create(actor, NewJob(**fields))[0]
 
-    def rows(self, schedule: Schedule | None = None) -> list[Job]:
+    def list_jobs(self, schedule: Schedule | None = None) -> list[Job]:
         """Return all jobs, or a schedule's, oldest first."""
         filters = JobFilter(schedule_id=None if schedule is None else schedule.id)
         with self.store.view() as tx:
             return list(tx.jobs.find(ALL_OWNERS, filters, ordering=["id"], limit=100_000))
 
-    def see(self, job: Job | Claim) -> Job:
-        """Return a job as it now stands."""
+    def reload_job(self, job: Job | Claim) -> Job:
+        """Return the stored job."""
         with self.store.view() as tx:
             return tx.jobs.get(ALL_OWNERS, JobId(job.id))
 
     def states(self, schedule: Schedule | None = None) -> list[JobState]:
         """Return the states of all jobs, or a schedule's, oldest first."""
-        return [job.state for job in self.rows(schedule)]
+        return [job.state for job in self.list_jobs(schedule)]
 
     def actions(self) -> list[str]:
-        """Return what the audit trail holds, oldest first."""
+        """Return the actions in the audit trail, oldest first."""
         with self.store.view() as tx:
             entries = tx.audit.latest(limit=1000)
         return [f"{entry.action} {entry.model_name}" for entry in reversed(entries)]
 
-    # time and work
+    # time and jobs
 
-    def wait(self, seconds: float = 0, **spans: float) -> datetime:
-        """Let time pass."""
+    def advance(self, seconds: float = 0, **spans: float) -> datetime:
+        """Advance the clock."""
         self.clock.at += timedelta(seconds=seconds, **spans)
         return self.clock.at
 
     def tick(self, seconds: float = 0, **spans: float) -> int:
-        """Let time pass, and account for what is due then."""
-        self.wait(seconds, **spans)
-        return self.ticking.tick()
+        """Advance the clock, then process due ticks."""
+        self.advance(seconds, **spans)
+        return self.ticker.tick()
 
     def claim(self, queue: str = "default") -> list[Claim]:
-        """Claim what is ready."""
+        """Claim all claimable jobs of a queue."""
         claims, _ = self.execution.claim(queue, worker="w", limit=100, free_threads=100)
         return list(claims)
 
-    def end(self, claim: Claim, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> bool:
-        """Commit an outcome; say whether it was accepted."""
+    def settle(self, claim: Claim, outcome: Outcome = Outcome.SUCCEEDED, **fields: Any) -> bool:
+        """Commit an outcome; return whether it was accepted."""
         ending = TaskResult(outcome=outcome, **fields)
         settlement = settle(claim, ending, self.clock.now(), 0.5)
         return claim.id in self.execution.settle([settlement])
 
-    def run(self, claim: Claim) -> Told:
-        """Run a claimed job and commit what came of it."""
-        told = Told(claim, self.clock)
-        context: TaskContext = told
+    def run(self, claim: Claim) -> RecordingContext:
+        """Run a claimed job and commit its settlement."""
+        recorder = RecordingContext(claim, self.clock)
+        context: TaskContext = recorder
         settlement = self.execution.run(claim, context)
         if settlement is not None:
             self.execution.settle([settlement])
-        return told
+        return recorder
 
-    def fails(self, schedule: Schedule, times: int = 1) -> None:
-        """Let a schedule's task be run now, and fail, so many times."""
+    def run_and_fail(self, schedule: Schedule, times: int = 1) -> None:
+        """Run a schedule's task now and let it fail, this many times."""
         for _ in range(times):
-            job = self.scheduling.run_now(_SUPER, schedule.id)
+            job = self.schedules.run_now(_SUPER, schedule.id)
             (claim,) = (each for each in self.claim() if each.id == job.id)
-            assert self.end(claim, Outcome.FAILED, error="no", permanent=True)
+            assert self.settle(claim, Outcome.FAILED, error="no", permanent=True)
 
-    def succeeds(self, schedule: Schedule) -> None:
-        """Let a schedule's task be run now, and succeed."""
-        job = self.scheduling.run_now(_SUPER, schedule.id)
+    def run_and_succeed(self, schedule: Schedule) -> None:
+        """Run a schedule's task now and let it succeed."""
+        job = self.schedules.run_now(_SUPER, schedule.id)
         (claim,) = (each for each in self.claim() if each.id == job.id)
-        assert self.end(claim)
+        assert self.settle(claim)
 
     def messages(self) -> list[Mapping[str, Any]]:
-        """Return the mails that wait to be sent."""
-        return [job.parameters for job in self.rows() if job.task == "email.send"]
+        """Return the parameters of the enqueued emails."""
+        return [job.parameters for job in self.list_jobs() if job.task == "email.send"]
 
 
 _SUPER = Actor(user_id=UserId(999), is_super_user=True)
 
-KEEP = {
+MAX_AGE = {
     JobState.SUCCEEDED: timedelta(days=7),
     JobState.SKIPPED: timedelta(days=7),
     JobState.FAILED: timedelta(days=30),
@@ -254,29 +254,31 @@ KEEP = {
 }
 
 
-def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000) -> Desk:
-    """Return a desk at noon with the tasks 'echo', 'letter' and the given ones."""
-    clock, chance = ManualClock(NOON), FixedChance()
+def make_engine(
+    folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
+) -> EngineFixture:
+    """Return a fixture with the tasks 'echo', 'email' and the given ones."""
+    clock, randomness = ManualClock(NOON), FixedRandomness()
     store, serializer = MemoryStore(clock), JsonSerializer()
     files = LocalFileStore(folder, CountingIds())
     registry = Tasks()
     registry.add(Task(key="echo", body=lambda _, parameters: parameters))
-    registry.add(Task(key="letter", body=lambda *_: None, parameters=Email))
+    registry.add(Task(key="email", body=lambda *_: None, parameters=Email))
     for task in tasks:
         registry.add(task)
     definitions = TaskDefinitionService(
         store=store, clock=clock, tasks=registry, serializer=serializer
     )
     definitions.synchronise()
-    return Desk(
+    return EngineFixture(
         clock=clock,
         store=store,
-        chance=chance,
+        randomness=randomness,
         tasks=registry,
         files=files,
         definitions=definitions,
         parameter_check=ParameterCheck(store=store, clock=clock, definitions=definitions),
-        scheduling=ScheduleService(
+        schedules=ScheduleService(
             store=store,
             clock=clock,
             tasks=registry,
@@ -292,20 +294,24 @@ def a_desk(folder: Path, *tasks: Task, limit: int = 5, max_waiting: int = 10_000
             definitions=definitions,
             files=files,
             max_waiting=max_waiting,
-            queues_known=("default", "slow"),
+            known_queues=("default", "slow"),
         ),
-        ticking=Ticker(store=store, clock=clock, chance=chance, tasks=registry),
+        ticker=Ticker(store=store, clock=clock, randomness=randomness, tasks=registry),
         execution=ExecutionService(
             store=store,
             clock=clock,
-            chance=chance,
+            randomness=randomness,
             definitions=definitions,
             files=files,
             lease=timedelta(seconds=30),
             on_settled=[RunOutcomes(clock=clock)],
         ),
         retention=RetentionService(
-            store=store, clock=clock, files=files, keep=KEEP, keep_scheduled=timedelta(days=30)
+            store=store,
+            clock=clock,
+            files=files,
+            max_age=MAX_AGE,
+            max_age_scheduled=timedelta(days=30),
         ),
-        expectations=OverdueAlerts(store=store, clock=clock),
+        overdue_alerts=OverdueAlerts(store=store, clock=clock),
     )

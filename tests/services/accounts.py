@@ -1,10 +1,10 @@
-"""A scene for tests of accounts: people who have signed in, and what they hold."""
+"""Fixture for tests of accounts: users, logins and account services."""
 
 from typing import Any
 
 from attrs import define, evolve, frozen
 
-from tests.services.identity_scene import ORIGIN, Chance, Clock, Hasher, Outbox
+from tests.services.registration import CLIENT, Clock, FixedRandomness, Hasher, Outbox
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.totp import PyotpTotp
 from workbell.adapters.memory.store import MemoryStore
@@ -36,8 +36,8 @@ class Numbers:
 
 
 @frozen(kw_only=True)
-class Members:
-    """The services of accounts, built around one cache of actors as an application does."""
+class AccountServiceSet:
+    """The account services, built around one actor cache."""
 
     passwords: PasswordService
     profiles: ProfileService
@@ -47,35 +47,37 @@ class Members:
     second_factor: SecondFactorService
 
     @classmethod
-    def of(cls, identity: RegistrationService, signing_in: LoginService) -> "Members":
-        codes, recent = identity.codes, signing_in.recent
-        store, clock, ids = signing_in.store, signing_in.clock, signing_in.ids
+    def of(cls, identity: RegistrationService, login_service: LoginService) -> "AccountServiceSet":
+        codes, actor_cache = identity.codes, login_service.actor_cache
+        store, clock, ids = login_service.store, login_service.clock, login_service.ids
         passwords = PasswordService(
             codes=codes,
-            mailer=identity.quiet_mailer,
-            recent=recent,
-            floods=AuditBurstFilter(),
-            rate_limits=signing_in.rate_limits,
+            mailer=identity.background_mailer,
+            actor_cache=actor_cache,
+            burst_filter=AuditBurstFilter(),
+            rate_limits=login_service.rate_limits,
         )
         return cls(
             passwords=passwords,
             profiles=ProfileService(passwords=passwords),
-            people=UserAdministration(codes=codes, mailer=identity.mailer, recent=recent),
-            sessions=SessionService(store=store, clock=clock, recent=recent),
-            api_keys=ApiKeyService(store=store, clock=clock, ids=ids, recent=recent),
-            second_factor=SecondFactorService(gate=signing_in.gate, passwords=passwords, ids=ids),
+            people=UserAdministration(codes=codes, mailer=identity.mailer, actor_cache=actor_cache),
+            sessions=SessionService(store=store, clock=clock, actor_cache=actor_cache),
+            api_keys=ApiKeyService(store=store, clock=clock, ids=ids, actor_cache=actor_cache),
+            second_factor=SecondFactorService(
+                factor_check=login_service.factor_check, passwords=passwords, ids=ids
+            ),
         )
 
 
 @define
-class Stage:
+class AccountFixture:
     clock: Clock
     store: MemoryStore
     hasher: Hasher
     outbox: Outbox
     identity: RegistrationService
-    signing_in: LoginService
-    members: Members
+    login_service: LoginService
+    services: AccountServiceSet
 
     def join(self, name: str, **fields: Any) -> User:
         user = User(
@@ -88,10 +90,10 @@ class Stage:
             return tx.users.add(evolve(user, **fields))
 
     def login(self, name: str = "ana", password: str = PASSWORD) -> TokenLogin:
-        return self.signing_in.login(name, password, ORIGIN)
+        return self.login_service.login(name, password, CLIENT)
 
     def actor(self, signed_in: TokenLogin) -> Actor:
-        return self.signing_in.authenticate(signed_in.access, ORIGIN)
+        return self.login_service.authenticate(signed_in.access, CLIENT)
 
     def ana(self) -> Actor:
         return self.actor(self.login())
@@ -120,16 +122,20 @@ class Stage:
         return [entry.action for entry in self.audit()]
 
 
-def a_stage(*names: str, chance: Randomness | None = None, **more: Any) -> Stage:
-    """Return a stage with these people, where signing in has these facts besides."""
+def make_accounts(*names: str, chance: Randomness | None = None, **more: Any) -> AccountFixture:
+    """Return a fixture with these users; `more` are LoginService arguments."""
     clock = Clock()
     store = MemoryStore(clock)
     hasher, outbox = Hasher(store), Outbox()
     identity = RegistrationService(
-        store=store, clock=clock, randomness=chance or Chance(), hasher=hasher, mailer=outbox
+        store=store,
+        clock=clock,
+        randomness=chance or FixedRandomness(),
+        hasher=hasher,
+        mailer=outbox,
     )
     tokens = JwtTokens.create([b"k" * 32], clock, issuer="us")
-    signing_in = LoginService(
+    login_service = LoginService(
         store=store,
         clock=clock,
         ids=Numbers(),
@@ -138,8 +144,8 @@ def a_stage(*names: str, chance: Randomness | None = None, **more: Any) -> Stage
         totp=PyotpTotp(),
         **more,
     )
-    members = Members.of(identity, signing_in)
-    stage = Stage(clock, store, hasher, outbox, identity, signing_in, members)
+    services = AccountServiceSet.of(identity, login_service)
+    accounts = AccountFixture(clock, store, hasher, outbox, identity, login_service, services)
     for name in names:
-        stage.join(name)
-    return stage
+        accounts.join(name)
+    return accounts

@@ -1,4 +1,4 @@
-"""A scene for tests of identity: store, clock, hasher and outbox."""
+"""Fixture for tests of registration: store, clock, hasher and outbox."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from workbell.ports.mail import Email
 from workbell.services.identity.registration import RegistrationService
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-ORIGIN = ClientInfo(request_id="r", address="192.0.2.1", user_agent="test")
+CLIENT = ClientInfo(request_id="r", address="192.0.2.1", user_agent="test")
 ANA = "ana@example.com"
 
 
@@ -33,7 +33,7 @@ class Clock:
 
 
 @define
-class Chance:
+class FixedRandomness:
     last: int = 111110
 
     def randbelow(self, bound: int) -> int:
@@ -46,15 +46,15 @@ class Chance:
 
 @define
 class Hasher:
-    """Tells which hash is of what, counts, and may do something meanwhile."""
+    """Fake hasher that counts calls, and may run a callback during a hash."""
 
     store: MemoryStore
-    made: int = 0
+    hashed: int = 0
     compared: list[str] = field(factory=list)
-    meanwhile: list[Callable[[], object]] = field(factory=list)
+    during_hash: list[Callable[[], object]] = field(factory=list)
 
     def hash(self, password: str) -> str:
-        self.made += 1
+        self.hashed += 1
         self._outside_a_transaction()
         return f"hash of {password}"
 
@@ -72,8 +72,8 @@ class Hasher:
     def _outside_a_transaction(self) -> None:
         with self.store.begin():  # raises within another
             pass
-        while self.meanwhile:
-            self.meanwhile.pop()()
+        while self.during_hash:
+            self.during_hash.pop()()
 
 
 @define
@@ -92,7 +92,7 @@ class Outbox:
 
 
 @define
-class Scene:
+class RegistrationFixture:
     clock: Clock
     store: MemoryStore
     hasher: Hasher
@@ -101,7 +101,7 @@ class Scene:
 
     def register(self, **fields: Any) -> User:
         values: dict[str, Any] = {"email": ANA, "password": "correct horse", "username": "ana"}
-        return self.identity.register(Registration(**(values | fields)), ORIGIN)
+        return self.identity.register(Registration(**(values | fields)), CLIENT)
 
     def audit(self) -> list[AuditEntry]:
         with self.store.view() as tx:
@@ -121,12 +121,12 @@ class Scene:
             return tx.users.by_login(identifier)
 
 
-def a_scene() -> Scene:
-    """Return a scene in which nothing has happened."""
+def make_registration() -> RegistrationFixture:
+    """Return a fixture with an empty store."""
     clock = Clock()
     store = MemoryStore(clock)
     hasher, outbox = Hasher(store), Outbox()
     identity = RegistrationService(
-        store=store, clock=clock, randomness=Chance(), hasher=hasher, mailer=outbox
+        store=store, clock=clock, randomness=FixedRandomness(), hasher=hasher, mailer=outbox
     )
-    return Scene(clock, store, hasher, outbox, identity)
+    return RegistrationFixture(clock, store, hasher, outbox, identity)
