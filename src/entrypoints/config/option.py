@@ -103,7 +103,7 @@ def format_default(attribute: "Attribute[Any]") -> str:
 
 
 def variable(name: str) -> str:
-    """Return the environment variable of a field: `data_dir` is `WORKBELL_DATA_DIR`."""
+    """Return a field's variable: `data_dir` is `WORKBELL_DATA_DIR`."""
     return f"{PREFIX}{name.upper()}"
 
 

@@ -350,7 +350,7 @@ class Settings:
 
     @property
     def embedded(self) -> bool:
-        """Whether everything runs in one process, without a database server or Redis."""
+        """Whether one process has all roles, without a server or Redis."""
         return self.redis_url is None and not self.on_server
 
 
