@@ -155,7 +155,7 @@ def _log_in(application: Application) -> str:
 
 
 def _another_process() -> ProcessPoolExecutor:
-    """Return a pool of one process, so that clients do not share our GIL."""
+    """Return a pool of one process: clients must not share our GIL."""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 

@@ -208,7 +208,7 @@ def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
 
 
 def _measure_reminders(application: Application, inactive_count: int) -> Iterator[Figure]:
-    """Yield duration and memory growth of a run that emails all users."""
+    """Yield duration and memory growth of a run that emails inactive users."""
     before, started, seen = resident_bytes(), time.perf_counter(), [0]
     with _progress_bar(inactive_count, "Reminding") as bar:
 
