@@ -18,7 +18,7 @@ def show(
     empty: str = "No rows.",
     max_width: int = MAX_CELL_WIDTH,
 ) -> None:
-    """Print rows as a JSON array, or as a table with cells of at most `max_width` characters."""
+    """Print rows as JSON or as a table; `max_width` truncates cells."""
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
         return

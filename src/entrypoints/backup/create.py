@@ -35,7 +35,7 @@ Progress = Callable[[int], None]
 
 
 class BackupManifest(msgspec.Struct, kw_only=True):
-    """Manifest of a backup: SHA-256 by entry, and keys of artifacts without a file."""
+    """Manifest of a backup: checksums, and artifacts without a file."""
 
     format: int
     release: str

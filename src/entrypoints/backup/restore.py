@@ -28,7 +28,7 @@ _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def flush_redis(url: str) -> str:
-    """Delete our keys in Redis, which are newer than the backup; return the outcome."""
+    """Delete our keys in Redis, newer than the backup; return the outcome."""
     from redis import Redis, RedisError
 
     from workbell.adapters.redis_client import options

@@ -11,7 +11,6 @@ import click
 import msgspec
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.cli.context import CliContext
 from workbell.entrypoints.terminal import json_option, show
 
 RESULTS = Path("benchmarks/results")
@@ -164,7 +163,7 @@ def bench_identity(calls: int, seconds: float, results: Path, as_json: bool) -> 
 @json_option
 @click.pass_obj
 def bench_summaries(
-    context: CliContext,
+    context: Any,
     user: int | None,
     databases: Sequence[str],
     users: int,

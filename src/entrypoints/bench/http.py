@@ -134,7 +134,7 @@ def measure(target: Target, seconds: int, report: Report) -> list[dict[str, Any]
 
 
 def _compare_rate_limiters(target: Target, rows: ResultRows) -> None:
-    """Measure the list of schedules with rate limits in the process and in Redis."""
+    """Measure one request with rate limits in the process and in Redis."""
     with target.settings() as settings:
         with running_api(_without_redis(settings)) as server:
             local = rows.add("list of 20, limits in the process", server.listing())

@@ -1,4 +1,4 @@
-"""Identity benchmark: authentication, logins, and reads during a login storm."""
+"""Identity benchmark: authentication, logins, reads during a storm."""
 
 import gc
 import hashlib
@@ -155,12 +155,12 @@ def _log_in(application: Application) -> str:
 
 
 def _another_process() -> ProcessPoolExecutor:
-    """Return a pool of one process, in which clients do not share our interpreter."""
+    """Return a pool of one process: clients must not share our GIL."""
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
 def _measure_storm(port: int, token: str, seconds: float) -> tuple[Cuts, Cuts, float]:
-    """Return p50 and p99 of reads while idle and during a storm, and its logins/s."""
+    """Return p50, p99 of reads when idle and in a storm, and its logins/s."""
     idle: list[float] = []
     busy: list[float] = []
     logins: list[float] = []

@@ -116,7 +116,7 @@ class _Bench:
                 return count / (time.perf_counter() - started)
 
     def enqueue_and_run(self) -> float:
-        """Return jobs/s while eight producers enqueue and this process runs the jobs."""
+        """Return jobs/s while eight producers enqueue and this process runs."""
         starts = StartTimes()
         with self.application(starts) as application, running(application):
 
@@ -176,7 +176,7 @@ def _create(application: Application, parameters: dict[str, Any], task: str = NO
 def _run_one_by_one(
     application: Application, worker: JobWorker, starts: StartTimes, total: int
 ) -> None:
-    """Claim, run and settle single jobs, with two commits each, until all are done."""
+    """Claim, run and settle jobs one by one, with two commits each."""
     while starts.count < total:
         claims, _ = application.execution.claim(
             "default", worker=worker.process.id, limit=1, free_threads=1

@@ -68,7 +68,7 @@ def load_generator() -> str:
 
 
 def generate_load(request: LoadRequest, seconds: int, connections: int = CONNECTIONS) -> LoadResult:
-    """Repeat a request over some connections for some seconds, from another process."""
+    """Repeat a request for some seconds, from another process."""
     if shutil.which("wrk"):
         return _load_with_wrk(request, seconds, connections)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:

@@ -71,7 +71,7 @@ class SummaryClient:
 
 
 def compare(settings: Settings, user_id: int) -> list[Row]:
-    """Measure the summaries of a user with and without the cache; raises NotFound."""
+    """Measure summaries of a user with and without cache; raises NotFound."""
     with _open_application(settings) as application:
         return _compare(application, UserId(user_id))
 
@@ -94,7 +94,7 @@ def _open_application(settings: Settings) -> Generator[Application]:
 
 
 def _compare(application: Application, user_id: UserId) -> list[Row]:
-    """Alternate requests with and without the cache, so that noise affects both."""
+    """Alternate requests with and without cache; noise affects both."""
     rows: list[Row] = []
     with (
         _serve(application, [user_id], cached=False) as without,
@@ -208,7 +208,7 @@ def _figures(what: str, times: Sequence[float]) -> Iterator[Figure]:
 
 
 def _measure_reminders(application: Application, inactive_count: int) -> Iterator[Figure]:
-    """Yield duration and memory growth of a run that emails all inactive users."""
+    """Yield duration and memory growth of a run that emails inactive users."""
     before, started, seen = resident_bytes(), time.perf_counter(), [0]
     with _progress_bar(inactive_count, "Reminding") as bar:
 
@@ -247,7 +247,7 @@ class _PreloadedActors(ActorCache):
 def _serve(
     application: Application, user_ids: Sequence[UserId], *, cached: bool
 ) -> Generator[SummaryClient]:
-    """Serve some users over HTTP without rate limits; a user's token is their id."""
+    """Serve users without rate limits; a user's token is their id."""
     with application.store.view() as tx:
         actors = _PreloadedActors(
             actors={str(one): Actor.of(tx.users.get(one)) for one in user_ids}

@@ -37,7 +37,7 @@ class Target:
     @classmethod
     def parse(cls, database: str | None, redis: str | None = None) -> "Target":
         """
-        Parse the URL of an empty database; None is SQLite in a temporary folder.
+        Parse the URL of an empty database; None is a temporary SQLite file.
 
         Raises:
             Invalid: The URL is not of a database server, or the database is not empty.

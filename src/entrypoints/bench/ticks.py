@@ -116,7 +116,7 @@ def _copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _make_schedule(n: int, soon: datetime, *, due: bool) -> Schedule:
-    """Return schedule number `n`: due every minute, or with one of many expressions."""
+    """Return schedule `n`: minutely if `due`, else with varying expressions."""
     rule = "* * * * *" if due else f"{n % 60} {n % 24} {n % 28 + 1} * *"
     if not due and n % EXPRESSIONS == 0:
         rule = "0 0 1 1 *"

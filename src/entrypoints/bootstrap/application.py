@@ -249,7 +249,7 @@ class Application:
 
     def jobs_in_transaction(self, connection: Connection) -> JobService:
         """
-        Return a job service that works in the transaction of the caller's connection.
+        Return a job service that works in the caller's transaction.
 
         Raises:
             Invalid: The store is in memory.
@@ -274,7 +274,7 @@ class Application:
             self.waker.redis.check()
 
     def warn_if_redis_unavailable(self) -> None:
-        """Log a warning if Redis does not answer; jobs then run with polling delay."""
+        """Log a warning if Redis does not answer; jobs then start later."""
         try:
             self.check_cache()
         except Unavailable as error:

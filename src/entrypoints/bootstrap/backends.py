@@ -37,7 +37,7 @@ def make_store(
     settings: Settings, clock: Clock | None
 ) -> tuple[AnyStore, Clock, Callable[[], float]]:
     """
-    Return the store, its clock, and a function that resynchronises the clock.
+    Return the store, its clock, and a function that adjusts the clock.
 
     That function returns by how many seconds it moved the clock.
 
@@ -76,7 +76,7 @@ def _no_drift() -> float:
 def make_mailer(
     settings: Settings, folder: Path, clock: Clock, ids: Ids, echo: TextIO | None
 ) -> Mailer:
-    """Return an SMTP mailer, or one that writes files and copies them to `echo`."""
+    """Return an SMTP mailer, or one that writes to files and to `echo`."""
     if settings.smtp_url is not None:
         server = SmtpServer.parse(settings.smtp_url)
         return SmtpMailer(server=server, sender=settings.mail_from, clock=clock, ids=ids)
@@ -103,7 +103,7 @@ def make_cache(waker: "RedisWaker | None", clock: Clock, metrics: MetricsRegistr
 
 
 def make_change_counters(waker: "RedisWaker | None") -> ChangeCounters:
-    """Return the change counters: in Redis if there is one, else in this process."""
+    """Return the change counters: in Redis, or in this process without it."""
     if waker is None:
         return LocalChangeCounters()
     from workbell.adapters.change_counters.redis import RedisChangeCounters
@@ -120,7 +120,7 @@ def make_store_waker(changes: ChangeCounters, waker: Waker | None) -> Waker | No
 
 
 def make_wakeups(url: str | None, waker: "RedisWaker | None", worker: JobWorker) -> Wakeups:
-    """Return the wake-ups of a worker: from all processes by Redis, else from this one."""
+    """Return the wake-ups of a worker: by Redis, else within this process."""
     process = worker.process
     if url is None or waker is None:
         return LocalWakeups(queues=process.queues, threads=process.threads, drain=worker.drain)

@@ -273,7 +273,7 @@ def _make_retention(
 
 
 def max_parallel_hashes() -> int:
-    """Return the maximum of concurrent password hashes: half of the CPUs, at least one."""
+    """Return the maximum of concurrent password hashes: half of the CPUs."""
     # a hash occupies a CPU for about 20 ms; the other half stays free for requests
     cpus = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, cpus // 2)

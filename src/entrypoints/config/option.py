@@ -8,7 +8,7 @@ from typing import Any, Final
 from attrs import Attribute, Converter, Factory, field, frozen
 
 from workbell.domain.errors import Invalid
-from workbell.entrypoints.config.parsers import in_range, parse_int
+from workbell.entrypoints.config.parsers import in_range, parse_int, parse_text
 
 Reader = Callable[[str], Any]
 Check = Callable[[Any], None]
@@ -50,7 +50,7 @@ def option(
     default: Any,
     help: str,
     *,
-    read: Reader,
+    read: Reader = parse_text,
     check: Check | None = None,
     normalise: Callable[[Any], Any] | None = None,
     secret: bool = False,
@@ -63,7 +63,7 @@ def option(
     Args:
         default: The value, or a function of the settings declared above it.
         help: A sentence for operators.
-        read: Parses text into the value.
+        read: Parses text into the value; default: the text itself.
         check: Raises Invalid for values out of bounds, from text and from code.
         normalise: Converts values to their canonical form, also those from code.
         secret: Whether `repr` and error messages omit the value.
@@ -103,7 +103,7 @@ def format_default(attribute: "Attribute[Any]") -> str:
 
 
 def variable(name: str) -> str:
-    """Return the environment variable of a field: `data_dir` is `WORKBELL_DATA_DIR`."""
+    """Return a field's variable: `data_dir` is `WORKBELL_DATA_DIR`."""
     return f"{PREFIX}{name.upper()}"
 
 

@@ -118,7 +118,7 @@ def matching(pattern: str, message: str) -> Callable[[str], str]:
 
 
 def parse_url(*schemes: str, bare: bool = False) -> Callable[[str], str]:
-    """Return a parser of URLs with a host; `bare` refuses path, query and fragment."""
+    """Return a parser of URLs; `bare` refuses path, query and fragment."""
     message = f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
     message += ", with a host and nothing after it" if bare else ""
 

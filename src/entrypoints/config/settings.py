@@ -84,7 +84,7 @@ class Settings:
         read=parse_folder,
         group="Places",
     )
-    host: str = option("127.0.0.1", "Address to listen on.", read=parse_text)
+    host: str = option("127.0.0.1", "Address to listen on.")
     port: int = int_option(8000, "Port to listen on; 0 picks a free port.", 0, 65_535)
     public_url: str = option(
         _default_public_url,
@@ -111,7 +111,6 @@ class Settings:
     database_schema: str | None = option(
         None,
         "PostgreSQL schema of all tables, created if missing; default: the role's search_path.",
-        read=parse_text,
         check=check_schema_name,
     )
     redis_url: str | None = option(
@@ -126,7 +125,6 @@ class Settings:
         None,
         "Key that signs tokens, at least 32 bytes. Required with a database server or Redis; on "
         "SQLite alone it is generated once and stored in DATA_DIR/secret_key.",
-        read=parse_text,
         check=check_secret,
         secret=True,
         group="Security",
@@ -173,10 +171,7 @@ class Settings:
     )
 
     admin_username: str = option(
-        "admin",
-        "Username of the administrator that is created if there is none.",
-        read=parse_text,
-        group="Users",
+        "admin", "Username of the administrator that is created if there is none.", group="Users"
     )
     admin_email: str = option(
         "admin@example.org",
@@ -186,7 +181,6 @@ class Settings:
     admin_password: str | None = option(
         None,
         "Password of that administrator; if unset, one is generated and printed once.",
-        read=parse_text,
         secret=True,
     )
     self_service_tier: bool = option(
@@ -339,9 +333,7 @@ class Settings:
     metrics_port: int | None = int_option(
         None, "Port on which worker and scheduler serve health and metrics.", 1, 65_535
     )
-    metrics_token: str | None = option(
-        None, "Bearer token required to read /metrics.", read=parse_text, secret=True
-    )
+    metrics_token: str | None = option(None, "Bearer token required to read /metrics.", secret=True)
 
     @property
     def on_server(self) -> bool:
@@ -350,7 +342,7 @@ class Settings:
 
     @property
     def embedded(self) -> bool:
-        """Whether everything runs in one process, without a database server or Redis."""
+        """Whether one process has all roles, without a server or Redis."""
         return self.redis_url is None and not self.on_server
 
 

@@ -110,7 +110,7 @@ class Client:
             self.application.store.waker.wake(queue)
 
     def run_until_idle(self) -> None:
-        """Run due jobs, also in this thread, until none is due; do not wait for later ones."""
+        """Run jobs, also in this thread, until no job is due."""
         with self._renewing_leases():
             self._run_until_idle()
 
@@ -145,7 +145,7 @@ class Client:
             self.application.execution.unregister_worker(self._inline.process.id)
 
     def close(self, grace: float = 25.0) -> None:
-        """Stop the workers within `grace` seconds, release unstarted jobs, close the store."""
+        """Stop workers within `grace` seconds, release jobs, close the store."""
         if self._runtime is not None:
             self._runtime.stop(grace)
         self.application.close()

@@ -242,7 +242,7 @@ class SchedulesClient:
         self, schedule_id: int, start: datetime, end: datetime, *, dry_run: bool = False
     ) -> BackfillPlan:
         """
-        Enqueue a run for each tick of a past range; with `dry_run`, only list them.
+        Enqueue a run for each tick of a past range, or list them (`dry_run`).
 
         Raises:
             NotFound: There is no such schedule.

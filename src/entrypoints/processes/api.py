@@ -68,7 +68,7 @@ def serve(settings: Settings, workers: int) -> int:
 
 
 def run_worker_process(control: Connection, settings: Settings, listener: socket.socket) -> None:
-    """Serve in a child process until a signal arrives or the supervisor closes `control`."""
+    """Serve in a child process until a signal, or until `control` closes."""
     stop = Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
@@ -117,7 +117,7 @@ class ApiProcess:
 
 
 def open_api(settings: Settings) -> tuple[Application, Runtime]:
-    """Build application and runtime, not started; raises as `open_application`."""
+    """Build application and runtime; raises as `open_application`."""
     application = open_application(settings, "api")
     return application, application.runtime(threads=0, scheduler=False)
 

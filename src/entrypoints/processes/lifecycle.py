@@ -12,7 +12,7 @@ EXIT_STUCK = 70
 
 @define(eq=False)
 class Lifecycle:
-    """Lifecycle of a process: the first signal stops it, the second one kills it."""
+    """Lifecycle of a process: the first signal stops it, the second kills."""
 
     status: int = 0
     _stop: Event = field(factory=Event)
@@ -28,7 +28,7 @@ class Lifecycle:
         return self._stop.is_set()
 
     def request_restart(self) -> None:
-        """Stop with exit status 70, on which a supervisor restarts: threads are stuck."""
+        """Stop with exit status 70, because threads are stuck."""
         self.status = EXIT_STUCK
         self._stop.set()
 

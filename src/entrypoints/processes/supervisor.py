@@ -103,7 +103,7 @@ class Supervisor:
         self._was_ready = self._was_ready or all(one.is_ready for one in self._children)
 
     def _reap(self) -> int:
-        """Schedule the restart of dead children; return 1 if restarts fail repeatedly."""
+        """Schedule restarts of dead children; return 1 if they keep failing."""
         for child in [one for one in self._children if not one.process.is_alive()]:
             child.process.join()
             self._children.remove(child)

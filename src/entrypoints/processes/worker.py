@@ -27,7 +27,7 @@ def run_worker(settings: Settings) -> int:
 
 
 def run_scheduler(settings: Settings) -> int:
-    """Create the jobs of due schedules until SIGTERM or SIGINT; return the exit status."""
+    """Enqueue due schedules until SIGTERM or SIGINT; return the exit status."""
     return _run(settings, "scheduler", threads=0)
 
 

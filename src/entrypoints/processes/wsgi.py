@@ -29,7 +29,7 @@ class LazyApplication:
     _app: FalconApp | None = field(init=False, default=None)
 
     def __call__(self, env: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer a request; the first one raises Invalid or Unavailable as `open_api`."""
+        """Answer a request; the first one can raise as `open_api`."""
         app = self._app or self._build()
         return app(env, start_response)
 
