@@ -7,11 +7,7 @@ from attrs import frozen
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from workbell.adapters.sql.database.column_types import json_value, to_db_values
-from workbell.adapters.sql.database.statements import (
-    PreparedStatement,
-    insert_if_absent,
-    prepare,
-)
+from workbell.adapters.sql.database.statements import PreparedStatement, insert_if_absent, prepare
 from workbell.adapters.sql.schema.tables import quotas
 from workbell.domain.rate_limits.policy import Decision, RateLimitKey, admit, consume
 

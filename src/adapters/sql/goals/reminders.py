@@ -19,11 +19,7 @@ from sqlalchemy import (
     update,
 )
 
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    insert_if_absent,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, insert_if_absent
 from workbell.adapters.sql.database.strategy import IsAmong, Strategy
 from workbell.adapters.sql.schema.goals import goal_ledgers, goals
 from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences

@@ -8,11 +8,7 @@ from attrs import asdict, evolve, frozen
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    inserted_id,
-    row_to_dict,
-)
+from workbell.adapters.sql.database.statements import AnyRow, inserted_id, row_to_dict
 from workbell.adapters.sql.schema.tables import api_keys
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.identity.api_key import ApiKey

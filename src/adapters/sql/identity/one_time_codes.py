@@ -4,21 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from attrs import asdict, evolve, frozen
-from sqlalchemy import (
-    Connection,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
 
-from workbell.adapters.sql.database.statements import (
-    inserted_id,
-    row_to_dict,
-)
+from workbell.adapters.sql.database.statements import inserted_id, row_to_dict
 from workbell.adapters.sql.schema.tables import codes
 from workbell.domain.identity.one_time_code import MAX_ATTEMPTS, OneTimeCode, Purpose
 from workbell.domain.identity.user import UserId
@@ -54,11 +42,7 @@ _SUPERSEDE = (
 )
 
 
-_is_usable = (
-    _k.id == bindparam("code_id"),
-    _k.used_at.is_(None),
-    _k.expires_at > bindparam("now"),
-)
+_is_usable = (_k.id == bindparam("code_id"), _k.used_at.is_(None), _k.expires_at > bindparam("now"))
 
 
 _TRY = update(codes).where(*_is_usable, _k.attempts < MAX_ATTEMPTS).values(attempts=_k.attempts + 1)

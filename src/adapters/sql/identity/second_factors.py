@@ -22,9 +22,7 @@ _REPLACE = (
         _f.recovery == bindparam("recovery_before"),
     )
     .values(
-        confirmed_at=bindparam("confirmed"),
-        last_step=bindparam("step"),
-        recovery=bindparam("left"),
+        confirmed_at=bindparam("confirmed"), last_step=bindparam("step"), recovery=bindparam("left")
     )
 )
 _REMOVE = delete(second_factors).where(_is_theirs)

@@ -91,11 +91,7 @@ class SqlSessionRepository:
 
     def record_use(self, session: Session) -> None:
         """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
-        values = {
-            "session_id": session.id,
-            "used": session.last_used_at,
-            "end": session.expires_at,
-        }
+        values = {"session_id": session.id, "used": session.last_used_at, "end": session.expires_at}
         self._db.execute(_NOTE_USE, values)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:

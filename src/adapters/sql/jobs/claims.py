@@ -8,11 +8,7 @@ from attrs import frozen
 from sqlalchemy import bindparam, literal_column, select, update
 
 from workbell.adapters.sql.database.column_types import instant_writer, json_text
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    prepare,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
 from workbell.adapters.sql.jobs.rows import (
     CLAIM_COLUMNS,
     MODES,

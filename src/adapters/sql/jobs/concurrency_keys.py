@@ -16,12 +16,7 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.column_types import instant_writer
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    insert_if_absent,
-    prepare,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, insert_if_absent, prepare
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator
 from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions

@@ -46,11 +46,7 @@ _is_inactive = (
 )
 _probe = prepare(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")
 _probe_with_task = prepare(
-    select(_is_inactive, _LOWEST, _HIGHEST),
-    "task",
-    "queue",
-    "priority",
-    "fair_key",
+    select(_is_inactive, _LOWEST, _HIGHEST), "task", "queue", "priority", "fair_key"
 )
 
 Share = tuple[str, int, str]

@@ -97,11 +97,7 @@ _ALONE = prepare(
         *_VARYING.values(),
     )
     .select_from(_wanted.table, schedules)
-    .where(
-        IS_ACTIVE,
-        _s.id == _wanted,
-        or_(_overlaps, _is_alone),
-    ),
+    .where(IS_ACTIVE, _s.id == _wanted, or_(_overlaps, _is_alone)),
     "ids",
     "queue",
     "mode",

@@ -93,10 +93,7 @@ def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict
 
 
 def settle_and_claim(
-    db: Connection,
-    settlements: Sequence[Settlement],
-    asked: Values,
-    committing: bool,
+    db: Connection, settlements: Sequence[Settlement], asked: Values, committing: bool
 ) -> tuple[list[Claim], set[JobId]]:
     """
     Write outcomes that have no consequences, and claim.

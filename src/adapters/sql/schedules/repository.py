@@ -19,12 +19,7 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.column_types import instant_reader, instant_writer
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    prepare,
-    row_to_dict,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare, row_to_dict
 from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules.listing import ScheduleLists
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values

@@ -127,11 +127,7 @@ def tables() -> list[Spec]:
             sqlite_autoincrement=True,
             postgresql_with={"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
         ),
-        table(
-            "workbell_metadata",
-            *columns("name str:64!, value long"),
-            sqlite_with_rowid=False,
-        ),
+        table("workbell_metadata", *columns("name str:64!, value long"), sqlite_with_rowid=False),
         table(
             "workbell_notification_preferences",
             *columns("owner id!, reminders flag, reminder_time str:5?, zone str:64"),
