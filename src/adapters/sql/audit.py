@@ -19,7 +19,7 @@ _LATEST = select(audit).order_by(audit.c.id.desc())
 
 _OF = _LATEST.where(
     audit.c.model_name == bindparam("model"), audit.c.object_id == bindparam("object")
-).limit(bindparam("most"))
+).limit(bindparam("limit"))
 
 
 @frozen
@@ -41,7 +41,7 @@ class SqlAuditRepository:
         self, model_name: str, object_id: str, *, limit: int = 100
     ) -> Sequence[AuditEntry]:
         """Return the newest entries about one thing."""
-        values = {"model": model_name, "object": object_id, "most": limit}
+        values = {"model": model_name, "object": object_id, "limit": limit}
         return [_entry(row) for row in self._db.execute(_OF, values)]
 
 

@@ -11,21 +11,28 @@ from workbell.adapters.sql.database.statements import PreparedStatement, insert_
 from workbell.adapters.sql.schema.tables import quotas
 from workbell.domain.rate_limits.policy import Decision, RateLimitKey, admit, consume
 
-_q = quotas.c
-_LOG = select(_q.log).where(_q.key == bindparam("of_key"))
-_PEEK = prepare(_LOG, "of_key")
-_LOCK = prepare(_LOG.with_for_update(), "of_key")
-_of_key = update(quotas).where(_q.key == bindparam("of_key"))
+quotas_c = quotas.c
+_LOG = select(quotas_c.log).where(quotas_c.key == bindparam("for_key"))
+_PEEK = prepare(_LOG, "for_key")
+_LOCK = prepare(_LOG.with_for_update(), "for_key")
+_of_key = update(quotas).where(quotas_c.key == bindparam("for_key"))
 _WRITE = prepare(
-    _of_key.values(log=bindparam("new"), until=bindparam("end")), "new", "end", "of_key"
+    _of_key.values(log=bindparam("new_log"), until=bindparam("new_until")),
+    "new_log",
+    "new_until",
+    "for_key",
 )
-_WRITE_LOG = prepare(_of_key.values(log=bindparam("new")), "new", "of_key")
+_WRITE_LOG = prepare(_of_key.values(log=bindparam("new_log")), "new_log", "for_key")
 _INSERT = PreparedStatement(
     lambda dialect: insert_if_absent(quotas, dialect), ("key", "until", "log")
 )
-_OLD = select(_q.key).where(_q.until <= bindparam("now")).order_by(_q.until, _q.key)
+_OLD = (
+    select(quotas_c.key)
+    .where(quotas_c.until <= bindparam("now"))
+    .order_by(quotas_c.until, quotas_c.key)
+)
 _DELETE = delete(quotas).where(
-    _q.key.in_(bindparam("keys", expanding=True)), _q.until <= bindparam("now")
+    quotas_c.key.in_(bindparam("keys", expanding=True)), quotas_c.until <= bindparam("now")
 )
 
 

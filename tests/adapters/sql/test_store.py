@@ -11,7 +11,7 @@ import pytest
 from attrs import Factory, define
 
 from tests.contract.factories import NOON, ManualClock, a_job, claim, ended, keep, write
-from workbell.adapters.sql.database.sqlite import MOST_IN_A_GROUP, SqliteConnections, Writer
+from workbell.adapters.sql.database.sqlite import MAX_GROUP_SIZE, SqliteConnections, Writer
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Conflict, NotFound, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS
@@ -143,7 +143,7 @@ def test_the_64th_member_commits_though_others_wait(
     for member in members:
         member.result(10)
     first = statements.index("COMMIT")
-    assert statements[:first].count("SAVEPOINT member") == MOST_IN_A_GROUP
+    assert statements[:first].count("SAVEPOINT member") == MAX_GROUP_SIZE
     assert len(names(store)) == 70
 
 

@@ -86,7 +86,7 @@ def test_counting_stops(store: AnyStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("which", "names"),
+    ("filters", "names"),
     [
         (JobFilter(task="report"), {"b"}),
         (JobFilter(queue="mail"), {"c"}),

@@ -14,12 +14,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from workbell.domain.errors import Conflict, Unavailable
 
-MOST_IN_A_GROUP = 64
+MAX_GROUP_SIZE = 64
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
 
 
 @define(eq=False)
-class CommitGroup:
+class SqliteCommitGroup:
     """The members that one COMMIT keeps or loses together."""
 
     turns: int = 0
@@ -63,7 +63,7 @@ class Writer:
     _mutex: Lock = field(init=False, factory=Lock)
     _waiting: deque[Lock] = field(init=False, default=Factory(deque[Lock]))
     _taken: bool = field(init=False, default=False)
-    _group: CommitGroup | None = field(init=False, default=None)
+    _group: SqliteCommitGroup | None = field(init=False, default=None)
     _lost: bool = field(init=False, default=False)
 
     @contextmanager
@@ -133,7 +133,7 @@ class Writer:
         """Commit if nobody waits or the group is full, then let the next one in."""
         while True:
             group = self._group
-            if group and (not self._waiting or group.turns >= MOST_IN_A_GROUP):
+            if group and (not self._waiting or group.turns >= MAX_GROUP_SIZE):
                 self._commit()
             with self._mutex:
                 if self._waiting:
@@ -143,12 +143,12 @@ class Writer:
                     self._taken = False
                     return
 
-    def _open(self) -> CommitGroup:
+    def _open(self) -> SqliteCommitGroup:
         self._lost = False
         self._run("BEGIN IMMEDIATE")
-        return CommitGroup()
+        return SqliteCommitGroup()
 
-    def _undo(self, group: CommitGroup, error: BaseException) -> None:
+    def _undo(self, group: SqliteCommitGroup, error: BaseException) -> None:
         try:
             if not self._lost and self._driver.in_transaction:
                 self._run("ROLLBACK TO member")
@@ -169,7 +169,7 @@ class Writer:
             error = caught
         self._close(group, error)
 
-    def _close(self, group: CommitGroup, error: BaseException | None) -> None:
+    def _close(self, group: SqliteCommitGroup, error: BaseException | None) -> None:
         """End a group, and see to it that no transaction is left open."""
         if self._driver.in_transaction:
             try:

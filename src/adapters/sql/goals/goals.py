@@ -22,28 +22,32 @@ from workbell.domain.goals.progress_entry import Timer
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import GoalFilter
 
-_b, _c, _t = goal_ledgers.c, goals.c, timers.c
-_BOOK = select(goal_ledgers).where(_b.owner == bindparam("whose"))
+ledgers_c, goals_c, timers_c = goal_ledgers.c, goals.c, timers.c
+_BOOK = select(goal_ledgers).where(ledgers_c.owner == bindparam("owner_id"))
 _LOCK = _BOOK.with_for_update()
 _KEEP_BOOK = (
     update(goal_ledgers)
-    .where(_b.owner == bindparam("whose"))
-    .values(last_goal=bindparam("highest"), revision=bindparam("counted"))
+    .where(ledgers_c.owner == bindparam("owner_id"))
+    .values(last_goal=bindparam("new_last_goal"), revision=bindparam("new_revision"))
 )
-_ONE = select(goals).where(_c.owner == bindparam("whose"), _c.number == bindparam("numbered"))
+_ONE = select(goals).where(
+    goals_c.owner == bindparam("owner_id"), goals_c.number == bindparam("goal_number")
+)
 _INSERT = insert(goals)
-_REPLACE = update(goals).where(_c.id == bindparam("goal"), _c.owner == bindparam("whose"))
-_TIMER = select(timers).where(_t.owner == bindparam("whose"))
-_WEIGHT = case({each.value: n for n, each in enumerate(Category)}, value=_c.category)
+_REPLACE = update(goals).where(
+    goals_c.id == bindparam("goal_id"), goals_c.owner == bindparam("owner_id")
+)
+_TIMER = select(timers).where(timers_c.owner == bindparam("owner_id"))
+_WEIGHT = case({each.value: n for n, each in enumerate(Category)}, value=goals_c.category)
 _ORDERINGS: dict[str, ColumnElement[Any]] = {
-    "id": _c.id,
-    "number": _c.number,
-    "created_at": _c.created_at,
-    "updated_at": _c.updated_at,
-    "name": _c.name,
+    "id": goals_c.id,
+    "number": goals_c.number,
+    "created_at": goals_c.created_at,
+    "updated_at": goals_c.updated_at,
+    "name": goals_c.name,
     "category": _WEIGHT,
-    "deadline": _c.deadline,
-    "is_complete": _c.is_complete,
+    "deadline": goals_c.deadline,
+    "is_complete": goals_c.is_complete,
 }
 
 
@@ -55,19 +59,23 @@ class SqlGoalLedgerRepository:
 
     def get(self, owner: UserId) -> GoalLedger:
         """Return a person's book, an empty one where nothing was ever written."""
-        row = self._db.execute(_BOOK, {"whose": owner}).one_or_none()
+        row = self._db.execute(_BOOK, {"owner_id": owner}).one_or_none()
         return GoalLedger(owner=owner) if row is None else GoalLedger(**row_to_dict(row))
 
     def lock(self, owner: UserId) -> GoalLedger:
         """Return a person's book and lock it; there is one from now on."""
         new = insert_if_absent(goal_ledgers, self._db.dialect.name)
-        while (row := self._db.execute(_LOCK, {"whose": owner}).one_or_none()) is None:
+        while (row := self._db.execute(_LOCK, {"owner_id": owner}).one_or_none()) is None:
             self._db.execute(new.values(owner=owner, last_goal=0, revision=0))
         return GoalLedger(**row_to_dict(row))
 
     def replace(self, ledger: GoalLedger) -> None:
         """Keep a book as it now stands; it is locked already."""
-        values = {"whose": ledger.owner, "highest": ledger.last_goal, "counted": ledger.revision}
+        values = {
+            "owner_id": ledger.owner,
+            "new_last_goal": ledger.last_goal,
+            "new_revision": ledger.revision,
+        }
         self._db.execute(_KEEP_BOOK, values)
 
 
@@ -95,14 +103,14 @@ class SqlGoalRepository:
 
     def replace(self, goal: Goal) -> None:
         """Keep a goal as it now stands; its owner's book is locked already."""
-        values = _values(goal) | {"goal": goal.id, "whose": goal.owner}
+        values = _values(goal) | {"goal_id": goal.id, "owner_id": goal.owner}
         if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no goal {goal.number}.")
 
     def delete(self, goal: Goal) -> None:
         """Remove a goal; its entries and what they share out go with it."""
         self._db.execute(delete(goal_reminders).where(goal_reminders.c.goal_id == goal.id))
-        self._db.execute(delete(goals).where(_c.id == goal.id, _c.owner == goal.owner))
+        self._db.execute(delete(goals).where(goals_c.id == goal.id, goals_c.owner == goal.owner))
 
     def find(
         self,
@@ -122,7 +130,7 @@ class SqlGoalRepository:
         return self._db.execute(count_rows(goals, *_conditions(owner, filters))).scalar_one()
 
     def _one(self, query: Any, owner: UserId, number: int) -> Goal:
-        row = self._db.execute(query, {"whose": owner, "numbered": number}).one_or_none()
+        row = self._db.execute(query, {"owner_id": owner, "goal_number": number}).one_or_none()
         if row is None:
             raise NotFound(f"There is no goal {number}.")
         return _goal(row)
@@ -136,7 +144,7 @@ class SqlTimerRepository:
 
     def get(self, owner: UserId) -> Timer | None:
         """Return a person's running timer, if there is one."""
-        row = self._db.execute(_TIMER, {"whose": owner}).one_or_none()
+        row = self._db.execute(_TIMER, {"owner_id": owner}).one_or_none()
         return None if row is None else Timer(**row_to_dict(row))
 
     def add(self, timer: Timer) -> None:
@@ -148,7 +156,7 @@ class SqlTimerRepository:
 
     def remove(self, owner: UserId) -> None:
         """Forget a person's running timer, if there is one."""
-        self._db.execute(delete(timers).where(_t.owner == owner))
+        self._db.execute(delete(timers).where(timers_c.owner == owner))
 
 
 def _values(goal: Goal) -> dict[str, Any]:
@@ -164,20 +172,20 @@ def _goal(row: AnyRow) -> Goal:
 
 
 def _conditions(owner: UserId, filters: GoalFilter) -> Iterator[ColumnElement[bool]]:
-    yield _c.owner == owner
+    yield goals_c.owner == owner
     if filters.ids is not None:
-        yield _c.id.in_(filters.ids)
-    yield from equals(_c.category, filters.category and str(filters.category))
+        yield goals_c.id.in_(filters.ids)
+    yield from equals(goals_c.category, filters.category and str(filters.category))
     if filters.is_complete is not None:
-        yield _c.is_complete.is_(filters.is_complete)
+        yield goals_c.is_complete.is_(filters.is_complete)
     if filters.states is not None:
-        yield _c.state.in_([str(state) for state in filters.states])
+        yield goals_c.state.in_([str(state) for state in filters.states])
     if filters.deadline_from is not None:
-        yield _c.deadline >= filters.deadline_from
+        yield goals_c.deadline >= filters.deadline_from
     if filters.deadline_to is not None:
-        yield _c.deadline <= filters.deadline_to
+        yield goals_c.deadline <= filters.deadline_to
     if filters.search is not None:
-        yield contains_text(_c.name, filters.search)
+        yield contains_text(goals_c.name, filters.search)
 
 
 def _ordered(ordering: Sequence[str]) -> Iterator[ColumnElement[Any]]:
@@ -185,6 +193,6 @@ def _ordered(ordering: Sequence[str]) -> Iterator[ColumnElement[Any]]:
     descending = bool(ordering) and ordering[0].startswith("-")
     for name in (*ordering, "-id" if descending else "id"):
         column = _ORDERINGS[name.removeprefix("-")]
-        if column is _c.deadline:
-            yield _c.deadline.is_(None)
+        if column is goals_c.deadline:
+            yield goals_c.deadline.is_(None)
         yield column.desc() if name.startswith("-") else column

@@ -23,41 +23,41 @@ from workbell.domain.goals.progress_entry import EntryId, ProgressEntry
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay
 
-_c, _d = progress_entries.c, progress_days.c
+entries_c, days_c = progress_entries.c, progress_days.c
 _ONE = select(progress_entries).where(
-    _c.owner == bindparam("whose"),
-    _c.goal_id == bindparam("goal"),
-    _c.number == bindparam("numbered"),
+    entries_c.owner == bindparam("owner_id"),
+    entries_c.goal_id == bindparam("goal"),
+    entries_c.number == bindparam("entry_number"),
 )
 _LATEST = (
     select(progress_entries)
     .where(
-        _c.owner == bindparam("whose"),
-        _c.started_at < bindparam("moment"),
-        _c.id != bindparam("spared"),
+        entries_c.owner == bindparam("owner_id"),
+        entries_c.started_at < bindparam("moment"),
+        entries_c.id != bindparam("except_id"),
     )
-    .order_by(_c.started_at.desc())
+    .order_by(entries_c.started_at.desc())
     .limit(1)
 )
 _EXPORT = (
     select(progress_entries, goals.c.name.label("goal_name"), goals.c.category)
-    .join(goals, goals.c.id == _c.goal_id)
-    .where(_c.owner == bindparam("whose"), _c.id > bindparam("above"))
-    .order_by(_c.id)
-    .limit(bindparam("most"))
+    .join(goals, goals.c.id == entries_c.goal_id)
+    .where(entries_c.owner == bindparam("owner_id"), entries_c.id > bindparam("after_id"))
+    .order_by(entries_c.id)
+    .limit(bindparam("limit"))
 )
 _INSERT = insert(progress_entries)
 _REPLACE = update(progress_entries).where(
-    _c.id == bindparam("entry"), _c.owner == bindparam("whose")
+    entries_c.id == bindparam("row_id"), entries_c.owner == bindparam("owner_id")
 )
 _SHARE = insert(progress_days)
-_UNSHARE = delete(progress_days).where(_d.entry_id == bindparam("of_entry"))
+_UNSHARE = delete(progress_days).where(days_c.entry_id == bindparam("for_entry"))
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": _c.id,
-    "number": _c.number,
-    "created_at": _c.created_at,
-    "logged": _c.logged_seconds,
-    "total": _c.total_seconds,
+    "id": entries_c.id,
+    "number": entries_c.number,
+    "created_at": entries_c.created_at,
+    "logged": entries_c.logged_seconds,
+    "total": entries_c.total_seconds,
 }
 
 
@@ -79,7 +79,7 @@ class SqlProgressEntryRepository:
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
         """Return one entry."""
-        values = {"whose": owner, "goal": goal_id, "numbered": number}
+        values = {"owner_id": owner, "goal": goal_id, "entry_number": number}
         row = self._db.execute(_ONE, values).one_or_none()
         if row is None:
             raise NotFound(f"There is no entry {number}.")
@@ -87,15 +87,17 @@ class SqlProgressEntryRepository:
 
     def replace(self, entry: ProgressEntry) -> None:
         """Keep an entry as it now stands, and its shares."""
-        values = _values(entry) | {"entry": entry.id, "whose": entry.owner}
+        values = _values(entry) | {"row_id": entry.id, "owner_id": entry.owner}
         if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no entry {entry.number}.")
-        self._db.execute(_UNSHARE, {"of_entry": entry.id})
+        self._db.execute(_UNSHARE, {"for_entry": entry.id})
         self._share(entry)
 
     def delete(self, entry: ProgressEntry) -> None:
         """Remove an entry; its shares go with it."""
-        gone = delete(progress_entries).where(_c.id == entry.id, _c.owner == entry.owner)
+        gone = delete(progress_entries).where(
+            entries_c.id == entry.id, entries_c.owner == entry.owner
+        )
         self._db.execute(gone)
 
     def find(
@@ -124,7 +126,7 @@ class SqlProgressEntryRepository:
         self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
         """Return the timed entry that started last before a moment, perhaps but for one."""
-        values = {"whose": owner, "moment": moment, "spared": except_id or 0}
+        values = {"owner_id": owner, "moment": moment, "except_id": except_id or 0}
         row = self._db.execute(_LATEST, values).one_or_none()
         return None if row is None else _entry(row)
 
@@ -132,7 +134,7 @@ class SqlProgressEntryRepository:
         self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
         """Return entries by id, above an id."""
-        values = {"whose": owner, "above": after or 0, "most": limit}
+        values = {"owner_id": owner, "after_id": after or 0, "limit": limit}
         return [_export_row(row) for row in self._db.execute(_EXPORT, values)]
 
     def days(
@@ -144,10 +146,10 @@ class SqlProgressEntryRepository:
     ) -> Sequence[tuple[date, int]]:
         """Return the seconds of each local day that has any, in order."""
         query = (
-            select(_d.local_day, func.sum(_d.seconds))
-            .where(*_within(owner, first, last), *equals(_d.goal_id, goal_id))
-            .group_by(_d.local_day)
-            .order_by(_d.local_day)
+            select(days_c.local_day, func.sum(days_c.seconds))
+            .where(*_within(owner, first, last), *equals(days_c.goal_id, goal_id))
+            .group_by(days_c.local_day)
+            .order_by(days_c.local_day)
         )
         return [(day, int(seconds)) for day, seconds in self._db.execute(query)]
 
@@ -156,9 +158,9 @@ class SqlProgressEntryRepository:
     ) -> Sequence[GoalDay]:
         """Return the seconds of each local day and goal, by day and number."""
         sums = (
-            select(_d.local_day, _d.goal_id, func.sum(_d.seconds).label("seconds"))
+            select(days_c.local_day, days_c.goal_id, func.sum(days_c.seconds).label("seconds"))
             .where(*_within(owner, first, last))
-            .group_by(_d.local_day, _d.goal_id)
+            .group_by(days_c.local_day, days_c.goal_id)
             .subquery()
         )
         query = (
@@ -201,19 +203,19 @@ def _export_row(row: AnyRow) -> ExportRow:
 
 
 def _within(owner: UserId, first: date | None, last: date | None) -> Iterator[ColumnElement[bool]]:
-    yield _d.owner == owner
+    yield days_c.owner == owner
     if first is not None:
-        yield _d.local_day >= first
+        yield days_c.local_day >= first
     if last is not None:
-        yield _d.local_day <= last
+        yield days_c.local_day <= last
 
 
 def _conditions(owner: UserId, filters: EntryFilter) -> Iterator[ColumnElement[bool]]:
-    yield _c.owner == owner
-    yield from equals(_c.goal_id, filters.goal_id)
+    yield entries_c.owner == owner
+    yield from equals(entries_c.goal_id, filters.goal_id)
     if filters.is_complete is not None:
-        complete = _c.logged_seconds == _c.total_seconds
+        complete = entries_c.logged_seconds == entries_c.total_seconds
         yield complete if filters.is_complete else ~complete
-    yield from in_range(_c.created_at, filters.created_from, filters.created_to)
+    yield from in_range(entries_c.created_at, filters.created_from, filters.created_to)
     if filters.search is not None:
-        yield contains_text(_c.note, filters.search)
+        yield contains_text(entries_c.note, filters.search)

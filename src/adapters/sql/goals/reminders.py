@@ -28,32 +28,43 @@ from workbell.domain.goals.goal import GoalState
 from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
 from workbell.domain.identity.user import UserId
 
-_p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
-_b = goal_ledgers.c
-_OPEN = _g.state == str(GoalState.ACTIVE), _g.is_complete.is_(False)
-_IDLE = _g.active_at < bindparam("before")
-_WANTED = select(_p.reminders, _p.reminder_time, _p.zone, _p.next_at)
-_OF_ONE = _WANTED.where(_p.owner == bindparam("whose"))
-_PAGE = (
-    select(_g.owner)
-    .distinct()
-    .where(_g.owner > bindparam("after"), *_OPEN, _IDLE)
-    .order_by(_g.owner)
+preferences_c, goals_c, reminders_c, users_c = (
+    notification_preferences.c,
+    goals.c,
+    goal_reminders.c,
+    users.c,
 )
-_DUE = select(_p.owner).where(_p.next_at <= bindparam("now")).order_by(_p.next_at)
+ledgers_c = goal_ledgers.c
+_OPEN = goals_c.state == str(GoalState.ACTIVE), goals_c.is_complete.is_(False)
+_IDLE = goals_c.active_at < bindparam("before")
+_WANTED = select(
+    preferences_c.reminders, preferences_c.reminder_time, preferences_c.zone, preferences_c.next_at
+)
+_OF_ONE = _WANTED.where(preferences_c.owner == bindparam("owner_id"))
+_PAGE = (
+    select(goals_c.owner)
+    .distinct()
+    .where(goals_c.owner > bindparam("after"), *_OPEN, _IDLE)
+    .order_by(goals_c.owner)
+)
+_DUE = (
+    select(preferences_c.owner)
+    .where(preferences_c.next_at <= bindparam("now"))
+    .order_by(preferences_c.next_at)
+)
 _AIMED = (
     update(notification_preferences)
-    .where(_p.owner == bindparam("whose"), _p.next_at <= bindparam("now"))
-    .values(zone=bindparam("by"), next_at=bindparam("at"))
+    .where(preferences_c.owner == bindparam("owner_id"), preferences_c.next_at <= bindparam("now"))
+    .values(zone=bindparam("new_zone"), next_at=bindparam("new_next_at"))
 )
 _CHANGED = (
     update(notification_preferences)
-    .where(_p.owner == bindparam("whose"))
+    .where(preferences_c.owner == bindparam("owner_id"))
     .values(
-        reminders=bindparam("wanted"),
-        reminder_time=bindparam("daily"),
-        zone=bindparam("by"),
-        next_at=bindparam("at"),
+        reminders=bindparam("new_reminders"),
+        reminder_time=bindparam("new_time"),
+        zone=bindparam("new_zone"),
+        next_at=bindparam("new_next_at"),
     )
 )
 
@@ -74,29 +85,39 @@ class _BulkStatements:
     def of(cls, among: IsAmong) -> "_BulkStatements":
         """Return them, made with a way to say that a column is among the ids of a parameter."""
         marked = select(
-            _g.id,
+            goals_c.id,
             bindparam("since", type_=Date),
             bindparam("count", type_=Integer),
             bindparam("last", type_=Date),
-        ).where(among(_g.id, "ids"))
+        ).where(among(goals_c.id, "ids"))
         return cls(
-            lock=select(_b.owner)
-            .where(among(_b.owner, "owners"))
-            .order_by(_b.owner)
+            lock=select(ledgers_c.owner)
+            .where(among(ledgers_c.owner, "owners"))
+            .order_by(ledgers_c.owner)
             .with_for_update(),
-            people=select(_u.id, _u.time_zone, _p.reminded_on, *_WANTED.selected_columns)
-            .outerjoin_from(users, notification_preferences, _p.owner == _u.id)
-            .where(among(_u.id, "owners"), _u.is_active.is_(True))
-            .order_by(_u.id),
-            goals=select(_g.owner, _g.id, _g.name, _g.active_at, _r.since, _r.count, _r.last)
-            .outerjoin_from(goals, goal_reminders, _r.goal_id == _g.id)
-            .where(among(_g.owner, "owners"), *_OPEN, _IDLE)
-            .order_by(_g.id),
+            people=select(
+                users_c.id, users_c.time_zone, preferences_c.reminded_on, *_WANTED.selected_columns
+            )
+            .outerjoin_from(users, notification_preferences, preferences_c.owner == users_c.id)
+            .where(among(users_c.id, "owners"), users_c.is_active.is_(True))
+            .order_by(users_c.id),
+            goals=select(
+                goals_c.owner,
+                goals_c.id,
+                goals_c.name,
+                goals_c.active_at,
+                reminders_c.since,
+                reminders_c.count,
+                reminders_c.last,
+            )
+            .outerjoin_from(goals, goal_reminders, reminders_c.goal_id == goals_c.id)
+            .where(among(goals_c.owner, "owners"), *_OPEN, _IDLE)
+            .order_by(goals_c.id),
             reminded=update(notification_preferences)
-            .where(among(_p.owner, "owners"))
+            .where(among(preferences_c.owner, "owners"))
             .values(reminded_on=bindparam("day")),
-            new=select(_u.id, true(), literal("")).where(among(_u.id, "owners")),
-            forget=delete(goal_reminders).where(among(_r.goal_id, "ids")),
+            new=select(users_c.id, true(), literal("")).where(among(users_c.id, "owners")),
+            forget=delete(goal_reminders).where(among(reminders_c.goal_id, "ids")),
             mark=insert(goal_reminders).from_select(["goal_id", "since", "count", "last"], marked),
         )
 
@@ -119,7 +140,7 @@ class SqlReminderRepository:
 
     def preferences(self, owner: UserId) -> Preferences:
         """Return what a person prefers, or the defaults."""
-        row = self._db.execute(_OF_ONE, {"whose": owner}).one_or_none()
+        row = self._db.execute(_OF_ONE, {"owner_id": owner}).one_or_none()
         return Preferences() if row is None else _preferences(row)
 
     def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
@@ -127,11 +148,11 @@ class SqlReminderRepository:
         self._ensure_rows([owner])
         at = preferences.reminder_time
         values = {
-            "whose": owner,
-            "wanted": preferences.reminders,
-            "daily": None if at is None else at.isoformat("minutes"),
-            "by": preferences.zone,
-            "at": preferences.next_at,
+            "owner_id": owner,
+            "new_reminders": preferences.reminders,
+            "new_time": None if at is None else at.isoformat("minutes"),
+            "new_zone": preferences.zone,
+            "new_next_at": preferences.next_at,
         }
         self._db.execute(_CHANGED, values)
 
@@ -184,7 +205,7 @@ class SqlReminderRepository:
     def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
         """Keep the `zone` and `next_at` of people whose own time has come."""
         rows = [
-            {"whose": owner, "now": now, "by": wanted.zone, "at": wanted.next_at}
+            {"owner_id": owner, "now": now, "new_zone": wanted.zone, "new_next_at": wanted.next_at}
             for owner, wanted in sorted(people.items())
         ]
         if rows:

@@ -21,35 +21,37 @@ from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import UserId
 
-_s = sessions.c
+sessions_c = sessions.c
 _COLUMNS = column_names(sessions)
 _MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
-_ONE = select(sessions).where(_s.id == bindparam("session_id"))
+_ONE = select(sessions).where(sessions_c.id == bindparam("session_id"))
 _SESSION = prepare(_ONE, "session_id")
 _LOCKED = prepare(_ONE.with_for_update(), "session_id")
 _INSERT = prepare(insert(sessions), *_COLUMNS)
 _is_alive = (
-    _s.user_id == bindparam("whose"),
-    _s.revoked_at.is_(None),
-    _s.expires_at > bindparam("now"),
+    sessions_c.user_id == bindparam("user"),
+    sessions_c.revoked_at.is_(None),
+    sessions_c.expires_at > bindparam("now"),
 )
-_ALIVE = select(sessions).where(*_is_alive).order_by(_s.created_at.desc(), _s.id.desc())
+_ALIVE = (
+    select(sessions).where(*_is_alive).order_by(sessions_c.created_at.desc(), sessions_c.id.desc())
+)
 _OPENED_FROM = prepare(
-    select(_s.id)
-    .where(_s.user_id == bindparam("whose"), _s.address == bindparam("where"))
+    select(sessions_c.id)
+    .where(sessions_c.user_id == bindparam("user"), sessions_c.address == bindparam("from_address"))
     .limit(1),
-    "whose",
-    "where",
+    "user",
+    "from_address",
 )
 _REVOKE_ALL = (
     update(sessions)
-    .where(*_is_alive, _s.id != bindparam("spared"))
+    .where(*_is_alive, sessions_c.id != bindparam("except_id"))
     .values(revoked_at=bindparam("now"))
 )
 _NOTE_USE = (
     update(sessions)
-    .where(_s.id == bindparam("session_id"), _s.revoked_at.is_(None))
-    .values(last_used_at=bindparam("used"), expires_at=bindparam("end"))
+    .where(sessions_c.id == bindparam("session_id"), sessions_c.revoked_at.is_(None))
+    .values(last_used_at=bindparam("new_last_used_at"), expires_at=bindparam("new_expires_at"))
 )
 
 
@@ -85,18 +87,22 @@ class SqlSessionRepository:
         """Keep a session as it now stands; its id, user and start stay."""
         values = _values(session)
         del values["id"], values["user_id"], values["created_at"]
-        change = update(sessions).where(_s.id == session.id).values(values)
+        change = update(sessions).where(sessions_c.id == session.id).values(values)
         if self._db.execute(change).rowcount == 0:
             raise NotFound("There is no such session.")
 
     def record_use(self, session: Session) -> None:
         """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
-        values = {"session_id": session.id, "used": session.last_used_at, "end": session.expires_at}
+        values = {
+            "session_id": session.id,
+            "new_last_used_at": session.last_used_at,
+            "new_expires_at": session.expires_at,
+        }
         self._db.execute(_NOTE_USE, values)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         """Return a person's sessions that are alive, the newest first."""
-        rows = self._db.execute(_ALIVE, {"whose": user_id, "now": now})
+        rows = self._db.execute(_ALIVE, {"user": user_id, "now": now})
         return [_session(row) for row in rows]
 
     def opened_from(self, user_id: UserId, address: str) -> bool:
@@ -105,14 +111,14 @@ class SqlSessionRepository:
 
     def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
         """End every session of a person that is alive, but perhaps one."""
-        values = {"whose": user_id, "now": now, "spared": except_id}
+        values = {"user": user_id, "now": now, "except_id": except_id}
         return self._db.execute(_REVOKE_ALL, values).rowcount
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Remove sessions that expired before a moment, at most so many; return how many."""
-        over = select(_s.id).where(_s.expires_at < before).limit(limit)
+        over = select(sessions_c.id).where(sessions_c.expires_at < before).limit(limit)
         found = self._db.execute(over).scalars().all()
-        self._db.execute(delete(sessions).where(_s.id.in_(found)))
+        self._db.execute(delete(sessions).where(sessions_c.id.in_(found)))
         return len(found)
 
     def _one(self, query: PreparedStatement, session_id: str) -> Session | None:

@@ -39,27 +39,29 @@ from workbell.domain.identity.user import (
 )
 from workbell.ports.identity.users import UserFilter
 
-_u = users.c
-_ONE = select(users).where(_u.id == bindparam("user_id"))
+users_c = users.c
+_ONE = select(users).where(users_c.id == bindparam("user_id"))
 _USER = prepare(_ONE, "user_id")
 USER_LOCKED = prepare(_ONE.with_for_update(), "user_id")
 _COLUMNS = column_names(users)
 _FLAGS = ("is_super_user", "is_active", "is_email_verified")
-_BY_USERNAME = prepare(select(users).where(_u.username_key == bindparam("login")), "login")
-_BY_EMAIL = prepare(select(users).where(_u.email_key == bindparam("login")), "login")
-_TAKEN = select(_u.username_key, _u.email_key).where(
-    or_(_u.username_key == bindparam("name"), _u.email_key == bindparam("email")),
-    _u.id != bindparam("itself"),
+_BY_USERNAME = prepare(select(users).where(users_c.username_key == bindparam("login")), "login")
+_BY_EMAIL = prepare(select(users).where(users_c.email_key == bindparam("login")), "login")
+_TAKEN = select(users_c.username_key, users_c.email_key).where(
+    or_(users_c.username_key == bindparam("name"), users_c.email_key == bindparam("email")),
+    users_c.id != bindparam("except_id"),
 )
 _SUPER_USER: Select[Any] = (
-    select(literal_column("1")).where(_u.is_super_user.is_(True), _u.is_active.is_(True)).limit(1)
+    select(literal_column("1"))
+    .where(users_c.is_super_user.is_(True), users_c.is_active.is_(True))
+    .limit(1)
 )
-_USERNAMES = select(_u.username).where(_u.is_active.is_(True)).order_by(_u.id)
+_USERNAMES = select(users_c.username).where(users_c.is_active.is_(True)).order_by(users_c.id)
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": _u.id,
-    "username": _u.username_key,
-    "email": _u.email_key,
-    "created_at": _u.created_at,
+    "id": users_c.id,
+    "username": users_c.username_key,
+    "email": users_c.email_key,
+    "created_at": users_c.created_at,
 }
 
 
@@ -102,7 +104,7 @@ class SqlUserRepository:
         del values["created_at"]
         self._check_free(values, user.id)
         try:
-            changed = self._db.execute(update(users).where(_u.id == user.id).values(values))
+            changed = self._db.execute(update(users).where(users_c.id == user.id).values(values))
         except IntegrityError as error:
             raise _taken(error) from error
         if changed.rowcount == 0:
@@ -148,7 +150,7 @@ class SqlUserRepository:
 
     def _check_free(self, values: Mapping[str, Any], itself: UserId) -> None:
         name, email = values["username_key"], values["email_key"]
-        asked = {"name": name, "email": email, "itself": itself}
+        asked = {"name": name, "email": email, "except_id": itself}
         rows = self._db.execute(_TAKEN, asked).all()
         taken = [
             field
@@ -163,16 +165,16 @@ class SqlUserRepository:
 
 
 def _conditions(filters: UserFilter) -> Iterator[ColumnElement[bool]]:
-    yield from equals(_u.id, filters.id)
-    yield from equals(_u.role, filters.role and str(filters.role))
-    yield from equals(_u.tier, filters.tier and str(filters.tier))
-    yield from equals(_u.is_active, filters.is_active)
-    yield from equals(_u.is_super_user, filters.is_super_user)
-    yield from equals(_u.is_email_verified, filters.is_email_verified)
+    yield from equals(users_c.id, filters.id)
+    yield from equals(users_c.role, filters.role and str(filters.role))
+    yield from equals(users_c.tier, filters.tier and str(filters.tier))
+    yield from equals(users_c.is_active, filters.is_active)
+    yield from equals(users_c.is_super_user, filters.is_super_user)
+    yield from equals(users_c.is_email_verified, filters.is_email_verified)
     if filters.email is not None:
-        yield _u.email_key == normalise_identifier(filters.email)
+        yield users_c.email_key == normalise_identifier(filters.email)
     if filters.search is not None:
-        columns = (_u.username, _u.email, _u.first_name, _u.last_name)
+        columns = (users_c.username, users_c.email, users_c.first_name, users_c.last_name)
         yield or_(*(contains_text(column, filters.search) for column in columns))
 
 

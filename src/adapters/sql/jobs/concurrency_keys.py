@@ -22,12 +22,12 @@ from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions
 from workbell.domain.jobs.job import JobState
 
-_c = jobs.c
+jobs_c = jobs.c
 _READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
 _busy = (
     select(func.count())
     .select_from(jobs)
-    .where(_c.concurrency_key == concurrency_keys.c.key, IS_BUSY)
+    .where(jobs_c.concurrency_key == concurrency_keys.c.key, IS_BUSY)
     .scalar_subquery()
 )
 _wanted = concurrency_keys.c.key.in_(bindparam("keys", expanding=True))
@@ -48,44 +48,46 @@ _LIMIT = prepare(
 inactive_tasks = prepare(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
 _inactive = (
     select(task_definitions.c.id)
-    .where(task_definitions.c.key == _c.task, not_(task_definitions.c.is_active))
+    .where(task_definitions.c.key == jobs_c.task, not_(task_definitions.c.is_active))
     .exists()
 )
-READIED = (_c.id, _c.queue, _c.priority, _c.fair_key, _c.weight)
-STAGE_COLUMNS = (*READIED, _c.concurrency_key, _c.task)
-_ROWS = select(*STAGE_COLUMNS).where(_c.id.in_(bindparam("ids", expanding=True)))
+READIED = (jobs_c.id, jobs_c.queue, jobs_c.priority, jobs_c.fair_key, jobs_c.weight)
+STAGE_COLUMNS = (*READIED, jobs_c.concurrency_key, jobs_c.task)
+_ROWS = select(*STAGE_COLUMNS).where(jobs_c.id.in_(bindparam("ids", expanding=True)))
 _HOLD = prepare(
     update(jobs)
-    .where(_c.id == bindparam("job_id"))
+    .where(jobs_c.id == bindparam("job_id"))
     .values(state=literal_column(str(int(JobState.HELD)))),
     "job_id",
 )
 HELD_CONCURRENCY_KEYS = (
-    select(_c.concurrency_key)
+    select(jobs_c.concurrency_key)
     .distinct()
-    .where(IS_HELD, _c.concurrency_key.is_not(None))
-    .order_by(_c.concurrency_key)
+    .where(IS_HELD, jobs_c.concurrency_key.is_not(None))
+    .order_by(jobs_c.concurrency_key)
 )
 _HELD_CONCURRENCY_KEYS_OF = HELD_CONCURRENCY_KEYS.where(
-    _c.concurrency_key.in_(bindparam("keys", expanding=True))
+    jobs_c.concurrency_key.in_(bindparam("keys", expanding=True))
 )
 _HELD = (
-    select(*READIED).where(IS_HELD, not_(_inactive)).order_by(_c.priority.desc(), _c.due_at, _c.id)
+    select(*READIED)
+    .where(IS_HELD, not_(_inactive))
+    .order_by(jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
 )
-_IS_OF_TASK = _c.task == bindparam("task")
+_IS_OF_TASK = jobs_c.task == bindparam("task")
 NEXT_HELD = (
-    _HELD.where(_c.concurrency_key == bindparam("concurrency_key"))
-    .limit(bindparam("room"))
+    _HELD.where(jobs_c.concurrency_key == bindparam("concurrency_key"))
+    .limit(bindparam("limit"))
     .with_for_update()
 )
 _NEXT_HELD_OF_TASK = NEXT_HELD.where(_IS_OF_TASK)
-HELD_FREELY = _HELD.where(_c.concurrency_key.is_(None)).with_for_update(skip_locked=True)
+HELD_FREELY = _HELD.where(jobs_c.concurrency_key.is_(None)).with_for_update(skip_locked=True)
 _HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
 _MAKE_READY = prepare(
     update(jobs)
-    .where(_c.id == bindparam("job_id"))
-    .values(state=_READY, fair_tag=bindparam("tag"), queued_at=bindparam("now")),
-    "tag",
+    .where(jobs_c.id == bindparam("job_id"))
+    .values(state=_READY, fair_tag=bindparam("new_tag"), queued_at=bindparam("now")),
+    "new_tag",
     "now",
     "job_id",
 )
@@ -165,7 +167,7 @@ def _released(db: Connection, keys: Collection[str], task: str | None) -> list[A
     for key, (limit, busy) in sorted(occupancy(db, held).items()):
         if busy >= limit:
             continue
-        values = {"concurrency_key": key, "room": limit - busy}
+        values = {"concurrency_key": key, "limit": limit - busy}
         if task is None:
             rows += db.execute(NEXT_HELD, values)
         else:

@@ -17,23 +17,27 @@ from workbell.adapters.sql.database.statements import prepare
 from workbell.adapters.sql.schema.tables import jobs, task_definitions
 from workbell.domain.jobs.job import Job, JobState, fair_tag
 
-_c = jobs.c
+jobs_c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")
-_IS_READY = _c.state == literal_column(str(int(JobState.READY)))
+_IS_READY = jobs_c.state == literal_column(str(int(JobState.READY)))
 """Written out, for no bound value ever matches a partial index."""
 
 
 def lowest_tag(queue: Any, priority: Any) -> ScalarSelect[Any]:
     """Return a probe of the lowest ready tag of a queue and priority."""
-    ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
-    return ready.order_by(_c.fair_tag, _c.id).limit(_ONE).scalar_subquery()
+    ready = select(jobs_c.fair_tag).where(
+        _IS_READY, jobs_c.queue == queue, jobs_c.priority == priority
+    )
+    return ready.order_by(jobs_c.fair_tag, jobs_c.id).limit(_ONE).scalar_subquery()
 
 
 def highest_tag(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
     """Return a probe of a fair key's highest ready tag there."""
-    ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
-    of_key = ready.where(_c.fair_key == key)
-    return of_key.order_by(_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
+    ready = select(jobs_c.fair_tag).where(
+        _IS_READY, jobs_c.queue == queue, jobs_c.priority == priority
+    )
+    of_key = ready.where(jobs_c.fair_key == key)
+    return of_key.order_by(jobs_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
 
 
 _there: tuple[Any, Any] = (bindparam("queue"), bindparam("priority"))

@@ -37,21 +37,21 @@ from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.domain.schedules.ticks import FastPathStep
 
-_j, _s = jobs.c, schedules.c
+jobs_c, schedules_c = jobs.c, schedules.c
 _zero: ColumnElement[Any] = literal_column("0")
 _one: ColumnElement[Any] = literal_column("1")
 _nothing: ColumnElement[Any] = literal_column("''")
 _prefix: ColumnElement[Any] = literal_column("'schedule:'")
 _allow_all: ColumnElement[Any] = literal_column(f"'{OverlapPolicy.ALLOW_ALL}'")
 _wanted = func.json_each(bindparam("ids")).table_valued("value", name="wanted").c.value
-_overlaps = _s.overlap_policy == _allow_all
-_own_concurrency_key = cast(_prefix, String) + cast(_s.id, String)
+_overlaps = schedules_c.overlap_policy == _allow_all
+_own_concurrency_key = cast(_prefix, String) + cast(schedules_c.id, String)
 _is_alone = and_(
-    not_(select(_j.id).where(IS_UNFINISHED_RUN, _j.schedule_id == _s.id).exists()),
-    not_(select(_j.id).where(IS_BUSY, _j.concurrency_key == _own_concurrency_key).exists()),
+    not_(select(jobs_c.id).where(IS_UNFINISHED_RUN, jobs_c.schedule_id == schedules_c.id).exists()),
+    not_(select(jobs_c.id).where(IS_BUSY, jobs_c.concurrency_key == _own_concurrency_key).exists()),
 )
-_queue = func.coalesce(func.nullif(_s.queue, _nothing), bindparam("queue"))
-_fair_key = cast(_s.owner, String)
+_queue = func.coalesce(func.nullif(schedules_c.queue, _nothing), bindparam("queue"))
+_fair_key = cast(schedules_c.owner, String)
 
 
 def _or_task(own: ColumnElement[int], of_task: str) -> ColumnElement[int]:
@@ -60,24 +60,24 @@ def _or_task(own: ColumnElement[int], of_task: str) -> ColumnElement[int]:
 
 _VARYING = {
     "queue": _queue,
-    "priority": _s.priority,
+    "priority": schedules_c.priority,
     "fair_key": _fair_key,
-    "weight": _s.weight,
-    "due_at": _s.next_at,
+    "weight": schedules_c.weight,
+    "due_at": schedules_c.next_at,
     "concurrency_key": case((_overlaps, null()), else_=_own_concurrency_key),
     "mode": bindparam("mode"),
     "fail_when_lost": bindparam("fails"),
-    "max_attempts": _or_task(_s.max_attempts, "attempts"),
-    "timeout_seconds": _or_task(_s.timeout_seconds, "seconds"),
-    "owner": _s.owner,
-    "task": _s.task,
-    "name": _s.name,
+    "max_attempts": _or_task(schedules_c.max_attempts, "attempts"),
+    "timeout_seconds": _or_task(schedules_c.timeout_seconds, "seconds"),
+    "owner": schedules_c.owner,
+    "task": schedules_c.task,
+    "name": schedules_c.name,
     "origin": literal_column(f"'{JobOrigin.SCHEDULE}'"),
-    "schedule_id": _s.id,
-    "tick": _s.next_at,
+    "schedule_id": schedules_c.id,
+    "tick": schedules_c.next_at,
     "created_at": bindparam("now"),
     "queued_at": bindparam("now"),
-    "parameters": _s.parameters,
+    "parameters": schedules_c.parameters,
 }
 _FIXED = {
     "state": literal_column(str(int(JobState.READY))),
@@ -90,14 +90,14 @@ _FIXED = {
 }
 _ALONE = prepare(
     select(
-        lowest_tag(_queue, _s.priority),
-        highest_tag(_queue, _s.priority, _fair_key),
-        _s.id,
-        _s.version,
+        lowest_tag(_queue, schedules_c.priority),
+        highest_tag(_queue, schedules_c.priority, _fair_key),
+        schedules_c.id,
+        schedules_c.version,
         *_VARYING.values(),
     )
     .select_from(_wanted.table, schedules)
-    .where(IS_ACTIVE, _s.id == _wanted, or_(_overlaps, _is_alone)),
+    .where(IS_ACTIVE, schedules_c.id == _wanted, or_(_overlaps, _is_alone)),
     "ids",
     "queue",
     "mode",
@@ -129,7 +129,7 @@ def fire_ticks(
     db: Connection, task: Task, steps: Sequence[FastPathStep], now: datetime, woken: set[str]
 ) -> list[FastPathStep]:
     """Keep the jobs of due ticks whose schedules have nothing else under way, on SQLite."""
-    moment = cache(instant_writer(db.dialect))
+    to_db_time = cache(instant_writer(db.dialect))
     values = (
         json_text([step.schedule for step in steps]),
         task.queue,
@@ -137,7 +137,7 @@ def fire_ticks(
         task.on_lost is OnLost.FAIL,
         task.max_attempts,
         task.timeout_seconds,
-        moment(now),
+        to_db_time(now),
     )
     expected = {step.schedule: step for step in steps}
     given: dict[Share, int] = {}
@@ -158,7 +158,7 @@ def fire_ticks(
         *rest,
     ) in _ALONE.fetch_all(db, values):
         step = expected[id_]
-        if version != step.version or due != moment(step.tick):
+        if version != step.version or due != to_db_time(step.tick):
             continue
         share = (queue, priority, key)
         nth = given[share] = given.get(share, 0) + 1

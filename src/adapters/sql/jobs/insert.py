@@ -29,11 +29,11 @@ def insert_jobs_sqlite(
     db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
 ) -> Sequence[Job | None]:
     """Insert rows unless their keys are taken; None for each refused job."""
-    moment = instant_writer(db.dialect)
+    to_db_time = instant_writer(db.dialect)
 
     def rows(ids: Sequence[int | None]) -> list[Values]:
         return [
-            job_values(job, job_id, *entry, moment)
+            job_values(job, job_id, *entry, to_db_time)
             for job, job_id, entry in zip(jobs, ids, entries, strict=True)
         ]
 
@@ -44,9 +44,9 @@ def insert_jobs_mysql(
     db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
 ) -> Sequence[Job | None]:
     """Insert rows unless their keys are taken; None for each refused job."""
-    moment = instant_writer(db.dialect)
+    to_db_time = instant_writer(db.dialect)
     ids = [
-        _on_mysql(db, job_values(job, None, *entry, moment))
+        _on_mysql(db, job_values(job, None, *entry, to_db_time))
         for job, entry in zip(jobs, entries, strict=True)
     ]
     return _inserted(jobs, entries, ids)

@@ -40,50 +40,55 @@ from workbell.domain.jobs.attempt import Attempt, Claim
 from workbell.domain.jobs.job import Job, JobId, JobState, Status
 from workbell.ports.jobs.repository import JobFilter
 
-_c = jobs.c
-_is_waiting = _c.state < int(JobState.RUNNING)
+jobs_c = jobs.c
+_is_waiting = jobs_c.state < int(JobState.RUNNING)
 _STATUS: Mapping[Status, ColumnElement[bool]] = {
-    Status.PENDING: and_(_is_waiting, _c.attempt == 0),
-    Status.RETRYING: and_(_is_waiting, _c.attempt > 0),
-    Status.RUNNING: _c.state == int(JobState.RUNNING),
-    Status.SUCCEEDED: _c.state == int(JobState.SUCCEEDED),
-    Status.FAILED: _c.state == int(JobState.FAILED),
-    Status.CANCELLED: _c.state == int(JobState.CANCELLED),
-    Status.SKIPPED: _c.state == int(JobState.SKIPPED),
+    Status.PENDING: and_(_is_waiting, jobs_c.attempt == 0),
+    Status.RETRYING: and_(_is_waiting, jobs_c.attempt > 0),
+    Status.RUNNING: jobs_c.state == int(JobState.RUNNING),
+    Status.SUCCEEDED: jobs_c.state == int(JobState.SUCCEEDED),
+    Status.FAILED: jobs_c.state == int(JobState.FAILED),
+    Status.CANCELLED: jobs_c.state == int(JobState.CANCELLED),
+    Status.SKIPPED: jobs_c.state == int(JobState.SKIPPED),
 }
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": _c.id,
-    "created_at": _c.created_at,
-    "scheduled_time": _c.due_at,
-    "status": _c.state,
-    "priority": _c.priority,
-    "task": _c.task,
-    "name": _c.name,
-    "queue": _c.queue,
+    "id": jobs_c.id,
+    "created_at": jobs_c.created_at,
+    "scheduled_time": jobs_c.due_at,
+    "status": jobs_c.state,
+    "priority": jobs_c.priority,
+    "task": jobs_c.task,
+    "name": jobs_c.name,
+    "queue": jobs_c.queue,
 }
 EXPIRED = (
     select(*CLAIM_COLUMNS)
-    .where(IS_RUNNING, _c.lease_until < bindparam("now"))
-    .order_by(_c.lease_until, _c.id)
-    .limit(bindparam("most"))
+    .where(IS_RUNNING, jobs_c.lease_until < bindparam("now"))
+    .order_by(jobs_c.lease_until, jobs_c.id)
+    .limit(bindparam("limit"))
 )
 NEXT_QUEUE = (
-    select(_c.queue).where(IS_READY, _c.queue > bindparam("after")).order_by(_c.queue).limit(1)
+    select(jobs_c.queue)
+    .where(IS_READY, jobs_c.queue > bindparam("after"))
+    .order_by(jobs_c.queue)
+    .limit(1)
 )
 _SWITCHED_OFF = select(queues.c.name).where(queues.c.state != "running")
-NEXT_DUE = select(_c.due_at).where(IS_SCHEDULED).order_by(_c.due_at, _c.id).limit(1)
+NEXT_DUE = select(jobs_c.due_at).where(IS_SCHEDULED).order_by(jobs_c.due_at, jobs_c.id).limit(1)
 HAS_HELD: Select[Any] = select(literal_column("1")).where(IS_HELD).limit(1)
 
 
-VISIBLE = JOB.where(_c.id == bindparam("job_id"), _c.hidden.is_(False))
+VISIBLE = JOB.where(jobs_c.id == bindparam("job_id"), jobs_c.hidden.is_(False))
 _BY_KEY = JOB.where(
-    _c.owner == bindparam("owner"), _c.idempotency_key == bindparam("idempotency_key")
+    jobs_c.owner == bindparam("owner"), jobs_c.idempotency_key == bindparam("idempotency_key")
 )
 UNFINISHED = JOB.where(
-    IS_UNFINISHED_RUN, _c.schedule_id.in_(bindparam("ids", expanding=True))
-).order_by(_c.schedule_id, _c.id)
+    IS_UNFINISHED_RUN, jobs_c.schedule_id.in_(bindparam("ids", expanding=True))
+).order_by(jobs_c.schedule_id, jobs_c.id)
 WAITING = (
-    select(_c.id).where(IS_WAITING, _c.owner == bindparam("owner")).limit(bindparam("at_most"))
+    select(jobs_c.id)
+    .where(IS_WAITING, jobs_c.owner == bindparam("owner"))
+    .limit(bindparam("limit"))
 )
 _COUNT_WAITING = select(func.count()).select_from(WAITING.subquery())
 _ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(attempts.c.number)
@@ -117,7 +122,7 @@ class JobLists(JobStaging):
 
     def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
         """Return running rows whose lease ended before now, oldest first."""
-        rows = self._db.execute(EXPIRED, {"now": now, "most": limit})
+        rows = self._db.execute(EXPIRED, {"now": now, "limit": limit})
         return [claim_from_row(row) for row in rows]
 
     def waiting_queues(self) -> Sequence[str]:
@@ -153,7 +158,7 @@ class JobLists(JobStaging):
 
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
         """Return how many jobs of an owner wait, counting no further than `at_most`."""
-        values = {"owner": owner, "at_most": limit}
+        values = {"owner": owner, "limit": limit}
         return self._db.execute(_COUNT_WAITING, values).scalar_one()
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
@@ -170,24 +175,24 @@ class JobLists(JobStaging):
 
 
 def _conditions(scope: Scope, filters: JobFilter) -> Iterator[ColumnElement[bool]]:
-    yield _c.hidden.is_(False)
-    yield from equals(_c.owner, scope.owner)
-    yield from equals(_c.owner, filters.owner)
-    yield from equals(_c.task, filters.task)
-    yield from equals(_c.queue, filters.queue)
-    yield from equals(_c.schedule_id, filters.schedule_id)
+    yield jobs_c.hidden.is_(False)
+    yield from equals(jobs_c.owner, scope.owner)
+    yield from equals(jobs_c.owner, filters.owner)
+    yield from equals(jobs_c.task, filters.task)
+    yield from equals(jobs_c.queue, filters.queue)
+    yield from equals(jobs_c.schedule_id, filters.schedule_id)
     if filters.statuses is not None:
         yield or_(False, *[_STATUS[Status(each)] for each in filters.statuses])
     if filters.origins is not None:
-        yield _c.origin.in_([str(each) for each in filters.origins])
-    yield from in_range(_c.created_at, filters.created_from, filters.created_to)
-    yield from in_range(_c.due_at, filters.due_from, filters.due_to)
+        yield jobs_c.origin.in_([str(each) for each in filters.origins])
+    yield from in_range(jobs_c.created_at, filters.created_from, filters.created_to)
+    yield from in_range(jobs_c.due_at, filters.due_from, filters.due_to)
     if filters.search is not None:
         yield or_(
             *[
                 contains_text(column, filters.search)
-                for column in (_c.name, _c.task, _c.description)
+                for column in (jobs_c.name, jobs_c.task, jobs_c.description)
             ]
         )
     if filters.before_id is not None:
-        yield _c.id < filters.before_id
+        yield jobs_c.id < filters.before_id

@@ -34,11 +34,16 @@ from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import JobState, status_of
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
-_c = jobs.c
+jobs_c = jobs.c
 _STANDING = (
-    select(_c.queue, _c.state, func.count().label("rows"), func.min(_c.queued_at).label("oldest"))
+    select(
+        jobs_c.queue,
+        jobs_c.state,
+        func.count().label("rows"),
+        func.min(jobs_c.queued_at).label("oldest"),
+    )
     .where(IS_UNFINISHED)
-    .group_by(_c.queue, _c.state)
+    .group_by(jobs_c.queue, jobs_c.state)
 )
 _SWITCHES = select(queues.c.name, queues.c.state)
 _DRAINING: Select[Any] = select(literal_column("1")).where(queues.c.state == "draining").limit(1)
@@ -46,7 +51,7 @@ _SETTLE_DRAINS = (
     update(queues)
     .where(
         queues.c.state == "draining",
-        ~select(_c.id).where(IS_RUNNING, _c.queue == queues.c.name).exists(),
+        ~select(jobs_c.id).where(IS_RUNNING, jobs_c.queue == queues.c.name).exists(),
     )
     .values(state="paused", changed_at=bindparam("now"))
 )
@@ -117,15 +122,17 @@ class SqlStatisticsRepository:
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
         """Return the counts of a scope."""
-        seen = (_c.hidden.is_(False), *equals(_c.owner, scope.owner))
-        tried = (_c.attempt > 0).label("tried")
-        standing = select(_c.state, tried, func.count()).where(*seen).group_by(_c.state, tried)
-        lately = (
-            select(_c.state, func.count())
-            .where(*seen, _c.ended_at > now - timedelta(hours=1))
-            .group_by(_c.state)
+        seen = (jobs_c.hidden.is_(False), *equals(jobs_c.owner, scope.owner))
+        tried = (jobs_c.attempt > 0).label("tried")
+        standing = (
+            select(jobs_c.state, tried, func.count()).where(*seen).group_by(jobs_c.state, tried)
         )
-        oldest = select(func.min(_c.queued_at)).where(*seen, IS_READY)
+        lately = (
+            select(jobs_c.state, func.count())
+            .where(*seen, jobs_c.ended_at > now - timedelta(hours=1))
+            .group_by(jobs_c.state)
+        )
+        oldest = select(func.min(jobs_c.queued_at)).where(*seen, IS_READY)
         by_status: Counter[str] = Counter()
         for state, was_tried, count in self._db.execute(standing):
             by_status[str(status_of(STATES[state], int(was_tried)))] += count

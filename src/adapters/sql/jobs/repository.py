@@ -25,35 +25,42 @@ from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
 
-_c = table.c
-_ids = _c.id.in_(bindparam("ids", expanding=True))
+jobs_c = table.c
+_ids = jobs_c.id.in_(bindparam("ids", expanding=True))
 _STILL_SCHEDULED = (
-    select(_c.id).where(IS_SCHEDULED, _ids).order_by(_c.id).with_for_update(skip_locked=True)
+    select(jobs_c.id)
+    .where(IS_SCHEDULED, _ids)
+    .order_by(jobs_c.id)
+    .with_for_update(skip_locked=True)
 )
 STAGED = (
     select(*concurrency_keys.STAGE_COLUMNS)
-    .where(IS_SCHEDULED, _c.due_at <= bindparam("now"))
-    .order_by(_c.due_at, _c.id)
-    .limit(bindparam("most"))
+    .where(IS_SCHEDULED, jobs_c.due_at <= bindparam("now"))
+    .order_by(jobs_c.due_at, jobs_c.id)
+    .limit(bindparam("limit"))
 )
-_CONCURRENCY_KEYS_AMONG = select(_c.concurrency_key).where(_ids, _c.concurrency_key.is_not(None))
-_last_attempt = attempts.c.job_id == _c.id, attempts.c.number == _c.attempt - 1
+_CONCURRENCY_KEYS_AMONG = select(jobs_c.concurrency_key).where(
+    _ids, jobs_c.concurrency_key.is_not(None)
+)
+_last_attempt = attempts.c.job_id == jobs_c.id, attempts.c.number == jobs_c.attempt - 1
 # In this order: MySQL reads what it has set already.
 _UNCLAIM = (
     update(table)
     .where(_ids)
     .ordered_values(
-        (_c.state, bindparam("to")),
-        (_c.ended_at, bindparam("ended")),
-        (_c.started_at, select(attempts.c.started_at).where(*_last_attempt).scalar_subquery()),
-        (_c.worker, select(attempts.c.worker).where(*_last_attempt).scalar_subquery()),
-        (_c.attempt, _c.attempt - 1),
-        (_c.token, _c.token + 1),
-        (_c.lease_until, null()),
+        (jobs_c.state, bindparam("new_state")),
+        (jobs_c.ended_at, bindparam("new_ended_at")),
+        (jobs_c.started_at, select(attempts.c.started_at).where(*_last_attempt).scalar_subquery()),
+        (jobs_c.worker, select(attempts.c.worker).where(*_last_attempt).scalar_subquery()),
+        (jobs_c.attempt, jobs_c.attempt - 1),
+        (jobs_c.token, jobs_c.token + 1),
+        (jobs_c.lease_until, null()),
     )
 )
 _HOLD_TASK = update(table).where(_ids, IS_READY).values(state=int(JobState.HELD))
-_READY_OF_TASK = select(_c.id, _c.concurrency_key).where(IS_READY, _c.task == bindparam("task"))
+_READY_OF_TASK = select(jobs_c.id, jobs_c.concurrency_key).where(
+    IS_READY, jobs_c.task == bindparam("task")
+)
 
 
 @frozen
@@ -127,7 +134,11 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             before.concurrency_key is not None
         ):  # a caller that read the job unlocked has not locked it
             concurrency_keys.lock(self._db, [before.concurrency_key])
-        guard = (_c.id == before.id, _c.state == int(before.state), _c.token == before.token)
+        guard = (
+            jobs_c.id == before.id,
+            jobs_c.state == int(before.state),
+            jobs_c.token == before.token,
+        )
         if self._db.execute(update(table).where(*guard).values(values)).rowcount != 1:
             return False
         stays = before.state is JobState.READY and after.state is JobState.READY
@@ -139,7 +150,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
 
     def stage(self, now: datetime, *, limit: int = 500) -> int:
         """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
-        rows = self._db.execute(STAGED, {"now": now, "most": limit}).all()
+        rows = self._db.execute(STAGED, {"now": now, "limit": limit}).all()
         if not rows:
             return 0
         concurrency_keys.lock(
@@ -295,7 +306,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
     def _unclaim(self, rows: Sequence[AnyRow], to: JobState, ended: datetime | None) -> None:
         ids = [row.id for row in rows]
         for some in chunks(ids):
-            self._db.execute(_UNCLAIM, {"ids": some, "to": int(to), "ended": ended})
+            self._db.execute(_UNCLAIM, {"ids": some, "new_state": int(to), "new_ended_at": ended})
 
 
 def _is_lone(jobs: Sequence[Job]) -> bool:

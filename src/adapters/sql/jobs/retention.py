@@ -13,18 +13,18 @@ from workbell.adapters.sql.schema.indexes import IS_ENDED_JOB, IS_ENDED_RUN
 from workbell.adapters.sql.schema.tables import artifacts, jobs
 from workbell.domain.jobs.job import JobState
 
-_c = jobs.c
+jobs_c = jobs.c
 _some: BindParameter[Any] = bindparam("ids", expanding=True)
-_IS_OLD = _c.ended_at < bindparam("before")
-_NEVER_TOLD = (_c.ended_at.is_(None), _c.created_at < bindparam("before"))
-_IN_STATE = _c.state == bindparam("state")
-_FIRST = select(_c.id).limit(bindparam("most")).with_for_update(skip_locked=True)
-OLD_JOBS = _FIRST.where(IS_ENDED_JOB, _IN_STATE, _IS_OLD).order_by(_c.ended_at)
-OLD_RUNS = _FIRST.where(IS_ENDED_RUN, _IS_OLD).order_by(_c.ended_at)
+_IS_OLD = jobs_c.ended_at < bindparam("before")
+_NEVER_TOLD = (jobs_c.ended_at.is_(None), jobs_c.created_at < bindparam("before"))
+_IN_STATE = jobs_c.state == bindparam("state")
+_FIRST = select(jobs_c.id).limit(bindparam("limit")).with_for_update(skip_locked=True)
+OLD_JOBS = _FIRST.where(IS_ENDED_JOB, _IN_STATE, _IS_OLD).order_by(jobs_c.ended_at)
+OLD_RUNS = _FIRST.where(IS_ENDED_RUN, _IS_OLD).order_by(jobs_c.ended_at)
 _UNTOLD_JOBS = _FIRST.where(IS_ENDED_JOB, _IN_STATE, *_NEVER_TOLD)
 _UNTOLD_RUNS = _FIRST.where(IS_ENDED_RUN, *_NEVER_TOLD)
 _FILES = select(artifacts.c.job_id, artifacts.c.key).where(artifacts.c.job_id.in_(_some))
-_DELETE = delete(jobs).where(_c.id.in_(_some))
+_DELETE = delete(jobs).where(jobs_c.id.in_(_some))
 
 
 @frozen
@@ -36,7 +36,7 @@ class JobRetention(JobStaging):
         ids: list[int] = []
         for state in states:
             for query in (OLD_JOBS, _UNTOLD_JOBS):
-                values = {"state": int(state), "before": before, "most": limit - len(ids)}
+                values = {"state": int(state), "before": before, "limit": limit - len(ids)}
                 ids += self._db.execute(query, values).scalars()
         return self._delete(ids)
 
@@ -44,7 +44,7 @@ class JobRetention(JobStaging):
         """Delete ended jobs of schedules, the same way."""
         ids: list[int] = []
         for query in (OLD_RUNS, _UNTOLD_RUNS):
-            values = {"before": before, "most": limit - len(ids)}
+            values = {"before": before, "limit": limit - len(ids)}
             ids += self._db.execute(query, values).scalars()
         return self._delete(ids)
 

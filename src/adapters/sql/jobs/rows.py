@@ -104,7 +104,7 @@ def job_values(
     state: JobState,
     fair_tag: float,
     queued_at: Any,
-    moment: Callable[[Any], Any],
+    to_db_time: Callable[[Any], Any],
 ) -> Sequence[Any]:
     """Return a new row in the order of `JOB_COLUMNS`, in its form on disk."""
     return (
@@ -115,7 +115,7 @@ def job_values(
         fair_tag,
         job.fair_key or str(job.owner),
         job.weight,
-        moment(job.due_at),
+        to_db_time(job.due_at),
         job.concurrency_key,
         job.concurrency_limit,
         int(job.mode),
@@ -124,14 +124,14 @@ def job_values(
         job.max_attempts,
         job.timeout_seconds,
         job.token,
-        moment(job.lease_until),
+        to_db_time(job.lease_until),
         job.worker,
         job.cancel_requested,
-        *_steady_values(job, moment),
-        moment(job.created_at),
-        moment(queued_at),
-        moment(job.started_at),
-        moment(job.ended_at),
+        *_steady_values(job, to_db_time),
+        to_db_time(job.created_at),
+        to_db_time(queued_at),
+        to_db_time(job.started_at),
+        to_db_time(job.ended_at),
         json_text(progress_value(job.progress)),
         json_text(job.missed),
         job.reason,
@@ -141,7 +141,7 @@ def job_values(
     )
 
 
-def _steady_values(job: Job, moment: Callable[[Any], Any]) -> Sequence[Any]:
+def _steady_values(job: Job, to_db_time: Callable[[Any], Any]) -> Sequence[Any]:
     """Return the columns from `owner` to `hidden`: what a job is, wherever it stands."""
     return (
         job.owner,
@@ -149,8 +149,8 @@ def _steady_values(job: Job, moment: Callable[[Any], Any]) -> Sequence[Any]:
         job.name,
         job.origin.value,
         job.schedule_id,
-        moment(job.tick),
-        moment(job.for_tick),
+        to_db_time(job.tick),
+        to_db_time(job.for_tick),
         job.rerun_of,
         job.idempotency_key,
         job.request_hash,
@@ -163,28 +163,28 @@ def progress_value(progress: Progress | None) -> list[Any] | None:
     return None if progress is None else [progress.done, progress.total, progress.note]
 
 
-_c = jobs.c
+jobs_c = jobs.c
 CLAIM_COLUMNS = (
-    _c.id,
-    _c.token,
-    _c.task,
-    _c.owner,
-    _c.parameters,
-    _c.queue,
-    _c.mode,
-    _c.fail_when_lost,
-    _c.concurrency_key,
-    _c.attempt,
-    _c.max_attempts,
-    _c.timeout_seconds,
-    _c.due_at,
-    _c.queued_at,
-    _c.started_at,
-    _c.schedule_id,
-    func.coalesce(_c.tick, _c.for_tick).label("tick"),
-    _c.cancel_requested,
-    _c.lease_until,
-    _c.worker,
+    jobs_c.id,
+    jobs_c.token,
+    jobs_c.task,
+    jobs_c.owner,
+    jobs_c.parameters,
+    jobs_c.queue,
+    jobs_c.mode,
+    jobs_c.fail_when_lost,
+    jobs_c.concurrency_key,
+    jobs_c.attempt,
+    jobs_c.max_attempts,
+    jobs_c.timeout_seconds,
+    jobs_c.due_at,
+    jobs_c.queued_at,
+    jobs_c.started_at,
+    jobs_c.schedule_id,
+    func.coalesce(jobs_c.tick, jobs_c.for_tick).label("tick"),
+    jobs_c.cancel_requested,
+    jobs_c.lease_until,
+    jobs_c.worker,
 )
 
 

@@ -13,30 +13,32 @@ from workbell.adapters.sql.schema.tables import attempts, jobs
 from workbell.domain.jobs.attempt import Settlement
 from workbell.domain.jobs.job import JobId, JobState
 
-_c = jobs.c
-_row = select(_c.id, _c.token, _c.state, _c.cancel_requested, _c.lease_until).with_for_update()
-_STANDING = _row.where(_c.id.in_(bindparam("ids", expanding=True))).order_by(_c.id)
-_ONE_STANDING = prepare(_row.where(_c.id == bindparam("job_id")), "job_id")
+jobs_c = jobs.c
+_row = select(
+    jobs_c.id, jobs_c.token, jobs_c.state, jobs_c.cancel_requested, jobs_c.lease_until
+).with_for_update()
+_STANDING = _row.where(jobs_c.id.in_(bindparam("ids", expanding=True))).order_by(jobs_c.id)
+_ONE_STANDING = prepare(_row.where(jobs_c.id == bindparam("job_id")), "job_id")
 _SETTLE = prepare(
     update(jobs)
-    .where(_c.id == bindparam("job_id"))
+    .where(jobs_c.id == bindparam("job_id"))
     .values(
-        state=bindparam("to"),
-        due_at=func.coalesce(bindparam("due"), _c.due_at),
-        max_attempts=bindparam("most"),
-        mode=bindparam("how"),
-        result=bindparam("outcome"),
-        reason=bindparam("why"),
+        state=bindparam("new_state"),
+        due_at=func.coalesce(bindparam("new_due_at"), jobs_c.due_at),
+        max_attempts=bindparam("new_max_attempts"),
+        mode=bindparam("new_mode"),
+        result=bindparam("new_result"),
+        reason=bindparam("new_reason"),
         lease_until=null(),
-        ended_at=bindparam("ended"),
+        ended_at=bindparam("new_ended_at"),
     ),
-    "to",
-    "due",
-    "most",
-    "how",
-    "outcome",
-    "why",
-    "ended",
+    "new_state",
+    "new_due_at",
+    "new_max_attempts",
+    "new_mode",
+    "new_result",
+    "new_reason",
+    "new_ended_at",
     "job_id",
 )
 _ATTEMPT_COLUMNS = tuple(attempts.c.keys())
@@ -51,10 +53,10 @@ def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict
         row = rows.get(each.id)
         if row is not None and each.id not in accepted and _is_current(row, each):
             accepted[each.id] = _apply_cancellation(row, each)
-    moment = instant_writer(db.dialect)
+    to_db_time = instant_writer(db.dialect)
     ordered = sorted(accepted.values(), key=lambda each: each.id)
-    _SETTLE.execute_many(db, [_job_row(each, moment) for each in ordered])
-    _ATTEMPT.execute_many(db, [_attempt_row(each, moment) for each in ordered])
+    _SETTLE.execute_many(db, [_job_row(each, to_db_time) for each in ordered])
+    _ATTEMPT.execute_many(db, [_attempt_row(each, to_db_time) for each in ordered])
     return accepted
 
 
@@ -80,27 +82,27 @@ def _apply_cancellation(row: AnyRow, settlement: Settlement) -> Settlement:
     return settlement
 
 
-def _job_row(settlement: Settlement, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+def _job_row(settlement: Settlement, to_db_time: Callable[[Any], Any]) -> tuple[Any, ...]:
     ended = settlement.state.ended
     return (
         int(settlement.state),
-        None if ended else moment(settlement.due_at),
+        None if ended else to_db_time(settlement.due_at),
         settlement.max_attempts,
         int(settlement.mode),
         json_text(settlement.result),
         settlement.error,
-        moment(settlement.ended_at) if ended else None,
+        to_db_time(settlement.ended_at) if ended else None,
         settlement.id,
     )
 
 
-def _attempt_row(settlement: Settlement, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+def _attempt_row(settlement: Settlement, to_db_time: Callable[[Any], Any]) -> tuple[Any, ...]:
     return (
         settlement.id,
         settlement.attempt,
-        moment(settlement.queued_at),
-        moment(settlement.started_at),
-        moment(settlement.ended_at),
+        to_db_time(settlement.queued_at),
+        to_db_time(settlement.started_at),
+        to_db_time(settlement.ended_at),
         settlement.outcome.value,
         settlement.worker,
         settlement.error,

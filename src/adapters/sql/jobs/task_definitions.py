@@ -11,10 +11,10 @@ from workbell.adapters.sql.schema.tables import store_metadata, task_definitions
 from workbell.domain.errors import NotFound
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 
-_c = task_definitions.c
-_ALL = select(task_definitions).order_by(_c.id)
-_BY_ID = select(task_definitions).where(_c.id == bindparam("task_id"))
-_BY_KEY = select(task_definitions).where(_c.key == bindparam("task"))
+tasks_c = task_definitions.c
+_ALL = select(task_definitions).order_by(tasks_c.id)
+_BY_ID = select(task_definitions).where(tasks_c.id == bindparam("task_id"))
+_BY_KEY = select(task_definitions).where(tasks_c.key == bindparam("task"))
 _FACT = select(store_metadata.c.value).where(store_metadata.c.name == bindparam("fact"))
 
 
@@ -50,7 +50,7 @@ class SqlTaskDefinitionRepository:
 
     def replace(self, definition: TaskDefinition) -> None:
         """Keep a definition as it now stands."""
-        change = update(task_definitions).where(_c.id == definition.id)
+        change = update(task_definitions).where(tasks_c.id == definition.id)
         if self._db.execute(change.values(_values(definition))).rowcount == 0:
             raise NotFound(f"There is no task {definition.id}.")
 

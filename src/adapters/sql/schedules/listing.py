@@ -60,30 +60,35 @@ _OVERLAPS = {str(policy): policy for policy in OverlapPolicy}
 _GAPS = {str(policy): policy for policy in DstGap}
 _DST_OVERLAPS = {str(policy): policy for policy in DstOverlap}
 
-_c = schedules.c
+schedules_c = schedules.c
 _task_name = (
-    select(task_definitions.c.name).where(task_definitions.c.key == _c.task).scalar_subquery()
+    select(task_definitions.c.name)
+    .where(task_definitions.c.key == schedules_c.task)
+    .scalar_subquery()
 )
-_IS_THERE = _c.deleted_at.is_(None)
+_IS_THERE = schedules_c.deleted_at.is_(None)
 _CONDITIONS: Mapping[str, ColumnElement[bool]] = {
-    "scope": _c.owner == bindparam("scope"),
-    "owner": _c.owner == bindparam("owner"),
-    "name": _c.name == bindparam("name"),
-    "active": _c.next_at.is_not(None),
-    "inactive": _c.next_at.is_(None),
-    "tasks": _c.task.in_(bindparam("tasks", expanding=True)),
-    "cron_expressions": _c.cron.in_(bindparam("cron_expressions", expanding=True)),
-    "ids": _c.id.in_(bindparam("ids", expanding=True)),
-    "created_from": _c.created_at >= bindparam("created_from"),
-    "created_to": _c.created_at <= bindparam("created_to"),
-    "updated_from": _c.updated_at >= bindparam("updated_from"),
-    "updated_to": _c.updated_at <= bindparam("updated_to"),
-    "next_from": _c.next_at >= bindparam("next_from"),
-    "next_to": _c.next_at <= bindparam("next_to"),
-    "name_contains": contains_text(_c.name, bindparam("name_contains")),
-    "cron_contains": contains_text(_c.cron, bindparam("cron_contains")),
+    "scope": schedules_c.owner == bindparam("scope"),
+    "owner": schedules_c.owner == bindparam("owner"),
+    "name": schedules_c.name == bindparam("name"),
+    "active": schedules_c.next_at.is_not(None),
+    "inactive": schedules_c.next_at.is_(None),
+    "tasks": schedules_c.task.in_(bindparam("tasks", expanding=True)),
+    "cron_expressions": schedules_c.cron.in_(bindparam("cron_expressions", expanding=True)),
+    "ids": schedules_c.id.in_(bindparam("ids", expanding=True)),
+    "created_from": schedules_c.created_at >= bindparam("created_from"),
+    "created_to": schedules_c.created_at <= bindparam("created_to"),
+    "updated_from": schedules_c.updated_at >= bindparam("updated_from"),
+    "updated_to": schedules_c.updated_at <= bindparam("updated_to"),
+    "next_from": schedules_c.next_at >= bindparam("next_from"),
+    "next_to": schedules_c.next_at <= bindparam("next_to"),
+    "name_contains": contains_text(schedules_c.name, bindparam("name_contains")),
+    "cron_contains": contains_text(schedules_c.cron, bindparam("cron_contains")),
     "search": or_(
-        *[contains_text(each, bindparam("search")) for each in (_c.name, _c.cron, _task_name)]
+        *[
+            contains_text(each, bindparam("search"))
+            for each in (schedules_c.name, schedules_c.cron, _task_name)
+        ]
     ),
 }
 """The conditions by the names of what is asked, see `ScheduleFilter`."""
@@ -94,7 +99,7 @@ _COLUMNS = column_names(schedules)
 _ASKED = tuple(each.name for each in fields(ScheduleFilter))
 _JOINED = len(_COLUMNS)
 _RAN_AT = _JOINED + 6
-_MOMENTS = tuple(name for name in _COLUMNS if isinstance(_c[name].type, UtcDateTime))
+_MOMENTS = tuple(name for name in _COLUMNS if isinstance(schedules_c[name].type, UtcDateTime))
 _NAMES = {"cron_expression": "cron", "next_run_time": "next_at"}
 
 
@@ -122,8 +127,8 @@ class ScheduleLists:
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a part of a list, filled by one query."""
-        rows, moment, json = self._rows(_asked(scope, filters), tuple(ordering), offset, limit)
-        return [_view(_read(row, moment, json), row, moment(row[_RAN_AT])) for row in rows]
+        rows, read_time, json = self._rows(_asked(scope, filters), tuple(ordering), offset, limit)
+        return [_view(_read(row, read_time, json), row, read_time(row[_RAN_AT])) for row in rows]
 
     def list_page(
         self,
@@ -136,9 +141,9 @@ class ScheduleLists:
     ) -> tuple[Sequence[ListedSchedule], int]:
         """Return a part of a list in short, and what `count` does."""
         asked = _asked(scope, filters)
-        rows, moment, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
+        rows, read_time, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
         total = rows[0][-1] if rows else self._number(asked) if offset else 0
-        return [_listed(row, moment, json) for row in rows], total
+        return [_listed(row, read_time, json) for row in rows], total
 
     def count(self, scope: Scope, filters: ScheduleFilter) -> int:
         """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
@@ -158,7 +163,7 @@ class ScheduleLists:
     ) -> tuple[Sequence[Sequence[Any]], Read, Read]:
         """Return the rows of a part of a list, and what reads their moments and their JSON."""
         counted = {COUNT_LIMIT: count_limit()} if listed else {}
-        names, values = tuple(asked), {**asked, **counted, "skipped": offset, "most": limit}
+        names, values = tuple(asked), {**asked, **counted, "skipped": offset, "limit": limit}
         if not _LISTS.isdisjoint(asked):
             found = self._db.execute(_query(names, ordering, listed), values).all()
             return found, _as_it_is, _as_it_is
@@ -232,9 +237,9 @@ def _query(
     part = (
         select(schedules)
         .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
-        .order_by(*_ordered(ordering, _c))
+        .order_by(*_ordered(ordering, schedules_c))
         .offset(bindparam("skipped", type_=BigInteger))
-        .limit(bindparam("most", type_=Integer))
+        .limit(bindparam("limit", type_=Integer))
         .subquery("part")
     )
     columns = [part.c[name] for name in LISTED] if listed else part.c
@@ -246,7 +251,7 @@ def _query(
 def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> PreparedStatement:
     """Return the same query for the driver; none of the conditions may be a list."""
     counted = (COUNT_LIMIT,) if listed else ()
-    return prepare(_query(names, ordering, listed), *names, *counted, "skipped", "most")
+    return prepare(_query(names, ordering, listed), *names, *counted, "skipped", "limit")
 
 
 @lru_cache(maxsize=256)
@@ -269,12 +274,12 @@ def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[An
         yield column.desc() if name.startswith("-") else column
 
 
-def _read(row: Sequence[Any], moment: Read, json: Read) -> dict[str, Any]:
+def _read(row: Sequence[Any], read_time: Read, json: Read) -> dict[str, Any]:
     """Return the columns of a schedule from how they are kept."""
     values = dict(zip(_COLUMNS, row, strict=False))
     for name in _MOMENTS:
         if values[name] is not None:
-            values[name] = moment(values[name])
+            values[name] = read_time(values[name])
     values["parameters"] = json(values["parameters"])
     return values
 
@@ -295,12 +300,12 @@ def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -
 
 
 def _listed(
-    row: Sequence[Any], moment: Callable[[Any], Any], json: Callable[[Any], Any]
+    row: Sequence[Any], read_time: Callable[[Any], Any], json: Callable[[Any], Any]
 ) -> ListedSchedule:
     """
     Return a schedule as a list shows it.
 
-    `moment` and `json` turn what the row holds into times and values.
+    `read_time` and `json` turn what the row holds into times and values.
     """
     # fmt: off
     (
@@ -313,9 +318,9 @@ def _listed(
         id_, owner, username or "", full_name(username or "", first or "", last or ""),
         TaskId(task_id or 0), task_name or "", description or "", name, cron, zone,
         json(parameters), next_at is not None, _MISFIRES[misfire], _OVERLAPS[overlap],
-        _GAPS[dst_gap], _DST_OVERLAPS[dst_overlap], moment(starts_at), moment(ends_at), max_runs,
-        jitter, queue, priority, max_attempts, timeout, alert_after, moment(overdue_since),
-        moment(next_at), moment(ran_at), paused_reason, moment(created_at), moment(updated_at),
+        _GAPS[dst_gap], _DST_OVERLAPS[dst_overlap], read_time(starts_at), read_time(ends_at), max_runs,
+        jitter, queue, priority, max_attempts, timeout, alert_after, read_time(overdue_since),
+        read_time(next_at), read_time(ran_at), paused_reason, read_time(created_at), read_time(updated_at),
         version, None if state is None else status_of(STATES[state], attempt), task,
     )
     # fmt: on

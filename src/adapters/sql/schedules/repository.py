@@ -33,73 +33,80 @@ from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
 
-_c = schedules.c
-_ids = _c.id.in_(bindparam("ids", expanding=True))
-_VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
+schedules_c = schedules.c
+_ids = schedules_c.id.in_(bindparam("ids", expanding=True))
+_VISIBLE = select(schedules).where(
+    schedules_c.id == bindparam("schedule_id"), schedules_c.deleted_at.is_(None)
+)
 _VISIBLE_LOCKED = _VISIBLE.with_for_update()
 _is_plain = and_(
-    _c.starts_at.is_(None),
-    _c.ends_at.is_(None),
-    _c.max_runs.is_(None),
-    _c.jitter_seconds == literal_column("0"),
+    schedules_c.starts_at.is_(None),
+    schedules_c.ends_at.is_(None),
+    schedules_c.max_runs.is_(None),
+    schedules_c.jitter_seconds == literal_column("0"),
 )
 DUE = prepare(
     select(
-        _c.id,
-        _c.version,
-        _c.task,
-        _c.next_at,
+        schedules_c.id,
+        schedules_c.version,
+        schedules_c.task,
+        schedules_c.next_at,
         _is_plain.label("is_plain"),
-        _c.cron,
-        _c.zone,
-        _c.dst_gap,
-        _c.dst_overlap,
+        schedules_c.cron,
+        schedules_c.zone,
+        schedules_c.dst_gap,
+        schedules_c.dst_overlap,
     )
-    .where(IS_ACTIVE, _c.next_at <= bindparam("now"))
-    .order_by(_c.next_at, _c.id)
-    .limit(bindparam("most")),
+    .where(IS_ACTIVE, schedules_c.next_at <= bindparam("now"))
+    .order_by(schedules_c.next_at, schedules_c.id)
+    .limit(bindparam("limit")),
     "now",
-    "most",
+    "limit",
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
 _ONE: ColumnElement[int] = literal_column("1")
 _ACTIVE_OF_OWNER: Select[Any] = (
     select(_ONE)
     .where(
-        _c.owner == bindparam("owner"),
-        _c.deleted_at.is_(None),
+        schedules_c.owner == bindparam("owner"),
+        schedules_c.deleted_at.is_(None),
         # Not `next_at IS NOT NULL`: without statistics PostgreSQL would then read the
         # active schedules of every owner, by the index of those that are due.
-        case((_c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
+        case((schedules_c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
     )
     .limit(bindparam("limit"))
 )
 _COUNT_ACTIVE = prepare(
     select(func.count()).select_from(_ACTIVE_OF_OWNER.subquery()), "owner", "limit"
 )
-NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
+NEXT_DUE = (
+    select(schedules_c.next_at)
+    .where(IS_ACTIVE)
+    .order_by(schedules_c.next_at, schedules_c.id)
+    .limit(1)
+)
 _LOCK = (
-    select(_c.id, _c.cursor, _c.version)
+    select(schedules_c.id, schedules_c.cursor, schedules_c.version)
     .where(IS_ACTIVE, _ids)
-    .order_by(_c.id)
+    .order_by(schedules_c.id)
     .with_for_update(skip_locked=True)
 )
-_STREAKS = select(_c.id, _c.fail_streak).where(_ids, _c.fail_streak > 0)
-_CLEAR = update(schedules).where(_ids, _c.fail_streak > 0).values(fail_streak=0)
+_STREAKS = select(schedules_c.id, schedules_c.fail_streak).where(_ids, schedules_c.fail_streak > 0)
+_CLEAR = update(schedules).where(_ids, schedules_c.fail_streak > 0).values(fail_streak=0)
 TO_JUDGE = (
     select(schedules)
-    .where(IS_EXPECTED, _c.alert_at <= bindparam("now"))
-    .order_by(_c.alert_at, _c.id)
-    .limit(bindparam("most"))
+    .where(IS_EXPECTED, schedules_c.alert_at <= bindparam("now"))
+    .order_by(schedules_c.alert_at, schedules_c.id)
+    .limit(bindparam("limit"))
 )
 _JUDGE = (
     update(schedules)
     .where(
-        _c.id == bindparam("schedule_id"),
-        _c.version == bindparam("was_version"),
-        _c.alert_at == bindparam("was_alert_at"),
+        schedules_c.id == bindparam("schedule_id"),
+        schedules_c.version == bindparam("was_version"),
+        schedules_c.alert_at == bindparam("was_alert_at"),
     )
-    .values(alert_at=bindparam("look_at"), overdue_since=bindparam("since"))
+    .values(alert_at=bindparam("new_alert_at"), overdue_since=bindparam("since"))
 )
 _NEWEST_RUNS = (
     select(jobs.c.state, jobs.c.ended_at)
@@ -117,9 +124,9 @@ LAST_SUCCESS = select(func.max(_NEWEST_RUNS.c.ended_at)).where(
 )
 _ACTIVE_AFTER = (
     select(schedules)
-    .where(IS_ACTIVE, _c.id > bindparam("above"))
-    .order_by(_c.id)
-    .limit(bindparam("most"))
+    .where(IS_ACTIVE, schedules_c.id > bindparam("after_id"))
+    .order_by(schedules_c.id)
+    .limit(bindparam("limit"))
 )
 
 
@@ -142,7 +149,9 @@ class SqlScheduleRepository(ScheduleLists):
 
     def replace(self, schedule: Schedule) -> None:
         """Keep a schedule as it now stands; its row is locked already."""
-        change = update(schedules).where(_c.id == schedule.id, _c.deleted_at.is_(None))
+        change = update(schedules).where(
+            schedules_c.id == schedule.id, schedules_c.deleted_at.is_(None)
+        )
         if self._db.execute(change.values(schedule_values(schedule))).rowcount == 0:
             raise NotFound(f"There is no schedule {schedule.id}.")
 
@@ -154,7 +163,7 @@ class SqlScheduleRepository(ScheduleLists):
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the active schedules whose time has come, in short, oldest first, unlocked."""
         dialect = self._db.dialect
-        moment = cache(instant_reader(dialect))
+        read_time = cache(instant_reader(dialect))
         rows = DUE.fetch_all(self._db, (instant_writer(dialect)(now), limit))
         return [
             Due(
@@ -162,7 +171,7 @@ class SqlScheduleRepository(ScheduleLists):
                 version,
                 task,
                 rule_from_row(line, zone, gap, overlap),
-                moment(at),
+                read_time(at),
                 bool(is_plain),
             )
             for id_, version, task, at, is_plain, line, zone, gap, overlap in rows
@@ -211,7 +220,7 @@ class SqlScheduleRepository(ScheduleLists):
 
     def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
         """Return the schedules whose alert is due, oldest first, unlocked."""
-        return self._schedules(TO_JUDGE, {"now": now, "most": limit})
+        return self._schedules(TO_JUDGE, {"now": now, "limit": limit})
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
         """Keep what an alert came to, if the row still stands as before."""
@@ -219,7 +228,7 @@ class SqlScheduleRepository(ScheduleLists):
             "schedule_id": before.id,
             "was_version": before.version,
             "was_alert_at": before.alert_at,
-            "look_at": after.alert_at,
+            "new_alert_at": after.alert_at,
             "since": after.overdue_since,
         }
         return self._db.execute(_JUDGE, values).rowcount == 1
@@ -232,7 +241,7 @@ class SqlScheduleRepository(ScheduleLists):
 
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
         """Return active schedules by id, above an id: to walk over all of them."""
-        return self._schedules(_ACTIVE_AFTER, {"above": after, "most": limit})
+        return self._schedules(_ACTIVE_AFTER, {"after_id": after, "limit": limit})
 
     def _one(self, query: Any, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()
