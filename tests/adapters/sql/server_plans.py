@@ -26,7 +26,7 @@ def statements_of(store: SqlStore, ask: Ask) -> list[tuple[str, Any]]:
     try:
         with store.begin() as tx:
             ask(tx)
-            tx._db.rollback()
+            tx.db.rollback()
     finally:
         event.remove(engine, "before_cursor_execute", note)
     return asked

@@ -68,13 +68,13 @@ def counted(store: SqlStore) -> Iterator[list[str]]:
 
 def is_idle(tx: SqlTx) -> bool:
     """Whether no transaction is open on the server."""
-    driver: Any = tx._db.connection.dbapi_connection
+    driver: Any = tx.db.connection.dbapi_connection
     return bool(driver.info.transaction_status == IDLE)
 
 
 def disconnect(store: SqlStore, tx: SqlTx) -> None:
     """Have the server end a transaction's connection."""
-    driver: Any = tx._db.connection.dbapi_connection
+    driver: Any = tx.db.connection.dbapi_connection
     with store._connections.migrating() as other:
         other.exec_driver_sql(f"SELECT pg_terminate_backend({driver.info.backend_pid})")
 
@@ -170,7 +170,7 @@ def test_counting_reads_the_schedules_of_one_owner(store: SqlStore) -> None:
             tx.schedules.add(a_schedule(owner=UserId(owner)))
     with counted(store) as sent, store.begin() as tx:
         assert tx.schedules.count_active(UserId(7), limit=5) == 1
-        (plan,) = tx._db.exec_driver_sql(
+        (plan,) = tx.db.exec_driver_sql(
             f"EXPLAIN (FORMAT JSON) {sent[0]}", {"owner": 7, "limit": 5, "param_1": 1}
         ).scalar_one()
     assert "schedules_owner" in str(plan)

@@ -252,15 +252,15 @@ def test_readers_share_few_connections_and_none_waits_for_nothing(
 
 
 def test_a_value_that_does_not_fit_is_invalid(store: SqlStore) -> None:
-    with pytest.raises(Invalid, match="cannot be kept"):
+    with pytest.raises(Invalid, match="cannot be stored"):
         keep(store, a_job(name="x" * 300))
-    with pytest.raises(Invalid, match="cannot be kept"), store.begin() as tx:
+    with pytest.raises(Invalid, match="cannot be stored"), store.begin() as tx:
         tx.schedules.add(a_schedule(name="x" * 300))
 
 
 def test_a_row_without_its_parent_is_a_conflict(store: SqlStore) -> None:
     with pytest.raises(Conflict), store.begin() as tx:
-        tx._db.exec_driver_sql("INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
+        tx.db.exec_driver_sql("INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
 
 
 def test_a_callers_own_transaction_is_not_begun_again(store: SqlStore, database: Server) -> None:

@@ -110,7 +110,7 @@ def test_naive_moments_are_refused(store: SqlStore) -> None:
     with pytest.raises((StatementError, ValueError)), store.begin() as tx:
         tx.jobs.add([a_job(due_at=NOON, created_at=naive)], NOON)
     with store.view() as tx, pytest.raises(StatementError, match="aware"):
-        tx._db.execute(select(jobs).where(jobs.c.due_at < naive))
+        tx.db.execute(select(jobs).where(jobs.c.due_at < naive))
 
 
 def test_a_foreign_key_takes_the_log_with_its_job(store: SqlStore) -> None:

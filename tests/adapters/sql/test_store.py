@@ -203,7 +203,7 @@ def test_when_sqlite_drops_the_transaction_every_member_so_far_raises(
     def lose() -> None:
         with store.begin() as tx:
             tx.jobs.add([a_job(name="lost")], NOON)
-            tx._db.exec_driver_sql("ROLLBACK")
+            tx.db.exec_driver_sql("ROLLBACK")
 
     members = [held.start(), held.queue_up(lose)]
     later = held.queue_up(lambda: add(store, "later"))
@@ -219,9 +219,9 @@ def test_after_a_loss_the_rest_of_the_block_is_not_kept_either(store: SqlStore) 
 
     def lose_and_go_on() -> None:
         with store.begin() as tx:
-            tx._db.exec_driver_sql("ROLLBACK")
+            tx.db.exec_driver_sql("ROLLBACK")
             with pytest.raises(Exception, match="no such table"):
-                tx._db.exec_driver_sql("SELECT * FROM nowhere")
+                tx.db.exec_driver_sql("SELECT * FROM nowhere")
             tx.jobs.add([a_job(name="stray")], NOON)
 
     with pytest.raises(Unavailable):

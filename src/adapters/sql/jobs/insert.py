@@ -13,7 +13,7 @@ from workbell.adapters.sql.database.statements import (
     insert_if_absent,
     prepare,
 )
-from workbell.adapters.sql.database.strategy import ProgressEntry
+from workbell.adapters.sql.database.strategy import InitialState
 from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, job_values, with_inserted_id
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.jobs.job import Job
@@ -26,7 +26,7 @@ _PLAIN_INSERT = prepare(insert(table), *JOB_COLUMNS)
 
 
 def insert_jobs_sqlite(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[InitialState]
 ) -> Sequence[Job | None]:
     """Insert rows unless their keys are taken; None for each refused job."""
     to_db_time = instant_writer(db.dialect)
@@ -41,7 +41,7 @@ def insert_jobs_sqlite(
 
 
 def insert_jobs_mysql(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[InitialState]
 ) -> Sequence[Job | None]:
     """Insert rows unless their keys are taken; None for each refused job."""
     to_db_time = instant_writer(db.dialect)
@@ -53,7 +53,7 @@ def insert_jobs_mysql(
 
 
 def _inserted(
-    jobs: Sequence[Job], entries: Sequence[ProgressEntry], ids: Sequence[int | None]
+    jobs: Sequence[Job], entries: Sequence[InitialState], ids: Sequence[int | None]
 ) -> Sequence[Job | None]:
     return [
         None if job_id is None else with_inserted_id(job, job_id, *entry)

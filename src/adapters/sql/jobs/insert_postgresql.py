@@ -13,7 +13,7 @@ from workbell.adapters.sql.database.column_types import (
     to_naive_utc,
 )
 from workbell.adapters.sql.database.statements import Values, prepare
-from workbell.adapters.sql.database.strategy import ProgressEntry
+from workbell.adapters.sql.database.strategy import InitialState
 from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, job_values, with_inserted_id
 from workbell.adapters.sql.schema.tables import jobs
 from workbell.domain.jobs.job import Job, JobState
@@ -88,7 +88,7 @@ _ENTER = prepare(
 
 
 def insert_jobs(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[InitialState]
 ) -> Sequence[Job | None]:
     """
     Insert rows unless their keys are taken; None for each refused job.

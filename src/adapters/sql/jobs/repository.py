@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy import bindparam, null, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, chunks
-from workbell.adapters.sql.database.strategy import ProgressEntry
+from workbell.adapters.sql.database.strategy import InitialState
 from workbell.adapters.sql.jobs import concurrency_keys
 from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
@@ -245,7 +245,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         """Move the HELD rows of a task to READY as far as concurrency keys allow."""
         return concurrency_keys.release_all(self._db, now, self._woken, task=key)
 
-    def _states(self, jobs: Sequence[Job], now: datetime) -> list[ProgressEntry]:
+    def _states(self, jobs: Sequence[Job], now: datetime) -> list[InitialState]:
         """Decide where each job enters: its state, its tag, and when it was queued."""
         if _is_lone(jobs):
             return [self._state_of_one(jobs[0], now)]
@@ -270,7 +270,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             states.append(state)
         return self._tagged(jobs, states, now)
 
-    def _state_of_one(self, job: Job, now: datetime) -> ProgressEntry:
+    def _state_of_one(self, job: Job, now: datetime) -> InitialState:
         if job.due_at > now:
             return JobState.SCHEDULED, job.fair_tag, job.queued_at
         is_active, tag = tag_single(self._db, job)
@@ -280,7 +280,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
 
     def _tagged(
         self, jobs: Sequence[Job], states: Sequence[JobState], now: datetime
-    ) -> list[ProgressEntry]:
+    ) -> list[InitialState]:
         tags = FairTagAllocator(self._db)
         return [
             (state, tags.next((job.queue, job.priority, job.fairness_key), job.weight), now)
