@@ -8,7 +8,7 @@ from workbell.adapters.memory.tables import Tables
 from workbell.domain.jobs.attempt import Artifact, LogLine
 from workbell.domain.jobs.job import JobId
 
-ANNOUNCED = "/"
+RESERVED = "/"
 """Begins the name of a file that is no artifact; those have no slash in theirs."""
 
 
@@ -44,7 +44,7 @@ class MemoryJobLogRepository:
 
     def reserve_file_key(self, job_id: JobId, key: str) -> None:
         """Keep the key of a file that may be made from now on."""
-        self._put(job_id, Artifact(f"{ANNOUNCED}{key}", "", 0, "", key))
+        self._put(job_id, Artifact(f"{RESERVED}{key}", "", 0, "", key))
 
     def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
         """Keep a file's row; return the key of the one that it replaces."""
@@ -52,13 +52,13 @@ class MemoryJobLogRepository:
         replaced = next((file.key for file in found if file.name == artifact.name), None)
         if replaced is not None:
             self.reserve_file_key(job_id, replaced)
-        self._put(job_id, artifact, but=f"{ANNOUNCED}{artifact.key}")
+        self._put(job_id, artifact, but=f"{RESERVED}{artifact.key}")
         return replaced
 
     def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
         """Return a job's files by name."""
         found = self._tables.artifacts.get(job_id) or ()
-        return [file for file in found if not file.name.startswith(ANNOUNCED)]
+        return [file for file in found if not file.name.startswith(RESERVED)]
 
     def _put(self, job_id: JobId, artifact: Artifact, *, but: str = "") -> None:
         names = {artifact.name, but}

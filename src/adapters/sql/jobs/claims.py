@@ -1,4 +1,4 @@
-"""Claims: taking ready rows, extending leases, and noting progress."""
+"""Claiming ready jobs, renewing leases and recording progress."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -72,7 +72,7 @@ _PROGRESS = prepare(
 
 @frozen
 class JobClaims(JobStaging):
-    """What workers do to the rows that they claim."""
+    """The operations of workers on the jobs that they claim."""
 
     def claim(
         self,
@@ -84,10 +84,10 @@ class JobClaims(JobStaging):
         limit: int,
         free_threads: int,
     ) -> Sequence[Claim]:
-        """Take ready rows of a queue that is not paused."""
+        """Claim ready jobs of a running queue."""
         if (settle_and_claim := self._strategy.settle_and_claim) is not None:
-            asked = (queue, limit, free_threads, lease_until, worker, now)
-            return settle_and_claim(self._db, (), asked, self._sole)[0]
+            request = (queue, limit, free_threads, lease_until, worker, now)
+            return settle_and_claim(self._db, (), request, self._single_statement)[0]
         rows = self._claimable(queue, limit, free_threads)
         if not rows:
             return []
@@ -107,24 +107,24 @@ class JobClaims(JobStaging):
     def renew_leases(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:
-        """Renew leases; return for each renewed one whether to cancel it."""
+        """Renew leases; return, for each renewed job, whether to cancel it."""
         renewed = {JobId(row.id): bool(row.cancel_requested) for row in self._running(claims)}
-        for some in chunks(list(renewed)):
-            self._db.execute(_EXTEND, {"ids": some, "new_lease": lease_until})
+        for ids in chunks(list(renewed)):
+            self._db.execute(_EXTEND, {"ids": ids, "new_lease": lease_until})
         return renewed
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
-        """Write the progress of (id, token) pairs that are still running."""
+        """Write the progress of jobs that still run under the given tokens."""
         rows = [
-            (json_text(progress_value(told)), job_id, token)
-            for job_id, token, told in sorted(notes, key=lambda note: note[0])
+            (json_text(progress_value(progress)), job_id, token)
+            for job_id, token, progress in sorted(notes, key=lambda note: note[0])
         ]
         _PROGRESS.execute_many(self._db, rows)
 
     def _mark_claimed(
         self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime
     ) -> None:
-        """Write the claims of locked rows by one statement."""
+        """Write the claims of locked rows in one statement."""
         if len(ids) == 1:
             to_db_time = instant_writer(self._db.dialect)
             _CLAIM.execute(self._db, (to_db_time(lease_until), worker, to_db_time(now), ids[0]))
@@ -133,7 +133,7 @@ class JobClaims(JobStaging):
         self._db.execute(_CLAIM_TOGETHER, values)
 
     def _claimable(self, queue: str, limit: int, free_threads: int) -> Sequence[AnyRow]:
-        """Return the rows that one claim may take, reading on only where it may take more."""
+        """Return the rows to claim; read all `limit` rows only if they may be claimed."""
         with closing(self._db.execute(CLAIMED, {"queue": queue, "limit": limit})) as found:
             rows = list(found.fetchmany(free_threads + 1))
             if select_claimable([MODES[row.mode] for row in rows], free_threads) == len(rows):
@@ -141,11 +141,11 @@ class JobClaims(JobStaging):
         return rows[: select_claimable([MODES[row.mode] for row in rows], free_threads)]
 
     def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
-        """Lock rows by id; return those that are RUNNING under the tokens."""
+        """Lock rows in id order; return those that are RUNNING under the tokens."""
         tokens = dict(claims)
         rows: list[AnyRow] = []
-        for some in chunks(sorted(tokens)):
-            rows += self._db.execute(_LOCK_RUNNING, {"ids": some})
+        for ids in chunks(sorted(tokens)):
+            rows += self._db.execute(_LOCK_RUNNING, {"ids": ids})
         return [
             row
             for row in rows

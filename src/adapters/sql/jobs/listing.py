@@ -1,4 +1,4 @@
-"""Reading jobs: single ones, lists, capped counts, and due rows."""
+"""Reading jobs: single jobs, lists, capped counts and due jobs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -73,7 +73,7 @@ NEXT_QUEUE = (
     .order_by(jobs_c.queue)
     .limit(1)
 )
-_SWITCHED_OFF = select(queues.c.name).where(queues.c.state != "running")
+_STOPPED_QUEUES = select(queues.c.name).where(queues.c.state != "running")
 NEXT_DUE = select(jobs_c.due_at).where(IS_SCHEDULED).order_by(jobs_c.due_at, jobs_c.id).limit(1)
 HAS_HELD: Select[Any] = select(literal_column("1")).where(IS_HELD).limit(1)
 
@@ -96,7 +96,7 @@ _ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(att
 
 @frozen
 class JobLists(JobStaging):
-    """The jobs that a scope may see, a part at a time."""
+    """Queries for jobs."""
 
     def find(
         self,
@@ -107,7 +107,7 @@ class JobLists(JobStaging):
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Job]:
-        """Return a part of a list; hidden jobs are left out."""
+        """Return a page of the jobs visible to the scope, without hidden jobs."""
         query = (
             JOB.where(*_conditions(scope, filters))
             .order_by(*order_by(ordering, _ORDERINGS))
@@ -117,52 +117,52 @@ class JobLists(JobStaging):
         return [job_from_row(row) for row in self._db.execute(query)]
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
-        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(jobs, *_conditions(scope, filters))).scalar_one()
 
     def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running rows whose lease ended before now, oldest first."""
+        """Return running jobs whose lease has expired, oldest first."""
         rows = self._db.execute(EXPIRED, {"now": now, "limit": limit})
         return [claim_from_row(row) for row in rows]
 
     def waiting_queues(self) -> Sequence[str]:
-        """Return the queues, neither paused nor draining, in which ready rows wait."""
-        found: list[str] = []
+        """Return the running queues that have ready jobs."""
+        queues: list[str] = []
         queue: str | None = ""
         while (queue := self._db.execute(NEXT_QUEUE, {"after": queue}).scalar()) is not None:
-            found.append(queue)
-        off = set(self._db.execute(_SWITCHED_OFF).scalars()) if found else set()
-        return [queue for queue in found if queue not in off]
+            queues.append(queue)
+        stopped = set(self._db.execute(_STOPPED_QUEUES).scalars()) if queues else set()
+        return [queue for queue in queues if queue not in stopped]
 
     def next_due(self) -> datetime | None:
         """Return when the earliest SCHEDULED job is due."""
-        found: datetime | None = self._db.execute(NEXT_DUE).scalar()
-        return found
+        due_at: datetime | None = self._db.execute(NEXT_DUE).scalar()
+        return due_at
 
     def has_held(self) -> bool:
-        """Whether any row is HELD: one index probe."""
+        """Whether any job is HELD; reads one index entry."""
         return self._db.execute(HAS_HELD).first() is not None
 
     def get(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job that whoever asks may see."""
+        """Return a job visible to the scope."""
         row = self._db.execute(VISIBLE, {"job_id": job_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
             raise NotFound(f"There is no job {job_id}.")
         return job_from_row(row)
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
-        """Return the job that an owner has made under a key."""
+        """Return an owner's job with an idempotency key."""
         values = {"owner": owner, "idempotency_key": key}
         row = self._db.execute(_BY_KEY, values).one_or_none()
         return None if row is None else job_from_row(row)
 
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
-        """Return how many jobs of an owner wait, counting no further than `at_most`."""
+        """Return the number of an owner's waiting jobs, at most `limit`."""
         values = {"owner": owner, "limit": limit}
         return self._db.execute(_COUNT_WAITING, values).scalar_one()
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
-        """Return the waiting and running jobs of some schedules, oldest first."""
+        """Return the waiting and running jobs of each schedule, oldest first."""
         found: dict[int, list[Job]] = {each: [] for each in schedule_ids}
         for some in chunks(list(found)):
             for row in self._db.execute(UNFINISHED, {"ids": some}):
@@ -170,7 +170,7 @@ class JobLists(JobStaging):
         return found
 
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
-        """Return the closed attempts of a job, oldest first."""
+        """Return a job's finished attempts, oldest first."""
         return [attempt_from_row(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
 
 
@@ -188,11 +188,7 @@ def _conditions(scope: Scope, filters: JobFilter) -> Iterator[ColumnElement[bool
     yield from in_range(jobs_c.created_at, filters.created_from, filters.created_to)
     yield from in_range(jobs_c.due_at, filters.due_from, filters.due_to)
     if filters.search is not None:
-        yield or_(
-            *[
-                contains_text(column, filters.search)
-                for column in (jobs_c.name, jobs_c.task, jobs_c.description)
-            ]
-        )
+        texts = (jobs_c.name, jobs_c.task, jobs_c.description)
+        yield or_(*[contains_text(column, filters.search) for column in texts])
     if filters.before_id is not None:
         yield jobs_c.id < filters.before_id

@@ -1,4 +1,4 @@
-"""What attempts log, and the files they make."""
+"""Log lines and artifacts of jobs in SQL."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from workbell.adapters.sql.schema.tables import artifacts, job_logs
 from workbell.domain.jobs.attempt import Artifact, LogLine
 from workbell.domain.jobs.job import JobId
 
-ANNOUNCED = "/"
-"""Begins the name of a file that is no artifact; those have no slash in theirs."""
+RESERVED = "/"
+"""First character of the name of a reserved file; artifact names have no slash."""
 
 logs_c = job_logs.c
 _INSERT = prepare(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
@@ -30,12 +30,12 @@ _LINES = (
 artifacts_c = artifacts.c
 _ARTIFACTS = (
     select(artifacts)
-    .where(artifacts_c.job_id == bindparam("job"), ~artifacts_c.name.startswith(ANNOUNCED))
+    .where(artifacts_c.job_id == bindparam("job"), ~artifacts_c.name.startswith(RESERVED))
     .order_by(artifacts_c.name)
 )
 _ONE = (artifacts_c.job_id == bindparam("job"), artifacts_c.name == bindparam("file_name"))
 _KEY = select(artifacts_c.key).where(*_ONE)
-_FORGET = delete(artifacts).where(*_ONE)
+_DELETE = delete(artifacts).where(*_ONE)
 
 
 @frozen
@@ -47,7 +47,7 @@ class SqlJobLogRepository:
     def append(
         self, job_id: JobId, lines: Sequence[LogLine], *, keep_head: int, keep_tail: int
     ) -> None:
-        """Add lines of one attempt, keeping its first and its last ones only."""
+        """Insert log lines, then delete all but the first and last of each attempt."""
         to_db_time = instant_writer(self._db.dialect)
         _INSERT.execute_many(
             self._db,
@@ -62,28 +62,28 @@ class SqlJobLogRepository:
     def lines(
         self, job_id: JobId, *, attempt: int | None = None, after: int = 0, limit: int = 1000
     ) -> Sequence[LogLine]:
-        """Return lines in order of attempt and seq; `after` skips seqs up to it."""
+        """Return the lines with a seq above `after`, by attempt and seq."""
         query = _LINES if attempt is None else _LINES.where(logs_c.attempt == attempt)
         values = {"job": job_id, "after": after, "limit": limit}
         return [LogLine(*row) for row in self._db.execute(query, values)]
 
     def reserve_file_key(self, job_id: JobId, key: str) -> None:
-        """Keep the key of a file that may be made from now on."""
-        file = Artifact(f"{ANNOUNCED}{key}", "", 0, "", key)
+        """Record the key of a file before it is written, so that it can be deleted."""
+        file = Artifact(f"{RESERVED}{key}", "", 0, "", key)
         upsert(self._db, artifacts, {"job_id": job_id, **asdict(file)})
 
     def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
-        """Keep a file's row; return the key of the one that it replaces."""
+        """Store an artifact; return the key of the file that it replaces."""
         named = {"job": job_id, "file_name": artifact.name}
         replaced: str | None = self._db.execute(_KEY, named).scalar_one_or_none()
         if replaced is not None:
             self.reserve_file_key(job_id, replaced)
         upsert(self._db, artifacts, {"job_id": job_id, **asdict(artifact)})
-        self._db.execute(_FORGET, {"job": job_id, "file_name": f"{ANNOUNCED}{artifact.key}"})
+        self._db.execute(_DELETE, {"job": job_id, "file_name": f"{RESERVED}{artifact.key}"})
         return replaced
 
     def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
-        """Return a job's files by name."""
+        """Return a job's artifacts by name."""
         return [_artifact(row) for row in self._db.execute(_ARTIFACTS, {"job": job_id})]
 
     def _trim(self, job_id: JobId, attempt: int, head: int, tail: int) -> None:

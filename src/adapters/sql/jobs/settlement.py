@@ -1,4 +1,4 @@
-"""Settling: outcomes are written under the claim's token, or not at all."""
+"""Settling: an outcome is written only if the job still runs under its token."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -17,8 +17,8 @@ jobs_c = jobs.c
 _row = select(
     jobs_c.id, jobs_c.token, jobs_c.state, jobs_c.cancel_requested, jobs_c.lease_until
 ).with_for_update()
-_STANDING = _row.where(jobs_c.id.in_(bindparam("ids", expanding=True))).order_by(jobs_c.id)
-_ONE_STANDING = prepare(_row.where(jobs_c.id == bindparam("job_id")), "job_id")
+_LOCK_MANY = _row.where(jobs_c.id.in_(bindparam("ids", expanding=True))).order_by(jobs_c.id)
+_LOCK_ONE = prepare(_row.where(jobs_c.id == bindparam("job_id")), "job_id")
 _SETTLE = prepare(
     update(jobs)
     .where(jobs_c.id == bindparam("job_id"))
@@ -46,7 +46,7 @@ _ATTEMPT = prepare(insert(attempts), *_ATTEMPT_COLUMNS)
 
 
 def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict[JobId, Settlement]:
-    """Write what is accepted, as it is accepted, and its attempts; return it by id."""
+    """Write accepted outcomes and their attempts; return the outcomes by id."""
     rows = {row.id: row for row in _locked_rows(db, settlements)}
     accepted: dict[JobId, Settlement] = {}
     for each in settlements:
@@ -61,22 +61,22 @@ def write_settlements(db: Connection, settlements: Sequence[Settlement]) -> dict
 
 
 def _locked_rows(db: Connection, settlements: Sequence[Settlement]) -> Iterable[AnyRow]:
-    """Lock the rows of settlements, in the order of their ids; a worker's own is mostly one."""
+    """Lock the rows of settlements in id order; usually it is a single one."""
     if len(settlements) == 1 and settlements[0].lease_before is None:
-        return _ONE_STANDING.execute(db, (settlements[0].id,)).all()
+        return _LOCK_ONE.execute(db, (settlements[0].id,)).all()
     ids = sorted({each.id for each in settlements})
-    return [row for some in chunks(ids) for row in db.execute(_STANDING, {"ids": some})]
+    return [row for part in chunks(ids) for row in db.execute(_LOCK_MANY, {"ids": part})]
 
 
 def _is_current(row: AnyRow, settlement: Settlement) -> bool:
-    """Whether the row is running under the token and, for the reaper, has lost its lease."""
+    """Whether the job runs under the token and, for the reaper, its lease has expired."""
     if STATES[row.state] is not JobState.RUNNING or row.token != settlement.token:
         return False
     return settlement.lease_before is None or row.lease_until < settlement.lease_before
 
 
 def _apply_cancellation(row: AnyRow, settlement: Settlement) -> Settlement:
-    """Return a settlement that tries nothing again whose cancelling was asked for."""
+    """Turn a retry into a cancellation if cancellation was requested."""
     if settlement.state is JobState.SCHEDULED and row.cancel_requested:
         return evolve(settlement, state=JobState.CANCELLED)
     return settlement
