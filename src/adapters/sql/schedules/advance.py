@@ -1,4 +1,4 @@
-"""Moving schedules past the ticks that were handled."""
+"""Advancing schedules past the ticks that were handled."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -29,16 +29,10 @@ _ADVANCE = prepare(
             (bindparam("is_over"), bindparam("new_reason")), else_=schedules_c.paused_reason
         ),
     ),
-    "new_cursor",
-    "new_next_at",
-    "new_runs",
-    "is_over",
-    "new_reason",
-    "schedule_id",
-    "was_version",
-    "was_cursor",
+    *("new_cursor", "new_next_at", "new_runs", "is_over", "new_reason"),
+    *("schedule_id", "was_version", "was_cursor"),
 )
-_TAKE = prepare(
+_ADVANCE_BY_ONE = prepare(
     update(schedules)
     .where(
         IS_ACTIVE,
@@ -46,32 +40,29 @@ _TAKE = prepare(
         schedules_c.version == bindparam("was_version"),
         schedules_c.next_at == bindparam("tick"),
     )
-    .ordered_values(  # the cursor first: MySQL reads what it has set already
+    .ordered_values(  # cursor first, because MySQL reads values that the UPDATE has set
         (schedules_c.cursor, schedules_c.next_at),
         (schedules_c.next_at, bindparam("new_next_at")),
         (schedules_c.runs, schedules_c.runs + literal_column("1")),
     ),
-    "new_next_at",
-    "schedule_id",
-    "was_version",
-    "tick",
+    *("new_next_at", "schedule_id", "was_version", "tick"),
 )
 
 
 def advance(db: Connection, steps: Sequence[Advance]) -> None:
-    """Move schedules on; rows whose cursor or version has changed are skipped."""
+    """Advance schedules; rows whose cursor or version has changed are skipped."""
     to_db_time = instant_writer(db.dialect)
     _ADVANCE.execute_many(db, [_step(each, to_db_time) for each in steps])
 
 
 def advance_by_one(db: Connection, steps: Sequence[FastPathStep]) -> None:
-    """Move schedules past one tick each; rows that have changed are skipped."""
+    """Advance schedules by one tick each; changed rows are skipped."""
     to_db_time = cache(instant_writer(db.dialect))
     rows = [
         (to_db_time(next_at), schedule_id, version, to_db_time(tick))
         for schedule_id, version, tick, next_at in steps
     ]
-    _TAKE.execute_many(db, rows)
+    _ADVANCE_BY_ONE.execute_many(db, rows)
 
 
 def _step(step: Advance, to_db_time: Callable[[Any], Any]) -> tuple[Any, ...]:
