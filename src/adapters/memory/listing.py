@@ -1,4 +1,4 @@
-"""Lists in memory: ranges of time, and orderings by name."""
+"""Filtering and ordering of lists in memory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def between(moment: datetime | None, first: datetime | None, last: datetime | None) -> bool:
-    """Whether a moment lies within bounds, both included; none is in no range."""
+    """Whether a value is in a range, both ends included; None is in no range."""
     if moment is None:
         return first is None and last is None
     return (first is None or moment >= first) and (last is None or moment <= last)
@@ -21,9 +21,9 @@ def ordered(
     rows: list[T], ordering: Sequence[str], keys: Mapping[str, Callable[[T], Any]]
 ) -> list[T]:
     """
-    Return rows by names of keys, a minus before descending ones.
+    Sort rows by the names of keys; a leading minus means descending.
 
-    The id breaks ties, descending where the first name is; rows without a
+    Ties are broken by the id, in the direction of the first name; rows without a
     value come last in both directions.
     """
     descending = bool(ordering) and ordering[0].startswith("-")
@@ -36,5 +36,5 @@ def ordered(
 
 
 def count_rows(rows: Iterable[object]) -> int:
-    """Return how many rows a list has, counting no further than one above `COUNT_CAP`."""
+    """Count rows, up to `COUNT_CAP` + 1."""
     return sum(1 for _ in islice(rows, constraints.COUNT_CAP + 1))

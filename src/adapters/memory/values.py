@@ -1,4 +1,4 @@
-"""Values as a database would give them back."""
+"""Conversion of values as a database round trip would do it."""
 
 import json
 from datetime import UTC, datetime
@@ -16,11 +16,11 @@ Row = TypeVar("Row", Job, Schedule, Goal, ProgressEntry, Timer)
 
 def isolated_copy(value: Any) -> Any:
     """
-    Return a copy of a JSON value, which nobody else can change.
+    Return a deep copy of a JSON value.
 
     Raises:
-        ValueError: It holds NaN, an infinity or half a surrogate pair.
-        TypeError: It holds something else that JSON has no form for.
+        ValueError: The value contains NaN, an infinity or a lone surrogate.
+        TypeError: The value contains another type than JSON supports.
     """
     if value is None or isinstance(value, bool | int):
         return value
@@ -29,10 +29,10 @@ def isolated_copy(value: Any) -> Any:
 
 def in_utc(row: Row) -> Row:
     """
-    Return a row with its moments in UTC.
+    Return a row with its datetimes in UTC.
 
     Raises:
-        ValueError: A moment is naive: only aware ones are kept.
+        ValueError: A datetime is naive.
     """
     moments = {
         name: value

@@ -1,4 +1,4 @@
-"""Goals, their books, entries and timers in memory."""
+"""Goals, goal ledgers, progress entries and timers in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -37,56 +37,56 @@ _ENTRY_ORDERINGS: Mapping[str, Callable[[ProgressEntry], Any]] = {
 
 @define(eq=False)
 class MemoryGoalLedgerRepository:
-    """One book a person; whoever writes is alone in any case."""
+    """Goal ledgers, one per owner."""
 
     _tables: Tables
 
     def get(self, owner: UserId) -> GoalLedger:
-        """Return a person's book, an empty one where nothing was ever written."""
+        """Return an owner's ledger, or an empty one."""
         return self._tables.ledgers.get(owner) or GoalLedger(owner=owner)
 
     def lock(self, owner: UserId) -> GoalLedger:
-        """Return a person's book; there is one from now on."""
+        """Return an owner's ledger, inserting it if it is missing."""
         ledger = self.get(owner)
         self._tables.ledgers.put(owner, ledger)
         return ledger
 
     def replace(self, ledger: GoalLedger) -> None:
-        """Keep a book as it now stands."""
+        """Update a ledger."""
         self._tables.ledgers.put(ledger.owner, ledger)
 
 
 @define(eq=False)
 class MemoryGoalRepository:
-    """Everybody's goals; each is found by its owner and number only."""
+    """Goals, identified by owner and number."""
 
     _tables: Tables
 
     def add(self, goal: Goal) -> Goal:
-        """Keep a new goal, and return it with its id."""
+        """Insert a goal and return it with its id."""
         if self._found(goal.owner, goal.number) is not None:
-            raise Conflict(f"There is another goal {goal.number}.")
+            raise Conflict(f"The owner has a goal {goal.number} already.")
         kept = evolve(in_utc(goal), id=GoalId(self._tables.goals.next_id()))
         self._tables.goals.put(kept.id, kept)
         return kept
 
     def get(self, owner: UserId, number: int) -> Goal:
-        """Return one goal."""
+        """Return a goal."""
         if (found := self._found(owner, number)) is None:
             raise NotFound(f"There is no goal {number}.")
         return found
 
     def get_for_update(self, owner: UserId, number: int) -> Goal:
-        """Return one goal; the transaction is alone in any case."""
+        """Return a goal; transactions never overlap."""
         return self.get(owner, number)
 
     def replace(self, goal: Goal) -> None:
-        """Keep a goal as it now stands."""
+        """Update a goal."""
         self.get(goal.owner, goal.number)
         self._tables.goals.put(goal.id, in_utc(goal))
 
     def delete(self, goal: Goal) -> None:
-        """Remove a goal and its entries."""
+        """Delete a goal and its entries."""
         self._tables.goals.delete(goal.id)
         self._tables.reminded.delete(goal.id)
         for entry in [each for each in self._tables.entries if each.goal_id == goal.id]:
@@ -101,12 +101,12 @@ class MemoryGoalRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Goal]:
-        """Return a part of a person's goals."""
+        """Return a page of an owner's goals."""
         found = ordered(list(self._matching(owner, filters)), ordering, _GOAL_ORDERINGS)
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, filters: GoalFilter) -> int:
-        """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching goals, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(owner, filters))
 
     def _found(self, owner: UserId, number: int) -> Goal | None:
@@ -129,31 +129,31 @@ class MemoryGoalRepository:
 
 @define(eq=False)
 class MemoryProgressEntryRepository:
-    """Everybody's progress entries; their shares are worked out when asked for."""
+    """Progress entries; seconds per day are computed when they are read."""
 
     _tables: Tables
 
     def add(self, entry: ProgressEntry) -> ProgressEntry:
-        """Keep a new entry, and return it with its id."""
+        """Insert an entry and return it with its id."""
         if self._found(entry.owner, entry.goal_id, entry.number) is not None:
-            raise Conflict(f"There is another entry {entry.number}.")
+            raise Conflict(f"The goal has an entry {entry.number} already.")
         kept = evolve(in_utc(entry), id=EntryId(self._tables.entries.next_id()))
         self._tables.entries.put(kept.id, kept)
         return kept
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
-        """Return one entry."""
+        """Return an entry."""
         if (found := self._found(owner, goal_id, number)) is None:
             raise NotFound(f"There is no entry {number}.")
         return found
 
     def replace(self, entry: ProgressEntry) -> None:
-        """Keep an entry as it now stands."""
+        """Update an entry."""
         self.get(entry.owner, entry.goal_id, entry.number)
         self._tables.entries.put(entry.id, in_utc(entry))
 
     def delete(self, entry: ProgressEntry) -> None:
-        """Remove an entry."""
+        """Delete an entry."""
         self._tables.entries.delete(entry.id)
 
     def find(
@@ -165,18 +165,18 @@ class MemoryProgressEntryRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ProgressEntry]:
-        """Return a part of a person's entries."""
+        """Return a page of an owner's entries."""
         found = ordered(list(self._matching(owner, filters)), ordering, _ENTRY_ORDERINGS)
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, filters: EntryFilter) -> int:
-        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching entries, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(owner, filters))
 
     def latest_before(
         self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
-        """Return the timed entry that started last before a moment, perhaps but for one."""
+        """Return the last timed entry that started before a time, ignoring `except_id`."""
         started = [
             (entry.started_at, entry.id, entry)
             for entry in self._of(owner)
@@ -187,7 +187,7 @@ class MemoryProgressEntryRepository:
     def export(
         self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
-        """Return entries by id, above an id."""
+        """Return the entries with ids above `after`, by id."""
         above = sorted((e for e in self._of(owner) if e.id > (after or 0)), key=lambda e: e.id)
         goals = self._tables.goals.rows
         return [
@@ -206,7 +206,7 @@ class MemoryProgressEntryRepository:
         first: date | None = None,
         last: date | None = None,
     ) -> Sequence[tuple[date, int]]:
-        """Return the seconds of each local day that has any, in order."""
+        """Return the seconds of each local day with progress, in order."""
         sums: dict[date, int] = {}
         for entry, day, seconds in self._shares(owner, first, last):
             if goal_id is None or entry.goal_id == goal_id:
@@ -216,7 +216,7 @@ class MemoryProgressEntryRepository:
     def days_by_goal(
         self, owner: UserId, first: date | None = None, last: date | None = None
     ) -> Sequence[GoalDay]:
-        """Return the seconds of each local day and goal, by day and number."""
+        """Return the seconds of each local day and goal, by day and goal number."""
         sums: dict[tuple[date, int, GoalId], int] = {}
         for entry, day, seconds in self._shares(owner, first, last):
             key = (day, entry.goal_number, entry.goal_id)
@@ -257,22 +257,22 @@ class MemoryProgressEntryRepository:
 
 @define(eq=False)
 class MemoryTimerRepository:
-    """The running timers, at most one a person."""
+    """Running timers, at most one per owner."""
 
     _tables: Tables
 
     def get(self, owner: UserId) -> Timer | None:
-        """Return a person's running timer, if there is one."""
+        """Return an owner's running timer, or None."""
         return self._tables.timers.get(owner)
 
     def add(self, timer: Timer) -> None:
-        """Keep a person's running timer."""
+        """Insert a running timer."""
         if self.get(timer.owner) is not None:
             raise Conflict("There is a running timer.")
         self._tables.timers.put(timer.owner, in_utc(timer))
 
     def remove(self, owner: UserId) -> None:
-        """Forget a person's running timer, if there is one."""
+        """Delete an owner's running timer, if there is one."""
         self._tables.timers.delete(owner)
 
 

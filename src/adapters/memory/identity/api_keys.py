@@ -13,12 +13,12 @@ from workbell.domain.identity.user import UserId
 
 @define(eq=False)
 class MemoryApiKeyRepository:
-    """API keys, by their prefix."""
+    """API keys."""
 
     _tables: Tables
 
     def add(self, key: ApiKey) -> ApiKey:
-        """Keep a new key, and return it with its id."""
+        """Insert a key and return it with its id."""
         if self.by_prefix(key.prefix) is not None:
             raise Conflict("There is another key with this prefix.")
         kept = evolve(key, id=self._tables.api_keys.next_id())
@@ -26,18 +26,18 @@ class MemoryApiKeyRepository:
         return kept
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
-        """Return a key whatever its state; None if unknown."""
+        """Return a key in any state, or None."""
         return next((key for key in self._tables.api_keys if key.prefix == prefix), None)
 
     def get(self, user_id: UserId, key_id: int) -> ApiKey:
-        """Return one of a person's keys."""
+        """Return one of a user's keys."""
         key = self._tables.api_keys.get(key_id)
         if key is None or key.user_id != user_id:
             raise NotFound("There is no such key.")
         return key
 
     def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
-        """Return a person's keys that are not revoked, the newest first."""
+        """Return a user's keys that are not revoked, newest first."""
         keys = [
             key
             for key in self._tables.api_keys
@@ -46,7 +46,7 @@ class MemoryApiKeyRepository:
         return keys[::-1]
 
     def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
-        """End one of a person's keys."""
+        """Revoke one of a user's keys; return whether it was active."""
         key = self._tables.api_keys.get(key_id)
         if key is None or key.user_id != user_id or key.revoked_at is not None:
             return False
@@ -54,7 +54,7 @@ class MemoryApiKeyRepository:
         return True
 
     def record_use(self, key: ApiKey) -> None:
-        """Keep `last_used_at` of a key that is not revoked."""
+        """Update `last_used_at` of a key unless it is revoked."""
         kept = self._tables.api_keys.get(key.id)
         if kept is not None and kept.revoked_at is None:
             self._tables.api_keys.put(key.id, evolve(kept, last_used_at=key.last_used_at))

@@ -21,34 +21,34 @@ _KEYS: Mapping[str, Callable[[User], Any]] = {
 
 @define(eq=False)
 class MemoryUserRepository:
-    """Every person, active or not."""
+    """Users, active or not."""
 
     _tables: Tables
 
     def add(self, user: User) -> User:
-        """Keep a new person, and return them with their id."""
+        """Insert a user and return it with its id."""
         self._check_free(user, UserId(0))
         kept = evolve(user, id=UserId(self._tables.users.next_id()))
         self._put(kept)
         return kept
 
     def get(self, user_id: UserId) -> User:
-        """Return a person, without a lock."""
+        """Return a user."""
         if (user := self._tables.users.get(user_id)) is None:
             raise NotFound(f"There is no user {user_id}.")
         return user
 
     def get_for_update(self, user_id: UserId) -> User:
-        """Return a person; the transaction is alone in any case."""
+        """Return a user; transactions never overlap."""
         return self.get(user_id)
 
     def by_login(self, identifier: str) -> User | None:
-        """Return who has this username or, if it holds an `@`, this address."""
+        """Return the user with a username or, if it contains `@`, an email address."""
         found = self._tables.logins.get(normalise_identifier(identifier))
         return None if found is None else self._tables.users.get(found)
 
     def by_email(self, email: str) -> User | None:
-        """Return who has this address."""
+        """Return the user with an email address, or None."""
         found = self.by_login(email)
         return (
             found
@@ -57,7 +57,7 @@ class MemoryUserRepository:
         )
 
     def replace(self, user: User) -> None:
-        """Keep a person as they now stand: every field but id and `created_at`."""
+        """Update a user, except its id and `created_at`."""
         kept = self.get(user.id)
         self._check_free(user, user.id)
         for name in (kept.username, kept.email):
@@ -65,7 +65,7 @@ class MemoryUserRepository:
         self._put(evolve(user, created_at=kept.created_at))
 
     def has_super_user(self) -> bool:
-        """Whether there is an active person with `is_super_user`."""
+        """Whether there is an active superuser."""
         return any(user.is_super_user and user.is_active for user in self._tables.users)
 
     def find(
@@ -76,16 +76,16 @@ class MemoryUserRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[User]:
-        """Return a part of a list of people."""
+        """Return a page of users."""
         rows = ordered(list(self._matching(filters)), ordering, _KEYS)
         return rows[offset : offset + limit]
 
     def count(self, filters: UserFilter) -> int:
-        """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching users, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(filters))
 
     def usernames(self) -> Sequence[str]:
-        """Return the username of every active person, by id."""
+        """Return the usernames of active users, by id."""
         return [user.username for user in self._tables.users if user.is_active]
 
     def _matching(self, filters: UserFilter) -> Iterator[User]:

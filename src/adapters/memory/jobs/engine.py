@@ -1,4 +1,4 @@
-"""The engine in memory: stage, claim, settle, reap, prune."""
+"""Job execution in memory: stage, claim, settle, release, prune."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_clai
 
 @define(eq=False)
 class MemoryEngine:
-    """What workers and sweepers do to jobs."""
+    """The operations of workers and maintenance on jobs."""
 
     _rows: MemoryJobTable
 
@@ -35,7 +35,7 @@ class MemoryEngine:
         limit: int,
         free_threads: int,
     ) -> Sequence[Claim]:
-        """Take ready rows of a queue that is not paused."""
+        """Claim ready jobs of a running queue."""
         if not self._runs(queue):
             return []
         rows = self._ready(queue, limit)
@@ -79,7 +79,7 @@ class MemoryEngine:
         return claims, accepted
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
-        """Write outcomes and their attempts; return the ids that were accepted."""
+        """Write outcomes and attempts; return the ids of the accepted ones."""
         accepted: dict[JobId, Settlement] = {}
         for each in settlements:
             job = self._rows.running(each.id, each.token)
@@ -108,7 +108,7 @@ class MemoryEngine:
     def renew_leases(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:
-        """Renew leases; return for each renewed one whether to cancel it."""
+        """Renew leases; return, for each renewed job, whether to cancel it."""
         renewed = {}
         for job_id, token in claims:
             if (job := self._rows.running(job_id, token)) is not None:
@@ -117,7 +117,7 @@ class MemoryEngine:
         return renewed
 
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
-        """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
+        """Return unstarted claims to READY, or CANCELLED if that was requested."""
         given, freed = set(), set()
         now = self._rows.clock.now()
         for job_id, token in claims:
@@ -136,22 +136,22 @@ class MemoryEngine:
         return given
 
     def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running rows whose lease ended before now, oldest first."""
+        """Return running jobs whose lease has expired, oldest first."""
         entries = self._rows.tables.job_index.of("running")[:limit]
         jobs = self._rows.tables.jobs.rows
         return [_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
 
     def release_concurrency_keys(self, now: datetime) -> int:
-        """Ready held rows whose concurrency key has room and whose task is active."""
+        """Make held jobs READY if their key is below its limit and their task active."""
         return self._rows.release(self._concurrency_keys_that_hold(), now)
 
     def waiting_queues(self) -> Sequence[str]:
-        """Return the queues, neither paused nor draining, in which ready rows wait."""
+        """Return the running queues that have ready jobs."""
         queues = [queue for _, queue in self._rows.tables.job_index.keys("ready")]
         return [queue for queue in queues if self._runs(queue)]
 
     def hold_task(self, key: str) -> int:
-        """Move the READY rows of a task to HELD; return how many."""
+        """Move a task's READY jobs to HELD; return how many."""
         rows = [
             job for job in self._rows.tables.jobs if job.state is JobState.READY and job.task == key
         ]
@@ -162,11 +162,11 @@ class MemoryEngine:
         return len(rows)
 
     def release_task(self, key: str, now: datetime) -> int:
-        """Move the HELD rows of a task to READY as far as concurrency keys allow."""
+        """Move a task's HELD jobs to READY up to the limits of their keys."""
         return self._rows.release(self._concurrency_keys_that_hold(), now, task=key)
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
-        """Write the progress of (id, token) pairs that are still running."""
+        """Write the progress of jobs that still run under the given tokens."""
         for job_id, token, progress in notes:
             if (job := self._rows.running(job_id, token)) is not None:
                 self._rows.put(evolve(job, progress=progress))
@@ -177,11 +177,11 @@ class MemoryEngine:
         return entries[0][0] if entries else None
 
     def has_held(self) -> bool:
-        """Whether any row is HELD."""
+        """Whether any job is HELD."""
         return bool(self._concurrency_keys_that_hold())
 
     def prune(self, states: Sequence[JobState], before: datetime, *, limit: int) -> Sequence[str]:
-        """Delete ended jobs without a schedule; return the file keys set free."""
+        """Delete ended jobs without a schedule; return the keys of their files."""
         return self._prune(
             (
                 job
@@ -193,7 +193,7 @@ class MemoryEngine:
         )
 
     def prune_scheduled(self, before: datetime, *, limit: int) -> Sequence[str]:
-        """Delete ended jobs of schedules, the same way."""
+        """Delete ended jobs of schedules; return the keys of their files."""
         return self._prune(
             (job for job in self._rows.tables.jobs if job.schedule_id is not None), before, limit
         )
@@ -227,7 +227,7 @@ class MemoryEngine:
         ]
 
     def _close(self, settlement: Settlement) -> None:
-        """Write the attempt that a settlement ends."""
+        """Append the attempt that a settlement finishes."""
         attempts = self._rows.tables.attempts
         attempt = Attempt(
             job_id=settlement.id,
@@ -242,7 +242,7 @@ class MemoryEngine:
         attempts.put(settlement.id, (*(attempts.get(settlement.id) or ()), attempt))
 
     def _unclaimed(self, job: Job) -> Job:
-        """Return a claimed job as it was before, under a new token."""
+        """Return a claimed job as before the claim, with a new token."""
         earlier = self._rows.tables.attempts.get(job.id)
         return evolve(
             job,

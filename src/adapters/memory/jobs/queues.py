@@ -1,4 +1,4 @@
-"""Queues, workers and counts in memory."""
+"""Queue states, worker processes and job statistics in memory."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _FINISHED = (JobState.SUCCEEDED, JobState.FAILED)
 
 @define(eq=False)
 class MemoryQueueRepository:
-    """The switches of the queues: running, draining or paused."""
+    """Queue states: running, draining or paused."""
 
     _tables: Tables
 
     def all(self) -> Sequence[QueueStats]:
-        """Return every queue that has a switch or unfinished rows, by name."""
+        """Return every queue with a state or unfinished jobs, by name."""
         rows: dict[str, list[Job]] = {name: [] for name in self._tables.queues.rows}
         for job in self._tables.jobs:
             if not job.state.ended:
@@ -29,7 +29,7 @@ class MemoryQueueRepository:
         return [self._stats(name, rows[name]) for name in sorted(rows)]
 
     def set_state(self, name: str, state: str, now: datetime) -> None:  # noqa: ARG002
-        """Set a switch: 'running', 'draining' or 'paused'."""
+        """Set a queue's state: 'running', 'draining' or 'paused'."""
         self._tables.queues.put(name, state)
 
     def any_draining(self) -> bool:
@@ -37,7 +37,7 @@ class MemoryQueueRepository:
         return "draining" in self._tables.queues
 
     def finish_drains(self, now: datetime) -> int:
-        """Turn draining queues without a running row into paused ones."""
+        """Pause draining queues without running jobs; return how many."""
         busy = {job.queue for job in self._tables.jobs if job.state is JobState.RUNNING}
         drained = [
             name
@@ -63,26 +63,26 @@ class MemoryQueueRepository:
 
 @define(eq=False)
 class MemoryWorkerRepository:
-    """Who runs jobs."""
+    """Running worker processes."""
 
     _tables: Tables
 
     def heartbeat(self, worker: WorkerInfo) -> None:
-        """Write or renew a process's row."""
+        """Insert or update a process's row."""
         self._tables.workers.put(worker.id, worker)
 
     def remove(self, worker_id: str) -> None:
-        """Remove a process's row."""
+        """Delete a process's row."""
         self._tables.workers.delete(worker_id)
 
     def all(self) -> Sequence[WorkerInfo]:
-        """Return the processes, the newest first."""
+        """Return the processes, newest first."""
         return sorted(
             self._tables.workers, key=lambda worker: (worker.started_at, worker.id), reverse=True
         )
 
     def remove_stale(self, before: datetime) -> None:
-        """Remove rows that were last seen before a time."""
+        """Delete processes whose last heartbeat was before a time."""
         for worker in list(self._tables.workers):
             if worker.seen_at < before:
                 self._tables.workers.delete(worker.id)
@@ -90,12 +90,12 @@ class MemoryWorkerRepository:
 
 @define(eq=False)
 class MemoryStatisticsRepository:
-    """Counts over a scope."""
+    """Job statistics of a scope."""
 
     _tables: Tables
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
-        """Return the counts of a scope."""
+        """Return the statistics of the jobs visible to a scope."""
         jobs = [job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden]
         hour_ago = now - timedelta(hours=1)
         lately = Counter(

@@ -1,4 +1,4 @@
-"""Jobs in memory: what is added, shown and moved by a command."""
+"""The job repository in memory: insert, queries and commands."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -45,10 +45,10 @@ _ORDERINGS: Mapping[str, Callable[[Job], Any]] = {
 
 @define(eq=False)
 class MemoryJobRepository(MemoryEngine):
-    """Every piece of work."""
+    """Jobs of the current transaction."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
-        """Keep new jobs and return them with ids; None where a key is taken."""
+        """Insert jobs and return them with ids; None for each job whose key exists."""
         added: list[JobId | None] = []
         ready: list[Job] = []
         taking: dict[str | None, int] = {}
@@ -81,7 +81,7 @@ class MemoryJobRepository(MemoryEngine):
     def add_ticks(
         self, task: Task, steps: Sequence[FastPathStep], now: datetime
     ) -> Sequence[FastPathStep]:
-        """Keep the jobs of due ticks in the common case; return the steps accounted for."""
+        """Insert the jobs of due ticks where possible; return the steps handled."""
         jobs: list[Job] = []
         kept: list[FastPathStep] = []
         for step in steps:
@@ -93,18 +93,18 @@ class MemoryJobRepository(MemoryEngine):
         return kept
 
     def get(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job that whoever asks may see."""
+        """Return a job visible to the scope."""
         job = self._rows.get(job_id)
         if job is None or job.hidden or not scope.covers(job.owner):
             raise NotFound(f"There is no job {job_id}.")
         return job
 
     def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job; the transaction is alone in any case."""
+        """Return a job; transactions never overlap."""
         return self.get(scope, job_id)
 
     def replace(self, before: Job, after: Job) -> bool:
-        """Write a job that a command has moved, if it still stands as before."""
+        """Write a job changed by a command, unless its state or token has changed."""
         kept = self._rows.get(before.id)
         if kept is None or (kept.state, kept.token) != (before.state, before.token):
             return False
@@ -131,32 +131,32 @@ class MemoryJobRepository(MemoryEngine):
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Job]:
-        """Return a part of a list; hidden jobs are left out."""
+        """Return a page of the jobs visible to the scope, without hidden jobs."""
         found = list(self._matching(scope, filters))
         return ordered(found, ordering, _ORDERINGS)[offset : offset + limit]
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
-        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(scope, filters))
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
-        """Return the job that an owner has made under a key."""
+        """Return an owner's job with an idempotency key."""
         return next(self._rows.by_index("idempotency", owner, key), None)
 
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
-        """Return how many jobs of an owner wait, counting no further than `at_most`."""
+        """Return the number of an owner's waiting jobs, at most `limit`."""
         return min(len(self._rows.tables.job_index.of("waiting", owner)), limit)
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
-        """Return the waiting and running jobs of some schedules, oldest first."""
+        """Return the waiting and running jobs of each schedule, oldest first."""
         return {each: list(self._rows.by_index("unfinished", each)) for each in schedule_ids}
 
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
-        """Return the closed attempts of a job, oldest first."""
+        """Return a job's finished attempts, oldest first."""
         return self._rows.tables.attempts.get(job_id) or ()
 
     def _is_free(self, task: Task, schedule: Schedule) -> bool:
-        """Whether a task may run, and nothing of a schedule or in its concurrency key is under way."""
+        """Whether the task is active and the schedule has no unfinished run."""
         if not self._rows.is_active(task.key):
             return False
         index, concurrency_key = self._rows.tables.job_index, schedule.concurrency_key

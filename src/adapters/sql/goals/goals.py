@@ -1,4 +1,4 @@
-"""Goals, their books and timers, in SQL."""
+"""Goals, goal ledgers and timers in SQL."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -53,24 +53,24 @@ _ORDERINGS: dict[str, ColumnElement[Any]] = {
 
 @frozen
 class SqlGoalLedgerRepository:
-    """One row a person, locked before anything of theirs is changed."""
+    """Goal ledgers: one row per owner, locked before any of the owner's goals changes."""
 
     _db: Connection
 
     def get(self, owner: UserId) -> GoalLedger:
-        """Return a person's book, an empty one where nothing was ever written."""
+        """Return an owner's ledger, or an empty one."""
         row = self._db.execute(_BOOK, {"owner_id": owner}).one_or_none()
         return GoalLedger(owner=owner) if row is None else GoalLedger(**row_to_dict(row))
 
     def lock(self, owner: UserId) -> GoalLedger:
-        """Return a person's book and lock it; there is one from now on."""
+        """Lock and return an owner's ledger, inserting it if it is missing."""
         new = insert_if_absent(goal_ledgers, self._db.dialect.name)
         while (row := self._db.execute(_LOCK, {"owner_id": owner}).one_or_none()) is None:
             self._db.execute(new.values(owner=owner, last_goal=0, revision=0))
         return GoalLedger(**row_to_dict(row))
 
     def replace(self, ledger: GoalLedger) -> None:
-        """Keep a book as it now stands; it is locked already."""
+        """Update a ledger, whose row is locked."""
         values = {
             "owner_id": ledger.owner,
             "new_last_goal": ledger.last_goal,
@@ -81,34 +81,34 @@ class SqlGoalLedgerRepository:
 
 @frozen
 class SqlGoalRepository:
-    """Everybody's goals; each is found by its owner and number only."""
+    """Goals, identified by owner and number."""
 
     _db: Connection
 
     def add(self, goal: Goal) -> Goal:
-        """Keep a new goal, and return it with its id."""
+        """Insert a goal and return it with its id."""
         try:
             result = self._db.execute(_INSERT, _values(goal))
         except IntegrityError as error:
-            raise Conflict(f"There is another goal {goal.number}.") from error
+            raise Conflict(f"The owner has a goal {goal.number} already.") from error
         return evolve(goal, id=GoalId(inserted_id(result)))
 
     def get(self, owner: UserId, number: int) -> Goal:
-        """Return one goal."""
+        """Return a goal."""
         return self._one(_ONE, owner, number)
 
     def get_for_update(self, owner: UserId, number: int) -> Goal:
-        """Return one goal and lock its row."""
+        """Lock and return a goal."""
         return self._one(_ONE.with_for_update(), owner, number)
 
     def replace(self, goal: Goal) -> None:
-        """Keep a goal as it now stands; its owner's book is locked already."""
+        """Update a goal, whose owner's ledger is locked."""
         values = _values(goal) | {"goal_id": goal.id, "owner_id": goal.owner}
         if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no goal {goal.number}.")
 
     def delete(self, goal: Goal) -> None:
-        """Remove a goal; its entries and what they share out go with it."""
+        """Delete a goal; its entries and their days are deleted by cascade."""
         self._db.execute(delete(goal_reminders).where(goal_reminders.c.goal_id == goal.id))
         self._db.execute(delete(goals).where(goals_c.id == goal.id, goals_c.owner == goal.owner))
 
@@ -121,12 +121,12 @@ class SqlGoalRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Goal]:
-        """Return a part of a person's goals."""
+        """Return a page of an owner's goals."""
         query = select(goals).where(*_conditions(owner, filters)).order_by(*_ordered(ordering))
         return [_goal(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, owner: UserId, filters: GoalFilter) -> int:
-        """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching goals, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(goals, *_conditions(owner, filters))).scalar_one()
 
     def _one(self, query: Any, owner: UserId, number: int) -> Goal:
@@ -138,24 +138,24 @@ class SqlGoalRepository:
 
 @frozen
 class SqlTimerRepository:
-    """The running timers: the key lets a person have one only."""
+    """Running timers, at most one per owner."""
 
     _db: Connection
 
     def get(self, owner: UserId) -> Timer | None:
-        """Return a person's running timer, if there is one."""
+        """Return an owner's running timer, or None."""
         row = self._db.execute(_TIMER, {"owner_id": owner}).one_or_none()
         return None if row is None else Timer(**row_to_dict(row))
 
     def add(self, timer: Timer) -> None:
-        """Keep a person's running timer."""
+        """Insert a running timer."""
         try:
             self._db.execute(insert(timers).values(asdict(timer)))
         except IntegrityError as error:
             raise Conflict("There is a running timer.") from error
 
     def remove(self, owner: UserId) -> None:
-        """Forget a person's running timer, if there is one."""
+        """Delete an owner's running timer, if there is one."""
         self._db.execute(delete(timers).where(timers_c.owner == owner))
 
 
@@ -189,7 +189,7 @@ def _conditions(owner: UserId, filters: GoalFilter) -> Iterator[ColumnElement[bo
 
 
 def _ordered(ordering: Sequence[str]) -> Iterator[ColumnElement[Any]]:
-    """Yield the terms of an ordering; those without a deadline come last either way."""
+    """Yield ORDER BY terms; goals without a deadline come last in both directions."""
     descending = bool(ordering) and ordering[0].startswith("-")
     for name in (*ordering, "-id" if descending else "id"):
         column = _ORDERINGS[name.removeprefix("-")]

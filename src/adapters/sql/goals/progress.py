@@ -1,4 +1,4 @@
-"""Progress entries in SQL, and the days on which their time falls."""
+"""Progress entries in SQL, and their seconds per local day."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -63,22 +63,22 @@ _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
 
 @frozen
 class SqlProgressEntryRepository:
-    """Everybody's progress entries, and what they share out over local days."""
+    """Progress entries and their seconds per local day."""
 
     _db: Connection
 
     def add(self, entry: ProgressEntry) -> ProgressEntry:
-        """Keep a new entry and its shares, and return it with its id."""
+        """Insert an entry and its days; return it with its id."""
         try:
             result = self._db.execute(_INSERT, _values(entry))
         except IntegrityError as error:
-            raise Conflict(f"There is another entry {entry.number}.") from error
+            raise Conflict(f"The goal has an entry {entry.number} already.") from error
         kept = evolve(entry, id=EntryId(inserted_id(result)))
         self._share(kept)
         return kept
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
-        """Return one entry."""
+        """Return an entry."""
         values = {"owner_id": owner, "goal": goal_id, "entry_number": number}
         row = self._db.execute(_ONE, values).one_or_none()
         if row is None:
@@ -86,7 +86,7 @@ class SqlProgressEntryRepository:
         return _entry(row)
 
     def replace(self, entry: ProgressEntry) -> None:
-        """Keep an entry as it now stands, and its shares."""
+        """Update an entry and its days."""
         values = _values(entry) | {"row_id": entry.id, "owner_id": entry.owner}
         if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no entry {entry.number}.")
@@ -94,7 +94,7 @@ class SqlProgressEntryRepository:
         self._share(entry)
 
     def delete(self, entry: ProgressEntry) -> None:
-        """Remove an entry; its shares go with it."""
+        """Delete an entry; its days are deleted by cascade."""
         gone = delete(progress_entries).where(
             entries_c.id == entry.id, entries_c.owner == entry.owner
         )
@@ -109,7 +109,7 @@ class SqlProgressEntryRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ProgressEntry]:
-        """Return a part of a person's entries."""
+        """Return a page of an owner's entries."""
         query = (
             select(progress_entries)
             .where(*_conditions(owner, filters))
@@ -118,14 +118,14 @@ class SqlProgressEntryRepository:
         return [_entry(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, owner: UserId, filters: EntryFilter) -> int:
-        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching entries, at most `COUNT_CAP` + 1."""
         query = count_rows(progress_entries, *_conditions(owner, filters))
         return self._db.execute(query).scalar_one()
 
     def latest_before(
         self, owner: UserId, moment: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
-        """Return the timed entry that started last before a moment, perhaps but for one."""
+        """Return the last timed entry that started before a time, ignoring `except_id`."""
         values = {"owner_id": owner, "moment": moment, "except_id": except_id or 0}
         row = self._db.execute(_LATEST, values).one_or_none()
         return None if row is None else _entry(row)
@@ -133,7 +133,7 @@ class SqlProgressEntryRepository:
     def export(
         self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
-        """Return entries by id, above an id."""
+        """Return the entries with ids above `after`, by id."""
         values = {"owner_id": owner, "after_id": after or 0, "limit": limit}
         return [_export_row(row) for row in self._db.execute(_EXPORT, values)]
 
@@ -144,7 +144,7 @@ class SqlProgressEntryRepository:
         first: date | None = None,
         last: date | None = None,
     ) -> Sequence[tuple[date, int]]:
-        """Return the seconds of each local day that has any, in order."""
+        """Return the seconds of each local day with progress, in order."""
         query = (
             select(days_c.local_day, func.sum(days_c.seconds))
             .where(*_within(owner, first, last), *equals(days_c.goal_id, goal_id))
@@ -156,7 +156,7 @@ class SqlProgressEntryRepository:
     def days_by_goal(
         self, owner: UserId, first: date | None = None, last: date | None = None
     ) -> Sequence[GoalDay]:
-        """Return the seconds of each local day and goal, by day and number."""
+        """Return the seconds of each local day and goal, by day and goal number."""
         sums = (
             select(days_c.local_day, days_c.goal_id, func.sum(days_c.seconds).label("seconds"))
             .where(*_within(owner, first, last))
@@ -176,7 +176,7 @@ class SqlProgressEntryRepository:
         ]  # fmt: skip
 
     def _share(self, entry: ProgressEntry) -> None:
-        """Write down on which local days an entry's time falls."""
+        """Insert the seconds of an entry per local day."""
         of_entry = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
         rows = [
             of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.seconds_by_day()

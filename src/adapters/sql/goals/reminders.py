@@ -1,4 +1,4 @@
-"""Reminders in SQL: people are read, locked and marked by the page."""
+"""Reminders in SQL: preferences, and history per goal."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
@@ -71,7 +71,7 @@ _CHANGED = (
 
 @frozen
 class _BulkStatements:
-    """The statements about many people or goals at once."""
+    """Statements for many owners or goals at once."""
 
     lock: Any
     people: Any
@@ -83,7 +83,7 @@ class _BulkStatements:
 
     @classmethod
     def of(cls, among: IsAmong) -> "_BulkStatements":
-        """Return them, made with a way to say that a column is among the ids of a parameter."""
+        """Build the statements with the given IN condition (expanded list, or PostgreSQL array)."""
         marked = select(
             goals_c.id,
             bindparam("since", type_=Date),
@@ -129,7 +129,7 @@ def _statements(is_among: IsAmong) -> _BulkStatements:
 
 @frozen
 class SqlReminderRepository:
-    """Who wants reminders and when, and what of which goal was said."""
+    """Notification preferences, and reminders that were sent."""
 
     _db: Connection
     _strategy: Strategy
@@ -139,12 +139,12 @@ class SqlReminderRepository:
         return _statements(self._strategy.is_among)
 
     def preferences(self, owner: UserId) -> Preferences:
-        """Return what a person prefers, or the defaults."""
+        """Return an owner's preferences, or the defaults."""
         row = self._db.execute(_OF_ONE, {"owner_id": owner}).one_or_none()
         return Preferences() if row is None else _preferences(row)
 
     def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
-        """Keep what a person prefers; when they were reminded last stays."""
+        """Store an owner's preferences; the day of the last reminder is unchanged."""
         self._ensure_rows([owner])
         at = preferences.reminder_time
         values = {
@@ -157,16 +157,16 @@ class SqlReminderRepository:
         self._db.execute(_CHANGED, values)
 
     def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
-        """Return people above an id, by id, who have an open goal idle since before a moment."""
+        """Return owners above an id with an open goal idle since before a time, by id."""
         values = {"after": after, "before": before}
         return self._db.execute(_PAGE.limit(limit), values).scalars().all()
 
     def due(self, now: datetime, *, limit: int) -> Sequence[UserId]:
-        """Return people whose own time has come, the longest ago first."""
+        """Return owners whose reminder time has come, oldest first."""
         return self._db.execute(_DUE.limit(limit), {"now": now}).scalars().all()
 
     def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
-        """Lock people's books, in the order of their ids, and return them as they stand."""
+        """Lock the ledgers of owners in id order; return the owners with their idle goals."""
         self._db.execute(self._of_many.lock, {"owners": owners}).all()
         found: dict[int, list[IdleGoal]] = {}
         for row in self._db.execute(self._of_many.goals, {"owners": owners, "before": before}):
@@ -185,7 +185,7 @@ class SqlReminderRepository:
     def mark_reminded(
         self, days: Mapping[UserId, date], goals: Mapping[int, ReminderHistory]
     ) -> None:
-        """Keep on which day people, who are locked, were reminded last, and of which goals."""
+        """Record the day of the last reminder of locked owners, and the goals it named."""
         self._ensure_rows(sorted(days))
         by_day: dict[date, list[UserId]] = {}
         for owner, day in days.items():
@@ -203,7 +203,7 @@ class SqlReminderRepository:
                 self._db.execute(self._of_many.mark, {**values, "ids": ids})
 
     def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
-        """Keep the `zone` and `next_at` of people whose own time has come."""
+        """Update `zone` and `next_at` of owners whose reminder time has come."""
         rows = [
             {"owner_id": owner, "now": now, "new_zone": wanted.zone, "new_next_at": wanted.next_at}
             for owner, wanted in sorted(people.items())
@@ -212,7 +212,7 @@ class SqlReminderRepository:
             self._db.execute(_AIMED, rows)
 
     def _ensure_rows(self, owners: Sequence[UserId]) -> None:
-        """Have a row for each of some people."""
+        """Insert the missing preference rows of owners."""
         provide = insert_if_absent(notification_preferences, self._db.dialect.name)
         rows = provide.from_select(["owner", "reminders", "zone"], self._of_many.new)
         self._db.execute(rows, {"owners": owners})

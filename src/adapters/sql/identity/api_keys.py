@@ -37,12 +37,12 @@ _NOTE_KEY_USE = (
 
 @frozen
 class SqlApiKeyRepository:
-    """API keys, by their prefix."""
+    """API keys."""
 
     _db: Connection
 
     def add(self, key: ApiKey) -> ApiKey:
-        """Keep a new key, and return it with its id."""
+        """Insert a key and return it with its id."""
         values = {**asdict(key), "scopes": sorted(key.scopes)}
         del values["id"]
         if self.by_prefix(key.prefix) is not None:
@@ -54,28 +54,28 @@ class SqlApiKeyRepository:
         return evolve(key, id=inserted_id(result))
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
-        """Return a key whatever its state; None if unknown."""
+        """Return a key in any state, or None."""
         row = self._db.execute(_BY_PREFIX, {"prefix": prefix}).one_or_none()
         return None if row is None else _key(row)
 
     def get(self, user_id: UserId, key_id: int) -> ApiKey:
-        """Return one of a person's keys."""
+        """Return one of a user's keys."""
         row = self._db.execute(_KEY, {"user": user_id, "key_id": key_id}).one_or_none()
         if row is None:
             raise NotFound("There is no such key.")
         return _key(row)
 
     def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
-        """Return a person's keys that are not revoked, the newest first."""
+        """Return a user's keys that are not revoked, newest first."""
         return [_key(row) for row in self._db.execute(_KEYS, {"user": user_id})]
 
     def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
-        """End one of a person's keys."""
+        """Revoke one of a user's keys; return whether it was active."""
         values = {"user": user_id, "key_id": key_id, "now": now}
         return self._db.execute(_REVOKE_KEY, values).rowcount == 1
 
     def record_use(self, key: ApiKey) -> None:
-        """Keep `last_used_at` of a key that is not revoked."""
+        """Update `last_used_at` of a key unless it is revoked."""
         self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "new_last_used_at": key.last_used_at})
 
 

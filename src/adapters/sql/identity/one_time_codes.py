@@ -50,12 +50,12 @@ _USE = update(codes).where(*_is_usable).values(used_at=bindparam("now"))
 
 @frozen
 class SqlOneTimeCodeRepository:
-    """One-time codes; the rows stay, for counting, until they are purged."""
+    """One-time codes; used and expired ones stay, for counting, until they are purged."""
 
     _db: Connection
 
     def add(self, code: OneTimeCode) -> OneTimeCode:
-        """Keep a new code, which supersedes the earlier ones."""
+        """Insert a code and expire the user's earlier ones for its purpose."""
         person = {"user": code.user_id, "for_purpose": str(code.purpose)}
         self._db.execute(_SUPERSEDE, {**person, "now": code.created_at})
         values = {**asdict(code), "purpose": str(code.purpose)}
@@ -64,7 +64,7 @@ class SqlOneTimeCodeRepository:
         return evolve(code, id=inserted_id(result))
 
     def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
-        """Return the code with the highest id, whatever its state."""
+        """Return the newest code in any state, or None."""
         person = {"user": user_id, "for_purpose": str(purpose)}
         row = self._db.execute(_LATEST, person).one_or_none()
         if row is None:
@@ -74,16 +74,16 @@ class SqlOneTimeCodeRepository:
         return OneTimeCode(**values)
 
     def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
-        """Return how many codes were made after a moment."""
+        """Return the number of codes created after a time."""
         values = {"user": user_id, "for_purpose": str(purpose), "since": since}
         return self._db.execute(_COUNT_SINCE, values).scalar_one()
 
     def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
-        """Return how many tries failed, of all codes made after a moment."""
+        """Return the number of wrong attempts on codes created after a time."""
         return int(self._db.execute(_WRONG, {"user": user_id, "since": since}).scalar_one())
 
     def purge(self, before: datetime, *, limit: int) -> int:
-        """Remove codes made before a moment, at most so many; return how many."""
+        """Delete up to `limit` codes created before a time; return how many."""
         old = (
             select(codes_c.id).where(codes_c.created_at < before).order_by(codes_c.id).limit(limit)
         )
@@ -92,9 +92,9 @@ class SqlOneTimeCodeRepository:
         return len(found)
 
     def try_attempt(self, code_id: int, now: datetime) -> bool:
-        """Count one try, before it is known whether it will succeed."""
+        """Count an attempt before verifying it; return False if none is left."""
         return self._db.execute(_TRY, {"code_id": code_id, "now": now}).rowcount == 1
 
     def try_use(self, code_id: int, now: datetime) -> bool:
-        """Use a code up."""
+        """Mark a code as used; return False if it is not usable."""
         return self._db.execute(_USE, {"code_id": code_id, "now": now}).rowcount == 1

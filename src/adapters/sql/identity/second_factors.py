@@ -32,12 +32,12 @@ _REMOVE = delete(second_factors).where(_is_theirs)
 
 @frozen
 class SqlSecondFactorRepository:
-    """Second factors, at most one of a person, confirmed or not."""
+    """Second factors, at most one per user, confirmed or not."""
 
     _db: Connection
 
     def find(self, user_id: UserId) -> SecondFactor | None:
-        """Return a person's factor as it now stands."""
+        """Return a user's factor, or None."""
         row = self._db.execute(_FIND, {"user": user_id}).one_or_none()
         if row is None:
             return None
@@ -45,11 +45,11 @@ class SqlSecondFactorRepository:
         return SecondFactor(**{**values, "recovery": tuple(row.recovery.split())})
 
     def put(self, factor: SecondFactor) -> None:
-        """Keep a new factor in place of the one that its person had."""
+        """Insert a factor, replacing the user's previous one."""
         upsert(self._db, second_factors, {**asdict(factor), "recovery": _text(factor)})
 
     def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
-        """Keep a factor as it now stands, if nobody has used or changed it since."""
+        """Update a factor, unless it was used or changed since `before` was read."""
         values = {
             "user": before.user_id,
             "seed_before": before.seed,
@@ -62,7 +62,7 @@ class SqlSecondFactorRepository:
         return self._db.execute(_REPLACE, values).rowcount == 1
 
     def remove(self, user_id: UserId) -> bool:
-        """Remove a person's factor with its recovery codes."""
+        """Delete a user's factor with its recovery codes."""
         return self._db.execute(_REMOVE, {"user": user_id}).rowcount == 1
 
 

@@ -57,12 +57,12 @@ _NOTE_USE = (
 
 @frozen
 class SqlSessionRepository:
-    """Logins, by their opaque id."""
+    """Sessions, identified by an opaque id."""
 
     _db: Connection
 
     def add(self, session: Session) -> None:
-        """Keep a new session."""
+        """Insert a session."""
         if self.find(session.id) is not None:
             raise Conflict("There is another session with this id.")
         try:
@@ -73,18 +73,18 @@ class SqlSessionRepository:
             raise Conflict("There is another session with this id.") from error
 
     def find(self, session_id: str) -> Session | None:
-        """Return a session whatever its state; None if unknown."""
+        """Return a session in any state, or None."""
         return self._one(_SESSION, session_id)
 
     def get_for_update(self, session_id: str) -> Session:
-        """Return a session as it now stands, and lock its row."""
+        """Lock and return a session."""
         session = self._one(_LOCKED, session_id)
         if session is None:
             raise NotFound("There is no such session.")
         return session
 
     def replace(self, session: Session) -> None:
-        """Keep a session as it now stands; its id, user and start stay."""
+        """Update a session, except its id, user and creation time."""
         values = _values(session)
         del values["id"], values["user_id"], values["created_at"]
         change = update(sessions).where(sessions_c.id == session.id).values(values)
@@ -92,7 +92,7 @@ class SqlSessionRepository:
             raise NotFound("There is no such session.")
 
     def record_use(self, session: Session) -> None:
-        """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
+        """Update `last_used_at` and `expires_at` of a session unless it is revoked."""
         values = {
             "session_id": session.id,
             "new_last_used_at": session.last_used_at,
@@ -101,21 +101,21 @@ class SqlSessionRepository:
         self._db.execute(_NOTE_USE, values)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
-        """Return a person's sessions that are alive, the newest first."""
+        """Return a user's active sessions, newest first."""
         rows = self._db.execute(_ALIVE, {"user": user_id, "now": now})
         return [_session(row) for row in rows]
 
     def opened_from(self, user_id: UserId, address: str) -> bool:
-        """Whether a person has signed in from an address, as long as sessions are kept."""
+        """Whether a stored session of the user was opened from an address."""
         return bool(_OPENED_FROM.fetch_all(self._db, (user_id, address)))
 
     def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
-        """End every session of a person that is alive, but perhaps one."""
+        """Revoke a user's active sessions, except one; return how many."""
         values = {"user": user_id, "now": now, "except_id": except_id}
         return self._db.execute(_REVOKE_ALL, values).rowcount
 
     def purge(self, before: datetime, *, limit: int) -> int:
-        """Remove sessions that expired before a moment, at most so many; return how many."""
+        """Delete up to `limit` sessions that expired before a time; return how many."""
         over = select(sessions_c.id).where(sessions_c.expires_at < before).limit(limit)
         found = self._db.execute(over).scalars().all()
         self._db.execute(delete(sessions).where(sessions_c.id.in_(found)))

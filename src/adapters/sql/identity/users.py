@@ -67,12 +67,12 @@ _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
 
 @frozen
 class SqlUserRepository:
-    """Every person, active or not."""
+    """Users, active or not."""
 
     _db: Connection
 
     def add(self, user: User) -> User:
-        """Keep a new person, and return them with their id."""
+        """Insert a user and return it with its id."""
         values = _user_values(user)
         self._check_free(values, UserId(0))
         try:
@@ -82,24 +82,24 @@ class SqlUserRepository:
         return evolve(user, id=UserId(inserted_id(result)))
 
     def get(self, user_id: UserId) -> User:
-        """Return a person, without a lock."""
+        """Return a user."""
         return self._one(_USER, user_id)
 
     def get_for_update(self, user_id: UserId) -> User:
-        """Return a person as they now stand, and lock their row."""
+        """Lock and return a user."""
         return self._one(USER_LOCKED, user_id)
 
     def by_login(self, identifier: str) -> User | None:
-        """Return who has this username or, if it holds an `@`, this address."""
+        """Return the user with a username or, if it contains `@`, an email address."""
         query = _BY_EMAIL if "@" in identifier else _BY_USERNAME
         return self._by_key(query, identifier)
 
     def by_email(self, email: str) -> User | None:
-        """Return who has this address."""
+        """Return the user with an email address, or None."""
         return self._by_key(_BY_EMAIL, email)
 
     def replace(self, user: User) -> None:
-        """Keep a person as they now stand: every field but id and `created_at`."""
+        """Update a user, except its id and `created_at`."""
         values = _user_values(user)
         del values["created_at"]
         self._check_free(values, user.id)
@@ -111,7 +111,7 @@ class SqlUserRepository:
             raise NotFound(f"There is no user {user.id}.")
 
     def has_super_user(self) -> bool:
-        """Whether there is an active person with `is_super_user`."""
+        """Whether there is an active superuser."""
         return self._db.execute(_SUPER_USER).first() is not None
 
     def find(
@@ -122,17 +122,17 @@ class SqlUserRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[User]:
-        """Return a part of a list of people."""
+        """Return a page of users."""
         terms = order_by(ordering, _ORDERINGS)
         query = select(users).where(*_conditions(filters)).order_by(*terms)
         return [_user(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, filters: UserFilter) -> int:
-        """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching users, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(users, *_conditions(filters))).scalar_one()
 
     def usernames(self) -> Sequence[str]:
-        """Return the username of every active person, by id."""
+        """Return the usernames of active users, by id."""
         return self._db.execute(_USERNAMES).scalars().all()
 
     def _one(self, query: PreparedStatement, user_id: UserId) -> User:
@@ -179,7 +179,7 @@ def _conditions(filters: UserFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _taken(error: IntegrityError) -> AlreadyTaken:
-    """Return what a lost race means; databases name one key only."""
+    """Convert a unique violation after a race; databases name only one key."""
     return AlreadyTaken.of("email" if "email_key" in str(error.orig) else "username")
 
 
@@ -197,7 +197,7 @@ def _user(row: AnyRow) -> User:
 
 
 def user_from_row(db: Connection, row: Sequence[Any]) -> User:
-    """Return the person of a row of `USER_LOCKED`, as the driver returns it."""
+    """Convert a driver's row of `USER_LOCKED`."""
     values = dict(zip(_COLUMNS, row, strict=True))
     read = instant_reader(db.dialect)
     values["created_at"] = read(values["created_at"])

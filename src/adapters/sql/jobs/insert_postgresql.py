@@ -99,7 +99,7 @@ def insert_jobs(
     """
     Insert jobs; return None for each job whose key exists.
 
-    The ids are read from the sequence first, because RETURNING does not tell
+    The ids are read from the sequence first, because RETURNING does not show
     which input row a returned row belongs to.
     """
     ids: list[int] = sorted(job_id for (job_id,) in _NEW_IDS.fetch_all(db, (len(jobs),)))

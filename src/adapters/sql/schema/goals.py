@@ -1,4 +1,4 @@
-"""The tables of goals: books, goals, entries, their days, and timers."""
+"""The tables of goals: ledgers, goals, progress entries, their days, and timers."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ progress_entries = Table(
     **_NUMBERED,
 )
 
-# The index holds all that a summary reads: of each person, by day.
+# The index covers summaries by owner and day.
 progress_days = Table(
     "workbell_progress_days",
     metadata,

@@ -1,4 +1,4 @@
-"""Partial indexes, and the conditions by which queries use them."""
+"""Partial indexes, and the conditions with which queries use them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
 
 
 def _number(state: JobState) -> ColumnElement[Any]:
-    """Return a state written out: no bound value ever matches a partial index."""
+    """Return a state as a literal: a bind parameter never matches a partial index."""
     return literal_column(str(int(state)))
 
 
@@ -40,7 +40,7 @@ IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(No
 
 
 def applies_to_dialect(index: Index, dialect: Dialect) -> bool:
-    """Whether an index is for this database: MySQL has no partial ones."""
+    """Whether an index exists on a dialect: MySQL has plain ones instead of partial ones."""
     return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
 
 
@@ -51,7 +51,7 @@ def _partial(
     plain: Sequence[ColumnElement[Any]] = (),
     unique: bool = False,
 ) -> None:
-    """Declare a partial index, and what stands in its place on MySQL: a plain one."""
+    """Declare a partial index, and the plain index that replaces it on MySQL."""
     Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
     Index(
         name,
@@ -64,7 +64,7 @@ def _partial(
 
 
 def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
-    """Declare the index of the jobs in one state."""
+    """Declare the index of jobs in one state."""
     _partial(name, condition, *columns, plain=(jobs.c.state, *columns))
 
 

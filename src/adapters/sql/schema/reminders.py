@@ -1,4 +1,4 @@
-"""The tables of reminders: what people prefer, and what they were told."""
+"""The tables of notification preferences and goal reminders."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from workbell.adapters.sql.schema.tables import metadata
 
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
 
-# A row for who prefers something, and for who was reminded.
+# A row exists once the owner has set a preference or was reminded.
 notification_preferences = Table(
     "workbell_notification_preferences",
     metadata,
@@ -23,7 +23,7 @@ notification_preferences = Table(
     **_KEYED,
 )
 
-# It goes with its goal, whose owner's book is locked whenever a row is written.
+# Deleted with the goal; written only while the owner's ledger is locked.
 goal_reminders = Table(
     "workbell_goal_reminders",
     metadata,

@@ -1,4 +1,4 @@
-"""The tables, and the indexes that every due query goes by."""
+"""The tables of identity, schedules, jobs and limits."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy import (
 from workbell.adapters.sql.database.column_types import Id, JsonText, LongText, UtcDateTime
 
 TABLE_PREFIX = "workbell_"
-"""Begins the name of every table, index and constraint."""
+"""Prefix of every table, index and constraint name."""
 metadata = MetaData(
     naming_convention={
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
@@ -33,7 +33,7 @@ metadata = MetaData(
 
 _NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
 _KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
-# Rows that move often leave room for their next version, and are vacuumed early.
+# Free space in pages for HOT updates, and earlier vacuuming, of rows that change often.
 _BUSY: dict[str, Any] = {
     **_NUMBERED,
     "postgresql_with": {"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
