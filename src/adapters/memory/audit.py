@@ -19,8 +19,8 @@ class MemoryAuditRepository:
     def add(self, entry: AuditEntry) -> None:
         """Append an entry."""
         number = self._tables.audit.next_id()
-        kept = evolve(entry, id=number, changes=isolated_copy(dict(entry.changes)))
-        self._tables.audit.put(number, kept)
+        stored = evolve(entry, id=number, changes=isolated_copy(dict(entry.changes)))
+        self._tables.audit.put(number, stored)
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
         """Return the newest entries, or the newest below an id."""

@@ -1,23 +1,29 @@
 """Filtering and ordering of lists in memory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
 from workbell.domain import constraints
 
 T = TypeVar("T")
+D = TypeVar("D", date, datetime)
 
 
-def between(moment: datetime | None, first: datetime | None, last: datetime | None) -> bool:
+def in_range(value: D | None, first: D | None, last: D | None) -> bool:
     """Whether a value is in a range, both ends included; None is in no range."""
-    if moment is None:
+    if value is None:
         return first is None and last is None
-    return (first is None or moment >= first) and (last is None or moment <= last)
+    return (first is None or value >= first) and (last is None or value <= last)
 
 
-def ordered(
+def contains_text(text: str, part: str | None) -> bool:
+    """Whether a text contains another, ignoring case; None is in every text."""
+    return part is None or part.casefold() in text.casefold()
+
+
+def sort_rows(
     rows: list[T], ordering: Sequence[str], keys: Mapping[str, Callable[[T], Any]]
 ) -> list[T]:
     """

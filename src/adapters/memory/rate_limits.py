@@ -21,9 +21,9 @@ class MemoryQuotaRepository:
         decision = admit(policy, log, at, cost)
         if not decision.allowed:
             return decision
-        kept = tuple(consume(policy.rate, log, at, cost))
-        until = kept[-1] + policy.rate.seconds if kept else at
-        self._tables.quotas.put(charge.key, QuotaLog(until, kept))
+        stored = tuple(consume(policy.rate, log, at, cost))
+        until = stored[-1] + policy.rate.seconds if stored else at
+        self._tables.quotas.put(charge.key, QuotaLog(until, stored))
         return decision.exhausted(cost)
 
     def peek(self, charge: RateLimitKey, now: datetime) -> Decision:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import between, count_rows, ordered
+from workbell.adapters.memory.listing import contains_text, count_rows, in_range, sort_rows
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc, isolated_copy
 from workbell.domain.errors import NotFound
@@ -20,13 +21,9 @@ from workbell.ports.schedules.repository import NEWEST_RUNS, Advance
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
-    "id": lambda schedule: schedule.id,
-    "created_at": lambda schedule: schedule.created_at,
-    "updated_at": lambda schedule: schedule.updated_at,
-    "name": lambda schedule: schedule.name,
-    "cron_expression": lambda schedule: schedule.cron.line,
-    "next_run_time": lambda schedule: schedule.next_at,
-    "is_active": lambda schedule: schedule.is_active,
+    **{name: attrgetter(name) for name in ("id", "created_at", "updated_at", "name", "is_active")},
+    "cron_expression": attrgetter("cron.line"),
+    "next_run_time": attrgetter("next_at"),
 }
 
 
@@ -38,8 +35,8 @@ class MemoryScheduleRepository:
 
     def add(self, schedule: Schedule) -> Schedule:
         """Insert a schedule and return it with its id."""
-        kept = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
-        return self._put(kept)
+        stored = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
+        return self._put(stored)
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         """Return a schedule visible to the scope."""
@@ -71,7 +68,7 @@ class MemoryScheduleRepository:
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
         """Return a page of views of the schedules visible to the scope."""
-        found = ordered(list(self._matching(scope, filters)), ordering, _ORDERINGS)
+        found = sort_rows(list(self._matching(scope, filters)), ordering, _ORDERINGS)
         return [self._view(schedule) for schedule in found[offset : offset + limit]]
 
     def list_page(
@@ -98,7 +95,7 @@ class MemoryScheduleRepository:
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
         """Return the due active schedules, oldest first."""
         due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
-        return [Due.of(each) for each in ordered(due, ("next_run_time",), _ORDERINGS)[:limit]]
+        return [Due.of(each) for each in sort_rows(due, ("next_run_time",), _ORDERINGS)[:limit]]
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
         """Return the active schedules among ids, in the given order."""
@@ -177,9 +174,9 @@ class MemoryScheduleRepository:
         return sorted(above, key=lambda schedule: schedule.id)[:limit]
 
     def _put(self, schedule: Schedule) -> Schedule:
-        kept = evolve(in_utc(schedule), parameters=isolated_copy(dict(schedule.parameters)))
-        self._tables.schedules.put(kept.id, kept)
-        return kept
+        stored = evolve(in_utc(schedule), parameters=isolated_copy(dict(schedule.parameters)))
+        self._tables.schedules.put(stored.id, stored)
+        return stored
 
     def _active(self, ids: Sequence[ScheduleId] | None = None) -> Iterator[Schedule]:
         rows: Iterator[Schedule | None] = iter(self._tables.schedules)
@@ -221,19 +218,15 @@ def _fits(row: Schedule, filters: ScheduleFilter, task_name: str) -> bool:
         and (filters.tasks is None or row.task in filters.tasks)
         and (filters.owner is None or row.owner == filters.owner)
         and (filters.name is None or row.name == filters.name)
-        and _holds(row.name, filters.name_contains)
+        and contains_text(row.name, filters.name_contains)
         and (lines is None or row.cron.line in lines)
-        and _holds(row.cron.line, filters.cron_contains)
-        and between(row.created_at, filters.created_from, filters.created_to)
-        and between(row.updated_at, filters.updated_from, filters.updated_to)
-        and between(row.next_at, filters.next_from, filters.next_to)
+        and contains_text(row.cron.line, filters.cron_contains)
+        and in_range(row.created_at, filters.created_from, filters.created_to)
+        and in_range(row.updated_at, filters.updated_from, filters.updated_to)
+        and in_range(row.next_at, filters.next_from, filters.next_to)
         and (filters.ids is None or row.id in filters.ids)
-        and _holds(f"{row.name}\n{row.cron.line}\n{task_name}", filters.search)
+        and contains_text(f"{row.name}\n{row.cron.line}\n{task_name}", filters.search)
     )
-
-
-def _holds(text: str, part: str | None) -> bool:
-    return part is None or part.casefold() in text.casefold()
 
 
 @define(eq=False)

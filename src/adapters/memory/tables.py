@@ -33,13 +33,13 @@ class Table(Generic[K, V]):
     """Rows by key: a committed snapshot, or a transaction's draft."""
 
     rows: dict[K, V] = Factory(dict[K, V])
-    highest: int = 0
+    last_id: int = 0
     _shared: bool = field(default=False, alias="shared")
     _read_only: bool = field(default=False, alias="read_only")
 
     def copy(self, *, read_only: bool) -> "Table[K, V]":
         """Return a draft that shares the rows until its first write."""
-        return Table(self.rows, self.highest, shared=True, read_only=read_only)
+        return Table(self.rows, self.last_id, shared=True, read_only=read_only)
 
     def get(self, key: K) -> V | None:
         """Return a row, or None."""
@@ -56,8 +56,8 @@ class Table(Generic[K, V]):
     def next_id(self) -> int:
         """Return an id that was never used in this table."""
         self._own()
-        self.highest += 1
-        return self.highest
+        self.last_id += 1
+        return self.last_id
 
     def __iter__(self) -> Iterator[V]:
         """Iterate over the rows in insertion order."""
@@ -114,7 +114,7 @@ class Index:
         return found
 
 
-def entries_of(job: Job) -> Iterable[tuple[Key, Any]]:
+def index_entries(job: Job) -> Iterable[tuple[Key, Any]]:
     """Yield the index entries of a job: (key, entry)."""
     if job.tick is not None:
         yield ("tick", job.schedule_id, job.tick), job.id
@@ -184,7 +184,7 @@ class Tables:
     goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
     entries: Table[EntryId, ProgressEntry] = Factory(Table[EntryId, ProgressEntry])
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
-    notified: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
+    notification_rows: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
     reminded: Table[GoalId, ReminderHistory] = Factory(Table[GoalId, ReminderHistory])
 
     def copy(self, *, read_only: bool = False) -> "Tables":
@@ -199,8 +199,8 @@ class Tables:
     def put_job(self, job: Job) -> None:
         """Insert or update a job and its index entries."""
         old = self.jobs.get(job.id)
-        before = dict(entries_of(old)) if old else {}
-        after = dict(entries_of(job))
+        before = dict(index_entries(old)) if old else {}
+        after = dict(index_entries(job))
         self.jobs.put(job.id, job)
         for key, entry in before.items():
             if after.get(key) != entry:
@@ -211,7 +211,7 @@ class Tables:
 
     def delete_job(self, job: Job) -> None:
         """Delete a job with its attempts, log lines and artifacts."""
-        for key, entry in entries_of(job):
+        for key, entry in index_entries(job):
             self.job_index.remove(key, entry)
         self.jobs.delete(job.id)
         for table in (self.attempts, self.logs, self.artifacts):

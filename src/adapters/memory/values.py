@@ -40,6 +40,6 @@ def in_utc(row: Row) -> Row:
         if isinstance(value, datetime) and value.tzinfo is not UTC
     }
     if any(moment.tzinfo is None for moment in moments.values()):
-        raise ValueError("Only aware moments are kept.")
+        raise ValueError("Only aware moments are stored.")
     changes: dict[str, Any] = {name: at.astimezone(UTC) for name, at in moments.items()}
     return evolve(row, **changes) if changes else row

@@ -10,8 +10,7 @@ from sqlalchemy import create_engine, insert, literal, select
 from tests.adapters.sql.server_plans import Ask, plans_of
 from tests.contract.factories import ALICE, NOON, ManualClock
 from tests.contract.servers import SERVERS, address, new_database
-from workbell.adapters.sql.schema.goals import goals
-from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
+from workbell.adapters.sql.schema.goals import goal_reminders, goals, notification_preferences
 from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import between, count_rows, ordered
+from workbell.adapters.memory.listing import contains_text, count_rows, in_range, sort_rows
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc
 from workbell.domain.errors import Conflict, NotFound
@@ -17,21 +18,16 @@ from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay, Goa
 
 _CATEGORIES = tuple(Category)
 _GOAL_ORDERINGS: Mapping[str, Callable[[Goal], Any]] = {
-    "id": lambda goal: goal.id,
-    "number": lambda goal: goal.number,
-    "created_at": lambda goal: goal.created_at,
-    "updated_at": lambda goal: goal.updated_at,
-    "name": lambda goal: goal.name,
+    **{
+        name: attrgetter(name)
+        for name in ("id", "number", "created_at", "updated_at", "name", "deadline", "is_complete")
+    },
     "category": lambda goal: _CATEGORIES.index(goal.category),
-    "deadline": lambda goal: goal.deadline,
-    "is_complete": lambda goal: goal.is_complete,
 }
 _ENTRY_ORDERINGS: Mapping[str, Callable[[ProgressEntry], Any]] = {
-    "id": lambda entry: entry.id,
-    "number": lambda entry: entry.number,
-    "created_at": lambda entry: entry.created_at,
-    "logged": lambda entry: entry.logged_seconds,
-    "total": lambda entry: entry.total_seconds,
+    **{name: attrgetter(name) for name in ("id", "number", "created_at")},
+    "logged": attrgetter("logged_seconds"),
+    "total": attrgetter("total_seconds"),
 }
 
 
@@ -64,15 +60,15 @@ class MemoryGoalRepository:
 
     def add(self, goal: Goal) -> Goal:
         """Insert a goal and return it with its id."""
-        if self._found(goal.owner, goal.number) is not None:
+        if self._find(goal.owner, goal.number) is not None:
             raise Conflict(f"The owner has a goal {goal.number} already.")
-        kept = evolve(in_utc(goal), id=GoalId(self._tables.goals.next_id()))
-        self._tables.goals.put(kept.id, kept)
-        return kept
+        stored = evolve(in_utc(goal), id=GoalId(self._tables.goals.next_id()))
+        self._tables.goals.put(stored.id, stored)
+        return stored
 
     def get(self, owner: UserId, number: int) -> Goal:
         """Return a goal."""
-        if (found := self._found(owner, number)) is None:
+        if (found := self._find(owner, number)) is None:
             raise NotFound(f"There is no goal {number}.")
         return found
 
@@ -102,14 +98,14 @@ class MemoryGoalRepository:
         limit: int = 20,
     ) -> Sequence[Goal]:
         """Return a page of an owner's goals."""
-        found = ordered(list(self._matching(owner, filters)), ordering, _GOAL_ORDERINGS)
+        found = sort_rows(list(self._matching(owner, filters)), ordering, _GOAL_ORDERINGS)
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, filters: GoalFilter) -> int:
         """Return the number of matching goals, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(owner, filters))
 
-    def _found(self, owner: UserId, number: int) -> Goal | None:
+    def _find(self, owner: UserId, number: int) -> Goal | None:
         of_owner = (goal for goal in self._tables.goals if goal.owner == owner)
         return next((goal for goal in of_owner if goal.number == number), None)
 
@@ -121,8 +117,8 @@ class MemoryGoalRepository:
                 and filters.category in {None, goal.category}
                 and filters.is_complete in {None, goal.is_complete}
                 and (filters.states is None or goal.state in filters.states)
-                and _on_days(goal.deadline, filters.deadline_from, filters.deadline_to)
-                and _holds(goal.name, filters.search)
+                and in_range(goal.deadline, filters.deadline_from, filters.deadline_to)
+                and contains_text(goal.name, filters.search)
             ):
                 yield goal
 
@@ -135,15 +131,15 @@ class MemoryProgressEntryRepository:
 
     def add(self, entry: ProgressEntry) -> ProgressEntry:
         """Insert an entry and return it with its id."""
-        if self._found(entry.owner, entry.goal_id, entry.number) is not None:
+        if self._find(entry.owner, entry.goal_id, entry.number) is not None:
             raise Conflict(f"The goal has an entry {entry.number} already.")
-        kept = evolve(in_utc(entry), id=EntryId(self._tables.entries.next_id()))
-        self._tables.entries.put(kept.id, kept)
-        return kept
+        stored = evolve(in_utc(entry), id=EntryId(self._tables.entries.next_id()))
+        self._tables.entries.put(stored.id, stored)
+        return stored
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
         """Return an entry."""
-        if (found := self._found(owner, goal_id, number)) is None:
+        if (found := self._find(owner, goal_id, number)) is None:
             raise NotFound(f"There is no entry {number}.")
         return found
 
@@ -166,7 +162,7 @@ class MemoryProgressEntryRepository:
         limit: int = 20,
     ) -> Sequence[ProgressEntry]:
         """Return a page of an owner's entries."""
-        found = ordered(list(self._matching(owner, filters)), ordering, _ENTRY_ORDERINGS)
+        found = sort_rows(list(self._matching(owner, filters)), ordering, _ENTRY_ORDERINGS)
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, filters: EntryFilter) -> int:
@@ -232,7 +228,7 @@ class MemoryProgressEntryRepository:
     def _of(self, owner: UserId) -> Iterator[ProgressEntry]:
         return (entry for entry in self._tables.entries if entry.owner == owner)
 
-    def _found(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry | None:
+    def _find(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry | None:
         of_goal = (entry for entry in self._of(owner) if entry.goal_id == goal_id)
         return next((entry for entry in of_goal if entry.number == number), None)
 
@@ -241,7 +237,7 @@ class MemoryProgressEntryRepository:
     ) -> Iterator[tuple[ProgressEntry, date, int]]:
         for entry in self._of(owner):
             for day, seconds in entry.seconds_by_day():
-                if _on_days(day, first, last):
+                if in_range(day, first, last):
                     yield entry, day, seconds
 
     def _matching(self, owner: UserId, filters: EntryFilter) -> Iterator[ProgressEntry]:
@@ -249,8 +245,8 @@ class MemoryProgressEntryRepository:
             if (
                 filters.goal_id in {None, entry.goal_id}
                 and filters.is_complete in {None, entry.is_complete}
-                and between(entry.created_at, filters.created_from, filters.created_to)
-                and _holds(entry.note, filters.search)
+                and in_range(entry.created_at, filters.created_from, filters.created_to)
+                and contains_text(entry.note, filters.search)
             ):
                 yield entry
 
@@ -274,14 +270,3 @@ class MemoryTimerRepository:
     def remove(self, owner: UserId) -> None:
         """Delete an owner's running timer, if there is one."""
         self._tables.timers.delete(owner)
-
-
-def _on_days(day: date | None, first: date | None, last: date | None) -> bool:
-    """Whether a date lies within bounds, both included; none is in no range."""
-    if day is None:
-        return first is None and last is None
-    return (first is None or day >= first) and (last is None or day <= last)
-
-
-def _holds(text: str, part: str | None) -> bool:
-    return part is None or part.casefold() in text.casefold()

@@ -23,7 +23,7 @@ class MemoryReminderRepository:
 
     def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
         """Store an owner's preferences; the day of the last reminder is unchanged."""
-        self._tables.notified.put(owner, evolve(self._row(owner), preferences=preferences))
+        self._tables.notification_rows.put(owner, evolve(self._row(owner), preferences=preferences))
 
     def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
         """Return owners above an id with an open goal idle since before a time, by id."""
@@ -38,7 +38,7 @@ class MemoryReminderRepository:
         """Return owners whose reminder time has come, oldest first."""
         found = [
             (row.preferences.next_at, owner)
-            for owner, row in self._tables.notified.rows.items()
+            for owner, row in self._tables.notification_rows.rows.items()
             if row.preferences.next_at is not None and row.preferences.next_at <= now
         ]
         return [owner for _, owner in sorted(found)[:limit]]
@@ -63,9 +63,9 @@ class MemoryReminderRepository:
     ) -> None:
         """Record the day of each owner's last reminder, and the goals it named."""
         for owner, day in days.items():
-            self._tables.notified.put(owner, evolve(self._row(owner), reminded_on=day))
-        for goal, told in goals.items():
-            self._tables.reminded.put(GoalId(goal), told)
+            self._tables.notification_rows.put(owner, evolve(self._row(owner), reminded_on=day))
+        for goal, history in goals.items():
+            self._tables.reminded.put(GoalId(goal), history)
 
     def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
@@ -77,7 +77,7 @@ class MemoryReminderRepository:
                 )
 
     def _row(self, owner: UserId) -> NotificationRow:
-        return self._tables.notified.get(owner) or NotificationRow()
+        return self._tables.notification_rows.get(owner) or NotificationRow()
 
     def _idle_goals(self, owner: UserId, before: datetime) -> Sequence[IdleGoal]:
         return [

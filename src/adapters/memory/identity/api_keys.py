@@ -21,9 +21,9 @@ class MemoryApiKeyRepository:
         """Insert a key and return it with its id."""
         if self.by_prefix(key.prefix) is not None:
             raise Conflict("There is another key with this prefix.")
-        kept = evolve(key, id=self._tables.api_keys.next_id())
-        self._tables.api_keys.put(kept.id, kept)
-        return kept
+        stored = evolve(key, id=self._tables.api_keys.next_id())
+        self._tables.api_keys.put(stored.id, stored)
+        return stored
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
         """Return a key in any state, or None."""
@@ -55,6 +55,6 @@ class MemoryApiKeyRepository:
 
     def record_use(self, key: ApiKey) -> None:
         """Update `last_used_at` of a key unless it is revoked."""
-        kept = self._tables.api_keys.get(key.id)
-        if kept is not None and kept.revoked_at is None:
-            self._tables.api_keys.put(key.id, evolve(kept, last_used_at=key.last_used_at))
+        stored = self._tables.api_keys.get(key.id)
+        if stored is not None and stored.revoked_at is None:
+            self._tables.api_keys.put(key.id, evolve(stored, last_used_at=key.last_used_at))

@@ -19,9 +19,9 @@ class MemoryOneTimeCodeRepository:
         """Insert a code and expire the user's earlier ones for its purpose."""
         for earlier in self._of(code.user_id, code.purpose):
             self._tables.codes.put(earlier.id, earlier.superseded(code.created_at))
-        kept = evolve(code, id=self._tables.codes.next_id())
-        self._tables.codes.put(kept.id, kept)
-        return kept
+        stored = evolve(code, id=self._tables.codes.next_id())
+        self._tables.codes.put(stored.id, stored)
+        return stored
 
     def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
         """Return the newest code in any state, or None."""

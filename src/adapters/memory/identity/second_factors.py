@@ -23,16 +23,16 @@ class MemorySecondFactorRepository:
 
     def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
         """Update a factor, unless it was used or changed since `before` was read."""
-        kept = self.find(before.user_id)
-        if kept is None or _guard(kept) != _guard(before):
+        stored = self.find(before.user_id)
+        if stored is None or _guard(stored) != _guard(before):
             return False
         changed = evolve(
-            kept,
+            stored,
             confirmed_at=after.confirmed_at,
             last_step=after.last_step,
             recovery=after.recovery,
         )
-        self._tables.second_factors.put(kept.user_id, changed)
+        self._tables.second_factors.put(stored.user_id, changed)
         return True
 
     def remove(self, user_id: UserId) -> bool:

@@ -35,17 +35,17 @@ class MemorySessionRepository:
 
     def replace(self, session: Session) -> None:
         """Update a session, except its id, user and creation time."""
-        kept = self.get_for_update(session.id)
+        stored = self.get_for_update(session.id)
         self._tables.sessions.put(
-            session.id, evolve(session, user_id=kept.user_id, created_at=kept.created_at)
+            session.id, evolve(session, user_id=stored.user_id, created_at=stored.created_at)
         )
 
     def record_use(self, session: Session) -> None:
         """Update `last_used_at` and `expires_at` of a session unless it is revoked."""
-        kept = self.find(session.id)
-        if kept is not None and kept.revoked_at is None:
-            noted = evolve(kept, last_used_at=session.last_used_at, expires_at=session.expires_at)
-            self._tables.sessions.put(kept.id, noted)
+        stored = self.find(session.id)
+        if stored is not None and stored.revoked_at is None:
+            used = evolve(stored, last_used_at=session.last_used_at, expires_at=session.expires_at)
+            self._tables.sessions.put(stored.id, used)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         """Return a user's active sessions, newest first."""

@@ -1,21 +1,21 @@
 """Users in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import count_rows, ordered
+from workbell.adapters.memory.listing import count_rows, sort_rows
 from workbell.adapters.memory.tables import Tables
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.user import AlreadyTaken, User, UserId, normalise_identifier
 from workbell.ports.identity.users import UserFilter
 
 _KEYS: Mapping[str, Callable[[User], Any]] = {
-    "id": lambda user: user.id,
+    **{name: attrgetter(name) for name in ("id", "created_at")},
     "username": lambda user: normalise_identifier(user.username),
     "email": lambda user: normalise_identifier(user.email),
-    "created_at": lambda user: user.created_at,
 }
 
 
@@ -28,9 +28,9 @@ class MemoryUserRepository:
     def add(self, user: User) -> User:
         """Insert a user and return it with its id."""
         self._check_free(user, UserId(0))
-        kept = evolve(user, id=UserId(self._tables.users.next_id()))
-        self._put(kept)
-        return kept
+        stored = evolve(user, id=UserId(self._tables.users.next_id()))
+        self._put(stored)
+        return stored
 
     def get(self, user_id: UserId) -> User:
         """Return a user."""
@@ -58,11 +58,11 @@ class MemoryUserRepository:
 
     def replace(self, user: User) -> None:
         """Update a user, except its id and `created_at`."""
-        kept = self.get(user.id)
+        stored = self.get(user.id)
         self._check_free(user, user.id)
-        for name in (kept.username, kept.email):
+        for name in (stored.username, stored.email):
             self._tables.logins.delete(normalise_identifier(name))
-        self._put(evolve(user, created_at=kept.created_at))
+        self._put(evolve(user, created_at=stored.created_at))
 
     def has_super_user(self) -> bool:
         """Whether there is an active superuser."""
@@ -77,7 +77,7 @@ class MemoryUserRepository:
         limit: int = 20,
     ) -> Sequence[User]:
         """Return a page of users."""
-        rows = ordered(list(self._matching(filters)), ordering, _KEYS)
+        rows = sort_rows(list(self._matching(filters)), ordering, _KEYS)
         return rows[offset : offset + limit]
 
     def count(self, filters: UserFilter) -> int:
@@ -89,7 +89,7 @@ class MemoryUserRepository:
         return [user.username for user in self._tables.users if user.is_active]
 
     def _matching(self, filters: UserFilter) -> Iterator[User]:
-        asked = {
+        wanted_values = {
             name: wanted
             for name in ("id", "role", "tier", "is_active", "is_super_user", "is_email_verified")
             if (wanted := getattr(filters, name)) is not None
@@ -99,7 +99,7 @@ class MemoryUserRepository:
         for user in self._tables.users:
             texts = (user.username, user.email, user.first_name, user.last_name)
             if (
-                all(getattr(user, name) == wanted for name, wanted in asked.items())
+                all(getattr(user, name) == wanted for name, wanted in wanted_values.items())
                 and email in {None, normalise_identifier(user.email)}
                 and (search is None or any(search in text.lower() for text in texts))
             ):
@@ -110,12 +110,12 @@ class MemoryUserRepository:
         for name in (user.username, user.email):
             self._tables.logins.put(normalise_identifier(name), user.id)
 
-    def _check_free(self, user: User, itself: UserId) -> None:
+    def _check_free(self, user: User, except_id: UserId) -> None:
         names = {"username": user.username, "email": user.email}
         taken = [
             field
             for field, name in names.items()
-            if self._tables.logins.get(normalise_identifier(name)) not in {None, itself}
+            if self._tables.logins.get(normalise_identifier(name)) not in {None, except_id}
         ]
         if taken:
             raise AlreadyTaken.of(*taken)

@@ -22,15 +22,15 @@ class MemoryJobLogRepository:
         self, job_id: JobId, lines: Sequence[LogLine], *, keep_head: int, keep_tail: int
     ) -> None:
         """Insert log lines, then delete all but the first and last of each attempt."""
-        kept = self._tables.logs.get(job_id) or ()
+        stored = self._tables.logs.get(job_id) or ()
         for attempt in {line.attempt for line in lines}:
-            of_attempt = [line for line in (*kept, *lines) if line.attempt == attempt]
+            of_attempt = [line for line in (*stored, *lines) if line.attempt == attempt]
             of_attempt.sort(key=lambda line: line.seq)
             if len(of_attempt) > keep_head + keep_tail:
                 tail = of_attempt[len(of_attempt) - keep_tail :]
                 of_attempt = of_attempt[:keep_head] + tail
-            kept = (*(line for line in kept if line.attempt != attempt), *of_attempt)
-        self._tables.logs.put(job_id, tuple(sorted(kept, key=lambda at: (at.attempt, at.seq))))
+            stored = (*(line for line in stored if line.attempt != attempt), *of_attempt)
+        self._tables.logs.put(job_id, tuple(sorted(stored, key=lambda at: (at.attempt, at.seq))))
 
     def lines(
         self, job_id: JobId, *, attempt: int | None = None, after: int = 0, limit: int = 1000
@@ -52,7 +52,7 @@ class MemoryJobLogRepository:
         replaced = next((file.key for file in found if file.name == artifact.name), None)
         if replaced is not None:
             self.reserve_file_key(job_id, replaced)
-        self._put(job_id, artifact, but=f"{RESERVED}{artifact.key}")
+        self._put(job_id, artifact, without=f"{RESERVED}{artifact.key}")
         return replaced
 
     def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
@@ -60,8 +60,8 @@ class MemoryJobLogRepository:
         found = self._tables.artifacts.get(job_id) or ()
         return [file for file in found if not file.name.startswith(RESERVED)]
 
-    def _put(self, job_id: JobId, artifact: Artifact, *, but: str = "") -> None:
-        names = {artifact.name, but}
+    def _put(self, job_id: JobId, artifact: Artifact, *, without: str = "") -> None:
+        names = {artifact.name, without}
         others = (
             file for file in self._tables.artifacts.get(job_id) or () if file.name not in names
         )

@@ -49,14 +49,14 @@ class MemoryQueueRepository:
         return len(drained)
 
     def _stats(self, name: str, jobs: Sequence[Job]) -> QueueStats:
-        standing = Counter(job.state for job in jobs)
+        counts = Counter(job.state for job in jobs)
         return QueueStats(
             name=name,
             state=self._tables.queues.get(name) or "running",
-            scheduled=standing[JobState.SCHEDULED],
-            held=standing[JobState.HELD],
-            ready=standing[JobState.READY],
-            running=standing[JobState.RUNNING],
+            scheduled=counts[JobState.SCHEDULED],
+            held=counts[JobState.HELD],
+            ready=counts[JobState.READY],
+            running=counts[JobState.RUNNING],
             oldest_ready_at=_oldest_ready(jobs),
         )
 
@@ -98,13 +98,13 @@ class MemoryStatisticsRepository:
         """Return the statistics of the jobs visible to a scope."""
         jobs = [job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden]
         hour_ago = now - timedelta(hours=1)
-        lately = Counter(
+        recent = Counter(
             job.state for job in jobs if job.ended_at is not None and job.ended_at > hour_ago
         )
         return JobStats(
             by_status=Counter(str(job.status) for job in jobs),
-            finished_last_hour=sum(lately[state] for state in _FINISHED),
-            failed_last_hour=lately[JobState.FAILED],
+            finished_last_hour=sum(recent[state] for state in _FINISHED),
+            failed_last_hour=recent[JobState.FAILED],
             oldest_ready_at=_oldest_ready(jobs),
             schedules_active=sum(
                 schedule.is_active and schedule.deleted_at is None and scope.covers(schedule.owner)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
 
 from workbell.adapters.memory.jobs.engine import MemoryEngine
-from workbell.adapters.memory.listing import between, count_rows, ordered
+from workbell.adapters.memory.listing import count_rows, in_range, sort_rows
 from workbell.adapters.memory.values import in_utc, isolated_copy
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
@@ -19,27 +20,17 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.domain.schedules.ticks import FastPathStep
 from workbell.ports.jobs.repository import JobFilter
 
-_WRITTEN = (
-    "state",
-    "due_at",
-    "token",
-    "max_attempts",
-    "cancel_requested",
-    "reason",
-    "progress",
-    "ended_at",
-    "hidden",
+_UPDATED_FIELDS = (
+    *("state", "due_at", "token", "max_attempts", "cancel_requested", "reason", "progress"),
+    *("ended_at", "hidden"),
 )
 
 _ORDERINGS: Mapping[str, Callable[[Job], Any]] = {
-    "id": lambda job: job.id,
-    "created_at": lambda job: job.created_at,
-    "scheduled_time": lambda job: job.due_at,
-    "status": lambda job: job.state,
-    "priority": lambda job: job.priority,
-    "task": lambda job: job.task,
-    "name": lambda job: job.name,
-    "queue": lambda job: job.queue,
+    **{
+        name: attrgetter(name) for name in ("id", "created_at", "priority", "task", "name", "queue")
+    },
+    "scheduled_time": attrgetter("due_at"),
+    "status": attrgetter("state"),
 }
 
 
@@ -51,9 +42,9 @@ class MemoryJobRepository(MemoryEngine):
         """Insert jobs and return them with ids; None for each job whose key exists."""
         added: list[JobId | None] = []
         ready: list[Job] = []
-        taking: dict[str | None, int] = {}
+        starting: dict[str | None, int] = {}
         for job in jobs:
-            if self._taken(job):
+            if self._key_exists(job):
                 added.append(None)
                 continue
             new = self._new(job)
@@ -63,16 +54,17 @@ class MemoryJobRepository(MemoryEngine):
                 continue
             if new.concurrency_key is not None:
                 self._rows.tables.concurrency_keys.put(new.concurrency_key, new.concurrency_limit)
-            room = self._rows.room(new.concurrency_key)
+            free_slots = self._rows.free_slots(new.concurrency_key)
             state = initial_state(
                 new,
                 now,
                 task_active=self._rows.is_active(new.task),
-                concurrency_key_free=room is None or room > taking.get(new.concurrency_key, 0),
+                concurrency_key_free=free_slots is None
+                or free_slots > starting.get(new.concurrency_key, 0),
             )
             if state is JobState.READY:
                 ready.append(new)
-                taking[new.concurrency_key] = taking.get(new.concurrency_key, 0) + 1
+                starting[new.concurrency_key] = starting.get(new.concurrency_key, 0) + 1
             waits = state is JobState.SCHEDULED or state is JobState.READY
             self._rows.put(evolve(new, state=JobState.SCHEDULED if waits else state))
         self._rows.make_ready(ready, now)
@@ -83,14 +75,14 @@ class MemoryJobRepository(MemoryEngine):
     ) -> Sequence[FastPathStep]:
         """Insert the jobs of due ticks where possible; return the steps handled."""
         jobs: list[Job] = []
-        kept: list[FastPathStep] = []
+        stored: list[FastPathStep] = []
         for step in steps:
             schedule = self._rows.tables.schedules.get(step.schedule)
             if schedule is not None and step.fits(schedule) and self._is_free(task, schedule):
                 jobs.append(schedule.job(task, now, due_at=step.tick, tick=step.tick))
-                kept.append(step)
+                stored.append(step)
         self.add(jobs, now)
-        return kept
+        return stored
 
     def get(self, scope: Scope, job_id: JobId) -> Job:
         """Return a job visible to the scope."""
@@ -105,21 +97,21 @@ class MemoryJobRepository(MemoryEngine):
 
     def replace(self, before: Job, after: Job) -> bool:
         """Write a job changed by a command, unless its state or token has changed."""
-        kept = self._rows.get(before.id)
-        if kept is None or (kept.state, kept.token) != (before.state, before.token):
+        stored = self._rows.get(before.id)
+        if stored is None or (stored.state, stored.token) != (before.state, before.token):
             return False
         now = self._rows.clock.now()
-        changes = {name: getattr(after, name) for name in _WRITTEN}
-        moved = evolve(kept, **changes, result=isolated_copy(after.result))
-        if kept.state is JobState.RUNNING and moved.state is not JobState.RUNNING:
+        changes = {name: getattr(after, name) for name in _UPDATED_FIELDS}
+        moved = evolve(stored, **changes, result=isolated_copy(after.result))
+        if stored.state is JobState.RUNNING and moved.state is not JobState.RUNNING:
             moved = evolve(moved, lease_until=None)
         moved = in_utc(moved)
         self._rows.put(moved)
-        stays = kept.state is JobState.READY and moved.state is JobState.READY
+        stays = stored.state is JobState.READY and moved.state is JobState.READY
         if moved.state.waiting and moved.due_at <= now and not stays:
             self._rows.place([moved], now)
-        if kept.concurrency_key is not None:
-            self._rows.release([kept.concurrency_key], now)
+        if stored.concurrency_key is not None:
+            self._rows.release([stored.concurrency_key], now)
         return True
 
     def find(
@@ -133,7 +125,7 @@ class MemoryJobRepository(MemoryEngine):
     ) -> Sequence[Job]:
         """Return a page of the jobs visible to the scope, without hidden jobs."""
         found = list(self._matching(scope, filters))
-        return ordered(found, ordering, _ORDERINGS)[offset : offset + limit]
+        return sort_rows(found, ordering, _ORDERINGS)[offset : offset + limit]
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
         """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
@@ -172,7 +164,7 @@ class MemoryJobRepository(MemoryEngine):
             result=isolated_copy(job.result),
         )
 
-    def _taken(self, job: Job) -> bool:
+    def _key_exists(self, job: Job) -> bool:
         index = self._rows.tables.job_index
         tick = job.tick is not None and job.schedule_id is not None
         key = job.idempotency_key is not None
@@ -197,8 +189,8 @@ def _fits(job: Job, filters: JobFilter) -> bool:
         and (filters.origins is None or job.origin in filters.origins)
         and (filters.schedule_id is None or job.schedule_id == filters.schedule_id)
         and (filters.owner is None or job.owner == filters.owner)
-        and between(job.created_at, filters.created_from, filters.created_to)
-        and between(job.due_at, filters.due_from, filters.due_to)
+        and in_range(job.created_at, filters.created_from, filters.created_to)
+        and in_range(job.due_at, filters.due_from, filters.due_to)
         and (filters.search is None or filters.search.casefold() in text)
         and (filters.before_id is None or job.id < filters.before_id)
     )

@@ -46,7 +46,7 @@ class MemoryJobTable:
         """Whether a task is active; one without a definition is."""
         return all(known.is_active for known in self.tables.definitions if known.key == task)
 
-    def room(self, concurrency_key: str | None) -> int | None:
+    def free_slots(self, concurrency_key: str | None) -> int | None:
         """Return how many more jobs of a key may be READY or RUNNING; None is unlimited."""
         if concurrency_key is None:
             return None
@@ -57,13 +57,13 @@ class MemoryJobTable:
     def make_ready(self, jobs: Sequence[Job], now: datetime) -> list[Job]:
         """Move jobs to READY, with fair tags computed from the state before the call."""
         shares = {(job.queue, job.priority, job.fairness_key) for job in jobs}
-        ends = {share: self._tags(*share) for share in shares}
+        tags = {share: self._tags(*share) for share in shares}
         nth: Counter[tuple[str, int, str]] = Counter()
         ready = []
         for job in jobs:
             share = (job.queue, job.priority, job.fairness_key)
             nth[share] += 1
-            tag = fair_tag(*ends[share], nth[share], job.weight)
+            tag = fair_tag(*tags[share], nth[share], job.weight)
             ready.append(evolve(job, state=JobState.READY, fair_tag=tag, queued_at=now))
         for job in ready:
             self.put(job)
@@ -96,8 +96,8 @@ class MemoryJobTable:
                 for job in self.by_index("held", concurrency_key or "")
                 if task in {None, job.task} and self.is_active(job.task)
             )
-            room = self.room(concurrency_key)
-            released += islice(held, None if room is None else max(room, 0))
+            free_slots = self.free_slots(concurrency_key)
+            released += islice(held, None if free_slots is None else max(free_slots, 0))
         return len(self.make_ready(released, now))
 
     def _tags(self, queue: str, priority: int, share_key: str) -> tuple[float | None, float | None]:

@@ -20,13 +20,13 @@ class MemoryTaskDefinitionRepository:
         """Insert a definition; return the stored one if its key exists."""
         if (known := self._find(definition.key)) is not None:
             return known
-        kept = evolve(
+        stored = evolve(
             definition,
             id=TaskId(self._tables.definitions.next_id()),
             schema=isolated_copy(dict(definition.schema)),
         )
-        self._tables.definitions.put(kept.id, kept)
-        return kept
+        self._tables.definitions.put(stored.id, stored)
+        return stored
 
     def get(self, task_id: TaskId) -> TaskDefinition:
         """Return a definition."""
@@ -47,8 +47,8 @@ class MemoryTaskDefinitionRepository:
     def replace(self, definition: TaskDefinition) -> None:
         """Update a definition."""
         self.get(definition.id)
-        kept = evolve(definition, schema=isolated_copy(dict(definition.schema)))
-        self._tables.definitions.put(definition.id, kept)
+        stored = evolve(definition, schema=isolated_copy(dict(definition.schema)))
+        self._tables.definitions.put(definition.id, stored)
 
     def _find(self, key: str) -> TaskDefinition | None:
         return next((known for known in self._tables.definitions if known.key == key), None)

@@ -14,8 +14,7 @@ from workbell.adapters.sql.database.statements import (
     inserted_id,
     row_to_dict,
 )
-from workbell.adapters.sql.schema.goals import goal_ledgers, goals, timers
-from workbell.adapters.sql.schema.reminders import goal_reminders
+from workbell.adapters.sql.schema.goals import goal_ledgers, goal_reminders, goals, timers
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.goals.goal import Category, Goal, GoalId, GoalLedger, GoalState
 from workbell.domain.goals.progress_entry import Timer
@@ -23,9 +22,9 @@ from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import GoalFilter
 
 ledgers_c, goals_c, timers_c = goal_ledgers.c, goals.c, timers.c
-_BOOK = select(goal_ledgers).where(ledgers_c.owner == bindparam("owner_id"))
-_LOCK = _BOOK.with_for_update()
-_KEEP_BOOK = (
+_LEDGER = select(goal_ledgers).where(ledgers_c.owner == bindparam("owner_id"))
+_LOCK = _LEDGER.with_for_update()
+_REPLACE_LEDGER = (
     update(goal_ledgers)
     .where(ledgers_c.owner == bindparam("owner_id"))
     .values(last_goal=bindparam("new_last_goal"), revision=bindparam("new_revision"))
@@ -38,16 +37,13 @@ _REPLACE = update(goals).where(
     goals_c.id == bindparam("goal_id"), goals_c.owner == bindparam("owner_id")
 )
 _TIMER = select(timers).where(timers_c.owner == bindparam("owner_id"))
-_WEIGHT = case({each.value: n for n, each in enumerate(Category)}, value=goals_c.category)
+_CATEGORY_RANK = case({each.value: n for n, each in enumerate(Category)}, value=goals_c.category)
 _ORDERINGS: dict[str, ColumnElement[Any]] = {
-    "id": goals_c.id,
-    "number": goals_c.number,
-    "created_at": goals_c.created_at,
-    "updated_at": goals_c.updated_at,
-    "name": goals_c.name,
-    "category": _WEIGHT,
-    "deadline": goals_c.deadline,
-    "is_complete": goals_c.is_complete,
+    **{
+        name: goals_c[name]
+        for name in ("id", "number", "created_at", "updated_at", "name", "deadline", "is_complete")
+    },
+    "category": _CATEGORY_RANK,
 }
 
 
@@ -59,14 +55,14 @@ class SqlGoalLedgerRepository:
 
     def get(self, owner: UserId) -> GoalLedger:
         """Return an owner's ledger, or an empty one."""
-        row = self._db.execute(_BOOK, {"owner_id": owner}).one_or_none()
+        row = self._db.execute(_LEDGER, {"owner_id": owner}).one_or_none()
         return GoalLedger(owner=owner) if row is None else GoalLedger(**row_to_dict(row))
 
     def lock(self, owner: UserId) -> GoalLedger:
         """Lock and return an owner's ledger, inserting it if it is missing."""
-        new = insert_if_absent(goal_ledgers, self._db.dialect.name)
+        statement = insert_if_absent(goal_ledgers, self._db.dialect.name)
         while (row := self._db.execute(_LOCK, {"owner_id": owner}).one_or_none()) is None:
-            self._db.execute(new.values(owner=owner, last_goal=0, revision=0))
+            self._db.execute(statement.values(owner=owner, last_goal=0, revision=0))
         return GoalLedger(**row_to_dict(row))
 
     def replace(self, ledger: GoalLedger) -> None:
@@ -76,7 +72,7 @@ class SqlGoalLedgerRepository:
             "new_last_goal": ledger.last_goal,
             "new_revision": ledger.revision,
         }
-        self._db.execute(_KEEP_BOOK, values)
+        self._db.execute(_REPLACE_LEDGER, values)
 
 
 @frozen

@@ -50,12 +50,10 @@ _INSERT = insert(progress_entries)
 _REPLACE = update(progress_entries).where(
     entries_c.id == bindparam("row_id"), entries_c.owner == bindparam("owner_id")
 )
-_SHARE = insert(progress_days)
-_UNSHARE = delete(progress_days).where(days_c.entry_id == bindparam("for_entry"))
+_INSERT_DAYS = insert(progress_days)
+_DELETE_DAYS = delete(progress_days).where(days_c.entry_id == bindparam("for_entry"))
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": entries_c.id,
-    "number": entries_c.number,
-    "created_at": entries_c.created_at,
+    **{name: entries_c[name] for name in ("id", "number", "created_at")},
     "logged": entries_c.logged_seconds,
     "total": entries_c.total_seconds,
 }
@@ -73,9 +71,9 @@ class SqlProgressEntryRepository:
             result = self._db.execute(_INSERT, _values(entry))
         except IntegrityError as error:
             raise Conflict(f"The goal has an entry {entry.number} already.") from error
-        kept = evolve(entry, id=EntryId(inserted_id(result)))
-        self._share(kept)
-        return kept
+        inserted = evolve(entry, id=EntryId(inserted_id(result)))
+        self._insert_days(inserted)
+        return inserted
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
         """Return an entry."""
@@ -90,15 +88,15 @@ class SqlProgressEntryRepository:
         values = _values(entry) | {"row_id": entry.id, "owner_id": entry.owner}
         if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no entry {entry.number}.")
-        self._db.execute(_UNSHARE, {"for_entry": entry.id})
-        self._share(entry)
+        self._db.execute(_DELETE_DAYS, {"for_entry": entry.id})
+        self._insert_days(entry)
 
     def delete(self, entry: ProgressEntry) -> None:
         """Delete an entry; its days are deleted by cascade."""
-        gone = delete(progress_entries).where(
+        query = delete(progress_entries).where(
             entries_c.id == entry.id, entries_c.owner == entry.owner
         )
-        self._db.execute(gone)
+        self._db.execute(query)
 
     def find(
         self,
@@ -175,14 +173,14 @@ class SqlProgressEntryRepository:
             for day, number, category, seconds in self._db.execute(query)
         ]  # fmt: skip
 
-    def _share(self, entry: ProgressEntry) -> None:
+    def _insert_days(self, entry: ProgressEntry) -> None:
         """Insert the seconds of an entry per local day."""
         of_entry = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
         rows = [
             of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.seconds_by_day()
         ]  # fmt: skip
         if rows:
-            self._db.execute(_SHARE, rows)
+            self._db.execute(_INSERT_DAYS, rows)
 
 
 def _values(entry: ProgressEntry) -> dict[str, Any]:

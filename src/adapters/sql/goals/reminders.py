@@ -21,8 +21,12 @@ from sqlalchemy import (
 
 from workbell.adapters.sql.database.statements import AnyRow, chunks, insert_if_absent
 from workbell.adapters.sql.database.strategy import IsAmong, Strategy
-from workbell.adapters.sql.schema.goals import goal_ledgers, goals
-from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
+from workbell.adapters.sql.schema.goals import (
+    goal_ledgers,
+    goal_reminders,
+    goals,
+    notification_preferences,
+)
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.goals.goal import GoalState
 from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
@@ -35,29 +39,29 @@ preferences_c, goals_c, reminders_c, users_c = (
     users.c,
 )
 ledgers_c = goal_ledgers.c
-_OPEN = goals_c.state == str(GoalState.ACTIVE), goals_c.is_complete.is_(False)
-_IDLE = goals_c.active_at < bindparam("before")
-_WANTED = select(
+_IS_OPEN = goals_c.state == str(GoalState.ACTIVE), goals_c.is_complete.is_(False)
+_IS_IDLE = goals_c.active_at < bindparam("before")
+_PREFERENCES = select(
     preferences_c.reminders, preferences_c.reminder_time, preferences_c.zone, preferences_c.next_at
 )
-_OF_ONE = _WANTED.where(preferences_c.owner == bindparam("owner_id"))
-_PAGE = (
+_OF_OWNER = _PREFERENCES.where(preferences_c.owner == bindparam("owner_id"))
+_IDLE_OWNERS = (
     select(goals_c.owner)
     .distinct()
-    .where(goals_c.owner > bindparam("after"), *_OPEN, _IDLE)
+    .where(goals_c.owner > bindparam("after"), *_IS_OPEN, _IS_IDLE)
     .order_by(goals_c.owner)
 )
-_DUE = (
+_DUE_OWNERS = (
     select(preferences_c.owner)
     .where(preferences_c.next_at <= bindparam("now"))
     .order_by(preferences_c.next_at)
 )
-_AIMED = (
+_SET_NEXT_TIME = (
     update(notification_preferences)
     .where(preferences_c.owner == bindparam("owner_id"), preferences_c.next_at <= bindparam("now"))
     .values(zone=bindparam("new_zone"), next_at=bindparam("new_next_at"))
 )
-_CHANGED = (
+_SAVE_PREFERENCES = (
     update(notification_preferences)
     .where(preferences_c.owner == bindparam("owner_id"))
     .values(
@@ -74,17 +78,17 @@ class _BulkStatements:
     """Statements for many owners or goals at once."""
 
     lock: Any
-    people: Any
-    goals: Any
+    recipients: Any
+    idle_goals: Any
     reminded: Any
-    new: Any
-    forget: Any
-    mark: Any
+    missing: Any
+    delete_history: Any
+    insert_history: Any
 
     @classmethod
     def of(cls, among: IsAmong) -> "_BulkStatements":
         """Build the statements with the given IN condition (expanded list, or PostgreSQL array)."""
-        marked = select(
+        history = select(
             goals_c.id,
             bindparam("since", type_=Date),
             bindparam("count", type_=Integer),
@@ -95,13 +99,16 @@ class _BulkStatements:
             .where(among(ledgers_c.owner, "owners"))
             .order_by(ledgers_c.owner)
             .with_for_update(),
-            people=select(
-                users_c.id, users_c.time_zone, preferences_c.reminded_on, *_WANTED.selected_columns
+            recipients=select(
+                users_c.id,
+                users_c.time_zone,
+                preferences_c.reminded_on,
+                *_PREFERENCES.selected_columns,
             )
             .outerjoin_from(users, notification_preferences, preferences_c.owner == users_c.id)
             .where(among(users_c.id, "owners"), users_c.is_active.is_(True))
             .order_by(users_c.id),
-            goals=select(
+            idle_goals=select(
                 goals_c.owner,
                 goals_c.id,
                 goals_c.name,
@@ -111,14 +118,16 @@ class _BulkStatements:
                 reminders_c.last,
             )
             .outerjoin_from(goals, goal_reminders, reminders_c.goal_id == goals_c.id)
-            .where(among(goals_c.owner, "owners"), *_OPEN, _IDLE)
+            .where(among(goals_c.owner, "owners"), *_IS_OPEN, _IS_IDLE)
             .order_by(goals_c.id),
             reminded=update(notification_preferences)
             .where(among(preferences_c.owner, "owners"))
             .values(reminded_on=bindparam("day")),
-            new=select(users_c.id, true(), literal("")).where(among(users_c.id, "owners")),
-            forget=delete(goal_reminders).where(among(reminders_c.goal_id, "ids")),
-            mark=insert(goal_reminders).from_select(["goal_id", "since", "count", "last"], marked),
+            missing=select(users_c.id, true(), literal("")).where(among(users_c.id, "owners")),
+            delete_history=delete(goal_reminders).where(among(reminders_c.goal_id, "ids")),
+            insert_history=insert(goal_reminders).from_select(
+                ["goal_id", "since", "count", "last"], history
+            ),
         )
 
 
@@ -135,12 +144,12 @@ class SqlReminderRepository:
     _strategy: Strategy
 
     @property
-    def _of_many(self) -> _BulkStatements:
+    def _bulk(self) -> _BulkStatements:
         return _statements(self._strategy.is_among)
 
     def preferences(self, owner: UserId) -> Preferences:
         """Return an owner's preferences, or the defaults."""
-        row = self._db.execute(_OF_ONE, {"owner_id": owner}).one_or_none()
+        row = self._db.execute(_OF_OWNER, {"owner_id": owner}).one_or_none()
         return Preferences() if row is None else _preferences(row)
 
     def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
@@ -154,22 +163,22 @@ class SqlReminderRepository:
             "new_zone": preferences.zone,
             "new_next_at": preferences.next_at,
         }
-        self._db.execute(_CHANGED, values)
+        self._db.execute(_SAVE_PREFERENCES, values)
 
     def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
         """Return owners above an id with an open goal idle since before a time, by id."""
         values = {"after": after, "before": before}
-        return self._db.execute(_PAGE.limit(limit), values).scalars().all()
+        return self._db.execute(_IDLE_OWNERS.limit(limit), values).scalars().all()
 
     def due(self, now: datetime, *, limit: int) -> Sequence[UserId]:
         """Return owners whose reminder time has come, oldest first."""
-        return self._db.execute(_DUE.limit(limit), {"now": now}).scalars().all()
+        return self._db.execute(_DUE_OWNERS.limit(limit), {"now": now}).scalars().all()
 
     def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
         """Lock the ledgers of owners in id order; return the owners with their idle goals."""
-        self._db.execute(self._of_many.lock, {"owners": owners}).all()
+        self._db.execute(self._bulk.lock, {"owners": owners}).all()
         found: dict[int, list[IdleGoal]] = {}
-        for row in self._db.execute(self._of_many.goals, {"owners": owners, "before": before}):
+        for row in self._db.execute(self._bulk.idle_goals, {"owners": owners, "before": before}):
             found.setdefault(row.owner, []).append(_goal(row))
         return [
             ReminderRecipient(
@@ -179,7 +188,7 @@ class SqlReminderRepository:
                 reminded_on=row.reminded_on,
                 goals=found.get(row.id, ()),
             )
-            for row in self._db.execute(self._of_many.people, {"owners": owners})
+            for row in self._db.execute(self._bulk.recipients, {"owners": owners})
         ]
 
     def mark_reminded(
@@ -191,16 +200,16 @@ class SqlReminderRepository:
         for owner, day in days.items():
             by_day.setdefault(day, []).append(owner)
         for day, owners in by_day.items():
-            self._db.execute(self._of_many.reminded, {"day": day, "owners": owners})
+            self._db.execute(self._bulk.reminded, {"day": day, "owners": owners})
         for ids in chunks(sorted(goals)):
-            self._db.execute(self._of_many.forget, {"ids": ids})
+            self._db.execute(self._bulk.delete_history, {"ids": ids})
         alike: dict[ReminderHistory, list[int]] = {}
-        for goal, told in goals.items():
-            alike.setdefault(told, []).append(goal)
-        for told, some in alike.items():
-            values = {"since": told.since, "count": told.count, "last": told.last}
+        for goal, history in goals.items():
+            alike.setdefault(history, []).append(goal)
+        for history, some in alike.items():
+            values = {"since": history.since, "count": history.count, "last": history.last}
             for ids in chunks(sorted(some)):
-                self._db.execute(self._of_many.mark, {**values, "ids": ids})
+                self._db.execute(self._bulk.insert_history, {**values, "ids": ids})
 
     def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
         """Update `zone` and `next_at` of owners whose reminder time has come."""
@@ -209,12 +218,12 @@ class SqlReminderRepository:
             for owner, wanted in sorted(people.items())
         ]
         if rows:
-            self._db.execute(_AIMED, rows)
+            self._db.execute(_SET_NEXT_TIME, rows)
 
     def _ensure_rows(self, owners: Sequence[UserId]) -> None:
         """Insert the missing preference rows of owners."""
         provide = insert_if_absent(notification_preferences, self._db.dialect.name)
-        rows = provide.from_select(["owner", "reminders", "zone"], self._of_many.new)
+        rows = provide.from_select(["owner", "reminders", "zone"], self._bulk.missing)
         self._db.execute(rows, {"owners": owners})
 
 
@@ -229,5 +238,5 @@ def _preferences(row: AnyRow) -> Preferences:
 
 
 def _goal(row: AnyRow) -> IdleGoal:
-    told = None if row.since is None else ReminderHistory(row.since, row[5], row.last)
-    return IdleGoal(id=row.id, name=row.name, active_at=row.active_at, reminded=told)
+    history = None if row.since is None else ReminderHistory(row.since, row[5], row.last)
+    return IdleGoal(id=row.id, name=row.name, active_at=row.active_at, reminded=history)

@@ -28,7 +28,7 @@ _REVOKE_KEY = (
     .where(*_is_one, keys_c.revoked_at.is_(None))
     .values(revoked_at=bindparam("now"))
 )
-_NOTE_KEY_USE = (
+_RECORD_USE = (
     update(api_keys)
     .where(keys_c.id == bindparam("key_id"), keys_c.revoked_at.is_(None))
     .values(last_used_at=bindparam("new_last_used_at"))
@@ -76,7 +76,7 @@ class SqlApiKeyRepository:
 
     def record_use(self, key: ApiKey) -> None:
         """Update `last_used_at` of a key unless it is revoked."""
-        self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "new_last_used_at": key.last_used_at})
+        self._db.execute(_RECORD_USE, {"key_id": key.id, "new_last_used_at": key.last_used_at})
 
 
 def _key(row: AnyRow) -> ApiKey:

@@ -12,12 +12,12 @@ from workbell.domain.identity.one_time_code import MAX_ATTEMPTS, OneTimeCode, Pu
 from workbell.domain.identity.user import UserId
 
 codes_c = codes.c
-_of_person = (codes_c.user_id == bindparam("user"), codes_c.purpose == bindparam("for_purpose"))
-_LATEST = select(codes).where(*_of_person).order_by(codes_c.id.desc()).limit(1)
+_of_purpose = (codes_c.user_id == bindparam("user"), codes_c.purpose == bindparam("for_purpose"))
+_LATEST = select(codes).where(*_of_purpose).order_by(codes_c.id.desc()).limit(1)
 _COUNT_SINCE = (
     select(func.count())
     .select_from(codes)
-    .where(*_of_person, codes_c.created_at > bindparam("since"))
+    .where(*_of_purpose, codes_c.created_at > bindparam("since"))
 )
 _WRONG = select(
     func.coalesce(
@@ -32,7 +32,7 @@ _WRONG = select(
 ).where(codes_c.user_id == bindparam("user"), codes_c.created_at > bindparam("since"))
 _SUPERSEDE = (
     update(codes)
-    .where(*_of_person, codes_c.expires_at > bindparam("now"))
+    .where(*_of_purpose, codes_c.expires_at > bindparam("now"))
     .values(expires_at=bindparam("now"))
 )
 _is_usable = (
@@ -56,8 +56,8 @@ class SqlOneTimeCodeRepository:
 
     def add(self, code: OneTimeCode) -> OneTimeCode:
         """Insert a code and expire the user's earlier ones for its purpose."""
-        person = {"user": code.user_id, "for_purpose": str(code.purpose)}
-        self._db.execute(_SUPERSEDE, {**person, "now": code.created_at})
+        key = {"user": code.user_id, "for_purpose": str(code.purpose)}
+        self._db.execute(_SUPERSEDE, {**key, "now": code.created_at})
         values = {**asdict(code), "purpose": str(code.purpose)}
         del values["id"]
         result = self._db.execute(insert(codes).values(values))
@@ -65,8 +65,8 @@ class SqlOneTimeCodeRepository:
 
     def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
         """Return the newest code in any state, or None."""
-        person = {"user": user_id, "for_purpose": str(purpose)}
-        row = self._db.execute(_LATEST, person).one_or_none()
+        key = {"user": user_id, "for_purpose": str(purpose)}
+        row = self._db.execute(_LATEST, key).one_or_none()
         if row is None:
             return None
         values: dict[str, Any] = row_to_dict(row)

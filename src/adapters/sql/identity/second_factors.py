@@ -11,12 +11,12 @@ from workbell.domain.identity.second_factor import SecondFactor
 from workbell.domain.identity.user import UserId
 
 factors_c = second_factors.c
-_is_theirs = factors_c.user_id == bindparam("user")
-_FIND = select(second_factors).where(_is_theirs)
+_is_of_user = factors_c.user_id == bindparam("user")
+_FIND = select(second_factors).where(_is_of_user)
 _REPLACE = (
     update(second_factors)
     .where(
-        _is_theirs,
+        _is_of_user,
         factors_c.seed == bindparam("seed_before"),
         factors_c.last_step == bindparam("step_before"),
         factors_c.recovery == bindparam("recovery_before"),
@@ -27,7 +27,7 @@ _REPLACE = (
         recovery=bindparam("new_recovery"),
     )
 )
-_REMOVE = delete(second_factors).where(_is_theirs)
+_REMOVE = delete(second_factors).where(_is_of_user)
 
 
 @frozen

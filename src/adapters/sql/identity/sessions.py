@@ -23,20 +23,20 @@ from workbell.domain.identity.user import UserId
 
 sessions_c = sessions.c
 _COLUMNS = column_names(sessions)
-_MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
+_TIMES = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
 _ONE = select(sessions).where(sessions_c.id == bindparam("session_id"))
 _SESSION = prepare(_ONE, "session_id")
 _LOCKED = prepare(_ONE.with_for_update(), "session_id")
 _INSERT = prepare(insert(sessions), *_COLUMNS)
-_is_alive = (
+_is_active = (
     sessions_c.user_id == bindparam("user"),
     sessions_c.revoked_at.is_(None),
     sessions_c.expires_at > bindparam("now"),
 )
-_ALIVE = (
-    select(sessions).where(*_is_alive).order_by(sessions_c.created_at.desc(), sessions_c.id.desc())
+_ACTIVE = (
+    select(sessions).where(*_is_active).order_by(sessions_c.created_at.desc(), sessions_c.id.desc())
 )
-_OPENED_FROM = prepare(
+_FROM_ADDRESS = prepare(
     select(sessions_c.id)
     .where(sessions_c.user_id == bindparam("user"), sessions_c.address == bindparam("from_address"))
     .limit(1),
@@ -45,10 +45,10 @@ _OPENED_FROM = prepare(
 )
 _REVOKE_ALL = (
     update(sessions)
-    .where(*_is_alive, sessions_c.id != bindparam("except_id"))
+    .where(*_is_active, sessions_c.id != bindparam("except_id"))
     .values(revoked_at=bindparam("now"))
 )
-_NOTE_USE = (
+_RECORD_USE = (
     update(sessions)
     .where(sessions_c.id == bindparam("session_id"), sessions_c.revoked_at.is_(None))
     .values(last_used_at=bindparam("new_last_used_at"), expires_at=bindparam("new_expires_at"))
@@ -98,16 +98,16 @@ class SqlSessionRepository:
             "new_last_used_at": session.last_used_at,
             "new_expires_at": session.expires_at,
         }
-        self._db.execute(_NOTE_USE, values)
+        self._db.execute(_RECORD_USE, values)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
         """Return a user's active sessions, newest first."""
-        rows = self._db.execute(_ALIVE, {"user": user_id, "now": now})
+        rows = self._db.execute(_ACTIVE, {"user": user_id, "now": now})
         return [_session(row) for row in rows]
 
     def opened_from(self, user_id: UserId, address: str) -> bool:
         """Whether a stored session of the user was opened from an address."""
-        return bool(_OPENED_FROM.fetch_all(self._db, (user_id, address)))
+        return bool(_FROM_ADDRESS.fetch_all(self._db, (user_id, address)))
 
     def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
         """Revoke a user's active sessions, except one; return how many."""
@@ -116,8 +116,8 @@ class SqlSessionRepository:
 
     def purge(self, before: datetime, *, limit: int) -> int:
         """Delete up to `limit` sessions that expired before a time; return how many."""
-        over = select(sessions_c.id).where(sessions_c.expires_at < before).limit(limit)
-        found = self._db.execute(over).scalars().all()
+        expired = select(sessions_c.id).where(sessions_c.expires_at < before).limit(limit)
+        found = self._db.execute(expired).scalars().all()
         self._db.execute(delete(sessions).where(sessions_c.id.in_(found)))
         return len(found)
 
@@ -127,7 +127,7 @@ class SqlSessionRepository:
             return None
         values = dict(zip(_COLUMNS, rows[0], strict=True))
         read = instant_reader(self._db.dialect)
-        return _session_from_row(values | {name: read(values[name]) for name in _MOMENTS})
+        return _session_from_row(values | {name: read(values[name]) for name in _TIMES})
 
 
 def _values(session: Session) -> dict[str, Any]:

@@ -47,7 +47,7 @@ _COLUMNS = column_names(users)
 _FLAGS = ("is_super_user", "is_active", "is_email_verified")
 _BY_USERNAME = prepare(select(users).where(users_c.username_key == bindparam("login")), "login")
 _BY_EMAIL = prepare(select(users).where(users_c.email_key == bindparam("login")), "login")
-_TAKEN = select(users_c.username_key, users_c.email_key).where(
+_WITH_SAME_KEYS = select(users_c.username_key, users_c.email_key).where(
     or_(users_c.username_key == bindparam("name"), users_c.email_key == bindparam("email")),
     users_c.id != bindparam("except_id"),
 )
@@ -58,10 +58,9 @@ _SUPER_USER: Select[Any] = (
 )
 _USERNAMES = select(users_c.username).where(users_c.is_active.is_(True)).order_by(users_c.id)
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": users_c.id,
+    **{name: users_c[name] for name in ("id", "created_at")},
     "username": users_c.username_key,
     "email": users_c.email_key,
-    "created_at": users_c.created_at,
 }
 
 
@@ -78,7 +77,7 @@ class SqlUserRepository:
         try:
             result = self._db.execute(insert(users).values(values))
         except IntegrityError as error:
-            raise _taken(error) from error
+            raise _to_already_taken(error) from error
         return evolve(user, id=UserId(inserted_id(result)))
 
     def get(self, user_id: UserId) -> User:
@@ -106,7 +105,7 @@ class SqlUserRepository:
         try:
             changed = self._db.execute(update(users).where(users_c.id == user.id).values(values))
         except IntegrityError as error:
-            raise _taken(error) from error
+            raise _to_already_taken(error) from error
         if changed.rowcount == 0:
             raise NotFound(f"There is no user {user.id}.")
 
@@ -148,10 +147,10 @@ class SqlUserRepository:
         rows = query.fetch_all(self._db, (key,))
         return user_from_row(self._db, rows[0]) if rows else None
 
-    def _check_free(self, values: Mapping[str, Any], itself: UserId) -> None:
+    def _check_free(self, values: Mapping[str, Any], except_id: UserId) -> None:
         name, email = values["username_key"], values["email_key"]
-        asked = {"name": name, "email": email, "except_id": itself}
-        rows = self._db.execute(_TAKEN, asked).all()
+        parameters = {"name": name, "email": email, "except_id": except_id}
+        rows = self._db.execute(_WITH_SAME_KEYS, parameters).all()
         taken = [
             field
             for field, is_taken in (
@@ -178,7 +177,7 @@ def _conditions(filters: UserFilter) -> Iterator[ColumnElement[bool]]:
         yield or_(*(contains_text(column, filters.search) for column in columns))
 
 
-def _taken(error: IntegrityError) -> AlreadyTaken:
+def _to_already_taken(error: IntegrityError) -> AlreadyTaken:
     """Convert a unique violation after a race; databases name only one key."""
     return AlreadyTaken.of("email" if "email_key" in str(error.orig) else "username")
 
@@ -193,7 +192,7 @@ def _user_values(user: User) -> dict[str, Any]:
 
 
 def _user(row: AnyRow) -> User:
-    return _user_of(row_to_dict(row))
+    return _user_from_values(row_to_dict(row))
 
 
 def user_from_row(db: Connection, row: Sequence[Any]) -> User:
@@ -203,10 +202,10 @@ def user_from_row(db: Connection, row: Sequence[Any]) -> User:
     values["created_at"] = read(values["created_at"])
     if (until := values["password_expires_at"]) is not None:
         values["password_expires_at"] = read(until)
-    return _user_of(values | {name: bool(values[name]) for name in _FLAGS})
+    return _user_from_values(values | {name: bool(values[name]) for name in _FLAGS})
 
 
-def _user_of(values: dict[str, Any]) -> User:
+def _user_from_values(values: dict[str, Any]) -> User:
     del values["username_key"], values["email_key"]
     values["role"], values["tier"] = Role(values["role"]), Tier(values["tier"])
     return User(**values)

@@ -64,9 +64,7 @@ _PROGRESS = prepare(
     update(jobs)
     .where(jobs_c.id == bindparam("job_id"), jobs_c.token == bindparam("claim_token"), IS_RUNNING)
     .values(progress=bindparam("new_progress")),
-    "new_progress",
-    "job_id",
-    "claim_token",
+    *("new_progress", "job_id", "claim_token"),
 )
 
 

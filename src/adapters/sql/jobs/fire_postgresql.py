@@ -91,13 +91,7 @@ jobs_inserted AS (
     ON CONFLICT DO NOTHING
 )
 SELECT nth, own_queue FROM idle ORDER BY nth"""),
-    "steps",
-    "queue",
-    "mode",
-    "fails",
-    "attempts",
-    "seconds",
-    "now",
+    *("steps", "queue", "mode", "fails", "attempts", "seconds", "now"),
 )
 _ADVANCE = prepare(
     text("""

@@ -98,13 +98,7 @@ _IDLE = prepare(
     )
     .select_from(_wanted.table, schedules)
     .where(IS_ACTIVE, schedules_c.id == _wanted, or_(_may_overlap, _is_idle)),
-    "ids",
-    "queue",
-    "mode",
-    "fails",
-    "attempts",
-    "seconds",
-    "now",
+    *("ids", "queue", "mode", "fails", "attempts", "seconds", "now"),
 )
 _TAGGED = ("queue", "priority", "fair_tag")
 _INSERT = PreparedStatement(

@@ -52,14 +52,9 @@ _STATUS: Mapping[Status, ColumnElement[bool]] = {
     Status.SKIPPED: jobs_c.state == int(JobState.SKIPPED),
 }
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": jobs_c.id,
-    "created_at": jobs_c.created_at,
+    **{name: jobs_c[name] for name in ("id", "created_at", "priority", "task", "name", "queue")},
     "scheduled_time": jobs_c.due_at,
     "status": jobs_c.state,
-    "priority": jobs_c.priority,
-    "task": jobs_c.task,
-    "name": jobs_c.name,
-    "queue": jobs_c.queue,
 }
 EXPIRED = (
     select(*CLAIM_COLUMNS)

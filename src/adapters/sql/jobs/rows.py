@@ -134,27 +134,15 @@ def progress_value(progress: Progress | None) -> list[Any] | None:
 
 
 jobs_c = jobs.c
+_CLAIM_NAMES = (
+    *("id", "token", "task", "owner", "parameters", "queue", "mode", "fail_when_lost"),
+    *("concurrency_key", "attempt", "max_attempts", "timeout_seconds", "due_at"),
+    *("queued_at", "started_at", "schedule_id", "cancel_requested", "lease_until"),
+    *("worker"),
+)
 CLAIM_COLUMNS = (
-    jobs_c.id,
-    jobs_c.token,
-    jobs_c.task,
-    jobs_c.owner,
-    jobs_c.parameters,
-    jobs_c.queue,
-    jobs_c.mode,
-    jobs_c.fail_when_lost,
-    jobs_c.concurrency_key,
-    jobs_c.attempt,
-    jobs_c.max_attempts,
-    jobs_c.timeout_seconds,
-    jobs_c.due_at,
-    jobs_c.queued_at,
-    jobs_c.started_at,
-    jobs_c.schedule_id,
+    *[jobs_c[name] for name in _CLAIM_NAMES],
     func.coalesce(jobs_c.tick, jobs_c.for_tick).label("tick"),
-    jobs_c.cancel_requested,
-    jobs_c.lease_until,
-    jobs_c.worker,
 )
 
 

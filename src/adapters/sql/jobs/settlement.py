@@ -32,14 +32,16 @@ _SETTLE = prepare(
         lease_until=null(),
         ended_at=bindparam("new_ended_at"),
     ),
-    "new_state",
-    "new_due_at",
-    "new_max_attempts",
-    "new_mode",
-    "new_result",
-    "new_reason",
-    "new_ended_at",
-    "job_id",
+    *(
+        "new_state",
+        "new_due_at",
+        "new_max_attempts",
+        "new_mode",
+        "new_result",
+        "new_reason",
+        "new_ended_at",
+        "job_id",
+    ),
 )
 _ATTEMPT_COLUMNS = tuple(attempts.c.keys())
 _ATTEMPT = prepare(insert(attempts), *_ATTEMPT_COLUMNS)
