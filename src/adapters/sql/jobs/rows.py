@@ -138,7 +138,7 @@ _CLAIM_NAMES = (
     *("id", "token", "task", "owner", "parameters", "queue", "mode", "fail_when_lost"),
     *("concurrency_key", "attempt", "max_attempts", "timeout_seconds", "due_at"),
     *("queued_at", "started_at", "schedule_id", "cancel_requested", "lease_until"),
-    *("worker"),
+    "worker",
 )
 CLAIM_COLUMNS = (
     *[jobs_c[name] for name in _CLAIM_NAMES],
