@@ -1,4 +1,4 @@
-"""An application and Workbell migrate the same database, each its own tables."""
+"""An application and Workbell migrate their own tables in the same database."""
 
 from collections.abc import Iterator
 from pathlib import Path

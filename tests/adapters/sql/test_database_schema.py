@@ -20,7 +20,7 @@ from workbell.domain.errors import Invalid
 pytestmark = pytest.mark.integration
 
 SCHEMA = "order"
-"""A word of SQL, so that a name without its quotes would not pass."""
+"""A reserved word, so that an unquoted name fails."""
 _UNQUALIFIED = re.compile(r'(?<!"order"\.)\bworkbell_\w+')
 
 

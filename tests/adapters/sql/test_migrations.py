@@ -1,4 +1,4 @@
-"""The schema's revisions: applied, complete, and never taken for another's."""
+"""Schema revisions: applied, complete, and checked."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

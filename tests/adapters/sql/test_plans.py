@@ -1,4 +1,4 @@
-"""Every due query goes by its index, and none of them sorts."""
+"""Every due query uses its index, and none of them sorts."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -150,7 +150,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_goes_by_its_index_without_a_sort(store: SqlStore, question: str) -> None:
+def test_a_query_uses_its_index_without_a_sort(store: SqlStore, question: str) -> None:
     ask, index = QUESTIONS[question]
     plan = plans_of(store, ask)[0]
     assert f"INDEX {index.strip()}" in plan, plan

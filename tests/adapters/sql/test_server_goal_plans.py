@@ -1,4 +1,4 @@
-"""On servers, too, summaries and reminders go by their indexes."""
+"""Summaries and reminders use their indexes on servers, too."""
 
 import re
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def store(kind: str) -> Iterator[SqlStore]:
 
 
 NOBODYS = 10**9
-"""A goal that is not there: a statement that is asked for its plan is also executed."""
+"""An unknown goal, because EXPLAIN ANALYZE executes the statement."""
 TOLD = ReminderHistory(date(2030, 1, 1), 1, date(2030, 1, 2))
 OLD = SystemClock().now() - timedelta(days=5)
 QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
@@ -127,7 +127,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_goes_by_its_indexes(store: SqlStore, kind: str, question: str) -> None:
+def test_a_query_uses_its_indexes(store: SqlStore, kind: str, question: str) -> None:
     ask, indexes = QUESTIONS[question]
     plans = "".join(plans_of(store, ask, kind))
     if kind == "mariadb":  # it calls all primary keys the same

@@ -1,4 +1,4 @@
-"""Revisions on servers: complete, done once, and done again when cut short."""
+"""Revisions on servers: complete, applied once, and repeated after an interruption."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -140,7 +140,7 @@ def test_processes_that_migrate_at_once_do_it_once(url: str) -> None:
 def test_an_upgrade_that_was_cut_short_is_done_again(
     store: SqlStore, kind: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL keeps nothing of it; on MySQL its empty tables are made anew."""
+    """PostgreSQL rolls back an interrupted upgrade; on MySQL its empty tables are recreated."""
     left = after
     with monkeypatch.context() as patch:
 
@@ -168,7 +168,7 @@ def test_an_upgrade_that_was_cut_short_is_done_again(
         assert schema_drift(db) == []
 
 
-def test_tables_with_rows_that_nobody_recorded_are_not_dropped(store: SqlStore, kind: str) -> None:
+def test_unrecorded_tables_with_rows_are_not_dropped(store: SqlStore, kind: str) -> None:
     store.migrate()
     keep(store, a_job())
     run(store, "DELETE FROM workbell_schema_version")

@@ -1,4 +1,4 @@
-"""On servers, too, every due query goes by its index, and none of them sorts."""
+"""Every due query uses its index on servers, too, and none of them sorts."""
 
 import json
 import re
@@ -106,7 +106,7 @@ def sorts_rows(node: dict[str, Any], *, sorted_above: bool) -> bool:
 SCANS = re.compile(r'"Seq Scan"|"table_name": "(jobs|schedules)",\s+"access_type": "ALL"')
 LARGE_SCANS = re.compile(r'"Seq Scan"[^{}]*"Relation Name": "(jobs|schedules|concurrency keys)"')
 OF_FEW = {"unfinished", "of an owner"}
-"""Of some twenty rows a server may think sorting the cheapest."""
+"""For about 20 rows a server may prefer sorting."""
 EARLY = NOON - timedelta(hours=11)
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "workbell_jobs_stage_idx"),
@@ -145,7 +145,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_goes_by_its_index_without_a_sort(
+def test_a_query_uses_its_index_without_a_sort(
     store: SqlStore, database: Server, question: str
 ) -> None:
     ask, index = QUESTIONS[question]

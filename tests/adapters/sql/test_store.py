@@ -1,4 +1,4 @@
-"""SQLite's group commit: who waits, who raises, and what is left after it."""
+"""SQLite's group commit: waiting, errors and rollbacks."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -77,7 +77,7 @@ def names(store: SqlStore) -> list[str]:
 
 @define
 class Held:
-    """A turn that somebody keeps, so that others queue up behind it."""
+    """A block that holds the write connection while other threads queue up."""
 
     store: SqlStore
     pool: ThreadPoolExecutor
@@ -177,7 +177,7 @@ def test_a_member_that_raises_is_undone_alone(store: SqlStore, held: Held) -> No
     assert names(store) == ["first", "second", "third"]
 
 
-def test_a_member_that_raises_tells_unavailable_if_the_group_is_lost(
+def test_a_failing_block_raises_unavailable_if_the_group_is_lost(
     store: SqlStore, held: Held, commits_fail: Callable[[], None]
 ) -> None:
     """Else it could report a conflict with a row that never existed."""
@@ -215,7 +215,7 @@ def test_when_sqlite_drops_the_transaction_every_member_so_far_raises(
     assert names(store) == ["later"]
 
 
-def test_after_a_loss_the_rest_of_the_block_is_not_kept_either(store: SqlStore) -> None:
+def test_after_a_lost_transaction_the_rest_of_the_block_is_rolled_back(store: SqlStore) -> None:
 
     def lose_and_go_on() -> None:
         with store.begin() as tx:
@@ -265,7 +265,7 @@ def test_a_full_disk_is_unavailable_and_loses_nothing_acknowledged(store: SqlSto
 
 
 @pytest.mark.parametrize("threads", [8, 32])
-def test_many_threads_keep_what_they_were_told_is_kept(store: SqlStore, threads: int) -> None:
+def test_what_many_threads_committed_is_stored(store: SqlStore, threads: int) -> None:
     def work(thread: int) -> int:
         kept = 0
         for n in range(25):
@@ -294,7 +294,7 @@ def test_a_second_process_may_write_beside(store: SqlStore, tmp_path: Path) -> N
     assert len(names(store)) == 100
 
 
-def test_nobody_is_woken_if_the_commit_fails(
+def test_no_worker_is_woken_if_the_commit_fails(
     store: SqlStore, commits_fail: Callable[[], None]
 ) -> None:
     rung: list[str] = []

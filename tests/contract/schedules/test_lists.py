@@ -1,4 +1,4 @@
-"""Schedules as they are shown and listed."""
+"""Views and lists of schedules."""
 
 from typing import Any
 
