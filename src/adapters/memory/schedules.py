@@ -49,9 +49,7 @@ class MemoryScheduleRepository:
         """Return a view of a schedule visible to the scope."""
         return self._view(self.get(scope, schedule_id))
 
-    def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
-        """Return a schedule; transactions never overlap."""
-        return self.get(scope, schedule_id)
+    get_for_update = get
 
     def replace(self, schedule: Schedule) -> None:
         """Update a schedule."""
@@ -113,21 +111,12 @@ class MemoryScheduleRepository:
         """Advance schedules; rows whose cursor or version has changed are skipped."""
         for step in steps:
             schedule = self._tables.schedules.get(step.id)
-            if schedule is None or (schedule.cursor, schedule.version) != (
-                step.was_cursor,
-                step.version,
-            ):
+            expected = (step.was_cursor, step.version)
+            if schedule is None or (schedule.cursor, schedule.version) != expected:
                 continue
-            over = step.next_at is None
-            self._put(
-                evolve(
-                    schedule,
-                    cursor=step.cursor,
-                    next_at=step.next_at,
-                    runs=step.runs,
-                    paused_reason=step.paused_reason if over else schedule.paused_reason,
-                )
-            )
+            reason = step.paused_reason if step.next_at is None else schedule.paused_reason
+            moved = evolve(schedule, cursor=step.cursor, next_at=step.next_at, runs=step.runs)
+            self._put(evolve(moved, paused_reason=reason))
 
     def advance_by_one(self, steps: Sequence[FastPathStep]) -> None:
         """Advance schedules by one tick each; changed rows are skipped."""

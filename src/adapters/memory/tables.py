@@ -189,12 +189,8 @@ class Tables:
 
     def copy(self, *, read_only: bool = False) -> "Tables":
         """Return a draft, or a read-only view, of all tables."""
-        return Tables(
-            **{
-                each.name: getattr(self, each.name).copy(read_only=read_only)
-                for each in fields(Tables)
-            }
-        )
+        tables = {each.name: getattr(self, each.name) for each in fields(Tables)}
+        return Tables(**{name: each.copy(read_only=read_only) for name, each in tables.items()})
 
     def put_job(self, job: Job) -> None:
         """Insert or update a job and its index entries."""

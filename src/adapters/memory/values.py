@@ -34,12 +34,12 @@ def in_utc(row: Row) -> Row:
     Raises:
         ValueError: A datetime is naive.
     """
-    moments = {
+    times = {
         name: value
         for name, value in asdict(row, recurse=False).items()
         if isinstance(value, datetime) and value.tzinfo is not UTC
     }
-    if any(moment.tzinfo is None for moment in moments.values()):
-        raise ValueError("Only aware moments are stored.")
-    changes: dict[str, Any] = {name: at.astimezone(UTC) for name, at in moments.items()}
+    if any(time.tzinfo is None for time in times.values()):
+        raise ValueError("A datetime has no time zone: only aware ones are stored.")
+    changes: dict[str, Any] = {name: at.astimezone(UTC) for name, at in times.items()}
     return evolve(row, **changes) if changes else row

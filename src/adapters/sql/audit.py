@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
 
 from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select
@@ -46,5 +45,4 @@ class SqlAuditRepository:
 
 
 def _entry(row: AnyRow) -> AuditEntry:
-    values: dict[str, Any] = row_to_dict(row)
-    return AuditEntry(**values)
+    return AuditEntry(**row_to_dict(row))

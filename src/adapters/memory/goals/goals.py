@@ -72,9 +72,7 @@ class MemoryGoalRepository:
             raise NotFound(f"There is no goal {number}.")
         return found
 
-    def get_for_update(self, owner: UserId, number: int) -> Goal:
-        """Return a goal; transactions never overlap."""
-        return self.get(owner, number)
+    get_for_update = get
 
     def replace(self, goal: Goal) -> None:
         """Update a goal."""
@@ -186,14 +184,8 @@ class MemoryProgressEntryRepository:
         """Return the entries with ids above `after`, by id."""
         above = sorted((e for e in self._of(owner) if e.id > (after or 0)), key=lambda e: e.id)
         goals = self._tables.goals.rows
-        return [
-            ExportRow(
-                entry=entry,
-                goal_name=goals[entry.goal_id].name,
-                category=goals[entry.goal_id].category,
-            )
-            for entry in above[:limit]
-        ]
+        rows = [(entry, goals[entry.goal_id]) for entry in above[:limit]]
+        return [ExportRow(entry=e, goal_name=g.name, category=g.category) for e, g in rows]
 
     def days(
         self,
@@ -218,12 +210,11 @@ class MemoryProgressEntryRepository:
             key = (day, entry.goal_number, entry.goal_id)
             sums[key] = sums.get(key, 0) + seconds
         goals = self._tables.goals.rows
+        rows = [(*key, seconds) for key, seconds in sorted(sums.items())]
         return [
-            GoalDay(
-                day=day, goal_number=number, category=goals[goal_id].category, seconds=seconds
-            )
-            for (day, number, goal_id), seconds in sorted(sums.items())
-        ]  # fmt: skip
+            GoalDay(day=day, goal_number=number, category=goals[goal].category, seconds=seconds)
+            for day, number, goal, seconds in rows
+        ]
 
     def _of(self, owner: UserId) -> Iterator[ProgressEntry]:
         return (entry for entry in self._tables.entries if entry.owner == owner)

@@ -38,12 +38,8 @@ class MemoryApiKeyRepository:
 
     def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
         """Return a user's keys that are not revoked, newest first."""
-        keys = [
-            key
-            for key in self._tables.api_keys
-            if key.user_id == user_id and key.revoked_at is None
-        ]
-        return keys[::-1]
+        active = [key for key in self._tables.api_keys if key.revoked_at is None]
+        return [key for key in active if key.user_id == user_id][::-1]
 
     def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
         """Revoke one of a user's keys; return whether it was active."""

@@ -63,8 +63,5 @@ class MemoryOneTimeCodeRepository:
         return True
 
     def _of(self, user_id: UserId, purpose: Purpose) -> list[OneTimeCode]:
-        return [
-            code
-            for code in self._tables.codes
-            if code.user_id == user_id and code.purpose is purpose
-        ]
+        of_user = (code for code in self._tables.codes if code.user_id == user_id)
+        return [code for code in of_user if code.purpose is purpose]

@@ -26,20 +26,16 @@ class MemorySecondFactorRepository:
         stored = self.find(before.user_id)
         if stored is None or _guard(stored) != _guard(before):
             return False
-        changed = evolve(
-            stored,
-            confirmed_at=after.confirmed_at,
-            last_step=after.last_step,
-            recovery=after.recovery,
-        )
+        changed = evolve(stored, confirmed_at=after.confirmed_at, last_step=after.last_step)
+        changed = evolve(changed, recovery=after.recovery)
         self._tables.second_factors.put(stored.user_id, changed)
         return True
 
     def remove(self, user_id: UserId) -> bool:
         """Delete a user's factor with its recovery codes."""
-        there = self.find(user_id) is not None
+        exists = self.find(user_id) is not None
         self._tables.second_factors.delete(user_id)
-        return there
+        return exists
 
 
 def _guard(factor: SecondFactor) -> tuple[str, int, tuple[str, ...]]:

@@ -56,9 +56,7 @@ class MemorySessionRepository:
 
     def opened_from(self, user_id: UserId, address: str) -> bool:
         """Whether a stored session of the user was opened from an address."""
-        return any(
-            one.user_id == user_id and one.address == address for one in self._tables.sessions
-        )
+        return (user_id, address) in {(one.user_id, one.address) for one in self._tables.sessions}
 
     def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
         """Revoke a user's active sessions, except one; return how many."""

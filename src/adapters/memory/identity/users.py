@@ -38,9 +38,7 @@ class MemoryUserRepository:
             raise NotFound(f"There is no user {user_id}.")
         return user
 
-    def get_for_update(self, user_id: UserId) -> User:
-        """Return a user; transactions never overlap."""
-        return self.get(user_id)
+    get_for_update = get
 
     def by_login(self, identifier: str) -> User | None:
         """Return the user with a username or, if it contains `@`, an email address."""
@@ -50,11 +48,8 @@ class MemoryUserRepository:
     def by_email(self, email: str) -> User | None:
         """Return the user with an email address, or None."""
         found = self.by_login(email)
-        return (
-            found
-            if found and normalise_identifier(found.email) == normalise_identifier(email)
-            else None
-        )
+        has_email = found and normalise_identifier(found.email) == normalise_identifier(email)
+        return found if has_email else None
 
     def replace(self, user: User) -> None:
         """Update a user, except its id and `created_at`."""

@@ -97,6 +97,7 @@ class MemoryStatisticsRepository:
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
         """Return the statistics of the jobs visible to a scope."""
         jobs = [job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden]
+        schedules = [each for each in self._tables.schedules if scope.covers(each.owner)]
         hour_ago = now - timedelta(hours=1)
         recent = Counter(
             job.state for job in jobs if job.ended_at is not None and job.ended_at > hour_ago
@@ -106,14 +107,8 @@ class MemoryStatisticsRepository:
             finished_last_hour=sum(recent[state] for state in _FINISHED),
             failed_last_hour=recent[JobState.FAILED],
             oldest_ready_at=_oldest_ready(jobs),
-            schedules_active=sum(
-                schedule.is_active and schedule.deleted_at is None and scope.covers(schedule.owner)
-                for schedule in self._tables.schedules
-            ),
-            schedules_overdue=sum(
-                schedule.overdue_since is not None and scope.covers(schedule.owner)
-                for schedule in self._tables.schedules
-            ),
+            schedules_active=sum(each.is_active and each.deleted_at is None for each in schedules),
+            schedules_overdue=sum(each.overdue_since is not None for each in schedules),
         )
 
 

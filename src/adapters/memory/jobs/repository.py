@@ -91,9 +91,7 @@ class MemoryJobRepository(MemoryEngine):
             raise NotFound(f"There is no job {job_id}.")
         return job
 
-    def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
-        """Return a job; transactions never overlap."""
-        return self.get(scope, job_id)
+    get_for_update = get
 
     def replace(self, before: Job, after: Job) -> bool:
         """Write a job changed by a command, unless its state or token has changed."""

@@ -88,9 +88,7 @@ class MemoryJobTable:
     ) -> int:
         """Make the next held jobs of keys READY up to the limits; return how many."""
         released: list[Job] = []
-        for concurrency_key in sorted(
-            concurrency_keys, key=lambda concurrency_key: concurrency_key or ""
-        ):
+        for concurrency_key in sorted(concurrency_keys, key=lambda key: key or ""):
             held = (
                 job
                 for job in self.by_index("held", concurrency_key or "")

@@ -167,19 +167,15 @@ class SqlProgressEntryRepository:
             .order_by(sums.c.local_day, goals.c.number)
         )
         return [
-            GoalDay(
-                day=day, goal_number=number, category=Category(category), seconds=int(seconds)
-            )
-            for day, number, category, seconds in self._db.execute(query)
-        ]  # fmt: skip
+            GoalDay(day=day, goal_number=number, category=Category(name), seconds=int(seconds))
+            for day, number, name, seconds in self._db.execute(query)
+        ]
 
     def _insert_days(self, entry: ProgressEntry) -> None:
         """Insert the seconds of an entry per local day."""
-        of_entry = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
-        rows = [
-            of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.seconds_by_day()
-        ]  # fmt: skip
-        if rows:
+        ids = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
+        days = entry.seconds_by_day()
+        if rows := [ids | {"local_day": day, "seconds": seconds} for day, seconds in days]:
             self._db.execute(_INSERT_DAYS, rows)
 
 
@@ -190,8 +186,7 @@ def _values(entry: ProgressEntry) -> dict[str, Any]:
 
 
 def _entry(row: AnyRow) -> ProgressEntry:
-    values: dict[str, Any] = row_to_dict(row)
-    return ProgressEntry(**values)
+    return ProgressEntry(**row_to_dict(row))
 
 
 def _export_row(row: AnyRow) -> ExportRow:

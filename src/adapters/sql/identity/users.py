@@ -151,25 +151,17 @@ class SqlUserRepository:
         name, email = values["username_key"], values["email_key"]
         parameters = {"name": name, "email": email, "except_id": except_id}
         rows = self._db.execute(_WITH_SAME_KEYS, parameters).all()
-        taken = [
-            field
-            for field, is_taken in (
-                ("username", any(row.username_key == name for row in rows)),
-                ("email", any(row.email_key == email for row in rows)),
-            )
-            if is_taken
-        ]
+        taken = ["username"] if any(row.username_key == name for row in rows) else []
+        taken += ["email"] if any(row.email_key == email for row in rows) else []
         if taken:
             raise AlreadyTaken.of(*taken)
 
 
 def _conditions(filters: UserFilter) -> Iterator[ColumnElement[bool]]:
-    yield from equals(users_c.id, filters.id)
     yield from equals(users_c.role, filters.role and str(filters.role))
     yield from equals(users_c.tier, filters.tier and str(filters.tier))
-    yield from equals(users_c.is_active, filters.is_active)
-    yield from equals(users_c.is_super_user, filters.is_super_user)
-    yield from equals(users_c.is_email_verified, filters.is_email_verified)
+    for name in ("id", "is_active", "is_super_user", "is_email_verified"):
+        yield from equals(users_c[name], getattr(filters, name))
     if filters.email is not None:
         yield users_c.email_key == normalise_identifier(filters.email)
     if filters.search is not None:

@@ -172,10 +172,8 @@ class JobLists(JobStaging):
 def _conditions(scope: Scope, filters: JobFilter) -> Iterator[ColumnElement[bool]]:
     yield jobs_c.hidden.is_(False)
     yield from equals(jobs_c.owner, scope.owner)
-    yield from equals(jobs_c.owner, filters.owner)
-    yield from equals(jobs_c.task, filters.task)
-    yield from equals(jobs_c.queue, filters.queue)
-    yield from equals(jobs_c.schedule_id, filters.schedule_id)
+    for name in ("owner", "task", "queue", "schedule_id"):
+        yield from equals(jobs_c[name], getattr(filters, name))
     if filters.statuses is not None:
         yield or_(False, *[_STATUS[Status(each)] for each in filters.statuses])
     if filters.origins is not None:

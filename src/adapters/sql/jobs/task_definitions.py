@@ -66,8 +66,7 @@ def _values(definition: TaskDefinition) -> dict[str, Any]:
 
 
 def _definition(row: AnyRow) -> TaskDefinition:
-    values: dict[str, Any] = row_to_dict(row)
-    return TaskDefinition(**values)
+    return TaskDefinition(**row_to_dict(row))
 
 
 @frozen
