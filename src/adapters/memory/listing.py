@@ -26,12 +26,7 @@ def contains_text(text: str, part: str | None) -> bool:
 def sort_rows(
     rows: list[T], ordering: Sequence[str], keys: Mapping[str, Callable[[T], Any]]
 ) -> list[T]:
-    """
-    Sort rows by the names of keys; a leading minus means descending.
-
-    Ties are broken by the id, in the direction of the first name; rows without a
-    value come last in both directions.
-    """
+    """Sort rows by names, "-" for descending; the id breaks ties, None comes last."""
     descending = bool(ordering) and ordering[0].startswith("-")
     for name in (*ordering, "-id" if descending else "id")[::-1]:
         key = keys[name.removeprefix("-")]

@@ -101,12 +101,7 @@ class MemoryStore:
 
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Generator[MemoryTx]:  # noqa: ARG002
-        """
-        Open a transaction; commit at the end of the block, roll back if it raises.
-
-        Raises:
-            RuntimeError: The thread already has an open transaction.
-        """
+        """Open a transaction; commit at the end of the block, roll back if it raises."""
         if self._writer == get_ident():
             raise RuntimeError("This thread already has an open transaction.")
         woken: set[str] = set()

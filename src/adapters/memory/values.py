@@ -15,25 +15,14 @@ Row = TypeVar("Row", Job, Schedule, Goal, ProgressEntry, Timer)
 
 
 def isolated_copy(value: Any) -> Any:
-    """
-    Return a deep copy of a JSON value.
-
-    Raises:
-        ValueError: The value contains NaN, an infinity or a lone surrogate.
-        TypeError: The value contains another type than JSON supports.
-    """
+    """Copy a JSON value deeply; raise ValueError or TypeError for what JSON cannot hold."""
     if value is None or isinstance(value, bool | int):
         return value
     return json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
 
 
 def in_utc(row: Row) -> Row:
-    """
-    Return a row with its datetimes in UTC.
-
-    Raises:
-        ValueError: A datetime is naive.
-    """
+    """Return a row with its datetimes in UTC; raise ValueError for a naive one."""
     times = {
         name: value
         for name, value in asdict(row, recurse=False).items()

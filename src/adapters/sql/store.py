@@ -1,11 +1,11 @@
 """The SQL store: transactions, read-only views, health, migrations and backups."""
 
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import local
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
@@ -13,8 +13,8 @@ from sqlalchemy import Connection, make_url
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.sql.audit import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
-from workbell.adapters.sql.database.server import is_server, open_server
-from workbell.adapters.sql.database.sqlite import open_sqlite
+from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
+from workbell.adapters.sql.database.sqlite import SqliteConnections, open_sqlite
 from workbell.adapters.sql.database.statements import in_schema
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.goals.goals import (
@@ -50,28 +50,6 @@ from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
 R_co = TypeVar("R_co", covariant=True)
-
-
-class Connections(Protocol):
-    """The connections to one database, by purpose."""
-
-    def writing(self) -> AbstractContextManager[Connection]:
-        """Open a connection in a transaction, committed when the block ends."""
-
-    def reading(self) -> AbstractContextManager[Connection]:
-        """Open a read-only connection in autocommit mode."""
-
-    def migrating(self) -> AbstractContextManager[Connection]:
-        """Open a connection for schema changes, without a transaction."""
-
-    def time(self) -> datetime | None:
-        """Return the server's time; None if the database has no clock of its own."""
-
-    def backup(self, target: Path) -> None:
-        """Write a verified copy of the database to a new file."""
-
-    def close(self) -> None:
-        """Close every idle connection."""
 
 
 class _Repository(Generic[R_co]):
@@ -134,7 +112,7 @@ class SqlStore:
     """
 
     clock: Clock
-    _connections: Connections
+    _connections: ServerConnections | SqliteConnections
     _strategy: Strategy
     waker: Waker | None = None
     schema: str | None = None
@@ -169,22 +147,12 @@ class SqlStore:
 
     @contextmanager
     def view(self) -> Generator[SqlTx]:
-        """
-        Open the repositories for reading, without a transaction or locks.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+        """Open the repositories for reading, without a transaction or locks."""
         with translate_errors(), self._connections.reading() as connection:
             yield SqlTx(connection, self._strategy, self.clock)
 
     def ping(self) -> None:
-        """
-        Execute `SELECT 1`.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+        """Execute `SELECT 1`."""
         with translate_errors(), self._connections.reading() as connection:
             connection.exec_driver_sql("SELECT 1").scalar_one()
 
@@ -200,35 +168,17 @@ class SqlStore:
             return revisions.current(connection) or ""
 
     def check_schema(self) -> None:
-        """
-        Check that the schema has the revision this program needs.
-
-        Raises:
-            Unavailable: The schema is newer, or must be migrated first.
-        """
+        """Raise Unavailable unless the schema has this program's newest revision."""
         with translate_errors(), self._connections.reading() as connection:
             revisions.check(connection)
 
     def migrate(self) -> SchemaMigration | None:
-        """
-        Upgrade the schema to the newest revision; back up an SQLite file first.
-
-        Returns None if the schema was current or another process upgraded it.
-
-        Raises:
-            Unavailable: The schema is newer than this program.
-        """
+        """Upgrade the schema, after a backup on SQLite; None if it was current already."""
         with translate_errors(), self._connections.migrating() as connection:
             return revisions.upgrade(connection, self._connections.backup, self.clock.now())
 
     def backup(self, target: Path) -> None:
-        """
-        Write a verified copy of the database, which may be in use, to a new file.
-
-        Raises:
-            Conflict: The file exists.
-            Unavailable: The copy failed or is damaged.
-        """
+        """Write a verified copy of the database, which may be in use, to a new file."""
         with translate_errors():
             self._connections.backup(target)
 
@@ -256,12 +206,7 @@ class CallerTransactionStore:
 
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:  # noqa: ARG002
-        """
-        Open the repositories on the caller's connection.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+        """Open the repositories on the caller's connection."""
         try:
             with translate_errors(), _qualifying(self._connection, self._schema):
                 yield SqlTx(self._connection, self._strategy, self._clock)
@@ -270,12 +215,7 @@ class CallerTransactionStore:
 
     @contextmanager
     def view(self) -> Generator[SqlTx]:
-        """
-        Open the repositories on the caller's connection.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+        """Open the repositories on the caller's connection."""
         with self.begin() as tx:
             yield tx
 

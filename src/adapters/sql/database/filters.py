@@ -41,10 +41,7 @@ def in_range(
 def contains_text(
     column: ColumnElement[Any], part: str | BindParameter[str]
 ) -> ColumnElement[bool]:
-    """Return the case-insensitive condition that a text contains another.
-
-    The value of a bind parameter must be passed through `like_pattern`.
-    """
+    """Match texts that contain another, ignoring case; bind values of `like_pattern`."""
     pattern = like_pattern(part) if isinstance(part, str) else part
     return func.lower(column).contains(pattern, escape="/")
 
@@ -58,11 +55,7 @@ def like_pattern(text: str) -> str:
 def order_by(
     ordering: Sequence[str], columns: Mapping[str, ColumnElement[Any]]
 ) -> Iterator[ColumnElement[Any]]:
-    """
-    Yield ORDER BY terms for names; a leading minus means descending.
-
-    Ties are broken by the id, in the direction of the first name.
-    """
+    """Yield ORDER BY terms for names, "-" for descending; the id breaks ties."""
     descending = bool(ordering) and ordering[0].startswith("-")
     for name in (*ordering, "-id" if descending else "id"):
         column = columns[name.removeprefix("-")]
@@ -75,11 +68,7 @@ def is_in_list(column: Any, name: str) -> ColumnElement[bool]:
 
 
 def is_in_array(column: Any, name: str) -> ColumnElement[bool]:
-    """
-    Return the same condition for PostgreSQL, with a single array parameter.
-
-    The statement text does not depend on the number of values, so it is parsed once.
-    """
+    """Return the same condition with one PostgreSQL array parameter, parsed once."""
     return cast("ColumnElement[bool]", column == any_(bindparam(name, type_=ARRAY(BigInteger))))
 
 

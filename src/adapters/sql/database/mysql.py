@@ -53,12 +53,7 @@ def drop_partial_tables(connection: Connection, tables: Sequence[str]) -> None:
 
 @contextmanager
 def migration_lock(connection: Connection) -> Iterator[None]:
-    """
-    Hold the database's migration lock, so that one process upgrades at a time.
-
-    Raises:
-        Unavailable: Another process held it for ten minutes.
-    """
+    """Hold the migration lock; raise Unavailable after waiting ten minutes for it."""
     query = f"SELECT GET_LOCK({_LOCK}, {LOCK_TIMEOUT_SECONDS})"
     if connection.exec_driver_sql(query).scalar() != 1:
         raise Unavailable("Another process has been upgrading the database for ten minutes.")

@@ -156,12 +156,7 @@ class ServerConnections:
         return now.replace(tzinfo=UTC)
 
     def backup(self, target: Path) -> None:
-        """
-        Reject the backup: only the server's own tools make a reliable copy.
-
-        Raises:
-            Invalid: Always.
-        """
+        """Raise Invalid: only the server's own tools make a reliable copy."""
         raise Invalid(
             f"{target} was not written: back up a server's database with pg_dump or mariadb-dump."
         )

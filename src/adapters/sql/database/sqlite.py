@@ -36,12 +36,7 @@ class SqliteCommitGroup:
         self._done.release()
 
     def wait(self) -> None:
-        """
-        Wait until the group is committed.
-
-        Raises:
-            Unavailable: The commit failed; every block of the group is rolled back.
-        """
+        """Wait for the commit; raise Unavailable if it failed and all blocks are rolled back."""
         with self._done:
             pass
         if self.error is not None:
@@ -258,12 +253,7 @@ class SqliteConnections:
 
 
 def open_sqlite(url: URL) -> SqliteConnections:
-    """
-    Open a database file; create it with mode 0600 if it does not exist.
-
-    Raises:
-        Unavailable: The file cannot be opened.
-    """
+    """Open a database file, created with mode 0600; raise Unavailable on failure."""
     if not url.database or url.database == ":memory:":
         raise ValueError(f"The SQLite URL {url} names no file; for memory use the memory store.")
     engine = create_engine(

@@ -93,10 +93,8 @@ class SqlProgressEntryRepository:
 
     def delete(self, entry: ProgressEntry) -> None:
         """Delete an entry; its days are deleted by cascade."""
-        query = delete(progress_entries).where(
-            entries_c.id == entry.id, entries_c.owner == entry.owner
-        )
-        self._db.execute(query)
+        conditions = (entries_c.id == entry.id, entries_c.owner == entry.owner)
+        self._db.execute(delete(progress_entries).where(*conditions))
 
     def find(
         self,

@@ -45,11 +45,11 @@ _is_waiting = jobs_c.state < int(JobState.RUNNING)
 _STATUS: Mapping[Status, ColumnElement[bool]] = {
     Status.PENDING: and_(_is_waiting, jobs_c.attempt == 0),
     Status.RETRYING: and_(_is_waiting, jobs_c.attempt > 0),
-    Status.RUNNING: jobs_c.state == int(JobState.RUNNING),
-    Status.SUCCEEDED: jobs_c.state == int(JobState.SUCCEEDED),
-    Status.FAILED: jobs_c.state == int(JobState.FAILED),
-    Status.CANCELLED: jobs_c.state == int(JobState.CANCELLED),
-    Status.SKIPPED: jobs_c.state == int(JobState.SKIPPED),
+    **{
+        Status[state.name]: jobs_c.state == int(state)
+        for state in JobState
+        if state >= JobState.RUNNING
+    },
 }
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
     **{name: jobs_c[name] for name in ("id", "created_at", "priority", "task", "name", "queue")},

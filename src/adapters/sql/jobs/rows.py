@@ -172,12 +172,7 @@ class JobStaging:
     _single_statement: bool = False
 
     def now(self) -> datetime:
-        """
-        Return the time of the store's clock.
-
-        Raises:
-            RuntimeError: The repository was made without a clock.
-        """
+        """Return the time of the store's clock; a caller's connection has none."""
         if self._clock is None:
             raise RuntimeError("The repository has no clock: open it through a store.")
         return self._clock.now()

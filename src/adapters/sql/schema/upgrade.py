@@ -71,12 +71,7 @@ def known() -> tuple[str, ...]:
 
 
 def check(connection: Connection) -> None:
-    """
-    Check that the schema has this program's newest revision.
-
-    Raises:
-        Unavailable: The schema is newer, or must be migrated first.
-    """
+    """Raise Unavailable unless the schema has this program's newest revision."""
     revision = current(connection)
     refuse_newer(revision)
     if revision != newest():
@@ -125,12 +120,7 @@ def include_object(connection: Connection) -> Callable[..., bool]:
 
 
 def refuse_newer(revision: str | None) -> None:
-    """
-    Reject a schema that this program does not know.
-
-    Raises:
-        Unavailable: The schema is newer.
-    """
+    """Raise Unavailable if the schema is newer than this program."""
     if revision is not None and revision not in known():
         raise Unavailable(
             f"The database has schema {revision}, which is newer than this program: "
