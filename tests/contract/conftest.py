@@ -58,7 +58,7 @@ def empty_store(kind: str, tmp_path: Path, clock: ManualClock) -> Iterator[AnySt
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Return a clock that stands at noon."""
+    """Return a clock fixed at noon."""
     return ManualClock()
 
 

@@ -1,4 +1,4 @@
-"""What contract tests are made of: a clock, rows, and short ways to move them."""
+"""Fixtures of the contract tests: a clock, rows, and helpers to change their state."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ RUNNING, SCHEDULED, SKIPPED, SUCCEEDED = (
 
 
 def after(seconds: float) -> datetime:
-    """Return the moment so many seconds after noon."""
+    """Return the time some seconds after noon."""
     return NOON + timedelta(seconds=seconds)
 
 
@@ -52,7 +52,7 @@ class AnyStore(Store[Tx], Health, Protocol):
 
 @define
 class ManualClock:
-    """A clock that stands until it is moved."""
+    """A clock that changes only when it is set."""
 
     at: datetime = NOON
 
@@ -115,7 +115,7 @@ def stand(store: AnyStore, *jobs: Job | JobId) -> list[JobState]:
 
 
 def see(store: AnyStore, job: Job | Claim | JobId | int) -> Job:
-    """Return a job as it stands now."""
+    """Return the current state of a job."""
     number = job if isinstance(job, int) else job.id
     with store.view() as tx:
         return tx.jobs.get(ALL_OWNERS, JobId(number))

@@ -1,4 +1,4 @@
-"""Databases on real servers: made for a run of the tests, and dropped."""
+"""Databases on real servers, created for a test run and dropped afterwards."""
 
 import atexit
 import os
@@ -35,7 +35,7 @@ def admin_url(kind: str) -> URL:
 
 @contextmanager
 def administration(kind: str) -> Iterator[Connection]:
-    """Have a connection that may make and drop databases."""
+    """Open a connection that may create and drop databases."""
     engine = create_engine(
         admin_url(kind),
         isolation_level="AUTOCOMMIT",
@@ -74,7 +74,7 @@ def new_database(kind: str) -> URL:
 
 
 def drop_database(kind: str, name: str) -> None:
-    """Drop a database, whoever is still connected."""
+    """Drop a database even if clients are connected."""
     force = " WITH (FORCE)" if kind == "postgresql" else ""
     with suppress(DBAPIError), administration(kind) as connection:
         connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}{force}")
@@ -90,7 +90,7 @@ class Server:
     engine: Engine
 
     def store(self, clock: ManualClock) -> SqlStore:
-        """Return an empty store; its connections are kept for the next one."""
+        """Return an empty store; its connections are reused for the next one."""
         with self.engine.connect() as connection:
             empty(connection)
         return SqlStore(clock, self.opened._connections, self.opened._strategy)

@@ -18,7 +18,7 @@ def an_entry(n: int = 1) -> AuditEntry:
     return AuditEntry.of(actor, "schedule.edit", "Schedule", n, after(n), changes)
 
 
-def test_an_entry_comes_back_as_it_went_in(store: AnyStore) -> None:
+def test_an_entry_is_returned_unchanged(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.audit.add(an_entry())
     with store.view() as tx:
@@ -27,8 +27,8 @@ def test_an_entry_comes_back_as_it_went_in(store: AnyStore) -> None:
     assert evolve(kept, id=0) == an_entry()
 
 
-def test_the_newest_entries_come_first(store: AnyStore) -> None:
-    """The newest is the one that was added last, whatever its time says."""
+def test_the_newest_entries_are_listed_first(store: AnyStore) -> None:
+    """The newest entry is the last one added, regardless of its time."""
     with store.begin() as tx:
         for n in (3, 1, 2):
             tx.audit.add(an_entry(n))
@@ -49,7 +49,7 @@ def test_the_trail_is_read_in_parts(store: AnyStore) -> None:
         assert len(tx.audit.latest(before=rest[0].id, limit=2)) == 2
 
 
-def test_an_entry_is_lost_with_what_it_tells_of(store: AnyStore) -> None:
+def test_an_entry_is_rolled_back_with_its_transaction(store: AnyStore) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
         tx.audit.add(evolve(an_entry(), at=NOON))
         raise ZeroDivisionError

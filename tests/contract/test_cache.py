@@ -1,4 +1,4 @@
-"""Caches: what was put is got back, for a while, and what is away has nothing."""
+"""Caches: values expire, and an unavailable cache only misses."""
 
 import os
 from collections.abc import Iterator
@@ -64,12 +64,12 @@ def cache(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Cache]
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(VALUES, st.text(max_size=20))
-def test_a_value_comes_back_as_it_went_in(cache: Cache, value: object, key: str) -> None:
+def test_a_value_is_returned_unchanged(cache: Cache, value: object, key: str) -> None:
     cache.put(key, value, 300)
     assert cache.get(key) == value
 
 
-def test_nobody_changes_what_another_is_given(cache: Cache) -> None:
+def test_changing_a_returned_value_does_not_change_the_cache(cache: Cache) -> None:
     value = [[1]]
     cache.put("k", value, 300)
     value[0].append(2)
@@ -79,13 +79,13 @@ def test_nobody_changes_what_another_is_given(cache: Cache) -> None:
     assert cache.get("k") == [[1]]
 
 
-def test_what_is_unknown_or_kept_for_no_time_is_not_there(cache: Cache) -> None:
+def test_unknown_and_immediately_expired_keys_are_misses(cache: Cache) -> None:
     assert cache.get("k") is None
     cache.put("k", [1], 0)
     assert cache.get("k") is None
 
 
-def test_the_last_value_is_the_one_that_is_kept(cache: Cache) -> None:
+def test_the_last_value_wins(cache: Cache) -> None:
     cache.put("k", 1, 300)
     cache.put("k", 2, 300)
     assert cache.get("k") == 2
@@ -100,7 +100,7 @@ def test_values_are_forgotten_in_time(clock: ManualClock) -> None:
     assert cache.get("k") is None
 
 
-def test_memory_is_bounded_and_the_longest_unused_goes_first(clock: ManualClock) -> None:
+def test_memory_is_bounded_and_the_least_recently_used_is_evicted(clock: ManualClock) -> None:
     cache = MemoryCache(clock, 2)
     for key in ("a", "b"):
         cache.put(key, key, 300)
@@ -109,7 +109,7 @@ def test_memory_is_bounded_and_the_longest_unused_goes_first(clock: ManualClock)
     assert [cache.get(key) for key in ("a", "b", "c")] == ["a", None, "c"]
 
 
-def test_memory_is_bounded_by_the_bytes_that_are_still_kept(clock: ManualClock) -> None:
+def test_memory_is_bounded_by_the_bytes_of_stored_values(clock: ManualClock) -> None:
     cache = MemoryCache(clock, 9, 12)
     for _ in range(3):
         cache.put("a", "1234", 1)
@@ -141,7 +141,7 @@ def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
 
 
 @pytest.mark.integration
-def test_what_somebody_else_has_put_there_is_a_miss() -> None:
+def test_a_foreign_value_is_a_miss() -> None:
     from workbell.adapters.cache.redis import RedisCache
     from workbell.adapters.redis_client import OptionalRedis
 

@@ -1,4 +1,4 @@
-"""Quotas: exact, whoever asks at once, and not refilled by a restart."""
+"""Quotas: exact under concurrency, and preserved across restarts."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress

@@ -21,7 +21,7 @@ REQUIRED = "redis" in os.environ.get("WORKBELL_TEST_REQUIRE", "")
 
 
 class Away:
-    """A local limiter that nobody should need."""
+    """A local limiter that must not be used."""
 
     def hit(self, *_: object, **__: object) -> list[object]:
         """Fail: Redis was to be asked."""
@@ -66,7 +66,7 @@ def charge(count: int, seconds: int, name: str = "p", whom: str = "") -> RateLim
     return RateLimitKey(policy, whom or uuid4().hex)
 
 
-def test_a_limit_is_spent_and_comes_back(limiter: RateLimiter) -> None:
+def test_a_limit_is_consumed_and_recovers(limiter: RateLimiter) -> None:
     limit = [charge(2, 10)]
     (first,) = limiter.hit(limit, NOON)
     assert (first.allowed, first.remaining, first.reset_after) == (True, 1, 10)
@@ -163,7 +163,7 @@ def test_no_span_ever_holds_more_than_the_limit(
 
 
 def test_many_at_once_get_exactly_the_limit(limiters: tuple[RateLimiter, RateLimiter]) -> None:
-    """Whatever the number of threads, and of processes that share a Redis."""
+    """The limit holds for any number of threads and of processes that share a Redis."""
     charges = [charge(100, 3_600, "narrow"), charge(1_000, 3_600, "wide")]
     barrier = Barrier(16)
 
@@ -180,8 +180,8 @@ def test_many_at_once_get_exactly_the_limit(limiters: tuple[RateLimiter, RateLim
 
 
 @pytest.mark.unit
-def test_memory_forgets_who_is_gone() -> None:
-    """Each newcomer makes room of two that are done with."""
+def test_memory_evicts_expired_keys() -> None:
+    """Each new key evicts up to two expired ones."""
     windows = MemoryMovingWindows()
     limiter = MemoryRateLimiter(windows)
     for n in range(1_000):

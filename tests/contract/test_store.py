@@ -40,7 +40,7 @@ def count(store: AnyStore) -> int:
         return tx.jobs.count(ALL_OWNERS, JobFilter())
 
 
-def test_a_block_that_ends_well_is_kept(store: AnyStore) -> None:
+def test_a_block_without_an_error_is_committed(store: AnyStore) -> None:
     with store.begin() as tx:
         user = tx.users.add(a_user())
         schedule = tx.schedules.add(a_schedule())
@@ -163,7 +163,7 @@ def test_a_waker_finds_the_work_committed(store: AnyStore) -> None:
     assert found == [("default", 1)]
 
 
-def test_nobody_is_woken_after_a_rollback(store: AnyStore, client: Bell) -> None:
+def test_no_worker_is_woken_after_a_rollback(store: AnyStore, client: Bell) -> None:
     with suppress(ZeroDivisionError), store.begin() as tx:
         tx.jobs.add([a_job()], NOON)
         raise ZeroDivisionError
@@ -173,7 +173,7 @@ def test_nobody_is_woken_after_a_rollback(store: AnyStore, client: Bell) -> None
     assert client.rung == []
 
 
-def test_nobody_is_woken_for_work_that_is_not_ready(store: AnyStore, client: Bell) -> None:
+def test_no_worker_is_woken_for_jobs_that_are_not_ready(store: AnyStore, client: Bell) -> None:
     keep(store, a_job(due_at=after(1)))
     with store.view() as tx:
         tx.jobs.waiting_queues()
@@ -220,7 +220,7 @@ def test_a_released_concurrency_key_wakes(store: AnyStore, client: Bell) -> None
     assert client.rung == ["default"]
 
 
-def test_a_finish_that_readies_nothing_wakes_nobody(store: AnyStore, client: Bell) -> None:
+def test_an_outcome_that_readies_no_job_wakes_no_worker(store: AnyStore, client: Bell) -> None:
     (work,) = running(store, a_job())
     client.rung.clear()
     write(store, ended(work))

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.faults.cluster import Client, Cluster
 from tests.faults.private import wait_until
-from workbell.adapters.sql.jobs.logs import ANNOUNCED
+from workbell.adapters.sql.jobs.logs import RESERVED
 from workbell.adapters.sql.schema.tables import artifacts, attempts, jobs, schedules
 from workbell.domain.jobs.job import JobState
 
@@ -278,7 +278,7 @@ class Ledger:
         row.lost += sum(
             file.key not in files or _sha256(files[file.key]) != file.sha256
             for file in stored
-            if file.job_id > self.mark and not file.name.startswith(ANNOUNCED)
+            if file.job_id > self.mark and not file.name.startswith(RESERVED)
         )
         unknown = files.keys() - {file.key for file in stored}
         row.expect(not unknown, f"{len(unknown)} files belong to no job")

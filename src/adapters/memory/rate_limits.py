@@ -1,4 +1,4 @@
-"""Quotas in memory: of each key an exact log."""
+"""Rate-limit logs in memory."""
 
 from datetime import datetime
 
@@ -10,34 +10,34 @@ from workbell.domain.rate_limits.policy import Decision, RateLimitKey, admit, co
 
 @define(eq=False)
 class MemoryQuotaRepository:
-    """Counts that live as long as their store."""
+    """Rate limits with an exact log for each key."""
 
     _tables: Tables
 
     def consume(self, key: RateLimitKey, now: datetime, cost: int = 1) -> Decision:
-        """Spend the cost if the policy allows it."""
+        """Consume the cost if the policy allows it."""
         policy, at = key.policy, now.timestamp()
         log = self._log(key)
         decision = admit(policy, log, at, cost)
         if not decision.allowed:
             return decision
-        kept = tuple(consume(policy.rate, log, at, cost))
-        until = kept[-1] + policy.rate.seconds if kept else at
-        self._tables.quotas.put(key.key, QuotaLog(until, kept))
+        stored = tuple(consume(policy.rate, log, at, cost))
+        until = stored[-1] + policy.rate.seconds if stored else at
+        self._tables.quotas.put(key.key, QuotaLog(until, stored))
         return decision.after_request(cost)
 
     def peek(self, key: RateLimitKey, now: datetime) -> Decision:
-        """Return what the policy would say to one more."""
+        """Return the decision for one more request, without consuming it."""
         return admit(key.policy, self._log(key), now.timestamp())
 
     def refund(self, key: RateLimitKey) -> None:
-        """Undo what was spent last under a key, if anything was."""
+        """Remove the newest entry of a key's log, if there is one."""
         found = self._tables.quotas.get(key.key)
         if found is not None and found.log:
             self._tables.quotas.put(key.key, QuotaLog(found.until, found.log[:-1]))
 
     def prune(self, now: datetime, *, limit: int) -> int:
-        """Delete at most so many keys under which nothing counts any more."""
+        """Delete up to `limit` keys whose entries have all expired."""
         at, rows = now.timestamp(), self._tables.quotas.rows
         old = sorted((row.until, key) for key, row in rows.items() if row.until <= at)[:limit]
         for _, key in old:

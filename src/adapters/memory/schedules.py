@@ -1,12 +1,13 @@
-"""Schedules and facts about the store, in memory."""
+"""Schedules and store metadata in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import between, count_rows, ordered
+from workbell.adapters.memory.listing import contains_text, count_rows, in_range, sort_rows
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc, isolated_copy
 from workbell.domain.errors import NotFound
@@ -20,44 +21,38 @@ from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
 _ORDERINGS: Mapping[str, Callable[[Schedule], Any]] = {
-    "id": lambda schedule: schedule.id,
-    "created_at": lambda schedule: schedule.created_at,
-    "updated_at": lambda schedule: schedule.updated_at,
-    "name": lambda schedule: schedule.name,
-    "cron_expression": lambda schedule: schedule.cron.line,
-    "next_run_time": lambda schedule: schedule.next_at,
-    "is_active": lambda schedule: schedule.is_active,
+    **{name: attrgetter(name) for name in ("id", "created_at", "updated_at", "name", "is_active")},
+    "cron_expression": attrgetter("cron.line"),
+    "next_run_time": attrgetter("next_at"),
 }
 
 
 @define(eq=False)
 class MemoryScheduleRepository:
-    """Every schedule, active or paused; deleted ones are hidden."""
+    """All schedules that are not deleted."""
 
     _tables: Tables
 
     def add(self, schedule: Schedule) -> Schedule:
-        """Keep a new schedule, and return it with its id."""
-        kept = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
-        return self._put(kept)
+        """Insert a schedule and return it with its id."""
+        stored = evolve(schedule, id=ScheduleId(self._tables.schedules.next_id()))
+        return self._put(stored)
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
-        """Return one schedule that whoever asks may see."""
+        """Return a schedule visible to the scope."""
         found = self._tables.schedules.get(schedule_id)
         if found is None or found.deleted_at is not None or not scope.covers(found.owner):
             raise NotFound(f"There is no schedule {schedule_id}.")
         return found
 
     def get_view(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
-        """Return one schedule as it is shown."""
+        """Return a view of a schedule visible to the scope."""
         return self._view(self.get(scope, schedule_id))
 
-    def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
-        """Return one schedule; the transaction is alone in any case."""
-        return self.get(scope, schedule_id)
+    get_for_update = get
 
     def replace(self, schedule: Schedule) -> None:
-        """Keep a schedule as it now stands."""
+        """Update a schedule."""
         self.get(ALL_OWNERS, schedule.id)
         self._put(schedule)
 
@@ -70,8 +65,8 @@ class MemoryScheduleRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
-        """Return a part of a list."""
-        found = ordered(list(self._matching(scope, filters)), ordering, _ORDERINGS)
+        """Return a page of views of the schedules visible to the scope."""
+        found = sort_rows(list(self._matching(scope, filters)), ordering, _ORDERINGS)
         return [self._view(schedule) for schedule in found[offset : offset + limit]]
 
     def list_page(
@@ -83,27 +78,27 @@ class MemoryScheduleRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[ListedSchedule], int]:
-        """Return a part of a list, and what `count` does."""
+        """Return a page of list entries, and the result of `count`."""
         found = self.find(scope, filters, ordering=ordering, offset=offset, limit=limit)
         return [ListedSchedule.from_view(view) for view in found], self.count(scope, filters)
 
     def count(self, scope: Scope, filters: ScheduleFilter) -> int:
-        """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching schedules, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(scope, filters))
 
     def count_active(self, owner: UserId, *, limit: int) -> int:
-        """Return how many active schedules an owner has, counting up to a limit."""
+        """Return the number of an owner's active schedules, at most `limit`."""
         return min(limit, sum(schedule.owner == owner for schedule in self._active()))
 
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
-        """Return the active schedules whose time has come, in short, oldest first."""
+        """Return the due active schedules, oldest first."""
         due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
         return [
-            Due.from_schedule(each) for each in ordered(due, ("next_run_time",), _ORDERINGS)[:limit]
+            Due.from_schedule(each) for each in sort_rows(due, ("next_run_time",), _ORDERINGS)[:limit]
         ]
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
-        """Return the active ones of some schedules, in the order of the ids."""
+        """Return the active schedules among ids, in the given order."""
         return list(self._active(ids))
 
     def next_due(self) -> datetime | None:
@@ -111,31 +106,22 @@ class MemoryScheduleRepository:
         return min((s.next_at for s in self._active() if s.next_at is not None), default=None)
 
     def lock(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, tuple[datetime | None, int]]:
-        """Return cursor and version of the active schedules among some."""
+        """Return {id: (cursor, version)} of the active schedules among ids."""
         return {s.id: (s.cursor, s.version) for s in self._active(ids)}
 
     def advance(self, steps: Sequence[Advance]) -> None:
-        """Move schedules on; rows whose cursor or version has changed are left."""
+        """Advance schedules; rows whose cursor or version has changed are skipped."""
         for step in steps:
             schedule = self._tables.schedules.get(step.id)
-            if schedule is None or (schedule.cursor, schedule.version) != (
-                step.was_cursor,
-                step.version,
-            ):
+            expected = (step.was_cursor, step.version)
+            if schedule is None or (schedule.cursor, schedule.version) != expected:
                 continue
-            over = step.next_at is None
-            self._put(
-                evolve(
-                    schedule,
-                    cursor=step.cursor,
-                    next_at=step.next_at,
-                    runs=step.runs,
-                    paused_reason=step.paused_reason if over else schedule.paused_reason,
-                )
-            )
+            reason = step.paused_reason if step.next_at is None else schedule.paused_reason
+            moved = evolve(schedule, cursor=step.cursor, next_at=step.next_at, runs=step.runs)
+            self._put(evolve(moved, paused_reason=reason))
 
     def advance_by_one(self, steps: Sequence[FastPathStep]) -> None:
-        """Move schedules past one tick each; rows that have changed are left."""
+        """Advance schedules by one tick each; changed rows are skipped."""
         for step in steps:
             row = self._tables.schedules.get(step.schedule)
             if row is not None and step.applies_to(row):
@@ -143,23 +129,23 @@ class MemoryScheduleRepository:
                 self._put(moved)
 
     def failure_streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
-        """Return the fail streaks, above 0 only, of some schedules."""
+        """Return the non-zero failure streaks among ids."""
         rows = (self._tables.schedules.get(each) for each in ids)
         return {row.id: row.fail_streak for row in rows if row is not None and row.fail_streak > 0}
 
     def clear_failure_streaks(self, ids: Sequence[ScheduleId]) -> None:
-        """Set the fail streaks of some schedules to 0."""
+        """Set the failure streaks of schedules to 0."""
         for each in ids:
             if (row := self._tables.schedules.get(each)) is not None and row.fail_streak:
                 self._put(evolve(row, fail_streak=0))
 
     def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
-        """Return the schedules whose alert is due, oldest first."""
+        """Return the schedules whose alert check is due, oldest first."""
         due = [(s.alert_at, s.id, s) for s in self._tables.schedules if s.alert_at is not None]
         return [each for at, _, each in sorted(due, key=lambda d: d[:2])[:limit] if at <= now]
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
-        """Keep what an alert came to, if the row still stands as before."""
+        """Write the result of an alert check, unless the row has changed."""
         row = self._tables.schedules.get(before.id)
         if row is None or (row.version, row.alert_at) != (before.version, before.alert_at):
             return False
@@ -167,21 +153,21 @@ class MemoryScheduleRepository:
         return True
 
     def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
-        """Return when the newest successful run ended, if that is not before a time."""
+        """Return when the last successful run ended, or None if that was before `since`."""
         newest = reversed(self._tables.job_index.of("last run", schedule_id)[-RECENT_RUNS:])
         runs = (self._tables.jobs.get(each) for each in newest)
         ends = [run.ended_at for run in runs if run and run.state is JobState.SUCCEEDED]
         return max((at for at in ends if at is not None and at >= since), default=None)
 
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
-        """Return active schedules by id, above an id."""
+        """Return the active schedules with ids above an id, by id."""
         above = (schedule for schedule in self._active() if schedule.id > after)
         return sorted(above, key=lambda schedule: schedule.id)[:limit]
 
     def _put(self, schedule: Schedule) -> Schedule:
-        kept = evolve(in_utc(schedule), parameters=isolated_copy(dict(schedule.parameters)))
-        self._tables.schedules.put(kept.id, kept)
-        return kept
+        stored = evolve(in_utc(schedule), parameters=isolated_copy(dict(schedule.parameters)))
+        self._tables.schedules.put(stored.id, stored)
+        return stored
 
     def _active(self, ids: Sequence[ScheduleId] | None = None) -> Iterator[Schedule]:
         rows: Iterator[Schedule | None] = iter(self._tables.schedules)
@@ -223,31 +209,27 @@ def _fits(row: Schedule, filters: ScheduleFilter, task_name: str) -> bool:
         and (filters.tasks is None or row.task in filters.tasks)
         and (filters.owner is None or row.owner == filters.owner)
         and (filters.name is None or row.name == filters.name)
-        and _holds(row.name, filters.name_contains)
+        and contains_text(row.name, filters.name_contains)
         and (lines is None or row.cron.line in lines)
-        and _holds(row.cron.line, filters.cron_contains)
-        and between(row.created_at, filters.created_from, filters.created_to)
-        and between(row.updated_at, filters.updated_from, filters.updated_to)
-        and between(row.next_at, filters.next_from, filters.next_to)
+        and contains_text(row.cron.line, filters.cron_contains)
+        and in_range(row.created_at, filters.created_from, filters.created_to)
+        and in_range(row.updated_at, filters.updated_from, filters.updated_to)
+        and in_range(row.next_at, filters.next_from, filters.next_to)
         and (filters.ids is None or row.id in filters.ids)
-        and _holds(f"{row.name}\n{row.cron.line}\n{task_name}", filters.search)
+        and contains_text(f"{row.name}\n{row.cron.line}\n{task_name}", filters.search)
     )
-
-
-def _holds(text: str, part: str | None) -> bool:
-    return part is None or part.casefold() in text.casefold()
 
 
 @define(eq=False)
 class MemoryStoreMetadata:
-    """Small facts about the store itself, by name."""
+    """Named values about the store itself."""
 
     _tables: Tables
 
     def get(self, name: str) -> str | None:
-        """Return a fact, if it is known."""
+        """Return a value, or None."""
         return self._tables.metadata.get(name)
 
     def set(self, name: str, value: str) -> None:
-        """Keep a fact."""
+        """Insert or update a value."""
         self._tables.metadata.put(name, value)

@@ -1,11 +1,12 @@
-"""A store that lives as long as its process."""
+"""An in-memory store."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Lock, get_ident
+from typing import Generic, TypeVar
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 from workbell.adapters.memory.audit import MemoryAuditRepository
 from workbell.adapters.memory.goals.goals import (
@@ -35,67 +36,61 @@ from workbell.adapters.memory.tables import Tables
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
+R_co = TypeVar("R_co", covariant=True)
 
-@define(eq=False)
+
+class _Repository(Generic[R_co]):
+    """Descriptor: a repository over the transaction's tables, made when it is read."""
+
+    def __init__(self, make: Callable[[Tables], R_co]) -> None:
+        self._make = make
+
+    def __get__(self, tx: "MemoryTx", _: type["MemoryTx"]) -> R_co:
+        return self._make(tx.tables)
+
+
+@frozen
 class MemoryTx:
     """Every repository, over the tables of one transaction or view."""
 
-    users: MemoryUserRepository
-    codes: MemoryOneTimeCodeRepository
-    sessions: MemorySessionRepository
-    api_keys: MemoryApiKeyRepository
-    second_factors: MemorySecondFactorRepository
-    audit: MemoryAuditRepository
-    definitions: MemoryTaskDefinitionRepository
-    schedules: MemoryScheduleRepository
-    jobs: MemoryJobRepository
-    logs: MemoryJobLogRepository
-    queues: MemoryQueueRepository
-    workers: MemoryWorkerRepository
-    statistics: MemoryStatisticsRepository
-    quotas: MemoryQuotaRepository
-    ledgers: MemoryGoalLedgerRepository
-    goals: MemoryGoalRepository
-    entries: MemoryProgressEntryRepository
-    timers: MemoryTimerRepository
-    reminders: MemoryReminderRepository
-    metadata: MemoryStoreMetadata
+    tables: Tables
+    clock: Clock
+    woken: set[str]
 
-    @classmethod
-    def over(cls, tables: Tables, clock: Clock, woken: set[str]) -> "MemoryTx":
-        """Return the repositories over some tables; `woken` gathers the queues to wake."""
-        return cls(
-            users=MemoryUserRepository(tables),
-            codes=MemoryOneTimeCodeRepository(tables),
-            sessions=MemorySessionRepository(tables),
-            api_keys=MemoryApiKeyRepository(tables),
-            second_factors=MemorySecondFactorRepository(tables),
-            audit=MemoryAuditRepository(tables),
-            definitions=MemoryTaskDefinitionRepository(tables),
-            schedules=MemoryScheduleRepository(tables),
-            jobs=MemoryJobRepository(MemoryJobTable(tables, clock, woken)),
-            logs=MemoryJobLogRepository(tables),
-            queues=MemoryQueueRepository(tables),
-            workers=MemoryWorkerRepository(tables),
-            statistics=MemoryStatisticsRepository(tables),
-            quotas=MemoryQuotaRepository(tables),
-            ledgers=MemoryGoalLedgerRepository(tables),
-            goals=MemoryGoalRepository(tables),
-            entries=MemoryProgressEntryRepository(tables),
-            timers=MemoryTimerRepository(tables),
-            reminders=MemoryReminderRepository(tables),
-            metadata=MemoryStoreMetadata(tables),
-        )
+    users = _Repository(MemoryUserRepository)
+    codes = _Repository(MemoryOneTimeCodeRepository)
+    sessions = _Repository(MemorySessionRepository)
+    api_keys = _Repository(MemoryApiKeyRepository)
+    second_factors = _Repository(MemorySecondFactorRepository)
+    audit = _Repository(MemoryAuditRepository)
+    definitions = _Repository(MemoryTaskDefinitionRepository)
+    schedules = _Repository(MemoryScheduleRepository)
+    logs = _Repository(MemoryJobLogRepository)
+    queues = _Repository(MemoryQueueRepository)
+    workers = _Repository(MemoryWorkerRepository)
+    statistics = _Repository(MemoryStatisticsRepository)
+    quotas = _Repository(MemoryQuotaRepository)
+    ledgers = _Repository(MemoryGoalLedgerRepository)
+    goals = _Repository(MemoryGoalRepository)
+    entries = _Repository(MemoryProgressEntryRepository)
+    timers = _Repository(MemoryTimerRepository)
+    reminders = _Repository(MemoryReminderRepository)
+    metadata = _Repository(MemoryStoreMetadata)
+
+    @property
+    def jobs(self) -> MemoryJobRepository:
+        """The jobs; the names of queues to wake are added to `woken`."""
+        return MemoryJobRepository(MemoryJobTable(self.tables, self.clock, self.woken))
 
 
 @define(eq=False)
 class MemoryStore:
     """
-    Everything that is kept, in the memory of one process.
+    The whole store in the memory of one process.
 
-    It keeps every promise of the store's port but that of outliving the
-    process, so what works on it works on a database. Set `waker` to have
-    somebody told, after a commit, which queues got ready work.
+    Implements the store port completely, except that data is lost when the
+    process ends. After a commit, `waker` is called for each queue that got
+    ready jobs.
     """
 
     clock: Clock
@@ -105,21 +100,16 @@ class MemoryStore:
     _writer: int | None = field(default=None, init=False, repr=False)
 
     @contextmanager
-    def begin(self, *, single_statement: bool = False) -> Generator[MemoryTx]:  # noqa: ARG002 - nothing to spare
-        """
-        Open a transaction: kept when its block ends, undone when it raises.
-
-        Raises:
-            RuntimeError: The thread has a transaction open already.
-        """
+    def begin(self, *, single_statement: bool = False) -> Generator[MemoryTx]:  # noqa: ARG002
+        """Open a transaction; commit at the end of the block, roll back if it raises."""
         if self._writer == get_ident():
-            raise RuntimeError("This thread has a transaction open already.")
+            raise RuntimeError("This thread already has an open transaction.")
         woken: set[str] = set()
         with self._lock:
             self._writer = get_ident()
             try:
                 draft = self._tables.copy()
-                yield MemoryTx.over(draft, self.clock, woken)
+                yield MemoryTx(draft, self.clock, woken)
                 self._tables = draft
             finally:
                 self._writer = None
@@ -129,8 +119,8 @@ class MemoryStore:
 
     @contextmanager
     def view(self) -> Generator[MemoryTx]:
-        """Open the repositories for reading what was last committed: no lock."""
-        yield MemoryTx.over(self._tables.copy(read_only=True), self.clock, set())
+        """Open the repositories for reading the last committed state, without a lock."""
+        yield MemoryTx(self._tables.copy(read_only=True), self.clock, set())
 
     def ping(self) -> None:
         """Do nothing: memory always answers."""
@@ -140,5 +130,5 @@ class MemoryStore:
         return self.clock.now()
 
     def schema_version(self) -> str:
-        """Return the one revision that tables in memory have."""
+        """Return a constant: tables in memory have no revisions."""
         return "memory"

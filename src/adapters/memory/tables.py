@@ -1,4 +1,4 @@
-"""Tables in memory, copied at their first write within a transaction."""
+"""Tables in memory, copied on the first write of a transaction."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,37 +30,37 @@ Key = tuple[Any, ...]
 
 @define(eq=False)
 class Table(Generic[K, V]):
-    """Rows by key: one snapshot, or a draft of the next one."""
+    """Rows by key: a committed snapshot, or a transaction's draft."""
 
     rows: dict[K, V] = Factory(dict[K, V])
-    highest: int = 0
+    last_id: int = 0
     _shared: bool = field(default=False, alias="shared")
     _read_only: bool = field(default=False, alias="read_only")
 
     def copy(self, *, read_only: bool) -> "Table[K, V]":
-        """Return a draft that shares its rows until it is written to."""
-        return Table(self.rows, self.highest, shared=True, read_only=read_only)
+        """Return a draft that shares the rows until its first write."""
+        return Table(self.rows, self.last_id, shared=True, read_only=read_only)
 
     def get(self, key: K) -> V | None:
-        """Return a row, if there is one."""
+        """Return a row, or None."""
         return self.rows.get(key)
 
     def put(self, key: K, row: V) -> None:
-        """Keep a row, in place of the one before."""
+        """Insert or replace a row."""
         self._own()[key] = row
 
     def delete(self, key: K) -> None:
-        """Remove a row, if there is one."""
+        """Delete a row, if there is one."""
         self._own().pop(key, None)
 
     def next_id(self) -> int:
-        """Return an id that no row of the table has had."""
+        """Return an id that was never used in this table."""
         self._own()
-        self.highest += 1
-        return self.highest
+        self.last_id += 1
+        return self.last_id
 
     def __iter__(self) -> Iterator[V]:
-        """Go over the rows in the order in which they came."""
+        """Iterate over the rows in insertion order."""
         return iter(self.rows.values())
 
     def __len__(self) -> int:
@@ -76,29 +76,29 @@ class Table(Generic[K, V]):
 
 @define(eq=False)
 class Index:
-    """Sorted entries by key; a key's list, too, is copied at its first write."""
+    """Sorted entries by key; each key's list is copied on its first write."""
 
     _lists: Table[Key, list[Any]] = Factory(Table[Key, list[Any]])
     _owned: set[Key] = Factory(set[Key])
 
     def copy(self, *, read_only: bool) -> "Index":
-        """Return a draft that shares its lists until they are written to."""
+        """Return a draft that shares the lists until their first write."""
         return Index(self._lists.copy(read_only=read_only))
 
     def of(self, *key: Any) -> Sequence[Any]:
-        """Return the entries under a key, in order."""
+        """Return the entries of a key, in order."""
         return self._lists.get(key) or ()
 
     def keys(self, kind: str) -> list[Key]:
-        """Return the keys of one kind that have entries, in order."""
+        """Return the keys of a kind that have entries, in order."""
         return sorted(key for key in self._lists.rows if key[0] == kind)
 
     def add(self, key: Key, entry: Any) -> None:
-        """Add one entry."""
+        """Insert an entry."""
         insort(self._own(key), entry)
 
     def remove(self, key: Key, entry: Any) -> None:
-        """Remove one entry that is there."""
+        """Remove an existing entry."""
         entries = self._own(key)
         del entries[bisect_left(entries, entry)]
         if not entries:
@@ -114,7 +114,7 @@ class Index:
         return found
 
 
-def entries_of(job: Job) -> Iterable[tuple[Key, Any]]:
+def index_entries(job: Job) -> Iterable[tuple[Key, Any]]:
     """Yield the index entries of a job: (key, entry)."""
     if job.tick is not None:
         yield ("tick", job.schedule_id, job.tick), job.id
@@ -143,7 +143,7 @@ def entries_of(job: Job) -> Iterable[tuple[Key, Any]]:
 
 @frozen
 class QuotaLog:
-    """What was spent under a key of the quotas, and until when it counts, in seconds."""
+    """The log of a rate-limit key, and when its last entry expires (Unix time)."""
 
     until: float
     log: tuple[float, ...]
@@ -151,7 +151,7 @@ class QuotaLog:
 
 @frozen
 class NotificationRow:
-    """What a person prefers of notifications, and on which day they were reminded last."""
+    """An owner's preferences, and the local day of the last reminder."""
 
     preferences: Preferences = Factory(Preferences)
     reminded_on: date | None = None
@@ -159,7 +159,7 @@ class NotificationRow:
 
 @define(eq=False)
 class Tables:
-    """Every table of a store."""
+    """All tables of a store."""
 
     users: Table[UserId, User] = Factory(Table[UserId, User])
     logins: Table[str, UserId] = Factory(Table[str, UserId])
@@ -184,23 +184,19 @@ class Tables:
     goals: Table[GoalId, Goal] = Factory(Table[GoalId, Goal])
     entries: Table[EntryId, ProgressEntry] = Factory(Table[EntryId, ProgressEntry])
     timers: Table[UserId, Timer] = Factory(Table[UserId, Timer])
-    notified: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
+    notification_rows: Table[UserId, NotificationRow] = Factory(Table[UserId, NotificationRow])
     reminded: Table[GoalId, ReminderHistory] = Factory(Table[GoalId, ReminderHistory])
 
     def copy(self, *, read_only: bool = False) -> "Tables":
-        """Return a draft of all tables, or a view of them."""
-        return Tables(
-            **{
-                each.name: getattr(self, each.name).copy(read_only=read_only)
-                for each in fields(Tables)
-            }
-        )
+        """Return a draft, or a read-only view, of all tables."""
+        tables = {each.name: getattr(self, each.name) for each in fields(Tables)}
+        return Tables(**{name: each.copy(read_only=read_only) for name, each in tables.items()})
 
     def put_job(self, job: Job) -> None:
-        """Keep a job as it now stands, and its index entries with it."""
+        """Insert or update a job and its index entries."""
         old = self.jobs.get(job.id)
-        before = dict(entries_of(old)) if old else {}
-        after = dict(entries_of(job))
+        before = dict(index_entries(old)) if old else {}
+        after = dict(index_entries(job))
         self.jobs.put(job.id, job)
         for key, entry in before.items():
             if after.get(key) != entry:
@@ -210,8 +206,8 @@ class Tables:
                 self.job_index.add(key, entry)
 
     def delete_job(self, job: Job) -> None:
-        """Remove a job and all that belongs to it."""
-        for key, entry in entries_of(job):
+        """Delete a job with its attempts, log lines and artifacts."""
+        for key, entry in index_entries(job):
             self.job_index.remove(key, entry)
         self.jobs.delete(job.id)
         for table in (self.attempts, self.logs, self.artifacts):

@@ -1,4 +1,4 @@
-"""Values as a database would give them back."""
+"""Conversion of values as a database round trip would do it."""
 
 import json
 from datetime import UTC, datetime
@@ -15,31 +15,20 @@ Row = TypeVar("Row", Job, Schedule, Goal, ProgressEntry, Timer)
 
 
 def isolated_copy(value: Any) -> Any:
-    """
-    Return a copy of a JSON value, which nobody else can change.
-
-    Raises:
-        ValueError: It holds NaN, an infinity or half a surrogate pair.
-        TypeError: It holds something else that JSON has no form for.
-    """
+    """Copy a JSON value deeply; raise ValueError or TypeError for what JSON cannot hold."""
     if value is None or isinstance(value, bool | int):
         return value
     return json.loads(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
 
 
 def in_utc(row: Row) -> Row:
-    """
-    Return a row with its moments in UTC.
-
-    Raises:
-        ValueError: A moment is naive: only aware ones are kept.
-    """
-    moments = {
+    """Return a row with its datetimes in UTC; raise ValueError for a naive one."""
+    times = {
         name: value
         for name, value in asdict(row, recurse=False).items()
         if isinstance(value, datetime) and value.tzinfo is not UTC
     }
-    if any(moment.tzinfo is None for moment in moments.values()):
-        raise ValueError("Only aware moments are kept.")
-    changes: dict[str, Any] = {name: at.astimezone(UTC) for name, at in moments.items()}
+    if any(time.tzinfo is None for time in times.values()):
+        raise ValueError("A datetime has no time zone: only aware ones are stored.")
+    changes: dict[str, Any] = {name: at.astimezone(UTC) for name, at in times.items()}
     return evolve(row, **changes) if changes else row

@@ -1,8 +1,7 @@
-"""The audit trail, one row an entry."""
+"""Audit entries in SQL."""
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
 
 from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select
@@ -17,34 +16,33 @@ _INSERT = prepare(insert(audit), *_NAMES)
 _values = attrgetter(*_NAMES)
 _LATEST = select(audit).order_by(audit.c.id.desc())
 
-_OF = _LATEST.where(
+_FOR_OBJECT = _LATEST.where(
     audit.c.model_name == bindparam("model"), audit.c.object_id == bindparam("object")
-).limit(bindparam("most"))
+).limit(bindparam("limit"))
 
 
 @frozen
 class SqlAuditRepository:
-    """Entries in the order in which they were added; none is ever changed."""
+    """Append-only audit entries."""
 
     _db: Connection
 
     def add(self, entry: AuditEntry) -> None:
-        """Keep one more entry."""
+        """Append an entry."""
         _INSERT.execute_no_result(self._db, to_db_values(_values(entry), self._db.dialect))
 
     def latest(self, *, before: int | None = None, limit: int = 20) -> Sequence[AuditEntry]:
-        """Return the newest entries, or the newest before an id."""
+        """Return the newest entries, or the newest below an id."""
         query = _LATEST if before is None else _LATEST.where(audit.c.id < before)
         return [_entry(row) for row in self._db.execute(query.limit(limit))]
 
     def list_for_object(
         self, model_name: str, object_id: str, *, limit: int = 100
     ) -> Sequence[AuditEntry]:
-        """Return the newest entries about one thing."""
-        values = {"model": model_name, "object": object_id, "most": limit}
-        return [_entry(row) for row in self._db.execute(_OF, values)]
+        """Return the newest entries about one object."""
+        values = {"model": model_name, "object": object_id, "limit": limit}
+        return [_entry(row) for row in self._db.execute(_FOR_OBJECT, values)]
 
 
 def _entry(row: AnyRow) -> AuditEntry:
-    values: dict[str, Any] = row_to_dict(row)
-    return AuditEntry(**values)
+    return AuditEntry(**row_to_dict(row))

@@ -1,11 +1,11 @@
-"""The SQL store: transactions, views, health, wake-ups after commits."""
+"""The SQL store: transactions, read-only views, health, migrations and backups."""
 
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import local
-from typing import Protocol
+from typing import Generic, TypeVar
 
 from attrs import Factory, define, field, frozen
 from sqlalchemy import Connection, make_url
@@ -13,8 +13,8 @@ from sqlalchemy import Connection, make_url
 from workbell.adapters.observability.tracing import span
 from workbell.adapters.sql.audit import SqlAuditRepository
 from workbell.adapters.sql.database.errors import translate_errors
-from workbell.adapters.sql.database.server import is_server, open_server
-from workbell.adapters.sql.database.sqlite import open_sqlite
+from workbell.adapters.sql.database.server import ServerConnections, is_server, open_server
+from workbell.adapters.sql.database.sqlite import SqliteConnections, open_sqlite
 from workbell.adapters.sql.database.statements import in_schema
 from workbell.adapters.sql.database.strategy import Strategy
 from workbell.adapters.sql.goals.goals import (
@@ -49,146 +49,51 @@ from workbell.domain.errors import Contended, Invalid, Unavailable
 from workbell.ports.jobs.repository import Waker
 from workbell.ports.system import Clock
 
+R_co = TypeVar("R_co", covariant=True)
 
-class Connections(Protocol):
-    """The connections to one database, each in its role."""
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """Have a connection in a transaction: kept when the block ends."""
-        ...
+class _Repository(Generic[R_co]):
+    """Descriptor: a repository over the transaction's connection, made when it is read."""
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        """Have a read-only connection, in which every statement stands for itself."""
-        ...
+    def __init__(self, make: Callable[["SqlTx"], R_co]) -> None:
+        self._make = make
 
-    def migrating(self) -> AbstractContextManager[Connection]:
-        """Have a connection for changing the schema, nothing begun."""
-        ...
-
-    def time(self) -> datetime | None:
-        """Return the database's own time, where it has one apart from the machine's."""
-        ...
-
-    def backup(self, target: Path) -> None:
-        """Write a verified copy of the database to a new file."""
-        ...
-
-    def close(self) -> None:
-        """Close every connection that nobody uses."""
-        ...
+    def __get__(self, tx: "SqlTx", _: type["SqlTx"]) -> R_co:
+        return self._make(tx)
 
 
 @frozen
 class SqlTx:
     """Every repository, over one connection."""
 
-    _db: Connection
-    _strategy: Strategy
-    _clock: Clock
+    db: Connection
+    strategy: Strategy
+    clock: Clock
     woken: set[str] = Factory(set[str])
-    _single_statement: bool = False
+    single_statement: bool = False
 
-    @property
-    def users(self) -> SqlUserRepository:
-        """The people."""
-        return SqlUserRepository(self._db)
-
-    @property
-    def codes(self) -> SqlOneTimeCodeRepository:
-        """The one-time codes."""
-        return SqlOneTimeCodeRepository(self._db)
-
-    @property
-    def sessions(self) -> SqlSessionRepository:
-        """The logins."""
-        return SqlSessionRepository(self._db)
-
-    @property
-    def api_keys(self) -> SqlApiKeyRepository:
-        """The keys of programs."""
-        return SqlApiKeyRepository(self._db)
-
-    @property
-    def second_factors(self) -> SqlSecondFactorRepository:
-        """The second factors."""
-        return SqlSecondFactorRepository(self._db)
-
-    @property
-    def audit(self) -> SqlAuditRepository:
-        """The audit trail."""
-        return SqlAuditRepository(self._db)
-
-    @property
-    def definitions(self) -> SqlTaskDefinitionRepository:
-        """The task definitions."""
-        return SqlTaskDefinitionRepository(self._db)
-
-    @property
-    def schedules(self) -> SqlScheduleRepository:
-        """The schedules."""
-        return SqlScheduleRepository(self._db, self._strategy)
-
-    @property
-    def jobs(self) -> SqlJobRepository:
-        """The jobs."""
-        return SqlJobRepository(
-            self._db, self._strategy, self.woken, self._clock, self._single_statement
-        )
-
-    @property
-    def logs(self) -> SqlJobLogRepository:
-        """Log lines and artifacts."""
-        return SqlJobLogRepository(self._db)
-
-    @property
-    def queues(self) -> SqlQueueRepository:
-        """The queues' switches."""
-        return SqlQueueRepository(self._db)
-
-    @property
-    def workers(self) -> SqlWorkerRepository:
-        """The running processes."""
-        return SqlWorkerRepository(self._db)
-
-    @property
-    def statistics(self) -> SqlStatisticsRepository:
-        """Counts."""
-        return SqlStatisticsRepository(self._db)
-
-    @property
-    def quotas(self) -> SqlQuotaRepository:
-        """What was spent of limits."""
-        return SqlQuotaRepository(self._db)
-
-    @property
-    def ledgers(self) -> SqlGoalLedgerRepository:
-        """What is known of each person's goals."""
-        return SqlGoalLedgerRepository(self._db)
-
-    @property
-    def goals(self) -> SqlGoalRepository:
-        """The goals."""
-        return SqlGoalRepository(self._db)
-
-    @property
-    def entries(self) -> SqlProgressEntryRepository:
-        """The progress entries."""
-        return SqlProgressEntryRepository(self._db)
-
-    @property
-    def timers(self) -> SqlTimerRepository:
-        """The running timers."""
-        return SqlTimerRepository(self._db)
-
-    @property
-    def reminders(self) -> SqlReminderRepository:
-        """The reminders."""
-        return SqlReminderRepository(self._db, self._strategy)
-
-    @property
-    def metadata(self) -> SqlStoreMetadata:
-        """Facts about the store itself."""
-        return SqlStoreMetadata(self._db)
+    users = _Repository(lambda tx: SqlUserRepository(tx.db))
+    codes = _Repository(lambda tx: SqlOneTimeCodeRepository(tx.db))
+    sessions = _Repository(lambda tx: SqlSessionRepository(tx.db))
+    api_keys = _Repository(lambda tx: SqlApiKeyRepository(tx.db))
+    second_factors = _Repository(lambda tx: SqlSecondFactorRepository(tx.db))
+    audit = _Repository(lambda tx: SqlAuditRepository(tx.db))
+    definitions = _Repository(lambda tx: SqlTaskDefinitionRepository(tx.db))
+    schedules = _Repository(lambda tx: SqlScheduleRepository(tx.db, tx.strategy))
+    jobs = _Repository(
+        lambda tx: SqlJobRepository(tx.db, tx.strategy, tx.woken, tx.clock, tx.single_statement)
+    )
+    logs = _Repository(lambda tx: SqlJobLogRepository(tx.db))
+    queues = _Repository(lambda tx: SqlQueueRepository(tx.db))
+    workers = _Repository(lambda tx: SqlWorkerRepository(tx.db))
+    statistics = _Repository(lambda tx: SqlStatisticsRepository(tx.db))
+    quotas = _Repository(lambda tx: SqlQuotaRepository(tx.db))
+    ledgers = _Repository(lambda tx: SqlGoalLedgerRepository(tx.db))
+    goals = _Repository(lambda tx: SqlGoalRepository(tx.db))
+    entries = _Repository(lambda tx: SqlProgressEntryRepository(tx.db))
+    timers = _Repository(lambda tx: SqlTimerRepository(tx.db))
+    reminders = _Repository(lambda tx: SqlReminderRepository(tx.db, tx.strategy))
+    metadata = _Repository(lambda tx: SqlStoreMetadata(tx.db))
 
 
 def _clock_of(store: "SqlStore") -> Clock:
@@ -198,14 +103,16 @@ def _clock_of(store: "SqlStore") -> Clock:
 @define(eq=False)
 class SqlStore:
     """
-    Everything that is kept, in an SQL database.
+    The whole store in an SQL database.
 
-    Set `waker` to have somebody told, after a commit, which queues got ready
-    work, and `clock` to have commands go by the same time as the services.
+    Attributes:
+        clock: The services' clock, which commands on jobs use too.
+        waker: Called after a commit for each queue that got ready jobs.
+        schema: The PostgreSQL schema of the tables; None is the search path.
     """
 
     clock: Clock
-    _connections: Connections
+    _connections: ServerConnections | SqliteConnections
     _strategy: Strategy
     waker: Waker | None = None
     schema: str | None = None
@@ -215,17 +122,18 @@ class SqlStore:
     @contextmanager
     def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:
         """
-        Open a transaction: kept when its block ends, undone when it raises.
+        Open a transaction; commit at the end of the block, roll back if it raises.
 
-        A `sole` call is committed by PostgreSQL with its statement, where it has one.
+        With `single_statement` the block promises to make one writing call;
+        PostgreSQL then commits with that call's statement (autocommit).
 
         Raises:
-            RuntimeError: The thread has a transaction open already.
-            Contended: Another transaction was in the way; nothing was kept.
-            Unavailable: The database does not answer, or could not commit.
+            RuntimeError: The thread already has an open transaction.
+            Contended: A lock or serialization conflict; rolled back, safe to retry.
+            Unavailable: The database does not answer, or the commit failed.
         """
         if getattr(self._threads, "writes", False):
-            raise RuntimeError("This thread has a transaction open already.")
+            raise RuntimeError("This thread already has an open transaction.")
         woken: set[str] = set()
         self._threads.writes = True
         try:
@@ -239,71 +147,43 @@ class SqlStore:
 
     @contextmanager
     def view(self) -> Generator[SqlTx]:
-        """
-        Open the repositories for reading: no transaction, no lock.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+        """Open the repositories for reading, without a transaction or locks."""
         with translate_errors(), self._connections.reading() as connection:
             yield SqlTx(connection, self._strategy, self.clock)
 
     def ping(self) -> None:
-        """
-        Do the smallest round trip.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+        """Execute `SELECT 1`."""
         with translate_errors(), self._connections.reading() as connection:
             connection.exec_driver_sql("SELECT 1").scalar_one()
 
     def time(self) -> datetime:
-        """Return the store's own time: on SQLite the machine's, by the clock it was opened with."""
+        """Return the server's time; on SQLite the time of the clock given at opening."""
         with translate_errors():
-            moment = self._connections.time()
-        return moment or self._machine.now().astimezone(UTC)
+            server_time = self._connections.time()
+        return server_time or self._machine.now().astimezone(UTC)
 
     def schema_version(self) -> str:
-        """Return the revision that the tables have, or an empty text."""
+        """Return the schema revision of the tables; "" without tables."""
         with translate_errors(), self._connections.reading() as connection:
             return revisions.current(connection) or ""
 
     def check_schema(self) -> None:
-        """
-        Refuse a schema that is not this program's own.
-
-        Raises:
-            Unavailable: It is newer, or has yet to be migrated.
-        """
+        """Raise Unavailable unless the schema has this program's newest revision."""
         with translate_errors(), self._connections.reading() as connection:
             revisions.check(connection)
 
     def migrate(self) -> SchemaMigration | None:
-        """
-        Bring the schema to the newest revision; SQLite's file is backed up first.
-
-        Returns None if another process has done it, or nothing had to be done.
-
-        Raises:
-            Unavailable: The schema is newer than this program knows.
-        """
+        """Upgrade the schema, after a backup on SQLite; None if it was current already."""
         with translate_errors(), self._connections.migrating() as connection:
             return revisions.upgrade(connection, self._connections.backup, self.clock.now())
 
     def backup(self, target: Path) -> None:
-        """
-        Write a verified copy of the database to a new file, while it is in use.
-
-        Raises:
-            Conflict: There is such a file already.
-            Unavailable: The copy could not be made, or is damaged.
-        """
+        """Write a verified copy of the database, which may be in use, to a new file."""
         with translate_errors():
             self._connections.backup(target)
 
     def in_transaction_of(self, connection: Connection) -> "CallerTransactionStore":
-        """Return a store that only executes, on a connection of the caller's."""
+        """Return a store that works in the caller's transaction."""
         return CallerTransactionStore(connection, self._strategy, self.clock, self.schema)
 
     def close(self) -> None:
@@ -314,9 +194,9 @@ class SqlStore:
 @frozen
 class CallerTransactionStore:
     """
-    A store within somebody else's transaction: it neither commits nor wakes.
+    A store within a caller's transaction: it never commits and wakes no worker.
 
-    What it keeps is there exactly if that transaction is committed.
+    Its writes take effect if and only if the caller commits.
     """
 
     _connection: Connection
@@ -325,34 +205,24 @@ class CallerTransactionStore:
     _schema: str | None = None
 
     @contextmanager
-    def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:  # noqa: ARG002 - never alone here
-        """
-        Have the repositories over the caller's connection.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+    def begin(self, *, single_statement: bool = False) -> Generator[SqlTx]:  # noqa: ARG002
+        """Open the repositories on the caller's connection."""
         try:
             with translate_errors(), _qualifying(self._connection, self._schema):
                 yield SqlTx(self._connection, self._strategy, self._clock)
-        except Contended as error:  # only the caller can begin their transaction again
+        except Contended as error:  # only the caller can retry the transaction
             raise Unavailable(error.detail) from error
 
     @contextmanager
     def view(self) -> Generator[SqlTx]:
-        """
-        Have the repositories over the caller's connection.
-
-        Raises:
-            Unavailable: The database does not answer.
-        """
+        """Open the repositories on the caller's connection."""
         with self.begin() as tx:
             yield tx
 
 
 @contextmanager
 def _qualifying(connection: Connection, schema: str | None) -> Generator[None]:
-    """Qualify the names of tables on the caller's connection, within the block only."""
+    """Qualify table names with the schema on a connection, within the block only."""
     before = connection.get_execution_options().get("schema_translate_map")
     connection.execution_options(**in_schema(schema))
     try:
@@ -365,24 +235,24 @@ def open_store(
     url: str, clock: Clock, *, pool_size: int = 12, schema: str | None = None
 ) -> SqlStore:
     """
-    Open the database at a URL; its schema is not looked at.
+    Open the database at a URL, without checking its schema revision.
 
-    `pool_size` bounds the connections to a server; they are opened as needed.
+    `pool_size` limits the connections to a server; they are opened on demand.
     `schema` is the PostgreSQL schema of all tables; without it, new tables go
     to the first schema of the search path.
 
     Raises:
-        Invalid: A schema is given for another database than PostgreSQL.
-        ValueError: There is no store for such a URL.
+        Invalid: A schema is given for a database other than PostgreSQL.
+        ValueError: The URL's database is not supported.
         Unavailable: The database does not answer.
     """
     parsed = make_url(url)
     if schema is not None and parsed.get_backend_name() != "postgresql":
-        raise Invalid(f"Only PostgreSQL has schemas: {schema!r} cannot be used here.")
+        raise Invalid(f"Only PostgreSQL supports a schema: remove {schema!r}.")
     if is_server(parsed):
         server = open_server(parsed, pool_size, schema)
         return SqlStore(clock, server, STRATEGIES[parsed.get_backend_name()], schema=schema)
     if parsed.get_backend_name() != "sqlite":
-        raise ValueError(f"There is no store for {parsed.get_backend_name()!r}.")
+        raise ValueError(f"The database {parsed.get_backend_name()!r} is not supported.")
     with translate_errors():
         return SqlStore(clock, open_sqlite(parsed), STRATEGIES["sqlite"])

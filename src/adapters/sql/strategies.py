@@ -1,4 +1,4 @@
-"""Which database takes which path: one table, looked up once per store."""
+"""The implementation of each database-specific operation, by dialect."""
 
 from collections.abc import Mapping
 
@@ -44,4 +44,4 @@ STRATEGIES: Mapping[str, Strategy] = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }
-"""The paths of each database, by the name of its SQLAlchemy dialect."""
+"""Strategies by the name of the SQLAlchemy dialect."""

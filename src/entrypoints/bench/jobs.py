@@ -152,7 +152,7 @@ class _Bench:
     def one_commit_each(self, count: int) -> float:
         """Return jobs/s on SQLite with one commit per insert, claim and outcome."""
         starts = StartTimes()
-        grouped, sqlite.MOST_IN_A_GROUP = sqlite.MOST_IN_A_GROUP, 1
+        grouped, sqlite.MAX_GROUP_SIZE = sqlite.MAX_GROUP_SIZE, 1
         try:
             with self.application(starts) as application:
                 total = count // PRODUCERS * PRODUCERS
@@ -166,7 +166,7 @@ class _Bench:
 
                 return count / run_threads(PRODUCERS, produce)
         finally:
-            sqlite.MOST_IN_A_GROUP = grouped
+            sqlite.MAX_GROUP_SIZE = grouped
 
 
 def _create(application: Application, parameters: dict[str, Any], task: str = NOOP) -> None:

@@ -1,4 +1,4 @@
-"""How servers go about what a store asks them."""
+"""Query plans of servers for the statements of a store."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def statements_of(store: SqlStore, ask: Ask) -> list[tuple[str, Any]]:
     try:
         with store.begin() as tx:
             ask(tx)
-            tx._db.rollback()
+            tx.db.rollback()
     finally:
         event.remove(engine, "before_cursor_execute", note)
     return asked
@@ -61,7 +61,7 @@ def plan_on_mariadb(db: Connection, statement: str, parameters: Any) -> str:
 
 
 def plans_of(store: SqlStore, ask: Ask, kind: str) -> list[str]:
-    """Return the plans of the statements that a question sends; nothing is kept."""
+    """Return the plans of the statements that a call sends; roll back afterwards."""
     found: list[str] = []
     for statement, parameters in statements_of(store, ask):
         if isinstance(parameters, list):  # many rows by one statement, each by its id

@@ -1,4 +1,4 @@
-"""An application and Workbell migrate the same database, each its own tables."""
+"""An application and Workbell migrate their own tables in the same database."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
 )
 
+from tests.adapters.sql.drift import schema_drift
 from tests.contract.factories import ManualClock, a_job, claim, keep
 from tests.contract.servers import address, drop_database, new_database
 from workbell.adapters.sql.schema import upgrade as revisions
@@ -173,7 +174,7 @@ def application(place: tuple[str, str | None], tmp_path: Path) -> Iterator[Appli
 def drift(store: SqlStore) -> list[Any]:
     """Return how Workbell's tables differ from what they should be."""
     with store._connections.migrating() as db:
-        return revisions.check_drift(db)
+        return schema_drift(db)
 
 
 def workbell_tables(db: Connection, schema: str | None) -> set[str]:

@@ -1,4 +1,4 @@
-"""Many threads and processes at one database: nothing twice, nothing lost."""
+"""Many threads and processes on one database: nothing runs twice, nothing is lost."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def store(database: Server) -> SqlStore:
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Do work in many threads, begun together; whatever one raises is raised."""
+    """Run work in many threads at once; raise the first error."""
     barrier = Barrier(count)
 
     def begin(n: int) -> Any:
@@ -197,7 +197,7 @@ def test_sweepers_stage_and_release_each_row_once(store: SqlStore) -> None:
     assert {job.state for job in everything(store)} == {JobState.READY}
 
 
-def test_a_held_row_is_not_taken_back_from_whoever_runs_it(store: SqlStore) -> None:
+def test_a_job_that_runs_is_not_held_again(store: SqlStore) -> None:
     """Sweepers, workers and cancels at one concurrency key: the limit holds, and no token is lost."""
     keep(store, *[a_job(concurrency_key="one", concurrency_limit=2) for _ in range(60)])
 
@@ -277,7 +277,7 @@ def ticks(job: Any) -> list[datetime]:
     return [job.missed.first + timedelta(minutes=n) for n in range(span + 1)]
 
 
-def test_of_many_who_look_one_tells_that_a_schedule_is_overdue(store: SqlStore) -> None:
+def test_one_of_many_processes_reports_an_overdue_schedule(store: SqlStore) -> None:
     with store.begin() as tx:
         owner = tx.users.add(a_user()).id
         for _ in range(20):
@@ -305,7 +305,7 @@ def test_the_limit_of_five_holds(store: SqlStore) -> None:
     assert sum(created) == 5
 
 
-def test_of_jobs_with_one_key_one_is_kept(store: SqlStore) -> None:
+def test_one_of_many_jobs_with_the_same_key_is_inserted(store: SqlStore) -> None:
     @retry_on_contention
     def create(key: str) -> bool:
         with store.begin() as tx:
@@ -375,7 +375,7 @@ def test_processes_settle_every_job_once(store: SqlStore, database: Server) -> N
 
 
 def test_errors_of_the_driver_do_not_surface(store: SqlStore) -> None:
-    """Rows locked crosswise: one of the two is told that it may do it again."""
+    """Two transactions lock rows in opposite order: one of them raises Contended."""
     first, second = keep(store, a_job(), a_job())
     barrier = Barrier(2)
     contended: list[WorkbellError] = []

@@ -20,7 +20,7 @@ from workbell.domain.errors import Invalid
 pytestmark = pytest.mark.integration
 
 SCHEMA = "order"
-"""A word of SQL, so that a name without its quotes would not pass."""
+"""A reserved word, so that an unquoted name fails."""
 _UNQUALIFIED = re.compile(r'(?<!"order"\.)\bworkbell_\w+')
 
 
@@ -129,5 +129,5 @@ def test_without_a_setting_a_callers_translation_does_not_matter(engine: Engine,
 
 @pytest.mark.parametrize("other", ["sqlite:///unused.db", "mysql+pymysql://root@127.0.0.1/unused"])
 def test_other_databases_refuse_a_schema(other: str) -> None:
-    with pytest.raises(Invalid, match="Only PostgreSQL has schemas"):
+    with pytest.raises(Invalid, match="Only PostgreSQL supports a schema"):
         open_store(other, ManualClock(), schema=SCHEMA)

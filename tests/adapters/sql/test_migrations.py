@@ -1,4 +1,4 @@
-"""The schema's revisions: applied, complete, and never taken for another's."""
+"""Schema revisions: applied, complete, and checked."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +9,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from tests.adapters.sql.drift import schema_drift
 from tests.contract.factories import ManualClock, a_job, keep
 from workbell.adapters.sql.schema import upgrade as revisions
 from workbell.adapters.sql.schema.tables import TABLE_PREFIX, metadata
@@ -59,7 +60,7 @@ def test_every_table_index_and_constraint_is_named_after_the_package() -> None:
 def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:
     store.migrate()
     with store._connections.reading() as db:
-        assert revisions.check_drift(db) == []
+        assert schema_drift(db) == []
 
 
 def test_drift_would_be_found(store: SqlStore) -> None:
@@ -68,7 +69,7 @@ def test_drift_would_be_found(store: SqlStore) -> None:
         db.exec_driver_sql("DROP INDEX workbell_jobs_claim_idx")
         db.exec_driver_sql("ALTER TABLE workbell_metadata ADD COLUMN more TEXT")
     with store._connections.reading() as db:
-        assert len(revisions.check_drift(db)) == 2
+        assert len(schema_drift(db)) == 2
 
 
 def test_the_indexes_are_those_of_the_metadata_to_the_letter(

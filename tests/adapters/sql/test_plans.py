@@ -1,4 +1,4 @@
-"""Every due query goes by its index, and none of them sorts."""
+"""Every due query uses its index, and none of them sorts."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -150,7 +150,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_goes_by_its_index_without_a_sort(store: SqlStore, question: str) -> None:
+def test_a_query_uses_its_index_without_a_sort(store: SqlStore, question: str) -> None:
     ask, index = QUESTIONS[question]
     plan = plans_of(store, ask)[0]
     assert f"INDEX {index.strip()}" in plan, plan
@@ -195,7 +195,7 @@ def test_a_list_of_schedules_probes_its_last_runs(store: SqlStore) -> None:
 
 def test_rows_are_locked_and_moved_by_id(store: SqlStore) -> None:
     for ask in (
-        lambda tx: tx.jobs.extend([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.renew_leases([(1, 1), (2, 1)], NOON),
         lambda tx: tx.jobs.give_back([(1, 9), (2, 9)]),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):

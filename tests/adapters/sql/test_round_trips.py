@@ -1,4 +1,4 @@
-"""How often hot paths go to the server: counted, for time is the machine's."""
+"""Round trips of hot paths, counted because times depend on the machine."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +52,7 @@ def store() -> SqlStore:
 
 @contextmanager
 def counted(store: SqlStore) -> Iterator[list[str]]:
-    """Give the statements that transactions send meanwhile."""
+    """Yield the list of statements that transactions send within the block."""
     assert isinstance(store._connections, ServerConnections)
     engine, sent = store._connections._writers._engine, list[str]()
 
@@ -68,13 +68,13 @@ def counted(store: SqlStore) -> Iterator[list[str]]:
 
 def is_idle(tx: SqlTx) -> bool:
     """Whether no transaction is open on the server."""
-    driver: Any = tx._db.connection.dbapi_connection
+    driver: Any = tx.db.connection.dbapi_connection
     return bool(driver.info.transaction_status == IDLE)
 
 
 def disconnect(store: SqlStore, tx: SqlTx) -> None:
-    """Have the server end a transaction's connection."""
-    driver: Any = tx._db.connection.dbapi_connection
+    """Make the server close a transaction's connection."""
+    driver: Any = tx.db.connection.dbapi_connection
     with store._connections.migrating() as other:
         other.exec_driver_sql(f"SELECT pg_terminate_backend({driver.info.backend_pid})")
 
@@ -113,7 +113,7 @@ def claimed(store: SqlStore, count: int, **changes: Any) -> list[Claim]:
         return list(tx.jobs.claim("default", limit=count, free_threads=count, **LEASE))
 
 
-def test_a_sole_job_is_kept_by_one_statement_that_commits_itself(store: SqlStore) -> None:
+def test_a_single_job_is_inserted_by_one_self_committing_statement(store: SqlStore) -> None:
     with counted(store) as sent, store.begin(single_statement=True) as tx:
         (job,) = tx.jobs.add([a_job()], NOON)
         assert is_idle(tx)
@@ -123,7 +123,7 @@ def test_a_sole_job_is_kept_by_one_statement_that_commits_itself(store: SqlStore
 
 
 def test_outcomes_and_claims_are_one_statement_that_commits_itself(store: SqlStore) -> None:
-    """However many they are; what was lost is refused, and the others are kept."""
+    """One statement settles any number of outcomes; those with an old token are refused."""
     works = claimed(store, 5, mode=ClaimMode.BATCH)
     keep(store, *[a_job(mode=ClaimMode.BATCH) for _ in range(3)])
     outcomes = [ended(work, now=after(1)) for work in works]
@@ -170,7 +170,7 @@ def test_counting_reads_the_schedules_of_one_owner(store: SqlStore) -> None:
             tx.schedules.add(a_schedule(owner=UserId(owner)))
     with counted(store) as sent, store.begin() as tx:
         assert tx.schedules.count_active(UserId(7), limit=5) == 1
-        (plan,) = tx._db.exec_driver_sql(
+        (plan,) = tx.db.exec_driver_sql(
             f"EXPLAIN (FORMAT JSON) {sent[0]}", {"owner": 7, "limit": 5, "param_1": 1}
         ).scalar_one()
     assert "schedules_owner" in str(plan)
@@ -183,7 +183,7 @@ def test_schedules_of_the_system_are_not_counted(store: SqlStore) -> None:
     assert len(sent) == 1
 
 
-def test_a_count_under_a_lock_sees_what_was_committed_meanwhile(store: SqlStore) -> None:
+def test_a_count_under_a_lock_sees_what_was_committed_before_the_lock(store: SqlStore) -> None:
     """The count is newer than the wait for the owner's lock."""
     service, (person, _) = evolve(scheduling(store), active_limit=1), owners(store)
     with ThreadPoolExecutor(1) as pool:
@@ -210,7 +210,7 @@ def test_a_connection_that_is_lost_is_an_unavailable_store(store: SqlStore) -> N
 
 
 def test_what_has_begun_is_not_committed_in_part(store: SqlStore) -> None:
-    """A promise that is not kept costs the round trips, and nothing else."""
+    """Further statements in a single-statement block cost only round trips."""
     with suppress(KeyError), store.begin(single_statement=True) as tx:
         tx.schedules.failure_streaks([])
         tx.schedules.add(a_schedule())

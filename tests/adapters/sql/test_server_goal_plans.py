@@ -1,4 +1,4 @@
-"""On servers, too, summaries and reminders go by their indexes."""
+"""Summaries and reminders use their indexes on servers, too."""
 
 import re
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ from sqlalchemy import create_engine, insert, literal, select
 from tests.adapters.sql.server_plans import Ask, plans_of
 from tests.contract.factories import ALICE, NOON, ManualClock
 from tests.contract.servers import SERVERS, address, new_database
-from workbell.adapters.sql.schema.goals import goals
-from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
+from workbell.adapters.sql.schema.goals import goal_reminders, goals, notification_preferences
 from workbell.adapters.sql.schema.tables import users
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.adapters.system import SystemClock
@@ -73,7 +72,7 @@ def store(kind: str) -> Iterator[SqlStore]:
 
 
 NOBODYS = 10**9
-"""A goal that is not there: a statement that is asked for its plan is also executed."""
+"""An unknown goal, because EXPLAIN ANALYZE executes the statement."""
 TOLD = ReminderHistory(date(2030, 1, 1), 1, date(2030, 1, 2))
 OLD = SystemClock().now() - timedelta(days=5)
 QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
@@ -128,7 +127,7 @@ QUESTIONS: dict[str, tuple[Ask, set[str]]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_goes_by_its_indexes(store: SqlStore, kind: str, question: str) -> None:
+def test_a_query_uses_its_indexes(store: SqlStore, kind: str, question: str) -> None:
     ask, indexes = QUESTIONS[question]
     plans = "".join(plans_of(store, ask, kind))
     if kind == "mariadb":  # it calls all primary keys the same

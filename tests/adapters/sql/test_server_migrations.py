@@ -1,4 +1,4 @@
-"""Revisions on servers: complete, done once, and done again when cut short."""
+"""Revisions on servers: complete, applied once, and repeated after an interruption."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +7,7 @@ import pytest
 from alembic import op
 from sqlalchemy import insert, inspect
 
+from tests.adapters.sql.drift import schema_drift
 from tests.contract.factories import (
     ManualClock,
     a_job,
@@ -71,7 +72,7 @@ def test_the_revisions_make_what_the_metadata_says(store: SqlStore) -> None:
     store.check_schema()
     assert set(metadata.tables) <= tables(store)
     with store._connections.migrating() as db:
-        assert revisions.check_drift(db) == []
+        assert schema_drift(db) == []
 
 
 def test_drift_would_be_found(store: SqlStore, kind: str) -> None:
@@ -89,7 +90,7 @@ def test_drift_would_be_found(store: SqlStore, kind: str) -> None:
             "ALTER TABLE workbell_metadata ADD more TEXT",
         )
     with store._connections.migrating() as db:
-        assert len(revisions.check_drift(db)) == 2
+        assert len(schema_drift(db)) == 2
 
 
 def test_a_later_revision_is_applied_to_tables_with_rows(
@@ -105,7 +106,7 @@ def test_a_later_revision_is_applied_to_tables_with_rows(
     assert store.migrate() == revisions.SchemaMigration("0001", later)
     store.check_schema()
     with store._connections.migrating() as db:
-        assert len(revisions.check_drift(db)) == 1  # the column that the metadata lacks
+        assert len(schema_drift(db)) == 1  # the column that the metadata lacks
         assert db.exec_driver_sql("SELECT COUNT(*) FROM workbell_jobs").scalar() == 2
     assert len(claim(store)) == 1
 
@@ -139,7 +140,7 @@ def test_processes_that_migrate_at_once_do_it_once(url: str) -> None:
 def test_an_upgrade_that_was_cut_short_is_done_again(
     store: SqlStore, kind: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL keeps nothing of it; on MySQL its empty tables are made anew."""
+    """PostgreSQL rolls back an interrupted upgrade; on MySQL its empty tables are recreated."""
     left = after
     with monkeypatch.context() as patch:
 
@@ -164,10 +165,10 @@ def test_an_upgrade_that_was_cut_short_is_done_again(
     store.migrate()
     store.check_schema()
     with store._connections.migrating() as db:
-        assert revisions.check_drift(db) == []
+        assert schema_drift(db) == []
 
 
-def test_tables_with_rows_that_nobody_recorded_are_not_dropped(store: SqlStore, kind: str) -> None:
+def test_unrecorded_tables_with_rows_are_not_dropped(store: SqlStore, kind: str) -> None:
     store.migrate()
     keep(store, a_job())
     run(store, "DELETE FROM workbell_schema_version")

@@ -1,4 +1,4 @@
-"""On servers, too, every due query goes by its index, and none of them sorts."""
+"""Every due query uses its index on servers, too, and none of them sorts."""
 
 import json
 import re
@@ -106,7 +106,7 @@ def sorts_rows(node: dict[str, Any], *, sorted_above: bool) -> bool:
 SCANS = re.compile(r'"Seq Scan"|"table_name": "(jobs|schedules)",\s+"access_type": "ALL"')
 LARGE_SCANS = re.compile(r'"Seq Scan"[^{}]*"Relation Name": "(jobs|schedules|concurrency keys)"')
 OF_FEW = {"unfinished", "of an owner"}
-"""Of some twenty rows a server may think sorting the cheapest."""
+"""For about 20 rows a server may prefer sorting."""
 EARLY = NOON - timedelta(hours=11)
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "stage": (lambda tx: tx.jobs.stage(EARLY, limit=10), "workbell_jobs_stage_idx"),
@@ -145,7 +145,7 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_goes_by_its_index_without_a_sort(
+def test_a_query_uses_its_index_without_a_sort(
     store: SqlStore, database: Server, question: str
 ) -> None:
     ask, index = QUESTIONS[question]
@@ -164,7 +164,7 @@ def test_adding_probes_both_ends_of_a_share(store: SqlStore, database: Server) -
 
 def test_rows_are_locked_by_id(store: SqlStore, database: Server) -> None:
     for ask in (
-        lambda tx: tx.jobs.extend([(1, 1), (2, 1)], NOON),
+        lambda tx: tx.jobs.renew_leases([(1, 1), (2, 1)], NOON),
         lambda tx: tx.schedules.lock([ScheduleId(1), ScheduleId(2)]),
     ):
         for plan in plans_of(store, ask, database.kind):

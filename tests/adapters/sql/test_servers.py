@@ -1,4 +1,4 @@
-"""What only servers do: pools, isolation, lost connections, their own time."""
+"""Server databases: pools, isolation, lost connections and server time."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def cut(store: SqlStore, database: Server) -> None:
             db.exec_driver_sql(f"KILL {number}")
 
 
-def test_writers_read_what_is_committed_meanwhile(store: SqlStore, database: Server) -> None:
+def test_writers_read_what_other_transactions_commit(store: SqlStore, database: Server) -> None:
     question = {
         "postgresql": "SHOW transaction_isolation",
         "mariadb": "SELECT REPLACE(LOWER(@@tx_isolation), '-', ' ')",
@@ -113,14 +113,14 @@ def test_an_update_that_changes_nothing_counts_its_row(store: SqlStore) -> None:
 
 
 def test_time_is_the_servers(store: SqlStore) -> None:
-    """The store was opened with a clock that stands in 2030."""
+    """The store was opened with a clock fixed in 2030."""
     assert abs(store.time() - SystemClock().now()) < timedelta(seconds=5)
     clock = AnchoredClock(store.time)
     store.clock = clock
     assert abs(store.time() - clock.now()) < timedelta(seconds=1)
 
 
-def test_connections_that_were_cut_while_idle_cost_nobody_anything(
+def test_connections_cut_while_idle_are_replaced(
     store: SqlStore, database: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(servers, "IDLE_SECONDS", 0.0)
@@ -175,7 +175,7 @@ def test_after_one_error_of_the_short_way_the_next_transaction_has_a_new_connect
         assert tx.schedules.count_active(ALICE, limit=9) == 0
 
 
-def test_a_connection_that_nobody_began_keeps_what_its_caller_commits(store: SqlStore) -> None:
+def test_a_connection_without_a_begin_commits_when_its_caller_does(store: SqlStore) -> None:
     connections = store._connections
     assert isinstance(connections, ServerConnections)
     with connections._writers._engine.connect() as db:
@@ -232,7 +232,7 @@ def test_a_pool_opens_no_more_connections_than_it_may(store: SqlStore) -> None:
 def test_readers_share_few_connections_and_none_waits_for_nothing(
     database: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for the pool is handed what another one has done with."""
+    """A thread that waits for the pool gets a connection that another thread releases."""
     monkeypatch.setattr(servers, "POOL_SECONDS", 5)
     small = open_store(address(database.url), ManualClock(), pool_size=4)
 
@@ -252,15 +252,15 @@ def test_readers_share_few_connections_and_none_waits_for_nothing(
 
 
 def test_a_value_that_does_not_fit_is_invalid(store: SqlStore) -> None:
-    with pytest.raises(Invalid, match="cannot be kept"):
+    with pytest.raises(Invalid, match="cannot be stored"):
         keep(store, a_job(name="x" * 300))
-    with pytest.raises(Invalid, match="cannot be kept"), store.begin() as tx:
+    with pytest.raises(Invalid, match="cannot be stored"), store.begin() as tx:
         tx.schedules.add(a_schedule(name="x" * 300))
 
 
 def test_a_row_without_its_parent_is_a_conflict(store: SqlStore) -> None:
     with pytest.raises(Conflict), store.begin() as tx:
-        tx._db.exec_driver_sql("INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
+        tx.db.exec_driver_sql("INSERT INTO workbell_artifacts VALUES (99, 'a', 'b', 1, 'c', 'd')")
 
 
 def test_a_callers_own_transaction_is_not_begun_again(store: SqlStore, database: Server) -> None:
@@ -283,7 +283,7 @@ def raise_deadlock(database: Server) -> None:
     raise OperationalError("", {}, errors.OperationalError(1213, "Deadlock found"))
 
 
-def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore) -> None:
+def test_jobs_are_committed_with_the_callers_transaction(store: SqlStore) -> None:
     connections = store._connections
     assert isinstance(connections, ServerConnections)
     with connections._writers._engine.begin() as connection:

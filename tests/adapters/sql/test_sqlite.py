@@ -1,4 +1,4 @@
-"""What only SQL jobs can do: be enqueued on a caller's own connection."""
+"""SQL stores: enqueueing on a caller's connection."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -40,7 +40,7 @@ def engine(store: SqlStore, tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_jobs_are_kept_with_the_callers_own_transaction(store: SqlStore, engine: Engine) -> None:
+def test_jobs_are_committed_with_the_callers_transaction(store: SqlStore, engine: Engine) -> None:
     with engine.begin() as connection:
         (one,) = SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).add(
             [a_job(name="mine")], NOON
@@ -66,7 +66,7 @@ def test_jobs_go_with_the_callers_rollback(store: SqlStore, engine: Engine) -> N
 
 def test_a_callers_own_connection_has_no_clock(engine: Engine, store: SqlStore) -> None:
     (job,) = keep(store, a_job())
-    with engine.begin() as connection, pytest.raises(RuntimeError, match="knows the time"):
+    with engine.begin() as connection, pytest.raises(RuntimeError, match="has no clock"):
         SqlJobRepository(connection, STRATEGIES[connection.dialect.name]).replace(
             job, job.cancel(NOON)
         )
@@ -95,7 +95,7 @@ def test_a_refused_job_gives_its_place_in_the_concurrency_key_back(store: SqlSto
     assert see(store, job).state is JobState.READY
 
 
-def test_moments_are_kept_as_text_that_sorts_as_time() -> None:
+def test_times_are_stored_as_text_that_sorts_by_time() -> None:
     moments = [NOON, NOON + timedelta(microseconds=1), NOON + timedelta(seconds=1)]
     texts = [to_db_text(each) for each in moments]
     assert texts == sorted(texts, key=str)
@@ -110,7 +110,7 @@ def test_naive_moments_are_refused(store: SqlStore) -> None:
     with pytest.raises((StatementError, ValueError)), store.begin() as tx:
         tx.jobs.add([a_job(due_at=NOON, created_at=naive)], NOON)
     with store.view() as tx, pytest.raises(StatementError, match="aware"):
-        tx._db.execute(select(jobs).where(jobs.c.due_at < naive))
+        tx.db.execute(select(jobs).where(jobs.c.due_at < naive))
 
 
 def test_a_foreign_key_takes_the_log_with_its_job(store: SqlStore) -> None:

@@ -1,4 +1,4 @@
-"""SQLite's group commit: who waits, who raises, and what is left after it."""
+"""SQLite's group commit: waiting, errors and rollbacks."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import pytest
 from attrs import Factory, define
 
 from tests.contract.factories import NOON, ManualClock, a_job, claim, ended, keep, write
-from workbell.adapters.sql.database.sqlite import MOST_IN_A_GROUP, SqliteConnections, Writer
+from workbell.adapters.sql.database.sqlite import MAX_GROUP_SIZE, SqliteConnections, Writer
 from workbell.adapters.sql.store import SqlStore, open_store
 from workbell.domain.errors import Conflict, NotFound, Unavailable
 from workbell.domain.identity.actor import ALL_OWNERS
@@ -77,7 +77,7 @@ def names(store: SqlStore) -> list[str]:
 
 @define
 class Held:
-    """A turn that somebody keeps, so that others queue up behind it."""
+    """A block that holds the write connection while other threads queue up."""
 
     store: SqlStore
     pool: ThreadPoolExecutor
@@ -143,7 +143,7 @@ def test_the_64th_member_commits_though_others_wait(
     for member in members:
         member.result(10)
     first = statements.index("COMMIT")
-    assert statements[:first].count("SAVEPOINT member") == MOST_IN_A_GROUP
+    assert statements[:first].count("SAVEPOINT member") == MAX_GROUP_SIZE
     assert len(names(store)) == 70
 
 
@@ -177,7 +177,7 @@ def test_a_member_that_raises_is_undone_alone(store: SqlStore, held: Held) -> No
     assert names(store) == ["first", "second", "third"]
 
 
-def test_a_member_that_raises_tells_unavailable_if_the_group_is_lost(
+def test_a_failing_block_raises_unavailable_if_the_group_is_lost(
     store: SqlStore, held: Held, commits_fail: Callable[[], None]
 ) -> None:
     """Else it could report a conflict with a row that never existed."""
@@ -203,7 +203,7 @@ def test_when_sqlite_drops_the_transaction_every_member_so_far_raises(
     def lose() -> None:
         with store.begin() as tx:
             tx.jobs.add([a_job(name="lost")], NOON)
-            tx._db.exec_driver_sql("ROLLBACK")
+            tx.db.exec_driver_sql("ROLLBACK")
 
     members = [held.start(), held.queue_up(lose)]
     later = held.queue_up(lambda: add(store, "later"))
@@ -215,13 +215,13 @@ def test_when_sqlite_drops_the_transaction_every_member_so_far_raises(
     assert names(store) == ["later"]
 
 
-def test_after_a_loss_the_rest_of_the_block_is_not_kept_either(store: SqlStore) -> None:
+def test_after_a_lost_transaction_the_rest_of_the_block_is_rolled_back(store: SqlStore) -> None:
 
     def lose_and_go_on() -> None:
         with store.begin() as tx:
-            tx._db.exec_driver_sql("ROLLBACK")
+            tx.db.exec_driver_sql("ROLLBACK")
             with pytest.raises(Exception, match="no such table"):
-                tx._db.exec_driver_sql("SELECT * FROM nowhere")
+                tx.db.exec_driver_sql("SELECT * FROM nowhere")
             tx.jobs.add([a_job(name="stray")], NOON)
 
     with pytest.raises(Unavailable):
@@ -265,7 +265,7 @@ def test_a_full_disk_is_unavailable_and_loses_nothing_acknowledged(store: SqlSto
 
 
 @pytest.mark.parametrize("threads", [8, 32])
-def test_many_threads_keep_what_they_were_told_is_kept(store: SqlStore, threads: int) -> None:
+def test_what_many_threads_committed_is_stored(store: SqlStore, threads: int) -> None:
     def work(thread: int) -> int:
         kept = 0
         for n in range(25):
@@ -294,7 +294,7 @@ def test_a_second_process_may_write_beside(store: SqlStore, tmp_path: Path) -> N
     assert len(names(store)) == 100
 
 
-def test_nobody_is_woken_if_the_commit_fails(
+def test_no_worker_is_woken_if_the_commit_fails(
     store: SqlStore, commits_fail: Callable[[], None]
 ) -> None:
     rung: list[str] = []
@@ -340,5 +340,5 @@ def test_ids_are_not_used_again(store: SqlStore) -> None:
 
 def test_there_is_no_store_in_memory_and_none_for_unknown_servers() -> None:
     for url in ("sqlite://", "sqlite:///:memory:", "oracle://host/db"):
-        with pytest.raises(ValueError, match=r"SQLite|store"):
+        with pytest.raises(ValueError, match=r"SQLite|not supported"):
             open_store(url, ManualClock())

@@ -1,4 +1,4 @@
-"""Goals when many ask at once: numbers, timers and quotas stay exact."""
+"""Goals under concurrent requests: numbers, timers and quotas stay exact."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Reminders: who is next, who is locked, and what was said, on every store."""
+"""Reminders on every store: recipients, locks and history."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,7 +22,7 @@ OWN = Preferences(reminder_time=time(7, 30)).with_next_run(NOON, "Asia/Kolkata")
 
 
 def a_person(store: AnyStore, name: str, *goals: dict[str, Any], **fields: Any) -> UserId:
-    """Keep somebody with goals, all idle for long unless said otherwise."""
+    """Insert a user with goals, all idle for a long time by default."""
     with store.begin() as tx:
         owner = tx.users.add(a_user(name, **fields)).id
         for number, changes in enumerate(goals, 1):
@@ -56,7 +56,7 @@ def locked(store: AnyStore, *owners: UserId) -> list[ReminderRecipient]:
         return list(tx.reminders.lock(owners, NOON))
 
 
-def test_preferences_are_kept_and_unknown_people_have_the_defaults(store: AnyStore) -> None:
+def test_preferences_are_stored_and_default_otherwise(store: AnyStore) -> None:
     owner = a_person(store, "ann")
     for wanted in (Preferences(), OWN, evolve(OWN, reminders=False, zone="", next_at=None)):
         prefer(store, owner, wanted)
@@ -97,9 +97,7 @@ def test_people_are_due_at_their_own_time_the_longest_ago_first(store: AnyStore)
     assert due(half_past_seven, limit=1) == [late]
     with store.begin() as tx:
         aims = {late: evolve(OWN, zone="UTC"), later: Preferences(), usual: OWN}
-        tx.reminders.set_next_times(
-            aims, NOON
-        )  # the others have chosen a time that lies ahead, or none
+        tx.reminders.set_next_times(aims, NOON)  # the others have a later reminder time, or none
     assert sorted(due(half_past_seven)) == [late, later]
     with store.begin() as tx:
         assert tx.reminders.preferences(late) == evolve(OWN, zone="UTC")
@@ -108,7 +106,7 @@ def test_people_are_due_at_their_own_time_the_longest_ago_first(store: AnyStore)
     assert due(half_past_seven) == [late]
 
 
-def test_people_come_with_their_idle_goals_and_what_was_said_of_them(store: AnyStore) -> None:
+def test_recipients_are_returned_with_idle_goals_and_history(store: AnyStore) -> None:
     ann = a_person(store, "ann", {}, {"is_complete": True}, {}, time_zone="Asia/Kolkata")
     gone = a_person(store, "gone", {}, is_active=False)
     bob = a_person(store, "bob")
@@ -132,7 +130,7 @@ def test_people_come_with_their_idle_goals_and_what_was_said_of_them(store: AnyS
     assert not other.goals
 
 
-def test_what_was_said_goes_with_the_goal_and_preferences_stay(store: AnyStore) -> None:
+def test_history_is_deleted_with_the_goal_and_preferences_are_not(store: AnyStore) -> None:
     ann = a_person(store, "ann", {})
     prefer(store, ann, OWN)
     with store.begin() as tx:
@@ -143,7 +141,7 @@ def test_what_was_said_goes_with_the_goal_and_preferences_stay(store: AnyStore) 
     assert (found.preferences, found.reminded_on, list(found.goals)) == (OWN, DAY, [])
 
 
-def test_whoever_runs_at_once_waits_for_the_other(store: AnyStore) -> None:
+def test_concurrent_reminder_runs_wait_for_each_other(store: AnyStore) -> None:
     """Each sees what the one before has said: the sum of all of them is one mail."""
     times = 6
     people = [a_person(store, f"p{n}", {}) for n in range(20)]

@@ -1,4 +1,4 @@
-"""Goals, entries and timers: numbered once, owned, and shared out by day."""
+"""Goals, entries and timers: numbering, ownership and seconds per day."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -54,7 +54,7 @@ def logged(store: AnyStore, *entries: ProgressEntry) -> list[ProgressEntry]:
         return [tx.entries.add(entry) for entry in entries]
 
 
-def test_a_book_is_empty_until_it_is_locked(store: AnyStore) -> None:
+def test_a_ledger_is_empty_until_it_is_locked(store: AnyStore) -> None:
     with store.view() as tx:
         assert tx.ledgers.get(ALICE) == GoalLedger(owner=ALICE)
     with store.begin() as tx:
@@ -66,7 +66,7 @@ def test_a_book_is_empty_until_it_is_locked(store: AnyStore) -> None:
         assert tx.ledgers.lock(BOB) == GoalLedger(owner=BOB)
 
 
-def test_a_goal_comes_back_as_it_was_and_to_its_owner_only(store: AnyStore) -> None:
+def test_a_goal_is_returned_unchanged_to_its_owner_only(store: AnyStore) -> None:
     (goal,) = kept(store, a_goal(deadline=date(2030, 2, 1), logged_seconds=3 * 10**9))
     with store.begin() as tx:
         assert tx.goals.get(ALICE, 1) == tx.goals.get_for_update(ALICE, 1) == goal
@@ -210,7 +210,7 @@ def test_the_last_span_before_a_moment_is_found(store: AnyStore) -> None:
         assert latest(BOB, NOON) is None
 
 
-def test_an_export_walks_over_all_entries(store: AnyStore) -> None:
+def test_an_export_returns_all_entries_in_pages(store: AnyStore) -> None:
     (goal,) = kept(store, a_goal(name="=1+1"))
     entries = logged(store, *(an_entry(goal, n) for n in range(1, 6)))
     with store.view() as tx:

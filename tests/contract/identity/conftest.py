@@ -1,4 +1,4 @@
-"""People whose credentials a test stores."""
+"""Users whose credentials a test stores."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ def a_key(prefix: str = "p1", **fields: Any) -> ApiKey:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_key_comes_back_with_an_id(store: AnyStore) -> None:
+def test_a_key_is_returned_with_an_id(store: AnyStore) -> None:
     with store.begin() as tx:
         kept = tx.api_keys.add(a_key(expires_at=after(99)))
     assert kept == a_key(id=kept.id, expires_at=after(99))
@@ -35,7 +35,7 @@ def test_a_key_comes_back_with_an_id(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_prefix_stands_for_one_key(store: AnyStore) -> None:
+def test_a_prefix_is_unique(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.api_keys.add(a_key())
     with pytest.raises(Conflict), store.begin() as tx:

@@ -22,7 +22,7 @@ def code_of(store: AnyStore, user_id: UserId = ALICE) -> OneTimeCode | None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_code_comes_back_with_an_id(store: AnyStore) -> None:
+def test_a_code_is_returned_with_an_id(store: AnyStore) -> None:
     with store.begin() as tx:
         kept = tx.codes.add(a_code())
     assert kept == evolve(a_code(), id=kept.id)

@@ -1,4 +1,4 @@
-"""Refreshing in parallel, on every store: one family, one successor, nobody signed out."""
+"""Parallel token refresh on every store: one family, one successor, no session ends."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -54,9 +54,7 @@ def test_fifty_refreshes_of_one_token_have_one_successor(
     assert there.refresh(pair[1]).refresh != pair[1]
 
 
-def test_a_token_that_was_exchanged_long_ago_ends_its_family_for_everybody(
-    store: AnyStore, clock: ManualClock
-) -> None:
+def test_reusing_an_old_token_revokes_its_family(store: AnyStore, clock: ManualClock) -> None:
     here, there = a_process(store, clock), a_process(store, clock)
     first = signed_in(here)
     second = here.refresh(first.refresh)

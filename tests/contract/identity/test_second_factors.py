@@ -1,4 +1,4 @@
-"""Second factors: one a person, changed by who has seen it as it stands."""
+"""Second factors: one per user, replaced only if unchanged."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,7 +29,7 @@ def found(store: AnyStore, whose: UserId = ANA) -> SecondFactor | None:
         return tx.second_factors.find(whose)
 
 
-def test_a_factor_comes_back_as_it_was(store: AnyStore) -> None:
+def test_a_factor_is_returned_unchanged(store: AnyStore) -> None:
     assert found(store) is None
     keep(store, NEW, evolve(FULL, user_id=BOB))
     assert found(store) == NEW
@@ -42,7 +42,7 @@ def test_a_new_one_takes_the_place_of_the_other(store: AnyStore) -> None:
     assert found(store) == evolve(NEW, seed="cd" * 32)
 
 
-def test_it_is_changed_as_long_as_nobody_else_has(store: AnyStore) -> None:
+def test_a_factor_is_replaced_only_if_it_is_unchanged(store: AnyStore) -> None:
     keep(store, NEW, evolve(FULL, user_id=BOB))
     with store.begin() as tx:
         assert tx.second_factors.replace(NEW, FULL)

@@ -18,7 +18,7 @@ def a_session(**fields: Any) -> Session:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_session_comes_back_as_it_went_in(store: AnyStore) -> None:
+def test_a_session_is_returned_unchanged(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.sessions.add(a_session())
         assert tx.sessions.get_for_update("session-1") == a_session()
@@ -28,7 +28,7 @@ def test_a_session_comes_back_as_it_went_in(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_an_id_stands_for_one_session(store: AnyStore) -> None:
+def test_a_session_id_is_unique(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.sessions.add(a_session())
     with pytest.raises(Conflict), store.begin() as tx:
@@ -38,7 +38,7 @@ def test_an_id_stands_for_one_session(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_a_session_is_replaced_but_for_id_user_and_start(store: AnyStore) -> None:
+def test_a_session_is_replaced_except_id_user_and_creation_time(store: AnyStore) -> None:
     rotated = a_session().rotated("jti-2", after(9), CODE_LIFETIME).revoked(after(10))
     with store.begin() as tx:
         tx.sessions.add(a_session())
@@ -71,8 +71,8 @@ def test_a_session_keeps_where_it_was_opened(store: AnyStore) -> None:
 
 
 @pytest.mark.usefixtures("people")
-def test_who_has_signed_in_from_an_address_is_known_there(store: AnyStore) -> None:
-    """Also when the session is over, and nobody else is."""
+def test_addresses_of_earlier_sessions_are_known(store: AnyStore) -> None:
+    """Also after the session has ended; other users' addresses are unknown."""
     session = Session.start(
         "s", ALICE, "h", NOON, CODE_LIFETIME, client_info=ClientInfo(address="192.0.2.1")
     )
@@ -100,7 +100,7 @@ def test_the_use_of_a_session_is_noted_unless_it_was_revoked(store: AnyStore) ->
 
 
 @pytest.mark.usefixtures("people")
-def test_all_sessions_of_a_person_end_but_one(store: AnyStore) -> None:
+def test_all_sessions_of_a_user_except_one_are_revoked(store: AnyStore) -> None:
     with store.begin() as tx:
         for number in (1, 2, 3):
             tx.sessions.add(a_session(id=f"a-{number}", created_at=after(number)))

@@ -20,7 +20,7 @@ def person(store: AnyStore, name: str = "alice", **fields: Any) -> User:
 # users
 
 
-def test_a_user_comes_back_with_an_id(store: AnyStore) -> None:
+def test_a_user_is_returned_with_an_id(store: AnyStore) -> None:
     new = a_user(
         "älice",
         email="Alice@Example.com",
@@ -52,7 +52,7 @@ def test_ids_count_up(store: AnyStore) -> None:
     assert [person(store, name).id for name in ("a-1", "b-1", "c-1")] == [1, 2, 3]
 
 
-def test_nobody_is_not_found(store: AnyStore) -> None:
+def test_an_unknown_user_is_not_found(store: AnyStore) -> None:
     with store.begin() as tx:
         for number in (SYSTEM_ID, UserId(1), UserId(-1)):
             with pytest.raises(NotFound):
@@ -84,7 +84,7 @@ def test_names_and_addresses_are_unique_regardless_of_case(
 
 
 def test_two_people_may_hold_one_name_each(store: AnyStore) -> None:
-    """A name and an address that are taken by two different people are both told."""
+    """A username and an email address taken by two users are both reported."""
     person(store, "alice")
     person(store, "bob")
     with pytest.raises(AlreadyTaken) as caught:
@@ -117,14 +117,14 @@ def test_people_are_found_by_name_or_address(store: AnyStore) -> None:
 @pytest.mark.parametrize(
     "text", ["", "nobody", "alice@", "@", "\x00", "\ud800", "alice\x00", "x" * 5000, "a@b" * 999]
 )
-def test_text_that_nobody_has_finds_nobody(store: AnyStore, text: str) -> None:
+def test_unusable_login_names_find_no_user(store: AnyStore, text: str) -> None:
     person(store)
     with store.view() as tx:
         assert tx.users.by_login(text) is None
         assert tx.users.by_email(text) is None
 
 
-def test_a_user_is_replaced_but_for_id_and_start(store: AnyStore) -> None:
+def test_a_user_is_replaced_except_id_and_creation_time(store: AnyStore) -> None:
     alice = person(store)
     changed = evolve(
         alice,
@@ -228,7 +228,7 @@ def test_people_are_listed_in_order_and_in_parts(store: AnyStore) -> None:
     assert names("-id") == ["carl", "adam", "Beth"]
 
 
-def test_the_names_of_active_people_are_told(store: AnyStore) -> None:
+def test_the_usernames_of_active_users_are_listed(store: AnyStore) -> None:
     person(store, "zoe")
     person(store, "gone", is_active=False)
     person(store, "adam")

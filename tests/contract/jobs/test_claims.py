@@ -1,4 +1,4 @@
-"""Claims: who gets which rows, and how long they are theirs."""
+"""Claims: which jobs a worker gets, and for how long."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -47,7 +47,7 @@ def test_only_ready_rows_of_the_queue_are_claimed(store: AnyStore) -> None:
     assert claim(store) == []
 
 
-def test_a_row_whose_cancelling_was_asked_for_is_not_claimed(store: AnyStore) -> None:
+def test_a_job_with_a_cancellation_request_is_not_claimed(store: AnyStore) -> None:
     asked, other = keep(store, a_job(), a_job())
     with store.begin() as tx:
         assert tx.jobs.replace(asked, evolve(asked, cancel_requested=True))
@@ -65,7 +65,7 @@ def test_a_claim_takes_higher_priorities_first_and_no_more_than_its_limit(
     assert ids(claim(store, limit=2)) == [middle.id, low.id]
 
 
-def test_negative_priorities_come_last(store: AnyStore) -> None:
+def test_negative_priorities_are_claimed_last(store: AnyStore) -> None:
     low, plain = keep(store, a_job(priority=-1), a_job())
     assert ids(claim(store)) == [plain.id, low.id]
 
@@ -120,7 +120,7 @@ def test_extending_renews_the_lease_under_the_token_only(store: AnyStore) -> Non
     assert see(store, two).lease_until == after(30)
 
 
-def test_extending_tells_of_a_cancel(store: AnyStore) -> None:
+def test_renewing_a_lease_reports_a_cancellation_request(store: AnyStore) -> None:
     one, two = running(store, a_job(), a_job())
     assert move(store, one, "cancel")
     assert stand(store, one.id) == [RUNNING]

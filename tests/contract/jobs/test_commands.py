@@ -1,4 +1,4 @@
-"""Commands on a job: cancel, retry, supersede; and what services ask."""
+"""Commands on a job: cancel, retry, supersede; and the queries of services."""
 
 import pytest
 from attrs import evolve
@@ -229,7 +229,7 @@ def test_deactivating_holds_ready_rows_and_activating_readies_them(store: AnySto
     assert ids(claim(store)) == [ready.id]
 
 
-# what a service asks
+# the query of a service
 
 
 def test_waiting_jobs_of_an_owner_are_counted(store: AnyStore) -> None:

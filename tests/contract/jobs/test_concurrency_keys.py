@@ -1,4 +1,4 @@
-"""Concurrency keys: never more than the limit ready or running, and none left behind."""
+"""Concurrency keys: at most `limit` jobs READY or RUNNING, and none held for ever."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,7 +45,7 @@ def test_new_rows_are_ready_up_to_the_limit(store: AnyStore, limit: int) -> None
     assert stand(store, *more) == [HELD]
 
 
-def test_concurrency_keys_do_not_meet(store: AnyStore) -> None:
+def test_concurrency_keys_are_independent(store: AnyStore) -> None:
     jobs = keep(
         store,
         in_concurrency_key(),
@@ -262,7 +262,7 @@ def test_activating_releases_as_far_as_concurrency_keys_allow(store: AnyStore) -
 
 
 def test_release_concurrency_keys_readies_what_a_crash_left(store: AnyStore) -> None:
-    """A task was activated, and nobody came to release its rows."""
+    """A task was activated, but its jobs were not released."""
     with store.begin() as tx:
         definition = tx.definitions.add(a_definition(is_active=False))
     jobs = keep(store, in_concurrency_key(), in_concurrency_key(), a_job())

@@ -54,7 +54,7 @@ def test_a_flood_does_not_starve_a_newcomer(store: AnyStore, at_a_time: int) -> 
     assert Counter(owners) == {ALICE: 50, BOB: 3}
 
 
-def test_a_newcomer_in_the_midst_of_a_flood_comes_soon(store: AnyStore) -> None:
+def test_a_new_key_is_served_soon_during_a_flood(store: AnyStore) -> None:
     keep(store, *[a_job(owner=ALICE)] * 30)
     claim(store, limit=20)
     keep(store, a_job(owner=BOB))
@@ -85,7 +85,7 @@ def test_the_key_is_the_owner_unless_another_is_given(store: AnyStore) -> None:
     assert "quick" in {see(store, work).name for work in works}
 
 
-def test_priority_goes_before_fairness(store: AnyStore) -> None:
+def test_priority_precedes_fairness(store: AnyStore) -> None:
     keep(store, *[a_job(owner=ALICE, priority=1)] * 10)
     keep(store, a_job(owner=BOB))
     assert order(store) == [ALICE] * 10 + [BOB]
@@ -161,7 +161,7 @@ def test_a_flood_from_many_threads_does_not_starve_newcomers(store: AnyStore) ->
     assert {100, 101, 102, 103} <= set(owners[:40])
 
 
-def test_the_service_lets_nobody_past_the_limit_on_any_way(store: AnyStore) -> None:
+def test_the_service_enforces_the_limit_for_every_operation(store: AnyStore) -> None:
     """Creating and resuming at once, from many threads: five are active, never more."""
     clock, serializer, tasks = ManualClock(), JsonSerializer(), Tasks()
     tasks.add(Task(key="echo", body=lambda *_: None))

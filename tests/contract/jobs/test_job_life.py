@@ -1,4 +1,4 @@
-"""The life of jobs: random histories, the same on every store."""
+"""The job life cycle: random histories give the same result on every store."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -64,7 +64,7 @@ EDGES = {
     OFF: {S},
     OK: set[JobState](),
 }
-"""What may follow what; ENGINE.md, states."""
+"""Allowed transitions between states."""
 
 
 def within_one_step(before: JobState, after: JobState) -> bool:

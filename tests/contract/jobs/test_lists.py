@@ -1,4 +1,4 @@
-"""Lists of jobs: scope, filters, ordering, paging, and what is pruned."""
+"""Lists of jobs: scope, filters, ordering, paging and pruning."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def over(**fields: Any) -> Job:
     return a_job(**{"state": JobState.SUCCEEDED, "ended_at": NOON} | fields)
 
 
-def test_the_newest_come_first(store: AnyStore) -> None:
+def test_the_newest_jobs_are_listed_first(store: AnyStore) -> None:
     jobs = keep(store, *[a_job()] * 5)
     assert found(store) == ids(jobs)[::-1]
 
@@ -49,7 +49,7 @@ def test_a_list_is_cut_into_pages(store: AnyStore) -> None:
     assert found(store, offset=25) == []
 
 
-def test_a_list_goes_on_from_a_key(store: AnyStore) -> None:
+def test_a_list_continues_after_an_id(store: AnyStore) -> None:
     numbers = ids(keep(store, *[a_job()] * 9))[::-1]
     pages: list[list[int]] = []
     last: JobId | None = None
@@ -86,7 +86,7 @@ def test_counting_stops(store: AnyStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("which", "names"),
+    ("filters", "names"),
     [
         (JobFilter(task="report"), {"b"}),
         (JobFilter(queue="mail"), {"c"}),
@@ -194,7 +194,7 @@ def test_orderings(store: AnyStore, ordering: list[str], names: str) -> None:
     assert "".join(job.name for job in jobs) == names
 
 
-def test_an_ordering_by_status_goes_by_the_course_of_work(store: AnyStore) -> None:
+def test_ordering_by_status_follows_the_order_of_states(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     later, success, failure = keep(
         store, a_job(due_at=after(1)), over(), over(state=JobState.FAILED)
@@ -235,7 +235,7 @@ def test_what_is_younger_unfinished_or_of_a_schedule_stays(store: AnyStore) -> N
     assert len(found(store)) == 5
 
 
-def test_jobs_of_schedules_are_pruned_whatever_their_end(store: AnyStore) -> None:
+def test_jobs_of_schedules_are_pruned_in_any_final_state(store: AnyStore) -> None:
     kept = keep(
         store,
         over(),

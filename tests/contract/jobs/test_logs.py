@@ -34,7 +34,7 @@ def seqs(store: AnyStore, job_id: JobId, attempt: int = 1) -> list[int]:
         return [line.seq for line in tx.logs.lines(job_id, attempt=attempt)]
 
 
-def test_lines_come_back_as_they_went_in(store: AnyStore, job_id: JobId) -> None:
+def test_lines_are_returned_unchanged(store: AnyStore, job_id: JobId) -> None:
     lines = [
         LogLine(1, 1, after(0.000001), "warning", "Grüße – 你好 🛎\nsecond line"),
         LogLine(1, 2, after(1), "error", ""),
@@ -53,7 +53,7 @@ def test_a_job_without_lines_has_none(store: AnyStore, job_id: JobId) -> None:
         assert list(tx.logs.artifacts(job_id)) == []
 
 
-def test_lines_come_by_attempt_and_seq(store: AnyStore, job_id: JobId) -> None:
+def test_lines_are_ordered_by_attempt_and_seq(store: AnyStore, job_id: JobId) -> None:
     append(store, job_id, some(1, 3, attempt=2))
     append(store, job_id, some(3, 4))
     append(store, job_id, some(1, 2))
@@ -75,14 +75,14 @@ def test_lines_come_by_attempt_and_seq(store: AnyStore, job_id: JobId) -> None:
         assert list(tx.logs.lines(job_id, attempt=3)) == []
 
 
-def test_the_first_and_the_last_lines_are_kept(store: AnyStore, job_id: JobId) -> None:
+def test_the_first_and_last_lines_are_retained(store: AnyStore, job_id: JobId) -> None:
     append(store, job_id, some(1, 10), head=2, tail=3)
     assert seqs(store, job_id) == [1, 2, 8, 9, 10]
     append(store, job_id, some(11, 12), head=2, tail=3)
     assert seqs(store, job_id) == [1, 2, 10, 11, 12]
 
 
-def test_lines_are_kept_in_small_steps_too(store: AnyStore, job_id: JobId) -> None:
+def test_lines_are_retained_with_small_appends_too(store: AnyStore, job_id: JobId) -> None:
     for n in range(1, 12):
         append(store, job_id, some(n, n), head=2, tail=3)
     assert seqs(store, job_id) == [1, 2, 9, 10, 11]
@@ -106,7 +106,7 @@ def test_each_attempt_and_job_has_its_own_bounds(store: AnyStore, job_id: JobId)
 REPORT = Artifact("report – ü.html", "text/html", 5_000_000_000, "ab" * 32, "ab/cdef")
 
 
-def test_artifacts_come_back_by_name(store: AnyStore, job_id: JobId) -> None:
+def test_artifacts_are_listed_by_name(store: AnyStore, job_id: JobId) -> None:
     data = Artifact("a.csv", "text/csv", 0, "cd" * 32, "cd/ef")
     with store.begin() as tx:
         tx.logs.add_artifact(job_id, REPORT)
@@ -129,7 +129,7 @@ def test_an_artifact_takes_the_place_of_one_of_the_same_name(
         assert list(tx.logs.artifacts(other.id)) == [REPORT]
 
 
-def test_an_announced_file_is_on_no_list_and_goes_with_its_job(store: AnyStore) -> None:
+def test_a_reserved_file_is_not_listed_and_is_pruned_with_its_job(store: AnyStore) -> None:
     """Whether it was never made, became an artifact, or was replaced as one."""
     (job,) = running(store, a_job())
     newer = evolve(REPORT, key="newer")

@@ -1,4 +1,4 @@
-"""Outcomes: what is accepted under which token, and what follows."""
+"""Outcomes: acceptance by token, and the effects on the job."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -148,7 +148,7 @@ def test_of_many_threads_with_one_token_one_is_accepted(store: AnyStore) -> None
     assert see(store, work).result == accepted.index({work.id})
 
 
-def test_a_retry_becomes_cancelled_where_that_was_asked_for(store: AnyStore) -> None:
+def test_a_retry_becomes_cancelled_if_that_was_requested(store: AnyStore) -> None:
     """The worker did not know of it yet; a success stays a success."""
     one, two, three = running(store, a_job(), a_job(), a_job())
     for each in (one, two, three):
@@ -190,7 +190,7 @@ def test_a_lost_row_is_tried_again_after_a_second(store: AnyStore) -> None:
     assert (attempt.outcome, attempt.error) == (Outcome.LOST, "the worker was lost")
 
 
-def test_a_row_whose_lease_was_renewed_meanwhile_is_not_reaped(store: AnyStore) -> None:
+def test_a_job_with_a_renewed_lease_is_not_reaped(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     with store.view() as tx:
         (lost,) = tx.jobs.expired(after(31))
@@ -226,7 +226,7 @@ def test_a_lost_row_that_may_run_once_fails(store: AnyStore) -> None:
     assert stand(store, work.id) == [FAILED]
 
 
-def test_a_lost_row_is_cancelled_where_that_was_asked_for(store: AnyStore) -> None:
+def test_a_lost_job_is_cancelled_if_that_was_requested(store: AnyStore) -> None:
     (work,) = running(store, a_job())
     move(store, work, "cancel")
     with store.view() as tx:
@@ -298,7 +298,7 @@ def test_a_claim_given_back_keeps_its_earlier_attempts(store: AnyStore) -> None:
         assert [each.number for each in tx.jobs.attempts(work.id)] == [1, 2]
 
 
-def test_a_claim_whose_cancelling_was_asked_for_is_not_given_back_to_run(
+def test_a_released_claim_is_cancelled_if_that_was_requested(
     store: AnyStore,
 ) -> None:
     (work,) = running(store, a_job())

@@ -1,4 +1,4 @@
-"""Queues, workers and counts."""
+"""Queues, workers and statistics."""
 
 from typing import Any
 
@@ -123,7 +123,7 @@ def test_a_queue_counts_its_unfinished_rows(store: AnyStore) -> None:
     assert found["switched"] == QueueStats(name="switched", state="running")
 
 
-def test_held_rows_can_be_asked_for(store: AnyStore) -> None:
+def test_held_jobs_are_detected(store: AnyStore) -> None:
     keep(store, a_job(concurrency_key="l"))
     with store.view() as tx:
         assert not tx.jobs.has_held()
@@ -153,7 +153,7 @@ def workers(store: AnyStore) -> list[str]:
         return [worker.id for worker in tx.workers.all()]
 
 
-def test_a_worker_tells_of_itself(store: AnyStore) -> None:
+def test_a_worker_heartbeat_is_stored(store: AnyStore) -> None:
     with store.begin() as tx:
         tx.workers.heartbeat(a_worker())
         tx.workers.heartbeat(a_worker(seen_at=after(9), running=0))

@@ -1,4 +1,4 @@
-"""Jobs: what is added, under which keys, and what becomes due."""
+"""Jobs: inserting, unique keys and due times."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta, timezone
@@ -43,7 +43,7 @@ def test_work_due_at_once_is_ready_and_later_work_scheduled(store: AnyStore) -> 
 
 
 def test_the_store_decides_the_state_of_new_work(store: AnyStore) -> None:
-    """Whatever waiting state comes in; only an end is kept as it is."""
+    """The initial state is computed for waiting jobs; final states are unchanged."""
     ready, later, skipped = keep(
         store,
         a_job(state=HELD),
@@ -64,7 +64,7 @@ def test_work_of_an_inactive_task_is_held_once_it_is_due(store: AnyStore) -> Non
     assert stand(store, *jobs) == [HELD, HELD, READY]
 
 
-def test_jobs_come_back_with_ids_in_their_order(store: AnyStore) -> None:
+def test_jobs_are_returned_with_ids_in_their_order(store: AnyStore) -> None:
     jobs = keep(store, *[a_job(name=f"n{n}") for n in range(20)])
     assert [job.name for job in jobs] == [f"n{n}" for n in range(20)]
     assert len(set(ids(jobs))) == 20
@@ -73,7 +73,7 @@ def test_jobs_come_back_with_ids_in_their_order(store: AnyStore) -> None:
         assert list(tx.jobs.add([], NOON)) == []
 
 
-def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
+def test_every_field_is_returned_unchanged(store: AnyStore) -> None:
     moment = after(0.123456)
     new = a_job(
         name="Bericht – 報告 🛎",
@@ -108,7 +108,7 @@ def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
     assert type(see(store, job).state) is JobState
 
 
-def test_moments_come_back_in_utc_to_the_microsecond(store: AnyStore) -> None:
+def test_times_are_returned_in_utc_with_microseconds(store: AnyStore) -> None:
     zone = timezone(timedelta(hours=5, minutes=45))
     (job,) = keep(store, a_job(due_at=after(60.999999).astimezone(zone)))
     kept = see(store, job).due_at
@@ -116,7 +116,7 @@ def test_moments_come_back_in_utc_to_the_microsecond(store: AnyStore) -> None:
     assert kept.utcoffset() == timedelta(0)
 
 
-def test_jobs_of_a_batch_come_back_as_whole_as_one(store: AnyStore) -> None:
+def test_jobs_of_a_batch_have_the_same_fields_as_a_single_one(store: AnyStore) -> None:
     """Stores take many on another way than one."""
     zone = timezone(timedelta(hours=-3))
     full = a_job(
@@ -138,7 +138,7 @@ def test_jobs_of_a_batch_come_back_as_whole_as_one(store: AnyStore) -> None:
     "value",
     [None, True, 0, -1.5, "", "x" * 60_000, [], {}, [1, [2, [3]]], {"a": {"b": [None, "ü"]}}],
 )
-def test_results_come_back_as_they_went_in(store: AnyStore, value: Any) -> None:
+def test_results_are_returned_unchanged(store: AnyStore, value: Any) -> None:
     (work,) = running(store, a_job(parameters={"value": value}))
     assert work.parameters == {"value": value}
     write(store, ended(work, result=value))
@@ -146,7 +146,7 @@ def test_results_come_back_as_they_went_in(store: AnyStore, value: Any) -> None:
     assert type(see(store, work).result) is type(value)
 
 
-def test_what_was_kept_does_not_change_with_the_callers_own(store: AnyStore) -> None:
+def test_stored_values_do_not_change_with_the_callers_objects(store: AnyStore) -> None:
     mine = {"list": [1]}
     (job,) = keep(store, a_job(parameters=mine))
     mine["list"].append(2)
@@ -156,7 +156,7 @@ def test_what_was_kept_does_not_change_with_the_callers_own(store: AnyStore) -> 
 # unique keys
 
 
-def test_a_tick_is_kept_once(store: AnyStore) -> None:
+def test_a_tick_is_inserted_once(store: AnyStore) -> None:
     tick = a_job(schedule_id=1, tick=NOON)
     (kept,) = keep(store, tick)
     with store.begin() as tx:
@@ -181,7 +181,7 @@ def test_runs_without_a_tick_are_not_unique(store: AnyStore) -> None:
     assert len({job.id for job in kept}) == 6
 
 
-def test_an_idempotency_key_is_kept_once_for_each_owner(store: AnyStore) -> None:
+def test_an_idempotency_key_is_unique_per_owner(store: AnyStore) -> None:
     new = a_job(idempotency_key="key", request_hash="hash")
     (kept,) = keep(store, new)
     with store.begin() as tx:

@@ -1,4 +1,4 @@
-"""Task definitions and facts."""
+"""Task definitions and store metadata."""
 
 from contextlib import suppress
 
@@ -16,7 +16,7 @@ SCHEMA = {
 }
 
 
-def test_a_definition_comes_back_with_an_id(store: AnyStore) -> None:
+def test_a_definition_is_returned_with_an_id(store: AnyStore) -> None:
     new = a_definition(description="Größe – 大", schema=SCHEMA, schema_version=3, is_active=False)
     with store.begin() as tx:
         kept = tx.definitions.add(new)
@@ -27,7 +27,7 @@ def test_a_definition_comes_back_with_an_id(store: AnyStore) -> None:
         assert tx.definitions.by_key("echo") == kept
 
 
-def test_a_known_key_returns_the_kept_one(store: AnyStore) -> None:
+def test_a_known_key_returns_the_stored_definition(store: AnyStore) -> None:
     with store.begin() as tx:
         kept = tx.definitions.add(a_definition())
         again = tx.definitions.add(a_definition(name="Another", created_at=after(1)))
@@ -51,7 +51,7 @@ def test_keys_are_compared_as_they_are(store: AnyStore) -> None:
         assert lower.id != upper.id
 
 
-def test_definitions_come_by_id(store: AnyStore) -> None:
+def test_definitions_are_listed_by_id(store: AnyStore) -> None:
     with store.begin() as tx:
         kept = [tx.definitions.add(a_definition(key=key)) for key in "cab"]
         assert list(tx.definitions.all()) == kept
@@ -66,7 +66,7 @@ def test_a_definition_is_replaced(store: AnyStore) -> None:
         assert tx.definitions.get(kept.id) == changed
 
 
-def test_facts_are_kept_and_overwritten(store: AnyStore) -> None:
+def test_metadata_values_are_stored_and_overwritten(store: AnyStore) -> None:
     with store.begin() as tx:
         assert tx.metadata.get("tzdata") is None
         tx.metadata.set("tzdata", "2025b")

@@ -1,4 +1,4 @@
-"""Schedules as they are shown and listed."""
+"""Views and lists of schedules."""
 
 from typing import Any
 
@@ -142,7 +142,7 @@ def some(store: AnyStore) -> list[Schedule]:
 
 @pytest.mark.usefixtures("some")
 @pytest.mark.parametrize(
-    ("which", "names"),
+    ("filters", "names"),
     [
         (ScheduleFilter(is_active=True), "ac"),
         (ScheduleFilter(is_active=False), "b"),

@@ -1,4 +1,4 @@
-"""Alerts of schedules: found when due, kept once, judged by the newest success."""
+"""Overdue alerts of schedules: due checks, written once, based on the newest success."""
 
 from attrs import evolve
 
@@ -33,7 +33,7 @@ def test_due_alerts_are_found_oldest_first(store: AnyStore) -> None:
         assert tx.schedules.due_alerts(NOON) == []
 
 
-def test_a_judgement_is_kept_once(store: AnyStore) -> None:
+def test_an_alert_result_is_written_once(store: AnyStore) -> None:
     (before,) = plan(store, a_schedule(alert_after_seconds=60, alert_at=after(1)))
     judged = evolve(before, alert_at=after(61), overdue_since=after(1), name="not this")
     with store.begin() as tx:

@@ -1,4 +1,4 @@
-"""Schedules: kept, found, due, advanced."""
+"""Schedules: stored, listed, due, advanced."""
 
 from contextlib import suppress
 from typing import Any
@@ -36,7 +36,7 @@ def see(store: AnyStore, schedule: Schedule) -> Schedule:
         return tx.schedules.get(ALL_OWNERS, schedule.id)
 
 
-def test_every_field_comes_back_as_it_went_in(store: AnyStore) -> None:
+def test_every_field_is_returned_unchanged(store: AnyStore) -> None:
     new = a_schedule(
         name="Nächtlich – 夜",
         cron=CronRule("30 2 * * 1-5", "Europe/Berlin", DstGap.SKIP, DstOverlap.BOTH),
@@ -170,7 +170,7 @@ def test_an_inserted_schedule_is_rolled_back_with_the_rest(store: AnyStore) -> N
 # due
 
 
-def test_due_schedules_come_oldest_first(store: AnyStore) -> None:
+def test_due_schedules_are_listed_oldest_first(store: AnyStore) -> None:
     """The moment itself counts as come; the limit cuts the youngest."""
     plan(store, a_schedule(next_at=None))
     noon, older, _, also_noon = plan(
@@ -200,7 +200,7 @@ def test_due_schedules_come_oldest_first(store: AnyStore) -> None:
         ({"jitter_seconds": 1}, False),
     ],
 )
-def test_due_schedules_are_told_in_short(
+def test_due_schedules_are_returned_as_due_entries(
     store: AnyStore, fields: dict[str, Any], is_plain: bool
 ) -> None:
     rule = CronRule("30 2 * * 1-5", "Europe/Berlin", DstGap.SKIP, DstOverlap.BOTH)
@@ -210,7 +210,7 @@ def test_due_schedules_are_told_in_short(
     assert due == Due(schedule.id, 3, "echo", rule, NOON, is_plain) == Due.from_schedule(schedule)
 
 
-def test_the_active_ones_of_some_schedules_are_told(store: AnyStore) -> None:
+def test_active_schedules_among_ids_are_returned(store: AnyStore) -> None:
     first, second, paused = plan(store, a_schedule(), a_schedule(), a_schedule(next_at=None))
     with store.view() as tx:
         some = [second.id, paused.id, ScheduleId(99), first.id]
@@ -218,7 +218,7 @@ def test_the_active_ones_of_some_schedules_are_told(store: AnyStore) -> None:
         assert list(tx.schedules.active_among([])) == []
 
 
-def test_a_lock_tells_cursor_and_version_of_active_schedules(store: AnyStore) -> None:
+def test_a_lock_returns_cursor_and_version_of_active_schedules(store: AnyStore) -> None:
     fresh, seen, paused = plan(
         store, a_schedule(), a_schedule(cursor=after(-60), version=4), a_schedule(next_at=None)
     )
@@ -256,7 +256,7 @@ def test_a_schedule_without_a_next_tick_becomes_inactive(store: AnyStore) -> Non
     assert (kept.is_active, kept.paused_reason, kept.cursor) == (False, "ended", NOON)
 
 
-def test_a_schedule_that_was_changed_meanwhile_is_left(store: AnyStore) -> None:
+def test_a_changed_schedule_is_not_advanced(store: AnyStore) -> None:
     edited, passed, fresh = plan(store, a_schedule(), a_schedule(cursor=after(-60)), a_schedule())
     with store.begin() as tx:
         tx.schedules.replace(evolve(edited, version=2))
@@ -317,7 +317,7 @@ def test_a_step_is_taken_once_and_from_where_it_begins(store: AnyStore) -> None:
     assert [see(store, each) for each in (edited, moved, paused)] == [edited, moved, paused]
 
 
-def test_fail_streaks_are_told_and_cleared(store: AnyStore) -> None:
+def test_failure_streaks_are_returned_and_cleared(store: AnyStore) -> None:
     none, one, four = plan(
         store, a_schedule(), a_schedule(fail_streak=1), a_schedule(fail_streak=4)
     )

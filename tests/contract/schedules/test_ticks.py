@@ -1,4 +1,4 @@
-"""Ticks in the common case: the same rows as on the general way, or none."""
+"""The fast path for due ticks inserts the same jobs as the general path, or none."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -169,9 +169,7 @@ def test_a_tick_that_has_its_row_is_accounted_for(store: AnyStore) -> None:
         ({"fail_streak": 1}, False),
     ],
 )
-def test_schedules_changed_meanwhile_are_left(
-    store: AnyStore, change: dict[str, Any], left: bool
-) -> None:
+def test_changed_schedules_are_skipped(store: AnyStore, change: dict[str, Any], left: bool) -> None:
     changed, other = put(store, a_schedule(), a_schedule())
     wanted = steps(changed, other)
     with store.begin() as tx:
@@ -181,7 +179,7 @@ def test_schedules_changed_meanwhile_are_left(
     assert len(rows(store)) == len(kept)
 
 
-def test_schedules_nobody_knows_are_left(store: AnyStore) -> None:
+def test_unknown_schedules_are_skipped(store: AnyStore) -> None:
     (schedule,) = put(store, a_schedule())
     assert tick(store, [evolve(schedule, id=ScheduleId(99))]) == []
 
@@ -221,7 +219,7 @@ def test_inactive_tasks_are_for_the_general_way(store: AnyStore) -> None:
     assert tick(store, schedules) == []
 
 
-def test_the_concurrency_key_is_kept_at_one_row(store: AnyStore) -> None:
+def test_the_concurrency_key_allows_one_job(store: AnyStore) -> None:
     """Even where the last job added to it had another limit."""
     (schedule,) = put(store, a_schedule())
     (wide,) = running(store, a_job(concurrency_key=schedule.concurrency_key, concurrency_limit=5))
@@ -250,9 +248,7 @@ def test_one_tick_on_time_is_the_common_case() -> None:
     day=st.integers(0, 400),
     late=st.integers(0, 90),
 )
-def test_the_common_step_is_what_the_plan_comes_to(
-    line: str, zone: str, day: int, late: int
-) -> None:
+def test_the_fast_path_step_equals_the_plan(line: str, zone: str, day: int, late: int) -> None:
     rule = CronRule(line, zone)
     tick = rule.next_after(NOON + timedelta(days=day))
     assert tick is not None

@@ -1,12 +1,13 @@
-"""Goals, their books, entries and timers in memory."""
+"""Goals, goal ledgers, progress entries and timers in memory."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
 
-from workbell.adapters.memory.listing import between, count_rows, ordered
+from workbell.adapters.memory.listing import contains_text, count_rows, in_range, sort_rows
 from workbell.adapters.memory.tables import Tables
 from workbell.adapters.memory.values import in_utc
 from workbell.domain.errors import Conflict, NotFound
@@ -17,76 +18,69 @@ from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay, Goa
 
 _CATEGORIES = tuple(Category)
 _GOAL_ORDERINGS: Mapping[str, Callable[[Goal], Any]] = {
-    "id": lambda goal: goal.id,
-    "number": lambda goal: goal.number,
-    "created_at": lambda goal: goal.created_at,
-    "updated_at": lambda goal: goal.updated_at,
-    "name": lambda goal: goal.name,
+    **{
+        name: attrgetter(name)
+        for name in ("id", "number", "created_at", "updated_at", "name", "deadline", "is_complete")
+    },
     "category": lambda goal: _CATEGORIES.index(goal.category),
-    "deadline": lambda goal: goal.deadline,
-    "is_complete": lambda goal: goal.is_complete,
 }
 _ENTRY_ORDERINGS: Mapping[str, Callable[[ProgressEntry], Any]] = {
-    "id": lambda entry: entry.id,
-    "number": lambda entry: entry.number,
-    "created_at": lambda entry: entry.created_at,
-    "logged": lambda entry: entry.logged_seconds,
-    "total": lambda entry: entry.total_seconds,
+    **{name: attrgetter(name) for name in ("id", "number", "created_at")},
+    "logged": attrgetter("logged_seconds"),
+    "total": attrgetter("total_seconds"),
 }
 
 
 @define(eq=False)
 class MemoryGoalLedgerRepository:
-    """One book a person; whoever writes is alone in any case."""
+    """Goal ledgers, one per owner."""
 
     _tables: Tables
 
     def get(self, owner: UserId) -> GoalLedger:
-        """Return a person's book, an empty one where nothing was ever written."""
+        """Return an owner's ledger, or an empty one."""
         return self._tables.ledgers.get(owner) or GoalLedger(owner=owner)
 
     def lock(self, owner: UserId) -> GoalLedger:
-        """Return a person's book; there is one from now on."""
+        """Return an owner's ledger, inserting it if it is missing."""
         ledger = self.get(owner)
         self._tables.ledgers.put(owner, ledger)
         return ledger
 
     def replace(self, ledger: GoalLedger) -> None:
-        """Keep a book as it now stands."""
+        """Update a ledger."""
         self._tables.ledgers.put(ledger.owner, ledger)
 
 
 @define(eq=False)
 class MemoryGoalRepository:
-    """Everybody's goals; each is found by its owner and number only."""
+    """Goals, identified by owner and number."""
 
     _tables: Tables
 
     def add(self, goal: Goal) -> Goal:
-        """Keep a new goal, and return it with its id."""
-        if self._found(goal.owner, goal.number) is not None:
-            raise Conflict(f"There is another goal {goal.number}.")
-        kept = evolve(in_utc(goal), id=GoalId(self._tables.goals.next_id()))
-        self._tables.goals.put(kept.id, kept)
-        return kept
+        """Insert a goal and return it with its id."""
+        if self._find(goal.owner, goal.number) is not None:
+            raise Conflict(f"The owner has a goal {goal.number} already.")
+        stored = evolve(in_utc(goal), id=GoalId(self._tables.goals.next_id()))
+        self._tables.goals.put(stored.id, stored)
+        return stored
 
     def get(self, owner: UserId, number: int) -> Goal:
-        """Return one goal."""
-        if (found := self._found(owner, number)) is None:
+        """Return a goal."""
+        if (found := self._find(owner, number)) is None:
             raise NotFound(f"There is no goal {number}.")
         return found
 
-    def get_for_update(self, owner: UserId, number: int) -> Goal:
-        """Return one goal; the transaction is alone in any case."""
-        return self.get(owner, number)
+    get_for_update = get
 
     def replace(self, goal: Goal) -> None:
-        """Keep a goal as it now stands."""
+        """Update a goal."""
         self.get(goal.owner, goal.number)
         self._tables.goals.put(goal.id, in_utc(goal))
 
     def delete(self, goal: Goal) -> None:
-        """Remove a goal and its entries."""
+        """Delete a goal and its entries."""
         self._tables.goals.delete(goal.id)
         self._tables.reminded.delete(goal.id)
         for entry in [each for each in self._tables.entries if each.goal_id == goal.id]:
@@ -101,15 +95,15 @@ class MemoryGoalRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Goal]:
-        """Return a part of a person's goals."""
-        found = ordered(list(self._matching(owner, filters)), ordering, _GOAL_ORDERINGS)
+        """Return a page of an owner's goals."""
+        found = sort_rows(list(self._matching(owner, filters)), ordering, _GOAL_ORDERINGS)
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, filters: GoalFilter) -> int:
-        """Return how many goals the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching goals, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(owner, filters))
 
-    def _found(self, owner: UserId, number: int) -> Goal | None:
+    def _find(self, owner: UserId, number: int) -> Goal | None:
         of_owner = (goal for goal in self._tables.goals if goal.owner == owner)
         return next((goal for goal in of_owner if goal.number == number), None)
 
@@ -121,39 +115,39 @@ class MemoryGoalRepository:
                 and filters.category in {None, goal.category}
                 and filters.is_complete in {None, goal.is_complete}
                 and (filters.states is None or goal.state in filters.states)
-                and _on_days(goal.deadline, filters.deadline_from, filters.deadline_to)
-                and _holds(goal.name, filters.search)
+                and in_range(goal.deadline, filters.deadline_from, filters.deadline_to)
+                and contains_text(goal.name, filters.search)
             ):
                 yield goal
 
 
 @define(eq=False)
 class MemoryProgressEntryRepository:
-    """Everybody's progress entries; their shares are worked out when asked for."""
+    """Progress entries; seconds per day are computed when they are read."""
 
     _tables: Tables
 
     def add(self, entry: ProgressEntry) -> ProgressEntry:
-        """Keep a new entry, and return it with its id."""
-        if self._found(entry.owner, entry.goal_id, entry.number) is not None:
-            raise Conflict(f"There is another entry {entry.number}.")
-        kept = evolve(in_utc(entry), id=EntryId(self._tables.entries.next_id()))
-        self._tables.entries.put(kept.id, kept)
-        return kept
+        """Insert an entry and return it with its id."""
+        if self._find(entry.owner, entry.goal_id, entry.number) is not None:
+            raise Conflict(f"The goal has an entry {entry.number} already.")
+        stored = evolve(in_utc(entry), id=EntryId(self._tables.entries.next_id()))
+        self._tables.entries.put(stored.id, stored)
+        return stored
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
-        """Return one entry."""
-        if (found := self._found(owner, goal_id, number)) is None:
+        """Return an entry."""
+        if (found := self._find(owner, goal_id, number)) is None:
             raise NotFound(f"There is no entry {number}.")
         return found
 
     def replace(self, entry: ProgressEntry) -> None:
-        """Keep an entry as it now stands."""
+        """Update an entry."""
         self.get(entry.owner, entry.goal_id, entry.number)
         self._tables.entries.put(entry.id, in_utc(entry))
 
     def delete(self, entry: ProgressEntry) -> None:
-        """Remove an entry."""
+        """Delete an entry."""
         self._tables.entries.delete(entry.id)
 
     def find(
@@ -165,18 +159,18 @@ class MemoryProgressEntryRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ProgressEntry]:
-        """Return a part of a person's entries."""
-        found = ordered(list(self._matching(owner, filters)), ordering, _ENTRY_ORDERINGS)
+        """Return a page of an owner's entries."""
+        found = sort_rows(list(self._matching(owner, filters)), ordering, _ENTRY_ORDERINGS)
         return found[offset : offset + limit]
 
     def count(self, owner: UserId, filters: EntryFilter) -> int:
-        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching entries, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(owner, filters))
 
     def latest_before(
         self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
-        """Return the timed entry that started last before a moment, perhaps but for one."""
+        """Return the last timed entry that started before a time, ignoring `except_id`."""
         started = [
             (entry.started_at, entry.id, entry)
             for entry in self._of(owner)
@@ -187,17 +181,11 @@ class MemoryProgressEntryRepository:
     def export(
         self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
-        """Return entries by id, above an id."""
+        """Return the entries with ids above `after`, by id."""
         above = sorted((e for e in self._of(owner) if e.id > (after or 0)), key=lambda e: e.id)
         goals = self._tables.goals.rows
-        return [
-            ExportRow(
-                entry=entry,
-                goal_name=goals[entry.goal_id].name,
-                category=goals[entry.goal_id].category,
-            )
-            for entry in above[:limit]
-        ]
+        rows = [(entry, goals[entry.goal_id]) for entry in above[:limit]]
+        return [ExportRow(entry=e, goal_name=g.name, category=g.category) for e, g in rows]
 
     def days(
         self,
@@ -206,7 +194,7 @@ class MemoryProgressEntryRepository:
         first: date | None = None,
         last: date | None = None,
     ) -> Sequence[tuple[date, int]]:
-        """Return the seconds of each local day that has any, in order."""
+        """Return the seconds of each local day with progress, in order."""
         sums: dict[date, int] = {}
         for entry, day, seconds in self._shares(owner, first, last):
             if goal_id is None or entry.goal_id == goal_id:
@@ -216,23 +204,22 @@ class MemoryProgressEntryRepository:
     def days_by_goal(
         self, owner: UserId, first: date | None = None, last: date | None = None
     ) -> Sequence[GoalDay]:
-        """Return the seconds of each local day and goal, by day and number."""
+        """Return the seconds of each local day and goal, by day and goal number."""
         sums: dict[tuple[date, int, GoalId], int] = {}
         for entry, day, seconds in self._shares(owner, first, last):
             key = (day, entry.goal_number, entry.goal_id)
             sums[key] = sums.get(key, 0) + seconds
         goals = self._tables.goals.rows
+        rows = [(*key, seconds) for key, seconds in sorted(sums.items())]
         return [
-            GoalDay(
-                day=day, goal_number=number, category=goals[goal_id].category, seconds=seconds
-            )
-            for (day, number, goal_id), seconds in sorted(sums.items())
-        ]  # fmt: skip
+            GoalDay(day=day, goal_number=number, category=goals[goal].category, seconds=seconds)
+            for day, number, goal, seconds in rows
+        ]
 
     def _of(self, owner: UserId) -> Iterator[ProgressEntry]:
         return (entry for entry in self._tables.entries if entry.owner == owner)
 
-    def _found(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry | None:
+    def _find(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry | None:
         of_goal = (entry for entry in self._of(owner) if entry.goal_id == goal_id)
         return next((entry for entry in of_goal if entry.number == number), None)
 
@@ -241,7 +228,7 @@ class MemoryProgressEntryRepository:
     ) -> Iterator[tuple[ProgressEntry, date, int]]:
         for entry in self._of(owner):
             for day, seconds in entry.seconds_by_day():
-                if _on_days(day, first, last):
+                if in_range(day, first, last):
                     yield entry, day, seconds
 
     def _matching(self, owner: UserId, filters: EntryFilter) -> Iterator[ProgressEntry]:
@@ -249,39 +236,28 @@ class MemoryProgressEntryRepository:
             if (
                 filters.goal_id in {None, entry.goal_id}
                 and filters.is_complete in {None, entry.is_complete}
-                and between(entry.created_at, filters.created_from, filters.created_to)
-                and _holds(entry.note, filters.search)
+                and in_range(entry.created_at, filters.created_from, filters.created_to)
+                and contains_text(entry.note, filters.search)
             ):
                 yield entry
 
 
 @define(eq=False)
 class MemoryTimerRepository:
-    """The running timers, at most one a person."""
+    """Running timers, at most one per owner."""
 
     _tables: Tables
 
     def get(self, owner: UserId) -> Timer | None:
-        """Return a person's running timer, if there is one."""
+        """Return an owner's running timer, or None."""
         return self._tables.timers.get(owner)
 
     def add(self, timer: Timer) -> None:
-        """Keep a person's running timer."""
+        """Insert a running timer."""
         if self.get(timer.owner) is not None:
             raise Conflict("There is a running timer.")
         self._tables.timers.put(timer.owner, in_utc(timer))
 
     def remove(self, owner: UserId) -> None:
-        """Forget a person's running timer, if there is one."""
+        """Delete an owner's running timer, if there is one."""
         self._tables.timers.delete(owner)
-
-
-def _on_days(day: date | None, first: date | None, last: date | None) -> bool:
-    """Whether a date lies within bounds, both included; none is in no range."""
-    if day is None:
-        return first is None and last is None
-    return (first is None or day >= first) and (last is None or day <= last)
-
-
-def _holds(text: str, part: str | None) -> bool:
-    return part is None or part.casefold() in text.casefold()

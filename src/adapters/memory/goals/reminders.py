@@ -1,4 +1,4 @@
-"""Reminders in memory."""
+"""Reminders in memory: preferences, and history per goal."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -13,20 +13,20 @@ from workbell.domain.identity.user import UserId
 
 @define(eq=False)
 class MemoryReminderRepository:
-    """Who wants reminders and when, and what of which goal was said."""
+    """Notification preferences, and reminders that were sent."""
 
     _tables: Tables
 
     def preferences(self, owner: UserId) -> Preferences:
-        """Return what a person prefers, or the defaults."""
+        """Return an owner's preferences, or the defaults."""
         return self._row(owner).preferences
 
     def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
-        """Keep what a person prefers; when they were reminded last stays."""
-        self._tables.notified.put(owner, evolve(self._row(owner), preferences=preferences))
+        """Store an owner's preferences; the day of the last reminder is unchanged."""
+        self._tables.notification_rows.put(owner, evolve(self._row(owner), preferences=preferences))
 
     def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
-        """Return people above an id, by id, who have an open goal idle since before a moment."""
+        """Return owners above an id with an open goal idle since before a time, by id."""
         found = {
             goal.owner
             for goal in self._tables.goals
@@ -35,16 +35,16 @@ class MemoryReminderRepository:
         return sorted(found)[:limit]
 
     def due(self, now: datetime, *, limit: int) -> Sequence[UserId]:
-        """Return people whose own time has come, the longest ago first."""
+        """Return owners whose reminder time has come, oldest first."""
         found = [
             (row.preferences.next_at, owner)
-            for owner, row in self._tables.notified.rows.items()
+            for owner, row in self._tables.notification_rows.rows.items()
             if row.preferences.next_at is not None and row.preferences.next_at <= now
         ]
         return [owner for _, owner in sorted(found)[:limit]]
 
     def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
-        """Return people as they stand; the transaction is alone in any case."""
+        """Return owners with their idle goals."""
         found = (self._tables.users.get(owner) for owner in sorted(owners))
         return [
             ReminderRecipient(
@@ -61,14 +61,14 @@ class MemoryReminderRepository:
     def mark_reminded(
         self, days: Mapping[UserId, date], goals: Mapping[int, ReminderHistory]
     ) -> None:
-        """Keep on which day people were reminded last, and of which goals."""
+        """Record the day of each owner's last reminder, and the goals it named."""
         for owner, day in days.items():
-            self._tables.notified.put(owner, evolve(self._row(owner), reminded_on=day))
-        for goal, told in goals.items():
-            self._tables.reminded.put(GoalId(goal), told)
+            self._tables.notification_rows.put(owner, evolve(self._row(owner), reminded_on=day))
+        for goal, history in goals.items():
+            self._tables.reminded.put(GoalId(goal), history)
 
     def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
-        """Keep the `zone` and `next_at` of people whose own time has come."""
+        """Update `zone` and `next_at` of owners whose reminder time has come."""
         for owner, wanted in people.items():
             before = self.preferences(owner)
             if before.next_at is not None and before.next_at <= now:
@@ -77,7 +77,7 @@ class MemoryReminderRepository:
                 )
 
     def _row(self, owner: UserId) -> NotificationRow:
-        return self._tables.notified.get(owner) or NotificationRow()
+        return self._tables.notification_rows.get(owner) or NotificationRow()
 
     def _idle_goals(self, owner: UserId, before: datetime) -> Sequence[IdleGoal]:
         return [

@@ -13,40 +13,36 @@ from workbell.domain.identity.user import UserId
 
 @define(eq=False)
 class MemoryApiKeyRepository:
-    """API keys, by their prefix."""
+    """API keys."""
 
     _tables: Tables
 
     def add(self, key: ApiKey) -> ApiKey:
-        """Keep a new key, and return it with its id."""
+        """Insert a key and return it with its id."""
         if self.by_prefix(key.prefix) is not None:
             raise Conflict("There is another key with this prefix.")
-        kept = evolve(key, id=self._tables.api_keys.next_id())
-        self._tables.api_keys.put(kept.id, kept)
-        return kept
+        stored = evolve(key, id=self._tables.api_keys.next_id())
+        self._tables.api_keys.put(stored.id, stored)
+        return stored
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
-        """Return a key whatever its state; None if unknown."""
+        """Return a key in any state, or None."""
         return next((key for key in self._tables.api_keys if key.prefix == prefix), None)
 
     def get(self, user_id: UserId, key_id: int) -> ApiKey:
-        """Return one of a person's keys."""
+        """Return one of a user's keys."""
         key = self._tables.api_keys.get(key_id)
         if key is None or key.user_id != user_id:
             raise NotFound("There is no such key.")
         return key
 
     def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
-        """Return a person's keys that are not revoked, the newest first."""
-        keys = [
-            key
-            for key in self._tables.api_keys
-            if key.user_id == user_id and key.revoked_at is None
-        ]
-        return keys[::-1]
+        """Return a user's keys that are not revoked, newest first."""
+        active = [key for key in self._tables.api_keys if key.revoked_at is None]
+        return [key for key in active if key.user_id == user_id][::-1]
 
     def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
-        """End one of a person's keys."""
+        """Revoke one of a user's keys; return whether it was active."""
         key = self._tables.api_keys.get(key_id)
         if key is None or key.user_id != user_id or key.revoked_at is not None:
             return False
@@ -54,7 +50,7 @@ class MemoryApiKeyRepository:
         return True
 
     def record_use(self, key: ApiKey) -> None:
-        """Keep `last_used_at` of a key that is not revoked."""
-        kept = self._tables.api_keys.get(key.id)
-        if kept is not None and kept.revoked_at is None:
-            self._tables.api_keys.put(key.id, evolve(kept, last_used_at=key.last_used_at))
+        """Update `last_used_at` of a key unless it is revoked."""
+        stored = self._tables.api_keys.get(key.id)
+        if stored is not None and stored.revoked_at is None:
+            self._tables.api_keys.put(key.id, evolve(stored, last_used_at=key.last_used_at))

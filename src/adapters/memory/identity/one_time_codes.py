@@ -11,28 +11,28 @@ from workbell.domain.identity.user import UserId
 
 @define(eq=False)
 class MemoryOneTimeCodeRepository:
-    """One-time codes; the rows stay, for counting, until they are purged."""
+    """One-time codes; used and expired ones stay, for counting, until they are purged."""
 
     _tables: Tables
 
     def add(self, code: OneTimeCode) -> OneTimeCode:
-        """Keep a new code, which supersedes the earlier ones."""
+        """Insert a code and expire the user's earlier ones for its purpose."""
         for earlier in self._of(code.user_id, code.purpose):
             self._tables.codes.put(earlier.id, earlier.superseded(code.created_at))
-        kept = evolve(code, id=self._tables.codes.next_id())
-        self._tables.codes.put(kept.id, kept)
-        return kept
+        stored = evolve(code, id=self._tables.codes.next_id())
+        self._tables.codes.put(stored.id, stored)
+        return stored
 
     def latest(self, user_id: UserId, purpose: Purpose) -> OneTimeCode | None:
-        """Return the code with the highest id, whatever its state."""
+        """Return the newest code in any state, or None."""
         return max(self._of(user_id, purpose), key=lambda code: code.id, default=None)
 
     def count_since(self, user_id: UserId, purpose: Purpose, since: datetime) -> int:
-        """Return how many codes were made after a moment."""
+        """Return the number of codes created after a time."""
         return sum(code.created_at > since for code in self._of(user_id, purpose))
 
     def count_wrong_since(self, user_id: UserId, since: datetime) -> int:
-        """Return how many tries failed, of all codes made after a moment."""
+        """Return the number of wrong attempts on codes created after a time."""
         return sum(
             code.attempts - (code.used_at is not None and code.attempts > 0)
             for code in self._tables.codes
@@ -40,14 +40,14 @@ class MemoryOneTimeCodeRepository:
         )
 
     def purge(self, before: datetime, *, limit: int) -> int:
-        """Remove codes made before a moment, at most so many; return how many."""
+        """Delete up to `limit` codes created before a time; return how many."""
         old = [code.id for code in self._tables.codes if code.created_at < before][:limit]
         for code_id in old:
             self._tables.codes.delete(code_id)
         return len(old)
 
     def try_attempt(self, code_id: int, now: datetime) -> bool:
-        """Count one try, before it is known whether it will succeed."""
+        """Count an attempt before verifying it; return False if none is left."""
         code = self._tables.codes.get(code_id)
         if code is None or not code.can_be_tried(now):
             return False
@@ -55,7 +55,7 @@ class MemoryOneTimeCodeRepository:
         return True
 
     def try_use(self, code_id: int, now: datetime) -> bool:
-        """Use a code up."""
+        """Mark a code as used; return False if it is not usable."""
         code = self._tables.codes.get(code_id)
         if code is None or not code.is_usable(now):
             return False
@@ -63,8 +63,5 @@ class MemoryOneTimeCodeRepository:
         return True
 
     def _of(self, user_id: UserId, purpose: Purpose) -> list[OneTimeCode]:
-        return [
-            code
-            for code in self._tables.codes
-            if code.user_id == user_id and code.purpose is purpose
-        ]
+        of_user = (code for code in self._tables.codes if code.user_id == user_id)
+        return [code for code in of_user if code.purpose is purpose]

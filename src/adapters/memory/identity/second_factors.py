@@ -9,37 +9,33 @@ from workbell.domain.identity.user import UserId
 
 @define(eq=False)
 class MemorySecondFactorRepository:
-    """Second factors, at most one of a person, confirmed or not."""
+    """Second factors, at most one per user, confirmed or not."""
 
     _tables: Tables
 
     def find(self, user_id: UserId) -> SecondFactor | None:
-        """Return a person's factor as it now stands."""
+        """Return a user's factor, or None."""
         return self._tables.second_factors.get(user_id)
 
     def put(self, factor: SecondFactor) -> None:
-        """Keep a new factor in place of the one that its person had."""
+        """Insert a factor, replacing the user's previous one."""
         self._tables.second_factors.put(factor.user_id, factor)
 
     def replace(self, before: SecondFactor, after: SecondFactor) -> bool:
-        """Keep a factor as it now stands, if nobody has used or changed it since."""
-        kept = self.find(before.user_id)
-        if kept is None or _guard(kept) != _guard(before):
+        """Update a factor, unless it was used or changed since `before` was read."""
+        stored = self.find(before.user_id)
+        if stored is None or _guard(stored) != _guard(before):
             return False
-        changed = evolve(
-            kept,
-            confirmed_at=after.confirmed_at,
-            last_step=after.last_step,
-            recovery=after.recovery,
-        )
-        self._tables.second_factors.put(kept.user_id, changed)
+        changed = evolve(stored, confirmed_at=after.confirmed_at, last_step=after.last_step)
+        changed = evolve(changed, recovery=after.recovery)
+        self._tables.second_factors.put(stored.user_id, changed)
         return True
 
     def remove(self, user_id: UserId) -> bool:
-        """Remove a person's factor with its recovery codes."""
-        there = self.find(user_id) is not None
+        """Delete a user's factor with its recovery codes."""
+        exists = self.find(user_id) is not None
         self._tables.second_factors.delete(user_id)
-        return there
+        return exists
 
 
 def _guard(factor: SecondFactor) -> tuple[str, int, tuple[str, ...]]:

@@ -1,19 +1,22 @@
-"""The engine in memory: stage, claim, settle, reap, prune."""
+"""Job execution in memory: stage, claim, settle, release, prune."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from attrs import define, evolve
+from attrs import define, evolve, fields
 
 from workbell.adapters.memory.jobs.staging import MemoryJobTable
 from workbell.adapters.memory.values import isolated_copy
 from workbell.domain.jobs.attempt import Attempt, Claim, Settlement
 from workbell.domain.jobs.job import Job, JobId, JobState, Progress, select_claimable
 
+_CLAIM_FIELDS = tuple(each.name for each in fields(Claim) if each.name != "tick")
+_ATTEMPT_FIELDS = ("queued_at", "started_at", "ended_at", "outcome", "error", "worker")
+
 
 @define(eq=False)
 class MemoryEngine:
-    """What workers and sweepers do to jobs."""
+    """The operations of workers and maintenance on jobs."""
 
     _rows: MemoryJobTable
 
@@ -35,8 +38,8 @@ class MemoryEngine:
         limit: int,
         free_threads: int,
     ) -> Sequence[Claim]:
-        """Take ready rows of a queue that is not paused."""
-        if not self._runs(queue):
+        """Claim ready jobs of a running queue."""
+        if not self._is_running(queue):
             return []
         rows = self._ready(queue, limit)
         taken = rows[: select_claimable([job.mode for job in rows], free_threads)]
@@ -52,7 +55,7 @@ class MemoryEngine:
                 started_at=now,
             )
             self._rows.put(running)
-            claims.append(_claim(running))
+            claims.append(_make_claim(running))
         return claims
 
     def settle_and_claim(
@@ -79,36 +82,29 @@ class MemoryEngine:
         return claims, accepted
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
-        """Write outcomes and their attempts; return the ids that were accepted."""
+        """Write outcomes and attempts; return the ids of the accepted ones."""
         accepted: dict[JobId, Settlement] = {}
         for each in settlements:
             job = self._rows.running(each.id, each.token)
             if job is None or job.lease_until is None:
                 continue
             if each.lease_before is None or job.lease_until < each.lease_before:
-                self._rows.put(_settled(job, each))
-                self._close(each)
+                self._rows.put(_apply(job, each))
+                self._add_attempt(each)
                 accepted[each.id] = each
         if accepted:
             now = max(each.ended_at for each in accepted.values())
             jobs = [self._rows.tables.jobs.rows[job_id] for job_id in accepted]
-            self._rows.place(
-                [
-                    job
-                    for job in jobs
-                    if job.state is JobState.SCHEDULED and job.due_at <= accepted[job.id].ended_at
-                ],
-                now,
-            )
-            self._rows.release(
-                {job.concurrency_key for job in jobs if job.concurrency_key is not None}, now
-            )
+            scheduled = [job for job in jobs if job.state is JobState.SCHEDULED]
+            due = [job for job in scheduled if job.due_at <= accepted[job.id].ended_at]
+            self._rows.place(due, now)
+            self._rows.release({job.concurrency_key for job in jobs} - {None}, now)
         return set(accepted)
 
     def renew_leases(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:
-        """Renew leases; return for each renewed one whether to cancel it."""
+        """Renew leases; return, for each renewed job, whether to cancel it."""
         renewed = {}
         for job_id, token in claims:
             if (job := self._rows.running(job_id, token)) is not None:
@@ -117,7 +113,7 @@ class MemoryEngine:
         return renewed
 
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
-        """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
+        """Return unstarted claims to READY, or CANCELLED if that was requested."""
         given, freed = set(), set()
         now = self._rows.clock.now()
         for job_id, token in claims:
@@ -125,7 +121,7 @@ class MemoryEngine:
             if job is None:
                 continue
             given.add(job_id)
-            back = self._unclaimed(job)
+            back = self._restore_unclaimed(job)
             if job.cancel_requested:
                 back = evolve(back, state=JobState.CANCELLED, ended_at=now)
                 freed.add(job.concurrency_key)
@@ -136,37 +132,36 @@ class MemoryEngine:
         return given
 
     def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running rows whose lease ended before now, oldest first."""
+        """Return running jobs whose lease has expired, oldest first."""
         entries = self._rows.tables.job_index.of("running")[:limit]
         jobs = self._rows.tables.jobs.rows
-        return [_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
+        return [_make_claim(jobs[job_id]) for lease, job_id in entries if lease < now]
 
     def release_concurrency_keys(self, now: datetime) -> int:
-        """Ready held rows whose concurrency key has room and whose task is active."""
-        return self._rows.release(self._concurrency_keys_that_hold(), now)
+        """Make held jobs READY if their key is below its limit and their task active."""
+        return self._rows.release(self._keys_with_held_jobs(), now)
 
     def waiting_queues(self) -> Sequence[str]:
-        """Return the queues, neither paused nor draining, in which ready rows wait."""
+        """Return the running queues that have ready jobs."""
         queues = [queue for _, queue in self._rows.tables.job_index.keys("ready")]
-        return [queue for queue in queues if self._runs(queue)]
+        return [queue for queue in queues if self._is_running(queue)]
 
     def hold_task(self, key: str) -> int:
-        """Move the READY rows of a task to HELD; return how many."""
-        rows = [
-            job for job in self._rows.tables.jobs if job.state is JobState.READY and job.task == key
-        ]
+        """Move a task's READY jobs to HELD; return how many."""
+        ready = (job for job in self._rows.tables.jobs if job.state is JobState.READY)
+        rows = [job for job in ready if job.task == key]
         for job in rows:
             self._rows.put(evolve(job, state=JobState.HELD))
-        freed = {job.concurrency_key for job in rows if job.concurrency_key is not None}
+        freed = {job.concurrency_key for job in rows} - {None}
         self._rows.release(freed, self._rows.clock.now())
         return len(rows)
 
     def release_task(self, key: str, now: datetime) -> int:
-        """Move the HELD rows of a task to READY as far as concurrency keys allow."""
-        return self._rows.release(self._concurrency_keys_that_hold(), now, task=key)
+        """Move a task's HELD jobs to READY up to the limits of their keys."""
+        return self._rows.release(self._keys_with_held_jobs(), now, task=key)
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
-        """Write the progress of (id, token) pairs that are still running."""
+        """Write the progress of jobs that still run under the given tokens."""
         for job_id, token, progress in notes:
             if (job := self._rows.running(job_id, token)) is not None:
                 self._rows.put(evolve(job, progress=progress))
@@ -177,26 +172,18 @@ class MemoryEngine:
         return entries[0][0] if entries else None
 
     def has_held(self) -> bool:
-        """Whether any row is HELD."""
-        return bool(self._concurrency_keys_that_hold())
+        """Whether any job is HELD."""
+        return bool(self._keys_with_held_jobs())
 
     def prune(self, states: Sequence[JobState], before: datetime, *, limit: int) -> Sequence[str]:
-        """Delete ended jobs without a schedule; return the file keys set free."""
-        return self._prune(
-            (
-                job
-                for job in self._rows.tables.jobs
-                if job.schedule_id is None and job.state in states
-            ),
-            before,
-            limit,
-        )
+        """Delete ended jobs without a schedule; return the keys of their files."""
+        jobs = (job for job in self._rows.tables.jobs if job.schedule_id is None)
+        return self._prune((job for job in jobs if job.state in states), before, limit)
 
     def prune_scheduled(self, before: datetime, *, limit: int) -> Sequence[str]:
-        """Delete ended jobs of schedules, the same way."""
-        return self._prune(
-            (job for job in self._rows.tables.jobs if job.schedule_id is not None), before, limit
-        )
+        """Delete ended jobs of schedules; return the keys of their files."""
+        jobs = (job for job in self._rows.tables.jobs if job.schedule_id is not None)
+        return self._prune(jobs, before, limit)
 
     def _prune(self, jobs: Iterable[Job], before: datetime, limit: int) -> list[str]:
         tables = self._rows.tables
@@ -217,32 +204,21 @@ class MemoryEngine:
                 rows.append(jobs[job_id])
         return rows
 
-    def _runs(self, queue: str) -> bool:
+    def _is_running(self, queue: str) -> bool:
         return self._rows.tables.queues.get(queue) in {None, "running"}
 
-    def _concurrency_keys_that_hold(self) -> list[str | None]:
-        return [
-            concurrency_key or None
-            for _, concurrency_key in self._rows.tables.job_index.keys("held")
-        ]
+    def _keys_with_held_jobs(self) -> list[str | None]:
+        return [key or None for _, key in self._rows.tables.job_index.keys("held")]
 
-    def _close(self, settlement: Settlement) -> None:
-        """Write the attempt that a settlement ends."""
+    def _add_attempt(self, settlement: Settlement) -> None:
+        """Append the attempt that a settlement finishes."""
         attempts = self._rows.tables.attempts
-        attempt = Attempt(
-            job_id=settlement.id,
-            number=settlement.attempt,
-            queued_at=settlement.queued_at,
-            started_at=settlement.started_at,
-            ended_at=settlement.ended_at,
-            outcome=settlement.outcome,
-            error=settlement.error,
-            worker=settlement.worker,
-        )
+        values = {name: getattr(settlement, name) for name in _ATTEMPT_FIELDS}
+        attempt = Attempt(job_id=settlement.id, number=settlement.attempt, **values)
         attempts.put(settlement.id, (*(attempts.get(settlement.id) or ()), attempt))
 
-    def _unclaimed(self, job: Job) -> Job:
-        """Return a claimed job as it was before, under a new token."""
+    def _restore_unclaimed(self, job: Job) -> Job:
+        """Return a claimed job as before the claim, with a new token."""
         earlier = self._rows.tables.attempts.get(job.id)
         return evolve(
             job,
@@ -255,7 +231,7 @@ class MemoryEngine:
         )
 
 
-def _settled(job: Job, settlement: Settlement) -> Job:
+def _apply(job: Job, settlement: Settlement) -> Job:
     state = settlement.state
     if state is JobState.SCHEDULED and job.cancel_requested:
         state = JobState.CANCELLED
@@ -273,27 +249,6 @@ def _settled(job: Job, settlement: Settlement) -> Job:
     )
 
 
-def _claim(job: Job) -> Claim:
-    assert job.started_at is not None
-    return Claim(
-        id=job.id,
-        token=job.token,
-        task=job.task,
-        owner=job.owner,
-        parameters=job.parameters,
-        queue=job.queue,
-        mode=job.mode,
-        fail_when_lost=job.fail_when_lost,
-        concurrency_key=job.concurrency_key,
-        attempt=job.attempt,
-        max_attempts=job.max_attempts,
-        timeout_seconds=job.timeout_seconds,
-        due_at=job.due_at,
-        queued_at=job.queued_at,
-        started_at=job.started_at,
-        schedule_id=job.schedule_id,
-        tick=job.tick or job.for_tick,
-        cancel_requested=job.cancel_requested,
-        lease_until=job.lease_until,
-        worker=job.worker,
-    )
+def _make_claim(job: Job) -> Claim:
+    values = {name: getattr(job, name) for name in _CLAIM_FIELDS}
+    return Claim(**values, tick=job.tick or job.for_tick)

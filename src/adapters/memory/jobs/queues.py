@@ -1,4 +1,4 @@
-"""Queues, workers and counts in memory."""
+"""Queue states, worker processes and job statistics in memory."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _FINISHED = (JobState.SUCCEEDED, JobState.FAILED)
 
 @define(eq=False)
 class MemoryQueueRepository:
-    """The switches of the queues: running, draining or paused."""
+    """Queue states: running, draining or paused."""
 
     _tables: Tables
 
     def all(self) -> Sequence[QueueStats]:
-        """Return every queue that has a switch or unfinished rows, by name."""
+        """Return every queue with a state or unfinished jobs, by name."""
         rows: dict[str, list[Job]] = {name: [] for name in self._tables.queues.rows}
         for job in self._tables.jobs:
             if not job.state.ended:
@@ -29,7 +29,7 @@ class MemoryQueueRepository:
         return [self._stats(name, rows[name]) for name in sorted(rows)]
 
     def set_state(self, name: str, state: str, now: datetime) -> None:  # noqa: ARG002
-        """Set a switch: 'running', 'draining' or 'paused'."""
+        """Set a queue's state: 'running', 'draining' or 'paused'."""
         self._tables.queues.put(name, state)
 
     def any_draining(self) -> bool:
@@ -37,7 +37,7 @@ class MemoryQueueRepository:
         return "draining" in self._tables.queues
 
     def finish_drains(self, now: datetime) -> int:
-        """Turn draining queues without a running row into paused ones."""
+        """Pause draining queues without running jobs; return how many."""
         busy = {job.queue for job in self._tables.jobs if job.state is JobState.RUNNING}
         drained = [
             name
@@ -49,40 +49,40 @@ class MemoryQueueRepository:
         return len(drained)
 
     def _stats(self, name: str, jobs: Sequence[Job]) -> QueueStats:
-        standing = Counter(job.state for job in jobs)
+        counts = Counter(job.state for job in jobs)
         return QueueStats(
             name=name,
             state=self._tables.queues.get(name) or "running",
-            scheduled=standing[JobState.SCHEDULED],
-            held=standing[JobState.HELD],
-            ready=standing[JobState.READY],
-            running=standing[JobState.RUNNING],
+            scheduled=counts[JobState.SCHEDULED],
+            held=counts[JobState.HELD],
+            ready=counts[JobState.READY],
+            running=counts[JobState.RUNNING],
             oldest_ready_at=_oldest_ready(jobs),
         )
 
 
 @define(eq=False)
 class MemoryWorkerRepository:
-    """Who runs jobs."""
+    """Running worker processes."""
 
     _tables: Tables
 
     def heartbeat(self, worker: WorkerInfo) -> None:
-        """Write or renew a process's row."""
+        """Insert or update a process's row."""
         self._tables.workers.put(worker.id, worker)
 
     def remove(self, worker_id: str) -> None:
-        """Remove a process's row."""
+        """Delete a process's row."""
         self._tables.workers.delete(worker_id)
 
     def all(self) -> Sequence[WorkerInfo]:
-        """Return the processes, the newest first."""
+        """Return the processes, newest first."""
         return sorted(
             self._tables.workers, key=lambda worker: (worker.started_at, worker.id), reverse=True
         )
 
     def remove_stale(self, before: datetime) -> None:
-        """Remove rows that were last seen before a time."""
+        """Delete processes whose last heartbeat was before a time."""
         for worker in list(self._tables.workers):
             if worker.seen_at < before:
                 self._tables.workers.delete(worker.id)
@@ -90,30 +90,25 @@ class MemoryWorkerRepository:
 
 @define(eq=False)
 class MemoryStatisticsRepository:
-    """Counts over a scope."""
+    """Job statistics of a scope."""
 
     _tables: Tables
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
-        """Return the counts of a scope."""
+        """Return the statistics of the jobs visible to a scope."""
         jobs = [job for job in self._tables.jobs if scope.covers(job.owner) and not job.hidden]
+        schedules = [each for each in self._tables.schedules if scope.covers(each.owner)]
         hour_ago = now - timedelta(hours=1)
-        lately = Counter(
+        recent = Counter(
             job.state for job in jobs if job.ended_at is not None and job.ended_at > hour_ago
         )
         return JobStats(
             by_status=Counter(str(job.status) for job in jobs),
-            finished_last_hour=sum(lately[state] for state in _FINISHED),
-            failed_last_hour=lately[JobState.FAILED],
+            finished_last_hour=sum(recent[state] for state in _FINISHED),
+            failed_last_hour=recent[JobState.FAILED],
             oldest_ready_at=_oldest_ready(jobs),
-            schedules_active=sum(
-                schedule.is_active and schedule.deleted_at is None and scope.covers(schedule.owner)
-                for schedule in self._tables.schedules
-            ),
-            schedules_overdue=sum(
-                schedule.overdue_since is not None and scope.covers(schedule.owner)
-                for schedule in self._tables.schedules
-            ),
+            schedules_active=sum(each.is_active and each.deleted_at is None for each in schedules),
+            schedules_overdue=sum(each.overdue_since is not None for each in schedules),
         )
 
 

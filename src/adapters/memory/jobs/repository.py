@@ -1,13 +1,14 @@
-"""Jobs in memory: what is added, shown and moved by a command."""
+"""The job repository in memory: insert, queries and commands."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, evolve
 
 from workbell.adapters.memory.jobs.engine import MemoryEngine
-from workbell.adapters.memory.listing import between, count_rows, ordered
+from workbell.adapters.memory.listing import count_rows, in_range, sort_rows
 from workbell.adapters.memory.values import in_utc, isolated_copy
 from workbell.domain.errors import NotFound
 from workbell.domain.identity.actor import Scope
@@ -19,41 +20,31 @@ from workbell.domain.schedules.schedule import Schedule
 from workbell.domain.schedules.ticks import FastPathStep
 from workbell.ports.jobs.repository import JobFilter
 
-_WRITTEN = (
-    "state",
-    "due_at",
-    "token",
-    "max_attempts",
-    "cancel_requested",
-    "reason",
-    "progress",
-    "ended_at",
-    "hidden",
+_UPDATED_FIELDS = (
+    *("state", "due_at", "token", "max_attempts", "cancel_requested", "reason", "progress"),
+    *("ended_at", "hidden"),
 )
 
 _ORDERINGS: Mapping[str, Callable[[Job], Any]] = {
-    "id": lambda job: job.id,
-    "created_at": lambda job: job.created_at,
-    "scheduled_time": lambda job: job.due_at,
-    "status": lambda job: job.state,
-    "priority": lambda job: job.priority,
-    "task": lambda job: job.task,
-    "name": lambda job: job.name,
-    "queue": lambda job: job.queue,
+    **{
+        name: attrgetter(name) for name in ("id", "created_at", "priority", "task", "name", "queue")
+    },
+    "scheduled_time": attrgetter("due_at"),
+    "status": attrgetter("state"),
 }
 
 
 @define(eq=False)
 class MemoryJobRepository(MemoryEngine):
-    """Every piece of work."""
+    """Jobs of the current transaction."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
-        """Keep new jobs and return them with ids; None where a key is taken."""
+        """Insert jobs and return them with ids; None for each job whose key exists."""
         added: list[JobId | None] = []
         ready: list[Job] = []
-        taking: dict[str | None, int] = {}
+        starting: dict[str | None, int] = {}
         for job in jobs:
-            if self._taken(job):
+            if self._key_exists(job):
                 added.append(None)
                 continue
             new = self._new(job)
@@ -63,16 +54,17 @@ class MemoryJobRepository(MemoryEngine):
                 continue
             if new.concurrency_key is not None:
                 self._rows.tables.concurrency_keys.put(new.concurrency_key, new.concurrency_limit)
-            room = self._rows.room(new.concurrency_key)
+            free_slots = self._rows.free_slots(new.concurrency_key)
             state = initial_state(
                 new,
                 now,
                 task_active=self._rows.is_active(new.task),
-                concurrency_key_free=room is None or room > taking.get(new.concurrency_key, 0),
+                concurrency_key_free=free_slots is None
+                or free_slots > starting.get(new.concurrency_key, 0),
             )
             if state is JobState.READY:
                 ready.append(new)
-                taking[new.concurrency_key] = taking.get(new.concurrency_key, 0) + 1
+                starting[new.concurrency_key] = starting.get(new.concurrency_key, 0) + 1
             waits = state is JobState.SCHEDULED or state is JobState.READY
             self._rows.put(evolve(new, state=JobState.SCHEDULED if waits else state))
         self._rows.make_ready(ready, now)
@@ -81,45 +73,43 @@ class MemoryJobRepository(MemoryEngine):
     def add_ticks(
         self, task: Task, steps: Sequence[FastPathStep], now: datetime
     ) -> Sequence[FastPathStep]:
-        """Keep the jobs of due ticks in the common case; return the steps accounted for."""
+        """Insert the jobs of due ticks where possible; return the steps handled."""
         jobs: list[Job] = []
-        kept: list[FastPathStep] = []
+        stored: list[FastPathStep] = []
         for step in steps:
             schedule = self._rows.tables.schedules.get(step.schedule)
             if schedule is not None and step.applies_to(schedule) and self._is_free(task, schedule):
                 jobs.append(schedule.job(task, now, due_at=step.tick, tick=step.tick))
-                kept.append(step)
+                stored.append(step)
         self.add(jobs, now)
-        return kept
+        return stored
 
     def get(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job that whoever asks may see."""
+        """Return a job visible to the scope."""
         job = self._rows.get(job_id)
         if job is None or job.hidden or not scope.covers(job.owner):
             raise NotFound(f"There is no job {job_id}.")
         return job
 
-    def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job; the transaction is alone in any case."""
-        return self.get(scope, job_id)
+    get_for_update = get
 
     def replace(self, before: Job, after: Job) -> bool:
-        """Write a job that a command has moved, if it still stands as before."""
-        kept = self._rows.get(before.id)
-        if kept is None or (kept.state, kept.token) != (before.state, before.token):
+        """Write a job changed by a command, unless its state or token has changed."""
+        stored = self._rows.get(before.id)
+        if stored is None or (stored.state, stored.token) != (before.state, before.token):
             return False
         now = self._rows.clock.now()
-        changes = {name: getattr(after, name) for name in _WRITTEN}
-        moved = evolve(kept, **changes, result=isolated_copy(after.result))
-        if kept.state is JobState.RUNNING and moved.state is not JobState.RUNNING:
+        changes = {name: getattr(after, name) for name in _UPDATED_FIELDS}
+        moved = evolve(stored, **changes, result=isolated_copy(after.result))
+        if stored.state is JobState.RUNNING and moved.state is not JobState.RUNNING:
             moved = evolve(moved, lease_until=None)
         moved = in_utc(moved)
         self._rows.put(moved)
-        stays = kept.state is JobState.READY and moved.state is JobState.READY
+        stays = stored.state is JobState.READY and moved.state is JobState.READY
         if moved.state.waiting and moved.due_at <= now and not stays:
             self._rows.place([moved], now)
-        if kept.concurrency_key is not None:
-            self._rows.release([kept.concurrency_key], now)
+        if stored.concurrency_key is not None:
+            self._rows.release([stored.concurrency_key], now)
         return True
 
     def find(
@@ -131,32 +121,32 @@ class MemoryJobRepository(MemoryEngine):
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Job]:
-        """Return a part of a list; hidden jobs are left out."""
+        """Return a page of the jobs visible to the scope, without hidden jobs."""
         found = list(self._matching(scope, filters))
-        return ordered(found, ordering, _ORDERINGS)[offset : offset + limit]
+        return sort_rows(found, ordering, _ORDERINGS)[offset : offset + limit]
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
-        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
         return count_rows(self._matching(scope, filters))
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
-        """Return the job that an owner has made under a key."""
+        """Return an owner's job with an idempotency key."""
         return next(self._rows.by_index("idempotency", owner, key), None)
 
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
-        """Return how many jobs of an owner wait, counting no further than `at_most`."""
+        """Return the number of an owner's waiting jobs, at most `limit`."""
         return min(len(self._rows.tables.job_index.of("waiting", owner)), limit)
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
-        """Return the waiting and running jobs of some schedules, oldest first."""
+        """Return the waiting and running jobs of each schedule, oldest first."""
         return {each: list(self._rows.by_index("unfinished", each)) for each in schedule_ids}
 
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
-        """Return the closed attempts of a job, oldest first."""
+        """Return a job's finished attempts, oldest first."""
         return self._rows.tables.attempts.get(job_id) or ()
 
     def _is_free(self, task: Task, schedule: Schedule) -> bool:
-        """Whether a task may run, and nothing of a schedule or in its concurrency key is under way."""
+        """Whether the task is active and the schedule has no unfinished run."""
         if not self._rows.is_active(task.key):
             return False
         index, concurrency_key = self._rows.tables.job_index, schedule.concurrency_key
@@ -172,7 +162,7 @@ class MemoryJobRepository(MemoryEngine):
             result=isolated_copy(job.result),
         )
 
-    def _taken(self, job: Job) -> bool:
+    def _key_exists(self, job: Job) -> bool:
         index = self._rows.tables.job_index
         tick = job.tick is not None and job.schedule_id is not None
         key = job.idempotency_key is not None
@@ -197,8 +187,8 @@ def _fits(job: Job, filters: JobFilter) -> bool:
         and (filters.origins is None or job.origin in filters.origins)
         and (filters.schedule_id is None or job.schedule_id == filters.schedule_id)
         and (filters.owner is None or job.owner == filters.owner)
-        and between(job.created_at, filters.created_from, filters.created_to)
-        and between(job.due_at, filters.due_from, filters.due_to)
+        and in_range(job.created_at, filters.created_from, filters.created_to)
+        and in_range(job.due_at, filters.due_from, filters.due_to)
         and (filters.search is None or filters.search.casefold() in text)
         and (filters.before_id is None or job.id < filters.before_id)
     )

@@ -1,4 +1,4 @@
-"""Rows on the move: fair tags on the way in, free concurrency keys on the way out."""
+"""State changes of waiting jobs: staging, fair tags, concurrency limits."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -16,38 +16,38 @@ from workbell.ports.system import Clock
 
 @define(eq=False)
 class MemoryJobTable:
-    """The jobs of one transaction, and the queues to wake after it."""
+    """The jobs of one transaction, and the queues to wake after its commit."""
 
     tables: Tables
     clock: Clock
     woken: set[str]
 
     def get(self, job_id: JobId) -> Job | None:
-        """Return a job whoever's it is, if there is one."""
+        """Return a job of any owner, or None."""
         return self.tables.jobs.get(job_id)
 
     def put(self, job: Job) -> None:
-        """Keep a job as it now stands."""
+        """Insert or update a job."""
         self.tables.put_job(job)
 
     def by_index(self, *key: Any) -> Iterator[Job]:
-        """Yield the jobs under an index key, in the order of their entries."""
+        """Yield the jobs of an index key, in order."""
         for entry in self.tables.job_index.of(*key):
             yield self.tables.jobs.rows[entry[-1] if isinstance(entry, tuple) else entry]
 
     def running(self, job_id: JobId, token: int) -> Job | None:
-        """Return a job if it is running under a token."""
+        """Return a job if it runs under the token, or None."""
         job = self.get(job_id)
         if job is None or job.state is not JobState.RUNNING or job.token != token:
             return None
         return job
 
     def is_active(self, task: str) -> bool:
-        """Whether a task may run; one without a definition may."""
+        """Whether a task is active; one without a definition is."""
         return all(known.is_active for known in self.tables.definitions if known.key == task)
 
-    def room(self, concurrency_key: str | None) -> int | None:
-        """Return how many more rows a concurrency key may have ready or running; None is any number."""
+    def free_slots(self, concurrency_key: str | None) -> int | None:
+        """Return how many more jobs of a key may be READY or RUNNING; None is unlimited."""
         if concurrency_key is None:
             return None
         return (self.tables.concurrency_keys.get(concurrency_key) or 0) - len(
@@ -55,15 +55,15 @@ class MemoryJobTable:
         )
 
     def make_ready(self, jobs: Sequence[Job], now: datetime) -> list[Job]:
-        """Move jobs to READY, with fair tags that are counted as in one statement."""
+        """Move jobs to READY, with fair tags computed from the state before the call."""
         shares = {(job.queue, job.priority, job.fairness_key) for job in jobs}
-        ends = {share: self._tags(*share) for share in shares}
+        tags = {share: self._tags(*share) for share in shares}
         nth: Counter[tuple[str, int, str]] = Counter()
         ready = []
         for job in jobs:
             share = (job.queue, job.priority, job.fairness_key)
             nth[share] += 1
-            tag = fair_tag(*ends[share], nth[share], job.weight)
+            tag = fair_tag(*tags[share], nth[share], job.weight)
             ready.append(evolve(job, state=JobState.READY, fair_tag=tag, queued_at=now))
         for job in ready:
             self.put(job)
@@ -71,7 +71,7 @@ class MemoryJobTable:
         return ready
 
     def place(self, jobs: Iterable[Job], now: datetime) -> None:
-        """Move due jobs to READY, or to HELD where the concurrency key is full or the task inactive."""
+        """Move due jobs to READY, or HELD if the key is at its limit or the task inactive."""
         ready, concurrency_keys = [], set()
         for job in jobs:
             if job.concurrency_key is None and self.is_active(job.task):
@@ -86,22 +86,20 @@ class MemoryJobTable:
     def release(
         self, concurrency_keys: Iterable[str | None], now: datetime, task: str | None = None
     ) -> int:
-        """Ready the next held rows of concurrency keys, as far as there is room; return how many."""
+        """Make the next held jobs of keys READY up to the limits; return how many."""
         released: list[Job] = []
-        for concurrency_key in sorted(
-            concurrency_keys, key=lambda concurrency_key: concurrency_key or ""
-        ):
+        for concurrency_key in sorted(concurrency_keys, key=lambda key: key or ""):
             held = (
                 job
                 for job in self.by_index("held", concurrency_key or "")
                 if task in {None, job.task} and self.is_active(job.task)
             )
-            room = self.room(concurrency_key)
-            released += islice(held, None if room is None else max(room, 0))
+            free_slots = self.free_slots(concurrency_key)
+            released += islice(held, None if free_slots is None else max(free_slots, 0))
         return len(self.make_ready(released, now))
 
     def _tags(self, queue: str, priority: int, share_key: str) -> tuple[float | None, float | None]:
-        """Return the lowest ready tag of a queue and priority, and a key's highest there."""
+        """Return the lowest ready tag of a queue and priority, and a share's highest."""
         ready = self.tables.job_index.of("ready", queue)
         first = bisect_left(ready, (-priority,))
         lowest = ready[first][1] if first < len(ready) and ready[first][0] == -priority else None

@@ -12,43 +12,43 @@ from workbell.domain.jobs.task import TaskDefinition, TaskId
 
 @define(eq=False)
 class MemoryTaskDefinitionRepository:
-    """The tasks that the store knows, by id and by key."""
+    """Task definitions, by id and by key."""
 
     _tables: Tables
 
     def add(self, definition: TaskDefinition) -> TaskDefinition:
-        """Keep a new definition; a known key returns the kept one."""
+        """Insert a definition; return the stored one if its key exists."""
         if (known := self._find(definition.key)) is not None:
             return known
-        kept = evolve(
+        stored = evolve(
             definition,
             id=TaskId(self._tables.definitions.next_id()),
             schema=isolated_copy(dict(definition.schema)),
         )
-        self._tables.definitions.put(kept.id, kept)
-        return kept
+        self._tables.definitions.put(stored.id, stored)
+        return stored
 
     def get(self, task_id: TaskId) -> TaskDefinition:
-        """Return one definition."""
+        """Return a definition."""
         if (found := self._tables.definitions.get(task_id)) is None:
             raise NotFound(f"There is no task {task_id}.")
         return found
 
     def by_key(self, key: str) -> TaskDefinition:
-        """Return one definition."""
+        """Return a definition."""
         if (found := self._find(key)) is None:
             raise NotFound(f"There is no task {key!r}.")
         return found
 
     def all(self) -> Sequence[TaskDefinition]:
-        """Return every definition, by id."""
+        """Return all definitions, by id."""
         return sorted(self._tables.definitions, key=lambda definition: definition.id)
 
     def replace(self, definition: TaskDefinition) -> None:
-        """Keep a definition as it now stands."""
+        """Update a definition."""
         self.get(definition.id)
-        kept = evolve(definition, schema=isolated_copy(dict(definition.schema)))
-        self._tables.definitions.put(definition.id, kept)
+        stored = evolve(definition, schema=isolated_copy(dict(definition.schema)))
+        self._tables.definitions.put(definition.id, stored)
 
     def _find(self, key: str) -> TaskDefinition | None:
         return next((known for known in self._tables.definitions if known.key == key), None)

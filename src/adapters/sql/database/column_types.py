@@ -1,4 +1,4 @@
-"""Column types that read and write the same on every database."""
+"""Column types that behave the same on every database."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
 def to_db_text(moment: datetime | None) -> str | None:
-    """Return a moment as SQLite keeps it: text order is time order."""
+    """Format a datetime for SQLite, as text that sorts by time."""
     if moment is None:
         return None
     if moment.tzinfo is not UTC:
@@ -24,12 +24,12 @@ def to_db_text(moment: datetime | None) -> str | None:
 
 
 def from_db_text(text: str | None) -> datetime | None:
-    """Return a moment from SQLite's text."""
+    """Parse a datetime from SQLite's text."""
     return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def to_naive_utc(moment: datetime | None) -> datetime | None:
-    """Return a moment as the servers keep it: in UTC, without the zone."""
+    """Convert a datetime to naive UTC, as the database servers store it."""
     if moment is None:
         return None
     if moment.tzinfo is not UTC:
@@ -38,18 +38,18 @@ def to_naive_utc(moment: datetime | None) -> datetime | None:
 
 
 def instant_writer(dialect: Dialect) -> Callable[[datetime | None], Any]:
-    """Return what turns a moment into its form on disk."""
+    """Return the function that converts a datetime to its stored form."""
     return to_db_text if dialect.name == "sqlite" else to_naive_utc
 
 
 def instant_reader(dialect: Dialect) -> Callable[[Any], Any]:
-    """Return what turns a moment's form on disk into the moment."""
+    """Return the function that converts the stored form to a datetime."""
     return from_db_text if dialect.name == "sqlite" else _aware
 
 
 def _in_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError("Only aware moments are kept.")
+        raise ValueError(f"The datetime {moment} has no time zone: only aware ones are stored.")
     return moment.astimezone(UTC)
 
 
@@ -60,13 +60,13 @@ def _aware(moment: datetime | None) -> datetime | None:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, kept as naive UTC: the one way all databases share."""
+    """An aware datetime, stored as naive UTC, which every database supports."""
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Keep microseconds everywhere, and text on SQLite."""
+        """Return a type with microseconds; text on SQLite."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(String(26))
         if dialect.name in {"mysql", "mariadb"}:
@@ -76,7 +76,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def bind_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, dialect: Dialect
     ) -> Callable[[datetime | None], Any]:
-        """Refuse naive moments; drop the zone of the others."""
+        """Convert to the stored form; naive datetimes are rejected."""
         return instant_writer(dialect)
 
     def result_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -84,7 +84,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         dialect: Dialect,
         coltype: object,  # noqa: ARG002
     ) -> Callable[[Any], Any]:
-        """Give the zone back."""
+        """Convert from the stored form to aware UTC."""
         return instant_reader(dialect)
 
 
@@ -93,30 +93,30 @@ _decode = msgspec.json.Decoder().decode
 
 
 def json_text(value: Any) -> str | None:
-    """Return a value as JSON text, or None for nothing."""
+    """Format a value as JSON text; None stays None."""
     return None if value is None else _encode(value).decode()
 
 
 def json_value(text: str | None) -> Any:
-    """Return the value of JSON text, or None for nothing."""
+    """Parse JSON text; None stays None."""
     return None if text is None else _decode(text)
 
 
-_AS_THEY_ARE = (str, int, float, NoneType)
+_PLAIN_TYPES = (str, int, float, NoneType)
 
 
 def to_db_values(values: Iterable[Any], dialect: Dialect) -> list[Any]:
-    """Return values in their form on disk: moments, and objects as JSON text."""
-    moment = instant_writer(dialect)
-    kept = list(values)
-    for place, value in enumerate(kept):
-        if not isinstance(value, _AS_THEY_ARE):
-            kept[place] = moment(value) if isinstance(value, datetime) else json_text(value)
-    return kept
+    """Convert values to their stored form; objects become JSON text."""
+    to_db_time = instant_writer(dialect)
+    stored = list(values)
+    for index, value in enumerate(stored):
+        if not isinstance(value, _PLAIN_TYPES):
+            stored[index] = to_db_time(value) if isinstance(value, datetime) else json_text(value)
+    return stored
 
 
 class JsonText(TypeDecorator[Any]):
-    """A JSON value, kept as text; None is NULL."""
+    """A JSON value, stored as text; None is NULL."""
 
     impl = LongText
     cache_ok = True
@@ -125,7 +125,7 @@ class JsonText(TypeDecorator[Any]):
         self,
         dialect: Dialect,  # noqa: ARG002
     ) -> Callable[[Any], str | None]:
-        """Write the text."""
+        """Format the value as JSON text."""
         return json_text
 
     def result_processor(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -133,5 +133,5 @@ class JsonText(TypeDecorator[Any]):
         dialect: Dialect,  # noqa: ARG002
         coltype: object,  # noqa: ARG002
     ) -> Callable[[Any], Any]:
-        """Read the text."""
+        """Parse the JSON text."""
         return json_value

@@ -1,4 +1,4 @@
-"""Failures: what a driver raises, as one of the error families."""
+"""Translation of driver errors into domain errors."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -17,41 +17,47 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from workbell.domain.errors import Conflict, Contended, Invalid, Unavailable
 
 _CONTENDED_ON_MYSQL = frozenset({1020, 1205, 1213})
-"""Changed since it was read, lock wait timeout, deadlock."""
+"""Row changed since it was read, lock wait timeout, deadlock."""
 _CONTENDED_ON_POSTGRESQL = frozenset({"40001", "40P01"})
 """Serialization failure, deadlock."""
-_TAKEN_ON_MYSQL = 1062
-# An InternalError is PostgreSQL's word where nothing may be written: in a view, on a standby.
-_AWAY = OperationalError, InterfaceError, InternalError, sqlite3.OperationalError, PoolTimeoutError
+_DUPLICATE_KEY_MYSQL = 1062
+# PostgreSQL reports a write in a read-only transaction or on a standby as InternalError.
+_CONNECTION_ERRORS = (
+    OperationalError,
+    InterfaceError,
+    InternalError,
+    sqlite3.OperationalError,
+    PoolTimeoutError,
+)
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """
-    Turn the driver's errors into the error families.
+    Translate the driver's errors into domain errors.
 
     Raises:
-        Conflict: A unique key is taken, or a row that is referred to is not there.
-        Contended: Another transaction was in the way.
+        Conflict: A unique or foreign key constraint was violated.
+        Contended: A lock or serialization conflict.
         Unavailable: The database does not answer.
-        Invalid: A value does not fit into its column.
+        Invalid: A value does not fit its column.
     """
     try:
         yield
     except IntegrityError as error:
-        raise Conflict("Something else has taken its place.") from error
+        raise Conflict("A unique or foreign key constraint was violated.") from error
     except DataError as error:
-        raise Invalid(f"A value cannot be kept: {_reason(error)}.") from error
+        raise Invalid(f"A value cannot be stored: {_reason(error)}.") from error
     except (DBAPIError, sqlite3.Error, PoolTimeoutError) as error:
         if is_contended(error):
-            raise Contended(f"Another transaction was in the way: {_reason(error)}.") from error
+            raise Contended(f"Conflict with another transaction: {_reason(error)}.") from error
         if not _is_connection_error(error):
             raise
         raise Unavailable(f"The database does not answer: {_reason(error)}.") from error
 
 
 def is_contended(error: Exception) -> bool:
-    """Whether the same work, done again, may succeed at once."""
+    """Whether the transaction may succeed when it is retried."""
     driver = getattr(error, "orig", None)
     if getattr(driver, "sqlstate", None) in _CONTENDED_ON_POSTGRESQL:
         return True
@@ -59,8 +65,8 @@ def is_contended(error: Exception) -> bool:
 
 
 def is_unique_violation_mysql(error: IntegrityError) -> bool:
-    """Whether it was a unique key, and no other constraint, that stood against a row."""
-    return _mysql_number(error.orig) == _TAKEN_ON_MYSQL
+    """Whether a unique key, and no other constraint, was violated."""
+    return _mysql_number(error.orig) == _DUPLICATE_KEY_MYSQL
 
 
 def _mysql_number(driver: object) -> int | None:
@@ -69,12 +75,12 @@ def _mysql_number(driver: object) -> int | None:
 
 
 def _is_connection_error(error: Exception) -> bool:
-    if isinstance(error, _AWAY):
+    if isinstance(error, _CONNECTION_ERRORS):
         return True
     return not isinstance(error, DBAPIError) or error.connection_invalidated
 
 
 def _reason(error: Exception) -> str:
-    """Return the driver's word; what PostgreSQL asks on further lines is left out."""
-    said = str(getattr(error, "orig", None) or error).strip()
-    return said.partition("\n")[0].rstrip(".")
+    """Return the first line of the driver's message."""
+    message = str(getattr(error, "orig", None) or error).strip()
+    return message.partition("\n")[0].rstrip(".")

@@ -23,7 +23,7 @@ from workbell.domain import constraints
 
 
 def equals(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[bool]]:
-    """Yield the condition that a column has a value, if one is asked for."""
+    """Yield the condition that a column has a value, unless the value is None."""
     if value is not None:
         yield column == value
 
@@ -31,7 +31,7 @@ def equals(column: ColumnElement[Any], value: object) -> Iterator[ColumnElement[
 def in_range(
     column: ColumnElement[Any], first: datetime | None, last: datetime | None
 ) -> Iterator[ColumnElement[bool]]:
-    """Yield the conditions that a moment lies within bounds, both included."""
+    """Yield the conditions that a time is in a range, both ends included."""
     if first is not None:
         yield column >= first
     if last is not None:
@@ -41,13 +41,13 @@ def in_range(
 def contains_text(
     column: ColumnElement[Any], part: str | BindParameter[str]
 ) -> ColumnElement[bool]:
-    """Return the condition that a text holds another, regardless of case; bind `part_of` it."""
-    held = like_pattern(part) if isinstance(part, str) else part
-    return func.lower(column).contains(held, escape="/")
+    """Match texts that contain another, ignoring case; bind values of `like_pattern`."""
+    pattern = like_pattern(part) if isinstance(part, str) else part
+    return func.lower(column).contains(pattern, escape="/")
 
 
 def like_pattern(text: str) -> str:
-    """Return a text as `holds` compares it: folded, and without wildcards."""
+    """Fold the case of a text and escape its LIKE wildcards."""
     plain = text.casefold().replace("/", "//")
     return plain.replace("%", "/%").replace("_", "/_")
 
@@ -55,11 +55,7 @@ def like_pattern(text: str) -> str:
 def order_by(
     ordering: Sequence[str], columns: Mapping[str, ColumnElement[Any]]
 ) -> Iterator[ColumnElement[Any]]:
-    """
-    Yield the terms of an ordering by names, a minus before descending ones.
-
-    The id breaks ties, descending where the first name is.
-    """
+    """Yield ORDER BY terms for names, "-" for descending; the id breaks ties."""
     descending = bool(ordering) and ordering[0].startswith("-")
     for name in (*ordering, "-id" if descending else "id"):
         column = columns[name.removeprefix("-")]
@@ -72,27 +68,21 @@ def is_in_list(column: Any, name: str) -> ColumnElement[bool]:
 
 
 def is_in_array(column: Any, name: str) -> ColumnElement[bool]:
-    """
-    Return the same condition for PostgreSQL, whose parameter may be an array.
-
-    One parameter replaces hundreds, so neither side parses a long statement anew.
-    """
+    """Return the same condition with one PostgreSQL array parameter, parsed once."""
     return cast("ColumnElement[bool]", column == any_(bindparam(name, type_=ARRAY(BigInteger))))
 
 
 COUNT_LIMIT = "count_limit"
-"""The parameter of `count_rows`; SQLAlchemy fills it in unless it is given."""
+"""The parameter of `count_rows`; SQLAlchemy calls `count_limit` for its default."""
 
 
 def count_limit() -> int:
-    """Return how many rows of a list are counted: one more than the cap shows that it was met."""
+    """Return how many rows to count: one above the cap shows that it is exceeded."""
     return constraints.COUNT_CAP + 1
 
 
 def count_rows(rows: FromClause, *conditions: ColumnElement[bool]) -> Select[int]:
-    """Return the query that counts the rows of a list, and stops at `count_limit`."""
+    """Return the query that counts the rows of a list, up to `count_limit`."""
     limit = bindparam(COUNT_LIMIT, type_=Integer, callable_=count_limit)
-    some: Select[Any] = (
-        select(literal_column("1")).select_from(rows).where(*conditions).limit(limit)
-    )
-    return select(func.count()).select_from(some.subquery("counted"))
+    ones: Select[Any] = select(literal_column("1")).select_from(rows).where(*conditions)
+    return select(func.count()).select_from(ones.limit(limit).subquery("counted"))

@@ -1,4 +1,4 @@
-"""What migrations need on MySQL and MariaDB: exact texts, a fresh start."""
+"""Migrations on MySQL and MariaDB: table options, cleanup and a lock."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,16 +8,16 @@ from sqlalchemy import Connection, Select, inspect, literal_column, select, tabl
 
 from workbell.domain.errors import Unavailable
 
-PATIENCE_SECONDS = 600
+LOCK_TIMEOUT_SECONDS = 600
 _LOCK = "CONCAT('workbell:', SHA1(DATABASE()))"
 
 
 def table_options(connection: Connection) -> dict[str, Any]:
     """
-    Return the options of new tables: texts are equal if every character is.
+    Return the options of new tables: exact, binary text comparison.
 
-    The usual binary collation pads with spaces, so that 'a' and 'a ' would be
-    one key; the two families name the one that does not pad differently.
+    The usual binary collation ignores trailing spaces, so 'a' and 'a ' would be
+    one key. MySQL and MariaDB have different names for the one that does not.
     """
     mariadb = getattr(connection.dialect, "is_mariadb", False)
     return {
@@ -29,41 +29,33 @@ def table_options(connection: Connection) -> dict[str, Any]:
 
 def drop_partial_tables(connection: Connection, tables: Sequence[str]) -> None:
     """
-    Drop what an interrupted upgrade has left of tables that are about to be made.
+    Drop tables that an interrupted upgrade left behind, referring tables first.
 
-    MySQL keeps every change of the schema at once, so an upgrade that was
-    killed can be done again only from the beginning of its revision.
-
-    Args:
-        connection: The one that migrates.
-        tables: Names, those that refer to others first.
+    MySQL commits every schema change at once, so a killed upgrade can only be
+    repeated from the beginning of its revision.
 
     Raises:
-        Unavailable: One of them holds rows: it is none of ours to drop.
+        Unavailable: One of the tables has rows.
     """
     if connection.dialect.name != "mysql":
         return
-    there = [name for name in tables if inspect(connection).has_table(name)]
-    for name in there:
+    existing = [name for name in tables if inspect(connection).has_table(name)]
+    for name in existing:
         any_row: Select[Any] = select(literal_column("1")).select_from(table(name)).limit(1)
         if connection.execute(any_row).first() is not None:
             raise Unavailable(
-                f"There is a table {name} with rows that no recorded upgrade has made: "
+                f"The table {name} has rows, but no recorded upgrade created it: "
                 "restore a backup, or use an empty database."
             )
-    for name in there:
+    for name in existing:
         connection.exec_driver_sql(f"DROP TABLE `{name}`")
 
 
 @contextmanager
 def migration_lock(connection: Connection) -> Iterator[None]:
-    """
-    Let one process at a time change the schema of this database.
-
-    Raises:
-        Unavailable: Another one has not finished in ten minutes.
-    """
-    if connection.exec_driver_sql(f"SELECT GET_LOCK({_LOCK}, {PATIENCE_SECONDS})").scalar() != 1:
+    """Hold the migration lock; raise Unavailable after waiting ten minutes for it."""
+    query = f"SELECT GET_LOCK({_LOCK}, {LOCK_TIMEOUT_SECONDS})"
+    if connection.exec_driver_sql(query).scalar() != 1:
         raise Unavailable("Another process has been upgrading the database for ten minutes.")
     try:
         yield

@@ -1,4 +1,4 @@
-"""Connections to a database server: a pool for writers, one for readers."""
+"""Connections to a database server: one pool for writers, one for readers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +22,10 @@ CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 LOCK_SECONDS = 10
 BLOCK_SECONDS = 60
-"""How long a transaction may stand idle before PostgreSQL ends it."""
+"""How long a transaction may be idle before PostgreSQL ends it."""
 POOL_SECONDS = 10
 IDLE_SECONDS = 1.0
-"""A connection that nobody used for longer is tried before it is handed out."""
+"""A connection that was idle for longer is pinged before it is used."""
 RECYCLE_SECONDS = 1800
 
 _BINARY = 1
@@ -36,7 +36,7 @@ _POSTGRESQL_SESSION = (
 )
 _POSTGRESQL_READER = "SET default_transaction_read_only = on"
 _STRICT = "STRICT_TRANS_TABLES,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
-# What stands in /*M! */ is for MariaDB alone.
+# Only MariaDB executes the text in /*M! */.
 _MYSQL_SESSION = (
     f"SET time_zone = '+00:00', sql_mode = '{_STRICT}', innodb_lock_wait_timeout = {LOCK_SECONDS}"
     f" /*M!100100 , max_statement_time = {STATEMENT_SECONDS} */"
@@ -51,20 +51,19 @@ _TIMES = {
 @define(eq=False)
 class IdleConnections:
     """
-    Connections, kept open from one block to the next.
+    Open connections, reused without a round through SQLAlchemy's pool.
 
-    A block that ends well leaves nothing in them. SQLAlchemy's pool, which
-    takes longer than some reads, bounds them, and looks at those that have
-    been idle.
+    Checking a connection out of the pool takes longer than some reads. The pool
+    limits the number of connections and pings those that were idle.
     """
 
     _engine: Engine
     _idle: list[tuple[float, Connection]] = Factory(list[tuple[float, Connection]])
-    _waiting: list[None] = Factory(list[None])  # one for each who may be waiting for the pool
+    _waiting: list[None] = Factory(list[None])  # one for each thread that may wait for the pool
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
-        """Have a connection for a block."""
+        """Acquire a connection for a block; close it if the block raises."""
         connection = self.acquire()
         try:
             yield connection
@@ -74,32 +73,32 @@ class IdleConnections:
         self.release(connection)
 
     def acquire(self) -> Connection:
-        """Return an open connection, the one that was used last if there is one."""
-        if (kept := self._kept()) is not None:
-            return kept
+        """Return the connection that was used last, or a new one from the pool."""
+        if (connection := self._pop_recent()) is not None:
+            return connection
         self._waiting.append(None)
-        try:  # once more: whoever kept one before that knew nothing of us
-            return self._kept() or self._engine.connect()
+        try:  # again: a thread may have released one before it could see us waiting
+            return self._pop_recent() or self._engine.connect()
         finally:
             self._waiting.pop()
 
     def release(self, connection: Connection) -> None:
-        """Have a connection ready for the next block, or for who waits for the pool."""
+        """Return a connection for reuse, or to the pool if a thread is waiting for one."""
         if connection.closed or connection.invalidated:
             connection.close()
             return
         self._idle.append((monotonic(), connection))
-        if self._waiting and (kept := self._kept()) is not None:
-            kept.close()
+        if self._waiting and (idle := self._pop_recent()) is not None:
+            idle.close()
 
     def close(self) -> None:
-        """Close every connection that nobody uses."""
+        """Close every idle connection."""
         while self._idle:
             self._idle.pop()[1].close()
         self._engine.dispose()
 
-    def _kept(self) -> Connection | None:
-        """Return a connection that was used just now; what was idle for longer goes back."""
+    def _pop_recent(self) -> Connection | None:
+        """Return a recently used connection; one that was idle longer goes to the pool."""
         try:
             since, connection = self._idle.pop()
         except IndexError:
@@ -114,10 +113,10 @@ class IdleConnections:
 @define(eq=False)
 class ServerConnections:
     """
-    The connections of one process to one database.
+    The connections of one process to one database server.
 
-    Writers work at READ COMMITTED: whoever counts under a lock must see what
-    was committed while they waited for it.
+    Writers use READ COMMITTED: a transaction that waited for a lock must see
+    what was committed before it got the lock.
     """
 
     _url: URL
@@ -127,25 +126,25 @@ class ServerConnections:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Have a connection in a transaction: kept when the block ends, undone if it raises."""
+        """Open a connection in a transaction; commit at the end, roll back on errors."""
         with self._writers.borrow() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Have a read-only connection, in which every statement stands for itself."""
+        """Open a read-only connection in autocommit mode."""
         with self._readers.borrow() as connection:
             yield connection
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        """Have a connection of its own, as slow as need be, nothing begun."""
+        """Open a connection without timeouts and without a transaction."""
         engine = create_engine(
             self._url,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             execution_options=in_schema(self.schema),
-            connect_args=_connect_arguments(self._url, patient=True),
+            connect_args=_connect_arguments(self._url, with_timeouts=False),
         )
         with engine.connect() as connection:
             yield connection
@@ -153,33 +152,28 @@ class ServerConnections:
     def time(self) -> datetime:
         """Return the server's own time."""
         with self.reading() as connection:
-            moment: datetime = connection.execute(_TIMES[connection.dialect.name]).scalar_one()
-        return moment.replace(tzinfo=UTC)
+            now: datetime = connection.execute(_TIMES[connection.dialect.name]).scalar_one()
+        return now.replace(tzinfo=UTC)
 
     def backup(self, target: Path) -> None:
-        """
-        Refuse: only the server's own tools make a copy that can be trusted.
-
-        Raises:
-            Invalid: Always.
-        """
+        """Raise Invalid: only the server's own tools make a reliable copy."""
         raise Invalid(
-            f"{target} was not written: a server's database is copied by pg_dump or mariadb-dump."
+            f"{target} was not written: back up a server's database with pg_dump or mariadb-dump."
         )
 
     def close(self) -> None:
-        """Close every connection that nobody uses."""
+        """Close every idle connection."""
         self._writers.close()
         self._readers.close()
 
 
 def is_server(url: URL) -> bool:
-    """Whether there is a driver for a server at such a URL."""
+    """Whether the URL is that of a supported database server."""
     return url.get_backend_name() in DRIVERS
 
 
 def open_server(url: URL, pool_size: int, schema: str | None = None) -> ServerConnections:
-    """Prepare at most `pool_size` connections, but at least two; none is opened yet."""
+    """Create pools of `pool_size` connections (at least 2); none is opened yet."""
     url = url.set(drivername=DRIVERS[url.get_backend_name()])
     readers = max(1, pool_size // 2)
     return ServerConnections(
@@ -196,24 +190,24 @@ def _pool(url: URL, size: int, schema: str | None, *, reads: bool) -> Engine:
         isolation_level="AUTOCOMMIT" if reads else "READ COMMITTED",
         skip_autocommit_rollback=True,
         execution_options=in_schema(schema),
-        enable_from_linting=False,  # it misreads joins in MySQL's spelling
+        enable_from_linting=False,  # it misreads MySQL joins
         pool_size=size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_recycle=RECYCLE_SECONDS,
         pool_use_lifo=True,
-        # `begin` leaves nothing open, and autocommit has nothing to undo.
+        # A connection comes back without a transaction: nothing to roll back.
         pool_reset_on_return=None,
-        connect_args=_connect_arguments(url, patient=False),
+        connect_args=_connect_arguments(url, with_timeouts=True),
     )
-    _look_after(engine, _session(url, reads=reads))
+    _add_listeners(engine, _session(url, reads=reads))
     return engine
 
 
-def _connect_arguments(url: URL, *, patient: bool) -> dict[str, Any]:
-    """Return what the driver is told; what the URL says for itself goes first."""
+def _connect_arguments(url: URL, *, with_timeouts: bool) -> dict[str, Any]:
+    """Return the driver's arguments, except those that the URL sets."""
     if url.drivername == POSTGRESQL:
-        told: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
@@ -221,37 +215,37 @@ def _connect_arguments(url: URL, *, patient: bool) -> dict[str, Any]:
             "application_name": "workbell",
         }
     else:
-        told = {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"}
-        if not patient:
-            told |= {"read_timeout": STATEMENT_SECONDS + 5, "write_timeout": STATEMENT_SECONDS + 5}
-    return {name: value for name, value in told.items() if name not in url.query}
+        arguments = {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"}
+        if with_timeouts:
+            seconds = STATEMENT_SECONDS + 5
+            arguments |= {"read_timeout": seconds, "write_timeout": seconds}
+    return {name: value for name, value in arguments.items() if name not in url.query}
 
 
 def _session(url: URL, *, reads: bool) -> list[str]:
-    """Return what every new connection begins with."""
+    """Return the statements that set up a new connection."""
     if url.drivername == POSTGRESQL:
         return [_POSTGRESQL_SESSION, *([_POSTGRESQL_READER] if reads else [])]
     return [_MYSQL_SESSION, *([_MYSQL_READER] if reads else [])]
 
 
-def _look_after(engine: Engine, statements: list[str]) -> None:
+def _add_listeners(engine: Engine, statements: list[str]) -> None:
     """
-    Prepare new connections, and try those that have been idle.
+    Set up new connections, and ping those that have been idle.
 
-    A server that was restarted costs whoever was in a transaction an error,
-    but nobody who comes later. Trying every connection would cost each
-    transaction one more round trip.
+    After a server restart, open transactions fail and later ones reconnect.
+    Pinging every connection would cost each transaction one more round trip.
     """
 
     def prepare(driver: Any, _: object) -> None:
         if engine.dialect.name == "postgresql":
-            _read_in_utc(driver.adapters)
+            _load_timestamps_as_utc(driver.adapters)
         with driver.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
         driver.commit()
 
-    def note(_: object, record: Any) -> None:
+    def record_use(_: object, record: Any) -> None:
         record.info["used"] = record.info.pop("idle since", None) or monotonic()
 
     def check(driver: Any, record: Any, _: object) -> None:
@@ -263,16 +257,16 @@ def _look_after(engine: Engine, statements: list[str]) -> None:
             raise InvalidatePoolError("The server has closed the connection.") from error
 
     event.listen(engine, "connect", prepare)
-    event.listen(engine, "checkin", note)
+    event.listen(engine, "checkin", record_use)
     event.listen(engine, "checkout", check)
 
 
-def _read_in_utc(adapters: Any) -> None:
+def _load_timestamps_as_utc(adapters: Any) -> None:
     """
-    Have psycopg read naive times as what they are here, in UTC.
+    Make psycopg load naive timestamps as aware UTC datetimes.
 
-    In binary they look like those with a zone, and to set the zone of a
-    list's times afterwards takes longer than to read its rows.
+    Their binary form is that of timestamptz. Setting the zone afterwards in
+    Python takes longer than reading the rows of a list.
     """
     zoned = adapters.get_loader(adapters.types["timestamptz"].oid, _BINARY)
     adapters.register_loader("timestamp", zoned)

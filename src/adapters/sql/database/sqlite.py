@@ -1,4 +1,4 @@
-"""SQLite's connections: one writer that commits in groups, many readers."""
+"""SQLite connections: one writer with group commit, many readers."""
 
 import sqlite3
 from collections import deque
@@ -14,72 +14,67 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from workbell.domain.errors import Conflict, Unavailable
 
-MOST_IN_A_GROUP = 64
+MAX_GROUP_SIZE = 64
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
 
 
 @define(eq=False)
-class CommitGroup:
-    """The members that one COMMIT keeps or loses together."""
+class SqliteCommitGroup:
+    """The blocks of several threads that share one COMMIT."""
 
-    turns: int = 0
-    kept: int = 0
+    blocks: int = 0
+    succeeded: int = 0
     error: BaseException | None = None
-    _over: Lock = field(init=False, factory=Lock)
+    _done: Lock = field(init=False, factory=Lock)
 
     def __attrs_post_init__(self) -> None:
-        self._over.acquire()
+        self._done.acquire()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Let the members go on."""
+        """Release the threads that wait for the commit."""
         self.error = error
-        self._over.release()
+        self._done.release()
 
     def wait(self) -> None:
-        """
-        Wait until the group is over.
-
-        Raises:
-            Unavailable: It could not be committed, so nothing of it stays.
-        """
-        with self._over:
+        """Wait for the commit; raise Unavailable if it failed and all blocks are rolled back."""
+        with self._done:
             pass
         if self.error is not None:
             reason = getattr(self.error, "orig", self.error)
-            raise Unavailable(f"Nothing was kept, for the commit failed: {reason}") from self.error
+            raise Unavailable(f"Rolled back because the commit failed: {reason}") from self.error
 
 
 @define(eq=False)
 class Writer:
     """
-    The one write connection, taken in turns, first come first served.
+    The one write connection, which threads acquire in order of arrival.
 
-    Each turn works under a savepoint. The last member with nobody waiting,
-    or the 64th, commits for all; every member returns after that only.
+    Each block runs under a savepoint. The thread that finishes when no other
+    waits, or the 64th of a group, commits; all blocks return after the commit.
     """
 
     connection: Connection
     _driver: sqlite3.Connection
     _mutex: Lock = field(init=False, factory=Lock)
     _waiting: deque[Lock] = field(init=False, default=Factory(deque[Lock]))
-    _taken: bool = field(init=False, default=False)
-    _group: CommitGroup | None = field(init=False, default=None)
-    _lost: bool = field(init=False, default=False)
+    _acquired: bool = field(init=False, default=False)
+    _group: SqliteCommitGroup | None = field(init=False, default=None)
+    _rolled_back: bool = field(init=False, default=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Work in the group's transaction: kept with it, undone when the block raises."""
-        self._take()
+        """Run a block in the group's transaction; roll back only it if it raises."""
+        self._acquire()
         group = None
         try:
             group = self._group = self._group or self._open()
-            group.turns += 1
+            group.blocks += 1
             self._run("SAVEPOINT member")
             yield self.connection
-            if self._lost:
-                raise Unavailable("The database has dropped the transaction.")
+            if self._rolled_back:
+                raise Unavailable("SQLite has rolled back the transaction.")
             self._run("RELEASE member")
-            group.kept += 1
+            group.succeeded += 1
         except BaseException as error:
             if group is not None:
                 self._undo(group, error)
@@ -91,8 +86,8 @@ class Writer:
 
     @contextmanager
     def without_transaction(self) -> Iterator[sqlite3.Connection]:
-        """Have the driver's connection outside any transaction."""
-        self._take()
+        """Open the driver's connection outside any transaction."""
+        self._acquire()
         try:
             self._commit()
             yield self._driver
@@ -101,19 +96,19 @@ class Writer:
 
     def detect_rollback(self) -> None:
         """
-        Notice that SQLite has rolled everything back (disk full, I/O error).
+        Detect that SQLite has rolled back by itself (disk full, I/O error).
 
-        A transaction that will be rolled back takes its place, lest the rest
-        of the block be committed statement by statement.
+        A new transaction, which will be rolled back, prevents that the rest of
+        the block is committed statement by statement.
         """
         if self._group is not None and not self._driver.in_transaction:
-            self._lost = True
+            self._rolled_back = True
             self._run("BEGIN")
 
-    def _take(self) -> None:
+    def _acquire(self) -> None:
         with self._mutex:
-            if not self._taken:
-                self._taken = True
+            if not self._acquired:
+                self._acquired = True
                 return
             turn = Lock()
             turn.acquire()
@@ -130,27 +125,27 @@ class Writer:
             raise
 
     def _commit_or_hand_over(self) -> None:
-        """Commit if nobody waits or the group is full, then let the next one in."""
+        """Commit if no thread waits or the group is full, then wake the next thread."""
         while True:
             group = self._group
-            if group and (not self._waiting or group.turns >= MOST_IN_A_GROUP):
+            if group and (not self._waiting or group.blocks >= MAX_GROUP_SIZE):
                 self._commit()
             with self._mutex:
                 if self._waiting:
                     self._waiting.popleft().release()
                     return
                 if self._group is None:
-                    self._taken = False
+                    self._acquired = False
                     return
 
-    def _open(self) -> CommitGroup:
-        self._lost = False
+    def _open(self) -> SqliteCommitGroup:
+        self._rolled_back = False
         self._run("BEGIN IMMEDIATE")
-        return CommitGroup()
+        return SqliteCommitGroup()
 
-    def _undo(self, group: CommitGroup, error: BaseException) -> None:
+    def _undo(self, group: SqliteCommitGroup, error: BaseException) -> None:
         try:
-            if not self._lost and self._driver.in_transaction:
+            if not self._rolled_back and self._driver.in_transaction:
                 self._run("ROLLBACK TO member")
                 self._run("RELEASE member")
                 return
@@ -164,13 +159,13 @@ class Writer:
             return
         error: BaseException | None = None
         try:
-            self._run("COMMIT" if group.kept else "ROLLBACK")
-        except BaseException as caught:  # noqa: BLE001 - every member raises it
+            self._run("COMMIT" if group.succeeded else "ROLLBACK")
+        except BaseException as caught:  # noqa: BLE001 - raised by every block
             error = caught
         self._close(group, error)
 
-    def _close(self, group: CommitGroup, error: BaseException | None) -> None:
-        """End a group, and see to it that no transaction is left open."""
+    def _close(self, group: SqliteCommitGroup, error: BaseException | None) -> None:
+        """Finish a group, and roll back a transaction that is still open."""
         if self._driver.in_transaction:
             try:
                 self._run("ROLLBACK")
@@ -194,13 +189,13 @@ class SqliteConnections:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Have the write connection for one turn."""
+        """Open the write connection in a transaction."""
         with self.writer.transaction() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Have a read-only connection, in which every statement stands for itself."""
+        """Open a read-only connection in autocommit mode."""
         try:
             connection = self._readers.pop()
         except IndexError:
@@ -217,39 +212,39 @@ class SqliteConnections:
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        """Have a connection of its own, foreign keys unchecked, nothing begun."""
+        """Open a separate connection, without foreign key checks or a transaction."""
         with self.writer.without_transaction(), self._engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             yield connection
 
     def time(self) -> None:
-        """Return nothing: SQLite has no time of its own."""
+        """Return None: SQLite has no clock of its own."""
         return
 
     def backup(self, target: Path) -> None:
         """
-        Copy the database, online, to a new file, and check the copy.
+        Copy the database, while it is in use, to a new file, and check the copy.
 
         Raises:
-            Conflict: There is such a file already.
+            Conflict: The file exists.
             Unavailable: The copy is damaged.
         """
         if target.exists():
-            raise Conflict(f"There is a file {target} already.")
+            raise Conflict(f"The file {target} exists already.")
         part = target.with_name(target.name + ".part")
         part.unlink(missing_ok=True)
-        _make(part)
+        _create_file(part)
         with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(part)) as copy:
             source.backup(copy, pages=1024)
             copy.execute("PRAGMA journal_mode=DELETE")
             (answer,) = copy.execute("PRAGMA integrity_check").fetchone()
         if answer != "ok":
             part.unlink()
-            raise Unavailable(f"The copy is damaged: {answer}")
+            raise Unavailable(f"The integrity check of the copy failed: {answer}")
         part.rename(target)
 
     def close(self) -> None:
-        """Close every connection that nobody uses."""
+        """Close every connection."""
         while self._readers:
             self._readers.pop().close()
         with self.writer.without_transaction():
@@ -258,22 +253,17 @@ class SqliteConnections:
 
 
 def open_sqlite(url: URL) -> SqliteConnections:
-    """
-    Open a file, and make it, for its owner only, if it is not there.
-
-    Raises:
-        Unavailable: It cannot be opened.
-    """
+    """Open a database file, created with mode 0600; raise Unavailable on failure."""
     if not url.database or url.database == ":memory:":
-        raise ValueError("SQLite needs a file; the memory store needs none.")
+        raise ValueError(f"The SQLite URL {url} names no file; for memory use the memory store.")
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
         poolclass=NullPool,
         connect_args={"check_same_thread": False, "cached_statements": 512},
     )
-    event.listen(engine, "connect", _prepare)
-    _make(Path(url.database))
+    event.listen(engine, "connect", _set_up)
+    _create_file(Path(url.database))
     try:
         connection = engine.connect()
     except OperationalError as error:
@@ -281,28 +271,28 @@ def open_sqlite(url: URL) -> SqliteConnections:
         raise Unavailable(reason) from error
     driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     writer = Writer(connection, driver)
-    event.listen(engine, "handle_error", _watching(writer))
+    event.listen(engine, "handle_error", _rollback_detector(writer))
     return SqliteConnections(Path(url.database), writer, engine)
 
 
-def _make(path: Path) -> None:
-    """Make an empty file for its owner only; what SQLite puts beside it gets the same mode."""
-    with suppress(OSError):  # it is there, or SQLite says better why it cannot be
+def _create_file(path: Path) -> None:
+    """Create an empty file with mode 0600, which SQLite uses for its WAL file too."""
+    with suppress(OSError):  # it exists, or SQLite will report the error better
         path.touch(mode=0o600, exist_ok=False)
 
 
-def _prepare(driver: Any, _: object) -> None:
+def _set_up(driver: Any, _: object) -> None:
     for pragma in _PRAGMAS:
         driver.execute(f"PRAGMA {pragma}")
     driver.create_function("lower", 1, _lower, deterministic=True)
 
 
 def _lower(text: Any) -> Any:
-    """Fold a text's case as Python does: SQLite's own function knows ASCII only."""
+    """Fold the case of a text; SQLite's own `lower` handles ASCII only."""
     return text.casefold() if isinstance(text, str) else text
 
 
-def _watching(writer: Writer) -> Callable[[ExceptionContext], None]:
+def _rollback_detector(writer: Writer) -> Callable[[ExceptionContext], None]:
     def handle(context: ExceptionContext) -> None:
         if context.connection is writer.connection:
             writer.detect_rollback()

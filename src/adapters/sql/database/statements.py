@@ -1,4 +1,10 @@
-"""Statements compiled once, and inserts in the spelling of each dialect."""
+"""
+Prepared statements, and inserts in the syntax of each dialect.
+
+On PostgreSQL prepared statements bypass SQLAlchemy's cursor, which describes
+every column of every result: listing 20 schedules through it takes 1.5 to 1.7
+times the CPU time (docs/bounds.md).
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,19 +21,19 @@ from sqlalchemy.exc import DBAPIError
 Values = Sequence[Any]
 _TABLE = re.compile(r"\bworkbell_\w+")
 IDLE = 0
-"""psycopg's transaction status of a connection on which no transaction has begun."""
+"""psycopg's transaction status of a connection without a transaction."""
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnyResult: TypeAlias = CursorResult[*tuple[Any, ...]]
 
 
 def schema_of(db: Connection) -> str | None:
-    """Return the schema that qualifies the names of tables, None for the search path."""
+    """Return the schema that qualifies table names; None is the search path."""
     translated = db.get_execution_options().get("schema_translate_map")
     return translated[None] if translated else None
 
 
 def in_schema(schema: str | None) -> dict[str, Any]:
-    """Return the execution options by which tables are found in a schema."""
+    """Return the execution options that qualify table names with a schema."""
     return {"schema_translate_map": None if schema is None else {None: schema}}
 
 
@@ -38,12 +44,10 @@ def _qualified(statement: TextClause, schema: str) -> TextClause:
 @define(eq=False)
 class PreparedStatement:
     """
-    A hot statement, compiled once per dialect and schema and passed to the driver.
+    A statement that is compiled once per dialect and schema.
 
-    Values are given in the order of `names`, in their stored form; rows are
-    the driver's own tuples. On PostgreSQL psycopg's own cursor executes it,
-    because SQLAlchemy has psycopg describe every column of every result: to
-    list 20 schedules takes 1.5 to 1.7 times the processor time without.
+    Values are passed in the order of `names`, in their stored form; rows are
+    the driver's tuples.
     """
 
     _make: Callable[[str], Any]
@@ -62,48 +66,48 @@ class PreparedStatement:
         """
         Execute the statement once; return its rows as the driver's tuples.
 
-        `committing` is for PostgreSQL: where no transaction has begun, the
-        statement commits by itself, which saves two round trips.
+        With `committing` PostgreSQL commits the statement by itself unless a
+        transaction has begun, which saves two round trips.
         """
         with autocommit(db) if committing else nullcontext():
             if can_bypass_sqlalchemy(db):
                 return self._by_driver(db, values, reads=True)
             with closing(self.execute(db, values)) as result:
                 assert result.cursor is not None
-                found: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
-        return found
+                rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
+        return rows
 
     def execute_no_result(self, db: Connection, values: Values = ()) -> None:
-        """Execute the statement once; it returns no rows."""
+        """Execute the statement once, without reading rows."""
         if can_bypass_sqlalchemy(db):
             self._by_driver(db, values, reads=False)
         else:
             self.execute(db, values)
 
     def execute_many(self, db: Connection, rows: Sequence[Values]) -> int:
-        """Execute the statement for each row; return the driver's count of written rows."""
+        """Execute the statement for each row; return the number of written rows."""
         if not rows:
             return 0
         text, arrange = self._for(db)
         return db.exec_driver_sql(text, [arrange(row) for row in rows]).rowcount
 
     def compiled(self, db: Connection, values: Values) -> tuple[str, Any]:
-        """Return the statement and its values as the driver takes them."""
+        """Return the SQL text and the values in the driver's form."""
         text, arrange = self._for(db)
         return text, arrange(values)
 
     def _by_driver(
         self, db: Connection, values: Values, *, reads: bool
     ) -> Sequence[tuple[Any, ...]]:
-        """Execute the statement with psycopg, in its binary form; return the rows."""
+        """Execute the statement with a binary psycopg cursor; return the rows."""
         if not db.in_transaction():
             db.begin()
         driver: Any = db.connection.dbapi_connection
-        text, given = self.compiled(db, values)
-        with wrap_driver_errors(db, text, given), driver.cursor(binary=True) as cursor:
-            cursor.execute(text, given)
-            found: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
-        return found
+        text, arguments = self.compiled(db, values)
+        with wrap_driver_errors(db, text, arguments), driver.cursor(binary=True) as cursor:
+            cursor.execute(text, arguments)
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall() if reads else ()
+        return rows
 
     def _for(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
         key = db.dialect.name, schema_of(db)
@@ -114,12 +118,12 @@ class PreparedStatement:
 
     def _compile(self, db: Connection) -> tuple[str, Callable[[Values], Any]]:
         statement, schema = self._make(db.dialect.name), schema_of(db)
-        given: dict[str, Any] = {"dialect": db.dialect, "column_keys": list(self._names)}
+        options: dict[str, Any] = {"dialect": db.dialect, "column_keys": list(self._names)}
         if schema is not None and isinstance(statement, TextClause):
             statement = _qualified(statement, schema)
         elif schema is not None:
-            given |= {"schema_translate_map": {None: schema}, "render_schema_translate": True}
-        compiled: Any = statement.compile(**given)
+            options |= {"schema_translate_map": {None: schema}, "render_schema_translate": True}
+        compiled: Any = statement.compile(**options)
         fixed = {name: each for name, each in compiled.params.items() if name not in self._names}
         return str(compiled), _arranger(self._names, fixed, compiled.positiontup)
 
@@ -127,46 +131,42 @@ class PreparedStatement:
 def _arranger(
     names: tuple[str, ...], fixed: dict[str, Any], order: list[str] | None
 ) -> Callable[[Values], Any]:
-    """Return what brings values into the order or form that the driver takes."""
+    """Return the function that puts values into the driver's order or form."""
     if order is None:
         return lambda values: {**fixed, **dict(zip(names, values, strict=True))}
     if tuple(order) == names:
         return tuple
-    all_names, more = (*names, *fixed), tuple(fixed.values())
-    places = [all_names.index(name) for name in order]
+    all_names, constants = (*names, *fixed), tuple(fixed.values())
+    positions = [all_names.index(name) for name in order]
 
     def arrange(values: Values) -> tuple[Any, ...]:
-        given = (*values, *more)
-        return tuple([given[place] for place in places])
+        all_values = (*values, *constants)
+        return tuple([all_values[position] for position in positions])
 
     return arrange
 
 
 def can_bypass_sqlalchemy(db: Connection) -> bool:
-    """
-    Whether statements may bypass SQLAlchemy.
-
-    The driver is psycopg, and no listener is registered for cursors.
-    """
+    """Whether the driver is psycopg and no cursor listener is registered."""
     return db.dialect.driver == "psycopg" and not db.dispatch.before_cursor_execute
 
 
 @contextmanager
 def wrap_driver_errors(db: Connection, text: str, values: Any) -> Iterator[None]:
-    """Raise the driver's errors as SQLAlchemy does."""
+    """Wrap the driver's errors in SQLAlchemy's exceptions."""
     failure = db.dialect.loaded_dbapi.Error
     try:
         yield
     except failure as error:
         driver: Any = db.connection.dbapi_connection
-        if driver.closed:  # SQLAlchemy finds that too, and renews its pool
+        if driver.closed:  # makes SQLAlchemy detect the disconnect and renew its pool
             db.exec_driver_sql("SELECT 1")
         raise DBAPIError.instance(text, values, error, failure, dialect=db.dialect) from error
 
 
 @contextmanager
 def autocommit(db: Connection) -> Iterator[None]:
-    """Let PostgreSQL commit each statement by itself, unless a transaction has begun."""
+    """Switch the driver to autocommit within the block, unless a transaction has begun."""
     driver: Any = db.connection.dbapi_connection
     if driver.info.transaction_status != IDLE:
         yield
@@ -180,7 +180,7 @@ def autocommit(db: Connection) -> Iterator[None]:
 
 
 def prepare(statement: Executable, *names: str) -> PreparedStatement:
-    """Return a prepared statement that is the same for every dialect."""
+    """Return a prepared statement for all dialects."""
     return PreparedStatement(lambda _: statement, names)
 
 
@@ -191,7 +191,7 @@ _INSERT: Mapping[str, Callable[[Table], Any]] = {
 
 
 def insert_if_absent(table: Table, dialect: str) -> Any:
-    """Return an INSERT that leaves out rows whose unique keys are taken."""
+    """Return an INSERT that skips rows whose unique keys exist."""
     if dialect in _INSERT:
         return _INSERT[dialect](table).on_conflict_do_nothing()
     key = next(iter(table.primary_key))
@@ -199,28 +199,25 @@ def insert_if_absent(table: Table, dialect: str) -> Any:
 
 
 def column_names(table: Table) -> tuple[str, ...]:
-    """
-    Return the names of a table's columns, as texts.
-
-    By SQLAlchemy's own kind of names a call with all of them takes four times as long.
-    """
+    """Return the names of a table's columns as plain, interned strings."""
+    # Keyword arguments named by SQLAlchemy's `quoted_name` cost a call four times as much.
     return tuple(intern(str(column.name)) for column in table.columns)
 
 
 def inserted_id(result: AnyResult) -> int:
-    """Return the id that an INSERT has given its row."""
+    """Return the id of the inserted row."""
     key = result.inserted_primary_key
     assert key is not None
     return int(key[0])
 
 
 def row_to_dict(row: AnyRow) -> dict[str, Any]:
-    """Return a row's values by the names of their columns."""
-    return dict(cast("Mapping[str, Any]", row._mapping))  # noqa: SLF001 - SQLAlchemy's own spelling
+    """Return a row's values by column name."""
+    return dict(cast("Mapping[str, Any]", row._mapping))  # noqa: SLF001 - public API
 
 
 def upsert(db: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Write a row in place of the one with its primary key, if there is one."""
+    """Insert a row, or update the row with the same primary key."""
     db.execute(_upsert(table, db.dialect.name), dict(row))
 
 
@@ -237,5 +234,5 @@ def _upsert(table: Table, dialect: str) -> Any:
 
 
 def chunks(items: Sequence[Any], size: int = 500) -> Iterable[Sequence[Any]]:
-    """Cut a sequence into parts that fit one statement."""
+    """Split a sequence into parts that fit one statement."""
     return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,4 +1,4 @@
-"""What a database may do in its own way: the fields of the strategy table."""
+"""The operations that databases implement differently."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,11 +13,11 @@ from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.schedule import Schedule
 from workbell.domain.schedules.ticks import FastPathStep
 
-ProgressEntry: TypeAlias = tuple[JobState, float, datetime | None]
-"""The state of a new row, its fair tag, and the time from which it is ready."""
+InitialState: TypeAlias = tuple[JobState, float, datetime | None]
+"""The state of a new row, its fair tag, and the time when it became ready."""
 
 InsertJobs: TypeAlias = Callable[
-    [Connection, Sequence[Job], Sequence[ProgressEntry]], Sequence[Job | None]
+    [Connection, Sequence[Job], Sequence[InitialState]], Sequence[Job | None]
 ]
 InsertJob: TypeAlias = Callable[[Connection, Job, datetime, bool], Job | None]
 WriteSettlements: TypeAlias = Callable[[Connection, Sequence[Settlement]], dict[JobId, Settlement]]
@@ -35,23 +35,21 @@ IsAmong: TypeAlias = Callable[[Any, str], ColumnElement[bool]]
 @frozen(kw_only=True)
 class Strategy:
     """
-    The paths of one database, where the databases differ.
+    The implementations of one database, where databases differ.
 
-    None stands for a path that the database does not have: the repository
-    then goes the portable way.
+    Where a field is None, the repository uses its portable implementation.
 
     Attributes:
-        insert_jobs: Insert rows unless their keys are taken; None for each refused one.
+        insert_jobs: Insert rows unless their keys exist; return None for each skipped row.
         write_settlements: Write accepted outcomes and their attempts.
         insert_schedule: Insert a schedule and return its id.
         advance_by_one: Move schedules past one tick each.
         is_among: The condition that a column is among the ids of a parameter.
-        insert_job: Insert one waiting job without a concurrency key by one statement; the
-            last argument says whether the statement commits by itself.
-        settle_and_claim: Write outcomes and claim by one statement; the last
+        insert_job: Insert one waiting job without a concurrency key; the last
             argument says whether the statement commits by itself.
-        fire_ticks: Insert the jobs of due ticks by few statements; return the
-            steps that are accounted for.
+        settle_and_claim: Write outcomes and claim in one statement; the last
+            argument says whether the statement commits by itself.
+        fire_ticks: Insert the jobs of due ticks; return the steps that were handled.
     """
 
     insert_jobs: InsertJobs

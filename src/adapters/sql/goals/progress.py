@@ -1,4 +1,4 @@
-"""Progress entries in SQL, and the days on which their time falls."""
+"""Progress entries in SQL, and their seconds per local day."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -23,80 +23,78 @@ from workbell.domain.goals.progress_entry import EntryId, ProgressEntry
 from workbell.domain.identity.user import UserId
 from workbell.ports.goals.repository import EntryFilter, ExportRow, GoalDay
 
-_c, _d = progress_entries.c, progress_days.c
+entries_c, days_c = progress_entries.c, progress_days.c
 _ONE = select(progress_entries).where(
-    _c.owner == bindparam("whose"),
-    _c.goal_id == bindparam("goal"),
-    _c.number == bindparam("numbered"),
+    entries_c.owner == bindparam("owner_id"),
+    entries_c.goal_id == bindparam("goal"),
+    entries_c.number == bindparam("entry_number"),
 )
 _LATEST = (
     select(progress_entries)
     .where(
-        _c.owner == bindparam("whose"),
-        _c.started_at < bindparam("moment"),
-        _c.id != bindparam("spared"),
+        entries_c.owner == bindparam("owner_id"),
+        entries_c.started_at < bindparam("moment"),
+        entries_c.id != bindparam("except_id"),
     )
-    .order_by(_c.started_at.desc())
+    .order_by(entries_c.started_at.desc())
     .limit(1)
 )
 _EXPORT = (
     select(progress_entries, goals.c.name.label("goal_name"), goals.c.category)
-    .join(goals, goals.c.id == _c.goal_id)
-    .where(_c.owner == bindparam("whose"), _c.id > bindparam("above"))
-    .order_by(_c.id)
-    .limit(bindparam("most"))
+    .join(goals, goals.c.id == entries_c.goal_id)
+    .where(entries_c.owner == bindparam("owner_id"), entries_c.id > bindparam("after_id"))
+    .order_by(entries_c.id)
+    .limit(bindparam("limit"))
 )
 _INSERT = insert(progress_entries)
 _REPLACE = update(progress_entries).where(
-    _c.id == bindparam("entry"), _c.owner == bindparam("whose")
+    entries_c.id == bindparam("row_id"), entries_c.owner == bindparam("owner_id")
 )
-_SHARE = insert(progress_days)
-_UNSHARE = delete(progress_days).where(_d.entry_id == bindparam("of_entry"))
+_INSERT_DAYS = insert(progress_days)
+_DELETE_DAYS = delete(progress_days).where(days_c.entry_id == bindparam("for_entry"))
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": _c.id,
-    "number": _c.number,
-    "created_at": _c.created_at,
-    "logged": _c.logged_seconds,
-    "total": _c.total_seconds,
+    **{name: entries_c[name] for name in ("id", "number", "created_at")},
+    "logged": entries_c.logged_seconds,
+    "total": entries_c.total_seconds,
 }
 
 
 @frozen
 class SqlProgressEntryRepository:
-    """Everybody's progress entries, and what they share out over local days."""
+    """Progress entries and their seconds per local day."""
 
     _db: Connection
 
     def add(self, entry: ProgressEntry) -> ProgressEntry:
-        """Keep a new entry and its shares, and return it with its id."""
+        """Insert an entry and its days; return it with its id."""
         try:
             result = self._db.execute(_INSERT, _values(entry))
         except IntegrityError as error:
-            raise Conflict(f"There is another entry {entry.number}.") from error
-        kept = evolve(entry, id=EntryId(inserted_id(result)))
-        self._share(kept)
-        return kept
+            raise Conflict(f"The goal has an entry {entry.number} already.") from error
+        inserted = evolve(entry, id=EntryId(inserted_id(result)))
+        self._insert_days(inserted)
+        return inserted
 
     def get(self, owner: UserId, goal_id: GoalId, number: int) -> ProgressEntry:
-        """Return one entry."""
-        values = {"whose": owner, "goal": goal_id, "numbered": number}
+        """Return an entry."""
+        values = {"owner_id": owner, "goal": goal_id, "entry_number": number}
         row = self._db.execute(_ONE, values).one_or_none()
         if row is None:
             raise NotFound(f"There is no entry {number}.")
         return _entry(row)
 
     def replace(self, entry: ProgressEntry) -> None:
-        """Keep an entry as it now stands, and its shares."""
-        values = _values(entry) | {"entry": entry.id, "whose": entry.owner}
+        """Update an entry and its days."""
+        values = _values(entry) | {"row_id": entry.id, "owner_id": entry.owner}
         if self._db.execute(_REPLACE, values).rowcount == 0:
             raise NotFound(f"There is no entry {entry.number}.")
-        self._db.execute(_UNSHARE, {"of_entry": entry.id})
-        self._share(entry)
+        self._db.execute(_DELETE_DAYS, {"for_entry": entry.id})
+        self._insert_days(entry)
 
     def delete(self, entry: ProgressEntry) -> None:
-        """Remove an entry; its shares go with it."""
-        gone = delete(progress_entries).where(_c.id == entry.id, _c.owner == entry.owner)
-        self._db.execute(gone)
+        """Delete an entry; its days are deleted by cascade."""
+        conditions = (entries_c.id == entry.id, entries_c.owner == entry.owner)
+        self._db.execute(delete(progress_entries).where(*conditions))
 
     def find(
         self,
@@ -107,7 +105,7 @@ class SqlProgressEntryRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ProgressEntry]:
-        """Return a part of a person's entries."""
+        """Return a page of an owner's entries."""
         query = (
             select(progress_entries)
             .where(*_conditions(owner, filters))
@@ -116,23 +114,23 @@ class SqlProgressEntryRepository:
         return [_entry(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, owner: UserId, filters: EntryFilter) -> int:
-        """Return how many entries the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching entries, at most `COUNT_CAP` + 1."""
         query = count_rows(progress_entries, *_conditions(owner, filters))
         return self._db.execute(query).scalar_one()
 
     def latest_before(
         self, owner: UserId, instant: datetime, *, except_id: EntryId | None = None
     ) -> ProgressEntry | None:
-        """Return the timed entry that started last before a moment, perhaps but for one."""
-        values = {"whose": owner, "moment": instant, "spared": except_id or 0}
+        """Return the last timed entry that started before a time, ignoring `except_id`."""
+        values = {"owner_id": owner, "moment": instant, "except_id": except_id or 0}
         row = self._db.execute(_LATEST, values).one_or_none()
         return None if row is None else _entry(row)
 
     def export(
         self, owner: UserId, *, after: EntryId | None = None, limit: int = 500
     ) -> Sequence[ExportRow]:
-        """Return entries by id, above an id."""
-        values = {"whose": owner, "above": after or 0, "most": limit}
+        """Return the entries with ids above `after`, by id."""
+        values = {"owner_id": owner, "after_id": after or 0, "limit": limit}
         return [_export_row(row) for row in self._db.execute(_EXPORT, values)]
 
     def days(
@@ -142,23 +140,23 @@ class SqlProgressEntryRepository:
         first: date | None = None,
         last: date | None = None,
     ) -> Sequence[tuple[date, int]]:
-        """Return the seconds of each local day that has any, in order."""
+        """Return the seconds of each local day with progress, in order."""
         query = (
-            select(_d.local_day, func.sum(_d.seconds))
-            .where(*_within(owner, first, last), *equals(_d.goal_id, goal_id))
-            .group_by(_d.local_day)
-            .order_by(_d.local_day)
+            select(days_c.local_day, func.sum(days_c.seconds))
+            .where(*_within(owner, first, last), *equals(days_c.goal_id, goal_id))
+            .group_by(days_c.local_day)
+            .order_by(days_c.local_day)
         )
         return [(day, int(seconds)) for day, seconds in self._db.execute(query)]
 
     def days_by_goal(
         self, owner: UserId, first: date | None = None, last: date | None = None
     ) -> Sequence[GoalDay]:
-        """Return the seconds of each local day and goal, by day and number."""
+        """Return the seconds of each local day and goal, by day and goal number."""
         sums = (
-            select(_d.local_day, _d.goal_id, func.sum(_d.seconds).label("seconds"))
+            select(days_c.local_day, days_c.goal_id, func.sum(days_c.seconds).label("seconds"))
             .where(*_within(owner, first, last))
-            .group_by(_d.local_day, _d.goal_id)
+            .group_by(days_c.local_day, days_c.goal_id)
             .subquery()
         )
         query = (
@@ -167,20 +165,16 @@ class SqlProgressEntryRepository:
             .order_by(sums.c.local_day, goals.c.number)
         )
         return [
-            GoalDay(
-                day=day, goal_number=number, category=Category(category), seconds=int(seconds)
-            )
-            for day, number, category, seconds in self._db.execute(query)
-        ]  # fmt: skip
+            GoalDay(day=day, goal_number=number, category=Category(name), seconds=int(seconds))
+            for day, number, name, seconds in self._db.execute(query)
+        ]
 
-    def _share(self, entry: ProgressEntry) -> None:
-        """Write down on which local days an entry's time falls."""
-        of_entry = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
-        rows = [
-            of_entry | {"local_day": day, "seconds": seconds} for day, seconds in entry.seconds_by_day()
-        ]  # fmt: skip
-        if rows:
-            self._db.execute(_SHARE, rows)
+    def _insert_days(self, entry: ProgressEntry) -> None:
+        """Insert the seconds of an entry per local day."""
+        ids = {"entry_id": entry.id, "owner": entry.owner, "goal_id": entry.goal_id}
+        days = entry.seconds_by_day()
+        if rows := [ids | {"local_day": day, "seconds": seconds} for day, seconds in days]:
+            self._db.execute(_INSERT_DAYS, rows)
 
 
 def _values(entry: ProgressEntry) -> dict[str, Any]:
@@ -190,8 +184,7 @@ def _values(entry: ProgressEntry) -> dict[str, Any]:
 
 
 def _entry(row: AnyRow) -> ProgressEntry:
-    values: dict[str, Any] = row_to_dict(row)
-    return ProgressEntry(**values)
+    return ProgressEntry(**row_to_dict(row))
 
 
 def _export_row(row: AnyRow) -> ExportRow:
@@ -201,19 +194,19 @@ def _export_row(row: AnyRow) -> ExportRow:
 
 
 def _within(owner: UserId, first: date | None, last: date | None) -> Iterator[ColumnElement[bool]]:
-    yield _d.owner == owner
+    yield days_c.owner == owner
     if first is not None:
-        yield _d.local_day >= first
+        yield days_c.local_day >= first
     if last is not None:
-        yield _d.local_day <= last
+        yield days_c.local_day <= last
 
 
 def _conditions(owner: UserId, filters: EntryFilter) -> Iterator[ColumnElement[bool]]:
-    yield _c.owner == owner
-    yield from equals(_c.goal_id, filters.goal_id)
+    yield entries_c.owner == owner
+    yield from equals(entries_c.goal_id, filters.goal_id)
     if filters.is_complete is not None:
-        complete = _c.logged_seconds == _c.total_seconds
+        complete = entries_c.logged_seconds == entries_c.total_seconds
         yield complete if filters.is_complete else ~complete
-    yield from in_range(_c.created_at, filters.created_from, filters.created_to)
+    yield from in_range(entries_c.created_at, filters.created_from, filters.created_to)
     if filters.search is not None:
-        yield contains_text(_c.note, filters.search)
+        yield contains_text(entries_c.note, filters.search)

@@ -1,4 +1,4 @@
-"""Reminders in SQL: people are read, locked and marked by the page."""
+"""Reminders in SQL: preferences, and history per goal."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
@@ -19,89 +19,115 @@ from sqlalchemy import (
     update,
 )
 
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    insert_if_absent,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, insert_if_absent
 from workbell.adapters.sql.database.strategy import IsAmong, Strategy
-from workbell.adapters.sql.schema.goals import goal_ledgers, goals
-from workbell.adapters.sql.schema.reminders import goal_reminders, notification_preferences
+from workbell.adapters.sql.schema.goals import (
+    goal_ledgers,
+    goal_reminders,
+    goals,
+    notification_preferences,
+)
 from workbell.adapters.sql.schema.tables import users
 from workbell.domain.goals.goal import GoalState
 from workbell.domain.goals.reminder import IdleGoal, Preferences, ReminderHistory, ReminderRecipient
 from workbell.domain.identity.user import UserId
 
-_p, _g, _r, _u = notification_preferences.c, goals.c, goal_reminders.c, users.c
-_b = goal_ledgers.c
-_OPEN = _g.state == str(GoalState.ACTIVE), _g.is_complete.is_(False)
-_IDLE = _g.active_at < bindparam("before")
-_WANTED = select(_p.reminders, _p.reminder_time, _p.zone, _p.next_at)
-_OF_ONE = _WANTED.where(_p.owner == bindparam("whose"))
-_PAGE = (
-    select(_g.owner)
+preferences_c, goals_c, reminders_c, users_c = (
+    notification_preferences.c,
+    goals.c,
+    goal_reminders.c,
+    users.c,
+)
+ledgers_c = goal_ledgers.c
+_IS_OPEN = goals_c.state == str(GoalState.ACTIVE), goals_c.is_complete.is_(False)
+_IS_IDLE = goals_c.active_at < bindparam("before")
+_PREFERENCES = select(
+    preferences_c.reminders, preferences_c.reminder_time, preferences_c.zone, preferences_c.next_at
+)
+_OF_OWNER = _PREFERENCES.where(preferences_c.owner == bindparam("owner_id"))
+_IDLE_OWNERS = (
+    select(goals_c.owner)
     .distinct()
-    .where(_g.owner > bindparam("after"), *_OPEN, _IDLE)
-    .order_by(_g.owner)
+    .where(goals_c.owner > bindparam("after"), *_IS_OPEN, _IS_IDLE)
+    .order_by(goals_c.owner)
 )
-_DUE = select(_p.owner).where(_p.next_at <= bindparam("now")).order_by(_p.next_at)
-_AIMED = (
-    update(notification_preferences)
-    .where(_p.owner == bindparam("whose"), _p.next_at <= bindparam("now"))
-    .values(zone=bindparam("by"), next_at=bindparam("at"))
+_DUE_OWNERS = (
+    select(preferences_c.owner)
+    .where(preferences_c.next_at <= bindparam("now"))
+    .order_by(preferences_c.next_at)
 )
-_CHANGED = (
+_SET_NEXT_TIME = (
     update(notification_preferences)
-    .where(_p.owner == bindparam("whose"))
+    .where(preferences_c.owner == bindparam("owner_id"), preferences_c.next_at <= bindparam("now"))
+    .values(zone=bindparam("new_zone"), next_at=bindparam("new_next_at"))
+)
+_SAVE_PREFERENCES = (
+    update(notification_preferences)
+    .where(preferences_c.owner == bindparam("owner_id"))
     .values(
-        reminders=bindparam("wanted"),
-        reminder_time=bindparam("daily"),
-        zone=bindparam("by"),
-        next_at=bindparam("at"),
+        reminders=bindparam("new_reminders"),
+        reminder_time=bindparam("new_time"),
+        zone=bindparam("new_zone"),
+        next_at=bindparam("new_next_at"),
     )
 )
 
 
 @frozen
 class _BulkStatements:
-    """The statements about many people or goals at once."""
+    """Statements for many owners or goals at once."""
 
     lock: Any
-    people: Any
-    goals: Any
+    recipients: Any
+    idle_goals: Any
     reminded: Any
-    new: Any
-    forget: Any
-    mark: Any
+    missing: Any
+    delete_history: Any
+    insert_history: Any
 
     @classmethod
     def of(cls, among: IsAmong) -> "_BulkStatements":
-        """Return them, made with a way to say that a column is among the ids of a parameter."""
-        marked = select(
-            _g.id,
+        """Build the statements with the given IN condition (expanded list, or PostgreSQL array)."""
+        history = select(
+            goals_c.id,
             bindparam("since", type_=Date),
             bindparam("count", type_=Integer),
             bindparam("last", type_=Date),
-        ).where(among(_g.id, "ids"))
+        ).where(among(goals_c.id, "ids"))
         return cls(
-            lock=select(_b.owner)
-            .where(among(_b.owner, "owners"))
-            .order_by(_b.owner)
+            lock=select(ledgers_c.owner)
+            .where(among(ledgers_c.owner, "owners"))
+            .order_by(ledgers_c.owner)
             .with_for_update(),
-            people=select(_u.id, _u.time_zone, _p.reminded_on, *_WANTED.selected_columns)
-            .outerjoin_from(users, notification_preferences, _p.owner == _u.id)
-            .where(among(_u.id, "owners"), _u.is_active.is_(True))
-            .order_by(_u.id),
-            goals=select(_g.owner, _g.id, _g.name, _g.active_at, _r.since, _r.count, _r.last)
-            .outerjoin_from(goals, goal_reminders, _r.goal_id == _g.id)
-            .where(among(_g.owner, "owners"), *_OPEN, _IDLE)
-            .order_by(_g.id),
+            recipients=select(
+                users_c.id,
+                users_c.time_zone,
+                preferences_c.reminded_on,
+                *_PREFERENCES.selected_columns,
+            )
+            .outerjoin_from(users, notification_preferences, preferences_c.owner == users_c.id)
+            .where(among(users_c.id, "owners"), users_c.is_active.is_(True))
+            .order_by(users_c.id),
+            idle_goals=select(
+                goals_c.owner,
+                goals_c.id,
+                goals_c.name,
+                goals_c.active_at,
+                reminders_c.since,
+                reminders_c.count,
+                reminders_c.last,
+            )
+            .outerjoin_from(goals, goal_reminders, reminders_c.goal_id == goals_c.id)
+            .where(among(goals_c.owner, "owners"), *_IS_OPEN, _IS_IDLE)
+            .order_by(goals_c.id),
             reminded=update(notification_preferences)
-            .where(among(_p.owner, "owners"))
+            .where(among(preferences_c.owner, "owners"))
             .values(reminded_on=bindparam("day")),
-            new=select(_u.id, true(), literal("")).where(among(_u.id, "owners")),
-            forget=delete(goal_reminders).where(among(_r.goal_id, "ids")),
-            mark=insert(goal_reminders).from_select(["goal_id", "since", "count", "last"], marked),
+            missing=select(users_c.id, true(), literal("")).where(among(users_c.id, "owners")),
+            delete_history=delete(goal_reminders).where(among(reminders_c.goal_id, "ids")),
+            insert_history=insert(goal_reminders).from_select(
+                ["goal_id", "since", "count", "last"], history
+            ),
         )
 
 
@@ -112,47 +138,47 @@ def _statements(is_among: IsAmong) -> _BulkStatements:
 
 @frozen
 class SqlReminderRepository:
-    """Who wants reminders and when, and what of which goal was said."""
+    """Notification preferences, and reminders that were sent."""
 
     _db: Connection
     _strategy: Strategy
 
     @property
-    def _of_many(self) -> _BulkStatements:
+    def _bulk(self) -> _BulkStatements:
         return _statements(self._strategy.is_among)
 
     def preferences(self, owner: UserId) -> Preferences:
-        """Return what a person prefers, or the defaults."""
-        row = self._db.execute(_OF_ONE, {"whose": owner}).one_or_none()
+        """Return an owner's preferences, or the defaults."""
+        row = self._db.execute(_OF_OWNER, {"owner_id": owner}).one_or_none()
         return Preferences() if row is None else _preferences(row)
 
     def save_preferences(self, owner: UserId, preferences: Preferences) -> None:
-        """Keep what a person prefers; when they were reminded last stays."""
+        """Store an owner's preferences; the day of the last reminder is unchanged."""
         self._ensure_rows([owner])
         at = preferences.reminder_time
         values = {
-            "whose": owner,
-            "wanted": preferences.reminders,
-            "daily": None if at is None else at.isoformat("minutes"),
-            "by": preferences.zone,
-            "at": preferences.next_at,
+            "owner_id": owner,
+            "new_reminders": preferences.reminders,
+            "new_time": None if at is None else at.isoformat("minutes"),
+            "new_zone": preferences.zone,
+            "new_next_at": preferences.next_at,
         }
-        self._db.execute(_CHANGED, values)
+        self._db.execute(_SAVE_PREFERENCES, values)
 
     def idle(self, after: UserId, before: datetime, *, limit: int) -> Sequence[UserId]:
-        """Return people above an id, by id, who have an open goal idle since before a moment."""
+        """Return owners above an id with an open goal idle since before a time, by id."""
         values = {"after": after, "before": before}
-        return self._db.execute(_PAGE.limit(limit), values).scalars().all()
+        return self._db.execute(_IDLE_OWNERS.limit(limit), values).scalars().all()
 
     def due(self, now: datetime, *, limit: int) -> Sequence[UserId]:
-        """Return people whose own time has come, the longest ago first."""
-        return self._db.execute(_DUE.limit(limit), {"now": now}).scalars().all()
+        """Return owners whose reminder time has come, oldest first."""
+        return self._db.execute(_DUE_OWNERS.limit(limit), {"now": now}).scalars().all()
 
     def lock(self, owners: Sequence[UserId], before: datetime) -> Sequence[ReminderRecipient]:
-        """Lock people's books, in the order of their ids, and return them as they stand."""
-        self._db.execute(self._of_many.lock, {"owners": owners}).all()
+        """Lock the ledgers of owners in id order; return the owners with their idle goals."""
+        self._db.execute(self._bulk.lock, {"owners": owners}).all()
         found: dict[int, list[IdleGoal]] = {}
-        for row in self._db.execute(self._of_many.goals, {"owners": owners, "before": before}):
+        for row in self._db.execute(self._bulk.idle_goals, {"owners": owners, "before": before}):
             found.setdefault(row.owner, []).append(_goal(row))
         return [
             ReminderRecipient(
@@ -162,42 +188,42 @@ class SqlReminderRepository:
                 reminded_on=row.reminded_on,
                 goals=found.get(row.id, ()),
             )
-            for row in self._db.execute(self._of_many.people, {"owners": owners})
+            for row in self._db.execute(self._bulk.recipients, {"owners": owners})
         ]
 
     def mark_reminded(
         self, days: Mapping[UserId, date], goals: Mapping[int, ReminderHistory]
     ) -> None:
-        """Keep on which day people, who are locked, were reminded last, and of which goals."""
+        """Record the day of the last reminder of locked owners, and the goals it named."""
         self._ensure_rows(sorted(days))
         by_day: dict[date, list[UserId]] = {}
         for owner, day in days.items():
             by_day.setdefault(day, []).append(owner)
         for day, owners in by_day.items():
-            self._db.execute(self._of_many.reminded, {"day": day, "owners": owners})
+            self._db.execute(self._bulk.reminded, {"day": day, "owners": owners})
         for ids in chunks(sorted(goals)):
-            self._db.execute(self._of_many.forget, {"ids": ids})
+            self._db.execute(self._bulk.delete_history, {"ids": ids})
         alike: dict[ReminderHistory, list[int]] = {}
-        for goal, told in goals.items():
-            alike.setdefault(told, []).append(goal)
-        for told, some in alike.items():
-            values = {"since": told.since, "count": told.count, "last": told.last}
+        for goal, history in goals.items():
+            alike.setdefault(history, []).append(goal)
+        for history, some in alike.items():
+            values = {"since": history.since, "count": history.count, "last": history.last}
             for ids in chunks(sorted(some)):
-                self._db.execute(self._of_many.mark, {**values, "ids": ids})
+                self._db.execute(self._bulk.insert_history, {**values, "ids": ids})
 
     def set_next_times(self, people: Mapping[UserId, Preferences], now: datetime) -> None:
-        """Keep the `zone` and `next_at` of people whose own time has come."""
+        """Update `zone` and `next_at` of owners whose reminder time has come."""
         rows = [
-            {"whose": owner, "now": now, "by": wanted.zone, "at": wanted.next_at}
+            {"owner_id": owner, "now": now, "new_zone": wanted.zone, "new_next_at": wanted.next_at}
             for owner, wanted in sorted(people.items())
         ]
         if rows:
-            self._db.execute(_AIMED, rows)
+            self._db.execute(_SET_NEXT_TIME, rows)
 
     def _ensure_rows(self, owners: Sequence[UserId]) -> None:
-        """Have a row for each of some people."""
+        """Insert the missing preference rows of owners."""
         provide = insert_if_absent(notification_preferences, self._db.dialect.name)
-        rows = provide.from_select(["owner", "reminders", "zone"], self._of_many.new)
+        rows = provide.from_select(["owner", "reminders", "zone"], self._bulk.missing)
         self._db.execute(rows, {"owners": owners})
 
 
@@ -212,5 +238,5 @@ def _preferences(row: AnyRow) -> Preferences:
 
 
 def _goal(row: AnyRow) -> IdleGoal:
-    told = None if row.since is None else ReminderHistory(row.since, row[5], row.last)
-    return IdleGoal(id=row.id, name=row.name, active_at=row.active_at, reminded=told)
+    history = None if row.since is None else ReminderHistory(row.since, row[5], row.last)
+    return IdleGoal(id=row.id, name=row.name, active_at=row.active_at, reminded=history)

@@ -8,55 +8,41 @@ from attrs import asdict, evolve, frozen
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    inserted_id,
-    row_to_dict,
-)
+from workbell.adapters.sql.database.statements import AnyRow, inserted_id, row_to_dict
 from workbell.adapters.sql.schema.tables import api_keys
 from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.identity.api_key import ApiKey
 from workbell.domain.identity.user import KeyScope, UserId
 
-_k = api_keys.c
-
-
-_BY_PREFIX = select(api_keys).where(_k.prefix == bindparam("given"))
-
-
-_is_one = (_k.user_id == bindparam("whose"), _k.id == bindparam("key_id"))
-
-
+keys_c = api_keys.c
+_BY_PREFIX = select(api_keys).where(keys_c.prefix == bindparam("prefix"))
+_is_one = (keys_c.user_id == bindparam("user"), keys_c.id == bindparam("key_id"))
 _KEY = select(api_keys).where(*_is_one)
-
-
 _KEYS = (
     select(api_keys)
-    .where(_k.user_id == bindparam("whose"), _k.revoked_at.is_(None))
-    .order_by(_k.id.desc())
+    .where(keys_c.user_id == bindparam("user"), keys_c.revoked_at.is_(None))
+    .order_by(keys_c.id.desc())
 )
-
-
 _REVOKE_KEY = (
-    update(api_keys).where(*_is_one, _k.revoked_at.is_(None)).values(revoked_at=bindparam("now"))
-)
-
-
-_NOTE_KEY_USE = (
     update(api_keys)
-    .where(_k.id == bindparam("key_id"), _k.revoked_at.is_(None))
-    .values(last_used_at=bindparam("used"))
+    .where(*_is_one, keys_c.revoked_at.is_(None))
+    .values(revoked_at=bindparam("now"))
+)
+_RECORD_USE = (
+    update(api_keys)
+    .where(keys_c.id == bindparam("key_id"), keys_c.revoked_at.is_(None))
+    .values(last_used_at=bindparam("new_last_used_at"))
 )
 
 
 @frozen
 class SqlApiKeyRepository:
-    """API keys, by their prefix."""
+    """API keys."""
 
     _db: Connection
 
     def add(self, key: ApiKey) -> ApiKey:
-        """Keep a new key, and return it with its id."""
+        """Insert a key and return it with its id."""
         values = {**asdict(key), "scopes": sorted(key.scopes)}
         del values["id"]
         if self.by_prefix(key.prefix) is not None:
@@ -68,29 +54,29 @@ class SqlApiKeyRepository:
         return evolve(key, id=inserted_id(result))
 
     def by_prefix(self, prefix: str) -> ApiKey | None:
-        """Return a key whatever its state; None if unknown."""
-        row = self._db.execute(_BY_PREFIX, {"given": prefix}).one_or_none()
+        """Return a key in any state, or None."""
+        row = self._db.execute(_BY_PREFIX, {"prefix": prefix}).one_or_none()
         return None if row is None else _key(row)
 
     def get(self, user_id: UserId, key_id: int) -> ApiKey:
-        """Return one of a person's keys."""
-        row = self._db.execute(_KEY, {"whose": user_id, "key_id": key_id}).one_or_none()
+        """Return one of a user's keys."""
+        row = self._db.execute(_KEY, {"user": user_id, "key_id": key_id}).one_or_none()
         if row is None:
             raise NotFound("There is no such key.")
         return _key(row)
 
     def list_for_user(self, user_id: UserId) -> Sequence[ApiKey]:
-        """Return a person's keys that are not revoked, the newest first."""
-        return [_key(row) for row in self._db.execute(_KEYS, {"whose": user_id})]
+        """Return a user's keys that are not revoked, newest first."""
+        return [_key(row) for row in self._db.execute(_KEYS, {"user": user_id})]
 
     def revoke(self, user_id: UserId, key_id: int, now: datetime) -> bool:
-        """End one of a person's keys."""
-        values = {"whose": user_id, "key_id": key_id, "now": now}
+        """Revoke one of a user's keys; return whether it was active."""
+        values = {"user": user_id, "key_id": key_id, "now": now}
         return self._db.execute(_REVOKE_KEY, values).rowcount == 1
 
     def record_use(self, key: ApiKey) -> None:
-        """Keep `last_used_at` of a key that is not revoked."""
-        self._db.execute(_NOTE_KEY_USE, {"key_id": key.id, "used": key.last_used_at})
+        """Update `last_used_at` of a key unless it is revoked."""
+        self._db.execute(_RECORD_USE, {"key_id": key.id, "new_last_used_at": key.last_used_at})
 
 
 def _key(row: AnyRow) -> ApiKey:

@@ -21,46 +21,48 @@ from workbell.domain.errors import Conflict, NotFound
 from workbell.domain.identity.session import Session, SessionKind
 from workbell.domain.identity.user import UserId
 
-_s = sessions.c
+sessions_c = sessions.c
 _COLUMNS = column_names(sessions)
-_MOMENTS = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
-_ONE = select(sessions).where(_s.id == bindparam("session_id"))
+_TIMES = ("created_at", "expires_at", "rotated_at", "revoked_at", "last_used_at")
+_ONE = select(sessions).where(sessions_c.id == bindparam("session_id"))
 _SESSION = prepare(_ONE, "session_id")
 _LOCKED = prepare(_ONE.with_for_update(), "session_id")
 _INSERT = prepare(insert(sessions), *_COLUMNS)
-_is_alive = (
-    _s.user_id == bindparam("whose"),
-    _s.revoked_at.is_(None),
-    _s.expires_at > bindparam("now"),
+_is_active = (
+    sessions_c.user_id == bindparam("user"),
+    sessions_c.revoked_at.is_(None),
+    sessions_c.expires_at > bindparam("now"),
 )
-_ALIVE = select(sessions).where(*_is_alive).order_by(_s.created_at.desc(), _s.id.desc())
-_OPENED_FROM = prepare(
-    select(_s.id)
-    .where(_s.user_id == bindparam("whose"), _s.address == bindparam("where"))
+_ACTIVE = (
+    select(sessions).where(*_is_active).order_by(sessions_c.created_at.desc(), sessions_c.id.desc())
+)
+_FROM_ADDRESS = prepare(
+    select(sessions_c.id)
+    .where(sessions_c.user_id == bindparam("user"), sessions_c.address == bindparam("from_address"))
     .limit(1),
-    "whose",
-    "where",
+    "user",
+    "from_address",
 )
 _REVOKE_ALL = (
     update(sessions)
-    .where(*_is_alive, _s.id != bindparam("spared"))
+    .where(*_is_active, sessions_c.id != bindparam("except_id"))
     .values(revoked_at=bindparam("now"))
 )
-_NOTE_USE = (
+_RECORD_USE = (
     update(sessions)
-    .where(_s.id == bindparam("session_id"), _s.revoked_at.is_(None))
-    .values(last_used_at=bindparam("used"), expires_at=bindparam("end"))
+    .where(sessions_c.id == bindparam("session_id"), sessions_c.revoked_at.is_(None))
+    .values(last_used_at=bindparam("new_last_used_at"), expires_at=bindparam("new_expires_at"))
 )
 
 
 @frozen
 class SqlSessionRepository:
-    """Logins, by their opaque id."""
+    """Sessions, identified by an opaque id."""
 
     _db: Connection
 
     def add(self, session: Session) -> None:
-        """Keep a new session."""
+        """Insert a session."""
         if self.find(session.id) is not None:
             raise Conflict("There is another session with this id.")
         try:
@@ -71,52 +73,52 @@ class SqlSessionRepository:
             raise Conflict("There is another session with this id.") from error
 
     def find(self, session_id: str) -> Session | None:
-        """Return a session whatever its state; None if unknown."""
+        """Return a session in any state, or None."""
         return self._one(_SESSION, session_id)
 
     def get_for_update(self, session_id: str) -> Session:
-        """Return a session as it now stands, and lock its row."""
+        """Lock and return a session."""
         session = self._one(_LOCKED, session_id)
         if session is None:
             raise NotFound("There is no such session.")
         return session
 
     def replace(self, session: Session) -> None:
-        """Keep a session as it now stands; its id, user and start stay."""
+        """Update a session, except its id, user and creation time."""
         values = _values(session)
         del values["id"], values["user_id"], values["created_at"]
-        change = update(sessions).where(_s.id == session.id).values(values)
+        change = update(sessions).where(sessions_c.id == session.id).values(values)
         if self._db.execute(change).rowcount == 0:
             raise NotFound("There is no such session.")
 
     def record_use(self, session: Session) -> None:
-        """Keep `last_used_at` and `expires_at` of a session that is not revoked."""
+        """Update `last_used_at` and `expires_at` of a session unless it is revoked."""
         values = {
             "session_id": session.id,
-            "used": session.last_used_at,
-            "end": session.expires_at,
+            "new_last_used_at": session.last_used_at,
+            "new_expires_at": session.expires_at,
         }
-        self._db.execute(_NOTE_USE, values)
+        self._db.execute(_RECORD_USE, values)
 
     def list_for_user(self, user_id: UserId, now: datetime) -> Sequence[Session]:
-        """Return a person's sessions that are alive, the newest first."""
-        rows = self._db.execute(_ALIVE, {"whose": user_id, "now": now})
+        """Return a user's active sessions, newest first."""
+        rows = self._db.execute(_ACTIVE, {"user": user_id, "now": now})
         return [_session(row) for row in rows]
 
     def has_login_from(self, user_id: UserId, address: str) -> bool:
-        """Whether a person has signed in from an address, as long as sessions are kept."""
-        return bool(_OPENED_FROM.fetch_all(self._db, (user_id, address)))
+        """Whether a stored session of the user was opened from an address."""
+        return bool(_FROM_ADDRESS.fetch_all(self._db, (user_id, address)))
 
     def revoke_all(self, user_id: UserId, now: datetime, *, except_id: str = "") -> int:
-        """End every session of a person that is alive, but perhaps one."""
-        values = {"whose": user_id, "now": now, "spared": except_id}
+        """Revoke a user's active sessions, except one; return how many."""
+        values = {"user": user_id, "now": now, "except_id": except_id}
         return self._db.execute(_REVOKE_ALL, values).rowcount
 
     def purge(self, before: datetime, *, limit: int) -> int:
-        """Remove sessions that expired before a moment, at most so many; return how many."""
-        over = select(_s.id).where(_s.expires_at < before).limit(limit)
-        found = self._db.execute(over).scalars().all()
-        self._db.execute(delete(sessions).where(_s.id.in_(found)))
+        """Delete up to `limit` sessions that expired before a time; return how many."""
+        expired = select(sessions_c.id).where(sessions_c.expires_at < before).limit(limit)
+        found = self._db.execute(expired).scalars().all()
+        self._db.execute(delete(sessions).where(sessions_c.id.in_(found)))
         return len(found)
 
     def _one(self, query: PreparedStatement, session_id: str) -> Session | None:
@@ -125,7 +127,7 @@ class SqlSessionRepository:
             return None
         values = dict(zip(_COLUMNS, rows[0], strict=True))
         read = instant_reader(self._db.dialect)
-        return _session_from_row(values | {name: read(values[name]) for name in _MOMENTS})
+        return _session_from_row(values | {name: read(values[name]) for name in _TIMES})
 
 
 def _values(session: Session) -> dict[str, Any]:

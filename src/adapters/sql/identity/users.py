@@ -39,77 +39,78 @@ from workbell.domain.identity.user import (
 )
 from workbell.ports.identity.users import UserFilter
 
-_u = users.c
-_ONE = select(users).where(_u.id == bindparam("user_id"))
+users_c = users.c
+_ONE = select(users).where(users_c.id == bindparam("user_id"))
 _USER = prepare(_ONE, "user_id")
 USER_LOCKED = prepare(_ONE.with_for_update(), "user_id")
 _COLUMNS = column_names(users)
 _FLAGS = ("is_super_user", "is_active", "is_email_verified")
-_BY_USERNAME = prepare(select(users).where(_u.username_key == bindparam("login")), "login")
-_BY_EMAIL = prepare(select(users).where(_u.email_key == bindparam("login")), "login")
-_TAKEN = select(_u.username_key, _u.email_key).where(
-    or_(_u.username_key == bindparam("name"), _u.email_key == bindparam("email")),
-    _u.id != bindparam("itself"),
+_BY_USERNAME = prepare(select(users).where(users_c.username_key == bindparam("login")), "login")
+_BY_EMAIL = prepare(select(users).where(users_c.email_key == bindparam("login")), "login")
+_WITH_SAME_KEYS = select(users_c.username_key, users_c.email_key).where(
+    or_(users_c.username_key == bindparam("name"), users_c.email_key == bindparam("email")),
+    users_c.id != bindparam("except_id"),
 )
 _SUPER_USER: Select[Any] = (
-    select(literal_column("1")).where(_u.is_super_user.is_(True), _u.is_active.is_(True)).limit(1)
+    select(literal_column("1"))
+    .where(users_c.is_super_user.is_(True), users_c.is_active.is_(True))
+    .limit(1)
 )
-_USERNAMES = select(_u.username).where(_u.is_active.is_(True)).order_by(_u.id)
+_USERNAMES = select(users_c.username).where(users_c.is_active.is_(True)).order_by(users_c.id)
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": _u.id,
-    "username": _u.username_key,
-    "email": _u.email_key,
-    "created_at": _u.created_at,
+    **{name: users_c[name] for name in ("id", "created_at")},
+    "username": users_c.username_key,
+    "email": users_c.email_key,
 }
 
 
 @frozen
 class SqlUserRepository:
-    """Every person, active or not."""
+    """Users, active or not."""
 
     _db: Connection
 
     def add(self, user: User) -> User:
-        """Keep a new person, and return them with their id."""
+        """Insert a user and return it with its id."""
         values = _user_values(user)
         self._check_free(values, UserId(0))
         try:
             result = self._db.execute(insert(users).values(values))
         except IntegrityError as error:
-            raise _taken(error) from error
+            raise _to_already_taken(error) from error
         return evolve(user, id=UserId(inserted_id(result)))
 
     def get(self, user_id: UserId) -> User:
-        """Return a person, without a lock."""
+        """Return a user."""
         return self._one(_USER, user_id)
 
     def get_for_update(self, user_id: UserId) -> User:
-        """Return a person as they now stand, and lock their row."""
+        """Lock and return a user."""
         return self._one(USER_LOCKED, user_id)
 
     def by_login(self, identifier: str) -> User | None:
-        """Return who has this username or, if it holds an `@`, this address."""
+        """Return the user with a username or, if it contains `@`, an email address."""
         query = _BY_EMAIL if "@" in identifier else _BY_USERNAME
         return self._by_key(query, identifier)
 
     def by_email(self, email: str) -> User | None:
-        """Return who has this address."""
+        """Return the user with an email address, or None."""
         return self._by_key(_BY_EMAIL, email)
 
     def replace(self, user: User) -> None:
-        """Keep a person as they now stand: every field but id and `created_at`."""
+        """Update a user, except its id and `created_at`."""
         values = _user_values(user)
         del values["created_at"]
         self._check_free(values, user.id)
         try:
-            changed = self._db.execute(update(users).where(_u.id == user.id).values(values))
+            changed = self._db.execute(update(users).where(users_c.id == user.id).values(values))
         except IntegrityError as error:
-            raise _taken(error) from error
+            raise _to_already_taken(error) from error
         if changed.rowcount == 0:
             raise NotFound(f"There is no user {user.id}.")
 
     def has_super_user(self) -> bool:
-        """Whether there is an active person with `is_super_user`."""
+        """Whether there is an active superuser."""
         return self._db.execute(_SUPER_USER).first() is not None
 
     def find(
@@ -120,17 +121,17 @@ class SqlUserRepository:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[User]:
-        """Return a part of a list of people."""
+        """Return a page of users."""
         terms = order_by(ordering, _ORDERINGS)
         query = select(users).where(*_conditions(filters)).order_by(*terms)
         return [_user(row) for row in self._db.execute(query.offset(offset).limit(limit))]
 
     def count(self, filters: UserFilter) -> int:
-        """Return how many users the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching users, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(users, *_conditions(filters))).scalar_one()
 
     def usernames(self) -> Sequence[str]:
-        """Return the username of every active person, by id."""
+        """Return the usernames of active users, by id."""
         return self._db.execute(_USERNAMES).scalars().all()
 
     def _one(self, query: PreparedStatement, user_id: UserId) -> User:
@@ -146,38 +147,30 @@ class SqlUserRepository:
         rows = query.fetch_all(self._db, (key,))
         return user_from_row(self._db, rows[0]) if rows else None
 
-    def _check_free(self, values: Mapping[str, Any], itself: UserId) -> None:
+    def _check_free(self, values: Mapping[str, Any], except_id: UserId) -> None:
         name, email = values["username_key"], values["email_key"]
-        asked = {"name": name, "email": email, "itself": itself}
-        rows = self._db.execute(_TAKEN, asked).all()
-        taken = [
-            field
-            for field, is_taken in (
-                ("username", any(row.username_key == name for row in rows)),
-                ("email", any(row.email_key == email for row in rows)),
-            )
-            if is_taken
-        ]
+        parameters = {"name": name, "email": email, "except_id": except_id}
+        rows = self._db.execute(_WITH_SAME_KEYS, parameters).all()
+        taken = ["username"] if any(row.username_key == name for row in rows) else []
+        taken += ["email"] if any(row.email_key == email for row in rows) else []
         if taken:
             raise AlreadyTaken.of(*taken)
 
 
 def _conditions(filters: UserFilter) -> Iterator[ColumnElement[bool]]:
-    yield from equals(_u.id, filters.id)
-    yield from equals(_u.role, filters.role and str(filters.role))
-    yield from equals(_u.tier, filters.tier and str(filters.tier))
-    yield from equals(_u.is_active, filters.is_active)
-    yield from equals(_u.is_super_user, filters.is_super_user)
-    yield from equals(_u.is_email_verified, filters.is_email_verified)
+    yield from equals(users_c.role, filters.role and str(filters.role))
+    yield from equals(users_c.tier, filters.tier and str(filters.tier))
+    for name in ("id", "is_active", "is_super_user", "is_email_verified"):
+        yield from equals(users_c[name], getattr(filters, name))
     if filters.email is not None:
-        yield _u.email_key == normalise_identifier(filters.email)
+        yield users_c.email_key == normalise_identifier(filters.email)
     if filters.search is not None:
-        columns = (_u.username, _u.email, _u.first_name, _u.last_name)
+        columns = (users_c.username, users_c.email, users_c.first_name, users_c.last_name)
         yield or_(*(contains_text(column, filters.search) for column in columns))
 
 
-def _taken(error: IntegrityError) -> AlreadyTaken:
-    """Return what a lost race means; databases name one key only."""
+def _to_already_taken(error: IntegrityError) -> AlreadyTaken:
+    """Convert a unique violation after a race; databases name only one key."""
     return AlreadyTaken.of("email" if "email_key" in str(error.orig) else "username")
 
 
@@ -191,20 +184,20 @@ def _user_values(user: User) -> dict[str, Any]:
 
 
 def _user(row: AnyRow) -> User:
-    return _user_of(row_to_dict(row))
+    return _user_from_values(row_to_dict(row))
 
 
 def user_from_row(db: Connection, row: Sequence[Any]) -> User:
-    """Return the person of a row of `USER_LOCKED`, as the driver returns it."""
+    """Convert a driver's row of `USER_LOCKED`."""
     values = dict(zip(_COLUMNS, row, strict=True))
     read = instant_reader(db.dialect)
     values["created_at"] = read(values["created_at"])
     if (until := values["password_expires_at"]) is not None:
         values["password_expires_at"] = read(until)
-    return _user_of(values | {name: bool(values[name]) for name in _FLAGS})
+    return _user_from_values(values | {name: bool(values[name]) for name in _FLAGS})
 
 
-def _user_of(values: dict[str, Any]) -> User:
+def _user_from_values(values: dict[str, Any]) -> User:
     del values["username_key"], values["email_key"]
     values["role"], values["tier"] = Role(values["role"]), Tier(values["tier"])
     return User(**values)

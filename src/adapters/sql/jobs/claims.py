@@ -1,4 +1,4 @@
-"""Claims: taking ready rows, extending leases, and noting progress."""
+"""Claiming ready jobs, renewing leases and recording progress."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -8,11 +8,7 @@ from attrs import frozen
 from sqlalchemy import bindparam, literal_column, select, update
 
 from workbell.adapters.sql.database.column_types import instant_writer, json_text
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    prepare,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare
 from workbell.adapters.sql.jobs.rows import (
     CLAIM_COLUMNS,
     MODES,
@@ -26,50 +22,55 @@ from workbell.adapters.sql.schema.tables import jobs, queues
 from workbell.domain.jobs.attempt import Claim
 from workbell.domain.jobs.job import JobId, JobState, Progress, select_claimable
 
-_c = jobs.c
-_ids = _c.id.in_(bindparam("ids", expanding=True))
+jobs_c = jobs.c
+_ids = jobs_c.id.in_(bindparam("ids", expanding=True))
 CLAIMED = (
     select(*CLAIM_COLUMNS)
     .where(
         IS_READY,
-        _c.queue == bindparam("queue"),
-        _c.cancel_requested.is_(False),
+        jobs_c.queue == bindparam("queue"),
+        jobs_c.cancel_requested.is_(False),
         ~select(queues.c.name)
         .where(queues.c.name == bindparam("queue"), queues.c.state != "running")
         .exists(),
     )
-    .order_by(_c.priority.desc(), _c.fair_tag, _c.id)
-    .limit(bindparam("most"))
+    .order_by(jobs_c.priority.desc(), jobs_c.fair_tag, jobs_c.id)
+    .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
 _claim = update(jobs).values(
     state=literal_column(str(int(JobState.RUNNING))),
-    lease_until=bindparam("lease"),
-    worker=bindparam("claimer"),
+    lease_until=bindparam("new_lease"),
+    worker=bindparam("claimed_by"),
     started_at=bindparam("now"),
-    attempt=_c.attempt + literal_column("1"),
-    token=_c.token + literal_column("1"),
+    attempt=jobs_c.attempt + literal_column("1"),
+    token=jobs_c.token + literal_column("1"),
 )
-_CLAIM = prepare(_claim.where(_c.id == bindparam("job_id")), "lease", "claimer", "now", "job_id")
+_CLAIM = prepare(
+    _claim.where(jobs_c.id == bindparam("job_id")), "new_lease", "claimed_by", "now", "job_id"
+)
 _CLAIM_TOGETHER = _claim.where(_ids)
 RUNNING = select(
-    _c.id, _c.token, _c.state, _c.cancel_requested, _c.concurrency_key, _c.queue
+    jobs_c.id,
+    jobs_c.token,
+    jobs_c.state,
+    jobs_c.cancel_requested,
+    jobs_c.concurrency_key,
+    jobs_c.queue,
 ).where(_ids)
-_LOCK_RUNNING = RUNNING.order_by(_c.id).with_for_update()
-_EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("lease"))
+_LOCK_RUNNING = RUNNING.order_by(jobs_c.id).with_for_update()
+_EXTEND = update(jobs).where(_ids).values(lease_until=bindparam("new_lease"))
 _PROGRESS = prepare(
     update(jobs)
-    .where(_c.id == bindparam("job_id"), _c.token == bindparam("under"), IS_RUNNING)
-    .values(progress=bindparam("told")),
-    "told",
-    "job_id",
-    "under",
+    .where(jobs_c.id == bindparam("job_id"), jobs_c.token == bindparam("claim_token"), IS_RUNNING)
+    .values(progress=bindparam("new_progress")),
+    *("new_progress", "job_id", "claim_token"),
 )
 
 
 @frozen
 class JobClaims(JobStaging):
-    """What workers do to the rows that they claim."""
+    """The operations of workers on the jobs that they claim."""
 
     def claim(
         self,
@@ -81,10 +82,10 @@ class JobClaims(JobStaging):
         limit: int,
         free_threads: int,
     ) -> Sequence[Claim]:
-        """Take ready rows of a queue that is not paused."""
+        """Claim ready jobs of a running queue."""
         if (settle_and_claim := self._strategy.settle_and_claim) is not None:
-            asked = (queue, limit, free_threads, lease_until, worker, now)
-            return settle_and_claim(self._db, (), asked, self._sole)[0]
+            request = (queue, limit, free_threads, lease_until, worker, now)
+            return settle_and_claim(self._db, (), request, self._single_statement)[0]
         rows = self._claimable(queue, limit, free_threads)
         if not rows:
             return []
@@ -104,45 +105,45 @@ class JobClaims(JobStaging):
     def renew_leases(
         self, claims: Sequence[tuple[JobId, int]], lease_until: datetime
     ) -> Mapping[JobId, bool]:
-        """Renew leases; return for each renewed one whether to cancel it."""
+        """Renew leases; return, for each renewed job, whether to cancel it."""
         renewed = {JobId(row.id): bool(row.cancel_requested) for row in self._running(claims)}
-        for some in chunks(list(renewed)):
-            self._db.execute(_EXTEND, {"ids": some, "lease": lease_until})
+        for ids in chunks(list(renewed)):
+            self._db.execute(_EXTEND, {"ids": ids, "new_lease": lease_until})
         return renewed
 
     def record_progress(self, notes: Sequence[tuple[JobId, int, Progress]]) -> None:
-        """Write the progress of (id, token) pairs that are still running."""
+        """Write the progress of jobs that still run under the given tokens."""
         rows = [
-            (json_text(progress_value(told)), job_id, token)
-            for job_id, token, told in sorted(notes, key=lambda note: note[0])
+            (json_text(progress_value(progress)), job_id, token)
+            for job_id, token, progress in sorted(notes, key=lambda note: note[0])
         ]
         _PROGRESS.execute_many(self._db, rows)
 
     def _mark_claimed(
         self, ids: Sequence[int], worker: str, now: datetime, lease_until: datetime
     ) -> None:
-        """Write the claims of locked rows by one statement."""
+        """Write the claims of locked rows in one statement."""
         if len(ids) == 1:
-            moment = instant_writer(self._db.dialect)
-            _CLAIM.execute(self._db, (moment(lease_until), worker, moment(now), ids[0]))
+            to_db_time = instant_writer(self._db.dialect)
+            _CLAIM.execute(self._db, (to_db_time(lease_until), worker, to_db_time(now), ids[0]))
             return
-        values = {"ids": ids, "lease": lease_until, "claimer": worker, "now": now}
+        values = {"ids": ids, "new_lease": lease_until, "claimed_by": worker, "now": now}
         self._db.execute(_CLAIM_TOGETHER, values)
 
     def _claimable(self, queue: str, limit: int, free_threads: int) -> Sequence[AnyRow]:
-        """Return the rows that one claim may take, reading on only where it may take more."""
-        with closing(self._db.execute(CLAIMED, {"queue": queue, "most": limit})) as found:
+        """Return the rows to claim; read all `limit` rows only if they may be claimed."""
+        with closing(self._db.execute(CLAIMED, {"queue": queue, "limit": limit})) as found:
             rows = list(found.fetchmany(free_threads + 1))
             if select_claimable([MODES[row.mode] for row in rows], free_threads) == len(rows):
                 rows += found.fetchall()
         return rows[: select_claimable([MODES[row.mode] for row in rows], free_threads)]
 
     def _running(self, claims: Iterable[tuple[JobId, int]]) -> list[AnyRow]:
-        """Lock rows by id; return those that are RUNNING under the tokens."""
+        """Lock rows in id order; return those that are RUNNING under the tokens."""
         tokens = dict(claims)
         rows: list[AnyRow] = []
-        for some in chunks(sorted(tokens)):
-            rows += self._db.execute(_LOCK_RUNNING, {"ids": some})
+        for ids in chunks(sorted(tokens)):
+            rows += self._db.execute(_LOCK_RUNNING, {"ids": ids})
         return [
             row
             for row in rows

@@ -1,6 +1,6 @@
-"""Concurrency keys, and the rows that become ready or are held while a concurrency key is full."""
+"""Concurrency keys: jobs are held while their key is at its limit."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,27 +16,22 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.column_types import instant_writer
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    insert_if_absent,
-    prepare,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, insert_if_absent, prepare
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator
 from workbell.adapters.sql.schema.indexes import IS_BUSY, IS_HELD
 from workbell.adapters.sql.schema.tables import concurrency_keys, jobs, task_definitions
 from workbell.domain.jobs.job import JobState
 
-_c = jobs.c
+jobs_c = jobs.c
 _READY: ColumnElement[int] = literal_column(str(int(JobState.READY)))
 _busy = (
     select(func.count())
     .select_from(jobs)
-    .where(_c.concurrency_key == concurrency_keys.c.key, IS_BUSY)
+    .where(jobs_c.concurrency_key == concurrency_keys.c.key, IS_BUSY)
     .scalar_subquery()
 )
 _wanted = concurrency_keys.c.key.in_(bindparam("keys", expanding=True))
-STANDING = select(
+OCCUPANCY = select(
     concurrency_keys.c.key, concurrency_keys.c.concurrency_limit, _busy.label("busy")
 ).where(_wanted)
 _LOCK = (
@@ -53,57 +48,59 @@ _LIMIT = prepare(
 inactive_tasks = prepare(select(task_definitions.c.key).where(not_(task_definitions.c.is_active)))
 _inactive = (
     select(task_definitions.c.id)
-    .where(task_definitions.c.key == _c.task, not_(task_definitions.c.is_active))
+    .where(task_definitions.c.key == jobs_c.task, not_(task_definitions.c.is_active))
     .exists()
 )
-READIED = (_c.id, _c.queue, _c.priority, _c.fair_key, _c.weight)
-STAGE_COLUMNS = (*READIED, _c.concurrency_key, _c.task)
-_ROWS = select(*STAGE_COLUMNS).where(_c.id.in_(bindparam("ids", expanding=True)))
+READY_COLUMNS = (jobs_c.id, jobs_c.queue, jobs_c.priority, jobs_c.fair_key, jobs_c.weight)
+STAGE_COLUMNS = (*READY_COLUMNS, jobs_c.concurrency_key, jobs_c.task)
+_ROWS = select(*STAGE_COLUMNS).where(jobs_c.id.in_(bindparam("ids", expanding=True)))
 _HOLD = prepare(
     update(jobs)
-    .where(_c.id == bindparam("job_id"))
+    .where(jobs_c.id == bindparam("job_id"))
     .values(state=literal_column(str(int(JobState.HELD)))),
     "job_id",
 )
 HELD_CONCURRENCY_KEYS = (
-    select(_c.concurrency_key)
+    select(jobs_c.concurrency_key)
     .distinct()
-    .where(IS_HELD, _c.concurrency_key.is_not(None))
-    .order_by(_c.concurrency_key)
+    .where(IS_HELD, jobs_c.concurrency_key.is_not(None))
+    .order_by(jobs_c.concurrency_key)
 )
-_HELD_CONCURRENCY_KEYS_OF = HELD_CONCURRENCY_KEYS.where(
-    _c.concurrency_key.in_(bindparam("keys", expanding=True))
+_HELD_CONCURRENCY_KEYS_AMONG = HELD_CONCURRENCY_KEYS.where(
+    jobs_c.concurrency_key.in_(bindparam("keys", expanding=True))
 )
 _HELD = (
-    select(*READIED).where(IS_HELD, not_(_inactive)).order_by(_c.priority.desc(), _c.due_at, _c.id)
+    select(*READY_COLUMNS)
+    .where(IS_HELD, not_(_inactive))
+    .order_by(jobs_c.priority.desc(), jobs_c.due_at, jobs_c.id)
 )
-_IS_OF_TASK = _c.task == bindparam("task")
+_IS_OF_TASK = jobs_c.task == bindparam("task")
 NEXT_HELD = (
-    _HELD.where(_c.concurrency_key == bindparam("concurrency_key"))
-    .limit(bindparam("room"))
+    _HELD.where(jobs_c.concurrency_key == bindparam("concurrency_key"))
+    .limit(bindparam("limit"))
     .with_for_update()
 )
 _NEXT_HELD_OF_TASK = NEXT_HELD.where(_IS_OF_TASK)
-HELD_FREELY = _HELD.where(_c.concurrency_key.is_(None)).with_for_update(skip_locked=True)
+HELD_FREELY = _HELD.where(jobs_c.concurrency_key.is_(None)).with_for_update(skip_locked=True)
 _HELD_FREELY_OF_TASK = HELD_FREELY.where(_IS_OF_TASK)
 _MAKE_READY = prepare(
     update(jobs)
-    .where(_c.id == bindparam("job_id"))
-    .values(state=_READY, fair_tag=bindparam("tag"), queued_at=bindparam("now")),
-    "tag",
+    .where(jobs_c.id == bindparam("job_id"))
+    .values(state=_READY, fair_tag=bindparam("new_tag"), queued_at=bindparam("now")),
+    "new_tag",
     "now",
     "job_id",
 )
 
 
 def lock(db: Connection, keys: Collection[str]) -> None:
-    """Lock concurrency keys in the order of their keys."""
-    for some in chunks(sorted(keys)):
-        db.execute(_LOCK, {"keys": some}).all()
+    """Lock concurrency keys, in sorted order."""
+    for part in chunks(sorted(keys)):
+        db.execute(_LOCK, {"keys": part}).all()
 
 
 def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, int]:
-    """Lock concurrency keys that get rows, set their limits, and return how much room each has."""
+    """Insert and lock concurrency keys, set their limits, return each key's free slots."""
     if not limits:
         return {}
     rows = [{"key": key, "concurrency_limit": limits[key]} for key in sorted(limits)]
@@ -116,10 +113,10 @@ def lock_and_set_limits(db: Connection, limits: Mapping[str, int]) -> dict[str, 
 
 
 def occupancy(db: Connection, keys: Collection[str]) -> dict[str, tuple[int, int]]:
-    """Return the limit of each concurrency key, and how many of its rows are ready or running."""
+    """Return each key's limit and its number of ready or running jobs."""
     found: dict[str, tuple[int, int]] = {}
-    for some in chunks(sorted(keys)):
-        for key, limit, busy in db.execute(STANDING, {"keys": some}):
+    for part in chunks(sorted(keys)):
+        for key, limit, busy in db.execute(OCCUPANCY, {"keys": part}):
             found[key] = limit, busy
     return found
 
@@ -133,44 +130,45 @@ def release(
     task: str | None = None,
 ) -> int:
     """
-    Make held rows of locked concurrency keys ready as far as there is room; return how many.
+    Make held jobs of locked keys READY up to the limits; return how many.
 
-    Rows of inactive tasks stay held; `task` leaves all but one task's alone.
+    Jobs of inactive tasks stay held. With `task` only that task's jobs are released.
     """
-    return make_ready(db, _released(db, keys, task), now, woken)
+    return make_ready(db, _next_held(db, keys, task), now, woken)
 
 
 def release_all(db: Connection, now: datetime, woken: set[str], *, task: str | None = None) -> int:
     """
-    Make every held row ready that may be, those without a concurrency key first.
+    Make all held jobs READY up to the limits, those without a key first.
 
-    Concurrency keys and rows that others have locked are theirs to release.
+    Keys and rows that another transaction has locked are skipped.
     """
     keys = _lock_free(
         db, [key for key in db.execute(HELD_CONCURRENCY_KEYS).scalars() if key is not None]
     )
     query = HELD_FREELY if task is None else _HELD_FREELY_OF_TASK
     rows = list(db.execute(query, {} if task is None else {"task": task}))
-    return make_ready(db, rows + _released(db, keys, task), now, woken)
+    return make_ready(db, rows + _next_held(db, keys, task), now, woken)
 
 
 def _lock_free(db: Connection, keys: Sequence[str]) -> Sequence[str]:
-    """Lock the concurrency keys that nobody else has locked; return them."""
+    """Lock the keys that no other transaction has locked; return them."""
     free: list[str] = []
-    for some in chunks(keys):
-        free += db.execute(_LOCK_FREE, {"keys": some}).scalars()
+    for part in chunks(keys):
+        free += db.execute(_LOCK_FREE, {"keys": part}).scalars()
     return free
 
 
-def _released(db: Connection, keys: Collection[str], task: str | None) -> list[AnyRow]:
+def _next_held(db: Connection, keys: Collection[str], task: str | None) -> list[AnyRow]:
+    """Lock and return the held rows that fit the limits of their keys."""
     held: list[Any] = []
-    for some in chunks(sorted(keys)):
-        held += db.execute(_HELD_CONCURRENCY_KEYS_OF, {"keys": some}).scalars()
+    for part in chunks(sorted(keys)):
+        held += db.execute(_HELD_CONCURRENCY_KEYS_AMONG, {"keys": part}).scalars()
     rows: list[AnyRow] = []
     for key, (limit, busy) in sorted(occupancy(db, held).items()):
         if busy >= limit:
             continue
-        values = {"concurrency_key": key, "room": limit - busy}
+        values = {"concurrency_key": key, "limit": limit - busy}
         if task is None:
             rows += db.execute(NEXT_HELD, values)
         else:
@@ -179,7 +177,7 @@ def _released(db: Connection, keys: Collection[str], task: str | None) -> list[A
 
 
 def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> int:
-    """Make rows of `READIED` ready, with their fair tags; return how many."""
+    """Move rows with `READY_COLUMNS` to READY with fair tags; return how many."""
     if not rows:
         return 0
     tags = FairTagAllocator(db)
@@ -193,20 +191,23 @@ def make_ready(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set
 
 
 def initial_states(db: Connection, ids: Sequence[int], now: datetime, woken: set[str]) -> None:
-    """Move rows, whose concurrency keys are locked, to READY or HELD, in the order of their ids here."""
-    found: dict[int, AnyRow] = {}
-    for some in chunks(ids):
-        found.update((row.id, row) for row in db.execute(_ROWS, {"ids": some}))
-    stage_rows(db, [found[each] for each in ids], now, woken)
+    """Move jobs, whose concurrency keys are locked, to READY or HELD, in the given order."""
+    rows: dict[int, AnyRow] = {}
+    for part in chunks(ids):
+        rows.update((row.id, row) for row in db.execute(_ROWS, {"ids": part}))
+    stage_rows(db, [rows[job_id] for job_id in ids], now, woken)
 
 
 def stage_rows(db: Connection, rows: Sequence[AnyRow], now: datetime, woken: set[str]) -> None:
-    """Move rows of `PLACED` to READY or HELD; keyed ones wait for their concurrency key's next turn."""
+    """Move rows with `STAGE_COLUMNS` to READY, or via HELD if they have a key."""
     inactive = frozenset(inactive_tasks.execute(db).scalars())
     ready = [row for row in rows if row.concurrency_key is None and row.task not in inactive]
     held = [row for row in rows if row.concurrency_key is not None or row.task in inactive]
     _HOLD.execute_many(db, [(row.id,) for row in held])
     make_ready(db, ready, now, woken)
-    release(
-        db, {row.concurrency_key for row in held if row.concurrency_key is not None}, now, woken
-    )
+    release(db, keys_of(held), now, woken)
+
+
+def keys_of(rows: Iterable[Any]) -> set[str]:
+    """Return the concurrency keys of rows or settlements that have one."""
+    return {row.concurrency_key for row in rows if row.concurrency_key is not None}

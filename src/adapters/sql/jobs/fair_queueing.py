@@ -1,4 +1,4 @@
-"""Fair tags: when, in virtual time, rows have their turn."""
+"""Fair queueing: tags order the ready jobs of a queue and priority."""
 
 from typing import Any
 
@@ -17,67 +17,66 @@ from workbell.adapters.sql.database.statements import prepare
 from workbell.adapters.sql.schema.tables import jobs, task_definitions
 from workbell.domain.jobs.job import Job, JobState, fair_tag
 
-_c = jobs.c
+jobs_c = jobs.c
 _ONE: ColumnElement[int] = literal_column("1")
-_IS_READY = _c.state == literal_column(str(int(JobState.READY)))
-"""Written out, for no bound value ever matches a partial index."""
+_IS_READY = jobs_c.state == literal_column(str(int(JobState.READY)))
+"""A literal, because a bind parameter never matches a partial index."""
 
 
 def lowest_tag(queue: Any, priority: Any) -> ScalarSelect[Any]:
-    """Return a probe of the lowest ready tag of a queue and priority."""
-    ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
-    return ready.order_by(_c.fair_tag, _c.id).limit(_ONE).scalar_subquery()
+    """Return a subquery for the lowest ready tag of a queue and priority."""
+    ready = select(jobs_c.fair_tag).where(
+        _IS_READY, jobs_c.queue == queue, jobs_c.priority == priority
+    )
+    return ready.order_by(jobs_c.fair_tag, jobs_c.id).limit(_ONE).scalar_subquery()
 
 
 def highest_tag(queue: Any, priority: Any, key: Any) -> ScalarSelect[Any]:
-    """Return a probe of a fair key's highest ready tag there."""
-    ready = select(_c.fair_tag).where(_IS_READY, _c.queue == queue, _c.priority == priority)
-    of_key = ready.where(_c.fair_key == key)
-    return of_key.order_by(_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
+    """Return a subquery for the highest ready tag of a fair key."""
+    ready = select(jobs_c.fair_tag).where(
+        _IS_READY, jobs_c.queue == queue, jobs_c.priority == priority
+    )
+    of_key = ready.where(jobs_c.fair_key == key)
+    return of_key.order_by(jobs_c.fair_tag.desc()).limit(_ONE).scalar_subquery()
 
 
-_there: tuple[Any, Any] = (bindparam("queue"), bindparam("priority"))
-_LOWEST = lowest_tag(*_there)
-_HIGHEST = highest_tag(*_there, bindparam("fair_key"))
+_LOWEST = lowest_tag(bindparam("queue"), bindparam("priority"))
+_HIGHEST = highest_tag(bindparam("queue"), bindparam("priority"), bindparam("fair_key"))
 _is_inactive = (
     select(task_definitions.c.id)
     .where(task_definitions.c.key == bindparam("task"), not_(task_definitions.c.is_active))
     .exists()
 )
-_probe = prepare(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")
-_probe_with_task = prepare(
-    select(_is_inactive, _LOWEST, _HIGHEST),
-    "task",
-    "queue",
-    "priority",
-    "fair_key",
+_tags = prepare(select(_LOWEST, _HIGHEST), "queue", "priority", "fair_key")
+_tags_and_task = prepare(
+    select(_is_inactive, _LOWEST, _HIGHEST), "task", "queue", "priority", "fair_key"
 )
 
 Share = tuple[str, int, str]
-"""Queue, priority and fair key: whose rows stand behind one another."""
+"""Queue, priority and fair key: the jobs that share a sequence of tags."""
 
 
 def tag_single(db: Connection, job: Job) -> tuple[bool, float]:
-    """Return whether a job's task is active, and its tag as the only row, by one probe."""
+    """Return whether a single job's task is active, and its tag, from one query."""
     values = (job.task, job.queue, job.priority, job.fairness_key)
-    inactive, lowest, highest = _probe_with_task.execute(db, values).one()
+    inactive, lowest, highest = _tags_and_task.execute(db, values).one()
     return not inactive, fair_tag(lowest, highest, 1, job.weight)
 
 
 @define(eq=False)
 class FairTagAllocator:
-    """Gives the rows of one statement their tags, with one probe per share."""
+    """Assigns tags to the jobs of one statement, with one query per share."""
 
     _db: Connection
     _known: dict[Share, tuple[float | None, float | None]] = field(
         init=False, default=Factory(dict)
     )
-    _given: dict[Share, int] = field(init=False, default=Factory(dict))
+    _counts: dict[Share, int] = field(init=False, default=Factory(dict))
 
     def next(self, share: Share, weight: float) -> float:
-        """Return the tag of one more row of a share."""
+        """Return the tag of the next job of a share."""
         if share not in self._known:
-            self._known[share] = tuple(_probe.execute(self._db, share).one())
-        nth = self._given[share] = self._given.get(share, 0) + 1
+            self._known[share] = tuple(_tags.execute(self._db, share).one())
+        nth = self._counts[share] = self._counts.get(share, 0) + 1
         lowest, highest = self._known[share]
         return fair_tag(lowest, highest, nth, weight)

@@ -1,4 +1,4 @@
-"""Ticks: in the common case, the jobs of many schedules by few statements."""
+"""Firing due ticks on SQLite: the jobs of many schedules in three statements."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -37,89 +37,79 @@ from workbell.domain.jobs.task import OnLost, Task
 from workbell.domain.schedules.schedule import OverlapPolicy
 from workbell.domain.schedules.ticks import FastPathStep
 
-_j, _s = jobs.c, schedules.c
+jobs_c, schedules_c = jobs.c, schedules.c
 _zero: ColumnElement[Any] = literal_column("0")
 _one: ColumnElement[Any] = literal_column("1")
-_nothing: ColumnElement[Any] = literal_column("''")
+_empty: ColumnElement[Any] = literal_column("''")
 _prefix: ColumnElement[Any] = literal_column("'schedule:'")
 _allow_all: ColumnElement[Any] = literal_column(f"'{OverlapPolicy.ALLOW_ALL}'")
 _wanted = func.json_each(bindparam("ids")).table_valued("value", name="wanted").c.value
-_overlaps = _s.overlap_policy == _allow_all
-_own_concurrency_key = cast(_prefix, String) + cast(_s.id, String)
-_is_alone = and_(
-    not_(select(_j.id).where(IS_UNFINISHED_RUN, _j.schedule_id == _s.id).exists()),
-    not_(select(_j.id).where(IS_BUSY, _j.concurrency_key == _own_concurrency_key).exists()),
+_may_overlap = schedules_c.overlap_policy == _allow_all
+_own_concurrency_key = cast(_prefix, String) + cast(schedules_c.id, String)
+_is_idle = and_(
+    not_(select(jobs_c.id).where(IS_UNFINISHED_RUN, jobs_c.schedule_id == schedules_c.id).exists()),
+    not_(select(jobs_c.id).where(IS_BUSY, jobs_c.concurrency_key == _own_concurrency_key).exists()),
 )
-_queue = func.coalesce(func.nullif(_s.queue, _nothing), bindparam("queue"))
-_fair_key = cast(_s.owner, String)
+_queue = func.coalesce(func.nullif(schedules_c.queue, _empty), bindparam("queue"))
+_fair_key = cast(schedules_c.owner, String)
 
 
 def _or_task(own: ColumnElement[int], of_task: str) -> ColumnElement[int]:
     return func.coalesce(func.nullif(own, _zero), bindparam(of_task))
 
 
-_VARYING = {
+_FROM_SCHEDULE = {
     "queue": _queue,
-    "priority": _s.priority,
+    "priority": schedules_c.priority,
     "fair_key": _fair_key,
-    "weight": _s.weight,
-    "due_at": _s.next_at,
-    "concurrency_key": case((_overlaps, null()), else_=_own_concurrency_key),
+    "weight": schedules_c.weight,
+    "due_at": schedules_c.next_at,
+    "concurrency_key": case((_may_overlap, null()), else_=_own_concurrency_key),
     "mode": bindparam("mode"),
     "fail_when_lost": bindparam("fails"),
-    "max_attempts": _or_task(_s.max_attempts, "attempts"),
-    "timeout_seconds": _or_task(_s.timeout_seconds, "seconds"),
-    "owner": _s.owner,
-    "task": _s.task,
-    "name": _s.name,
+    "max_attempts": _or_task(schedules_c.max_attempts, "attempts"),
+    "timeout_seconds": _or_task(schedules_c.timeout_seconds, "seconds"),
+    "owner": schedules_c.owner,
+    "task": schedules_c.task,
+    "name": schedules_c.name,
     "origin": literal_column(f"'{JobOrigin.SCHEDULE}'"),
-    "schedule_id": _s.id,
-    "tick": _s.next_at,
+    "schedule_id": schedules_c.id,
+    "tick": schedules_c.next_at,
     "created_at": bindparam("now"),
     "queued_at": bindparam("now"),
-    "parameters": _s.parameters,
+    "parameters": schedules_c.parameters,
 }
-_FIXED = {
+_CONSTANTS = {
     "state": literal_column(str(int(JobState.READY))),
     "concurrency_limit": _one,
     "attempt": _zero,
     "token": _zero,
     "cancel_requested": _zero,
     "hidden": _zero,
-    "description": _nothing,
+    "description": _empty,
 }
-_ALONE = prepare(
+_IDLE = prepare(
     select(
-        lowest_tag(_queue, _s.priority),
-        highest_tag(_queue, _s.priority, _fair_key),
-        _s.id,
-        _s.version,
-        *_VARYING.values(),
+        lowest_tag(_queue, schedules_c.priority),
+        highest_tag(_queue, schedules_c.priority, _fair_key),
+        schedules_c.id,
+        schedules_c.version,
+        *_FROM_SCHEDULE.values(),
     )
     .select_from(_wanted.table, schedules)
-    .where(
-        IS_ACTIVE,
-        _s.id == _wanted,
-        or_(_overlaps, _is_alone),
-    ),
-    "ids",
-    "queue",
-    "mode",
-    "fails",
-    "attempts",
-    "seconds",
-    "now",
+    .where(IS_ACTIVE, schedules_c.id == _wanted, or_(_may_overlap, _is_idle)),
+    *("ids", "queue", "mode", "fails", "attempts", "seconds", "now"),
 )
 _TAGGED = ("queue", "priority", "fair_tag")
 _INSERT = PreparedStatement(
-    lambda dialect: insert_if_absent(jobs, dialect).values(_FIXED),
-    (*_TAGGED, *[name for name in _VARYING if name not in _TAGGED]),
+    lambda dialect: insert_if_absent(jobs, dialect).values(_CONSTANTS),
+    (*_TAGGED, *[name for name in _FROM_SCHEDULE if name not in _TAGGED]),
 )
 _keys = func.json_each(bindparam("keys")).table_valued("value", name="wanted")
 _new_concurrency_keys = sqlite.insert(concurrency_keys).from_select(
     ["key", "concurrency_limit"], select(_keys.c.value, _one).where(_keys.c.value.is_not(None))
 )
-_PUT_SINGLE = prepare(
+_UPSERT_KEYS = prepare(
     _new_concurrency_keys.on_conflict_do_update(
         index_elements=[concurrency_keys.c.key],
         set_={"concurrency_limit": _one},
@@ -132,8 +122,8 @@ _PUT_SINGLE = prepare(
 def fire_ticks(
     db: Connection, task: Task, steps: Sequence[FastPathStep], now: datetime, woken: set[str]
 ) -> list[FastPathStep]:
-    """Keep the jobs of due ticks whose schedules have nothing else under way, on SQLite."""
-    moment = cache(instant_writer(db.dialect))
+    """Insert jobs for ticks of schedules that have no unfinished run."""
+    to_db_time = cache(instant_writer(db.dialect))
     values = (
         json_text([step.schedule for step in steps]),
         task.queue,
@@ -141,37 +131,25 @@ def fire_ticks(
         task.on_lost is OnLost.FAIL,
         task.max_attempts,
         task.timeout_seconds,
-        moment(now),
+        to_db_time(now),
     )
     expected = {step.schedule: step for step in steps}
-    given: dict[Share, int] = {}
-    kept: list[FastPathStep] = []
-    entered: list[str] = []
+    counts: dict[Share, int] = {}
+    fired: list[FastPathStep] = []
+    keys: list[str | None] = []
     rows: list[Values] = []
-    for (
-        low,
-        high,
-        id_,
-        version,
-        queue,
-        priority,
-        key,
-        weight,
-        due,
-        concurrency_key,
-        *rest,
-    ) in _ALONE.fetch_all(db, values):
-        step = expected[id_]
-        if version != step.version or due != moment(step.tick):
+    for low, high, schedule_id, version, *columns in _IDLE.fetch_all(db, values):
+        queue, priority, fair_key, weight, due_at, concurrency_key, *rest = columns
+        step = expected[schedule_id]
+        if version != step.version or due_at != to_db_time(step.tick):
             continue
-        share = (queue, priority, key)
-        nth = given[share] = given.get(share, 0) + 1
+        share = (queue, priority, fair_key)
+        nth = counts[share] = counts.get(share, 0) + 1
         tag = fair_tag(low, high, nth, weight)
-        rows.append((queue, priority, tag, key, weight, due, concurrency_key, *rest))
-        kept.append(step)
-        if concurrency_key is not None:
-            entered.append(concurrency_key)
-    _PUT_SINGLE.execute(db, (json_text(entered),))
+        rows.append((queue, priority, tag, fair_key, weight, due_at, concurrency_key, *rest))
+        fired.append(step)
+        keys.append(concurrency_key)
+    _UPSERT_KEYS.execute(db, (json_text(keys),))
     _INSERT.execute_many(db, rows)
-    woken.update(queue for queue, _, _ in given)
-    return kept
+    woken.update(queue for queue, _, _ in counts)
+    return fired

@@ -1,4 +1,4 @@
-"""Inserting jobs on SQLite and MySQL, unless their keys are taken."""
+"""Inserting jobs on SQLite and MySQL; jobs whose unique keys exist are skipped."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ from workbell.adapters.sql.database.statements import (
     insert_if_absent,
     prepare,
 )
-from workbell.adapters.sql.database.strategy import ProgressEntry
+from workbell.adapters.sql.database.strategy import InitialState
 from workbell.adapters.sql.jobs.rows import JOB_COLUMNS, job_values, with_inserted_id
 from workbell.adapters.sql.schema.tables import jobs as table
 from workbell.domain.jobs.job import Job
@@ -21,19 +21,19 @@ from workbell.domain.jobs.job import Job
 _id = table.c.id
 _INSERT = PreparedStatement(lambda dialect: insert_if_absent(table, dialect), JOB_COLUMNS)
 _LAST_ID = text("SELECT seq FROM sqlite_sequence WHERE name = 'workbell_jobs'")
-_KEPT = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
+_INSERTED = select(_id).where(_id.between(bindparam("first"), bindparam("last")))
 _PLAIN_INSERT = prepare(insert(table), *JOB_COLUMNS)
 
 
 def insert_jobs_sqlite(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[InitialState]
 ) -> Sequence[Job | None]:
-    """Insert rows unless their keys are taken; None for each refused job."""
-    moment = instant_writer(db.dialect)
+    """Insert jobs; return None for each job whose key exists."""
+    to_db_time = instant_writer(db.dialect)
 
     def rows(ids: Sequence[int | None]) -> list[Values]:
         return [
-            job_values(job, job_id, *entry, moment)
+            job_values(job, job_id, *entry, to_db_time)
             for job, job_id, entry in zip(jobs, ids, entries, strict=True)
         ]
 
@@ -41,19 +41,19 @@ def insert_jobs_sqlite(
 
 
 def insert_jobs_mysql(
-    db: Connection, jobs: Sequence[Job], entries: Sequence[ProgressEntry]
+    db: Connection, jobs: Sequence[Job], entries: Sequence[InitialState]
 ) -> Sequence[Job | None]:
-    """Insert rows unless their keys are taken; None for each refused job."""
-    moment = instant_writer(db.dialect)
+    """Insert jobs; return None for each job whose key exists."""
+    to_db_time = instant_writer(db.dialect)
     ids = [
-        _on_mysql(db, job_values(job, None, *entry, moment))
+        _on_mysql(db, job_values(job, None, *entry, to_db_time))
         for job, entry in zip(jobs, entries, strict=True)
     ]
     return _inserted(jobs, entries, ids)
 
 
 def _inserted(
-    jobs: Sequence[Job], entries: Sequence[ProgressEntry], ids: Sequence[int | None]
+    jobs: Sequence[Job], entries: Sequence[InitialState], ids: Sequence[int | None]
 ) -> Sequence[Job | None]:
     return [
         None if job_id is None else with_inserted_id(job, job_id, *entry)
@@ -64,7 +64,7 @@ def _inserted(
 def _on_sqlite(
     db: Connection, count: int, rows: Callable[[Sequence[int | None]], list[Values]]
 ) -> Sequence[int | None]:
-    """Number the rows here, for whoever writes is alone."""
+    """Insert rows with ids chosen here, which is safe because SQLite has one writer."""
     if count == 1:
         result = _INSERT.execute(db, rows([None])[0])
         return [result.lastrowid if result.rowcount == 1 else None]
@@ -72,18 +72,17 @@ def _on_sqlite(
     ids = range(first, first + count)
     if _INSERT.execute_many(db, rows(ids)) == count:
         return ids
-    kept = set(db.execute(_KEPT, {"first": ids[0], "last": ids[-1]}).scalars())
-    return [each if each in kept else None for each in ids]
+    inserted = set(db.execute(_INSERTED, {"first": ids[0], "last": ids[-1]}).scalars())
+    return [each if each in inserted else None for each in ids]
 
 
 def _on_mysql(db: Connection, row: Values) -> int | None:
     """
-    Insert one row, by a statement of its own.
+    Insert one row in a statement of its own, and return its id.
 
-    Nothing else tells its id for certain: there are no sequences on MySQL,
-    its rows of one statement need not have ids in a row on every cluster,
-    and after ON DUPLICATE KEY neither the count (1 for a new row and for one
-    that was there) nor the last id says whether a row is ours.
+    MySQL has no other reliable way to learn the id: it has no sequences, the ids
+    of one multi-row INSERT are not consecutive on every cluster, and after ON
+    DUPLICATE KEY neither the row count nor the last id shows a new row.
     """
     try:
         return _PLAIN_INSERT.execute(db, row).lastrowid

@@ -1,4 +1,4 @@
-"""Reading jobs: single ones, lists, capped counts, and due rows."""
+"""Reading jobs: single jobs, lists, capped counts and due jobs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -40,50 +40,50 @@ from workbell.domain.jobs.attempt import Attempt, Claim
 from workbell.domain.jobs.job import Job, JobId, JobState, Status
 from workbell.ports.jobs.repository import JobFilter
 
-_c = jobs.c
-_is_waiting = _c.state < int(JobState.RUNNING)
+jobs_c = jobs.c
+_is_waiting = jobs_c.state < int(JobState.RUNNING)
 _STATUS: Mapping[Status, ColumnElement[bool]] = {
-    Status.PENDING: and_(_is_waiting, _c.attempt == 0),
-    Status.RETRYING: and_(_is_waiting, _c.attempt > 0),
-    Status.RUNNING: _c.state == int(JobState.RUNNING),
-    Status.SUCCEEDED: _c.state == int(JobState.SUCCEEDED),
-    Status.FAILED: _c.state == int(JobState.FAILED),
-    Status.CANCELLED: _c.state == int(JobState.CANCELLED),
-    Status.SKIPPED: _c.state == int(JobState.SKIPPED),
+    Status.PENDING: and_(_is_waiting, jobs_c.attempt == 0),
+    Status.RETRYING: and_(_is_waiting, jobs_c.attempt > 0),
+    **{
+        Status[state.name]: jobs_c.state == int(state)
+        for state in JobState
+        if state >= JobState.RUNNING
+    },
 }
 _ORDERINGS: Mapping[str, ColumnElement[Any]] = {
-    "id": _c.id,
-    "created_at": _c.created_at,
-    "scheduled_time": _c.due_at,
-    "status": _c.state,
-    "priority": _c.priority,
-    "task": _c.task,
-    "name": _c.name,
-    "queue": _c.queue,
+    **{name: jobs_c[name] for name in ("id", "created_at", "priority", "task", "name", "queue")},
+    "scheduled_time": jobs_c.due_at,
+    "status": jobs_c.state,
 }
 EXPIRED = (
     select(*CLAIM_COLUMNS)
-    .where(IS_RUNNING, _c.lease_until < bindparam("now"))
-    .order_by(_c.lease_until, _c.id)
-    .limit(bindparam("most"))
+    .where(IS_RUNNING, jobs_c.lease_until < bindparam("now"))
+    .order_by(jobs_c.lease_until, jobs_c.id)
+    .limit(bindparam("limit"))
 )
 NEXT_QUEUE = (
-    select(_c.queue).where(IS_READY, _c.queue > bindparam("after")).order_by(_c.queue).limit(1)
+    select(jobs_c.queue)
+    .where(IS_READY, jobs_c.queue > bindparam("after"))
+    .order_by(jobs_c.queue)
+    .limit(1)
 )
-_SWITCHED_OFF = select(queues.c.name).where(queues.c.state != "running")
-NEXT_DUE = select(_c.due_at).where(IS_SCHEDULED).order_by(_c.due_at, _c.id).limit(1)
+_STOPPED_QUEUES = select(queues.c.name).where(queues.c.state != "running")
+NEXT_DUE = select(jobs_c.due_at).where(IS_SCHEDULED).order_by(jobs_c.due_at, jobs_c.id).limit(1)
 HAS_HELD: Select[Any] = select(literal_column("1")).where(IS_HELD).limit(1)
 
 
-VISIBLE = JOB.where(_c.id == bindparam("job_id"), _c.hidden.is_(False))
+VISIBLE = JOB.where(jobs_c.id == bindparam("job_id"), jobs_c.hidden.is_(False))
 _BY_KEY = JOB.where(
-    _c.owner == bindparam("owner"), _c.idempotency_key == bindparam("idempotency_key")
+    jobs_c.owner == bindparam("owner"), jobs_c.idempotency_key == bindparam("idempotency_key")
 )
 UNFINISHED = JOB.where(
-    IS_UNFINISHED_RUN, _c.schedule_id.in_(bindparam("ids", expanding=True))
-).order_by(_c.schedule_id, _c.id)
+    IS_UNFINISHED_RUN, jobs_c.schedule_id.in_(bindparam("ids", expanding=True))
+).order_by(jobs_c.schedule_id, jobs_c.id)
 WAITING = (
-    select(_c.id).where(IS_WAITING, _c.owner == bindparam("owner")).limit(bindparam("at_most"))
+    select(jobs_c.id)
+    .where(IS_WAITING, jobs_c.owner == bindparam("owner"))
+    .limit(bindparam("limit"))
 )
 _COUNT_WAITING = select(func.count()).select_from(WAITING.subquery())
 _ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(attempts.c.number)
@@ -91,7 +91,7 @@ _ATTEMPTS = ATTEMPT.where(attempts.c.job_id == bindparam("job_id")).order_by(att
 
 @frozen
 class JobLists(JobStaging):
-    """The jobs that a scope may see, a part at a time."""
+    """Queries for jobs."""
 
     def find(
         self,
@@ -102,7 +102,7 @@ class JobLists(JobStaging):
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[Job]:
-        """Return a part of a list; hidden jobs are left out."""
+        """Return a page of the jobs visible to the scope, without hidden jobs."""
         query = (
             JOB.where(*_conditions(scope, filters))
             .order_by(*order_by(ordering, _ORDERINGS))
@@ -112,52 +112,52 @@ class JobLists(JobStaging):
         return [job_from_row(row) for row in self._db.execute(query)]
 
     def count(self, scope: Scope, filters: JobFilter) -> int:
-        """Return how many jobs the list has, counting no further than one above `COUNT_CAP`."""
+        """Return the number of matching jobs, at most `COUNT_CAP` + 1."""
         return self._db.execute(count_rows(jobs, *_conditions(scope, filters))).scalar_one()
 
     def expired(self, now: datetime, *, limit: int = 500) -> Sequence[Claim]:
-        """Return running rows whose lease ended before now, oldest first."""
-        rows = self._db.execute(EXPIRED, {"now": now, "most": limit})
+        """Return running jobs whose lease has expired, oldest first."""
+        rows = self._db.execute(EXPIRED, {"now": now, "limit": limit})
         return [claim_from_row(row) for row in rows]
 
     def waiting_queues(self) -> Sequence[str]:
-        """Return the queues, neither paused nor draining, in which ready rows wait."""
-        found: list[str] = []
+        """Return the running queues that have ready jobs."""
+        queues: list[str] = []
         queue: str | None = ""
         while (queue := self._db.execute(NEXT_QUEUE, {"after": queue}).scalar()) is not None:
-            found.append(queue)
-        off = set(self._db.execute(_SWITCHED_OFF).scalars()) if found else set()
-        return [queue for queue in found if queue not in off]
+            queues.append(queue)
+        stopped = set(self._db.execute(_STOPPED_QUEUES).scalars()) if queues else set()
+        return [queue for queue in queues if queue not in stopped]
 
     def next_due(self) -> datetime | None:
         """Return when the earliest SCHEDULED job is due."""
-        found: datetime | None = self._db.execute(NEXT_DUE).scalar()
-        return found
+        due_at: datetime | None = self._db.execute(NEXT_DUE).scalar()
+        return due_at
 
     def has_held(self) -> bool:
-        """Whether any row is HELD: one index probe."""
+        """Whether any job is HELD; reads one index entry."""
         return self._db.execute(HAS_HELD).first() is not None
 
     def get(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job that whoever asks may see."""
+        """Return a job visible to the scope."""
         row = self._db.execute(VISIBLE, {"job_id": job_id}).one_or_none()
         if row is None or not scope.covers(row.owner):
             raise NotFound(f"There is no job {job_id}.")
         return job_from_row(row)
 
     def by_idempotency_key(self, owner: UserId, key: str) -> Job | None:
-        """Return the job that an owner has made under a key."""
+        """Return an owner's job with an idempotency key."""
         values = {"owner": owner, "idempotency_key": key}
         row = self._db.execute(_BY_KEY, values).one_or_none()
         return None if row is None else job_from_row(row)
 
     def count_waiting(self, owner: UserId, *, limit: int) -> int:
-        """Return how many jobs of an owner wait, counting no further than `at_most`."""
-        values = {"owner": owner, "at_most": limit}
+        """Return the number of an owner's waiting jobs, at most `limit`."""
+        values = {"owner": owner, "limit": limit}
         return self._db.execute(_COUNT_WAITING, values).scalar_one()
 
     def unfinished(self, schedule_ids: Sequence[int]) -> Mapping[int, Sequence[Job]]:
-        """Return the waiting and running jobs of some schedules, oldest first."""
+        """Return the waiting and running jobs of each schedule, oldest first."""
         found: dict[int, list[Job]] = {each: [] for each in schedule_ids}
         for some in chunks(list(found)):
             for row in self._db.execute(UNFINISHED, {"ids": some}):
@@ -165,29 +165,23 @@ class JobLists(JobStaging):
         return found
 
     def attempts(self, job_id: JobId) -> Sequence[Attempt]:
-        """Return the closed attempts of a job, oldest first."""
+        """Return a job's finished attempts, oldest first."""
         return [attempt_from_row(row) for row in self._db.execute(_ATTEMPTS, {"job_id": job_id})]
 
 
 def _conditions(scope: Scope, filters: JobFilter) -> Iterator[ColumnElement[bool]]:
-    yield _c.hidden.is_(False)
-    yield from equals(_c.owner, scope.owner)
-    yield from equals(_c.owner, filters.owner)
-    yield from equals(_c.task, filters.task)
-    yield from equals(_c.queue, filters.queue)
-    yield from equals(_c.schedule_id, filters.schedule_id)
+    yield jobs_c.hidden.is_(False)
+    yield from equals(jobs_c.owner, scope.owner)
+    for name in ("owner", "task", "queue", "schedule_id"):
+        yield from equals(jobs_c[name], getattr(filters, name))
     if filters.statuses is not None:
         yield or_(False, *[_STATUS[Status(each)] for each in filters.statuses])
     if filters.origins is not None:
-        yield _c.origin.in_([str(each) for each in filters.origins])
-    yield from in_range(_c.created_at, filters.created_from, filters.created_to)
-    yield from in_range(_c.due_at, filters.due_from, filters.due_to)
+        yield jobs_c.origin.in_([str(each) for each in filters.origins])
+    yield from in_range(jobs_c.created_at, filters.created_from, filters.created_to)
+    yield from in_range(jobs_c.due_at, filters.due_from, filters.due_to)
     if filters.search is not None:
-        yield or_(
-            *[
-                contains_text(column, filters.search)
-                for column in (_c.name, _c.task, _c.description)
-            ]
-        )
+        texts = (jobs_c.name, jobs_c.task, jobs_c.description)
+        yield or_(*[contains_text(column, filters.search) for column in texts])
     if filters.before_id is not None:
-        yield _c.id < filters.before_id
+        yield jobs_c.id < filters.before_id

@@ -1,4 +1,4 @@
-"""What attempts log, and the files they make."""
+"""Log lines and artifacts of jobs in SQL."""
 
 from collections.abc import Sequence
 
@@ -11,31 +11,31 @@ from workbell.adapters.sql.schema.tables import artifacts, job_logs
 from workbell.domain.jobs.attempt import Artifact, LogLine
 from workbell.domain.jobs.job import JobId
 
-ANNOUNCED = "/"
-"""Begins the name of a file that is no artifact; those have no slash in theirs."""
+RESERVED = "/"
+"""First character of the name of a reserved file; artifact names have no slash."""
 
-_l = job_logs.c
+logs_c = job_logs.c
 _INSERT = prepare(insert(job_logs), "job_id", "attempt", "seq", "at", "level", "text")
-_of_attempt = (_l.job_id == bindparam("job"), _l.attempt == bindparam("nth"))
-_SEQS = select(_l.seq).where(*_of_attempt).order_by(_l.seq)
+_of_attempt = (logs_c.job_id == bindparam("job"), logs_c.attempt == bindparam("of_attempt"))
+_SEQS = select(logs_c.seq).where(*_of_attempt).order_by(logs_c.seq)
 _TRIM = delete(job_logs).where(
-    *_of_attempt, _l.seq >= bindparam("first"), _l.seq < bindparam("last")
+    *_of_attempt, logs_c.seq >= bindparam("first"), logs_c.seq < bindparam("last")
 )
 _LINES = (
-    select(_l.attempt, _l.seq, _l.at, _l.level, _l.text)
-    .where(_l.job_id == bindparam("job"), _l.seq > bindparam("after"))
-    .order_by(_l.attempt, _l.seq)
-    .limit(bindparam("most"))
+    select(logs_c.attempt, logs_c.seq, logs_c.at, logs_c.level, logs_c.text)
+    .where(logs_c.job_id == bindparam("job"), logs_c.seq > bindparam("after"))
+    .order_by(logs_c.attempt, logs_c.seq)
+    .limit(bindparam("limit"))
 )
-_a = artifacts.c
+artifacts_c = artifacts.c
 _ARTIFACTS = (
     select(artifacts)
-    .where(_a.job_id == bindparam("job"), ~_a.name.startswith(ANNOUNCED))
-    .order_by(_a.name)
+    .where(artifacts_c.job_id == bindparam("job"), ~artifacts_c.name.startswith(RESERVED))
+    .order_by(artifacts_c.name)
 )
-_ONE = (_a.job_id == bindparam("job"), _a.name == bindparam("named"))
-_KEY = select(_a.key).where(*_ONE)
-_FORGET = delete(artifacts).where(*_ONE)
+_ONE = (artifacts_c.job_id == bindparam("job"), artifacts_c.name == bindparam("file_name"))
+_KEY = select(artifacts_c.key).where(*_ONE)
+_DELETE = delete(artifacts).where(*_ONE)
 
 
 @frozen
@@ -47,12 +47,12 @@ class SqlJobLogRepository:
     def append(
         self, job_id: JobId, lines: Sequence[LogLine], *, keep_head: int, keep_tail: int
     ) -> None:
-        """Add lines of one attempt, keeping its first and its last ones only."""
-        moment = instant_writer(self._db.dialect)
+        """Insert log lines, then delete all but the first and last of each attempt."""
+        to_db_time = instant_writer(self._db.dialect)
         _INSERT.execute_many(
             self._db,
             [
-                (job_id, line.attempt, line.seq, moment(line.at), line.level, line.text)
+                (job_id, line.attempt, line.seq, to_db_time(line.at), line.level, line.text)
                 for line in lines
             ],
         )
@@ -62,32 +62,32 @@ class SqlJobLogRepository:
     def lines(
         self, job_id: JobId, *, attempt: int | None = None, after: int = 0, limit: int = 1000
     ) -> Sequence[LogLine]:
-        """Return lines in order of attempt and seq; `after` skips seqs up to it."""
-        query = _LINES if attempt is None else _LINES.where(_l.attempt == attempt)
-        values = {"job": job_id, "after": after, "most": limit}
+        """Return the lines with a seq above `after`, by attempt and seq."""
+        query = _LINES if attempt is None else _LINES.where(logs_c.attempt == attempt)
+        values = {"job": job_id, "after": after, "limit": limit}
         return [LogLine(*row) for row in self._db.execute(query, values)]
 
     def reserve_file_key(self, job_id: JobId, key: str) -> None:
-        """Keep the key of a file that may be made from now on."""
-        file = Artifact(f"{ANNOUNCED}{key}", "", 0, "", key)
+        """Record the key of a file before it is written, so that it can be deleted."""
+        file = Artifact(f"{RESERVED}{key}", "", 0, "", key)
         upsert(self._db, artifacts, {"job_id": job_id, **asdict(file)})
 
     def add_artifact(self, job_id: JobId, artifact: Artifact) -> str | None:
-        """Keep a file's row; return the key of the one that it replaces."""
-        named = {"job": job_id, "named": artifact.name}
+        """Store an artifact; return the key of the file that it replaces."""
+        named = {"job": job_id, "file_name": artifact.name}
         replaced: str | None = self._db.execute(_KEY, named).scalar_one_or_none()
         if replaced is not None:
             self.reserve_file_key(job_id, replaced)
         upsert(self._db, artifacts, {"job_id": job_id, **asdict(artifact)})
-        self._db.execute(_FORGET, {"job": job_id, "named": f"{ANNOUNCED}{artifact.key}"})
+        self._db.execute(_DELETE, {"job": job_id, "file_name": f"{RESERVED}{artifact.key}"})
         return replaced
 
     def artifacts(self, job_id: JobId) -> Sequence[Artifact]:
-        """Return a job's files by name."""
+        """Return a job's artifacts by name."""
         return [_artifact(row) for row in self._db.execute(_ARTIFACTS, {"job": job_id})]
 
     def _trim(self, job_id: JobId, attempt: int, head: int, tail: int) -> None:
-        of_attempt = {"job": job_id, "nth": attempt}
+        of_attempt = {"job": job_id, "of_attempt": attempt}
         seqs = self._db.execute(_SEQS, of_attempt).scalars().all()
         if len(seqs) > head + tail:
             ends = [*seqs, seqs[-1] + 1]

@@ -1,4 +1,4 @@
-"""What operators look at: queues and their switches, workers, counts."""
+"""Queue states, worker processes and job statistics in SQL."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -34,19 +34,24 @@ from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import JobState, public_status
 from workbell.ports.jobs.queues import JobStats, QueueStats, WorkerInfo
 
-_c = jobs.c
-_STANDING = (
-    select(_c.queue, _c.state, func.count().label("rows"), func.min(_c.queued_at).label("oldest"))
+jobs_c = jobs.c
+_COUNTS = (
+    select(
+        jobs_c.queue,
+        jobs_c.state,
+        func.count().label("rows"),
+        func.min(jobs_c.queued_at).label("oldest"),
+    )
     .where(IS_UNFINISHED)
-    .group_by(_c.queue, _c.state)
+    .group_by(jobs_c.queue, jobs_c.state)
 )
-_SWITCHES = select(queues.c.name, queues.c.state)
+_STATES = select(queues.c.name, queues.c.state)
 _DRAINING: Select[Any] = select(literal_column("1")).where(queues.c.state == "draining").limit(1)
-_SETTLE_DRAINS = (
+_FINISH_DRAINS = (
     update(queues)
     .where(
         queues.c.state == "draining",
-        ~select(_c.id).where(IS_RUNNING, _c.queue == queues.c.name).exists(),
+        ~select(jobs_c.id).where(IS_RUNNING, jobs_c.queue == queues.c.name).exists(),
     )
     .values(state="paused", changed_at=bindparam("now"))
 )
@@ -55,17 +60,17 @@ _WORKERS = select(workers).order_by(workers.c.started_at.desc(), workers.c.id.de
 
 @frozen
 class SqlQueueRepository:
-    """The switches of the queues: running, draining or paused."""
+    """Queue states: running, draining or paused."""
 
     _db: Connection
 
     def all(self) -> Sequence[QueueStats]:
-        """Return every queue that has a switch or unfinished rows, by name."""
+        """Return every queue with a state or unfinished jobs, by name."""
         found = {
             row.name: QueueStats(name=row.name, state=row.state)
-            for row in self._db.execute(_SWITCHES)
+            for row in self._db.execute(_STATES)
         }
-        for queue, number, count, oldest in self._db.execute(_STANDING):
+        for queue, number, count, oldest in self._db.execute(_COUNTS):
             state = STATES[number]
             stats = found.get(queue) or QueueStats(name=queue, state="running")
             ready = {"oldest_ready_at": oldest} if state is JobState.READY else {}
@@ -73,63 +78,67 @@ class SqlQueueRepository:
         return [found[name] for name in sorted(found)]
 
     def set_state(self, name: str, state: str, now: datetime) -> None:
-        """Set a switch: 'running', 'draining' or 'paused'."""
+        """Set a queue's state: 'running', 'draining' or 'paused'."""
         upsert(self._db, queues, {"name": name, "state": state, "changed_at": now})
 
     def any_draining(self) -> bool:
-        """Whether any queue is draining: a cheap read."""
+        """Whether any queue is draining."""
         return self._db.execute(_DRAINING).first() is not None
 
     def finish_drains(self, now: datetime) -> int:
-        """Turn draining queues without a running row into paused ones."""
-        return self._db.execute(_SETTLE_DRAINS, {"now": now}).rowcount
+        """Pause draining queues without running jobs; return how many."""
+        return self._db.execute(_FINISH_DRAINS, {"now": now}).rowcount
 
 
 @frozen
 class SqlWorkerRepository:
-    """Who runs jobs."""
+    """Running worker processes."""
 
     _db: Connection
 
     def heartbeat(self, worker: WorkerInfo) -> None:
-        """Write or renew a process's row."""
+        """Insert or update a process's row."""
         upsert(self._db, workers, {**asdict(worker), "queues": list(worker.queues)})
 
     def remove(self, worker_id: str) -> None:
-        """Remove a process's row."""
+        """Delete a process's row."""
         self._db.execute(delete(workers).where(workers.c.id == worker_id))
 
     def all(self) -> Sequence[WorkerInfo]:
-        """Return the processes, the newest first."""
+        """Return the processes, newest first."""
         rows = self._db.execute(_WORKERS)
         return [WorkerInfo(**row_to_dict(row)) for row in rows]
 
     def remove_stale(self, before: datetime) -> None:
-        """Remove rows that were last seen before a time."""
+        """Delete processes whose last heartbeat was before a time."""
         self._db.execute(delete(workers).where(workers.c.seen_at < before))
 
 
 @frozen
 class SqlStatisticsRepository:
-    """Counts over a scope."""
+    """Job statistics of a scope."""
 
     _db: Connection
 
     def jobs(self, scope: Scope, now: datetime) -> JobStats:
-        """Return the counts of a scope."""
-        seen = (_c.hidden.is_(False), *equals(_c.owner, scope.owner))
-        tried = (_c.attempt > 0).label("tried")
-        standing = select(_c.state, tried, func.count()).where(*seen).group_by(_c.state, tried)
-        lately = (
-            select(_c.state, func.count())
-            .where(*seen, _c.ended_at > now - timedelta(hours=1))
-            .group_by(_c.state)
+        """Return the statistics of the jobs visible to a scope."""
+        visible = (jobs_c.hidden.is_(False), *equals(jobs_c.owner, scope.owner))
+        attempted = (jobs_c.attempt > 0).label("attempted")
+        by_state = (
+            select(jobs_c.state, attempted, func.count())
+            .where(*visible)
+            .group_by(jobs_c.state, attempted)
         )
-        oldest = select(func.min(_c.queued_at)).where(*seen, IS_READY)
+        recent = (
+            select(jobs_c.state, func.count())
+            .where(*visible, jobs_c.ended_at > now - timedelta(hours=1))
+            .group_by(jobs_c.state)
+        )
+        oldest = select(func.min(jobs_c.queued_at)).where(*visible, IS_READY)
         by_status: Counter[str] = Counter()
-        for state, was_tried, count in self._db.execute(standing):
-            by_status[str(public_status(STATES[state], int(was_tried)))] += count
-        ended = {STATES[state]: count for state, count in self._db.execute(lately)}
+        for state, was_attempted, count in self._db.execute(by_state):
+            by_status[str(public_status(STATES[state], int(was_attempted)))] += count
+        ended = {STATES[state]: count for state, count in self._db.execute(recent)}
         return JobStats(
             by_status=by_status,
             finished_last_hour=ended.get(JobState.SUCCEEDED, 0) + ended.get(JobState.FAILED, 0),

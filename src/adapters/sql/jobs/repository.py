@@ -1,4 +1,4 @@
-"""Jobs: adding them, commands on one, and a schedule's unfinished runs."""
+"""The job repository in SQL: insert, commands, staging and settlement."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy import bindparam, null, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, chunks
-from workbell.adapters.sql.database.strategy import ProgressEntry
+from workbell.adapters.sql.database.strategy import InitialState
 from workbell.adapters.sql.jobs import concurrency_keys
 from workbell.adapters.sql.jobs.claims import JobClaims
 from workbell.adapters.sql.jobs.fair_queueing import FairTagAllocator, tag_single
@@ -25,79 +25,73 @@ from workbell.domain.jobs.job import Job, JobId, JobState, initial_state
 from workbell.domain.jobs.task import Task
 from workbell.domain.schedules.ticks import FastPathStep
 
-_c = table.c
-_ids = _c.id.in_(bindparam("ids", expanding=True))
+jobs_c = table.c
+_ids = jobs_c.id.in_(bindparam("ids", expanding=True))
 _STILL_SCHEDULED = (
-    select(_c.id).where(IS_SCHEDULED, _ids).order_by(_c.id).with_for_update(skip_locked=True)
+    select(jobs_c.id)
+    .where(IS_SCHEDULED, _ids)
+    .order_by(jobs_c.id)
+    .with_for_update(skip_locked=True)
 )
 STAGED = (
     select(*concurrency_keys.STAGE_COLUMNS)
-    .where(IS_SCHEDULED, _c.due_at <= bindparam("now"))
-    .order_by(_c.due_at, _c.id)
-    .limit(bindparam("most"))
+    .where(IS_SCHEDULED, jobs_c.due_at <= bindparam("now"))
+    .order_by(jobs_c.due_at, jobs_c.id)
+    .limit(bindparam("limit"))
 )
-_CONCURRENCY_KEYS_AMONG = select(_c.concurrency_key).where(_ids, _c.concurrency_key.is_not(None))
-_last_attempt = attempts.c.job_id == _c.id, attempts.c.number == _c.attempt - 1
-# In this order: MySQL reads what it has set already.
+_CONCURRENCY_KEYS_AMONG = select(jobs_c.concurrency_key).where(
+    _ids, jobs_c.concurrency_key.is_not(None)
+)
+_last_attempt = attempts.c.job_id == jobs_c.id, attempts.c.number == jobs_c.attempt - 1
+# Ordered, because MySQL reads values that the same UPDATE has set.
 _UNCLAIM = (
     update(table)
     .where(_ids)
     .ordered_values(
-        (_c.state, bindparam("to")),
-        (_c.ended_at, bindparam("ended")),
-        (_c.started_at, select(attempts.c.started_at).where(*_last_attempt).scalar_subquery()),
-        (_c.worker, select(attempts.c.worker).where(*_last_attempt).scalar_subquery()),
-        (_c.attempt, _c.attempt - 1),
-        (_c.token, _c.token + 1),
-        (_c.lease_until, null()),
+        (jobs_c.state, bindparam("new_state")),
+        (jobs_c.ended_at, bindparam("new_ended_at")),
+        (jobs_c.started_at, select(attempts.c.started_at).where(*_last_attempt).scalar_subquery()),
+        (jobs_c.worker, select(attempts.c.worker).where(*_last_attempt).scalar_subquery()),
+        (jobs_c.attempt, jobs_c.attempt - 1),
+        (jobs_c.token, jobs_c.token + 1),
+        (jobs_c.lease_until, null()),
     )
 )
 _HOLD_TASK = update(table).where(_ids, IS_READY).values(state=int(JobState.HELD))
-_READY_OF_TASK = select(_c.id, _c.concurrency_key).where(IS_READY, _c.task == bindparam("task"))
+_READY_OF_TASK = select(jobs_c.id, jobs_c.concurrency_key).where(
+    IS_READY, jobs_c.task == bindparam("task")
+)
 
 
 @frozen
 class SqlJobRepository(JobClaims, JobLists, JobRetention):
-    """
-    Every piece of work, within a connection's transaction.
-
-    Within a caller's own transaction it only executes, and neither commits
-    nor wakes.
-    """
+    """Jobs of the current transaction."""
 
     def add(self, jobs: Sequence[Job], now: datetime) -> Sequence[Job | None]:
-        """Keep new jobs and return them with ids; None where a key is taken."""
-        if _is_lone(jobs) and (insert_job := self._strategy.insert_job) is not None:
-            kept_one = insert_job(self._db, jobs[0], now, self._sole)
-            if kept_one is not None and kept_one.state is JobState.READY:
-                self._woken.add(kept_one.queue)
-            return [kept_one]
-        states = self._states(jobs, now)
-        kept = self._strategy.insert_jobs(self._db, jobs, states)
-        self._woken.update(
-            job.queue for job in kept if job is not None and job.state is JobState.READY
-        )
-        refused = {job.concurrency_key for job, one in zip(jobs, kept, strict=True) if one is None}
-        if concurrency_keys_left := {
-            concurrency_key for concurrency_key in refused if concurrency_key is not None
-        }:
-            concurrency_keys.release(self._db, concurrency_keys_left, now, self._woken)
-        return kept
+        """Insert jobs and return them with ids; None for each job whose key exists."""
+        inserted: Sequence[Job | None]
+        if _is_single(jobs) and (insert_job := self._strategy.insert_job) is not None:
+            inserted = [insert_job(self._db, jobs[0], now, self._single_statement)]
+        else:
+            states = self._initial_states(jobs, now)
+            inserted = self._strategy.insert_jobs(self._db, jobs, states)
+        self._woken.update(job.queue for job in inserted if job and job.state is JobState.READY)
+        skipped = [job for job, new in zip(jobs, inserted, strict=True) if new is None]
+        if keys := concurrency_keys.keys_of(skipped):
+            concurrency_keys.release(self._db, keys, now, self._woken)
+        return inserted
 
     def add_ticks(
         self, task: Task, steps: Sequence[FastPathStep], now: datetime
     ) -> Sequence[FastPathStep]:
-        """Keep the jobs of due ticks in the common case; return the steps accounted for."""
+        """Insert the jobs of due ticks where possible; return the steps handled."""
         fire_ticks = self._strategy.fire_ticks
-        if (
-            fire_ticks is None
-            or task.key in concurrency_keys.inactive_tasks.execute(self._db).scalars()
-        ):
+        if fire_ticks is None or task.key in self._inactive_tasks():
             return []
         return fire_ticks(self._db, task, steps, now, self._woken)
 
     def get_for_update(self, scope: Scope, job_id: JobId) -> Job:
-        """Return one job and lock its row, and first its concurrency key's."""
+        """Lock a job's concurrency key, then its row, and return the job."""
         concurrency_key = self.get(scope, job_id).concurrency_key
         concurrency_keys.lock(self._db, [] if concurrency_key is None else [concurrency_key])
         query = VISIBLE.with_for_update()
@@ -107,7 +101,7 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         return job_from_row(row)
 
     def replace(self, before: Job, after: Job) -> bool:
-        """Write a job that a command has moved, if it still stands as before."""
+        """Write a job changed by a command, unless its state or token has changed."""
         now = self.now()
         values: dict[str, Any] = {
             "state": int(after.state),
@@ -123,28 +117,28 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         }
         if before.state is JobState.RUNNING and after.state is not JobState.RUNNING:
             values["lease_until"] = None
-        if (
-            before.concurrency_key is not None
-        ):  # a caller that read the job unlocked has not locked it
-            concurrency_keys.lock(self._db, [before.concurrency_key])
-        guard = (_c.id == before.id, _c.state == int(before.state), _c.token == before.token)
+        keys = concurrency_keys.keys_of([before])
+        concurrency_keys.lock(self._db, keys)  # the caller may have read the job without a lock
+        guard = (
+            jobs_c.id == before.id,
+            jobs_c.state == int(before.state),
+            jobs_c.token == before.token,
+        )
         if self._db.execute(update(table).where(*guard).values(values)).rowcount != 1:
             return False
         stays = before.state is JobState.READY and after.state is JobState.READY
         if after.state.waiting and after.due_at <= now and not stays:
             concurrency_keys.initial_states(self._db, [before.id], now, self._woken)
-        if before.concurrency_key is not None:
-            concurrency_keys.release(self._db, [before.concurrency_key], now, self._woken)
+        if keys:
+            concurrency_keys.release(self._db, keys, now, self._woken)
         return True
 
     def stage(self, now: datetime, *, limit: int = 500) -> int:
         """Move due SCHEDULED jobs to READY or HELD, oldest due first."""
-        rows = self._db.execute(STAGED, {"now": now, "most": limit}).all()
+        rows = self._db.execute(STAGED, {"now": now, "limit": limit}).all()
         if not rows:
             return 0
-        concurrency_keys.lock(
-            self._db, {row.concurrency_key for row in rows if row.concurrency_key is not None}
-        )
+        concurrency_keys.lock(self._db, concurrency_keys.keys_of(rows))
         rows = self._still_scheduled(rows)
         concurrency_keys.stage_rows(self._db, rows, now, self._woken)
         return len(rows)
@@ -160,11 +154,11 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         limit: int,
         free_threads: int,
     ) -> tuple[Sequence[Claim], set[JobId]]:
-        """Settle, then claim: by one statement where there is one for both."""
+        """Settle, then claim; in one statement where the database supports it."""
         settle_and_claim = self._strategy.settle_and_claim
-        if settle_and_claim is not None and _have_no_consequence(settlements):
-            asked = (queue, limit, free_threads, lease_until, worker, now)
-            return settle_and_claim(self._db, settlements, asked, self._sole)
+        if settle_and_claim is not None and not any(map(_readies_a_job, settlements)):
+            request = (queue, limit, free_threads, lease_until, worker, now)
+            return settle_and_claim(self._db, settlements, request, self._single_statement)
         accepted = self.settle(settlements)
         claims = self.claim(
             queue,
@@ -177,29 +171,23 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         return claims, accepted
 
     def settle(self, settlements: Sequence[Settlement]) -> set[JobId]:
-        """Write outcomes and their attempts; return the ids that were accepted."""
+        """Write outcomes and attempts; return the ids of the accepted ones."""
         if not settlements:
             return set()
-        freed = {each.concurrency_key for each in settlements if each.concurrency_key is not None}
+        freed = concurrency_keys.keys_of(settlements)
         concurrency_keys.lock(self._db, freed)
         accepted = self._strategy.write_settlements(self._db, settlements)
         if not accepted:
             return set()
         now = max(each.ended_at for each in accepted.values())
-        due = [
-            each.id
-            for each in accepted.values()
-            if each.state is JobState.SCHEDULED
-            and (each.due_at is None or each.due_at <= each.ended_at)
-        ]
-        if due:
+        if due := [each.id for each in accepted.values() if _is_due_at_once(each)]:
             concurrency_keys.initial_states(self._db, due, now, self._woken)
         if freed:
             concurrency_keys.release(self._db, freed, now, self._woken)
         return set(accepted)
 
     def release(self, claims: Sequence[tuple[JobId, int]]) -> set[JobId]:
-        """Return unstarted claims to READY, or to CANCELLED where that was asked for."""
+        """Return unstarted claims to READY, or CANCELLED if that was requested."""
         self._lock_concurrency_keys_of(claims)
         rows = self._running(claims)
         if not rows:
@@ -210,56 +198,58 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         self._unclaim(others, JobState.READY, None)
         self._unclaim(cancelled, JobState.CANCELLED, now)
         self._woken.update(row.queue for row in others)
-        freed = {row.concurrency_key for row in cancelled if row.concurrency_key is not None}
+        freed = concurrency_keys.keys_of(cancelled)
         concurrency_keys.release(self._db, freed, now, self._woken)
         return {JobId(row.id) for row in rows}
 
     def release_concurrency_keys(self, now: datetime) -> int:
-        """Ready held rows whose concurrency key has room and whose task is active."""
+        """Make held jobs READY if their key is below its limit and their task active."""
         return concurrency_keys.release_all(self._db, now, self._woken)
 
     def hold_task(self, key: str) -> int:
-        """Move the READY rows of a task to HELD; return how many."""
+        """Move a task's READY jobs to HELD; return how many."""
         rows = self._db.execute(_READY_OF_TASK, {"task": key}).all()
-        freed = {row.concurrency_key for row in rows if row.concurrency_key is not None}
+        freed = concurrency_keys.keys_of(rows)
         concurrency_keys.lock(self._db, freed)
         held = 0
-        for some in chunks(sorted(row.id for row in rows)):
-            held += self._db.execute(_HOLD_TASK, {"ids": some}).rowcount
+        for ids in chunks(sorted(row.id for row in rows)):
+            held += self._db.execute(_HOLD_TASK, {"ids": ids}).rowcount
         if freed:
             concurrency_keys.release(self._db, freed, self.now(), self._woken)
         return held
 
     def release_task(self, key: str, now: datetime) -> int:
-        """Move the HELD rows of a task to READY as far as concurrency keys allow."""
+        """Move a task's HELD jobs to READY up to the limits of their keys."""
         return concurrency_keys.release_all(self._db, now, self._woken, task=key)
 
-    def _states(self, jobs: Sequence[Job], now: datetime) -> list[ProgressEntry]:
-        """Decide where each job enters: its state, its tag, and when it was queued."""
-        if _is_lone(jobs):
-            return [self._state_of_one(jobs[0], now)]
+    def _inactive_tasks(self) -> frozenset[str]:
+        return frozenset(concurrency_keys.inactive_tasks.execute(self._db).scalars())
+
+    def _initial_states(self, jobs: Sequence[Job], now: datetime) -> list[InitialState]:
+        if _is_single(jobs):
+            return [self._initial_state(jobs[0], now)]
         limits = {
             job.concurrency_key: job.concurrency_limit
             for job in jobs
             if job.concurrency_key is not None and job.state.waiting
         }
-        room = concurrency_keys.lock_and_set_limits(self._db, limits)
-        inactive = frozenset(concurrency_keys.inactive_tasks.execute(self._db).scalars())
+        free_slots = concurrency_keys.lock_and_set_limits(self._db, limits)
+        inactive = self._inactive_tasks()
         states: list[JobState] = []
         for job in jobs:
             if job.state.ended:
                 states.append(job.state)
                 continue
-            free = job.concurrency_key is None or room[job.concurrency_key] > 0
+            free = job.concurrency_key is None or free_slots[job.concurrency_key] > 0
             state = initial_state(
                 job, now, task_active=job.task not in inactive, concurrency_key_free=free
             )
             if state is JobState.READY and job.concurrency_key is not None:
-                room[job.concurrency_key] -= 1
+                free_slots[job.concurrency_key] -= 1
             states.append(state)
-        return self._tagged(jobs, states, now)
+        return self._with_tags(jobs, states, now)
 
-    def _state_of_one(self, job: Job, now: datetime) -> ProgressEntry:
+    def _initial_state(self, job: Job, now: datetime) -> InitialState:
         if job.due_at > now:
             return JobState.SCHEDULED, job.fair_tag, job.queued_at
         is_active, tag = tag_single(self._db, job)
@@ -267,9 +257,9 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
             return JobState.READY, tag, now
         return JobState.HELD, job.fair_tag, job.queued_at
 
-    def _tagged(
+    def _with_tags(
         self, jobs: Sequence[Job], states: Sequence[JobState], now: datetime
-    ) -> list[ProgressEntry]:
+    ) -> list[InitialState]:
         tags = FairTagAllocator(self._db)
         return [
             (state, tags.next((job.queue, job.priority, job.fairness_key), job.weight), now)
@@ -279,37 +269,36 @@ class SqlJobRepository(JobClaims, JobLists, JobRetention):
         ]
 
     def _still_scheduled(self, rows: Sequence[AnyRow]) -> list[AnyRow]:
-        """Lock candidates by id; keep those that nobody has moved or locked."""
+        """Lock rows in id order; skip those that are locked or no longer SCHEDULED."""
         locked: set[int] = set()
-        for some in chunks(sorted(row.id for row in rows)):
-            locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": some}).scalars())
+        for ids in chunks(sorted(row.id for row in rows)):
+            locked.update(self._db.execute(_STILL_SCHEDULED, {"ids": ids}).scalars())
         return [row for row in rows if row.id in locked]
 
     def _lock_concurrency_keys_of(self, claims: Sequence[tuple[JobId, int]]) -> None:
-        """Lock the concurrency keys of claims, before their rows are locked."""
+        """Lock the concurrency keys of claims; must precede locking their rows."""
         keys: set[str] = set()
-        for some in chunks([job_id for job_id, _ in claims]):
-            keys.update(self._db.execute(_CONCURRENCY_KEYS_AMONG, {"ids": some}).scalars())
+        for ids in chunks([job_id for job_id, _ in claims]):
+            keys.update(self._db.execute(_CONCURRENCY_KEYS_AMONG, {"ids": ids}).scalars())
         concurrency_keys.lock(self._db, keys)
 
-    def _unclaim(self, rows: Sequence[AnyRow], to: JobState, ended: datetime | None) -> None:
-        ids = [row.id for row in rows]
-        for some in chunks(ids):
-            self._db.execute(_UNCLAIM, {"ids": some, "to": int(to), "ended": ended})
+    def _unclaim(self, rows: Sequence[AnyRow], state: JobState, ended_at: datetime | None) -> None:
+        values = {"new_state": int(state), "new_ended_at": ended_at}
+        for ids in chunks([row.id for row in rows]):
+            self._db.execute(_UNCLAIM, {"ids": ids, **values})
 
 
-def _is_lone(jobs: Sequence[Job]) -> bool:
-    """Whether it is one job that waits, in no concurrency key."""
+def _is_single(jobs: Sequence[Job]) -> bool:
+    """Whether there is one job, waiting and without a concurrency key."""
     return len(jobs) == 1 and jobs[0].concurrency_key is None and jobs[0].state.waiting
 
 
-def _have_no_consequence(settlements: Sequence[Settlement]) -> bool:
-    """Whether outcomes free no concurrency key, and make no row ready at once."""
-    return all(
-        each.concurrency_key is None
-        and (
-            each.state is not JobState.SCHEDULED
-            or (each.due_at is not None and each.due_at > each.ended_at)
-        )
-        for each in settlements
-    )
+def _is_due_at_once(settlement: Settlement) -> bool:
+    due_at = settlement.due_at
+    is_due = due_at is None or due_at <= settlement.ended_at
+    return settlement.state is JobState.SCHEDULED and is_due
+
+
+def _readies_a_job(settlement: Settlement) -> bool:
+    """Whether an outcome frees a concurrency key or makes its job READY at once."""
+    return settlement.concurrency_key is not None or _is_due_at_once(settlement)

@@ -1,9 +1,9 @@
-"""Task definitions, and facts about the store itself."""
+"""Task definitions and store metadata in SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import asdict, frozen
 from sqlalchemy import Connection, bindparam, select, update
 
 from workbell.adapters.sql.database.statements import AnyRow, insert_if_absent, row_to_dict, upsert
@@ -11,46 +11,46 @@ from workbell.adapters.sql.schema.tables import store_metadata, task_definitions
 from workbell.domain.errors import NotFound
 from workbell.domain.jobs.task import TaskDefinition, TaskId
 
-_c = task_definitions.c
-_ALL = select(task_definitions).order_by(_c.id)
-_BY_ID = select(task_definitions).where(_c.id == bindparam("task_id"))
-_BY_KEY = select(task_definitions).where(_c.key == bindparam("task"))
-_FACT = select(store_metadata.c.value).where(store_metadata.c.name == bindparam("fact"))
+tasks_c = task_definitions.c
+_ALL = select(task_definitions).order_by(tasks_c.id)
+_BY_ID = select(task_definitions).where(tasks_c.id == bindparam("task_id"))
+_BY_KEY = select(task_definitions).where(tasks_c.key == bindparam("task"))
+_VALUE = select(store_metadata.c.value).where(store_metadata.c.name == bindparam("key"))
 
 
 @frozen
 class SqlTaskDefinitionRepository:
-    """The tasks that the store knows, by id and by key."""
+    """Task definitions, by id and by key."""
 
     _db: Connection
 
     def add(self, definition: TaskDefinition) -> TaskDefinition:
-        """Keep a new definition, and return it with its id; a known key returns the kept one."""
+        """Insert a definition and return it with its id; return the stored one if its key exists."""
         if self._find(definition.key) is None:
             insert = insert_if_absent(task_definitions, self._db.dialect.name)
             self._db.execute(insert.values(_values(definition)))
         return self.by_key(definition.key)
 
     def get(self, task_id: TaskId) -> TaskDefinition:
-        """Return one definition."""
+        """Return a definition."""
         row = self._db.execute(_BY_ID, {"task_id": task_id}).one_or_none()
         if row is None:
             raise NotFound(f"There is no task {task_id}.")
         return _definition(row)
 
     def by_key(self, key: str) -> TaskDefinition:
-        """Return one definition."""
+        """Return a definition."""
         if (found := self._find(key)) is None:
             raise NotFound(f"There is no task {key!r}.")
         return found
 
     def all(self) -> Sequence[TaskDefinition]:
-        """Return every definition, by id."""
+        """Return all definitions, by id."""
         return [_definition(row) for row in self._db.execute(_ALL)]
 
     def replace(self, definition: TaskDefinition) -> None:
-        """Keep a definition as it now stands."""
-        change = update(task_definitions).where(_c.id == definition.id)
+        """Update a definition."""
+        change = update(task_definitions).where(tasks_c.id == definition.id)
         if self._db.execute(change.values(_values(definition))).rowcount == 0:
             raise NotFound(f"There is no task {definition.id}.")
 
@@ -60,32 +60,25 @@ class SqlTaskDefinitionRepository:
 
 
 def _values(definition: TaskDefinition) -> dict[str, Any]:
-    return {
-        "key": definition.key,
-        "name": definition.name,
-        "description": definition.description,
-        "schema": definition.schema,
-        "schema_version": definition.schema_version,
-        "is_active": definition.is_active,
-        "created_at": definition.created_at,
-    }
+    values = asdict(definition, recurse=False)
+    del values["id"]
+    return values
 
 
 def _definition(row: AnyRow) -> TaskDefinition:
-    values: Mapping[str, Any] = row_to_dict(row)
-    return evolve(TaskDefinition(**values), id=TaskId(row.id))
+    return TaskDefinition(**row_to_dict(row))
 
 
 @frozen
 class SqlStoreMetadata:
-    """Small facts about the store itself, by name."""
+    """Named values about the store itself."""
 
     _db: Connection
 
     def get(self, name: str) -> str | None:
-        """Return a fact, if it is known."""
-        return self._db.execute(_FACT, {"fact": name}).scalar()
+        """Return a value, or None."""
+        return self._db.execute(_VALUE, {"key": name}).scalar()
 
     def set(self, name: str, value: str) -> None:
-        """Keep a fact."""
+        """Insert or update a value."""
         upsert(self._db, store_metadata, {"name": name, "value": value})

@@ -1,4 +1,4 @@
-"""How Alembic runs here: on a connection that the store hands over."""
+"""Alembic environment: migrations run on the connection that the store passes."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from workbell.adapters.sql.schema.upgrade import VERSION_TABLE, include_object
 
 
 def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
-    """Write our own column types by their names."""
+    """Render the column types of this package by name."""
     if kind == "type" and isinstance(item, JsonText | UtcDateTime):
         autogen_context.imports.add(
-            "from workbell.adapters.sql.database.column_types import Json, Moment"
+            "from workbell.adapters.sql.database.column_types import JsonText, UtcDateTime"
         )
         return f"{type(item).__name__}()"
     return False

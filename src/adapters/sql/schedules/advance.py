@@ -1,4 +1,4 @@
-"""Moving schedules past the ticks that were handled."""
+"""Advancing schedules past the ticks that were handled."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,73 +13,66 @@ from workbell.adapters.sql.schema.tables import schedules
 from workbell.domain.schedules.ticks import FastPathStep
 from workbell.ports.schedules.repository import Advance
 
-_c = schedules.c
+schedules_c = schedules.c
 _ADVANCE = prepare(
     update(schedules)
     .where(
-        _c.id == bindparam("schedule_id"),
-        _c.version == bindparam("was_version"),
-        _c.cursor.is_not_distinct_from(bindparam("was_cursor")),
+        schedules_c.id == bindparam("schedule_id"),
+        schedules_c.version == bindparam("was_version"),
+        schedules_c.cursor.is_not_distinct_from(bindparam("was_cursor")),
     )
     .values(
         cursor=bindparam("new_cursor"),
-        next_at=bindparam("following"),
-        runs=bindparam("ran"),
-        paused_reason=case((bindparam("is_over"), bindparam("why")), else_=_c.paused_reason),
+        next_at=bindparam("new_next_at"),
+        runs=bindparam("new_runs"),
+        paused_reason=case(
+            (bindparam("is_over"), bindparam("new_reason")), else_=schedules_c.paused_reason
+        ),
     ),
-    "new_cursor",
-    "following",
-    "ran",
-    "is_over",
-    "why",
-    "schedule_id",
-    "was_version",
-    "was_cursor",
+    *("new_cursor", "new_next_at", "new_runs", "is_over", "new_reason"),
+    *("schedule_id", "was_version", "was_cursor"),
 )
-_TAKE = prepare(
+_ADVANCE_BY_ONE = prepare(
     update(schedules)
     .where(
         IS_ACTIVE,
-        _c.id == bindparam("schedule_id"),
-        _c.version == bindparam("was_version"),
-        _c.next_at == bindparam("tick"),
+        schedules_c.id == bindparam("schedule_id"),
+        schedules_c.version == bindparam("was_version"),
+        schedules_c.next_at == bindparam("tick"),
     )
-    .ordered_values(  # the cursor first: MySQL reads what it has set already
-        (_c.cursor, _c.next_at),
-        (_c.next_at, bindparam("following")),
-        (_c.runs, _c.runs + literal_column("1")),
+    .ordered_values(  # cursor first, because MySQL reads values that the UPDATE has set
+        (schedules_c.cursor, schedules_c.next_at),
+        (schedules_c.next_at, bindparam("new_next_at")),
+        (schedules_c.runs, schedules_c.runs + literal_column("1")),
     ),
-    "following",
-    "schedule_id",
-    "was_version",
-    "tick",
+    *("new_next_at", "schedule_id", "was_version", "tick"),
 )
 
 
 def advance(db: Connection, steps: Sequence[Advance]) -> None:
-    """Move schedules on; rows whose cursor or version has changed are skipped."""
-    moment = instant_writer(db.dialect)
-    _ADVANCE.execute_many(db, [_step(each, moment) for each in steps])
+    """Advance schedules; rows whose cursor or version has changed are skipped."""
+    to_db_time = instant_writer(db.dialect)
+    _ADVANCE.execute_many(db, [_step(each, to_db_time) for each in steps])
 
 
 def advance_by_one(db: Connection, steps: Sequence[FastPathStep]) -> None:
-    """Move schedules past one tick each; rows that have changed are skipped."""
-    moment = cache(instant_writer(db.dialect))
+    """Advance schedules by one tick each; changed rows are skipped."""
+    to_db_time = cache(instant_writer(db.dialect))
     rows = [
-        (moment(next_at), schedule_id, version, moment(tick))
+        (to_db_time(next_at), schedule_id, version, to_db_time(tick))
         for schedule_id, version, tick, next_at in steps
     ]
-    _TAKE.execute_many(db, rows)
+    _ADVANCE_BY_ONE.execute_many(db, rows)
 
 
-def _step(step: Advance, moment: Callable[[Any], Any]) -> tuple[Any, ...]:
+def _step(step: Advance, to_db_time: Callable[[Any], Any]) -> tuple[Any, ...]:
     return (
-        moment(step.cursor),
-        moment(step.next_at),
+        to_db_time(step.cursor),
+        to_db_time(step.next_at),
         step.runs,
         step.next_at is None,
         step.paused_reason,
         step.id,
         step.version,
-        moment(step.was_cursor),
+        to_db_time(step.was_cursor),
     )

@@ -1,4 +1,4 @@
-"""Lists of schedules, filled by one query."""
+"""Lists of schedules; each page is read by one query."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -45,7 +45,7 @@ from workbell.domain.jobs.task import TaskId
 from workbell.domain.schedules.schedule import MisfirePolicy, OverlapPolicy, ScheduleId
 from workbell.ports.schedules.views import ListedSchedule, ScheduleFilter, ScheduleView
 
-Read: TypeAlias = Callable[[Any], Any]
+Reader: TypeAlias = Callable[[Any], Any]
 LISTED = (
     *("id", "owner", "task", "name", "cron", "zone", "parameters", "misfire_policy"),
     *("overlap_policy", "dst_gap", "dst_overlap", "starts_at", "ends_at", "max_runs"),
@@ -53,60 +53,65 @@ LISTED = (
     *("alert_after_seconds", "overdue_since", "next_at", "paused_reason", "created_at"),
     *("updated_at", "version"),
 )
-"""The columns of a schedule that a list shows, in the order of `listed`."""
+"""The columns that `_listed` reads, in its order."""
 
 _MISFIRES = {str(policy): policy for policy in MisfirePolicy}
 _OVERLAPS = {str(policy): policy for policy in OverlapPolicy}
 _GAPS = {str(policy): policy for policy in DstGap}
 _DST_OVERLAPS = {str(policy): policy for policy in DstOverlap}
 
-_c = schedules.c
+schedules_c = schedules.c
 _task_name = (
-    select(task_definitions.c.name).where(task_definitions.c.key == _c.task).scalar_subquery()
+    select(task_definitions.c.name)
+    .where(task_definitions.c.key == schedules_c.task)
+    .scalar_subquery()
 )
-_IS_THERE = _c.deleted_at.is_(None)
+_IS_THERE = schedules_c.deleted_at.is_(None)
 _CONDITIONS: Mapping[str, ColumnElement[bool]] = {
-    "scope": _c.owner == bindparam("scope"),
-    "owner": _c.owner == bindparam("owner"),
-    "name": _c.name == bindparam("name"),
-    "active": _c.next_at.is_not(None),
-    "inactive": _c.next_at.is_(None),
-    "tasks": _c.task.in_(bindparam("tasks", expanding=True)),
-    "cron_expressions": _c.cron.in_(bindparam("cron_expressions", expanding=True)),
-    "ids": _c.id.in_(bindparam("ids", expanding=True)),
-    "created_from": _c.created_at >= bindparam("created_from"),
-    "created_to": _c.created_at <= bindparam("created_to"),
-    "updated_from": _c.updated_at >= bindparam("updated_from"),
-    "updated_to": _c.updated_at <= bindparam("updated_to"),
-    "next_from": _c.next_at >= bindparam("next_from"),
-    "next_to": _c.next_at <= bindparam("next_to"),
-    "name_contains": contains_text(_c.name, bindparam("name_contains")),
-    "cron_contains": contains_text(_c.cron, bindparam("cron_contains")),
+    "scope": schedules_c.owner == bindparam("scope"),
+    "owner": schedules_c.owner == bindparam("owner"),
+    "name": schedules_c.name == bindparam("name"),
+    "active": schedules_c.next_at.is_not(None),
+    "inactive": schedules_c.next_at.is_(None),
+    "tasks": schedules_c.task.in_(bindparam("tasks", expanding=True)),
+    "cron_expressions": schedules_c.cron.in_(bindparam("cron_expressions", expanding=True)),
+    "ids": schedules_c.id.in_(bindparam("ids", expanding=True)),
+    "created_from": schedules_c.created_at >= bindparam("created_from"),
+    "created_to": schedules_c.created_at <= bindparam("created_to"),
+    "updated_from": schedules_c.updated_at >= bindparam("updated_from"),
+    "updated_to": schedules_c.updated_at <= bindparam("updated_to"),
+    "next_from": schedules_c.next_at >= bindparam("next_from"),
+    "next_to": schedules_c.next_at <= bindparam("next_to"),
+    "name_contains": contains_text(schedules_c.name, bindparam("name_contains")),
+    "cron_contains": contains_text(schedules_c.cron, bindparam("cron_contains")),
     "search": or_(
-        *[contains_text(each, bindparam("search")) for each in (_c.name, _c.cron, _task_name)]
+        *[
+            contains_text(each, bindparam("search"))
+            for each in (schedules_c.name, schedules_c.cron, _task_name)
+        ]
     ),
 }
-"""The conditions by the names of what is asked, see `ScheduleFilter`."""
+"""Conditions by the names of filters, see `ScheduleFilter`."""
 _LISTS = frozenset({"tasks", "cron_expressions", "ids"})
-"""Those whose number of values is part of the statement."""
+"""Filters whose number of values is part of the statement."""
 _ORDERINGS = ("id", "created_at", "updated_at", "name", "cron", "next_at", "is_active")
 _COLUMNS = column_names(schedules)
-_ASKED = tuple(each.name for each in fields(ScheduleFilter))
+_FILTERS = tuple(each.name for each in fields(ScheduleFilter))
 _JOINED = len(_COLUMNS)
-_RAN_AT = _JOINED + 6
-_MOMENTS = tuple(name for name in _COLUMNS if isinstance(_c[name].type, UtcDateTime))
-_NAMES = {"cron_expression": "cron", "next_run_time": "next_at"}
+_LAST_RUN_TIME = _JOINED + 6
+_TIMES = tuple(name for name in _COLUMNS if isinstance(schedules_c[name].type, UtcDateTime))
+_ALIASES = {"cron_expression": "cron", "next_run_time": "next_at"}
 
 
 @frozen
 class ScheduleLists:
-    """The schedules that a scope may see, a part at a time."""
+    """Queries for schedules with their owners, tasks and last runs."""
 
     _db: Connection
     _strategy: Strategy
 
     def get_view(self, scope: Scope, schedule_id: ScheduleId) -> ScheduleView:
-        """Return one schedule as it is shown."""
+        """Return a view of a schedule visible to the scope."""
         found = self.find(scope, ScheduleFilter(ids=[schedule_id]), limit=1)
         if not found:
             raise NotFound(f"There is no schedule {schedule_id}.")
@@ -121,9 +126,14 @@ class ScheduleLists:
         offset: int = 0,
         limit: int = 20,
     ) -> Sequence[ScheduleView]:
-        """Return a part of a list, filled by one query."""
-        rows, moment, json = self._rows(_asked(scope, filters), tuple(ordering), offset, limit)
-        return [_view(_read(row, moment, json), row, moment(row[_RAN_AT])) for row in rows]
+        """Return a page of views of the schedules visible to the scope."""
+        rows, read_time, read_json = self._rows(
+            _values(scope, filters), tuple(ordering), offset, limit
+        )
+        return [
+            _view(_schedule_columns(row, read_time, read_json), row, read_time(row[_LAST_RUN_TIME]))
+            for row in rows
+        ]
 
     def list_page(
         self,
@@ -134,46 +144,45 @@ class ScheduleLists:
         offset: int = 0,
         limit: int = 20,
     ) -> tuple[Sequence[ListedSchedule], int]:
-        """Return a part of a list in short, and what `count` does."""
-        asked = _asked(scope, filters)
-        rows, moment, json = self._rows(asked, tuple(ordering), offset, limit, listed=True)
-        total = rows[0][-1] if rows else self._number(asked) if offset else 0
-        return [_listed(row, moment, json) for row in rows], total
+        """Return a page of list entries, and the result of `count`."""
+        values = _values(scope, filters)
+        rows, read_time, read_json = self._rows(values, tuple(ordering), offset, limit, listed=True)
+        total = rows[0][-1] if rows else self._count(values) if offset else 0
+        return [_listed(row, read_time, read_json) for row in rows], total
 
     def count(self, scope: Scope, filters: ScheduleFilter) -> int:
-        """Return how many schedules the list has, counting no further than one above `COUNT_CAP`."""
-        return self._number(_asked(scope, filters))
+        """Return the number of matching schedules, at most `COUNT_CAP` + 1."""
+        return self._count(_values(scope, filters))
 
-    def _number(self, asked: Mapping[str, Any]) -> int:
-        return self._db.execute(_number(tuple(asked)), asked).scalar_one()
+    def _count(self, values: Mapping[str, Any]) -> int:
+        return self._db.execute(_count_query(tuple(values)), values).scalar_one()
 
     def _rows(
         self,
-        asked: Mapping[str, Any],
+        filters: Mapping[str, Any],
         ordering: tuple[str, ...],
         offset: int,
         limit: int,
         *,
         listed: bool = False,
-    ) -> tuple[Sequence[Sequence[Any]], Read, Read]:
-        """Return the rows of a part of a list, and what reads their moments and their JSON."""
-        counted = {COUNT_LIMIT: count_limit()} if listed else {}
-        names, values = tuple(asked), {**asked, **counted, "skipped": offset, "most": limit}
-        if not _LISTS.isdisjoint(asked):
-            found = self._db.execute(_query(names, ordering, listed), values).all()
-            return found, _as_it_is, _as_it_is
-        dialect = self._db.dialect
-        told = to_db_values(values.values(), dialect)
-        rows = _prepared(names, ordering, listed).fetch_all(self._db, told)
-        return rows, instant_reader(dialect), json_value
+    ) -> tuple[Sequence[Sequence[Any]], Reader, Reader]:
+        """Return the rows of a page, and the converters of their times and JSON."""
+        capped = {COUNT_LIMIT: count_limit()} if listed else {}
+        names, values = tuple(filters), {**filters, **capped, "offset": offset, "limit": limit}
+        if not _LISTS.isdisjoint(filters):
+            result = self._db.execute(_query(names, ordering, listed), values).all()
+            return result, _unchanged, _unchanged
+        db_values = to_db_values(values.values(), self._db.dialect)
+        rows = _prepared(names, ordering, listed).fetch_all(self._db, db_values)
+        return rows, instant_reader(self._db.dialect), json_value
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the id of the newest job of a schedule that was started."""
+    """Return a subquery for the id of a schedule's newest started job."""
     run = jobs.alias("run")
     conditions = [run.c.schedule_id.is_not(None), run.c.started_at.is_not(None)]
     return (
@@ -185,8 +194,8 @@ def last_run(schedule_id: ColumnElement[Any]) -> ColumnElement[Any]:
     )
 
 
-def _with_facts(part: Any, columns: Iterable[Any], *more: Any) -> Select[*tuple[Any, ...]]:
-    """Join a part of the schedules with their owners, tasks and last runs."""
+def _joined(page: Any, columns: Iterable[Any], *more: Any) -> Select[*tuple[Any, ...]]:
+    """Join a page of schedules with their owners, tasks and last runs."""
     return (
         select(
             *columns,
@@ -201,16 +210,16 @@ def _with_facts(part: Any, columns: Iterable[Any], *more: Any) -> Select[*tuple[
             jobs.c.attempt.label("last_attempt"),
             *more,
         )
-        .select_from(part)
-        .outerjoin(users, users.c.id == part.c.owner)
-        .outerjoin(task_definitions, task_definitions.c.key == part.c.task)
-        .outerjoin(jobs, jobs.c.id == last_run(part.c.id))
+        .select_from(page)
+        .outerjoin(users, users.c.id == page.c.owner)
+        .outerjoin(task_definitions, task_definitions.c.key == page.c.task)
+        .outerjoin(jobs, jobs.c.id == last_run(page.c.id))
     )
 
 
-def _asked(scope: Scope, filters: ScheduleFilter) -> dict[str, Any]:
-    """Return what narrows a list down, by the names of its conditions."""
-    values = {"scope": scope.owner, **{name: getattr(filters, name) for name in _ASKED}}
+def _values(scope: Scope, filters: ScheduleFilter) -> dict[str, Any]:
+    """Return the values of the conditions in use, by their names."""
+    values = {"scope": scope.owner, **{name: getattr(filters, name) for name in _FILTERS}}
     is_active = values.pop("is_active")
     values |= {"active": is_active or None, "inactive": is_active is False or None}
     for name in ("name_contains", "cron_contains", "search"):
@@ -223,44 +232,40 @@ def _asked(scope: Scope, filters: ScheduleFilter) -> dict[str, Any]:
 def _query(
     names: tuple[str, ...], ordering: tuple[str, ...], listed: bool
 ) -> Select[*tuple[Any, ...]]:
-    """
-    Return the query for a part of a list; to build it costs more than to run it.
-
-    What is `listed` has fewer columns, and the number of the whole.
-    """
-    total = _number(names).scalar_subquery() if listed else literal_column("0")
-    part = (
+    """Return the query of a page; with `listed`, the columns of `_listed` and the count."""
+    # Cached, because building the query takes longer than executing it.
+    total = _count_query(names).scalar_subquery() if listed else literal_column("0")
+    page = (
         select(schedules)
         .where(_IS_THERE, *[_CONDITIONS[name] for name in names])
-        .order_by(*_ordered(ordering, _c))
-        .offset(bindparam("skipped", type_=BigInteger))
-        .limit(bindparam("most", type_=Integer))
-        .subquery("part")
+        .order_by(*_ordered(ordering, schedules_c))
+        .offset(bindparam("offset", type_=BigInteger))
+        .limit(bindparam("limit", type_=Integer))
+        .subquery("page")
     )
-    columns = [part.c[name] for name in LISTED] if listed else part.c
-    query = _with_facts(part, columns, total.label("total"))
-    return query.order_by(*_ordered(ordering, part.c))
+    columns = [page.c[name] for name in LISTED] if listed else page.c
+    query = _joined(page, columns, total.label("total"))
+    return query.order_by(*_ordered(ordering, page.c))
 
 
 @lru_cache(maxsize=256)
 def _prepared(names: tuple[str, ...], ordering: tuple[str, ...], listed: bool) -> PreparedStatement:
-    """Return the same query for the driver; none of the conditions may be a list."""
-    counted = (COUNT_LIMIT,) if listed else ()
-    return prepare(_query(names, ordering, listed), *names, *counted, "skipped", "most")
+    """Prepare the query of a page; no condition may be one of `_LISTS`."""
+    capped = (COUNT_LIMIT,) if listed else ()
+    return prepare(_query(names, ordering, listed), *names, *capped, "offset", "limit")
 
 
 @lru_cache(maxsize=256)
-def _number(names: tuple[str, ...]) -> Select[int]:
-    """Return the query that counts a list."""
+def _count_query(names: tuple[str, ...]) -> Select[int]:
     conditions = [_CONDITIONS[name] for name in names]
     return count_rows(schedules, _IS_THERE, *conditions)
 
 
 def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[Any]]:
-    """Yield the terms of an ordering; those without a next run come last either way."""
+    """Yield ORDER BY terms; schedules without a next run come last in both directions."""
     descending = bool(ordering) and ordering[0].startswith("-")
     for name in (*ordering, "-id" if descending else "id"):
-        plain = _NAMES.get(name.removeprefix("-"), name.removeprefix("-"))
+        plain = _ALIASES.get(name.removeprefix("-"), name.removeprefix("-"))
         if plain not in _ORDERINGS:
             raise KeyError(name)
         if plain == "next_at":
@@ -269,18 +274,18 @@ def _ordered(ordering: Sequence[str], columns: Any) -> Iterator[ColumnElement[An
         yield column.desc() if name.startswith("-") else column
 
 
-def _read(row: Sequence[Any], moment: Read, json: Read) -> dict[str, Any]:
-    """Return the columns of a schedule from how they are kept."""
+def _schedule_columns(row: Sequence[Any], read_time: Reader, read_json: Reader) -> dict[str, Any]:
+    """Convert the columns of a schedule from their stored form."""
     values = dict(zip(_COLUMNS, row, strict=False))
-    for name in _MOMENTS:
+    for name in _TIMES:
         if values[name] is not None:
-            values[name] = moment(values[name])
-    values["parameters"] = json(values["parameters"])
+            values[name] = read_time(values[name])
+    values["parameters"] = read_json(values["parameters"])
     return values
 
 
 def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -> ScheduleView:
-    """Return a view of a schedule's columns, and of what the row has joined to them."""
+    """Return a view of a schedule's converted columns and the columns joined to them."""
     username, first, last, task_id, task_name, description, _, state, attempt, _ = row[_JOINED:]
     return ScheduleView(
         schedule=schedule_from_row(values),
@@ -294,14 +299,8 @@ def _view(values: dict[str, Any], row: Sequence[Any], ran_at: datetime | None) -
     )
 
 
-def _listed(
-    row: Sequence[Any], moment: Callable[[Any], Any], json: Callable[[Any], Any]
-) -> ListedSchedule:
-    """
-    Return a schedule as a list shows it.
-
-    `moment` and `json` turn what the row holds into times and values.
-    """
+def _listed(row: Sequence[Any], read_time: Reader, read_json: Reader) -> ListedSchedule:
+    """Convert a row of `LISTED` and the joined columns to a list entry."""
     # fmt: off
     (
         id_, owner, task, name, cron, zone, parameters, misfire, overlap, dst_gap, dst_overlap,
@@ -312,10 +311,10 @@ def _listed(
     return ListedSchedule(
         id_, owner, username or "", full_name(username or "", first or "", last or ""),
         TaskId(task_id or 0), task_name or "", description or "", name, cron, zone,
-        json(parameters), next_at is not None, _MISFIRES[misfire], _OVERLAPS[overlap],
-        _GAPS[dst_gap], _DST_OVERLAPS[dst_overlap], moment(starts_at), moment(ends_at), max_runs,
-        jitter, queue, priority, max_attempts, timeout, alert_after, moment(overdue_since),
-        moment(next_at), moment(ran_at), paused_reason, moment(created_at), moment(updated_at),
+        read_json(parameters), next_at is not None, _MISFIRES[misfire], _OVERLAPS[overlap],
+        _GAPS[dst_gap], _DST_OVERLAPS[dst_overlap], read_time(starts_at), read_time(ends_at), max_runs,
+        jitter, queue, priority, max_attempts, timeout, alert_after, read_time(overdue_since),
+        read_time(next_at), read_time(ran_at), paused_reason, read_time(created_at), read_time(updated_at),
         version, None if state is None else public_status(STATES[state], attempt), task,
     )
     # fmt: on

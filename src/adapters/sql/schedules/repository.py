@@ -1,4 +1,4 @@
-"""Schedules: commands on one, and the ticks that are due."""
+"""The schedule repository in SQL: commands, due ticks and alerts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,12 +19,7 @@ from sqlalchemy import (
 )
 
 from workbell.adapters.sql.database.column_types import instant_reader, instant_writer
-from workbell.adapters.sql.database.statements import (
-    AnyRow,
-    chunks,
-    prepare,
-    row_to_dict,
-)
+from workbell.adapters.sql.database.statements import AnyRow, chunks, prepare, row_to_dict
 from workbell.adapters.sql.schedules import advance
 from workbell.adapters.sql.schedules.listing import ScheduleLists
 from workbell.adapters.sql.schedules.rows import rule_from_row, schedule_from_row, schedule_values
@@ -38,82 +33,88 @@ from workbell.domain.schedules.schedule import Schedule, ScheduleId
 from workbell.domain.schedules.ticks import Due, FastPathStep
 from workbell.ports.schedules.repository import RECENT_RUNS, Advance
 
-_c = schedules.c
-_ids = _c.id.in_(bindparam("ids", expanding=True))
-_VISIBLE = select(schedules).where(_c.id == bindparam("schedule_id"), _c.deleted_at.is_(None))
+schedules_c = schedules.c
+_ids = schedules_c.id.in_(bindparam("ids", expanding=True))
+_VISIBLE = select(schedules).where(
+    schedules_c.id == bindparam("schedule_id"), schedules_c.deleted_at.is_(None)
+)
 _VISIBLE_LOCKED = _VISIBLE.with_for_update()
 _is_plain = and_(
-    _c.starts_at.is_(None),
-    _c.ends_at.is_(None),
-    _c.max_runs.is_(None),
-    _c.jitter_seconds == literal_column("0"),
+    schedules_c.starts_at.is_(None),
+    schedules_c.ends_at.is_(None),
+    schedules_c.max_runs.is_(None),
+    schedules_c.jitter_seconds == literal_column("0"),
 )
 DUE = prepare(
     select(
-        _c.id,
-        _c.version,
-        _c.task,
-        _c.next_at,
+        schedules_c.id,
+        schedules_c.version,
+        schedules_c.task,
+        schedules_c.next_at,
         _is_plain.label("is_plain"),
-        _c.cron,
-        _c.zone,
-        _c.dst_gap,
-        _c.dst_overlap,
+        schedules_c.cron,
+        schedules_c.zone,
+        schedules_c.dst_gap,
+        schedules_c.dst_overlap,
     )
-    .where(IS_ACTIVE, _c.next_at <= bindparam("now"))
-    .order_by(_c.next_at, _c.id)
-    .limit(bindparam("most")),
+    .where(IS_ACTIVE, schedules_c.next_at <= bindparam("now"))
+    .order_by(schedules_c.next_at, schedules_c.id)
+    .limit(bindparam("limit")),
     "now",
-    "most",
+    "limit",
 )
 _ACTIVE_AMONG = select(schedules).where(IS_ACTIVE, _ids)
 _ONE: ColumnElement[int] = literal_column("1")
 _ACTIVE_OF_OWNER: Select[Any] = (
     select(_ONE)
     .where(
-        _c.owner == bindparam("owner"),
-        _c.deleted_at.is_(None),
-        # Not `next_at IS NOT NULL`: without statistics PostgreSQL would then read the
-        # active schedules of every owner, by the index of those that are due.
-        case((_c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
+        schedules_c.owner == bindparam("owner"),
+        schedules_c.deleted_at.is_(None),
+        # Not `next_at IS NOT NULL`: without statistics PostgreSQL would use the index of
+        # due schedules and read the active schedules of every owner.
+        case((schedules_c.next_at.is_(None), literal_column("0")), else_=_ONE) == _ONE,
     )
     .limit(bindparam("limit"))
 )
 _COUNT_ACTIVE = prepare(
     select(func.count()).select_from(_ACTIVE_OF_OWNER.subquery()), "owner", "limit"
 )
-NEXT_DUE = select(_c.next_at).where(IS_ACTIVE).order_by(_c.next_at, _c.id).limit(1)
+NEXT_DUE = (
+    select(schedules_c.next_at)
+    .where(IS_ACTIVE)
+    .order_by(schedules_c.next_at, schedules_c.id)
+    .limit(1)
+)
 _LOCK = (
-    select(_c.id, _c.cursor, _c.version)
+    select(schedules_c.id, schedules_c.cursor, schedules_c.version)
     .where(IS_ACTIVE, _ids)
-    .order_by(_c.id)
+    .order_by(schedules_c.id)
     .with_for_update(skip_locked=True)
 )
-_STREAKS = select(_c.id, _c.fail_streak).where(_ids, _c.fail_streak > 0)
-_CLEAR = update(schedules).where(_ids, _c.fail_streak > 0).values(fail_streak=0)
-TO_JUDGE = (
+_STREAKS = select(schedules_c.id, schedules_c.fail_streak).where(_ids, schedules_c.fail_streak > 0)
+_CLEAR_STREAKS = update(schedules).where(_ids, schedules_c.fail_streak > 0).values(fail_streak=0)
+DUE_ALERTS = (
     select(schedules)
-    .where(IS_EXPECTED, _c.alert_at <= bindparam("now"))
-    .order_by(_c.alert_at, _c.id)
-    .limit(bindparam("most"))
+    .where(IS_EXPECTED, schedules_c.alert_at <= bindparam("now"))
+    .order_by(schedules_c.alert_at, schedules_c.id)
+    .limit(bindparam("limit"))
 )
-_JUDGE = (
+_SAVE_ALERT = (
     update(schedules)
     .where(
-        _c.id == bindparam("schedule_id"),
-        _c.version == bindparam("was_version"),
-        _c.alert_at == bindparam("was_alert_at"),
+        schedules_c.id == bindparam("schedule_id"),
+        schedules_c.version == bindparam("was_version"),
+        schedules_c.alert_at == bindparam("was_alert_at"),
     )
-    .values(alert_at=bindparam("look_at"), overdue_since=bindparam("since"))
+    .values(alert_at=bindparam("new_alert_at"), overdue_since=bindparam("new_overdue_since"))
 )
 _NEWEST_RUNS = (
     select(jobs.c.state, jobs.c.ended_at)
     .where(IS_STARTED_RUN, jobs.c.schedule_id == bindparam("schedule_id"))
     .order_by(jobs.c.id.desc())
     .limit(RECENT_RUNS)
-    .with_hint(
-        jobs, "FORCE INDEX (workbell_jobs_started_idx_plain)", "mysql"
-    )  # it would sort all runs
+    # Without the hint MySQL and MariaDB sort all runs.
+    .with_hint(jobs, "FORCE INDEX (workbell_jobs_started_idx_plain)", "mysql")
     .with_hint(jobs, "FORCE INDEX (workbell_jobs_started_idx_plain)", "mariadb")
     .subquery()
 )
@@ -122,122 +123,117 @@ LAST_SUCCESS = select(func.max(_NEWEST_RUNS.c.ended_at)).where(
 )
 _ACTIVE_AFTER = (
     select(schedules)
-    .where(IS_ACTIVE, _c.id > bindparam("above"))
-    .order_by(_c.id)
-    .limit(bindparam("most"))
+    .where(IS_ACTIVE, schedules_c.id > bindparam("after_id"))
+    .order_by(schedules_c.id)
+    .limit(bindparam("limit"))
 )
 
 
 @frozen
 class SqlScheduleRepository(ScheduleLists):
-    """Every schedule, active or paused; deleted ones are hidden."""
+    """All schedules that are not deleted."""
 
     def add(self, schedule: Schedule) -> Schedule:
-        """Keep a new schedule, and return it with its id."""
+        """Insert a schedule and return it with its id."""
         new = self._strategy.insert_schedule(self._db, schedule)
         return evolve(schedule, id=ScheduleId(new))
 
     def get(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
-        """Return one schedule that whoever asks may see."""
+        """Return a schedule visible to the scope."""
         return self._one(_VISIBLE, scope, schedule_id)
 
     def get_for_update(self, scope: Scope, schedule_id: ScheduleId) -> Schedule:
-        """Return one schedule and lock its row."""
+        """Lock and return a schedule visible to the scope."""
         return self._one(_VISIBLE_LOCKED, scope, schedule_id)
 
     def replace(self, schedule: Schedule) -> None:
-        """Keep a schedule as it now stands; its row is locked already."""
-        change = update(schedules).where(_c.id == schedule.id, _c.deleted_at.is_(None))
+        """Update a schedule, whose row is locked."""
+        change = update(schedules).where(
+            schedules_c.id == schedule.id, schedules_c.deleted_at.is_(None)
+        )
         if self._db.execute(change.values(schedule_values(schedule))).rowcount == 0:
             raise NotFound(f"There is no schedule {schedule.id}.")
 
     def count_active(self, owner: UserId, *, limit: int) -> int:
-        """Return how many active schedules an owner has, counting up to a limit."""
-        ((found,),) = _COUNT_ACTIVE.fetch_all(self._db, (owner, limit))
-        return int(found)
+        """Return the number of an owner's active schedules, at most `limit`."""
+        ((count,),) = _COUNT_ACTIVE.fetch_all(self._db, (owner, limit))
+        return int(count)
 
     def due(self, now: datetime, *, limit: int = 500) -> Sequence[Due]:
-        """Return the active schedules whose time has come, in short, oldest first, unlocked."""
+        """Return the due active schedules, oldest first, without locking them."""
         dialect = self._db.dialect
-        moment = cache(instant_reader(dialect))
+        read_time = cache(instant_reader(dialect))
         rows = DUE.fetch_all(self._db, (instant_writer(dialect)(now), limit))
         return [
-            Due(
-                id_,
-                version,
-                task,
-                rule_from_row(line, zone, gap, overlap),
-                moment(at),
-                bool(is_plain),
-            )
-            for id_, version, task, at, is_plain, line, zone, gap, overlap in rows
+            Due(id_, version, task, rule_from_row(*rule), read_time(next_at), bool(is_plain))
+            for id_, version, task, next_at, is_plain, *rule in rows
         ]
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:
-        """Return the active ones of some schedules, in the order of the ids, unlocked."""
-        found: dict[int, Schedule] = {}
-        for some in chunks(ids):
-            found.update((each.id, each) for each in self._schedules(_ACTIVE_AMONG, {"ids": some}))
-        return [found[each] for each in ids if each in found]
+        """Return the active schedules among ids, in the given order, without locking them."""
+        active: dict[int, Schedule] = {}
+        for part in chunks(ids):
+            active |= {each.id: each for each in self._schedules(_ACTIVE_AMONG, {"ids": part})}
+        return [active[each] for each in ids if each in active]
 
     def next_due(self) -> datetime | None:
         """Return when the earliest schedule is due."""
-        found: datetime | None = self._db.execute(NEXT_DUE).scalar()
-        return found
+        next_at: datetime | None = self._db.execute(NEXT_DUE).scalar()
+        return next_at
 
     def lock(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, tuple[datetime | None, int]]:
-        """Lock rows that nobody else has locked, by id; return cursor and version of each."""
-        found: dict[ScheduleId, tuple[datetime | None, int]] = {}
-        for some in chunks(sorted(ids)):
-            for row in self._db.execute(_LOCK, {"ids": some}):
-                found[ScheduleId(row.id)] = row.cursor, row.version
-        return found
+        """Lock active schedules, skipping locked rows; return {id: (cursor, version)}."""
+        locked: dict[ScheduleId, tuple[datetime | None, int]] = {}
+        for part in chunks(sorted(ids)):
+            for row in self._db.execute(_LOCK, {"ids": part}):
+                locked[ScheduleId(row.id)] = row.cursor, row.version
+        return locked
 
     def advance(self, steps: Sequence[Advance]) -> None:
-        """Move schedules on; rows whose cursor or version has changed are left."""
+        """Advance schedules; rows whose cursor or version has changed are skipped."""
         advance.advance(self._db, steps)
 
     def advance_by_one(self, steps: Sequence[FastPathStep]) -> None:
-        """Move schedules past one tick each; rows that have changed are left."""
+        """Advance schedules by one tick each; changed rows are skipped."""
         self._strategy.advance_by_one(self._db, steps)
 
     def failure_streaks(self, ids: Sequence[ScheduleId]) -> dict[ScheduleId, int]:
-        """Return the fail streaks, above 0 only, of some schedules; unlocked."""
-        found: dict[ScheduleId, int] = {}
-        for some in chunks(ids):
-            for row in self._db.execute(_STREAKS, {"ids": some}):
-                found[ScheduleId(row.id)] = row.fail_streak
-        return found
+        """Return the non-zero failure streaks among ids, without locking rows."""
+        streaks: dict[ScheduleId, int] = {}
+        for part in chunks(ids):
+            for row in self._db.execute(_STREAKS, {"ids": part}):
+                streaks[ScheduleId(row.id)] = row.fail_streak
+        return streaks
 
     def clear_failure_streaks(self, ids: Sequence[ScheduleId]) -> None:
-        """Set the fail streaks of some schedules to 0."""
-        for some in chunks(sorted(ids)):
-            self._db.execute(_CLEAR, {"ids": some})
+        """Set the failure streaks of schedules to 0."""
+        for part in chunks(sorted(ids)):
+            self._db.execute(_CLEAR_STREAKS, {"ids": part})
 
     def due_alerts(self, now: datetime, *, limit: int = 100) -> Sequence[Schedule]:
-        """Return the schedules whose alert is due, oldest first, unlocked."""
-        return self._schedules(TO_JUDGE, {"now": now, "most": limit})
+        """Return schedules whose alert check is due, oldest first, without locking them."""
+        return self._schedules(DUE_ALERTS, {"now": now, "limit": limit})
 
     def save_alert(self, before: Schedule, after: Schedule) -> bool:
-        """Keep what an alert came to, if the row still stands as before."""
+        """Write the result of an alert check, unless the row has changed."""
         values = {
             "schedule_id": before.id,
             "was_version": before.version,
             "was_alert_at": before.alert_at,
-            "look_at": after.alert_at,
-            "since": after.overdue_since,
+            "new_alert_at": after.alert_at,
+            "new_overdue_since": after.overdue_since,
         }
-        return self._db.execute(_JUDGE, values).rowcount == 1
+        return self._db.execute(_SAVE_ALERT, values).rowcount == 1
 
     def last_success(self, schedule_id: ScheduleId, since: datetime) -> datetime | None:
-        """Return when the newest successful run ended, if that is not before a time."""
+        """Return when the last successful run ended, or None if that was before `since`."""
         values = {"schedule_id": schedule_id, "since": since}
-        found: datetime | None = self._db.execute(LAST_SUCCESS, values).scalar()
-        return found
+        ended_at: datetime | None = self._db.execute(LAST_SUCCESS, values).scalar()
+        return ended_at
 
     def active_after(self, after: ScheduleId, *, limit: int = 500) -> Sequence[Schedule]:
-        """Return active schedules by id, above an id: to walk over all of them."""
-        return self._schedules(_ACTIVE_AFTER, {"above": after, "most": limit})
+        """Return the active schedules with ids above an id, by id."""
+        return self._schedules(_ACTIVE_AFTER, {"after_id": after, "limit": limit})
 
     def _one(self, query: Any, scope: Scope, schedule_id: ScheduleId) -> Schedule:
         row = self._db.execute(query, {"schedule_id": schedule_id}).one_or_none()

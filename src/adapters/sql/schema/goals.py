@@ -1,79 +1,66 @@
-"""The tables of goals: books, goals, entries, their days, and timers."""
+"""The tables of goals, progress, timers, preferences and goal reminders."""
 
-from typing import Any
+from sqlalchemy import Column, Date, ForeignKey, Index, Table, UniqueConstraint
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Date,
-    ForeignKey,
-    Index,
-    Integer,
-    String,
-    Table,
-    UniqueConstraint,
+from workbell.adapters.sql.database.column_types import Id
+from workbell.adapters.sql.schema.tables import (
+    KEYED,
+    NUMBERED,
+    dates,
+    flags,
+    integers,
+    long_integers,
+    long_texts,
+    metadata,
+    texts,
+    times,
 )
-
-from workbell.adapters.sql.database.column_types import Id, LongText, UtcDateTime
-from workbell.adapters.sql.schema.tables import metadata
-
-_KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
-_NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
 
 goal_ledgers = Table(
     "workbell_goal_ledgers",
     metadata,
     Column("owner", Id, primary_key=True, autoincrement=False),
-    Column("last_goal", Id, nullable=False),
-    Column("revision", Id, nullable=False),
-    **_KEYED,
+    *long_integers("last_goal", "revision"),
+    **KEYED,
 )
 
 goals = Table(
     "workbell_goals",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("owner", Id, nullable=False),
-    Column("number", Id, nullable=False),
-    Column("name", String(500), nullable=False),
-    Column("category", String(16), nullable=False),
-    Column("is_complete", Boolean, nullable=False),
-    Column("deadline", Date, nullable=True),
-    Column("state", String(16), nullable=False),
-    Column("logged_seconds", Id, nullable=False),
-    Column("total_seconds", Id, nullable=False),
-    Column("last_entry", Id, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("active_at", UtcDateTime, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
+    *long_integers("owner", "number"),
+    *texts("name", length=500),
+    *texts("category", length=16),
+    *flags("is_complete"),
+    *dates("deadline", null=True),
+    *texts("state", length=16),
+    *long_integers("logged_seconds", "total_seconds", "last_entry"),
+    *integers("version"),
+    *times("active_at", "created_at", "updated_at"),
     UniqueConstraint("owner", "number"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
 progress_entries = Table(
     "workbell_progress_entries",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("owner", Id, nullable=False),
+    *long_integers("owner"),
     Column("goal_id", Id, ForeignKey("workbell_goals.id", ondelete="CASCADE"), nullable=False),
-    Column("goal_number", Id, nullable=False),
-    Column("number", Id, nullable=False),
-    Column("logged_seconds", Integer, nullable=False),
-    Column("total_seconds", Integer, nullable=False),
-    Column("started_at", UtcDateTime, nullable=True),
-    Column("zone", String(64), nullable=False),
-    Column("local_day", Date, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
-    Column("note", LongText, nullable=False),
+    *long_integers("goal_number", "number"),
+    *integers("logged_seconds", "total_seconds"),
+    *times("started_at", null=True),
+    *texts("zone", length=64),
+    *dates("local_day"),
+    *times("created_at", "updated_at"),
+    *long_texts("note"),
     UniqueConstraint("goal_id", "number"),
     Index("workbell_progress_entries_owner_idx", "owner", "created_at", "id"),
     Index("workbell_progress_entries_started_idx", "owner", "started_at"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
-# The index holds all that a summary reads: of each person, by day.
+# The index covers summaries by owner and day.
 progress_days = Table(
     "workbell_progress_days",
     metadata,
@@ -84,20 +71,43 @@ progress_days = Table(
         primary_key=True,
     ),
     Column("local_day", Date, primary_key=True),
-    Column("owner", Id, nullable=False),
-    Column("goal_id", Id, nullable=False),
-    Column("seconds", Integer, nullable=False),
+    *long_integers("owner", "goal_id"),
+    *integers("seconds"),
     Index("workbell_progress_days_owner_idx", "owner", "local_day", "goal_id", "seconds"),
-    **_KEYED,
+    **KEYED,
 )
 
 timers = Table(
     "workbell_timers",
     metadata,
     Column("owner", Id, primary_key=True, autoincrement=False),
-    Column("goal_id", Id, nullable=False),
-    Column("goal_number", Id, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("zone", String(64), nullable=False),
-    **_KEYED,
+    *long_integers("goal_id", "goal_number"),
+    *times("started_at"),
+    *texts("zone", length=64),
+    **KEYED,
+)
+
+# A row exists once the owner has set a preference or was reminded.
+notification_preferences = Table(
+    "workbell_notification_preferences",
+    metadata,
+    Column("owner", Id, primary_key=True, autoincrement=False),
+    *flags("reminders"),
+    *texts("reminder_time", length=5, null=True),
+    *texts("zone", length=64),
+    *times("next_at", null=True),
+    *dates("reminded_on", null=True),
+    Index("workbell_notification_preferences_next_at_idx", "next_at"),
+    **KEYED,
+)
+
+# Deleted with the goal; written only while the owner's ledger is locked.
+goal_reminders = Table(
+    "workbell_goal_reminders",
+    metadata,
+    Column("goal_id", Id, primary_key=True, autoincrement=False),
+    *dates("since"),
+    *integers("count"),
+    *dates("last"),
+    **KEYED,
 )

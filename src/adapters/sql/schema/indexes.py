@@ -1,4 +1,4 @@
-"""Partial indexes, and the conditions by which queries use them."""
+"""Partial indexes, and the conditions with which queries use them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _MYSQL_FAMILY = frozenset({"mysql", "mariadb"})
 
 
 def _number(state: JobState) -> ColumnElement[Any]:
-    """Return a state written out: no bound value ever matches a partial index."""
+    """Return a state as a literal: a bind parameter never matches a partial index."""
     return literal_column(str(int(state)))
 
 
@@ -40,7 +40,7 @@ IS_ACTIVE = and_(schedules.c.next_at.is_not(None), schedules.c.deleted_at.is_(No
 
 
 def applies_to_dialect(index: Index, dialect: Dialect) -> bool:
-    """Whether an index is for this database: MySQL has no partial ones."""
+    """Whether an index exists on a dialect: MySQL has plain ones instead of partial ones."""
     return index.info.get("mysql", dialect.name in _MYSQL_FAMILY) is (dialect.name in _MYSQL_FAMILY)
 
 
@@ -51,7 +51,7 @@ def _partial(
     plain: Sequence[ColumnElement[Any]] = (),
     unique: bool = False,
 ) -> None:
-    """Declare a partial index, and what stands in its place on MySQL: a plain one."""
+    """Declare a partial index, and the plain index that replaces it on MySQL."""
     Index(f"{name}_plain", *(plain or columns), unique=unique, info={"mysql": True})
     Index(
         name,
@@ -64,37 +64,63 @@ def _partial(
 
 
 def _due(name: str, condition: ColumnElement[bool], *columns: ColumnElement[Any]) -> None:
-    """Declare the index of the jobs in one state."""
+    """Declare the index of jobs in one state."""
     _partial(name, condition, *columns, plain=(jobs.c.state, *columns))
 
 
-_j = jobs.c
-_partial("workbell_jobs_tick_key", _j.tick.is_not(None), _j.schedule_id, _j.tick, unique=True)
+jobs_c = jobs.c
+_partial(
+    "workbell_jobs_tick_key", jobs_c.tick.is_not(None), jobs_c.schedule_id, jobs_c.tick, unique=True
+)
 _partial(
     "workbell_jobs_idempotency_key_key",
-    _j.idempotency_key.is_not(None),
-    _j.owner,
-    _j.idempotency_key,
+    jobs_c.idempotency_key.is_not(None),
+    jobs_c.owner,
+    jobs_c.idempotency_key,
     unique=True,
 )
-_due("workbell_jobs_claim_idx", IS_READY, _j.queue, _j.priority.desc(), _j.fair_tag, _j.id)
-_due("workbell_jobs_share_idx", IS_READY, _j.queue, _j.priority, _j.fair_key, _j.fair_tag)
-_due("workbell_jobs_stage_idx", IS_SCHEDULED, _j.due_at, _j.id)
-_partial(
-    "workbell_jobs_busy_idx", IS_BUSY, _j.concurrency_key, plain=(_j.concurrency_key, _j.state)
+_due(
+    "workbell_jobs_claim_idx",
+    IS_READY,
+    jobs_c.queue,
+    jobs_c.priority.desc(),
+    jobs_c.fair_tag,
+    jobs_c.id,
 )
-_due("workbell_jobs_held_idx", IS_HELD, _j.concurrency_key, _j.priority.desc(), _j.due_at, _j.id)
-_due("workbell_jobs_lease_idx", IS_RUNNING, _j.lease_until, _j.id)
-_partial("workbell_jobs_waiting_idx", IS_WAITING, _j.owner, plain=(_j.owner, _j.state))
+_due(
+    "workbell_jobs_share_idx",
+    IS_READY,
+    jobs_c.queue,
+    jobs_c.priority,
+    jobs_c.fair_key,
+    jobs_c.fair_tag,
+)
+_due("workbell_jobs_stage_idx", IS_SCHEDULED, jobs_c.due_at, jobs_c.id)
+_partial(
+    "workbell_jobs_busy_idx",
+    IS_BUSY,
+    jobs_c.concurrency_key,
+    plain=(jobs_c.concurrency_key, jobs_c.state),
+)
+_due(
+    "workbell_jobs_held_idx",
+    IS_HELD,
+    jobs_c.concurrency_key,
+    jobs_c.priority.desc(),
+    jobs_c.due_at,
+    jobs_c.id,
+)
+_due("workbell_jobs_lease_idx", IS_RUNNING, jobs_c.lease_until, jobs_c.id)
+_partial("workbell_jobs_waiting_idx", IS_WAITING, jobs_c.owner, plain=(jobs_c.owner, jobs_c.state))
 _partial(
     "workbell_jobs_unfinished_idx",
     IS_UNFINISHED_RUN,
-    _j.schedule_id,
-    _j.id,
-    plain=(_j.schedule_id, _j.state, _j.id),
+    jobs_c.schedule_id,
+    jobs_c.id,
+    plain=(jobs_c.schedule_id, jobs_c.state, jobs_c.id),
 )
-_partial("workbell_jobs_started_idx", IS_STARTED_RUN, _j.schedule_id, _j.id)
-_partial("workbell_jobs_ended_idx", IS_ENDED_JOB, _j.state, _j.ended_at)
-_partial("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, _j.ended_at)
+_partial("workbell_jobs_started_idx", IS_STARTED_RUN, jobs_c.schedule_id, jobs_c.id)
+_partial("workbell_jobs_ended_idx", IS_ENDED_JOB, jobs_c.state, jobs_c.ended_at)
+_partial("workbell_jobs_ended_runs_idx", IS_ENDED_RUN, jobs_c.ended_at)
 _partial("workbell_schedules_due_idx", IS_ACTIVE, schedules.c.next_at, schedules.c.id)
 _partial("workbell_schedules_alert_idx", IS_EXPECTED, schedules.c.alert_at, schedules.c.id)

@@ -1,10 +1,12 @@
-"""The tables, and the indexes that every due query goes by."""
+"""The tables of identity, schedules, jobs and limits."""
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     Column,
+    Date,
     Double,
     ForeignKey,
     Index,
@@ -20,7 +22,7 @@ from sqlalchemy import (
 from workbell.adapters.sql.database.column_types import Id, JsonText, LongText, UtcDateTime
 
 TABLE_PREFIX = "workbell_"
-"""Begins the name of every table, index and constraint."""
+"""Prefix of every table, index and constraint name."""
 metadata = MetaData(
     naming_convention={
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
@@ -31,11 +33,11 @@ metadata = MetaData(
     }
 )
 
-_NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
-_KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
-# Rows that move often leave room for their next version, and are vacuumed early.
+NUMBERED: dict[str, Any] = {"sqlite_autoincrement": True}
+KEYED: dict[str, Any] = {"sqlite_with_rowid": False}
+# Free space in pages for HOT updates, and earlier vacuuming, of rows that change often.
 _BUSY: dict[str, Any] = {
-    **_NUMBERED,
+    **NUMBERED,
     "postgresql_with": {"fillfactor": 80, "autovacuum_vacuum_scale_factor": 0.02},
 }
 
@@ -44,89 +46,71 @@ def _id() -> Column[int]:
     return Column("id", Id, primary_key=True, autoincrement=True)
 
 
-def _text(name: str, length: int = 255, *, null: bool = False) -> Column[str]:
-    return Column(name, String(length), nullable=null)
+def _columns(kind: Any, *names: str, null: bool = False) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=null) for name in names]
 
 
-def _moment(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, UtcDateTime, nullable=null)
+def texts(*names: str, length: int = 255, null: bool = False) -> list[Column[Any]]:
+    """Return text columns of limited length."""
+    return _columns(String(length), *names, null=null)
 
 
-def _number(name: str, *, null: bool = False) -> Column[int]:
-    return Column(name, Integer, nullable=null)
-
-
-def _reference(name: str, *, null: bool = False) -> Column[int]:
-    return Column(name, Id, nullable=null)
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False)
-
-
-def _long(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, LongText, nullable=null)
-
-
-def _json(name: str, *, null: bool = False) -> Column[Any]:
-    return Column(name, JsonText, nullable=null)
+times = partial(_columns, UtcDateTime)
+dates = partial(_columns, Date)
+integers = partial(_columns, Integer)
+long_integers = partial(_columns, Id)
+flags = partial(_columns, Boolean)
+long_texts = partial(_columns, LongText)
+json_values = partial(_columns, JsonText)
 
 
 users = Table(
     "workbell_users",
     metadata,
     _id(),
-    _text("username", 150),
-    _text("username_key", 150),
-    _text("email", 254),
-    _text("email_key", 254),
-    _text("first_name", 150),
-    _text("last_name", 150),
-    _text("password_hash"),
-    _text("role", 16),
-    _text("tier", 16),
-    _flag("is_super_user"),
-    _flag("is_active"),
-    _flag("is_email_verified"),
-    _text("time_zone", 64),
-    _number("token_version"),
-    _moment("created_at"),
-    _moment("password_expires_at", null=True),
+    *texts("username", "username_key", length=150),
+    *texts("email", "email_key", length=254),
+    *texts("first_name", "last_name", length=150),
+    *texts("password_hash"),
+    *texts("role", "tier", length=16),
+    *flags("is_super_user", "is_active", "is_email_verified"),
+    *texts("time_zone", length=64),
+    *integers("token_version"),
+    *times("created_at"),
+    *times("password_expires_at", null=True),
     UniqueConstraint("username_key"),
     UniqueConstraint("email_key"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
 codes = Table(
     "workbell_codes",
     metadata,
     _id(),
-    _reference("user_id"),
-    _text("purpose", 32),
-    _text("code_hash"),
-    _moment("created_at"),
-    _moment("expires_at"),
-    _moment("used_at", null=True),
-    _number("attempts"),
+    *long_integers("user_id"),
+    *texts("purpose", length=32),
+    *texts("code_hash"),
+    *times("created_at", "expires_at"),
+    *times("used_at", null=True),
+    *integers("attempts"),
     Index("workbell_codes_user_idx", "user_id", "purpose", "id"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
 sessions = Table(
     "workbell_sessions",
     metadata,
     Column("id", String(64), primary_key=True),
-    _reference("user_id"),
-    _moment("created_at"),
-    _moment("expires_at"),
-    _text("current_jti", 64),
-    _moment("rotated_at"),
-    _text("previous_jti", 64, null=True),
-    _moment("revoked_at", null=True),
-    _text("kind", 16),
-    _moment("last_used_at", null=True),
-    _text("address", 64),
-    _text("user_agent", 256),
+    *long_integers("user_id"),
+    *times("created_at", "expires_at"),
+    *texts("current_jti", length=64),
+    *times("rotated_at"),
+    *texts("previous_jti", length=64, null=True),
+    *times("revoked_at", null=True),
+    *texts("kind", length=16),
+    *times("last_used_at", null=True),
+    *texts("address", length=64),
+    *texts("user_agent", length=256),
     Index("workbell_sessions_from_idx", "user_id", "address"),
 )
 
@@ -134,103 +118,87 @@ api_keys = Table(
     "workbell_api_keys",
     metadata,
     _id(),
-    _reference("user_id"),
-    _text("name", 100),
-    _text("prefix", 64),
-    _text("secret_hash", 64),
-    _json("scopes"),
-    _moment("created_at"),
-    _moment("expires_at", null=True),
-    _moment("last_used_at", null=True),
-    _moment("revoked_at", null=True),
+    *long_integers("user_id"),
+    *texts("name", length=100),
+    *texts("prefix", "secret_hash", length=64),
+    *json_values("scopes"),
+    *times("created_at"),
+    *times("expires_at", "last_used_at", "revoked_at", null=True),
     UniqueConstraint("prefix"),
     Index("workbell_api_keys_user_idx", "user_id", "id"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
 second_factors = Table(
     "workbell_second_factors",
     metadata,
     Column("user_id", Id, primary_key=True, autoincrement=False),
-    _text("seed", 64),
-    _text("key_id", 16),
-    _moment("created_at"),
-    _moment("confirmed_at", null=True),
-    _number("last_step"),
-    _text("recovery", 700),
-    **_KEYED,
+    *texts("seed", length=64),
+    *texts("key_id", length=16),
+    *times("created_at"),
+    *times("confirmed_at", null=True),
+    *integers("last_step"),
+    *texts("recovery", length=700),
+    **KEYED,
 )
 
 audit = Table(
     "workbell_audit",
     metadata,
     _id(),
-    _reference("user_id"),
-    _text("action", 64),
-    _text("model_name", 64),
-    _text("object_id", 128),
-    _json("changes"),
-    _text("address", 64),
-    _text("user_agent", 256),
-    _text("request_id", 64),
-    _moment("at"),
+    *long_integers("user_id"),
+    *texts("action", "model_name", length=64),
+    *texts("object_id", length=128),
+    *json_values("changes"),
+    *texts("address", length=64),
+    *texts("user_agent", length=256),
+    *texts("request_id", length=64),
+    *times("at"),
     Index("workbell_audit_object_idx", "model_name", "object_id", "id"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
 task_definitions = Table(
     "workbell_task_definitions",
     metadata,
     _id(),
-    _text("key"),
-    _text("name"),
-    _long("description"),
-    _json("schema"),
-    _number("schema_version"),
-    _flag("is_active"),
-    _moment("created_at"),
+    *texts("key", "name"),
+    *long_texts("description"),
+    *json_values("schema"),
+    *integers("schema_version"),
+    *flags("is_active"),
+    *times("created_at"),
     UniqueConstraint("key"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
 schedules = Table(
     "workbell_schedules",
     metadata,
     _id(),
-    _reference("owner"),
-    _text("task"),
-    _text("name"),
-    _text("cron", 256),
-    _text("zone", 64),
-    _text("dst_gap", 16),
-    _text("dst_overlap", 16),
-    _text("misfire_policy", 16),
-    _text("overlap_policy", 16),
-    _moment("starts_at", null=True),
-    _moment("ends_at", null=True),
-    _number("max_runs", null=True),
-    _number("jitter_seconds"),
-    _text("queue", 128, null=True),
-    _number("priority"),
+    *long_integers("owner"),
+    *texts("task", "name"),
+    *texts("cron", length=256),
+    *texts("zone", length=64),
+    *texts("dst_gap", "dst_overlap", "misfire_policy", "overlap_policy", length=16),
+    *times("starts_at", "ends_at", null=True),
+    *integers("max_runs", null=True),
+    *integers("jitter_seconds"),
+    *texts("queue", length=128, null=True),
+    *integers("priority"),
     Column("weight", Double, nullable=False),
-    _number("max_attempts", null=True),
-    _number("timeout_seconds", null=True),
-    _number("schema_version"),
-    _moment("next_at", null=True),
-    _moment("cursor", null=True),
-    _number("runs"),
-    _number("version"),
-    _number("fail_streak"),
-    _number("alert_after_seconds", null=True),
-    _moment("alert_at", null=True),
-    _moment("overdue_since", null=True),
-    _moment("created_at"),
-    _moment("updated_at"),
-    _moment("deleted_at", null=True),
+    *integers("max_attempts", "timeout_seconds", null=True),
+    *integers("schema_version"),
+    *times("next_at", "cursor", null=True),
+    *integers("runs", "version", "fail_streak"),
+    *integers("alert_after_seconds", null=True),
+    *times("alert_at", "overdue_since", null=True),
+    *times("created_at", "updated_at"),
+    *times("deleted_at", null=True),
     Column("paused_reason", Text, nullable=True),
-    _json("parameters"),
+    *json_values("parameters"),
     Index("workbell_schedules_owner_idx", "owner", "id"),
-    **_NUMBERED,
+    **NUMBERED,
 )
 
 jobs = Table(
@@ -238,44 +206,37 @@ jobs = Table(
     metadata,
     _id(),
     Column("state", SmallInteger, nullable=False),
-    _text("queue", 128),
-    _number("priority"),
+    *texts("queue", length=128),
+    *integers("priority"),
     Column("fair_tag", Double, nullable=False),
-    _text("fair_key", 128),
+    *texts("fair_key", length=128),
     Column("weight", Double, nullable=False),
-    _moment("due_at"),
-    _text("concurrency_key", 191, null=True),
-    _number("concurrency_limit"),
+    *times("due_at"),
+    *texts("concurrency_key", length=191, null=True),
+    *integers("concurrency_limit"),
     Column("mode", SmallInteger, nullable=False),
-    _flag("fail_when_lost"),
-    _number("attempt"),
-    _number("max_attempts"),
-    _number("timeout_seconds"),
-    _reference("token"),
-    _moment("lease_until", null=True),
-    _text("worker", 128, null=True),
-    _flag("cancel_requested"),
-    _reference("owner"),
-    _text("task"),
-    _text("name"),
-    _text("origin", 16),
-    _reference("schedule_id", null=True),
-    _moment("tick", null=True),
-    _moment("for_tick", null=True),
-    _reference("rerun_of", null=True),
-    _text("idempotency_key", null=True),
-    _text("request_hash", 128, null=True),
-    _flag("hidden"),
-    _moment("created_at"),
-    _moment("queued_at", null=True),
-    _moment("started_at", null=True),
-    _moment("ended_at", null=True),
-    _json("progress", null=True),
-    _json("missed", null=True),
-    _long("reason", null=True),
-    _long("description"),
-    _json("parameters"),
-    _json("result", null=True),
+    *flags("fail_when_lost"),
+    *integers("attempt", "max_attempts", "timeout_seconds"),
+    *long_integers("token"),
+    *times("lease_until", null=True),
+    *texts("worker", length=128, null=True),
+    *flags("cancel_requested"),
+    *long_integers("owner"),
+    *texts("task", "name"),
+    *texts("origin", length=16),
+    *long_integers("schedule_id", null=True),
+    *times("tick", "for_tick", null=True),
+    *long_integers("rerun_of", null=True),
+    *texts("idempotency_key", null=True),
+    *texts("request_hash", length=128, null=True),
+    *flags("hidden"),
+    *times("created_at"),
+    *times("queued_at", "started_at", "ended_at", null=True),
+    *json_values("progress", "missed", null=True),
+    *long_texts("reason", null=True),
+    *long_texts("description"),
+    *json_values("parameters"),
+    *json_values("result", null=True),
     Index("workbell_jobs_owner_idx", "owner", "id"),
     **_BUSY,
 )
@@ -285,13 +246,13 @@ attempts = Table(
     metadata,
     Column("job_id", Id, ForeignKey("workbell_jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    _moment("queued_at", null=True),
-    _moment("started_at"),
-    _moment("ended_at", null=True),
-    _text("outcome", 16, null=True),
-    _text("worker", 128, null=True),
-    _long("error", null=True),
-    **_KEYED,
+    *times("queued_at", null=True),
+    *times("started_at"),
+    *times("ended_at", null=True),
+    *texts("outcome", length=16, null=True),
+    *texts("worker", length=128, null=True),
+    *long_texts("error", null=True),
+    **KEYED,
 )
 
 job_logs = Table(
@@ -300,10 +261,10 @@ job_logs = Table(
     Column("job_id", Id, ForeignKey("workbell_jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("seq", Integer, primary_key=True, autoincrement=False),
-    _moment("at"),
-    _text("level", 16),
-    _long("text"),
-    **_KEYED,
+    *times("at"),
+    *texts("level", length=16),
+    *long_texts("text"),
+    **KEYED,
 )
 
 artifacts = Table(
@@ -311,50 +272,48 @@ artifacts = Table(
     metadata,
     Column("job_id", Id, ForeignKey("workbell_jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(255), primary_key=True),
-    _text("media_type", 127),
-    _reference("size"),
-    _text("sha256", 64),
-    _text("key"),
-    **_KEYED,
+    *texts("media_type", length=127),
+    *long_integers("size"),
+    *texts("sha256", length=64),
+    *texts("key"),
+    **KEYED,
 )
 
 concurrency_keys = Table(
     "workbell_concurrency_keys",
     metadata,
     Column("key", String(191), primary_key=True),
-    _number("concurrency_limit"),
-    **_KEYED,
+    *integers("concurrency_limit"),
+    **KEYED,
 )
 
 queues = Table(
     "workbell_queues",
     metadata,
     Column("name", String(128), primary_key=True),
-    _text("state", 16),
-    _moment("changed_at"),
-    **_KEYED,
+    *texts("state", length=16),
+    *times("changed_at"),
+    **KEYED,
 )
 
 workers = Table(
     "workbell_workers",
     metadata,
     Column("id", String(128), primary_key=True),
-    _text("host"),
-    _number("pid"),
-    _moment("started_at"),
-    _moment("seen_at"),
-    _number("threads"),
-    _number("running"),
-    _json("queues"),
-    **_KEYED,
+    *texts("host"),
+    *integers("pid"),
+    *times("started_at", "seen_at"),
+    *integers("threads", "running"),
+    *json_values("queues"),
+    **KEYED,
 )
 
 quotas = Table(
     "workbell_quotas",
     metadata,
     Column("key", String(191), primary_key=True),
-    _moment("until"),
-    _json("log"),
+    *times("until"),
+    *json_values("log"),
     Index("workbell_quotas_until_idx", "until"),
 )
 
@@ -362,6 +321,6 @@ store_metadata = Table(
     "workbell_metadata",
     metadata,
     Column("name", String(64), primary_key=True),
-    _long("value"),
-    **_KEYED,
+    *long_texts("value"),
+    **KEYED,
 )

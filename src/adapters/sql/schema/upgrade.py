@@ -1,4 +1,4 @@
-"""Revisions: what schema a database has, and bringing it to the newest."""
+"""Schema revisions: reading, checking and upgrading them."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,73 +15,68 @@ from sqlalchemy.schema import CreateSchema
 from workbell.adapters.sql.database import mysql
 from workbell.adapters.sql.database.statements import schema_of
 from workbell.adapters.sql.schema.indexes import applies_to_dialect
-from workbell.adapters.sql.schema.tables import TABLE_PREFIX, metadata
+from workbell.adapters.sql.schema.tables import TABLE_PREFIX
 from workbell.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = f"{TABLE_PREFIX}schema_version"
-"""Alembic's own table; an application that shares the database has another one."""
+"""Alembic's version table, separate from that of an application in the same database."""
 _SCRIPTS = Path(__file__).parent.parent / "migrations"
-_NAMED = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
+_REVISION = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
 _LOCK_NUMBER = 7_214_533_905
 _VERSION = select(Table(VERSION_TABLE, MetaData(), Column("version_num", String(32))))
 
 
 @frozen
 class SchemaMigration:
-    """The revisions before and after an upgrade; None where there were no tables."""
+    """The revisions before (None without tables) and after an upgrade."""
 
     from_revision: str | None
     to_revision: str
 
 
 def current(connection: Connection) -> str | None:
-    """Return the revision that the tables have, or None where there are none."""
+    """Return the schema revision of the tables; None without tables."""
     if not inspect(connection).has_table(VERSION_TABLE, schema=schema_of(connection)):
         return None
     return connection.execute(_VERSION).scalar()
 
 
 def newest() -> str:
-    """Return the newest revision that this program knows."""
+    """Return the newest revision of this program."""
     return known()[-1]
 
 
 def outdated() -> frozenset[str]:
-    """Return what databases have that this program would have to migrate first."""
+    """Return the revisions that must be migrated first; "" is a database without tables."""
     return frozenset({*known()} - {newest()} | {""})
 
 
 def known() -> tuple[str, ...]:
     """
-    Return the revisions of this program, the oldest first.
+    Return the revisions of this program, oldest first.
 
-    They are read, not run: Alembic, which costs a process some 10 MiB and a
-    quarter of a second, is for those that migrate.
+    The scripts are parsed, not imported: loading Alembic costs a process about
+    10 MiB and 0.25 s.
     """
     scripts = (path.read_text(encoding="utf-8") for path in _SCRIPTS.glob("versions/*.py"))
-    named: list[Mapping[str, str]] = [dict(_NAMED.findall(script)) for script in scripts]
-    after = {each.get("down_revision"): each["revision"] for each in named}
-    found = [after[None]]
-    while found[-1] in after:
-        found.append(after[found[-1]])
-    return tuple(found)
+    parsed: list[Mapping[str, str]] = [dict(_REVISION.findall(script)) for script in scripts]
+    next_revision = {each.get("down_revision"): each["revision"] for each in parsed}
+    revisions = [next_revision[None]]
+    while revisions[-1] in next_revision:
+        revisions.append(next_revision[revisions[-1]])
+    return tuple(revisions)
 
 
 def check(connection: Connection) -> None:
-    """
-    Refuse a schema that is not this program's own.
-
-    Raises:
-        Unavailable: It is newer, or has yet to be migrated.
-    """
-    found = current(connection)
-    refuse_newer(found)
-    if found != newest():
+    """Raise Unavailable unless the schema has this program's newest revision."""
+    revision = current(connection)
+    refuse_newer(revision)
+    if revision != newest():
         raise Unavailable(
-            f"The database has schema {found or 'none'} and needs {newest()}: "
+            f"The database has schema {revision or 'none'} and needs {newest()}: "
             "run `workbell migrate` first."
         )
 
@@ -90,56 +85,31 @@ def upgrade(
     connection: Connection, backup: Callable[[Path], None], now: datetime
 ) -> SchemaMigration | None:
     """
-    Bring the schema to the newest revision, in one transaction where that is possible.
+    Upgrade the schema to the newest revision, in one transaction except on MySQL.
 
     Returns None if this call changed nothing.
 
     Raises:
-        Unavailable: The schema is newer than this program knows, or rows
-            would be left without what they refer to.
+        Unavailable: The schema is newer than this program, or the upgrade would
+            leave rows without the rows they refer to.
     """
-    found = current(connection)
-    refuse_newer(found)
-    if found == newest():
+    revision = current(connection)
+    refuse_newer(revision)
+    if revision == newest():
         return None
     from alembic import command
 
-    if found is not None and connection.dialect.name == "sqlite":
-        backup(_backup_path(connection, found, now))
+    if revision is not None and connection.dialect.name == "sqlite":
+        backup(_backup_path(connection, revision, now))
     with _migration_lock(connection):
-        found = current(connection)  # another process may have been first
+        revision = current(connection)  # another process may have upgraded it
         _create_schema(connection)
         command.upgrade(_config(connection), "head")
-    return None if found == newest() else SchemaMigration(found, newest())
-
-
-def check_drift(connection: Connection) -> list[Any]:
-    """Return how the tables differ from the metadata: for tests, always nothing."""
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    schema = schema_of(connection)
-
-    def is_ours(name: str | None, kind: str, _: object) -> bool:
-        if kind == "schema":
-            return name == schema
-        return kind != "table" or str(name).startswith(TABLE_PREFIX)
-
-    options = {
-        "compare_type": True,
-        "version_table": VERSION_TABLE,
-        "version_table_schema": schema,
-        "include_schemas": schema is not None,
-        "include_name": is_ours,
-        "include_object": include_object(connection),
-    }
-    return list(
-        compare_metadata(MigrationContext.configure(connection, opts=options), _in_schema(schema))
-    )
+    return None if revision == newest() else SchemaMigration(revision, newest())
 
 
 def include_object(connection: Connection) -> Callable[..., bool]:
-    """Return Alembic's filter: indexes that another database has are left out."""
+    """Return Alembic's filter that excludes indexes of other databases."""
 
     def include(item: Any, _: object, kind: str, *__: object) -> bool:
         if kind != "index" or not isinstance(item, Index):
@@ -149,34 +119,17 @@ def include_object(connection: Connection) -> Callable[..., bool]:
     return include
 
 
-def refuse_newer(found: str | None) -> None:
-    """
-    Refuse a schema that this program does not know.
-
-    Raises:
-        Unavailable: It is newer.
-    """
-    if found is not None and found not in known():
+def refuse_newer(revision: str | None) -> None:
+    """Raise Unavailable if the schema is newer than this program."""
+    if revision is not None and revision not in known():
         raise Unavailable(
-            f"The database has schema {found}, which is newer than this program: "
-            f"it knows up to {newest()}. Install the newer version, or restore a backup."
+            f"The database has schema {revision}, which is newer than this program: "
+            f"it supports up to {newest()}. Install the newer version, or restore a backup."
         )
 
 
-def _in_schema(schema: str | None) -> MetaData:
-    """Return the metadata with its tables in a schema, which is how Alembic compares them."""
-    if schema is None:
-        return metadata
-    copied = MetaData(naming_convention=metadata.naming_convention)
-    for table in metadata.sorted_tables:
-        infos = {index.name: index.info for index in table.indexes}
-        for index in table.to_metadata(copied, schema=schema).indexes:
-            index.info.update(infos[index.name])
-    return copied
-
-
 def _create_schema(connection: Connection) -> None:
-    """Create the PostgreSQL schema of the tables; to ask first spares the right to create it."""
+    """Create the tables' PostgreSQL schema if needed; an existing one needs no CREATE right."""
     schema = schema_of(connection)
     if schema is not None and not inspect(connection).has_schema(schema):
         connection.execute(CreateSchema(schema))
@@ -192,14 +145,14 @@ def _config(connection: Connection | None = None) -> "Config":
     return config
 
 
-def _backup_path(connection: Connection, found: str, now: datetime) -> Path:
+def _backup_path(connection: Connection, revision: str, now: datetime) -> Path:
     path = Path(str(connection.engine.url.database))
-    return path.with_name(f"{path.name}.{found}.{now:%Y%m%dT%H%M%SZ}.bak")
+    return path.with_name(f"{path.name}.{revision}.{now:%Y%m%dT%H%M%SZ}.bak")
 
 
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
-    """Let one process upgrade at a time; keep all revisions together where that is possible."""
+    """Hold the migration lock, and a transaction except on MySQL."""
     match connection.dialect.name:
         case "sqlite":
             with _in_one_transaction(connection, "BEGIN IMMEDIATE"):
@@ -216,12 +169,12 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def _in_one_transaction(connection: Connection, begin: str) -> Iterator[None]:
-    """Keep all that the block does, or nothing."""
+    """Commit the block's changes, or roll them back if it raises."""
     connection.exec_driver_sql(begin)
     try:
         yield
     except BaseException:
-        with suppress(DBAPIError):  # the database may have rolled back, or be away
+        with suppress(DBAPIError):  # already rolled back, or disconnected
             connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
@@ -230,4 +183,4 @@ def _in_one_transaction(connection: Connection, begin: str) -> Iterator[None]:
 def _check_references(connection: Connection) -> None:
     orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
     if orphans:
-        raise Unavailable(f"The upgrade would leave {len(orphans)} rows without their parent.")
+        raise Unavailable(f"The upgrade would leave {len(orphans)} rows without their parent row.")
