@@ -32,9 +32,8 @@ class JsonSerializer:
     """
     Strict conversion between JSON values and attrs classes.
 
-    Nothing is coerced, unknown names are refused, and every error of a value
-    is reported under its dotted path. `unknown` is the message for a name
-    that the class does not have.
+    It coerces nothing, refuses unknown names, and reports every error of a
+    value under its dotted path. `unknown` is the message for unknown names.
     """
 
     unknown: str = "is not a valid parameter"
@@ -42,17 +41,17 @@ class JsonSerializer:
     _unstructure: Write = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        """Make the converters; they cache the hooks of every class."""
+        """Create the converters, which cache their hooks."""
         # a frozen class sets its own fields this way (attrs, "Post Init")
         object.__setattr__(self, "_converter", make_converter(self.unknown))
         object.__setattr__(self, "_unstructure", _make_unstructure())
 
     def structure(self, data: object, cls: type[T]) -> T:
         """
-        Return JSON data as a value of the class.
+        Structure JSON data as a value of a class.
 
         Raises:
-            Invalid: The data do not fit; every wrong field is named.
+            Invalid: The data do not fit; `field_errors` has every wrong field.
         """
         try:
             return cast(T, self._converter.get_structure_hook(cls)(data, cls))
@@ -61,31 +60,31 @@ class JsonSerializer:
 
     def unstructure(self, value: object) -> Any:
         """
-        Return a value as JSON data: texts, numbers, lists, dicts and None.
+        Return a value as JSON data: strings, numbers, lists, dicts and None.
 
         Raises:
-            Invalid: It holds something that JSON has no form for.
+            Invalid: JSON has no form for a part of the value.
         """
         try:
             return self._unstructure(value)
         except RecursionError:
-            raise Invalid("It is nested too deeply to be written as JSON.") from None
+            raise Invalid("The value is nested too deeply to be written as JSON.") from None
 
     def size(self, value: object) -> int:
-        """Return how many bytes a JSON value takes."""
+        """Return the number of bytes of a value as JSON text."""
         return len(msgspec.json.encode(value))
 
     def digest(self, value: object) -> str:
-        """Return the SHA-256 of a JSON value, whatever the order of its names."""
+        """Return the SHA-256 of a JSON value; the order of names does not matter."""
         return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
     def schema(self, cls: type) -> Mapping[str, Any]:
-        """Return the JSON Schema (2020-12) of a class, unknown names refused."""
+        """Return the JSON Schema (2020-12) of a class."""
         return json_schema.schema(cls, self.unstructure)
 
 
 class _Hooks(dict[type, Write]):
-    """Unstructure hooks by class; cattrs is asked once a class."""
+    """Unstructure hooks by class; each is looked up in cattrs once."""
 
     def __init__(self, converter: Converter) -> None:
         super().__init__()
@@ -101,14 +100,14 @@ class _Hooks(dict[type, Write]):
 
 
 def _make_unstructure() -> Write:
-    writing = Converter()
-    hooks = _Hooks(writing)
+    converter = Converter()
+    hooks = _Hooks(converter)
     by_type: Mapping[type, Write] = {
         str: scalars.write_text,
         int: scalars.write_integer,
         float: scalars.write_number,
         Decimal: scalars.write_decimal,
-        datetime: scalars.write_moment,
+        datetime: scalars.write_datetime,
         date: date.isoformat,
         timedelta: scalars.write_duration,
         UUID: str,
@@ -120,12 +119,12 @@ def _make_unstructure() -> Write:
         bytes: _refuse,
         Path: _refuse,
     }
-    writing.register_unstructure_hook_func(lambda _: True, _refuse)
-    writing.register_unstructure_hook_func(_is_set, _set_writer(hooks))
-    writing.register_unstructure_hook_func(_is_mapping, _object_writer(hooks))
+    converter.register_unstructure_hook_func(lambda _: True, _refuse)
+    converter.register_unstructure_hook_func(_is_set, _set_writer(hooks))
+    converter.register_unstructure_hook_func(_is_mapping, _object_writer(hooks))
     for kind, hook in by_type.items():
-        writing.register_unstructure_hook(kind, hook)
-    writing.register_unstructure_hook_factory(attrs.has, lambda cls: _class_writer(cls, hooks))
+        converter.register_unstructure_hook(kind, hook)
+    converter.register_unstructure_hook_factory(attrs.has, lambda cls: _class_writer(cls, hooks))
     return hooks.write
 
 
@@ -157,7 +156,7 @@ def _object_writer(hooks: _Hooks) -> Write:
     def write(value: Mapping[Any, Any]) -> dict[str, Any]:
         for name in value:
             if not isinstance(name, str):
-                raise Invalid("A JSON object has texts for names.")
+                raise Invalid(f"A JSON object cannot have the name {name!r}: names are strings.")
         return {scalars.write_text(name): hooks.write(part) for name, part in value.items()}
 
     return write
