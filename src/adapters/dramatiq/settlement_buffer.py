@@ -1,4 +1,4 @@
-"""Settlements that wait to be committed together."""
+"""Buffer of settlements that are committed together."""
 
 from collections.abc import Iterable
 from threading import Lock
@@ -23,7 +23,7 @@ class SettlementBuffer:
     _lock: Lock = field(factory=Lock)
 
     def __len__(self) -> int:
-        """Return the number of settlements that wait."""
+        """Return the number of settlements."""
         return len(self._waiting)
 
     def add(self, settlement: Settlement) -> None:
@@ -32,13 +32,13 @@ class SettlementBuffer:
             self._waiting.append(_WaitingSettlement(monotonic(), settlement))
 
     def requeue(self, settlements: Iterable[Settlement]) -> None:
-        """Append settlements that could not be committed, to be committed again."""
+        """Append settlements again whose transaction failed."""
         now = monotonic()
         with self._lock:
             self._waiting += [_WaitingSettlement(now, settlement) for settlement in settlements]
 
     def is_due(self, older_than: float) -> bool:
-        """Whether the first settlement has waited for so many seconds."""
+        """Whether the first settlement has waited for `older_than` seconds."""
         with self._lock:
             return bool(self._waiting) and monotonic() - self._waiting[0].since >= older_than
 
@@ -46,4 +46,4 @@ class SettlementBuffer:
         """Remove and return all settlements, in order."""
         with self._lock:
             drained, self._waiting = self._waiting, []
-        return [each.settlement for each in drained]
+        return [waiting.settlement for waiting in drained]

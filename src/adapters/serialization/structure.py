@@ -35,9 +35,10 @@ UNIONS = (Union, UnionType)
 
 
 def _text(value: Any) -> str:
-    if len(scalars.read_text(value)) > MAX_TEXT:
-        raise structure_error(*TEXT.problems(value))
-    return value
+    text = scalars.read_text(value)
+    if len(text) > MAX_TEXT:
+        raise structure_error(*TEXT.problems(text))
+    return text
 
 
 SCALARS: Mapping[Any, Callable[[Any], Any]] = {

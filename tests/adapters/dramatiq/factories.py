@@ -1,4 +1,4 @@
-"""Claims and settlements for tests of the worker's parts."""
+"""Claims and settlements for tests of the worker."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The claims of a queue: order, expiry, and what a claim teaches about the next."""
+"""The claims of a queue: order, expiry, batch sizes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +12,7 @@ from workbell.domain.jobs.job import ClaimMode
 
 
 class Stopwatch:
-    """A monotonic clock that only the test moves."""
+    """A monotonic clock that the test sets."""
 
     seconds = 1000.0
 
@@ -50,7 +50,7 @@ def test_threads_never_get_the_same_claim() -> None:
     queue = ClaimQueue()
     queue.push([claim(number) for number in range(2_000)])
 
-    def take(expired: bool) -> list[Claim]:
+    def pop(expired: bool) -> list[Claim]:
         taken: list[Claim] = []
         while len(queue):
             if expired:
@@ -60,11 +60,11 @@ def test_threads_never_get_the_same_claim() -> None:
         return taken
 
     with ThreadPoolExecutor(4) as pool:
-        taken = [one.id for each in pool.map(take, [False, False, False, True]) for one in each]
+        taken = [one.id for each in pool.map(pop, [False, False, False, True]) for one in each]
     assert sorted(taken) == list(range(2_000))
 
 
-def test_a_queue_of_batch_tasks_asks_for_a_full_batch() -> None:
+def test_a_queue_of_batch_tasks_requests_a_full_batch() -> None:
     queue = ClaimQueue()
     assert queue.batch_size(4) == 4
     queue.adapt_batch_size([claim(1), claim(2, mode=ClaimMode.BATCH)], limit=4)
@@ -74,7 +74,7 @@ def test_a_queue_of_batch_tasks_asks_for_a_full_batch() -> None:
     assert (queue.batch_size(4), queue.saturated) == (4, True)
 
 
-def test_an_empty_claim_says_nothing_about_the_kind_of_tasks() -> None:
+def test_an_empty_claim_does_not_change_the_kind_of_tasks() -> None:
     queue = ClaimQueue()
     queue.adapt_batch_size([claim(1, mode=ClaimMode.BATCH)], limit=1)
     queue.adapt_batch_size([], limit=BATCH_SIZE)

@@ -1,4 +1,4 @@
-"""Held claims: leases, lost claims, notes."""
+"""Held claims: leases, lost claims, progress and log."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ INFO = WorkerInfo(
 
 @define
 class FixedClock:
-    """A clock that only the test moves."""
+    """A clock that the test sets."""
 
     at: datetime = NOW
 
@@ -33,7 +33,7 @@ class FixedClock:
 
 @define
 class FakeExecution:
-    """Records heartbeats and notes; `stop` is the answer to a heartbeat."""
+    """Records heartbeats, progress and log; a heartbeat returns `stop`."""
 
     stop: Mapping[JobId, bool] = field(factory=dict[JobId, bool])
     renewed: list[JobId] = field(factory=list[JobId])
@@ -107,7 +107,7 @@ def test_a_settlement_releases_the_claim_of_its_token_only(held: HeldClaims) -> 
     assert not held
 
 
-def test_notes_are_stored_once(held: HeldClaims, execution: FakeExecution) -> None:
+def test_progress_and_log_are_stored_once(held: HeldClaims, execution: FakeExecution) -> None:
     context = held.find(JobId(1))
     assert context is not None
     context.log.info("began")
@@ -118,7 +118,7 @@ def test_notes_are_stored_once(held: HeldClaims, execution: FakeExecution) -> No
     assert (execution.progress, execution.lines) == ([5], ["began"])
 
 
-def test_notes_that_cannot_be_stored_do_not_end_the_attempt(
+def test_a_log_that_cannot_be_stored_does_not_end_the_attempt(
     held: HeldClaims, execution: FakeExecution
 ) -> None:
     context = held.find(JobId(1))

@@ -1,4 +1,4 @@
-"""Settlements that wait for others: age, order, and failed transactions."""
+"""The settlement buffer: age, order, failed transactions."""
 
 from concurrent.futures import ThreadPoolExecutor
 

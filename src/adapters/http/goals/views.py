@@ -8,7 +8,7 @@ from io import StringIO
 from attrs import frozen
 
 from workbell.adapters.serialization.csv_text import escape_formula
-from workbell.adapters.serialization.scalars import write_duration, write_datetime
+from workbell.adapters.serialization.scalars import write_datetime, write_duration
 from workbell.domain.goals.goal import Category, GoalState
 from workbell.domain.goals.progress_entry import ProgressEntry
 from workbell.domain.rate_limits.policy import Decision
