@@ -1,4 +1,4 @@
-"""Redis for optional uses: short timeouts and a circuit breaker."""
+"""A Redis client with short timeouts and a circuit breaker."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -16,7 +16,7 @@ from workbell.domain.errors import Unavailable
 T = TypeVar("T")
 
 TIMEOUT_SECONDS: Final = 0.04
-"""For connecting and for an answer, each: a call takes less than 50 ms in all."""
+"""To connect and to read, each; a failing call takes less than 50 ms."""
 REST_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 1.0
 
@@ -34,7 +34,7 @@ def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
 
 @define(eq=False)
 class CircuitBreaker:
-    """Circuit breaker; half-open after `rest_seconds`, when one trial call is let through."""
+    """Circuit breaker: after `rest_seconds` it allows one trial call at a time."""
 
     _rest_seconds: float = REST_SECONDS
     _time: Callable[[], float] = monotonic
@@ -83,7 +83,7 @@ class OptionalRedis:
         cls, url: str, purpose: str, *, timeout: float = TIMEOUT_SECONDS
     ) -> "OptionalRedis":
         """
-        Return a client; nothing is sent yet. `purpose` names it in log events.
+        Return a client without connecting. `purpose` names it in log events.
 
         Raises:
             ValueError: The URL is not a Redis URL.
@@ -92,32 +92,32 @@ class OptionalRedis:
         return cls(client, purpose, Redis.from_url(url, **options(PROBE_SECONDS)))
 
     def call(self, command: Callable[[Any], T]) -> T | None:
-        """Return the result of `command(client)`, or None if Redis is unavailable; never raises."""
+        """Return `command(client)`, or None if Redis is unavailable; never raises."""
         if not self._breaker.allows():
             return None
         try:
             result = command(self.client)
         except Exception as error:  # noqa: BLE001 - an optional server must not fail its callers
             if self._breaker.record_failure():
-                log.warning("redis_is_away", purpose=self.purpose, reason=type(error).__name__)
+                log.warning("redis_unavailable", purpose=self.purpose, reason=type(error).__name__)
             return None
         if self._breaker.record_success():
-            log.info("redis_is_back", purpose=self.purpose)
+            log.info("redis_available", purpose=self.purpose)
         return result
 
     def check(self) -> None:
         """
-        Ping Redis, for a probe that can wait longer than a request.
+        Ping Redis with a timeout of a second, for health probes.
 
         Raises:
-            Unavailable: Redis does not answer within a second.
+            Unavailable: Redis does not answer.
         """
         try:
             self._probe.ping()
-        except Exception as error:  # also a server that does not speak the protocol
+        except Exception as error:  # includes servers that do not speak the protocol
             raise Unavailable("Redis does not answer.") from error
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         self.client.close()
         self._probe.close()

@@ -292,7 +292,7 @@ def _make_identity(
     rate_limits: RateLimiting,
     keys: Sequence[bytes],
 ) -> tuple[RegistrationService, LoginService]:
-    hasher = Argon2Hasher.of(settings.password_hashing, slots=parallel_hashes())
+    hasher = Argon2Hasher.from_profile(settings.password_hashing, slots=parallel_hashes())
     # without a key, tokens are valid in this process only
     keys = keys or [secrets.token_bytes(32)]
     tokens = JwtTokens.create(keys, clock, issuer=settings.public_url)

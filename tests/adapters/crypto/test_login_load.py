@@ -1,4 +1,4 @@
-"""Storms of logins and refreshes, and what they cost."""
+"""Many simultaneous logins and refreshes: hashes, memory, refusals."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class Outbox:
 
 @define
 class CountingHasher:
-    """A real hasher that counts."""
+    """A real hasher that counts its hashes."""
 
     real: Argon2Hasher
     made: int = 0
@@ -100,8 +100,8 @@ def register(service: Service, name: str = "ana", password: str = "correct horse
     return service.identity.register(new)
 
 
-def test_known_and_unknown_cost_the_same_hashes() -> None:
-    """Counted, not timed: the hash is what takes the time."""
+def test_known_and_unknown_users_cost_the_same_hashes() -> None:
+    """Hashes are counted, because they take nearly all of the time."""
     one = service(MemoryStore(SystemClock()))
     register(one)
     register(one, "bob")
@@ -131,7 +131,7 @@ def test_known_and_unknown_cost_the_same_hashes() -> None:
 
 
 class Watched:
-    """A stand-in for the library's hasher that knows how many work at once."""
+    """A fake of the library's hasher that counts simultaneous hashes."""
 
     def __init__(self) -> None:
         self.lock, self.working, self.most = threading.Lock(), 0, 0
@@ -153,7 +153,7 @@ class Watched:
 
 
 def test_forty_parallel_logins_take_the_memory_of_two() -> None:
-    """Hashes wait for a slot, so a storm cannot use up the memory."""
+    """Hashes wait for a slot, which limits the memory."""
     watched: Any = Watched()
     hasher = Argon2Hasher(watched, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
     one = service(MemoryStore(SystemClock()), hasher)
@@ -167,7 +167,7 @@ def test_forty_parallel_logins_take_the_memory_of_two() -> None:
     assert watched.most == 2
 
 
-def test_who_waits_too_long_is_told_when_to_come_back() -> None:
+def test_a_hash_that_waits_too_long_is_refused_with_retry_after() -> None:
     watched: Any = Watched()
     hasher = Argon2Hasher(watched, ThreadPoolExecutor(1), threading.BoundedSemaphore(20), 0.01)
     with ThreadPoolExecutor(20) as pool:
@@ -185,19 +185,19 @@ def _outcome(hasher: Argon2Hasher) -> object:
 
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_every_profile_is_strong_enough(name: str) -> None:
-    """At least what OWASP's Password Storage Cheat Sheet asks of Argon2id."""
+    """At least the minimum of OWASP's Password Storage Cheat Sheet."""
     profile = PROFILES[name]
     assert (profile.memory_kib >= 19 * 1024 and profile.passes >= 2) or (
         profile.memory_kib >= 46 * 1024
     )
 
 
-def test_a_hash_says_its_profile_and_another_profile_makes_it_anew() -> None:
-    weak, owasp = Argon2Hasher.create(memory_kib=8, passes=1), Argon2Hasher.of("owasp")
+def test_a_hash_of_another_profile_needs_a_rehash() -> None:
+    weak, owasp = Argon2Hasher.create(memory_kib=8, passes=1), Argon2Hasher.from_profile("owasp")
     old, new = weak.hash("p"), owasp.hash("p")
     assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert owasp.verify(old, "p")
     assert owasp.needs_rehash(old)
     assert not owasp.needs_rehash(new)
     with pytest.raises(KeyError):
-        Argon2Hasher.of("md5")
+        Argon2Hasher.from_profile("md5")

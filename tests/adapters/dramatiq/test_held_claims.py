@@ -41,14 +41,14 @@ class FakeExecution:
     lines: list[str] = field(factory=list[str])
     error: Exception | None = None
 
-    def keep(self, *_: Any) -> None:
+    def store_artifact(self, *_: Any) -> None:
         """Store no artifact."""
 
-    def beat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
+    def heartbeat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
         self.renewed += [each.id for each in claims]
         return self.stop
 
-    def note(self, progress: Any, lines: Mapping[JobId, Sequence[Any]]) -> None:
+    def record_progress(self, progress: Any, lines: Mapping[JobId, Sequence[Any]]) -> None:
         if self.error is not None:
             raise self.error
         self.progress += [each.done for _, each in progress]

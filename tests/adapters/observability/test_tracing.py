@@ -1,4 +1,4 @@
-"""Spans, told to an OpenTelemetry that the test plays, or to nobody."""
+"""Spans, with and without OpenTelemetry."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
 
 @define
 class Tracer:
-    """A tracer that remembers what it was told."""
+    """A tracer that records spans."""
 
     spans: list[tuple[str, dict[str, Any]]] = field(factory=list[tuple[str, dict[str, Any]]])
 
@@ -31,7 +31,7 @@ class Tracer:
 
 @pytest.fixture
 def tracer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracer]:
-    """Return the tracer of an OpenTelemetry that seems to be installed."""
+    """Install a fake OpenTelemetry and return its tracer."""
     made, module = Tracer(), ModuleType("opentelemetry.trace")
     module.__dict__["get_tracer"] = lambda _: made
     monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
@@ -56,7 +56,7 @@ def test_an_attempt_and_its_transactions_are_spans(tmp_path: Path, tracer: Trace
     assert ("transaction", {}) in tracer.spans
 
 
-def test_without_opentelemetry_there_is_nothing_to_trace(
+def test_without_opentelemetry_no_span_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
