@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
-from workbell.adapters.builtin_tasks.registry import built_in
+from workbell.adapters.builtin_tasks.registry import built_in_tasks
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
@@ -208,7 +208,7 @@ def _make_built_in_tasks(
     mailer: Mailer,
     reminding: ReminderService,
 ) -> Sequence[Task]:
-    general = built_in(
+    general = built_in_tasks(
         store=store,
         files=files,
         mailer=mailer,

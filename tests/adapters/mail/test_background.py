@@ -43,7 +43,7 @@ def test_callers_do_not_wait_and_the_order_is_preserved() -> None:
 
 
 def test_an_email_for_a_full_queue_is_dropped_and_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "WAITING", 2)
+    monkeypatch.setattr(background, "MAX_QUEUED", 2)
     slow = Slow()
     mailer = BackgroundMailer(slow)
     for n in range(9):
