@@ -38,25 +38,14 @@ class LocalFileStore:
         return self.ids.new()
 
     def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
-        """
-        Copy the source to a new file; re-raises errors of opening or reading it.
-
-        Raises:
-            Unavailable: The disk is full, or the folder cannot be written.
-        """
+        """Copy the source to a new file; raise Unavailable if the folder cannot be written."""
         if isinstance(source, Path):
             with source.open("rb") as file:
                 return self._write(key, file)
         return self._write(key, BytesIO(source) if isinstance(source, bytes) else source)
 
     def read(self, key: str) -> Iterator[bytes]:
-        """
-        Return the bytes of a file in chunks of at most 64 KiB.
-
-        Raises:
-            NotFound: There is no such file; raised before the first chunk.
-            Unavailable: The folder cannot be read.
-        """
+        """Return the bytes in chunks of at most 64 KiB; raise NotFound before the first."""
         if not _KEY.fullmatch(key):
             raise NotFound(f"There is no artifact file {key!r:.80}.")
         try:
@@ -68,12 +57,7 @@ class LocalFileStore:
         return _read_chunks(file)
 
     def delete(self, key: str) -> None:
-        """
-        Delete a file and its temporary file; no error if neither exists.
-
-        Raises:
-            Unavailable: The folder cannot be written.
-        """
+        """Delete a file and its temporary file, if they exist."""
         if _KEY.fullmatch(key):
             try:
                 self._path(key).unlink(missing_ok=True)

@@ -82,12 +82,7 @@ class OptionalRedis:
     def connect(
         cls, url: str, purpose: str, *, timeout: float = TIMEOUT_SECONDS
     ) -> "OptionalRedis":
-        """
-        Return a client without connecting. `purpose` names it in log events.
-
-        Raises:
-            ValueError: The URL is not a Redis URL.
-        """
+        """Return a client without connecting; `purpose` names it in log events."""
         client = Redis.from_url(url, **options(timeout))
         return cls(client, purpose, Redis.from_url(url, **options(PROBE_SECONDS)))
 
@@ -106,12 +101,7 @@ class OptionalRedis:
         return result
 
     def check(self) -> None:
-        """
-        Ping Redis with a timeout of a second, for health probes.
-
-        Raises:
-            Unavailable: Redis does not answer.
-        """
+        """Ping Redis with a timeout of a second; raise Unavailable if that fails."""
         try:
             self._probe.ping()
         except Exception as error:  # includes servers that do not speak the protocol

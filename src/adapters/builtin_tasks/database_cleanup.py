@@ -71,7 +71,7 @@ class DatabaseCleaner:
                         if scheduled
                         else tx.jobs.prune(ENDED, before, limit=self.batch)
                     )
-                    # before the commit, so that a crash leaves rows to prune again, and no files
+                    # before the commit: after a crash, rows are pruned again and no file is left
                     for key in filter(None, keys):
                         self.files.delete(key)
                 if not keys:

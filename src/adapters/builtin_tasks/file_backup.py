@@ -138,8 +138,8 @@ def _members(
     """
     Yield the members of the archive, sorted, without following links.
 
-    Names are opened relative to the descriptor of their folder, so that a
-    folder that is replaced by a link is not followed.
+    Names are opened relative to the descriptor of their folder, which stays the
+    same folder if its path is replaced by a link.
     """
     if not source.is_dir():
         folder = os.open(source.parent, os.O_RDONLY | os.O_DIRECTORY)

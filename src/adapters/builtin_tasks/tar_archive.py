@@ -57,10 +57,6 @@ def choose_compression(*, compress: bool) -> Compression:
     return GZIP if zstandard is None else ZSTD
 
 
-def _status(member: "Member") -> os.stat_result:
-    return os.stat(member.name, dir_fd=member.folder, follow_symlinks=False)
-
-
 @frozen
 class Member:
     """A file, folder or link in an open folder, and its path in the archive."""
@@ -68,7 +64,11 @@ class Member:
     path: str
     name: str
     folder: int
-    status: os.stat_result = field(default=Factory(_status, takes_self=True), init=False)
+    status: os.stat_result = field(init=False)
+
+    @status.default
+    def _read_status(self) -> os.stat_result:
+        return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
 
     @property
     def is_link(self) -> bool:
@@ -179,7 +179,10 @@ def write(
                 context.check()
                 _add(tar, member, manifest, context)
                 context.progress(manifest.size, note=f"{len(manifest.sums):,} files")
-            _add_text(tar, MANIFEST, manifest.text())
+            text = manifest.text()
+            info = tarfile.TarInfo(MANIFEST)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text))
         raw.flush()
         os.fsync(raw.fileno())
         manifest.archive_sum = target.digest.hexdigest()
@@ -203,12 +206,6 @@ def _add(
             raise
     manifest.sums[member.path] = source.digest.hexdigest()
     manifest.size += info.size
-
-
-def _add_text(tar: tarfile.TarFile, name: str, text: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(text)
-    tar.addfile(info, io.BytesIO(text))
 
 
 def verify(

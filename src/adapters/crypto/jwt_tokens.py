@@ -74,12 +74,7 @@ class JwtTokens:
         return jwt.encode(payload, key, algorithm=_ALGORITHM, headers=headers)
 
     def read(self, token: str, kind: TokenKind) -> Claims:
-        """
-        Verify a token and return its claims.
-
-        Raises:
-            Unauthenticated: It is malformed, forged, expired or of another kind.
-        """
+        """Verify a token and return its claims; raise Unauthenticated if it is not valid."""
         header, payload = _parse(token)
         key = self._keys.get(str(header["kid"]))
         if header["alg"] != _ALGORITHM or header["typ"] != kind.value or key is None:

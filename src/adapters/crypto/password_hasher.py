@@ -85,31 +85,16 @@ class Argon2Hasher:
     def from_profile(
         cls, profile: str, *, slots: int = 2, waiting: int = 2, timeout: float = 2.0
     ) -> Self:
-        """
-        Return a hasher with the parameters of a profile in `PROFILES`.
-
-        Raises:
-            KeyError: There is no such profile.
-        """
+        """Return a hasher with the parameters of a profile in `PROFILES`."""
         parameters = attrs.asdict(PROFILES[profile])
         return cls.create(**parameters, slots=slots, waiting=waiting, timeout=timeout)
 
     def hash(self, password: str) -> str:
-        """
-        Return a new hash, with its salt and parameters, as a string.
-
-        Raises:
-            Unavailable: Too many hashes are waiting, or memory is exhausted.
-        """
+        """Return a new hash with its salt and parameters; raise Unavailable on overload."""
         return self._run(lambda: self._hasher.hash(_bytes(password)))
 
     def verify(self, password_hash: str, password: str) -> bool:
-        """
-        Whether a password matches a hash; the empty hash never does, in the same time.
-
-        Raises:
-            Unavailable: Too many hashes are waiting, or memory is exhausted.
-        """
+        """Whether a password matches a hash; the empty hash never does, in the same time."""
         compared = password_hash or self._dummy_hash
 
         def matches() -> bool:
@@ -121,12 +106,7 @@ class Argon2Hasher:
         return self._run(matches) and bool(password_hash)
 
     def check_room(self) -> None:
-        """
-        Check that another hash is accepted now, before doing other work.
-
-        Raises:
-            Unavailable: Too many hashes are running or waiting.
-        """
+        """Raise Unavailable if too many hashes are running or waiting."""
         if not self._admitted.acquire(blocking=False):
             raise self._overloaded()
         self._admitted.release()

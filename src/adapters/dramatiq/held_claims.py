@@ -1,7 +1,6 @@
 """The claims that a worker holds, with the contexts of their attempts."""
 
 from collections.abc import Iterable, Sequence
-from time import monotonic
 
 import structlog
 from attrs import define, field
@@ -42,7 +41,6 @@ class HeldClaims:
                 clock=self.clock,
                 store_artifact=self.execution.store_artifact,
                 buffer=LogBuffer(self.clock, claim.attempt),
-                claimed=monotonic(),
             )
 
     def find(self, job_id: JobId) -> JobContext | None:

@@ -101,7 +101,6 @@ class JobContext:
     clock: Clock
     store_artifact: StoreArtifact
     buffer: LogBuffer
-    claimed: float
     _progress: Progress | None = None
     _dirty: bool = False
     _stop: type[Interrupted] | None = None
@@ -151,13 +150,7 @@ class JobContext:
         self._dirty = True
 
     def check(self) -> None:
-        """
-        Stop the attempt here if it should stop.
-
-        Raises:
-            Interrupted: The job was cancelled, is past its time limit, lost its
-                lease, or the process is stopping.
-        """
+        """Raise Interrupted if the attempt must stop (cancelled, timed out, lost, shutdown)."""
         if self._stop is not None:
             raise self._stop
         if self.clock.now() > self.claim.deadline:
@@ -169,12 +162,7 @@ class JobContext:
         source: BinaryIO | Path | bytes,
         media_type: str = "application/octet-stream",
     ) -> None:
-        """
-        Store a file with the job.
-
-        Raises:
-            Invalid: The name is not a plain file name.
-        """
+        """Store a file with the job; raise Invalid for a name that is not plain."""
         plain_name = name.isprintable() and not set(name) & set('/\\"') and name.strip(". ")
         if not plain_name or len(name) > MAX_ARTIFACT_NAME:
             raise Invalid(

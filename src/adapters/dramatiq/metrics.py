@@ -118,20 +118,12 @@ class EngineMetrics:
         return bound
 
     def _counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
-        registry = self.registry.collectors
-        return Counter(name, help, labels, namespace="workbell", registry=registry)
+        return Counter(f"workbell_{name}", help, labels, registry=self.registry.collectors)
 
     def _gauge(self, name: str, help: str) -> Gauge:
-        return Gauge(
-            name,
-            help,
-            namespace="workbell",
-            registry=self.registry.collectors,
-            multiprocess_mode="livesum",
-        )
+        registry = self.registry.collectors
+        return Gauge(f"workbell_{name}", help, registry=registry, multiprocess_mode="livesum")
 
     def _histogram(self, name: str, help: str, labels: Sequence[str] = ()) -> Histogram:
         registry = self.registry.collectors
-        return Histogram(
-            name, help, labels, namespace="workbell", registry=registry, buckets=BUCKETS
-        )
+        return Histogram(f"workbell_{name}", help, labels, registry=registry, buckets=BUCKETS)

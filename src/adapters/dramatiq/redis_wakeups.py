@@ -1,7 +1,6 @@
 """Wake-ups over Redis, from any process to one with an idle thread."""
 
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -17,7 +16,7 @@ from workbell.adapters.dramatiq.wakeups import (
     IdleConsumer,
     declare,
     dispatch,
-    stop_idle_threads,
+    stop_worker,
     wakeup_message,
 )
 from workbell.adapters.redis_client import OptionalRedis, options
@@ -34,11 +33,9 @@ class IdleThreads(Protocol):
 
     def wait_idle(self, seconds: float) -> bool:
         """Wait until a thread is idle, for at most `seconds`; return whether one is."""
-        ...
 
     def reserve_idle_thread(self) -> bool:
         """Reserve an idle thread for a wake-up; return False if there is none."""
-        ...
 
 
 def _list(queue: str) -> str:
@@ -185,11 +182,5 @@ class RedisWakeups:
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is busy after the timeout is abandoned."""
-        until = monotonic() + timeout
-        for consumer in self._worker.consumers.values():
-            consumer.stop()
-            consumer.close()
-        self._broker.blocking.connection_pool.disconnect()  # ends blocked reads
-        stop_idle_threads(self._worker, until)
-        self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
+        stop_worker(self._worker, timeout, self._broker.blocking.connection_pool.disconnect)
         self._broker.blocking.close()

@@ -28,6 +28,7 @@ STORE_NOTES_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
 OVERDUE_SECONDS = 10.0
 MIN_PAUSE_SECONDS = 0.005
+RETRY_SECONDS = 1.0
 MAX_SILENCE_SECONDS = 30.0
 """A periodic thread without a completed turn for longer is a health problem."""
 
@@ -42,17 +43,12 @@ class PeriodicThread:
     turn: Callable[[], float]
     last_turn_at: float = field(factory=monotonic)
     _stop: Event = field(factory=Event)
-    _trigger: Event = field(factory=Event)
     _thread: Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
         self._thread = Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
-
-    def trigger(self) -> None:
-        """Start the next turn at once."""
-        self._trigger.set()
 
     @property
     def alive(self) -> bool:
@@ -62,13 +58,12 @@ class PeriodicThread:
     def stop(self, timeout: float = 5.0) -> None:
         """Stop after the current turn, and wait for the thread."""
         self._stop.set()
-        self._trigger.set()
         if self._thread is not None:
             self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            pause = 1.0
+            pause = RETRY_SECONDS
             try:
                 pause = self.turn()
                 self.last_turn_at = monotonic()
@@ -76,8 +71,7 @@ class PeriodicThread:
                 log.warning("periodic_turn_failed", thread=self.name, error=error.detail)
             except Exception:
                 log.exception("periodic_turn_failed", thread=self.name)
-            self._trigger.wait(pause)
-            self._trigger.clear()
+            self._stop.wait(pause)
 
 
 @define(eq=False)

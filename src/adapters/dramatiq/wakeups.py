@@ -23,31 +23,24 @@ class Wakeups(Protocol):
 
     def wake(self, queue: str) -> None:
         """Wake a thread of any process."""
-        ...
 
     def wake_local_thread(self, queue: str) -> None:
         """Wake one more thread of this process."""
-        ...
 
     def reset_pending(self, queue: str) -> None:
         """Forget a pending wake-up, so that the next one is sent."""
-        ...
 
     def wake_local(self, queue: str) -> None:
         """Wake a thread of this process, even if a wake-up is pending."""
-        ...
 
     def wake_other_process(self, queue: str) -> None:
         """Wake a thread of another process, if there is one."""
-        ...
 
     def start(self) -> None:
         """Start the worker threads."""
-        ...
 
     def stop(self, timeout: float) -> None:
         """Stop the threads; wait for them for at most `timeout` seconds."""
-        ...
 
 
 def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None]) -> None:
@@ -82,8 +75,18 @@ def dispatch(worker: Worker, queue: str) -> None:
     worker.consumers[queue].handle_message(MessageProxy(wakeup_message(queue)))
 
 
-def stop_idle_threads(worker: Worker, until: float) -> None:
-    """Stop threads that wait for messages: each gets a failed one, which it skips."""
+def stop_worker(worker: Worker, timeout: float, unblock: Callable[[], None]) -> None:
+    """
+    Stop the threads of a worker within `timeout` seconds; abandon busy ones.
+
+    `unblock` ends blocking reads of consumers. Idle threads get a failed
+    message, which they skip, because they check for the stop once a second.
+    """
+    until = monotonic() + timeout
+    for consumer in worker.consumers.values():
+        consumer.stop()
+        consumer.close()
+    unblock()
     for thread in worker.workers:
         thread.stop()
     for consumer in list(worker.consumers.values())[:1]:
@@ -93,6 +96,7 @@ def stop_idle_threads(worker: Worker, until: float) -> None:
             consumer.handle_message(message)
     for thread in worker.workers:
         thread.join(max(0.0, until - monotonic()))
+    worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
 
 
 class IdleConsumer(Consumer):
@@ -189,10 +193,5 @@ class LocalWakeups:
     def stop(self, timeout: float) -> None:
         """Stop the threads; one that is busy after the timeout is abandoned."""
         if self._worker is not None:
-            until = monotonic() + timeout
-            for consumer in self._worker.consumers.values():
-                consumer.stop()
-                consumer.close()
-            stop_idle_threads(self._worker, until)
-            self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
+            stop_worker(self._worker, timeout, unblock=lambda: None)
         self._broker.close()

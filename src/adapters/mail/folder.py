@@ -35,13 +35,7 @@ class FolderMailer:
         sender_address(self.sender)
 
     def send(self, message: Email) -> None:
-        """
-        Write an email.
-
-        Raises:
-            Invalid: The address or the subject is not valid.
-            Unavailable: The folder cannot be written.
-        """
+        """Write an email; raise Unavailable if the folder cannot be written."""
         now, name = self.clock.now(), self.ids.new()
         mime = to_mime(message, sender=self.sender, now=now, message_id=name)
         path = self.folder / f"{now:%Y%m%dT%H%M%S.%f}Z-{name}.eml"

@@ -57,12 +57,7 @@ def to_mime(message: Email, *, sender: str, now: datetime, message_id: str) -> E
 
 
 def recipient_address(message: Email) -> str:
-    """
-    Return the recipient's address, with the domain in ASCII.
-
-    Raises:
-        Invalid: It is not an address.
-    """
+    """Return the recipient's address, with the domain in ASCII."""
     address = ascii_address(message.to)
     if address is None:
         raise Invalid.field("to", "This is not an e-mail address.")
@@ -70,12 +65,7 @@ def recipient_address(message: Email) -> str:
 
 
 def sender_address(sender: str) -> str:
-    """
-    Return the bare address of a sender such as `Workbell <bell@example.com>`.
-
-    Raises:
-        Invalid: The sender has no valid address.
-    """
+    """Return the bare address of a sender such as `Workbell <workbell@example.com>`."""
     _check_line("mail_from", sender, MAX_SUBJECT_LENGTH)
     address = ascii_address(parseaddr(sender)[1])
     if address is None:

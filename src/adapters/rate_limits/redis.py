@@ -104,14 +104,7 @@ class RedisRateLimiter:
     def connect(
         cls, url: str, *, prefix: str = "workbell:limits", timeout: float = TIMEOUT_SECONDS
     ) -> "RedisRateLimiter":
-        """
-        Return a limiter without connecting.
-
-        `timeout` is in seconds, to connect and to read each.
-
-        Raises:
-            ValueError: The URL is not a Redis URL.
-        """
+        """Return a limiter without connecting; `timeout` is to connect and to read each."""
         return cls(RedisMovingWindows(url, key_prefix=prefix, **options(timeout)))
 
     def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:

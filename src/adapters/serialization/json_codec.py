@@ -45,12 +45,7 @@ def loads(data: bytes) -> Any:
 
 
 def dumps(value: object) -> bytes:
-    """
-    Encode a value as compact JSON in UTF-8.
-
-    Raises:
-        Invalid: JSON has no form for the value.
-    """
+    """Encode a value as compact JSON; raise Invalid if JSON has no form for it."""
     try:
         return _encode(value)
     except (TypeError, UnicodeError, RecursionError, msgspec.MsgspecError) as error:

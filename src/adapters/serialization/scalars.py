@@ -1,11 +1,12 @@
 """Scalar JSON values: strict reading, and writing in one form."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 from workbell.adapters.serialization.field_errors import structure_error
 from workbell.domain.constraints import MAX_INTEGER, MIN_INTEGER
 from workbell.domain.errors import Invalid
+
+T = TypeVar("T")
 
 MAX_DEPTH = 32
 
@@ -95,12 +98,7 @@ def read_datetime(value: Any) -> datetime:
 
 def read_date(value: Any) -> date:
     """Return a date from RFC 3339 text."""
-    if isinstance(value, str):
-        try:
-            return msgspec.convert(value, date)
-        except (msgspec.ValidationError, UnicodeError):
-            pass
-    raise structure_error("must be a date such as 2026-01-31")
+    return _convert(value, date, "must be a date such as 2026-01-31")
 
 
 def read_duration(value: Any) -> timedelta:
@@ -129,12 +127,14 @@ def read_decimal(value: Any) -> Decimal:
 
 def read_uuid(value: Any) -> UUID:
     """Return a UUID."""
+    return _convert(value, UUID, "must be a UUID")
+
+
+def _convert(value: Any, cls: type[T], message: str) -> T:
     if isinstance(value, str):
-        try:
-            return msgspec.convert(value, UUID)
-        except (msgspec.ValidationError, UnicodeError):
-            pass
-    raise structure_error("must be a UUID")
+        with suppress(msgspec.ValidationError, UnicodeError):
+            return msgspec.convert(value, cls)
+    raise structure_error(message)
 
 
 def read_any(value: Any, depth: int = MAX_DEPTH) -> Any:

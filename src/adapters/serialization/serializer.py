@@ -47,24 +47,14 @@ class JsonSerializer:
         object.__setattr__(self, "_unstructure", _make_unstructure())
 
     def structure(self, data: object, cls: type[T]) -> T:
-        """
-        Structure JSON data as a value of a class.
-
-        Raises:
-            Invalid: The data do not fit; `field_errors` has every wrong field.
-        """
+        """Structure JSON data as a value of a class; raise Invalid with all field errors."""
         try:
             return cast(T, self._converter.get_structure_hook(cls)(data, cls))
         except StructureError as error:
             raise Invalid(field_errors=error.by_path()) from None
 
     def unstructure(self, value: object) -> Any:
-        """
-        Return a value as JSON data: strings, numbers, lists, dicts and None.
-
-        Raises:
-            Invalid: JSON has no form for a part of the value.
-        """
+        """Return a value as JSON data; raise Invalid if JSON has no form for it."""
         try:
             return self._unstructure(value)
         except RecursionError:
@@ -111,8 +101,8 @@ def _make_unstructure() -> Write:
         date: date.isoformat,
         timedelta: scalars.write_duration,
         UUID: str,
-        bool: _itself,
-        NoneType: _itself,
+        bool: bool,
+        NoneType: lambda _: None,
         list: _list_writer(hooks),
         tuple: _list_writer(hooks),
         Enum: lambda value: hooks.write(value.value),
@@ -120,24 +110,16 @@ def _make_unstructure() -> Write:
         Path: _refuse,
     }
     converter.register_unstructure_hook_func(lambda _: True, _refuse)
-    converter.register_unstructure_hook_func(_is_set, _set_writer(hooks))
-    converter.register_unstructure_hook_func(_is_mapping, _object_writer(hooks))
+    converter.register_unstructure_hook_func(
+        lambda cls: issubclass(cls, AbstractSet), _set_writer(hooks)
+    )
+    converter.register_unstructure_hook_func(
+        lambda cls: issubclass(cls, Mapping), _object_writer(hooks)
+    )
     for kind, hook in by_type.items():
         converter.register_unstructure_hook(kind, hook)
     converter.register_unstructure_hook_factory(attrs.has, lambda cls: _class_writer(cls, hooks))
     return hooks.write
-
-
-def _is_set(kind: type) -> bool:
-    return issubclass(kind, AbstractSet)
-
-
-def _is_mapping(kind: type) -> bool:
-    return issubclass(kind, Mapping)
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def _refuse(value: Any) -> NoReturn:

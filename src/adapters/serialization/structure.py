@@ -78,12 +78,7 @@ def make_converter(unknown: str) -> Converter:
 
 
 def _make_hook(kind: Any, converter: Converter) -> Hook:
-    """
-    Return the hook of a type; hooks ignore their second argument.
-
-    Raises:
-        TypeError: JSON has no form for the type.
-    """
+    """Return the hook of a type, which ignores its second argument."""
     make = partial(_make_hook, converter=converter)
     origin, args = get_origin(kind) or kind, get_args(kind)
     if attrs.has(kind):
