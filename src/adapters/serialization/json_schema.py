@@ -68,7 +68,7 @@ def schema(cls: type, write: Write) -> Schema:
     """
     builder = _SchemaBuilder(write)
     root = builder.class_schema(cls)
-    defs = {name: found for name, found in builder.defs.items() if found is not None}
+    defs = {name: schema for name, schema in builder.defs.items() if schema is not None}
     return {"$schema": DIALECT, **root, **({"$defs": defs} if defs else {})}
 
 
@@ -79,22 +79,22 @@ class _SchemaBuilder:
 
     def class_schema(self, cls: type) -> Schema:
         """Return the schema of an attrs class."""
-        found: Schema = {"title": cls.__name__, "type": "object"}
+        schema: Schema = {"title": cls.__name__, "type": "object"}
         if cls.__doc__:
-            found["description"] = " ".join(inspect.cleandoc(cls.__doc__).split("\n\n")[0].split())
+            schema["description"] = " ".join(inspect.cleandoc(cls.__doc__).split("\n\n")[0].split())
         attributes = fields_of(cls)
-        found["properties"] = {a.alias or a.name: self.field_schema(a) for a in attributes}
+        schema["properties"] = {a.alias or a.name: self.field_schema(a) for a in attributes}
         if required := [a.alias or a.name for a in attributes if a.default is attrs.NOTHING]:
-            found["required"] = required
-        return {**found, "additionalProperties": False}
+            schema["required"] = required
+        return {**schema, "additionalProperties": False}
 
     def field_schema(self, attribute: "Attribute[Any]") -> Schema:
         """Return the schema of a field, with its default."""
-        found = self.type_schema(Any if attribute.type is None else attribute.type)
+        schema = self.type_schema(Any if attribute.type is None else attribute.type)
         default: Any = attribute.default
         if isinstance(default, FACTORY):
             default = attrs.NOTHING if default.takes_self else default.factory()
-        return found if default is attrs.NOTHING else {**found, "default": self.write(default)}
+        return schema if default is attrs.NOTHING else {**schema, "default": self.write(default)}
 
     def type_schema(self, kind: Any, constraints: Constraints | None = None) -> Schema:
         """Return the schema of a type."""

@@ -70,19 +70,19 @@ def test_a_folder_is_backed_up_and_verified(
     result = back_up(home, context, compress=name != "none")
 
     assert (result["compression"], result["files"], result["bytes"]) == (name, 2, 300_005)
-    found = contents(result["archive"])
-    assert list(found) == [
+    members = contents(result["archive"])
+    assert list(members) == [
         "photos/a.txt",
         "photos/deep",
         "photos/inner",
         "photos/deep/b\nc.bin",
         "MANIFEST.sha256",
     ]
-    assert found["photos/a.txt"] == b"alpha"
+    assert members["photos/a.txt"] == b"alpha"
     assert context.notes[-1][0] == 300_005
-    beside = Path(result["archive"] + ".sha256").read_bytes()
-    _, _, manifest = beside.partition(b"\n")
-    assert manifest == found["MANIFEST.sha256"]
+    sums = Path(result["archive"] + ".sha256").read_bytes()
+    _, _, manifest = sums.partition(b"\n")
+    assert manifest == members["MANIFEST.sha256"]
     assert sorted(path.name for path in (home / "out" / "daily").iterdir()) == [
         Path(result["archive"]).name,
         Path(result["archive"]).name + ".sha256",
@@ -111,8 +111,8 @@ def test_a_single_file_and_odd_names_are_backed_up(home: Path) -> None:
         "MANIFEST.sha256",
     ]
     (home / "in" / "MANIFEST.sha256").write_text("mine")
-    found = contents(back_up(home, source_path="MANIFEST.sha256")["archive"])
-    assert found["MANIFEST.sha256_"] == b"mine"
+    members = contents(back_up(home, source_path="MANIFEST.sha256")["archive"])
+    assert members["MANIFEST.sha256_"] == b"mine"
     Path(os.fsdecode(os.fsencode(home / "in" / "photos") + b"/\xff\\")).write_text("x")
     assert back_up(home)["files"] == 3
     (home / "in" / ".hidden dir").mkdir()
@@ -121,17 +121,17 @@ def test_a_single_file_and_odd_names_are_backed_up(home: Path) -> None:
 
 def test_old_backups_of_the_same_source_are_rotated(home: Path) -> None:
     other = back_up(home, source_path="photos/a.txt")["archive"]
-    made = [
+    results = [
         back_up(home, RecordedContext(time=NOON + timedelta(days=day)), keep=2) for day in range(4)
     ]
     early = back_up(home, RecordedContext(time=NOON - timedelta(days=1)), keep=1)
 
-    assert [len(result["removed"]) for result in made] == [0, 0, 1, 1]
-    assert made[3]["removed"] == [Path(made[1]["archive"]).name]
+    assert [len(result["removed"]) for result in results] == [0, 0, 1, 1]
+    assert results[3]["removed"] == [Path(results[1]["archive"]).name]
     assert len(early["removed"]) == 2
     names = {path.name for path in (home / "out" / "daily").iterdir()}
-    kept = [Path(other).name, Path(early["archive"]).name]
-    assert names == {*kept, *(f"{name}.sha256" for name in kept)}
+    remaining = [Path(other).name, Path(early["archive"]).name]
+    assert names == {*remaining, *(f"{name}.sha256" for name in remaining)}
 
 
 @pytest.mark.parametrize("target", ["../../secret", "/etc/hostname", "../.."])

@@ -54,11 +54,11 @@ def forged(
     header: dict[str, Any] | str | None = None, payload: dict[str, Any] | str | None = None
 ) -> str:
     """Return a token signed with the right key, in any form."""
-    genuine = tokens().issue(CLAIMS)
-    ours, said = (json.loads(part) for part in _parts(genuine))
+    valid = tokens().issue(CLAIMS)
+    valid_header, valid_payload = (json.loads(part) for part in _parts(valid))
     texts = [
         new if isinstance(new, str) else json.dumps(old | (new or {}))
-        for old, new in ((ours, header), (said, payload))
+        for old, new in ((valid_header, header), (valid_payload, payload))
     ]
     signed = ".".join(urlsafe_b64encode(text.encode()).rstrip(b"=").decode() for text in texts)
     signature = jwt.get_algorithm_by_name("HS256").sign(signed.encode(), KEY)
@@ -211,7 +211,7 @@ def test_only_canonical_base64_is_accepted() -> None:
     head, body, signature = token.split(".")
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     sibling = last[last.index(signature[-1]) ^ 1]
-    for other in (
+    for changed in (
         f"{token}=",
         f"{token}\n",
         f" {token}",
@@ -229,14 +229,14 @@ def test_only_canonical_base64_is_accepted() -> None:
         "\ud800.a.b",
     ):
         with pytest.raises(Unauthenticated):
-            tokens().read(other, TokenKind.ACCESS)
+            tokens().read(changed, TokenKind.ACCESS)
 
 
 @given(st.text(), st.integers(0, 400))
 @settings(deadline=None)
 def test_a_changed_token_is_refused(text: str, position: int) -> None:
     token = tokens().issue(CLAIMS)
-    for other in (text, token[:position] + text + token[position + len(text) :]):
-        if other != token:
+    for changed in (text, token[:position] + text + token[position + len(text) :]):
+        if changed != token:
             with pytest.raises(Unauthenticated):
-                tokens().read(other, TokenKind.ACCESS)
+                tokens().read(changed, TokenKind.ACCESS)

@@ -41,13 +41,13 @@ class CountingHasher:
     """A real hasher that counts its hashes."""
 
     real: Argon2Hasher
-    made: int = 0
+    hashed: int = 0
     compared: int = 0
     lock: Any = Factory(threading.Lock)
 
     def hash(self, password: str) -> str:
         with self.lock:
-            self.made += 1
+            self.hashed += 1
         return self.real.hash(password)
 
     def verify(self, password_hash: str, password: str) -> bool:
@@ -63,11 +63,11 @@ class CountingHasher:
 
     @contextmanager
     def counted(self) -> Iterator[list[int]]:
-        before, cost = (self.made, self.compared), [0, 0]
+        before, cost = (self.hashed, self.compared), [0, 0]
         try:
             yield cost
         finally:
-            cost[:] = [self.made - before[0], self.compared - before[1]]
+            cost[:] = [self.hashed - before[0], self.compared - before[1]]
 
 
 @define
@@ -102,50 +102,50 @@ def register(service: Service, name: str = "ana", password: str = "correct horse
 
 def test_known_and_unknown_users_cost_the_same_hashes() -> None:
     """Hashes are counted, because they take nearly all of the time."""
-    one = service(MemoryStore(SystemClock()))
-    register(one)
-    register(one, "bob")
+    scene = service(MemoryStore(SystemClock()))
+    register(scene)
+    register(scene, "bob")
     names = ("ana@example.com", "nobody@example.com", "ana", "nobody", "", "\0", "x" * 5000)
 
     flows: dict[str, Callable[[str], object]] = {
-        "login": lambda name: one.signing_in.login(name, "wrong"),
-        "opaque login": lambda name: one.signing_in.login_opaque(name, "wrong"),
-        "verify": lambda name: one.identity.verify_otp(name, "123456"),
-        "resend": lambda name: one.identity.resend_otp(name),
-        "request reset": lambda name: one.members.passwords.request_reset(name),
-        "reset": lambda name: one.members.passwords.reset(name, "123456", "a good one, 77"),
+        "login": lambda name: scene.signing_in.login(name, "wrong"),
+        "opaque login": lambda name: scene.signing_in.login_opaque(name, "wrong"),
+        "verify": lambda name: scene.identity.verify_otp(name, "123456"),
+        "resend": lambda name: scene.identity.resend_otp(name),
+        "request reset": lambda name: scene.members.passwords.request_reset(name),
+        "reset": lambda name: scene.members.passwords.reset(name, "123456", "a good one, 77"),
     }
     for flow, call in flows.items():
         costs = set()
         for name in names:
-            with one.hasher.counted() as cost, suppress(WorkbellError):
+            with scene.hasher.counted() as cost, suppress(WorkbellError):
                 call(name)
             costs.add(tuple(cost))
         assert len(costs) == 1, (flow, costs)
     quiet = set()
     for email in ("ana@example.com", "new@example.com", "new@example.com"):
-        with one.hasher.counted() as cost:
-            one.identity.register_without_disclosure(email, "a good one, 77")
+        with scene.hasher.counted() as cost:
+            scene.identity.register_without_disclosure(email, "a good one, 77")
         quiet.add(tuple(cost))
     assert quiet == {(2, 0)}
 
 
-class Watched:
+class FakeHasher:
     """A fake of the library's hasher that counts simultaneous hashes."""
 
     def __init__(self) -> None:
-        self.lock, self.working, self.most = threading.Lock(), 0, 0
+        self.lock, self.running, self.maximum = threading.Lock(), 0, 0
 
     def hash(self, password: bytes | str) -> str:
         return "hash"
 
     def verify(self, password_hash: str, password: bytes | str) -> bool:
         with self.lock:
-            self.working += 1
-            self.most = max(self.most, self.working)
+            self.running += 1
+            self.maximum = max(self.maximum, self.running)
         threading.Event().wait(0.005)
         with self.lock:
-            self.working -= 1
+            self.running -= 1
         return True
 
     def check_needs_rehash(self, password_hash: str) -> bool:
@@ -154,26 +154,26 @@ class Watched:
 
 def test_forty_parallel_logins_take_the_memory_of_two() -> None:
     """Hashes wait for a slot, which limits the memory."""
-    watched: Any = Watched()
-    hasher = Argon2Hasher(watched, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
-    one = service(MemoryStore(SystemClock()), hasher)
-    with one.identity.store.begin() as tx:
+    fake: Any = FakeHasher()
+    hasher = Argon2Hasher(fake, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
+    scene = service(MemoryStore(SystemClock()), hasher)
+    with scene.identity.store.begin() as tx:
         tx.users.add(
             User(username="ana", email="a@example.com", password_hash="hash", created_at=NOON)
         )
     with ThreadPoolExecutor(40) as pool:
-        found = list(pool.map(lambda _: one.signing_in.login("ana", "x").user.id, range(40)))
-    assert len(found) == 40
-    assert watched.most == 2
+        user_ids = list(pool.map(lambda _: scene.signing_in.login("ana", "x").user.id, range(40)))
+    assert len(user_ids) == 40
+    assert fake.maximum == 2
 
 
 def test_a_hash_that_waits_too_long_is_refused_with_retry_after() -> None:
-    watched: Any = Watched()
-    hasher = Argon2Hasher(watched, ThreadPoolExecutor(1), threading.BoundedSemaphore(20), 0.01)
+    fake: Any = FakeHasher()
+    hasher = Argon2Hasher(fake, ThreadPoolExecutor(1), threading.BoundedSemaphore(20), 0.01)
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(lambda _: _outcome(hasher), range(20)))
     assert True in outcomes
-    assert any(isinstance(one, float) and one > 0 for one in outcomes)
+    assert any(isinstance(outcome, float) and outcome > 0 for outcome in outcomes)
 
 
 def _outcome(hasher: Argon2Hasher) -> object:

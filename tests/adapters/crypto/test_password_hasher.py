@@ -25,8 +25,8 @@ def quick(**fields: Any) -> Argon2Hasher:
 
 
 def test_the_default_is_at_least_the_minimum_of_owasp() -> None:
-    made = Argon2Hasher.create().hash("correct horse")
-    assert argon2.extract_parameters(made) == argon2.Parameters(
+    password_hash = Argon2Hasher.create().hash("correct horse")
+    assert argon2.extract_parameters(password_hash) == argon2.Parameters(
         type=argon2.Type.ID,
         version=19,
         salt_len=16,
@@ -39,10 +39,10 @@ def test_the_default_is_at_least_the_minimum_of_owasp() -> None:
 
 def test_a_hash_matches_its_password_only() -> None:
     hasher = quick()
-    made = hasher.hash("correct horse")
-    assert hasher.verify(made, "correct horse")
-    assert not hasher.verify(made, "correct horsf")
-    assert made != hasher.hash("correct horse")
+    password_hash = hasher.hash("correct horse")
+    assert hasher.verify(password_hash, "correct horse")
+    assert not hasher.verify(password_hash, "correct horsf")
+    assert password_hash != hasher.hash("correct horse")
 
 
 def test_passwords_are_not_truncated() -> None:
@@ -69,14 +69,14 @@ def test_a_hash_with_other_parameters_matches_and_needs_a_rehash() -> None:
 
 def test_a_caller_that_waits_too_long_is_refused_with_retry_after() -> None:
     """The delays differ, to spread the retries."""
-    hasher, told, release = quick(slots=1, timeout=0.01), list[float | None](), threading.Event()
+    hasher, delays, release = quick(slots=1, timeout=0.01), list[float | None](), threading.Event()
     hasher._pool.submit(release.wait)
-    for ask in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")) * 2:
+    for call in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")) * 2:
         with pytest.raises(Unavailable) as caught:
-            ask()
-        told.append(caught.value.retry_after)
+            call()
+        delays.append(caught.value.retry_after)
     release.set()
-    assert told == [1.0, 2.0, 3.0, 1.0]
+    assert delays == [1.0, 2.0, 3.0, 1.0]
     assert hasher.hash("x")
 
 
@@ -84,9 +84,9 @@ def test_a_caller_beyond_the_waiting_limit_is_refused_at_once() -> None:
     hasher = quick(slots=1, waiting=0, timeout=60.0)
     hasher.check_room()
     with hasher._admitted:
-        for ask in (lambda: hasher.hash("x"), hasher.check_room):
+        for call in (lambda: hasher.hash("x"), hasher.check_room):
             with pytest.raises(Unavailable):
-                ask()
+                call()
     hasher.check_room()
     assert hasher.hash("x")
 
@@ -108,10 +108,12 @@ def test_a_thread_that_cannot_start_is_not_a_wrong_password(
 
 def test_a_slot_is_released_after_every_outcome() -> None:
     hasher = quick(slots=1, timeout=5.0)
-    made = hasher.hash("right")
+    password_hash = hasher.hash("right")
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda n: hasher.verify(made, "right" if n % 2 else "x"), range(40)))
-    assert found == [False, True] * 20
+        results = list(
+            pool.map(lambda n: hasher.verify(password_hash, "right" if n % 2 else "x"), range(40))
+        )
+    assert results == [False, True] * 20
 
 
 @pytest.mark.parametrize("error", [HashingError("no memory"), VerificationError("no memory")])

@@ -239,9 +239,9 @@ def test_a_token_has_one_encoding() -> None:
 
 def test_the_last_character_of_the_signature_is_checked() -> None:
     """Base64 has unused bits there, which must be 0."""
-    messages = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    taken = [one for one in messages if not is_refused(GOOD[:-1] + one)]
-    assert taken == [GOOD[-1]]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    accepted = [last for last in alphabet if not is_refused(GOOD[:-1] + last)]
+    assert accepted == [GOOD[-1]]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -273,5 +273,5 @@ def test_a_signature_with_another_key_is_refused() -> None:
 
 def test_a_token_of_another_service_is_refused() -> None:
     for issuer, audience in (("them", "workbell"), ("us", "other")):
-        theirs = JwtTokens.create([KEY], Clock(), issuer=issuer, audience=audience)
-        assert is_refused(theirs.issue(CLAIMS))
+        other_tokens = JwtTokens.create([KEY], Clock(), issuer=issuer, audience=audience)
+        assert is_refused(other_tokens.issue(CLAIMS))

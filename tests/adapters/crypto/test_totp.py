@@ -51,12 +51,12 @@ def test_codes_are_those_of_rfc_4226() -> None:
         assert TOTP.find_step(RFC_SECRET, code, now) == count
 
 
-@pytest.mark.parametrize(("drift", "found"), [(-2, False), (-1, True), (0, True), (1, True),
+@pytest.mark.parametrize(("drift", "is_valid"), [(-2, False), (-1, True), (0, True), (1, True),
                                               (2, False)])  # fmt: skip
-def test_a_clock_may_be_one_step_off(drift: int, found: bool) -> None:
+def test_a_clock_may_be_one_step_off(drift: int, is_valid: bool) -> None:
     """The code is of step 37037036, one step before or after the clock."""
     now = datetime.fromtimestamp(1111111109 - drift * STEP, UTC)
-    assert TOTP.find_step(RFC_SECRET, "081804", now) == (37037036 if found else None)
+    assert TOTP.find_step(RFC_SECRET, "081804", now) == (37037036 if is_valid else None)
 
 
 @pytest.mark.parametrize("code", ["", "81804", "0081804", "081805", "abcdef", "07081804"])

@@ -17,7 +17,7 @@ class Store:
     """Commits groups and claims from a supply; the first commit waits for an event."""
 
     supply: int
-    most: int = 100
+    max_claims: int = 100
     may_commit: Event = field(factory=Event)
     groups: list[CommitGroup] = field(factory=list[CommitGroup])
     wrong: list[str] = field(factory=list[str])
@@ -27,9 +27,9 @@ class Store:
         self.may_commit.wait(10)
         if self.wrong:
             raise OSError(self.wrong.pop())
-        given = min(self.supply, self.most, group.threads)
-        self.supply -= given
-        return [claim(self.supply + n) for n in range(given)]
+        count = min(self.supply, self.max_claims, group.threads)
+        self.supply -= count
+        return [claim(self.supply + n) for n in range(count)]
 
 
 def _all_commit(commits: GroupCommit, store: Store, threads: int) -> list[Claim | None]:
@@ -63,7 +63,7 @@ def test_threads_that_wait_together_share_a_transaction() -> None:
 
 def test_a_thread_without_a_claim_of_its_group_claims_again() -> None:
     """Settlements are committed once."""
-    store = Store(supply=8, most=1)
+    store = Store(supply=8, max_claims=1)
     got = _all_commit(GroupCommit(store.commit), store, 8)
     assert len({one.id for one in got if one}) == 8
     brought = [one.id for group in store.groups for one in group.settlements]

@@ -67,9 +67,9 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def held(execution: FakeExecution, clock: FixedClock) -> HeldClaims:
-    made = HeldClaims(cast(ExecutionService[SchedulesTx], execution), clock)
-    made.add([claim(1), claim(2, timeout_seconds=3_600)])
-    return made
+    held = HeldClaims(cast(ExecutionService[SchedulesTx], execution), clock)
+    held.add([claim(1), claim(2, timeout_seconds=3_600)])
+    return held
 
 
 def test_a_heartbeat_passes_on_cancellations_and_lost_claims(

@@ -242,8 +242,8 @@ def application(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iter
 
 def run(application: Application) -> None:
     """Enqueue a job, and wait until it has run."""
-    made, _ = application.jobs.create(SYSTEM, NewJob(task_definition="attempt", parameters={}))
-    until(lambda: application.jobs.get(SYSTEM, JobId(made.id)).state is JobState.SUCCEEDED)
+    job, _ = application.jobs.create(SYSTEM, NewJob(task_definition="attempt", parameters={}))
+    until(lambda: application.jobs.get(SYSTEM, JobId(job.id)).state is JobState.SUCCEEDED)
 
 
 def test_a_process_wakes_its_own_threads_while_redis_is_unavailable(

@@ -132,28 +132,28 @@ def running(application: Application) -> Generator[Application]:
 
 def test_a_new_job_runs_at_once(running: Application) -> None:
     """The commit wakes a thread, and the result is stored."""
-    made = create(running, "echo", a=1)
+    created = create(running, "echo", a=1)
 
-    job = wait_ended(running, made)
+    job = wait_ended(running, created)
 
     assert (job.state, job.result, job.attempt) == (JobState.SUCCEEDED, {"a": 1}, 1)
 
 
 def test_every_outcome_of_a_batch_task_is_stored(running: Application) -> None:
     """More rows than one batch has."""
-    made = running.jobs.create_many(
+    created = running.jobs.create_many(
         SYSTEM, [NewJob(task_definition="batch", parameters={"n": n}) for n in range(250)]
     )
 
-    assert [wait_ended(running, job).result for job in made] == [{"n": n} for n in range(250)]
+    assert [wait_ended(running, job).result for job in created] == [{"n": n} for n in range(250)]
 
 
 def test_a_later_job_runs_when_it_is_due(running: Application) -> None:
     """The sweeper finds it."""
     due = running.clock.now() + timedelta(seconds=0.2)
-    made, _ = running.jobs.create(SYSTEM, NewJob(scheduled_time=due))
+    created, _ = running.jobs.create(SYSTEM, NewJob(scheduled_time=due))
 
-    job = wait_ended(running, made)
+    job = wait_ended(running, created)
 
     assert job.started_at is not None
     assert job.started_at >= due
@@ -161,12 +161,12 @@ def test_a_later_job_runs_when_it_is_due(running: Application) -> None:
 
 def test_a_running_job_is_cancelled_at_its_next_check(running: Application, bodies: Bodies) -> None:
     """The next heartbeat passes the cancellation on."""
-    made = create(running, "wait")
+    created = create(running, "wait")
     bodies.started.wait(PATIENCE)
 
-    running.jobs.cancel(SYSTEM, made.id)
+    running.jobs.cancel(SYSTEM, created.id)
 
-    assert wait_ended(running, made).state is JobState.CANCELLED
+    assert wait_ended(running, created).state is JobState.CANCELLED
     assert bodies.interruptions == ["Cancelled"]
 
 
@@ -198,14 +198,14 @@ def test_stopping_interrupts_jobs_without_using_an_attempt(
     """The job is released and has as many attempts left as before."""
     runtime = application.runtime(threads=1)
     runtime.start()
-    made = create(application, "wait")
+    created = create(application, "wait")
     bodies.started.wait(PATIENCE)
 
     assert runtime.stop(5.0)
 
-    job = reload(application, made)
+    job = reload(application, created)
     assert job.state.waiting
-    assert job.max_attempts - job.attempt == made.max_attempts
+    assert job.max_attempts - job.attempt == created.max_attempts
     assert bodies.interruptions == ["ShuttingDown"]
 
 
@@ -215,12 +215,12 @@ def test_stopping_waits_at_most_for_the_grace_period(
     """An unresponsive job stays running until its lease expires."""
     runtime = application.runtime(threads=1)
     runtime.start()
-    made = create(application, "unresponsive")
+    created = create(application, "unresponsive")
     bodies.started.wait(PATIENCE)
 
     assert not runtime.stop(0.1)
 
-    assert reload(application, made).state is JobState.RUNNING
+    assert reload(application, created).state is JobState.RUNNING
 
 
 def test_the_outcome_of_a_reaped_attempt_is_refused(
@@ -228,24 +228,24 @@ def test_the_outcome_of_a_reaped_attempt_is_refused(
 ) -> None:
     """Its fencing token is stale."""
     worker, _ = application.worker(1)
-    made = create(application, "unresponsive")
+    created = create(application, "unresponsive")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
     until(
         lambda: (
             application.clock.now()
-            > (reload(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
     application.execution.sweep()
-    reaped = reload(application, made)
+    reaped = reload(application, created)
 
     bodies.go.set()
     thread.join()
 
     assert reaped.state is JobState.SCHEDULED
-    assert reload(application, made) == reaped
+    assert reload(application, created) == reaped
     assert metric_values(application)["workbell_job_stale_outcomes_total"] == 1
 
 
@@ -254,14 +254,14 @@ def test_a_heartbeat_interrupts_a_job_whose_lease_is_lost(
 ) -> None:
     """It stops at its next check, and no outcome is stored."""
     worker, _ = application.worker(1)
-    made = create(application, "wait")
+    created = create(application, "wait")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
     until(
         lambda: (
             application.clock.now()
-            > (reload(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
     application.execution.sweep()
@@ -271,7 +271,7 @@ def test_a_heartbeat_interrupts_a_job_whose_lease_is_lost(
 
     assert bodies.interruptions == ["OwnershipLost"]
     assert metric_values(application)["workbell_job_stale_outcomes_total"] == 0
-    assert reload(application, made).state is JobState.SCHEDULED
+    assert reload(application, created).state is JobState.SCHEDULED
 
 
 def test_a_job_that_may_run_only_once_fails_when_its_lease_is_lost(
@@ -279,20 +279,20 @@ def test_a_job_that_may_run_only_once_fails_when_its_lease_is_lost(
 ) -> None:
     """`on_lost="fail"`: the job is not run again."""
     worker, _ = application.worker(1)
-    made = create(application, "once")
+    created = create(application, "once")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
     until(
         lambda: (
             application.clock.now()
-            > (reload(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
 
     application.execution.sweep()
 
-    assert reload(application, made).state is JobState.FAILED
+    assert reload(application, created).state is JobState.FAILED
     bodies.go.set()
     thread.join()
 
@@ -322,11 +322,11 @@ def test_a_worker_with_half_of_its_threads_stuck_stops_claiming(
     calls: list[str] = []
     runtime = application.runtime(threads=2, on_stuck=lambda: calls.append("stuck"))
     assert runtime.worker is not None
-    made = create(application, "unresponsive")
+    created = create(application, "unresponsive")
     thread = Thread(target=runtime.worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
-    context = runtime.worker.held.find(made.id)
+    context = runtime.worker.held.find(created.id)
     assert context is not None
     long_ago = context.claim.started_at - timedelta(hours=1)
     context.claim = evolve(context.claim, started_at=long_ago)
@@ -341,23 +341,23 @@ def test_a_worker_with_half_of_its_threads_stuck_stops_claiming(
 
 
 def test_no_lease_is_reaped_for_one_lease_after_a_clock_jump(application: Application) -> None:
-    """The jump may have made live leases look expired."""
+    """The jump may have created live leases look expired."""
     runtime = application.runtime(threads=1)
     runtime.anchor = lambda: -3600.0
     worker, _ = application.worker(1)
-    made = create(application, "echo")
+    created = create(application, "echo")
     application.execution.claim("default", worker=worker.process.id, limit=1, free_threads=1)
     until(
         lambda: (
             application.clock.now()
-            > (reload(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
 
     runtime.heartbeat()
     runtime.sweep()
 
-    assert reload(application, made).state is JobState.RUNNING
+    assert reload(application, created).state is JobState.RUNNING
     assert metric_values(application)["workbell_clock_jumps_total"] == 1
 
 
@@ -387,7 +387,7 @@ def test_a_failed_turn_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_outcomes_of_a_failed_commit_are_committed_later(application: Application) -> None:
     """No job runs twice."""
     worker, _ = application.worker(1)
-    made = create(application, "batch", n=1)
+    created = create(application, "batch", n=1)
     settle = application.execution.settle
     claim = application.execution.claim
     broken = [True]
@@ -400,11 +400,11 @@ def test_outcomes_of_a_failed_commit_are_committed_later(application: Applicatio
 
     object.__setattr__(worker, "execution", _Patched(application.execution, fail_once, settle))
     worker.drain("default")
-    assert reload(application, made).state is JobState.RUNNING
+    assert reload(application, created).state is JobState.RUNNING
 
     worker.flush()
 
-    assert reload(application, made).state is JobState.SUCCEEDED
+    assert reload(application, created).state is JobState.SUCCEEDED
     assert metric_values(application)['workbell_job_run_seconds_count{task="batch"}'] == 1
 
 

@@ -32,12 +32,12 @@ class Tracer:
 @pytest.fixture
 def tracer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracer]:
     """Install a fake OpenTelemetry and return its tracer."""
-    made, module = Tracer(), ModuleType("opentelemetry.trace")
-    module.__dict__["get_tracer"] = lambda _: made
+    tracer, module = Tracer(), ModuleType("opentelemetry.trace")
+    module.__dict__["get_tracer"] = lambda _: tracer
     monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", module)
     tracing._tracer.cache_clear()
-    yield made
+    yield tracer
     tracing._tracer.cache_clear()
 
 
@@ -51,8 +51,8 @@ def run(folder: Path) -> None:
 
 def test_an_attempt_and_its_transactions_are_spans(tmp_path: Path, tracer: Tracer) -> None:
     run(tmp_path)
-    told = {"workbell.job": 1, "workbell.attempt": 1, "workbell.task": "tell"}
-    assert ("run tell", told) in tracer.spans
+    attributes = {"workbell.job": 1, "workbell.attempt": 1, "workbell.task": "tell"}
+    assert ("run tell", attributes) in tracer.spans
     assert ("transaction", {}) in tracer.spans
 
 
@@ -63,6 +63,6 @@ def test_without_opentelemetry_no_span_is_recorded(
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
     tracing._tracer.cache_clear()
     run(tmp_path)
-    with tracing.span("nothing", job=1) as made:
-        assert made is None
+    with tracing.span("nothing", job=1) as tracer:
+        assert tracer is None
     tracing._tracer.cache_clear()
