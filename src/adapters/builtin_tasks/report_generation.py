@@ -95,11 +95,7 @@ class ReportGenerator:
         for start in range(0, MAX_JOBS, PAGE):
             context.check()
             with self.store.view() as tx:
-                jobs = tx.jobs.find(
-                    scope,
-                    evolve(filters, before_id=before),
-                    limit=PAGE,
-                )
+                jobs = tx.jobs.find(scope, evolve(filters, before_id=before), limit=PAGE)
             # parameters and results may be large, and are not reported
             yield from (evolve(job, parameters={}, result=None) for job in jobs)
             context.progress(start + len(jobs), note="jobs read")

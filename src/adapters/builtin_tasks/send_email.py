@@ -73,11 +73,7 @@ class EmailSender:
             )
         )
         context.log.info("email_sent", email=parameters.email, message_id=message_id)
-        return {
-            "email": parameters.email,
-            "subject": parameters.subject,
-            "message_id": message_id,
-        }
+        return {"email": parameters.email, "subject": parameters.subject, "message_id": message_id}
 
     def task(self) -> Task:
         """Return the task; the delay postpones the job, and no worker sleeps."""

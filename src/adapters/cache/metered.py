@@ -12,11 +12,7 @@ from workbell.ports.cache import Cache
 
 @define(eq=False)
 class MeteredCache:
-    """
-    Counts hits and misses by the kind of key: the part before the first colon.
-
-    It logs hits at level debug, misses at level info.
-    """
+    """Counts hits and misses by the part of the key before its first colon; logs both."""
 
     _cache: Cache
     _registry: MetricsRegistry = field(repr=False)

@@ -34,11 +34,7 @@ StoreArtifact = Callable[[Claim, str, str, BinaryIO | Path | bytes], None]
 
 @define(eq=False)
 class LogBuffer:
-    """
-    The log lines of an attempt that are not stored yet.
-
-    Bounded: it retains the first and the last lines only.
-    """
+    """Log lines of an attempt that are not stored yet: the first ones and the last ones."""
 
     clock: Clock
     attempt: int

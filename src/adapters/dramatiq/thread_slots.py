@@ -48,11 +48,7 @@ class ThreadSlots:
 
     def reserve_idle_thread(self) -> bool:
         """Reserve an idle thread; return False if there is none."""
-        with self._idle_changed:
-            if not self._has_idle():
-                return False
-            self.reserved += 1
-            return True
+        return self.is_open and self.reserve(1) == 1
 
     def reserve(self, limit: int) -> int:
         """Reserve at most `limit` idle threads; return how many."""

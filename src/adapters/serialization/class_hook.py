@@ -10,11 +10,7 @@ from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError
 from cattrs.errors import AttributeValidationNote
 from cattrs.gen import make_dict_structure_fn
 
-from workbell.adapters.serialization.field_errors import (
-    FieldError,
-    StructureError,
-    structure_error,
-)
+from workbell.adapters.serialization.field_errors import FieldError, StructureError, structure_error
 from workbell.domain.errors import Invalid
 
 MAX_NAME = 100

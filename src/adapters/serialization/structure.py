@@ -16,11 +16,7 @@ from cattrs import Converter
 
 from workbell.adapters.serialization import scalars
 from workbell.adapters.serialization.class_hook import Hook, class_hook
-from workbell.adapters.serialization.field_errors import (
-    FieldError,
-    StructureError,
-    structure_error,
-)
+from workbell.adapters.serialization.field_errors import FieldError, StructureError, structure_error
 from workbell.domain.constraints import MAX_TEXT, Constraints, constraints_of
 
 TEXT = Constraints(max_length=MAX_TEXT)
