@@ -112,12 +112,12 @@ def lost(url: str, seconds: float) -> float:
 
     class Timed(RedisMovingWindows):
         def acquire_all(
-            self, charges: Sequence[RateLimitKey], at: float, cost: int
+            self, keys: Sequence[RateLimitKey], at: float, cost: int
         ) -> tuple[bool, Sequence[tuple[int, float]]]:
             nonlocal waited
             begun = perf_counter()
             try:
-                return super().acquire_all(charges, at, cost)
+                return super().acquire_all(keys, at, cost)
             finally:
                 waited += perf_counter() - begun
 
@@ -202,7 +202,7 @@ def test_an_outage_is_tried_once_a_second() -> None:
 
     class Failing(RedisMovingWindows):
         def acquire_all(
-            self, charges: Sequence[RateLimitKey], at: float, cost: int
+            self, keys: Sequence[RateLimitKey], at: float, cost: int
         ) -> tuple[bool, Sequence[tuple[int, float]]]:
             calls.append(time.at)
             raise RedisError

@@ -38,6 +38,7 @@ class DataSet(Protocol):
 
     def batches(self) -> Iterator[Batch]:
         """Yield the rows in batches; raise Invalid if they cannot be read."""
+        ...
 
 
 MASK = 2**64 - 1

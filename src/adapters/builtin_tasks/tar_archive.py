@@ -57,6 +57,10 @@ def choose_compression(*, compress: bool) -> Compression:
     return GZIP if zstandard is None else ZSTD
 
 
+def _read_status(member: "Member") -> os.stat_result:
+    return os.stat(member.name, dir_fd=member.folder, follow_symlinks=False)
+
+
 @frozen
 class Member:
     """A file, folder or link in an open folder, and its path in the archive."""
@@ -64,11 +68,7 @@ class Member:
     path: str
     name: str
     folder: int
-    status: os.stat_result = field(init=False)
-
-    @status.default
-    def _read_status(self) -> os.stat_result:
-        return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+    status: os.stat_result = field(default=Factory(_read_status, takes_self=True), init=False)
 
     @property
     def is_link(self) -> bool:

@@ -33,9 +33,11 @@ class IdleThreads(Protocol):
 
     def wait_idle(self, seconds: float) -> bool:
         """Wait until a thread is idle, for at most `seconds`; return whether one is."""
+        ...
 
     def reserve_idle_thread(self) -> bool:
         """Reserve an idle thread for a wake-up; return False if there is none."""
+        ...
 
 
 def _list(queue: str) -> str:

@@ -89,12 +89,7 @@ class RedisMovingWindows(RedisStorage):
 
 @define(eq=False)
 class RedisRateLimiter:
-    """
-    Rate limits that several processes share.
-
-    While Redis is unavailable, each process counts its own requests, and one
-    request a second tries Redis again.
-    """
+    """Rate limits that processes share, or local ones while Redis is unavailable."""
 
     _windows: RedisMovingWindows
     _local: RateLimiter = Factory(MemoryRateLimiter)
