@@ -38,14 +38,14 @@ class LocalFileStore:
         return self.ids.new()
 
     def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
-        """Copy the source to a new file; raise Unavailable if the folder cannot be written."""
+        """Copy the source to a new file; raise Unavailable if that fails."""
         if isinstance(source, Path):
             with source.open("rb") as file:
                 return self._write(key, file)
         return self._write(key, BytesIO(source) if isinstance(source, bytes) else source)
 
     def read(self, key: str) -> Iterator[bytes]:
-        """Return the bytes in chunks of at most 64 KiB; raise NotFound before the first."""
+        """Return chunks of at most 64 KiB; raise NotFound before the first."""
         if not _KEY.fullmatch(key):
             raise NotFound(f"There is no artifact file {key!r:.80}.")
         try:

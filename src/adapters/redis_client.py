@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
-    """Return client options: one attempt, with a timeout in seconds to connect and to read."""
+    """Return client options: one attempt, and a timeout in seconds."""
     return {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -34,7 +34,7 @@ def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
 
 @define(eq=False)
 class CircuitBreaker:
-    """Circuit breaker: after `rest_seconds` it allows one trial call at a time."""
+    """Circuit breaker; after `rest_seconds` it allows a trial call."""
 
     _rest_seconds: float = REST_SECONDS
     _time: Callable[[], float] = monotonic
@@ -71,7 +71,7 @@ class CircuitBreaker:
 
 @define(eq=False)
 class OptionalRedis:
-    """Redis for optional uses: short timeouts and a circuit breaker; failures return None."""
+    """A Redis client for optional uses: failed calls return None."""
 
     client: Any
     purpose: str

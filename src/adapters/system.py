@@ -18,7 +18,7 @@ MIN_DURATION_SECONDS = 0.025
 
 @contextmanager
 def min_duration(seconds: float = MIN_DURATION_SECONDS) -> Iterator[None]:
-    """Sleep at the end of a block, so that it takes at least `seconds`, even if it raises."""
+    """Make a block take at least `seconds`, even if it raises."""
     until = time.perf_counter() + seconds
     try:
         yield
@@ -47,7 +47,7 @@ class _Anchor:
 @define
 class AnchoredClock:
     """
-    The time of another clock (the database's), advanced by the monotonic clock.
+    The database's time, advanced by the monotonic clock.
 
     Between two anchors, changes of the host's wall clock do not affect it.
     """
@@ -57,7 +57,7 @@ class AnchoredClock:
     _anchor: _Anchor = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Anchor to the best of up to three samples; re-raises errors of `read_time`."""
+        """Anchor to the best of up to three samples."""
         best = _sample(self._read_time, self._monotonic)
         for _ in range(2):
             if best.round_trip <= MAX_ROUND_TRIP:

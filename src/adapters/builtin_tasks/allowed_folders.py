@@ -26,7 +26,7 @@ class Folders:
 
     def inside(self, path: str, name: str) -> Path:
         """
-        Resolve a path, which may not exist; a relative one in the first folder that has it.
+        Resolve a path; a relative one in the first folder that has it.
 
         Raises:
             Invalid: The path is outside the folders; `name` is the parameter.

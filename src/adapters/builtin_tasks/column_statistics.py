@@ -124,7 +124,7 @@ class NumericColumn:
         }
 
     def _outliers(self, ordered: Sequence[float], low: float, high: float) -> dict[str, Any]:
-        """Count values outside Tukey's fences: 1.5 interquartile ranges from the quartiles."""
+        """Count values more than 1.5 interquartile ranges outside (Tukey)."""
         margin = 1.5 * (high - low)
         below, above = low - margin, high + margin
         outside = sum(value < below or value > above for value in ordered)
@@ -132,7 +132,7 @@ class NumericColumn:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Return a quantile of sorted numbers, linear between neighbours (R's type 7)."""
+    """Return a quantile of sorted numbers, interpolated (R's type 7)."""
     position = share * (len(ordered) - 1)
     low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
@@ -172,7 +172,7 @@ class TextColumn:
 
 @define
 class ColumnGroups:
-    """Count, sum and mean of a numeric column for each value of another column."""
+    """Count, sum and mean of a numeric column, grouped by another column."""
 
     by: str
     of: str

@@ -118,7 +118,7 @@ class Summary:
         return next(numeric, None)
 
     def statistics(self, operation: Operation, groups_shown: int) -> dict[str, Any]:
-        """Return the statistics, with those of the first numeric column at the top level."""
+        """Return the statistics, those of the first numeric column on top."""
         others = {name: self._select(column, operation) for name, column in self.columns.items()}
         first = self.first_numeric()
         top = {"column": first, **others.pop(first)} if first is not None else {"count": self.rows}
@@ -150,7 +150,7 @@ class DataProcessor:
     sources: Folders
 
     def check(self, _: Actor, parameters: DataProcessing) -> None:
-        """Raise Invalid for a source outside the input folders or of an unknown type."""
+        """Raise Invalid for a source outside the folders or of unknown type."""
         self._open(parameters)
 
     def run(self, context: TaskContext, parameters: DataProcessing) -> dict[str, Any]:

@@ -22,7 +22,7 @@ Row = Sequence[object]
 
 @frozen
 class Batch:
-    """Some rows, as columns in the order of the names; progress is `done` of `total`."""
+    """Some rows as columns in the order of `names`, and the progress."""
 
     names: Sequence[str]
     columns: Sequence[Sequence[object]]
@@ -76,7 +76,7 @@ class SyntheticDataSet:
 
 @define
 class CsvFile:
-    """A CSV or TSV file in UTF-8 with a header; rows are padded or cut to its width."""
+    """A CSV or TSV file; rows are padded or cut to the header's width."""
 
     path: Path
     delimiter: str = ","
@@ -107,7 +107,7 @@ class CsvFile:
 
 @define
 class JsonLinesFile:
-    """A file with a JSON object per line, in UTF-8; the first batch defines the names."""
+    """A file with a JSON object per line; the first batch defines names."""
 
     path: Path
     irregular: int = field(default=0, init=False)
@@ -139,7 +139,7 @@ FILE_TYPES: dict[str, Callable[[Path], DataSet]] = {
 
 
 def open_file(path: Path) -> DataSet:
-    """Return the data set of a file by its extension; raise Invalid if it is unknown."""
+    """Return the data set of a file; raise Invalid for other extensions."""
     if (make := FILE_TYPES.get(path.suffix.lower())) is None:
         raise Invalid.field("source", f"source must end in one of: {', '.join(FILE_TYPES)}.")
     return make(path)

@@ -1,4 +1,4 @@
-"""File Backup: verified archives of folders, with rotation."""
+"""Backups of files and folders: verified archives, with rotation."""
 
 import os
 import re
@@ -127,7 +127,7 @@ class FileBackups:
 
 
 def _stem(source: Path) -> str:
-    """Return the prefix of a source's backups: its name and a hash of its path."""
+    """Return the prefix of a source's backups: its name and path hash."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", source.name).lstrip(".")[:60] or "root"
     return f"{plain}-{sha256(os.fsencode(source)).hexdigest()[:8]}"
 
@@ -157,7 +157,7 @@ def _members(
 
 
 def _archive_name(source: Path) -> Path:
-    """Return the name of the source in the archive, which is never that of the manifest."""
+    """Return the source's name in the archive, never the manifest's."""
     return Path(f"{source.name}_" if source.name == archives.MANIFEST else source.name)
 
 

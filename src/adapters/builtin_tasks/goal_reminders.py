@@ -20,7 +20,7 @@ RUN_TASK = "goals.remind"
 
 @frozen(kw_only=True)
 class RemindGoals:
-    """`own_times`: remind users at their own times instead of the default time."""
+    """`own_times`: remind users at their own times, not the default."""
 
     own_times: bool = False
 
@@ -47,7 +47,7 @@ class GoalReminders:
             raise NotAllowed("Only superusers may send reminders.")
 
     def run(self, context: TaskContext, parameters: RemindGoals) -> dict[str, Any]:
-        """Create an email job for each user to remind; the next run continues after a stop."""
+        """Create an email job for each user to remind."""
 
         def report(users: int) -> None:
             context.progress(users, note="users checked")

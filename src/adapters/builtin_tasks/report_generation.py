@@ -37,7 +37,7 @@ class ReportGeneration:
 
 @frozen
 class ReportGenerator:
-    """Writes reports on the jobs of an owner; `sections` are in the order of the report."""
+    """Writes reports, with `sections` in order, on the jobs of an owner."""
 
     store: Store[SchedulesTx]
     sections: Sequence[Callable[[ReportData], Section]] = (

@@ -112,7 +112,7 @@ class Member:
 
 @define
 class ArchiveManifest:
-    """The SHA-256 of the archive and of each file by path; `size` is that of all files."""
+    """SHA-256 sums of an archive and its files, and the files' total size."""
 
     sums: dict[str, str] = Factory(dict[str, str])
     size: int = 0
@@ -211,7 +211,7 @@ def _add(
 def verify(
     path: Path, compression: Compression, manifest: ArchiveManifest, context: TaskContext
 ) -> None:
-    """Read an archive and compare it with the manifest; raise Unavailable if it differs."""
+    """Compare an archive with its manifest; raise Unavailable on differences."""
     try:
         sums = _read_sums(path, compression, context)
     except BROKEN as error:

@@ -12,7 +12,7 @@ from workbell.ports.cache import Cache
 
 @define(eq=False)
 class MeteredCache:
-    """Counts hits and misses by the part of the key before its first colon; logs both."""
+    """Counts and logs hits and misses by the key's part before the colon."""
 
     _cache: Cache
     _registry: MetricsRegistry = field(repr=False)

@@ -26,7 +26,7 @@ class LocalChangeCounters:
 
 @frozen
 class NotifyingWaker:
-    """Wakes workers of this process and increments counters; satisfies `Waker`."""
+    """Wakes local workers and increments counters; satisfies `Waker`."""
 
     counters: LocalChangeCounters
     waker: Waker | None = None

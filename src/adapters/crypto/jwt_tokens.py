@@ -74,7 +74,7 @@ class JwtTokens:
         return jwt.encode(payload, key, algorithm=_ALGORITHM, headers=headers)
 
     def read(self, token: str, kind: TokenKind) -> Claims:
-        """Verify a token and return its claims; raise Unauthenticated if it is not valid."""
+        """Return the claims of a token; raise Unauthenticated if not valid."""
         header, payload = _parse(token)
         key = self._keys.get(str(header["kid"]))
         if header["alg"] != _ALGORITHM or header["typ"] != kind.value or key is None:
@@ -86,7 +86,7 @@ class JwtTokens:
         return claims
 
     def _check_signature(self, token: str, key: bytes) -> None:
-        """Check signature, issuer and audience; `read` checks the expiry by the store's clock."""
+        """Check signature, issuer and audience; `read` checks the expiry."""
         try:
             jwt.decode(
                 token,
@@ -105,7 +105,7 @@ def _key_id(key: bytes) -> str:
 
 
 def _parse(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and payload of a token in exactly the form that `issue` writes."""
+    """Return header and payload of a token in the form `issue` writes."""
     segments = token.split(".") if len(token) <= MAX_TOKEN_LENGTH else []
     try:
         if len(segments) != 3:

@@ -41,7 +41,7 @@ _OVERLOADED = "Too many sign-ins at the same time."
 @define
 class Argon2Hasher:
     """
-    Argon2id, by default with OWASP's minimum: 19 MiB, 2 passes, parallelism 1.
+    Argon2id, by default with OWASP's minimum: 19 MiB and 2 passes.
 
     At most `slots` hashes run at a time; others wait for at most `timeout`
     seconds. More than `slots + waiting` callers are refused at once, so that
@@ -90,11 +90,11 @@ class Argon2Hasher:
         return cls.create(**parameters, slots=slots, waiting=waiting, timeout=timeout)
 
     def hash(self, password: str) -> str:
-        """Return a new hash with its salt and parameters; raise Unavailable on overload."""
+        """Return a new hash with its salt and parameters."""
         return self._run(lambda: self._hasher.hash(_bytes(password)))
 
     def verify(self, password_hash: str, password: str) -> bool:
-        """Whether a password matches a hash; the empty hash never does, in the same time."""
+        """Whether a password matches; the empty hash never does, equally slowly."""
         compared = password_hash or self._dummy_hash
 
         def matches() -> bool:
@@ -135,7 +135,7 @@ class Argon2Hasher:
             self._admitted.release()
 
     def _result(self, future: Future[T]) -> T:
-        """Return the result; give up after the timeout unless the hash has started."""
+        """Return the result; refuse a hash that does not start in time."""
         try:
             return future.result(self._timeout)
         except TimeoutError as error:

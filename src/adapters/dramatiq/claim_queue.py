@@ -67,13 +67,13 @@ class ClaimQueue:
         return max(BATCH_SIZE, free_threads) if self.has_batch_tasks else free_threads
 
     def adapt_batch_size(self, claims: Sequence[Claim], limit: int) -> None:
-        """Update the flags from the claims that a request for `limit` rows returned."""
+        """Update the flags from the claims of a request for `limit` rows."""
         self.saturated = len(claims) >= limit
         if claims:
             self.has_batch_tasks = any(claim.mode is ClaimMode.BATCH for claim in claims)
 
     def start_batch(self) -> bool:
-        """Start to wait for batch tasks; return False if another thread already waits."""
+        """Start to wait for batch tasks, unless another thread waits."""
         with self._lock:
             if self.is_batch_pending:
                 return False

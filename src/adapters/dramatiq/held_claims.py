@@ -53,7 +53,7 @@ class HeldClaims:
             self._contexts.pop(job_id, None)
 
     def release_settled(self, settlement: Settlement) -> JobContext | None:
-        """Remove the claim that a settlement ends; return its context if it was held."""
+        """Remove the claim that a settlement ends; return its context or None."""
         context = self._contexts.get(settlement.id)
         if context is None or context.claim.token != settlement.token:
             return None

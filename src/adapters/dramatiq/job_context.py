@@ -34,7 +34,7 @@ StoreArtifact = Callable[[Claim, str, str, BinaryIO | Path | bytes], None]
 
 @define(eq=False)
 class LogBuffer:
-    """Log lines of an attempt that are not stored yet: the first ones and the last ones."""
+    """The first and the last log lines of an attempt, not stored yet."""
 
     clock: Clock
     attempt: int
@@ -146,7 +146,7 @@ class JobContext:
         self._dirty = True
 
     def check(self) -> None:
-        """Raise Interrupted if the attempt must stop (cancelled, timed out, lost, shutdown)."""
+        """Raise Interrupted if the attempt must stop."""
         if self._stop is not None:
             raise self._stop
         if self.clock.now() > self.claim.deadline:
@@ -177,7 +177,7 @@ class JobContext:
         self._stop = self._stop or ShuttingDown
 
     def mark_lost(self) -> None:
-        """Make the next check raise OwnershipLost, which overrides the other reasons."""
+        """Make the next check raise OwnershipLost rather than other reasons."""
         self._stop = OwnershipLost
 
     @property

@@ -106,7 +106,7 @@ class EngineMetrics:
             self.attempts.labels(self._histograms(task).label, str(outcome)).inc(count)
 
     def _histograms(self, task: str) -> _TaskHistograms:
-        """Return the histograms of a task, or those of `other` for an unknown task."""
+        """Return the histograms of a task; unknown tasks share `other`."""
         if (bound := self._by_task.get(task)) is not None:
             return bound
         label = OTHER if self.tasks.find(task) is None else task

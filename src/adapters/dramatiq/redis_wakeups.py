@@ -32,7 +32,7 @@ class IdleThreads(Protocol):
     """The threads of this process that run jobs."""
 
     def wait_idle(self, seconds: float) -> bool:
-        """Wait until a thread is idle, for at most `seconds`; return whether one is."""
+        """Wait at most `seconds` for an idle thread; return whether one is."""
         ...
 
     def reserve_idle_thread(self) -> bool:
@@ -47,7 +47,7 @@ def _list(queue: str) -> str:
 @define(eq=False)
 class RedisWaker:
     """
-    Sends wake-ups from a process that may have no workers; satisfies `Waker`.
+    Sends wake-ups from any process; satisfies `Waker`.
 
     A queue's list holds at most one wake-up, which a worker process pops. The
     same round trip increments the queue's change counter.

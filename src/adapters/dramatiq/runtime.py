@@ -1,4 +1,4 @@
-"""The periodic threads of a process: heartbeat, settler, sweeper, scheduler."""
+"""Periodic threads of a process: heartbeat, settler, sweeper, scheduler."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 @define(eq=False)
 class PeriodicThread:
-    """A thread that repeats `turn`, which returns the pause until the next, in seconds."""
+    """A thread that repeats `turn`, which returns a pause in seconds."""
 
     name: str
     turn: Callable[[], float]
@@ -77,7 +77,7 @@ class PeriodicThread:
 @define(eq=False)
 class Runtime:
     """
-    The periodic threads of one process, for its worker, its scheduler, or both.
+    The periodic threads of a process, for its worker and scheduler.
 
     `anchor` re-reads the store's clock and returns the correction in seconds;
     `waker` wakes other processes for work that a sweep has found; `on_stuck`
@@ -187,7 +187,7 @@ class Runtime:
         return min(SWEEP_SECONDS, max(MIN_PAUSE_SECONDS, seconds))
 
     def _settle(self) -> float:
-        """Commit buffered settlements, return unstarted claims, store progress and logs."""
+        """Commit buffered settlements, return unstarted claims, store logs."""
         assert self.worker is not None
         self.worker.flush(older_than=FINISH_DELAY)
         self.worker.return_unstarted(older_than=UNSTARTED_SECONDS)
@@ -197,7 +197,7 @@ class Runtime:
         return FINISH_DELAY / 2 if self.worker.held else FINISH_DELAY * 5
 
     def heartbeat(self) -> float:
-        """Renew leases, anchor the clock, detect stuck threads; return the pause in seconds."""
+        """Renew leases, anchor the clock, detect stuck threads."""
         moved = abs(self.anchor())
         if moved > 2.0:
             log.warning("store_clock_moved", seconds=moved)
@@ -228,7 +228,7 @@ class Runtime:
 
 
 def _best_effort(step: Callable[[Any], object], argument: Any) -> bool:
-    """Call a step of stopping; return False if it returns False or the store is unavailable."""
+    """Call a step of stopping; return False if it fails."""
     try:
         return step(argument) is not False
     except WorkbellError as error:

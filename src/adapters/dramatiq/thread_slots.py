@@ -37,7 +37,7 @@ class ThreadSlots:
                 self._idle_changed.notify_all()
 
     def wait_idle(self, seconds: float) -> bool:
-        """Wait until a thread is idle, for at most `seconds`; return whether one is."""
+        """Wait at most `seconds` for an idle thread; return whether one is."""
         with self._idle_changed:
             return self._idle_changed.wait_for(self._has_idle, seconds)
 
@@ -58,7 +58,7 @@ class ThreadSlots:
             return count
 
     def available(self, sharing: int) -> int:
-        """Return how many claims can start now; `sharing` busy threads request one each."""
+        """Return how many claims can start; `sharing` busy threads request one."""
         return max(1, self.total - self.busy + sharing)
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class ThreadSlots:
         self.is_open = False
 
     def wait_all_idle(self, seconds: float) -> bool:
-        """Wait until no thread is busy, for at most `seconds`; return whether none is."""
+        """Wait at most `seconds` until no thread is busy; return whether so."""
         with self._idle_changed:
             return self._idle_changed.wait_for(lambda: self.busy == 0, seconds)
 

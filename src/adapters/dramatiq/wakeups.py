@@ -77,7 +77,7 @@ def dispatch(worker: Worker, queue: str) -> None:
 
 def stop_worker(worker: Worker, timeout: float, unblock: Callable[[], None]) -> None:
     """
-    Stop the threads of a worker within `timeout` seconds; abandon busy ones.
+    Stop the threads of a worker; abandon those busy after `timeout`.
 
     `unblock` ends blocking reads of consumers. Idle threads get a failed
     message, which they skip, because they check for the stop once a second.
@@ -100,7 +100,7 @@ def stop_worker(worker: Worker, timeout: float, unblock: Callable[[], None]) -> 
 
 
 class IdleConsumer(Consumer):
-    """A consumer that never returns a message: wake-ups are dispatched directly."""
+    """A consumer without messages, as wake-ups are dispatched directly."""
 
     def __init__(self) -> None:
         """Create an open consumer."""
@@ -135,7 +135,7 @@ class _LocalBroker(StubBroker):
 @define(eq=False)
 class LocalWakeups:
     """
-    Wake-ups within one process, by Dramatiq's in-memory broker and its Worker.
+    Wake-ups within one process, by Dramatiq's in-memory broker.
 
     Satisfies `Waker` and `Wakeups`. A queue has at most one pending wake-up;
     call `reset_pending` before a claim, so that later work sends another.

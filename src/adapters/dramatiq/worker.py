@@ -113,7 +113,7 @@ class JobWorker:
 
     def _wait_for_batch(self, queue: ClaimQueue) -> bool:
         """
-        Wait for batch tasks and settlements to accumulate; return whether to claim.
+        Wait for batch tasks to accumulate; return whether to claim.
 
         One thread of a queue waits and then claims; the others get False and
         end their turn, because that claim covers their work. A saturated queue
@@ -195,7 +195,7 @@ class JobWorker:
         return [claim for claim in claims if claim is not None]
 
     def _settle_and_claim(self, queue: str, group: CommitGroup) -> None:
-        """Commit buffered and group settlements, and claim rows, in one transaction."""
+        """Commit all waiting settlements and claim rows in one transaction."""
         settlements = self.settlements.drain() + group.settlements
         free = self.threads.available(group.threads)
         limit = self.queues[queue].batch_size(free)
@@ -216,7 +216,7 @@ class JobWorker:
     def _wake_others(
         self, queue: str, claims: Sequence[Claim], free: int, group: CommitGroup
     ) -> None:
-        """Wake idle threads for the claims, and another process if there may be more rows."""
+        """Wake idle threads for claims, and another process for more rows."""
         waiting = self.queues[queue]
         ordinary = sum(claim.mode is not ClaimMode.BATCH for claim in claims)
         has_more = waiting.saturated or ordinary >= free
@@ -228,7 +228,7 @@ class JobWorker:
     # settlements
 
     def flush(self, *, older_than: float = 0.0) -> None:
-        """Commit the buffered settlements if the first is at least `older_than` seconds old."""
+        """Commit buffered settlements if the first is `older_than` seconds old."""
         if self.settlements.is_due(older_than):
             self._settle(self.settlements.drain())
 
@@ -243,7 +243,7 @@ class JobWorker:
         self._forget_settled(settlements, accepted)
 
     def _forget_settled(self, settlements: Sequence[Settlement], accepted: set[JobId]) -> None:
-        """Release settled claims; record the accepted settlements and log refused ones."""
+        """Release settled claims; record accepted outcomes, log refused ones."""
         attempts: list[tuple[str, Settlement]] = []
         for settlement in settlements:
             context = self.held.release_settled(settlement)
@@ -257,7 +257,7 @@ class JobWorker:
     # the timers
 
     def return_unstarted(self, *, older_than: float = 0.0) -> None:
-        """Return claims to the store that were not started within `older_than` seconds."""
+        """Return claims that were not started within `older_than` seconds."""
         for name, queue in self.queues.items():
             if unstarted := queue.pop_older_than(older_than):
                 self.execution.release(unstarted)
@@ -265,7 +265,7 @@ class JobWorker:
                 self.wakeups.wake(name)
 
     def renew_leases(self) -> int:
-        """Renew the leases of claims within their time limit; return how many exceed it."""
+        """Renew leases; return how many claims exceed their time limit."""
         info = self.process.info(now=self.clock.now(), busy_threads=self.threads.busy)
         return self.held.renew_leases(info)
 

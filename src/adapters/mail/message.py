@@ -65,7 +65,7 @@ def recipient_address(message: Email) -> str:
 
 
 def sender_address(sender: str) -> str:
-    """Return the bare address of a sender such as `Workbell <workbell@example.com>`."""
+    """Return the bare address of a sender such as `Name <a@example.com>`."""
     _check_line("mail_from", sender, MAX_SUBJECT_LENGTH)
     address = ascii_address(parseaddr(sender)[1])
     if address is None:

@@ -26,7 +26,7 @@ class MetricsRegistry:
     collectors: CollectorRegistry = field(factory=CollectorRegistry, init=False)
 
     def exposition(self, additional: Iterable[Metric] = ()) -> bytes:
-        """Return all metrics in Prometheus' text format, the additional ones first."""
+        """Return all metrics in Prometheus' text format, additional ones first."""
         return generate_latest(_Snapshot((*additional, *self._collect())))
 
     def _collect(self) -> Iterator[Metric]:
@@ -38,7 +38,7 @@ class MetricsRegistry:
 
 @frozen
 class _Snapshot:
-    """Metrics without the `_created` series, which the text format does not use."""
+    """Metrics without `_created` series, unused by the text format."""
 
     metrics: Iterable[Metric]
 

@@ -17,7 +17,7 @@ MAX_KEYS = 100_000
 
 class MemoryMovingWindows(MovingWindowSupport):
     """
-    Moving windows for the `limits` library, at the time that is set in `at`.
+    Moving windows for the `limits` library, at the time in `at`.
 
     The library's own MemoryStorage reads the wall clock, scans all keys every
     10 ms while it is used, and never evicts.
@@ -52,7 +52,7 @@ class MemoryMovingWindows(MovingWindowSupport):
         return sum(map(len, self._logs.values()))
 
     def _evict(self, logs: OrderedDict[str, list[float]], expiry: int) -> None:
-        """Evict up to two of the least recently used keys: more than one call can add."""
+        """Evict up to two of the least recently used keys."""
         for _ in range(2):
             key, log = next(iter(logs.items()))
             if log and log[-1] > self.at - expiry and len(logs) <= self._max_keys:

@@ -89,7 +89,7 @@ class RedisMovingWindows(RedisStorage):
 
 @define(eq=False)
 class RedisRateLimiter:
-    """Rate limits that processes share, or local ones while Redis is unavailable."""
+    """Rate limits that processes share; local while Redis is unavailable."""
 
     _windows: RedisMovingWindows
     _local: RateLimiter = Factory(MemoryRateLimiter)
@@ -99,7 +99,7 @@ class RedisRateLimiter:
     def connect(
         cls, url: str, *, prefix: str = "workbell:limits", timeout: float = TIMEOUT_SECONDS
     ) -> "RedisRateLimiter":
-        """Return a limiter without connecting; `timeout` is to connect and to read each."""
+        """Return a limiter without connecting; `timeout` is in seconds."""
         return cls(RedisMovingWindows(url, key_prefix=prefix, **options(timeout)))
 
     def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:

@@ -51,7 +51,7 @@ def class_hook(cls: type, converter: Converter, unknown: str) -> Hook:
 def _field_errors(
     group: ClassValidationError, fields: "Mapping[str, Attribute[Any]]", unknown: str
 ) -> Iterator[FieldError]:
-    """Yield the field errors that cattrs collected, without those of the class itself."""
+    """Yield the field errors that cattrs collected."""
     aliases = {attribute.name: alias for alias, attribute in fields.items()}
     for error in group.exceptions:
         notes = getattr(error, "__notes__", ())
@@ -73,7 +73,7 @@ def _field_errors(
 def _validator_errors(
     fields: "Mapping[str, Attribute[Any]]", data: Mapping[str, Any], converter: Converter
 ) -> Iterator[FieldError]:
-    """Call each validator by itself, because attrs stops at the first that raises."""
+    """Call each validator, because attrs stops at the first that raises."""
     instance = SimpleNamespace(**{a.name: a.default for a in fields.values()})
     valid: dict[str, Attribute[Any]] = {}
     for alias, attribute in fields.items():

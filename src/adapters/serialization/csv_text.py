@@ -8,7 +8,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 
 def escape_formula(text: str) -> str:
-    """Prefix text that looks like a formula with an apostrophe (OWASP, CSV injection)."""
+    """Prefix a formula with an apostrophe (OWASP, CSV injection)."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 

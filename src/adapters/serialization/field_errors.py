@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 @frozen
 class FieldError:
     """
-    An error at a dotted path within a value; the path "" is the value itself.
+    An error at a dotted path; the path "" is the value itself.
 
     The message of a predicate ("must be an integer") follows the path; any
     other message is a whole sentence.
@@ -19,7 +19,7 @@ class FieldError:
     is_predicate: bool = True
 
     def within(self, name: str) -> "FieldError":
-        """Return the error with the path as seen from a parent that has this value as `name`."""
+        """Return the error with `name` prepended to its path."""
         return evolve(self, path=f"{name}.{self.path}" if self.path else name)
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ def loads(data: bytes) -> Any:
 
 
 def dumps(value: object) -> bytes:
-    """Encode a value as compact JSON; raise Invalid if JSON has no form for it."""
+    """Encode a value as compact JSON; raise Invalid if that fails."""
     try:
         return _encode(value)
     except (TypeError, UnicodeError, RecursionError, msgspec.MsgspecError) as error:

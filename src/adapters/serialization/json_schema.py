@@ -123,7 +123,7 @@ class _SchemaBuilder:
         return self.named_schema(kind)
 
     def named_schema(self, kind: Any) -> Schema:
-        """Return the schema of an enumeration, or a reference to the schema of a class."""
+        """Return the schema of an enumeration, or a reference to a class's."""
         if isinstance(kind, type) and issubclass(kind, Enum):
             return _enum_schema([member.value for member in kind])
         if not attrs.has(kind):

@@ -46,7 +46,7 @@ def _is_unicode(value: str) -> bool:
 
 
 def read_integer(value: Any) -> int:
-    """Return an integer of 64 bits; 3.0 is one (JSON Schema 2020-12), true is not one."""
+    """Return an integer of 64 bits; 3.0 is one (JSON Schema 2020-12)."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):

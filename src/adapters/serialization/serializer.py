@@ -47,7 +47,7 @@ class JsonSerializer:
         object.__setattr__(self, "_unstructure", _make_unstructure())
 
     def structure(self, data: object, cls: type[T]) -> T:
-        """Structure JSON data as a value of a class; raise Invalid with all field errors."""
+        """Structure JSON data as a class; raise Invalid with all field errors."""
         try:
             return cast(T, self._converter.get_structure_hook(cls)(data, cls))
         except StructureError as error:

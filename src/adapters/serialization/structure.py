@@ -133,7 +133,7 @@ def _union_hook(hooks: Sequence[Hook], *, is_optional: bool) -> Hook:
 
 
 def _closest(failed: Sequence[StructureError]) -> StructureError:
-    """Return the error of the member that came closest, or one that names all members."""
+    """Return the error of the closest member, or one that names all."""
     for failure in failed:
         if any(error.path or not error.is_predicate for error in failure.errors):
             return failure
