@@ -1,1 +1,1 @@
-"""How the outside is met: databases, HTTP, brokers, mail, files."""
+"""Adapters: databases, HTTP, brokers, mail, files."""

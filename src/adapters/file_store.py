@@ -1,4 +1,4 @@
-"""Artifacts as files in a folder."""
+"""Artifact files in a local folder."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from workbell.domain.errors import NotFound, Unavailable
 from workbell.ports.files import StoredFile
 from workbell.ports.system import Ids
 
-PIECE = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -23,66 +23,47 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 @frozen
 class LocalFileStore:
     """
-    Each file under an opaque key of its own, in one of many subfolders.
+    Files under opaque keys, in subfolders of a folder.
 
-    A file appears by a rename after all of it is on the disk, so a crash
-    leaves it whole or not at all. A key holds no dot and no slash, so none
-    leads out of the folder.
+    A file is renamed to its name after it was synced, so a crash leaves it
+    complete or absent. Keys have no dots or slashes, which prevents path
+    traversal.
     """
 
     folder: Path
     ids: Ids
 
     def new_key(self) -> str:
-        """Return a key that no file has had."""
+        """Return a new key."""
         return self.ids.new()
 
     def save(self, key: str, source: BinaryIO | Path | bytes) -> StoredFile:
-        """
-        Keep a copy of the source under a new key.
-
-        What opening or reading the source raises is passed on as it is.
-
-        Raises:
-            Unavailable: There is no room, or the folder cannot be written.
-        """
+        """Copy the source to a new file; raise Unavailable if that fails."""
         if isinstance(source, Path):
             with source.open("rb") as file:
                 return self._write(key, file)
         return self._write(key, BytesIO(source) if isinstance(source, bytes) else source)
 
     def read(self, key: str) -> Iterator[bytes]:
-        """
-        Yield the file's bytes in pieces of at most 64 KiB.
-
-        Raises:
-            NotFound: There is no such file any more; raised at once, not at
-                the first piece.
-            Unavailable: The folder cannot be read.
-        """
+        """Return chunks of at most 64 KiB; raise NotFound before the first."""
         if not _KEY.fullmatch(key):
-            raise NotFound(f"No file {key!r:.80}.")
+            raise NotFound(f"There is no artifact file {key!r:.80}.")
         try:
             file = self._path(key).open("rb")
         except FileNotFoundError as error:
-            raise NotFound(f"No file {key}.") from error
+            raise NotFound(f"There is no artifact file {key}.") from error
         except OSError as error:
-            raise Unavailable("The folder of artifacts cannot be read.") from error
-        return _pieces(file)
+            raise Unavailable("The artifact folder cannot be read.") from error
+        return _read_chunks(file)
 
     def delete(self, key: str) -> None:
-        """
-        Remove a file, or what a crash left of it; one that is gone already is no error.
-
-        Raises:
-            Unavailable: The folder cannot be written.
-        """
+        """Delete a file and its temporary file, if they exist."""
         if _KEY.fullmatch(key):
             try:
                 self._path(key).unlink(missing_ok=True)
                 self._temp_path(key).unlink(missing_ok=True)
             except OSError as error:
-                raise _unwritable() from error
+                raise _write_error() from error
 
     def _path(self, key: str) -> Path:
         return self.folder / key[-2:] / key
@@ -91,59 +72,59 @@ class LocalFileStore:
         return self.folder / f"{key}.tmp"
 
     def _write(self, key: str, source: BinaryIO) -> StoredFile:
-        path, draft = self._path(key), self._temp_path(key)
+        path, temp = self._path(key), self._temp_path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            target = draft.open("xb")
+            target = temp.open("xb")
         except OSError as error:
-            raise _unwritable() from error
+            raise _write_error() from error
         try:
             size, sha256 = _copy(source, target)
-            _rename_into_place(draft, path)
+            _rename_into_place(temp, path)
         finally:
-            with suppress(OSError):  # a full disk says so a second time
+            with suppress(OSError):  # a full disk fails again here
                 target.close()
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
+                temp.unlink(missing_ok=True)
         return StoredFile(key, size, sha256)
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> tuple[int, str]:
-    """Copy all of it to the disk, and return its size and SHA-256."""
+    """Copy and sync a file; return its size and SHA-256."""
     digest, size = hashlib.sha256(), 0
-    while piece := source.read(PIECE):
-        digest.update(piece)
-        size += len(piece)
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        size += len(chunk)
         try:
-            target.write(piece)
+            target.write(chunk)
         except OSError as error:
-            raise _unwritable() from error
+            raise _write_error() from error
     try:
         target.flush()
         os.fsync(target.fileno())
     except OSError as error:
-        raise _unwritable() from error
+        raise _write_error() from error
     return size, digest.hexdigest()
 
 
-def _rename_into_place(draft: Path, path: Path) -> None:
-    """Give the finished file its name, and have the name on the disk too."""
+def _rename_into_place(temp: Path, path: Path) -> None:
+    """Rename the finished file and sync its folder."""
     try:
-        draft.replace(path)
+        temp.replace(path)
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _unwritable() from error
+        raise _write_error() from error
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _read_chunks(file: BinaryIO) -> Iterator[bytes]:
     with file:
-        while piece := file.read(PIECE):
-            yield piece
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
-def _unwritable() -> Unavailable:
-    return Unavailable("The folder of artifacts cannot be written.", retry_after=30.0)
+def _write_error() -> Unavailable:
+    return Unavailable("The artifact folder cannot be written.", retry_after=30.0)

@@ -1,4 +1,4 @@
-"""Redis for optional uses: short timeouts and a circuit breaker."""
+"""A Redis client with short timeouts and a circuit breaker."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -16,7 +16,7 @@ from workbell.domain.errors import Unavailable
 T = TypeVar("T")
 
 TIMEOUT_SECONDS: Final = 0.04
-"""For connecting and for an answer, each: a call takes less than 50 ms in all."""
+"""To connect and to read, each; a failing call takes less than 50 ms."""
 REST_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 1.0
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
-    """Return client options: one attempt, with a timeout in seconds to connect and to read."""
+    """Return client options: one attempt, and a timeout in seconds."""
     return {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
@@ -34,7 +34,7 @@ def options(timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
 
 @define(eq=False)
 class CircuitBreaker:
-    """Circuit breaker; half-open after `rest_seconds`, when one trial call is let through."""
+    """Circuit breaker; after `rest_seconds` it allows a trial call."""
 
     _rest_seconds: float = REST_SECONDS
     _time: Callable[[], float] = monotonic
@@ -71,7 +71,7 @@ class CircuitBreaker:
 
 @define(eq=False)
 class OptionalRedis:
-    """Redis for optional uses: short timeouts and a circuit breaker; failures return None."""
+    """A Redis client for optional uses: failed calls return None."""
 
     client: Any
     purpose: str
@@ -82,42 +82,32 @@ class OptionalRedis:
     def connect(
         cls, url: str, purpose: str, *, timeout: float = TIMEOUT_SECONDS
     ) -> "OptionalRedis":
-        """
-        Return a client; nothing is sent yet. `purpose` names it in log events.
-
-        Raises:
-            ValueError: The URL is not a Redis URL.
-        """
+        """Return a client without connecting; `purpose` names it in log events."""
         client = Redis.from_url(url, **options(timeout))
         return cls(client, purpose, Redis.from_url(url, **options(PROBE_SECONDS)))
 
     def call(self, command: Callable[[Any], T]) -> T | None:
-        """Return the result of `command(client)`, or None if Redis is unavailable; never raises."""
+        """Return `command(client)`, or None if Redis is unavailable; never raises."""
         if not self._breaker.allows():
             return None
         try:
             result = command(self.client)
         except Exception as error:  # noqa: BLE001 - an optional server must not fail its callers
             if self._breaker.record_failure():
-                log.warning("redis_is_away", purpose=self.purpose, reason=type(error).__name__)
+                log.warning("redis_unavailable", purpose=self.purpose, reason=type(error).__name__)
             return None
         if self._breaker.record_success():
-            log.info("redis_is_back", purpose=self.purpose)
+            log.info("redis_available", purpose=self.purpose)
         return result
 
     def check(self) -> None:
-        """
-        Ping Redis, for a probe that can wait longer than a request.
-
-        Raises:
-            Unavailable: Redis does not answer within a second.
-        """
+        """Ping Redis with a timeout of a second; raise Unavailable if that fails."""
         try:
             self._probe.ping()
-        except Exception as error:  # also a server that does not speak the protocol
+        except Exception as error:  # includes servers that do not speak the protocol
             raise Unavailable("Redis does not answer.") from error
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         self.client.close()
         self._probe.close()

@@ -1,4 +1,4 @@
-"""The machine: clocks, opaque ids and chance."""
+"""Clocks, random ids and random numbers."""
 
 import secrets
 import time
@@ -11,17 +11,14 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 MAX_ROUND_TRIP = timedelta(seconds=0.5)
-"""A sample of another clock that took longer is not used."""
-MAX_DRIFT = timedelta(seconds=2)
-"""A correction by more than this is a move, after which leases need care."""
-
-EVEN_SECONDS = 0.025
-"""More than what a few statements and a commit take, on a disk that is not busy."""
+"""Samples of another clock that took longer are dropped."""
+MIN_DURATION_SECONDS = 0.025
+"""Longer than a few statements and a commit take on an idle disk."""
 
 
 @contextmanager
-def min_duration(seconds: float = EVEN_SECONDS) -> Iterator[None]:
-    """Have a block take at least so long, whatever it does and however it ends."""
+def min_duration(seconds: float = MIN_DURATION_SECONDS) -> Iterator[None]:
+    """Make a block take at least `seconds`, even if it raises."""
     until = time.perf_counter() + seconds
     try:
         yield
@@ -31,16 +28,16 @@ def min_duration(seconds: float = EVEN_SECONDS) -> Iterator[None]:
 
 @frozen
 class SystemClock:
-    """The clock of this machine."""
+    """The clock of this host."""
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC, to the microsecond."""
+        """Return the current time, aware, in UTC."""
         return datetime.now(UTC)
 
 
 @frozen
 class _Anchor:
-    """What the other clock said, when ours stood at a number of seconds."""
+    """The time of another clock at a time of the monotonic clock."""
 
     time: datetime
     at: float
@@ -50,24 +47,17 @@ class _Anchor:
 @define
 class AnchoredClock:
     """
-    Another clock's time (the database's), carried on by this machine's monotonic one.
+    The database's time, advanced by the monotonic clock.
 
-    Between two anchors it cannot be moved by anybody who sets the machine's
-    clock. `moved_at` is its time just after the last correction by more than
-    2 s, or None; who works with leases gives everybody one lease of peace then.
+    Between two anchors, changes of the host's wall clock do not affect it.
     """
 
     _read_time: Callable[[], datetime]
     _monotonic: Callable[[], float] = time.monotonic
     _anchor: _Anchor = field(init=False)
-    moved_at: datetime | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """
-        Anchor it to the best of up to three samples.
-
-        What `read_time` raises when the other clock is away is passed on.
-        """
+        """Anchor to the best of up to three samples."""
         best = _sample(self._read_time, self._monotonic)
         for _ in range(2):
             if best.round_trip <= MAX_ROUND_TRIP:
@@ -77,26 +67,23 @@ class AnchoredClock:
         self._anchor = best
 
     def now(self) -> datetime:
-        """Return the time, aware, in UTC, to the microsecond."""
+        """Return the current time, aware, in UTC."""
         return self._at(self._anchor, self._monotonic())
 
     def anchor(self) -> timedelta | None:
         """
-        Take a new sample, and return by how much it moved the clock.
+        Take a new sample and return the correction of the clock.
 
-        None means that the sample took too long and was dropped. A move by
-        more than 2 s, either way, also sets `moved_at`.
+        None: the sample took longer than 0.5 s and was dropped.
 
         Raises:
-            Unavailable: Whatever `read_time` raises when the other clock is away.
+            Unavailable: `read_time` failed.
         """
         sample = _sample(self._read_time, self._monotonic)
         if sample.round_trip > MAX_ROUND_TRIP:
             return None
         moved = sample.time - self._at(self._anchor, sample.at)
         self._anchor = sample
-        if abs(moved) > MAX_DRIFT:
-            self.moved_at = self.now()
         return moved
 
     @staticmethod
@@ -116,20 +103,20 @@ class UuidIds:
     """Random ids of 32 hexadecimal digits."""
 
     def new(self) -> str:
-        """Return an id that nobody can guess and that nobody had before."""
+        """Return a new id that cannot be guessed."""
         return uuid4().hex
 
 
 @frozen
 class SystemRandomness:
-    """Chance from the operating system."""
+    """Random numbers from the operating system."""
 
     _source: SystemRandom = field(factory=SystemRandom, init=False)
 
     def randbelow(self, bound: int) -> int:
-        """Return an integer from 0 up to, not including, the bound."""
+        """Return an integer from 0 up to, but not including, the bound."""
         return secrets.randbelow(bound)
 
     def uniform(self, low: float, high: float) -> float:
-        """Return a number between two others."""
+        """Return a number between `low` and `high`."""
         return self._source.uniform(low, high)

@@ -1,4 +1,4 @@
-"""Files in a folder: whole or not at all, and nowhere else."""
+"""Artifact files in a folder: complete or absent, and only there."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import pytest
 from attrs import define, field
 
-from workbell.adapters.file_store import PIECE, LocalFileStore
+from workbell.adapters.file_store import CHUNK_BYTES, LocalFileStore
 from workbell.domain.errors import NotFound, Unavailable
 from workbell.ports.files import StoredFile
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 
 
 @define
-class Numbers:
+class SequentialIds:
     last: int = 0
     made: list[str] = field(factory=list)
 
@@ -29,7 +29,7 @@ class Numbers:
 
 @pytest.fixture
 def files(tmp_path: Path) -> LocalFileStore:
-    return LocalFileStore(tmp_path / "files", Numbers())
+    return LocalFileStore(tmp_path / "files", SequentialIds())
 
 
 def names(files: LocalFileStore) -> list[str]:
@@ -40,11 +40,11 @@ def save(files: LocalFileStore, source: BinaryIO | Path | bytes) -> StoredFile:
     return files.save(files.new_key(), source)
 
 
-CONTENT = os.urandom(2 * PIECE + 17)
+CONTENT = os.urandom(2 * CHUNK_BYTES + 17)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", CONTENT])
-def test_what_is_saved_is_read_again(files: LocalFileStore, content: bytes, tmp_path: Path) -> None:
+def test_a_saved_file_is_read(files: LocalFileStore, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(content)
     for source in (content, BytesIO(content), tmp_path / "source"):
         stored = save(files, source)
@@ -52,16 +52,16 @@ def test_what_is_saved_is_read_again(files: LocalFileStore, content: bytes, tmp_
         assert stored.sha256 == hashlib.sha256(content).hexdigest()
         pieces = list(files.read(stored.key))
         assert b"".join(pieces) == content
-        assert all(0 < len(piece) <= PIECE for piece in pieces)
+        assert all(0 < len(piece) <= CHUNK_BYTES for piece in pieces)
 
 
-def test_equal_files_are_kept_apart(files: LocalFileStore) -> None:
+def test_equal_files_have_different_keys(files: LocalFileStore) -> None:
     one, other = save(files, b"same"), save(files, b"same")
     files.delete(one.key)
     assert b"".join(files.read(other.key)) == b"same"
 
 
-def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: LocalFileStore) -> None:
+def test_a_file_can_be_deleted_twice(files: LocalFileStore) -> None:
     key = save(files, b"x").key
     files.delete(key)
     files.delete(key)
@@ -69,7 +69,7 @@ def test_a_deleted_file_is_gone_and_may_be_deleted_again(files: LocalFileStore) 
         files.read(key)
 
 
-def test_what_a_crash_left_of_a_file_goes_by_its_key(files: LocalFileStore) -> None:
+def test_the_temporary_file_of_a_crash_is_deleted_by_its_key(files: LocalFileStore) -> None:
     key = save(files, b"x").key
     (files.folder / f"{key}.tmp").write_bytes(b"half of i")
     files.delete(key)
@@ -88,7 +88,7 @@ def test_no_key_leads_out_of_the_folder(files: LocalFileStore, tmp_path: Path, k
     assert (tmp_path / "secret").exists()
 
 
-def test_a_source_that_fails_leaves_nothing_and_says_so_itself(files: LocalFileStore) -> None:
+def test_an_error_of_the_source_is_raised_and_leaves_no_file(files: LocalFileStore) -> None:
     class Broken(BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell():
@@ -102,9 +102,9 @@ def test_a_source_that_fails_leaves_nothing_and_says_so_itself(files: LocalFileS
     assert names(files) == []
 
 
-def test_a_folder_that_is_none_cannot_be_used(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    files = LocalFileStore(tmp_path / "file", Numbers())
+    files = LocalFileStore(tmp_path / "file", SequentialIds())
     for act in (lambda: save(files, b"x"), lambda: files.read("abc"), lambda: files.delete("abc")):
         with pytest.raises(Unavailable):
             act()
@@ -112,7 +112,7 @@ def test_a_folder_that_is_none_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"small", CONTENT * 3])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is needed")
-def test_a_full_disk_leaves_nothing(
+def test_a_full_disk_leaves_no_file(
     files: LocalFileStore, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_open = Path.open
@@ -127,7 +127,7 @@ def test_a_full_disk_leaves_nothing(
 
 
 @pytest.mark.parametrize("call", ["fsync", "open"])
-def test_what_is_not_surely_on_the_disk_is_not_saved(
+def test_a_file_that_cannot_be_synced_is_not_saved(
     files: LocalFileStore, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> int:

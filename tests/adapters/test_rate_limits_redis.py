@@ -1,4 +1,4 @@
-"""The rate limiter without its Redis: slower by next to nothing, and never in the way."""
+"""The rate limiter while Redis is slow, wrong or unavailable."""
 
 import os
 import socket
@@ -31,18 +31,18 @@ POLICY = Policy(name="p", rate=Rate(5, 3_600), subject=Subject.USER)
 
 @define
 class ManualTime:
-    """Seconds that pass when they are told to."""
+    """A clock that the test sets."""
 
     at: float = 0.0
 
     def __call__(self) -> float:
-        """Return the time it was set to."""
+        """Return the time."""
         return self.at
 
 
 @contextmanager
 def dead_port() -> Iterator[str]:
-    """Return the address of a port that nobody listens on."""
+    """Return the URL of a port without a server."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"redis://127.0.0.1:{held.getsockname()[1]}"
@@ -50,14 +50,14 @@ def dead_port() -> Iterator[str]:
 
 @contextmanager
 def silent_port() -> Iterator[str]:
-    """Return the address of a server that takes connections and says nothing."""
+    """Return the URL of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager
 def full_port() -> Iterator[str]:
-    """Return the address of a server that does not even take connections."""
+    """Return the URL of a server that does not accept connections."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
         waiting = [socket.socket() for _ in range(4)]
@@ -72,7 +72,7 @@ def full_port() -> Iterator[str]:
 
 @contextmanager
 def talking_port(answer: bytes) -> Iterator[str]:
-    """Return the address of a server that answers everything alike."""
+    """Return the URL of a server that sends the same answer to every request."""
 
     class Handler(BaseRequestHandler):
         def handle(self) -> None:
@@ -86,7 +86,7 @@ def talking_port(answer: bytes) -> Iterator[str]:
 
 @contextmanager
 def serving(handler: type[BaseRequestHandler], port: int = 0) -> Iterator[int]:
-    """Serve on a port until the block ends."""
+    """Run a server until the block ends; return its port."""
 
     class Server(ThreadingTCPServer):
         allow_reuse_address = True
@@ -102,22 +102,22 @@ def serving(handler: type[BaseRequestHandler], port: int = 0) -> Iterator[int]:
 
 
 def admitted(limiter: RedisRateLimiter, charge: RateLimitKey, times: int = 1) -> int:
-    """Return how often a charge was let through."""
+    """Hit a key some times; return how often it was allowed."""
     return sum(limiter.hit([charge], NOON)[0].allowed for _ in range(times))
 
 
 def lost(url: str, seconds: float) -> float:
-    """Ask again and again; return how long requests waited for Redis altogether."""
+    """Hit a key for some seconds; return the time that hits waited for Redis."""
     waited, end = 0.0, monotonic() + seconds
 
     class Timed(RedisMovingWindows):
         def acquire_all(
-            self, charges: Sequence[RateLimitKey], at: float, cost: int
+            self, keys: Sequence[RateLimitKey], at: float, cost: int
         ) -> tuple[bool, Sequence[tuple[int, float]]]:
             nonlocal waited
             begun = perf_counter()
             try:
-                return super().acquire_all(charges, at, cost)
+                return super().acquire_all(keys, at, cost)
             finally:
                 waited += perf_counter() - begun
 
@@ -132,7 +132,7 @@ def lost(url: str, seconds: float) -> float:
 
 @pytest.mark.parametrize("port", [dead_port, silent_port, full_port])
 def test_a_dead_redis_costs_50_ms_a_second(port: Any) -> None:
-    """The best of three: the machine has other things to do."""
+    """The best of three runs, because the machine may be busy."""
     with port() as url:
         figures = [lost(url, 2.2)]
         while figures[-1] > 0.150 and len(figures) < 3:
@@ -142,7 +142,7 @@ def test_a_dead_redis_costs_50_ms_a_second(port: Any) -> None:
 
 @pytest.mark.parametrize("port", [dead_port, silent_port, full_port])
 def test_without_redis_each_process_counts_by_itself(port: Any) -> None:
-    """Never more, and never an error."""
+    """The limit holds within a process, and no error is raised."""
     with port() as url:
         limiter = RedisRateLimiter.connect(url)
         assert admitted(limiter, RateLimitKey(POLICY, "1"), 8) == 5
@@ -167,16 +167,16 @@ def test_without_redis_each_process_counts_by_itself(port: Any) -> None:
         b"*3\r\n:1\r\n",
     ],
 )
-def test_strange_answers_are_no_answers(answer: bytes) -> None:
-    """Whoever listens there."""
+def test_invalid_replies_count_as_failures(answer: bytes) -> None:
+    """The server may not be Redis."""
     with talking_port(answer) as url:
         limiter = RedisRateLimiter.connect(url)
         assert admitted(limiter, RateLimitKey(POLICY, "1"), 8) == 5
         limiter.close()
 
 
-def test_one_call_a_second_tries_again() -> None:
-    """The others do not wait for it."""
+def test_one_call_a_second_tries_redis_again() -> None:
+    """Other calls do not wait for it."""
     time = ManualTime()
     breaker = CircuitBreaker(1.0, time)
     assert breaker.allows()
@@ -197,12 +197,12 @@ def test_one_call_a_second_tries_again() -> None:
 
 
 def test_an_outage_is_tried_once_a_second() -> None:
-    """Whatever the number of requests."""
+    """For any number of requests."""
     time, calls = ManualTime(), list[float]()
 
     class Failing(RedisMovingWindows):
         def acquire_all(
-            self, charges: Sequence[RateLimitKey], at: float, cost: int
+            self, keys: Sequence[RateLimitKey], at: float, cost: int
         ) -> tuple[bool, Sequence[tuple[int, float]]]:
             calls.append(time.at)
             raise RedisError
@@ -218,7 +218,7 @@ def test_an_outage_is_tried_once_a_second() -> None:
 
 @pytest.fixture
 def relay() -> Any:
-    """Return a handler that stands between a client and the real Redis."""
+    """Return a handler that forwards to the real Redis."""
     place = urlsplit(REDIS)
     there = (place.hostname or "127.0.0.1", place.port or 6379)
     try:
@@ -252,8 +252,8 @@ def relay() -> Any:
     return Relay
 
 
-def test_redis_goes_and_comes_back(relay: Any) -> None:
-    """What it counted before, it still knows; nobody is told of an error."""
+def test_redis_is_used_again_after_an_outage(relay: Any) -> None:
+    """Its counts are still there, and no error is raised."""
     time, prefix = ManualTime(), f"workbell-test-{uuid4().hex}"
     charge = RateLimitKey(POLICY, "1")
     with serving(relay) as port:
@@ -275,8 +275,8 @@ def test_redis_goes_and_comes_back(relay: Any) -> None:
         relay.cut()
 
 
-def test_a_key_of_another_kind_is_no_error(relay: Any) -> None:
-    """Somebody else may have written there."""
+def test_a_key_of_another_type_is_not_an_error(relay: Any) -> None:
+    """Another program may have written it."""
     prefix = f"workbell-test-{uuid4().hex}"
     limiter = RedisRateLimiter(RedisMovingWindows(REDIS, key_prefix=prefix))
     limiter._windows.storage.set(f"{prefix}:p:1", "x", ex=60)

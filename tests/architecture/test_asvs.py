@@ -12,7 +12,7 @@ from attrs import fields
 
 from workbell.adapters.crypto.password_hasher import PROFILES, Argon2Hasher
 from workbell.adapters.http.app import operations_of
-from workbell.adapters.system import EVEN_SECONDS
+from workbell.adapters.system import MIN_DURATION_SECONDS
 from workbell.domain.identity import one_time_code as otp
 from workbell.domain.identity import password_policy as passwords
 from workbell.domain.identity import second_factor
@@ -111,7 +111,7 @@ def test_the_page_on_authentication_matches_the_code() -> None:
     page = " ".join((SECURITY / "authentication.md").read_text("utf-8").split())
     settings = Settings()
     profile = PROFILES[settings.password_hashing]
-    patience = inspect.signature(Argon2Hasher.of).parameters["patience"].default
+    timeout = inspect.signature(Argon2Hasher.from_profile).parameters["timeout"].default
     for said in (
         f"for this service only) | {settings.access_token_minutes} minutes",
         f"after {settings.refresh_token_minutes // 1440} day without use",
@@ -128,8 +128,8 @@ def test_the_page_on_authentication_matches_the_code() -> None:
         f"works for {passwords.GENERATED_PASSWORD_LIFETIME.days} days unless it is changed",
         f"At least {passwords.MIN_LENGTH} characters and at most {passwords.MAX_BYTES} bytes",
         f"{profile.memory_kib // 1024} MiB, {profile.passes} passes",
-        f"is given {EVEN_SECONDS * 1000:g} ms each time",
-        f"longer than {patience:g} s is answered 503",
+        f"is given {MIN_DURATION_SECONDS * 1000:g} ms each time",
+        f"longer than {timeout:g} s is answered 503",
     ):
         assert said in page, said
     assert otp.RESEND_AFTER.seconds == 60

@@ -137,7 +137,7 @@ def test_a_redis_that_is_away_is_a_miss_and_costs_next_to_nothing() -> None:
         for _ in range(1_000):
             cache.put("k", 1, 300)
             assert cache.get("k") is None
-    assert [line["event"] for line in logs] == ["redis_is_away"]
+    assert [line["event"] for line in logs] == ["redis_unavailable"]
 
 
 @pytest.mark.integration

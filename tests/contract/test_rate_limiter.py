@@ -195,7 +195,7 @@ def test_memory_evicts_expired_keys() -> None:
 @pytest.mark.unit
 def test_memory_has_a_bound() -> None:
     """A flood of addresses pushes out those that were admitted longest ago."""
-    windows = MemoryMovingWindows(most_keys=100)
+    windows = MemoryMovingWindows(max_keys=100)
     limiter = MemoryRateLimiter(windows)
     recent = charge(1, 3_600)
     for n in range(1_000):

@@ -1,1 +1,1 @@
-"""adapters/builtin_tasks."""
+"""Built-in tasks."""

@@ -1,4 +1,4 @@
-"""Folders that tasks may use, and the paths that lie inside them."""
+"""Folders that tasks may read or write."""
 
 import os
 from collections.abc import Sequence
@@ -16,10 +16,9 @@ def _real_paths(folders: Sequence[Path]) -> tuple[Path, ...]:
 @frozen
 class Folders:
     """
-    The configured folders of one kind, by their real paths.
+    The real paths of the folders that a setting allows.
 
-    `setting` is the name under which they are configured. A folder counts as
-    inside itself; a symbolic link counts as what it points to.
+    `setting` is its name. A folder is inside itself; symbolic links are resolved.
     """
 
     setting: str
@@ -27,29 +26,24 @@ class Folders:
 
     def inside(self, path: str, name: str) -> Path:
         """
-        Return the real path of what a parameter names, which need not exist.
-
-        A relative path is looked for in each folder, and belongs to the first
-        where there is none.
+        Resolve a path; a relative one in the first folder that has it.
 
         Raises:
-            Invalid: It lies outside; `name` is the parameter at fault.
+            Invalid: The path is outside the folders; `name` is the parameter.
         """
         if not self.paths:
-            raise Invalid.field(name, f"No folders are configured for this ({self.setting}).")
+            raise Invalid.field(name, f"No folders are configured: set {self.setting}.")
         if not path or "\0" in path:
             raise Invalid.field(name, f"{name} must be a path.")
         try:
-            tried = [Path(os.path.realpath(folder / path)) for folder in self.paths]
+            candidates = [Path(os.path.realpath(folder / path)) for folder in self.paths]
         except (OSError, ValueError) as error:
             raise Invalid.field(name, f"{name} must be a path.") from error
-        inside = [real for real in tried if self.covers(real)]
+        inside = [real for real in candidates if self.contains(real)]
         if not inside:
-            raise Invalid.field(
-                name, f"{name} lies outside the configured folders ({self.setting})."
-            )
+            raise Invalid.field(name, f"{name} is outside the configured folders ({self.setting}).")
         return next((real for real in inside if os.path.lexists(real)), inside[0])
 
-    def covers(self, real: Path) -> bool:
-        """Return whether a real path lies inside one of the folders."""
+    def contains(self, real: Path) -> bool:
+        """Whether a real path is inside one of the folders."""
         return any(real.is_relative_to(folder) for folder in self.paths)

@@ -1,4 +1,4 @@
-"""Statistics of columns that stream by, in bounded memory."""
+"""Streaming statistics of columns, in bounded memory."""
 
 import math
 from array import array
@@ -8,32 +8,32 @@ from typing import Any
 
 from attrs import Factory, define
 
-MAX_KEPT = 200_000
-"""How many numbers of a column are kept for its quantiles; of more, an even sample is."""
+MAX_SAMPLE = 200_000
+"""Numbers of a column that are sampled for its quantiles."""
 
 MAX_DISTINCT = 10_000
 MAX_NUMBER = 1e100
-"""Larger numbers are no measurements, and their squares would overflow."""
+"""Squares of much larger numbers would overflow."""
 
 MAX_LABEL = 100
 PERCENTILES = (5, 25, 50, 75, 90, 95, 99)
 
 
-def number_of(cell: object) -> float | None:
-    """Return the finite number that a cell holds, or None."""
+def parse_number(cell: object) -> float | None:
+    """Return the finite number in a cell, or None."""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
-    if isinstance(cell, str) and "_" in cell:  # Python's own spelling of numbers
+    if isinstance(cell, str) and "_" in cell:  # valid only in Python source
         return None
     try:
-        found = float(cell)
+        number = float(cell)
     except (ValueError, OverflowError):
         return None
-    return found if abs(found) <= MAX_NUMBER else None
+    return number if abs(number) <= MAX_NUMBER else None
 
 
-def label(value: object) -> str:
-    """Return a value as a short text that JSON and every store can hold."""
+def to_label(value: object) -> str:
+    """Return a value as a short string that JSON and every store accept."""
     text = str(value)[:MAX_LABEL]
     if text.isascii() and "\0" not in text:
         return text
@@ -41,16 +41,16 @@ def label(value: object) -> str:
 
 
 @define
-class Numbers:
+class NumericColumn:
     """
-    Figures of a numeric column.
+    Statistics of a numeric column.
 
-    Sum, mean and variance are merged batch by batch (Chan, Golub and LeVeque
-    1979); quantiles are exact up to `MAX_KEPT` numbers, and those of every
-    2nd, 4th, ... number beyond.
+    Mean and variance are merged by batch (Chan, Golub and LeVeque 1979).
+    Quantiles are exact up to `max_sample` numbers; beyond, they are those of
+    every 2nd, 4th, ... number.
     """
 
-    max_kept: int = MAX_KEPT
+    max_sample: int = MAX_SAMPLE
     count: int = 0
     missing: int = 0
     invalid: int = 0
@@ -60,36 +60,36 @@ class Numbers:
     min: float = math.inf
     max: float = -math.inf
     stride: int = 1
-    kept: "array[float]" = Factory(lambda: array("d"))
+    sample: "array[float]" = Factory(lambda: array("d"))
 
     def add(self, cells: Sequence[object]) -> None:
-        """Take one more batch of cells; empty ones are missing, other texts invalid."""
+        """Add a batch of cells; empty cells are missing, other text is invalid."""
         values = []
         for cell in cells:
             if cell is None or cell == "":
                 self.missing += 1
-            elif (value := number_of(cell)) is None:
+            elif (value := parse_number(cell)) is None:
                 self.invalid += 1
             else:
                 values.append(value)
         if values:
-            self._keep(values)
+            self._add_to_sample(values)
             self._merge(values)
 
     def _merge(self, values: Sequence[float]) -> None:
         added, total = len(values), math.fsum(values)
         mean = total / added
         squares = math.fsum((value - mean) ** 2 for value in values)
-        count, apart = self.count + added, mean - self.mean
-        self.squares += squares + apart * apart * self.count * added / count
-        self.mean += apart * added / count
+        count, delta = self.count + added, mean - self.mean
+        self.squares += squares + delta * delta * self.count * added / count
+        self.mean += delta * added / count
         self.count, self.sum = count, self.sum + total
         self.min, self.max = min(self.min, *values), max(self.max, *values)
 
-    def _keep(self, values: Sequence[float]) -> None:
-        self.kept.extend(values[-self.count % self.stride :: self.stride])
-        while len(self.kept) > self.max_kept:
-            del self.kept[1::2]
+    def _add_to_sample(self, values: Sequence[float]) -> None:
+        self.sample.extend(values[-self.count % self.stride :: self.stride])
+        while len(self.sample) > self.max_sample:
+            del self.sample[1::2]
             self.stride *= 2
 
     @property
@@ -98,19 +98,19 @@ class Numbers:
         return math.sqrt(self.squares / (self.count - 1)) if self.count > 1 else 0.0
 
     def simple(self) -> dict[str, Any]:
-        """Return counts, sum and bounds."""
-        found: dict[str, Any] = {"count": self.count, "missing": self.missing}
+        """Return counts, sum, minimum and maximum."""
+        statistics: dict[str, Any] = {"count": self.count, "missing": self.missing}
         if self.invalid:
-            found["invalid"] = self.invalid
+            statistics["invalid"] = self.invalid
         if self.count:
-            found |= {"sum": self.sum, "min": self.min, "max": self.max}
-        return found
+            statistics |= {"sum": self.sum, "min": self.min, "max": self.max}
+        return statistics
 
     def complex(self) -> dict[str, Any]:
-        """Return also mean, median, standard deviation, quantiles and outliers."""
+        """Return all statistics, with quantiles and outliers."""
         if not self.count:
             return self.simple()
-        ordered = sorted(self.kept)
+        ordered = sorted(self.sample)
         quantiles = {f"p{share}": quantile(ordered, share / 100) for share in PERCENTILES}
         exact = {} if self.stride == 1 else {"quantiles_from": len(ordered)}
         return {
@@ -124,24 +124,24 @@ class Numbers:
         }
 
     def _outliers(self, ordered: Sequence[float], low: float, high: float) -> dict[str, Any]:
-        """Count what lies beyond Tukey's fences: 1.5 quartile distances outside."""
-        reach = 1.5 * (high - low)
-        below, above = low - reach, high + reach
+        """Count values more than 1.5 interquartile ranges outside (Tukey)."""
+        margin = 1.5 * (high - low)
+        below, above = low - margin, high + margin
         outside = sum(value < below or value > above for value in ordered)
         return {"count": outside * self.stride, "below": below, "above": above}
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Return a quantile of sorted numbers, linear between neighbours (R's type 7)."""
-    place = share * (len(ordered) - 1)
-    low = math.floor(place)
+    """Return a quantile of sorted numbers, interpolated (R's type 7)."""
+    position = share * (len(ordered) - 1)
+    low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 @define
-class Texts:
-    """Figures of a column of texts; values beyond `MAX_DISTINCT` are not told apart."""
+class TextColumn:
+    """Statistics of a text column; at most `MAX_DISTINCT` values are counted."""
 
     count: int = 0
     missing: int = 0
@@ -149,8 +149,8 @@ class Texts:
     values: "Counter[str]" = Factory(lambda: Counter[str]())
 
     def add(self, cells: Sequence[object]) -> None:
-        """Take one more batch of cells."""
-        texts = [label(cell) for cell in cells if cell is not None and cell != ""]
+        """Add a batch of cells."""
+        texts = [to_label(cell) for cell in cells if cell is not None and cell != ""]
         self.count += len(texts)
         self.missing += len(cells) - len(texts)
         if len(self.values) < MAX_DISTINCT:
@@ -160,24 +160,19 @@ class Texts:
             self.values.update(text for text in texts if text in self.values)
 
     def simple(self) -> dict[str, Any]:
-        """Return counts."""
-        more = {"distinct_capped": True} if self.capped else {}
-        return {
-            "count": self.count,
-            "missing": self.missing,
-            "distinct": len(self.values),
-            **more,
-        }
+        """Return the counts."""
+        counts = {"count": self.count, "missing": self.missing, "distinct": len(self.values)}
+        return {**counts, "distinct_capped": True} if self.capped else counts
 
     def complex(self) -> dict[str, Any]:
-        """Return also the most frequent values."""
+        """Return the counts and the most frequent values."""
         top = [{"value": value, "count": count} for value, count in self.values.most_common(5)]
         return {**self.simple(), "top": top}
 
 
 @define
-class Groups:
-    """A numeric column's count, sum and mean for each value of another column."""
+class ColumnGroups:
+    """Count, sum and mean of a numeric column, grouped by another column."""
 
     by: str
     of: str
@@ -186,27 +181,23 @@ class Groups:
     capped: bool = False
 
     def add(self, names: Sequence[object], cells: Sequence[object]) -> None:
-        """Take one more batch of both columns."""
+        """Add a batch of both columns."""
         for name, cell in zip(names, cells, strict=True):
-            if (value := number_of(cell)) is None:
+            if (value := parse_number(cell)) is None:
                 continue
-            key = "" if name is None else label(name)
+            key = "" if name is None else to_label(name)
             if key not in self.totals and len(self.totals) >= self.max_groups:
                 self.capped = True
                 continue
             count, total = self.totals.get(key, (0, 0.0))
             self.totals[key] = (count + 1, total + value)
 
-    def figures(self, limit: int) -> Mapping[str, Any]:
-        """Return the largest groups."""
+    def largest(self, limit: int) -> Mapping[str, Any]:
+        """Return the `limit` largest groups."""
         largest = sorted(self.totals.items(), key=lambda item: (-item[1][0], item[0]))[:limit]
-        more = {"groups_capped": True} if self.capped else {}
-        return {
-            "by": self.by,
-            "of": self.of,
-            "groups": {
-                name: {"count": count, "sum": total, "mean": total / count}
-                for name, (count, total) in largest
-            },
-            **more,
+        groups = {
+            name: {"count": count, "sum": total, "mean": total / count}
+            for name, (count, total) in largest
         }
+        statistics = {"by": self.by, "of": self.of, "groups": groups}
+        return {**statistics, "groups_capped": True} if self.capped else statistics

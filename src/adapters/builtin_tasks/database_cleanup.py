@@ -1,4 +1,4 @@
-"""Database Cleanup: old rows of history, deleted in batches."""
+"""Database Cleanup: deletes old history in batches."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ BATCH = 500
 
 @frozen(kw_only=True)
 class DatabaseCleanup:
-    """Which history to delete, and from what age on."""
+    """Parameters of Database Cleanup."""
 
     days_old: Annotated[
         int, Constraints(ge=0, le=3650, description="Rows that ended more days ago are deleted.")
@@ -38,7 +38,7 @@ class DatabaseCleanup:
 
 
 @frozen
-class Cleaner:
+class DatabaseCleaner:
     """Deletes old history; superusers only."""
 
     store: Store[JobsTx]
@@ -46,13 +46,7 @@ class Cleaner:
     batch: int = BATCH
 
     def check(self, actor: Actor, parameters: DatabaseCleanup) -> None:
-        """
-        Refuse other tables, and anybody but a superuser.
-
-        Raises:
-            NotAllowed: Who asks is no superuser.
-            Invalid: The table is not one that may be cleaned up.
-        """
+        """Raise NotAllowed unless a superuser, Invalid for another table."""
         if not actor.is_super_user:
             raise NotAllowed("Only superusers may clean up the database.")
         if parameters.table_name not in TABLES:
@@ -60,12 +54,10 @@ class Cleaner:
 
     def run(self, context: TaskContext, parameters: DatabaseCleanup) -> dict[str, Any]:
         """
-        Delete what ended before the given number of days.
+        Delete jobs that ended more than `days_old` days ago.
 
         Raises:
-            NotAllowed: The owner is no superuser, or not any more.
-            Invalid: The table is not one that may be cleaned up.
-            Unavailable: The store or the files do not answer.
+            NotAllowed: The owner is not an active superuser.
         """
         self.check(self._owner(context), parameters)
         before = context.now() - timedelta(days=parameters.days_old)
@@ -79,14 +71,14 @@ class Cleaner:
                         if scheduled
                         else tx.jobs.prune(ENDED, before, limit=self.batch)
                     )
-                    # before the commit: a crash leaves rows to be pruned again, but never a file
+                    # before the commit: after a crash, rows are pruned again and no file is left
                     for key in filter(None, keys):
                         self.files.delete(key)
                 if not keys:
                     break
                 deleted += len(keys)
                 context.progress(deleted, note="records deleted")
-        context.log.info("cleaned up", table=parameters.table_name, records=deleted)
+        context.log.info("database_cleaned_up", table=parameters.table_name, records=deleted)
         return {
             "table_name": parameters.table_name,
             "days_old": parameters.days_old,
@@ -98,7 +90,7 @@ class Cleaner:
         return Task(
             key="database.cleanup",
             name="Database Cleanup",
-            description="Deletes old rows of history. Superusers only.",
+            description="Deletes old history. Superusers only.",
             parameters=DatabaseCleanup,
             body=self.run,
             check=self.check,
@@ -112,7 +104,7 @@ class Cleaner:
             try:
                 user = tx.users.get(context.owner)
             except NotFound as error:
-                raise NotAllowed("The owner of the job is not a user any more.") from error
+                raise NotAllowed("The owner of the job is no longer a user.") from error
         if not user.is_active:
-            raise NotAllowed("The owner of the job is not active any more.")
+            raise NotAllowed("The owner of the job is no longer active.")
         return Actor.of(user)

@@ -1,4 +1,4 @@
-"""Data sets: CSV and JSON Lines files, or made-up rows, in batches."""
+"""Data sets in batches: CSV files, JSON Lines files, synthetic rows."""
 
 import csv
 import json
@@ -10,10 +10,10 @@ from typing import Any, NoReturn, Protocol, TextIO
 
 from attrs import define, field, frozen
 
-from workbell.adapters.builtin_tasks.column_statistics import label
+from workbell.adapters.builtin_tasks.column_statistics import to_label
 from workbell.domain.errors import Invalid, NotFound
 
-ROWS = 2_000
+BATCH_ROWS = 2_000
 MAX_LINE = 1_000_000
 MAX_COLUMNS = 64
 
@@ -22,7 +22,7 @@ Row = Sequence[object]
 
 @frozen
 class Batch:
-    """Some rows, as columns in the order of the names, and the work done so far."""
+    """Some rows as columns in the order of `names`, and the progress."""
 
     names: Sequence[str]
     columns: Sequence[Sequence[object]]
@@ -32,17 +32,12 @@ class Batch:
 
 
 class DataSet(Protocol):
-    """Rows in batches, and how many of them had to be mended."""
+    """Rows in batches; `irregular` counts rows that did not fit."""
 
     irregular: int
 
     def batches(self) -> Iterator[Batch]:
-        """
-        Yield the rows in batches.
-
-        Raises:
-            Invalid: The data cannot be read; the message says where.
-        """
+        """Yield the rows in batches; raise Invalid if they cannot be read."""
         ...
 
 
@@ -53,9 +48,9 @@ CATEGORIES = ("north", "east", "south", "west", "centre")
 @define
 class SyntheticDataSet:
     """
-    Made-up rows that are the same for the same size.
+    Synthetic rows, which are the same for the same size.
 
-    `value` lies around 50 like a bell, `amount` between 0 and 1,000 with a
+    `value` is roughly normal around 50, `amount` is between 0 and 1,000 with a
     long tail, `category` is one of five. The numbers come from Knuth's linear
     congruential generator (MMIX).
     """
@@ -66,8 +61,8 @@ class SyntheticDataSet:
     def batches(self) -> Iterator[Batch]:
         """Yield the rows in batches."""
         state = self.size
-        for start in range(0, self.size, ROWS):
-            rows = min(ROWS, self.size - start)
+        for start in range(0, self.size, BATCH_ROWS):
+            rows = min(BATCH_ROWS, self.size - start)
             values, amounts, categories = [], [], []
             for _ in range(rows):
                 state = (state * 6364136223846793005 + 1442695040888963407) & MASK
@@ -75,50 +70,35 @@ class SyntheticDataSet:
                 values.append(round((one + two + three) / 0x30000 * 100, 3))
                 amounts.append(round(1000 * (one / 0x10000) ** 3, 2))
                 categories.append(CATEGORIES[two % 5])
-            yield Batch(
-                ("value", "amount", "category"),
-                (values, amounts, categories),
-                rows,
-                start + rows,
-                self.size,
-            )
+            names = ("value", "amount", "category")
+            yield Batch(names, (values, amounts, categories), rows, start + rows, self.size)
 
 
 @define
 class CsvFile:
-    """
-    A CSV (or tab-separated) file with a header, in UTF-8.
-
-    Rows with too few or too many cells are mended and counted.
-    """
+    """A CSV or TSV file; rows are padded or cut to the header's width."""
 
     path: Path
     delimiter: str = ","
     irregular: int = field(default=0, init=False)
 
     def batches(self) -> Iterator[Batch]:
-        """
-        Yield the rows in batches.
-
-        Raises:
-            Invalid: The file is empty, not UTF-8 or not CSV.
-            NotFound: There is no such file.
-        """
-        with _opened(self.path) as lines:
+        """Yield the rows in batches; raise Invalid or NotFound if that fails."""
+        with _open_lines(self.path) as lines:
             reader = csv.reader(lines, delimiter=self.delimiter)
             try:
                 header = next(reader, None)
                 if not header:
                     _refuse("it is empty")
-                names = _distinct(header[:MAX_COLUMNS])
-                rows = (self._regular(row, len(header)) for row in reader if row)
-                while part := list(islice(rows, ROWS)):
-                    columns = list(zip(*part, strict=True))[:MAX_COLUMNS]
-                    yield Batch(names, columns, len(part), lines.done, lines.total)
+                names = _unique_names(header[:MAX_COLUMNS])
+                rows = (self._fit(row, len(header)) for row in reader if row)
+                while batch := list(islice(rows, BATCH_ROWS)):
+                    columns = list(zip(*batch, strict=True))[:MAX_COLUMNS]
+                    yield Batch(names, columns, len(batch), lines.done, lines.total)
             except csv.Error as error:
                 _refuse(f"line {lines.number} is not CSV ({error})")
 
-    def _regular(self, row: list[str], width: int) -> Row:
+    def _fit(self, row: list[str], width: int) -> Row:
         if len(row) == width:
             return row
         self.irregular += 1
@@ -127,40 +107,30 @@ class CsvFile:
 
 @define
 class JsonLinesFile:
-    """
-    A file with one JSON object in every line, in UTF-8.
-
-    The names are those of the first batch; later ones are counted as
-    irregular and left out.
-    """
+    """A file with a JSON object per line; the first batch defines names."""
 
     path: Path
     irregular: int = field(default=0, init=False)
 
     def batches(self) -> Iterator[Batch]:
-        """
-        Yield the rows in batches.
-
-        Raises:
-            Invalid: The file is empty, not UTF-8, or a line is no object.
-            NotFound: There is no such file.
-        """
+        """Yield the rows in batches; raise Invalid or NotFound if that fails."""
         names: dict[str, None] = {}
-        with _opened(self.path) as lines:
-            rows = (_object(line, lines.number) for line in lines if line.strip())
-            while part := list(islice(rows, ROWS)):
+        with _open_lines(self.path) as lines:
+            rows = (_parse_object(line, lines.number) for line in lines if line.strip())
+            while batch := list(islice(rows, BATCH_ROWS)):
                 if not names:
-                    found = dict.fromkeys(name for row in part for name in row)
-                    names = dict.fromkeys(islice(found, MAX_COLUMNS))
-                self.irregular += sum(not row.keys() <= names.keys() for row in part)
-                columns = [[_cell(row.get(name)) for row in part] for name in names]
-                shown = _distinct(list(names))
-                yield Batch(shown, columns, len(part), lines.done, lines.total)
+                    all_names = dict.fromkeys(name for row in batch for name in row)
+                    names = dict.fromkeys(islice(all_names, MAX_COLUMNS))
+                self.irregular += sum(not row.keys() <= names.keys() for row in batch)
+                columns = [[_cell(row.get(name)) for row in batch] for name in names]
+                yield Batch(
+                    _unique_names(list(names)), columns, len(batch), lines.done, lines.total
+                )
         if not names:
             _refuse("it is empty")
 
 
-KINDS: dict[str, Callable[[Path], DataSet]] = {
+FILE_TYPES: dict[str, Callable[[Path], DataSet]] = {
     ".csv": CsvFile,
     ".tsv": lambda path: CsvFile(path, "\t"),
     ".jsonl": JsonLinesFile,
@@ -168,21 +138,16 @@ KINDS: dict[str, Callable[[Path], DataSet]] = {
 }
 
 
-def file_kind(path: Path) -> Callable[[Path], DataSet]:
-    """
-    Return what reads a file, by the ending of its name.
-
-    Raises:
-        Invalid: No reader knows the ending.
-    """
-    if (found := KINDS.get(path.suffix.lower())) is None:
-        raise Invalid.field("source", f"source must end in one of: {', '.join(KINDS)}.")
-    return found
+def open_file(path: Path) -> DataSet:
+    """Return the data set of a file; raise Invalid for other extensions."""
+    if (make := FILE_TYPES.get(path.suffix.lower())) is None:
+        raise Invalid.field("source", f"source must end in one of: {', '.join(FILE_TYPES)}.")
+    return make(path)
 
 
 @define
 class _Lines:
-    """A file's lines, bounded in length; counts lines and bytes."""
+    """The lines of a file, limited in length; counts lines and bytes."""
 
     file: TextIO
     total: int
@@ -204,11 +169,11 @@ class _Lines:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[_Lines]:
+def _open_lines(path: Path) -> Iterator[_Lines]:
     try:
         file = path.open(encoding="utf-8-sig", newline="")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound("There is no such source file.") from error
+        raise NotFound("The source file does not exist.") from error
     except OSError as error:
         raise Invalid.field("source", f"The source cannot be read ({error.strerror}).") from error
     with file:
@@ -219,32 +184,30 @@ def _refuse(reason: str) -> NoReturn:
     raise Invalid.field("source", f"The source cannot be processed: {reason}.")
 
 
-def _no_constant(text: str) -> NoReturn:
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-def _object(line: str, number: int) -> dict[str, Any]:
+def _parse_object(line: str, number: int) -> dict[str, Any]:
     try:
-        found = json.loads(line, parse_constant=_no_constant)
+        row = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         _refuse(f"line {number} is not JSON")
-    if not isinstance(found, dict):
-        _refuse(f"line {number} is no object")
-    return found
+    if not isinstance(row, dict):
+        _refuse(f"line {number} is not an object")
+    return row
 
 
 def _cell(value: Any) -> object:
-    if isinstance(value, dict | list | bool):
-        return json.dumps(value)
-    return value
+    return json.dumps(value) if isinstance(value, dict | list | bool) else value
 
 
-def _distinct(names: Iterable[str]) -> list[str]:
-    """Return the names, shortened, with a number after those that come again."""
-    found: dict[str, None] = {}
-    for place, name in enumerate(names, 1):
-        plain = label(name.strip()) or f"column_{place}"
-        while plain in found:
-            plain = f"{plain}_{place}"
-        found[plain] = None
-    return list(found)
+def _unique_names(names: Iterable[str]) -> list[str]:
+    """Return short names, with a number appended to duplicates."""
+    unique: dict[str, None] = {}
+    for position, name in enumerate(names, 1):
+        short = to_label(name.strip()) or f"column_{position}"
+        while short in unique:
+            short = f"{short}_{position}"
+        unique[short] = None
+    return list(unique)

@@ -1,4 +1,4 @@
-"""Echo: the task that returns what it was given."""
+"""Echo: a task that returns its parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ def echo(_: TaskContext, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def echo_task() -> Task:
-    """Return the task of jobs that name none."""
+    """Return the task, the default of jobs without one."""
     return Task(
         key="echo",
         name="Echo",

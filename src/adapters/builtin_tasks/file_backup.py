@@ -1,4 +1,4 @@
-"""Backups of folders: verified archives, old copies rotated."""
+"""Backups of files and folders: verified archives, with rotation."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from workbell.domain.jobs.task import Task, TaskContext
 
 @frozen(kw_only=True)
 class FileBackup:
-    """What to back up, and where to."""
+    """Parameters of File Backup."""
 
     source_path: Annotated[
         str,
@@ -34,57 +34,53 @@ class FileBackup:
     compress: bool = True
     keep: Annotated[
         int | None,
-        Constraints(ge=1, le=10_000, description="How many copies of this source to keep."),
+        Constraints(ge=1, le=10_000, description="How many backups of this source to retain."),
     ] = None
 
 
 @frozen
-class Backup:
-    """Backs up what lies in the input folders into the backup folders."""
+class FileBackups:
+    """Backs up files of the input folders to the backup folders."""
 
     sources: Folders
     destinations: Folders
 
     def check(self, _: Actor, parameters: FileBackup) -> None:
-        """
-        Refuse paths outside the configured folders.
-
-        Raises:
-            Invalid: One of them lies outside, or both are the same.
-        """
+        """Raise Invalid for paths outside the configured folders, or equal paths."""
         self._paths(parameters)
 
     def run(self, context: TaskContext, parameters: FileBackup) -> dict[str, Any]:
         """
-        Write the archive, read it back, and only then give it its name.
+        Write an archive to a temporary file, verify it, and rename it.
 
         Raises:
-            Invalid: A path or a link leads out of the configured folders.
-            NotFound: The source is not there.
-            Unavailable: The source changed meanwhile, or cannot be read, or
-                the destination cannot be written; trying again may help.
-            Interrupted: The job was stopped; nothing is left behind.
+            Invalid: A path or link leads out of the configured folders.
+            NotFound: The source does not exist.
+            Unavailable: The source changed or cannot be read, or the
+                destination cannot be written; retry later.
         """
         source, destination = self._paths(parameters)
         if not os.path.lexists(source):
-            raise NotFound(f"There is nothing at {parameters.source_path!r}.")
-        kind = archives.kind(compress=parameters.compress)
+            raise NotFound(f"The source {parameters.source_path!r} does not exist.")
+        compression = archives.choose_compression(compress=parameters.compress)
         stem = _stem(source)
-        name = f"{stem}-{context.now():%Y%m%dT%H%M%SZ}-{context.job_id}{kind.suffix}"
+        name = f"{stem}-{context.now():%Y%m%dT%H%M%SZ}-{context.job_id}{compression.suffix}"
         try:
             destination.mkdir(parents=True, exist_ok=True)
-            manifest = self._write(context, source, destination, name, kind)
+            manifest = self._write(context, source, destination, name, compression)
             removed = _rotate(destination, stem, name, parameters.keep)
         except OSError as error:
             raise Unavailable(f"The backup could not be written ({error.strerror}).") from error
-        context.log.info("backed up", archive=name, files=len(manifest.sums), removed=len(removed))
+        context.log.info(
+            "backup_written", archive=name, files=len(manifest.sums), removed=len(removed)
+        )
         return {
             "archive": str(destination / name),
             "files": len(manifest.sums),
             "bytes": manifest.size,
             "archive_bytes": (destination / name).stat().st_size,
             "sha256": manifest.archive_sum,
-            "compression": kind.name,
+            "compression": compression.name,
             "verified": True,
             "removed": removed,
         }
@@ -114,25 +110,24 @@ class Backup:
         source: Path,
         destination: Path,
         name: str,
-        kind: archives.Kind,
-    ) -> archives.Manifest:
-        draft = destination / f".{name}.{context.attempt}.partial"
+        compression: archives.Compression,
+    ) -> archives.ArchiveManifest:
+        temp = destination / f".{name}.{context.attempt}.partial"
         try:
-            manifest = archives.write(
-                draft, kind, context, _members(source, destination, self.sources, context)
-            )
-            archives.verify(draft, kind, manifest, context)
-            beside = destination / f"{name}.sha256"
-            beside.write_bytes(f"{manifest.archive_sum}  {name}\n".encode() + manifest.text())
-            draft.replace(destination / name)
+            members = _members(source, destination, self.sources, context)
+            manifest = archives.write(temp, compression, context, members)
+            archives.verify(temp, compression, manifest, context)
+            sums = f"{manifest.archive_sum}  {name}\n".encode() + manifest.text()
+            (destination / f"{name}.sha256").write_bytes(sums)
+            temp.replace(destination / name)
         finally:
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
+                temp.unlink(missing_ok=True)
         return manifest
 
 
 def _stem(source: Path) -> str:
-    """Return how the copies of a source are called: its name, and a hash of its path."""
+    """Return the prefix of a source's backups: its name and path hash."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", source.name).lstrip(".")[:60] or "root"
     return f"{plain}-{sha256(os.fsencode(source)).hexdigest()[:8]}"
 
@@ -141,15 +136,15 @@ def _members(
     source: Path, destination: Path, allowed: Folders, context: TaskContext
 ) -> Iterator[archives.Member]:
     """
-    Yield what goes into the archive, sorted, without following any link.
+    Yield the members of the archive, sorted, without following links.
 
-    Every name is opened within its folder's own descriptor, so that no
-    folder can be swapped for a link meanwhile.
+    Names are opened relative to the descriptor of their folder, which stays the
+    same folder if its path is replaced by a link.
     """
     if not source.is_dir():
         folder = os.open(source.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            yield from _member(_root(source), source, folder, allowed, context)
+            yield from _member(_archive_name(source), source, folder, allowed, context)
         finally:
             os.close(folder)
         return
@@ -157,12 +152,12 @@ def _members(
         here = Path(path)
         folders[:] = sorted(name for name in folders if here / name != destination)
         for name in sorted([*folders, *files]):
-            inner = _root(source) / (here / name).relative_to(source)
+            inner = _archive_name(source) / (here / name).relative_to(source)
             yield from _member(inner, here / name, folder, allowed, context)
 
 
-def _root(source: Path) -> Path:
-    """Return what the source is called within the archive, never like the manifest."""
+def _archive_name(source: Path) -> Path:
+    """Return the source's name in the archive, never the manifest's."""
     return Path(f"{source.name}_" if source.name == archives.MANIFEST else source.name)
 
 
@@ -175,7 +170,7 @@ def _member(
 ) -> Iterator[archives.Member]:
     member = archives.Member(os.fspath(inner), path.name, folder)
     if member.is_link:
-        if not allowed.covers(Path(os.path.realpath(path))):
+        if not allowed.contains(Path(os.path.realpath(path))):
             raise Invalid.field(
                 "source_path", f"The link {str(inner)!r} leads out of the configured folders."
             )
@@ -183,16 +178,16 @@ def _member(
     elif member.is_folder or member.is_file:
         yield member
     else:
-        context.log.warning("left out: neither file, folder nor link", path=repr(str(inner)))
+        context.log.warning("special_file_skipped", path=repr(str(inner)))
 
 
 def _rotate(destination: Path, stem: str, newest: str, keep: int | None) -> list[str]:
-    """Remove the oldest copies of a source beyond those to keep, and return their names."""
+    """Delete the oldest backups of a source beyond `keep`; return their names."""
     if keep is None:
         return []
-    ours = re.compile(re.escape(stem) + r"-[0-9]{8}T[0-9]{6}Z-[0-9]+\.tar(\.gz|\.zst)?")
+    pattern = re.compile(re.escape(stem) + r"-[0-9]{8}T[0-9]{6}Z-[0-9]+\.tar(\.gz|\.zst)?")
     names = (entry.name for entry in destination.iterdir())
-    older = sorted(name for name in names if ours.fullmatch(name) and name != newest)
+    older = sorted(name for name in names if pattern.fullmatch(name) and name != newest)
     removed = older[: max(len(older) + 1 - keep, 0)]
     for name in removed:
         (destination / name).unlink(missing_ok=True)

@@ -1,12 +1,12 @@
-"""Goal reminders: the daily run, and the mails that it makes."""
+"""Goal Reminders: a daily task, and the task that sends each email."""
 
 from collections.abc import Sequence
 from datetime import date
-from hashlib import sha256
 from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
+from workbell.adapters.builtin_tasks.send_email import make_message_id
 from workbell.domain.constraints import Constraints
 from workbell.domain.errors import Invalid, NotAllowed
 from workbell.domain.identity.actor import Actor
@@ -20,14 +20,14 @@ RUN_TASK = "goals.remind"
 
 @frozen(kw_only=True)
 class RemindGoals:
-    """Whom to remind: everybody, or those whose own time has come."""
+    """`own_times`: remind users at their own times, not the default."""
 
     own_times: bool = False
 
 
 @frozen(kw_only=True)
 class MailReminder:
-    """Whom to mail about which goals, and the local day of the reminder."""
+    """The user, the goals, and the user's local date of the reminder."""
 
     user_id: int
     day: Annotated[str, Constraints(pattern=r"\d{4}-\d{2}-\d{2}", hint="must be a date")]
@@ -36,33 +36,21 @@ class MailReminder:
 
 @frozen
 class GoalReminders:
-    """The run that finds out who is to be reminded, and the mail to each of them."""
+    """The tasks that find users to remind, and that send the emails."""
 
     reminding: ReminderService
     mailer: Mailer
 
     def check(self, actor: Actor, _: object) -> None:
-        """
-        Refuse anybody but superusers and the system.
-
-        Raises:
-            NotAllowed: Who asks is neither.
-        """
+        """Raise NotAllowed unless a superuser or the system."""
         if not actor.is_super_user:
             raise NotAllowed("Only superusers may send reminders.")
 
     def run(self, context: TaskContext, parameters: RemindGoals) -> dict[str, Any]:
-        """
-        Make the mails of everybody who is to be reminded now.
+        """Create an email job for each user to remind."""
 
-        Raises:
-            Unavailable: The store does not answer.
-            Interrupted: The job was stopped; what was made is kept, the next
-                run does the rest.
-        """
-
-        def watch(looked: int) -> None:
-            context.progress(looked, note="people looked at")
+        def report(users: int) -> None:
+            context.progress(users, note="users checked")
             context.check()
 
         remind = (
@@ -70,37 +58,35 @@ class GoalReminders:
             if parameters.own_times
             else self.reminding.remind_at_default_time
         )
-        looked, told = remind(watch)
-        context.log.info("reminded", looked=looked, told=told)
-        return {"people": looked, "reminded": told}
+        checked, reminded = remind(report)
+        context.log.info("users_reminded", checked=checked, reminded=reminded)
+        return {"people": checked, "reminded": reminded}
 
     def mail(self, context: TaskContext, parameters: MailReminder) -> dict[str, Any]:
         """
-        Mail one person, unless they have unsubscribed or been active meanwhile.
-
-        Every try sends the same message id.
+        Send a reminder, unless the user has unsubscribed or been active since.
 
         Raises:
-            Invalid: The address cannot be sent to.
-            Unavailable: The mail server did not take it.
+            Invalid: The address is not valid.
+            Unavailable: The mail server did not accept the email.
         """
         context.check()
         message = self.reminding.compose_email(
             UserId(parameters.user_id), _day(parameters.day), parameters.goals
         )
         if message is None:
-            return {"sent": False, "reason": "not wanted any more"}
-        message_id = f"<{sha256(context.idempotency_key.encode()).hexdigest()[:32]}@workbell>"
+            return {"sent": False, "reason": "no longer wanted"}
+        message_id = make_message_id(context)
         self.mailer.send(evolve(message, message_id=message_id))
         return {"sent": True, "message_id": message_id}
 
     def tasks(self) -> Sequence[Task]:
-        """Return the run and the mail."""
+        """Return both tasks."""
         return (
             Task(
                 key=RUN_TASK,
                 name="Goal Reminders",
-                description="Reminds people of goals that they leave alone. Superusers only.",
+                description="Reminds users of inactive goals. Superusers only.",
                 parameters=RemindGoals,
                 body=self.run,
                 check=self.check,
@@ -110,7 +96,7 @@ class GoalReminders:
             Task(
                 key=MAIL_TASK,
                 name="Goal Reminder Mail",
-                description="Mails one reminder; Goal Reminders makes these jobs.",
+                description="Sends a reminder; Goal Reminders creates these jobs.",
                 parameters=MailReminder,
                 body=self.mail,
                 check=self.check,

@@ -1,4 +1,4 @@
-"""What a report is about: the rows of a period, counted and averaged."""
+"""The data of a report: jobs of a period, and schedules."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Cell = str | int | float
 
 @frozen(kw_only=True)
 class Section:
-    """A part of a report: a table, and what of it may be drawn as bars."""
+    """A section of a report: a table, and the values of its bar chart."""
 
     title: str
     head: Sequence[str]
@@ -24,8 +24,8 @@ class Section:
 
 
 @frozen(kw_only=True)
-class ReportFacts:
-    """The owner's jobs that were made in a period, and their schedules today."""
+class ReportData:
+    """An owner's jobs that were created in a period, and current schedules."""
 
     report_type: str
     since: datetime
@@ -35,19 +35,19 @@ class ReportFacts:
     complete: bool = True
 
     def by_status(self) -> dict[str, int]:
-        """Return how many jobs there are of each status, the most frequent first."""
+        """Return the number of jobs by status, the most frequent first."""
         return dict(Counter(str(job.status) for job in self.jobs).most_common())
 
     def by_day(self) -> dict[str, int]:
-        """Return how many jobs were made on each day (UTC), oldest first."""
+        """Return the number of created jobs by day (UTC), the oldest first."""
         return dict(sorted(Counter(f"{job.created_at:%Y-%m-%d}" for job in self.jobs).items()))
 
     def by_task(self) -> Mapping[str, Sequence[Job]]:
-        """Return the jobs of each task, by key."""
-        found: dict[str, list[Job]] = {}
+        """Return the jobs by task key."""
+        jobs: dict[str, list[Job]] = {}
         for job in self.jobs:
-            found.setdefault(job.task, []).append(job)
-        return dict(sorted(found.items()))
+            jobs.setdefault(job.task, []).append(job)
+        return dict(sorted(jobs.items()))
 
     def failed(self) -> Sequence[Job]:
         """Return the failed jobs, the newest first."""
@@ -55,13 +55,13 @@ class ReportFacts:
 
 
 def seconds(job: Job) -> float | None:
-    """Return how long a job's last attempt took, if it has ended."""
+    """Return the duration of a job's last attempt, or None before its end."""
     if job.started_at is None or job.ended_at is None:
         return None
     return (job.ended_at - job.started_at).total_seconds()
 
 
 def mean_seconds(jobs: Sequence[Job]) -> float | None:
-    """Return how long the last attempts took on average, if any has ended."""
-    took = [found for job in jobs if (found := seconds(job)) is not None]
-    return sum(took) / len(took) if took else None
+    """Return the mean duration of the last attempts, or None."""
+    durations = [value for job in jobs if (value := seconds(job)) is not None]
+    return sum(durations) / len(durations) if durations else None

@@ -1,4 +1,4 @@
-"""Report Generation: the jobs and schedules of a period, as a page."""
+"""Report Generation: an HTML report on jobs and schedules of a period."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from attrs import evolve, frozen
 
 from workbell.adapters.builtin_tasks import report_html as report_page
-from workbell.adapters.builtin_tasks.report_data import ReportFacts, Section
+from workbell.adapters.builtin_tasks.report_data import ReportData, Section
 from workbell.domain.constraints import Constraints
 from workbell.domain.identity.actor import Scope
 from workbell.domain.jobs.job import Job
@@ -27,25 +27,20 @@ MAX_SCHEDULES = 5_000
 
 @frozen(kw_only=True)
 class ReportGeneration:
-    """Which period the report covers, and whether it draws."""
+    """Parameters of Report Generation."""
 
     report_type: Annotated[
-        ReportType, Constraints(description="The period, which ends when the report is made.")
+        ReportType, Constraints(description="The period, which ends when the job runs.")
     ] = "daily"
     include_charts: bool = False
 
 
 @frozen
-class Reporter:
-    """
-    Writes reports on what a job's owner has run.
-
-    `sections` follow one another in the report; deliveries and goals come to
-    the list with their contexts.
-    """
+class ReportGenerator:
+    """Writes reports, with `sections` in order, on the jobs of an owner."""
 
     store: Store[SchedulesTx]
-    sections: Sequence[Callable[[ReportFacts], Section]] = (
+    sections: Sequence[Callable[[ReportData], Section]] = (
         report_page.outcomes,
         report_page.tasks,
         report_page.failures,
@@ -53,17 +48,11 @@ class Reporter:
     )
 
     def run(self, context: TaskContext, parameters: ReportGeneration) -> dict[str, Any]:
-        """
-        Make the page and its tables, from the owner's own rows only.
-
-        Raises:
-            Unavailable: The store does not answer.
-            Interrupted: The job was stopped between two pages of rows.
-        """
+        """Write the report and its CSV tables, from the owner's rows only."""
         until = context.now()
         since = until - timedelta(days=DAYS[parameters.report_type])
         jobs = list(self._jobs(context, JobFilter(created_from=since, created_to=until)))
-        facts = ReportFacts(
+        data = ReportData(
             report_type=parameters.report_type,
             since=since,
             until=until,
@@ -71,20 +60,20 @@ class Reporter:
             schedules=list(self._schedules(context)),
             complete=len(jobs) < MAX_JOBS,
         )
-        sections = [section(facts) for section in self.sections]
-        page = report_page.page(facts, sections, charts=parameters.include_charts)
+        sections = [section(data) for section in self.sections]
+        page = report_page.page(data, sections, charts=parameters.include_charts)
         context.artifact("report.html", page.encode(), "text/html")
-        context.artifact("jobs.csv", report_page.jobs_csv(facts), "text/csv")
-        context.artifact("schedules.csv", report_page.schedules_csv(facts), "text/csv")
-        context.log.info("reported", jobs=len(jobs), schedules=len(facts.schedules))
+        context.artifact("jobs.csv", report_page.jobs_csv(data), "text/csv")
+        context.artifact("schedules.csv", report_page.schedules_csv(data), "text/csv")
+        context.log.info("report_written", jobs=len(jobs), schedules=len(data.schedules))
         return {
             "report_type": parameters.report_type,
             "include_charts": parameters.include_charts,
-            "period_start": report_page.moment_text(since),
-            "period_end": report_page.moment_text(until),
+            "period_start": report_page.format_time(since),
+            "period_end": report_page.format_time(until),
             "jobs": len(jobs),
-            "by_status": facts.by_status(),
-            "schedules": len(facts.schedules),
+            "by_status": data.by_status(),
+            "schedules": len(data.schedules),
             "sections": [section.title for section in sections],
             "artifacts": ["report.html", "jobs.csv", "schedules.csv"],
         }
@@ -101,35 +90,27 @@ class Reporter:
         )
 
     def _jobs(self, context: TaskContext, filters: JobFilter) -> Iterator[Job]:
-        """Yield the period's jobs, the newest first, page by page."""
+        """Yield the jobs of the period, the newest first."""
         scope, before = Scope(owner=context.owner), None
         for start in range(0, MAX_JOBS, PAGE):
             context.check()
             with self.store.view() as tx:
-                part = tx.jobs.find(
-                    scope,
-                    JobFilter(
-                        created_from=filters.created_from,
-                        created_to=filters.created_to,
-                        before_id=before,
-                    ),
-                    limit=PAGE,
-                )
-            # what jobs took and gave may be large, and is not reported
-            yield from (evolve(job, parameters={}, result=None) for job in part)
-            context.progress(start + len(part), note="jobs read")
-            if len(part) < PAGE:
+                jobs = tx.jobs.find(scope, evolve(filters, before_id=before), limit=PAGE)
+            # parameters and results may be large, and are not reported
+            yield from (evolve(job, parameters={}, result=None) for job in jobs)
+            context.progress(start + len(jobs), note="jobs read")
+            if len(jobs) < PAGE:
                 return
-            before = part[-1].id
+            before = jobs[-1].id
 
     def _schedules(self, context: TaskContext) -> Iterator[ScheduleView]:
         scope = Scope(owner=context.owner)
         for start in range(0, MAX_SCHEDULES, PAGE):
             context.check()
             with self.store.view() as tx:
-                part = tx.schedules.find(
+                views = tx.schedules.find(
                     scope, ScheduleFilter(), ordering=("id",), offset=start, limit=PAGE
                 )
-            yield from part
-            if len(part) < PAGE:
+            yield from views
+            if len(views) < PAGE:
                 return

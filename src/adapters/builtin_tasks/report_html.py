@@ -1,19 +1,17 @@
-"""A report as a page of its own: tables, bars drawn as SVG, no scripts."""
+"""A report as one HTML page: tables, SVG bar charts, no scripts."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
 from workbell.adapters.builtin_tasks.report_data import (
     Cell,
-    ReportFacts,
+    ReportData,
     Section,
     mean_seconds,
     seconds,
 )
-from workbell.adapters.serialization.csv_text import escape_formula
+from workbell.adapters.serialization.csv_text import to_csv
 from workbell.domain.jobs.job import JobState
 
 FAILURES_SHOWN = 50
@@ -32,22 +30,22 @@ text { font: 12px system-ui, sans-serif; fill: #1c2430 }
 """
 
 
-def outcomes(facts: ReportFacts) -> Section:
-    """Return how many jobs stand where, and how many were made on each day."""
-    days = list(facts.by_day().items())
+def outcomes(data: ReportData) -> Section:
+    """Return the number of jobs by status and by day."""
+    days = list(data.by_day().items())
     return Section(
         title="Jobs by status",
         head=("Status", "Jobs"),
-        rows=list(facts.by_status().items()),
+        rows=list(data.by_status().items()),
         bars=[(day, float(count)) for day, count in days[-BARS_SHOWN:]],
-        note="" if facts.complete else "There were more jobs; the newest are counted.",
+        note="" if data.complete else "There were more jobs; the newest are counted.",
     )
 
 
-def tasks(facts: ReportFacts) -> Section:
-    """Return how each task went."""
+def tasks(data: ReportData) -> Section:
+    """Return counts and mean durations by task."""
     rows: list[Sequence[Cell]] = []
-    for task, jobs in facts.by_task().items():
+    for task, jobs in data.by_task().items():
         done = sum(job.state is JobState.SUCCEEDED for job in jobs)
         failed = sum(job.state is JobState.FAILED for job in jobs)
         rows.append((task, len(jobs), done, failed, _seconds(mean_seconds(jobs))))
@@ -59,56 +57,55 @@ def tasks(facts: ReportFacts) -> Section:
     )
 
 
-def failures(facts: ReportFacts) -> Section:
-    """Return the newest failures with their reasons."""
-    failed = facts.failed()
+def failures(data: ReportData) -> Section:
+    """Return the newest failed jobs with their reasons."""
+    failed = data.failed()
+    note = f"The newest {FAILURES_SHOWN} of {len(failed)}."
     return Section(
         title="Failures",
         head=("Job", "Name", "Ended", "Reason"),
         rows=[
-            (job.id, job.name or job.task, moment_text(job.ended_at), (job.reason or "")[:500])
+            (job.id, job.name or job.task, format_time(job.ended_at), (job.reason or "")[:500])
             for job in failed[:FAILURES_SHOWN]
         ],
-        note=f"The newest {FAILURES_SHOWN} of {len(failed)}."
-        if len(failed) > FAILURES_SHOWN
-        else "",
+        note=note if len(failed) > FAILURES_SHOWN else "",
     )
 
 
-def schedules(facts: ReportFacts) -> Section:
-    """Return the schedules as they stand when the report is made."""
+def schedules(data: ReportData) -> Section:
+    """Return the current schedules."""
     return Section(
         title="Schedules",
         head=("Schedule", "Name", "Task", "Expression", "Next run", "Last run", "Last status"),
-        rows=_schedule_rows(facts),
+        rows=_schedule_rows(data),
     )
 
 
-def _schedule_rows(facts: ReportFacts) -> list[Sequence[Cell]]:
+def _schedule_rows(data: ReportData) -> list[Sequence[Cell]]:
     return [
         (
             view.schedule.id,
             view.schedule.name,
             view.task_name or view.schedule.task,
             view.schedule.cron.line,
-            moment_text(view.schedule.next_at) or "paused",
-            moment_text(view.last_run_time),
+            format_time(view.schedule.next_at) or "paused",
+            format_time(view.last_run_time),
             str(view.last_status or ""),
         )
-        for view in facts.schedules
+        for view in data.schedules
     ]
 
 
-def page(facts: ReportFacts, sections: Sequence[Section], *, charts: bool) -> str:
-    """Return the page; everything that comes from rows is escaped."""
-    title = f"{facts.report_type.capitalize()} report"
+def page(data: ReportData, sections: Sequence[Section], *, charts: bool) -> str:
+    """Return the HTML page; data are escaped."""
+    title = f"{data.report_type.capitalize()} report"
     parts = "".join(_section(section, charts=charts) for section in sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n"
-        f'<p class="period">{moment_text(facts.since)} to {moment_text(facts.until)}, '
-        f"{len(facts.jobs):,} jobs, {len(facts.schedules):,} schedules</p>\n"
+        f'<p class="period">{format_time(data.since)} to {format_time(data.until)}, '
+        f"{len(data.jobs):,} jobs, {len(data.schedules):,} schedules</p>\n"
         f"{parts}</body>\n</html>\n"
     )
 
@@ -134,23 +131,23 @@ def _cell(cell: Cell) -> str:
 
 
 def bars(values: Sequence[tuple[str, float]], title: str) -> str:
-    """Return a horizontal bar for each value, as SVG with its title for screen readers."""
-    most = max((value for _, value in values), default=0.0) or 1.0
-    room = WIDTH - LABEL - 60
-    drawn = "".join(
+    """Return an SVG bar chart, with its title for screen readers."""
+    maximum = max((value for _, value in values), default=0.0) or 1.0
+    width = WIDTH - LABEL - 60
+    elements = "".join(
         f'<text x="{LABEL - 8}" y="{ROW * n + 15}" text-anchor="end">{escape(name[:26])}</text>'
-        f'<rect x="{LABEL}" y="{ROW * n + 4}" width="{room * value / most:.1f}" height="{ROW - 8}"/>'
-        f'<text x="{LABEL + room * value / most + 6:.1f}" y="{ROW * n + 15}">{value:g}</text>\n'
+        f'<rect x="{LABEL}" y="{ROW * n + 4}" width="{width * value / maximum:.1f}" height="{ROW - 8}"/>'
+        f'<text x="{LABEL + width * value / maximum + 6:.1f}" y="{ROW * n + 15}">{value:g}</text>\n'
         for n, (name, value) in enumerate(values)
     )
     height = ROW * len(values)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}">\n<title>{escape(title)}</title>\n{drawn}</svg>\n'
+        f'width="{WIDTH}" height="{height}">\n<title>{escape(title)}</title>\n{elements}</svg>\n'
     )
 
 
-def jobs_csv(facts: ReportFacts) -> bytes:
+def jobs_csv(data: ReportData) -> bytes:
     """Return the jobs as CSV."""
     head = ("id", "name", "task", "status", "attempt", "created_at", "started_at", "ended_at")
     rows = (
@@ -160,36 +157,26 @@ def jobs_csv(facts: ReportFacts) -> bytes:
             job.task,
             str(job.status),
             job.attempt,
-            moment_text(job.created_at),
-            moment_text(job.started_at),
-            moment_text(job.ended_at),
+            format_time(job.created_at),
+            format_time(job.started_at),
+            format_time(job.ended_at),
             _seconds(seconds(job)),
             job.reason or "",
         )
-        for job in facts.jobs
+        for job in data.jobs
     )
-    return _csv((*head, "seconds", "error_message"), rows)
+    return to_csv((*head, "seconds", "error_message"), rows)
 
 
-def schedules_csv(facts: ReportFacts) -> bytes:
+def schedules_csv(data: ReportData) -> bytes:
     """Return the schedules as CSV."""
     head = ("id", "name", "task", "cron_expression", "next_run_time", "last_run_time")
-    return _csv((*head, "last_status"), _schedule_rows(facts))
+    return to_csv((*head, "last_status"), _schedule_rows(data))
 
 
-def _csv(head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(head)
-    writer.writerows(
-        [escape_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
-    )
-    return text.getvalue().encode()
-
-
-def moment_text(moment: datetime | None) -> str:
-    """Return a moment to the second, or nothing."""
-    return "" if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+def format_time(time: datetime | None) -> str:
+    """Return a time to the second, or an empty string."""
+    return "" if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _seconds(value: float | None) -> Cell:

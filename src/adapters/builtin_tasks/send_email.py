@@ -1,4 +1,4 @@
-"""Send Email: one message to one address, through the mailer port."""
+"""Send Email: sends an email to one address."""
 
 from hashlib import sha256
 from typing import Annotated, Any
@@ -14,20 +14,20 @@ MAX_BODY = 50_000
 
 
 def _one_line(_: object, attribute: "Attribute[str]", text: str) -> None:
-    if any(ord(sign) < 32 or ord(sign) == 127 for sign in text):
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError(f"{attribute.name} must be a single line")
 
 
 @frozen(kw_only=True)
 class SendEmail:
-    """Whom to write to, when, and what."""
+    """Parameters of Send Email."""
 
     email: Annotated[
         str,
         Constraints(
             max_length=254,
             pattern=r"[^@\s<>,;:\"()\x00-\x20\x7f]+@[^@\s<>,;:\"()\x00-\x20\x7f]+",
-            hint="must be an e-mail address",
+            hint="must be an email address",
             description="The address to send to.",
             example="someone@example.com",
         ),
@@ -43,25 +43,27 @@ class SendEmail:
     )
 
 
+def make_message_id(context: TaskContext) -> str:
+    """Return a message id that is the same for all attempts of a job."""
+    return f"<{sha256(context.idempotency_key.encode()).hexdigest()[:32]}@workbell>"
+
+
 @frozen
 class EmailSender:
-    """Sends what the parameters say."""
+    """Sends emails of jobs."""
 
     mailer: Mailer
 
     def run(self, context: TaskContext, parameters: SendEmail) -> dict[str, Any]:
         """
-        Hand the message to the mailer.
-
-        Every try of a job sends the same message id, so that a mail server
-        or a reader may drop the copies.
+        Send the email; all attempts of a job use the same message id.
 
         Raises:
-            Invalid: The address cannot be sent to.
-            Unavailable: The mail server did not take it.
+            Invalid: The address is not valid.
+            Unavailable: The mail server did not accept the email.
         """
         context.check()
-        message_id = f"<{sha256(context.idempotency_key.encode()).hexdigest()[:32]}@workbell>"
+        message_id = make_message_id(context)
         self.mailer.send(
             Email(
                 to=parameters.email,
@@ -70,25 +72,17 @@ class EmailSender:
                 message_id=message_id,
             )
         )
-        context.log.info("sent", email=parameters.email, message_id=message_id)
-        return {
-            "email": parameters.email,
-            "subject": parameters.subject,
-            "message_id": message_id,
-        }
+        context.log.info("email_sent", email=parameters.email, message_id=message_id)
+        return {"email": parameters.email, "subject": parameters.subject, "message_id": message_id}
 
     def task(self) -> Task:
-        """Return the task; its delay moves the due time, no worker sleeps."""
+        """Return the task; the delay postpones the job, and no worker sleeps."""
         return Task(
             key="email.send",
             name="Send Email",
-            description="Sends an e-mail, after a delay if one is given.",
+            description="Sends an email, after an optional delay.",
             parameters=SendEmail,
             body=self.run,
-            delay=_delay,
+            delay=lambda parameters: float(parameters.delay),
             timeout_seconds=120,
         )
-
-
-def _delay(parameters: SendEmail) -> float:
-    return float(parameters.delay)

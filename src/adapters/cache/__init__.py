@@ -1,1 +1,1 @@
-"""adapters/cache."""
+"""Caches in memory and in Redis."""

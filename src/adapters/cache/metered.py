@@ -1,4 +1,4 @@
-"""A cache that counts and logs its hits and misses."""
+"""A cache that counts and logs hits and misses."""
 
 from typing import Any
 
@@ -12,12 +12,7 @@ from workbell.ports.cache import Cache
 
 @define(eq=False)
 class MeteredCache:
-    """
-    Hits and misses by the kind of key: the part before its first colon.
-
-    Hits are logged as debug, misses as info; so a console that shows info
-    shows the misses only.
-    """
+    """Counts and logs hits and misses by the key's part before the colon."""
 
     _cache: Cache
     _registry: MetricsRegistry = field(repr=False)
@@ -34,16 +29,16 @@ class MeteredCache:
         )
 
     def get(self, key: str) -> Any | None:
-        """Return the value that is kept under a key, or None."""
-        found = self._cache.get(key)
+        """Return the cached value of a key, or None."""
+        value = self._cache.get(key)
         kind = key.partition(":")[0]
-        self._requests.labels(kind, "miss" if found is None else "hit").inc()
-        if found is None:
+        self._requests.labels(kind, "miss" if value is None else "hit").inc()
+        if value is None:
             self._log.info("cache_miss", key=key)
         else:
             self._log.debug("cache_hit", key=key)
-        return found
+        return value
 
     def put(self, key: str, value: Any, seconds: int) -> None:
-        """Keep a JSON value under a key, for so many seconds at most."""
+        """Cache a JSON value for at most `seconds`."""
         self._cache.put(key, value, seconds)

@@ -1,1 +1,1 @@
-"""adapters/change_counters."""
+"""Change counters in memory and in Redis."""

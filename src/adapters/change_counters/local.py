@@ -9,24 +9,24 @@ from workbell.ports.jobs.repository import Waker
 
 @define(eq=False)
 class LocalChangeCounters:
-    """The counters of one process."""
+    """Change counters by queue."""
 
     _values: dict[str, int] = field(factory=dict[str, int])
     _lock: Lock = field(factory=Lock)
 
     def increment(self, queue: str) -> None:
-        """Increment a counter."""
+        """Increment the counter of a queue."""
         with self._lock:
             self._values[queue] = self._values.get(queue, 0) + 1
 
     def value(self, queue: str) -> int | None:
-        """Return a counter's value."""
+        """Return the counter of a queue."""
         return self._values.get(queue, 0)
 
 
 @frozen
 class NotifyingWaker:
-    """Wakes workers, if this process has any, and increments counters; satisfies `Waker`."""
+    """Wakes local workers and increments counters; satisfies `Waker`."""
 
     counters: LocalChangeCounters
     waker: Waker | None = None

@@ -1,4 +1,4 @@
-"""Change counters in Redis, shared by many processes."""
+"""Change counters in Redis that processes share."""
 
 from typing import Final
 
@@ -16,10 +16,10 @@ def counter_key(queue: str) -> str:
 
 @frozen
 class RedisChangeCounters:
-    """Counters that many processes share; None while Redis is unavailable."""
+    """Change counters by queue, incremented by `RedisWaker`."""
 
     _redis: OptionalRedis
 
     def value(self, queue: str) -> int | None:
-        """Return a counter's value, or None if Redis is unavailable."""
+        """Return the counter of a queue, or None if Redis is unavailable."""
         return self._redis.call(lambda client: int(client.get(counter_key(queue)) or 0))

@@ -1,1 +1,1 @@
-"""adapters/crypto."""
+"""Password hashes, signed tokens and one-time passwords."""

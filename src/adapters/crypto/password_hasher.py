@@ -1,4 +1,4 @@
-"""Slow hashes by Argon2id."""
+"""Password hashes by Argon2id."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,6 +7,7 @@ from threading import BoundedSemaphore
 from typing import Self, TypeVar
 
 import argon2
+import attrs
 from argon2.exceptions import HashingError, InvalidHashError, VerificationError, VerifyMismatchError
 from attrs import define, field, frozen
 
@@ -17,11 +18,11 @@ T = TypeVar("T")
 
 @frozen
 class Profile:
-    """Memory in KiB, passes and concurrency keys of Argon2id."""
+    """Memory in KiB, passes and degree of parallelism of Argon2id."""
 
     memory_kib: int
     passes: int
-    concurrency_keys: int
+    parallelism: int
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -29,37 +30,37 @@ PROFILES: Mapping[str, Profile] = {
     "rfc9106": Profile(64 * 1024, 3, 4),
     "strong": Profile(128 * 1024, 4, 4),
 }
-"""OWASP's least, the low-memory one of RFC 9106 (section 4), and a stronger one."""
+"""OWASP's minimum, RFC 9106's choice for low memory (section 4), and a stronger one."""
 
 RETRY_AFTER_SECONDS = (1.0, 2.0, 3.0)
-"""Refused callers get these in turn, so that they do not all retry at the same time."""
+"""Given to refused callers in turn, to spread their retries."""
 
-_OVERLOADED = "Too many people are signing in at once."
+_OVERLOADED = "Too many sign-ins at the same time."
 
 
 @define
 class Argon2Hasher:
     """
-    Argon2id, by default with the least that OWASP advises: 19 MiB, 2 passes, 1 concurrency key.
+    Argon2id, by default with OWASP's minimum: 19 MiB and 2 passes.
 
-    At most `slots` hashes run at a time; the others wait for at most `patience`
-    seconds. At most `slots + waiting` callers are admitted, and the next one is
-    refused at once: otherwise logins would occupy every thread of the service.
+    At most `slots` hashes run at a time; others wait for at most `timeout`
+    seconds. More than `slots + waiting` callers are refused at once, so that
+    logins cannot occupy every request thread.
 
-    A fixed pool of threads computes the hashes, because glibc retains the memory
-    of a hash in the arena of each thread that ever computed one: 100 hashes leave
-    19 MiB in a pool of one thread, and 229 MiB in 12 request threads.
+    A fixed thread pool computes the hashes, because glibc retains the memory of
+    a hash in the arena of each thread that computed one: 100 hashes leave 19 MiB
+    in a pool of one thread, and 229 MiB in 12 request threads.
     """
 
     _hasher: argon2.PasswordHasher
     _pool: ThreadPoolExecutor
     _admitted: BoundedSemaphore
-    _patience: float
+    _timeout: float
     _dummy_hash: str = field(init=False, repr=False)
     _retry_after: Iterator[float] = field(factory=lambda: cycle(RETRY_AFTER_SECONDS), init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Precompute a dummy hash, so that unknown users cost as much time as known ones."""
+        """Compute a dummy hash, so that unknown users take as long as known ones."""
         self._dummy_hash = self._hasher.hash("dummy")
 
     @classmethod
@@ -68,52 +69,32 @@ class Argon2Hasher:
         *,
         memory_kib: int = 19 * 1024,
         passes: int = 2,
-        concurrency_keys: int = 1,
+        parallelism: int = 1,
         slots: int = 2,
         waiting: int = 1_000,
-        patience: float = 2.0,
+        timeout: float = 2.0,
     ) -> Self:
         """Return a hasher with these parameters."""
         hasher = argon2.PasswordHasher(
-            time_cost=passes, memory_cost=memory_kib, parallelism=concurrency_keys
+            time_cost=passes, memory_cost=memory_kib, parallelism=parallelism
         )
         pool = ThreadPoolExecutor(slots, thread_name_prefix="hash")
-        return cls(hasher, pool, BoundedSemaphore(slots + waiting), patience)
+        return cls(hasher, pool, BoundedSemaphore(slots + waiting), timeout)
 
     @classmethod
-    def of(cls, profile: str, *, slots: int = 2, waiting: int = 2, patience: float = 2.0) -> Self:
-        """
-        Return a hasher with the parameters of a profile in `PROFILES`.
-
-        Raises:
-            KeyError: There is no such profile.
-        """
-        known = PROFILES[profile]
-        return cls.create(
-            memory_kib=known.memory_kib,
-            passes=known.passes,
-            concurrency_keys=known.concurrency_keys,
-            slots=slots,
-            waiting=waiting,
-            patience=patience,
-        )
+    def from_profile(
+        cls, profile: str, *, slots: int = 2, waiting: int = 2, timeout: float = 2.0
+    ) -> Self:
+        """Return a hasher with the parameters of a profile in `PROFILES`."""
+        parameters = attrs.asdict(PROFILES[profile])
+        return cls.create(**parameters, slots=slots, waiting=waiting, timeout=timeout)
 
     def hash(self, password: str) -> str:
-        """
-        Return a new hash, with its salt and parameters, as one text.
-
-        Raises:
-            Unavailable: Too many hashes are waiting, or memory is exhausted.
-        """
+        """Return a new hash with its salt and parameters."""
         return self._run(lambda: self._hasher.hash(_bytes(password)))
 
     def verify(self, password_hash: str, password: str) -> bool:
-        """
-        Whether a password made the hash; the empty hash takes as long and never matches.
-
-        Raises:
-            Unavailable: Too many hashes are waiting, or memory is exhausted.
-        """
+        """Whether a password matches; the empty hash never does, equally slowly."""
         compared = password_hash or self._dummy_hash
 
         def matches() -> bool:
@@ -125,18 +106,13 @@ class Argon2Hasher:
         return self._run(matches) and bool(password_hash)
 
     def check_capacity(self) -> None:
-        """
-        Refuse a caller before any other work is done for it.
-
-        Raises:
-            Unavailable: As many callers as are admitted hash or wait already.
-        """
+        """Raise Unavailable if too many hashes are running or waiting."""
         if not self._admitted.acquire(blocking=False):
             raise self._overloaded()
         self._admitted.release()
 
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than are used now."""
+        """Whether a hash has other parameters than new hashes have."""
         try:
             return self._hasher.check_needs_rehash(password_hash)
         except InvalidHashError:
@@ -147,15 +123,21 @@ class Argon2Hasher:
             raise self._overloaded()
         try:
             return self._result(self._pool.submit(work))
-        except (HashingError, VerificationError, RuntimeError) as error:  # or no thread
-            raise Unavailable("There is no memory for hashing.", retry_after=5.0) from error
+        except (
+            HashingError,
+            VerificationError,
+            RuntimeError,
+        ) as error:  # RuntimeError: no thread can start
+            raise Unavailable(
+                "There is not enough memory to hash a password.", retry_after=5.0
+            ) from error
         finally:
             self._admitted.release()
 
     def _result(self, future: Future[T]) -> T:
-        """Return the result of a hash that starts in time; one that has started is awaited."""
+        """Return the result; refuse a hash that does not start in time."""
         try:
-            return future.result(self._patience)
+            return future.result(self._timeout)
         except TimeoutError as error:
             if future.cancel():
                 raise self._overloaded() from error

@@ -12,10 +12,10 @@ from workbell.domain.identity.second_factor import ISSUER, STEP, WINDOW, base32_
 
 @frozen
 class PyotpTotp:
-    """Satisfies `Totp`."""
+    """One-time passwords of authenticator apps; satisfies `Totp`."""
 
     def find_step(self, secret: bytes, code: str, now: datetime) -> int | None:
-        """Return the time step since 1970 that a code is of, or None if it is wrong."""
+        """Return the time step since 1970 of a code, or None if it is wrong."""
         try:
             return _totp(secret).verify_and_get_timecode(code, for_time=now, valid_window=WINDOW)
         except OTPVerificationError:

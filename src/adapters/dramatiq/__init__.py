@@ -1,1 +1,1 @@
-"""Dramatiq: the wake-ups, and the worker that they wake."""
+"""The job worker, and wake-ups over Dramatiq."""

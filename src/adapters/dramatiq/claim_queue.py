@@ -1,4 +1,4 @@
-"""The claims of one queue that wait for a thread."""
+"""Claims of one queue that wait for a thread."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from workbell.domain.jobs.job import ClaimMode
 
 BATCH_SIZE = 100
 BROADCAST_SECONDS = 0.05
-"""How often a thread in mid-turn may wake other processes for a queue."""
+"""Minimum interval of wake-ups that threads in mid-turn send to other processes."""
 
 
 class _WaitingClaim(NamedTuple):
@@ -26,10 +26,9 @@ class ClaimQueue:
     """
     The claims of one queue that wait for a thread of this process.
 
-    It also holds what the last claim showed about the queue: `saturated` if as
-    many rows as asked for were returned, so that there may be more, and
-    `has_batch_tasks` if batch tasks were among them. `is_batch_pending` is true
-    while a thread waits for batch tasks to accumulate before it claims.
+    `saturated`: the last claim returned as many rows as requested, so there may
+    be more. `has_batch_tasks`: it returned batch tasks. `is_batch_pending`: a
+    thread waits for batch tasks to accumulate before it claims.
     """
 
     saturated: bool = False
@@ -40,7 +39,7 @@ class ClaimQueue:
     _lock: Lock = field(factory=Lock)
 
     def __len__(self) -> int:
-        """Return the number of claims that wait."""
+        """Return the number of waiting claims."""
         return len(self._waiting)
 
     def push(self, claims: Sequence[Claim]) -> None:
@@ -55,7 +54,7 @@ class ClaimQueue:
             return self._waiting.popleft().claim if self._waiting else None
 
     def pop_older_than(self, seconds: float) -> list[Claim]:
-        """Remove and return the claims that have waited for so many seconds."""
+        """Remove and return the claims that have waited for `seconds`."""
         before = monotonic() - seconds
         expired: list[Claim] = []
         with self._lock:
@@ -64,17 +63,17 @@ class ClaimQueue:
         return expired
 
     def batch_size(self, free_threads: int) -> int:
-        """Return how many rows the next claim asks for; each one asked for is locked."""
+        """Return how many rows the next claim requests, and locks."""
         return max(BATCH_SIZE, free_threads) if self.has_batch_tasks else free_threads
 
     def adapt_batch_size(self, claims: Sequence[Claim], limit: int) -> None:
-        """Learn from the claims that a request for `limit` rows returned."""
+        """Update the flags from the claims of a request for `limit` rows."""
         self.saturated = len(claims) >= limit
         if claims:
             self.has_batch_tasks = any(claim.mode is ClaimMode.BATCH for claim in claims)
 
     def start_batch(self) -> bool:
-        """Begin to wait for batch tasks; return False if another thread does already."""
+        """Start to wait for batch tasks, unless another thread waits."""
         with self._lock:
             if self.is_batch_pending:
                 return False
@@ -87,10 +86,10 @@ class ClaimQueue:
 
     def allows_broadcast(self, *, starts_turn: bool) -> bool:
         """
-        Whether a thread that leaves work behind may wake another process now.
+        Whether a thread that leaves work in the queue may wake another process.
 
-        Always at the start of a turn, so that a wake-up spreads until threads
-        or work are used up; in mid-turn once in `BROADCAST_SECONDS`.
+        Always at the start of a turn, so that a wake-up spreads until all
+        threads are busy; in mid-turn once in `BROADCAST_SECONDS`.
         """
         now = monotonic()
         with self._lock:

@@ -1,4 +1,4 @@
-"""Group commit: threads that wait for a transaction share the next."""
+"""Group commit: threads that wait for a transaction share the next one."""
 
 from collections.abc import Callable, Sequence
 from threading import Condition, Lock
@@ -32,9 +32,9 @@ class GroupCommit:
     Shares transactions among the threads that work on one queue.
 
     A thread that arrives while no transaction runs commits at once, alone.
-    The threads that arrive during a transaction form the next group, and one
-    of them commits for all: `commit` writes the group's settlements and
-    returns claims, at most one a thread.
+    Threads that arrive during a transaction form the next group, and one of
+    them, the leader, commits for all: `commit` writes the group's settlements
+    and returns claims, at most one per thread.
     """
 
     commit: Callable[[CommitGroup], Sequence[Claim]]
@@ -43,7 +43,7 @@ class GroupCommit:
     _is_committing: bool = False
 
     def __attrs_post_init__(self) -> None:
-        """Open the first group."""
+        """Create the first group."""
         self._next_group = CommitGroup(Condition(self._lock))
 
     def commit_and_claim(
@@ -68,7 +68,7 @@ class GroupCommit:
             settlement, starts_turn = None, False
 
     def claim_alone(self, *, starts_turn: bool) -> Claim | None:
-        """Return a claim, or None, from a group of one thread beside all others."""
+        """Return a claim or None, without waiting for a running transaction."""
         claims = self.commit(CommitGroup(threads=1, starts_turn=starts_turn))
         return claims[0] if claims else None
 

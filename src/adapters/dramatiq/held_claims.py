@@ -1,7 +1,6 @@
-"""The claims that a worker holds, and the contexts of their attempts."""
+"""The claims that a worker holds, with the contexts of their attempts."""
 
 from collections.abc import Iterable, Sequence
-from time import monotonic
 
 import structlog
 from attrs import define, field
@@ -20,10 +19,10 @@ log = structlog.get_logger()
 @define(eq=False)
 class HeldClaims:
     """
-    The claims of a worker from the claim to the committed settlement.
+    The claims of a worker, from the claim to the committed settlement.
 
-    It renews their leases and stores their progress and log lines. The dict
-    needs no lock: each call on it is atomic, and a job id has one claim.
+    Renews their leases and stores their progress and log lines. The dict needs
+    no lock: each call on it is atomic, and a job id has one claim.
     """
 
     execution: ExecutionService[SchedulesTx]
@@ -35,27 +34,26 @@ class HeldClaims:
         return len(self._contexts)
 
     def add(self, claims: Iterable[Claim]) -> None:
-        """Hold claims, each with a new context."""
+        """Add claims, each with a new context."""
         for claim in claims:
             self._contexts[claim.id] = JobContext(
                 claim=claim,
                 clock=self.clock,
-                keep=self.execution.store_artifact,
+                store_artifact=self.execution.store_artifact,
                 buffer=LogBuffer(self.clock, claim.attempt),
-                claimed=monotonic(),
             )
 
     def find(self, job_id: JobId) -> JobContext | None:
-        """Return the context of a job's claim, or None if it is not held."""
+        """Return the context of a job's claim, or None."""
         return self._contexts.get(job_id)
 
     def release(self, job_ids: Iterable[JobId]) -> None:
-        """Hold the claims of some jobs no longer."""
+        """Remove the claims of some jobs."""
         for job_id in job_ids:
             self._contexts.pop(job_id, None)
 
     def release_settled(self, settlement: Settlement) -> JobContext | None:
-        """Release the claim that a settlement ends; return its context if it was held."""
+        """Remove the claim that a settlement ends; return its context or None."""
         context = self._contexts.get(settlement.id)
         if context is None or context.claim.token != settlement.token:
             return None
@@ -65,8 +63,8 @@ class HeldClaims:
         """
         Renew the leases of claims that are within their time limit.
 
-        Cancellations and lost leases are passed on to the contexts. Return the
-        number of claims that are past their limit: their threads are stuck.
+        Mark contexts whose job was cancelled or whose lease was lost. Return the number of
+        claims that are past their limit: their threads are stuck.
         """
         now = self.clock.now()
         contexts = self._snapshot()
@@ -89,7 +87,7 @@ class HeldClaims:
             self.execution.record_progress(progress, lines)
 
     def store_last_notes(self, context: JobContext) -> None:
-        """Store what an attempt has noted since the last time; log errors, never raise."""
+        """Store the last progress and log lines of an attempt; never raises."""
         progress, lines = context.drain_progress(), context.buffer.drain()
         if progress is None and not lines:
             return
@@ -98,10 +96,10 @@ class HeldClaims:
                 [(context.claim, progress)] if progress else [], {context.claim.id: lines}
             )
         except Exception:
-            log.exception("job_notes_not_stored", job=context.claim.id)
+            log.exception("job_log_not_stored", job=context.claim.id)
 
     def shut_down(self) -> None:
-        """Ask every attempt to stop, as the process does."""
+        """Ask every attempt to stop because the process stops."""
         for context in self._snapshot():
             context.shut_down()
 

@@ -1,4 +1,4 @@
-"""The context of one attempt: progress, log, artifacts, and when to stop."""
+"""The context of an attempt: progress, log, artifacts, cancellation."""
 
 from collections import deque
 from collections.abc import Callable
@@ -29,16 +29,12 @@ MAX_LOG_BYTES = 256 * 1024
 MAX_LINE = 4000
 MAX_ARTIFACT_NAME = 200
 
-Keep = Callable[[Claim, str, str, BinaryIO | Path | bytes], None]
+StoreArtifact = Callable[[Claim, str, str, BinaryIO | Path | bytes], None]
 
 
 @define(eq=False)
 class LogBuffer:
-    """
-    What an attempt has logged and nobody has kept yet.
-
-    Holds the first lines and the last ones only; a flood costs no memory.
-    """
+    """The first and the last log lines of an attempt, not stored yet."""
 
     clock: Clock
     attempt: int
@@ -49,19 +45,19 @@ class LogBuffer:
     _lock: Lock = field(factory=Lock)
 
     def debug(self, event: str, **values: object) -> None:
-        """Note a detail."""
+        """Log at level debug."""
         self._add("debug", event, values)
 
     def info(self, event: str, **values: object) -> None:
-        """Note what happened."""
+        """Log at level info."""
         self._add("info", event, values)
 
     def warning(self, event: str, **values: object) -> None:
-        """Note what may need attention."""
+        """Log at level warning."""
         self._add("warning", event, values)
 
     def error(self, event: str, **values: object) -> None:
-        """Note what went wrong."""
+        """Log at level error."""
         self._add("error", event, values)
 
     def drain(self) -> list[LogLine]:
@@ -73,8 +69,8 @@ class LogBuffer:
         return lines
 
     def _add(self, level: str, event: str, values: dict[str, object]) -> None:
-        said = "".join(f" {name}={_short(value)}" for name, value in values.items())
-        text = sanitise_text(f"{event}{said}")[:MAX_LINE]
+        pairs = "".join(f" {name}={_format(value)}" for name, value in values.items())
+        text = sanitise_text(f"{event}{pairs}")[:MAX_LINE]
         with self._lock:
             self._seq += 1
             self._bytes += len(text)
@@ -84,7 +80,7 @@ class LogBuffer:
             (self._head if self._seq <= LOG_HEAD else self._tail).append(line)
 
 
-def _short(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, str):
         return value if value.isprintable() and " " not in value else repr(value)
     try:
@@ -95,68 +91,62 @@ def _short(value: object) -> str:
 
 @define(eq=False)
 class JobContext:
-    """What the body of one claimed job may ask and tell; satisfies `TaskContext`."""
+    """The context of one claimed job; satisfies `TaskContext`."""
 
     claim: Claim
     clock: Clock
-    keep: Keep
+    store_artifact: StoreArtifact
     buffer: LogBuffer
-    claimed: float
     _progress: Progress | None = None
     _dirty: bool = False
     _stop: type[Interrupted] | None = None
 
     @property
     def job_id(self) -> int:
-        """The job that is being tried."""
+        """The id of the job."""
         return self.claim.id
 
     @property
     def attempt(self) -> int:
-        """Which try this is, from 1."""
+        """The number of the attempt, from 1."""
         return self.claim.attempt
 
     @property
     def owner(self) -> UserId:
-        """Whose job it is."""
+        """The owner of the job."""
         return self.claim.owner
 
     @property
     def schedule_id(self) -> int | None:
-        """The schedule that made the job, if one did."""
+        """The schedule that created the job, or None."""
         return self.claim.schedule_id
 
     @property
     def tick(self) -> datetime | None:
-        """The nominal time that the job stands for."""
+        """The scheduled time of the job, or None."""
         return self.claim.tick
 
     @property
     def idempotency_key(self) -> str:
-        """The same key for every try of this job."""
+        """A key that is the same for every attempt of the job."""
         return f"job-{self.claim.id}"
 
     @property
     def log(self) -> TaskLog:
-        """The attempt's log."""
+        """The log of the attempt."""
         return self.buffer
 
     def now(self) -> datetime:
-        """Return the time."""
+        """Return the current time."""
         return self.clock.now()
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Tell how far the work is."""
+        """Report progress."""
         self._progress = Progress(done, total, sanitise_text(note)[:200])
         self._dirty = True
 
     def check(self) -> None:
-        """
-        Give the engine a chance to stop the work.
-
-        Raises:
-            Interrupted: It was cancelled, is out of time, or must give way.
-        """
+        """Raise Interrupted if the attempt must stop."""
         if self._stop is not None:
             raise self._stop
         if self.clock.now() > self.claim.deadline:
@@ -168,34 +158,31 @@ class JobContext:
         source: BinaryIO | Path | bytes,
         media_type: str = "application/octet-stream",
     ) -> None:
-        """
-        Keep a file with the job.
-
-        Raises:
-            Invalid: The name is no plain file name.
-        """
+        """Store a file with the job; raise Invalid for a name that is not plain."""
         plain_name = name.isprintable() and not set(name) & set('/\\"') and name.strip(". ")
         if not plain_name or len(name) > MAX_ARTIFACT_NAME:
-            raise Invalid(f"{name!r} is no plain file name.")
-        self.keep(self.claim, name, media_type, source)
+            raise Invalid(
+                f"{name!r} is not a plain file name of at most {MAX_ARTIFACT_NAME} characters."
+            )
+        self.store_artifact(self.claim, name, media_type, source)
 
-    # what the worker tells it
+    # called by the worker
 
     def cancel(self) -> None:
-        """Have the next check raise Cancelled."""
+        """Make the next check raise Cancelled."""
         self._stop = self._stop or Cancelled
 
     def shut_down(self) -> None:
-        """Have the next check raise ShuttingDown."""
+        """Make the next check raise ShuttingDown."""
         self._stop = self._stop or ShuttingDown
 
     def mark_lost(self) -> None:
-        """Have the next check raise OwnershipLost, whatever else was asked."""
+        """Make the next check raise OwnershipLost rather than other reasons."""
         self._stop = OwnershipLost
 
     @property
     def lost(self) -> bool:
-        """Whether the claim is another's by now."""
+        """Whether the lease of the claim was lost."""
         return self._stop is OwnershipLost
 
     def drain_progress(self) -> Progress | None:

@@ -23,7 +23,7 @@ OTHER: Final = "other"
 
 @frozen
 class _TaskHistograms:
-    """The histograms of one task, with the label already bound."""
+    """The histograms of one task, with the label bound."""
 
     label: str
     wait: Histogram
@@ -33,10 +33,10 @@ class _TaskHistograms:
 @define(eq=False)
 class EngineMetrics:
     """
-    What worker, sweeper and scheduler record; those of absent parts stay at 0.
+    Metrics of worker, sweeper and scheduler.
 
-    The values of the label `task` are the keys of `tasks` and `other`, so
-    that rows with unknown tasks cannot create series.
+    The values of the label `task` are the keys of `tasks`, and `other`, which
+    bounds the number of series.
     """
 
     registry: MetricsRegistry
@@ -83,7 +83,7 @@ class EngineMetrics:
         self.held_claims = self._gauge("worker_claims", "Claims that are not settled yet.")
 
     def bind_worker(self, threads: ThreadSlots, held: Sized) -> None:
-        """Read the gauges from a worker's parts, and create the series of every task at 0."""
+        """Bind the gauges to a worker, and create the series of every task at 0."""
         self.threads.set_function(lambda: threads.total)
         self.busy_threads.set_function(lambda: threads.busy)
         self.held_claims.set_function(lambda: len(held))
@@ -91,7 +91,7 @@ class EngineMetrics:
             self._histograms(task.key)
 
     def record_claims(self, claims: Sequence[Claim]) -> None:
-        """Record how long claimed jobs have waited since they were due."""
+        """Record how long claimed jobs waited since they were due."""
         for claim in claims:
             waited = (claim.started_at - claim.due_at).total_seconds()
             self._histograms(claim.task).wait.observe(waited)
@@ -106,7 +106,7 @@ class EngineMetrics:
             self.attempts.labels(self._histograms(task).label, str(outcome)).inc(count)
 
     def _histograms(self, task: str) -> _TaskHistograms:
-        """Return the bound histograms of a task, or those of `other`."""
+        """Return the histograms of a task; unknown tasks share `other`."""
         if (bound := self._by_task.get(task)) is not None:
             return bound
         label = OTHER if self.tasks.find(task) is None else task
@@ -118,20 +118,12 @@ class EngineMetrics:
         return bound
 
     def _counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
-        registry = self.registry.collectors
-        return Counter(name, help, labels, namespace="workbell", registry=registry)
+        return Counter(f"workbell_{name}", help, labels, registry=self.registry.collectors)
 
     def _gauge(self, name: str, help: str) -> Gauge:
-        return Gauge(
-            name,
-            help,
-            namespace="workbell",
-            registry=self.registry.collectors,
-            multiprocess_mode="livesum",
-        )
+        registry = self.registry.collectors
+        return Gauge(f"workbell_{name}", help, registry=registry, multiprocess_mode="livesum")
 
     def _histogram(self, name: str, help: str, labels: Sequence[str] = ()) -> Histogram:
         registry = self.registry.collectors
-        return Histogram(
-            name, help, labels, namespace="workbell", registry=registry, buckets=BUCKETS
-        )
+        return Histogram(f"workbell_{name}", help, labels, registry=registry, buckets=BUCKETS)

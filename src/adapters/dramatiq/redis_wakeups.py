@@ -1,7 +1,6 @@
-"""Wake-ups over Redis: from any process, to one with an idle thread."""
+"""Wake-ups over Redis, from any process to one with an idle thread."""
 
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import Any, Final, Protocol
 
 from attrs import define, field
@@ -14,30 +13,30 @@ from redis.exceptions import RedisError
 from workbell.adapters.change_counters.redis import counter_key
 from workbell.adapters.dramatiq.wakeups import (
     IDLE_POLL_MS,
-    Unasked,
-    call,
-    call_in,
+    IdleConsumer,
     declare,
-    message_of,
+    dispatch,
+    stop_worker,
+    wakeup_message,
 )
 from workbell.adapters.redis_client import OptionalRedis, options
 
 PREFIX: Final = "workbell:wake"
 BLOCK_SECONDS: Final = 1
-AWAY_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 0.5
 YIELD_SECONDS: Final = 0.001
-"""Sleep after dispatching, so that the woken thread gets the interpreter lock at once."""
+"""Sleep after a wake-up, so that the woken thread gets the interpreter lock at once."""
 
 
 class IdleThreads(Protocol):
     """The threads of this process that run jobs."""
 
     def wait_idle(self, seconds: float) -> bool:
-        """Wait until one of them is idle, for at most so many seconds; return whether one is."""
+        """Wait at most `seconds` for an idle thread; return whether one is."""
         ...
 
-    def take_idle(self) -> bool:
-        """Have one of them expect a call; False if none is idle."""
+    def reserve_idle_thread(self) -> bool:
+        """Reserve an idle thread for a wake-up; return False if there is none."""
         ...
 
 
@@ -48,7 +47,7 @@ def _list(queue: str) -> str:
 @define(eq=False)
 class RedisWaker:
     """
-    Sends wake-ups from a process that may have no workers; satisfies `Waker`.
+    Sends wake-ups from any process; satisfies `Waker`.
 
     A queue's list holds at most one wake-up, which a worker process pops. The
     same round trip increments the queue's change counter.
@@ -57,53 +56,52 @@ class RedisWaker:
     redis: OptionalRedis
 
     def wake(self, queue: str) -> None:
-        """Wake a thread of any process, unless a wake-up is pending already."""
+        """Wake a thread of any process, unless a wake-up is pending."""
         self.send(queue)
 
     def send(self, queue: str) -> bool:
-        """Wake as `wake` does; return whether Redis has accepted the wake-up."""
+        """Wake a thread of any process; return whether Redis accepted the wake-up."""
 
         def push(client: Any) -> Any:
             pipeline = client.pipeline(transaction=False)
-            pipeline.rpush(_list(queue), message_of(queue).encode())
-            pipeline.ltrim(_list(queue), 0, 0)  # the one that was pending stays
+            pipeline.rpush(_list(queue), wakeup_message(queue).encode())
+            pipeline.ltrim(_list(queue), 0, 0)  # at most one wake-up is pending
             pipeline.incr(counter_key(queue))
             return pipeline.execute()
 
         return self.redis.call(push) is not None
 
 
-class _WakeConsumer(Unasked):
+class _WakeConsumer(IdleConsumer):
     """
     Pops wake-ups with a blocking command, and only while a thread is idle.
 
-    Any value in the list is a wake-up: while one is pending no other is sent,
-    and a thread that was reserved for it must be called. Dramatiq's own consumer
-    polls with pauses of up to a second, and fetches for threads that are busy.
-    Nothing is acknowledged: a lost wake-up costs time only.
+    Any value in the list is a wake-up. Dramatiq's own consumer polls with
+    pauses of up to a second, and fetches for threads that are busy. Nothing
+    is acknowledged: a lost wake-up only delays work until the next sweep.
     """
 
     def __init__(self, broker: "WakeBroker", queue: str) -> None:
         super().__init__()
         self._broker = broker
         self._queue, self._list = queue, _list(queue)
-        self._has_called = False
+        self._has_dispatched = False
 
     def __next__(self) -> MessageProxy | None:
-        if self._has_called:
-            self._has_called = self.closed.wait(YIELD_SECONDS)
+        if self._has_dispatched:
+            self._has_dispatched = self.closed.wait(YIELD_SECONDS)
         if not self._broker.threads.wait_idle(BLOCK_SECONDS / 5):
             return None
         try:
-            if (found := self._broker.blocking.blpop(self._list, BLOCK_SECONDS)) is None:
+            if (popped := self._broker.blocking.blpop(self._list, BLOCK_SECONDS)) is None:
                 return None
-            if not self._broker.threads.take_idle():  # another process may take it
-                self._broker.blocking.lpush(self._list, found[1])
+            if not self._broker.threads.reserve_idle_thread():  # leave it to another process
+                self._broker.blocking.lpush(self._list, popped[1])
                 return None
-            self._has_called = True
-            return MessageProxy(message_of(self._queue))
+            self._has_dispatched = True
+            return MessageProxy(wakeup_message(self._queue))
         except Exception:  # noqa: BLE001 - the next sweep finds the work
-            self.closed.wait(AWAY_SECONDS)
+            self.closed.wait(RETRY_SECONDS)
             return None
 
     def requeue(self, messages: Any) -> None:
@@ -117,20 +115,20 @@ class _WakeConsumer(Unasked):
 
 
 class WakeBroker(RedisBroker):
-    """Dramatiq's Redis broker, with one plain list a queue, and no delays."""
+    """Dramatiq's Redis broker, with one list for each queue and no delays."""
 
     def __init__(self, url: str, threads: IdleThreads) -> None:
-        """Prepare; nothing is sent yet."""
+        """Create the broker without connecting."""
         self.threads = threads
         self.blocking: Any = Redis.from_url(url, **options(BLOCK_SECONDS + 2.0))
         super().__init__(client=self.blocking, middleware=[])  # type: ignore[no-untyped-call]
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:  # noqa: ARG002
-        """Return a consumer; idle threads, and not `prefetch`, bound what it pops."""
+        """Return a consumer; idle threads, not `prefetch`, limit what it pops."""
         return _WakeConsumer(self, queue_name)
 
     def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue, without the one that Dramatiq keeps for delays."""
+        """Declare a queue, without Dramatiq's queue for delayed messages."""
         if queue_name not in self.queues:
             self.queues.add(queue_name)
             self.emit_after("declare_queue", queue_name)
@@ -139,9 +137,9 @@ class WakeBroker(RedisBroker):
 @define(eq=False)
 class RedisWakeups:
     """
-    Wake-ups among processes, for one that runs jobs; satisfies `Waker`.
+    Wake-ups of a process that shares Redis with others; satisfies `Waker`.
 
-    While Redis is unavailable, it wakes the threads of its own process.
+    While Redis is unavailable, it wakes the threads of this process only.
     """
 
     url: str
@@ -154,7 +152,7 @@ class RedisWakeups:
     _worker: Worker = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Declare the actors; nothing is sent yet."""
+        """Declare the actors without connecting."""
         self._broker = WakeBroker(self.url, self.idle)
         declare(self._broker, self.queues, self.drain)
         self._worker = Worker(
@@ -162,35 +160,29 @@ class RedisWakeups:
         )
 
     def start(self) -> None:
-        """Start the threads that wake-ups wake."""
+        """Start the worker threads."""
         self._worker.start()
 
     def wake(self, queue: str) -> None:
-        """Wake a thread of any process, unless a wake-up is pending already."""
+        """Wake a thread of any process, unless a wake-up is pending."""
         if not self.waker.send(queue):
-            self.stir(queue)
+            self.wake_local(queue)
 
-    pass_on = wake
+    wake_other_process = wake
 
-    def wake_one_more(self, queue: str) -> None:
-        """Wake one more thread of this process, which expects it, without Redis."""
-        call(self._worker, queue)
+    def wake_local_thread(self, queue: str) -> None:
+        """Wake a reserved thread of this process, without Redis."""
+        dispatch(self._worker, queue)
 
-    def stir(self, queue: str) -> None:
+    def wake_local(self, queue: str) -> None:
         """Wake an idle thread of this process, if there is one, without Redis."""
-        if queue in self._worker.consumers and self.idle.take_idle():
-            self.wake_one_more(queue)
+        if queue in self._worker.consumers and self.idle.reserve_idle_thread():
+            self.wake_local_thread(queue)
 
-    def clear(self, queue: str) -> None:
-        """Do nothing: popping a wake-up has removed it."""
+    def reset_pending(self, queue: str) -> None:
+        """Do nothing: the consumer has popped the wake-up."""
 
     def stop(self, timeout: float) -> None:
-        """Stop the threads; one that is still busy after the timeout is left behind."""
-        until = monotonic() + timeout
-        for consumer in self._worker.consumers.values():
-            consumer.stop()
-            consumer.close()
-        self._broker.blocking.connection_pool.disconnect()  # ends blocked reads
-        call_in(self._worker, until)
-        self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
+        """Stop the threads; one that is busy after the timeout is abandoned."""
+        stop_worker(self._worker, timeout, self._broker.blocking.connection_pool.disconnect)
         self._broker.blocking.close()

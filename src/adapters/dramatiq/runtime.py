@@ -1,4 +1,4 @@
-"""The runtime of a process: worker, heartbeat, sweeper, scheduler."""
+"""Periodic threads of a process: heartbeat, settler, sweeper, scheduler."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -24,25 +24,25 @@ from workbell.services.schedules.ticker import BATCH as TICK_BATCH
 from workbell.services.schedules.ticker import Ticker
 
 SWEEP_SECONDS = 1.0
-NOTE_SECONDS = 1.0
+STORE_NOTES_SECONDS = 1.0
 PRUNE_SECONDS = 3600.0
-JUDGE_SECONDS = 10.0
-SHORTEST = 0.005
-SILENCE_SECONDS = 30.0
-"""A loop that has not come round for longer is not well."""
+OVERDUE_SECONDS = 10.0
+MIN_PAUSE_SECONDS = 0.005
+RETRY_SECONDS = 1.0
+MAX_SILENCE_SECONDS = 30.0
+"""A periodic thread without a completed turn for longer is a health problem."""
 
 log = structlog.get_logger()
 
 
 @define(eq=False)
 class PeriodicThread:
-    """A thread that repeats a turn, with the pause that it returns, until it is stopped."""
+    """A thread that repeats `turn`, which returns a pause in seconds."""
 
     name: str
     turn: Callable[[], float]
-    done_at: float = field(factory=monotonic)
+    last_turn_at: float = field(factory=monotonic)
     _stop: Event = field(factory=Event)
-    _trigger: Event = field(factory=Event)
     _thread: Thread | None = None
 
     def start(self) -> None:
@@ -50,46 +50,38 @@ class PeriodicThread:
         self._thread = Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
-    def trigger(self) -> None:
-        """Start the next turn at once."""
-        self._trigger.set()
-
     @property
     def alive(self) -> bool:
-        """Whether its thread runs."""
+        """Whether the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Let the turn end and wait for the thread."""
+        """Stop after the current turn, and wait for the thread."""
         self._stop.set()
-        self._trigger.set()
         if self._thread is not None:
             self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            pause = RETRY_SECONDS
             try:
                 pause = self.turn()
-                self.done_at = monotonic()
+                self.last_turn_at = monotonic()
             except WorkbellError as error:
-                log.warning("turn failed", loop=self.name, error=error.detail)
-                pause = 1.0
+                log.warning("periodic_turn_failed", thread=self.name, error=error.detail)
             except Exception:
-                log.exception("turn failed", loop=self.name)
-                pause = 1.0
-            self._trigger.wait(pause)
-            self._trigger.clear()
+                log.exception("periodic_turn_failed", thread=self.name)
+            self._stop.wait(pause)
 
 
 @define(eq=False)
 class Runtime:
     """
-    Everything of the engine that runs by itself in one process.
+    The periodic threads of a process, for its worker and scheduler.
 
-    Give it a worker, a scheduler (`ticking`), both, or neither: then it only
-    keeps the clock. `anchor` re-reads the store's clock and returns by how
-    many seconds it moved; `waker` tells other processes what a sweep has
-    found; `on_stuck` is called once when half of the threads no longer answer.
+    `anchor` re-reads the store's clock and returns the correction in seconds;
+    `waker` wakes other processes for work that a sweep has found; `on_stuck`
+    is called once when half of the worker's threads exceed their time limits.
     """
 
     execution: ExecutionService[SchedulesTx]
@@ -99,148 +91,146 @@ class Runtime:
     worker: JobWorker | None = None
     wakeups: Wakeups | None = None
     waker: Waker | None = None
-    ticking: Ticker | None = None
+    ticker: Ticker | None = None
     retention: RetentionService | None = None
-    expectations: OverdueAlerts | None = None
+    overdue_alerts: OverdueAlerts | None = None
     anchor: Callable[[], float] = lambda: 0.0
     on_stuck: Callable[[], None] = lambda: None
-    _due: datetime | None = None
+    _next_tick: datetime | None = None
     _reap_from: float = 0.0
-    _noted: float = 0.0
-    _pruned: float = -inf
-    _judged: float = -inf
-    _loops: list[PeriodicThread] = field(factory=list[PeriodicThread])
+    _notes_stored_at: float = 0.0
+    _pruned_at: float = -inf
+    _alerts_at: float = -inf
+    _threads: list[PeriodicThread] = field(factory=list[PeriodicThread])
     _stuck: bool = False
     _stopping: bool = False
 
     def start(self) -> None:
         """Start every thread."""
-        loops = [PeriodicThread("heartbeat", self.beat)]
+        turns = [("heartbeat", self.heartbeat)]
         if self.worker is not None:
-            loops.append(PeriodicThread("settler", self._settle))
-        if self.ticking is not None:
-            loops.append(PeriodicThread("scheduler", self._tick))
-        if self.worker is not None or self.ticking is not None:
-            loops.append(PeriodicThread("sweeper", self.sweep))
+            turns.append(("settler", self._settle))
+        if self.ticker is not None:
+            turns.append(("scheduler", self._tick))
+        if self.worker is not None or self.ticker is not None:
+            turns.append(("sweeper", self.sweep))
         if self.wakeups is not None:
             self.wakeups.start()
-        self._loops = loops
-        for loop in loops:
-            loop.start()
+        self._threads = [PeriodicThread(name, turn) for name, turn in turns]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, grace: float) -> bool:
         """
-        Stop claiming, let bodies end within the grace, give back the rest.
+        Stop claiming, wait up to `grace` seconds for jobs, release the others.
 
-        Return whether everything came to rest.
+        Return whether every job ended in time.
         """
         self._stopping = True
-        by_name = {loop.name: loop for loop in self._loops}
-        for name in ("scheduler", "sweeper"):
-            if name in by_name:
-                by_name[name].stop()
-        rested = self.worker is None or _best_effort(self.worker.shut_down, grace)
-        for name in ("settler", "heartbeat"):
-            if name in by_name:
-                by_name[name].stop()
+        self._stop_threads("scheduler", "sweeper")
+        is_idle = self.worker is None or _best_effort(self.worker.shut_down, grace)
+        self._stop_threads("settler", "heartbeat")
         if self.wakeups is not None:
             self.wakeups.stop(timeout=1.0)
         if self.worker is not None:
             _best_effort(self.execution.unregister_worker, self.worker.process.id)
-        return rested
+        return is_idle
+
+    def _stop_threads(self, *names: str) -> None:
+        for thread in self._threads:
+            if thread.name in names:
+                thread.stop()
 
     def health_problems(self) -> list[str]:
-        """Return what prevents it from working, or an empty list."""
+        """Return why the process cannot work; empty if it can."""
         if self._stopping:
             return ["The process is stopping."]
-        wrong = ["Half of the threads are stuck."] if self._stuck else []
-        longest = max(SILENCE_SECONDS, self.lease.total_seconds(), 3 * SWEEP_SECONDS)
-        for loop in self._loops:
-            silence = monotonic() - loop.done_at
-            if not loop.alive or silence > longest:
-                wrong.append(f"The {loop.name} has not come round for {silence:.0f} s.")
-        return wrong
+        problems = ["Half of the threads are stuck."] if self._stuck else []
+        limit = max(MAX_SILENCE_SECONDS, self.lease.total_seconds(), 3 * SWEEP_SECONDS)
+        for thread in self._threads:
+            silence = monotonic() - thread.last_turn_at
+            if not thread.alive or silence > limit:
+                problems.append(f"The {thread.name} has completed no turn for {silence:.0f} s.")
+        return problems
 
     def sweep(self) -> float:
-        """Sweep once and wake where work waits; return the pause until the next, in seconds."""
+        """Sweep once and wake threads for ready work; return the pause in seconds."""
         swept = self.execution.sweep(reaping=monotonic() >= self._reap_from)
         self.metrics.staged.inc(swept.staged)
         self.metrics.reaped.inc(swept.reaped)
         for queue in swept.queues:
             if self.wakeups is not None:
-                self.wakeups.stir(queue)
+                self.wakeups.wake_local(queue)
             elif self.waker is not None:
                 self.waker.wake(queue)
-        self._judge()
+        self._send_overdue_alerts()
         self._prune()
-        return self._until(self.execution.next_due())
+        return self._pause_until(self.execution.next_due())
 
     def _tick(self) -> float:
-        assert self.ticking is not None
-        now, due = self.clock.now(), self._due
+        assert self.ticker is not None
+        now, due = self.clock.now(), self._next_tick
         if due is not None and due <= now:
             self.metrics.tick_lateness.observe((now - due).total_seconds())
-        more = True
-        while more:
-            ticked = self.ticking.tick()
+        has_more = True
+        while has_more:
+            ticked = self.ticker.tick()
             self.metrics.ticked.inc(ticked)
-            more = ticked >= TICK_BATCH
-        self._due = self.ticking.next_due()
-        return self._until(self._due)
+            has_more = ticked >= TICK_BATCH
+        self._next_tick = self.ticker.next_due()
+        return self._pause_until(self._next_tick)
 
-    def _until(self, due: datetime | None) -> float:
+    def _pause_until(self, due: datetime | None) -> float:
         if due is None:
             return SWEEP_SECONDS
-        return min(SWEEP_SECONDS, max(SHORTEST, (due - self.clock.now()).total_seconds()))
+        seconds = (due - self.clock.now()).total_seconds()
+        return min(SWEEP_SECONDS, max(MIN_PAUSE_SECONDS, seconds))
 
     def _settle(self) -> float:
-        """Commit what waited long enough; return claims that nobody started."""
+        """Commit buffered settlements, return unstarted claims, store logs."""
         assert self.worker is not None
         self.worker.flush(older_than=FINISH_DELAY)
-        self.worker.give_back(older_than=UNSTARTED_SECONDS)
-        if monotonic() - self._noted > NOTE_SECONDS:
-            self._noted = monotonic()
+        self.worker.return_unstarted(older_than=UNSTARTED_SECONDS)
+        if monotonic() - self._notes_stored_at > STORE_NOTES_SECONDS:
+            self._notes_stored_at = monotonic()
             self.worker.held.store_notes()
         return FINISH_DELAY / 2 if self.worker.held else FINISH_DELAY * 5
 
-    def beat(self) -> float:
-        """Renew the leases, and look to the clock and the threads; return the pause."""
+    def heartbeat(self) -> float:
+        """Renew leases, anchor the clock, detect stuck threads."""
         moved = abs(self.anchor())
         if moved > 2.0:
-            log.warning("the store's clock moved", seconds=moved)
+            log.warning("store_clock_moved", seconds=moved)
             self.metrics.clock_jumps.inc()
             self._reap_from = monotonic() + self.lease.total_seconds()
         if self.worker is not None:
-            self._beat_of(self.worker)
+            stuck = self.worker.renew_leases()
+            if stuck * 2 >= self.worker.threads.total and not self._stuck:
+                self._stuck = True
+                log.critical("worker_threads_stuck", stuck=stuck)
+                self.worker.stop_claiming()
+                self.on_stuck()
         return self.lease.total_seconds() / 3
 
-    def _beat_of(self, worker: JobWorker) -> None:
-        stuck = worker.beat()
-        if stuck * 2 >= worker.threads.total and not self._stuck:
-            self._stuck = True
-            log.critical("half of the threads are stuck", stuck=stuck)
-            worker.stop_claiming()
-            self.on_stuck()
-
-    def _judge(self) -> None:
-        if self.expectations is None or monotonic() - self._judged < JUDGE_SECONDS:
+    def _send_overdue_alerts(self) -> None:
+        if self.overdue_alerts is None or monotonic() - self._alerts_at < OVERDUE_SECONDS:
             return
-        self._judged = monotonic()
-        if told := self.expectations.evaluate_due():
-            log.warning("schedules became overdue or recovered", owners_told=told)
+        self._alerts_at = monotonic()
+        if owners := self.overdue_alerts.evaluate_due():
+            log.warning("overdue_alerts_sent", owners=owners)
 
     def _prune(self) -> None:
-        if self.retention is None or monotonic() - self._pruned < PRUNE_SECONDS:
+        if self.retention is None or monotonic() - self._pruned_at < PRUNE_SECONDS:
             return
-        self._pruned = monotonic()
-        if gone := self.retention.prune():
-            log.info("history pruned", jobs=gone)
+        self._pruned_at = monotonic()
+        if pruned := self.retention.prune():
+            log.info("history_pruned", jobs=pruned)
 
 
 def _best_effort(step: Callable[[Any], object], argument: Any) -> bool:
-    """Take a step of stopping, whether or not the store answers; return its word, if it has one."""
+    """Call a step of stopping; return False if it fails."""
     try:
         return step(argument) is not False
     except WorkbellError as error:
-        log.warning("stopping without the store", error=error.detail)
+        log.warning("stop_without_store", error=error.detail)
         return False

@@ -37,22 +37,18 @@ class ThreadSlots:
                 self._idle_changed.notify_all()
 
     def wait_idle(self, seconds: float) -> bool:
-        """Wait until a thread is idle, for so many seconds at most; return whether one is."""
+        """Wait at most `seconds` for an idle thread; return whether one is."""
         with self._idle_changed:
             return self._idle_changed.wait_for(self._has_idle, seconds)
 
     def wait_turn_end(self, seconds: float) -> None:
-        """Wait until a thread ends its turn, for so many seconds at most."""
+        """Wait until a thread ends its turn, for at most `seconds`."""
         with self._idle_changed:
             self._idle_changed.wait(seconds)
 
-    def take_idle(self) -> bool:
+    def reserve_idle_thread(self) -> bool:
         """Reserve an idle thread; return False if there is none."""
-        with self._idle_changed:
-            if not self._has_idle():
-                return False
-            self.reserved += 1
-            return True
+        return self.is_open and self.reserve(1) == 1
 
     def reserve(self, limit: int) -> int:
         """Reserve at most `limit` idle threads; return how many."""
@@ -62,15 +58,15 @@ class ThreadSlots:
             return count
 
     def available(self, sharing: int) -> int:
-        """Return how many claims can start now, where `sharing` busy threads ask for one each."""
+        """Return how many claims can start; `sharing` busy threads request one."""
         return max(1, self.total - self.busy + sharing)
 
     def close(self) -> None:
-        """Let no further thread start work."""
+        """Stop threads from starting work."""
         self.is_open = False
 
     def wait_all_idle(self, seconds: float) -> bool:
-        """Wait until no thread is busy, for so many seconds at most; return whether none is."""
+        """Wait at most `seconds` until no thread is busy; return whether so."""
         with self._idle_changed:
             return self._idle_changed.wait_for(lambda: self.busy == 0, seconds)
 

@@ -1,4 +1,4 @@
-"""Wake-ups over Dramatiq: a message names a queue, never a job."""
+"""Wake-ups by Dramatiq messages: each names a queue, never a job."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -19,41 +19,34 @@ IDLE_POLL_MS = 1000
 
 
 class Wakeups(Protocol):
-    """The transport, as a process that runs jobs uses it."""
+    """The wake-ups of a process that runs jobs."""
 
     def wake(self, queue: str) -> None:
-        """Wake some thread of some process."""
-        ...
+        """Wake a thread of any process."""
 
-    def wake_one_more(self, queue: str) -> None:
+    def wake_local_thread(self, queue: str) -> None:
         """Wake one more thread of this process."""
-        ...
 
-    def clear(self, queue: str) -> None:
-        """Let the next wake-up through."""
-        ...
+    def reset_pending(self, queue: str) -> None:
+        """Forget a pending wake-up, so that the next one is sent."""
 
-    def stir(self, queue: str) -> None:
-        """Wake a thread of this process, whatever seems to be under way."""
-        ...
+    def wake_local(self, queue: str) -> None:
+        """Wake a thread of this process, even if a wake-up is pending."""
 
-    def pass_on(self, queue: str) -> None:
-        """Wake a thread of another process, if there are others."""
-        ...
+    def wake_other_process(self, queue: str) -> None:
+        """Wake a thread of another process, if there is one."""
 
     def start(self) -> None:
-        """Start the threads that wake-ups wake."""
-        ...
+        """Start the worker threads."""
 
     def stop(self, timeout: float) -> None:
-        """Stop the threads, waiting for so many seconds at most."""
-        ...
+        """Stop the threads; wait for them for at most `timeout` seconds."""
 
 
 def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None]) -> None:
-    """Declare one actor a queue; it never retries, and `drain` never raises."""
+    """Declare an actor for each queue, without retries: `drain` never raises."""
 
-    def body(queue: str) -> Callable[[], None]:
+    def make_actor(queue: str) -> Callable[[], None]:
         def wake() -> None:
             drain(queue)
 
@@ -62,7 +55,7 @@ def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None])
     logging.getLogger("dramatiq").setLevel(logging.ERROR)
     for queue in queues:
         dramatiq.Actor(
-            body(queue),
+            make_actor(queue),
             broker=broker,
             actor_name=f"wake_{queue}",
             queue_name=queue,
@@ -72,76 +65,87 @@ def declare(broker: Broker, queues: Sequence[str], drain: Callable[[str], None])
 
 
 @cache
-def message_of(queue: str) -> Message[None]:
-    """Return the one message that wakes for a queue."""
+def wakeup_message(queue: str) -> Message[None]:
+    """Return the message that wakes a thread for a queue."""
     return Message(queue_name=queue, actor_name=f"wake_{queue}", args=(), kwargs={}, options={})
 
 
-def call(worker: Worker, queue: str) -> None:
-    """Have a thread drain a queue: its message goes past broker and consumer."""
-    worker.consumers[queue].handle_message(MessageProxy(message_of(queue)))
+def dispatch(worker: Worker, queue: str) -> None:
+    """Send a wake-up to a thread directly, without broker and consumer."""
+    worker.consumers[queue].handle_message(MessageProxy(wakeup_message(queue)))
 
 
-def call_in(worker: Worker, until: float) -> None:
-    """Have threads that wait for messages see that they are to stop; they look rarely."""
+def stop_worker(worker: Worker, timeout: float, unblock: Callable[[], None]) -> None:
+    """
+    Stop the threads of a worker; abandon those busy after `timeout`.
+
+    `unblock` ends blocking reads of consumers. Idle threads get a failed
+    message, which they skip, because they check for the stop once a second.
+    """
+    until = monotonic() + timeout
+    for consumer in worker.consumers.values():
+        consumer.stop()
+        consumer.close()
+    unblock()
     for thread in worker.workers:
         thread.stop()
     for consumer in list(worker.consumers.values())[:1]:
         for _ in worker.workers:
-            nothing = MessageProxy(message_of(q_name(consumer.queue_name)))
-            nothing.fail()  # so that nobody acts on it
-            consumer.handle_message(nothing)
+            message = MessageProxy(wakeup_message(q_name(consumer.queue_name)))
+            message.fail()
+            consumer.handle_message(message)
     for thread in worker.workers:
         thread.join(max(0.0, until - monotonic()))
+    worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
 
 
-class Unasked(Consumer):
-    """A consumer of nothing: who wakes a thread here calls it."""
+class IdleConsumer(Consumer):
+    """A consumer without messages, as wake-ups are dispatched directly."""
 
     def __init__(self) -> None:
-        """Be open."""
+        """Create an open consumer."""
         self.closed = Event()
 
     def __next__(self) -> MessageProxy | None:
-        """Wait, and find nothing."""
+        """Wait, and return None."""
         self.closed.wait(IDLE_POLL_MS / 1000)
         return None
 
     def ack(self, message: MessageProxy) -> None:
-        """Do nothing: it lies nowhere any more."""
+        """Do nothing: the message is not stored anywhere."""
 
     nack = ack
 
     def requeue(self, messages: Any) -> None:
-        """Do nothing: whoever comes next looks at the rows."""
+        """Do nothing: the next sweep finds the rows."""
 
     def close(self) -> None:
-        """End the wait."""
+        """End a wait in `__next__`."""
         self.closed.set()
 
 
 class _LocalBroker(StubBroker):
-    """Dramatiq's in-memory broker, whose messages are not taken one thread further."""
+    """Dramatiq's in-memory broker, with consumers that never return a message."""
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:  # noqa: ARG002
-        """Return a consumer that finds nothing."""
-        return Unasked()
+        """Return an idle consumer."""
+        return IdleConsumer()
 
 
 @define(eq=False)
 class LocalWakeups:
     """
-    Wake-ups within one process: Dramatiq's in-memory broker and a real Worker.
+    Wake-ups within one process, by Dramatiq's in-memory broker.
 
-    Satisfies `Waker` and `Wakeups`. One wake-up per queue is under way at a time; `clear`
-    must be called before a claim, so that work that comes later wakes again.
+    Satisfies `Waker` and `Wakeups`. A queue has at most one pending wake-up;
+    call `reset_pending` before a claim, so that later work sends another.
     """
 
     queues: Sequence[str]
     threads: int
     drain: Callable[[str], None]
     _broker: StubBroker = field(factory=lambda: _LocalBroker(middleware=[]))
-    _under_way: set[str] = field(factory=set[str])
+    _pending: set[str] = field(factory=set[str])
     _lock: Lock = field(factory=Lock)
     _worker: Worker | None = None
 
@@ -150,45 +154,44 @@ class LocalWakeups:
         declare(self._broker, self.queues, self.drain)
 
     def start(self) -> None:
-        """Start the threads that wake-ups wake."""
+        """Start the worker threads."""
         self._worker = Worker(
             self._broker, worker_threads=self.threads, worker_timeout=IDLE_POLL_MS
         )
         self._worker.start()
 
     def wake(self, queue: str) -> None:
-        """Wake a thread, unless a wake-up is under way, or nobody has begun: who does looks."""
+        """
+        Wake a thread, unless a wake-up is pending.
+
+        Before `start` it does nothing: the first sweep finds the work.
+        """
         with self._lock:
-            if queue in self._under_way or queue not in self.queues or self._worker is None:
+            if queue in self._pending or queue not in self.queues or self._worker is None:
                 return
-            self._under_way.add(queue)
-        self.wake_one_more(queue)
+            self._pending.add(queue)
+        self.wake_local_thread(queue)
 
-    def wake_one_more(self, queue: str) -> None:
-        """Wake one more thread, whatever is under way."""
+    def wake_local_thread(self, queue: str) -> None:
+        """Wake one more thread, even if a wake-up is pending."""
         if self._worker is not None:
-            call(self._worker, queue)
+            dispatch(self._worker, queue)
 
-    def clear(self, queue: str) -> None:
-        """Let the next `wake` through."""
+    def reset_pending(self, queue: str) -> None:
+        """Forget a pending wake-up, so that the next `wake` sends one."""
         with self._lock:
-            self._under_way.discard(queue)
+            self._pending.discard(queue)
 
-    def stir(self, queue: str) -> None:
-        """Wake a thread although a wake-up may seem to be under way."""
-        self.clear(queue)
+    def wake_local(self, queue: str) -> None:
+        """Wake a thread even if a wake-up is pending."""
+        self.reset_pending(queue)
         self.wake(queue)
 
-    def pass_on(self, queue: str) -> None:
-        """Do nothing: there is no other process that could be woken."""
+    def wake_other_process(self, queue: str) -> None:
+        """Do nothing: there is no other process."""
 
     def stop(self, timeout: float) -> None:
-        """Stop the threads; one that is still busy after the timeout is left behind."""
+        """Stop the threads; one that is busy after the timeout is abandoned."""
         if self._worker is not None:
-            until = monotonic() + timeout
-            for consumer in self._worker.consumers.values():
-                consumer.stop()
-                consumer.close()
-            call_in(self._worker, until)
-            self._worker.stop(timeout=max(0, int((until - monotonic()) * 1000)))
+            stop_worker(self._worker, timeout, unblock=lambda: None)
         self._broker.close()

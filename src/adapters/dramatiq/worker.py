@@ -7,7 +7,7 @@ from threading import Event
 from time import monotonic
 
 import structlog
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 from structlog.contextvars import bound_contextvars
 
 from workbell.adapters.dramatiq.claim_queue import ClaimQueue
@@ -45,29 +45,19 @@ class WorkerProcess:
     queues: Sequence[str]
 
     def info(self, *, now: datetime, busy_threads: int) -> WorkerInfo:
-        """Return the row of the process."""
-        return WorkerInfo(
-            id=self.id,
-            host=self.host,
-            pid=self.pid,
-            started_at=self.started_at,
-            seen_at=now,
-            threads=self.threads,
-            running=busy_threads,
-            queues=self.queues,
-        )
+        """Return the row to store for the process."""
+        return WorkerInfo(**asdict(self, recurse=False), seen_at=now, running=busy_threads)
 
 
 @define(eq=False)
 class JobWorker:
     """
-    Runs the jobs of some queues in the threads that wake-ups wake.
+    Runs the jobs of some queues in threads that wake-ups start.
 
-    A batch of claims belongs to the process: idle threads take from it.
-    Settlements of batch tasks wait up to 20 ms for others; all others are
-    committed in the transaction that claims the thread's next row, which
-    threads of a queue share (group commit). `log_attempts` logs the end of
-    each attempt, except of batch tasks.
+    Threads share the claims of their process. Settlements of batch tasks wait
+    up to 20 ms for others; all others are committed in the transaction that
+    claims the thread's next row, which the threads of a queue share (group
+    commit). `log_attempts` logs the end of each attempt, except of batch tasks.
     """
 
     execution: ExecutionService[SchedulesTx]
@@ -84,7 +74,7 @@ class JobWorker:
     stopping: Event = field(factory=Event)
 
     def __attrs_post_init__(self) -> None:
-        """Create the parts, and the series of this worker's metrics."""
+        """Create the queues, group commits and metric series of the worker."""
         names = self.process.queues
         self.threads = ThreadSlots(self.process.threads)
         self.queues = {name: ClaimQueue() for name in names}
@@ -97,7 +87,7 @@ class JobWorker:
     # the threads
 
     def drain(self, queue: str) -> None:
-        """Run the queue's ready jobs for about a second; never raises."""
+        """Run ready jobs of a queue for about a second; never raises."""
         with self.threads.turn():
             try:
                 self._work(queue)
@@ -106,9 +96,9 @@ class JobWorker:
 
     def _work(self, queue: str) -> None:
         started = monotonic()
-        self.wakeups.clear(queue)
+        self.wakeups.reset_pending(queue)
         if not self.threads.is_open:
-            self.wakeups.pass_on(queue)
+            self.wakeups.wake_other_process(queue)
             return
         waiting = self.queues[queue]
         claim = self._next_claim(queue, None, started, starts_turn=True)
@@ -123,11 +113,11 @@ class JobWorker:
 
     def _wait_for_batch(self, queue: ClaimQueue) -> bool:
         """
-        Let batch tasks and settlements accumulate before the next claim.
+        Wait for batch tasks to accumulate; return whether to claim.
 
         One thread of a queue waits and then claims; the others get False and
-        end their turn, as that claim comes later and includes their work. A
-        saturated queue has more rows already.
+        end their turn, because that claim covers their work. A saturated queue
+        has more rows already.
         """
         if queue.saturated:
             return True
@@ -155,7 +145,7 @@ class JobWorker:
                 return claim
             if waiting.is_batch_pending:
                 return None
-            if waiting.has_batch_tasks:  # one thread claims 100 while the others run theirs
+            if waiting.has_batch_tasks:  # one thread claims 100 while others run
                 return self.group_commits[queue].claim_alone(starts_turn=starts_turn)
         return self.group_commits[queue].commit_and_claim(settlement, starts_turn=starts_turn)
 
@@ -165,10 +155,10 @@ class JobWorker:
         if self.threads.is_open:
             self.wakeups.wake(queue)
         else:
-            self.wakeups.pass_on(queue)
+            self.wakeups.wake_other_process(queue)
 
     def run(self, claim: Claim) -> Settlement | None:
-        """Run one claimed job; its log and progress are stored before its settlement."""
+        """Run a claimed job and store its log and progress; return its settlement."""
         context = self.held.find(claim.id)
         if context is None or context.lost:
             return None
@@ -190,12 +180,12 @@ class JobWorker:
     # claims
 
     def enqueue_claims(self, queue: str, claims: Sequence[Claim]) -> None:
-        """Hold claims and let the threads of their queue start them."""
+        """Hold claims and queue them for the threads."""
         self.held.add(claims)
         self.queues[queue].push(claims)
 
     def _commit_group(self, queue: str, group: CommitGroup) -> list[Claim]:
-        """Commit the settlements of a group; return a claim for each thread, if there are."""
+        """Commit the settlements of a group; return at most one claim per thread."""
         waiting = self.queues[queue]
         if len(waiting) >= group.threads:
             self._settle(group.settlements)
@@ -205,7 +195,7 @@ class JobWorker:
         return [claim for claim in claims if claim is not None]
 
     def _settle_and_claim(self, queue: str, group: CommitGroup) -> None:
-        """Commit the settlements of a group and of batch tasks, and claim what can be run."""
+        """Commit all waiting settlements and claim rows in one transaction."""
         settlements = self.settlements.drain() + group.settlements
         free = self.threads.available(group.threads)
         limit = self.queues[queue].batch_size(free)
@@ -226,19 +216,19 @@ class JobWorker:
     def _wake_others(
         self, queue: str, claims: Sequence[Claim], free: int, group: CommitGroup
     ) -> None:
-        """Wake idle threads for the claims, and another process if there may be more rows."""
+        """Wake idle threads for claims, and another process for more rows."""
         waiting = self.queues[queue]
         ordinary = sum(claim.mode is not ClaimMode.BATCH for claim in claims)
         has_more = waiting.saturated or ordinary >= free
         if has_more and waiting.allows_broadcast(starts_turn=group.starts_turn):
             self.wakeups.wake(queue)
         for _ in range(self.threads.reserve(min(ordinary, len(claims) - group.threads))):
-            self.wakeups.wake_one_more(queue)
+            self.wakeups.wake_local_thread(queue)
 
     # settlements
 
     def flush(self, *, older_than: float = 0.0) -> None:
-        """Commit the buffered settlements, if the first is older than so many seconds."""
+        """Commit buffered settlements if the first is `older_than` seconds old."""
         if self.settlements.is_due(older_than):
             self._settle(self.settlements.drain())
 
@@ -253,7 +243,7 @@ class JobWorker:
         self._forget_settled(settlements, accepted)
 
     def _forget_settled(self, settlements: Sequence[Settlement], accepted: set[JobId]) -> None:
-        """Release the claims that were settled; record which settlements were accepted."""
+        """Release settled claims; record accepted outcomes, log refused ones."""
         attempts: list[tuple[str, Settlement]] = []
         for settlement in settlements:
             context = self.held.release_settled(settlement)
@@ -266,23 +256,23 @@ class JobWorker:
 
     # the timers
 
-    def give_back(self, *, older_than: float = 0.0) -> None:
-        """Return claims to the store that were not started within so many seconds."""
+    def return_unstarted(self, *, older_than: float = 0.0) -> None:
+        """Return claims that were not started within `older_than` seconds."""
         for name, queue in self.queues.items():
             if unstarted := queue.pop_older_than(older_than):
                 self.execution.release(unstarted)
                 self.held.release(claim.id for claim in unstarted)
                 self.wakeups.wake(name)
 
-    def beat(self) -> int:
-        """Renew the leases of claims within their time limit; return how many are past it."""
+    def renew_leases(self) -> int:
+        """Renew leases; return how many claims exceed their time limit."""
         info = self.process.info(now=self.clock.now(), busy_threads=self.threads.busy)
         return self.held.renew_leases(info)
 
     def stop_claiming(self) -> None:
-        """Start no further jobs, and return the claims that were not started."""
+        """Stop starting jobs, and return unstarted claims to the store."""
         self.threads.close()
-        self.give_back()
+        self.return_unstarted()
 
     def shut_down(self, grace: float) -> bool:
         """
@@ -292,9 +282,9 @@ class JobWorker:
         """
         self.threads.close()
         self.stopping.set()
-        self.give_back()
+        self.return_unstarted()
         self.held.shut_down()
         is_idle = self.threads.wait_all_idle(grace)
-        self.give_back()
+        self.return_unstarted()
         self.flush()
         return is_idle

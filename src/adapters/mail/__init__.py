@@ -1,1 +1,1 @@
-"""Mail: to a folder, or to a mail server."""
+"""Mailers: a folder, an SMTP server, a background thread."""

@@ -1,4 +1,4 @@
-"""A mailer that makes nobody wait, and so tells nobody whether it sent."""
+"""A mailer that sends in a background thread."""
 
 from queue import Empty, Full, Queue
 from threading import Lock, Thread
@@ -9,39 +9,39 @@ from attrs import Factory, define, field
 from workbell.domain.errors import WorkbellError
 from workbell.ports.mail import Email, Mailer
 
-WAITING = 1_000
+MAX_QUEUED = 1_000
 IDLE_SECONDS = 5.0
 
 
 @define(eq=False)
 class BackgroundMailer:
     """
-    Hands letters to another mailer, one after another, in a thread of its own.
+    Passes emails to another mailer, one at a time, in a background thread.
 
-    How long an answer takes then says nothing of whether mail went out. The
-    thread ends when there is nothing to do; what waits when the process ends
-    is lost, and so is what comes when a thousand letters wait.
+    The time of a response then does not reveal whether an email was sent. The
+    thread ends after 5 idle seconds. Emails that are queued when the process
+    ends are lost, as are new ones while 1,000 are queued.
     """
 
     _mailer: Mailer
-    _messages: Queue[Email] = field(init=False, default=Factory(lambda: Queue(WAITING)))
+    _messages: Queue[Email] = field(init=False, default=Factory(lambda: Queue(MAX_QUEUED)))
     _thread: Thread | None = field(init=False, default=None)
     _lock: Lock = field(init=False, default=Factory(Lock), repr=False)
 
     def send(self, message: Email) -> None:
-        """Take one letter; whether it arrives is told to the log only."""
+        """Queue an email; errors are only logged."""
         with self._lock:
             try:
                 self._messages.put_nowait(message)
             except Full:
-                structlog.get_logger().error("mail dropped", reason="too many letters wait")
+                structlog.get_logger().error("mail_dropped", reason="queue is full")
                 return
             if self._thread is None:
                 self._thread = Thread(target=self._work, name="mail", daemon=True)
                 self._thread.start()
 
     def flush(self) -> None:
-        """Wait until every letter was handed over, or given up."""
+        """Wait until every queued email was sent or has failed."""
         self._messages.join()
 
     def _work(self) -> None:
@@ -49,9 +49,9 @@ class BackgroundMailer:
             try:
                 self._mailer.send(message)
             except WorkbellError as error:
-                structlog.get_logger().warning("mail failed", reason=error.code)
-            except Exception as error:  # noqa: BLE001 - one letter must not stop the others
-                structlog.get_logger().error("mail failed", exc_info=error)
+                structlog.get_logger().warning("mail_failed", reason=error.code)
+            except Exception as error:  # noqa: BLE001 - one email must not stop the others
+                structlog.get_logger().error("mail_failed", exc_info=error)
             finally:
                 self._messages.task_done()
 

@@ -1,4 +1,4 @@
-"""Mail into a folder, for machines that have no mail server."""
+"""A mailer that writes to a folder, for hosts without a mail server."""
 
 import os
 from pathlib import Path
@@ -18,10 +18,10 @@ _log = structlog.stdlib.get_logger(__name__)
 @frozen(kw_only=True)
 class FolderMailer:
     """
-    Writes each message to an .eml file of its own, whole or not at all.
+    Writes each email to an .eml file, atomically; file names sort by time.
 
-    The files sort by time. `echo` (a terminal) gets the text too; the log
-    gets recipient, subject and file only, for codes stand in the text.
+    `echo` (a terminal) gets the text too. The log gets recipient, subject and
+    file only, because texts contain one-time codes.
     """
 
     folder: Path
@@ -31,17 +31,11 @@ class FolderMailer:
     echo: TextIO | None = None
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a sender that is no address."""
+        """Check the sender."""
         sender_address(self.sender)
 
     def send(self, message: Email) -> None:
-        """
-        Write one message.
-
-        Raises:
-            Invalid: The address or the subject cannot be sent to.
-            Unavailable: The folder cannot be written.
-        """
+        """Write an email; raise Unavailable if the folder cannot be written."""
         now, name = self.clock.now(), self.ids.new()
         mime = to_mime(message, sender=self.sender, now=now, message_id=name)
         path = self.folder / f"{now:%Y%m%dT%H%M%S.%f}Z-{name}.eml"
@@ -50,23 +44,20 @@ class FolderMailer:
         except OSError as error:
             raise Unavailable("The mail folder cannot be written.", retry_after=30.0) from error
         _log.info("mail_written", to=message.to, subject=message.subject, file=str(path))
-        self._show(message)
-
-    def _write(self, path: Path, content: bytes) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def _show(self, message: Email) -> None:
         if self.echo is not None:
             text = f"\nTo: {message.to}\nSubject: {message.subject}\n\n{message.text}\n"
             self.echo.write(text)
             self.echo.flush()
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temp = path.with_suffix(".tmp")
+        try:
+            descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temp.replace(path)
+        finally:
+            temp.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A letter as an Internet message (RFC 5322)."""
+"""Emails as Internet messages (RFC 5322)."""
 
 import unicodedata
 from datetime import datetime
@@ -14,11 +14,11 @@ from workbell.ports.mail import Email
 
 MAX_SUBJECT_LENGTH = 255
 MAX_ADDRESS_LENGTH = 900
-"""A line may have 998 characters (RFC 5322, section 2.1.1)."""
+"""Lines have at most 998 characters (RFC 5322, section 2.1.1)."""
 
 
 class _UnfoldedHeader(UnstructuredHeader, BaseHeader):
-    """A header that stays on one line: folded, a long address would be encoded."""
+    """A header on one line, because folding would encode a long URL."""
 
     def fold(self, *, policy: "Policy[Any]") -> str:
         return f"{self.name}: {self}{policy.linesep}"
@@ -31,20 +31,20 @@ _POLICY = SMTP.clone(header_factory=_HEADERS)
 
 def to_mime(message: Email, *, sender: str, now: datetime, message_id: str) -> EmailMessage:
     """
-    Return the message to send; `message_id` is used unless the letter has one.
+    Convert an email; `message_id` is used unless the email has its own.
 
     Raises:
-        Invalid: The address or a header is not one line of plain text.
+        Invalid: The address is not valid, or a header is not one line.
     """
     _check_line("subject", message.subject, MAX_SUBJECT_LENGTH)
     _check_line("message_id", message.message_id, MAX_SUBJECT_LENGTH)
-    chosen = message.message_id or f"{message_id}@{host_name(sender)}"
+    chosen_id = message.message_id or f"{message_id}@{host_name(sender)}"
     mime = EmailMessage(policy=_POLICY)
     mime["From"] = sender
     mime["To"] = recipient_address(message)
     mime["Subject"] = message.subject
     mime["Date"] = format_datetime(now)
-    mime["Message-ID"] = f"<{chosen.strip('<>')}>"
+    mime["Message-ID"] = f"<{chosen_id.strip('<>')}>"
     mime["Auto-Submitted"] = "auto-generated"
     if message.unsubscribe:
         _check_line("unsubscribe", message.unsubscribe, MAX_ADDRESS_LENGTH)
@@ -57,12 +57,7 @@ def to_mime(message: Email, *, sender: str, now: datetime, message_id: str) -> E
 
 
 def recipient_address(message: Email) -> str:
-    """
-    Return the one address that a letter goes to, as mail servers take it.
-
-    Raises:
-        Invalid: It is not an address.
-    """
+    """Return the recipient's address, with the domain in ASCII."""
     address = ascii_address(message.to)
     if address is None:
         raise Invalid.field("to", "This is not an e-mail address.")
@@ -70,12 +65,7 @@ def recipient_address(message: Email) -> str:
 
 
 def sender_address(sender: str) -> str:
-    """
-    Return the bare address of a sender such as `Workbell <bell@example.com>`.
-
-    Raises:
-        Invalid: There is none in it.
-    """
+    """Return the bare address of a sender such as `Name <a@example.com>`."""
     _check_line("mail_from", sender, MAX_SUBJECT_LENGTH)
     address = ascii_address(parseaddr(sender)[1])
     if address is None:
@@ -90,4 +80,4 @@ def host_name(sender: str) -> str:
 
 def _check_line(name: str, text: str, limit: int) -> None:
     if len(text) > limit or any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in text):
-        raise Invalid.field(name, f"This is not one line of at most {limit} characters.")
+        raise Invalid.field(name, f"This must be one line of at most {limit} characters.")

@@ -1,4 +1,4 @@
-"""Mail to a mail server (RFC 5321)."""
+"""A mailer that sends to a mail server (RFC 5321)."""
 
 import smtplib
 import ssl
@@ -23,7 +23,7 @@ _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
 @frozen(kw_only=True)
 class SmtpServer:
-    """Where a mail server is, how to speak to it and as whom."""
+    """Address, encryption and credentials of a mail server."""
 
     scheme: str
     host: str
@@ -34,12 +34,12 @@ class SmtpServer:
     @classmethod
     def parse(cls, url: str) -> Self:
         """
-        Return the server of a URL: `smtp`, `smtps` or `smtp+starttls`.
+        Parse a URL with the scheme `smtp`, `smtps` or `smtp+starttls`.
 
         User and password are percent-encoded; ports default to 25, 465, 587.
 
         Raises:
-            Invalid: It is no such URL. The message never shows the password.
+            Invalid: The URL is not valid. The message does not contain it.
         """
         try:
             parts = urlsplit(url)
@@ -47,8 +47,10 @@ class SmtpServer:
         except ValueError:
             parts, port = SplitResult("", "", "", "", ""), None
         if parts.scheme not in _PORTS or not parts.hostname or parts.path not in {"", "/"}:
-            said = "A mail server is smtp://, smtps:// or smtp+starttls://user:password@host:port."
-            raise Invalid.field("smtp_url", said)
+            message = (
+                "The URL must be smtp://, smtps:// or smtp+starttls://user:password@host:port."
+            )
+            raise Invalid.field("smtp_url", message)
         return cls(
             scheme=parts.scheme,
             host=parts.hostname,
@@ -61,10 +63,10 @@ class SmtpServer:
 @frozen(kw_only=True)
 class SmtpMailer:
     """
-    Hands each message to a mail server, over a connection of its own.
+    Sends each email over a new connection to a mail server.
 
-    With `smtps` and `smtp+starttls` the server's certificate is checked, and
-    a server that does not encrypt gets nothing.
+    With `smtps` and `smtp+starttls` the connection must be encrypted and the
+    server's certificate valid.
     """
 
     server: SmtpServer
@@ -75,35 +77,35 @@ class SmtpMailer:
     tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a sender that is no address."""
+        """Check the sender."""
         sender_address(self.sender)
 
     def send(self, message: Email) -> None:
         """
-        Hand one message over.
+        Send an email.
 
         Raises:
-            Invalid: The address or the subject cannot be sent to, or the
-                server says that it never will be.
-            Unavailable: The mail server did not take it; trying again may help.
+            Invalid: The address or the subject is not valid, or the server
+                has refused the address permanently.
+            Unavailable: The mail server did not accept the email; retry later.
         """
         mime = to_mime(message, sender=self.sender, now=self.clock.now(), message_id=self.ids.new())
         try:
-            self._hand_over(mime, recipient_address(message))
+            self._deliver(mime, recipient_address(message))
         except (Invalid, Unavailable) as error:
-            _log.warning("mail_failed", to=message.to, subject=message.subject, why=error.detail)
+            _log.warning("mail_failed", to=message.to, subject=message.subject, reason=error.detail)
             raise
         _log.info("mail_sent", to=message.to, subject=message.subject)
 
-    def _hand_over(self, message: EmailMessage, recipient: str) -> None:
+    def _deliver(self, message: EmailMessage, recipient: str) -> None:
         try:
             with self._connection() as connection:
                 connection.send_message(message, sender_address(self.sender), [recipient])
         except smtplib.SMTPRecipientsRefused as error:
             code = next(iter(error.recipients.values()))[0]
             if 500 <= code < 600:
-                said = f"The mail server refuses this address ({code})."
-                raise Invalid.field("to", said) from error
+                reason = f"The mail server refuses this address ({code})."
+                raise Invalid.field("to", reason) from error
             raise _unavailable(f"recipient, {code}") from error
         except smtplib.SMTPResponseException as error:
             raise _unavailable(f"{type(error).__name__}, {error.smtp_code}") from error
@@ -119,7 +121,7 @@ class SmtpMailer:
             if self.server.user:
                 connection.login(self.server.user, self.server.password)
             yield connection
-            with suppress(OSError, smtplib.SMTPException):  # it has the message already
+            with suppress(OSError, smtplib.SMTPException):  # the message is already accepted
                 connection.quit()
         finally:
             connection.close()
@@ -132,5 +134,5 @@ class SmtpMailer:
         return smtplib.SMTP(host, port, own_name, timeout=self.timeout)
 
 
-def _unavailable(why: str) -> Unavailable:
-    return Unavailable(f"The mail server did not take the message ({why}).", retry_after=30.0)
+def _unavailable(reason: str) -> Unavailable:
+    return Unavailable(f"The mail server did not accept the message ({reason}).", retry_after=30.0)

@@ -94,7 +94,8 @@ class MemoryScheduleRepository:
         """Return the due active schedules, oldest first."""
         due = [s for s in self._active() if s.next_at is not None and s.next_at <= now]
         return [
-            Due.from_schedule(each) for each in sort_rows(due, ("next_run_time",), _ORDERINGS)[:limit]
+            Due.from_schedule(each)
+            for each in sort_rows(due, ("next_run_time",), _ORDERINGS)[:limit]
         ]
 
     def active_among(self, ids: Sequence[ScheduleId]) -> Sequence[Schedule]:

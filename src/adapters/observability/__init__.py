@@ -1,1 +1,1 @@
-"""adapters/observability."""
+"""Prometheus metrics and OpenTelemetry spans."""

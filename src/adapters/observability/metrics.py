@@ -1,4 +1,4 @@
-"""The Prometheus metrics of a process, in a registry of its own."""
+"""The registry of a process's Prometheus metrics."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,19 +15,18 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 @frozen
 class MetricsRegistry:
     """
-    The metrics of one process, never those of the library's global registry.
+    The metrics of one process, separate from the library's global registry.
 
-    Metrics are created with `registry=self.collectors`. With `shared_folder`
-    the processes that serve one port write their values to files in that
-    folder, and each of them exposes the merged values of all; see
-    `entrypoints/bootstrap/metrics.py`.
+    Create metrics with `registry=self.collectors`. With `shared_folder` the
+    processes that serve one port write their values to files in that folder,
+    and each exposes the merged values; see `entrypoints/bootstrap/metrics.py`.
     """
 
     shared_folder: Path | None = None
     collectors: CollectorRegistry = field(factory=CollectorRegistry, init=False)
 
     def exposition(self, additional: Iterable[Metric] = ()) -> bytes:
-        """Return the metrics, the additional ones first, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format, additional ones first."""
         return generate_latest(_Snapshot((*additional, *self._collect())))
 
     def _collect(self) -> Iterator[Metric]:
@@ -39,7 +38,7 @@ class MetricsRegistry:
 
 @frozen
 class _Snapshot:
-    """Metrics without the `_created` series, of which the text format has no use."""
+    """Metrics without `_created` series, unused by the text format."""
 
     metrics: Iterable[Metric]
 
@@ -50,14 +49,14 @@ class _Snapshot:
 
 
 def gauge(name: str, help: str, value: float) -> Metric:
-    """Return a gauge without labels that was read just now."""
+    """Return a gauge with a value and no labels."""
     return GaugeMetricFamily(name, help, value=value)
 
 
 def labelled_gauge(
     name: str, help: str, labels: Iterable[str], values: Iterable[tuple[Iterable[str], float]]
 ) -> Metric:
-    """Return a gauge that was read just now, with a value for each set of label values."""
+    """Return a gauge with a value for each set of label values."""
     metric = GaugeMetricFamily(name, help, labels=[*labels])
     for label_values, value in values:
         metric.add_metric([*label_values], value)

@@ -1,26 +1,26 @@
-"""Spans of OpenTelemetry where that is installed, nothing where it is not."""
+"""OpenTelemetry spans, if OpenTelemetry is installed."""
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
-_NOTHING: Final = nullcontext()
+_NO_SPAN: Final = nullcontext()
 
 
 def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
     """
-    Have a span around a block: a request, a transaction, an attempt.
+    Return a context manager that records a span and any error.
 
-    Where spans go is said to OpenTelemetry, by `opentelemetry-instrument` or
-    its environment variables. An error that leaves the block is noted in it.
+    Configure the export by `opentelemetry-instrument` or OpenTelemetry's
+    environment variables.
     """
     tracer = _tracer()
     if tracer is None:
-        return _NOTHING
-    told = {f"workbell.{key}": value for key, value in attributes.items()}
-    made: AbstractContextManager[Any] = tracer.start_as_current_span(name, attributes=told)
-    return made
+        return _NO_SPAN
+    prefixed = {f"workbell.{key}": value for key, value in attributes.items()}
+    manager: AbstractContextManager[Any] = tracer.start_as_current_span(name, attributes=prefixed)
+    return manager
 
 
 @cache

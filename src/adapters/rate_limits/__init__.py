@@ -1,1 +1,1 @@
-"""adapters/rate_limits."""
+"""Rate limiters in memory and in Redis."""

@@ -1,4 +1,4 @@
-"""The rate limiter in memory: moving windows that forget who is gone."""
+"""A rate limiter in memory, by moving windows."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -11,26 +11,26 @@ from limits.storage.base import MovingWindowSupport
 
 from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 
-MOST_KEYS = 100_000
-"""How many keys of one span are remembered: of more, the longest unused are forgotten."""
+MAX_KEYS = 100_000
+"""Keys per window length; beyond, the least recently used are evicted."""
 
 
 class MemoryMovingWindows(MovingWindowSupport):
     """
-    The moving windows of `limits`, by the time that is set in `at`.
+    Moving windows for the `limits` library, at the time in `at`.
 
-    Its own MemoryStorage reads the wall clock, looks through every key each
-    10 ms while it is used, and keeps every key that it ever saw.
+    The library's own MemoryStorage reads the wall clock, scans all keys every
+    10 ms while it is used, and never evicts.
     """
 
-    def __init__(self, most_keys: int = MOST_KEYS) -> None:
-        """Begin with nothing spent."""
+    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+        """Create empty windows."""
         self.at = 0.0
-        self._most_keys = most_keys
+        self._max_keys = max_keys
         self._logs: dict[int, OrderedDict[str, list[float]]] = {}
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Spend an amount if it fits into the limit; keys that are done with go."""
+        """Consume an amount if the limit allows it; return whether it did."""
         logs = self._logs.setdefault(expiry, OrderedDict())
         log = logs.setdefault(key, [])
         del log[: bisect_right(log, self.at - expiry)]
@@ -38,24 +38,24 @@ class MemoryMovingWindows(MovingWindowSupport):
         if fits:
             log.extend([max(self.at, log[-1]) if log else self.at] * amount)
         logs.move_to_end(key)
-        self._forget(logs, expiry)
+        self._evict(logs, expiry)
         return fits
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
-        """Return when the first of what counts was spent, and how much it is."""
+        """Return the time of the oldest hit in the window, and the number of hits."""
         log = self._logs[expiry].get(key, []) if expiry in self._logs else []
         first = bisect_right(log, self.at - expiry)
-        spent = len(log) - first
-        return (log[first] if spent else self.at), spent
+        hits = len(log) - first
+        return (log[first] if hits else self.at), hits
 
     def __len__(self) -> int:
         return sum(map(len, self._logs.values()))
 
-    def _forget(self, logs: OrderedDict[str, list[float]], expiry: int) -> None:
-        """Look at the two keys that are longest unused: more go than can come."""
+    def _evict(self, logs: OrderedDict[str, list[float]], expiry: int) -> None:
+        """Evict up to two of the least recently used keys."""
         for _ in range(2):
             key, log = next(iter(logs.items()))
-            if log and log[-1] > self.at - expiry and len(logs) <= self._most_keys:
+            if log and log[-1] > self.at - expiry and len(logs) <= self._max_keys:
                 return
             if len(logs) == 1:
                 return
@@ -64,13 +64,13 @@ class MemoryMovingWindows(MovingWindowSupport):
 
 @define(eq=False)
 class MemoryRateLimiter:
-    """Rates within one process: exact, and gone when it ends."""
+    """Rate limits within one process."""
 
     _windows: MemoryMovingWindows = Factory(MemoryMovingWindows)
     _lock: Lock = field(default=Factory(Lock), init=False, repr=False)
 
     def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:
-        """Spend the cost under every charge, or under none if one refuses."""
+        """Consume the cost of every key, or of none if one of them is exceeded."""
         windows, at = self._windows, now.timestamp()
         with self._lock:
             windows.at = at
@@ -82,7 +82,7 @@ class MemoryRateLimiter:
                 windows.acquire_entry(each.key, rate.count, rate.seconds, cost)
         return [each.after_request(cost) for each in decisions]
 
-    def _decide(self, charge: RateLimitKey, at: float, cost: int) -> Decision:
-        rate = charge.policy.rate
-        oldest, spent = self._windows.get_moving_window(charge.key, rate.count, rate.seconds)
-        return Decision.from_usage(charge.policy, spent, oldest, at, cost)
+    def _decide(self, key: RateLimitKey, at: float, cost: int) -> Decision:
+        rate = key.policy.rate
+        oldest, hits = self._windows.get_moving_window(key.key, rate.count, rate.seconds)
+        return Decision.from_usage(key.policy, hits, oldest, at, cost)

@@ -1,4 +1,4 @@
-"""The rate limiter in Redis, with the local one for when it is away."""
+"""A rate limiter in Redis; local limits while Redis is unavailable."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,12 +14,12 @@ from workbell.domain.rate_limits.policy import Decision, RateLimitKey
 from workbell.ports.rate_limits import RateLimiter
 
 _log = structlog.get_logger(__name__)
-KEEP_SECONDS: Final = 60
-"""Keys outlive their span by this, should the clock be set back."""
+EXPIRY_MARGIN_SECONDS: Final = 60
+"""Keys expire this long after their window, in case the clock is set back."""
 
 _HIT: Final = b"""
 local now, cost = tonumber(ARGV[1]), tonumber(ARGV[2])
-local answer, admitted = {1}, true
+local reply, allowed = {1}, true
 for i, key in ipairs(KEYS) do
     local limit, since = tonumber(ARGV[2 * i + 1]), now - tonumber(ARGV[2 * i + 2])
     local low, high = 0, redis.call('llen', key)
@@ -31,12 +31,12 @@ for i, key in ipairs(KEYS) do
             high = middle
         end
     end
-    answer[2 * i] = low
-    answer[2 * i + 1] = low > 0 and redis.call('lindex', key, low - 1) or ARGV[1]
-    admitted = admitted and low + cost <= limit
+    reply[2 * i] = low
+    reply[2 * i + 1] = low > 0 and redis.call('lindex', key, low - 1) or ARGV[1]
+    allowed = allowed and low + cost <= limit
 end
-if not admitted then
-    answer[1] = 0
+if not allowed then
+    reply[1] = 0
 elseif cost > 0 then
     for i, key in ipairs(KEYS) do
         local limit, span = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
@@ -47,54 +47,49 @@ elseif cost > 0 then
         redis.call('expire', key, span + tonumber(ARGV[2 * #KEYS + 3]))
     end
 end
-return answer
+return reply
 """
 
 
 class RedisMovingWindows(RedisStorage):
     """
-    The moving windows of `limits`, several of them in one round trip.
+    Moving windows of the `limits` library, several in one round trip.
 
-    They are its lists of moments, the newest first; its own script knows one
-    window at a time, and could not leave the wider ones alone.
+    It uses the library's lists of timestamps, the newest first. The library's
+    own script consumes from one window at a time, and so cannot refuse as a whole.
     """
 
     def initialize_storage(self, _uri: str) -> None:
-        """Register the scripts; nothing is sent yet."""
+        """Register the scripts without connecting."""
         super().initialize_storage(_uri)
         self._hit_all = self.get_connection().register_script(_HIT)
 
     def acquire_all(
-        self, charges: Sequence[RateLimitKey], at: float, cost: int
+        self, keys: Sequence[RateLimitKey], at: float, cost: int
     ) -> tuple[bool, Sequence[tuple[int, float]]]:
         """
-        Spend the cost under every key, or under none.
+        Consume the cost of every key, or of none.
 
-        Returns whether it was admitted, and of each key how much was spent
-        before and when the first of it was.
+        Return whether it was allowed, and for each key the number of hits
+        before and the time of the oldest.
 
         Raises:
-            RedisError: Redis does not answer, or not as it should.
+            RedisError: Redis is unavailable, or its reply is not valid.
         """
         arguments: list[Any] = [f"{at:.6f}", cost]
-        for each in charges:
+        for each in keys:
             arguments += (each.policy.rate.count, each.policy.rate.seconds)
-        keys = [self.prefixed_key(each.key) for each in charges]
-        admitted, *found = self._hit_all(keys, [*arguments, KEEP_SECONDS])
-        return bool(admitted), [
-            (int(spent), float(oldest))
-            for spent, oldest in zip(found[::2], found[1::2], strict=True)
+        names = [self.prefixed_key(each.key) for each in keys]
+        allowed, *counts = self._hit_all(names, [*arguments, EXPIRY_MARGIN_SECONDS])
+        return bool(allowed), [
+            (int(hits), float(oldest))
+            for hits, oldest in zip(counts[::2], counts[1::2], strict=True)
         ]
 
 
 @define(eq=False)
 class RedisRateLimiter:
-    """
-    Rates that several processes share.
-
-    While Redis is away, each process counts by itself, and one request a
-    second tries again.
-    """
+    """Rate limits that processes share; local while Redis is unavailable."""
 
     _windows: RedisMovingWindows
     _local: RateLimiter = Factory(MemoryRateLimiter)
@@ -104,24 +99,17 @@ class RedisRateLimiter:
     def connect(
         cls, url: str, *, prefix: str = "workbell:limits", timeout: float = TIMEOUT_SECONDS
     ) -> "RedisRateLimiter":
-        """
-        Return a limiter; Redis is first asked when there is something to count.
-
-        The timeout, in seconds, is for connecting and for an answer each.
-
-        Raises:
-            ValueError: The address is not one of Redis.
-        """
+        """Return a limiter without connecting; `timeout` is in seconds."""
         return cls(RedisMovingWindows(url, key_prefix=prefix, **options(timeout)))
 
     def hit(self, keys: Sequence[RateLimitKey], now: datetime, cost: int = 1) -> Sequence[Decision]:
-        """Spend the cost under every charge, or under none if one refuses."""
+        """Consume the cost of every key, or of none if one of them is exceeded."""
         if not keys:
             return []
         if self._breaker.allows():
             try:
-                decisions = self._shared(keys, now.timestamp(), cost)
-            except Exception as error:  # noqa: BLE001 - whatever listens there, nobody waits for it
+                decisions = self._hit_redis(keys, now.timestamp(), cost)
+            except Exception as error:  # noqa: BLE001 - an optional server must not fail its callers
                 if self._breaker.record_failure():
                     _log.warning("rate_limits_are_local", reason=type(error).__name__)
             else:
@@ -130,14 +118,14 @@ class RedisRateLimiter:
                 return decisions
         return self._local.hit(keys, now, cost)
 
-    def _shared(self, charges: Sequence[RateLimitKey], at: float, cost: int) -> Sequence[Decision]:
-        admitted, found = self._windows.acquire_all(charges, at, cost)
+    def _hit_redis(self, keys: Sequence[RateLimitKey], at: float, cost: int) -> Sequence[Decision]:
+        allowed, windows = self._windows.acquire_all(keys, at, cost)
         decisions = [
-            Decision.from_usage(each.policy, spent, oldest, at, cost)
-            for each, (spent, oldest) in zip(charges, found, strict=True)
+            Decision.from_usage(each.policy, hits, oldest, at, cost)
+            for each, (hits, oldest) in zip(keys, windows, strict=True)
         ]
-        return [each.after_request(cost) for each in decisions] if admitted else decisions
+        return [each.after_request(cost) for each in decisions] if allowed else decisions
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         self._windows.storage.close()

@@ -1,1 +1,1 @@
-"""adapters/serialization."""
+"""JSON and CSV serialization."""

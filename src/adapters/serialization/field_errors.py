@@ -1,4 +1,4 @@
-"""Errors of values that do not fit a class, under dotted paths."""
+"""Errors of JSON values, under dotted paths."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from attrs import evolve, frozen
 @frozen
 class FieldError:
     """
-    An error at a dotted path within a value, "" for the value itself.
+    An error at a dotted path; the path "" is the value itself.
 
-    The message of a predicate ("must be an integer") is completed by the
-    path; any other message is a sentence that names its field itself.
+    The message of a predicate ("must be an integer") follows the path; any
+    other message is a whole sentence.
     """
 
     path: str
@@ -19,7 +19,7 @@ class FieldError:
     is_predicate: bool = True
 
     def within(self, name: str) -> "FieldError":
-        """Return the error as seen from the value that holds this one under a name."""
+        """Return the error with `name` prepended to its path."""
         return evolve(self, path=f"{name}.{self.path}" if self.path else name)
 
     def __str__(self) -> str:
@@ -27,21 +27,20 @@ class FieldError:
 
 
 class StructureError(Exception):
-    """A value does not fit its type; it has every field error of the value."""
+    """A value does not fit its type; `errors` are all its field errors."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
-        """Create the error from at least one field error."""
         super().__init__(errors)
         self.errors = errors
 
     def by_path(self) -> dict[str, list[str]]:
         """Return the messages under each dotted path."""
-        found: dict[str, list[str]] = {}
+        messages: dict[str, list[str]] = {}
         for error in self.errors:
-            found.setdefault(error.path, []).append(str(error))
-        return found
+            messages.setdefault(error.path, []).append(str(error))
+        return messages
 
 
 def structure_error(*messages: str) -> StructureError:
-    """Return an error of the value itself, not of a part of it."""
+    """Return an error of the value itself."""
     return StructureError([FieldError("", message) for message in messages])

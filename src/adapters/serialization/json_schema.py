@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of attrs classes, limits included."""
+"""JSON Schema (2020-12) of attrs classes, with their constraints."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ Write = Callable[[object], Any]
 
 FACTORY: Any = Factory
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-PLAIN: Mapping[Any, Schema] = {
+SCALARS: Mapping[Any, Schema] = {
     str: {"type": "string"},
     int: {"type": "integer"},
     float: {"type": "number"},
@@ -59,95 +59,88 @@ DEFAULTS: Mapping[Any, Constraints] = {
 
 def schema(cls: type, write: Write) -> Schema:
     """
-    Return the schema of a class; the classes that it holds are under `$defs`.
+    Return the schema of a class; nested classes are under `$defs`.
 
-    `write` puts defaults into their JSON form.
+    `write` converts defaults to JSON.
 
     Raises:
-        TypeError: A field is of a kind that JSON cannot give.
+        TypeError: JSON has no form for the type of a field.
     """
-    writer = _Writer(write)
-    root = writer.of_class(cls)
-    defs = {name: found for name, found in writer.defs.items() if found is not None}
+    builder = _SchemaBuilder(write)
+    root = builder.class_schema(cls)
+    defs = {name: schema for name, schema in builder.defs.items() if schema is not None}
     return {"$schema": DIALECT, **root, **({"$defs": defs} if defs else {})}
 
 
 @frozen
-class _Writer:
+class _SchemaBuilder:
     write: Write
     defs: dict[str, Schema | None] = field(factory=dict[str, "Schema | None"])
 
-    def of_class(self, cls: type) -> Schema:
+    def class_schema(self, cls: type) -> Schema:
         """Return the schema of an attrs class."""
-        found: Schema = {"title": cls.__name__, "type": "object"}
+        schema: Schema = {"title": cls.__name__, "type": "object"}
         if cls.__doc__:
-            found["description"] = " ".join(inspect.cleandoc(cls.__doc__).split("\n\n")[0].split())
+            schema["description"] = " ".join(inspect.cleandoc(cls.__doc__).split("\n\n")[0].split())
         attributes = fields_of(cls)
-        found["properties"] = {a.alias or a.name: self.of_field(a) for a in attributes}
+        schema["properties"] = {a.alias or a.name: self.field_schema(a) for a in attributes}
         if required := [a.alias or a.name for a in attributes if a.default is attrs.NOTHING]:
-            found["required"] = required
-        return {**found, "additionalProperties": False}
+            schema["required"] = required
+        return {**schema, "additionalProperties": False}
 
-    def of_field(self, attribute: "Attribute[Any]") -> Schema:
+    def field_schema(self, attribute: "Attribute[Any]") -> Schema:
         """Return the schema of a field, with its default."""
-        found = self.of(Any if attribute.type is None else attribute.type)
+        schema = self.type_schema(Any if attribute.type is None else attribute.type)
         default: Any = attribute.default
         if isinstance(default, FACTORY):
             default = attrs.NOTHING if default.takes_self else default.factory()
-        return found if default is attrs.NOTHING else {**found, "default": self.write(default)}
+        return schema if default is attrs.NOTHING else {**schema, "default": self.write(default)}
 
-    def of(self, kind: Any, limits: Constraints | None = None) -> Schema:
-        """
-        Return the schema of a field's type.
-
-        Raises:
-            TypeError: JSON cannot give such a value.
-        """
+    def type_schema(self, kind: Any, constraints: Constraints | None = None) -> Schema:
+        """Return the schema of a type."""
         origin = get_origin(kind)
         if origin is Annotated:
-            limits = find_constraints(kind.__metadata__) or limits
-            return {**self.of(kind.__origin__, limits), **(limits.annotations() if limits else {})}
+            constraints = find_constraints(kind.__metadata__) or constraints
+            return {
+                **self.type_schema(kind.__origin__, constraints),
+                **(constraints.annotations() if constraints else {}),
+            }
         if isinstance(kind, NewType):
-            return self.of(kind.__supertype__, limits)
+            return self.type_schema(kind.__supertype__, constraints)
         if origin in UNIONS:
-            return {"anyOf": [self.of(part, limits) for part in get_args(kind)]}
+            return {"anyOf": [self.type_schema(part, constraints) for part in get_args(kind)]}
         if origin is Literal:
-            return _choice(get_args(kind))
+            return _enum_schema(get_args(kind))
         if (origin or kind) in LISTS:
-            items = self.of((get_args(kind) or (Any,))[0])
-            return {"type": "array", "items": items, **_keywords(kind, "array", limits)}
+            items = self.type_schema((get_args(kind) or (Any,))[0])
+            return {"type": "array", "items": items, **_keywords(kind, "array", constraints)}
         if (origin or kind) in OBJECTS:
-            values = self.of((get_args(kind) or (str, Any))[1])
+            values = self.type_schema((get_args(kind) or (str, Any))[1])
             more = {"additionalProperties": values} if values else {}
-            return {"type": "object", **more, **_keywords(kind, "object", limits)}
-        if kind in PLAIN:
-            return {**PLAIN[kind], **_keywords(kind, PLAIN[kind].get("type", ""), limits)}
-        return self.of_name(kind)
+            return {"type": "object", **more, **_keywords(kind, "object", constraints)}
+        if kind in SCALARS:
+            return {**SCALARS[kind], **_keywords(kind, SCALARS[kind].get("type", ""), constraints)}
+        return self.named_schema(kind)
 
-    def of_name(self, kind: Any) -> Schema:
-        """
-        Return the schema of an enumeration, or a reference to a class's.
-
-        Raises:
-            TypeError: It is neither.
-        """
+    def named_schema(self, kind: Any) -> Schema:
+        """Return the schema of an enumeration, or a reference to a class's."""
         if isinstance(kind, type) and issubclass(kind, Enum):
-            return _choice([member.value for member in kind])
+            return _enum_schema([member.value for member in kind])
         if not attrs.has(kind):
-            raise TypeError(f"No field of a shape can be {kind!r}.")
+            raise TypeError(f"A field cannot have the type {kind!r}: JSON has no form for it.")
         if kind.__name__ not in self.defs:
-            self.defs[kind.__name__] = None  # so that a class may hold itself
-            self.defs[kind.__name__] = self.of_class(kind)
+            self.defs[kind.__name__] = None  # a class may contain itself
+            self.defs[kind.__name__] = self.class_schema(kind)
         return {"$ref": f"#/$defs/{kind.__name__}"}
 
 
-def _choice(values: Any) -> Schema:
+def _enum_schema(values: Any) -> Schema:
     plain = [value.value if isinstance(value, Enum) else value for value in values]
     kinds = {value.__class__ for value in plain}
-    kind = PLAIN[kinds.pop()] if len(kinds) == 1 else {}
+    kind = SCALARS[kinds.pop()] if len(kinds) == 1 else {}
     return {**kind, "enum": plain}
 
 
-def _keywords(kind: Any, name: str, limits: Constraints | None) -> Schema:
+def _keywords(kind: Any, name: str, constraints: Constraints | None) -> Schema:
     default = DEFAULTS[kind].keywords(name) if kind in DEFAULTS else {}
-    return {**default, **(limits.keywords(name) if limits else {})}
+    return {**default, **(constraints.keywords(name) if constraints else {})}

@@ -1,11 +1,12 @@
-"""JSON values: each kind read strictly, and written in one form."""
+"""Scalar JSON values: strict reading, and writing in one form."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 from workbell.adapters.serialization.field_errors import structure_error
 from workbell.domain.constraints import MAX_INTEGER, MIN_INTEGER
 from workbell.domain.errors import Invalid
+
+T = TypeVar("T")
 
 MAX_DEPTH = 32
 
@@ -23,8 +26,8 @@ _CENT = Decimal("0.01")
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def text(value: Any) -> str:
-    """Return a text; NUL and lone surrogates are refused."""
+def read_text(value: Any) -> str:
+    """Return a string without NUL and lone surrogates."""
     if not isinstance(value, str):
         raise structure_error("must be a string")
     if "\0" in value:
@@ -42,8 +45,8 @@ def _is_unicode(value: str) -> bool:
     return True
 
 
-def integer(value: Any) -> int:
-    """Return an integer of 64 bits; 3.0 is one (JSON Schema 2020-12), true is not."""
+def read_integer(value: Any) -> int:
+    """Return an integer of 64 bits; 3.0 is one (JSON Schema 2020-12)."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -53,38 +56,38 @@ def integer(value: Any) -> int:
     return value
 
 
-def number(value: Any) -> float:
-    """Return a finite number; integers are numbers too."""
+def read_number(value: Any) -> float:
+    """Return a finite number as a float."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            found = float(value)
+            number = float(value)
         except OverflowError:
             raise structure_error("must be a number of 64 bits") from None
-        if isfinite(found):
-            return found
+        if isfinite(number):
+            return number
     raise structure_error("must be a number")
 
 
-def boolean(value: Any) -> bool:
-    """Return true or false."""
+def read_boolean(value: Any) -> bool:
+    """Return a boolean."""
     if not isinstance(value, bool):
         raise structure_error("must be a boolean")
     return value
 
 
-def nothing(value: Any) -> None:
-    """Return null."""
+def read_null(value: Any) -> None:
+    """Return None for null."""
     if value is not None:
         raise structure_error("must be null")
 
 
-def moment(value: Any) -> datetime:
-    """Return a moment in UTC from RFC 3339 with an offset."""
+def read_datetime(value: Any) -> datetime:
+    """Return a datetime in UTC from RFC 3339 text with an offset."""
     if isinstance(value, str):
         try:
-            found = msgspec.convert(value, datetime)
-            if found.tzinfo is not None:
-                return found.astimezone(UTC)
+            moment = msgspec.convert(value, datetime)
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
         except (msgspec.ValidationError, OverflowError, UnicodeError):
             raise structure_error("must be a date-time such as 2026-01-31T09:30:00Z") from None
         raise structure_error(
@@ -93,18 +96,13 @@ def moment(value: Any) -> datetime:
     raise structure_error("must be a date-time")
 
 
-def day(value: Any) -> date:
-    """Return a date from RFC 3339."""
-    if isinstance(value, str):
-        try:
-            return msgspec.convert(value, date)
-        except (msgspec.ValidationError, UnicodeError):
-            pass
-    raise structure_error("must be a date such as 2026-01-31")
+def read_date(value: Any) -> date:
+    """Return a date from RFC 3339 text."""
+    return _convert(value, date, "must be a date such as 2026-01-31")
 
 
-def duration(value: Any) -> timedelta:
-    """Return a duration from HH:MM:SS; the hours may exceed 24."""
+def read_duration(value: Any) -> timedelta:
+    """Return a timedelta from HH:MM:SS; the hours may exceed 24."""
     if isinstance(value, str) and (parts := _DURATION.fullmatch(value)):
         hours, minutes, seconds, fraction = parts.groups()
         return timedelta(
@@ -116,119 +114,93 @@ def duration(value: Any) -> timedelta:
     raise structure_error("must be a duration in the form HH:MM:SS")
 
 
-def decimal(value: Any) -> Decimal:
-    """Return a decimal of at most two places, from a number or a text."""
+def read_decimal(value: Any) -> Decimal:
+    """Return a decimal of at most two places from a number or a string."""
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         return Decimal(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        found = Decimal(str(value))
-        if found.is_finite() and abs(found) < _DECIMAL_BOUND and found == found.quantize(_CENT):
-            return found
+        number = Decimal(str(value))
+        if number.is_finite() and abs(number) < _DECIMAL_BOUND and number == number.quantize(_CENT):
+            return number
     raise structure_error("must be a decimal with at most two places")
 
 
-def uuid(value: Any) -> UUID:
+def read_uuid(value: Any) -> UUID:
     """Return a UUID."""
+    return _convert(value, UUID, "must be a UUID")
+
+
+def _convert(value: Any, cls: type[T], message: str) -> T:
     if isinstance(value, str):
-        try:
-            return msgspec.convert(value, UUID)
-        except (msgspec.ValidationError, UnicodeError):
-            pass
-    raise structure_error("must be a UUID")
+        with suppress(msgspec.ValidationError, UnicodeError):
+            return msgspec.convert(value, cls)
+    raise structure_error(message)
 
 
-def free(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return any JSON value of at most so many levels, as it is."""
+def read_any(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return any JSON value unchanged; `depth` is the maximum nesting."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return text(value)
+        return read_text(value)
     if isinstance(value, int):
-        return integer(value)
+        return read_integer(value)
     if isinstance(value, float):
-        return number(value)
+        return read_number(value)
     if not isinstance(value, dict | list):
         raise structure_error("must be a JSON value")
     if depth == 0:
         raise structure_error(f"must be at most {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
         for name in value:
-            text(name)
+            read_text(name)
     for inner in value.values() if isinstance(value, dict) else value:
-        free(inner, depth - 1)
+        read_any(inner, depth - 1)
     return value
 
 
-# writing
-
-
-def _cannot(said: str) -> NoReturn:
-    raise Invalid(said)
+def _refuse(reason: str) -> NoReturn:
+    raise Invalid(f"{reason} cannot be written as JSON.")
 
 
 def write_text(value: str) -> str:
-    """
-    Return a text, or the text that an enumeration's member stands for.
-
-    Raises:
-        Invalid: It holds NUL or a lone surrogate.
-    """
+    """Return a string, or the value of a string enumeration's member."""
     plain = value.value if isinstance(value, Enum) else value
     if "\0" in plain or not (plain.isascii() or _is_unicode(plain)):
-        _cannot("A text with NUL or lone surrogates cannot be written as JSON.")
+        _refuse("A string with NUL or lone surrogates")
     return plain if plain.__class__ is str else str.__str__(plain)
 
 
 def write_integer(value: int) -> int:
-    """
-    Return an integer.
-
-    Raises:
-        Invalid: It has more than 64 bits.
-    """
+    """Return an integer of at most 64 bits."""
     if not MIN_INTEGER <= value <= MAX_INTEGER:
-        _cannot("An integer of more than 64 bits cannot be written as JSON.")
+        _refuse(f"The integer {value} (more than 64 bits)")
     return value if value.__class__ is int else int(value)
 
 
 def write_number(value: float) -> float:
-    """
-    Return a number.
-
-    Raises:
-        Invalid: It is not finite.
-    """
+    """Return a finite number."""
     if not isfinite(value):
-        _cannot(f"{value} cannot be written as JSON.")
+        _refuse(f"{value}")
     return value
 
 
 def write_decimal(value: Decimal) -> float:
-    """
-    Return a decimal as a number of two places.
-
-    Raises:
-        Invalid: It is not finite.
-    """
+    """Return a finite decimal as a number of two places."""
     return write_number(round(float(value), 2))
 
 
-def write_moment(value: datetime) -> str:
-    """
-    Return a moment as RFC 3339 in UTC.
-
-    Raises:
-        Invalid: It is naive.
-    """
+def write_datetime(value: datetime) -> str:
+    """Return an aware datetime as RFC 3339 text in UTC."""
     if value.tzinfo is not UTC:
         if value.utcoffset() is None:
-            _cannot("A time without a zone cannot be written as JSON.")
+            _refuse("A datetime without a time zone")
         value = value.astimezone(UTC)
     return f"{value.isoformat()[:-6]}Z"
 
 
 def write_duration(value: timedelta) -> str:
-    """Return a duration as HH:MM:SS, with a fraction where it has one."""
+    """Return a timedelta as HH:MM:SS, with six decimals unless they are 0."""
     sign, rest = ("-", -value) if value < timedelta(0) else ("", value)
     seconds, micros = divmod(rest // _MICROSECOND, 1_000_000)
     fraction = f".{micros:06}" if micros else ""

@@ -32,9 +32,8 @@ class JsonSerializer:
     """
     Strict conversion between JSON values and attrs classes.
 
-    Nothing is coerced, unknown names are refused, and every error of a value
-    is reported under its dotted path. `unknown` is the message for a name
-    that the class does not have.
+    It coerces nothing, refuses unknown names, and reports every error of a
+    value under its dotted path. `unknown` is the message for unknown names.
     """
 
     unknown: str = "is not a valid parameter"
@@ -42,50 +41,40 @@ class JsonSerializer:
     _unstructure: Write = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        """Make the converters; they cache the hooks of every class."""
+        """Create the converters, which cache their hooks."""
         # a frozen class sets its own fields this way (attrs, "Post Init")
         object.__setattr__(self, "_converter", make_converter(self.unknown))
         object.__setattr__(self, "_unstructure", _make_unstructure())
 
     def structure(self, data: object, cls: type[T]) -> T:
-        """
-        Return JSON data as a value of the class.
-
-        Raises:
-            Invalid: The data do not fit; every wrong field is named.
-        """
+        """Structure JSON data as a class; raise Invalid with all field errors."""
         try:
             return cast(T, self._converter.get_structure_hook(cls)(data, cls))
         except StructureError as error:
             raise Invalid(field_errors=error.by_path()) from None
 
     def unstructure(self, value: object) -> Any:
-        """
-        Return a value as JSON data: texts, numbers, lists, dicts and None.
-
-        Raises:
-            Invalid: It holds something that JSON has no form for.
-        """
+        """Return a value as JSON data; raise Invalid if JSON has no form for it."""
         try:
             return self._unstructure(value)
         except RecursionError:
-            raise Invalid("It is nested too deeply to be written as JSON.") from None
+            raise Invalid("The value is nested too deeply to be written as JSON.") from None
 
     def size(self, value: object) -> int:
-        """Return how many bytes a JSON value takes."""
+        """Return the number of bytes of a value as JSON text."""
         return len(msgspec.json.encode(value))
 
     def digest(self, value: object) -> str:
-        """Return the SHA-256 of a JSON value, whatever the order of its names."""
+        """Return the SHA-256 of a JSON value; the order of names does not matter."""
         return sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
 
     def schema(self, cls: type) -> Mapping[str, Any]:
-        """Return the JSON Schema (2020-12) of a class, unknown names refused."""
+        """Return the JSON Schema (2020-12) of a class."""
         return json_schema.schema(cls, self.unstructure)
 
 
 class _Hooks(dict[type, Write]):
-    """Unstructure hooks by class; cattrs is asked once a class."""
+    """Unstructure hooks by class; each is looked up in cattrs once."""
 
     def __init__(self, converter: Converter) -> None:
         super().__init__()
@@ -101,44 +90,36 @@ class _Hooks(dict[type, Write]):
 
 
 def _make_unstructure() -> Write:
-    writing = Converter()
-    hooks = _Hooks(writing)
+    converter = Converter()
+    hooks = _Hooks(converter)
     by_type: Mapping[type, Write] = {
         str: scalars.write_text,
         int: scalars.write_integer,
         float: scalars.write_number,
         Decimal: scalars.write_decimal,
-        datetime: scalars.write_moment,
+        datetime: scalars.write_datetime,
         date: date.isoformat,
         timedelta: scalars.write_duration,
         UUID: str,
-        bool: _itself,
-        NoneType: _itself,
+        bool: bool,
+        NoneType: lambda _: None,
         list: _list_writer(hooks),
         tuple: _list_writer(hooks),
         Enum: lambda value: hooks.write(value.value),
         bytes: _refuse,
         Path: _refuse,
     }
-    writing.register_unstructure_hook_func(lambda _: True, _refuse)
-    writing.register_unstructure_hook_func(_is_set, _set_writer(hooks))
-    writing.register_unstructure_hook_func(_is_mapping, _object_writer(hooks))
+    converter.register_unstructure_hook_func(lambda _: True, _refuse)
+    converter.register_unstructure_hook_func(
+        lambda cls: issubclass(cls, AbstractSet), _set_writer(hooks)
+    )
+    converter.register_unstructure_hook_func(
+        lambda cls: issubclass(cls, Mapping), _object_writer(hooks)
+    )
     for kind, hook in by_type.items():
-        writing.register_unstructure_hook(kind, hook)
-    writing.register_unstructure_hook_factory(attrs.has, lambda cls: _class_writer(cls, hooks))
+        converter.register_unstructure_hook(kind, hook)
+    converter.register_unstructure_hook_factory(attrs.has, lambda cls: _class_writer(cls, hooks))
     return hooks.write
-
-
-def _is_set(kind: type) -> bool:
-    return issubclass(kind, AbstractSet)
-
-
-def _is_mapping(kind: type) -> bool:
-    return issubclass(kind, Mapping)
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def _refuse(value: Any) -> NoReturn:
@@ -157,7 +138,7 @@ def _object_writer(hooks: _Hooks) -> Write:
     def write(value: Mapping[Any, Any]) -> dict[str, Any]:
         for name in value:
             if not isinstance(name, str):
-                raise Invalid("A JSON object has texts for names.")
+                raise Invalid(f"A JSON object cannot have the name {name!r}: names are strings.")
         return {scalars.write_text(name): hooks.write(part) for name, part in value.items()}
 
     return write

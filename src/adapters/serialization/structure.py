@@ -1,13 +1,13 @@
-"""Strict structuring of JSON values, with all errors of a value at once."""
+"""Strict structuring of JSON values: no coercion, all errors at once."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NewType, NoReturn, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
@@ -15,15 +15,9 @@ from attrs import evolve
 from cattrs import Converter
 
 from workbell.adapters.serialization import scalars
-from workbell.adapters.serialization.class_hook import class_hook
-from workbell.adapters.serialization.field_errors import (
-    FieldError,
-    StructureError,
-    structure_error,
-)
+from workbell.adapters.serialization.class_hook import Hook, class_hook
+from workbell.adapters.serialization.field_errors import FieldError, StructureError, structure_error
 from workbell.domain.constraints import MAX_TEXT, Constraints, find_constraints
-
-Hook = Callable[[Any, Any], Any]
 
 TEXT = Constraints(max_length=MAX_TEXT)
 LISTS: Mapping[Any, Callable[[Iterable[Any]], Any]] = {
@@ -34,88 +28,82 @@ LISTS: Mapping[Any, Callable[[Iterable[Any]], Any]] = {
 }
 OBJECTS = (dict, Mapping)
 UNIONS = (Union, UnionType)
+
+
+def _text(value: Any) -> str:
+    text = scalars.read_text(value)
+    if len(text) > MAX_TEXT:
+        raise structure_error(*TEXT.problems(text))
+    return text
+
+
 SCALARS: Mapping[Any, Callable[[Any], Any]] = {
-    bool: scalars.boolean,
-    float: scalars.number,
-    datetime: scalars.moment,
-    date: scalars.day,
-    timedelta: scalars.duration,
-    Decimal: scalars.decimal,
-    UUID: scalars.uuid,
-    NoneType: scalars.nothing,
-    Any: scalars.free,
-    object: scalars.free,
-    None: scalars.free,  # a field without annotation
+    str: _text,
+    int: scalars.read_integer,
+    bool: scalars.read_boolean,
+    float: scalars.read_number,
+    datetime: scalars.read_datetime,
+    date: scalars.read_date,
+    timedelta: scalars.read_duration,
+    Decimal: scalars.read_decimal,
+    UUID: scalars.read_uuid,
+    NoneType: scalars.read_null,
+    Any: scalars.read_any,
+    object: scalars.read_any,
+    None: scalars.read_any,  # a field without annotation
 }
 
 
 def make_converter(unknown: str) -> Converter:
     """
-    Return a converter that structures classes and coerces nothing.
+    Return a cattrs converter that coerces nothing.
 
     `unknown` is the message for a name that the class does not have.
     """
     converter = Converter(forbid_extra_keys=True, detailed_validation=True, use_alias=True)
-    # cattrs itself structures a NewType as its base
-    converter.register_structure_hook_func(lambda t: not isinstance(t, NewType), _unsupported)
-    for kind, structure in SCALARS.items():
-        converter.register_structure_hook_func(_is(kind), _hook(structure))
-    # cattrs finds these for their subclasses too, before any predicate
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(int, _integer)
-    for kind in (float, bool):
-        converter.register_structure_hook(kind, _hook(SCALARS[kind]))
-    for kind in (bytes, Path):
-        converter.register_structure_hook(kind, _unsupported)
-    for predicate, factory in (
-        (_is_choice, lambda kind, _: _choice_hook(kind)),
-        (_has_origin(*UNIONS), _union_hook),
-        (_has_origin(*LISTS), _list_hook),
-        (_has_origin(*OBJECTS), _object_hook),
-        (_has_origin(Annotated), _annotated_hook),
-        (attrs.has, lambda cls, converter: class_hook(cls, converter, unknown)),
-    ):
-        converter.register_structure_hook_factory(predicate, factory)
+    make = partial(_make_hook, converter=converter)
+    converter.register_structure_hook_factory(lambda _: True, lambda kind: make(kind))
+    converter.register_structure_hook_factory(
+        attrs.has, lambda cls: class_hook(cls, converter, unknown)
+    )
+    # cattrs prefers its own hooks for these classes and their subclasses to any predicate
+    cached = lru_cache(maxsize=512)(make)
+    for base in (str, int, float, bytes, Path):
+        converter.register_structure_hook(base, lambda value, kind: cached(kind)(value, kind))
     return converter
 
 
-def _is(kind: object) -> Callable[[Any], bool]:
-    return lambda t: t is kind
-
-
-def _has_origin(*origins: Any) -> Callable[[Any], bool]:
-    return lambda kind: (get_origin(kind) or kind) in origins
+def _make_hook(kind: Any, converter: Converter) -> Hook:
+    """Return the hook of a type, which ignores its second argument."""
+    make = partial(_make_hook, converter=converter)
+    origin, args = get_origin(kind) or kind, get_args(kind)
+    if attrs.has(kind):
+        return converter.get_structure_hook(kind)  # cached there
+    if kind in SCALARS:
+        return _hook(SCALARS[kind])
+    if isinstance(kind, NewType):
+        return make(kind.__supertype__)
+    if origin is Annotated:
+        return _annotated_hook(kind, make)
+    if origin is Literal:
+        return _choice_hook(args)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _choice_hook(kind)
+    if origin in UNIONS:
+        hooks = [make(part) for part in args if part is not NoneType]
+        return _union_hook(hooks, is_optional=NoneType in args)
+    if origin in LISTS and args[1:] in ((), (...,)):
+        return _list_hook(make(args[0] if args else Any), LISTS[origin])
+    if origin in OBJECTS:
+        return _object_hook(args[1] if args else Any, make)
+    raise TypeError(f"A field cannot have the type {kind!r}: JSON has no form for it.")
 
 
 def _hook(structure: Callable[[Any], Any]) -> Hook:
     return lambda value, _: structure(value)
 
 
-def _unsupported(_: Any, kind: Any) -> NoReturn:
-    raise TypeError(f"No field of a shape can be {kind!r}.")
-
-
-def _text(value: Any, kind: Any) -> Any:
-    if kind is not str:
-        return _choice_hook(kind)(value, kind)
-    if len(scalars.text(value)) > MAX_TEXT:
-        raise structure_error(*TEXT.problems(value))
-    return value
-
-
-def _integer(value: Any, kind: Any) -> Any:
-    return scalars.integer(value) if kind is int else _choice_hook(kind)(value, kind)
-
-
-def _is_choice(kind: Any) -> bool:
-    return get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, Enum))
-
-
-@lru_cache(maxsize=512)
-def _choice_hook(kind: Any) -> Hook:
-    if not _is_choice(kind):
-        _unsupported(None, kind)
-    choices = get_args(kind) if get_origin(kind) is Literal else kind
+def _choice_hook(choices: Iterable[Any]) -> Hook:
     plain = [(c.value if isinstance(c, Enum) else c, c) for c in choices]
     members = {(value.__class__, value): choice for value, choice in plain}  # True is not 1
     message = f"must be one of: {', '.join(str(value) for value, _ in plain)}"
@@ -129,18 +117,14 @@ def _choice_hook(kind: Any) -> Hook:
     return structure
 
 
-def _union_hook(kind: Any, converter: Converter) -> Hook:
-    parts = get_args(kind)
-    members = [(p, converter.get_structure_hook(p)) for p in parts if p is not NoneType]
-    optional = NoneType in parts
-
-    def structure(value: Any, _: Any) -> Any:
-        if value is None and optional:
+def _union_hook(hooks: Sequence[Hook], *, is_optional: bool) -> Hook:
+    def structure(value: Any, kind: Any) -> Any:
+        if value is None and is_optional:
             return None
         failed: list[StructureError] = []
-        for part, hook in members:
+        for hook in hooks:
             try:
-                return hook(value, part)
+                return hook(value, kind)
             except StructureError as error:
                 failed.append(error)
         raise failed[0] if len(failed) == 1 else _closest(failed)
@@ -149,76 +133,70 @@ def _union_hook(kind: Any, converter: Converter) -> Hook:
 
 
 def _closest(failed: Sequence[StructureError]) -> StructureError:
-    """Return the error of the member that came closest, or one that names all members."""
-    for found in failed:
-        if any(error.path or not error.is_predicate for error in found.errors):
-            return found
-    kinds = (found.errors[0].message.removeprefix("must be ") for found in failed)
+    """Return the error of the closest member, or one that names all."""
+    for failure in failed:
+        if any(error.path or not error.is_predicate for error in failure.errors):
+            return failure
+    kinds = (failure.errors[0].message.removeprefix("must be ") for failure in failed)
     return structure_error(f"must be {' or '.join(kinds)}")
 
 
-def _list_hook(kind: Any, converter: Converter) -> Hook:
-    make = LISTS[get_origin(kind) or kind]
-    inner, *more = get_args(kind) or (Any,)
-    if more not in ([], [...]):
-        _unsupported(None, kind)
-    hook = converter.get_structure_hook(inner)
-
+def _list_hook(hook: Hook, make_list: Callable[[Iterable[Any]], Any]) -> Hook:
     def structure(value: Any, _: Any) -> Any:
-        if not isinstance(value, list):  # cattrs reads any iterable, texts too
+        if not isinstance(value, list):
             raise structure_error("must be a list")
-        return make(_parts(enumerate(value), hook, inner).values())
+        return make_list(_structure_items(enumerate(value), hook).values())
 
     return structure
 
 
-def _object_hook(kind: Any, converter: Converter) -> Hook:
-    _, inner = get_args(kind) or (str, Any)
-    hook = converter.get_structure_hook(inner)
+def _object_hook(kind: Any, make: Callable[[Any], Hook]) -> Hook:
+    hook = make(kind)
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
             raise structure_error("must be an object")
-        if inner is Any or inner is object:
-            return scalars.free(value)
-        return _parts(((scalars.text(name), part) for name, part in value.items()), hook, inner)
+        if kind is Any or kind is object:
+            return scalars.read_any(value)
+        return _structure_items(
+            ((scalars.read_text(name), item) for name, item in value.items()), hook
+        )
 
     return structure
 
 
-def _parts(parts: Iterable[tuple[Any, Any]], hook: Hook, kind: Any) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
+def _structure_items(items: Iterable[tuple[Any, Any]], hook: Hook) -> dict[Any, Any]:
+    """Structure the values of pairs; raise the errors of all of them at once."""
+    structured: dict[Any, Any] = {}
     errors: list[FieldError] = []
-    for place, part in parts:
+    for key, item in items:
         try:
-            found[place] = hook(part, kind)
-        except StructureError as failed:
-            errors.extend(error.within(str(place)) for error in failed.errors)
+            structured[key] = hook(item, None)
+        except StructureError as failure:
+            errors.extend(error.within(str(key)) for error in failure.errors)
     if errors:
         raise StructureError(errors)
-    return found
+    return structured
 
 
-def _annotated_hook(kind: Any, converter: Converter) -> Hook:
-    base, limits = kind.__origin__, find_constraints(kind.__metadata__)
-    while isinstance(base, NewType):
-        base = base.__supertype__
-    if limits is not None and get_origin(base) in UNIONS:
-        parts = (p if p is NoneType else Annotated[p, limits] for p in get_args(base))
-        base = Union[tuple(parts)]  # noqa: UP007 - made at run time
-        limits = None
-    hook = converter.get_structure_hook(base)
-    if limits is None:
-        return lambda value, _: hook(value, base)
+def _annotated_hook(kind: Any, make: Callable[[Any], Hook]) -> Hook:
+    base, constraints = kind.__origin__, find_constraints(kind.__metadata__)
+    if isinstance(base, NewType):
+        return make(Annotated[base.__supertype__, *kind.__metadata__])
+    if constraints is None:
+        return make(base)
+    if get_origin(base) in UNIONS:
+        parts = (p if p is NoneType else Annotated[p, constraints] for p in get_args(base))
+        return make(Union[tuple(parts)])  # noqa: UP007 - made at run time
+    hook = make(base)
     if base is str:
-        hook = _hook(scalars.text)
-        limits = evolve(limits, max_length=limits.max_length or MAX_TEXT)
-    problems = limits.problems
+        hook = _hook(scalars.read_text)
+        constraints = evolve(constraints, max_length=constraints.max_length or MAX_TEXT)
 
     def structure(value: Any, _: Any) -> Any:
-        found = hook(value, base)
-        if messages := tuple(problems(found)):
+        structured = hook(value, base)
+        if messages := tuple(constraints.problems(structured)):
             raise structure_error(*messages)
-        return found
+        return structured
 
     return structure

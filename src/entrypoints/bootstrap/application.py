@@ -174,9 +174,9 @@ class Application:
             worker=worker,
             wakeups=wakeups,
             waker=self.waker,
-            ticking=self.ticking if scheduler else None,
+            ticker=self.ticking if scheduler else None,
             retention=self.retention if scheduler else None,
-            expectations=OverdueAlerts(store=self.store, clock=self.clock),
+            overdue_alerts=OverdueAlerts(store=self.store, clock=self.clock),
             anchor=self.anchor,
             on_stuck=on_stuck,
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from workbell.adapters.builtin_tasks.goal_reminders import GoalReminders
-from workbell.adapters.builtin_tasks.registry import built_in
+from workbell.adapters.builtin_tasks.registry import built_in_tasks
 from workbell.adapters.cache.metered import MeteredCache
 from workbell.adapters.crypto.jwt_tokens import JwtTokens
 from workbell.adapters.crypto.password_hasher import Argon2Hasher
@@ -201,7 +201,7 @@ def _make_tasks(
     reminding: ReminderService,
     others: Iterable[Task],
 ) -> Tasks:
-    general = built_in(
+    general = built_in_tasks(
         store=store,
         files=files,
         mailer=mailer,
@@ -286,7 +286,7 @@ def _make_registration(
         store=store,
         clock=clock,
         randomness=SystemRandomness(),
-        hasher=Argon2Hasher.of(settings.password_hashing, slots=max_parallel_hashes()),
+        hasher=Argon2Hasher.from_profile(settings.password_hashing, slots=max_parallel_hashes()),
         mailer=mailer,
         background_mailer=BackgroundMailer(mailer) if settings.smtp_url is not None else mailer,
         code_life=timedelta(minutes=settings.otp_minutes),

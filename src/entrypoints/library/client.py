@@ -132,7 +132,7 @@ class Client:
         from workbell.adapters.dramatiq.runtime import PeriodicThread
 
         def beat() -> float:
-            self._inline.beat()
+            self._inline.renew_leases()
             return self.application.settings.lease_seconds / 3
 
         heartbeat = PeriodicThread("heartbeat", beat)

@@ -1,4 +1,4 @@
-"""A task's context that remembers what a body told it."""
+"""A task context that records its calls."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ class RecordedLog:
 
 @frozen(kw_only=True)
 class RecordedContext:
-    """What the engine would give to a body; `checks_left` runs out by a cancel."""
+    """A fake context; it is cancelled after `checks_left` checks."""
 
     job_id: int = 7
     attempt: int = 1

@@ -1,4 +1,4 @@
-"""File Backup: archives, their verification, rotation, and the folders' walls."""
+"""File Backup: archives, verification, rotation, and paths outside the folders."""
 
 import io
 import os
@@ -15,7 +15,7 @@ import zstandard
 from tests.adapters.builtin_tasks.context import NOON, RecordedContext
 from workbell.adapters.builtin_tasks import tar_archive as archives
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
-from workbell.adapters.builtin_tasks.file_backup import Backup, FileBackup
+from workbell.adapters.builtin_tasks.file_backup import FileBackup, FileBackups
 from workbell.adapters.serialization.serializer import JsonSerializer
 from workbell.domain.errors import Invalid, NotFound, Unavailable
 from workbell.domain.identity.actor import SYSTEM
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Return a folder with `in/photos`, `out` and, beside them, `secret`."""
+    """Return a folder with `in/photos`, `out` and `secret`."""
     (tmp_path / "in" / "photos" / "deep").mkdir(parents=True)
     (tmp_path / "out").mkdir()
     (tmp_path / "in" / "photos" / "a.txt").write_text("alpha")
@@ -35,8 +35,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def task(home: Path) -> Backup:
-    return Backup(Folders("INPUT_DIRS", (home / "in",)), Folders("BACKUP_DIRS", (home / "out",)))
+def task(home: Path) -> FileBackups:
+    return FileBackups(
+        Folders("INPUT_DIRS", (home / "in",)), Folders("BACKUP_DIRS", (home / "out",))
+    )
 
 
 def back_up(home: Path, context: RecordedContext | None = None, **changed: Any) -> dict[str, Any]:
@@ -68,26 +70,26 @@ def test_a_folder_is_backed_up_and_verified(
     result = back_up(home, context, compress=name != "none")
 
     assert (result["compression"], result["files"], result["bytes"]) == (name, 2, 300_005)
-    found = contents(result["archive"])
-    assert list(found) == [
+    members = contents(result["archive"])
+    assert list(members) == [
         "photos/a.txt",
         "photos/deep",
         "photos/inner",
         "photos/deep/b\nc.bin",
         "MANIFEST.sha256",
     ]
-    assert found["photos/a.txt"] == b"alpha"
+    assert members["photos/a.txt"] == b"alpha"
     assert context.notes[-1][0] == 300_005
-    beside = Path(result["archive"] + ".sha256").read_bytes()
-    _, _, manifest = beside.partition(b"\n")
-    assert manifest == found["MANIFEST.sha256"]
+    sums = Path(result["archive"] + ".sha256").read_bytes()
+    _, _, manifest = sums.partition(b"\n")
+    assert manifest == members["MANIFEST.sha256"]
     assert sorted(path.name for path in (home / "out" / "daily").iterdir()) == [
         Path(result["archive"]).name,
         Path(result["archive"]).name + ".sha256",
     ]
 
 
-def test_the_manifests_are_what_sha256sum_reads(home: Path) -> None:
+def test_sha256sum_accepts_the_manifests(home: Path) -> None:
     archive = Path(back_up(home, compress=False)["archive"])
     with tarfile.open(archive) as tar:
         tar.extractall(home / "restored", filter="data")
@@ -109,31 +111,31 @@ def test_a_single_file_and_odd_names_are_backed_up(home: Path) -> None:
         "MANIFEST.sha256",
     ]
     (home / "in" / "MANIFEST.sha256").write_text("mine")
-    found = contents(back_up(home, source_path="MANIFEST.sha256")["archive"])
-    assert found["MANIFEST.sha256_"] == b"mine"
+    members = contents(back_up(home, source_path="MANIFEST.sha256")["archive"])
+    assert members["MANIFEST.sha256_"] == b"mine"
     Path(os.fsdecode(os.fsencode(home / "in" / "photos") + b"/\xff\\")).write_text("x")
     assert back_up(home)["files"] == 3
     (home / "in" / ".hidden dir").mkdir()
     assert "/hidden_dir-" in back_up(home, source_path=".hidden dir")["archive"]
 
 
-def test_old_copies_of_the_same_source_are_rotated(home: Path) -> None:
+def test_old_backups_of_the_same_source_are_rotated(home: Path) -> None:
     other = back_up(home, source_path="photos/a.txt")["archive"]
-    made = [
+    results = [
         back_up(home, RecordedContext(time=NOON + timedelta(days=day)), keep=2) for day in range(4)
     ]
     early = back_up(home, RecordedContext(time=NOON - timedelta(days=1)), keep=1)
 
-    assert [len(result["removed"]) for result in made] == [0, 0, 1, 1]
-    assert made[3]["removed"] == [Path(made[1]["archive"]).name]
+    assert [len(result["removed"]) for result in results] == [0, 0, 1, 1]
+    assert results[3]["removed"] == [Path(results[1]["archive"]).name]
     assert len(early["removed"]) == 2
     names = {path.name for path in (home / "out" / "daily").iterdir()}
-    kept = [Path(other).name, Path(early["archive"]).name]
-    assert names == {*kept, *(f"{name}.sha256" for name in kept)}
+    remaining = [Path(other).name, Path(early["archive"]).name]
+    assert names == {*remaining, *(f"{name}.sha256" for name in remaining)}
 
 
 @pytest.mark.parametrize("target", ["../../secret", "/etc/hostname", "../.."])
-def test_a_link_out_of_the_folders_fails_the_job_and_leaves_nothing(
+def test_a_link_out_of_the_folders_fails_the_job_and_leaves_no_file(
     home: Path, target: str
 ) -> None:
     (home / "in" / "photos" / "link").symlink_to(target)
@@ -168,27 +170,27 @@ def test_paths_outside_the_folders_are_refused_at_once(home: Path, name: str, pa
         back_up(home, **given)
 
 
-def test_a_configured_folder_counts_as_inside_itself(home: Path) -> None:
+def test_a_configured_folder_is_inside_itself(home: Path) -> None:
     assert back_up(home, source_path=".", destination=".")["files"] == 2
 
 
 def test_a_backup_does_not_contain_itself(home: Path) -> None:
     both = Folders("BOTH", (home / "in",))
     with pytest.raises(Invalid, match="must not be the source"):
-        Backup(both, both).check(SYSTEM, FileBackup(source_path=".", destination="."))
+        FileBackups(both, both).check(SYSTEM, FileBackup(source_path=".", destination="."))
     for _ in range(2):
-        result = Backup(both, both).run(
+        result = FileBackups(both, both).run(
             RecordedContext(), FileBackup(source_path=".", destination="photos/copies")
         )
         assert result["files"] == 2
 
 
-def test_a_source_that_is_not_there_is_not_found(home: Path) -> None:
+def test_a_missing_source_is_not_found(home: Path) -> None:
     with pytest.raises(NotFound):
         back_up(home, source_path="none")
 
 
-def test_what_is_neither_file_nor_folder_is_left_out(home: Path) -> None:
+def test_special_files_are_skipped(home: Path) -> None:
     context = RecordedContext()
     os.mkfifo(home / "in" / "photos" / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -197,20 +199,20 @@ def test_what_is_neither_file_nor_folder_is_left_out(home: Path) -> None:
     assert [line[0] for line in context.log.lines] == ["warning", "warning", "info"]
 
 
-def test_a_cancelled_backup_leaves_nothing(home: Path) -> None:
+def test_a_cancelled_backup_leaves_no_file(home: Path) -> None:
     (home / "in" / "photos" / "big").write_bytes(bytes(20 * 1024 * 1024))
     with pytest.raises(Cancelled):
         back_up(home, RecordedContext(checks_left=[4]), compress=False)
     assert list((home / "out" / "daily").iterdir()) == []
 
 
-def test_a_destination_that_cannot_be_written_may_be_tried_again(home: Path) -> None:
+def test_a_destination_that_cannot_be_written_is_unavailable(home: Path) -> None:
     (home / "out" / "daily").write_text("a file")
     with pytest.raises(Unavailable, match="exists"):
         back_up(home)
 
 
-def test_a_folder_that_cannot_be_opened_is_not_left_out_silently(
+def test_a_folder_that_cannot_be_opened_is_an_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.open
@@ -225,7 +227,7 @@ def test_a_folder_that_cannot_be_opened_is_not_left_out_silently(
         back_up(home)
 
 
-def test_a_folder_that_cannot_be_listed_is_not_left_out_silently(
+def test_a_folder_that_cannot_be_listed_is_an_error(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.scandir
@@ -240,7 +242,7 @@ def test_a_folder_that_cannot_be_listed_is_not_left_out_silently(
         back_up(home)
 
 
-# archives: what happens while one is written
+# archives
 
 
 def _member(path: Path) -> archives.Member:
@@ -248,7 +250,7 @@ def _member(path: Path) -> archives.Member:
     return archives.Member(path.name, path.name, folder)
 
 
-def test_a_file_that_shrinks_or_is_replaced_meanwhile_is_noticed(home: Path) -> None:
+def test_a_file_that_shrinks_or_is_replaced_during_the_backup_is_an_error(home: Path) -> None:
     path = home / "in" / "photos" / "a.txt"
     shrunk = _member(path)
     path.write_text("a")
@@ -272,7 +274,7 @@ def test_a_file_that_shrinks_or_is_replaced_meanwhile_is_noticed(home: Path) -> 
     "kind", [archives.PLAIN, archives.GZIP, archives.ZSTD], ids=lambda k: k.name
 )
 def test_an_archive_that_differs_from_what_was_written_is_refused(
-    home: Path, kind: archives.Kind
+    home: Path, kind: archives.Compression
 ) -> None:
     member = _member(home / "in" / "photos" / "a.txt")
     path, context = home / "x", RecordedContext()
@@ -286,7 +288,7 @@ def test_an_archive_that_differs_from_what_was_written_is_refused(
     os.close(member.folder)
 
 
-def test_a_write_error_is_told_as_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_error_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> bytes:
         raise OSError(28, "No space left on device")
 

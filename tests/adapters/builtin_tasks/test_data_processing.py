@@ -1,4 +1,4 @@
-"""Data Processing: statistics, data sets, and the task around them."""
+"""Data Processing: statistics, data sets, and the task."""
 
 import csv
 import json
@@ -16,10 +16,10 @@ from workbell.adapters.builtin_tasks import datasets
 from workbell.adapters.builtin_tasks.allowed_folders import Folders
 from workbell.adapters.builtin_tasks.column_statistics import (
     MAX_DISTINCT,
-    Groups,
-    Numbers,
-    Texts,
-    number_of,
+    ColumnGroups,
+    NumericColumn,
+    TextColumn,
+    parse_number,
 )
 from workbell.adapters.builtin_tasks.data_processing import DataProcessing, DataProcessor, Operation
 from workbell.adapters.serialization.serializer import JsonSerializer
@@ -52,8 +52,8 @@ def source(folder: Path, name: str, text: str | bytes) -> DataProcessing:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(MEASURES, max_size=30), max_size=5))
-def test_figures_are_those_of_the_standard_library(batches: list[list[float]]) -> None:
-    numbers = Numbers()
+def test_statistics_equal_those_of_the_standard_library(batches: list[list[float]]) -> None:
+    numbers = NumericColumn()
     for batch in batches:
         numbers.add([*batch, None, ""])
     every = [value for batch in batches for value in batch]
@@ -82,18 +82,18 @@ def test_figures_are_those_of_the_standard_library(batches: list[list[float]]) -
 
 @settings(deadline=None)
 @given(st.lists(st.lists(MEASURES, min_size=1, max_size=40), min_size=1, max_size=20))
-def test_beyond_the_bound_an_even_sample_is_kept(batches: list[list[float]]) -> None:
-    numbers = Numbers(max_kept=10)
+def test_many_numbers_are_sampled_evenly(batches: list[list[float]]) -> None:
+    numbers = NumericColumn(max_sample=10)
     for batch in batches:
         numbers.add(batch)
     every = [value for batch in batches for value in batch]
-    assert list(numbers.kept) == every[:: numbers.stride]
-    assert len(numbers.kept) <= 10
+    assert list(numbers.sample) == every[:: numbers.stride]
+    assert len(numbers.sample) <= 10
     assert ("quantiles_from" in numbers.complex()) == (len(every) > 10)
 
 
-def test_outliers_lie_beyond_tukeys_fences() -> None:
-    numbers = Numbers()
+def test_outliers_are_outside_tukeys_fences() -> None:
+    numbers = NumericColumn()
     numbers.add([*range(1, 101), 1000, "x", float("inf"), True])
     figures = numbers.complex()
     assert figures["outliers"]["count"] == 1
@@ -113,12 +113,12 @@ def test_outliers_lie_beyond_tukeys_fences() -> None:
     ],
     ids=list("abcdefg"),
 )
-def test_a_number_is_finite_and_spelt_as_people_do(cell: object, number: float | None) -> None:
-    assert number_of(cell) == number
+def test_only_finite_decimal_numbers_are_parsed(cell: object, number: float | None) -> None:
+    assert parse_number(cell) == number
 
 
-def test_texts_are_counted_within_bounds() -> None:
-    texts = Texts()
+def test_counted_texts_are_limited() -> None:
+    texts = TextColumn()
     texts.add(["a", "b", "a", "", None])
     assert texts.complex()["top"][0] == {"value": "a", "count": 2}
     assert texts.simple() == {"count": 3, "missing": 2, "distinct": 2}
@@ -129,10 +129,10 @@ def test_texts_are_counted_within_bounds() -> None:
     assert "new" not in texts.values
 
 
-def test_groups_are_counted_within_bounds() -> None:
-    groups = Groups("city", "price", max_groups=2)
+def test_counted_groups_are_limited() -> None:
+    groups = ColumnGroups("city", "price", max_groups=2)
     groups.add(["a", "b", "c", None, "a"], [1, 2, 3, "x", 5])
-    assert groups.figures(1) == {
+    assert groups.largest(1) == {
         "by": "city",
         "of": "price",
         "groups": {"a": {"count": 2, "sum": 6.0, "mean": 3.0}},
@@ -153,7 +153,7 @@ def test_a_csv_file_is_processed(tmp_path: Path) -> None:
     assert figures["group_by"][0]["groups"]["Oslo"] == {"count": 2, "sum": 6.5, "mean": 3.25}
 
 
-def test_a_tab_separated_file_has_its_own_comma(tmp_path: Path) -> None:
+def test_a_tab_separated_file_is_processed(tmp_path: Path) -> None:
     result = processed(tmp_path, source(tmp_path, "a.tsv", "a\tb\n1\t2\n"))
     assert result["statistics"]["columns"]["b"]["sum"] == 2.0
 
@@ -169,7 +169,7 @@ def test_json_lines_are_processed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("a.csv", b"", "empty"),
         ("a.csv", b"a,b\n\xff\xfe,1\n", "not UTF-8"),
@@ -178,25 +178,25 @@ def test_json_lines_are_processed(tmp_path: Path) -> None:
         ("a.jsonl", b"", "empty"),
         ("b.jsonl", b"{", "line 1 is not JSON"),
         ("c.jsonl", b'{"a":NaN}', "line 1 is not JSON"),
-        ("d.jsonl", b"{}\n[1]", "line 2 is no object"),
+        ("d.jsonl", b"{}\n[1]", "line 2 is not an object"),
         ("e.jsonl", b"[" * 100_000, "not JSON"),
         ("f.jsonl", b"{}\n{}", "empty"),
     ],
     ids=list("abcdefghij"),
 )
-def test_a_broken_file_is_refused_with_the_place(
-    tmp_path: Path, name: str, text: bytes, said: str
+def test_an_invalid_file_is_refused_with_the_line(
+    tmp_path: Path, name: str, text: bytes, message: str
 ) -> None:
-    with pytest.raises(Invalid, match=said):
+    with pytest.raises(Invalid, match=message):
         processed(tmp_path, source(tmp_path, name, text))
 
 
-def test_a_header_alone_is_no_rows(tmp_path: Path) -> None:
+def test_a_file_with_a_header_only_has_no_rows(tmp_path: Path) -> None:
     result = processed(tmp_path, source(tmp_path, "a.csv", "a,b\n"))
     assert (result["processed_records"], result["statistics"]) == (0, {"count": 0})
 
 
-def test_a_missing_or_unreadable_source_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_source_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(NotFound):
         processed(tmp_path, DataProcessing(source="none.csv"))
@@ -204,7 +204,7 @@ def test_a_missing_or_unreadable_source_is_said_so(tmp_path: Path) -> None:
         processed(tmp_path, DataProcessing(source="folder.csv"))
 
 
-def test_columns_and_operation_choose_the_figures(tmp_path: Path) -> None:
+def test_columns_and_operation_select_the_statistics(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,b,c\n1,2,x\n3,4,y\n")
     chosen = DataProcessing(source="a.csv", columns=("b", "a", "b"), operation="mean")
     result = processed(tmp_path, chosen)
@@ -221,12 +221,12 @@ def test_columns_and_operation_choose_the_figures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("operation", ["count", "sum", "min", "max"])
-def test_each_operation_is_one_figure(tmp_path: Path, operation: Operation) -> None:
+def test_each_operation_is_one_statistic(tmp_path: Path, operation: Operation) -> None:
     figures = processed(tmp_path, DataProcessing(dataset_size=10, operation=operation))
     assert set(figures["statistics"]) == {"column", "count", operation, "columns"}
 
 
-def test_made_up_rows_are_the_same_for_the_same_size(tmp_path: Path) -> None:
+def test_synthetic_rows_are_the_same_for_the_same_size(tmp_path: Path) -> None:
     parameters = DataProcessing(dataset_size=5000, processing_type="complex")
     context = RecordedContext()
     result = processed(tmp_path, parameters, context)
@@ -245,7 +245,7 @@ def test_work_stops_between_two_batches(tmp_path: Path) -> None:
     assert len(context.notes) == 2
 
 
-def test_a_wide_file_still_fits_into_a_result(tmp_path: Path) -> None:
+def test_the_result_of_a_wide_file_is_shortened(tmp_path: Path) -> None:
     names = [f"{'é' * 90}{n}" for n in range(100)]
     rows = [[f"{'ß' * 99}{row}" if n else row for n in range(100)] for row in range(30)]
     with (tmp_path / "wide.csv").open("w", encoding="utf-8", newline="") as file:
@@ -256,19 +256,19 @@ def test_a_wide_file_still_fits_into_a_result(tmp_path: Path) -> None:
     assert result["statistics"]["columns_in"] == "statistics.json"
 
 
-def test_the_table_of_figures_holds_no_formula(tmp_path: Path) -> None:
+def test_the_csv_table_contains_no_formula(tmp_path: Path) -> None:
     context = RecordedContext()
     processed(tmp_path, source(tmp_path, "a.csv", "=1+1,a,a,\n1,2,3,4\n"), context)
     table = context.files["statistics.csv"].decode().splitlines()
     assert [line.split(",")[0] for line in table] == ["column", "'=1+1", "a", "a_3", "column_4"]
 
 
-def test_a_numbered_name_may_be_taken_too() -> None:
-    assert datasets._distinct(["a", "a_2", "a"]) == ["a", "a_2", "a_3"]
-    assert datasets._distinct(["a", "a_3", "a"]) == ["a", "a_3", "a_3_3"]
+def test_duplicate_names_are_numbered() -> None:
+    assert datasets._unique_names(["a", "a_2", "a"]) == ["a", "a_2", "a_3"]
+    assert datasets._unique_names(["a", "a_3", "a"]) == ["a", "a_3", "a_3_3"]
 
 
-def test_paths_are_judged_when_a_job_is_made(tmp_path: Path) -> None:
+def test_paths_are_checked_when_a_job_is_created(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
     outside.mkdir()
@@ -295,7 +295,7 @@ def test_paths_are_judged_when_a_job_is_made(tmp_path: Path) -> None:
     assert data.MAX_SIZE == 10_000_000
 
 
-def test_a_relative_path_is_looked_for_in_every_folder(tmp_path: Path) -> None:
+def test_a_relative_path_is_searched_in_every_folder(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     (tmp_path / "two" / "a.csv").write_text("a\n1\n")

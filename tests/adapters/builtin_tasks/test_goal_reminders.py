@@ -1,4 +1,4 @@
-"""Goal reminders as tasks: who may run them, and what they answer."""
+"""Goal reminder tasks: permissions and results."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ class Outbox:
 
 @pytest.fixture
 def reminders() -> GoalReminders:
-    """Return the tasks over a store in which somebody has left a goal alone."""
+    """Return the tasks, with a store that has an inactive goal."""
     clock = ManualClock(NOON + timedelta(days=7))
     store = MemoryStore(clock)
     with store.begin() as tx:
@@ -48,32 +48,34 @@ def reminders() -> GoalReminders:
             )
         )
     tokens = UnsubscribeTokens([b"k" * 32])
-    reminding = ReminderService(store=store, clock=clock, tokens=tokens, public_url="http://bell")
+    reminding = ReminderService(
+        store=store, clock=clock, tokens=tokens, public_url="http://workbell"
+    )
     return GoalReminders(reminding, Outbox())
 
 
-def test_the_run_tells_how_many_it_has_looked_at_and_told(reminders: GoalReminders) -> None:
+def test_the_result_counts_checked_and_reminded_users(reminders: GoalReminders) -> None:
     context = RecordedContext()
     assert reminders.run(context, RemindGoals()) == {"people": 1, "reminded": 1}
     assert reminders.run(context, RemindGoals(own_times=True)) == {"people": 0, "reminded": 0}
-    assert context.notes == [(1, None, "people looked at")]
+    assert context.notes == [(1, None, "users checked")]
     with pytest.raises(Cancelled):
         reminders.run(RecordedContext(checks_left=[0]), RemindGoals())
 
 
-def test_a_mail_goes_out_under_the_same_id_in_every_try(reminders: GoalReminders) -> None:
-    asked = MailReminder(user_id=1, day="2030-01-08", goals=[1])
-    sent = reminders.mail(RecordedContext(), asked)
-    assert reminders.mail(RecordedContext(attempt=2), asked) == sent
+def test_all_attempts_use_the_same_message_id(reminders: GoalReminders) -> None:
+    parameters = MailReminder(user_id=1, day="2030-01-08", goals=[1])
+    sent = reminders.mail(RecordedContext(), parameters)
+    assert reminders.mail(RecordedContext(attempt=2), parameters) == sent
     assert isinstance(reminders.mailer, Outbox)
     assert [message.message_id for message in reminders.mailer.messages] == [sent["message_id"]] * 2
-    unknown = reminders.mail(RecordedContext(), evolve(asked, user_id=9))
-    assert unknown == {"sent": False, "reason": "not wanted any more"}
+    unknown = reminders.mail(RecordedContext(), evolve(parameters, user_id=9))
+    assert unknown == {"sent": False, "reason": "no longer wanted"}
     with pytest.raises(Invalid):
-        reminders.mail(RecordedContext(), evolve(asked, day="2030-02-30"))
+        reminders.mail(RecordedContext(), evolve(parameters, day="2030-02-30"))
 
 
-def test_only_superusers_and_the_system_send_reminders(reminders: GoalReminders) -> None:
+def test_only_superusers_and_the_system_may_send_reminders(reminders: GoalReminders) -> None:
     for task in reminders.tasks():
         assert task.check is not None
         task.check(SYSTEM, None)

@@ -1,4 +1,4 @@
-"""Send Email, Echo, Database Cleanup, reports, and the catalogue of tasks."""
+"""Send Email, Echo, Database Cleanup, reports, and the list of tasks."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,9 +11,9 @@ from attrs import Factory, evolve, frozen
 from tests.adapters.builtin_tasks.context import NOON, RecordedContext
 from workbell.adapters.builtin_tasks import report_generation as reporting
 from workbell.adapters.builtin_tasks import report_html as report_page
-from workbell.adapters.builtin_tasks.database_cleanup import Cleaner, DatabaseCleanup
-from workbell.adapters.builtin_tasks.registry import built_in
-from workbell.adapters.builtin_tasks.report_generation import Reporter, ReportGeneration
+from workbell.adapters.builtin_tasks.database_cleanup import DatabaseCleaner, DatabaseCleanup
+from workbell.adapters.builtin_tasks.registry import built_in_tasks
+from workbell.adapters.builtin_tasks.report_generation import ReportGeneration, ReportGenerator
 from workbell.adapters.builtin_tasks.send_email import EmailSender, SendEmail
 from workbell.adapters.memory.store import MemoryStore
 from workbell.adapters.serialization.serializer import JsonSerializer
@@ -49,7 +49,7 @@ class Outbox:
 
 
 @frozen
-class Shelf:
+class FakeFiles:
     deleted: list[str] = Factory(list)
 
     def new_key(self) -> str:
@@ -77,16 +77,16 @@ def a_job(**changed: Any) -> Job:
     return Job(**given | changed)
 
 
-# the catalogue
+# the list of tasks
 
 
-def catalogue() -> dict[str, Task]:
-    tasks = built_in(store=MemoryStore(FixedClock()), files=Shelf(), mailer=Outbox())
+def tasks_by_key() -> dict[str, Task]:
+    tasks = built_in_tasks(store=MemoryStore(FixedClock()), files=FakeFiles(), mailer=Outbox())
     return {task.key: task for task in tasks}
 
 
-def test_the_five_predefined_tasks_come_first_in_their_order() -> None:
-    assert [(task.key, task.name) for task in catalogue().values()] == [
+def test_the_tasks_of_insighthub_are_first_in_their_order() -> None:
+    assert [(task.key, task.name) for task in tasks_by_key().values()] == [
         ("email.send", "Send Email"),
         ("data.process", "Data Processing"),
         ("report.generate", "Report Generation"),
@@ -127,16 +127,16 @@ def test_the_five_predefined_tasks_come_first_in_their_order() -> None:
     ],
     ids=["email", "data", "report", "backup", "cleanup"],
 )
-def test_parameters_are_listed_flat(key: str, flat: dict[str, str]) -> None:
-    parameters = catalogue()[key].parameters
+def test_parameters_have_a_flat_schema(key: str, flat: dict[str, str]) -> None:
+    parameters = tasks_by_key()[key].parameters
     assert parameters is not None
     schema = SERIALIZER.schema(parameters)
     definition = TaskDefinition(key=key, name="", schema=schema, created_at=NOON)
     assert definition.flat_schema() == flat
 
 
-def test_echo_returns_what_it_was_given() -> None:
-    echo = catalogue()["echo"]
+def test_echo_returns_its_parameters() -> None:
+    echo = tasks_by_key()["echo"]
     assert echo.parameters is None
     assert echo.body(RecordedContext(), {"a": 1}) == {"a": 1}
 
@@ -144,7 +144,7 @@ def test_echo_returns_what_it_was_given() -> None:
 # mail
 
 
-def test_an_email_is_sent_under_the_same_id_in_every_try() -> None:
+def test_all_attempts_send_the_same_message_id() -> None:
     outbox = Outbox()
     parameters = SERIALIZER.structure({"email": "a@b.example", "delay": 5}, SendEmail)
     sender = EmailSender(outbox)
@@ -170,12 +170,12 @@ def test_an_email_is_sent_under_the_same_id_in_every_try() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
-        ({"email": "nobody"}, "must be an e-mail address"),
-        ({"email": "a@b\n"}, "must be an e-mail address"),
-        ({"email": "a@b.example, c@d.example"}, "must be an e-mail address"),
-        ({"email": "a\x01@b.example"}, "must be an e-mail address"),
+        ({"email": "someone"}, "must be an email address"),
+        ({"email": "a@b\n"}, "must be an email address"),
+        ({"email": "a@b.example, c@d.example"}, "must be an email address"),
+        ({"email": "a\x01@b.example"}, "must be an email address"),
         ({"delay": -1}, "at least 0"),
         ({"delay": 10**9}, "at most"),
         ({"delay": "5"}, "delay must be an integer"),
@@ -185,10 +185,8 @@ def test_an_email_is_sent_under_the_same_id_in_every_try() -> None:
     ],
     ids=list("abcdefghij"),
 )
-def test_an_email_that_cannot_be_sent_is_refused_at_once(
-    changed: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(Invalid, match=said):
+def test_invalid_email_parameters_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         SERIALIZER.structure({"email": "a@b.example"} | changed, SendEmail)
 
 
@@ -228,33 +226,33 @@ def test_old_executions_are_deleted_with_their_files() -> None:
             Schedule(task="echo", cron=CronRule("* * * * *"), created_at=NOON, updated_at=NOON)
         )
         tx.jobs.add([old(9, schedule_id=schedule.id)], NOON)
-    shelf, context = Shelf(), RecordedContext(owner=OWNER)
-    result = Cleaner(store, shelf, batch=2).run(context, EXECUTIONS)
+    files, context = FakeFiles(), RecordedContext(owner=OWNER)
+    result = DatabaseCleaner(store, files, batch=2).run(context, EXECUTIONS)
 
     assert result == {"table_name": "execution_logs", "days_old": 3, "records_deleted": 4}
-    assert shelf.deleted == ["key-1"]
+    assert files.deleted == ["key-1"]
     assert context.notes[-1][0] == 4
-    assert Cleaner(store, shelf).run(RecordedContext(), EXECUTIONS)["records_deleted"] == 0
+    assert DatabaseCleaner(store, files).run(RecordedContext(), EXECUTIONS)["records_deleted"] == 0
 
 
-def test_only_superusers_clean_up_even_when_the_job_runs_later() -> None:
+def test_the_owner_must_be_a_superuser_when_the_job_runs() -> None:
     store = a_store(old(9))
-    cleaner = Cleaner(store, Shelf())
+    cleaner = DatabaseCleaner(store, FakeFiles())
     with pytest.raises(NotAllowed, match="superusers"):
         cleaner.check(Actor(user_id=OTHER), EXECUTIONS)
     with pytest.raises(NotAllowed, match="superusers"):
         cleaner.run(RecordedContext(owner=OTHER), EXECUTIONS)
-    with pytest.raises(NotAllowed, match="not a user"):
+    with pytest.raises(NotAllowed, match="no longer a user"):
         cleaner.run(RecordedContext(owner=UserId(99)), EXECUTIONS)
     with store.begin() as tx:
         tx.users.replace(evolve(tx.users.get_for_update(OWNER), is_active=False))
-    with pytest.raises(NotAllowed, match="not active"):
+    with pytest.raises(NotAllowed, match="no longer active"):
         cleaner.run(RecordedContext(owner=OWNER), EXECUTIONS)
 
 
 @pytest.mark.parametrize("table", ["users", "audit_logs", "deliveries", "execution_logs; --"])
-def test_other_tables_are_refused_with_those_that_may_be(table: str) -> None:
-    cleaner = Cleaner(a_store(), Shelf())
+def test_the_error_for_another_table_lists_the_allowed_ones(table: str) -> None:
+    cleaner = DatabaseCleaner(a_store(), FakeFiles())
     other = evolve(EXECUTIONS, table_name=table)
     with pytest.raises(Invalid, match="execution_logs"):
         cleaner.check(SYSTEM, other)
@@ -264,7 +262,9 @@ def test_other_tables_are_refused_with_those_that_may_be(table: str) -> None:
 
 def test_a_cleanup_stops_between_two_batches() -> None:
     with pytest.raises(Cancelled):
-        Cleaner(a_store(old(9)), Shelf()).run(RecordedContext(checks_left=[0]), EXECUTIONS)
+        DatabaseCleaner(a_store(old(9)), FakeFiles()).run(
+            RecordedContext(checks_left=[0]), EXECUTIONS
+        )
 
 
 # reports
@@ -293,10 +293,10 @@ def a_history() -> MemoryStore:
     return store
 
 
-def test_a_report_shows_the_owners_rows_of_the_period(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_contains_the_owners_rows_of_the_period(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "PAGE", 2)
     context = RecordedContext(owner=OWNER)
-    result = Reporter(a_history()).run(context, ReportGeneration(include_charts=True))
+    result = ReportGenerator(a_history()).run(context, ReportGeneration(include_charts=True))
 
     assert SERIALIZER.unstructure(result) == result
     assert (result["jobs"], result["schedules"]) == (3, 1)
@@ -316,38 +316,38 @@ def test_a_report_shows_the_owners_rows_of_the_period(monkeypatch: pytest.Monkey
     assert "0 9 * * *" in context.files["schedules.csv"].decode()
 
 
-def test_a_report_without_charts_or_rows_says_none() -> None:
+def test_a_report_without_rows_has_no_table_or_chart() -> None:
     context = RecordedContext()
-    result = Reporter(a_history()).run(context, ReportGeneration(report_type="monthly"))
+    result = ReportGenerator(a_history()).run(context, ReportGeneration(report_type="monthly"))
     page = context.files["report.html"].decode()
     assert result["jobs"] == 0
     assert "None in this period." in page
     assert "<svg" not in page
 
 
-def test_a_period_reaches_back_from_now() -> None:
-    weekly = Reporter(a_history()).run(
+def test_a_period_ends_now() -> None:
+    weekly = ReportGenerator(a_history()).run(
         RecordedContext(owner=OWNER), ReportGeneration(report_type="weekly")
     )
     assert weekly["jobs"] == 4
 
 
-def test_a_report_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_notes_omitted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "PAGE", 1)
     monkeypatch.setattr(reporting, "MAX_JOBS", 2)
     monkeypatch.setattr(reporting, "MAX_SCHEDULES", 1)
     monkeypatch.setattr(report_page, "FAILURES_SHOWN", 0)
     context = RecordedContext(owner=OWNER)
-    assert Reporter(a_history()).run(context, ReportGeneration())["jobs"] == 2
+    assert ReportGenerator(a_history()).run(context, ReportGeneration())["jobs"] == 2
     page = context.files["report.html"].decode()
     assert "There were more jobs" in page
     assert "The newest 0 of 1." in page
 
 
-def test_bars_are_drawn_to_scale_and_escaped() -> None:
-    drawn = report_page.bars([("<a>", 2.0), ("b", 0.0), ("c", 1.0)], "T & t")
-    assert "&lt;a&gt;" in drawn
-    assert "T &amp; t" in drawn
-    assert 'width="400.0"' in drawn
-    assert 'width="200.0"' in drawn
+def test_bars_are_chart_to_scale_and_escaped() -> None:
+    chart = report_page.bars([("<a>", 2.0), ("b", 0.0), ("c", 1.0)], "T & t")
+    assert "&lt;a&gt;" in chart
+    assert "T &amp; t" in chart
+    assert 'width="400.0"' in chart
+    assert 'width="200.0"' in chart
     assert 'height="0"' in report_page.bars([], "none")

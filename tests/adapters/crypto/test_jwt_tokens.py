@@ -1,4 +1,4 @@
-"""Signed tokens: only our own are accepted."""
+"""Signed tokens: only tokens of this service are accepted."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -53,12 +53,12 @@ def tokens(*keys: bytes, clock: Clock | None = None, issuer: str = "us") -> JwtT
 def forged(
     header: dict[str, Any] | str | None = None, payload: dict[str, Any] | str | None = None
 ) -> str:
-    """Return a token signed with the right key, but not as we would write it."""
-    genuine = tokens().issue(CLAIMS)
-    ours, said = (json.loads(part) for part in _parts(genuine))
+    """Return a token signed with the right key, in any form."""
+    valid = tokens().issue(CLAIMS)
+    valid_header, valid_payload = (json.loads(part) for part in _parts(valid))
     texts = [
         new if isinstance(new, str) else json.dumps(old | (new or {}))
-        for old, new in ((ours, header), (said, payload))
+        for old, new in ((valid_header, header), (valid_payload, payload))
     ]
     signed = ".".join(urlsafe_b64encode(text.encode()).rstrip(b"=").decode() for text in texts)
     signature = jwt.get_algorithm_by_name("HS256").sign(signed.encode(), KEY)
@@ -70,14 +70,14 @@ def _parts(token: str) -> Iterator[bytes]:
         yield base64url_decode(segment)
 
 
-def said(**changes: Any) -> str:
-    """Return the payload of a good token with some members changed, or gone if None."""
+def payload(**changes: Any) -> str:
+    """Return a valid payload with some members changed, or removed if None."""
     payload = json.loads(list(_parts(tokens().issue(CLAIMS)))[1]) | changes
     return json.dumps({name: value for name, value in payload.items() if value is not None})
 
 
 @pytest.mark.parametrize("kind", list(TokenKind))
-def test_a_token_says_what_was_put_into_it(kind: TokenKind) -> None:
+def test_a_token_has_the_claims_it_was_issued_with(kind: TokenKind) -> None:
     claims = evolve(CLAIMS, kind=kind)
     assert tokens().read(tokens().issue(claims), kind) == claims
 
@@ -91,12 +91,12 @@ def test_times_are_whole_seconds() -> None:
     assert tokens().read(tokens().issue(claims), TokenKind.ACCESS) == CLAIMS
 
 
-def test_a_token_of_one_kind_does_not_serve_as_the_other() -> None:
+def test_a_token_of_one_kind_is_refused_as_the_other() -> None:
     with pytest.raises(Unauthenticated):
         tokens().read(tokens().issue(CLAIMS), TokenKind.REFRESH)
 
 
-def test_a_token_expires_by_our_clock() -> None:
+def test_a_token_expires_by_the_clock_of_the_service() -> None:
     clock = Clock(CLAIMS.expires_at - timedelta(microseconds=1))
     checking = tokens(clock=clock)
     token = checking.issue(CLAIMS)
@@ -106,12 +106,12 @@ def test_a_token_expires_by_our_clock() -> None:
         checking.read(token, TokenKind.ACCESS)
 
 
-def test_a_clock_that_was_set_back_signs_nobody_out() -> None:
+def test_a_token_stays_valid_when_the_clock_is_set_back() -> None:
     earlier = tokens(clock=Clock(NOON - timedelta(days=1)))
     assert earlier.read(tokens().issue(CLAIMS), TokenKind.ACCESS) == CLAIMS
 
 
-def test_an_older_key_still_checks_but_signs_no_more() -> None:
+def test_an_older_key_verifies_and_does_not_sign() -> None:
     old = tokens(OLD_KEY).issue(CLAIMS)
     both = tokens(KEY, OLD_KEY)
     assert both.read(old, TokenKind.ACCESS) == CLAIMS
@@ -126,18 +126,18 @@ def test_short_keys_are_refused(keys: list[bytes]) -> None:
         JwtTokens.create(keys, Clock(), issuer="us")
 
 
-def test_keys_are_not_shown() -> None:
+def test_the_repr_does_not_contain_keys() -> None:
     assert "kkkk" not in repr(tokens())
 
 
-def test_the_forger_of_these_tests_makes_good_tokens_too() -> None:
+def test_the_forged_helper_also_makes_valid_tokens() -> None:
     assert tokens().read(forged(), TokenKind.ACCESS) == CLAIMS
-    assert tokens().read(forged(payload=said()), TokenKind.ACCESS) == CLAIMS
+    assert tokens().read(forged(payload=payload()), TokenKind.ACCESS) == CLAIMS
 
 
-def test_a_token_of_other_issuers_or_for_others_is_refused() -> None:
+def test_a_token_of_another_issuer_or_audience_is_refused() -> None:
     for payload in ({"iss": "them"}, {"aud": "them"}):
-        with pytest.raises(Unauthenticated, match="not ours"):
+        with pytest.raises(Unauthenticated, match="not issued by this service"):
             tokens().read(forged(payload=payload), TokenKind.ACCESS)
 
 
@@ -195,23 +195,23 @@ def test_other_headers_are_refused(header: Any) -> None:
         {"nbf": 0},
     ],
 )
-def test_other_claims_are_refused_though_they_are_signed(changes: dict[str, Any]) -> None:
+def test_other_claims_are_refused_despite_a_valid_signature(changes: dict[str, Any]) -> None:
     with pytest.raises(Unauthenticated):
-        tokens().read(forged(payload=said(**changes)), TokenKind.ACCESS)
+        tokens().read(forged(payload=payload(**changes)), TokenKind.ACCESS)
 
 
-def test_a_claim_that_stands_there_twice_is_refused() -> None:
-    twice = said().replace("{", '{"sub": "1", ', 1)
+def test_a_duplicate_claim_is_refused() -> None:
+    twice = payload().replace("{", '{"sub": "1", ', 1)
     with pytest.raises(Unauthenticated):
         tokens().read(forged(payload=twice), TokenKind.ACCESS)
 
 
-def test_only_one_spelling_of_a_token_is_taken() -> None:
+def test_only_canonical_base64_is_accepted() -> None:
     token = tokens().issue(CLAIMS)
     head, body, signature = token.split(".")
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     sibling = last[last.index(signature[-1]) ^ 1]
-    for other in (
+    for changed in (
         f"{token}=",
         f"{token}\n",
         f" {token}",
@@ -229,14 +229,14 @@ def test_only_one_spelling_of_a_token_is_taken() -> None:
         "\ud800.a.b",
     ):
         with pytest.raises(Unauthenticated):
-            tokens().read(other, TokenKind.ACCESS)
+            tokens().read(changed, TokenKind.ACCESS)
 
 
 @given(st.text(), st.integers(0, 400))
 @settings(deadline=None)
-def test_no_other_text_passes(text: str, position: int) -> None:
+def test_a_changed_token_is_refused(text: str, position: int) -> None:
     token = tokens().issue(CLAIMS)
-    for other in (text, token[:position] + text + token[position + len(text) :]):
-        if other != token:
+    for changed in (text, token[:position] + text + token[position + len(text) :]):
+        if changed != token:
             with pytest.raises(Unauthenticated):
-                tokens().read(other, TokenKind.ACCESS)
+                tokens().read(changed, TokenKind.ACCESS)

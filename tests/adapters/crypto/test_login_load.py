@@ -1,4 +1,4 @@
-"""Storms of logins and refreshes, and what they cost."""
+"""Many simultaneous logins and refreshes: hashes, memory, refusals."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -38,16 +38,16 @@ class Outbox:
 
 @define
 class CountingHasher:
-    """A real hasher that counts."""
+    """A real hasher that counts its hashes."""
 
     real: Argon2Hasher
-    made: int = 0
+    hashed: int = 0
     compared: int = 0
     lock: Any = Factory(threading.Lock)
 
     def hash(self, password: str) -> str:
         with self.lock:
-            self.made += 1
+            self.hashed += 1
         return self.real.hash(password)
 
     def verify(self, password_hash: str, password: str) -> bool:
@@ -63,11 +63,11 @@ class CountingHasher:
 
     @contextmanager
     def counted(self) -> Iterator[list[int]]:
-        before, cost = (self.made, self.compared), [0, 0]
+        before, cost = (self.hashed, self.compared), [0, 0]
         try:
             yield cost
         finally:
-            cost[:] = [self.made - before[0], self.compared - before[1]]
+            cost[:] = [self.hashed - before[0], self.compared - before[1]]
 
 
 @define
@@ -100,52 +100,52 @@ def register(service: Service, name: str = "ana", password: str = "correct horse
     return service.identity.register(new)
 
 
-def test_known_and_unknown_cost_the_same_hashes() -> None:
-    """Counted, not timed: the hash is what takes the time."""
-    one = service(MemoryStore(SystemClock()))
-    register(one)
-    register(one, "bob")
+def test_known_and_unknown_users_cost_the_same_hashes() -> None:
+    """Hashes are counted, because they take nearly all of the time."""
+    scene = service(MemoryStore(SystemClock()))
+    register(scene)
+    register(scene, "bob")
     names = ("ana@example.com", "nobody@example.com", "ana", "nobody", "", "\0", "x" * 5000)
 
     flows: dict[str, Callable[[str], object]] = {
-        "login": lambda name: one.signing_in.login(name, "wrong"),
-        "opaque login": lambda name: one.signing_in.login_opaque(name, "wrong"),
-        "verify": lambda name: one.identity.verify_otp(name, "123456"),
-        "resend": lambda name: one.identity.resend_otp(name),
-        "request reset": lambda name: one.members.passwords.request_reset(name),
-        "reset": lambda name: one.members.passwords.reset(name, "123456", "a good one, 77"),
+        "login": lambda name: scene.signing_in.login(name, "wrong"),
+        "opaque login": lambda name: scene.signing_in.login_opaque(name, "wrong"),
+        "verify": lambda name: scene.identity.verify_otp(name, "123456"),
+        "resend": lambda name: scene.identity.resend_otp(name),
+        "request reset": lambda name: scene.members.passwords.request_reset(name),
+        "reset": lambda name: scene.members.passwords.reset(name, "123456", "a good one, 77"),
     }
     for flow, call in flows.items():
         costs = set()
         for name in names:
-            with one.hasher.counted() as cost, suppress(WorkbellError):
+            with scene.hasher.counted() as cost, suppress(WorkbellError):
                 call(name)
             costs.add(tuple(cost))
         assert len(costs) == 1, (flow, costs)
     quiet = set()
     for email in ("ana@example.com", "new@example.com", "new@example.com"):
-        with one.hasher.counted() as cost:
-            one.identity.register_without_disclosure(email, "a good one, 77")
+        with scene.hasher.counted() as cost:
+            scene.identity.register_without_disclosure(email, "a good one, 77")
         quiet.add(tuple(cost))
     assert quiet == {(2, 0)}
 
 
-class Watched:
-    """A stand-in for the library's hasher that knows how many work at once."""
+class FakeHasher:
+    """A fake of the library's hasher that counts simultaneous hashes."""
 
     def __init__(self) -> None:
-        self.lock, self.working, self.most = threading.Lock(), 0, 0
+        self.lock, self.running, self.maximum = threading.Lock(), 0, 0
 
     def hash(self, password: bytes | str) -> str:
         return "hash"
 
     def verify(self, password_hash: str, password: bytes | str) -> bool:
         with self.lock:
-            self.working += 1
-            self.most = max(self.most, self.working)
+            self.running += 1
+            self.maximum = max(self.maximum, self.running)
         threading.Event().wait(0.005)
         with self.lock:
-            self.working -= 1
+            self.running -= 1
         return True
 
     def check_needs_rehash(self, password_hash: str) -> bool:
@@ -153,27 +153,27 @@ class Watched:
 
 
 def test_forty_parallel_logins_take_the_memory_of_two() -> None:
-    """Hashes wait for a slot, so a storm cannot use up the memory."""
-    watched: Any = Watched()
-    hasher = Argon2Hasher(watched, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
-    one = service(MemoryStore(SystemClock()), hasher)
-    with one.identity.store.begin() as tx:
+    """Hashes wait for a slot, which limits the memory."""
+    fake: Any = FakeHasher()
+    hasher = Argon2Hasher(fake, ThreadPoolExecutor(2), threading.BoundedSemaphore(40), 10.0)
+    scene = service(MemoryStore(SystemClock()), hasher)
+    with scene.identity.store.begin() as tx:
         tx.users.add(
             User(username="ana", email="a@example.com", password_hash="hash", created_at=NOON)
         )
     with ThreadPoolExecutor(40) as pool:
-        found = list(pool.map(lambda _: one.signing_in.login("ana", "x").user.id, range(40)))
-    assert len(found) == 40
-    assert watched.most == 2
+        user_ids = list(pool.map(lambda _: scene.signing_in.login("ana", "x").user.id, range(40)))
+    assert len(user_ids) == 40
+    assert fake.maximum == 2
 
 
-def test_who_waits_too_long_is_told_when_to_come_back() -> None:
-    watched: Any = Watched()
-    hasher = Argon2Hasher(watched, ThreadPoolExecutor(1), threading.BoundedSemaphore(20), 0.01)
+def test_a_hash_that_waits_too_long_is_refused_with_retry_after() -> None:
+    fake: Any = FakeHasher()
+    hasher = Argon2Hasher(fake, ThreadPoolExecutor(1), threading.BoundedSemaphore(20), 0.01)
     with ThreadPoolExecutor(20) as pool:
         outcomes = list(pool.map(lambda _: _outcome(hasher), range(20)))
     assert True in outcomes
-    assert any(isinstance(one, float) and one > 0 for one in outcomes)
+    assert any(isinstance(outcome, float) and outcome > 0 for outcome in outcomes)
 
 
 def _outcome(hasher: Argon2Hasher) -> object:
@@ -185,19 +185,19 @@ def _outcome(hasher: Argon2Hasher) -> object:
 
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_every_profile_is_strong_enough(name: str) -> None:
-    """At least what OWASP's Password Storage Cheat Sheet asks of Argon2id."""
+    """At least the minimum of OWASP's Password Storage Cheat Sheet."""
     profile = PROFILES[name]
     assert (profile.memory_kib >= 19 * 1024 and profile.passes >= 2) or (
         profile.memory_kib >= 46 * 1024
     )
 
 
-def test_a_hash_says_its_profile_and_another_profile_makes_it_anew() -> None:
-    weak, owasp = Argon2Hasher.create(memory_kib=8, passes=1), Argon2Hasher.of("owasp")
+def test_a_hash_of_another_profile_needs_a_rehash() -> None:
+    weak, owasp = Argon2Hasher.create(memory_kib=8, passes=1), Argon2Hasher.from_profile("owasp")
     old, new = weak.hash("p"), owasp.hash("p")
     assert new.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert owasp.verify(old, "p")
     assert owasp.needs_rehash(old)
     assert not owasp.needs_rehash(new)
     with pytest.raises(KeyError):
-        Argon2Hasher.of("md5")
+        Argon2Hasher.from_profile("md5")

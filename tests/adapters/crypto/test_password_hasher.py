@@ -1,4 +1,4 @@
-"""Slow hashes: what makes them, and how many are made at once."""
+"""Password hashes: parameters, and limits of simultaneous hashes."""
 
 import os
 import threading
@@ -24,9 +24,9 @@ def quick(**fields: Any) -> Argon2Hasher:
     return Argon2Hasher.create(**({"memory_kib": 8, "passes": 1} | fields))
 
 
-def test_the_default_is_what_owasp_advises_at_least() -> None:
-    made = Argon2Hasher.create().hash("correct horse")
-    assert argon2.extract_parameters(made) == argon2.Parameters(
+def test_the_default_is_at_least_the_minimum_of_owasp() -> None:
+    password_hash = Argon2Hasher.create().hash("correct horse")
+    assert argon2.extract_parameters(password_hash) == argon2.Parameters(
         type=argon2.Type.ID,
         version=19,
         salt_len=16,
@@ -37,15 +37,15 @@ def test_the_default_is_what_owasp_advises_at_least() -> None:
     )
 
 
-def test_a_hash_knows_its_password_and_no_other() -> None:
+def test_a_hash_matches_its_password_only() -> None:
     hasher = quick()
-    made = hasher.hash("correct horse")
-    assert hasher.verify(made, "correct horse")
-    assert not hasher.verify(made, "correct horsf")
-    assert made != hasher.hash("correct horse")
+    password_hash = hasher.hash("correct horse")
+    assert hasher.verify(password_hash, "correct horse")
+    assert not hasher.verify(password_hash, "correct horsf")
+    assert password_hash != hasher.hash("correct horse")
 
 
-def test_passwords_are_not_cut_off() -> None:
+def test_passwords_are_not_truncated() -> None:
     hasher = quick()
     assert not hasher.verify(hasher.hash("x" * 1023 + "a"), "x" * 1023 + "b")
 
@@ -55,43 +55,45 @@ def test_the_empty_hash_matches_nothing(password: str) -> None:
     assert not quick().verify("", password)
 
 
-def test_what_is_no_hash_matches_nothing_and_should_be_made_anew() -> None:
+def test_an_invalid_hash_matches_nothing_and_needs_a_rehash() -> None:
     assert not quick().verify("md5$abc", "correct horse")
     assert quick().needs_rehash("md5$abc")
 
 
-def test_a_hash_by_other_parameters_still_serves_and_should_be_made_anew() -> None:
+def test_a_hash_with_other_parameters_matches_and_needs_a_rehash() -> None:
     old = quick(passes=2).hash("correct horse")
     assert quick().verify(old, "correct horse")
     assert quick().needs_rehash(old)
     assert not quick().needs_rehash(quick().hash("correct horse"))
 
 
-def test_who_waits_too_long_for_a_slot_is_refused_and_told_when_to_come_again() -> None:
-    """Not all at the same time, or they would come as one crowd again."""
-    hasher, told, release = quick(slots=1, patience=0.01), list[float | None](), threading.Event()
+def test_a_caller_that_waits_too_long_is_refused_with_retry_after() -> None:
+    """The delays differ, to spread the retries."""
+    hasher, delays, release = quick(slots=1, timeout=0.01), list[float | None](), threading.Event()
     hasher._pool.submit(release.wait)
-    for ask in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")) * 2:
+    for call in (lambda: hasher.hash("x"), lambda: hasher.verify("", "x")) * 2:
         with pytest.raises(Unavailable) as caught:
-            ask()
-        told.append(caught.value.retry_after)
+            call()
+        delays.append(caught.value.retry_after)
     release.set()
-    assert told == [1.0, 2.0, 3.0, 1.0]
+    assert delays == [1.0, 2.0, 3.0, 1.0]
     assert hasher.hash("x")
 
 
-def test_who_finds_no_place_to_wait_is_refused_at_once() -> None:
-    hasher = quick(slots=1, waiting=0, patience=60.0)
+def test_a_caller_beyond_the_waiting_limit_is_refused_at_once() -> None:
+    hasher = quick(slots=1, waiting=0, timeout=60.0)
     hasher.check_capacity()
     with hasher._admitted:
-        for ask in (lambda: hasher.hash("x"), hasher.check_capacity):
+        for call in (lambda: hasher.hash("x"), hasher.check_capacity):
             with pytest.raises(Unavailable):
-                ask()
+                call()
     hasher.check_capacity()
     assert hasher.hash("x")
 
 
-def test_no_thread_to_hash_in_is_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_cannot_start_is_not_a_wrong_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     hasher = quick(slots=1)
 
     def no_thread(_: object) -> None:
@@ -104,16 +106,18 @@ def test_no_thread_to_hash_in_is_no_wrong_password(monkeypatch: pytest.MonkeyPat
     assert hasher.hash("x")
 
 
-def test_a_slot_is_given_back_after_every_outcome() -> None:
-    hasher = quick(slots=1, patience=5.0)
-    made = hasher.hash("right")
+def test_a_slot_is_released_after_every_outcome() -> None:
+    hasher = quick(slots=1, timeout=5.0)
+    password_hash = hasher.hash("right")
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda n: hasher.verify(made, "right" if n % 2 else "x"), range(40)))
-    assert found == [False, True] * 20
+        results = list(
+            pool.map(lambda n: hasher.verify(password_hash, "right" if n % 2 else "x"), range(40))
+        )
+    assert results == [False, True] * 20
 
 
 @pytest.mark.parametrize("error", [HashingError("no memory"), VerificationError("no memory")])
-def test_no_memory_is_no_wrong_password(error: Exception) -> None:
+def test_a_lack_of_memory_is_not_a_wrong_password(error: Exception) -> None:
     hasher = quick(slots=1, waiting=0)
     failing = mock.Mock(**{"verify.side_effect": error})
     with mock.patch.object(hasher, "_hasher", failing), pytest.raises(Unavailable):
@@ -122,13 +126,13 @@ def test_no_memory_is_no_wrong_password(error: Exception) -> None:
 
 
 def test_a_hash_that_has_started_is_awaited() -> None:
-    """However long it takes: it occupies its slot anyway."""
-    hasher = quick(slots=1, patience=0.01)
+    """It occupies its slot until it ends."""
+    hasher = quick(slots=1, timeout=0.01)
     assert hasher._run(lambda: not threading.Event().wait(0.1))
 
 
-def test_hashes_that_gave_up_waiting_are_never_computed() -> None:
-    hasher, release, computed = quick(slots=1, patience=0.01), threading.Event(), list[int]()
+def test_refused_hashes_are_never_computed() -> None:
+    hasher, release, computed = quick(slots=1, timeout=0.01), threading.Event(), list[int]()
     hasher._pool.submit(release.wait)
     with pytest.raises(Unavailable):
         hasher._run(lambda: computed.append(1))
@@ -138,7 +142,9 @@ def test_hashes_that_gave_up_waiting_are_never_computed() -> None:
 
 
 @pytest.mark.parametrize(("cpus", "hashes"), [(1, 1), (2, 1), (3, 1), (4, 2), (16, 8)])
-def test_half_of_the_cpus_hash(cpus: int, hashes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_of_the_cpus_compute_hashes(
+    cpus: int, hashes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: cpus)
     assert max_parallel_hashes() == hashes

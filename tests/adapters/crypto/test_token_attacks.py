@@ -56,7 +56,7 @@ def signed(
     key: bytes = KEY,
     how: str = "sha256",
 ) -> str:
-    """Return a token with a genuine signature over anything at all."""
+    """Return a token with a valid signature over any header and payload."""
     texts = [one if isinstance(one, str) else json.dumps(one) for one in (header, payload)]
     body = ".".join(b64(text.encode("utf-8", "surrogatepass")) for text in texts)
     return f"{body}.{b64(hmac.new(key, body.encode(), how).digest())}"
@@ -73,8 +73,8 @@ def is_refused(token: str, kind: TokenKind = TokenKind.ACCESS) -> bool:
     return False
 
 
-def test_the_genuine_one_is_taken() -> None:
-    """So that the others are not refused for a mistake of the test's own."""
+def test_a_valid_token_is_accepted() -> None:
+    """Checks the helpers of these tests."""
     assert signed(HEADER, PAYLOAD) != ""
     assert TOKENS.read(GOOD, TokenKind.ACCESS) == CLAIMS
     assert TOKENS.read(signed(HEADER, PAYLOAD), TokenKind.ACCESS) == CLAIMS
@@ -86,7 +86,7 @@ def test_the_genuine_one_is_taken() -> None:
      None, 0, True, [], ["HS256"], {"a": 1}],
     ids=repr,
 )  # fmt: skip
-def test_no_spelling_of_no_algorithm_is_taken(algorithm: Any) -> None:
+def test_no_spelling_of_the_algorithm_none_is_accepted(algorithm: Any) -> None:
     header = HEADER | {"alg": algorithm}
     assert is_refused(signed(header, PAYLOAD))
     unsigned = ".".join(b64(json.dumps(one).encode()) for one in (header, PAYLOAD))
@@ -100,8 +100,8 @@ def test_no_spelling_of_no_algorithm_is_taken(algorithm: Any) -> None:
     [("HS384", "sha384"), ("HS512", "sha512"), ("RS256", "sha256"), ("ES256", "sha256"),
      ("PS256", "sha256"), ("EdDSA", "sha256"), ("HS1", "sha1"), ("dir", "sha256")],
 )  # fmt: skip
-def test_another_algorithm_is_not_taken(algorithm: str, how: str) -> None:
-    """Nor is HS256 by another hash, though it is signed with our key."""
+def test_another_algorithm_is_not_accepted(algorithm: str, how: str) -> None:
+    """Even if the signature uses the right key."""
     assert is_refused(signed(HEADER | {"alg": algorithm}, PAYLOAD, how=how))
     if how != "sha256":
         assert is_refused(signed(HEADER, PAYLOAD, how=how))
@@ -113,7 +113,7 @@ def test_another_algorithm_is_not_taken(algorithm: str, how: str) -> None:
      "http://evil.example/key", "", "\0", "a" * 3000, None, 0, [], {}, True, "$(id)", "%00"],
     ids=repr,
 )  # fmt: skip
-def test_a_key_id_is_looked_up_and_nothing_else(key_id: Any) -> None:
+def test_a_key_id_is_only_looked_up(key_id: Any) -> None:
     for key in (KEY, b"", b"\0", OTHER):
         assert is_refused(signed(HEADER | {"kid": key_id}, PAYLOAD, key=key))
 
@@ -143,7 +143,7 @@ def test_a_header_of_fewer_members_is_refused(member: str) -> None:
     assert is_refused(signed({k: v for k, v in HEADER.items() if k != member}, PAYLOAD))
 
 
-def test_tokens_do_not_serve_in_place_of_each_other() -> None:
+def test_a_token_of_one_kind_is_refused_in_place_of_another() -> None:
     refresh = TOKENS.issue(evolve(CLAIMS, kind=TokenKind.REFRESH))
     assert is_refused(refresh, TokenKind.ACCESS)
     assert is_refused(GOOD, TokenKind.REFRESH)
@@ -167,13 +167,13 @@ def test_numbers_are_integers(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 5000])
-def test_numbers_that_are_none_are_refused(value: str) -> None:
+def test_nan_and_infinity_are_refused(value: str) -> None:
     text = json.dumps(PAYLOAD).replace(str(SOON), value)
     assert is_refused(signed(HEADER, text))
 
 
 @pytest.mark.parametrize("name", list(PAYLOAD))
-def test_every_claim_must_be_there(name: str) -> None:
+def test_every_claim_is_required(name: str) -> None:
     assert is_refused(signed(HEADER, {k: v for k, v in PAYLOAD.items() if k != name}))
 
 
@@ -188,11 +188,11 @@ def test_every_claim_must_be_there(name: str) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_claims_that_we_would_not_write_are_refused(changes: dict[str, Any]) -> None:
+def test_claims_in_another_form_are_refused(changes: dict[str, Any]) -> None:
     assert is_refused(signed(HEADER, PAYLOAD | changes))
 
 
-def test_what_comes_twice_is_refused() -> None:
+def test_duplicate_members_are_refused() -> None:
     """Parsers disagree about which one counts."""
     for name in PAYLOAD:
         twice = json.dumps(PAYLOAD)[:-1] + f', "{name}": {json.dumps(PAYLOAD[name])}}}'
@@ -205,12 +205,12 @@ def test_what_comes_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["[]", "null", "1", '"x"', "{", "", "{}", "[" * 2000, '{"a":' * 600, "\ud800", "\xff"]
 )
-def test_what_is_no_object_is_refused(text: str) -> None:
+def test_a_payload_that_is_not_an_object_is_refused(text: str) -> None:
     assert is_refused(signed(text, PAYLOAD))
     assert is_refused(signed(HEADER, text))
 
 
-def test_a_token_has_one_spelling() -> None:
+def test_a_token_has_one_encoding() -> None:
     for spoilt in (
         GOOD + "=",
         GOOD + "==",
@@ -237,16 +237,16 @@ def test_a_token_has_one_spelling() -> None:
         assert is_refused(spoilt), spoilt
 
 
-def test_the_last_letter_of_the_signature_is_not_free() -> None:
-    """Base64 leaves bits over there; a token of other text is another token."""
-    messages = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    taken = [one for one in messages if not is_refused(GOOD[:-1] + one)]
-    assert taken == [GOOD[-1]]
+def test_the_last_character_of_the_signature_is_checked() -> None:
+    """Base64 has unused bits there, which must be 0."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    accepted = [last for last in alphabet if not is_refused(GOOD[:-1] + last)]
+    assert accepted == [GOOD[-1]]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_huge_token_is_refused_before_it_is_read(number: int) -> None:
-    """Of 200 KB nothing is decoded: no memory, no time."""
+    """A token of 200 KB is not decoded."""
     segments = GOOD.split(".")
     segments[number] = "A" * 200_000
     assert is_refused("." * 200_000)
@@ -259,7 +259,7 @@ def test_a_huge_token_is_refused_before_it_is_read(number: int) -> None:
     assert peak < 100_000
 
 
-def test_another_key_signs_nothing() -> None:
+def test_a_signature_with_another_key_is_refused() -> None:
     for key in (
         OTHER,
         b"",
@@ -273,5 +273,5 @@ def test_another_key_signs_nothing() -> None:
 
 def test_a_token_of_another_service_is_refused() -> None:
     for issuer, audience in (("them", "workbell"), ("us", "other")):
-        theirs = JwtTokens.create([KEY], Clock(), issuer=issuer, audience=audience)
-        assert is_refused(theirs.issue(CLAIMS))
+        other_tokens = JwtTokens.create([KEY], Clock(), issuer=issuer, audience=audience)
+        assert is_refused(other_tokens.issue(CLAIMS))

@@ -1,4 +1,4 @@
-"""Time-based codes: the vectors of the RFCs, the drift window and the provisioning URI."""
+"""Time-based codes: test vectors of the RFCs, clock drift, provisioning URI."""
 
 from base64 import b32decode
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ TOTP = PyotpTotp()
     ],
 )
 def test_codes_are_those_of_rfc_6238(seconds: int, expected: str) -> None:
-    """Its appendix B has eight digits; six are the last of them."""
+    """Appendix B has eight digits; the code is the last six."""
     now = datetime.fromtimestamp(seconds, UTC)
     assert TOTP.find_step(RFC_SECRET, expected[-6:], now) == seconds // STEP
 
@@ -51,12 +51,12 @@ def test_codes_are_those_of_rfc_4226() -> None:
         assert TOTP.find_step(RFC_SECRET, code, now) == count
 
 
-@pytest.mark.parametrize(("drift", "found"), [(-2, False), (-1, True), (0, True), (1, True),
+@pytest.mark.parametrize(("drift", "is_valid"), [(-2, False), (-1, True), (0, True), (1, True),
                                               (2, False)])  # fmt: skip
-def test_a_clock_may_be_one_step_off(drift: int, found: bool) -> None:
-    """The code is of step 37037036, whatever the service's clock says."""
+def test_a_clock_may_be_one_step_off(drift: int, is_valid: bool) -> None:
+    """The code is of step 37037036, one step before or after the clock."""
     now = datetime.fromtimestamp(1111111109 - drift * STEP, UTC)
-    assert TOTP.find_step(RFC_SECRET, "081804", now) == (37037036 if found else None)
+    assert TOTP.find_step(RFC_SECRET, "081804", now) == (37037036 if is_valid else None)
 
 
 @pytest.mark.parametrize("code", ["", "81804", "0081804", "081805", "abcdef", "07081804"])
@@ -64,7 +64,7 @@ def test_a_wrong_code_has_no_step(code: str) -> None:
     assert TOTP.find_step(RFC_SECRET, code, datetime.fromtimestamp(1111111109, UTC)) is None
 
 
-def test_devices_read_the_secret_from_an_address() -> None:
+def test_authenticator_apps_read_the_secret_from_a_uri() -> None:
     uri = urlsplit(TOTP.provisioning_uri(RFC_SECRET, "ana & bob/ü"))
     query = parse_qs(uri.query)
     assert (uri.scheme, uri.netloc) == ("otpauth", "totp")

@@ -1,4 +1,4 @@
-"""Claims and settlements for tests of the worker's parts."""
+"""Claims and settlements for tests of the worker."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
 def claim(number: int, **fields: Any) -> Claim:
     """Return a claim of an ordinary job that was due two seconds ago."""
-    made = Claim(
+    default = Claim(
         id=JobId(number),
         token=1,
         task="t",
@@ -33,12 +33,12 @@ def claim(number: int, **fields: Any) -> Claim:
         schedule_id=None,
         tick=None,
     )
-    return evolve(made, **fields)
+    return evolve(default, **fields)
 
 
 def settlement(number: int, **fields: Any) -> Settlement:
     """Return a successful settlement of an attempt of three seconds."""
-    made = Settlement(
+    default = Settlement(
         id=JobId(number),
         token=1,
         attempt=1,
@@ -51,4 +51,4 @@ def settlement(number: int, **fields: Any) -> Settlement:
         started_at=NOW,
         ended_at=NOW + timedelta(seconds=3),
     )
-    return evolve(made, **fields)
+    return evolve(default, **fields)

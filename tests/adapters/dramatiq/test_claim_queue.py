@@ -1,4 +1,4 @@
-"""The claims of a queue: order, expiry, and what a claim teaches about the next."""
+"""The claims of a queue: order, expiry, batch sizes."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +12,7 @@ from workbell.domain.jobs.job import ClaimMode
 
 
 class Stopwatch:
-    """A monotonic clock that only the test moves."""
+    """A monotonic clock that the test sets."""
 
     seconds = 1000.0
 
@@ -32,7 +32,7 @@ def test_the_oldest_claim_comes_first() -> None:
     queue.push([claim(1), claim(2)])
     queue.push([claim(3)])
     assert len(queue) == 3
-    assert [one.id for one in (queue.pop(), queue.pop(), queue.pop()) if one] == [1, 2, 3]
+    assert [claim.id for claim in (queue.pop(), queue.pop(), queue.pop()) if claim] == [1, 2, 3]
     assert queue.pop() is None
 
 
@@ -41,30 +41,30 @@ def test_only_claims_that_waited_too_long_expire(stopwatch: Stopwatch) -> None:
     queue.push([claim(1), claim(2)])
     stopwatch.seconds += 0.2
     queue.push([claim(3)])
-    assert [one.id for one in queue.pop_older_than(0.1)] == [1, 2]
+    assert [claim.id for claim in queue.pop_older_than(0.1)] == [1, 2]
     assert queue.pop_older_than(0.1) == []
-    assert [one.id for one in queue.pop_older_than(0.0)] == [3]
+    assert [claim.id for claim in queue.pop_older_than(0.0)] == [3]
 
 
 def test_threads_never_get_the_same_claim() -> None:
     queue = ClaimQueue()
     queue.push([claim(number) for number in range(2_000)])
 
-    def take(expired: bool) -> list[Claim]:
-        taken: list[Claim] = []
+    def pop(expired: bool) -> list[Claim]:
+        popped: list[Claim] = []
         while len(queue):
             if expired:
-                taken += queue.pop_older_than(0.0)
-            elif (one := queue.pop()) is not None:
-                taken.append(one)
-        return taken
+                popped += queue.pop_older_than(0.0)
+            elif (claim := queue.pop()) is not None:
+                popped.append(claim)
+        return popped
 
     with ThreadPoolExecutor(4) as pool:
-        taken = [one.id for each in pool.map(take, [False, False, False, True]) for one in each]
-    assert sorted(taken) == list(range(2_000))
+        popped = [claim.id for each in pool.map(pop, [False, False, False, True]) for claim in each]
+    assert sorted(popped) == list(range(2_000))
 
 
-def test_a_queue_of_batch_tasks_asks_for_a_full_batch() -> None:
+def test_a_queue_of_batch_tasks_requests_a_full_batch() -> None:
     queue = ClaimQueue()
     assert queue.batch_size(4) == 4
     queue.adapt_batch_size([claim(1), claim(2, mode=ClaimMode.BATCH)], limit=4)
@@ -74,7 +74,7 @@ def test_a_queue_of_batch_tasks_asks_for_a_full_batch() -> None:
     assert (queue.batch_size(4), queue.saturated) == (4, True)
 
 
-def test_an_empty_claim_says_nothing_about_the_kind_of_tasks() -> None:
+def test_an_empty_claim_does_not_change_the_kind_of_tasks() -> None:
     queue = ClaimQueue()
     queue.adapt_batch_size([claim(1, mode=ClaimMode.BATCH)], limit=1)
     queue.adapt_batch_size([], limit=BATCH_SIZE)

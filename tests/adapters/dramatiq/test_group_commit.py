@@ -1,4 +1,4 @@
-"""Group commit: threads that wait together share a transaction, and none is lost."""
+"""Group commit: waiting threads share a transaction."""
 
 from collections.abc import Sequence
 from threading import Event, Thread
@@ -17,7 +17,7 @@ class Store:
     """Commits groups and claims from a supply; the first commit waits for an event."""
 
     supply: int
-    most: int = 100
+    max_claims: int = 100
     may_commit: Event = field(factory=Event)
     groups: list[CommitGroup] = field(factory=list[CommitGroup])
     wrong: list[str] = field(factory=list[str])
@@ -27,13 +27,13 @@ class Store:
         self.may_commit.wait(10)
         if self.wrong:
             raise OSError(self.wrong.pop())
-        given = min(self.supply, self.most, group.threads)
-        self.supply -= given
-        return [claim(self.supply + n) for n in range(given)]
+        count = min(self.supply, self.max_claims, group.threads)
+        self.supply -= count
+        return [claim(self.supply + n) for n in range(count)]
 
 
 def _all_commit(commits: GroupCommit, store: Store, threads: int) -> list[Claim | None]:
-    """Have one thread commit while all the others arrive; return the claim of each."""
+    """Commit in one thread while the others arrive; return the claim of each."""
     got: list[Claim | None] = []
 
     def run(number: int) -> None:
@@ -61,9 +61,9 @@ def test_threads_that_wait_together_share_a_transaction() -> None:
     assert len({one.id for one in got if one}) == 8
 
 
-def test_who_gets_nothing_of_a_groupthat_found_something_asks_again() -> None:
-    """As where a job must be claimed alone; outcomes are brought once."""
-    store = Store(supply=8, most=1)
+def test_a_thread_without_a_claim_of_its_group_claims_again() -> None:
+    """Settlements are committed once."""
+    store = Store(supply=8, max_claims=1)
     got = _all_commit(GroupCommit(store.commit), store, 8)
     assert len({one.id for one in got if one}) == 8
     brought = [one.id for group in store.groups for one in group.settlements]
@@ -87,7 +87,7 @@ def test_only_the_leader_raises_the_error_and_no_thread_stays_blocked() -> None:
 
 
 def test_claim_alone_waits_for_no_other_thread() -> None:
-    """As threads do that take a hundred small jobs at a time."""
+    """Batch tasks are claimed this way, 100 at a time."""
     store = Store(supply=1)
     commits = GroupCommit(store.commit)
     store.may_commit.set()

@@ -1,4 +1,4 @@
-"""Held claims: leases, lost claims, notes."""
+"""Held claims: leases, lost claims, progress and log."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ INFO = WorkerInfo(
 
 @define
 class FixedClock:
-    """A clock that only the test moves."""
+    """A clock that the test sets."""
 
     at: datetime = NOW
 
@@ -33,7 +33,7 @@ class FixedClock:
 
 @define
 class FakeExecution:
-    """Records heartbeats and notes; `stop` is the answer to a heartbeat."""
+    """Records heartbeats, progress and log; a heartbeat returns `stop`."""
 
     stop: Mapping[JobId, bool] = field(factory=dict[JobId, bool])
     renewed: list[JobId] = field(factory=list[JobId])
@@ -41,14 +41,14 @@ class FakeExecution:
     lines: list[str] = field(factory=list[str])
     error: Exception | None = None
 
-    def keep(self, *_: Any) -> None:
+    def store_artifact(self, *_: Any) -> None:
         """Store no artifact."""
 
-    def beat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
+    def heartbeat(self, claims: Sequence[Claim], _: WorkerInfo) -> Mapping[JobId, bool]:
         self.renewed += [each.id for each in claims]
         return self.stop
 
-    def note(self, progress: Any, lines: Mapping[JobId, Sequence[Any]]) -> None:
+    def record_progress(self, progress: Any, lines: Mapping[JobId, Sequence[Any]]) -> None:
         if self.error is not None:
             raise self.error
         self.progress += [each.done for _, each in progress]
@@ -67,9 +67,9 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 def held(execution: FakeExecution, clock: FixedClock) -> HeldClaims:
-    made = HeldClaims(cast(ExecutionService[SchedulesTx], execution), clock)
-    made.add([claim(1), claim(2, timeout_seconds=3_600)])
-    return made
+    held = HeldClaims(cast(ExecutionService[SchedulesTx], execution), clock)
+    held.add([claim(1), claim(2, timeout_seconds=3_600)])
+    return held
 
 
 def test_a_heartbeat_passes_on_cancellations_and_lost_claims(
@@ -107,7 +107,7 @@ def test_a_settlement_releases_the_claim_of_its_token_only(held: HeldClaims) -> 
     assert not held
 
 
-def test_notes_are_stored_once(held: HeldClaims, execution: FakeExecution) -> None:
+def test_progress_and_log_are_stored_once(held: HeldClaims, execution: FakeExecution) -> None:
     context = held.find(JobId(1))
     assert context is not None
     context.log.info("began")
@@ -118,7 +118,7 @@ def test_notes_are_stored_once(held: HeldClaims, execution: FakeExecution) -> No
     assert (execution.progress, execution.lines) == ([5], ["began"])
 
 
-def test_notes_that_cannot_be_stored_do_not_end_the_attempt(
+def test_a_log_that_cannot_be_stored_does_not_end_the_attempt(
     held: HeldClaims, execution: FakeExecution
 ) -> None:
     context = held.find(JobId(1))

@@ -1,4 +1,4 @@
-"""The metrics of the engine, as Prometheus parses them."""
+"""Engine metrics, parsed by the Prometheus client."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -50,12 +50,12 @@ def value(metrics: EngineMetrics, name: str, **labels: str) -> float | None:
 
 
 def test_every_metric_has_its_name_type_and_help(metrics: EngineMetrics) -> None:
-    found = parsed(metrics)
-    assert {name: each.type for name, each in found.items()} == NAMES
-    assert all(each.documentation for each in found.values())
+    by_name = parsed(metrics)
+    assert {name: each.type for name, each in by_name.items()} == NAMES
+    assert all(each.documentation for each in by_name.values())
 
 
-def test_the_global_registry_has_none_of_them(metrics: EngineMetrics) -> None:
+def test_the_global_registry_is_not_used(metrics: EngineMetrics) -> None:
     assert parsed(metrics)
     assert not [each.name for each in REGISTRY.collect() if each.name.startswith("workbell")]
 
@@ -107,10 +107,10 @@ def test_outcomes_are_counted_by_task(metrics: EngineMetrics) -> None:
 def test_unknown_tasks_share_one_label(metrics: EngineMetrics) -> None:
     metrics.record_claims([claim(number, task=f"made-up-{number}") for number in range(50)])
     metrics.record_attempts([(f"made-up-{number}", settlement(number)) for number in range(50)])
-    found = parsed(metrics)
+    by_name = parsed(metrics)
     labels = {
         sample.labels["task"]
-        for metric in found.values()
+        for metric in by_name.values()
         for sample in metric.samples
         if "task" in sample.labels
     }

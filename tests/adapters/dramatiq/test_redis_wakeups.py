@@ -1,10 +1,9 @@
-"""Wake-ups over Redis: one under way, for idle threads only, and never in the way."""
+"""Wake-ups over Redis: at most one is pending, and only idle threads pop them."""
 
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -34,14 +33,14 @@ SEND_PACKED = Connection.send_packed_command
 
 @pytest.fixture(scope="module")
 def redis_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    """Return one Redis for all of these tests."""
-    with own_redis(tmp_path_factory.mktemp("redis")) as made:
-        yield made
+    """Start a Redis server for all tests of the module."""
+    with own_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
 def redis(redis_of_module: OwnRedis) -> Iterator[Redis]:
-    """Return an empty Redis."""
+    """Return a client of an empty Redis."""
     with Redis.from_url(redis_of_module.url) as client:
         client.flushall()
         yield client
@@ -49,44 +48,44 @@ def redis(redis_of_module: OwnRedis) -> Iterator[Redis]:
 
 @pytest.fixture
 def waker(redis_of_module: OwnRedis, redis: Redis) -> Iterator[RedisWaker]:
-    """Return what any process wakes others with; patient, for this machine may be busy."""
-    made = RedisWaker(OptionalRedis.connect(redis_of_module.url, "tests", timeout=5.0))
-    yield made
-    made.redis.close()
+    """Return a waker with a long timeout, because the machine may be busy."""
+    waker = RedisWaker(OptionalRedis.connect(redis_of_module.url, "tests", timeout=5.0))
+    yield waker
+    waker.redis.close()
 
 
 @define(eq=False)
 class Threads:
-    """Threads that are as idle as the test says, and calls that they have had."""
+    """A worker's threads, idle or busy as the test sets, and the wake-ups they got."""
 
-    looks: bool = True
-    takes: bool = True
-    asked: Event = field(factory=Event)
-    called: Event = field(factory=Event)
-    let_go: Event = field(factory=Event)
+    are_idle: bool = True
+    can_be_reserved: bool = True
+    reserving: Event = field(factory=Event)
+    woken: Event = field(factory=Event)
+    may_end: Event = field(factory=Event)
 
     def __attrs_post_init__(self) -> None:
-        self.let_go.set()
+        self.may_end.set()
 
     def wait_idle(self, seconds: float) -> bool:
-        return self.looks
+        return self.are_idle
 
-    def take_idle(self) -> bool:
-        self.asked.set()
-        return self.takes
+    def reserve_idle_thread(self) -> bool:
+        self.reserving.set()
+        return self.can_be_reserved
 
     def drain(self, _: str) -> None:
-        self.called.set()
-        self.let_go.wait(10)
+        self.woken.set()
+        self.may_end.wait(10)
 
 
 @pytest.fixture
 def worker(redis_of_module: OwnRedis, waker: RedisWaker) -> Iterator[Callable[..., RedisWakeups]]:
-    """Return a maker of started transports."""
-    made: list[RedisWakeups] = []
+    """Return a function that starts wake-ups for some threads."""
+    started: list[RedisWakeups] = []
 
     def start(threads: Threads) -> RedisWakeups:
-        one = RedisWakeups(
+        wakeups = RedisWakeups(
             url=redis_of_module.url,
             waker=waker,
             queues=(QUEUE,),
@@ -94,16 +93,16 @@ def worker(redis_of_module: OwnRedis, waker: RedisWaker) -> Iterator[Callable[..
             drain=threads.drain,
             idle=threads,
         )
-        one.start()
-        made.append(one)
-        return one
+        wakeups.start()
+        started.append(wakeups)
+        return wakeups
 
     yield start
-    for one in made:
-        one.stop(2.0)
+    for wakeups in started:
+        wakeups.stop(2.0)
 
 
-def test_one_wake_up_is_under_way_until_somebody_takes_it(waker: RedisWaker, redis: Redis) -> None:
+def test_at_most_one_wake_up_is_pending(waker: RedisWaker, redis: Redis) -> None:
     waker.wake(QUEUE)
     waker.wake(QUEUE)
     assert redis.llen(LIST) == 1
@@ -113,7 +112,7 @@ def test_one_wake_up_is_under_way_until_somebody_takes_it(waker: RedisWaker, red
 
 
 def test_a_connection_that_redis_has_closed_is_replaced(waker: RedisWaker, redis: Redis) -> None:
-    """A restart costs no wake-up, as long as Redis is available again."""
+    """A restart of Redis loses no wake-up once Redis is available again."""
     waker.wake(QUEUE)
     redis.delete(LIST)
     redis.client_kill_filter(_type="normal", skipme=True)
@@ -121,8 +120,10 @@ def test_a_connection_that_redis_has_closed_is_replaced(waker: RedisWaker, redis
     assert redis.llen(LIST) == 1
 
 
-def test_a_wake_up_is_one_round_trip_that_also_counts(waker: RedisWaker, redis: Redis) -> None:
-    """Also while another wake-up is pending: there is new work to display."""
+def test_a_wake_up_increments_the_counter_in_the_same_round_trip(
+    waker: RedisWaker, redis: Redis
+) -> None:
+    """The counter also rises while another wake-up is pending."""
     counters = RedisChangeCounters(waker.redis)
     waker.wake(QUEUE)
     waker.wake(QUEUE)
@@ -135,76 +136,78 @@ def test_a_wake_up_is_one_round_trip_that_also_counts(waker: RedisWaker, redis: 
     assert sent.call_count == 1
 
 
-def test_a_pending_wake_up_stays_the_oldest(waker: RedisWaker, redis: Redis) -> None:
+def test_a_pending_wake_up_is_not_replaced(waker: RedisWaker, redis: Redis) -> None:
     redis.rpush(LIST, b"pending")
     waker.wake(QUEUE)
     assert redis.lrange(LIST, 0, -1) == [b"pending"]
 
 
-def test_an_error_reply_is_no_accepted_wake_up(waker: RedisWaker, redis: Redis) -> None:
+def test_an_error_reply_means_that_the_wake_up_was_not_sent(
+    waker: RedisWaker, redis: Redis
+) -> None:
     redis.set(LIST, "not a list")
     assert not waker.send(QUEUE)
 
 
-def test_an_idle_thread_is_called(worker: Callable[..., RedisWakeups], waker: RedisWaker) -> None:
+def test_an_idle_thread_is_woken(worker: Callable[..., RedisWakeups], waker: RedisWaker) -> None:
     threads = Threads()
     wakeups = worker(threads)
     waker.wake(QUEUE)
-    assert threads.called.wait(10)
-    threads.called.clear()
-    wakeups.stir(QUEUE)  # without Redis, too
-    assert threads.called.wait(10)
+    assert threads.woken.wait(10)
+    threads.woken.clear()
+    wakeups.wake_local(QUEUE)  # without Redis, too
+    assert threads.woken.wait(10)
 
 
-def test_nothing_is_taken_while_every_thread_is_busy(
+def test_no_wake_up_is_popped_while_every_thread_is_busy(
     worker: Callable[..., RedisWakeups], waker: RedisWaker, redis: Redis
 ) -> None:
-    """It stays for another process; taken too late, it goes back to the front."""
-    busy, late, idle = Threads(looks=False), Threads(takes=False), Threads()
-    worker(busy).stir("another queue")
+    """It stays for another process; popped too late, it is pushed back to the front."""
+    busy, late, idle = Threads(are_idle=False), Threads(can_be_reserved=False), Threads()
+    worker(busy).wake_local("another queue")
     waker.wake(QUEUE)
     worker(late)
-    assert late.asked.wait(10)
+    assert late.reserving.wait(10)
     worker(idle)
-    assert idle.called.wait(10)
-    assert not busy.asked.is_set() and not busy.called.is_set() and not late.called.is_set()
+    assert idle.woken.wait(10)
+    assert not busy.reserving.is_set() and not busy.woken.is_set() and not late.woken.is_set()
 
 
-def test_what_was_taken_and_not_begun_is_left_to_others(
+def test_an_undelivered_wake_up_is_pushed_back_at_the_stop(
     worker: Callable[..., RedisWakeups], waker: RedisWaker, redis: Redis
 ) -> None:
-    """The one thread is held; the second wake-up has been taken for it already."""
+    """The only thread is busy; a second wake-up was popped for it already."""
     threads = Threads()
-    threads.let_go.clear()
+    threads.may_end.clear()
     wakeups = worker(threads)
     waker.wake(QUEUE)
-    assert threads.called.wait(10)
+    assert threads.woken.wait(10)
     waker.wake(QUEUE)
     until(lambda: wakeups._worker.work_queue.qsize() == 1)
     stopping = Thread(target=wakeups.stop, args=(0.1,))
     stopping.start()
     until(lambda: redis.llen(LIST) == 1)
-    threads.let_go.set()
+    threads.may_end.set()
     stopping.join()
 
 
-def test_whatever_lies_there_wakes(
+def test_any_value_in_the_list_is_a_wake_up(
     worker: Callable[..., RedisWakeups], waker: RedisWaker, redis: Redis
 ) -> None:
-    """A thread that was taken for it is called: else it would never be idle again."""
+    """The reserved thread is woken; otherwise it would stay reserved."""
     threads = Threads()
     redis.rpush(LIST, b"\x00 no message")
     worker(threads)
-    assert threads.called.wait(10)
-    threads.called.clear()
+    assert threads.woken.wait(10)
+    threads.woken.clear()
     waker.wake(QUEUE)
-    assert threads.called.wait(10)
+    assert threads.woken.wait(10)
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_without_redis_nobody_waits_twice(silent: bool) -> None:
-    """A server that says nothing is asked once a second, and nobody is told of it by an error."""
-    asked = []
+def test_an_unavailable_redis_is_tried_once_a_second(silent: bool) -> None:
+    """In between, calls return at once and raise nothing."""
+    calls: list[int] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if not silent:
@@ -212,63 +215,65 @@ def test_without_redis_nobody_waits_twice(silent: bool) -> None:
         optional = OptionalRedis.connect(f"redis://127.0.0.1:{port}", "tests")
         waker = RedisWaker(optional)
         assert not waker.send(QUEUE)
-        assert optional.call(lambda _: asked.append(1)) is None
+        assert optional.call(lambda _: calls.append(1)) is None
         waker.wake(QUEUE)
         with pytest.raises(Unavailable):
             optional.check()
-        assert asked == []
+        assert calls == []
         optional.close()
 
 
 @pytest.fixture
 def application(redis_of_module: OwnRedis, redis: Redis, tmp_path: Path) -> Iterator[Application]:
-    """Return a house with Redis, and a task that tells its attempt."""
+    """Return an application with Redis and a task that returns its attempt."""
     settings = Settings(
         database_url=f"sqlite:///{tmp_path / 'w.db'}",
         data_dir=tmp_path,
         redis_url=redis_of_module.url,
         secret_key="0123456789abcdef0123456789abcdef",
     )
-    made = build(settings, tasks=[Task(key="tell", body=lambda context, _: context.attempt)])
-    made.migrate_and_register()
-    yield made
-    made.close()
+    application = build(
+        settings, tasks=[Task(key="attempt", body=lambda context, _: context.attempt)]
+    )
+    application.migrate_and_register()
+    yield application
+    application.close()
 
 
 def run(application: Application) -> None:
     """Enqueue a job, and wait until it has run."""
-    made, _ = application.jobs.create(SYSTEM, NewJob(task_definition="tell", parameters={}))
-    until(lambda: application.jobs.get(SYSTEM, JobId(made.id)).state is JobState.SUCCEEDED)
+    job, _ = application.jobs.create(SYSTEM, NewJob(task_definition="attempt", parameters={}))
+    until(lambda: application.jobs.get(SYSTEM, JobId(job.id)).state is JobState.SUCCEEDED)
 
 
-def test_a_process_wakes_its_own_threads_while_redis_is_away(
+def test_a_process_wakes_its_own_threads_while_redis_is_unavailable(
     application: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody sweeps within the test: either Redis or the process itself must have woken them."""
+    """No sweep runs during the test, so only a wake-up can start the job."""
     monkeypatch.setattr(engine, "SWEEP_SECONDS", 600.0)
     runtime = application.runtime(threads=2)
     runtime.start()
     run(application)
     assert application.waker is not None and isinstance(runtime.wakeups, RedisWakeups)
     application.check_cache()
-    runtime.wakeups.waker = away = RedisWaker(
+    runtime.wakeups.waker = disconnected = RedisWaker(
         evolve(application.waker.redis, client=Redis.from_url("redis://127.0.0.1:1"))
     )
     run(application)
     assert runtime.health_problems() == []
     assert runtime.stop(5.0)
     assert runtime.health_problems() == ["The process is stopping."]
-    away.redis.close()
+    disconnected.redis.close()
 
 
-def test_what_keeps_a_runtime_from_its_work_is_told(application: Application) -> None:
+def test_stopped_and_stuck_threads_are_health_problems(application: Application) -> None:
     runtime = application.runtime(threads=1)
     runtime.start()
-    sweeper = next(loop for loop in runtime._loops if loop.name == "sweeper")
+    sweeper = next(thread for thread in runtime._threads if thread.name == "sweeper")
     sweeper.stop()
     runtime._stuck = True
-    told: list[Any] = runtime.health_problems()
-    assert told[0] == "Half of the threads are stuck."
-    assert told[1].startswith("The sweeper has not come round for ")
-    assert len(told) == 2
+    problems = runtime.health_problems()
+    assert problems[0] == "Half of the threads are stuck."
+    assert problems[1].startswith("The sweeper has completed no turn for ")
+    assert len(problems) == 2
     runtime.stop(5.0)

@@ -1,4 +1,4 @@
-"""Settlements that wait for others: age, order, and failed transactions."""
+"""The settlement buffer: age, order, failed transactions."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +14,7 @@ def test_settlements_are_drained_once_and_in_order() -> None:
     buffer.add(settlement(1))
     buffer.requeue([settlement(2), settlement(3)])
     assert len(buffer) == 3
-    assert [one.id for one in buffer.drain()] == [1, 2, 3]
+    assert [settlement.id for settlement in buffer.drain()] == [1, 2, 3]
     assert buffer.drain() == []
 
 
@@ -44,9 +44,11 @@ def test_no_settlement_is_lost_to_threads() -> None:
         for number in range(first, first + 1_000):
             buffer.add(settlement(number))
             if number % 7 == 0:
-                drained += [one.id for one in buffer.drain()]
+                drained += [settlement.id for settlement in buffer.drain()]
         return drained
 
     with ThreadPoolExecutor(4) as pool:
-        found = [number for each in pool.map(fill, range(0, 4_000, 1_000)) for number in each]
-    assert sorted([*found, *(one.id for one in buffer.drain())]) == list(range(4_000))
+        drained = [number for each in pool.map(fill, range(0, 4_000, 1_000)) for number in each]
+    assert sorted([*drained, *(settlement.id for settlement in buffer.drain())]) == list(
+        range(4_000)
+    )

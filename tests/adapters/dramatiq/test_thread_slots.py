@@ -1,4 +1,4 @@
-"""Threads of a worker: busy, reserved, idle."""
+"""Thread slots: busy, reserved, idle."""
 
 from threading import Event, Thread
 
@@ -8,16 +8,16 @@ from tests.processes.fleet import until
 from workbell.adapters.dramatiq.thread_slots import ThreadSlots
 
 
-def test_a_reserved_thread_is_idle_no_longer_and_becomes_busy() -> None:
+def test_a_reserved_thread_is_not_idle_and_becomes_busy() -> None:
     slots = ThreadSlots(1)
     assert slots.wait_idle(0)
-    assert slots.take_idle()
-    assert not slots.take_idle()
+    assert slots.reserve_idle_thread()
+    assert not slots.reserve_idle_thread()
     assert not slots.wait_idle(0)
     with slots.turn():
         assert (slots.busy, slots.reserved) == (1, 0)
-        assert not slots.take_idle()
-    assert slots.take_idle()
+        assert not slots.reserve_idle_thread()
+    assert slots.reserve_idle_thread()
 
 
 def test_a_turn_that_fails_ends_too() -> None:
@@ -29,7 +29,7 @@ def test_a_turn_that_fails_ends_too() -> None:
 
 def test_no_more_threads_are_reserved_than_are_idle() -> None:
     slots = ThreadSlots(4)
-    assert slots.take_idle()
+    assert slots.reserve_idle_thread()
     with slots.turn(), slots.turn():
         assert slots.reserve(-1) == 0
         assert slots.reserve(1) == 1
@@ -37,7 +37,7 @@ def test_no_more_threads_are_reserved_than_are_idle() -> None:
         assert slots.reserve(9) == 0
 
 
-def test_threads_that_ask_together_are_available() -> None:
+def test_threads_that_claim_together_are_available() -> None:
     slots = ThreadSlots(2)
     with slots.turn(), slots.turn():
         assert slots.available(sharing=2) == 2
@@ -48,7 +48,7 @@ def test_closed_slots_have_no_idle_thread() -> None:
     slots = ThreadSlots(2)
     slots.close()
     assert not slots.wait_idle(0)
-    assert not slots.take_idle()
+    assert not slots.reserve_idle_thread()
 
 
 def test_waiting_ends_with_the_last_turn() -> None:

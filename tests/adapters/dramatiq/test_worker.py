@@ -1,4 +1,4 @@
-"""The worker: claims, runs, settles, and stops as promised."""
+"""The worker: claiming, running, settling and stopping."""
 
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 
 import workbell
 from tests.processes import fleet
+from workbell.adapters.dramatiq import runtime as engine
 from workbell.adapters.dramatiq.runtime import PeriodicThread
 from workbell.adapters.dramatiq.wakeups import LocalWakeups
 from workbell.domain.identity.actor import SYSTEM
@@ -28,65 +29,65 @@ PATIENCE = 10.0
 
 @define
 class Bodies:
-    """Bodies of tasks that wait for the test."""
+    """Task functions that wait for the test."""
 
     started: Event = field(factory=Event)
     go: Event = field(factory=Event)
-    seen: list[str] = field(factory=list[str])
+    interruptions: list[str] = field(factory=list[str])
 
     def wait(self, context: workbell.TaskContext, _: Mapping[str, Any]) -> str:
-        """Ask again and again whether to stop, until told to go on."""
+        """Check for a stop until the test sets `go`."""
         self.started.set()
         try:
             while not self.go.wait(0.005):
                 context.check()
         except Interrupted as stop:
-            self.seen.append(type(stop).__name__)
+            self.interruptions.append(type(stop).__name__)
             raise
-        return "gone on"
+        return "finished"
 
-    def deaf(self, _: workbell.TaskContext, __: Mapping[str, Any]) -> str:
-        """Never ask whether to stop."""
+    def unresponsive(self, _: workbell.TaskContext, __: Mapping[str, Any]) -> str:
+        """Never check for a stop."""
         self.started.set()
         self.go.wait(PATIENCE)
-        return "never asked"
+        return "finished"
 
-    def talk(self, context: workbell.TaskContext, parameters: Mapping[str, Any]) -> None:
-        """Log so many lines, tell the progress, keep a file."""
+    def write_notes(self, context: workbell.TaskContext, parameters: Mapping[str, Any]) -> None:
+        """Log some lines, report progress, store a file."""
         for n in range(parameters["lines"]):
             context.log.info("line", n=n)
         context.progress(parameters["lines"], note="done")
-        context.artifact("talk.txt", b"said", "text/plain")
+        context.artifact("notes.txt", b"text", "text/plain")
 
 
 @pytest.fixture
 def bodies() -> Generator[Bodies]:
-    """Return bodies; whatever still waits is let go at the end."""
-    made = Bodies()
-    yield made
-    made.go.set()
+    """Return the task functions; they all end at the end of the test."""
+    bodies = Bodies()
+    yield bodies
+    bodies.go.set()
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def application(
     request: pytest.FixtureRequest, tmp_path: Path, bodies: Bodies
 ) -> Generator[Application]:
-    """Return a house on each store, with tasks that the test controls."""
+    """Return an application on each store, with tasks that the test controls."""
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'w.db'}"
     tasks = [
         Task(key="wait", body=bodies.wait),
         Task(key="brief", body=bodies.wait, timeout_seconds=1, max_attempts=1),
-        Task(key="deaf", body=bodies.deaf),
-        Task(key="once", body=bodies.deaf, on_lost=OnLost.FAIL),
-        Task(key="talk", body=bodies.talk),
+        Task(key="unresponsive", body=bodies.unresponsive),
+        Task(key="once", body=bodies.unresponsive, on_lost=OnLost.FAIL),
+        Task(key="notes", body=bodies.write_notes),
         Task(key="batch", body=lambda _, p: p, batch=True),
     ]
     settings = Settings(database_url=url, data_dir=tmp_path / "data", lease_seconds=2)
-    made = build(settings, tasks=tasks)
-    made.migrate_and_register()
-    yield made
+    application = build(settings, tasks=tasks)
+    application.migrate_and_register()
+    yield application
     bodies.go.set()
-    made.close()
+    application.close()
 
 
 def create(application: Application, task: str, **parameters: Any) -> Job:
@@ -94,208 +95,210 @@ def create(application: Application, task: str, **parameters: Any) -> Job:
     return application.jobs.create(SYSTEM, NewJob(task_definition=task, parameters=parameters))[0]
 
 
-def see(application: Application, job: Job) -> Job:
-    """Return a job as it stands."""
+def reload(application: Application, job: Job) -> Job:
+    """Return the stored job."""
     return application.jobs.get(SYSTEM, job.id)
 
 
-def counted(application: Application) -> Mapping[str, float]:
-    """Return the values of the metrics of a house."""
+def metric_values(application: Application) -> Mapping[str, float]:
+    """Return the values of all metrics of an application."""
     return fleet.parse_metrics(application.metrics.exposition().decode())
 
 
-def until(look: Callable[[], Any]) -> Any:
-    """Return what a look finds as soon as it finds something."""
+def until(condition: Callable[[], Any]) -> Any:
+    """Return the first true result of a condition."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        if found := look():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.005)
-    raise AssertionError("it did not come about in time")
+    raise AssertionError(f"the condition is still false after {PATIENCE} s")
 
 
-def ended(application: Application, job: Job) -> Job:
-    """Return a job when it has ended."""
-    until(lambda: see(application, job).state.ended)
-    return see(application, job)
+def wait_ended(application: Application, job: Job) -> Job:
+    """Wait until a job has ended, and return it."""
+    until(lambda: reload(application, job).state.ended)
+    return reload(application, job)
 
 
 @pytest.fixture
 def running(application: Application) -> Generator[Application]:
-    """Return a house whose runtime has been started."""
+    """Return an application whose runtime is started."""
     runtime = application.runtime(threads=2)
     runtime.start()
     yield application
     runtime.stop(2.0)
 
 
-def test_work_that_comes_is_run_at_once(running: Application) -> None:
-    """The commit wakes a thread; the result is the row's."""
-    made = create(running, "echo", a=1)
+def test_a_new_job_runs_at_once(running: Application) -> None:
+    """The commit wakes a thread, and the result is stored."""
+    created = create(running, "echo", a=1)
 
-    job = ended(running, made)
+    job = wait_ended(running, created)
 
     assert (job.state, job.result, job.attempt) == (JobState.SUCCEEDED, {"a": 1}, 1)
 
 
-def test_batch_work_is_run_and_every_outcome_is_kept(running: Application) -> None:
-    """A hundred rows and more, in whatever batches."""
-    made = running.jobs.create_many(
+def test_every_outcome_of_a_batch_task_is_stored(running: Application) -> None:
+    """More rows than one batch has."""
+    created = running.jobs.create_many(
         SYSTEM, [NewJob(task_definition="batch", parameters={"n": n}) for n in range(250)]
     )
 
-    assert [ended(running, job).result for job in made] == [{"n": n} for n in range(250)]
+    assert [wait_ended(running, job).result for job in created] == [{"n": n} for n in range(250)]
 
 
-def test_work_due_later_is_run_when_it_is_due(running: Application) -> None:
-    """The sweeper finds it by itself."""
+def test_a_later_job_runs_when_it_is_due(running: Application) -> None:
+    """The sweeper finds it."""
     due = running.clock.now() + timedelta(seconds=0.2)
-    made, _ = running.jobs.create(SYSTEM, NewJob(scheduled_time=due))
+    created, _ = running.jobs.create(SYSTEM, NewJob(scheduled_time=due))
 
-    job = ended(running, made)
+    job = wait_ended(running, created)
 
     assert job.started_at is not None
     assert job.started_at >= due
 
 
-def test_cancelling_reaches_a_body_that_asks(running: Application, bodies: Bodies) -> None:
-    """It is told within a heartbeat, and ends cancelled."""
-    made = create(running, "wait")
+def test_a_running_job_is_cancelled_at_its_next_check(running: Application, bodies: Bodies) -> None:
+    """The next heartbeat passes the cancellation on."""
+    created = create(running, "wait")
     bodies.started.wait(PATIENCE)
 
-    running.jobs.cancel(SYSTEM, made.id)
+    running.jobs.cancel(SYSTEM, created.id)
 
-    assert ended(running, made).state is JobState.CANCELLED
-    assert bodies.seen == ["Cancelled"]
+    assert wait_ended(running, created).state is JobState.CANCELLED
+    assert bodies.interruptions == ["Cancelled"]
 
 
-def test_a_body_that_is_out_of_time_is_stopped(running: Application, bodies: Bodies) -> None:
-    """The attempt says timeout; none is left, so it has failed."""
-    job = ended(running, create(running, "brief"))
+def test_a_job_past_its_time_limit_is_stopped(running: Application, bodies: Bodies) -> None:
+    """The outcome is a timeout; it was the last attempt, so the job has failed."""
+    job = wait_ended(running, create(running, "brief"))
 
-    assert (job.state, bodies.seen) == (JobState.FAILED, ["TimedOut"])
+    assert (job.state, bodies.interruptions) == (JobState.FAILED, ["TimedOut"])
     (attempt,) = running.jobs.attempts(SYSTEM, job.id)
     assert attempt.outcome is Outcome.TIMEOUT
 
 
-def test_logs_progress_and_files_stay_with_the_job(running: Application) -> None:
-    """The first 200 and the last 800 lines are kept."""
-    job = ended(running, create(running, "talk", lines=1500))
+def test_log_progress_and_files_of_a_job_are_stored(running: Application) -> None:
+    """The first 200 and the last 800 lines are stored."""
+    job = wait_ended(running, create(running, "notes", lines=1500))
 
     lines = running.jobs.logs(SYSTEM, job.id, attempt=1, after=0, limit=2000)
     assert [line.seq for line in lines] == [*range(1, 201), *range(701, 1501)]
     assert lines[0].text == "line n=0"
     assert job.progress is not None
     assert (job.progress.done, job.progress.note) == (1500, "done")
-    artifact, content = running.jobs.artifact(SYSTEM, job.id, "talk.txt")
-    assert (artifact.media_type, b"".join(content)) == ("text/plain", b"said")
+    artifact, content = running.jobs.artifact(SYSTEM, job.id, "notes.txt")
+    assert (artifact.media_type, b"".join(content)) == ("text/plain", b"text")
 
 
-def test_stopping_interrupts_bodies_that_ask_and_costs_no_attempt(
+def test_stopping_interrupts_jobs_without_using_an_attempt(
     application: Application, bodies: Bodies
 ) -> None:
-    """The job is given back and may be tried as often as before."""
+    """The job is released and has as many attempts left as before."""
     runtime = application.runtime(threads=1)
     runtime.start()
-    made = create(application, "wait")
+    created = create(application, "wait")
     bodies.started.wait(PATIENCE)
 
     assert runtime.stop(5.0)
 
-    job = see(application, made)
+    job = reload(application, created)
     assert job.state.waiting
-    assert job.max_attempts - job.attempt == made.max_attempts
-    assert bodies.seen == ["ShuttingDown"]
+    assert job.max_attempts - job.attempt == created.max_attempts
+    assert bodies.interruptions == ["ShuttingDown"]
 
 
-def test_stopping_waits_no_longer_than_the_grace(application: Application, bodies: Bodies) -> None:
-    """A deaf body is left to its lease; its thread did not come to rest."""
+def test_stopping_waits_at_most_for_the_grace_period(
+    application: Application, bodies: Bodies
+) -> None:
+    """An unresponsive job stays running until its lease expires."""
     runtime = application.runtime(threads=1)
     runtime.start()
-    made = create(application, "deaf")
+    created = create(application, "unresponsive")
     bodies.started.wait(PATIENCE)
 
     assert not runtime.stop(0.1)
 
-    assert see(application, made).state is JobState.RUNNING
+    assert reload(application, created).state is JobState.RUNNING
 
 
-def test_a_worker_that_was_given_up_writes_nothing(
+def test_the_outcome_of_a_reaped_attempt_is_refused(
     application: Application, bodies: Bodies
 ) -> None:
-    """Its job was reaped and tried again meanwhile; the fence refuses its outcome."""
+    """Its fencing token is stale."""
     worker, _ = application.worker(1)
-    made = create(application, "deaf")
+    created = create(application, "unresponsive")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
     until(
         lambda: (
             application.clock.now()
-            > (see(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
     application.execution.sweep()
-    reaped = see(application, made)
+    reaped = reload(application, created)
 
     bodies.go.set()
     thread.join()
 
     assert reaped.state is JobState.SCHEDULED
-    assert see(application, made) == reaped
-    assert counted(application)["workbell_job_stale_outcomes_total"] == 1
+    assert reload(application, created) == reaped
+    assert metric_values(application)["workbell_job_stale_outcomes_total"] == 1
 
 
-def test_a_heartbeat_tells_a_body_that_its_claim_is_lost(
+def test_a_heartbeat_interrupts_a_job_whose_lease_is_lost(
     application: Application, bodies: Bodies
 ) -> None:
-    """It stops at its next check, and nothing is written."""
+    """It stops at its next check, and no outcome is stored."""
     worker, _ = application.worker(1)
-    made = create(application, "wait")
+    created = create(application, "wait")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
     until(
         lambda: (
             application.clock.now()
-            > (see(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
     application.execution.sweep()
 
-    worker.beat()
+    worker.renew_leases()
     thread.join(PATIENCE)
 
-    assert bodies.seen == ["OwnershipLost"]
-    assert counted(application)["workbell_job_stale_outcomes_total"] == 0
-    assert see(application, made).state is JobState.SCHEDULED
+    assert bodies.interruptions == ["OwnershipLost"]
+    assert metric_values(application)["workbell_job_stale_outcomes_total"] == 0
+    assert reload(application, created).state is JobState.SCHEDULED
 
 
-def test_a_job_that_may_run_once_only_fails_when_it_is_lost(
+def test_a_job_that_may_run_only_once_fails_when_its_lease_is_lost(
     application: Application, bodies: Bodies
 ) -> None:
-    """`on_lost="fail"`: the body is not run again."""
+    """`on_lost="fail"`: the job is not run again."""
     worker, _ = application.worker(1)
-    made = create(application, "once")
+    created = create(application, "once")
     thread = Thread(target=worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
     until(
         lambda: (
             application.clock.now()
-            > (see(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
 
     application.execution.sweep()
 
-    assert see(application, made).state is JobState.FAILED
+    assert reload(application, created).state is JobState.FAILED
     bodies.go.set()
     thread.join()
 
 
-def test_rows_that_nobody_started_go_back(application: Application) -> None:
-    """The attempt is given back with them."""
+def test_unstarted_claims_are_returned(application: Application) -> None:
+    """They use no attempt."""
     worker, _ = application.worker(1)
     first = create(application, "echo")
     application.jobs.create_many(SYSTEM, [NewJob(task_definition="batch")] * 3)
@@ -305,31 +308,31 @@ def test_rows_that_nobody_started_go_back(application: Application) -> None:
     assert len(claims) == 4
     worker.enqueue_claims("default", claims)
 
-    worker.give_back()
+    worker.return_unstarted()
 
-    assert see(application, first).state is JobState.READY
-    assert see(application, first).attempt == 0
+    assert reload(application, first).state is JobState.READY
+    assert reload(application, first).attempt == 0
     assert not worker.held
 
 
-def test_a_process_with_half_of_its_threads_stuck_says_so(
+def test_a_worker_with_half_of_its_threads_stuck_stops_claiming(
     application: Application, bodies: Bodies
 ) -> None:
-    """It claims nothing more and calls for its end, once."""
+    """It calls `on_stuck` once."""
     calls: list[str] = []
     runtime = application.runtime(threads=2, on_stuck=lambda: calls.append("stuck"))
     assert runtime.worker is not None
-    made = create(application, "deaf")
+    created = create(application, "unresponsive")
     thread = Thread(target=runtime.worker.drain, args=("default",))
     thread.start()
     bodies.started.wait(PATIENCE)
-    context = runtime.worker.held.find(made.id)
+    context = runtime.worker.held.find(created.id)
     assert context is not None
     long_ago = context.claim.started_at - timedelta(hours=1)
     context.claim = evolve(context.claim, started_at=long_ago)
 
-    runtime.beat()
-    runtime.beat()
+    runtime.heartbeat()
+    runtime.heartbeat()
 
     assert calls == ["stuck"]
     assert not runtime.worker.threads.is_open
@@ -337,35 +340,35 @@ def test_a_process_with_half_of_its_threads_stuck_says_so(
     thread.join()
 
 
-def test_a_moved_clock_reaps_nothing_for_one_lease(application: Application) -> None:
-    """Leases that seem to have run out may only have been moved."""
+def test_no_lease_is_reaped_for_one_lease_after_a_clock_jump(application: Application) -> None:
+    """The jump may have created live leases look expired."""
     runtime = application.runtime(threads=1)
     runtime.anchor = lambda: -3600.0
     worker, _ = application.worker(1)
-    made = create(application, "echo")
+    created = create(application, "echo")
     application.execution.claim("default", worker=worker.process.id, limit=1, free_threads=1)
     until(
         lambda: (
             application.clock.now()
-            > (see(application, made).lease_until or application.clock.now())
+            > (reload(application, created).lease_until or application.clock.now())
         )
     )
 
-    runtime.beat()
+    runtime.heartbeat()
     runtime.sweep()
 
-    assert see(application, made).state is JobState.RUNNING
-    assert counted(application)["workbell_clock_jumps_total"] == 1
+    assert reload(application, created).state is JobState.RUNNING
+    assert metric_values(application)["workbell_clock_jumps_total"] == 1
 
 
-def test_a_failing_turn_is_tried_again() -> None:
-    """A loop outlives what its turn raises."""
+def test_a_failed_turn_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception does not end the thread."""
+    monkeypatch.setattr(engine, "RETRY_SECONDS", 0.0)
     turns: list[int] = []
     enough = Event()
 
     def turn() -> float:
         turns.append(1)
-        loop.trigger()
         if len(turns) == 3:
             enough.set()
         if len(turns) == 1:
@@ -374,17 +377,17 @@ def test_a_failing_turn_is_tried_again() -> None:
             raise RuntimeError("worse")
         return 60.0
 
-    loop = PeriodicThread("test", turn)
-    loop.start()
+    thread = PeriodicThread("test", turn)
+    thread.start()
 
     assert enough.wait(PATIENCE)
-    loop.stop()
+    thread.stop()
 
 
-def test_outcomes_that_could_not_be_committed_are_kept(application: Application) -> None:
-    """They are committed with the next ones; nothing is run again."""
+def test_outcomes_of_a_failed_commit_are_committed_later(application: Application) -> None:
+    """No job runs twice."""
     worker, _ = application.worker(1)
-    made = create(application, "batch", n=1)
+    created = create(application, "batch", n=1)
     settle = application.execution.settle
     claim = application.execution.claim
     broken = [True]
@@ -397,16 +400,16 @@ def test_outcomes_that_could_not_be_committed_are_kept(application: Application)
 
     object.__setattr__(worker, "execution", _Patched(application.execution, fail_once, settle))
     worker.drain("default")
-    assert see(application, made).state is JobState.RUNNING
+    assert reload(application, created).state is JobState.RUNNING
 
     worker.flush()
 
-    assert see(application, made).state is JobState.SUCCEEDED
-    assert counted(application)['workbell_job_run_seconds_count{task="batch"}'] == 1
+    assert reload(application, created).state is JobState.SUCCEEDED
+    assert metric_values(application)['workbell_job_run_seconds_count{task="batch"}'] == 1
 
 
 class _Patched:
-    """An execution whose claim is another one's."""
+    """An execution service with another `claim` and `settle`."""
 
     def __init__(self, execution: Any, claim: Any, settle: Any) -> None:
         self._execution, self.claim, self.settle = execution, claim, settle
@@ -415,15 +418,15 @@ class _Patched:
         return getattr(self._execution, name)
 
 
-def test_the_worker_shows_itself_while_it_lives(running: Application) -> None:
-    """Its row has its threads and queues; it goes when the worker does."""
+def test_a_running_worker_is_listed(running: Application) -> None:
+    """The row has its threads and queues."""
     (worker,) = until(lambda: running.jobs.workers(SYSTEM))
 
     assert (worker.threads, list(worker.queues)) == (2, ["default"])
 
 
-def test_a_worker_that_has_left_is_not_shown(application: Application) -> None:
-    """The row is removed at the end."""
+def test_a_stopped_worker_is_not_listed(application: Application) -> None:
+    """Its row is deleted."""
     runtime = application.runtime(threads=1)
     runtime.start()
     until(lambda: application.jobs.workers(SYSTEM))
@@ -433,14 +436,14 @@ def test_a_worker_that_has_left_is_not_shown(application: Application) -> None:
     assert application.jobs.workers(SYSTEM) == []
 
 
-def test_job_ids_are_numbers(application: Application) -> None:
-    """A job that was never made is not found."""
+def test_an_unknown_job_is_not_found(application: Application) -> None:
+    """The error is NotFound."""
     with pytest.raises(workbell.NotFound):
         application.jobs.get(SYSTEM, JobId(10_000))
 
 
 @pytest.mark.parametrize("first", ["default", "default.DQ"])
-def test_who_is_called_in_leaves_no_complaint(first: str, caplog: Any) -> None:
+def test_stopping_idle_threads_logs_nothing(first: str, caplog: Any) -> None:
     wakeups = LocalWakeups(queues=["default"], threads=2, drain=lambda _: None)
     wakeups.start()
     worker = wakeups._worker

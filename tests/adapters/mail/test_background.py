@@ -1,4 +1,4 @@
-"""Mail that makes nobody wait."""
+"""Sending email in a background thread."""
 
 from threading import Event
 
@@ -31,7 +31,7 @@ class Slow:
         self.sent.append(message.to)
 
 
-def test_nobody_waits_and_the_order_stays() -> None:
+def test_callers_do_not_wait_and_the_order_is_preserved() -> None:
     slow = Slow()
     mailer = BackgroundMailer(slow)
     for to in ("a", "away", "broken", "b"):
@@ -42,8 +42,8 @@ def test_nobody_waits_and_the_order_stays() -> None:
     assert slow.sent == ["a", "b"]
 
 
-def test_what_is_too_much_is_dropped_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "WAITING", 2)
+def test_an_email_for_a_full_queue_is_dropped_and_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "MAX_QUEUED", 2)
     slow = Slow()
     mailer = BackgroundMailer(slow)
     for n in range(9):
@@ -53,7 +53,7 @@ def test_what_is_too_much_is_dropped_and_said(monkeypatch: pytest.MonkeyPatch) -
     assert 2 <= len(slow.sent) <= 3
 
 
-def test_an_idle_thread_ends_and_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_thread_ends_and_a_new_one_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "IDLE_SECONDS", 0.01)
     slow = Slow()
     slow.gate.set()
@@ -68,7 +68,7 @@ def test_an_idle_thread_ends_and_another_begins(monkeypatch: pytest.MonkeyPatch)
     assert slow.sent == ["a", "b"]
 
 
-def test_what_comes_while_the_thread_is_ending_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_email_queued_while_the_thread_ends_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "IDLE_SECONDS", 0.0001)
     slow = Slow()
     slow.gate.set()

@@ -1,4 +1,4 @@
-"""Mail: into a folder, and to a server that really listens."""
+"""Emails written to a folder, and sent to a real SMTP server."""
 
 import shutil
 import socket
@@ -27,7 +27,7 @@ from workbell.ports.mail import Email
 
 NOON = datetime(2030, 1, 1, 12, 0, 0, 5, tzinfo=UTC)
 SENDER = "Workbell <bell@example.com>"
-LETTER = Email(to="ana@example.com", subject="Grüße", text="Your code is 123456.\n")
+EMAIL = Email(to="ana@example.com", subject="Grüße", text="Your code is 123456.\n")
 
 
 @define
@@ -37,7 +37,7 @@ class Clock:
 
 
 @define
-class Numbers:
+class SequentialIds:
     last: int = 0
 
     def new(self) -> str:
@@ -52,7 +52,7 @@ def parsed(content: bytes) -> EmailMessage:
 
 
 def folder_mailer(folder: Path, **fields: Any) -> FolderMailer:
-    return FolderMailer(folder=folder, sender=SENDER, clock=Clock(), ids=Numbers(), **fields)
+    return FolderMailer(folder=folder, sender=SENDER, clock=Clock(), ids=SequentialIds(), **fields)
 
 
 @pytest.fixture(autouse=True)
@@ -62,12 +62,12 @@ def _fresh_logging() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-# ---------------------------------------------------------------------------------- messages
+# messages
 
 
 @pytest.mark.unit
-def test_a_letter_becomes_a_whole_message() -> None:
-    message = to_mime(LETTER, sender=SENDER, now=NOON, message_id="abc")
+def test_an_email_becomes_a_complete_message() -> None:
+    message = to_mime(EMAIL, sender=SENDER, now=NOON, message_id="abc")
     read = parsed(message.as_bytes())
     assert read["From"] == SENDER
     assert read["To"] == "ana@example.com"
@@ -79,8 +79,8 @@ def test_a_letter_becomes_a_whole_message() -> None:
 
 
 @pytest.mark.unit
-def test_html_stands_beside_the_text_and_an_id_of_its_own_is_kept() -> None:
-    message = evolve(LETTER, html="<p>Hi</p>", message_id="<mine@example.org>")
+def test_html_is_an_alternative_and_a_message_id_is_preserved() -> None:
+    message = evolve(EMAIL, html="<p>Hi</p>", message_id="<mine@example.org>")
     read = parsed(to_mime(message, sender=SENDER, now=NOON, message_id="abc").as_bytes())
     assert read["Message-ID"] == "<mine@example.org>"
     assert [part.get_content_type() for part in read.walk()] == [
@@ -91,14 +91,14 @@ def test_html_stands_beside_the_text_and_an_id_of_its_own_is_kept() -> None:
 
 
 @pytest.mark.unit
-def test_a_mail_that_one_may_unsubscribe_from_says_so_on_one_plain_line() -> None:
-    """RFC 8058; a long address that was folded would be encoded, and no link any more."""
+def test_the_unsubscribe_header_is_one_unfolded_line() -> None:
+    """RFC 8058; folding would encode a long URL and break the link."""
     link = f"https://bell.example/{'x' * 200}"
-    message = evolve(LETTER, unsubscribe=link)
+    message = evolve(EMAIL, unsubscribe=link)
     content = to_mime(message, sender=SENDER, now=NOON, message_id="abc").as_bytes()
     assert f"\r\nList-Unsubscribe: <{link}>\r\n".encode() in content
     assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in content
-    without = to_mime(LETTER, sender=SENDER, now=NOON, message_id="abc")
+    without = to_mime(EMAIL, sender=SENDER, now=NOON, message_id="abc")
     assert "List-Unsubscribe" not in without
     with pytest.raises(Invalid):
         to_mime(evolve(message, unsubscribe="a\nBcc: b"), sender=SENDER, now=NOON, message_id="x")
@@ -106,7 +106,7 @@ def test_a_mail_that_one_may_unsubscribe_from_says_so_on_one_plain_line() -> Non
 
 @pytest.mark.unit
 def test_an_international_domain_is_sent_in_ascii() -> None:
-    message = evolve(LETTER, to="ana@bücher.example")
+    message = evolve(EMAIL, to="ana@bücher.example")
     mime = to_mime(message, sender=SENDER, now=NOON, message_id="abc")
     assert mime["To"] == "ana@xn--bcher-kva.example"
 
@@ -127,34 +127,34 @@ def test_an_international_domain_is_sent_in_ascii() -> None:
         ("message_id", "a\r\nBcc: bob@example.com"),
     ],
 )
-def test_headers_cannot_be_smuggled_in(name: str, text: str, tmp_path: Path) -> None:
+def test_header_injection_is_refused(name: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
-        folder_mailer(tmp_path).send(evolve(LETTER, **{name: text}))
+        folder_mailer(tmp_path).send(evolve(EMAIL, **{name: text}))
     assert list(caught.value.field_errors) == [name]
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.unit
 @pytest.mark.parametrize("sender", ["", "Workbell", "a@example.com\r\nBcc: b@example.com"])
-def test_a_sender_that_is_no_address_is_refused_at_once(sender: str, tmp_path: Path) -> None:
+def test_an_invalid_sender_is_refused_at_once(sender: str, tmp_path: Path) -> None:
     server = SmtpServer.parse("smtp://localhost")
     for make in (
         lambda: evolve(folder_mailer(tmp_path), sender=sender),
-        lambda: SmtpMailer(server=server, sender=sender, clock=Clock(), ids=Numbers()),
+        lambda: SmtpMailer(server=server, sender=sender, clock=Clock(), ids=SequentialIds()),
     ):
         with pytest.raises(Invalid) as caught:
             make()
         assert list(caught.value.field_errors) == ["mail_from"]
 
 
-# ------------------------------------------------------------------------------------ folder
+# folder
 
 
 @pytest.mark.unit
-def test_each_message_is_a_file_of_its_own_that_sorts_by_time(tmp_path: Path) -> None:
+def test_each_email_is_a_file_and_files_sort_by_time(tmp_path: Path) -> None:
     mailer = folder_mailer(tmp_path / "new" / "mail")
-    mailer.send(LETTER)
-    mailer.send(LETTER)
+    mailer.send(EMAIL)
+    mailer.send(EMAIL)
     names = sorted(path.name for path in mailer.folder.iterdir())
     assert names == ["20300101T120000.000005Z-id1.eml", "20300101T120000.000005Z-id2.eml"]
     path = mailer.folder / names[0]
@@ -163,10 +163,10 @@ def test_each_message_is_a_file_of_its_own_that_sorts_by_time(tmp_path: Path) ->
 
 
 @pytest.mark.unit
-def test_the_log_never_holds_the_code_and_the_terminal_does(tmp_path: Path) -> None:
+def test_the_terminal_gets_the_code_and_the_log_does_not(tmp_path: Path) -> None:
     echo = StringIO()
     with capture_logs() as logs:
-        folder_mailer(tmp_path, echo=echo).send(LETTER)
+        folder_mailer(tmp_path, echo=echo).send(EMAIL)
     assert "123456" not in str(logs)
     assert [(log["to"], log["subject"]) for log in logs] == [("ana@example.com", "Grüße")]
     assert logs[0]["file"].endswith("id1.eml")
@@ -178,23 +178,21 @@ def test_the_log_never_holds_the_code_and_the_terminal_does(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Unavailable):
-        folder_mailer(tmp_path / "file").send(LETTER)
+        folder_mailer(tmp_path / "file").send(EMAIL)
 
 
 @pytest.mark.unit
-def test_a_message_is_there_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(Unavailable):
-        folder_mailer(tmp_path).send(LETTER)
+        folder_mailer(tmp_path).send(EMAIL)
     assert list(tmp_path.iterdir()) == []
 
 
-# ------------------------------------------------------------------------------- server URLs
+# server URLs
 
 
 @pytest.mark.unit
@@ -216,7 +214,7 @@ def test_a_message_is_there_whole_or_not_at_all(
         ("smtp://[::1]:2525", SmtpServer(scheme="smtp", host="::1", port=2525)),
     ],
 )
-def test_a_url_names_a_server(url: str, server: SmtpServer) -> None:
+def test_a_url_is_parsed(url: str, server: SmtpServer) -> None:
     assert SmtpServer.parse(url) == server
 
 
@@ -233,7 +231,7 @@ def test_a_url_names_a_server(url: str, server: SmtpServer) -> None:
         "smtp://[::1",
     ],
 )
-def test_another_url_is_refused_without_showing_it(url: str) -> None:
+def test_the_error_for_an_invalid_url_does_not_contain_it(url: str) -> None:
     with pytest.raises(Invalid) as caught:
         SmtpServer.parse(url)
     assert list(caught.value.field_errors) == ["smtp_url"]
@@ -241,16 +239,16 @@ def test_another_url_is_refused_without_showing_it(url: str) -> None:
 
 
 @pytest.mark.unit
-def test_the_password_is_not_shown() -> None:
+def test_the_repr_does_not_contain_the_password() -> None:
     assert "secret" not in repr(SmtpServer.parse("smtp://u:secret@x"))
 
 
-# ------------------------------------------------------------------------------- the server
+# the server
 
 
 @define
 class Receiver:
-    """Takes everything, but answers as it is told."""
+    """An SMTP handler with responses that the test sets."""
 
     envelopes: list[Envelope] = field(factory=list)
     logins: list[tuple[bytes, bytes]] = field(factory=list)
@@ -299,7 +297,7 @@ def receiver() -> Receiver:
 
 @pytest.fixture
 def listening(receiver: Receiver) -> Iterator[Listening]:
-    """Return how to start the receiver: its options in, its port out."""
+    """Return a function that starts the receiver and returns its port."""
     started = []
 
     def start(**options: Any) -> int:
@@ -341,14 +339,16 @@ def trusting(certificate: Path) -> Callable[[], ssl.SSLContext]:
 
 def smtp_mailer(url: str, **fields: Any) -> SmtpMailer:
     server = SmtpServer.parse(url)
-    mailer = SmtpMailer(server=server, sender=SENDER, clock=Clock(), ids=Numbers(), timeout=5.0)
+    mailer = SmtpMailer(
+        server=server, sender=SENDER, clock=Clock(), ids=SequentialIds(), timeout=5.0
+    )
     return evolve(mailer, **fields)
 
 
 @pytest.mark.integration
 def test_a_message_arrives_as_it_was_written(receiver: Receiver, listening: Listening) -> None:
     with capture_logs() as logs:
-        smtp_mailer(f"smtp://127.0.0.1:{listening()}").send(LETTER)
+        smtp_mailer(f"smtp://127.0.0.1:{listening()}").send(EMAIL)
     [envelope] = receiver.envelopes
     assert envelope.mail_from == "bell@example.com"
     assert envelope.rcpt_tos == ["ana@example.com"]
@@ -360,63 +360,61 @@ def test_a_message_arrives_as_it_was_written(receiver: Receiver, listening: List
 
 
 @pytest.mark.integration
-def test_what_follows_the_message_is_no_matter(receiver: Receiver, listening: Listening) -> None:
+def test_an_error_after_the_message_is_ignored(receiver: Receiver, listening: Listening) -> None:
     receiver.breaks = True
-    smtp_mailer(f"smtp://127.0.0.1:{listening()}").send(LETTER)
+    smtp_mailer(f"smtp://127.0.0.1:{listening()}").send(EMAIL)
     assert len(receiver.envelopes) == 1
 
 
 @pytest.mark.integration
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
-def test_user_and_password_are_told(receiver: Receiver, listening: Listening) -> None:
+def test_user_and_password_are_sent(receiver: Receiver, listening: Listening) -> None:
     port = listening(
         authenticator=receiver.authenticate, auth_require_tls=False, auth_required=True
     )
-    smtp_mailer(f"smtp://ana:right@127.0.0.1:{port}").send(LETTER)
+    smtp_mailer(f"smtp://ana:right@127.0.0.1:{port}").send(EMAIL)
     assert receiver.logins == [(b"ana", b"right")]
     with pytest.raises(Unavailable, match="535"), capture_logs() as logs:
-        smtp_mailer(f"smtp://ana:wrong@127.0.0.1:{port}").send(LETTER)
+        smtp_mailer(f"smtp://ana:wrong@127.0.0.1:{port}").send(EMAIL)
     assert "wrong" not in str(logs)
     with pytest.raises(Unavailable):
-        smtp_mailer(f"smtp://ana:w%C3%BCrong@127.0.0.1:{port}").send(LETTER)
+        smtp_mailer(f"smtp://ana:w%C3%BCrong@127.0.0.1:{port}").send(EMAIL)
 
 
 @pytest.mark.integration
-def test_an_address_that_is_refused_for_good_is_invalid(
-    receiver: Receiver, listening: Listening
-) -> None:
+def test_a_permanently_refused_address_is_invalid(receiver: Receiver, listening: Listening) -> None:
     receiver.to_recipients = "550 No such user"
     with pytest.raises(Invalid) as caught, capture_logs() as logs:
-        smtp_mailer(f"smtp://127.0.0.1:{listening()}").send(LETTER)
+        smtp_mailer(f"smtp://127.0.0.1:{listening()}").send(EMAIL)
     assert list(caught.value.field_errors) == ["to"]
     assert [log["event"] for log in logs] == ["mail_failed"]
 
 
 @pytest.mark.integration
-def test_what_is_refused_for_now_may_be_tried_again(
+def test_a_temporarily_refused_email_can_be_retried(
     receiver: Receiver, listening: Listening
 ) -> None:
     mailer = smtp_mailer(f"smtp://127.0.0.1:{listening()}")
     receiver.to_recipients = "450 Try later"
     with pytest.raises(Unavailable, match="450"):
-        mailer.send(LETTER)
+        mailer.send(EMAIL)
     receiver.to_recipients, receiver.to_data = "250 OK", "554 Looks like spam"
     with pytest.raises(Unavailable, match="554"):
-        mailer.send(LETTER)
+        mailer.send(EMAIL)
 
 
 @pytest.mark.integration
-def test_a_server_that_is_away_is_unavailable() -> None:
+def test_a_missing_server_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="ConnectionRefusedError"):
-        smtp_mailer(f"smtp://127.0.0.1:{free_port()}").send(LETTER)
+        smtp_mailer(f"smtp://127.0.0.1:{free_port()}").send(EMAIL)
 
 
 @pytest.mark.integration
-def test_a_server_that_says_nothing_is_unavailable() -> None:
+def test_a_silent_server_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mailer = smtp_mailer(f"smtp://127.0.0.1:{silent.getsockname()[1]}", timeout=0.1)
         with pytest.raises(Unavailable):
-            mailer.send(LETTER)
+            mailer.send(EMAIL)
 
 
 @pytest.mark.integration
@@ -425,17 +423,17 @@ def test_starttls_encrypts_and_checks_the_certificate(
 ) -> None:
     port = listening(tls_context=serving(certificate), require_starttls=True)
     url = f"smtp+starttls://localhost:{port}"
-    smtp_mailer(url, tls=trusting(certificate)).send(LETTER)
+    smtp_mailer(url, tls=trusting(certificate)).send(EMAIL)
     assert len(receiver.envelopes) == 1
     with pytest.raises(Unavailable, match="SSLCertVerificationError"):
-        smtp_mailer(url).send(LETTER)
+        smtp_mailer(url).send(EMAIL)
     assert len(receiver.envelopes) == 1
 
 
 @pytest.mark.integration
 def test_a_server_without_starttls_gets_nothing(receiver: Receiver, listening: Listening) -> None:
     with pytest.raises(Unavailable, match="SMTPNotSupportedError"):
-        smtp_mailer(f"smtp+starttls://127.0.0.1:{listening()}").send(LETTER)
+        smtp_mailer(f"smtp+starttls://127.0.0.1:{listening()}").send(EMAIL)
     assert receiver.envelopes == []
 
 
@@ -444,5 +442,5 @@ def test_smtps_encrypts_from_the_start(
     receiver: Receiver, certificate: Path, listening: Listening
 ) -> None:
     port = listening(ssl_context=serving(certificate), server_hostname="localhost")
-    smtp_mailer(f"smtps://localhost:{port}", tls=trusting(certificate)).send(LETTER)
+    smtp_mailer(f"smtps://localhost:{port}", tls=trusting(certificate)).send(EMAIL)
     assert len(receiver.envelopes) == 1

@@ -29,7 +29,7 @@ def test_additional_metrics_come_before_those_of_the_process() -> None:
     ]
 
 
-def test_what_is_written_is_what_prometheus_parses() -> None:
+def test_prometheus_parses_the_exposition() -> None:
     label = 'a"\\\nb'
     text = MetricsRegistry().exposition(
         [labelled_gauge("jobs", "Jobs.", ["queue"], [([label], 2)])]
@@ -49,7 +49,7 @@ def test_two_registries_share_nothing() -> None:
     assert b"other" not in second.exposition()
 
 
-def test_a_counter_loses_nothing_to_threads() -> None:
+def test_a_counter_is_exact_with_many_threads() -> None:
     registry = MetricsRegistry()
     ends = Counter("ends", "Ends.", ["outcome"], registry=registry.collectors)
 

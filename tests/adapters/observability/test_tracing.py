@@ -1,4 +1,4 @@
-"""Spans, told to an OpenTelemetry that the test plays, or to nobody."""
+"""Spans, with and without OpenTelemetry."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
 
 @define
 class Tracer:
-    """A tracer that remembers what it was told."""
+    """A tracer that records spans."""
 
     spans: list[tuple[str, dict[str, Any]]] = field(factory=list[tuple[str, dict[str, Any]]])
 
@@ -31,13 +31,13 @@ class Tracer:
 
 @pytest.fixture
 def tracer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracer]:
-    """Return the tracer of an OpenTelemetry that seems to be installed."""
-    made, module = Tracer(), ModuleType("opentelemetry.trace")
-    module.__dict__["get_tracer"] = lambda _: made
+    """Install a fake OpenTelemetry and return its tracer."""
+    tracer, module = Tracer(), ModuleType("opentelemetry.trace")
+    module.__dict__["get_tracer"] = lambda _: tracer
     monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", module)
     tracing._tracer.cache_clear()
-    yield made
+    yield tracer
     tracing._tracer.cache_clear()
 
 
@@ -51,18 +51,18 @@ def run(folder: Path) -> None:
 
 def test_an_attempt_and_its_transactions_are_spans(tmp_path: Path, tracer: Tracer) -> None:
     run(tmp_path)
-    told = {"workbell.job": 1, "workbell.attempt": 1, "workbell.task": "tell"}
-    assert ("run tell", told) in tracer.spans
+    attributes = {"workbell.job": 1, "workbell.attempt": 1, "workbell.task": "tell"}
+    assert ("run tell", attributes) in tracer.spans
     assert ("transaction", {}) in tracer.spans
 
 
-def test_without_opentelemetry_there_is_nothing_to_trace(
+def test_without_opentelemetry_no_span_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
     tracing._tracer.cache_clear()
     run(tmp_path)
-    with tracing.span("nothing", job=1) as made:
-        assert made is None
+    with tracing.span("nothing", job=1) as tracer:
+        assert tracer is None
     tracing._tracer.cache_clear()

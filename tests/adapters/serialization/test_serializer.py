@@ -1,4 +1,4 @@
-"""Serialization: strict reading, plain writing, schemas, and JSON text."""
+"""Serialization: structuring, unstructuring, schemas, and JSON text."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Colour(StrEnum):
     BLUE = "blue"
 
 
-class Old(str, Enum):  # noqa: UP042 - users still write it so
+class LegacyEnum(str, Enum):  # noqa: UP042 - still common in user code
     ONE = "one"
 
 
@@ -82,7 +82,7 @@ class Whole:
     anything: Any = None
     nothing: None = None
     id: Number = Number(1)
-    old: Old = Old.ONE
+    old: LegacyEnum = LegacyEnum.ONE
 
 
 GOOD: dict[str, Any] = {
@@ -105,7 +105,7 @@ def numbered(cases: Sequence[object]) -> list[str]:
     return [str(n) for n in range(len(cases))]
 
 
-def faults(
+def field_errors(
     data: object, cls: type = Whole, serializer: JsonSerializer = SERIALIZER
 ) -> dict[str, list[str]]:
     with pytest.raises(Invalid) as caught:
@@ -113,7 +113,7 @@ def faults(
     return caught.value.field_errors
 
 
-def test_every_kind_of_field_is_read() -> None:
+def test_every_type_of_field_is_structured() -> None:
     whole = SERIALIZER.structure(GOOD, Whole)
 
     assert whole.number == 3
@@ -183,9 +183,9 @@ WRONG: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "said"), WRONG, ids=numbered(WRONG))
-def test_nothing_is_coerced(name: str, value: object, said: str) -> None:
-    assert faults(GOOD | {name: value}) == {name: [said]}
+@pytest.mark.parametrize(("name", "value", "message"), WRONG, ids=numbered(WRONG))
+def test_nothing_is_coerced(name: str, value: object, message: str) -> None:
+    assert field_errors(GOOD | {name: value}) == {name: [message]}
 
 
 def test_a_duration_or_depth_out_of_bounds_is_refused() -> None:
@@ -193,12 +193,12 @@ def test_a_duration_or_depth_out_of_bounds_is_refused() -> None:
     deep: Any = []
     for _ in range(40):
         deep = [deep]
-    assert faults(GOOD | {"anything": deep}) == {
+    assert field_errors(GOOD | {"anything": deep}) == {
         "anything": ["anything must be at most 32 levels deep"]
     }
 
 
-def test_every_fault_is_named_at_once_under_its_path() -> None:
+def test_all_errors_are_reported_at_once_under_their_paths() -> None:
     data = GOOD | {
         "text": 1,
         "parts": [{"size": "1"}, {"size": 2, "label": "long", "more": 1}, {}, 3],
@@ -209,7 +209,7 @@ def test_every_fault_is_named_at_once_under_its_path() -> None:
     }
     del data["flag"]
 
-    assert faults(data) == {
+    assert field_errors(data) == {
         "text": ["text must be a string"],
         "flag": ["flag is required"],
         "parts.0.size": ["parts.0.size must be an integer"],
@@ -223,13 +223,13 @@ def test_every_fault_is_named_at_once_under_its_path() -> None:
     }
 
 
-def test_a_value_that_is_no_object_has_no_path() -> None:
-    assert faults([]) == {"": ["must be an object"]}
+def test_the_error_of_the_whole_value_has_no_path() -> None:
+    assert field_errors([]) == {"": ["must be an object"]}
 
 
-def test_the_caller_chooses_what_is_said_of_unknown_names() -> None:
-    said = faults({"size": 1, "b": 2}, Part, JsonSerializer("is not a known field"))
-    assert said == {"b": ["b is not a known field"]}
+def test_the_message_for_unknown_names_can_be_set() -> None:
+    errors = field_errors({"size": 1, "b": 2}, Part, JsonSerializer("is not a known field"))
+    assert errors == {"b": ["b is not a known field"]}
 
 
 @frozen
@@ -237,10 +237,10 @@ class Either:
     part: Part | int | None = None
 
 
-def test_a_union_speaks_of_the_member_that_came_closest() -> None:
+def test_the_error_of_a_union_is_that_of_the_closest_member() -> None:
     assert SERIALIZER.structure({"part": {"size": 1}}, Either) == Either(Part(1))
     assert SERIALIZER.structure({"part": None}, Either) == Either()
-    assert faults({"part": {"size": "x"}}, Either) == {
+    assert field_errors({"part": {"size": "x"}}, Either) == {
         "part.size": ["part.size must be an integer"]
     }
 
@@ -285,37 +285,39 @@ class Checked:
             raise ValueError("99 is too much")
 
 
-def test_validators_speak_for_their_fields_even_beside_other_faults() -> None:
-    assert faults({"low": 7, "name": "tom", "many": 0, "odd": 2, "top": 6, "made": 1}, Checked) == {
+def test_validators_run_for_valid_fields_beside_other_errors() -> None:
+    assert field_errors(
+        {"low": 7, "name": "tom", "many": 0, "odd": 2, "top": 6, "made": 1}, Checked
+    ) == {
         "made": ["made is not a valid parameter"],
         "low": ["low must not be above top"],
         "name": ["Anybody but Tom."],
         "many": ["'many' must be >= 1: 0"],
         "odd": ["ValueError"],
     }
-    assert faults({"low": 1, "name": "", "top": "x"}, Checked) == {
+    assert field_errors({"low": 1, "name": "", "top": "x"}, Checked) == {
         "top": ["top must be an integer"],
         "name": ["One.", "Two."],
     }
 
 
-def test_an_error_of_the_whole_value_has_no_path() -> None:
-    assert faults({"low": 1, "top": 99}, Checked) == {"": ["99 is too much"]}
+def test_an_error_of_the_class_has_no_path() -> None:
+    assert field_errors({"low": 1, "top": 99}, Checked) == {"": ["99 is too much"]}
 
 
-def test_a_private_field_is_read_and_written_under_its_public_name() -> None:
+def test_a_private_field_has_its_public_name_in_json() -> None:
     checked = SERIALIZER.structure({"low": 1, "secret": 4}, Checked)
     assert SERIALIZER.unstructure(checked)["secret"] == 4
     assert "made" not in SERIALIZER.unstructure(checked)
 
 
 @define
-class Needy:
+class MissingField:
     low: int = field(validator=_below_top)
 
 
-def test_a_validator_that_fails_for_want_of_a_field_is_no_fault_of_the_value() -> None:
-    assert faults({"low": 1, "x": 1}, Needy) == {"x": ["x is not a valid parameter"]}
+def test_a_validator_that_needs_a_missing_attribute_is_skipped() -> None:
+    assert field_errors({"low": 1, "x": 1}, MissingField) == {"x": ["x is not a valid parameter"]}
 
 
 @frozen
@@ -324,7 +326,7 @@ class Tree:
     leaves: "Sequence[Tree]" = ()
 
 
-def test_a_class_may_hold_itself() -> None:
+def test_a_class_can_contain_itself() -> None:
     tree = Tree("a", (Tree("b"),))
     assert SERIALIZER.structure(SERIALIZER.unstructure(tree), Tree) == tree
     assert SERIALIZER.schema(Tree)["$defs"]["Tree"]["properties"]["leaves"]["items"] == {
@@ -339,34 +341,34 @@ class Untyped:  # type: ignore[no-untyped-def]
     bare: list = field(factory=list)  # type: ignore[type-arg]
 
 
-def test_a_field_without_a_type_takes_any_json() -> None:
+def test_a_field_without_a_type_accepts_any_json() -> None:
     assert SERIALIZER.structure({"free": {"a": [1]}}, Untyped) == Untyped(
         free={"a": [1]}  # pyright: ignore[reportCallIssue]
     )
 
 
-class Shout(str):
+class StringSubclass(str):
     __slots__ = ()
 
 
-@pytest.mark.parametrize("kind", [Shout, bytes, Path, complex, tuple[int, str], set[int]])
-def test_a_field_that_json_cannot_give_is_a_mistake_of_the_class(kind: Any) -> None:
-    with pytest.raises(TypeError, match="No field of a shape"):
+@pytest.mark.parametrize("kind", [StringSubclass, bytes, Path, complex, tuple[int, str], set[int]])
+def test_a_type_without_json_form_raises_type_error(kind: Any) -> None:
+    with pytest.raises(TypeError, match="JSON has no form for it"):
         SERIALIZER.structure("x", kind)
 
 
-def test_a_literal_may_name_a_member_of_an_enumeration() -> None:
+def test_a_literal_can_contain_an_enumeration_member() -> None:
     red: Any = Literal[Colour.RED]
     assert SERIALIZER.structure("red", red) is Colour.RED
     with pytest.raises(Invalid, match="must be one of: red"):
         SERIALIZER.structure("blue", red)
 
 
-# limits
+# constraints
 
 
 @frozen
-class Limited:
+class Constrained:
     name: Annotated[
         str, Constraints(min_length=1, max_length=20_000, description="A name.", example="n")
     ]
@@ -382,8 +384,8 @@ class Limited:
     colour: Annotated[Colour, "a note"] = Colour.RED
 
 
-def test_limits_are_checked() -> None:
-    assert SERIALIZER.structure({"name": "n" * 20_000}, Limited).rate is None
+def test_constraints_are_checked() -> None:
+    assert SERIALIZER.structure({"name": "n" * 20_000}, Constrained).rate is None
     bad = {
         "name": "",
         "code": "abc\n",
@@ -394,7 +396,7 @@ def test_limits_are_checked() -> None:
         "more": {"a": 1, "b": 2},
         "id": 0,
     }
-    assert faults(bad, Limited) == {
+    assert field_errors(bad, Constrained) == {
         "name": ["name must not be empty"],
         "code": ["code must be lower-case letters"],
         "shape": ["shape must have at least 2 characters", "shape must match x+"],
@@ -404,20 +406,20 @@ def test_limits_are_checked() -> None:
         "more": ["more must have at most 1 entries"],
         "id": ["id must be at least 1"],
     }
-    assert faults({"name": "n", "code": "a" * 10_001}, Limited) == {
+    assert field_errors({"name": "n", "code": "a" * 10_001}, Constrained) == {
         "code": ["code must have at most 10,000 characters"]
     }
 
 
-def test_limits_ask_nothing_of_a_value_that_they_do_not_fit() -> None:
+def test_constraints_ignore_values_of_other_types() -> None:
     assert list(Constraints(ge=1).problems(None)) == []
     assert find_constraints(("a",)) is None
     with pytest.raises(Exception, match="unterminated"):
         Constraints(pattern="[")
 
 
-def test_the_schema_states_the_limits() -> None:
-    schema = SERIALIZER.schema(Limited)
+def test_the_schema_contains_the_constraints() -> None:
+    schema = SERIALIZER.schema(Constrained)
 
     assert schema["properties"] == {
         "name": {
@@ -466,7 +468,7 @@ def test_the_schema_states_the_limits() -> None:
     assert schema["additionalProperties"] is False
 
 
-def test_the_schema_describes_every_kind_and_gives_the_flat_form() -> None:
+def test_the_schema_has_every_type_and_a_flat_form() -> None:
     schema = SERIALIZER.schema(Whole)
 
     assert schema["$schema"].endswith("2020-12/schema")
@@ -493,17 +495,17 @@ class Own:
     name: str = field(default=Factory(lambda self: self.__class__.__name__, takes_self=True))
 
 
-def test_a_schema_cannot_be_given_for_what_json_cannot_give() -> None:
+def test_there_is_no_schema_for_a_type_without_json_form() -> None:
     with pytest.raises(TypeError, match="Path"):
         SERIALIZER.schema(Wrong)
     assert "default" not in SERIALIZER.schema(Own)["properties"]["name"]
     assert "required" not in SERIALIZER.schema(Own)
 
 
-# writing
+# unstructuring
 
 
-def test_values_are_written_in_one_form() -> None:
+def test_each_type_has_one_json_form() -> None:
     berlin = timezone(timedelta(hours=2))
     assert SERIALIZER.unstructure(
         {
@@ -512,7 +514,7 @@ def test_values_are_written_in_one_form() -> None:
             "c": timedelta(seconds=3, microseconds=4),
             "d": Decimal("2.505"),
             "e": {"y", "x"},
-            "f": (Share.HALF, Level.LOW, Old.ONE, Colour.BLUE),
+            "f": (Share.HALF, Level.LOW, LegacyEnum.ONE, Colour.BLUE),
             "g": UUID(int=1),
             "h": date(2026, 1, 2),
             "i": [None, True, 1.5, "ü"],
@@ -530,10 +532,10 @@ def test_values_are_written_in_one_form() -> None:
     }
 
 
-def _endless() -> list[Any]:
-    endless: list[Any] = []
-    endless.append(endless)
-    return endless
+def _recursive_list() -> list[Any]:
+    items: list[Any] = []
+    items.append(items)
+    return items
 
 
 @pytest.mark.parametrize(
@@ -549,11 +551,11 @@ def _endless() -> list[Any]:
         object(),
         Path("x"),
         {1: 2},
-        _endless(),
+        _recursive_list(),
     ],
     ids=list("abcdefghijk"),
 )
-def test_what_json_has_no_form_for_is_refused(value: object) -> None:
+def test_a_value_without_json_form_is_refused(value: object) -> None:
     with pytest.raises(Invalid):
         SERIALIZER.unstructure([value])
 
@@ -606,7 +608,7 @@ WHOLES = st.builds(
 
 @settings(deadline=None)
 @given(WHOLES)
-def test_what_was_written_is_read_back(whole: Whole) -> None:
+def test_unstructured_values_are_structured_again(whole: Whole) -> None:
     written = SERIALIZER.unstructure(whole)
     assert SERIALIZER.structure(written, Whole) == whole
     assert SERIALIZER.structure(jsontext.loads(jsontext.dumps(written)), Whole) == whole
@@ -616,7 +618,7 @@ def test_what_was_written_is_read_back(whole: Whole) -> None:
 @given(JSON, st.dictionaries(st.sampled_from(list(GOOD)), JSON))
 def test_random_json_raises_nothing_but_invalid(data: Any, changed: dict[str, Any]) -> None:
     for given_ in (data, {**GOOD, **changed}):
-        for cls in (Whole, Limited, Checked, Tree, Either):
+        for cls in (Whole, Constrained, Checked, Tree, Either):
             try:
                 SERIALIZER.structure(given_, cls)
             except Invalid:
@@ -651,12 +653,12 @@ BAD_TEXTS = [
 
 
 @pytest.mark.parametrize(("text", "reason"), BAD_TEXTS, ids=numbered(BAD_TEXTS))
-def test_json_text_is_refused_with_the_reason(text: bytes, reason: str) -> None:
+def test_invalid_json_text_is_refused_with_the_reason(text: bytes, reason: str) -> None:
     with pytest.raises(Invalid, match=reason):
         jsontext.loads(text)
 
 
-def test_json_text_that_only_looks_wrong_is_read() -> None:
+def test_unusual_json_text_is_parsed() -> None:
     assert jsontext.loads(b'{"a:":"b:{[\\"","c":"\\\\u0000"}') == {"a:": 'b:{["', "c": "\\u0000"}
     wide = b"[" + b'["[[["],' * 40 + b"1]"
     assert len(jsontext.loads(wide)) == 41
@@ -666,13 +668,15 @@ def test_json_text_that_only_looks_wrong_is_read() -> None:
     }
 
 
-def test_a_long_text_full_of_quotes_is_read_in_linear_time() -> None:
+def test_a_long_text_of_quotes_is_parsed_in_linear_time() -> None:
     with pytest.raises(Invalid):
         jsontext.loads(b"[" * 33 + b'"' + b'\\"' * 500_000)
 
 
-@pytest.mark.parametrize("value", [object(), "\ud800", _endless(), {(1, 2): 3}], ids=list("abcd"))
-def test_what_is_no_json_value_is_not_written(value: object) -> None:
+@pytest.mark.parametrize(
+    "value", [object(), "\ud800", _recursive_list(), {(1, 2): 3}], ids=list("abcd")
+)
+def test_a_value_that_is_not_json_is_not_encoded(value: object) -> None:
     with pytest.raises(Invalid, match="cannot be written as JSON"):
         jsontext.dumps(value)
 
@@ -689,16 +693,16 @@ def test_random_bytes_raise_nothing_but_invalid(data: bytes) -> None:
 
 @settings(deadline=None)
 @given(st.dictionaries(TEXTS, INTS | TEXTS | st.dictionaries(TEXTS, TEXTS)))
-def test_what_was_dumped_is_loaded(value: dict[str, Any]) -> None:
+def test_encoded_json_is_parsed_again(value: dict[str, Any]) -> None:
     assert jsontext.loads(jsontext.dumps(value)) == value
     assert jsontext.loads(json.dumps(value).encode()) == value
 
 
-def test_an_evolved_value_is_written_like_any_other() -> None:
+def test_an_evolved_value_is_unstructured_like_any_other() -> None:
     optional: Optional[Part] = evolve(Part(1), label="ab")  # noqa: UP045
     assert SERIALIZER.unstructure(optional) == {"size": 1, "label": "ab"}
 
 
-def test_what_is_wrong_with_a_text_is_said_once() -> None:
+def test_the_error_of_a_json_text_starts_in_lower_case() -> None:
     with pytest.raises(Invalid, match=r"^This is not valid JSON: trailing comma in array"):
         jsontext.loads(b"[1,]")

@@ -8,7 +8,7 @@ from io import StringIO
 from attrs import frozen
 
 from workbell.adapters.serialization.csv_text import escape_formula
-from workbell.adapters.serialization.scalars import write_duration, write_moment
+from workbell.adapters.serialization.scalars import write_datetime, write_duration
 from workbell.domain.goals.goal import Category, GoalState
 from workbell.domain.goals.progress_entry import ProgressEntry
 from workbell.domain.rate_limits.policy import Decision
@@ -207,7 +207,7 @@ def _cells(row: ExportRow) -> Sequence[object]:
         entry.percentage_complete,
         entry.local_day,
         entry.zone,
-        "" if entry.started_at is None else write_moment(entry.started_at),
-        "" if entry.ended_at is None else write_moment(entry.ended_at),
-        write_moment(entry.created_at),
+        "" if entry.started_at is None else write_datetime(entry.started_at),
+        "" if entry.ended_at is None else write_datetime(entry.ended_at),
+        write_datetime(entry.created_at),
     )
